@@ -1,0 +1,60 @@
+//! What can go wrong outside the program's control, as one sentence that says what to do about it.
+
+use std::fmt;
+use std::path::Path;
+
+/// An error of the world outside: devices, limits, files, data, the network.
+///
+/// Mistakes in the code that calls the crate (shapes that do not fit, say) panic instead, at the caller's line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter fits what was asked for.
+    NoAdapter(String),
+    /// The device was lost or reported an error; the kernel is named where it is known.
+    Device(String),
+    /// The device has no memory left, or a budget is spent.
+    OutOfMemory(String),
+    /// Something is larger than this adapter allows.
+    Limit(String),
+    /// A kernel's result differs from its definition (see [`Device::checked`](crate::Device::checked)).
+    Mismatch(String),
+    /// A file cannot be read or written, or does not hold what it should.
+    File(String),
+    /// Data that cannot be trained on: a label out of range, rows that do not match.
+    Data(String),
+    /// Weights that do not fit the model.
+    Weights(String),
+    /// A download failed.
+    Network(String),
+    /// An option has a value that makes no sense.
+    Option(String),
+}
+
+/// The crate's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A [`Error::File`] that starts with the path.
+    pub fn file(path: impl AsRef<Path>, problem: impl fmt::Display) -> Error {
+        Error::File(format!("{}: {problem}", path.as_ref().display()))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Error::NoAdapter(text)
+        | Error::Device(text)
+        | Error::OutOfMemory(text)
+        | Error::Limit(text)
+        | Error::Mismatch(text)
+        | Error::File(text)
+        | Error::Data(text)
+        | Error::Weights(text)
+        | Error::Network(text)
+        | Error::Option(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for Error {}

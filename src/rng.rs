@@ -1,0 +1,152 @@
+//! The one random generator: counter-based, so that any element of any stream can be drawn alone, anywhere.
+//!
+//! Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//! The key is the seed; the counter is (element, step low, step high, stream). `shaders/random.wgsl` holds the
+//! same function for the device.
+
+const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
+const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+
+/// One block of four random words.
+pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for round in 0..10 {
+        if round > 0 {
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        let left = u64::from(MULTIPLIERS[0]) * u64::from(counter[0]);
+        let right = u64::from(MULTIPLIERS[1]) * u64::from(counter[2]);
+        counter = [
+            (right >> 32) as u32 ^ counter[1] ^ key[0],
+            right as u32,
+            (left >> 32) as u32 ^ counter[3] ^ key[1],
+            left as u32,
+        ];
+    }
+    counter
+}
+
+/// The seed as a Philox key.
+pub fn key(seed: u64) -> [u32; 2] {
+    [seed as u32, (seed >> 32) as u32]
+}
+
+/// Uniform in [0, 1) with 24 bits, the same on the host and on a device.
+pub fn unit(word: u32) -> f32 {
+    (word >> 8) as f32 * (1.0 / 16_777_216.0)
+}
+
+/// Streams of the crate's own draws; layers number theirs from [`streams::LAYERS`] in the order of construction.
+pub mod streams {
+    /// Tensors made by `uniform` and `normal`, and initial weights.
+    pub const TENSORS: u32 = 0;
+    /// The order of a data loader's samples.
+    pub const SHUFFLE: u32 = 1;
+    /// The first stream of a layer that draws on the device.
+    pub const LAYERS: u32 = 1 << 16;
+}
+
+/// A sequence of draws on the host: one stream of one seed.
+///
+/// ```
+/// let mut rng = wgrad::Rng::new(7);
+/// let mut again = wgrad::Rng::new(7);
+/// assert_eq!(rng.uniform(), again.uniform());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Rng {
+    key: [u32; 2],
+    stream: u32,
+    block: u64,
+    words: [u32; 4],
+    used: usize,
+    layers: u32,
+}
+
+impl Rng {
+    /// The first stream of `seed`.
+    pub fn new(seed: u64) -> Rng {
+        Rng::stream(seed, streams::TENSORS)
+    }
+
+    /// A numbered stream of `seed`; streams are independent of each other.
+    pub fn stream(seed: u64, stream: u32) -> Rng {
+        Rng { key: key(seed), stream, block: 0, words: [0; 4], used: 4, layers: 0 }
+    }
+
+    /// The next 32 random bits.
+    pub fn next_u32(&mut self) -> u32 {
+        if self.used == 4 {
+            self.words = philox([self.block as u32, (self.block >> 32) as u32, 0, self.stream], self.key);
+            self.block += 1;
+            self.used = 0;
+        }
+        self.used += 1;
+        self.words[self.used - 1]
+    }
+
+    /// Uniform in [0, 1).
+    pub fn uniform(&mut self) -> f32 {
+        unit(self.next_u32())
+    }
+
+    /// Normal with mean 0 and deviation 1 (Box and Muller, 1958).
+    pub fn normal(&mut self) -> f32 {
+        // 1 - u lies in (0, 1], where the logarithm is finite.
+        let radius = (-2.0 * f64::from(1.0 - self.uniform()).ln()).sqrt();
+        (radius * (std::f64::consts::TAU * f64::from(self.uniform())).cos()) as f32
+    }
+
+    /// Uniform in `0..bound`, without bias (Lemire, "Fast random integer generation in an interval", 2019).
+    ///
+    /// # Panics
+    /// If `bound` is 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        assert!(bound > 0, "below: the bound is 0");
+        let threshold = bound.wrapping_neg() % bound;
+        loop {
+            let product = u64::from(self.next_u32()) * u64::from(bound);
+            if product as u32 >= threshold {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// Shuffles in place (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u32 + 1) as usize);
+        }
+    }
+
+    /// The stream number of the next layer that draws on the device: they count up in the order of construction.
+    pub(crate) fn layer_stream(&mut self) -> u32 {
+        self.layers += 1;
+        streams::LAYERS + self.layers - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The known answers that the authors' Random123 distribution carries for philox4x32-10.
+    #[test]
+    fn known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([!0; 4], [!0; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn below_is_unbiased_and_in_range() {
+        let mut rng = Rng::new(1);
+        let mut counts = [0; 3];
+        for _ in 0..30_000 {
+            counts[rng.below(3) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&c| (9_500..10_500).contains(&c)), "{counts:?}");
+    }
+}

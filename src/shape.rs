@@ -1,0 +1,320 @@
+//! Shapes, strides and what follows from them alone.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+
+/// The highest rank of a tensor.
+pub const MAX_RANK: usize = 6;
+
+/// The sizes of a tensor's dimensions; at most [`MAX_RANK`] of them. A scalar has none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    sizes: [usize; MAX_RANK],
+    rank: usize,
+}
+
+impl Shape {
+    /// # Panics
+    /// If there are more than [`MAX_RANK`] sizes.
+    #[track_caller]
+    pub fn new(sizes: &[usize]) -> Shape {
+        assert!(sizes.len() <= MAX_RANK, "shape {sizes:?}: rank {} is over the highest, {MAX_RANK}", sizes.len());
+        let mut all = [0; MAX_RANK];
+        all[..sizes.len()].copy_from_slice(sizes);
+        Shape { sizes: all, rank: sizes.len() }
+    }
+
+    /// The number of elements; 1 for a scalar.
+    pub fn numel(&self) -> usize {
+        self.iter().product()
+    }
+
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// The shape that both broadcast to: dimensions are matched from the last, and a size of 1 stretches.
+    pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
+        let rank = self.rank.max(other.rank);
+        let mut sizes = [1; MAX_RANK];
+        for (i, size) in sizes.iter_mut().enumerate().take(rank) {
+            let of = |s: &Shape| (i + s.rank).checked_sub(rank).map_or(1, |at| s[at]);
+            *size = match (of(self), of(other)) {
+                (a, b) if a == b => a,
+                (1, b) => b,
+                (a, 1) => a,
+                _ => return None,
+            };
+        }
+        Some(Shape::new(&sizes[..rank]))
+    }
+
+    /// The dimension that `dim` names, where negative numbers count from the end.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn dim(&self, op: &str, dim: isize) -> usize {
+        let rank = self.rank.max(1) as isize;
+        assert!((-rank..rank).contains(&dim), "{op}: {self:?} has no dimension {dim}");
+        (if dim < 0 { dim + rank } else { dim }) as usize
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+    fn deref(&self) -> &[usize] {
+        &self.sizes[..self.rank]
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &**self)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &**self)
+    }
+}
+
+macro_rules! shapes_from {
+    ($($n:literal)*) => {$(
+        impl From<[usize; $n]> for Shape {
+            #[track_caller]
+            fn from(sizes: [usize; $n]) -> Shape {
+                Shape::new(&sizes)
+            }
+        }
+    )*};
+}
+shapes_from!(0 1 2 3 4 5 6);
+
+impl From<&[usize]> for Shape {
+    #[track_caller]
+    fn from(sizes: &[usize]) -> Shape {
+        Shape::new(sizes)
+    }
+}
+
+impl From<&Vec<usize>> for Shape {
+    #[track_caller]
+    fn from(sizes: &Vec<usize>) -> Shape {
+        Shape::new(sizes)
+    }
+}
+
+impl From<Vec<usize>> for Shape {
+    #[track_caller]
+    fn from(sizes: Vec<usize>) -> Shape {
+        Shape::new(&sizes)
+    }
+}
+
+/// Where the elements of a tensor lie in its buffer: element (i, j, ..) at offset + i * strides\[0\] + j * strides\[1\] ..
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// The sizes.
+    pub shape: Shape,
+    /// The distance, in elements, from one index of a dimension to the next; 0 where one element is repeated.
+    pub strides: [usize; MAX_RANK],
+    /// The first element.
+    pub offset: usize,
+}
+
+impl Layout {
+    /// Row-major from the buffer's start.
+    pub fn contiguous(shape: Shape) -> Layout {
+        let mut strides = [0; MAX_RANK];
+        let mut step = 1;
+        for (stride, size) in strides[..shape.rank()].iter_mut().zip(shape.iter()).rev() {
+            *stride = step;
+            step *= size;
+        }
+        Layout { shape, strides, offset: 0 }
+    }
+
+    /// The strides of the dimensions there are.
+    pub fn strides(&self) -> &[usize] {
+        &self.strides[..self.shape.rank()]
+    }
+
+    /// Whether elements lie in row-major order without gaps (sizes of 1 aside), from `offset` on.
+    pub fn is_contiguous(&self) -> bool {
+        let mut step = 1;
+        self.shape.iter().zip(self.strides()).rev().all(|(&size, &stride)| {
+            let fits = size == 1 || stride == step;
+            step *= size;
+            fits
+        }) || self.shape.numel() == 0
+    }
+
+    /// The dimensions from the one that varies slowest in memory to the one that varies fastest.
+    pub fn memory_order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.shape.rank()).collect();
+        order.sort_by_key(|&d| std::cmp::Reverse(if self.shape[d] == 1 { usize::MAX } else { self.strides[d] }));
+        order
+    }
+
+    /// Whether the elements fill one stretch of memory without gaps or repeats, in whatever order.
+    pub fn is_dense(&self) -> bool {
+        self.permute(&self.memory_order()).is_contiguous()
+    }
+
+    /// The same elements with the dimensions in another order.
+    pub fn permute(&self, order: &[usize]) -> Layout {
+        let mut out = *self;
+        for (to, &from) in order.iter().enumerate() {
+            out.shape.sizes[to] = self.shape[from];
+            out.strides[to] = self.strides[from];
+        }
+        out
+    }
+
+    /// A fresh dense layout of the same shape whose memory order is that of `self`.
+    pub fn dense_like(&self) -> Layout {
+        let order = self.memory_order();
+        let packed = Layout::contiguous(self.permute(&order).shape);
+        let mut out = Layout { shape: self.shape, strides: [0; MAX_RANK], offset: 0 };
+        for (at, &dim) in order.iter().enumerate() {
+            out.strides[dim] = packed.strides[at];
+        }
+        out
+    }
+
+    /// Repeats dimensions of size 1 (and new leading ones) to `shape` by strides of 0; `None` where that does not fit.
+    pub fn expand(&self, shape: Shape) -> Option<Layout> {
+        let lead = shape.rank().checked_sub(self.shape.rank())?;
+        let mut out = Layout { shape, strides: [0; MAX_RANK], offset: self.offset };
+        for (i, (&size, &stride)) in self.shape.iter().zip(self.strides()).enumerate() {
+            if size == shape[lead + i] {
+                out.strides[lead + i] = stride;
+            } else if size != 1 {
+                return None;
+            }
+        }
+        Some(out)
+    }
+
+    /// The elements under another shape without moving them; `None` where strides do not allow it.
+    pub fn reshape(&self, shape: Shape) -> Option<Layout> {
+        if shape.numel() != self.shape.numel() {
+            return None;
+        }
+        if self.is_contiguous() {
+            return Some(Layout { offset: self.offset, ..Layout::contiguous(shape) });
+        }
+        // Old and new dimensions are consumed in groups of equal product; inside an old group, strides must chain.
+        let mut out = Layout { shape, strides: [0; MAX_RANK], offset: self.offset };
+        let old: Vec<(usize, usize)> =
+            self.shape.iter().copied().zip(self.strides().iter().copied()).filter(|&(size, _)| size != 1).collect();
+        let (mut i, mut j) = (0, 0);
+        while i < old.len() {
+            let (start, mut have, mut want, first) = (i, old[i].0, 1, j);
+            while j < shape.rank() && (want < have || shape[j] == 1) {
+                want *= shape[j];
+                j += 1;
+                while have < want && i + 1 < old.len() {
+                    i += 1;
+                    have *= old[i].0;
+                }
+            }
+            if have != want || !old[start..=i].windows(2).all(|w| w[0].1 == w[1].0 * w[1].1) {
+                return None;
+            }
+            let mut step = old[i].1;
+            for d in (first..j).rev() {
+                out.strides[d] = step;
+                step *= shape[d];
+            }
+            i += 1;
+        }
+        Some(out)
+    }
+
+    /// The offsets of all elements in row-major order.
+    pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
+        let mut index = [0; MAX_RANK];
+        let mut at = self.offset;
+        let rank = self.shape.rank();
+        (0..self.shape.numel()).map(move |_| {
+            let here = at;
+            for d in (0..rank).rev() {
+                index[d] += 1;
+                at += self.strides[d];
+                if index[d] < self.shape[d] {
+                    break;
+                }
+                at -= self.strides[d] * self.shape[d];
+                index[d] = 0;
+            }
+            here
+        })
+    }
+
+    /// The elements from the first to the one past the last that the layout touches.
+    pub fn span(&self) -> Range<usize> {
+        let last: usize = self.shape.iter().zip(self.strides()).map(|(&n, &s)| n.saturating_sub(1) * s).sum();
+        self.offset..self.offset + if self.shape.numel() == 0 { 0 } else { last + 1 }
+    }
+}
+
+/// Merges neighbouring dimensions that every operand walks with one stride, and drops those of size 1: what is left
+/// is the fewest dimensions a strided kernel must take apart. Each entry is (size, one stride per operand).
+pub fn collapse<const N: usize>(shape: &[usize], strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
+    let mut out: Vec<(usize, [usize; N])> = Vec::with_capacity(shape.len());
+    for (d, &size) in shape.iter().enumerate().filter(|&(_, &size)| size != 1) {
+        let here: [usize; N] = std::array::from_fn(|k| strides[k][d]);
+        match out.last_mut() {
+            Some((outer, steps)) if (0..N).all(|k| steps[k] == here[k] * size) => {
+                *outer *= size;
+                *steps = here;
+            }
+            _ => out.push((size, here)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcasting_follows_the_last_dimensions() {
+        let shape = |s: &[usize]| Shape::new(s);
+        assert_eq!(shape(&[2, 3, 4]).broadcast(&shape(&[3, 1])), Some(shape(&[2, 3, 4])));
+        assert_eq!(shape(&[]).broadcast(&shape(&[5])), Some(shape(&[5])));
+        assert_eq!(shape(&[2]).broadcast(&shape(&[3])), None);
+    }
+
+    #[test]
+    fn reshape_without_a_copy_where_strides_allow() {
+        let x = Layout::contiguous(Shape::new(&[2, 3, 4]));
+        assert_eq!(x.reshape(Shape::new(&[6, 4])).map(|l| l.strides[0]), Some(4));
+        let t = x.permute(&[1, 0, 2]);
+        assert!(t.reshape(Shape::new(&[6, 4])).is_none());
+        let split = t.reshape(Shape::new(&[3, 2, 2, 2])).expect("the last dimension splits");
+        assert_eq!(split.strides(), [4, 12, 2, 1]);
+        let ones = t.reshape(Shape::new(&[3, 1, 2, 4, 1])).expect("sizes of 1 come and go");
+        assert_eq!(ones.offsets().collect::<Vec<_>>(), t.offsets().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn dense_in_any_order() {
+        let x = Layout::contiguous(Shape::new(&[2, 3, 4, 5])).permute(&[0, 3, 1, 2]);
+        assert!(x.is_dense() && !x.is_contiguous());
+        assert_eq!(x.dense_like().strides(), x.strides());
+        assert!(!x.expand(Shape::new(&[7, 2, 5, 3, 4])).expect("fits").is_dense());
+    }
+
+    #[test]
+    fn collapse_merges_what_all_operands_walk_alike() {
+        let a = Layout::contiguous(Shape::new(&[2, 3, 4]));
+        let b = Layout::contiguous(Shape::new(&[3, 4])).expand(a.shape).expect("fits");
+        assert_eq!(collapse(&a.shape, [a.strides(), b.strides()]), vec![(2, [12, 0]), (12, [1, 1])]);
+    }
+}
