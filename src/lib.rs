@@ -1,11 +1,21 @@
 //! Train neural networks on any GPU.
 
+pub mod autograd;
+pub mod backend;
+pub mod device;
 pub mod dtype;
 pub mod error;
+pub mod kernel;
+pub mod ops;
+pub mod plan;
 pub mod rng;
 pub mod shape;
+pub mod tensor;
 
+pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use ops::reduce::KeepDims;
 pub use rng::Rng;
 pub use shape::Shape;
+pub use tensor::Tensor;

@@ -1,0 +1,78 @@
+// y[c, o] = the index of the largest of chunk c of the reduced elements of x, the first of equals, for output o
+//   x: strided; candidates: indices [chunks before, n], read in the second stage; y: [chunks, n]
+// One invocation takes one chunk of one output: at most 1,024 elements x 13 loop iterations.
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> candidates: array<i32>;
+@group(0) @binding(2) var<storage, read_write> y: array<i32>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+struct Params {
+    // Outputs, reduced elements (or candidates) of each, those of a chunk, chunks.
+    n: u32,
+    count: u32,
+    chunk: u32,
+    chunks: u32,
+    base: u32,
+    kept_rank: u32,
+    reduced_rank: u32,
+    scale: f32,
+    // (kept size, kept stride, reduced size, reduced stride), the last dimension varying fastest
+    dims: array<vec4<u32>, 6>,
+}
+
+fn value_at(o: u32, r: u32) -> f32 {
+    var at = p.base;
+    var rest = o;
+    for (var d = p.kept_rank; d > 0u; d--) {
+        let dim = p.dims[d - 1u];
+        at += (rest % dim.x) * dim.y;
+        rest /= dim.x;
+    }
+    rest = r;
+    for (var d = p.reduced_rank; d > 0u; d--) {
+        let dim = p.dims[d - 1u];
+        at += (rest % dim.z) * dim.w;
+        rest /= dim.z;
+    }
+    return x[at];
+}
+
+// NaN counts as the largest.
+fn beats(value: f32, best: f32) -> bool { return value > best || (value != value && best == best); }
+
+@compute @workgroup_size(256)
+fn argmax_first(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.n * p.chunks { return; }
+    let first = (i / p.n) * p.chunk;
+    var at = first;
+    var best = value_at(i % p.n, first);
+    for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) {
+        let value = value_at(i % p.n, r);
+        if beats(value, best) {
+            best = value;
+            at = r;
+        }
+    }
+    y[i] = i32(at);
+}
+
+@compute @workgroup_size(256)
+fn argmax_again(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.n * p.chunks { return; }
+    let o = i % p.n;
+    let first = (i / p.n) * p.chunk;
+    var at = candidates[first * p.n + o];
+    var best = value_at(o, u32(at));
+    for (var c = first + 1u; c < min(first + p.chunk, p.count); c++) {
+        let r = candidates[c * p.n + o];
+        let value = value_at(o, u32(r));
+        if beats(value, best) {
+            best = value;
+            at = r;
+        }
+    }
+    y[i] = at;
+}

@@ -1,0 +1,30 @@
+// y[to] = x[from], as 32-bit words of any type
+//   x: strided; y: dense (copy) or strided (copy_into)
+// flat: one invocation moves four neighbours; the others one element. No loop but over the rank (6).
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(0) var<storage, read> x4: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y4: array<vec4<u32>>;
+@group(0) @binding(2) var<uniform> p: Strided;
+
+@compute @workgroup_size(256)
+fn copy_flat(grid: Grid) {
+    let i = index_of(grid);
+    if i * 4u < p.n { y4[i] = x4[i]; }
+}
+
+@compute @workgroup_size(256)
+fn copy_strided(grid: Grid) {
+    let i = index_of(grid);
+    if i < p.n { y[i] = x[offsets(i, p).x]; }
+}
+
+@compute @workgroup_size(256)
+fn copy_into(grid: Grid) {
+    let i = index_of(grid);
+    if i < p.n {
+        let at = offsets(i, p);
+        y[at.y] = x[at.x];
+    }
+}

@@ -1,0 +1,16 @@
+// y[i] = value, as 32-bit words of any type
+//   y: n elements. One invocation sets four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read_write> y: array<vec4<u32>>;
+@group(0) @binding(1) var<uniform> p: Params;
+
+struct Params {
+    n: u32,
+    value: u32,
+}
+
+@compute @workgroup_size(256)
+fn fill(grid: Grid) {
+    let i = index_of(grid);
+    if i * 4u < p.n { y[i] = vec4<u32>(p.value); }
+}

@@ -1,0 +1,175 @@
+// Stands before every file.
+
+// Where an invocation is. Grids are flat: past 65,535 workgroups they spill into y.
+struct Grid {
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+}
+
+// The workgroup's number in the flat grid.
+fn group_of(grid: Grid) -> u32 {
+    return grid.group.y * grid.groups.x + grid.group.x;
+}
+
+// The invocation's number in a flat grid of workgroups of 256.
+fn index_of(grid: Grid) -> u32 {
+    return group_of(grid) * 256u + grid.thread;
+}
+
+// How to walk up to three strided operands in the order of one dense result.
+struct Strided {
+    n: u32,
+    rank: u32,
+    base_a: u32,
+    base_b: u32,
+    base_c: u32,
+    pad_0: u32,
+    pad_1: u32,
+    pad_2: u32,
+    // (size, stride of each operand), the last dimension varying fastest
+    dims: array<vec4<u32>, 6>,
+}
+
+// The operands' offsets at the result's element i. At most 6 iterations.
+fn offsets(i: u32, p: Strided) -> vec3<u32> {
+    var at = vec3<u32>(p.base_a, p.base_b, p.base_c);
+    var rest = i;
+    for (var d = p.rank; d > 0u; d--) {
+        let dim = p.dims[d - 1u];
+        let outer = rest / dim.x;
+        at += (rest - outer * dim.x) * dim.yzw;
+        rest = outer;
+    }
+    return at;
+}
+
+// The built-in tanh may overflow for large x and lose digits for small x: a series below 1/4, exponentials above.
+fn tanh4(x: vec4<f32>) -> vec4<f32> {
+    let s = x * x;
+    let near = x * (1.0 + s * (-0.33333333 + s * (0.13333333 + s * (-0.053968254 + s * 0.021869489))));
+    let far = sign(x) * (1.0 - 2.0 / (exp(2.0 * abs(x)) + 1.0));
+    return select(far, near, s < vec4<f32>(0.0625));
+}
+
+fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
+    return 1.0 / (1.0 + exp(-x));
+}
+
+// e^x - 1: a series where the difference would lose digits.
+fn expm1_4(x: vec4<f32>) -> vec4<f32> {
+    let near = x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * (0.0083333333 + x * 0.0013888889)))));
+    return select(exp(x) - 1.0, near, abs(x) < vec4<f32>(0.25));
+}
+
+// log(1 + x) for x in [0, 1]: a series where the sum would lose digits.
+fn log1p4(x: vec4<f32>) -> vec4<f32> {
+    let near = x * (1.0 + x * (-0.5 + x * (0.33333333 + x * (-0.25 + x * 0.2))));
+    return select(log(1.0 + x), near, x < vec4<f32>(0.03));
+}
+
+// The error function: its Taylor series below 1; above, 1 - erfc(x) by the Chebyshev fit of Press et al.,
+// "Numerical Recipes", 6.2, with a relative error of 1.2e-7 in erfc.
+fn erf4(x: vec4<f32>) -> vec4<f32> {
+    let z = abs(x);
+    let s = x * x;
+    let near = 1.1283792 * x * (1.0 + s * (-0.33333333 + s * (0.1 + s * (-0.023809524 + s * (0.0046296296
+        + s * (-0.00075757576 + s * (0.00010683761 + s * (-1.3227513e-5 + s * (1.4589169e-6
+        + s * (-1.4503853e-7 + s * 1.3122533e-8))))))))));
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let fit = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
+        + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+    let far = sign(x) * (1.0 - t * exp(fit - z * z));
+    return select(far, near, z < vec4<f32>(1.0));
+}
+
+// The distribution function of the normal distribution.
+fn normal_cdf4(x: vec4<f32>) -> vec4<f32> {
+    return 0.5 * (1.0 + erf4(x * 0.70710678));
+}
+
+// The argument of tanh in the approximate GELU: sqrt(2 / pi) * (x + 0.044715 x^3).
+fn gelu_inner(x: vec4<f32>) -> vec4<f32> {
+    return 0.79788456 * (x + 0.044715 * x * x * x);
+}
+
+// NaN and infinity are no constants in WGSL: they are made of bits that the compiler does not see through.
+fn from_bits4(bits: u32) -> vec4<f32> {
+    var word = bits;
+    return vec4<f32>(bitcast<f32>(word));
+}
+
+// x^e. The built-in takes no negative base: there, a whole exponent decides the sign and any other gives NaN.
+fn power4(x: vec4<f32>, e: vec4<f32>) -> vec4<f32> {
+    let size = pow(abs(x), e);
+    let whole = floor(e) == e;
+    let odd = floor(e * 0.5) * 2.0 != e;
+    let below = select(from_bits4(0x7fc00000u), select(size, -size, odd), whole);
+    let at_zero = select(select(vec4<f32>(), from_bits4(0x7f800000u), e < vec4<f32>()), vec4<f32>(1.0), e == vec4<f32>());
+    return select(select(size, below, x < vec4<f32>()), at_zero, x == vec4<f32>());
+}
+
+// Batched matrix products: sizes, where each operand starts, its strides, and the split of k over workgroups.
+struct MatMul {
+    m: u32,
+    n: u32,
+    k: u32,
+    batches: u32,
+    a_base: u32,
+    b_base: u32,
+    c_base: u32,
+    c_row: u32,
+    a_row: u32,
+    a_col: u32,
+    b_row: u32,
+    b_col: u32,
+    batch_rank: u32,
+    // k of one split; splits; elements of c between splits
+    k_split: u32,
+    splits: u32,
+    c_split: u32,
+    // (size, stride in a, in b, in c), the last varying fastest
+    batch: array<vec4<u32>, 4>,
+}
+
+// One workgroup's part of a product.
+struct Tile {
+    row: u32,
+    column: u32,
+    // Where this batch of each operand starts.
+    a: u32,
+    b: u32,
+    c: u32,
+    k: u32,
+    k_end: u32,
+    batch: u32,
+}
+
+// The part of group g, where tiles are `rows` x `columns`: down the rows, along the columns, then batches and splits.
+fn tile_of(g: u32, rows: u32, columns: u32, p: MatMul) -> Tile {
+    let down = (p.m + rows - 1u) / rows;
+    let across = (p.n + columns - 1u) / columns;
+    var rest = g;
+    var tile: Tile;
+    tile.row = (rest % down) * rows;
+    rest /= down;
+    tile.column = (rest % across) * columns;
+    rest /= across;
+    let split = rest % p.splits;
+    tile.batch = rest / p.splits;
+    tile.k = split * p.k_split;
+    tile.k_end = min(tile.k + p.k_split, p.k);
+    tile.a = p.a_base;
+    tile.b = p.b_base;
+    tile.c = p.c_base + split * p.c_split;
+    rest = tile.batch;
+    for (var d = p.batch_rank; d > 0u; d--) {
+        let dim = p.batch[d - 1u];
+        let at = rest % dim.x;
+        tile.a += at * dim.y;
+        tile.b += at * dim.z;
+        tile.c += at * dim.w;
+        rest /= dim.x;
+    }
+    return tile;
+}

@@ -1,0 +1,136 @@
+// y[c, o] = scale * reduce over chunk c of the reduced elements of x, for output o
+//   x: strided; y: [chunks, n]
+// threads: one invocation takes one chunk of one output, in order; at most 1,024 elements x 7 loop iterations.
+// tree: 256 invocations share a chunk; each takes every 256th element, at most 64 x 7 iterations, then a tree of 8 steps.
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+struct Params {
+    // Outputs, reduced elements of each, elements of a chunk, chunks.
+    n: u32,
+    count: u32,
+    chunk: u32,
+    chunks: u32,
+    base: u32,
+    kept_rank: u32,
+    reduced_rank: u32,
+    scale: f32,
+    // (kept size, kept stride, reduced size, reduced stride), the last dimension varying fastest
+    dims: array<vec4<u32>, 6>,
+}
+
+// 256 floats: one for each invocation of a workgroup.
+var<workgroup> shared_values: array<f32, 256>;
+
+fn start_of(o: u32) -> u32 {
+    var at = p.base;
+    var rest = o;
+    for (var d = p.kept_rank; d > 0u; d--) {
+        let dim = p.dims[d - 1u];
+        at += (rest % dim.x) * dim.y;
+        rest /= dim.x;
+    }
+    return at;
+}
+
+fn offset_of(r: u32) -> u32 {
+    var at = 0u;
+    var rest = r;
+    for (var d = p.reduced_rank; d > 0u; d--) {
+        let dim = p.dims[d - 1u];
+        at += (rest % dim.z) * dim.w;
+        rest /= dim.z;
+    }
+    return at;
+}
+
+// A NaN, once met, stays.
+fn larger(a: f32, b: f32) -> f32 { return select(a, b, b > a || b != b); }
+fn smaller(a: f32, b: f32) -> f32 { return select(a, b, b < a || b != b); }
+
+@compute @workgroup_size(256)
+fn sum_threads(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.n * p.chunks { return; }
+    let start = start_of(i % p.n);
+    let first = (i / p.n) * p.chunk;
+    var sum = 0.0;
+    for (var r = first; r < min(first + p.chunk, p.count); r++) { sum += x[start + offset_of(r)]; }
+    y[i] = sum * p.scale;
+}
+
+@compute @workgroup_size(256)
+fn max_threads(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.n * p.chunks { return; }
+    let start = start_of(i % p.n);
+    let first = (i / p.n) * p.chunk;
+    var best = x[start + offset_of(first)];
+    for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) { best = larger(best, x[start + offset_of(r)]); }
+    y[i] = best;
+}
+
+@compute @workgroup_size(256)
+fn min_threads(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.n * p.chunks { return; }
+    let start = start_of(i % p.n);
+    let first = (i / p.n) * p.chunk;
+    var best = x[start + offset_of(first)];
+    for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) { best = smaller(best, x[start + offset_of(r)]); }
+    y[i] = best;
+}
+
+// A group past the last works on the last again and writes nothing, so that every barrier is met by all.
+@compute @workgroup_size(256)
+fn sum_tree(grid: Grid) {
+    let i = group_of(grid);
+    let at = min(i, p.n * p.chunks - 1u);
+    let start = start_of(at % p.n);
+    let first = (at / p.n) * p.chunk;
+    var sum = 0.0;
+    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { sum += x[start + offset_of(r)]; }
+    shared_values[grid.thread] = sum;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        // Every partial sum must be there before another invocation adds it.
+        workgroupBarrier();
+        if grid.thread < half { shared_values[grid.thread] += shared_values[grid.thread + half]; }
+    }
+    if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0] * p.scale; }
+}
+
+@compute @workgroup_size(256)
+fn max_tree(grid: Grid) {
+    let i = group_of(grid);
+    let at = min(i, p.n * p.chunks - 1u);
+    let start = start_of(at % p.n);
+    let first = (at / p.n) * p.chunk;
+    var best = x[start + offset_of(first)];
+    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { best = larger(best, x[start + offset_of(r)]); }
+    shared_values[grid.thread] = best;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        // Every partial result must be there before another invocation takes it.
+        workgroupBarrier();
+        if grid.thread < half { shared_values[grid.thread] = larger(shared_values[grid.thread], shared_values[grid.thread + half]); }
+    }
+    if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0]; }
+}
+
+@compute @workgroup_size(256)
+fn min_tree(grid: Grid) {
+    let i = group_of(grid);
+    let at = min(i, p.n * p.chunks - 1u);
+    let start = start_of(at % p.n);
+    let first = (at / p.n) * p.chunk;
+    var best = x[start + offset_of(first)];
+    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { best = smaller(best, x[start + offset_of(r)]); }
+    shared_values[grid.thread] = best;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        // Every partial result must be there before another invocation takes it.
+        workgroupBarrier();
+        if grid.thread < half { shared_values[grid.thread] = smaller(shared_values[grid.thread], shared_values[grid.thread + half]); }
+    }
+    if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0]; }
+}

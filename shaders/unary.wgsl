@@ -1,0 +1,39 @@
+// y[i] = f(x[i])
+//   x, y of n elements, in any dense order
+// One invocation takes four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+struct Params {
+    n: u32,
+    // The function's own arguments: slope, alpha, bounds, exponent.
+    a: f32,
+    b: f32,
+}
+
+fn inside(i: u32) -> bool { return i * 4u < p.n; }
+
+@compute @workgroup_size(256) fn affine_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = p.a * x[i] + p.b; } }
+@compute @workgroup_size(256) fn exp_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = exp(x[i]); } }
+@compute @workgroup_size(256) fn log_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = log(x[i]); } }
+@compute @workgroup_size(256) fn sqrt_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = sqrt(x[i]); } }
+@compute @workgroup_size(256) fn rsqrt_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = inverseSqrt(x[i]); } }
+@compute @workgroup_size(256) fn reciprocal_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = 1.0 / x[i]; } }
+@compute @workgroup_size(256) fn abs_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = abs(x[i]); } }
+@compute @workgroup_size(256) fn sin_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = sin(x[i]); } }
+@compute @workgroup_size(256) fn cos_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = cos(x[i]); } }
+@compute @workgroup_size(256) fn tanh_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = tanh4(x[i]); } }
+@compute @workgroup_size(256) fn sigmoid_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = sigmoid4(x[i]); } }
+@compute @workgroup_size(256) fn relu_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = select(x[i], vec4<f32>(), x[i] < vec4<f32>()); } }
+@compute @workgroup_size(256) fn leaky_relu_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = select(p.a * x[i], x[i], x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn elu_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = select(p.a * expm1_4(x[i]), x[i], x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn gelu_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = x[i] * normal_cdf4(x[i]); } }
+@compute @workgroup_size(256) fn gelu_tanh_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = 0.5 * x[i] * (1.0 + tanh4(gelu_inner(x[i]))); } }
+@compute @workgroup_size(256) fn silu_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = x[i] * sigmoid4(x[i]); } }
+@compute @workgroup_size(256) fn softplus_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = max(x[i], vec4<f32>()) + log1p4(exp(-abs(x[i]))); } }
+@compute @workgroup_size(256) fn square_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = x[i] * x[i]; } }
+@compute @workgroup_size(256) fn clamp_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = select(select(x[i], vec4<f32>(p.a), x[i] < vec4<f32>(p.a)), vec4<f32>(p.b), x[i] > vec4<f32>(p.b)); } }
+@compute @workgroup_size(256) fn erf_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = erf4(x[i]); } }
+@compute @workgroup_size(256) fn pow_scalar_forward(g: Grid) { let i = index_of(g); if inside(i) { y[i] = power4(x[i], vec4<f32>(p.a)); } }

@@ -1,0 +1,117 @@
+//! Runs every kernel twice: on the device under test, and its twin on the inputs as they were before.
+
+use super::{Backend, Counters, Purpose};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernel::{Access, BufferId, Call, Dispatch, Info, Slice};
+use std::sync::{Mutex, PoisonError};
+
+/// A backend whose every kernel is compared with its definition. It is slow: each kernel is waited for and read back.
+pub struct Checked {
+    inner: Box<dyn Backend>,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Checked {
+    /// Checks `inner`.
+    pub fn new(inner: Box<dyn Backend>) -> Checked {
+        Checked { inner, failure: Mutex::default() }
+    }
+
+    fn contents(&self, dispatch: &Dispatch) -> Result<Vec<Vec<u32>>> {
+        let read = |b: &crate::kernel::Binding| {
+            Ok(bytemuck::pod_collect_to_vec(&self.inner.read(b.buffer, b.offset, b.bytes)?))
+        };
+        dispatch.bindings.iter().map(read).collect()
+    }
+
+    fn check(&self, dispatch: &Dispatch) -> Result<()> {
+        let mut want = self.contents(dispatch)?;
+        let slices = want
+            .iter_mut()
+            .zip(dispatch.kernel.access)
+            .map(|(words, access)| match access {
+                Access::Read => Slice::Read(words),
+                Access::Write | Access::ReadWrite => Slice::Write(words),
+            })
+            .collect();
+        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params));
+        self.inner.dispatch(dispatch);
+        let got = self.contents(dispatch)?;
+        for (at, binding) in
+            dispatch.bindings.iter().enumerate().filter(|(at, _)| dispatch.kernel.access[*at] != Access::Read)
+        {
+            compare(dispatch, at, binding.dtype, &got[at], &want[at])?;
+        }
+        Ok(())
+    }
+}
+
+fn compare(dispatch: &Dispatch, at: usize, dtype: DType, got: &[u32], want: &[u32]) -> Result<()> {
+    let tolerance = dispatch.kernel.tolerance;
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate().filter(|(_, (got, want))| got != want) {
+        let near = match dtype {
+            DType::I32 => false,
+            DType::F32 => {
+                let (got, want) = (f32::from_bits(got), f32::from_bits(want));
+                (got - want).abs() <= tolerance.relative * want.abs() + tolerance.absolute
+                    || got.is_nan() && want.is_nan()
+                    || got == want
+            }
+        };
+        if !near {
+            let shown = |bits: u32| match dtype {
+                DType::F32 => f32::from_bits(bits).to_string(),
+                DType::I32 => (bits as i32).to_string(),
+            };
+            let sizes: Vec<u64> = dispatch.bindings.iter().map(|b| b.bytes / 4).collect();
+            return Err(Error::Mismatch(format!(
+                "{}: element {i} of binding {at} is {} where its definition gives {} (elements of the bindings {sizes:?}, parameters {:?})",
+                dispatch.title(),
+                shown(got),
+                shown(want),
+                dispatch.params
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl Backend for Checked {
+    fn info(&self) -> &Info {
+        self.inner.info()
+    }
+
+    fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId {
+        self.inner.alloc(bytes, purpose)
+    }
+
+    fn free(&self, buffer: BufferId) {
+        self.inner.free(buffer);
+    }
+
+    fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
+        self.inner.write(buffer, offset, data);
+    }
+
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        self.error().map_or_else(|| self.inner.read(buffer, offset, bytes), Err)
+    }
+
+    fn dispatch(&self, dispatch: &Dispatch) {
+        if self.error().is_some() {
+            return;
+        }
+        if let Err(error) = self.check(dispatch) {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.inner.counters()
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone().or_else(|| self.inner.error())
+    }
+}

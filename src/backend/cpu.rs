@@ -1,0 +1,136 @@
+//! The reference: each kernel's twin, run at once on the host's memory.
+
+use super::{Backend, Counters, Purpose};
+use crate::error::{Error, Result};
+use crate::kernel::{Access, BufferId, Call, Class, Dispatch, Info, Slice};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Kernels run as plain Rust.
+pub struct Cpu {
+    info: Info,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    buffers: HashMap<BufferId, Vec<u32>>,
+    /// Freed memory by length: a training step asks for the same sizes again.
+    pool: HashMap<usize, Vec<Vec<u32>>>,
+    counters: Counters,
+}
+
+impl Cpu {
+    /// The host's processor.
+    pub fn new() -> Cpu {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let info = Info {
+            name: format!("CPU backend ({threads} threads)"),
+            api: "cpu".into(),
+            driver: String::new(),
+            class: Class::Host,
+            subgroup: None,
+            max_binding_bytes: u64::from(u32::MAX) * 4,
+            max_groups: u32::MAX,
+            max_threads: 1,
+            max_shared_bytes: 0,
+        };
+        Cpu { info, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A twin that panicked leaves whole buffers behind, so the state stays usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Cpu {
+        Cpu::new()
+    }
+}
+
+fn words(bytes: u64) -> usize {
+    bytes.div_ceil(4) as usize
+}
+
+impl Backend for Cpu {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn alloc(&self, bytes: u64, _purpose: Purpose) -> BufferId {
+        let mut state = self.state();
+        state.next += 1;
+        let id = BufferId(state.next);
+        let len = words(bytes);
+        let memory = state.pool.get_mut(&len).and_then(Vec::pop).unwrap_or_else(|| {
+            state.counters.buffers += 1;
+            state.counters.bytes += len as u64 * 4;
+            vec![0; len]
+        });
+        state.buffers.insert(id, memory);
+        id
+    }
+
+    fn free(&self, buffer: BufferId) {
+        let mut state = self.state();
+        if let Some(memory) = state.buffers.remove(&buffer) {
+            state.pool.entry(memory.len()).or_default().push(memory);
+        }
+    }
+
+    fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
+        let mut state = self.state();
+        let memory = state.buffers.get_mut(&buffer).expect("a live buffer");
+        let target: &mut [u8] = bytemuck::cast_slice_mut(memory);
+        target[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+    }
+
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let state = self.state();
+        let memory = state.buffers.get(&buffer).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
+        let source: &[u8] = bytemuck::cast_slice(memory);
+        Ok(source[offset as usize..(offset + bytes) as usize].to_vec())
+    }
+
+    fn dispatch(&self, dispatch: &Dispatch) {
+        let state = &mut *self.state();
+        state.counters.dispatches += 1;
+        state.counters.passes += 1;
+        // What is written leaves the map while the twin runs, so that the borrow checker sees it apart from what is read.
+        let is_written = |access: &Access| *access != Access::Read;
+        let mut written: Vec<(BufferId, Vec<u32>)> = dispatch
+            .kernel
+            .access
+            .iter()
+            .zip(&dispatch.bindings)
+            .filter(|(access, _)| is_written(access))
+            .map(|(_, b)| (b.buffer, state.buffers.remove(&b.buffer).expect("written buffers are live and distinct")))
+            .collect();
+        let mut outputs = written.iter_mut();
+        let slices = dispatch
+            .kernel
+            .access
+            .iter()
+            .zip(&dispatch.bindings)
+            .map(|(access, b)| {
+                let range = words(b.offset)..words(b.offset) + words(b.bytes);
+                if is_written(access) {
+                    let (_, memory) = outputs.next().expect("one per written binding");
+                    Slice::Write(&mut memory[range])
+                } else {
+                    let memory = state.buffers.get(&b.buffer);
+                    Slice::Read(&memory.expect("read buffers are live and not written by the same kernel")[range])
+                }
+            })
+            .collect();
+        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params));
+        state.buffers.extend(written);
+    }
+
+    fn counters(&self) -> Counters {
+        self.state().counters
+    }
+}

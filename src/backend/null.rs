@@ -1,0 +1,71 @@
+//! Runs nothing and counts: for tests and plans that need no numbers.
+
+use super::{Backend, Counters, Purpose};
+use crate::error::Result;
+use crate::kernel::{BufferId, Class, Dispatch, Info};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Every buffer reads as zeros.
+pub struct Null {
+    info: Info,
+    counters: Mutex<Counters>,
+}
+
+impl Null {
+    /// With the limits that a browser guarantees.
+    pub fn new() -> Null {
+        let info = Info {
+            name: "null device (runs nothing)".into(),
+            api: "null".into(),
+            driver: String::new(),
+            class: Class::Null,
+            subgroup: None,
+            max_binding_bytes: 128 << 20,
+            max_groups: 65_535,
+            max_threads: 256,
+            max_shared_bytes: 16 << 10,
+        };
+        Null { info, counters: Mutex::default() }
+    }
+
+    fn count(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Null {
+    fn default() -> Null {
+        Null::new()
+    }
+}
+
+impl Backend for Null {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn alloc(&self, bytes: u64, _purpose: Purpose) -> BufferId {
+        let mut counters = self.count();
+        counters.buffers += 1;
+        counters.bytes += bytes;
+        BufferId(counters.buffers)
+    }
+
+    fn free(&self, _buffer: BufferId) {}
+
+    fn write(&self, _buffer: BufferId, _offset: u64, _data: &[u8]) {}
+
+    fn read(&self, _buffer: BufferId, _offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        Ok(vec![0; bytes as usize])
+    }
+
+    fn dispatch(&self, _dispatch: &Dispatch) {
+        let mut counters = self.count();
+        counters.dispatches += 1;
+        counters.passes += 1;
+    }
+
+    fn counters(&self) -> Counters {
+        *self.count()
+    }
+}

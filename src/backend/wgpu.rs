@@ -1,0 +1,269 @@
+//! Kernels as WGSL on any adapter that wgpu reaches.
+
+mod context;
+mod pipelines;
+mod pool;
+mod queue;
+
+pub use context::{Adapter, AdapterChoice, Features, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
+
+use super::{Backend, Counters, Purpose, Readback};
+use crate::error::{Error, Result};
+use crate::kernel::{BufferId, Dispatch, Info, Lowering, Slot, Variant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A device of wgpu with its queue of work.
+pub struct Wgpu {
+    info: Info,
+    variant: Option<&'static str>,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    state: Mutex<State>,
+    failure: Arc<Failure>,
+}
+
+struct State {
+    pool: pool::Pool,
+    pipelines: pipelines::Pipelines,
+    queue: queue::Queue,
+    counters: Counters,
+}
+
+/// The first thing that went wrong; later ones follow from it.
+#[derive(Default)]
+struct Failure(Mutex<Option<Error>>);
+
+impl Failure {
+    fn set(&self, error: Error) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn first(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Wgpu {
+    /// Opens a device; blocks until the driver answers.
+    pub fn new(options: &WgpuOptions) -> Result<Wgpu> {
+        pollster::block_on(Wgpu::open(options))
+    }
+
+    /// The same for callers that may not block.
+    pub async fn open(options: &WgpuOptions) -> Result<Wgpu> {
+        let (device, queue, info) = context::open(options).await?;
+        let failure = Arc::new(Failure::default());
+        let uncaptured = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            uncaptured.set(match error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    Error::OutOfMemory(format!("the device has no memory left: {error}"))
+                }
+                _ => Error::Device(format!("the device reports: {error}")),
+            });
+        }));
+        let lost = failure.clone();
+        device.set_device_lost_callback(move |reason, text| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lost.set(Error::Device(format!(
+                    "the device was lost ({text}): make a new one and load the last checkpoint"
+                )));
+            }
+        });
+        let state = State {
+            pool: pool::Pool::default(),
+            pipelines: pipelines::Pipelines::new(options.checks),
+            queue: queue::Queue::new(&device),
+            counters: Counters::default(),
+        };
+        Ok(Wgpu { info, variant: options.variant, device, queue, state: Mutex::new(state), failure })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn variant(&self, dispatch: &Dispatch) -> Result<&'static Variant> {
+        let variants = dispatch.kernel.variants;
+        let fits = |v: &&Variant| (v.fits)(&self.info, dispatch);
+        let forced = || variants.iter().find(|v| Some(v.name) == self.variant && fits(v));
+        let suited = || variants.iter().find(|v| fits(v) && (v.suits)(&self.info, dispatch));
+        forced().or_else(suited).or_else(|| variants.iter().find(fits)).ok_or_else(|| {
+            Error::Limit(format!(
+                "{}: no shader of it fits {} with bindings of {:?} elements",
+                dispatch.title(),
+                self.info.name,
+                dispatch.bindings.iter().map(|b| b.bytes / 4).collect::<Vec<_>>()
+            ))
+        })
+    }
+
+    fn grid(&self, groups: u64, title: &str) -> Result<[u32; 2]> {
+        let max = u64::from(self.info.max_groups);
+        let x = groups.min(max);
+        let y = groups.div_ceil(x.max(1));
+        if y > max {
+            return Err(Error::Limit(format!("{title}: {groups} workgroups are over this adapter's {max} x {max}")));
+        }
+        Ok([x as u32, y as u32])
+    }
+
+    fn push(&self, dispatch: &Dispatch) -> Result<()> {
+        let title = dispatch.title();
+        let Lowering { passes, scratch } = (self.variant(dispatch)?.lower)(&self.info, dispatch);
+        let state = &mut *self.state();
+        let State { pool, pipelines, queue, counters } = state;
+        counters.dispatches += 1;
+        let scratch: Vec<(BufferId, u64)> = scratch
+            .iter()
+            .map(|&bytes| Ok((pool.alloc(&self.device, bytes, Purpose::Result, queue.batch, counters)?, bytes)))
+            .collect::<Result<_>>()?;
+        for pass in &passes {
+            let pipeline = pipelines.of(&self.device, pass, &title)?;
+            let ranges = pass.slots.iter().map(|slot| match *slot {
+                Slot::Arg(at) => {
+                    let b = &dispatch.bindings[at];
+                    (b.buffer, b.offset, b.bytes)
+                }
+                Slot::Scratch(at) => (scratch[at].0, 0, scratch[at].1),
+            });
+            let ranges: Vec<queue::Range> = ranges.collect();
+            if queue.is_full() {
+                queue.submit(&self.device, &self.queue, counters, |_| ());
+            }
+            let grid = self.grid(pass.groups, &title)?;
+            let params = pass.params.as_ref().unwrap_or(&dispatch.params);
+            queue.push(&self.device, pool, pipeline, ranges, params.bytes(), grid, counters);
+        }
+        queue.add_flops((dispatch.kernel.cost)(dispatch).flops);
+        counters.pipelines = pipelines.len() as u64;
+        for (id, _) in scratch {
+            pool.free(id);
+        }
+        Ok(())
+    }
+
+    /// Submits everything with a copy of the range into `staging`, and asks for its mapping.
+    fn copy_out(
+        &self,
+        state: &mut State,
+        (buffer, offset, bytes): queue::Range,
+        staging: &wgpu::Buffer,
+        done: impl FnOnce(Result<(), wgpu::BufferAsyncError>) + Send + 'static,
+    ) -> Result<wgpu::SubmissionIndex> {
+        let State { pool, queue, counters, .. } = state;
+        let (source, _) = pool.look(buffer, 0).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
+        let index = queue.submit(&self.device, &self.queue, counters, |encoder| {
+            encoder.copy_buffer_to_buffer(source, offset, staging, 0, bytes);
+        });
+        staging.slice(..bytes).map_async(wgpu::MapMode::Read, done);
+        Ok(index)
+    }
+}
+
+/// The mapped bytes; the buffer is free again.
+fn take_mapped(staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
+    let range = staging.slice(..bytes).get_mapped_range();
+    let data = range.map(|view| view.to_vec()).map_err(|e| Error::Device(format!("a result cannot be mapped: {e}")))?;
+    staging.unmap();
+    Ok(data)
+}
+
+impl Backend for Wgpu {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId {
+        let State { pool, queue, counters, .. } = &mut *self.state();
+        pool.alloc(&self.device, bytes, purpose, queue.batch, counters).unwrap_or_else(|error| {
+            self.failure.set(error);
+            BufferId(0)
+        })
+    }
+
+    fn free(&self, buffer: BufferId) {
+        self.state().pool.free(buffer);
+    }
+
+    fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
+        let State { pool, queue, counters, .. } = &mut *self.state();
+        let Some((target, pending)) = pool.look(buffer, queue.batch) else { return };
+        if pending {
+            // The copy would overtake the work that is queued but not submitted.
+            queue.submit(&self.device, &self.queue, counters, |_| ());
+        }
+        self.queue.write_buffer(target, offset, data);
+    }
+
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        self.error().map_or(Ok(()), Err)?;
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let state = &mut *self.state();
+        let staging = state.queue.staging(&self.device, bytes);
+        let index = self.copy_out(state, (buffer, offset, bytes), &staging, |_| ())?;
+        let waited = self.device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None });
+        self.error().map_or(Ok(()), Err)?;
+        waited.map_err(|e| Error::Device(format!("the device does not answer: {e}")))?;
+        take_mapped(&staging, bytes)
+    }
+
+    fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
+        let start = || {
+            self.error().map_or(Ok(()), Err)?;
+            let staging = queue::staging(&self.device, bytes.max(4));
+            let (sender, receiver) = futures::channel::oneshot::channel();
+            // A receiver that is gone asked for nothing.
+            let done = |result| drop(sender.send(result));
+            self.copy_out(&mut self.state(), (buffer, offset, bytes), &staging, done)?;
+            Ok((staging, receiver))
+        };
+        let started = start();
+        let device = self.device.clone();
+        let failure = self.failure.clone();
+        Box::pin(async move {
+            let (staging, mut receiver) = started?;
+            let mapped = std::future::poll_fn(|cx| {
+                // Browsers drive the device themselves; elsewhere somebody has to ask.
+                let _ = device.poll(wgpu::PollType::Poll);
+                let state = Future::poll(std::pin::Pin::new(&mut receiver), cx);
+                if state.is_pending() {
+                    cx.waker().wake_by_ref();
+                }
+                state
+            })
+            .await;
+            failure.first().map_or(Ok(()), Err)?;
+            match mapped {
+                Ok(Ok(())) => take_mapped(&staging, bytes),
+                _ => Err(Error::Device("a result cannot be mapped: the device is gone".into())),
+            }
+        })
+    }
+
+    fn dispatch(&self, dispatch: &Dispatch) {
+        if self.error().is_some() {
+            return;
+        }
+        if let Err(error) = self.push(dispatch) {
+            self.failure.set(error);
+        }
+    }
+
+    fn submit(&self) {
+        let State { queue, counters, .. } = &mut *self.state();
+        if !queue.is_empty() {
+            queue.submit(&self.device, &self.queue, counters, |_| ());
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.state().counters
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.failure.first()
+    }
+}

@@ -1,0 +1,223 @@
+//! Adapters and devices: what there is, what was asked for, and what was got.
+
+use crate::error::{Error, Result};
+use crate::kernel::{Class, Info};
+use std::fmt;
+
+/// Which adapter to take.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AdapterChoice {
+    /// A discrete GPU before an integrated one before any other; a software adapter last.
+    #[default]
+    Best,
+    /// The first whose name holds this text, in any case.
+    Name(String),
+    /// The number in the list of adapters.
+    Index(usize),
+}
+
+/// How much of an adapter to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Features {
+    /// All that it offers.
+    #[default]
+    Adapter,
+    /// Only what every browser has: WebGPU's default limits and no subgroups.
+    Browser,
+}
+
+/// Whether shaders guard their accesses and loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShaderChecks {
+    /// Indices are clamped and loops bounded by the shader compiler.
+    Checked,
+    /// The crate's own shaders are trusted to stay in range, which their tests hold them to.
+    Trusted,
+}
+
+/// How a wgpu device is chosen and made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WgpuOptions {
+    /// Which adapter.
+    pub adapter: AdapterChoice,
+    /// APIs to look for adapters in, as wgpu spells them: `vulkan,metal,dx12`. `None` is all that are built in.
+    pub backends: Option<String>,
+    /// How much of the adapter to use.
+    pub features: Features,
+    /// Trusted in release builds, checked in debug builds.
+    pub checks: ShaderChecks,
+    /// Runs this variant of every kernel that has it and that it fits, instead of the one that suits the adapter.
+    pub variant: Option<&'static str>,
+}
+
+impl Default for WgpuOptions {
+    fn default() -> WgpuOptions {
+        WgpuOptions {
+            adapter: AdapterChoice::Best,
+            backends: None,
+            features: Features::Adapter,
+            checks: if cfg!(debug_assertions) { ShaderChecks::Checked } else { ShaderChecks::Trusted },
+            variant: None,
+        }
+    }
+}
+
+impl WgpuOptions {
+    /// Reads the variables that wgpu's own examples know: `WGPU_ADAPTER_NAME` (part of a name, or a number in the
+    /// list of adapters) and `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`, or several with commas).
+    pub fn from_env() -> WgpuOptions {
+        let name = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.trim().is_empty());
+        let adapter = name.map_or(AdapterChoice::Best, |name| match name.trim().parse() {
+            Ok(index) => AdapterChoice::Index(index),
+            Err(_) => AdapterChoice::Name(name),
+        });
+        let backends = std::env::var("WGPU_BACKEND").ok().filter(|list| !list.trim().is_empty());
+        WgpuOptions { adapter, backends, ..WgpuOptions::default() }
+    }
+}
+
+/// An adapter that wgpu found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its number in the list.
+    pub index: usize,
+    /// What it offers.
+    pub info: Info,
+    /// Whether it is a discrete GPU, an integrated one, or another kind.
+    pub kind: &'static str,
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, .. } = &self.info;
+        let subgroup = subgroup.map_or("no fixed subgroups".into(), |n| format!("subgroups of {n}"));
+        write!(
+            f,
+            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup",
+            self.index,
+            self.kind,
+            max_binding_bytes >> 20,
+            max_shared_bytes >> 10
+        )
+    }
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.flags = if cfg!(debug_assertions) { wgpu::InstanceFlags::DEBUG } else { wgpu::InstanceFlags::empty() };
+    wgpu::Instance::new(descriptor)
+}
+
+fn backends(list: Option<&str>) -> Result<wgpu::Backends> {
+    let Some(list) = list else { return Ok(wgpu::Backends::all()) };
+    let backends = wgpu::Backends::from_comma_list(&list.to_lowercase());
+    if backends.is_empty() {
+        return Err(Error::Option(format!("backends `{list}`: none of them is known; use vulkan, metal or dx12")));
+    }
+    Ok(backends)
+}
+
+fn rank(kind: wgpu::DeviceType) -> u8 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+async fn enumerate(list: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
+    let mut adapters = instance().enumerate_adapters(backends(list)?).await;
+    adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
+    adapters.sort_by_key(|a| rank(a.get_info().device_type));
+    Ok(adapters)
+}
+
+fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
+    let about = adapter.get_info();
+    let limits = limits(adapter, features);
+    let subgroups = features == Features::Adapter && adapter.features().contains(wgpu::Features::SUBGROUP);
+    let fixed = subgroups && about.subgroup_min_size == about.subgroup_max_size && about.subgroup_min_size > 0;
+    Info {
+        name: about.name,
+        api: about.backend.to_str().to_string(),
+        driver: [about.driver, about.driver_info].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" "),
+        class: if about.device_type == wgpu::DeviceType::Cpu { Class::Software } else { Class::Gpu },
+        subgroup: fixed.then_some(about.subgroup_min_size),
+        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        max_groups: limits.max_compute_workgroups_per_dimension,
+        max_threads: limits.max_compute_invocations_per_workgroup,
+        max_shared_bytes: limits.max_compute_workgroup_storage_size,
+    }
+}
+
+fn limits(adapter: &wgpu::Adapter, features: Features) -> wgpu::Limits {
+    match features {
+        Features::Adapter => adapter.limits(),
+        Features::Browser => wgpu::Limits::default().using_minimum_supported_acceleration_structure_values(),
+    }
+}
+
+fn described(index: usize, adapter: &wgpu::Adapter, features: Features) -> Adapter {
+    let kind = match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => "a discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "an integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "a virtual GPU",
+        wgpu::DeviceType::Cpu => "a software adapter",
+        wgpu::DeviceType::Other => "an adapter of unknown kind",
+    };
+    Adapter { index, info: info(adapter, features), kind }
+}
+
+/// The adapters there are, the best first.
+pub fn adapters(options: &WgpuOptions) -> Result<Vec<Adapter>> {
+    let found = pollster::block_on(enumerate(options.backends.as_deref()))?;
+    Ok(found.iter().enumerate().map(|(i, a)| described(i, a, options.features)).collect())
+}
+
+/// What a user can do where no adapter is found.
+pub const INSTALL_HINT: &str = "install a GPU driver with Vulkan, or a software adapter \
+     (Debian and Ubuntu: apt-get install mesa-vulkan-drivers), or use the CPU backend";
+
+/// An open device with the adapter's description.
+pub async fn open(options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue, Info)> {
+    let mut found = enumerate(options.backends.as_deref()).await?;
+    if found.is_empty() {
+        return Err(Error::NoAdapter(format!("no GPU adapter was found: {INSTALL_HINT}")));
+    }
+    let names = || {
+        let list: Vec<String> = found.iter().enumerate().map(|(i, a)| format!("{i}: {}", a.get_info().name)).collect();
+        list.join(", ")
+    };
+    let index = match &options.adapter {
+        AdapterChoice::Best => 0,
+        AdapterChoice::Index(index) if *index < found.len() => *index,
+        AdapterChoice::Index(index) => {
+            return Err(Error::NoAdapter(format!("there is no adapter {index}; there are {}", names())));
+        }
+        AdapterChoice::Name(name) => {
+            let wanted = name.to_lowercase();
+            let at = found.iter().position(|a| a.get_info().name.to_lowercase().contains(&wanted));
+            at.ok_or_else(|| Error::NoAdapter(format!("no adapter is named like `{name}`; there are {}", names())))?
+        }
+    };
+    let adapter = found.swap_remove(index);
+    let info = info(&adapter, options.features);
+    let mut features = wgpu::Features::empty();
+    if info.subgroup.is_some() {
+        features |= wgpu::Features::SUBGROUP;
+    }
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("wgrad"),
+        required_features: features,
+        required_limits: limits(&adapter, options.features),
+        memory_hints: wgpu::MemoryHints::Performance,
+        ..Default::default()
+    };
+    let (device, queue) = adapter
+        .request_device(&descriptor)
+        .await
+        .map_err(|e| Error::NoAdapter(format!("{}: the adapter gave no device: {e}", info.name)))?;
+    Ok((device, queue, info))
+}

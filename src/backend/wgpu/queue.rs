@@ -1,0 +1,198 @@
+//! Queued work: dispatches gather in a list and go out as one compute pass and one submit.
+
+use super::pipelines::Pipeline;
+use super::pool::Pool;
+use crate::backend::Counters;
+use crate::kernel::BufferId;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The bytes of one slot of the uniform ring: every adapter takes offsets that are multiples of 256.
+const SLOT: u64 = 256;
+/// Passes that one submit may hold; also the slots of the uniform ring.
+const MAX_PASSES: usize = 2048;
+/// Operations that one submit may hold: a driver's watchdog resets a device that is silent for about two seconds.
+const MAX_FLOPS: u64 = 400_000_000_000;
+/// Submits that may be under way before the queue waits for the oldest.
+const MAX_IN_FLIGHT: usize = 3;
+/// Bind groups kept before the cache starts anew.
+const MAX_BIND_GROUPS: usize = 8192;
+
+/// A range of a buffer as a bind group sees it: buffer, offset, length.
+pub type Range = (BufferId, u64, u64);
+
+struct Command {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    slot: u32,
+    grid: [u32; 2],
+}
+
+/// The pending list of a device and its caches.
+pub struct Queue {
+    commands: Vec<Command>,
+    flops: u64,
+    uniforms: Vec<u8>,
+    ring: wgpu::Buffer,
+    bind_groups: HashMap<(u32, Vec<Range>), wgpu::BindGroup>,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    staging: Option<wgpu::Buffer>,
+    /// The number of the batch that is being queued.
+    pub batch: u64,
+}
+
+impl Queue {
+    pub fn new(device: &wgpu::Device) -> Queue {
+        let ring = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: SLOT * MAX_PASSES as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Queue {
+            commands: Vec::new(),
+            flops: 0,
+            uniforms: Vec::new(),
+            ring,
+            bind_groups: HashMap::new(),
+            in_flight: VecDeque::new(),
+            staging: None,
+            batch: 1,
+        }
+    }
+
+    /// Whether the next pass has to wait for a submit.
+    pub fn is_full(&self) -> bool {
+        self.commands.len() >= MAX_PASSES || self.flops >= MAX_FLOPS
+    }
+
+    /// Counts a kernel's operations towards the bound of a submit.
+    pub fn add_flops(&mut self, flops: u64) {
+        self.flops = self.flops.saturating_add(flops);
+    }
+
+    /// Appends one pass.
+    pub fn push(
+        &mut self,
+        device: &wgpu::Device,
+        pool: &mut Pool,
+        pipeline: Arc<Pipeline>,
+        ranges: Vec<Range>,
+        params: &[u8],
+        grid: [u32; 2],
+        counters: &mut Counters,
+    ) {
+        for &(id, ..) in &ranges {
+            pool.used(id, self.batch);
+        }
+        let slot = self.uniforms.len() as u32;
+        self.uniforms.extend_from_slice(params);
+        self.uniforms.resize(slot as usize + SLOT as usize, 0);
+        let key = (pipeline.layout.id, ranges);
+        let bind_group = match self.bind_groups.get(&key) {
+            Some(group) => group.clone(),
+            None => {
+                if self.bind_groups.len() >= MAX_BIND_GROUPS {
+                    self.bind_groups.clear();
+                }
+                let group = bind_group(device, pool, &pipeline, &key.1, &self.ring);
+                counters.bind_groups += 1;
+                self.bind_groups.insert(key, group.clone());
+                group
+            }
+        };
+        counters.passes += 1;
+        self.commands.push(Command { pipeline, bind_group, slot, grid });
+    }
+
+    /// Sends out what is pending, then `after` on the same encoder.
+    pub fn submit(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        counters: &mut Counters,
+        after: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        if !self.commands.is_empty() {
+            queue.write_buffer(&self.ring, 0, &self.uniforms);
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut current: Option<&Arc<Pipeline>> = None;
+            for command in &self.commands {
+                if current.is_none_or(|last| !Arc::ptr_eq(last, &command.pipeline)) {
+                    pass.set_pipeline(&command.pipeline.pipeline);
+                    current = Some(&command.pipeline);
+                }
+                pass.set_bind_group(0, &command.bind_group, &[command.slot]);
+                pass.dispatch_workgroups(command.grid[0], command.grid[1], 1);
+            }
+        }
+        self.commands.clear();
+        self.uniforms.clear();
+        self.flops = 0;
+        after(&mut encoder);
+        let index = queue.submit([encoder.finish()]);
+        counters.submits += 1;
+        self.batch += 1;
+        self.in_flight.push_back(index.clone());
+        while self.in_flight.len() > MAX_IN_FLIGHT {
+            let oldest = self.in_flight.pop_front();
+            // A lost device reports itself through its callback.
+            let _ = device.poll(wgpu::PollType::Wait { submission_index: oldest, timeout: None });
+        }
+        index
+    }
+
+    /// Whether nothing is pending.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// The persistent buffer that small reads come through; larger ones get one of their own.
+    pub fn staging(&mut self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
+        const PERSISTENT: u64 = 64 << 10;
+        if bytes > PERSISTENT {
+            return staging(device, bytes);
+        }
+        self.staging.get_or_insert_with(|| staging(device, PERSISTENT)).clone()
+    }
+}
+
+/// A buffer that the host can map to read.
+pub fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
+    device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("readback"),
+        size: bytes,
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    })
+}
+
+fn bind_group(
+    device: &wgpu::Device,
+    pool: &Pool,
+    pipeline: &Pipeline,
+    ranges: &[Range],
+    ring: &wgpu::Buffer,
+) -> wgpu::BindGroup {
+    let storage = ranges.iter().map(|&(id, offset, bytes)| {
+        let (buffer, _) = pool.look(id, 0).expect("bound buffers are live");
+        // Whole vec4s, which every size class and slab range has room for.
+        let size = bytes.next_multiple_of(16).min(buffer.size() - offset);
+        wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) }
+    });
+    let uniform = wgpu::BufferBinding { buffer: ring, offset: 0, size: std::num::NonZeroU64::new(SLOT) };
+    let entries: Vec<wgpu::BindGroupEntry> = storage
+        .chain([uniform])
+        .enumerate()
+        .map(|(at, binding)| wgpu::BindGroupEntry {
+            binding: at as u32,
+            resource: wgpu::BindingResource::Buffer(binding),
+        })
+        .collect();
+    device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.layout.bindings,
+        entries: &entries,
+    })
+}

@@ -1,0 +1,395 @@
+//! Kernels as data: what one reads, writes and means, and the ways to run it in WGSL.
+//!
+//! Nothing here runs anything. A [`Dispatch`] is the same value on every backend: the CPU calls the kernel's
+//! [`twin`](Kernel::twin), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
+
+pub mod parallel;
+pub mod strided;
+
+use crate::dtype::{DType, Element};
+use bytemuck::Pod;
+use std::fmt;
+use std::sync::Arc;
+
+/// How a kernel uses one of its bindings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Only read.
+    Read,
+    /// Every element is written, none is read before.
+    Write,
+    /// Read and written; what is not written keeps its value.
+    ReadWrite,
+}
+
+/// How far a device's result may lie from the twin's: |got - want| <= relative * |want| + absolute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// Relative to the wanted value.
+    pub relative: f32,
+    /// In the unit of the result.
+    pub absolute: f32,
+}
+
+impl Tolerance {
+    /// The same bits: copies, comparisons, indices, random masks.
+    pub const EXACT: Tolerance = Tolerance { relative: 0.0, absolute: 0.0 };
+    /// One rounding or a few, as in element-wise arithmetic and functions.
+    pub const ROUNDED: Tolerance = Tolerance { relative: 2e-5, absolute: 1e-6 };
+    /// Sums of many terms in another order.
+    pub const SUMMED: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-4 };
+}
+
+/// Work that a dispatch implies, from its shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Floating-point operations; a multiply-add counts two.
+    pub flops: u64,
+    /// Bytes read and written if each binding is touched once.
+    pub bytes: u64,
+}
+
+/// A contract: what one compute kernel reads, writes and means.
+pub struct Kernel {
+    /// The name in traces, errors and tests.
+    pub name: &'static str,
+    /// How each binding is used, in order.
+    pub access: &'static [Access],
+    /// What it means, in plain Rust, on slices.
+    pub twin: fn(&mut Call),
+    /// Operations and bytes.
+    pub cost: fn(&Dispatch) -> Cost,
+    /// How close to the twin every variant must come.
+    pub tolerance: Tolerance,
+    /// The ways to run it in WGSL, the preferred first.
+    pub variants: &'static [Variant],
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// One way to run a kernel in WGSL.
+pub struct Variant {
+    /// Unique within the kernel.
+    pub name: &'static str,
+    /// Whether it computes the right result for this dispatch on this adapter.
+    pub fits: fn(&Info, &Dispatch) -> bool,
+    /// Whether it is worth choosing there; a variant that fits is taken all the same where none suits.
+    pub suits: fn(&Info, &Dispatch) -> bool,
+    /// The passes it takes.
+    pub lower: fn(&Info, &Dispatch) -> Lowering,
+}
+
+/// The passes of one dispatch, and the scratch buffers that they share.
+#[derive(Debug, Default)]
+pub struct Lowering {
+    /// In the order they run.
+    pub passes: Vec<Pass>,
+    /// The size of each scratch buffer, in bytes.
+    pub scratch: Vec<u64>,
+}
+
+/// A WGSL file: the entry points in it share one list of bindings, with the parameters' uniform after the last.
+#[derive(Debug)]
+pub struct Shader {
+    /// The file's stem.
+    pub name: &'static str,
+    /// The file's text, without the prelude.
+    pub source: &'static str,
+    /// How the file declares each storage binding.
+    pub access: &'static [Access],
+}
+
+/// A value that a variant sets at the head of a WGSL file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Constant {
+    /// `const NAME: u32 = ..;`
+    U32(u32),
+    /// `const NAME: bool = ..;`
+    Bool(bool),
+    /// `alias NAME = ..;`
+    Alias(&'static str),
+}
+
+/// What a pass binds in one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// A binding of the dispatch.
+    Arg(usize),
+    /// A scratch buffer of the lowering.
+    Scratch(usize),
+}
+
+/// One run of one WGSL entry point.
+#[derive(Debug)]
+pub struct Pass {
+    /// The file.
+    pub shader: &'static Shader,
+    /// The entry point.
+    pub entry: &'static str,
+    /// Put before the file.
+    pub constants: Vec<(&'static str, Constant)>,
+    /// What each storage binding of the file is.
+    pub slots: Vec<Slot>,
+    /// Parameters of this pass; `None` for those of the dispatch.
+    pub params: Option<Params>,
+    /// The number of workgroups. Past 65,535 they spill into a second dimension, which the prelude folds back.
+    pub groups: u64,
+}
+
+impl Pass {
+    /// A pass that binds the dispatch's bindings in order.
+    pub fn new(shader: &'static Shader, entry: &'static str, groups: u64) -> Pass {
+        let slots = (0..shader.access.len()).map(Slot::Arg).collect();
+        Pass { shader, entry, constants: Vec::new(), slots, params: None, groups }
+    }
+
+    /// With other slots.
+    pub fn slots(mut self, slots: &[Slot]) -> Pass {
+        self.slots = slots.to_vec();
+        self
+    }
+
+    /// With a constant before the file.
+    pub fn constant(mut self, name: &'static str, value: Constant) -> Pass {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// With parameters of its own.
+    pub fn params<P: Pod>(mut self, params: &P) -> Pass {
+        self.params = Some(Params::new(params));
+        self
+    }
+
+    /// As the only pass of a lowering.
+    pub fn alone(self) -> Lowering {
+        Lowering { passes: vec![self], scratch: Vec::new() }
+    }
+}
+
+/// The text of a shader module: the constants, the prelude, the file.
+pub fn module_source(shader: &Shader, constants: &[(&'static str, Constant)]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(PRELUDE.len() + shader.source.len() + 256);
+    for (name, value) in constants {
+        // Writing to a string cannot fail.
+        let _ = match value {
+            Constant::U32(v) => writeln!(text, "const {name}: u32 = {v}u;"),
+            Constant::Bool(v) => writeln!(text, "const {name}: bool = {v};"),
+            Constant::Alias(v) => writeln!(text, "alias {name} = {v};"),
+        };
+    }
+    text + PRELUDE + shader.source
+}
+
+/// WGSL that stands before every file.
+pub const PRELUDE: &str = include_str!("../shaders/prelude.wgsl");
+
+/// The number of workgroups that `items` take at `per_group` each; at least one.
+pub fn groups(items: usize, per_group: usize) -> u64 {
+    items.div_ceil(per_group).max(1) as u64
+}
+
+/// A buffer of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u64);
+
+/// A range of a buffer, bound to a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// The first byte; a multiple of 256.
+    pub offset: u64,
+    /// The length in bytes.
+    pub bytes: u64,
+    /// What the bytes hold.
+    pub dtype: DType,
+}
+
+/// The most 32-bit words of a kernel's parameters.
+pub const MAX_PARAM_WORDS: usize = 48;
+
+/// A kernel's parameters: the bytes of a small struct, laid out as its WGSL uniform.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Params {
+    words: [u32; MAX_PARAM_WORDS],
+    len: usize,
+}
+
+impl Params {
+    /// # Panics
+    /// If the struct is larger than [`MAX_PARAM_WORDS`] words or not made of words.
+    pub fn new<P: Pod>(params: &P) -> Params {
+        let source: &[u32] = bytemuck::cast_slice(std::slice::from_ref(params));
+        let mut words = [0; MAX_PARAM_WORDS];
+        words[..source.len()].copy_from_slice(source);
+        Params { words, len: source.len() }
+    }
+
+    /// The struct again.
+    ///
+    /// # Panics
+    /// If `P` has another size.
+    pub fn read<P: Pod>(&self) -> P {
+        *bytemuck::from_bytes(bytemuck::cast_slice(&self.words[..self.len]))
+    }
+
+    /// The bytes that travel to the device.
+    pub fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.words[..self.len])
+    }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &self.words[..self.len])
+    }
+}
+
+/// One queued execution of a kernel: plain data that can be printed, compared, stored and replayed.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// What runs.
+    pub kernel: &'static Kernel,
+    /// On what.
+    pub bindings: Vec<Binding>,
+    /// With which parameters.
+    pub params: Params,
+    /// The path of the parameter it works for, where it reads one.
+    pub label: Option<Arc<str>>,
+}
+
+impl Dispatch {
+    /// The parameters.
+    pub fn params<P: Pod>(&self) -> P {
+        self.params.read()
+    }
+
+    /// The bytes that all bindings hold together.
+    pub fn bytes(&self) -> u64 {
+        self.bindings.iter().map(|b| b.bytes).sum()
+    }
+
+    /// The elements that a binding holds.
+    pub fn len(&self, binding: usize) -> usize {
+        (self.bindings[binding].bytes / 4) as usize
+    }
+
+    /// Whether nothing is bound.
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty()
+    }
+
+    /// The kernel and its layer, for messages.
+    pub fn title(&self) -> String {
+        match &self.label {
+            Some(label) => format!("{} ({label})", self.kernel.name),
+            None => self.kernel.name.to_string(),
+        }
+    }
+}
+
+impl PartialEq for Dispatch {
+    fn eq(&self, other: &Dispatch) -> bool {
+        std::ptr::eq(self.kernel, other.kernel) && self.bindings == other.bindings && self.params == other.params
+    }
+}
+
+/// What a twin sees: the slices behind the bindings, and the parameters.
+pub struct Call<'a> {
+    slices: Vec<Slice<'a>>,
+    params: &'a Params,
+}
+
+/// One binding's memory, in words.
+pub enum Slice<'a> {
+    /// Of a binding that is only read.
+    Read(&'a [u32]),
+    /// Of a binding that is written.
+    Write(&'a mut [u32]),
+}
+
+impl<'a> Call<'a> {
+    /// One slice per binding, in order.
+    pub fn new(slices: Vec<Slice<'a>>, params: &'a Params) -> Call<'a> {
+        Call { slices, params }
+    }
+
+    /// The parameters.
+    pub fn params<P: Pod>(&self) -> P {
+        self.params.read()
+    }
+
+    /// The elements of a binding that the kernel reads.
+    ///
+    /// # Panics
+    /// If the kernel writes it.
+    pub fn read<T: Element>(&self, binding: usize) -> &'a [T] {
+        match &self.slices[binding] {
+            Slice::Read(words) => bytemuck::cast_slice(words),
+            Slice::Write(_) => panic!("binding {binding} is written, not read"),
+        }
+    }
+
+    /// The elements of a binding that the kernel writes; each can be taken once.
+    ///
+    /// # Panics
+    /// If the kernel only reads it.
+    pub fn write<T: Element>(&mut self, binding: usize) -> &'a mut [T] {
+        match &mut self.slices[binding] {
+            Slice::Write(words) => bytemuck::cast_slice_mut(std::mem::take(words)),
+            Slice::Read(_) => panic!("binding {binding} is read, not written"),
+        }
+    }
+}
+
+/// What kind of machine runs the kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A graphics processor.
+    Gpu,
+    /// A software implementation of a graphics API, such as lavapipe.
+    Software,
+    /// The CPU backend.
+    Host,
+    /// The null device.
+    Null,
+}
+
+/// What a device is and what it offers: all that choosing a variant may depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// The adapter's name.
+    pub name: String,
+    /// The API under it: `vulkan`, `metal`, `dx12`, `noop`, `cpu` or `null`.
+    pub api: String,
+    /// The driver with its version.
+    pub driver: String,
+    /// What kind of machine it is.
+    pub class: Class,
+    /// Invocations of a subgroup, where subgroups exist and all have this size.
+    pub subgroup: Option<u32>,
+    /// The most bytes of one binding, and so of one tensor.
+    pub max_binding_bytes: u64,
+    /// The most workgroups along one dimension of a grid.
+    pub max_groups: u32,
+    /// The most invocations of a workgroup.
+    pub max_threads: u32,
+    /// The most bytes that a workgroup shares.
+    pub max_shared_bytes: u32,
+}
+
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.class {
+            Class::Host | Class::Null => write!(f, "{}", self.name),
+            Class::Gpu => write!(f, "{} ({}, {})", self.name, self.api, self.driver),
+            Class::Software => write!(f, "{} ({}, {}, a software adapter)", self.name, self.api, self.driver),
+        }
+    }
+}

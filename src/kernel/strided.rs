@@ -1,0 +1,102 @@
+//! The parameters of element-wise kernels that walk strided operands.
+
+use crate::shape::{Layout, MAX_RANK, collapse};
+use bytemuck::{Pod, Zeroable};
+
+/// How to walk up to three operands in the order of one dense result: the struct of the same name in `shaders/prelude.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Strided {
+    /// Elements of the result.
+    pub n: u32,
+    /// Dimensions in use.
+    pub rank: u32,
+    /// The first element of each operand.
+    pub base: [u32; 3],
+    pad: [u32; 3],
+    /// Of each dimension, the size and one stride per operand; the last varies fastest.
+    pub dims: [[u32; 4]; MAX_RANK],
+}
+
+impl Strided {
+    /// Walks `operands`, all of the shape of `order`, in the memory order of `order`. `base` is where each starts.
+    pub fn new<const N: usize>(order: &Layout, operands: [(&Layout, usize); N]) -> Strided {
+        let walk = order.memory_order();
+        let sizes = order.permute(&walk).shape;
+        let strides = operands.map(|(layout, _)| layout.permute(&walk));
+        let collapsed = collapse::<N>(&sizes, std::array::from_fn(|k| strides[k].strides()));
+        let mut out = Strided {
+            n: order.shape.numel() as u32,
+            rank: collapsed.len() as u32,
+            base: [0; 3],
+            pad: [0; 3],
+            dims: [[1, 0, 0, 0]; MAX_RANK],
+        };
+        for (to, (_, base)) in out.base.iter_mut().zip(operands) {
+            *to = base as u32;
+        }
+        for (to, (size, steps)) in out.dims.iter_mut().zip(collapsed) {
+            to[0] = size as u32;
+            for (to, step) in to[1..].iter_mut().zip(steps) {
+                *to = step as u32;
+            }
+        }
+        out
+    }
+
+    /// Walks one operand of the shape of the row-major `order`, backwards along `dims`.
+    pub fn flipped(order: &Layout, operand: &Layout, dims: &[usize]) -> Strided {
+        let rank = order.shape.rank();
+        let mut out = Strided::new(order, [(order, 0)]);
+        out.rank = rank as u32;
+        for d in 0..rank {
+            let step = operand.strides[d] as u32;
+            out.dims[d] = [order.shape[d] as u32, if dims.contains(&d) { step.wrapping_neg() } else { step }, 0, 0];
+        }
+        out
+    }
+
+    /// Whether every one of the first `operands` is walked element by element from its start.
+    pub fn is_flat(&self, operands: usize) -> bool {
+        let one_run = self.rank == 0 || self.rank == 1 && self.dims[0][1..=operands].iter().all(|&s| s == 1);
+        one_run && self.base[..operands].iter().all(|&b| b == 0)
+    }
+
+    /// The operands' offsets, in the order of the result.
+    pub fn offsets(&self) -> impl Iterator<Item = [usize; 3]> + '_ {
+        self.offsets_from(0)
+    }
+
+    /// The operands' offsets from the result's element `first` on.
+    pub fn offsets_from(&self, first: usize) -> impl Iterator<Item = [usize; 3]> + '_ {
+        let rank = self.rank as usize;
+        let mut index = [0; MAX_RANK];
+        let mut at = self.base;
+        let mut rest = first as u32;
+        for d in (0..rank).rev() {
+            index[d] = rest % self.dims[d][0];
+            rest /= self.dims[d][0];
+            for (at, step) in at.iter_mut().zip(&self.dims[d][1..]) {
+                *at = at.wrapping_add(step.wrapping_mul(index[d]));
+            }
+        }
+        (first..self.n as usize).map(move |_| {
+            let here = at.map(|a| a as usize);
+            for d in (0..rank).rev() {
+                let [size, steps @ ..] = self.dims[d];
+                index[d] += 1;
+                for (at, step) in at.iter_mut().zip(steps) {
+                    *at = at.wrapping_add(step);
+                }
+                if index[d] < size {
+                    break;
+                }
+                for (at, step) in at.iter_mut().zip(steps) {
+                    *at = at.wrapping_sub(step.wrapping_mul(size));
+                }
+                index[d] = 0;
+            }
+            here
+        })
+    }
+}

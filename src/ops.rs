@@ -1,0 +1,15 @@
+//! Primitive operations: each page has its kernels, their meanings and their gradients.
+
+pub mod binary;
+pub mod copy;
+pub mod fill;
+pub mod matmul;
+pub mod reduce;
+pub mod select;
+pub mod unary;
+
+use crate::kernel::Kernel;
+
+/// Every kernel of this floor.
+pub static KERNELS: &[&[&Kernel]] =
+    &[binary::KERNELS, copy::KERNELS, fill::KERNELS, matmul::KERNELS, reduce::KERNELS, select::KERNELS, unary::KERNELS];

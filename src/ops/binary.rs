@@ -1,0 +1,372 @@
+//! Element-wise functions of two tensors, with broadcasting: `shaders/binary.wgsl`, `shaders/compare.wgsl`.
+//!
+//! A function is one row of a table below, two lines in the WGSL file, and its method.
+
+use crate::dtype::DType;
+use crate::kernel::strided::Strided;
+use crate::kernel::{
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
+
+static SHADER: Shader = Shader { name: "binary", source: include_str!("../../shaders/binary.wgsl"), access: ACCESS };
+
+static COMPARE: Shader = Shader { name: "compare", source: include_str!("../../shaders/compare.wgsl"), access: ACCESS };
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: u64::from(d.params::<Strided>().n), bytes: d.bytes() }
+}
+
+fn n(d: &Dispatch) -> usize {
+    d.params::<Strided>().n as usize
+}
+
+macro_rules! functions {
+    ($($constant:ident: $name:literal, $value:expr;)*) => {
+        $(static $constant: Kernel = Kernel {
+            name: $name,
+            access: ACCESS,
+            twin: |call| twin::<f32, f32>(call, $value),
+            cost,
+            tolerance: Tolerance::ROUNDED,
+            variants: &[
+                Variant {
+                    name: "flat",
+                    fits: |_, d| d.params::<Strided>().is_flat(2),
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_flat"), groups(n(d), 4 * 256)).alone(),
+                },
+                Variant {
+                    name: "strided",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_strided"), groups(n(d), 256)).alone(),
+                },
+            ],
+        };)*
+    };
+}
+
+macro_rules! relations {
+    ($($constant:ident: $name:literal, $operator:tt;)*) => {
+        $(static $constant: Kernel = Kernel {
+            name: $name,
+            access: ACCESS,
+            twin: |call| twin::<f32, f32>(call, |a, b| f32::from(a $operator b)),
+            cost,
+            tolerance: Tolerance::EXACT,
+            variants: &[Variant { name: "f32", fits: |_, _| true, suits: |_, _| true, lower: |_, d| compare(d, $name, "f32") }],
+        };)*
+    };
+}
+
+macro_rules! integer_relations {
+    ($($constant:ident: $name:literal, $entry:literal, $operator:tt;)*) => {
+        $(static $constant: Kernel = Kernel {
+            name: $name,
+            access: ACCESS,
+            twin: |call| twin::<i32, f32>(call, |a, b| f32::from(a $operator b)),
+            cost,
+            tolerance: Tolerance::EXACT,
+            variants: &[Variant { name: "i32", fits: |_, _| true, suits: |_, _| true, lower: |_, d| compare(d, $entry, "i32") }],
+        };)*
+    };
+}
+
+fn compare(d: &Dispatch, entry: &'static str, dtype: &'static str) -> Lowering {
+    Pass::new(&COMPARE, entry, groups(n(d), 256)).constant("T", Constant::Alias(dtype)).alone()
+}
+
+functions! {
+    ADD: "add", |a, b| a + b;
+    SUB: "sub", |a, b| a - b;
+    MUL: "mul", |a, b| a * b;
+    DIV: "div", |a, b| a / b;
+    MAXIMUM: "maximum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
+    MINIMUM: "minimum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) };
+    POW: "pow", f32::powf;
+}
+
+relations! {
+    EQ: "eq", ==;
+    NE: "ne", !=;
+    LT: "lt", <;
+    LE: "le", <=;
+    GT: "gt", >;
+    GE: "ge", >=;
+}
+
+integer_relations! {
+    EQ_I32: "eq_i32", "eq", ==;
+    NE_I32: "ne_i32", "ne", !=;
+    LT_I32: "lt_i32", "lt", <;
+    LE_I32: "le_i32", "le", <=;
+    GT_I32: "gt_i32", "gt", >;
+    GE_I32: "ge_i32", "ge", >=;
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[
+    &ADD, &SUB, &MUL, &DIV, &MAXIMUM, &MINIMUM, &POW, &EQ, &NE, &LT, &LE, &GT, &GE, &EQ_I32, &NE_I32, &LT_I32, &LE_I32,
+    &GT_I32, &GE_I32,
+];
+
+fn twin<T: crate::Element, Y: crate::Element>(call: &mut Call, f: impl Fn(T, T) -> Y + Sync) {
+    let p: Strided = call.params();
+    let (a, b) = (call.read::<T>(0), call.read::<T>(1));
+    let y = &mut call.write::<Y>(2)[..p.n as usize];
+    if p.is_flat(2) {
+        return parallel::fill(y, |i| f(a[i], b[i]));
+    }
+    parallel::chunks(y, parallel::GRAIN, |piece, y| {
+        for (y, [a_at, b_at, _]) in y.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
+            *y = f(a[a_at], b[b_at]);
+        }
+    });
+}
+
+/// `a` and `b` as the shape they broadcast to, without history, and a tensor of that shape for the result, in the
+/// memory order of the first that is dense in it.
+#[track_caller]
+fn broadcast(op: &str, a: &Tensor, b: &Tensor) -> (Tensor, Tensor, Tensor) {
+    let shape = a.shape().broadcast(&b.shape());
+    let shape = shape.unwrap_or_else(|| panic!("{op}: {} x {}: the shapes do not broadcast", a.shape(), b.shape()));
+    let (a, b) = (a.detach().expand(shape), b.detach().expand(shape));
+    let like = if a.layout().is_dense() || !b.layout().is_dense() { &a } else { &b };
+    let y = Tensor::empty_like(like.layout(), DType::F32, a.device());
+    (a, b, y)
+}
+
+#[track_caller]
+fn run(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
+    let (wide_a, wide_b, y) = broadcast(kernel.name, a, b);
+    let params = Strided::new(y.layout(), [(wide_a.layout(), wide_a.base()), (wide_b.layout(), wide_b.base())]);
+    Tensor::run(kernel, &[&wide_a, &wide_b, &y], &params);
+    y
+}
+
+#[track_caller]
+fn arithmetic(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
+    let dtypes = (a.dtype(), b.dtype());
+    assert!(
+        dtypes == (DType::F32, DType::F32),
+        "{}: tensors of f32 are due, not {} and {}",
+        kernel.name,
+        dtypes.0,
+        dtypes.1
+    );
+    run(kernel, a, b)
+}
+
+#[track_caller]
+fn relation(float: &'static Kernel, integer: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
+    match (a.dtype(), b.dtype()) {
+        (DType::F32, DType::F32) => run(float, a, b),
+        (DType::I32, DType::I32) => run(integer, a, b),
+        (a, b) => panic!("{}: {a} x {b}: cast one of them first", float.name),
+    }
+}
+
+impl Tensor {
+    /// The sum over what broadcasting to `self` repeated: back to `shape`.
+    pub(crate) fn sum_to(&self, shape: Shape) -> Tensor {
+        if self.shape() == shape {
+            return self.clone();
+        }
+        let lead = self.rank() - shape.rank();
+        let repeated = |d: &usize| *d < lead || shape[d - lead] == 1 && self.shape()[*d] != 1;
+        let dims: Vec<isize> = (0..self.rank()).filter(repeated).map(|d| d as isize).collect();
+        let summed = if dims.is_empty() { self.clone() } else { self.sum_dims(&dims, super::reduce::KeepDims::Yes) };
+        summed.reshape_to(shape)
+    }
+
+    /// `self + other`, broadcast.
+    #[track_caller]
+    pub fn add(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.shape(), other.shape());
+        arithmetic(&ADD, self, other).tracked("add", &[self, other], move |dy, needs| {
+            vec![needs[0].then(|| dy.sum_to(a)), needs[1].then(|| dy.sum_to(b))]
+        })
+    }
+
+    /// `self - other`, broadcast.
+    #[track_caller]
+    pub fn sub(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.shape(), other.shape());
+        arithmetic(&SUB, self, other).tracked("sub", &[self, other], move |dy, needs| {
+            vec![needs[0].then(|| dy.sum_to(a)), needs[1].then(|| dy.neg().sum_to(b))]
+        })
+    }
+
+    /// `self * other` element by element, broadcast.
+    #[track_caller]
+    pub fn mul(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        arithmetic(&MUL, self, other).tracked("mul", &[self, other], move |dy, needs| {
+            let part = |factor: &Tensor, to: &Tensor| dy.mul(factor).sum_to(to.shape());
+            vec![needs[0].then(|| part(&b, &a)), needs[1].then(|| part(&a, &b))]
+        })
+    }
+
+    /// `self / other` element by element, broadcast.
+    #[track_caller]
+    pub fn div(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        arithmetic(&DIV, self, other).tracked("div", &[self, other], move |dy, needs| {
+            let da = dy.div(&b);
+            let db = || da.mul(&a).div(&b).neg().sum_to(b.shape());
+            vec![needs[0].then(|| da.sum_to(a.shape())), needs[1].then(db)]
+        })
+    }
+
+    /// `self` to the power of `other` element by element, broadcast; NaN for a negative base unless the exponent is whole.
+    #[track_caller]
+    pub fn pow(&self, other: &Tensor) -> Tensor {
+        let y = arithmetic(&POW, self, other);
+        let (a, b, power) = (self.saved(), other.saved(), y.saved());
+        y.tracked("pow", &[self, other], move |dy, needs| {
+            let da = || dy.mul(&b).mul(&a.pow(&b.affine(1.0, -1.0))).sum_to(a.shape());
+            // Where the base is 0, the power stays 0 for any positive exponent: the slope is 0, not 0 * log 0.
+            let log = || Tensor::select(&a.eq_scalar(0.0), &a.zeros_like(), &a.log());
+            vec![needs[0].then(da), needs[1].then(|| dy.mul(&power).mul(&log()).sum_to(b.shape()))]
+        })
+    }
+
+    /// The larger of the two element by element, broadcast; equal ones share the gradient.
+    #[track_caller]
+    pub fn maximum(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        arithmetic(&MAXIMUM, self, other).tracked("maximum", &[self, other], move |dy, needs| {
+            // 1 where larger, 1/2 where equal.
+            let part =
+                |x: &Tensor, other: &Tensor| dy.mul(&x.gt(other).add(&x.ge(other)).affine(0.5, 0.0)).sum_to(x.shape());
+            vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
+        })
+    }
+
+    /// The smaller of the two element by element, broadcast; equal ones share the gradient.
+    #[track_caller]
+    pub fn minimum(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        arithmetic(&MINIMUM, self, other).tracked("minimum", &[self, other], move |dy, needs| {
+            let part =
+                |x: &Tensor, other: &Tensor| dy.mul(&x.lt(other).add(&x.le(other)).affine(0.5, 0.0)).sum_to(x.shape());
+            vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
+        })
+    }
+
+    /// 1 where equal, else 0; broadcast.
+    #[track_caller]
+    pub fn eq(&self, other: &Tensor) -> Tensor {
+        relation(&EQ, &EQ_I32, self, other)
+    }
+
+    /// 1 where different, else 0; broadcast.
+    #[track_caller]
+    pub fn ne(&self, other: &Tensor) -> Tensor {
+        relation(&NE, &NE_I32, self, other)
+    }
+
+    /// 1 where less, else 0; broadcast.
+    #[track_caller]
+    pub fn lt(&self, other: &Tensor) -> Tensor {
+        relation(&LT, &LT_I32, self, other)
+    }
+
+    /// 1 where less or equal, else 0; broadcast.
+    #[track_caller]
+    pub fn le(&self, other: &Tensor) -> Tensor {
+        relation(&LE, &LE_I32, self, other)
+    }
+
+    /// 1 where greater, else 0; broadcast.
+    #[track_caller]
+    pub fn gt(&self, other: &Tensor) -> Tensor {
+        relation(&GT, &GT_I32, self, other)
+    }
+
+    /// 1 where greater or equal, else 0; broadcast.
+    #[track_caller]
+    pub fn ge(&self, other: &Tensor) -> Tensor {
+        relation(&GE, &GE_I32, self, other)
+    }
+
+    /// 1 where equal to a number, else 0.
+    #[track_caller]
+    pub fn eq_scalar(&self, value: f32) -> Tensor {
+        self.eq(&Tensor::full([], value, self.device()))
+    }
+}
+
+macro_rules! operators {
+    ($($operator:ident $method:ident $scale:expr, $shift:expr;)*) => {$(
+        impl std::ops::$operator<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                Tensor::$method(self, other)
+            }
+        }
+        impl std::ops::$operator<Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                Tensor::$method(self, &other)
+            }
+        }
+        impl std::ops::$operator<&Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                Tensor::$method(&self, other)
+            }
+        }
+        impl std::ops::$operator<Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                Tensor::$method(&self, &other)
+            }
+        }
+        impl std::ops::$operator<f32> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, value: f32) -> Tensor {
+                self.affine($scale(value), $shift(value))
+            }
+        }
+        impl std::ops::$operator<f32> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, value: f32) -> Tensor {
+                self.affine($scale(value), $shift(value))
+            }
+        }
+    )*};
+}
+
+operators! {
+    Add add |_| 1.0, |v: f32| v;
+    Sub sub |_| 1.0, |v: f32| -v;
+    Mul mul |v: f32| v, |_| 0.0;
+    Div div |v: f32| 1.0 / v, |_| 0.0;
+}
+
+impl std::ops::Neg for &Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        Tensor::neg(self)
+    }
+}
+
+impl std::ops::Neg for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        Tensor::neg(&self)
+    }
+}

@@ -1,0 +1,359 @@
+//! Moving elements, and views that move none: `shaders/copy.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::strided::Strided;
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::shape::{Layout, MAX_RANK, Shape};
+use crate::tensor::Tensor;
+
+static SHADER: Shader =
+    Shader { name: "copy", source: include_str!("../../shaders/copy.wgsl"), access: &[Access::Read, Access::Write] };
+
+/// y = x in another memory order; y is dense.
+static COPY: Kernel = Kernel {
+    name: "copy",
+    access: &[Access::Read, Access::Write],
+    twin: copy_twin,
+    cost: |d| Cost { flops: 0, bytes: d.bytes() },
+    tolerance: Tolerance::EXACT,
+    variants: &[
+        Variant {
+            name: "flat",
+            fits: |_, d| d.params::<Strided>().is_flat(1),
+            suits: |_, _| true,
+            lower: |_, d| Pass::new(&SHADER, "copy_flat", groups(d.params::<Strided>().n as usize, 4 * 256)).alone(),
+        },
+        Variant {
+            name: "strided",
+            fits: |_, _| true,
+            suits: |_, _| true,
+            lower: |_, d| Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone(),
+        },
+    ],
+};
+
+/// Part of y = x; the rest of y keeps its values.
+static COPY_INTO: Kernel = Kernel {
+    name: "copy_into",
+    access: &[Access::Read, Access::ReadWrite],
+    twin: copy_into_twin,
+    cost: |d| Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) },
+    tolerance: Tolerance::EXACT,
+    variants: &[Variant {
+        name: "strided",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&SHADER, "copy_into", groups(d.params::<Strided>().n as usize, 256)).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&COPY, &COPY_INTO];
+
+fn copy_twin(call: &mut Call) {
+    let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));
+    parallel::chunks(&mut call.write::<i32>(1)[..p.n as usize], parallel::GRAIN, |piece, y| {
+        for (y, [from, ..]) in y.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
+            *y = x[from];
+        }
+    });
+}
+
+fn copy_into_twin(call: &mut Call) {
+    let (p, x, y) = (call.params::<Strided>(), call.read::<i32>(0), call.write::<i32>(1));
+    for [from, to, _] in p.offsets() {
+        y[to] = x[from];
+    }
+}
+
+impl Tensor {
+    /// The same elements in row-major order from a binding's start; itself where they lie so already.
+    pub fn contiguous(&self) -> Tensor {
+        if self.layout().is_contiguous() && self.base() == 0 {
+            return self.clone();
+        }
+        self.copied(&Layout::contiguous(self.shape()))
+    }
+
+    /// A copy with elements of its own.
+    pub fn copy(&self) -> Tensor {
+        self.copied(&self.layout().dense_like())
+    }
+
+    fn copied(&self, layout: &Layout) -> Tensor {
+        let out = Tensor::empty_like(layout, self.dtype(), self.device());
+        Tensor::run(&COPY, &[self, &out], &Strided::new(out.layout(), [(self.layout(), self.base())]));
+        out.tracked("copy", &[self], |dy, _| vec![Some(dy.clone())])
+    }
+
+    /// The same elements in the memory order of a dense `other` of the same shape, from a binding's start.
+    pub(crate) fn in_layout_of(&self, other: &Tensor) -> Tensor {
+        let want = other.layout().dense_like();
+        if self.layout().strides() == want.strides() && self.base() == 0 { self.clone() } else { self.copied(&want) }
+    }
+
+    /// Overwrites part of this tensor, from `start` along `dim`, with the elements of `part`.
+    pub(crate) fn write_part(&self, dim: usize, start: usize, part: &Tensor) {
+        let mut target = *self.layout();
+        target.offset = self.base() + start * target.strides[dim];
+        target.shape = part.shape();
+        let params = Strided::new(part.layout(), [(part.layout(), part.base()), (&target, target.offset)]);
+        Tensor::run(&COPY_INTO, &[&part.detach(), self], &params);
+    }
+
+    /// Overwrites the elements in place with those of a tensor of the same shape and type; handles that share them
+    /// see the change.
+    ///
+    /// # Panics
+    /// If the shapes or types differ.
+    #[track_caller]
+    pub fn assign(&self, source: &Tensor) {
+        assert!(
+            self.shape() == source.shape() && self.dtype() == source.dtype(),
+            "assign: {} {} x {} {}: shapes and types must be equal",
+            self.dtype(),
+            self.shape(),
+            source.dtype(),
+            source.shape()
+        );
+        if self.numel() > 0 {
+            let target = Layout { offset: self.base(), ..*self.layout() };
+            let params = Strided::new(source.layout(), [(source.layout(), source.base()), (&target, target.offset)]);
+            Tensor::run(&COPY_INTO, &[&source.detach(), self], &params);
+        }
+    }
+
+    /// The same elements under another shape; one size may be -1, to be told from the others. A view where strides
+    /// allow it, else a copy.
+    ///
+    /// # Panics
+    /// If the number of elements differs.
+    #[track_caller]
+    pub fn reshape<const N: usize>(&self, sizes: [isize; N]) -> Tensor {
+        let known: usize = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).product();
+        let fits = sizes.iter().filter(|&&s| s < 0).count() <= 1 && sizes.iter().all(|&s| s >= -1);
+        assert!(fits, "reshape: {sizes:?}: one size may be -1, the others are 0 or more");
+        let resolved: Vec<usize> =
+            sizes.iter().map(|&s| if s < 0 { self.numel() / known.max(1) } else { s as usize }).collect();
+        self.reshape_to(Shape::from(resolved))
+    }
+
+    /// [`Tensor::reshape`] to a shape that is known.
+    ///
+    /// # Panics
+    /// If the number of elements differs.
+    #[track_caller]
+    pub fn reshape_to(&self, shape: Shape) -> Tensor {
+        let from = self.shape();
+        assert!(shape.numel() == from.numel(), "reshape: {from} x {shape}: {} elements do not fill it", from.numel());
+        let Some(layout) = self.layout().reshape(shape) else { return self.contiguous().reshape_to(shape) };
+        self.with_layout(layout).tracked("reshape", &[self], move |dy, _| vec![Some(dy.reshape_to(from))])
+    }
+
+    /// All dimensions from `start` on as one: a batch of images as rows.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn flatten(&self, start: isize) -> Tensor {
+        let start = self.shape().dim("flatten", start);
+        let mut sizes = self.shape()[..start.min(self.rank())].to_vec();
+        sizes.push(self.shape()[start.min(self.rank())..].iter().product());
+        self.reshape_to(Shape::from(sizes))
+    }
+
+    /// The dimensions in another order, as a view.
+    ///
+    /// # Panics
+    /// If `order` does not name each dimension once.
+    #[track_caller]
+    pub fn permute(&self, order: &[usize]) -> Tensor {
+        let mut inverse = [usize::MAX; MAX_RANK];
+        for (to, &from) in order.iter().enumerate() {
+            assert!(
+                from < self.rank() && inverse[from] == usize::MAX,
+                "permute: {order:?} does not order {}",
+                self.shape()
+            );
+            inverse[from] = to;
+        }
+        assert!(order.len() == self.rank(), "permute: {order:?} does not order {}", self.shape());
+        let back = inverse[..self.rank()].to_vec();
+        self.with_layout(self.layout().permute(order))
+            .tracked("permute", &[self], move |dy, _| vec![Some(dy.permute(&back))])
+    }
+
+    /// Two dimensions exchanged, as a view; negative numbers count from the end.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn transpose(&self, a: isize, b: isize) -> Tensor {
+        let mut order: Vec<usize> = (0..self.rank()).collect();
+        order.swap(self.shape().dim("transpose", a), self.shape().dim("transpose", b));
+        self.permute(&order)
+    }
+
+    /// A matrix's transpose, as a view.
+    ///
+    /// # Panics
+    /// If there are not two dimensions.
+    #[track_caller]
+    pub fn t(&self) -> Tensor {
+        assert!(self.rank() == 2, "t: {} is no matrix", self.shape());
+        self.permute(&[1, 0])
+    }
+
+    /// Dimensions of size 1 repeated to `shape`, as a view; new ones lead.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
+        let (from, to) = (self.shape(), shape.into());
+        let layout = self.layout().expand(to);
+        let layout = layout.unwrap_or_else(|| panic!("expand: {from} x {to}: only sizes of 1 stretch"));
+        self.with_layout(layout).tracked("expand", &[self], move |dy, _| vec![Some(dy.sum_to(from))])
+    }
+
+    /// `len` indices of a dimension from `start` on, as a view.
+    ///
+    /// # Panics
+    /// If they do not lie inside.
+    #[track_caller]
+    pub fn narrow(&self, dim: isize, start: usize, len: usize) -> Tensor {
+        let shape = self.shape();
+        let dim = shape.dim("narrow", dim);
+        assert!(start + len <= shape[dim], "narrow: {shape}: {start}..{} is outside dimension {dim}", start + len);
+        let mut sizes = shape.to_vec();
+        sizes[dim] = len;
+        let mut layout = *self.layout();
+        layout.offset += start * layout.strides[dim];
+        layout.shape = Shape::from(sizes);
+        self.with_layout(layout).tracked("narrow", &[self], move |dy, _| {
+            let dx = Tensor::zeros(shape, dy.device());
+            dx.write_part(dim, start, dy);
+            vec![Some(dx)]
+        })
+    }
+
+    /// A new dimension of size 1 before `dim`, as a view.
+    ///
+    /// # Panics
+    /// If `dim` is past the rank.
+    #[track_caller]
+    pub fn unsqueeze(&self, dim: usize) -> Tensor {
+        assert!(dim <= self.rank(), "unsqueeze: {} has no place {dim}", self.shape());
+        let mut sizes = self.shape().to_vec();
+        sizes.insert(dim, 1);
+        self.reshape_to(Shape::from(sizes))
+    }
+
+    /// Without a dimension of size 1, as a view.
+    ///
+    /// # Panics
+    /// If its size is not 1.
+    #[track_caller]
+    pub fn squeeze(&self, dim: isize) -> Tensor {
+        let dim = self.shape().dim("squeeze", dim);
+        assert!(self.shape()[dim] == 1, "squeeze: {}: dimension {dim} is not of size 1", self.shape());
+        let mut sizes = self.shape().to_vec();
+        sizes.remove(dim);
+        self.reshape_to(Shape::from(sizes))
+    }
+
+    /// Tensors one after another along a dimension; all other sizes are equal.
+    ///
+    /// # Panics
+    /// If there are none, or sizes or types differ.
+    #[track_caller]
+    pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
+        let first = *tensors.first().expect("cat: no tensors");
+        let dim = first.shape().dim("cat", dim);
+        let mut sizes = first.shape().to_vec();
+        sizes[dim] = 0;
+        for t in tensors {
+            let alike = t.rank() == first.rank()
+                && t.dtype() == first.dtype()
+                && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
+            assert!(alike, "cat: {} x {}: only dimension {dim} may differ", first.shape(), t.shape());
+            sizes[dim] += t.shape()[dim];
+        }
+        let out = Tensor::empty(sizes, first.dtype(), first.device());
+        let mut start = 0;
+        let mut parts = Vec::with_capacity(tensors.len());
+        for t in tensors {
+            let len = t.shape()[dim];
+            if t.numel() > 0 {
+                out.write_part(dim, start, t);
+            }
+            parts.push((start, len));
+            start += len;
+        }
+        out.tracked("cat", tensors, move |dy, needs| {
+            let part =
+                |(&(start, len), &need): (&(usize, usize), &bool)| need.then(|| dy.narrow(dim as isize, start, len));
+            parts.iter().zip(needs).map(part).collect()
+        })
+    }
+
+    /// Tensors of one shape under a new dimension.
+    ///
+    /// # Panics
+    /// If there are none or their shapes differ.
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor], dim: usize) -> Tensor {
+        let rows: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
+        Tensor::cat(&rows.iter().collect::<Vec<_>>(), dim as isize)
+    }
+
+    /// `value` around the elements: for the last dimension, then the one before, .. a pair of widths before and after.
+    ///
+    /// # Panics
+    /// If there are more pairs than dimensions.
+    #[track_caller]
+    pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
+        let rank = self.rank();
+        assert!(widths.len() <= rank, "pad: {} pairs for {}", widths.len(), self.shape());
+        assert!(self.dtype() == DType::F32, "pad: a tensor of f32 is due, not of {}", self.dtype());
+        let mut sizes = self.shape().to_vec();
+        for (i, (before, after)) in widths.iter().enumerate() {
+            sizes[rank - 1 - i] += before + after;
+        }
+        let out = Tensor::full(sizes, value, self.device());
+        let mut inner = Layout { shape: self.shape(), ..*out.layout() };
+        for (i, (before, _)) in widths.iter().enumerate() {
+            inner.offset += before * inner.strides[rank - 1 - i];
+        }
+        if self.numel() > 0 {
+            out.with_layout(inner).assign(self);
+        }
+        let (shape, widths) = (self.shape(), widths.to_vec());
+        out.tracked("pad", &[self], move |dy, _| {
+            let cut = |dx: Tensor, (i, (before, _)): (usize, &(usize, usize))| {
+                dx.narrow((rank - 1 - i) as isize, *before, shape[rank - 1 - i])
+            };
+            vec![Some(widths.iter().enumerate().fold(dy.clone(), cut))]
+        })
+    }
+
+    /// The order of some dimensions reversed.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn flip(&self, dims: &[isize]) -> Tensor {
+        let dims: Vec<usize> = dims.iter().map(|&d| self.shape().dim("flip", d)).collect();
+        let out = Tensor::empty(self.shape(), self.dtype(), self.device());
+        // Steps backwards: strides wrap around in 32 bits, on the device as in the twin.
+        let mut source = Layout { offset: self.base(), ..*self.layout() };
+        for &d in &dims {
+            source.offset += source.strides[d] * source.shape[d].saturating_sub(1);
+        }
+        let mut params = Strided::flipped(out.layout(), &source, &dims);
+        params.base[0] = source.offset as u32;
+        Tensor::run(&COPY, &[self, &out], &params);
+        let back: Vec<isize> = dims.iter().map(|&d| d as isize).collect();
+        out.tracked("flip", &[self], move |dy, _| vec![Some(dy.flip(&back))])
+    }
+}

@@ -1,0 +1,83 @@
+//! Tensors of one value, and tensors of random values: `shaders/fill.wgsl`.
+
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups};
+use crate::rng::Rng;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader =
+    Shader { name: "fill", source: include_str!("../../shaders/fill.wgsl"), access: &[Access::Write] };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    n: u32,
+    /// The bits of the value.
+    value: u32,
+}
+
+static FILL: Kernel = Kernel {
+    name: "fill",
+    access: &[Access::Write],
+    twin,
+    cost: |d| Cost { flops: 0, bytes: d.bytes() },
+    tolerance: Tolerance::EXACT,
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&SHADER, "fill", groups(d.params::<Params>().n as usize, 4 * 256)).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&FILL];
+
+fn twin(call: &mut Call) {
+    let p: Params = call.params();
+    call.write::<i32>(0).fill(p.value as i32);
+}
+
+impl Tensor {
+    /// Every element `value`; its type is the tensor's.
+    pub fn full<T: Element>(shape: impl Into<Shape>, value: T, device: &Device) -> Tensor {
+        let out = Tensor::empty(shape, T::DTYPE, device);
+        Tensor::run(&FILL, &[&out], &Params { n: out.numel() as u32, value: bytemuck::cast(value) });
+        out
+    }
+
+    /// Every element 0.
+    pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Tensor {
+        Tensor::full(shape, 0.0f32, device)
+    }
+
+    /// Every element 1.
+    pub fn ones(shape: impl Into<Shape>, device: &Device) -> Tensor {
+        Tensor::full(shape, 1.0f32, device)
+    }
+
+    /// Every element 0, of this tensor's shape and type.
+    pub fn zeros_like(&self) -> Tensor {
+        match self.dtype() {
+            DType::F32 => Tensor::full(self.shape(), 0.0f32, self.device()),
+            DType::I32 => Tensor::full(self.shape(), 0i32, self.device()),
+        }
+    }
+
+    /// Uniform in [low, high), drawn on the host: one seed gives the same values on every device.
+    pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, rng: &mut Rng, device: &Device) -> Tensor {
+        let shape = shape.into();
+        let data: Vec<f32> = (0..shape.numel()).map(|_| low + (high - low) * rng.uniform()).collect();
+        Tensor::from_vec(data, shape, device)
+    }
+
+    /// Normal, drawn on the host: one seed gives the same values on every device.
+    pub fn normal(shape: impl Into<Shape>, mean: f32, deviation: f32, rng: &mut Rng, device: &Device) -> Tensor {
+        let shape = shape.into();
+        let data: Vec<f32> = (0..shape.numel()).map(|_| mean + deviation * rng.normal()).collect();
+        Tensor::from_vec(data, shape, device)
+    }
+}

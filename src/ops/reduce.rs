@@ -1,0 +1,408 @@
+//! Sums, extremes and their indices over any dimensions: `shaders/reduce.wgsl`, `shaders/argmax.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Class, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    parallel,
+};
+use crate::shape::{MAX_RANK, Shape, collapse};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// Whether a reduced dimension stays, with size 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepDims {
+    /// It stays: the result broadcasts against what was reduced.
+    Yes,
+    /// It goes.
+    No,
+}
+
+static SHADER: Shader = Shader {
+    name: "reduce",
+    source: include_str!("../../shaders/reduce.wgsl"),
+    access: &[Access::Read, Access::Write],
+};
+
+static ARGMAX_SHADER: Shader = Shader {
+    name: "argmax",
+    source: include_str!("../../shaders/argmax.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub(crate) struct Params {
+    n: u32,
+    count: u32,
+    chunk: u32,
+    chunks: u32,
+    base: u32,
+    kept_rank: u32,
+    reduced_rank: u32,
+    scale: f32,
+    /// Kept size, kept stride, reduced size, reduced stride.
+    dims: [[u32; 4]; MAX_RANK],
+}
+
+impl Params {
+    fn new(x: &Tensor, reduced: &[bool; MAX_RANK], scale: f32) -> Params {
+        let layout = x.layout();
+        let side = |take: bool| {
+            let dims: Vec<usize> = (0..x.rank()).filter(|&d| reduced[d] == take).collect();
+            let part = layout.permute(&dims);
+            collapse::<1>(&part.shape[..dims.len()], [&part.strides[..dims.len()]])
+        };
+        let (kept, dropped) = (side(false), side(true));
+        let product = |dims: &[(usize, [usize; 1])]| dims.iter().map(|d| d.0).product::<usize>() as u32;
+        let mut p = Params {
+            n: product(&kept),
+            count: product(&dropped),
+            chunk: 0,
+            chunks: 1,
+            base: x.base() as u32,
+            kept_rank: kept.len() as u32,
+            reduced_rank: dropped.len() as u32,
+            scale,
+            dims: [[1, 0, 1, 0]; MAX_RANK],
+        };
+        p.chunk = p.count;
+        for (to, (size, [stride])) in p.dims.iter_mut().zip(kept) {
+            to[..2].copy_from_slice(&[size as u32, stride as u32]);
+        }
+        for (to, (size, [stride])) in p.dims.iter_mut().zip(dropped) {
+            to[2..].copy_from_slice(&[size as u32, stride as u32]);
+        }
+        p
+    }
+
+    /// The second stage over `chunks` results for each of `n` outputs, laid out [chunks, n].
+    pub(crate) fn stage(n: u32, chunks: u32, scale: f32) -> Params {
+        let mut dims = [[1, 0, 1, 0]; MAX_RANK];
+        dims[0] = [n, 1, chunks, n];
+        Params { n, count: chunks, chunk: chunks, chunks: 1, base: 0, kept_rank: 1, reduced_rank: 1, scale, dims }
+    }
+
+    /// Offsets of the kept side's starts, then of the reduced side's elements, in order.
+    fn walk(&self, side: usize, rank: u32) -> Vec<usize> {
+        let mut offsets = vec![0];
+        for dim in &self.dims[..rank as usize] {
+            let (size, stride) = (dim[side] as usize, dim[side + 1] as usize);
+            offsets = offsets.iter().flat_map(|&at| (0..size).map(move |i| at + i * stride)).collect();
+        }
+        offsets
+    }
+}
+
+/// Elements of one invocation's loop, and of one workgroup's.
+const THREAD_CHUNK: u32 = 1024;
+const TREE_CHUNK: u32 = 16 * 1024;
+
+/// Stages of `chunk` elements each, until one is left for every output.
+fn stages(d: &Dispatch, entry: &'static str, chunk: u32, per_group: usize) -> Lowering {
+    passes(d.params(), entry, chunk, per_group, Slot::Arg(0), Slot::Arg(1), 0)
+}
+
+/// The passes that reduce `from` into `to`; scratch buffers are numbered from `scratch` on.
+fn passes(
+    first: Params,
+    entry: &'static str,
+    chunk: u32,
+    per_group: usize,
+    from: Slot,
+    to: Slot,
+    scratch: usize,
+) -> Lowering {
+    let mut out = Lowering::default();
+    let (scale, mut p, mut source) = (first.scale, first, from);
+    loop {
+        p.chunk = chunk.min(p.count.max(1));
+        p.chunks = p.count.div_ceil(p.chunk).max(1);
+        let last = p.chunks == 1;
+        p.scale = if last { scale } else { 1.0 };
+        let target = if last { to } else { Slot::Scratch(scratch + out.scratch.len()) };
+        let results = p.n as usize * p.chunks as usize;
+        out.passes.push(Pass::new(&SHADER, entry, groups(results, per_group)).slots(&[source, target]).params(&p));
+        if last {
+            return out;
+        }
+        out.scratch.push(results as u64 * 4);
+        source = target;
+        p = Params::stage(p.n, p.chunks, scale);
+    }
+}
+
+/// The passes that add up `parts` results for each of `n` outputs, laid out [parts, n], in a fixed order.
+pub(crate) fn sum_parts(info: &Info, n: usize, parts: usize, from: Slot, to: Slot, scratch: usize) -> Lowering {
+    let p = Params::stage(n as u32, parts as u32, 1.0);
+    if prefers_tree(info, &p) {
+        passes(p, "sum_tree", TREE_CHUNK, 1, from, to, scratch)
+    } else {
+        passes(p, "sum_threads", THREAD_CHUNK, 256, from, to, scratch)
+    }
+}
+
+/// A barrier costs a software adapter more than the loop it saves; a GPU wants many threads at work.
+fn prefers_tree(info: &Info, p: &Params) -> bool {
+    info.class == Class::Gpu && p.count >= 256 && p.n < 4096
+}
+
+fn fits_tree(info: &Info, d: &Dispatch) -> bool {
+    info.max_threads >= 256 && d.params::<Params>().count > 0
+}
+
+macro_rules! reductions {
+    ($($constant:ident: $name:literal, $threads:literal, $tree:literal, $twin:expr;)*) => {
+        $(static $constant: Kernel = Kernel {
+            name: $name,
+            access: &[Access::Read, Access::Write],
+            twin: |call| twin(call, $twin),
+            cost: |d| Cost { flops: (d.len(0)) as u64, bytes: d.bytes() },
+            tolerance: Tolerance::SUMMED,
+            variants: &[
+                Variant {
+                    name: "tree",
+                    fits: fits_tree,
+                    suits: |info, d| prefers_tree(info, &d.params()),
+                    lower: |_, d| stages(d, $tree, TREE_CHUNK, 1),
+                },
+                Variant {
+                    name: "threads",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| stages(d, $threads, THREAD_CHUNK, 256),
+                },
+            ],
+        };)*
+    };
+}
+
+// Each row: the result of an iterator over the elements of one output.
+reductions! {
+    SUM: "sum", "sum_threads", "sum_tree", |xs, scale| (xs.map(f64::from).sum::<f64>() * f64::from(scale)) as f32;
+    AMAX: "amax", "max_threads", "max_tree", |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    AMIN: "amin", "min_threads", "min_tree", |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+}
+
+type Elements<'a> = std::iter::Map<std::slice::Iter<'a, usize>, &'a dyn Fn(&usize) -> f32>;
+
+fn twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
+    let steps = if p.count == 0 { Vec::new() } else { steps };
+    let grain = (parallel::GRAIN / steps.len().max(1)).max(1);
+    parallel::chunks(&mut call.write::<f32>(1)[..p.n as usize], grain, |piece, y| {
+        for (y, start) in y.iter_mut().zip(&starts[piece * grain..]) {
+            let element = |step: &usize| x[p.base as usize + start + step];
+            *y = reduce(steps.iter().map(&element), p.scale);
+        }
+    });
+}
+
+static ARGMAX: Kernel = Kernel {
+    name: "argmax",
+    access: &[Access::Read, Access::Write],
+    twin: argmax_twin,
+    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::EXACT,
+    variants: &[Variant { name: "threads", fits: |_, _| true, suits: |_, _| true, lower: argmax_stages }],
+};
+
+fn argmax_stages(_: &Info, d: &Dispatch) -> Lowering {
+    let mut out = Lowering::default();
+    let mut p: Params = d.params();
+    let mut source = None;
+    loop {
+        p.chunk = THREAD_CHUNK.min(p.count.max(1));
+        p.chunks = p.count.div_ceil(p.chunk).max(1);
+        let last = p.chunks == 1;
+        let target = if last { Slot::Arg(1) } else { Slot::Scratch(out.scratch.len()) };
+        let results = p.n as usize * p.chunks as usize;
+        // The first stage has no candidates; something has to be bound.
+        let (entry, candidates) = source.map_or(("argmax_first", Slot::Arg(0)), |s| ("argmax_again", s));
+        let slots = [Slot::Arg(0), candidates, target];
+        out.passes.push(Pass::new(&ARGMAX_SHADER, entry, groups(results, 256)).slots(&slots).params(&p));
+        if last {
+            return out;
+        }
+        out.scratch.push(results as u64 * 4);
+        source = Some(target);
+        p.count = p.chunks;
+    }
+}
+
+fn argmax_twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
+    for (y, start) in call.write::<i32>(1).iter_mut().zip(&starts) {
+        let value = |r: usize| x[p.base as usize + start + steps[r]];
+        let beats = |r: usize, best: usize| value(r) > value(best) || value(r).is_nan() && !value(best).is_nan();
+        *y = (1..steps.len()).fold(0, |best, r| if beats(r, best) { r } else { best }) as i32;
+    }
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&SUM, &AMAX, &AMIN, &ARGMAX];
+
+/// Which dimensions are reduced, the shape with them as 1, and the shape that is asked for.
+#[track_caller]
+fn plan(op: &str, shape: Shape, dims: &[isize], keep: KeepDims) -> ([bool; MAX_RANK], Shape, Shape) {
+    let mut reduced = [false; MAX_RANK];
+    for &dim in dims {
+        let dim = shape.dim(op, dim);
+        assert!(!reduced[dim], "{op}: {shape}: dimension {dim} is named twice");
+        reduced[dim] = true;
+    }
+    let kept: Vec<usize> = shape.iter().zip(reduced).map(|(&size, gone)| if gone { 1 } else { size }).collect();
+    let dropped: Vec<usize> = shape.iter().zip(reduced).filter(|(_, gone)| !gone).map(|(&size, _)| size).collect();
+    let kept = Shape::from(kept);
+    (reduced, kept, if keep == KeepDims::Yes { kept } else { Shape::from(dropped) })
+}
+
+impl Tensor {
+    fn all_dims(&self) -> Vec<isize> {
+        (0..self.rank() as isize).collect()
+    }
+
+    #[track_caller]
+    fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32) -> Tensor {
+        assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
+        let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
+        let y = Tensor::empty(shape, DType::F32, self.device());
+        Tensor::run(&SUM, &[self, &y], &Params::new(self, &reduced, scale));
+        let from = self.shape();
+        y.tracked(op, &[self], move |dy, _| {
+            let dy = if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) };
+            vec![Some(dy.reshape_to(kept).expand(from))]
+        })
+    }
+
+    /// The sum of all elements.
+    #[track_caller]
+    pub fn sum(&self) -> Tensor {
+        self.sum_dims(&self.all_dims(), KeepDims::No)
+    }
+
+    /// The sum over some dimensions; negative numbers count from the end.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or one is named twice.
+    #[track_caller]
+    pub fn sum_dims(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+        self.scaled_sum("sum", dims, keep, 1.0)
+    }
+
+    /// The mean of all elements.
+    #[track_caller]
+    pub fn mean(&self) -> Tensor {
+        self.mean_dims(&self.all_dims(), KeepDims::No)
+    }
+
+    /// The mean over some dimensions.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or one is named twice.
+    #[track_caller]
+    pub fn mean_dims(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+        self.scaled_sum("mean", dims, keep, 1.0 / self.counted("mean", dims) as f32)
+    }
+
+    #[track_caller]
+    fn counted(&self, op: &str, dims: &[isize]) -> usize {
+        dims.iter().map(|&d| self.shape()[self.shape().dim(op, d)]).product()
+    }
+
+    /// The variance over some dimensions: squared distances from the mean, divided by their number less `correction`
+    /// (PyTorch's default is 1).
+    ///
+    /// # Panics
+    /// If there is no such dimension, or one is named twice.
+    #[track_caller]
+    pub fn var_dims(&self, dims: &[isize], correction: usize, keep: KeepDims) -> Tensor {
+        let divisor = self.counted("var", dims) as f32 - correction as f32;
+        let centred = self.sub(&self.mean_dims(dims, KeepDims::Yes));
+        centred.square().scaled_sum("var", dims, keep, 1.0 / divisor)
+    }
+
+    /// The variance of all elements.
+    #[track_caller]
+    pub fn var(&self, correction: usize) -> Tensor {
+        self.var_dims(&self.all_dims(), correction, KeepDims::No)
+    }
+
+    #[track_caller]
+    fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims) -> Tensor {
+        let op = kernel.name;
+        assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
+        let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
+        assert!(self.numel() > 0, "{op}: {} has no elements", self.shape());
+        let y = Tensor::empty(shape, DType::F32, self.device());
+        Tensor::run(kernel, &[self, &y], &Params::new(self, &reduced, 1.0));
+        let (x, best, dims) = (self.saved(), y.saved(), dims.to_vec());
+        y.tracked(op, &[self], move |dy, _| {
+            // Equal extremes share the gradient.
+            let hit = x.eq(&best.reshape_to(kept));
+            let share = dy.reshape_to(kept).div(&hit.sum_dims(&dims, KeepDims::Yes));
+            vec![Some(hit.mul(&share))]
+        })
+    }
+
+    /// The largest of all elements; NaN if there is one.
+    #[track_caller]
+    pub fn max(&self) -> Tensor {
+        self.amax(&self.all_dims(), KeepDims::No)
+    }
+
+    /// The smallest of all elements; NaN if there is one.
+    #[track_caller]
+    pub fn min(&self) -> Tensor {
+        self.amin(&self.all_dims(), KeepDims::No)
+    }
+
+    /// The largest over some dimensions; equal ones share the gradient.
+    ///
+    /// # Panics
+    /// If there is no such dimension, one is named twice, or the tensor is empty.
+    #[track_caller]
+    pub fn amax(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+        self.extreme(&AMAX, dims, keep)
+    }
+
+    /// The smallest over some dimensions; equal ones share the gradient.
+    ///
+    /// # Panics
+    /// If there is no such dimension, one is named twice, or the tensor is empty.
+    #[track_caller]
+    pub fn amin(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+        self.extreme(&AMIN, dims, keep)
+    }
+
+    /// The index of the largest element along a dimension, the first of equals; i32.
+    ///
+    /// # Panics
+    /// If there is no such dimension or the tensor is empty.
+    #[track_caller]
+    pub fn argmax(&self, dim: isize) -> Tensor {
+        assert!(self.dtype() == DType::F32, "argmax: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.numel() > 0, "argmax: {} has no elements", self.shape());
+        let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
+        let y = Tensor::empty(shape, DType::I32, self.device());
+        Tensor::run(&ARGMAX, &[&self.detach(), &y], &Params::new(self, &reduced, 1.0));
+        y
+    }
+
+    /// `log(sum(exp(x)))` over some dimensions, without overflow.
+    ///
+    /// # Panics
+    /// If there is no such dimension, one is named twice, or the tensor is empty.
+    #[track_caller]
+    pub fn logsumexp(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+        let (_, _, shape) = plan("logsumexp", self.shape(), dims, keep);
+        let largest = self.detach().amax(dims, KeepDims::Yes);
+        // An infinite maximum would turn the difference into NaN.
+        let infinite = largest.abs().eq_scalar(f32::INFINITY);
+        let shift = Tensor::select(&infinite, &largest.zeros_like(), &largest);
+        let sum = self.sub(&shift).exp().sum_dims(dims, KeepDims::Yes);
+        sum.log().add(&shift).reshape_to(shape)
+    }
+}

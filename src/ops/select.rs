@@ -1,0 +1,122 @@
+//! Choosing between two tensors, and changing the element type: `shaders/select.wgsl`, `shaders/cast.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::strided::Strided;
+use crate::kernel::{Access, Call, Constant, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "select",
+    source: include_str!("../../shaders/select.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
+};
+
+static WHERE: Kernel = Kernel {
+    name: "where",
+    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    twin: where_twin,
+    cost: |d| Cost { flops: 0, bytes: d.bytes() },
+    tolerance: Tolerance::EXACT,
+    variants: &[Variant {
+        name: "strided",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&SHADER, "where_nonzero", groups(d.params::<Strided>().n as usize, 256)).alone(),
+    }],
+};
+
+fn where_twin(call: &mut Call) {
+    let p: Strided = call.params();
+    let (condition, a, b) = (call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    parallel::chunks(&mut call.write::<f32>(3)[..p.n as usize], parallel::GRAIN, |piece, y| {
+        for (y, [c_at, a_at, b_at]) in y.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
+            *y = if condition[c_at] != 0.0 { a[a_at] } else { b[b_at] };
+        }
+    });
+}
+
+static CAST_SHADER: Shader =
+    Shader { name: "cast", source: include_str!("../../shaders/cast.wgsl"), access: &[Access::Read, Access::Write] };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct CastParams {
+    n: u32,
+}
+
+macro_rules! casts {
+    ($($constant:ident: $name:literal, $from:ty, $to:ty;)*) => {
+        $(static $constant: Kernel = Kernel {
+            name: $name,
+            access: &[Access::Read, Access::Write],
+            twin: |call| {
+                let (p, x) = (call.params::<CastParams>(), call.read::<$from>(0));
+                parallel::fill(&mut call.write::<$to>(1)[..p.n as usize], |i| x[i] as $to);
+            },
+            cost: |d| Cost { flops: 0, bytes: d.bytes() },
+            tolerance: Tolerance::EXACT,
+            variants: &[Variant {
+                name: "flat",
+                fits: |_, _| true,
+                suits: |_, _| true,
+                lower: |_, d| {
+                    Pass::new(&CAST_SHADER, "cast", groups(d.params::<CastParams>().n as usize, 4 * 256))
+                        .constant("From", Constant::Alias(stringify!($from)))
+                        .constant("To", Constant::Alias(stringify!($to)))
+                        .alone()
+                },
+            }],
+        };)*
+    };
+}
+
+casts! {
+    TO_I32: "cast_i32", f32, i32;
+    TO_F32: "cast_f32", i32, f32;
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&WHERE, &TO_I32, &TO_F32];
+
+impl Tensor {
+    /// `a` where `condition` is not 0, else `b`; all three broadcast. PyTorch's `torch.where`.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast or a tensor is not of f32.
+    #[track_caller]
+    pub fn select(condition: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
+        let all = [condition, a, b];
+        for t in all {
+            assert!(t.dtype() == DType::F32, "where: a tensor of f32 is due, not of {}", t.dtype());
+        }
+        let shape = condition.shape().broadcast(&a.shape()).and_then(|s| s.broadcast(&b.shape()));
+        let shape = shape.unwrap_or_else(|| {
+            panic!("where: {} x {} x {}: the shapes do not broadcast", condition.shape(), a.shape(), b.shape())
+        });
+        let [wide_condition, wide_a, wide_b] = all.map(|t| t.detach().expand(shape));
+        let y = Tensor::empty(shape, DType::F32, a.device());
+        let operands = [&wide_condition, &wide_a, &wide_b].map(|t| (t.layout(), t.base()));
+        Tensor::run(&WHERE, &[&wide_condition, &wide_a, &wide_b, &y], &Strided::new(y.layout(), operands));
+        let (condition, a_shape, b_shape) = (condition.saved(), a.shape(), b.shape());
+        y.tracked("where", &[a, b], move |dy, needs| {
+            let zero = dy.zeros_like();
+            vec![
+                needs[0].then(|| Tensor::select(&condition, dy, &zero).sum_to(a_shape)),
+                needs[1].then(|| Tensor::select(&condition, &zero, dy).sum_to(b_shape)),
+            ]
+        })
+    }
+
+    /// The elements as another type; f32 to i32 rounds towards zero. No gradient flows through.
+    pub fn cast(&self, dtype: DType) -> Tensor {
+        if dtype == self.dtype() {
+            return self.clone();
+        }
+        let x = self.detach().contiguous();
+        let y = Tensor::empty(x.shape(), dtype, x.device());
+        let kernel = if dtype == DType::I32 { &TO_I32 } else { &TO_F32 };
+        Tensor::run(kernel, &[&x, &y], &CastParams { n: x.numel() as u32 });
+        y
+    }
+}

@@ -1,0 +1,325 @@
+//! Element-wise functions of one tensor: `shaders/unary.wgsl`, `shaders/unary_backward.wgsl`.
+//!
+//! A function is one row of the table below and one line in each WGSL file.
+
+use crate::dtype::DType;
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
+
+static FORWARD: Shader =
+    Shader { name: "unary", source: include_str!("../../shaders/unary.wgsl"), access: &[Access::Read, Access::Write] };
+
+static BACKWARD: Shader = Shader {
+    name: "unary_backward",
+    source: include_str!("../../shaders/unary_backward.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+
+/// Elements, and the function's own arguments.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    n: u32,
+    a: f32,
+    b: f32,
+}
+
+const PER_GROUP: usize = 4 * 256;
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: u64::from(d.params::<Params>().n), bytes: d.bytes() }
+}
+
+fn forward_twin(call: &mut Call, f: impl Fn(f32, Params) -> f32 + Sync) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    parallel::fill(&mut call.write::<f32>(1)[..p.n as usize], |i| f(x[i], p));
+}
+
+fn backward_twin(call: &mut Call, slope: impl Fn(f32, Params) -> f32 + Sync) {
+    let (p, saved, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    parallel::fill(&mut call.write::<f32>(2)[..p.n as usize], |i| dy[i] * slope(saved[i], p));
+}
+
+/// What the gradient of a function needs.
+enum Saves {
+    X,
+    Y,
+}
+
+struct Function {
+    name: &'static str,
+    forward: Kernel,
+    backward: Kernel,
+    saves: Saves,
+}
+
+macro_rules! functions {
+    ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $slope:expr;)*) => {
+        $(static $constant: Function = Function {
+            name: $name,
+            saves: Saves::$saves,
+            forward: Kernel {
+                name: $name,
+                access: &[Access::Read, Access::Write],
+                twin: |call| forward_twin(call, $value),
+                cost,
+                tolerance: Tolerance::ROUNDED,
+                variants: &[Variant {
+                    name: "flat",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&FORWARD, concat!($name, "_forward"), groups(d.params::<Params>().n as usize, PER_GROUP)).alone(),
+                }],
+            },
+            backward: Kernel {
+                name: concat!($name, "_backward"),
+                access: &[Access::Read, Access::Read, Access::Write],
+                twin: |call| backward_twin(call, $slope),
+                cost,
+                tolerance: Tolerance::ROUNDED,
+                variants: &[Variant {
+                    name: "flat",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&BACKWARD, concat!($name, "_backward"), groups(d.params::<Params>().n as usize, PER_GROUP)).alone(),
+                }],
+            },
+        };)*
+
+        /// The kernels of this page.
+        pub static KERNELS: &[&Kernel] = &[&AFFINE, $(&$constant.forward, &$constant.backward),*];
+    };
+}
+
+// Each row: the value at x, what is saved, and the slope at what is saved.
+functions! {
+    EXP: "exp", |x, _| x.exp(), saves Y, |y, _| y;
+    LOG: "log", |x, _| x.ln(), saves X, |x, _| 1.0 / x;
+    SQRT: "sqrt", |x, _| x.sqrt(), saves Y, |y, _| 0.5 / y;
+    RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), saves Y, |y, _| -0.5 * y * y * y;
+    RECIPROCAL: "reciprocal", |x, _| 1.0 / x, saves Y, |y, _| -y * y;
+    ABS: "abs", |x, _| x.abs(), saves X, |x, _| if x == 0.0 { 0.0 } else { x.signum() };
+    SIN: "sin", |x, _| x.sin(), saves X, |x, _| x.cos();
+    COS: "cos", |x, _| x.cos(), saves X, |x, _| -x.sin();
+    TANH: "tanh", |x, _| x.tanh(), saves Y, |y, _| 1.0 - y * y;
+    SIGMOID: "sigmoid", |x, _| sigmoid(x), saves Y, |y, _| y * (1.0 - y);
+    RELU: "relu", |x, _| if x < 0.0 { 0.0 } else { x }, saves Y, |y, _| if y > 0.0 { 1.0 } else { 0.0 };
+    LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, saves X, |x, p| if x > 0.0 { 1.0 } else { p.a };
+    ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, saves X, |x, p| if x > 0.0 { 1.0 } else { p.a * x.exp() };
+    GELU: "gelu", |x, _| (f64::from(x) * normal_cdf(x.into())) as f32, saves X, |x, _| gelu_slope(x.into()) as f32;
+    GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x.into()) as f32, saves X, |x, _| gelu_tanh_slope(x.into()) as f32;
+    SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
+    SOFTPLUS: "softplus", |x, _| x.max(0.0) + (-x.abs()).exp().ln_1p(), saves X, |x, _| sigmoid(x);
+    SQUARE: "square", |x, _| x * x, saves X, |x, _| 2.0 * x;
+    CLAMP: "clamp", |x, p| if x < p.a { p.a } else if x > p.b { p.b } else { x }, saves X, |x, p| if x >= p.a && x <= p.b { 1.0 } else { 0.0 };
+    ERF: "erf", |x, _| libm::erf(x.into()) as f32, saves X, |x, _| (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32;
+    POW_SCALAR: "pow_scalar", |x, p| x.powf(p.a), saves X, |x, p| p.a * x.powf(p.a - 1.0);
+}
+
+/// y = a x + b: negation, and arithmetic with a number.
+static AFFINE: Kernel = Kernel {
+    name: "affine",
+    access: &[Access::Read, Access::Write],
+    twin: |call| forward_twin(call, |x, p| p.a * x + p.b),
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&FORWARD, "affine_forward", groups(d.params::<Params>().n as usize, PER_GROUP)).alone(),
+    }],
+};
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn normal_cdf(x: f64) -> f64 {
+    0.5 * (1.0 + libm::erf(x * FRAC_1_SQRT_2))
+}
+
+fn gelu_slope(x: f64) -> f64 {
+    normal_cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt()
+}
+
+fn gelu_tanh(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+}
+
+fn gelu_tanh_slope(x: f64) -> f64 {
+    let scale = (2.0 / PI).sqrt();
+    let t = (scale * (x + 0.044715 * x.powi(3))).tanh();
+    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * scale * (1.0 + 3.0 * 0.044715 * x * x)
+}
+
+impl Tensor {
+    /// The same elements without gaps and from a binding's start, in whatever order they lie.
+    fn packed(&self, op: &str) -> Tensor {
+        assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
+        if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }
+    }
+
+    #[track_caller]
+    fn function(&self, function: &'static Function, a: f32, b: f32) -> Tensor {
+        let x = self.packed(function.name);
+        let params = Params { n: x.numel() as u32, a, b };
+        let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
+        Tensor::run(&function.forward, &[&x, &y], &params);
+        let saved = match function.saves {
+            Saves::X => x.saved(),
+            Saves::Y => y.saved(),
+        };
+        y.tracked(function.name, &[&x], move |dy, _| {
+            let dy = dy.in_layout_of(&saved);
+            let dx = Tensor::empty_like(saved.layout(), DType::F32, saved.device());
+            Tensor::run(&function.backward, &[&saved, &dy, &dx], &params);
+            vec![Some(dx)]
+        })
+    }
+
+    /// `scale * x + shift`.
+    #[track_caller]
+    pub fn affine(&self, scale: f32, shift: f32) -> Tensor {
+        let x = self.packed("affine");
+        let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
+        Tensor::run(&AFFINE, &[&x, &y], &Params { n: x.numel() as u32, a: scale, b: shift });
+        y.tracked("affine", &[&x], move |dy, _| {
+            vec![Some(if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) })]
+        })
+    }
+
+    /// `-x`.
+    #[track_caller]
+    pub fn neg(&self) -> Tensor {
+        self.affine(-1.0, 0.0)
+    }
+
+    /// e to the power of x.
+    #[track_caller]
+    pub fn exp(&self) -> Tensor {
+        self.function(&EXP, 0.0, 0.0)
+    }
+
+    /// The natural logarithm.
+    #[track_caller]
+    pub fn log(&self) -> Tensor {
+        self.function(&LOG, 0.0, 0.0)
+    }
+
+    /// The square root.
+    #[track_caller]
+    pub fn sqrt(&self) -> Tensor {
+        self.function(&SQRT, 0.0, 0.0)
+    }
+
+    /// `1 / sqrt(x)`.
+    #[track_caller]
+    pub fn rsqrt(&self) -> Tensor {
+        self.function(&RSQRT, 0.0, 0.0)
+    }
+
+    /// `1 / x`.
+    #[track_caller]
+    pub fn reciprocal(&self) -> Tensor {
+        self.function(&RECIPROCAL, 0.0, 0.0)
+    }
+
+    /// The absolute value; its gradient at 0 is 0.
+    #[track_caller]
+    pub fn abs(&self) -> Tensor {
+        self.function(&ABS, 0.0, 0.0)
+    }
+
+    /// The sine.
+    #[track_caller]
+    pub fn sin(&self) -> Tensor {
+        self.function(&SIN, 0.0, 0.0)
+    }
+
+    /// The cosine.
+    #[track_caller]
+    pub fn cos(&self) -> Tensor {
+        self.function(&COS, 0.0, 0.0)
+    }
+
+    /// The hyperbolic tangent.
+    #[track_caller]
+    pub fn tanh(&self) -> Tensor {
+        self.function(&TANH, 0.0, 0.0)
+    }
+
+    /// `1 / (1 + e^-x)`.
+    #[track_caller]
+    pub fn sigmoid(&self) -> Tensor {
+        self.function(&SIGMOID, 0.0, 0.0)
+    }
+
+    /// `max(x, 0)`; its gradient at 0 is 0.
+    #[track_caller]
+    pub fn relu(&self) -> Tensor {
+        self.function(&RELU, 0.0, 0.0)
+    }
+
+    /// `x` where positive, else `slope * x` (PyTorch's default slope is 0.01).
+    #[track_caller]
+    pub fn leaky_relu(&self, slope: f32) -> Tensor {
+        self.function(&LEAKY_RELU, slope, 0.0)
+    }
+
+    /// `x` where positive, else `alpha * (e^x - 1)` (PyTorch's default alpha is 1).
+    #[track_caller]
+    pub fn elu(&self, alpha: f32) -> Tensor {
+        self.function(&ELU, alpha, 0.0)
+    }
+
+    /// `x * Phi(x)` with the distribution function of the normal distribution (Hendrycks and Gimpel, 2016).
+    #[track_caller]
+    pub fn gelu(&self) -> Tensor {
+        self.function(&GELU, 0.0, 0.0)
+    }
+
+    /// The approximation of [`Tensor::gelu`] by tanh.
+    #[track_caller]
+    pub fn gelu_tanh(&self) -> Tensor {
+        self.function(&GELU_TANH, 0.0, 0.0)
+    }
+
+    /// `x * sigmoid(x)`.
+    #[track_caller]
+    pub fn silu(&self) -> Tensor {
+        self.function(&SILU, 0.0, 0.0)
+    }
+
+    /// `log(1 + e^x)`.
+    #[track_caller]
+    pub fn softplus(&self) -> Tensor {
+        self.function(&SOFTPLUS, 0.0, 0.0)
+    }
+
+    /// `x * x`.
+    #[track_caller]
+    pub fn square(&self) -> Tensor {
+        self.function(&SQUARE, 0.0, 0.0)
+    }
+
+    /// `x` held between `min` and `max`; the gradient is 0 outside. An infinite bound is none.
+    #[track_caller]
+    pub fn clamp(&self, min: f32, max: f32) -> Tensor {
+        self.function(&CLAMP, min, max)
+    }
+
+    /// The error function.
+    #[track_caller]
+    pub fn erf(&self) -> Tensor {
+        self.function(&ERF, 0.0, 0.0)
+    }
+
+    /// `x` to the power of a number; NaN for a negative `x` unless the exponent is whole.
+    #[track_caller]
+    pub fn pow_scalar(&self, exponent: f32) -> Tensor {
+        if exponent == 2.0 { self.square() } else { self.function(&POW_SCALAR, exponent, 0.0) }
+    }
+}

@@ -1,0 +1,352 @@
+//! Tensors: a shape and strides over a device's buffer.
+
+mod display;
+
+use crate::autograd::{Grads, Node};
+use crate::backend::Purpose;
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::error::Result;
+use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params};
+use crate::shape::{Layout, Shape};
+use bytemuck::Pod;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An n-dimensional array on a device.
+///
+/// Cloning is cheap and shares the elements. Operations take tensors by reference, check shapes at once (a mismatch
+/// is a bug and panics with both shapes) and queue kernels; only reading values waits for them.
+#[derive(Clone)]
+pub struct Tensor {
+    buffer: Arc<Buffer>,
+    layout: Layout,
+    dtype: DType,
+    node: Option<Arc<Node>>,
+    name: Option<Arc<str>>,
+    /// The buffer's version when this handle was saved for a gradient.
+    saved: Option<u64>,
+}
+
+struct Buffer {
+    device: Device,
+    id: BufferId,
+    version: AtomicU64,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.device.free(self.id);
+    }
+}
+
+/// Elements that start a binding: offsets are multiples of 256 bytes.
+const ALIGN: usize = 64;
+
+impl Tensor {
+    fn alloc(layout: Layout, dtype: DType, device: &Device, purpose: Purpose) -> Tensor {
+        let id = device.alloc((layout.span().end.max(1) * 4) as u64, purpose);
+        let buffer = Arc::new(Buffer { device: device.clone(), id, version: AtomicU64::new(0) });
+        Tensor { buffer, layout, dtype, node: None, name: None, saved: None }
+    }
+
+    /// A tensor with any content, for a kernel to write.
+    pub fn empty(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
+        Tensor::alloc(Layout::contiguous(shape.into()), dtype, device, Purpose::Result)
+    }
+
+    /// A tensor with any content in a given dense layout.
+    pub(crate) fn empty_like(layout: &Layout, dtype: DType, device: &Device) -> Tensor {
+        Tensor::alloc(layout.dense_like(), dtype, device, Purpose::Result)
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Panics
+    /// If their number is not that of the shape.
+    #[track_caller]
+    pub fn from_slice<T: Element>(data: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
+        let shape = shape.into();
+        assert!(data.len() == shape.numel(), "from_slice: {} elements do not fill {shape}", data.len());
+        let out = Tensor::alloc(Layout::contiguous(shape), T::DTYPE, device, Purpose::Upload);
+        out.upload(data);
+        out
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Panics
+    /// If their number is not that of the shape.
+    #[track_caller]
+    pub fn from_vec<T: Element>(data: Vec<T>, shape: impl Into<Shape>, device: &Device) -> Tensor {
+        Tensor::from_slice(&data, shape, device)
+    }
+
+    /// A tensor without dimensions.
+    pub fn scalar<T: Element>(value: T, device: &Device) -> Tensor {
+        Tensor::from_slice(&[value], [], device)
+    }
+
+    /// `start`, `start + 1` .. up to `end`, which is left out.
+    pub fn arange(start: i32, end: i32, device: &Device) -> Tensor {
+        let data: Vec<i32> = (start..end).collect();
+        Tensor::from_slice(&data, [data.len()], device)
+    }
+
+    /// Overwrites a contiguous tensor's elements in place; handles that share them see the change.
+    ///
+    /// # Panics
+    /// If the number of elements or their type differs, or the tensor is not contiguous.
+    #[track_caller]
+    pub fn upload<T: Element>(&self, data: &[T]) {
+        assert!(data.len() == self.numel(), "upload: {} elements do not fill {}", data.len(), self.shape());
+        assert!(T::DTYPE == self.dtype, "upload: {} elements do not fit a tensor of {}", T::DTYPE, self.dtype);
+        assert!(self.layout.is_contiguous(), "upload: the tensor is not contiguous");
+        self.buffer.version.fetch_add(1, Ordering::Relaxed);
+        self.device().write(self.buffer.id, self.layout.offset as u64 * 4, bytemuck::cast_slice(data));
+    }
+
+    /// The sizes of its dimensions.
+    pub fn shape(&self) -> Shape {
+        self.layout.shape
+    }
+
+    /// The size of one dimension; negative numbers count from the end.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn size(&self, dim: isize) -> usize {
+        let dim = self.shape().dim("size", dim);
+        self.shape()[dim]
+    }
+
+    /// The number of elements.
+    pub fn numel(&self) -> usize {
+        self.layout.shape.numel()
+    }
+
+    /// The number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.layout.shape.rank()
+    }
+
+    /// The type of its elements.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        &self.buffer.device
+    }
+
+    /// Its shape, strides and offset in its buffer.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The path of the parameter that it is, where it is one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The same tensor under a parameter's path, which labels the kernels that read it.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Tensor {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether gradients flow to it or through it.
+    pub fn is_tracked(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// The same elements as the start of a graph: [`Tensor::backward`] tells the gradient with respect to it.
+    ///
+    /// # Panics
+    /// If its elements are not `F32`.
+    #[track_caller]
+    pub fn requires_grad(mut self) -> Tensor {
+        assert!(self.dtype == DType::F32, "requires_grad: {} has no gradients", self.dtype);
+        self.node = Some(Node::leaf(self.name.clone()));
+        self
+    }
+
+    /// The same elements without their history: no gradient flows through.
+    pub fn detach(&self) -> Tensor {
+        Tensor { node: None, ..self.clone() }
+    }
+
+    /// A detached handle for a gradient to use later, which notices if the elements change in the meantime.
+    pub fn saved(&self) -> Tensor {
+        let version = self.buffer.version.load(Ordering::Relaxed);
+        Tensor { node: None, saved: Some(version), ..self.clone() }
+    }
+
+    /// The values in row-major order, after all work queued before.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    ///
+    /// # Panics
+    /// If the elements are of another type.
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        assert!(T::DTYPE == self.dtype, "to_vec: the tensor holds {}, not {}", self.dtype, T::DTYPE);
+        let span = self.layout.span();
+        let bytes = self.device().read(self.buffer.id, span.start as u64 * 4, (span.len() * 4) as u64)?;
+        let memory: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
+        if self.layout.is_contiguous() {
+            return Ok(memory);
+        }
+        Ok(self.layout.offsets().map(|at| memory[at - span.start]).collect())
+    }
+
+    /// The value of a tensor with one element, after all work queued before.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    ///
+    /// # Panics
+    /// If there is more than one element.
+    #[track_caller]
+    pub fn item(&self) -> Result<f32> {
+        assert!(self.numel() == 1, "item: {} has {} elements, not one", self.shape(), self.numel());
+        Ok(match self.dtype {
+            DType::F32 => self.to_vec::<f32>()?[0],
+            DType::I32 => self.to_vec::<i32>()?[0] as f32,
+        })
+    }
+
+    /// [`Tensor::item`] for callers that may not block: work is submitted now, the value arrives later.
+    ///
+    /// # Panics
+    /// If there is more than one element.
+    #[track_caller]
+    pub fn item_async(&self) -> impl Future<Output = Result<f32>> + Send + use<> {
+        assert!(self.numel() == 1, "item_async: {} has {} elements, not one", self.shape(), self.numel());
+        let arriving = self.device().read_async(self.buffer.id, self.layout.offset as u64 * 4, 4);
+        let dtype = self.dtype;
+        async move {
+            let word: u32 = bytemuck::pod_read_unaligned(&arriving.await?);
+            Ok(match dtype {
+                DType::F32 => f32::from_bits(word),
+                DType::I32 => word as i32 as f32,
+            })
+        }
+    }
+
+    /// A copy on another device, by way of the host; the same tensor where it lives there already.
+    ///
+    /// # Errors
+    /// The first failure of the device it leaves.
+    pub fn to(&self, device: &Device) -> Result<Tensor> {
+        if device == self.device() {
+            return Ok(self.clone());
+        }
+        Ok(match self.dtype {
+            DType::F32 => Tensor::from_vec(self.to_vec::<f32>()?, self.shape(), device),
+            DType::I32 => Tensor::from_vec(self.to_vec::<i32>()?, self.shape(), device),
+        })
+    }
+
+    /// The gradients of this scalar with respect to every tensor that requires one.
+    ///
+    /// # Panics
+    /// If it has more than one element or no history.
+    #[track_caller]
+    pub fn backward(&self) -> Grads {
+        assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
+        self.backward_with(&Tensor::from_slice(&[1.0f32], self.shape(), self.device()))
+    }
+
+    /// The gradients of `sum(upstream * self)`.
+    ///
+    /// # Panics
+    /// If the shapes differ or it has no history.
+    #[track_caller]
+    pub fn backward_with(&self, upstream: &Tensor) -> Grads {
+        assert!(
+            upstream.shape() == self.shape(),
+            "backward_with: {} x {}: the upstream gradient has another shape",
+            self.shape(),
+            upstream.shape()
+        );
+        let node = self.node.as_ref().expect(
+            "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
+        );
+        crate::autograd::backward(node, upstream.detach())
+    }
+
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.node.as_ref()
+    }
+
+    pub(crate) fn with_node(mut self, node: Option<Arc<Node>>) -> Tensor {
+        self.node = node;
+        self
+    }
+
+    pub(crate) fn with_name(mut self, name: Option<Arc<str>>) -> Tensor {
+        self.name = name;
+        self
+    }
+
+    /// The same buffer under another layout, without history.
+    pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
+        Tensor { layout, node: None, name: self.name.clone(), ..self.clone() }
+    }
+
+    /// Elements between the start of its binding and its first element.
+    pub fn base(&self) -> usize {
+        self.layout.offset % ALIGN
+    }
+
+    fn binding(&self) -> Binding {
+        let start = self.layout.offset - self.base();
+        let bytes = ((self.layout.span().end - start).max(1) * 4) as u64;
+        Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype }
+    }
+
+    /// Queues a kernel on `args`, one per binding. A kernel that knows strides takes them, and each argument's
+    /// [`base`](Tensor::base), in its parameters; any other needs arguments that are dense with a base of 0.
+    ///
+    /// # Panics
+    /// If the arguments live on several devices, one that was saved for a gradient has changed since, or a buffer
+    /// is bound both to be read and to be written.
+    #[track_caller]
+    pub fn run<P: Pod>(kernel: &'static Kernel, args: &[&Tensor], params: &P) {
+        assert!(
+            args.len() == kernel.access.len(),
+            "{}: {} arguments, not {}",
+            kernel.name,
+            args.len(),
+            kernel.access.len()
+        );
+        let device = args[0].device();
+        for (arg, access) in args.iter().zip(kernel.access) {
+            assert!(arg.device() == device, "{}: tensors on {device} and on {}", kernel.name, arg.device());
+            let version = &arg.buffer.version;
+            if *access == Access::Read {
+                let fresh = arg.saved.is_none_or(|saved| saved == version.load(Ordering::Relaxed));
+                assert!(
+                    fresh,
+                    "{}: a tensor{} that was saved for this gradient was changed in place since",
+                    kernel.name,
+                    arg.name().map_or(String::new(), |name| format!(" ({name})"))
+                );
+            } else {
+                version.fetch_add(1, Ordering::Relaxed);
+                let alone = args.iter().filter(|other| Arc::ptr_eq(&other.buffer, &arg.buffer)).count() == 1;
+                assert!(alone, "{}: a buffer is written and bound a second time", kernel.name);
+            }
+        }
+        device.dispatch(Dispatch {
+            kernel,
+            bindings: args.iter().map(|arg| arg.binding()).collect(),
+            params: Params::new(params),
+            label: args.iter().find_map(|arg| arg.name.clone()),
+        });
+    }
+}

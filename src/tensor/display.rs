@@ -1,0 +1,71 @@
+//! Tensors as text.
+
+use super::Tensor;
+use crate::dtype::DType;
+use std::fmt;
+
+/// Longer tensors show the ends of each dimension only.
+const WHOLE: usize = 1000;
+/// How many elements an end shows.
+const EDGE: usize = 3;
+
+impl Tensor {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: crate::Result<Vec<String>> = match self.dtype() {
+            DType::F32 => self.to_vec::<f32>().map(|v| strings(&v)),
+            DType::I32 => self.to_vec::<i32>().map(|v| v.iter().map(i32::to_string).collect()),
+        };
+        match values {
+            Ok(values) => nested(f, &self.shape(), &values, self.numel() > WHOLE, 0),
+            Err(error) => write!(f, "<{error}>"),
+        }
+    }
+}
+
+/// Four decimals, or scientific notation where those would hide the value.
+fn strings(values: &[f32]) -> Vec<String> {
+    let sizes = || values.iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v > 0.0);
+    let (least, most) = sizes().fold((f32::MAX, 0.0f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let scientific = most > 0.0 && (most >= 1e6 || most < 1e-3 || least < 1e-6 * most && most >= 1e3);
+    values.iter().map(|v| if scientific { format!("{v:.4e}") } else { format!("{v:.4}") }).collect()
+}
+
+fn nested(f: &mut fmt::Formatter<'_>, shape: &[usize], values: &[String], cut: bool, depth: usize) -> fmt::Result {
+    let Some((&size, rest)) = shape.split_first() else {
+        return f.write_str(values.first().map_or("", String::as_str));
+    };
+    let step = rest.iter().product::<usize>();
+    f.write_str("[")?;
+    let mut i = 0;
+    while i < size {
+        if i > 0 {
+            f.write_str(",")?;
+            if rest.is_empty() { f.write_str(" ")? } else { write!(f, "\n{:1$}", "", depth + 1)? }
+        }
+        if cut && i == EDGE && size > 2 * EDGE {
+            f.write_str("..")?;
+            i = size - EDGE;
+            continue;
+        }
+        nested(f, rest, &values[i * step..(i + 1) * step], cut, depth + 1)?;
+        i += 1;
+    }
+    f.write_str("]")
+}
+
+impl fmt::Display for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f)
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tensor {} {} on {}", self.dtype(), self.shape(), self.device())?;
+        if let Some(name) = self.name() {
+            write!(f, " ({name})")?;
+        }
+        f.write_str(if self.is_tracked() { ", tracked\n" } else { "\n" })?;
+        self.show(f)
+    }
+}
