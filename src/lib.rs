@@ -1,5 +1,6 @@
 //! Train neural networks on any GPU.
 
+pub mod data;
 pub mod dtype;
 pub mod error;
 pub mod rng;
