@@ -1,4 +1,4 @@
-//! Data sets of images: reading them from files and cutting them into batches.
+//! Data sets of images: reading them from files, fetching them, and cutting them into batches.
 //!
 //! Everything here lives on the host and knows nothing of tensors or devices. What a file holds is checked as it is
 //! read, so that a truncated download or a label out of range is an [`Error`](crate::Error) with the file's name, not
@@ -20,6 +20,8 @@
 //! ```
 
 pub mod cifar;
+#[cfg(feature = "download")]
+pub mod download;
 mod files;
 pub mod idx;
 mod images;

@@ -5,6 +5,9 @@ use std::path::Path;
 use super::{ImageSet, files, idx};
 use crate::error::{Error, Result};
 
+#[cfg(feature = "download")]
+pub use fetching::{FILES, download};
+
 /// The two halves of MNIST, images of [1, 28, 28] in 10 classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mnist {
@@ -39,7 +42,8 @@ fn half(folder: &Path, half: &str) -> Result<ImageSet> {
     let read = |kind: &str, form: &str| {
         let names = ["-", "."].map(|dash| format!("{half}-{kind}{dash}{form}-ubyte"));
         let names = names.map(|name| [name.clone(), format!("{name}.gz")]).concat();
-        let remedy = "put MNIST's four files there";
+        let remedy =
+            "put MNIST's four files there, or let `data::mnist::download` fetch them (cargo feature `download`)";
         let path = files::find(folder, &names, remedy)?;
         let contents = files::read(&path)?;
         Ok((path.display().to_string(), contents))
@@ -65,4 +69,58 @@ fn parse(images: (&str, &[u8]), labels: (&str, &[u8])) -> Result<ImageSet> {
     }
     ImageSet::new([1, 28, 28], 10, images.pixels, labels)
         .map_err(|error| Error::Data(format!("{labels_name}: {error}")))
+}
+
+#[cfg(feature = "download")]
+mod fetching {
+    use std::path::{Path, PathBuf};
+
+    use super::super::download::{RemoteFile, cache_folder, fetch};
+    use crate::error::Result;
+
+    const MIRRORS: &[&str] =
+        &["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
+
+    /// MNIST's files as its public mirrors hold them.
+    pub const FILES: [RemoteFile<'static>; 4] = [
+        RemoteFile {
+            name: "train-images-idx3-ubyte.gz",
+            mirrors: MIRRORS,
+            sha256: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            size: 47_040_016,
+        },
+        RemoteFile {
+            name: "train-labels-idx1-ubyte.gz",
+            mirrors: MIRRORS,
+            sha256: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            size: 60_008,
+        },
+        RemoteFile {
+            name: "t10k-images-idx3-ubyte.gz",
+            mirrors: MIRRORS,
+            sha256: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            size: 7_840_016,
+        },
+        RemoteFile {
+            name: "t10k-labels-idx1-ubyte.gz",
+            mirrors: MIRRORS,
+            sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            size: 10_008,
+        },
+    ];
+
+    /// Fetches what is missing of MNIST into a folder, by default `wgrad/mnist` in the user's cache folder, and returns
+    /// that folder for [`load`](super::load).
+    ///
+    /// `progress` is told the bytes there are and the bytes expected of one file after the other.
+    ///
+    /// # Errors
+    /// As [`fetch`].
+    pub fn download(folder: Option<&Path>, progress: &mut dyn FnMut(u64, u64)) -> Result<PathBuf> {
+        let folder = folder.map_or_else(|| cache_folder("mnist"), |folder| Ok(folder.to_path_buf()))?;
+        for file in &FILES {
+            fetch(file, &folder, progress)?;
+        }
+        Ok(folder)
+    }
 }

@@ -161,10 +161,10 @@ fn mnist_names_what_is_missing() {
     let shown = folder.path().display().to_string();
     write_mnist(folder.path());
     fs::remove_file(folder.path().join(TEST[1])).unwrap();
-    let names = ["t10k-labels-idx1-ubyte, ", "t10k-labels-idx1-ubyte.gz", "t10k-labels.idx1-ubyte", "four files"];
+    let names = ["t10k-labels-idx1-ubyte, ", "t10k-labels-idx1-ubyte.gz", "t10k-labels.idx1-ubyte", "mnist::download"];
     expect_file_error(mnist::load(folder.path()), &shown, &names);
     let nowhere = folder.path().join("nowhere");
-    expect_file_error(mnist::load(&nowhere), &nowhere.display().to_string(), &["no such folder", "four files"]);
+    expect_file_error(mnist::load(&nowhere), &nowhere.display().to_string(), &["no such folder", "mnist::download"]);
 }
 
 #[test]
