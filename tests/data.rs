@@ -1,0 +1,10 @@
+//! The data floor: what files may do wrong, what loaders promise, and downloads from a server on loopback.
+
+#[path = "data/download.rs"]
+mod download;
+#[path = "data/files.rs"]
+mod files;
+#[path = "data/loader.rs"]
+mod loader;
+#[path = "data/server.rs"]
+mod server;
