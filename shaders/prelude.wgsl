@@ -173,3 +173,75 @@ fn tile_of(g: u32, rows: u32, columns: u32, p: MatMul) -> Tile {
     }
     return tile;
 }
+
+// A convolution's sizes, its input's strides, and the images that a pass works on.
+struct Conv {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_h: u32,
+    out_w: u32,
+    groups: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x_h: u32,
+    x_w: u32,
+    // First image, and their number.
+    image: u32,
+    images: u32,
+}
+
+// A pooling's sizes and its input's strides.
+struct Pool {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_h: u32,
+    out_w: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    // 1: windows that divide the image, whatever its size
+    adaptive: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x_h: u32,
+    x_w: u32,
+}
+
+// Image, row, column and channel of output element i of [batch, out_h, out_w, channels].
+fn output_at(i: u32, p: Pool) -> vec4<u32> {
+    let c = i % p.channels;
+    let ow = (i / p.channels) % p.out_w;
+    let oh = (i / (p.channels * p.out_w)) % p.out_h;
+    return vec4<u32>(i / (p.channels * p.out_w * p.out_h), oh, ow, c);
+}
+
+// Along one dimension, the first pixel of output o's window, the one past the last, and what the mean divides by.
+fn window(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32, adaptive: u32) -> vec3<u32> {
+    if adaptive == 1u {
+        let first = o * size / out;
+        let end = ((o + 1u) * size + out - 1u) / out;
+        return vec3<u32>(first, end, end - first);
+    }
+    let start = max(o * stride, padding) - padding;
+    return vec3<u32>(start, min(o * stride + kernel - padding, size), kernel);
+}
