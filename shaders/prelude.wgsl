@@ -245,3 +245,50 @@ fn window(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32, a
     let start = max(o * stride, padding) - padding;
     return vec3<u32>(start, min(o * stride + kernel - padding, size), kernel);
 }
+
+// A tensor as [batch, channels, positions] for statistics over all but the channels.
+struct Channels {
+    batch: u32,
+    channels: u32,
+    positions: u32,
+    // strides of the three
+    batch_stride: u32,
+    channel_stride: u32,
+    position_stride: u32,
+    // elements of one channel that one invocation takes, and their number of parts
+    chunk: u32,
+    chunks: u32,
+    // in a dense tensor, element i belongs to channel (i / step) % channels
+    step: u32,
+    eps: f32,
+}
+
+// Element r of channel c, in the order of batch and position.
+fn element_at(r: u32, c: u32, p: Channels) -> u32 {
+    let n = r / p.positions;
+    return n * p.batch_stride + c * p.channel_stride + (r - n * p.positions) * p.position_stride;
+}
+
+// Philox 4x32-10 (Salmon et al., SC 2011), as in src/rng.rs.
+fn philox(block: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {
+    var counter = block;
+    var key = seed;
+    // 10 iterations.
+    for (var round = 0u; round < 10u; round++) {
+        if round > 0u { key += vec2<u32>(0x9E3779B9u, 0xBB67AE85u); }
+        let low = vec2<u32>(0xD2511F53u, 0xCD9E8D57u) * counter.xz;
+        let high = vec2<u32>(high_of(0xD2511F53u, counter.x), high_of(0xCD9E8D57u, counter.z));
+        counter = vec4<u32>(high.y ^ counter.y ^ key.x, low.y, high.x ^ counter.w ^ key.y, low.x);
+    }
+    return counter;
+}
+
+// The upper half of a 64-bit product, from 16-bit parts.
+fn high_of(a: u32, b: u32) -> u32 {
+    let a0 = a & 0xffffu;
+    let a1 = a >> 16u;
+    let b0 = b & 0xffffu;
+    let b1 = b >> 16u;
+    let middle = a1 * b0 + ((a0 * b0) >> 16u);
+    return a1 * b1 + (middle >> 16u) + (((middle & 0xffffu) + a0 * b1) >> 16u);
+}

@@ -19,6 +19,8 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use fused::conv::Conv2dOptions;
 pub use fused::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use fused::dropout::Draw;
+pub use fused::norm::BatchNorm;
 pub use fused::pool::{AvgPool2dOptions, MaxPool2dOptions};
 pub use ops::reduce::KeepDims;
 pub use rng::Rng;
