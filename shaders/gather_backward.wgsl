@@ -30,8 +30,8 @@ fn gather_backward(grid: Grid) {
     var sum = 0.0;
     if p.first > 0u { sum = dx[at]; }
     for (var l = p.first; l < p.end; l++) {
-        let from = (o * p.length + l) * p.inner + i;
-        if index[select(l, from, p.each == 1u)] == d { sum += dy[from]; }
+        let place = (o * p.length + l) * p.inner + i;
+        if index[select(l, place, p.each == 1u)] == d { sum += dy[place]; }
     }
     dx[at] = sum;
 }
