@@ -117,6 +117,6 @@ fn cases_that_pytorch_computed() {
     }
     for report in &reports {
         assert!(report.ran() > 0, "golden {}: no case ran", report.backend);
-        assert!(report.failed() == 0, "{}:\n{}", report.summary(), report.failures());
+        assert!(report.failed() == 0, "{}: each is named above", report.summary());
     }
 }

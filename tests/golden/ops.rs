@@ -1,7 +1,7 @@
 //! Kinds whose arguments take more than a line to tell.
 
 use crate::trial::Trial;
-use wgrad::{DType, Shape, Tensor};
+use wgrad::{CrossEntropyOptions, DType, Reduction, Shape, Tensor};
 
 fn size(value: isize) -> usize {
     usize::try_from(value).expect("a size is not negative")
@@ -21,6 +21,29 @@ pub fn argmax(t: &Trial) -> Tensor {
 
 pub fn clamp(t: &Trial) -> Tensor {
     t.x().clamp(t.attrs().float("min", f32::NEG_INFINITY), t.attrs().float("max", f32::INFINITY))
+}
+
+/// Class numbers, or (of floats) a probability for each class.
+pub fn cross_entropy(t: &Trial) -> Tensor {
+    let (target, reduction) = (t.input("target"), reduction(t));
+    let ignore_index = t.attrs().int("ignore_index", -100) as i32;
+    let label_smoothing = t.attrs().float("label_smoothing", 0.0);
+    let weight = t.maybe("weight").cloned();
+    if target.dtype() == DType::F32 {
+        let plain = reduction == Reduction::Mean && label_smoothing == 0.0 && weight.is_none();
+        assert!(plain, "the crate has no cross-entropy with probabilities other than the plain mean");
+        return t.x().cross_entropy_soft(target);
+    }
+    t.x().cross_entropy_with(target, &CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction })
+}
+
+fn reduction(t: &Trial) -> Reduction {
+    match t.attrs().text("reduction", "mean").as_str() {
+        "mean" => Reduction::Mean,
+        "sum" => Reduction::Sum,
+        "none" => Reduction::None,
+        other => panic!("no reduction `{other}` is known"),
+    }
 }
 
 /// A size of -1 stays as it is.
