@@ -1,7 +1,7 @@
 //! What came of all cases on one backend.
 
 use crate::judge::Finding;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// How one case ended.
@@ -70,15 +70,17 @@ impl Report {
 
 /// One row for each kind, with three columns for each backend.
 pub fn table(reports: &[Report]) -> String {
-    let mut text = format!("{:34}", "");
+    let (mut text, mut columns) = (format!("{:34}", ""), format!("\n{:34}", "kind"));
     for report in reports {
-        let _ = write!(text, "{:>26}", format!("{}: passed failed  none", report.backend));
+        let _ = write!(text, "{:>27}", report.backend);
+        let _ = write!(columns, "  passed failed unsupported");
     }
-    for (kind, outcomes) in &reports[0].outcomes {
+    text += &columns;
+    for kind in reports.iter().flat_map(|report| report.outcomes.keys()).collect::<BTreeSet<_>>() {
         let _ = write!(text, "\n{kind:34}");
         for report in reports {
-            let counts = report.outcomes.get(kind).map_or_else(|| count(outcomes), |list| count(list));
-            let _ = write!(text, "{:>12} {:>6} {:>6}", counts.passed, counts.failed, counts.unsupported);
+            let Counts { passed, failed, unsupported } = count(&report.outcomes[kind]);
+            let _ = write!(text, "{passed:>8} {failed:>6} {unsupported:>11}");
         }
     }
     text
