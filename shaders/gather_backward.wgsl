@@ -30,8 +30,8 @@ fn gather_backward(grid: Grid) {
     var sum = 0.0;
     if p.first > 0u { sum = dx[at]; }
     for (var l = p.first; l < p.end; l++) {
-        let place = (o * p.length + l) * p.inner + i;
-        if index[select(l, place, p.each == 1u)] == d { sum += dy[place]; }
+        let source = (o * p.length + l) * p.inner + i;
+        if index[select(l, source, p.each == 1u)] == d { sum += dy[source]; }
     }
     dx[at] = sum;
 }
