@@ -9,6 +9,8 @@ mod attrs;
 mod case;
 #[path = "golden/guard.rs"]
 mod guard;
+#[path = "golden/images.rs"]
+mod images;
 #[path = "golden/judge.rs"]
 mod judge;
 #[path = "golden/kinds.rs"]

@@ -1,7 +1,7 @@
 //! What the crate implements: one line for each kind of case.
 
-use crate::ops;
 use crate::trial::Trial;
+use crate::{images, ops};
 use wgrad::Tensor;
 
 /// How a kind of case is run.
@@ -15,12 +15,16 @@ use Runner::Op;
 /// A kind that is not named here is one that the crate does not implement.
 pub static KINDS: &[(&str, Runner)] = &[
     ("abs", Op(|t| t.x().abs())),
+    ("adaptive_avg_pool2d", Op(images::adaptive_avg_pool2d)),
     ("add", Op(|t| t.x().add(t.y()))),
     ("amax", Op(|t| t.x().amax(&t.dims(), t.keep()))),
     ("amin", Op(|t| t.x().amin(&t.dims(), t.keep()))),
     ("argmax", Op(ops::argmax)),
+    ("avg_pool2d", Op(images::avg_pool2d)),
+    ("batch_norm", Op(images::batch_norm)),
     ("cat", Op(|t| Tensor::cat(&t.list(), t.attrs().int("dim", 0)))),
     ("clamp", Op(ops::clamp)),
+    ("conv2d", Op(images::conv2d)),
     ("cos", Op(|t| t.x().cos())),
     ("cross_entropy", Op(ops::cross_entropy)),
     ("div", Op(|t| t.x().div(t.y()))),
@@ -37,6 +41,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("log_softmax", Op(|t| t.x().log_softmax(t.attrs().int("dim", -1)))),
     ("logsumexp", Op(|t| t.x().logsumexp(&t.dims(), t.keep()))),
     ("matmul", Op(|t| t.x().matmul(t.y()))),
+    ("max_pool2d", Op(images::max_pool2d)),
     ("maximum", Op(|t| t.x().maximum(t.y()))),
     ("mean", Op(|t| t.x().mean_dims(&t.dims(), t.keep()))),
     ("minimum", Op(|t| t.x().minimum(t.y()))),
