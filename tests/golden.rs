@@ -7,6 +7,8 @@
 mod attrs;
 #[path = "golden/case.rs"]
 mod case;
+#[path = "golden/gpt.rs"]
+mod gpt;
 #[path = "golden/guard.rs"]
 mod guard;
 #[path = "golden/images.rs"]
@@ -15,10 +17,16 @@ mod images;
 mod judge;
 #[path = "golden/kinds.rs"]
 mod kinds;
+#[path = "golden/models.rs"]
+mod models;
 #[path = "golden/ops.rs"]
 mod ops;
+#[path = "golden/optim.rs"]
+mod optim;
 #[path = "golden/report.rs"]
 mod report;
+#[path = "golden/train.rs"]
+mod train;
 #[path = "golden/trial.rs"]
 mod trial;
 
@@ -80,7 +88,7 @@ fn files(root: &Path) -> Vec<(String, PathBuf)> {
 
 fn outcome(kind: &str, path: &Path, device: &Device) -> Outcome {
     let Some(runner) = kinds::runner(kind) else { return Outcome::Unsupported };
-    let found = match Case::load(path, kind) {
+    let found = match Case::load(path) {
         Err(problem) => vec![Finding::new("file", problem)],
         Ok(case) => guard::guarded(|| trial::run(&case, runner, device))
             .unwrap_or_else(|message| vec![Finding::new("run", message)]),

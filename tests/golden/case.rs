@@ -26,10 +26,6 @@ pub struct Tolerance {
 
 /// One file.
 pub struct Case {
-    /// What it is a case of: its folder, or `train:<model>`.
-    pub kind: String,
-    /// Its path below the folder of all cases, without the ending.
-    pub name: String,
     pub attrs: Attrs,
     pub tolerance: Tolerance,
     /// How far training may drift, relative to the way that the parameters went.
@@ -38,7 +34,7 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn load(path: &Path, kind: &str) -> Result<Case, String> {
+    pub fn load(path: &Path) -> Result<Case, String> {
         let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
         let metadata = header.metadata().clone().unwrap_or_default();
@@ -53,8 +49,6 @@ impl Case {
             tensors.insert(name.to_string(), Value { shape: view.shape().to_vec(), data });
         }
         Ok(Case {
-            kind: kind.to_string(),
-            name: format!("{}/{}", folder(kind), stem(path)),
             attrs: Attrs::parse(metadata.get("attrs").map_or("{}", String::as_str))?,
             tolerance: Tolerance { rtol: number(&metadata, "rtol")?, atol: number(&metadata, "atol")? },
             drift: metadata.contains_key("drift").then(|| number(&metadata, "drift")).transpose()?,

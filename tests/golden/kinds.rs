@@ -1,16 +1,19 @@
 //! What the crate implements: one line for each kind of case.
 
+use crate::train::Build;
 use crate::trial::Trial;
-use crate::{images, ops};
+use crate::{gpt, images, models, ops, optim};
 use wgrad::Tensor;
 
 /// How a kind of case is run.
 pub enum Runner {
     /// A function of tensors, whose output and gradients are judged.
     Op(fn(&Trial) -> Tensor),
+    /// A model that is trained.
+    Train(Build),
 }
 
-use Runner::Op;
+use Runner::{Op, Train};
 
 /// A kind that is not named here is one that the crate does not implement.
 pub static KINDS: &[(&str, Runner)] = &[
@@ -37,6 +40,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("gelu", Op(ops::gelu)),
     ("index_select", Op(|t| t.x().index_select(t.attrs().int("dim", 0), t.input("index")))),
     ("leaky_relu", Op(|t| t.x().leaky_relu(t.attrs().float("negative_slope", 0.01)))),
+    ("linear", Op(ops::linear)),
     ("log", Op(|t| t.x().log())),
     ("log_softmax", Op(|t| t.x().log_softmax(t.attrs().int("dim", -1)))),
     ("logsumexp", Op(|t| t.x().logsumexp(&t.dims(), t.keep()))),
@@ -48,6 +52,9 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("mul", Op(|t| t.x().mul(t.y()))),
     ("narrow", Op(ops::narrow)),
     ("neg", Op(|t| t.x().neg())),
+    ("optim_adam", Op(optim::adam)),
+    ("optim_adamw", Op(optim::adamw)),
+    ("optim_sgd", Op(optim::sgd)),
     ("pad", Op(ops::pad)),
     ("permute", Op(ops::permute)),
     ("pow", Op(|t| t.x().pow(t.y()))),
@@ -67,6 +74,12 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("sub", Op(|t| t.x().sub(t.y()))),
     ("sum", Op(|t| t.x().sum_dims(&t.dims(), t.keep()))),
     ("tanh", Op(|t| t.x().tanh())),
+    ("train:bn_cnn_adamw", Train(models::normalized_cnn)),
+    ("train:cifar_cnn_sgd_momentum", Train(models::cnn)),
+    ("train:gpt_adamw", Train(gpt::gpt)),
+    ("train:mlp3_adam", Train(models::mlp)),
+    ("train:mlp_sgd", Train(models::mlp)),
+    ("train:mnist_cnn_adam", Train(models::cnn)),
     ("var", Op(ops::var)),
     ("where", Op(ops::select)),
 ];

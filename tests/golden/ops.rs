@@ -1,6 +1,7 @@
 //! Kinds whose arguments take more than a line to tell.
 
 use crate::trial::Trial;
+use wgrad::nn::{Ctx, Layer, Linear};
 use wgrad::{CrossEntropyOptions, DType, Reduction, Shape, Tensor};
 
 fn size(value: isize) -> usize {
@@ -60,6 +61,11 @@ pub fn gelu(t: &Trial) -> Tensor {
         "tanh" => t.x().gelu_tanh(),
         other => panic!("gelu: no approximation `{other}` is known"),
     }
+}
+
+pub fn linear(t: &Trial) -> Tensor {
+    let layer = Linear { weight: t.parameter("weight"), bias: t.maybe("bias").map(|_| t.parameter("bias")) };
+    layer.forward(t.x(), &Ctx::eval().tracked())
 }
 
 pub fn narrow(t: &Trial) -> Tensor {

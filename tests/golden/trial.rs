@@ -4,13 +4,18 @@ use crate::attrs::Attrs;
 use crate::case::{Case, Data, Value};
 use crate::judge::{Finding, judge};
 use crate::kinds::Runner;
+use crate::train;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use wgrad::nn::Parameter;
 use wgrad::{Device, KeepDims, Tensor};
 
 /// What a runner sees: inputs that are tracked where the file holds their gradient, and the other arguments.
 pub struct Trial<'a> {
     case: &'a Case,
     inputs: BTreeMap<&'a str, Tensor>,
+    /// Inputs that became a layer's parameters: the gradient flows there.
+    parameters: RefCell<BTreeMap<String, Tensor>>,
 }
 
 impl<'a> Trial<'a> {
@@ -20,7 +25,7 @@ impl<'a> Trial<'a> {
             let tracked = case.tensors.contains_key(&format!("grad.{name}"));
             (name, if tracked { x.requires_grad() } else { x })
         });
-        Trial { case, inputs: inputs.collect() }
+        Trial { case, inputs: inputs.collect(), parameters: RefCell::default() }
     }
 
     pub fn attrs(&self) -> &Attrs {
@@ -43,6 +48,13 @@ impl<'a> Trial<'a> {
 
     pub fn maybe(&self, name: &str) -> Option<&Tensor> {
         self.inputs.get(name)
+    }
+
+    /// An input as a layer holds it.
+    pub fn parameter(&self, name: &str) -> Parameter {
+        let parameter = Parameter::new(self.input(name).clone());
+        self.parameters.borrow_mut().insert(name.to_string(), parameter.tensor());
+        parameter
     }
 
     /// The inputs `0`, `1` .. of an operation that takes a list.
@@ -71,6 +83,7 @@ pub fn upload(value: &Value, device: &Device) -> Tensor {
 pub fn run(case: &Case, runner: &Runner, device: &Device) -> Vec<Finding> {
     let mut found = match runner {
         Runner::Op(op) => differentiate(&Trial::new(case, device), *op, device),
+        Runner::Train(build) => train::run(case, *build, device),
     };
     found.extend(case.attrs.unread().iter().map(|name| Finding::new("attrs", format!("nothing here knows `{name}`"))));
     found
@@ -93,7 +106,8 @@ fn differentiate(trial: &Trial, op: fn(&Trial) -> Tensor, device: &Device) -> Ve
     let grads = out.backward_with(&upload(cotangent, device));
     for (name, want) in case.under("grad.") {
         let tensor = format!("grad.{name}");
-        match grads.of(trial.input(name)) {
+        let parameters = trial.parameters.borrow();
+        match grads.of(parameters.get(name).unwrap_or_else(|| trial.input(name))) {
             Some(got) => found.extend(judge(&tensor, got, want, case.tolerance)),
             None => found.push(Finding::new(tensor, "no gradient arrived")),
         }
