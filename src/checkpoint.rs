@@ -53,11 +53,16 @@ pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
         .map_err(|error| Error::file(path, format!("cannot be written: {error}; an older file is as it was")))
 }
 
-/// Writes beside the file and renames, so that a full disk or a break never costs what was there.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// The name that a file has until it is whole.
+fn part_of(path: &Path) -> std::io::Result<PathBuf> {
     let mut name = path.file_name().ok_or_else(|| std::io::Error::other("it names no file"))?.to_os_string();
     name.push(format!(".{}.part", std::process::id()));
-    let part: PathBuf = path.with_file_name(name);
+    Ok(path.with_file_name(name))
+}
+
+/// Writes beside the file and renames, so that a full disk or a break never costs what was there.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = part_of(path)?;
     let written = File::create(&part).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
@@ -103,4 +108,19 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
         Dtype::U8 | Dtype::BOOL => Values::I64(data.iter().map(|&b| b.into()).collect()),
         _ => return None,
     })
+}
+
+/// Whether a file can be written at `path`, before the hours of work that it is to hold. What stands there stays.
+///
+/// # Errors
+/// [`Error::File`] with what stands in the way.
+pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    if path.is_dir() {
+        return Err(Error::file(path, "cannot be written: it is a folder; name a file in it"));
+    }
+    let part = part_of(path).map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
+    File::create(&part)
+        .and_then(|_| fs::remove_file(&part))
+        .map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }

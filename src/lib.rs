@@ -9,6 +9,7 @@ pub mod dtype;
 pub mod error;
 pub mod fused;
 pub mod kernel;
+pub mod metrics;
 pub mod nn;
 pub mod ops;
 pub mod optim;
