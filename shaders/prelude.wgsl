@@ -173,3 +173,122 @@ fn tile_of(g: u32, rows: u32, columns: u32, p: MatMul) -> Tile {
     }
     return tile;
 }
+
+// A convolution's sizes, its input's strides, and the images that a pass works on.
+struct Conv {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_h: u32,
+    out_w: u32,
+    groups: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x_h: u32,
+    x_w: u32,
+    // First image, and their number.
+    image: u32,
+    images: u32,
+}
+
+// A pooling's sizes and its input's strides.
+struct Pool {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_h: u32,
+    out_w: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    // 1: windows that divide the image, whatever its size
+    adaptive: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x_h: u32,
+    x_w: u32,
+}
+
+// Image, row, column and channel of output element i of [batch, out_h, out_w, channels].
+fn output_at(i: u32, p: Pool) -> vec4<u32> {
+    let c = i % p.channels;
+    let ow = (i / p.channels) % p.out_w;
+    let oh = (i / (p.channels * p.out_w)) % p.out_h;
+    return vec4<u32>(i / (p.channels * p.out_w * p.out_h), oh, ow, c);
+}
+
+// Along one dimension, the first pixel of output o's window, the one past the last, and what the mean divides by.
+fn window(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32, adaptive: u32) -> vec3<u32> {
+    if adaptive == 1u {
+        let first = o * size / out;
+        let end = ((o + 1u) * size + out - 1u) / out;
+        return vec3<u32>(first, end, end - first);
+    }
+    let start = max(o * stride, padding) - padding;
+    return vec3<u32>(start, min(o * stride + kernel - padding, size), kernel);
+}
+
+// A tensor as [batch, channels, positions] for statistics over all but the channels.
+struct Channels {
+    batch: u32,
+    channels: u32,
+    positions: u32,
+    // strides of the three
+    batch_stride: u32,
+    channel_stride: u32,
+    position_stride: u32,
+    // elements of one channel that one invocation takes, and their number of parts
+    chunk: u32,
+    chunks: u32,
+    // in a dense tensor, element i belongs to channel (i / step) % channels
+    step: u32,
+    eps: f32,
+}
+
+// Element r of channel c, in the order of batch and position.
+fn element_at(r: u32, c: u32, p: Channels) -> u32 {
+    let n = r / p.positions;
+    return n * p.batch_stride + c * p.channel_stride + (r - n * p.positions) * p.position_stride;
+}
+
+// Philox 4x32-10 (Salmon et al., SC 2011), as in src/rng.rs.
+fn philox(block: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {
+    var counter = block;
+    var key = seed;
+    // 10 iterations.
+    for (var round = 0u; round < 10u; round++) {
+        if round > 0u { key += vec2<u32>(0x9E3779B9u, 0xBB67AE85u); }
+        let low = vec2<u32>(0xD2511F53u, 0xCD9E8D57u) * counter.xz;
+        let high = vec2<u32>(high_of(0xD2511F53u, counter.x), high_of(0xCD9E8D57u, counter.z));
+        counter = vec4<u32>(high.y ^ counter.y ^ key.x, low.y, high.x ^ counter.w ^ key.y, low.x);
+    }
+    return counter;
+}
+
+// The upper half of a 64-bit product, from 16-bit parts.
+fn high_of(a: u32, b: u32) -> u32 {
+    let a0 = a & 0xffffu;
+    let a1 = a >> 16u;
+    let b0 = b & 0xffffu;
+    let b1 = b >> 16u;
+    let middle = a1 * b0 + ((a0 * b0) >> 16u);
+    return a1 * b1 + (middle >> 16u) + (((middle & 0xffffu) + a0 * b1) >> 16u);
+}

@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod copy;
 pub mod fill;
+pub mod gather;
 pub mod matmul;
 pub mod reduce;
 pub mod select;

@@ -94,26 +94,31 @@ const MAX_K: u32 = 8192;
 
 /// Which of the two shaders a pass uses.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Shape2 {
+pub(crate) enum Tiling {
     Subgroup,
     Tiled,
 }
 
 /// Lanes that the barrier-free shader is written for.
-fn fits_subgroup(info: &Info) -> bool {
+pub(crate) fn fits_subgroup(info: &Info) -> bool {
     matches!(info.subgroup, Some(8..=16))
 }
 
+/// Threads and shared memory that the tiles take.
+pub(crate) fn fits_tiled(info: &Info) -> bool {
+    info.max_threads >= 256 && info.max_shared_bytes >= 9 << 10
+}
+
 /// The shader that suits the adapter.
-pub(crate) fn preferred(info: &Info) -> Shape2 {
+pub(crate) fn preferred(info: &Info) -> Tiling {
     // A software adapter runs a workgroup with barriers as coroutines, four to five times slower.
-    if info.class != Class::Gpu && fits_subgroup(info) { Shape2::Subgroup } else { Shape2::Tiled }
+    if info.class != Class::Gpu && fits_subgroup(info) { Tiling::Subgroup } else { Tiling::Tiled }
 }
 
 /// How many parts k is cut into: at most `MAX_K` each, and on a GPU enough workgroups to fill it.
-pub(crate) fn splits(info: &Info, shape: Shape2, p: &MatMul) -> u32 {
+fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
     let needed = p.k.div_ceil(MAX_K).max(1);
-    let tiles = tiles(info, shape, p);
+    let tiles = tiles(info, tiling, p);
     let filling = match info.class {
         Class::Gpu => (256 / tiles.max(1)).min(u64::from(p.k / 256)),
         _ => (16 / tiles.max(1)).min(u64::from(p.k / 1024)),
@@ -121,31 +126,31 @@ pub(crate) fn splits(info: &Info, shape: Shape2, p: &MatMul) -> u32 {
     needed.max(filling as u32)
 }
 
-fn tiles(info: &Info, shape: Shape2, p: &MatMul) -> u64 {
-    let (rows, columns) = match shape {
-        Shape2::Subgroup => (16, info.subgroup.unwrap_or(8) * 8),
-        Shape2::Tiled => (64, 64),
+fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
+    let (rows, columns) = match tiling {
+        Tiling::Subgroup => (16, info.subgroup.unwrap_or(8) * 8),
+        Tiling::Tiled => (64, 64),
     };
     u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
 }
 
 /// The pass for one product, `p.splits` parts of k side by side.
-pub(crate) fn pass(info: &Info, shape: Shape2, p: &MatMul, slots: [Slot; 3]) -> Pass {
+pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, slots: [Slot; 3]) -> Pass {
     let (a_t, b_t) = (p.a_row == 1 && p.a_col != 1, p.b_row == 1 && p.b_col != 1);
-    let groups = tiles(info, shape, p) * u64::from(p.splits);
+    let groups = tiles(info, tiling, p) * u64::from(p.splits);
     let flag = |name, value| (name, Constant::Bool(value));
-    let mut pass = match shape {
-        Shape2::Subgroup => Pass::new(&SUBGROUP, "matmul_subgroup", groups),
-        Shape2::Tiled => Pass::new(&TILED, "matmul_tiled", groups),
+    let mut pass = match tiling {
+        Tiling::Subgroup => Pass::new(&SUBGROUP, "matmul_subgroup", groups),
+        Tiling::Tiled => Pass::new(&TILED, "matmul_tiled", groups),
     };
     pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t)]);
-    if shape == Shape2::Subgroup {
+    if tiling == Tiling::Subgroup {
         let quads = |words: &[u32]| words.iter().all(|w| w % 4 == 0);
         let steps = |at: usize| p.batch.map(|dim| dim[at]);
         let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
         // Along what is contiguous, whole vec4 must start on one and fit.
-        let a_vec = if a_t { p.m % 4 == 0 && p.m >= 4 } else { p.a_col == 1 && p.k_split % 4 == 0 };
-        let b_vec = if b_t { p.k_split % 4 == 0 } else { p.b_col == 1 && p.n % 4 == 0 };
+        let a_vec = if a_t { p.m % 4 == 0 && p.m >= 4 } else { p.a_col == 1 };
+        let b_vec = b_t || p.b_col == 1 && p.n % 4 == 0;
         pass.constants.extend([
             ("LANES", Constant::U32(info.subgroup.unwrap_or(8))),
             flag("A_VEC", a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1))),
@@ -155,28 +160,31 @@ pub(crate) fn pass(info: &Info, shape: Shape2, p: &MatMul, slots: [Slot; 3]) -> 
     pass.slots(&slots).params(p)
 }
 
-fn lower(info: &Info, shape: Shape2, d: &Dispatch) -> Lowering {
-    let p: MatMul = d.params();
-    lower_split(info, shape, p, [Slot::Arg(0), Slot::Arg(1), Slot::Arg(2)])
-}
-
-/// A product whose k may be cut into parts, which a second pass adds up in order; c is then without gaps.
-pub(crate) fn lower_split(info: &Info, shape: Shape2, mut p: MatMul, [a, b, c]: [Slot; 3]) -> Lowering {
-    let results = p.m as usize * p.n as usize * p.batches as usize;
-    let parts = splits(info, shape, &p);
-    if parts == 1 {
-        return pass(info, shape, &p, [a, b, c]).alone();
+fn lower(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let p = split(info, tiling, d.params());
+    let args = [Slot::Arg(0), Slot::Arg(1), Slot::Arg(2)];
+    if p.splits == 1 {
+        return pass(info, tiling, &p, args).alone();
     }
-    // A multiple of 16: the tile of k of one shader, whole vec4 of the other.
-    p.k_split = p.k.div_ceil(parts).next_multiple_of(16);
-    p.splits = p.k.div_ceil(p.k_split);
-    p.c_split = results as u32;
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![results as u64 * 4 * u64::from(p.splits)] };
-    out.passes.push(pass(info, shape, &p, [a, b, Slot::Scratch(0)]));
-    let sum = sum_parts(info, results, p.splits as usize, Slot::Scratch(0), c, 1);
+    let results = p.c_split as usize;
+    let product = pass(info, tiling, &p, [args[0], args[1], Slot::Scratch(0)]);
+    let sum = sum_parts(info, results, p.splits as usize, Slot::Scratch(0), args[2], 1);
+    let mut out = Lowering { passes: vec![product], scratch: vec![results as u64 * 4 * u64::from(p.splits)] };
     out.passes.extend(sum.passes);
     out.scratch.extend(sum.scratch);
     out
+}
+
+/// The product with k cut into as many parts as it should be; they lie side by side in c.
+pub(crate) fn split(info: &Info, tiling: Tiling, mut p: MatMul) -> MatMul {
+    let parts = splits(info, tiling, &p);
+    if parts > 1 {
+        // A multiple of 16: the tile of k of one shader, whole vec4 of the other.
+        p.k_split = p.k.div_ceil(parts).next_multiple_of(16);
+        p.splits = p.k.div_ceil(p.k_split);
+        p.c_split = p.m * p.n * p.batches;
+    }
+    p
 }
 
 /// c = a b, batched.
@@ -193,14 +201,14 @@ static MATMUL: Kernel = Kernel {
         Variant {
             name: "subgroup",
             fits: |info, _| fits_subgroup(info),
-            suits: |info, _| preferred(info) == Shape2::Subgroup,
-            lower: |info, d| lower(info, Shape2::Subgroup, d),
+            suits: |info, _| preferred(info) == Tiling::Subgroup,
+            lower: |info, d| lower(info, Tiling::Subgroup, d),
         },
         Variant {
             name: "tiled",
-            fits: |info, _| info.max_threads >= 256 && info.max_shared_bytes >= 9 << 10,
+            fits: |info, _| fits_tiled(info),
             suits: |_, _| true,
-            lower: |info, d| lower(info, Shape2::Tiled, d),
+            lower: |info, d| lower(info, Tiling::Tiled, d),
         },
     ],
 };

@@ -1,0 +1,28 @@
+// y[i] = x[i] / (1 - p) where a uniform draw of element i is at least p, else 0
+//   x, y: n elements; step: [2], the number of the forward pass, low word first
+// One invocation takes four neighbours, which are one block of the generator: counter (i / 4, step, stream).
+// 10 iterations.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+struct Params {
+    n: u32,
+    stream: u32,
+    seed_low: u32,
+    seed_high: u32,
+    // The drop probability, and 1 / (1 - it).
+    drop: f32,
+    scale: f32,
+}
+
+@compute @workgroup_size(256)
+fn dropout(grid: Grid) {
+    let i = index_of(grid);
+    if i * 4u >= p.n { return; }
+    let words = philox(vec4<u32>(i, step[0], step[1], p.stream), vec2<u32>(p.seed_low, p.seed_high));
+    let draws = vec4<f32>(words >> vec4<u32>(8u)) * (1.0 / 16777216.0);
+    y[i] = select(vec4<f32>(), x[i] * p.scale, draws >= vec4<f32>(p.drop));
+}

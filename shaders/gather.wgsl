@@ -1,0 +1,35 @@
+// y[o, l, i] = x[o, index, i] with index[o, l, i] (gather) or index[l] (index_select)
+//   x: [outer, size, inner]; y: [outer, length, inner]; 32-bit words of any type
+// One invocation takes one element. An index outside gives the bits of NaN. No loops.
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> index: array<i32>;
+@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+struct Params {
+    outer: u32,
+    size: u32,
+    inner: u32,
+    length: u32,
+    // 1 for gather: every element has an index of its own
+    each: u32,
+    // The part of the indices that a pass of the gradient adds up.
+    first: u32,
+    end: u32,
+}
+
+@compute @workgroup_size(256)
+fn gather(grid: Grid) {
+    let at = index_of(grid);
+    if at >= p.outer * p.length * p.inner { return; }
+    let i = at % p.inner;
+    let l = (at / p.inner) % p.length;
+    let o = at / (p.inner * p.length);
+    let d = index[select(l, at, p.each == 1u)];
+    if d < 0 || u32(d) >= p.size {
+        y[at] = 0x7fc00000u;
+    } else {
+        y[at] = x[(o * p.size + u32(d)) * p.inner + i];
+    }
+}

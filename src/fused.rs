@@ -1,0 +1,14 @@
+//! Operations whose kernels do in one go what several primitives could do.
+
+pub mod conv;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod norm;
+pub mod pool;
+pub mod softmax;
+
+use crate::kernel::Kernel;
+
+/// Every kernel of this floor.
+pub static KERNELS: &[&[&Kernel]] =
+    &[conv::KERNELS, cross_entropy::KERNELS, dropout::KERNELS, norm::KERNELS, pool::KERNELS, softmax::KERNELS];

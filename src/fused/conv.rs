@@ -1,0 +1,480 @@
+//! Convolution as a matrix product: `shaders/im2col.wgsl`, `shaders/col2im.wgsl` and those of the matmul.
+//!
+//! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time; forward, weight
+//! gradient and input gradient are products with it. Outputs lie channels last in memory, in the shape [n, c, h, w].
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+};
+use crate::ops::matmul::{self, MatMul, Tiling, gemm};
+use crate::ops::reduce::sum_parts;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// PyTorch's arguments of `conv2d`, and its defaults: height before width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Distance between positions of the kernel.
+    pub stride: [usize; 2],
+    /// Zeros around the image.
+    pub padding: [usize; 2],
+    /// Distance between the kernel's taps.
+    pub dilation: [usize; 2],
+    /// Parts of the channels that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Conv2dOptions {
+        Conv2dOptions { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+static IM2COL: Shader = Shader {
+    name: "im2col",
+    source: include_str!("../../shaders/im2col.wgsl"),
+    access: &[Access::Read, Access::Write],
+};
+
+static COL2IM: Shader = Shader {
+    name: "col2im",
+    source: include_str!("../../shaders/col2im.wgsl"),
+    access: &[Access::Read, Access::Write],
+};
+
+/// The struct `Conv` of the prelude.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct Params {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_h: u32,
+    out_w: u32,
+    groups: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x_h: u32,
+    x_w: u32,
+    image: u32,
+    images: u32,
+}
+
+impl Params {
+    /// Output positions of one image.
+    fn positions(&self) -> usize {
+        (self.out_h * self.out_w) as usize
+    }
+
+    /// Taps of all groups.
+    fn taps(&self) -> usize {
+        (self.channels * self.kernel_h * self.kernel_w) as usize
+    }
+
+    fn pixels(&self) -> usize {
+        (self.channels * self.height * self.width) as usize
+    }
+
+    fn flops(&self) -> u64 {
+        let products = self.batch as usize * self.positions() * self.out_channels as usize * self.taps();
+        2 * products as u64 / u64::from(self.groups)
+    }
+
+    /// [output channels, taps] of one group.
+    fn group(&self) -> [usize; 2] {
+        [(self.out_channels / self.groups) as usize, self.taps() / self.groups as usize]
+    }
+
+    /// y[rows, o] = col w^T for `rows` positions, group by group.
+    fn forward(&self, rows: usize) -> MatMul {
+        let ([o, q], out) = (self.group(), self.out_channels as usize);
+        let mut p = MatMul::new([rows, o, q], [self.taps(), 1], [1, q]);
+        p.c_row = out as u32;
+        p.batched(self.groups as usize, [q, o * q, o])
+    }
+
+    /// dw[o, q] = dy^T col over `rows` positions, group by group.
+    fn weight(&self, rows: usize) -> MatMul {
+        let ([o, q], out) = (self.group(), self.out_channels as usize);
+        MatMul::new([o, q, rows], [1, out], [self.taps(), 1]).batched(self.groups as usize, [o, q, o * q])
+    }
+
+    /// dcol[rows, q] = dy w, group by group.
+    fn input(&self, rows: usize) -> MatMul {
+        let ([o, q], out) = (self.group(), self.out_channels as usize);
+        let mut p = MatMul::new([rows, q, o], [out, 1], [q, 1]);
+        p.c_row = self.taps() as u32;
+        p.batched(self.groups as usize, [o, o * q, q])
+    }
+
+    /// Where the pixel that a tap sees at an output position lies in the image's height and width.
+    fn pixel(&self, [oh, ow]: [usize; 2], [kh, kw]: [usize; 2]) -> Option<[usize; 2]> {
+        let h = (oh * self.stride_h as usize + kh * self.dilation_h as usize).checked_sub(self.padding_h as usize)?;
+        let w = (ow * self.stride_w as usize + kw * self.dilation_w as usize).checked_sub(self.padding_w as usize)?;
+        (h < self.height as usize && w < self.width as usize).then_some([h, w])
+    }
+}
+
+/// The most bytes of columns at a time: larger batches go in slices.
+const MAX_COLUMNS: u64 = 64 << 20;
+
+/// Slices of the batch: (first image, images).
+fn slices(info: &Info, p: &Params) -> Vec<(u32, u32)> {
+    let image = (p.positions() * p.taps()) as u64 * 4;
+    let each = (MAX_COLUMNS.min(info.max_binding_bytes) / image.max(1)).clamp(1, u64::from(p.batch)) as u32;
+    (0..p.batch).step_by(each as usize).map(|first| (first, each.min(p.batch - first))).collect()
+}
+
+fn fits(info: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    (p.positions() * p.taps()) as u64 * 4 <= info.max_binding_bytes
+}
+
+fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
+    fits(info, d) && matmul::fits_subgroup(info)
+}
+
+fn fits_tiled(info: &Info, d: &Dispatch) -> bool {
+    fits(info, d) && matmul::fits_tiled(info)
+}
+
+fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
+    matmul::preferred(info) == Tiling::Subgroup
+}
+
+fn columns(p: &Params) -> Pass {
+    let elements = p.images as usize * p.positions() * p.taps();
+    Pass::new(&IM2COL, "im2col", groups(elements, 256)).slots(&[Slot::Arg(0), Slot::Scratch(0)]).params(p)
+}
+
+fn column_bytes(p: &Params, slices: &[(u32, u32)]) -> u64 {
+    slices.first().map_or(0, |s| s.1 as usize * p.positions() * p.taps()) as u64 * 4
+}
+
+fn lower_forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let whole: Params = d.params();
+    let slices = slices(info, &whole);
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices)] };
+    for (image, images) in slices {
+        let p = Params { image, images, ..whole };
+        out.passes.push(columns(&p));
+        let mut product = p.forward(images as usize * p.positions());
+        product.c_base = image * p.positions() as u32 * p.out_channels;
+        out.passes.push(matmul::pass(info, tiling, &product, [Slot::Scratch(0), Slot::Arg(1), Slot::Arg(2)]));
+    }
+    out
+}
+
+/// y [n, oh, ow, o] = x convolved with w [o, c / groups, kh, kw].
+static CONV2D: Kernel = Kernel {
+    name: "conv2d",
+    access: &[Access::Read, Access::Read, Access::Write],
+    twin: forward_twin,
+    cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    variants: &[
+        Variant {
+            name: "subgroup",
+            fits: fits_subgroup,
+            suits: suits_subgroup,
+            lower: |info, d| lower_forward(info, Tiling::Subgroup, d),
+        },
+        Variant {
+            name: "tiled",
+            fits: fits_tiled,
+            suits: |_, _| true,
+            lower: |info, d| lower_forward(info, Tiling::Tiled, d),
+        },
+    ],
+};
+
+fn forward_twin(call: &mut Call) {
+    let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (rows, out) = (p.positions(), p.out_channels as usize);
+    let product = p.forward(rows);
+    let [o, q] = p.group();
+    parallel::chunks(call.write::<f32>(2), rows * out, |image, y| {
+        let col = host_columns(&p, image, x);
+        for g in 0..p.groups as usize {
+            let w = &w[g * o * q..];
+            let mut part = vec![0.0; rows * o];
+            gemm([rows, o, q], &col[g * q..], [product.a_row, 1], w, [1, product.b_col], &mut part, 0.0);
+            for (y, part) in y.chunks_mut(out).zip(part.chunks(o)) {
+                y[g * o..][..o].copy_from_slice(part);
+            }
+        }
+    });
+}
+
+/// The columns of one image, [positions, taps].
+fn host_columns(p: &Params, image: usize, x: &[f32]) -> Vec<f32> {
+    let mut col = vec![0.0; p.positions() * p.taps()];
+    let x = &x[p.x_base as usize + image * p.x_n as usize..];
+    let (kh, kw) = (p.kernel_h as usize, p.kernel_w as usize);
+    for (r, row) in col.chunks_mut(p.taps()).enumerate() {
+        let at = [r / p.out_w as usize, r % p.out_w as usize];
+        for h in 0..kh {
+            for w in 0..kw {
+                let Some([y, z]) = p.pixel(at, [h, w]) else { continue };
+                let from = y * p.x_h as usize + z * p.x_w as usize;
+                for c in 0..p.channels as usize {
+                    row[(c * kh + h) * kw + w] = x[from + c * p.x_c as usize];
+                }
+            }
+        }
+    }
+    col
+}
+
+fn lower_weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let whole: Params = d.params();
+    let slices = slices(info, &whole);
+    let results = whole.out_channels as usize * whole.group()[1];
+    // Every slice's product is cut along its positions; all parts lie side by side and are added up at the end.
+    let parts: Vec<MatMul> = slices
+        .iter()
+        .map(|&(_, images)| matmul::split(info, tiling, whole.weight(images as usize * whole.positions())))
+        .collect();
+    let total: u32 = parts.iter().map(|p| p.splits).sum();
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices)] };
+    let target = if total == 1 { Slot::Arg(2) } else { Slot::Scratch(1) };
+    let mut done = 0;
+    for (&(image, images), product) in slices.iter().zip(parts) {
+        let p = Params { image, images, ..whole };
+        out.passes.push(columns(&p));
+        let mut product = product;
+        product.a_base = image * p.positions() as u32 * p.out_channels;
+        product.c_base = done * results as u32;
+        done += product.splits;
+        out.passes.push(matmul::pass(info, tiling, &product, [Slot::Arg(1), Slot::Scratch(0), target]));
+    }
+    if total > 1 {
+        out.scratch.push(u64::from(total) * results as u64 * 4);
+        let sum = sum_parts(info, results, total as usize, Slot::Scratch(1), Slot::Arg(2), 2);
+        out.passes.extend(sum.passes);
+        out.scratch.extend(sum.scratch);
+    }
+    out
+}
+
+/// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
+static CONV2D_WEIGHT: Kernel = Kernel {
+    name: "conv2d_weight",
+    access: &[Access::Read, Access::Read, Access::Write],
+    twin: weight_twin,
+    cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    variants: &[
+        Variant {
+            name: "subgroup",
+            fits: fits_subgroup,
+            suits: suits_subgroup,
+            lower: |info, d| lower_weight(info, Tiling::Subgroup, d),
+        },
+        Variant {
+            name: "tiled",
+            fits: fits_tiled,
+            suits: |_, _| true,
+            lower: |info, d| lower_weight(info, Tiling::Tiled, d),
+        },
+    ],
+};
+
+/// Parts of the batch whose weight gradients are summed apart: a number that no machine changes.
+const WEIGHT_PARTS: usize = 8;
+
+fn weight_twin(call: &mut Call) {
+    let (p, x, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (rows, out, batch) = (p.positions(), p.out_channels as usize, p.batch as usize);
+    let ([o, q], dw) = (p.group(), call.write::<f32>(2));
+    let each = batch.div_ceil(WEIGHT_PARTS).max(1);
+    let mut parts = vec![0.0; batch.div_ceil(each).max(1) * dw.len()];
+    parallel::chunks(&mut parts, dw.len(), |part, dw| {
+        for image in part * each..((part + 1) * each).min(batch) {
+            let col = host_columns(&p, image, x);
+            for (g, dw) in dw.chunks_mut(o * q).enumerate() {
+                let dy = &dy[image * rows * out + g * o..];
+                gemm([o, q, rows], dy, [1, p.out_channels], &col[g * q..], [p.taps() as u32, 1], dw, 1.0);
+            }
+        }
+    });
+    for (i, dw) in dw.iter_mut().enumerate() {
+        *dw = parts.iter().skip(i).step_by(o * q * p.groups as usize).sum();
+    }
+}
+
+fn lower_input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let whole: Params = d.params();
+    let slices = slices(info, &whole);
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices)] };
+    for (image, images) in slices {
+        let p = Params { image, images, ..whole };
+        let mut product = p.input(images as usize * p.positions());
+        product.a_base = image * p.positions() as u32 * p.out_channels;
+        out.passes.push(matmul::pass(info, tiling, &product, [Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)]));
+        let gather = Pass::new(&COL2IM, "col2im", groups(images as usize * p.pixels(), 256));
+        out.passes.push(gather.slots(&[Slot::Scratch(0), Slot::Arg(2)]).params(&p));
+    }
+    out
+}
+
+/// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
+static CONV2D_INPUT: Kernel = Kernel {
+    name: "conv2d_input",
+    access: &[Access::Read, Access::Read, Access::Write],
+    twin: input_twin,
+    cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    variants: &[
+        Variant {
+            name: "subgroup",
+            fits: fits_subgroup,
+            suits: suits_subgroup,
+            lower: |info, d| lower_input(info, Tiling::Subgroup, d),
+        },
+        Variant {
+            name: "tiled",
+            fits: fits_tiled,
+            suits: |_, _| true,
+            lower: |info, d| lower_input(info, Tiling::Tiled, d),
+        },
+    ],
+};
+
+fn input_twin(call: &mut Call) {
+    let (p, dy, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (rows, out) = (p.positions(), p.out_channels as usize);
+    let [o, q] = p.group();
+    let (kh, kw, channels) = (p.kernel_h as usize, p.kernel_w as usize, p.channels as usize);
+    parallel::chunks(call.write::<f32>(2), p.pixels(), |image, dx| {
+        dx.fill(0.0);
+        let mut dcol = vec![0.0; rows * q];
+        for g in 0..p.groups as usize {
+            let dy = &dy[image * rows * out + g * o..];
+            gemm([rows, q, o], dy, [p.out_channels, 1], &w[g * o * q..], [q as u32, 1], &mut dcol, 0.0);
+            for (r, row) in dcol.chunks(q).enumerate() {
+                let at = [r / p.out_w as usize, r % p.out_w as usize];
+                for h in 0..kh {
+                    for w in 0..kw {
+                        let Some([y, z]) = p.pixel(at, [h, w]) else { continue };
+                        let to = (y * p.width as usize + z) * channels + g * (q / (kh * kw));
+                        for (c, dx) in dx[to..][..q / (kh * kw)].iter_mut().enumerate() {
+                            *dx += row[(c * kh + h) * kw + w];
+                        }
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&CONV2D, &CONV2D_WEIGHT, &CONV2D_INPUT];
+
+/// A fresh tensor [n, c, h, w] whose channels are neighbours in memory.
+pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
+    let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
+    Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
+}
+
+impl Tensor {
+    /// The same elements with the channels of [n, c, h, w] as neighbours in memory.
+    pub(crate) fn to_channels_last(&self) -> Tensor {
+        self.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
+    }
+
+    /// Convolution of images [n, c, h, w] with a weight [o, c / groups, kh, kw] and a bias [o], to [n, o, oh, ow].
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the options.
+    #[track_caller]
+    pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        let Conv2dOptions { stride, padding, dilation, groups } = options;
+        assert!(
+            x.rank() == 4 && w.rank() == 4,
+            "conv2d: {x} x {w}: images [n, c, h, w] and weights [o, c, kh, kw] are due"
+        );
+        let whole = groups > 0 && x[1] == w[1] * groups && w[0] % groups == 0;
+        assert!(whole, "conv2d: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
+        assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "conv2d: a stride or dilation is 0");
+        let size = |d: usize| {
+            let reach = dilation[d] * (w[2 + d].max(1) - 1) + 1;
+            let padded = x[2 + d] + 2 * padding[d];
+            assert!(
+                padded >= reach,
+                "conv2d: {x} x {w}: the kernel reaches over {reach} pixels, the image has {padded}"
+            );
+            (padded - reach) / stride[d] + 1
+        };
+        let (out_h, out_w) = (size(0), size(1));
+        let (input, kernel) = (self.detach(), weight.contiguous());
+        let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| input.layout().strides[d] as u32);
+        let p = Params {
+            batch: x[0] as u32,
+            channels: x[1] as u32,
+            height: x[2] as u32,
+            width: x[3] as u32,
+            out_channels: w[0] as u32,
+            out_h: out_h as u32,
+            out_w: out_w as u32,
+            groups: groups as u32,
+            kernel_h: w[2] as u32,
+            kernel_w: w[3] as u32,
+            stride_h: stride[0] as u32,
+            stride_w: stride[1] as u32,
+            padding_h: padding[0] as u32,
+            padding_w: padding[1] as u32,
+            dilation_h: dilation[0] as u32,
+            dilation_w: dilation[1] as u32,
+            x_base: input.base() as u32,
+            x_n,
+            x_c,
+            x_h,
+            x_w,
+            image: 0,
+            images: x[0] as u32,
+        };
+        let y = channels_last(Shape::from([x[0], w[0], out_h, out_w]), self);
+        Tensor::run(&CONV2D, &[&input, &kernel.detach(), &y], &p);
+        let (input, kernel) = (self.saved(), kernel.saved());
+        let y = y.tracked("conv2d", &[self, weight], move |dy, needs| {
+            let dy = dy.to_channels_last();
+            let dx = || {
+                let dx = channels_last(x, &dy);
+                Tensor::run(&CONV2D_INPUT, &[&dy, &kernel, &dx], &p);
+                dx
+            };
+            let dw = || {
+                let dw = Tensor::empty(w, DType::F32, dy.device());
+                Tensor::run(&CONV2D_WEIGHT, &[&input, &dy, &dw], &p);
+                dw
+            };
+            vec![needs[0].then(dx), needs[1].then(dw)]
+        });
+        match bias {
+            None => y,
+            Some(bias) => {
+                assert!(
+                    *bias.shape() == w[..1],
+                    "conv2d: {w} x {}: a bias for each output channel is due",
+                    bias.shape()
+                );
+                y.add(&bias.reshape_to(Shape::from([w[0], 1, 1])))
+            }
+        }
+    }
+}

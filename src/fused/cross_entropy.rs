@@ -1,0 +1,266 @@
+//! The loss of a classifier, from logits: `shaders/cross_entropy.wgsl`, `shaders/cross_entropy_backward.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
+use crate::ops::reduce::KeepDims;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// What becomes of the losses of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reduction {
+    /// Their mean, weighted where there are weights.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+    /// They stay apart.
+    None,
+}
+
+/// PyTorch's arguments of `cross_entropy`, and its defaults.
+#[derive(Debug, Clone)]
+pub struct CrossEntropyOptions {
+    /// A weight for each class, [classes].
+    pub weight: Option<Tensor>,
+    /// Rows with this label count nothing.
+    pub ignore_index: i32,
+    /// The part of the target that is spread over all classes (Szegedy et al., 2016).
+    pub label_smoothing: f32,
+    /// What becomes of the losses.
+    pub reduction: Reduction,
+}
+
+impl Default for CrossEntropyOptions {
+    fn default() -> CrossEntropyOptions {
+        CrossEntropyOptions { weight: None, ignore_index: -100, label_smoothing: 0.0, reduction: Reduction::Mean }
+    }
+}
+
+use Access::{Read, Write};
+
+static FORWARD: Shader = Shader {
+    name: "cross_entropy",
+    source: include_str!("../../shaders/cross_entropy.wgsl"),
+    access: &[Read, Read, Read, Write, Write],
+};
+
+static BACKWARD: Shader = Shader {
+    name: "cross_entropy_backward",
+    source: include_str!("../../shaders/cross_entropy_backward.wgsl"),
+    access: &[Read, Read, Read, Read, Read, Write],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    classes: u32,
+    ignore: i32,
+    smoothing: f32,
+    mean: u32,
+    each: u32,
+    /// Whether there are class weights; where not, something else is bound in their place.
+    weighted: u32,
+}
+
+/// Classes that one invocation may walk four times without passing 65,535 iterations.
+const MAX_CLASSES: u32 = 16_383;
+
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    p.classes <= MAX_CLASSES && p.rows <= 16 << 20
+}
+
+fn weighted(pass: Pass, p: &Params) -> Pass {
+    pass.constant("WEIGHTED", Constant::Bool(p.weighted == 1))
+}
+
+fn two(d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let rows = Pass::new(&FORWARD, "cross_entropy_rows", groups(p.rows as usize, 256));
+    let mut passes = vec![weighted(rows, &p)];
+    if p.each == 0 {
+        passes.push(weighted(Pass::new(&FORWARD, "cross_entropy_finish", 1), &p));
+    }
+    Lowering { passes, scratch: Vec::new() }
+}
+
+static CROSS_ENTROPY: Kernel = Kernel {
+    name: "cross_entropy",
+    access: FORWARD.access,
+    twin: forward_twin,
+    cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    variants: &[
+        Variant {
+            name: "whole",
+            // One invocation's rows times three walks over the classes stay under 65,535 iterations.
+            fits: |i, d| {
+                fits(i, d) && d.params::<Params>().rows.div_ceil(256) * (3 * d.params::<Params>().classes + 1) < 60_000
+            },
+            suits: |_, d| d.params::<Params>().rows <= 1024 && d.params::<Params>().classes <= 64,
+            lower: |_, d| weighted(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone(),
+        },
+        Variant { name: "two", fits, suits: |_, _| true, lower: |_, d| two(d) },
+    ],
+};
+
+static CROSS_ENTROPY_BACKWARD: Kernel = Kernel {
+    name: "cross_entropy_backward",
+    access: BACKWARD.access,
+    twin: backward_twin,
+    cost: |d| Cost { flops: 6 * d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    variants: &[Variant {
+        name: "rows",
+        fits,
+        suits: |_, _| true,
+        lower: |_, d| {
+            let p: Params = d.params();
+            weighted(Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64)), &p).alone()
+        },
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&CROSS_ENTROPY, &CROSS_ENTROPY_BACKWARD];
+
+/// The class of a row; `None` where it is ignored, an error where it is outside.
+fn class(label: i32, p: &Params) -> Option<Result<usize, ()>> {
+    if label == p.ignore {
+        return None;
+    }
+    Some(usize::try_from(label).ok().filter(|&c| c < p.classes as usize).ok_or(()))
+}
+
+/// The logarithm of the sum of exponentials.
+fn log_sum_exp(x: &[f32]) -> f64 {
+    let top = f64::from(x.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x)));
+    top + x.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln()
+}
+
+fn forward_twin(call: &mut Call) {
+    let (p, x, labels, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
+    let (rows, classes) = (p.rows as usize, p.classes as usize);
+    let weight = |c: usize| if p.weighted == 1 { f64::from(w[c]) } else { 1.0 };
+    let smoothing = f64::from(p.smoothing);
+    let (losses, weights) = call.write::<f32>(3).split_at_mut(rows);
+    let mut sums = (0.0, 0.0);
+    for row in 0..rows {
+        let x = &x[row * classes..][..classes];
+        let (loss, own) = match class(labels[row], &p) {
+            None => (0.0, 0.0),
+            Some(Err(())) => (f64::NAN, f64::NAN),
+            Some(Ok(c)) => {
+                let lse = log_sum_exp(x);
+                let others: f64 = x.iter().enumerate().map(|(c, &x)| weight(c) * (lse - f64::from(x))).sum();
+                let own = weight(c) * (lse - f64::from(x[c]));
+                ((1.0 - smoothing) * own + smoothing / classes as f64 * others, weight(c))
+            }
+        };
+        losses[row] = loss as f32;
+        weights[row] = own as f32;
+        sums = (sums.0 + loss, sums.1 + own);
+    }
+    if p.each == 0 {
+        let total = if p.mean == 1 { sums.1 } else { 1.0 };
+        call.write::<f32>(4).copy_from_slice(&[(sums.0 / total) as f32, total as f32]);
+    }
+}
+
+fn backward_twin(call: &mut Call) {
+    let (p, x, labels, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
+    let (result, dy) = (call.read::<f32>(3), call.read::<f32>(4));
+    let classes = p.classes as usize;
+    let weight = |c: usize| if p.weighted == 1 { f64::from(w[c]) } else { 1.0 };
+    let share = f64::from(p.smoothing) / classes as f64;
+    parallel::chunks(call.write::<f32>(5), classes, |row, dx| {
+        let x = &x[row * classes..][..classes];
+        let target = match class(labels[row], &p) {
+            None => return dx.fill(0.0),
+            Some(Err(())) => return dx.fill(f32::NAN),
+            Some(Ok(c)) => c,
+        };
+        let scale = if p.each == 1 { f64::from(dy[row]) } else { f64::from(dy[0]) / f64::from(result[1]) };
+        let lse = log_sum_exp(x);
+        let own = (1.0 - f64::from(p.smoothing)) * weight(target);
+        let all = own + (0..classes).map(|c| share * weight(c)).sum::<f64>();
+        for (c, (dx, &x)) in dx.iter_mut().zip(x).enumerate() {
+            let hit = if c == target { own } else { 0.0 };
+            *dx = (scale * (all * (f64::from(x) - lse).exp() - hit - share * weight(c))) as f32;
+        }
+    });
+}
+
+impl Tensor {
+    /// The mean cross-entropy of logits [rows, classes] and labels (i32) [rows]; rows labelled -100 count nothing,
+    /// a label that is no class gives NaN.
+    ///
+    /// # Panics
+    /// If the shapes do not fit or the labels are not i32.
+    #[track_caller]
+    pub fn cross_entropy(&self, labels: &Tensor) -> Tensor {
+        self.cross_entropy_with(labels, &CrossEntropyOptions::default())
+    }
+
+    /// [`Tensor::cross_entropy`] with weights, smoothing, another label to ignore or another reduction.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, the labels are not i32, or there are more than 16,383 classes on a GPU.
+    #[track_caller]
+    pub fn cross_entropy_with(&self, labels: &Tensor, options: &CrossEntropyOptions) -> Tensor {
+        let (x, y) = (self.shape(), labels.shape());
+        let fits = x.rank() == 2 && y.rank() == 1 && x[0] == y[0] && x[1] > 0;
+        assert!(fits, "cross_entropy: {x} x {y}: logits [rows, classes] and labels [rows] are due");
+        assert!(self.dtype() == DType::F32, "cross_entropy: logits of f32 are due, not of {}", self.dtype());
+        assert!(labels.dtype() == DType::I32, "cross_entropy: labels of i32 are due, not of {}", labels.dtype());
+        if let Some(weight) = &options.weight {
+            let w = weight.shape();
+            assert!(*w == x[1..], "cross_entropy: {x} x {w}: a weight for each class is due");
+        }
+        let logits = self.contiguous();
+        let (rows, each) = (x[0], options.reduction == Reduction::None);
+        let p = Params {
+            rows: rows as u32,
+            classes: x[1] as u32,
+            ignore: options.ignore_index,
+            smoothing: options.label_smoothing,
+            mean: u32::from(options.reduction == Reduction::Mean),
+            each: u32::from(each),
+            weighted: u32::from(options.weight.is_some()),
+        };
+        let weight = options.weight.as_ref().map_or(logits.detach(), |w| w.detach().contiguous());
+        let labels = labels.contiguous();
+        let losses = Tensor::empty([2, rows], DType::F32, self.device());
+        let result = Tensor::empty([2], DType::F32, self.device());
+        Tensor::run(&CROSS_ENTROPY, &[&logits.detach(), &labels, &weight, &losses, &result], &p);
+        let out = if each { losses.narrow(0, 0, 1).squeeze(0) } else { result.narrow(0, 0, 1).squeeze(0) };
+        let (x, labels, weight, result) = (logits.saved(), labels.saved(), weight.saved(), result.saved());
+        out.tracked("cross_entropy", &[&logits], move |dy, _| {
+            let dx = Tensor::empty(x.shape(), DType::F32, x.device());
+            Tensor::run(&CROSS_ENTROPY_BACKWARD, &[&x, &labels, &weight, &result, &dy.contiguous(), &dx], &p);
+            vec![Some(dx)]
+        })
+    }
+
+    /// The mean cross-entropy of logits [rows, classes] and target distributions of the same shape.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    pub fn cross_entropy_soft(&self, target: &Tensor) -> Tensor {
+        let (x, t) = (self.shape(), target.shape());
+        assert!(x == t && x.rank() == 2, "cross_entropy_soft: {x} x {t}: two tensors [rows, classes] are due");
+        self.log_softmax(1).mul(target).sum_dims(&[1], KeepDims::No).mean().neg()
+    }
+
+    /// The definition of [`Tensor::cross_entropy`] in primitives.
+    #[track_caller]
+    pub fn cross_entropy_definition(&self, labels: &Tensor) -> Tensor {
+        let column = labels.unsqueeze(1);
+        self.log_softmax_definition(1).gather(1, &column).mean().neg()
+    }
+}

@@ -1,0 +1,390 @@
+//! Batch normalisation (Ioffe and Szegedy, 2015): `shaders/channel_stats.wgsl`, `shaders/batch_norm.wgsl`,
+//! `shaders/batch_norm_sums.wgsl`, `shaders/batch_norm_backward.wgsl`, `shaders/running_stats.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+};
+use crate::ops::reduce::{KeepDims, sum_parts};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+use Access::{Read, ReadWrite, Write};
+
+static STATS: Shader = Shader {
+    name: "channel_stats",
+    source: include_str!("../../shaders/channel_stats.wgsl"),
+    access: &[Read, Write, Write],
+};
+static APPLY: Shader = Shader {
+    name: "batch_norm",
+    source: include_str!("../../shaders/batch_norm.wgsl"),
+    access: &[Read, Read, Read, Read, Write],
+};
+static SUMS: Shader = Shader {
+    name: "batch_norm_sums",
+    source: include_str!("../../shaders/batch_norm_sums.wgsl"),
+    access: &[Read, Read, Read, Write],
+};
+static BACKWARD: Shader = Shader {
+    name: "batch_norm_backward",
+    source: include_str!("../../shaders/batch_norm_backward.wgsl"),
+    access: &[Read, Read, Read, Read, Read, Write],
+};
+static RUNNING: Shader = Shader {
+    name: "running_stats",
+    source: include_str!("../../shaders/running_stats.wgsl"),
+    access: &[Read, ReadWrite, ReadWrite, ReadWrite],
+};
+
+/// The struct `Channels` of the prelude.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct Params {
+    batch: u32,
+    channels: u32,
+    positions: u32,
+    strides: [u32; 3],
+    chunk: u32,
+    chunks: u32,
+    step: u32,
+    eps: f32,
+}
+
+/// Elements of one invocation's loop, and chunks of another's.
+const CHUNK: u32 = 1024;
+const MAX_CHUNKS: u32 = 32_768;
+
+impl Params {
+    /// Of a dense [n, c, ..] whose positions lie behind each other.
+    fn new(x: &Tensor, eps: f32) -> Params {
+        let (shape, strides) = (x.shape(), &x.layout().strides);
+        let positions: usize = shape[2..].iter().product();
+        let last = if shape.rank() > 2 { strides[shape.rank() - 1] } else { 1 };
+        let count = (shape[0] * positions) as u32;
+        Params {
+            batch: shape[0] as u32,
+            channels: shape[1] as u32,
+            positions: positions as u32,
+            strides: [strides[0] as u32, strides[1] as u32, last as u32],
+            chunk: CHUNK.min(count),
+            chunks: count.div_ceil(CHUNK),
+            step: strides[1] as u32,
+            eps,
+        }
+    }
+
+    fn count(&self) -> usize {
+        (self.batch * self.positions) as usize
+    }
+
+    fn element(&self, r: usize, c: usize) -> usize {
+        let [n, ch, at] = self.strides.map(|s| s as usize);
+        let positions = self.positions as usize;
+        r / positions * n + c * ch + r % positions * at
+    }
+
+    fn channel(&self, i: usize) -> usize {
+        i / self.step as usize % self.channels as usize
+    }
+}
+
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Params>().chunks <= MAX_CHUNKS
+}
+
+fn any(_: &Info, _: &Dispatch) -> bool {
+    true
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: 6 * d.len(0) as u64, bytes: d.bytes() }
+}
+
+/// stats [2, channels]: the means, and the variances divided by the number of elements.
+static CHANNEL_STATS: Kernel = Kernel {
+    name: "channel_stats",
+    access: &[Read, Write],
+    twin: stats_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    variants: &[Variant { name: "chunks", fits, suits: any, lower: |_, d| stats_passes(d) }],
+};
+
+fn stats_passes(d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let slots = [Slot::Arg(0), Slot::Scratch(0), Slot::Arg(1)];
+    let parts = p.channels as usize * p.chunks as usize;
+    Lowering {
+        passes: vec![
+            Pass::new(&STATS, "stats_chunks", groups(parts, 256)).slots(&slots),
+            Pass::new(&STATS, "stats_join", groups(p.channels as usize, 256)).slots(&slots),
+        ],
+        scratch: vec![parts as u64 * 8],
+    }
+}
+
+fn stats_twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (means, variances) = call.write::<f32>(1).split_at_mut(p.channels as usize);
+    let element = |r, c| f64::from(x[p.element(r, c)]);
+    let count = p.count() as f64;
+    parallel::chunks(means, 1, |c, mean| mean[0] = ((0..p.count()).map(|r| element(r, c)).sum::<f64>() / count) as f32);
+    parallel::chunks(variances, 1, |c, variance| {
+        let mean = (0..p.count()).map(|r| element(r, c)).sum::<f64>() / count;
+        variance[0] = ((0..p.count()).map(|r| (element(r, c) - mean).powi(2)).sum::<f64>() / count) as f32;
+    });
+}
+
+static BATCH_NORM: Kernel = Kernel {
+    name: "batch_norm",
+    access: APPLY.access,
+    twin: apply_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    variants: &[Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)).alone(),
+    }],
+};
+
+fn apply_twin(call: &mut Call) {
+    let (p, x, stats) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (w, b) = (call.read::<f32>(2), call.read::<f32>(3));
+    parallel::fill(call.write::<f32>(4), |i| {
+        let c = p.channel(i);
+        (x[i] - stats[c]) / (stats[p.channels as usize + c] + p.eps).sqrt() * w[c] + b[c]
+    });
+}
+
+/// sums [2, channels]: the gradients of weight and bias.
+static BATCH_NORM_SUMS: Kernel = Kernel {
+    name: "batch_norm_sums",
+    access: &[Read, Read, Read, Write],
+    twin: sums_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    variants: &[Variant { name: "chunks", fits: any, suits: any, lower: sums_passes }],
+};
+
+fn sums_passes(info: &Info, d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let parts = p.channels as usize * p.chunks as usize;
+    let only = p.chunks == 1;
+    let target = if only { Slot::Arg(3) } else { Slot::Scratch(0) };
+    let first = Pass::new(&SUMS, "batch_norm_sums", groups(parts, 256));
+    let mut out = first.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), target]).alone();
+    if !only {
+        out.scratch.push(parts as u64 * 8);
+        let sum = sum_parts(info, 2 * p.channels as usize, p.chunks as usize, target, Slot::Arg(3), 1);
+        out.passes.extend(sum.passes);
+        out.scratch.extend(sum.scratch);
+    }
+    out
+}
+
+fn sums_twin(call: &mut Call) {
+    let (p, x, dy, stats) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let channels = p.channels as usize;
+    let (weighted, plain) = call.write::<f32>(3).split_at_mut(channels);
+    parallel::chunks(weighted, 1, |c, sum| {
+        let (mean, variance) = (f64::from(stats[c]), f64::from(stats[channels + c]));
+        let scale = 1.0 / (variance + f64::from(p.eps)).sqrt();
+        let term = |r| f64::from(dy[p.element(r, c)]) * (f64::from(x[p.element(r, c)]) - mean) * scale;
+        sum[0] = (0..p.count()).map(term).sum::<f64>() as f32;
+    });
+    parallel::chunks(plain, 1, |c, sum| {
+        sum[0] = (0..p.count()).map(|r| f64::from(dy[p.element(r, c)])).sum::<f64>() as f32;
+    });
+}
+
+static BATCH_NORM_BACKWARD: Kernel = Kernel {
+    name: "batch_norm_backward",
+    access: BACKWARD.access,
+    twin: backward_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    variants: &[Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)).alone(),
+    }],
+};
+
+fn backward_twin(call: &mut Call) {
+    let (p, x, dy, stats) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (sums, w) = (call.read::<f32>(3), call.read::<f32>(4));
+    let (channels, count) = (p.channels as usize, p.count() as f32);
+    parallel::fill(call.write::<f32>(5), |i| {
+        let c = p.channel(i);
+        let scale = 1.0 / (stats[channels + c] + p.eps).sqrt();
+        let normalised = (x[i] - stats[c]) * scale;
+        w[c] * scale * (dy[i] - sums[channels + c] / count - normalised * sums[c] / count)
+    });
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct RunningParams {
+    channels: u32,
+    momentum: f32,
+    unbias: f32,
+}
+
+static RUNNING_STATS: Kernel = Kernel {
+    name: "running_stats",
+    access: RUNNING.access,
+    twin: running_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    variants: &[Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| {
+            Pass::new(&RUNNING, "running_stats", groups(d.params::<RunningParams>().channels as usize, 256)).alone()
+        },
+    }],
+};
+
+fn running_twin(call: &mut Call) {
+    let (p, stats) = (call.params::<RunningParams>(), call.read::<f32>(0));
+    let (mean, variance, batches) = (call.write::<f32>(1), call.write::<f32>(2), call.write::<i32>(3));
+    for c in 0..p.channels as usize {
+        mean[c] = (1.0 - p.momentum) * mean[c] + p.momentum * stats[c];
+        variance[c] = (1.0 - p.momentum) * variance[c] + p.momentum * stats[p.channels as usize + c] * p.unbias;
+    }
+    batches[0] += 1;
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&CHANNEL_STATS, &BATCH_NORM, &BATCH_NORM_SUMS, &BATCH_NORM_BACKWARD, &RUNNING_STATS];
+
+/// A normalised batch, and the statistics that it was normalised by.
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    /// Of the input's shape.
+    pub output: Tensor,
+    /// [2, channels]: means, and variances divided by the number of elements; without history.
+    pub stats: Tensor,
+}
+
+impl BatchNorm {
+    /// Moves running statistics towards those of this batch, in place: means and unbiased variances [channels], and
+    /// the number of batches, i32 [].
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn update_running(&self, mean: &Tensor, variance: &Tensor, batches: &Tensor, momentum: f32) {
+        let channels = self.stats.shape()[1];
+        let fits = *mean.shape() == [channels] && *variance.shape() == [channels];
+        assert!(
+            fits,
+            "batch_norm: {channels} channels x {} x {}: statistics [channels] are due",
+            mean.shape(),
+            variance.shape()
+        );
+        let count = (self.output.numel() / channels.max(1)) as f32;
+        let p = RunningParams { channels: channels as u32, momentum, unbias: count / (count - 1.0) };
+        Tensor::run(&RUNNING_STATS, &[&self.stats, mean, variance, batches], &p);
+    }
+}
+
+impl Tensor {
+    #[track_caller]
+    fn channel_check(&self, op: &str, parts: &[Option<&Tensor>]) {
+        let shape = self.shape();
+        assert!(shape.rank() >= 2 && self.dtype() == DType::F32, "{op}: {shape}: a batch [n, c, ..] of f32 is due");
+        for part in parts.iter().flatten() {
+            assert!(
+                *part.shape() == shape[1..2],
+                "{op}: {shape} x {}: one value for each channel is due",
+                part.shape()
+            );
+        }
+    }
+
+    /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts.
+    ///
+    /// # Panics
+    /// If a channel has fewer than two elements, or weight or bias is not [c].
+    #[track_caller]
+    pub fn batch_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> BatchNorm {
+        self.channel_check("batch_norm", &[weight, bias]);
+        let (shape, device) = (self.shape(), self.device());
+        let channels = shape[1];
+        assert!(
+            shape.numel() / channels.max(1) > 1,
+            "batch_norm: {shape}: more than one value for each channel is due in training"
+        );
+        // Positions must be one run: true of both usual memory orders of images.
+        let dense = self.base() == 0 && self.layout().is_dense();
+        let runs = dense
+            && (self.layout().is_contiguous()
+                || shape.rank() == 4 && self.permute(&[0, 2, 3, 1]).layout().is_contiguous());
+        let x = if runs { self.clone() } else { self.contiguous() };
+        let p = Params::new(&x, eps);
+        let constant =
+            |t: Option<&Tensor>, value| t.map_or_else(|| Tensor::full([channels], value, device), Tensor::contiguous);
+        let (w, b) = (constant(weight, 1.0f32), constant(bias, 0.0));
+        let stats = Tensor::empty([2, channels], DType::F32, device);
+        Tensor::run(&CHANNEL_STATS, &[&x.detach(), &stats], &p);
+        let y = Tensor::empty_like(x.layout(), DType::F32, device);
+        Tensor::run(&BATCH_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
+        let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
+        let output = y.tracked("batch_norm", &[&x, &w, &b], move |dy, needs| {
+            let dy = dy.in_layout_of(&saved);
+            let sums = Tensor::empty([2, channels], DType::F32, dy.device());
+            Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);
+            let dx = || {
+                let dx = Tensor::empty_like(saved.layout(), DType::F32, dy.device());
+                Tensor::run(&BATCH_NORM_BACKWARD, &[&saved, &dy, &saved_stats, &sums, &saved_w, &dx], &p);
+                dx
+            };
+            let row = |at| sums.narrow(0, at, 1).squeeze(0);
+            vec![needs[0].then(dx), needs[1].then(|| row(0)), needs[2].then(|| row(1))]
+        });
+        BatchNorm { output, stats }
+    }
+
+    /// Normalises each channel of [n, c, ..] by given statistics [c], then scales and shifts: batch normalisation
+    /// outside of training.
+    ///
+    /// # Panics
+    /// If an argument is not [c].
+    #[track_caller]
+    pub fn batch_norm_eval(
+        &self,
+        mean: &Tensor,
+        variance: &Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f32,
+    ) -> Tensor {
+        self.channel_check("batch_norm", &[Some(mean), Some(variance), weight, bias]);
+        let mut sizes = vec![1; self.rank() - 1];
+        sizes[0] = self.shape()[1];
+        let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
+        let scale = variance.affine(1.0, eps).rsqrt();
+        let scale = weight.map_or(scale.clone(), |w| scale.mul(w));
+        let y = self.sub(&column(mean)).mul(&column(&scale));
+        bias.map_or(y.clone(), |b| y.add(&column(b)))
+    }
+
+    /// The definition of [`Tensor::batch_norm`]'s output in primitives.
+    #[track_caller]
+    pub fn batch_norm_definition(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
+        let dims: Vec<isize> = (0..self.rank() as isize).filter(|&d| d != 1).collect();
+        let mut sizes = vec![1; self.rank() - 1];
+        sizes[0] = self.shape()[1];
+        let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
+        let centred = self.sub(&self.mean_dims(&dims, KeepDims::Yes));
+        let scale = self.var_dims(&dims, 0, KeepDims::Yes).affine(1.0, eps).rsqrt();
+        centred.mul(&scale).mul(&column(weight)).add(&column(bias))
+    }
+}

@@ -1,0 +1,368 @@
+//! Pooling of images: `shaders/max_pool.wgsl`, `shaders/max_pool_backward.wgsl`, `shaders/avg_pool.wgsl`,
+//! `shaders/avg_pool_backward.wgsl`. Results lie channels last in memory, in the shape [n, c, h, w].
+
+use super::conv::channels_last;
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// PyTorch's arguments of `max_pool2d`: height before width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool2dOptions {
+    /// The window.
+    pub kernel_size: [usize; 2],
+    /// Distance between windows.
+    pub stride: [usize; 2],
+    /// Pixels around the image that never are the largest; at most half the window.
+    pub padding: [usize; 2],
+    /// Distance between the window's pixels.
+    pub dilation: [usize; 2],
+}
+
+impl MaxPool2dOptions {
+    /// Square windows side by side.
+    pub fn new(kernel_size: usize) -> MaxPool2dOptions {
+        let kernel_size = [kernel_size; 2];
+        MaxPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0], dilation: [1, 1] }
+    }
+}
+
+/// PyTorch's arguments of `avg_pool2d`: height before width. Zeros of the padding count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvgPool2dOptions {
+    /// The window.
+    pub kernel_size: [usize; 2],
+    /// Distance between windows.
+    pub stride: [usize; 2],
+    /// Zeros around the image; at most half the window.
+    pub padding: [usize; 2],
+}
+
+impl AvgPool2dOptions {
+    /// Square windows side by side.
+    pub fn new(kernel_size: usize) -> AvgPool2dOptions {
+        let kernel_size = [kernel_size; 2];
+        AvgPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0] }
+    }
+}
+
+use Access::{Read, Write};
+
+static MAX: Shader =
+    Shader { name: "max_pool", source: include_str!("../../shaders/max_pool.wgsl"), access: &[Read, Write, Write] };
+static MAX_BACKWARD: Shader = Shader {
+    name: "max_pool_backward",
+    source: include_str!("../../shaders/max_pool_backward.wgsl"),
+    access: &[Read, Read, Write],
+};
+static AVG: Shader =
+    Shader { name: "avg_pool", source: include_str!("../../shaders/avg_pool.wgsl"), access: &[Read, Write] };
+static AVG_BACKWARD: Shader = Shader {
+    name: "avg_pool_backward",
+    source: include_str!("../../shaders/avg_pool_backward.wgsl"),
+    access: &[Read, Write],
+};
+
+/// The struct `Pool` of the prelude.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct Params {
+    batch: u32,
+    channels: u32,
+    size: [u32; 2],
+    out: [u32; 2],
+    kernel: [u32; 2],
+    stride: [u32; 2],
+    padding: [u32; 2],
+    dilation: [u32; 2],
+    adaptive: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x: [u32; 2],
+}
+
+impl Params {
+    #[track_caller]
+    fn new(
+        op: &str,
+        x: &Tensor,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+        dilation: [usize; 2],
+    ) -> Params {
+        let shape = x.shape();
+        assert!(x.dtype() == DType::F32 && shape.rank() == 4, "{op}: {shape}: images [n, c, h, w] of f32 are due");
+        let size = [shape[2], shape[3]];
+        let out: [usize; 2] = std::array::from_fn(|d| {
+            let (k, s, p) = (kernel[d], stride[d], padding[d]);
+            assert!(k > 0 && s > 0 && dilation[d] > 0, "{op}: a window, stride or dilation is 0");
+            assert!(2 * p <= k, "{op}: the padding {p} is over half the window {k}");
+            let reach = dilation[d] * (k - 1) + 1;
+            assert!(
+                size[d] + 2 * p >= reach,
+                "{op}: {shape}: the window reaches over {reach} pixels, the image has {}",
+                size[d] + 2 * p
+            );
+            (size[d] + 2 * p - reach) / s + 1
+        });
+        let words = |v: [usize; 2]| v.map(|v| v as u32);
+        Params::over(x, words(out), words(kernel), words(stride), words(padding), words(dilation), 0)
+    }
+
+    fn over(
+        x: &Tensor,
+        out: [u32; 2],
+        kernel: [u32; 2],
+        stride: [u32; 2],
+        padding: [u32; 2],
+        dilation: [u32; 2],
+        adaptive: u32,
+    ) -> Params {
+        let [n, c, h, w] = [0, 1, 2, 3].map(|d| x.shape()[d] as u32);
+        let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| x.layout().strides[d] as u32);
+        let x_base = x.base() as u32;
+        Params {
+            batch: n,
+            channels: c,
+            size: [h, w],
+            out,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            adaptive,
+            x_base,
+            x_n,
+            x_c,
+            x: [x_h, x_w],
+        }
+    }
+
+    fn output(&self) -> Shape {
+        Shape::from([self.batch, self.channels, self.out[0], self.out[1]].map(|s| s as usize))
+    }
+
+    /// Image, row, column and channel of an element of [n, h, w, c].
+    fn place(&self, at: usize, size: [u32; 2]) -> [usize; 4] {
+        let (c, w, h) = (self.channels as usize, size[1] as usize, size[0] as usize);
+        [at / (c * w * h), at / (c * w) % h, at / c % w, at % c]
+    }
+
+    fn input(&self, [n, h, w, c]: [usize; 4]) -> usize {
+        self.x_base as usize
+            + n * self.x_n as usize
+            + c * self.x_c as usize
+            + h * self.x[0] as usize
+            + w * self.x[1] as usize
+    }
+
+    /// The pixels of output `o`'s window along dimension `d`, inside the image.
+    fn taps(&self, d: usize, o: usize) -> impl Iterator<Item = usize> + Clone {
+        let (start, padding) = (o * self.stride[d] as usize, self.padding[d] as usize);
+        let (size, dilation) = (self.size[d] as usize, self.dilation[d] as usize);
+        let (start, kernel, padding, dilation) = if self.adaptive == 1 {
+            let out = self.out[d] as usize;
+            let first = o * size / out;
+            (first, ((o + 1) * size).div_ceil(out) - first, 0, 1)
+        } else {
+            (start, self.kernel[d] as usize, padding, dilation)
+        };
+        (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
+    }
+
+    /// What the mean of output (oh, ow) divides by.
+    fn divisor(&self, oh: usize, ow: usize) -> f64 {
+        if self.adaptive == 1 {
+            (self.taps(0, oh).count() * self.taps(1, ow).count()) as f64
+        } else {
+            f64::from(self.kernel[0] * self.kernel[1])
+        }
+    }
+}
+
+fn any(_: &Info, _: &Dispatch) -> bool {
+    true
+}
+
+fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
+    Pass::new(shader, entry, groups(elements, 256)).alone()
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: d.len(0).max(d.len(1)) as u64, bytes: d.bytes() }
+}
+
+static MAX_POOL: Kernel = Kernel {
+    name: "max_pool2d",
+    access: MAX.access,
+    twin: max_twin,
+    cost,
+    tolerance: Tolerance::EXACT,
+    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
+};
+
+fn max_twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let at = call.write::<i32>(2);
+    parallel::fill(at, |i| {
+        let [n, oh, ow, c] = p.place(i, p.out);
+        let mut best: Option<(usize, f32)> = None;
+        for h in p.taps(0, oh) {
+            for w in p.taps(1, ow) {
+                let value = x[p.input([n, h, w, c])];
+                if best.is_none_or(|(_, top)| value > top || value.is_nan()) {
+                    best = Some((h * p.size[1] as usize + w, value));
+                }
+            }
+        }
+        best.map_or(0, |(place, _)| place as i32)
+    });
+    let (at, width) = (&*at, p.size[1] as usize);
+    parallel::fill(call.write::<f32>(1), |i| {
+        let [n, _, _, c] = p.place(i, p.out);
+        x[p.input([n, at[i] as usize / width, at[i] as usize % width, c])]
+    });
+}
+
+static MAX_POOL_BACKWARD: Kernel = Kernel {
+    name: "max_pool2d_backward",
+    access: MAX_BACKWARD.access,
+    twin: max_backward_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    variants: &[Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| each_of(&MAX_BACKWARD, "max_pool_backward", d.len(2)),
+    }],
+};
+
+fn max_backward_twin(call: &mut Call) {
+    let (p, dy, at) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (channels, pixels) = (p.channels as usize, (p.size[0] * p.size[1]) as usize);
+    let outputs = (p.out[0] * p.out[1]) as usize * channels;
+    parallel::chunks(call.write::<f32>(2), pixels * channels, |n, dx| {
+        dx.fill(0.0);
+        for i in n * outputs..(n + 1) * outputs {
+            dx[at[i] as usize * channels + i % channels] += dy[i];
+        }
+    });
+}
+
+static AVG_POOL: Kernel = Kernel {
+    name: "avg_pool2d",
+    access: AVG.access,
+    twin: avg_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
+};
+
+fn avg_twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    parallel::fill(call.write::<f32>(1), |i| {
+        let [n, oh, ow, c] = p.place(i, p.out);
+        let row = |h| p.taps(1, ow).map(move |w| f64::from(x[p.input([n, h, w, c])])).sum::<f64>();
+        (p.taps(0, oh).map(row).sum::<f64>() / p.divisor(oh, ow)) as f32
+    });
+}
+
+static AVG_POOL_BACKWARD: Kernel = Kernel {
+    name: "avg_pool2d_backward",
+    access: AVG_BACKWARD.access,
+    twin: avg_backward_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    variants: &[Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| each_of(&AVG_BACKWARD, "avg_pool_backward", d.len(1)),
+    }],
+};
+
+fn avg_backward_twin(call: &mut Call) {
+    let (p, dy) = (call.params::<Params>(), call.read::<f32>(0));
+    let (channels, width) = (p.channels as usize, p.size[1] as usize);
+    let outputs = (p.out[0] * p.out[1]) as usize * channels;
+    parallel::chunks(call.write::<f32>(1), (p.size[0] * p.size[1]) as usize * channels, |n, dx| {
+        dx.fill(0.0);
+        for i in n * outputs..(n + 1) * outputs {
+            let [_, oh, ow, c] = p.place(i, p.out);
+            let share = (f64::from(dy[i]) / p.divisor(oh, ow)) as f32;
+            for h in p.taps(0, oh) {
+                for w in p.taps(1, ow) {
+                    dx[(h * width + w) * channels + c] += share;
+                }
+            }
+        }
+    });
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&MAX_POOL, &MAX_POOL_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
+
+impl Tensor {
+    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient.
+    ///
+    /// # Panics
+    /// If the shape does not fit the options.
+    #[track_caller]
+    pub fn max_pool2d(&self, options: MaxPool2dOptions) -> Tensor {
+        let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
+        let p = Params::new("max_pool2d", self, kernel_size, stride, padding, dilation);
+        let y = channels_last(p.output(), self);
+        let at = Tensor::empty([y.numel()], DType::I32, self.device());
+        Tensor::run(&MAX_POOL, &[&self.detach(), &y, &at], &p);
+        let (shape, at) = (self.shape(), at.saved());
+        y.tracked("max_pool2d", &[self], move |dy, _| {
+            let dx = channels_last(shape, dy);
+            Tensor::run(&MAX_POOL_BACKWARD, &[&dy.to_channels_last(), &at, &dx], &p);
+            vec![Some(dx)]
+        })
+    }
+
+    /// The mean of each window of images [n, c, h, w].
+    ///
+    /// # Panics
+    /// If the shape does not fit the options.
+    #[track_caller]
+    pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
+        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        self.averaged("avg_pool2d", Params::new("avg_pool2d", self, kernel_size, stride, padding, [1, 1]))
+    }
+
+    /// The means of images [n, c, h, w] over windows that cut them into `size` parts.
+    ///
+    /// # Panics
+    /// If the shape is not that of images, or a size is 0.
+    #[track_caller]
+    pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Tensor {
+        let shape = self.shape();
+        assert!(shape.rank() == 4 && shape.numel() > 0, "adaptive_avg_pool2d: {shape}: images [n, c, h, w] are due");
+        assert!(size[0] * size[1] > 0, "adaptive_avg_pool2d: an output of {size:?} is empty");
+        self.averaged(
+            "adaptive_avg_pool2d",
+            Params::over(self, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1),
+        )
+    }
+
+    #[track_caller]
+    fn averaged(&self, op: &'static str, p: Params) -> Tensor {
+        let y = channels_last(p.output(), self);
+        Tensor::run(&AVG_POOL, &[&self.detach(), &y], &p);
+        let shape = self.shape();
+        y.tracked(op, &[self], move |dy, _| {
+            let dx = channels_last(shape, dy);
+            Tensor::run(&AVG_POOL_BACKWARD, &[&dy.to_channels_last(), &dx], &p);
+            vec![Some(dx)]
+        })
+    }
+}

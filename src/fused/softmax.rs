@@ -1,0 +1,184 @@
+//! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
+    parallel,
+};
+use crate::ops::reduce::KeepDims;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static FORWARD: Shader = Shader {
+    name: "softmax",
+    source: include_str!("../../shaders/softmax.wgsl"),
+    access: &[Access::Read, Access::Write],
+};
+
+static BACKWARD: Shader = Shader {
+    name: "softmax_backward",
+    source: include_str!("../../shaders/softmax_backward.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+}
+
+/// Columns that one invocation may walk several times without passing 65,535 iterations.
+const THREAD_COLS: u32 = 16_384;
+
+fn fits_thread(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Params>().cols <= THREAD_COLS
+}
+
+fn suits_group(info: &Info, d: &Dispatch) -> bool {
+    info.class == Class::Gpu && d.params::<Params>().cols >= 64
+}
+
+fn group(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch) -> Lowering {
+    Pass::new(shader, entry, u64::from(d.params::<Params>().rows)).constant("LOG", Constant::Bool(log)).alone()
+}
+
+fn thread(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch) -> Lowering {
+    let rows = d.params::<Params>().rows as usize;
+    Pass::new(shader, entry, groups(rows, 256)).constant("LOG", Constant::Bool(log)).alone()
+}
+
+macro_rules! kernels {
+    ($($forward:ident $forward_name:literal $backward:ident $backward_name:literal $log:literal;)*) => {$(
+        static $forward: Kernel = Kernel {
+            name: $forward_name,
+            access: &[Access::Read, Access::Write],
+            twin: |call| forward_twin(call, $log),
+            cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
+            tolerance: Tolerance::ROUNDED,
+            variants: &[
+                Variant {
+                    name: "group",
+                    fits: |info, _| info.max_threads >= 256,
+                    suits: suits_group,
+                    lower: |_, d| group(&FORWARD, "softmax_group", $log, d),
+                },
+                Variant {
+                    name: "thread",
+                    fits: fits_thread,
+                    suits: |_, _| true,
+                    lower: |_, d| thread(&FORWARD, "softmax_thread", $log, d),
+                },
+            ],
+        };
+        static $backward: Kernel = Kernel {
+            name: $backward_name,
+            access: &[Access::Read, Access::Read, Access::Write],
+            twin: |call| backward_twin(call, $log),
+            cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
+            tolerance: Tolerance::ROUNDED,
+            variants: &[
+                Variant {
+                    name: "group",
+                    fits: |info, _| info.max_threads >= 256,
+                    suits: suits_group,
+                    lower: |_, d| group(&BACKWARD, "softmax_backward_group", $log, d),
+                },
+                Variant {
+                    name: "thread",
+                    fits: fits_thread,
+                    suits: |_, _| true,
+                    lower: |_, d| thread(&BACKWARD, "softmax_backward_thread", $log, d),
+                },
+            ],
+        };
+    )*};
+}
+
+kernels! {
+    SOFTMAX "softmax" SOFTMAX_BACKWARD "softmax_backward" false;
+    LOG_SOFTMAX "log_softmax" LOG_SOFTMAX_BACKWARD "log_softmax_backward" true;
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&SOFTMAX, &SOFTMAX_BACKWARD, &LOG_SOFTMAX, &LOG_SOFTMAX_BACKWARD];
+
+fn forward_twin(call: &mut Call, log: bool) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let cols = p.cols as usize;
+    parallel::chunks(call.write::<f32>(1), cols, |row, y| {
+        let x = &x[row * cols..][..cols];
+        let top = x.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x));
+        let sum: f64 = x.iter().map(|&x| f64::from(x - top).exp()).sum();
+        for (y, &x) in y.iter_mut().zip(x) {
+            let shifted = f64::from(x - top);
+            *y = if log { shifted - sum.ln() } else { shifted.exp() / sum } as f32;
+        }
+    });
+}
+
+fn backward_twin(call: &mut Call, log: bool) {
+    let (p, y, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let cols = p.cols as usize;
+    parallel::chunks(call.write::<f32>(2), cols, |row, dx| {
+        let (y, dy) = (&y[row * cols..][..cols], &dy[row * cols..][..cols]);
+        let sum: f64 = y.iter().zip(dy).map(|(&y, &dy)| f64::from(dy) * if log { 1.0 } else { f64::from(y) }).sum();
+        for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {
+            let (y, dy) = (f64::from(y), f64::from(dy));
+            *dx = if log { dy - y.exp() * sum } else { y * (dy - sum) } as f32;
+        }
+    });
+}
+
+impl Tensor {
+    /// `e^x / sum(e^x)` along a dimension.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn softmax(&self, dim: isize) -> Tensor {
+        self.normalized_exp(&SOFTMAX, &SOFTMAX_BACKWARD, dim)
+    }
+
+    /// `x - log(sum(e^x))` along a dimension.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn log_softmax(&self, dim: isize) -> Tensor {
+        self.normalized_exp(&LOG_SOFTMAX, &LOG_SOFTMAX_BACKWARD, dim)
+    }
+
+    #[track_caller]
+    fn normalized_exp(&self, forward: &'static Kernel, backward: &'static Kernel, dim: isize) -> Tensor {
+        assert!(self.dtype() == DType::F32, "{}: a tensor of f32 is due, not of {}", forward.name, self.dtype());
+        let dim = self.shape().dim(forward.name, dim);
+        if self.rank() > 0 && dim + 1 != self.rank() {
+            // Rows are what the kernels walk.
+            let last = -1;
+            return self
+                .transpose(dim as isize, last)
+                .normalized_exp(forward, backward, last)
+                .transpose(dim as isize, last);
+        }
+        let x = self.contiguous();
+        let cols = x.shape().last().copied().unwrap_or(1);
+        let y = Tensor::empty(x.shape(), DType::F32, x.device());
+        let p = Params { rows: (x.numel() / cols.max(1)) as u32, cols: cols as u32 };
+        if x.numel() > 0 {
+            Tensor::run(forward, &[&x, &y], &p);
+        }
+        let saved = y.saved();
+        y.tracked(forward.name, &[&x], move |dy, _| {
+            let dx = Tensor::empty(saved.shape(), DType::F32, saved.device());
+            Tensor::run(backward, &[&saved, &dy.contiguous(), &dx], &p);
+            vec![Some(dx)]
+        })
+    }
+
+    /// The definition of [`Tensor::log_softmax`] in primitives.
+    #[track_caller]
+    pub fn log_softmax_definition(&self, dim: isize) -> Tensor {
+        self.sub(&self.logsumexp(&[dim], KeepDims::Yes))
+    }
+}

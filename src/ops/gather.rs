@@ -1,0 +1,157 @@
+//! Elements picked by index: `shaders/gather.wgsl`, `shaders/gather_backward.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
+
+static FORWARD: Shader = Shader { name: "gather", source: include_str!("../../shaders/gather.wgsl"), access: ACCESS };
+
+static BACKWARD: Shader =
+    Shader { name: "gather_backward", source: include_str!("../../shaders/gather_backward.wgsl"), access: ACCESS };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    outer: u32,
+    size: u32,
+    inner: u32,
+    length: u32,
+    each: u32,
+    first: u32,
+    end: u32,
+}
+
+impl Params {
+    /// Whose element `at` of the result is, and where its index lies.
+    fn place(&self, at: usize) -> (usize, usize, usize) {
+        let (inner, length) = (self.inner as usize, self.length as usize);
+        let l = at / inner % length;
+        (at / (inner * length), if self.each == 1 { at } else { l }, at % inner)
+    }
+}
+
+static GATHER: Kernel = Kernel {
+    name: "gather",
+    access: ACCESS,
+    twin: gather_twin,
+    cost: |d| Cost { flops: 0, bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes },
+    tolerance: Tolerance::EXACT,
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&FORWARD, "gather", groups(d.len(2), 256)).alone(),
+    }],
+};
+
+fn gather_twin(call: &mut Call) {
+    let (p, x, index) = (call.params::<Params>(), call.read::<i32>(0), call.read::<i32>(1));
+    parallel::fill(call.write::<i32>(2), |at| {
+        let (o, from, i) = p.place(at);
+        match usize::try_from(index[from]) {
+            Ok(d) if d < p.size as usize => x[(o * p.size as usize + d) * p.inner as usize + i],
+            _ => f32::NAN.to_bits() as i32,
+        }
+    });
+}
+
+static GATHER_BACKWARD: Kernel = Kernel {
+    name: "gather_backward",
+    access: ACCESS,
+    twin: gather_backward_twin,
+    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    variants: &[Variant { name: "flat", fits: |_, _| true, suits: |_, _| true, lower: parts }],
+};
+
+/// Indices that one pass looks at.
+const PART: u32 = 32_768;
+
+fn parts(_: &Info, d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let pass = |first: u32| {
+        let params = Params { first, end: (first + PART).min(p.length), ..p };
+        Pass::new(&BACKWARD, "gather_backward", groups(d.len(2), 256)).params(&params)
+    };
+    Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(pass).collect(), scratch: Vec::new() }
+}
+
+fn gather_backward_twin(call: &mut Call) {
+    let (p, dy, index) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
+    let dx = call.write::<f32>(2);
+    dx.fill(0.0);
+    for (at, dy) in dy.iter().enumerate().take((p.outer * p.length * p.inner) as usize) {
+        let (o, from, i) = p.place(at);
+        match usize::try_from(index[from]) {
+            Ok(d) if d < p.size as usize => dx[(o * p.size as usize + d) * p.inner as usize + i] += dy,
+            _ => (),
+        }
+    }
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&GATHER, &GATHER_BACKWARD];
+
+impl Tensor {
+    /// Picks along a dimension: `out[.., j, ..] = self[.., index[j], ..]` for a vector of indices. An index outside
+    /// gives NaN. The rows of a table by their numbers, as an embedding does, are `table.index_select(0, ids)`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or `index` is not a vector of i32.
+    #[track_caller]
+    pub fn index_select(&self, dim: isize, index: &Tensor) -> Tensor {
+        assert!(index.rank() == 1, "index_select: {} x {}: a vector of indices is due", self.shape(), index.shape());
+        let dim = self.shape().dim("index_select", dim);
+        self.picked("index_select", dim, index, 0)
+    }
+
+    /// Picks along a dimension by an index for every element: `out[i, j] = self[index[i, j], j]` for the first of two
+    /// dimensions. `index` is as large as `self` or smaller in the other dimensions. An index outside gives NaN.
+    ///
+    /// # Panics
+    /// If the ranks differ, `index` is larger in another dimension, or it is not of i32.
+    #[track_caller]
+    pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
+        let dim = self.shape().dim("gather", dim);
+        let (x, i) = (self.shape(), index.shape());
+        let fits = x.rank() == i.rank() && (0..x.rank()).all(|d| d == dim || i[d] <= x[d]);
+        assert!(fits, "gather: {x} x {i}: the index is larger than what it picks from");
+        let cut = |t: Tensor, d: usize| if d == dim || i[d] == x[d] { t } else { t.narrow(d as isize, 0, i[d]) };
+        (0..x.rank()).fold(self.clone(), cut).picked("gather", dim, index, 1)
+    }
+
+    #[track_caller]
+    fn picked(&self, op: &'static str, dim: usize, index: &Tensor, each: u32) -> Tensor {
+        assert!(index.dtype() == DType::I32, "{op}: indices of i32 are due, not of {}", index.dtype());
+        let (x, index) = (self.contiguous(), index.contiguous());
+        let shape = x.shape();
+        let length = index.shape()[if each == 1 { dim } else { 0 }];
+        let mut sizes = shape.to_vec();
+        sizes[dim] = length;
+        let p = Params {
+            outer: shape[..dim].iter().product::<usize>() as u32,
+            size: shape[dim] as u32,
+            inner: shape[dim + 1..].iter().product::<usize>() as u32,
+            length: length as u32,
+            each,
+            first: 0,
+            end: length as u32,
+        };
+        let y = Tensor::empty(Shape::from(sizes), x.dtype(), x.device());
+        if y.numel() > 0 {
+            Tensor::run(&GATHER, &[&x, &index, &y], &p);
+        }
+        let index = index.saved();
+        y.tracked(op, &[&x], move |dy, _| {
+            let dx = Tensor::empty(shape, DType::F32, dy.device());
+            Tensor::run(&GATHER_BACKWARD, &[&dy.contiguous(), &index, &dx], &p);
+            vec![Some(dx)]
+        })
+    }
+}
