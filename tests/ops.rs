@@ -14,7 +14,7 @@ use cases::{Case, Outcome, case, x};
 use devices::{Asked, gpu, say};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wgrad::backend::WgpuOptions;
 use wgrad::backend::wgpu::Features;
 use wgrad::kernel::{Info, Kernel, Tolerance, Variant};
@@ -22,7 +22,8 @@ use wgrad::{Device, Tensor};
 
 /// Every kernel that the crate has.
 fn kernels() -> impl Iterator<Item = &'static Kernel> {
-    wgrad::ops::KERNELS.iter().flat_map(|page| page.iter().copied()).chain([&wgrad::autograd::ACCUMULATE])
+    let pages = wgrad::ops::KERNELS.iter().chain(wgrad::fused::KERNELS);
+    pages.flat_map(|page| page.iter().copied()).chain([&wgrad::autograd::ACCUMULATE])
 }
 
 /// Failures of all judges, each with its case.
@@ -86,12 +87,7 @@ fn every_case() {
 
 /// Gradients by differences.
 fn on_the_host(all: &[Case], failures: &Failures) -> String {
-    let device = Device::cpu();
-    for case in all {
-        if let Err(what) = judge::on_the_host(case, &device) {
-            failures.add("CPU", case, &what);
-        }
-    }
+    each(all, "CPU", failures, Device::cpu, judge::on_the_host);
     let sloped = all.iter().filter(|case| case.gradient == cases::Gradient::Checked).count();
     format!("{} cases on the CPU, {sloped} gradients by differences", all.len())
 }
@@ -131,13 +127,17 @@ fn each<'a>(
 ) -> usize {
     let mut device = None;
     let mut count = 0;
+    let mut slowest = (Duration::ZERO, "");
     for case in all {
         count += 1;
+        let started = Instant::now();
         if let Err(what) = judge(case, device.get_or_insert_with(&open)) {
             failures.add(title, case, &what);
             device = None;
         }
+        slowest = slowest.max((started.elapsed(), &case.name));
     }
+    say(&format!("ops: {title}: the slowest case is {} with {:.1} s", slowest.1, slowest.0.as_secs_f32()));
     count
 }
 

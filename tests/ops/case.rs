@@ -5,12 +5,16 @@ use wgrad::kernel::{Dispatch, Tolerance};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Rng, Shape, Tensor};
 
+pub type Function = Box<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>;
+
 /// One thing to judge: a function of tensors, and tensors to call it with.
 pub struct Case {
     /// The function's name with the inputs behind it; a kernel's name is a word of it.
     pub name: String,
     pub inputs: Vec<Input>,
-    pub run: Box<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>,
+    pub run: Function,
+    /// The same in primitives.
+    pub definition: Option<Function>,
     pub gradient: Gradient,
     /// How far two devices may differ, where the kernels' own tolerances do not tell.
     pub tolerance: Option<Tolerance>,
@@ -142,11 +146,19 @@ impl Input {
         self
     }
 
+    pub fn rank(&self) -> usize {
+        self.shape.rank()
+    }
+
     fn describe(&self) -> String {
-        match self.view {
-            View::Plain => self.shape.to_string(),
-            view => format!("{} {}", self.shape, format!("{view:?}").to_lowercase()),
+        let mut text = self.shape.to_string();
+        if let Values::Whole(low, high) = self.values {
+            text += &format!(" of {low}..{high}");
         }
+        if self.view != View::Plain {
+            text += &format!(" {:?}", self.view).to_lowercase();
+        }
+        text
     }
 
     /// The sizes of the tensor that is made before it is viewed.
@@ -248,6 +260,7 @@ pub fn case<const N: usize>(
         name: format!("{name} {}", described.join(" x ")),
         inputs: inputs.into(),
         run: Box::new(run),
+        definition: None,
         gradient: Gradient::Checked,
         tolerance: None,
         big: false,
@@ -255,6 +268,12 @@ pub fn case<const N: usize>(
 }
 
 impl Case {
+    /// What it means in primitives, which must give the same.
+    pub fn defined(mut self, definition: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static) -> Case {
+        self.definition = Some(Box::new(definition));
+        self
+    }
+
     /// The gradient is compared between devices, but not with differences.
     pub fn compared(mut self) -> Case {
         self.gradient = Gradient::Compared;
@@ -306,9 +325,9 @@ impl Case {
         if input.tracked && self.gradient != Gradient::Absent { base.requires_grad() } else { base }
     }
 
-    fn forward(&self, bases: &[Tensor]) -> Tensor {
+    fn forward(&self, run: &Function, bases: &[Tensor]) -> Tensor {
         let seen: Vec<Tensor> = self.inputs.iter().zip(bases).map(|(input, base)| input.seen(base)).collect();
-        (self.run)(&seen)
+        run(&seen)
     }
 
     /// The result alone.
@@ -316,16 +335,21 @@ impl Case {
         guarded(|| {
             let bases: Vec<Tensor> =
                 self.inputs.iter().zip(data).map(|(input, data)| data.tensor(input.base(), device)).collect();
-            Data::of(&self.forward(&bases))
+            Data::of(&self.forward(&self.run, &bases))
         })
     }
 
     /// The result and the gradients.
     pub fn outcome(&self, device: &Device) -> Result<Outcome, String> {
+        self.outcome_of(&self.run, device)
+    }
+
+    /// The result and the gradients of the function or of its definition.
+    pub fn outcome_of(&self, run: &Function, device: &Device) -> Result<Outcome, String> {
         guarded(|| {
             let made = |(input, data): (&Input, Data)| self.leaf(input, data.tensor(input.base(), device));
             let leaves: Vec<Tensor> = self.inputs.iter().zip(self.data()).map(made).collect();
-            let y = self.forward(&leaves);
+            let y = self.forward(run, &leaves);
             if y.is_tracked() == (self.gradient == Gradient::Absent) {
                 return Err(format!("a gradient is {:?}, but the result says otherwise", self.gradient));
             }
@@ -353,7 +377,7 @@ impl Case {
         let empty = |input: &Input| self.leaf(input, Tensor::empty(input.base(), input.dtype(), &device));
         let leaves: Vec<Tensor> = self.inputs.iter().map(empty).collect();
         let work = || {
-            let y = self.forward(&leaves);
+            let y = self.forward(&self.run, &leaves);
             if y.is_tracked() {
                 y.backward_with(&Tensor::empty(y.shape(), DType::F32, &device));
             }

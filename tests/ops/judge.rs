@@ -153,7 +153,10 @@ pub fn sameness(first: &Outcome, second: &Outcome) -> Result<(), String> {
 /// Everything that the host alone can tell.
 pub fn on_the_host(case: &Case, device: &Device) -> Result<(), String> {
     match case.gradient {
-        Gradient::Checked => gradient(case, device),
-        Gradient::Compared | Gradient::Absent => case.outcome(device).map(drop),
+        Gradient::Checked => gradient(case, device)?,
+        Gradient::Compared | Gradient::Absent => case.outcome(device).map(drop)?,
     }
+    let Some(definition) = &case.definition else { return Ok(()) };
+    let want = case.outcome_of(definition, device).map_err(|what| format!("the definition: {what}"))?;
+    agreement(case, &case.outcome(device)?, &want).map_err(|what| format!("beside its definition, {what}"))
 }

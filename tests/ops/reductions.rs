@@ -40,14 +40,19 @@ pub fn cases() -> Vec<Case> {
         for (shape, dims, keep) in shapes {
             all.push(case(&format!("{name} over {dims:?} of"), [smooth(shape)], move |x| f(&x[0], dims, keep)));
         }
-        // Past 65,535 loop iterations, past a stage of 1,024 x 1,024, and past 65,535 workgroups of one result each.
-        let long: [(Input, &'static [isize]); 4] =
-            [(x([70_001]), &[0]), (x([3, 70_001]), &[1]), (x([70_001, 3]), &[0]), (x([66_003, 3]), &[1])];
-        for (shape, dims) in long {
-            let smooth = if name.starts_with("am") { shape.distinct() } else { shape };
-            all.push(case(&format!("{name} over {dims:?} of"), [smooth], move |x| f(&x[0], dims, No)).compared());
-        }
     }
+    // Past 65,535 loop iterations, past a stage of 1,024 x 1,024, and past 65,535 workgroups of one result each.
+    let long = |f: Reduce, name: &'static str, shape: Input, dims: &'static [isize]| {
+        case(&format!("{name} over {dims:?} of"), [shape], move |x| f(&x[0], dims, No)).compared()
+    };
+    for shape in [x([70_001]), x([3, 70_001]).transposed(), x([66_003, 3])] {
+        let dims: &'static [isize] = if shape.rank() == 1 { &[0] } else { &[1] };
+        all.push(long(Tensor::sum_dims, "sum", shape.clone(), dims));
+        all.push(long(Tensor::amax, "amax", shape.distinct(), dims));
+    }
+    all.push(long(Tensor::sum_dims, "sum", x([70_001, 3]), &[0]));
+    all.push(long(Tensor::amin, "amin", x([70_001, 3]).distinct(), &[0]));
+    all.push(long(Tensor::logsumexp, "logsumexp by amax", x([3, 70_001]), &[1]));
     all.extend([
         case("sum of", [x([(1 << 20) + 7])], |x| x[0].sum()).compared(),
         case("sum over [0] of", [x([(1 << 20) + 7, 2])], |x| x[0].sum_dims(&[0], No)).compared(),
