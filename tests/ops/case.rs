@@ -146,10 +146,6 @@ impl Input {
         self
     }
 
-    pub fn rank(&self) -> usize {
-        self.shape.rank()
-    }
-
     fn describe(&self) -> String {
         let mut text = self.shape.to_string();
         if let Values::Whole(low, high) = self.values {
