@@ -2,13 +2,17 @@
 
 pub mod autograd;
 pub mod backend;
+pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod fused;
 pub mod kernel;
+pub mod metrics;
+pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod plan;
 pub mod rng;
 pub mod shape;

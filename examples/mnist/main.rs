@@ -1,0 +1,179 @@
+//! Trains a convolutional network on MNIST, on a GPU where there is one.
+//!
+//!     cargo run --release --example mnist
+//!
+//! Its output, on the CPU backend with two threads: HEAD_OUTPUT
+
+mod args;
+mod input;
+mod report;
+
+use args::{Args, DeviceChoice, ModelChoice, OptimizerChoice};
+use clap::Parser;
+use std::process::ExitCode;
+use std::sync::Arc;
+use wgrad::backend::WgpuOptions;
+use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
+use wgrad::metrics::ConfusionMatrix;
+use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Randomness, Strictness, Summary};
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::{Device, MaxPool2dOptions, Result, Tensor, checkpoint, module};
+
+/// Two convolutions, each halved by pooling, then two fully connected layers. The fields are named as in a PyTorch
+/// model, so that saved weights load there.
+struct Cnn {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+module!(Cnn { conv1, conv2, fc1, fc2 });
+
+impl Cnn {
+    fn new(init: &mut Init) -> Cnn {
+        Cnn {
+            conv1: Conv2d::new(1, 32, 3, init).padding(1),
+            conv2: Conv2d::new(32, 64, 3, init).padding(1),
+            fc1: Linear::new(64 * 7 * 7, 128, init),
+            fc2: Linear::new(128, 10, init),
+        }
+    }
+}
+
+impl Layer for Cnn {
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let half = MaxPool2dOptions::new(2);
+        let x = self.conv1.forward(x, ctx).relu().max_pool2d(half);
+        let x = self.conv2.forward(&x, ctx).relu().max_pool2d(half);
+        let x = self.fc1.forward(&x.flatten(1), ctx).relu();
+        self.fc2.forward(&x, ctx)
+    }
+}
+
+/// One hidden layer.
+struct Mlp {
+    fc1: Linear,
+    fc2: Linear,
+}
+
+module!(Mlp { fc1, fc2 });
+
+impl Layer for Mlp {
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        self.fc2.forward(&self.fc1.forward(&x.flatten(1), ctx).relu(), ctx)
+    }
+}
+
+fn main() -> ExitCode {
+    env_logger::init();
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let device = match args.device {
+        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
+        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
+        DeviceChoice::Cpu => Device::cpu(),
+    };
+    eprintln!("device: {device}: {}", device.why());
+
+    let mut init = Init::new(args.seed, &device);
+    let model: Box<dyn Layer> = match args.model {
+        ModelChoice::Cnn => Box::new(Cnn::new(&mut init)),
+        ModelChoice::Mlp => {
+            Box::new(Mlp { fc1: Linear::new(784, 128, &mut init), fc2: Linear::new(128, 10, &mut init) })
+        }
+    };
+    if let Some(path) = &args.load {
+        checkpoint::load(&model, path, Strictness::Strict)?;
+    }
+    if let Some(path) = &args.predict {
+        return predict(&model, path, &device);
+    }
+    if let Some(path) = &args.save {
+        // Better to hear of a wrong path now than after the last epoch.
+        checkpoint::check_writable(path)?;
+    }
+
+    let (train, test) = input::mnist(args)?;
+    println!("{}", Summary::of(&model, [1, 1, 28, 28], &device));
+    println!("{} training images, {} test images\n", train.len(), test.len());
+    let options = LoaderOptions { batch_size: args.batch_size, shuffle: Some(args.seed), ..LoaderOptions::default() };
+    let loader = DataLoader::new(train, options)?;
+    let mut optimizer = optimizer(&model, args)?;
+    let randomness = Randomness::new(args.seed);
+    let test = Arc::new(test);
+
+    let steps = (loader.len() * args.epochs) as f32;
+    let mut epochs = report::Epochs::new();
+    for epoch in 0..args.epochs {
+        let mut bar = report::Progress::new(epoch, args.epochs, loader.len());
+        for (i, batch) in loader.epoch(epoch as u64).enumerate() {
+            // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
+            let done = (epoch * loader.len() + i) as f32 / steps;
+            optimizer.set_lr(args.lr() * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()))?;
+
+            let x = Tensor::from_vec(batch.images, batch.shape, &device);
+            let labels = Tensor::from_vec(batch.labels, [batch.shape[0]], &device);
+            let logits = model.forward(&x, &Ctx::train(&randomness));
+            let loss = logits.cross_entropy(&labels);
+            optimizer.step(&loss.backward());
+
+            // One read a step: it is what waits for the device.
+            let right = logits.detach().argmax(1).eq(&labels).sum();
+            let numbers = Tensor::stack(&[&loss.detach(), &right], 0).to_vec::<f32>()?;
+            if !numbers[0].is_finite() {
+                let text = format!("the loss became {} in epoch {}: use a smaller --lr", numbers[0], epoch + 1);
+                return Err(wgrad::Error::Option(text));
+            }
+            bar.step(numbers[0], numbers[1], batch.shape[0]);
+        }
+        let accuracy = evaluate(&model, &test, &device)?.accuracy();
+        epochs.add(epoch, bar.finish(), accuracy);
+    }
+
+    if let Some(path) = &args.save {
+        checkpoint::save(&model, path)?;
+        eprintln!("weights saved to {}", path.display());
+    }
+    let matrix = evaluate(&model, &test, &device)?;
+    println!("{matrix}");
+    println!("test accuracy {:.2}%", 100.0 * matrix.accuracy());
+    Ok(())
+}
+
+fn optimizer(model: &Box<dyn Layer>, args: &Args) -> Result<Box<dyn Optimizer>> {
+    let adam = |weight_decay| Adam::new(model, AdamOptions { lr: args.lr(), weight_decay, ..AdamOptions::default() });
+    let sgd = |momentum| Sgd::new(model, SgdOptions { lr: args.lr(), momentum, ..SgdOptions::default() });
+    Ok(match args.optimizer {
+        OptimizerChoice::Adam => Box::new(adam(WeightDecay::None)?),
+        OptimizerChoice::Adamw => Box::new(adam(WeightDecay::Decoupled(0.01))?),
+        OptimizerChoice::Sgd => Box::new(sgd(Momentum::None)?),
+        OptimizerChoice::Momentum => Box::new(sgd(Momentum::HeavyBall(0.9))?),
+    })
+}
+
+fn evaluate(model: &impl Layer, set: &Arc<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
+    let loader = DataLoader::new(set.clone(), LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
+    let mut matrix = ConfusionMatrix::new(10);
+    for batch in loader.epoch(0) {
+        let x = Tensor::from_vec(batch.images, batch.shape, device);
+        let predicted = model.forward(&x, &Ctx::eval()).argmax(1).to_vec::<i32>()?;
+        matrix.add(&batch.labels, &predicted);
+    }
+    Ok(matrix)
+}
+
+fn predict(model: &impl Layer, path: &std::path::Path, device: &Device) -> Result<()> {
+    let x = Tensor::from_vec(input::png(path)?, [1, 1, 28, 28], device);
+    let probabilities = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
+    report::prediction(&probabilities);
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! What the terminal shows.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Instant;
+
+/// The bar of one epoch: loss, accuracy, images a second and time left.
+pub struct Progress {
+    bar: ProgressBar,
+    start: Instant,
+    loss: f64,
+    right: f64,
+    images: usize,
+}
+
+/// What an epoch came to.
+pub struct Epoch {
+    loss: f64,
+    accuracy: f64,
+    rate: f64,
+    seconds: f64,
+}
+
+impl Progress {
+    pub fn new(epoch: usize, epochs: usize, steps: usize) -> Progress {
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left")
+            .expect("a valid template");
+        let bar = ProgressBar::new(steps as u64).with_style(style).with_prefix(format!("epoch {}/{epochs}", epoch + 1));
+        Progress { bar, start: Instant::now(), loss: 0.0, right: 0.0, images: 0 }
+    }
+
+    /// One batch is done: its mean loss and how many of its images were right.
+    pub fn step(&mut self, loss: f32, right: f32, images: usize) {
+        self.loss += f64::from(loss) * images as f64;
+        self.right += f64::from(right);
+        self.images += images;
+        let Epoch { loss, accuracy, rate, .. } = self.means();
+        self.bar.set_message(format!("loss {loss:.4}  accuracy {:.2}%  {rate:.0} images/s", 100.0 * accuracy));
+        self.bar.inc(1);
+    }
+
+    fn means(&self) -> Epoch {
+        let (images, seconds) = (self.images.max(1) as f64, self.start.elapsed().as_secs_f64());
+        Epoch { loss: self.loss / images, accuracy: self.right / images, rate: images / seconds, seconds }
+    }
+
+    pub fn finish(self) -> Epoch {
+        self.bar.finish_and_clear();
+        self.means()
+    }
+}
+
+/// The table of epochs, printed row by row.
+pub struct Epochs;
+
+impl Epochs {
+    pub fn new() -> Epochs {
+        println!("epoch    loss  train accuracy  test accuracy  images/s  seconds");
+        Epochs
+    }
+
+    pub fn add(&mut self, epoch: usize, means: Epoch, test: f64) {
+        let Epoch { loss, accuracy, rate, seconds } = means;
+        let (train, test) = (100.0 * accuracy, 100.0 * test);
+        println!("{:>5}  {loss:.4}  {train:>13.2}%  {test:>12.2}%  {rate:>8.0}  {seconds:>7.1}", epoch + 1);
+    }
+}
+
+/// The bar of a download.
+pub struct Download(ProgressBar);
+
+impl Download {
+    pub fn new() -> Download {
+        let style = ProgressStyle::with_template("downloading {wide_bar} {bytes}/{total_bytes}  {eta} left");
+        Download(ProgressBar::new(0).with_style(style.expect("a valid template")))
+    }
+
+    pub fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+}
+
+/// The classes by probability.
+pub fn prediction(probabilities: &[f32]) {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    for &class in &order {
+        let part = probabilities[class];
+        println!("{class}  {:>6.2}%  {}", 100.0 * part, "█".repeat((part * 40.0).round() as usize));
+    }
+    println!("prediction {}", order[0]);
+}

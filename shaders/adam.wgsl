@@ -1,0 +1,37 @@
+// m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, x = x - step_size m / (sqrt(v) / root + eps), over a stretch of slabs
+//   g, x, m, v: slabs; hyper: [lr, lr / (1 - b1^t), sqrt(1 - b2^t)]
+//   weight decay w: coupled, g = g + w x; decoupled (AdamW), x = x - lr w x first
+// One invocation takes four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> hyper: array<f32>;
+@group(0) @binding(5) var<uniform> p: Params;
+
+struct Params {
+    first: u32,
+    n: u32,
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    // One of the two is the weight decay, the other 0.
+    coupled: f32,
+    decoupled: f32,
+}
+
+@compute @workgroup_size(256)
+fn adam(grid: Grid) {
+    let at = index_of(grid);
+    if at * 4u >= p.n { return; }
+    let i = p.first / 4u + at;
+    var value = x[i];
+    let slope = g[i] + p.coupled * value;
+    value -= hyper[0] * p.decoupled * value;
+    let mean = p.beta1 * m[i] + (1.0 - p.beta1) * slope;
+    let square = p.beta2 * v[i] + (1.0 - p.beta2) * slope * slope;
+    m[i] = mean;
+    v[i] = square;
+    x[i] = value - hyper[1] * mean / (sqrt(square) / hyper[2] + p.eps);
+}

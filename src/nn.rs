@@ -1,0 +1,23 @@
+//! Layers: what they hold, how they are visited, and what they compute.
+
+pub mod activation;
+pub mod container;
+pub mod conv;
+pub mod ctx;
+pub mod dropout;
+pub mod linear;
+pub mod module;
+pub mod norm;
+pub mod state;
+pub mod summary;
+
+pub use activation::{Activation, Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
+pub use container::{Flatten, Sequential};
+pub use conv::{AvgPool2d, Conv2d, MaxPool2d};
+pub use ctx::{Ctx, Mode, Randomness};
+pub use dropout::Dropout;
+pub use linear::Linear;
+pub use module::{Init, Layer, Module, Parameter, Visitor, parameters};
+pub use norm::{BatchNorm1d, BatchNorm2d};
+pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, state};
+pub use summary::Summary;

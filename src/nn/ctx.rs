@@ -1,0 +1,122 @@
+//! How a forward pass is run: training or not, tracked or not, and with which random numbers.
+
+use super::module::{Module, Parameter, parameters};
+use super::summary::Row;
+use crate::device::Device;
+use crate::fused::dropout::Draw;
+use crate::tensor::Tensor;
+use std::cell::{OnceCell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Whether layers behave as in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout drops, batch normalisation uses and gathers the batch's statistics.
+    Train,
+    /// Dropout passes through, batch normalisation uses its running statistics.
+    Eval,
+}
+
+/// The random numbers of a run: each training pass gets the next step of one seed's sequence.
+#[derive(Debug)]
+pub struct Randomness {
+    seed: u64,
+    step: AtomicU64,
+}
+
+impl Randomness {
+    /// From the first step.
+    pub fn new(seed: u64) -> Randomness {
+        Randomness { seed, step: AtomicU64::new(0) }
+    }
+
+    /// The number of the next pass: kept with a checkpoint, it lets a run go on with the numbers it would have drawn.
+    pub fn step(&self) -> u64 {
+        self.step.load(Ordering::Relaxed)
+    }
+
+    /// Goes on from a pass's number.
+    pub fn set_step(&self, step: u64) {
+        self.step.store(step, Ordering::Relaxed);
+    }
+}
+
+/// What a forward pass needs to know beside its input.
+#[derive(Debug)]
+pub struct Ctx {
+    mode: Mode,
+    tracked: bool,
+    seed: u64,
+    step: u64,
+    /// The step on the device, written when a layer first draws.
+    on_device: OnceCell<Tensor>,
+    rows: Option<RefCell<Vec<Row>>>,
+}
+
+impl Ctx {
+    fn new(mode: Mode, tracked: bool) -> Ctx {
+        Ctx { mode, tracked, seed: 0, step: 0, on_device: OnceCell::new(), rows: None }
+    }
+
+    /// A training pass with gradients and the next random numbers.
+    pub fn train(randomness: &Randomness) -> Ctx {
+        let step = randomness.step.fetch_add(1, Ordering::Relaxed);
+        Ctx { seed: randomness.seed, step, ..Ctx::new(Mode::Train, true) }
+    }
+
+    /// A pass without gradients and without chance.
+    pub fn eval() -> Ctx {
+        Ctx::new(Mode::Eval, false)
+    }
+
+    /// The same mode without gradients.
+    pub fn untracked(self) -> Ctx {
+        Ctx { tracked: false, ..self }
+    }
+
+    /// The same mode with gradients.
+    pub fn tracked(self) -> Ctx {
+        Ctx { tracked: true, ..self }
+    }
+
+    /// Whether layers behave as in training.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// A parameter's tensor: tracked where this pass is.
+    pub fn param(&self, parameter: &Parameter) -> Tensor {
+        let tensor = parameter.tensor();
+        if self.tracked { tensor } else { tensor.detach() }
+    }
+
+    /// The random numbers of a layer that draws from `stream`.
+    pub fn draw(&self, stream: u32, device: &Device) -> Draw {
+        let write = || Tensor::from_slice(&[self.step as u32 as i32, (self.step >> 32) as i32], [2], device);
+        Draw { seed: self.seed, stream, step: self.on_device.get_or_init(write).clone() }
+    }
+
+    /// Notes each layer's output shape.
+    pub(crate) fn watching() -> Ctx {
+        Ctx { rows: Some(RefCell::default()), ..Ctx::eval() }
+    }
+
+    pub(crate) fn into_rows(self) -> Vec<Row> {
+        self.rows.map_or_else(Vec::new, RefCell::into_inner)
+    }
+
+    /// Every layer hands its output through here, which is how a summary learns of it. `title` describes the layer.
+    pub fn seen(&self, layer: &dyn Module, title: impl FnOnce() -> String, output: Tensor) -> Tensor {
+        if let Some(rows) = &self.rows {
+            let found = parameters(layer);
+            let name = found.first().and_then(|(_, p)| p.tensor().name().map(str::to_string)).unwrap_or_default();
+            rows.borrow_mut().push(Row {
+                path: name.rsplit_once('.').map_or("", |(path, _)| path).to_string(),
+                layer: title(),
+                shape: output.shape(),
+                parameters: found.iter().map(|(_, p)| p.shape().numel()).sum(),
+            });
+        }
+        output
+    }
+}

@@ -1,0 +1,47 @@
+//! Fully connected layers.
+
+use super::ctx::Ctx;
+use super::module::{Init, Layer, Module, Parameter, Visitor};
+use crate::tensor::Tensor;
+
+/// `y = x w^T + b` for x [.., in], weight [out, in] and bias [out].
+#[derive(Debug)]
+pub struct Linear {
+    /// [out, in].
+    pub weight: Parameter,
+    /// [out].
+    pub bias: Option<Parameter>,
+}
+
+impl Linear {
+    /// With a bias; weights and bias are uniform within 1 / sqrt(in).
+    pub fn new(inputs: usize, outputs: usize, init: &mut Init) -> Linear {
+        let weight = init.uniform([outputs, inputs], inputs);
+        Linear { weight, bias: Some(init.uniform([outputs], inputs)) }
+    }
+
+    /// Without a bias.
+    pub fn without_bias(inputs: usize, outputs: usize, init: &mut Init) -> Linear {
+        Linear { weight: init.uniform([outputs, inputs], inputs), bias: None }
+    }
+}
+
+impl Module for Linear {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("weight", &self.weight);
+        visitor.child("bias", &self.bias);
+    }
+}
+
+impl Layer for Linear {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let weight = ctx.param(&self.weight);
+        let (inputs, have) = (weight.shape()[1], x.shape().last().copied().unwrap_or(1));
+        let path = weight.name().unwrap_or("linear");
+        assert!(inputs == have, "{path}: {} x {}: rows of {inputs} are due, not of {have}", x.shape(), weight.shape());
+        let y = x.matmul(&weight.t());
+        let y = self.bias.as_ref().map_or(y.clone(), |bias| y.add(&ctx.param(bias)));
+        ctx.seen(self, || format!("Linear({inputs}, {})", weight.shape()[0]), y)
+    }
+}

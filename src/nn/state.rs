@@ -1,0 +1,157 @@
+//! A module's values by name, to be saved and loaded.
+
+use super::module::{Entry, Module, Visitor};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Values on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Weights and statistics.
+    F32(Vec<f32>),
+    /// Counts and indices.
+    I64(Vec<i64>),
+}
+
+/// A tensor on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateTensor {
+    /// The sizes.
+    pub shape: Vec<usize>,
+    /// The elements in row-major order.
+    pub values: Values,
+}
+
+impl StateTensor {
+    /// A copy of a device's tensor.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    pub fn of(tensor: &Tensor) -> Result<StateTensor> {
+        let values = match tensor.dtype() {
+            DType::F32 => Values::F32(tensor.to_vec()?),
+            DType::I32 => Values::I64(tensor.to_vec::<i32>()?.into_iter().map(i64::from).collect()),
+        };
+        Ok(StateTensor { shape: tensor.shape().to_vec(), values })
+    }
+
+    /// Overwrites a tensor of the same shape; integers and floats convert.
+    pub(crate) fn write_to(&self, tensor: &Tensor) {
+        let shape = crate::Shape::new(&self.shape);
+        let staged = match (&self.values, tensor.dtype()) {
+            (Values::F32(v), DType::F32) => Tensor::from_slice(v, shape, tensor.device()),
+            (Values::I64(v), DType::F32) => {
+                Tensor::from_vec(v.iter().map(|&v| v as f32).collect(), shape, tensor.device())
+            }
+            (Values::I64(v), DType::I32) => {
+                Tensor::from_vec(v.iter().map(|&v| v as i32).collect(), shape, tensor.device())
+            }
+            (Values::F32(v), DType::I32) => {
+                Tensor::from_vec(v.iter().map(|&v| v as i32).collect(), shape, tensor.device())
+            }
+        };
+        tensor.assign(&staged);
+    }
+}
+
+/// Values by path, as PyTorch's `state_dict`.
+pub type StateDict = BTreeMap<String, StateTensor>;
+
+/// What to do about names and shapes that do not match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Nothing is loaded unless everything fits.
+    Strict,
+    /// What fits is loaded, the rest keeps its values.
+    Partial,
+}
+
+/// What a load found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Names of the model that have no values.
+    pub missing: Vec<String>,
+    /// Names with values that the model does not have.
+    pub extra: Vec<String>,
+    /// Names whose shape differs: of the model, and of the values.
+    pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl LoadReport {
+    /// Whether everything fitted.
+    pub fn is_clean(&self) -> bool {
+        *self == LoadReport::default()
+    }
+}
+
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shapes = |(name, want, got): &(String, Vec<usize>, Vec<usize>)| format!("{name} is {got:?}, not {want:?}");
+        let lists = [
+            ("missing", self.missing.join(", ")),
+            ("extra", self.extra.join(", ")),
+            ("of another shape", self.misshapen.iter().map(shapes).collect::<Vec<_>>().join(", ")),
+        ];
+        let parts: Vec<String> =
+            lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what}: {list}")).collect();
+        f.write_str(if parts.is_empty() { "everything fits" } else { "" })?;
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// The parameters and buffers of a module.
+///
+/// # Errors
+/// The device's first failure.
+pub fn state(module: &dyn Module) -> Result<StateDict> {
+    let mut tensors = Vec::new();
+    collect(module, &mut tensors);
+    tensors.into_iter().map(|(path, tensor)| Ok((path, StateTensor::of(&tensor)?))).collect()
+}
+
+fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor)>) {
+    let mut each = |path: &str, entry: Entry| {
+        let tensor = match entry {
+            Entry::Parameter(parameter) => {
+                parameter.set_name(path);
+                parameter.tensor()
+            }
+            Entry::Buffer(buffer) => buffer.clone(),
+        };
+        tensors.push((path.to_string(), tensor));
+    };
+    module.visit(&mut Visitor::new(&mut each));
+}
+
+/// Overwrites a module's parameters and buffers in place.
+///
+/// # Errors
+/// [`Error::Weights`] with the list of what does not fit, if it has to; then nothing was changed.
+pub fn load_state(module: &dyn Module, values: &StateDict, strictness: Strictness) -> Result<LoadReport> {
+    let mut tensors = Vec::new();
+    collect(module, &mut tensors);
+    let mut report = LoadReport::default();
+    let mut fitting = Vec::new();
+    for (path, tensor) in &tensors {
+        match values.get(path) {
+            // PyTorch's own rule: files older than the count go without it.
+            None if path.ends_with("num_batches_tracked") => (),
+            None => report.missing.push(path.clone()),
+            Some(found) if found.shape != *tensor.shape() => {
+                report.misshapen.push((path.clone(), tensor.shape().to_vec(), found.shape.clone()));
+            }
+            Some(found) => fitting.push((tensor, found)),
+        }
+    }
+    report.extra = values.keys().filter(|name| !tensors.iter().any(|(path, _)| path == *name)).cloned().collect();
+    if strictness == Strictness::Strict && !report.is_clean() {
+        return Err(Error::Weights(format!("the weights do not fit the model: {report}")));
+    }
+    for (tensor, found) in fitting {
+        found.write_to(tensor);
+    }
+    Ok(report)
+}
