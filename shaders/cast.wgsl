@@ -10,7 +10,7 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn cast_flat(grid: Grid) {
+fn cast_each(grid: Grid) {
     let i = index_of(grid);
     if i * 4u < p.n { y[i] = vec4<To>(x[i]); }
 }

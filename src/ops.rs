@@ -12,5 +12,13 @@ pub mod unary;
 use crate::kernel::Kernel;
 
 /// Every kernel of this floor.
-pub static KERNELS: &[&[&Kernel]] =
-    &[binary::KERNELS, copy::KERNELS, fill::KERNELS, matmul::KERNELS, reduce::KERNELS, select::KERNELS, unary::KERNELS];
+pub static KERNELS: &[&[&Kernel]] = &[
+    binary::KERNELS,
+    copy::KERNELS,
+    fill::KERNELS,
+    gather::KERNELS,
+    matmul::KERNELS,
+    reduce::KERNELS,
+    select::KERNELS,
+    unary::KERNELS,
+];

@@ -81,11 +81,8 @@ fn weighted(pass: Pass, p: &Params) -> Pass {
 fn two(d: &Dispatch) -> Lowering {
     let p: Params = d.params();
     let rows = Pass::new(&FORWARD, "cross_entropy_rows", groups(p.rows as usize, 256));
-    let mut passes = vec![weighted(rows, &p)];
-    if p.each == 0 {
-        passes.push(weighted(Pass::new(&FORWARD, "cross_entropy_finish", 1), &p));
-    }
-    Lowering { passes, scratch: Vec::new() }
+    let finish = Pass::new(&FORWARD, "cross_entropy_finish", 1);
+    Lowering { passes: vec![weighted(rows, &p), weighted(finish, &p)], scratch: Vec::new() }
 }
 
 static CROSS_ENTROPY: Kernel = Kernel {
@@ -165,10 +162,8 @@ fn forward_twin(call: &mut Call) {
         weights[row] = own as f32;
         sums = (sums.0 + loss, sums.1 + own);
     }
-    if p.each == 0 {
-        let total = if p.mean == 1 { sums.1 } else { 1.0 };
-        call.write::<f32>(4).copy_from_slice(&[(sums.0 / total) as f32, total as f32]);
-    }
+    let total = if p.mean == 1 { sums.1 } else { 1.0 };
+    call.write::<f32>(4).copy_from_slice(&[(sums.0 / total) as f32, total as f32]);
 }
 
 fn backward_twin(call: &mut Call) {

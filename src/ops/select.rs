@@ -61,7 +61,7 @@ macro_rules! casts {
                 fits: |_, _| true,
                 suits: |_, _| true,
                 lower: |_, d| {
-                    Pass::new(&CAST_SHADER, "cast_flat", groups(d.params::<CastParams>().n as usize, 4 * 256))
+                    Pass::new(&CAST_SHADER, "cast_each", groups(d.params::<CastParams>().n as usize, 4 * 256))
                         .constant("From", Constant::Alias(stringify!($from)))
                         .constant("To", Constant::Alias(stringify!($to)))
                         .alone()

@@ -155,7 +155,7 @@ fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
 fn limits(adapter: &wgpu::Adapter, features: Features) -> wgpu::Limits {
     match features {
         Features::Adapter => adapter.limits(),
-        Features::Browser => wgpu::Limits::default().using_minimum_supported_acceleration_structure_values(),
+        Features::Browser => wgpu::Limits::default(),
     }
 }
 

@@ -1,0 +1,164 @@
+//! What works on batches of images: convolution, pooling, normalisation by channel.
+
+use super::{Case, Input, case, x};
+use wgrad::{AvgPool2dOptions, Conv2dOptions, DType, MaxPool2dOptions, Tensor};
+
+/// The same images with their channels as neighbours in memory.
+fn last(x: &Tensor) -> Tensor {
+    x.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
+}
+
+fn conv(images: Input, weight: Input, options: Conv2dOptions) -> Case {
+    let Conv2dOptions { stride, padding, dilation, groups } = options;
+    let name = format!("conv2d conv2d_input conv2d_weight {stride:?} {padding:?} {dilation:?} {groups}:");
+    case(&name, [images, weight], move |x| x[0].conv2d(&x[1], None, options))
+}
+
+fn plain() -> Conv2dOptions {
+    Conv2dOptions::default()
+}
+
+/// With zeros around the image.
+fn around(padding: usize) -> Conv2dOptions {
+    Conv2dOptions { padding: [padding; 2], ..plain() }
+}
+
+fn convolutions() -> Vec<Case> {
+    vec![
+        conv(x([1, 1, 1, 1]), x([1, 1, 1, 1]), plain()),
+        conv(x([2, 3, 5, 7]), x([4, 3, 1, 1]), plain()),
+        conv(x([2, 3, 5, 7]), x([4, 3, 3, 2]), plain()),
+        conv(x([2, 3, 6, 6]), x([8, 3, 3, 3]), around(1)),
+        conv(x([1, 4, 8, 8]), x([4, 4, 5, 5]), around(2)),
+        conv(x([2, 3, 9, 8]), x([5, 3, 3, 3]), Conv2dOptions { stride: [2, 3], ..around(1) }),
+        conv(x([2, 3, 9, 8]), x([5, 3, 2, 3]), Conv2dOptions { dilation: [3, 2], ..around(2) }),
+        conv(x([2, 2, 9, 8]), x([3, 2, 3, 3]), Conv2dOptions { stride: [2, 2], dilation: [2, 1], ..around(2) }),
+        conv(x([2, 2, 4, 4]), x([3, 2, 3, 3]), Conv2dOptions { padding: [0, 3], ..plain() }),
+        // The last rows and columns are seen by no window.
+        conv(x([1, 2, 8, 8]), x([3, 2, 3, 3]), Conv2dOptions { stride: [3, 4], ..plain() }),
+        conv(x([2, 6, 5, 5]), x([4, 3, 3, 3]), Conv2dOptions { groups: 2, ..around(1) }),
+        conv(x([2, 6, 5, 5]), x([6, 1, 3, 3]), Conv2dOptions { groups: 6, ..around(1) }),
+        conv(x([2, 4, 6, 5]), x([8, 1, 3, 3]), Conv2dOptions { groups: 4, stride: [2, 2], ..around(1) }),
+        conv(x([3, 63, 3, 3]), x([65, 63, 1, 1]), plain()),
+        conv(x([1, 16, 8, 8]), x([64, 16, 3, 3]), around(1)),
+        conv(x([2, 3, 5, 7]).narrowed(2), x([4, 3, 3, 2]).narrowed(0), plain()),
+        conv(x([2, 3, 5, 7]).reversed(), x([4, 3, 3, 2]).reversed(), plain()),
+        conv(x([2, 3, 5, 7]).shifted(), x([4, 3, 3, 2]).shifted(), around(1)),
+        conv(x([2, 3, 5, 7]).expanded(0), x([4, 3, 3, 2]), plain()),
+        case("conv2d of channels last, with a bias", [x([2, 3, 6, 5]), x([4, 3, 3, 3]), x([4])], move |x| {
+            last(&x[0]).conv2d(&x[1], Some(&x[2]), around(1))
+        }),
+        case("conv2d twice", [x([2, 3, 6, 5]), x([4, 3, 3, 3]), x([2, 4, 2, 2])], move |x| {
+            x[0].conv2d(&x[1], None, around(1)).conv2d(&x[2], None, plain())
+        }),
+        case("conv2d of images alone", [x([2, 3, 6, 5]), x([4, 3, 3, 3]).detached()], move |x| {
+            x[0].conv2d(&x[1], None, plain())
+        }),
+        case("conv2d of weights alone", [x([2, 3, 6, 5]).detached(), x([4, 3, 3, 3])], move |x| {
+            x[0].conv2d(&x[1], None, plain())
+        }),
+        // A weight gradient over more than 65,536 positions.
+        conv(x([2, 1, 190, 190]).within(-0.5, 0.5), x([2, 1, 3, 3]), around(1)).compared(),
+        conv(x([17, 2, 64, 64]).within(-0.5, 0.5), x([3, 2, 1, 1]), plain()).compared(),
+        // Columns that go in slices.
+        conv(x([3, 1, 80, 80]).within(-0.5, 0.5), x([2, 1, 31, 31]).within(-0.5, 0.5), around(15)).compared().big(),
+    ]
+}
+
+fn pools() -> Vec<Case> {
+    let max = |images: Input, options: MaxPool2dOptions| {
+        let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
+        let name = format!("max_pool2d max_pool2d_backward {kernel_size:?} {stride:?} {padding:?} {dilation:?}:");
+        case(&name, [images.distinct()], move |x| x[0].max_pool2d(options))
+    };
+    let avg = |images: Input, options: AvgPool2dOptions| {
+        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let name = format!("avg_pool2d avg_pool2d_backward {kernel_size:?} {stride:?} {padding:?}:");
+        case(&name, [images], move |x| x[0].avg_pool2d(options))
+    };
+    let adaptive = |images: Input, size: [usize; 2]| {
+        case(&format!("adaptive_avg_pool2d by avg_pool2d to {size:?} of"), [images], move |x| {
+            x[0].adaptive_avg_pool2d(size)
+        })
+    };
+    let largest = MaxPool2dOptions::new;
+    let mean = AvgPool2dOptions::new;
+    vec![
+        max(x([1, 1, 1, 1]), largest(1)),
+        max(x([2, 3, 4, 6]), largest(2)),
+        max(x([2, 3, 5, 7]), largest(2)),
+        max(x([2, 3, 7, 7]), MaxPool2dOptions { stride: [1, 2], padding: [1, 1], ..largest(3) }),
+        max(x([1, 2, 8, 7]), MaxPool2dOptions { kernel_size: [2, 3], dilation: [2, 2], stride: [1, 1], ..largest(2) }),
+        max(x([2, 3, 7, 7]).narrowed(3), MaxPool2dOptions { stride: [2, 2], padding: [1, 1], ..largest(3) }),
+        max(x([2, 3, 4, 6]).reversed(), largest(2)),
+        max(x([2, 65, 4, 4]), largest(2)),
+        case("max_pool2d of channels last", [x([2, 3, 5, 7]).distinct()], move |x| last(&x[0]).max_pool2d(largest(2))),
+        case("max_pool2d of equals", [x([2, 3, 16, 16]).steps(0.0)], move |x| x[0].max_pool2d(largest(4))).compared(),
+        case("max_pool2d of a large image", [x([1, 1, 530, 520]).distinct()], move |x| x[0].max_pool2d(largest(2)))
+            .compared(),
+        avg(x([1, 1, 1, 1]), mean(1)),
+        avg(x([2, 3, 4, 6]), mean(2)),
+        avg(x([2, 3, 5, 7]), mean(2)),
+        avg(x([2, 3, 7, 7]), AvgPool2dOptions { stride: [1, 2], padding: [1, 1], ..mean(3) }),
+        avg(x([2, 3, 8, 7]), AvgPool2dOptions { kernel_size: [2, 5], stride: [3, 1], padding: [0, 2] }),
+        avg(x([2, 3, 7, 7]).narrowed(3), AvgPool2dOptions { stride: [2, 2], padding: [1, 1], ..mean(3) }),
+        avg(x([2, 3, 4, 6]).reversed(), mean(2)),
+        case("avg_pool2d of channels last", [x([2, 3, 5, 7])], move |x| last(&x[0]).avg_pool2d(mean(2))),
+        // One window of more than 65,535 pixels.
+        avg(x([1, 2, 270, 260]), AvgPool2dOptions { kernel_size: [270, 260], stride: [1, 1], padding: [0, 0] })
+            .compared(),
+        adaptive(x([2, 3, 7, 5]), [1, 1]),
+        adaptive(x([2, 3, 7, 5]), [3, 2]),
+        adaptive(x([2, 3, 4, 4]), [4, 4]),
+        adaptive(x([1, 2, 3, 2]), [5, 7]),
+        adaptive(x([2, 3, 8, 9]).transposed(), [2, 3]),
+        adaptive(x([1, 2, 270, 260]), [1, 1]).compared(),
+    ]
+}
+
+fn norms() -> Vec<Case> {
+    const EPS: f32 = 1e-5;
+    let norm = |images: Input, channels: usize| {
+        let name = "batch_norm batch_norm_sums batch_norm_backward channel_stats";
+        case(name, [images, x([channels]), x([channels])], |x| x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output)
+            .defined(|x| x[0].batch_norm_definition(&x[1], &x[2], EPS))
+    };
+    vec![
+        norm(x([7, 5]), 5),
+        norm(x([65, 1]), 1),
+        norm(x([4, 3, 7]), 3),
+        norm(x([4, 3, 5, 6]), 3),
+        norm(x([2, 65, 3, 3]), 65),
+        norm(x([1, 2, 64, 65]), 2),
+        norm(x([4, 3, 5, 6]).reversed(), 3),
+        norm(x([4, 3, 5, 6]).narrowed(1), 3),
+        norm(x([4, 3, 5, 6]).shifted(), 3),
+        norm(x([9, 13]).transposed(), 13),
+        norm(x([5, 3, 5, 6]).within(99.0, 101.0), 3).compared().tolerance(2e-3, 2e-3),
+        // More than 65,535 values of a channel, in both memory orders.
+        norm(x([70_003, 3]), 3).compared(),
+        norm(x([2, 3, 190, 190]), 3).compared(),
+        case("batch_norm of many channels last", [x([2, 3, 190, 190])], |x| {
+            last(&x[0]).batch_norm(None, None, EPS).output
+        })
+        .compared(),
+        case("batch_norm of channels last", [x([4, 3, 5, 6]), x([3]), x([3])], |x| {
+            last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
+        }),
+        case("batch_norm without weight and bias", [x([4, 3, 5, 6])], |x| x[0].batch_norm(None, None, 0.1).output),
+        case("batch_norm_eval", [x([4, 3, 5, 6]), x([3]), x([3]).within(0.5, 2.0), x([3]), x([3])], |x| {
+            x[0].batch_norm_eval(&x[1], &x[2], Some(&x[3]), Some(&x[4]), EPS)
+        }),
+        case("running_stats by batch_norm", [x([4, 65, 5]), x([65]), x([65])], |x| {
+            let (mean, variance) = (x[1].copy(), x[2].copy());
+            let batches = Tensor::full([], 41i32, x[0].device());
+            x[0].batch_norm(None, None, EPS).update_running(&mean, &variance, &batches, 0.1);
+            Tensor::cat(&[&mean, &variance, &batches.cast(DType::F32).unsqueeze(0)], 0)
+        })
+        .constant(),
+    ]
+}
+
+pub fn cases() -> Vec<Case> {
+    [convolutions(), pools(), norms()].into_iter().flatten().collect()
+}

@@ -1,0 +1,74 @@
+//! Copies and views.
+
+use super::{Case, Input, case, whole, x};
+use wgrad::{Shape, Tensor};
+
+pub fn cases() -> Vec<Case> {
+    let views = || {
+        [
+            x([1]),
+            x([67]).shifted(),
+            x([5, 13]).transposed(),
+            x([63, 65]).transposed(),
+            x([3, 4, 5]).narrowed(1),
+            x([6, 7]).expanded(0),
+            x([2, 3, 4, 5, 2, 3]).reversed(),
+        ]
+    };
+    let each = |name: &'static str, f: fn(&Tensor) -> Tensor| views().map(move |v| case(name, [v], move |x| f(&x[0])));
+    let flipped = |shape: Input, dims: &'static [isize]| case("flip by copy", [shape], move |x| x[0].flip(dims));
+    let mut all = Vec::new();
+    all.extend(each("copy", Tensor::copy));
+    all.extend(each("contiguous by copy", |x| x.contiguous().square()));
+    all.extend(each("flatten by copy", |x| x.flatten(0)));
+    all.extend(each("reshape", |x| x.reshape([1, -1, 1])));
+    all.extend([
+        case("copy of i32", [whole([7, 9], -99, 99).transposed()], |x| x[0].contiguous()).constant(),
+        case(
+            "copy past 65,535 groups",
+            [x([4099, 4099]).listed(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).transposed()],
+            |x| x[0].contiguous(),
+        )
+        .constant()
+        .big(),
+        case("permute", [x([3, 4, 5])], |x| x[0].permute(&[2, 0, 1]).square()),
+        case("transpose", [x([3, 4, 5]).narrowed(2)], |x| x[0].transpose(0, -1)),
+        case("t", [x([5, 13])], |x| x[0].t().contiguous().exp()),
+        case("expand", [x([3, 1, 5])], |x| x[0].expand([2, 3, 4, 5]).square()),
+        case("expand a scalar", [x([])], |x| x[0].expand([65])),
+        case("unsqueeze and squeeze", [x([5, 7])], |x| x[0].unsqueeze(1).square().squeeze(-2)),
+        case("copy_into by narrow", [x([9])], |x| x[0].narrow(0, 2, 5)),
+        case("copy_into by narrow", [x([5, 9, 3])], |x| x[0].narrow(1, 3, 5).square()),
+        case("copy_into by narrow twice", [x([9, 7]).transposed()], |x| x[0].narrow(1, 1, 5).narrow(0, 3, 4)),
+        case("copy_into by narrow to nothing but one", [x([67])], |x| x[0].narrow(0, 66, 1)),
+        case("copy_into by cat", [x([3, 4]), x([3, 1]), x([3, 6])], |x| Tensor::cat(&[&x[0], &x[1], &x[2]], 1)),
+        case("copy_into by cat", [x([3, 4]).transposed(), x([5, 4]).narrowed(1)], |x| Tensor::cat(&[&x[0], &x[1]], 0)),
+        case("copy_into by cat", [x([2, 3]).expanded(0), x([67, 3]).shifted()], |x| Tensor::cat(&[&x[0], &x[1]], -2)),
+        case("copy_into by cat of i32", [whole([3], 0, 9), whole([4], 0, 9)], |x| Tensor::cat(&[&x[0], &x[1]], 0))
+            .constant(),
+        case("copy_into by cat of one twice", [x([5])], |x| Tensor::cat(&[&x[0], &x[0]], 0)),
+        case("copy_into by stack", [x([5, 7]), x([5, 7]).transposed()], |x| Tensor::stack(&[&x[0], &x[1]], 1)),
+        case("copy_into by pad", [x([3, 5])], |x| x[0].pad(&[(1, 2)], 0.5)),
+        case("copy_into by pad", [x([2, 3, 5]).reversed()], |x| x[0].pad(&[(1, 0), (0, 3), (2, 2)], -1.0)),
+        case("copy_into by assign", [x([5, 7]), x([5, 7]).transposed()], |x| {
+            let y = x[0].copy();
+            y.assign(&x[1]);
+            y
+        })
+        .constant(),
+        case("copy_into by assign to a view", [x([9, 7]), x([3, 9])], |x| {
+            let y = x[0].copy();
+            y.narrow(1, 3, 3).t().assign(&x[1]);
+            y
+        })
+        .constant(),
+        flipped(x([65]), &[0]),
+        flipped(x([5, 7]), &[1]),
+        flipped(x([5, 7]).transposed(), &[0, -1]),
+        flipped(x([3, 4, 5]).narrowed(2), &[2, 0]),
+        flipped(x([67, 3]).shifted(), &[0]),
+        case("reshape a view that keeps its strides", [x([4, 6]).narrowed(1)], |x| x[0].reshape([2, 2, 3, 2])),
+        case("reshape_to", [x([4, 6]).transposed()], |x| x[0].reshape_to(Shape::from([3, 8]))),
+    ]);
+    all
+}

@@ -1,0 +1,286 @@
+//! Every WGSL module that the crate can build, read and translated by naga: no GPU is needed.
+//!
+//! The cases of `tests/ops` run on the null device, and what they would run is lowered for several kinds of adapter
+//! with every variant that fits there.
+
+#[expect(dead_code, unused_imports, reason = "only the judges need results and tolerances")]
+#[path = "ops/cases.rs"]
+mod cases;
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, ShaderStage, StorageAccess};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use wgrad::kernel::{Access, Class, Constant, Dispatch, Info, Pass, Shader, Slot, module_source};
+
+/// What WebGPU guarantees, and what the browsers' adapters are held to.
+const THREADS: u32 = 256;
+const SHARED_BYTES: u32 = 16 << 10;
+const STORAGE_BINDINGS: usize = 8;
+
+fn adapter(name: &str, class: Class, subgroup: Option<u32>, max_threads: u32, max_shared_bytes: u32) -> Info {
+    Info {
+        name: name.into(),
+        api: "none".into(),
+        driver: String::new(),
+        class,
+        subgroup,
+        max_binding_bytes: 128 << 20,
+        max_groups: 65_535,
+        max_threads,
+        max_shared_bytes,
+    }
+}
+
+fn browser() -> Info {
+    adapter("a browser", Class::Gpu, None, THREADS, SHARED_BYTES)
+}
+
+fn adapters() -> Vec<Info> {
+    vec![
+        browser(),
+        adapter("a GPU", Class::Gpu, Some(32), 1024, 48 << 10),
+        adapter("a GPU of narrow subgroups", Class::Gpu, Some(16), 512, 32 << 10),
+        adapter("lavapipe", Class::Software, Some(8), 1024, 32 << 10),
+        adapter("a software adapter without subgroups", Class::Software, None, THREADS, SHARED_BYTES),
+    ]
+}
+
+/// A module with the entry points that lowerings use.
+struct Module {
+    shader: &'static Shader,
+    constants: Vec<(&'static str, Constant)>,
+    entries: BTreeSet<&'static str>,
+    naga: naga::Module,
+    info: ModuleInfo,
+    /// Whether it needs subgroups.
+    subgroups: bool,
+}
+
+impl Module {
+    fn name(&self) -> String {
+        format!("{}.wgsl {:?}", self.shader.name, self.constants)
+    }
+
+    /// An entry point's index, and itself.
+    fn entry(&self, name: &str) -> (usize, &naga::EntryPoint) {
+        let found = self.naga.entry_points.iter().enumerate().find(|(_, entry)| entry.name == name);
+        found.unwrap_or_else(|| panic!("{}: there is no entry point `{name}`", self.name()))
+    }
+
+    /// Storage and uniform variables by the number of their binding: the access each declares, and how the entry points use it.
+    fn bindings(&self) -> BTreeMap<u32, Vec<(AddressSpace, GlobalUse)>> {
+        let mut all: BTreeMap<u32, Vec<(AddressSpace, GlobalUse)>> = BTreeMap::new();
+        for (handle, variable) in self.naga.global_variables.iter() {
+            let Some(binding) = variable.binding else { continue };
+            assert_eq!(binding.group, 0, "{}: a binding outside of group 0", self.name());
+            let uses = (0..self.naga.entry_points.len()).map(|at| self.info.get_entry_point(at)[handle]);
+            all.entry(binding.binding).or_default().push((variable.space, uses.collect()));
+        }
+        all
+    }
+}
+
+struct Lowered {
+    dispatch: Dispatch,
+    title: String,
+    passes: Vec<Pass>,
+}
+
+struct Collected {
+    modules: Vec<Module>,
+    lowered: Vec<Lowered>,
+    /// Kernels that no variant runs with a browser's means, and for what.
+    beyond_browsers: Vec<String>,
+}
+
+static ALL: LazyLock<Collected> = LazyLock::new(collect);
+
+fn collect() -> Collected {
+    let mut lowered = Vec::new();
+    let mut beyond_browsers = Vec::new();
+    for case in cases::all() {
+        for dispatch in case.dispatches() {
+            if !dispatch.kernel.variants.iter().any(|variant| (variant.fits)(&browser(), &dispatch)) {
+                beyond_browsers.push(format!("{} in {}", dispatch.kernel.name, case.name));
+            }
+            for info in adapters() {
+                for variant in dispatch.kernel.variants.iter().filter(|variant| (variant.fits)(&info, &dispatch)) {
+                    let title = format!("{}, {} on {} in {}", dispatch.kernel.name, variant.name, info.name, case.name);
+                    let passes = (variant.lower)(&info, &dispatch).passes;
+                    assert!(!passes.is_empty(), "{title}: no pass");
+                    lowered.push(Lowered { dispatch: dispatch.clone(), title, passes });
+                }
+            }
+        }
+    }
+    let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+    for pass in lowered.iter().flat_map(|lowered| &lowered.passes) {
+        let key = format!("{} {:?}", pass.shader.name, pass.constants);
+        modules.entry(key).or_insert_with(|| parse(pass.shader, &pass.constants)).entries.insert(pass.entry);
+    }
+    Collected { modules: modules.into_values().collect(), lowered, beyond_browsers }
+}
+
+fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Module {
+    let source = module_source(shader, constants);
+    let path = format!("{}.wgsl", shader.name);
+    let naga = naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
+    let validate = |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga);
+    let plain = validate(Capabilities::empty());
+    let subgroups = plain.is_err();
+    let info = plain
+        .or_else(|_| validate(Capabilities::SUBGROUP))
+        .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
+    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups }
+}
+
+#[test]
+fn every_module_is_valid() {
+    assert!(ALL.modules.len() > 20 && ALL.lowered.len() > 1000, "hardly anything is lowered");
+    for module in &ALL.modules {
+        for entry in &module.entries {
+            assert_eq!(module.entry(entry).1.stage, ShaderStage::Compute, "{}: {entry}", module.name());
+        }
+    }
+}
+
+#[test]
+fn every_entry_point_translates() {
+    for module in &ALL.modules {
+        for &entry in &module.entries {
+            let place = || format!("{}: {entry}", module.name());
+            let point = (ShaderStage::Compute, entry.to_string());
+            let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+            let pipeline = spv::PipelineOptions { shader_stage: point.0, entry_point: point.1.clone() };
+            let words = spv::write_vec(&module.naga, &module.info, &options, Some(&pipeline))
+                .unwrap_or_else(|error| panic!("{} in SPIR-V: {error}", place()));
+            assert!(!words.is_empty(), "{}", place());
+            let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+            let pipeline = msl::PipelineOptions { entry_point: Some(point.clone()), ..Default::default() };
+            let (text, told) = msl::write_string(&module.naga, &module.info, &options, &pipeline)
+                .unwrap_or_else(|error| panic!("{} in MSL: {error}", place()));
+            assert!(text.contains("kernel void"), "{}", place());
+            for name in told.entry_point_names {
+                name.unwrap_or_else(|error| panic!("{} in MSL: {error}", place()));
+            }
+            let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+            let pipeline = hlsl::PipelineOptions { entry_point: Some(point) };
+            let mut text = String::new();
+            let told = hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(&module.naga, &module.info, None)
+                .unwrap_or_else(|error| panic!("{} in HLSL: {error}", place()));
+            for name in told.entry_point_names {
+                name.unwrap_or_else(|error| panic!("{} in HLSL: {error}", place()));
+            }
+            assert!(text.contains("numthreads"), "{}", place());
+        }
+    }
+}
+
+#[test]
+fn bindings_are_as_the_shader_table_says() {
+    for module in &ALL.modules {
+        let (name, access) = (module.name(), module.shader.access);
+        let bindings = module.bindings();
+        let numbers: Vec<u32> = bindings.keys().copied().collect();
+        let due: Vec<u32> = (0..=access.len() as u32).collect();
+        assert_eq!(numbers, due, "{name}: the storage bindings, then the parameters");
+        for (at, variables) in &bindings {
+            for &(space, used) in variables {
+                let Some(&want) = access.get(*at as usize) else {
+                    assert_eq!(space, AddressSpace::Uniform, "{name}: binding {at} is the parameters");
+                    continue;
+                };
+                let AddressSpace::Storage { access: declared } = space else {
+                    panic!("{name}: binding {at} is {space:?}, not storage");
+                };
+                let readable = declared == StorageAccess::LOAD;
+                assert_eq!(readable, want == Access::Read, "{name}: binding {at} is {declared:?}, not {want:?}");
+                if want != Access::Read {
+                    assert_eq!(declared, StorageAccess::LOAD | StorageAccess::STORE, "{name}: binding {at}");
+                }
+                let unread = want == Access::Write && writes_once(module);
+                assert!(!(unread && used.contains(GlobalUse::READ)), "{name}: binding {at} is read, yet {want:?}");
+            }
+        }
+    }
+}
+
+/// Whether every lowering runs the file in one pass: a later one may read what an earlier one wrote.
+fn writes_once(module: &Module) -> bool {
+    let passes = |lowered: &Lowered| lowered.passes.iter().filter(|p| p.shader.name == module.shader.name).count();
+    ALL.lowered.iter().all(|lowered| passes(lowered) <= 1)
+}
+
+#[test]
+fn modules_without_subgroups_fit_a_browser() {
+    for module in ALL.modules.iter().filter(|module| !module.subgroups) {
+        for name in &module.entries {
+            let (at, entry) = module.entry(name);
+            let threads: u32 = entry.workgroup_size.iter().product();
+            assert!(threads <= THREADS, "{}: {name} has {threads} threads", module.name());
+            let uses = module.info.get_entry_point(at);
+            let shared: u32 = module
+                .naga
+                .global_variables
+                .iter()
+                .filter(|(handle, variable)| variable.space == AddressSpace::WorkGroup && !uses[*handle].is_empty())
+                .map(|(_, variable)| module.naga.types[variable.ty].inner.size(module.naga.to_ctx()))
+                .sum();
+            assert!(shared <= SHARED_BYTES, "{}: {name} shares {shared} bytes", module.name());
+        }
+    }
+    for module in &ALL.modules {
+        let storage = module.shader.access.len();
+        assert!(storage <= STORAGE_BINDINGS, "{}: {storage} storage bindings", module.name());
+    }
+    assert!(ALL.modules.iter().any(|module| module.subgroups), "none uses subgroups: is it noticed at all?");
+}
+
+#[test]
+fn every_kernel_runs_in_a_browser() {
+    assert!(ALL.beyond_browsers.is_empty(), "no variant fits: {:#?}", ALL.beyond_browsers);
+    let capable = |lowered: &&Lowered| lowered.title.contains(" on a browser in ");
+    for pass in ALL.lowered.iter().filter(capable).flat_map(|lowered| &lowered.passes) {
+        let module = ALL.modules.iter().find(|m| m.shader.name == pass.shader.name && m.constants == pass.constants);
+        let module = module.unwrap_or_else(|| panic!("{} was not collected", pass.shader.name));
+        assert!(!module.subgroups, "{}: a variant for browsers uses subgroups", module.name());
+    }
+}
+
+#[test]
+fn passes_keep_to_what_their_kernel_says() {
+    for Lowered { dispatch, title, passes } in &ALL.lowered {
+        let mut written = BTreeSet::new();
+        for pass in passes {
+            assert_eq!(pass.slots.len(), pass.shader.access.len(), "{title}: a slot for each binding of the file");
+            assert!(pass.groups > 0, "{title}: no workgroups");
+            for (slot, access) in pass.slots.iter().zip(pass.shader.access) {
+                let Slot::Arg(at) = *slot else { continue };
+                if *access != Access::Read {
+                    assert_ne!(dispatch.kernel.access[at], Access::Read, "{title}: argument {at} is written");
+                    written.insert(at);
+                    let times = pass.slots.iter().filter(|other| *other == slot).count();
+                    assert_eq!(times, 1, "{title}: argument {at} is written and bound a second time");
+                }
+            }
+        }
+        for (at, access) in dispatch.kernel.access.iter().enumerate() {
+            assert!(*access == Access::Read || written.contains(&at), "{title}: argument {at} is never written");
+        }
+    }
+}
+
+#[test]
+fn every_file_is_used() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let used: BTreeSet<&str> = ALL.modules.iter().map(|module| module.shader.name).collect();
+    for file in std::fs::read_dir(folder).expect("the shaders are there") {
+        let name = file.expect("a readable folder").file_name().into_string().expect("a name in ASCII");
+        let stem = name.strip_suffix(".wgsl").unwrap_or_else(|| panic!("{name} is no shader"));
+        assert!(stem == "prelude" || used.contains(stem), "{name} is used by no case");
+    }
+}
