@@ -61,9 +61,10 @@ fn batch(all: &Value, step: usize, device: &Device) -> Tensor {
 
 fn judge_losses(case: &Case, got: &[f32]) -> Option<Finding> {
     let rtol = case.tolerance.rtol;
-    let off = |got: f32, want: f32| f64::from(got - want).abs() / f64::from(want).abs();
-    // Written so that NaN is off.
-    let bad = |&(_, (&got, &want)): &(usize, (&f32, &f32))| !(off(got, want) <= rtol);
+    let bad = |&(_, (&got, &want)): &(usize, (&f32, &f32))| {
+        let off = (f64::from(got) - f64::from(want)).abs();
+        off.is_nan() || off > rtol * f64::from(want).abs()
+    };
     let (step, (got, want)) = got.iter().zip(case.value("loss").floats()).enumerate().find(bad)?;
     let fact = format!("[{step}] got {got}, want {want} within {:.1e}", rtol * f64::from(*want).abs());
     Some(Finding::new("loss", fact))
