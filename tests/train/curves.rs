@@ -7,7 +7,7 @@ use wgrad::nn::{StateDict, Values};
 
 /// How far two devices may lie apart, relative to the loss: Mesa's software adapter measures 2.3e-7 at most, and a GPU
 /// rounds its exponentials and roots more freely.
-const APART: f32 = 1e-4;
+const APART: f32 = 1e-5;
 const STEPS: usize = 12;
 
 fn run(recipe: &Recipe, device: &Device) -> (Vec<f32>, StateDict) {
