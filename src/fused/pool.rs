@@ -186,6 +186,9 @@ impl Params {
     }
 }
 
+/// Pixels of a window that one invocation adds up: its loops stay under 65,535 iterations.
+const MAX_WINDOW: usize = 16_384;
+
 fn any(_: &Info, _: &Dispatch) -> bool {
     true
 }
@@ -250,8 +253,9 @@ fn max_backward_twin(call: &mut Call) {
     let outputs = (p.out[0] * p.out[1]) as usize * channels;
     parallel::chunks(call.write::<f32>(2), pixels * channels, |n, dx| {
         dx.fill(0.0);
-        for i in n * outputs..(n + 1) * outputs {
-            dx[at[i] as usize * channels + i % channels] += dy[i];
+        let image = n * outputs..(n + 1) * outputs;
+        for (i, (dy, at)) in dy[image.clone()].iter().zip(&at[image]).enumerate() {
+            dx[*at as usize * channels + i % channels] += dy;
         }
     });
 }
@@ -294,9 +298,9 @@ fn avg_backward_twin(call: &mut Call) {
     let outputs = (p.out[0] * p.out[1]) as usize * channels;
     parallel::chunks(call.write::<f32>(1), (p.size[0] * p.size[1]) as usize * channels, |n, dx| {
         dx.fill(0.0);
-        for i in n * outputs..(n + 1) * outputs {
+        for (i, dy) in dy[n * outputs..(n + 1) * outputs].iter().enumerate() {
             let [_, oh, ow, c] = p.place(i, p.out);
-            let share = (f64::from(dy[i]) / p.divisor(oh, ow)) as f32;
+            let share = (f64::from(*dy) / p.divisor(oh, ow)) as f32;
             for h in p.taps(0, oh) {
                 for w in p.taps(1, ow) {
                     dx[(h * width + w) * channels + c] += share;
@@ -336,6 +340,19 @@ impl Tensor {
     #[track_caller]
     pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
         let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let [height, width] = kernel_size;
+        if height * width > MAX_WINDOW && height > 1 && width > 1 {
+            // The mean over columns of means over rows: each alone stays in the bound of an invocation's loop.
+            let part = |d: usize| {
+                let along = |values: [usize; 2], other| if d == 0 { [values[0], other] } else { [other, values[1]] };
+                AvgPool2dOptions {
+                    kernel_size: along(kernel_size, 1),
+                    stride: along(stride, 1),
+                    padding: along(padding, 0),
+                }
+            };
+            return self.avg_pool2d(part(0)).avg_pool2d(part(1));
+        }
         self.averaged("avg_pool2d", Params::new("avg_pool2d", self, kernel_size, stride, padding, [1, 1]))
     }
 
@@ -348,6 +365,11 @@ impl Tensor {
         let shape = self.shape();
         assert!(shape.rank() == 4 && shape.numel() > 0, "adaptive_avg_pool2d: {shape}: images [n, c, h, w] are due");
         assert!(size[0] * size[1] > 0, "adaptive_avg_pool2d: an output of {size:?} is empty");
+        let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
+        if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
+            // In two steps, as `avg_pool2d` does.
+            return self.adaptive_avg_pool2d([size[0], shape[3]]).adaptive_avg_pool2d(size);
+        }
         self.averaged(
             "adaptive_avg_pool2d",
             Params::over(self, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1),
