@@ -212,24 +212,26 @@ static MAX_POOL: Kernel = Kernel {
 
 fn max_twin(call: &mut Call) {
     let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
-    let at = call.write::<i32>(2);
-    parallel::fill(at, |i| {
-        let [n, oh, ow, c] = p.place(i, p.out);
-        let mut best: Option<(usize, f32)> = None;
-        for h in p.taps(0, oh) {
-            for w in p.taps(1, ow) {
-                let value = x[p.input([n, h, w, c])];
-                if best.is_none_or(|(_, top)| value > top || value.is_nan()) {
-                    best = Some((h * p.size[1] as usize + w, value));
+    let (y, at) = (call.write::<f32>(1), call.write::<i32>(2));
+    let (channels, out_h) = (p.channels as usize, p.out[0] as usize);
+    // One row of one image's output at a time.
+    parallel::chunks2(y, at, p.out[1] as usize * channels, |row, y, at| {
+        let (n, oh) = (row / out_h, row % out_h);
+        for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
+            let mut first = true;
+            for h in p.taps(0, oh) {
+                for w in p.taps(1, ow) {
+                    let (start, place) = (p.input([n, h, w, 0]), (h * p.size[1] as usize + w) as i32);
+                    let pixels = x[start..].iter().step_by(p.x_c.max(1) as usize);
+                    for ((y, at), &value) in y.iter_mut().zip(at.iter_mut()).zip(pixels) {
+                        if first || value > *y || value.is_nan() {
+                            (*y, *at) = (value, place);
+                        }
+                    }
+                    first = false;
                 }
             }
         }
-        best.map_or(0, |(place, _)| place as i32)
-    });
-    let (at, width) = (&*at, p.size[1] as usize);
-    parallel::fill(call.write::<f32>(1), |i| {
-        let [n, _, _, c] = p.place(i, p.out);
-        x[p.input([n, at[i] as usize / width, at[i] as usize % width, c])]
     });
 }
 
