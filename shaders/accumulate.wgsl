@@ -1,6 +1,6 @@
 // sum[i] = a[i] + b[i]
 //   a, b: strided operands; sum: dense, n elements
-// flat: one invocation adds four neighbours; strided: one element. No loop but over the rank (6).
+// flat: one invocation adds four neighbours; strided: one element. No loops.
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(0) var<storage, read> a4: array<vec4<f32>>;

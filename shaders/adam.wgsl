@@ -15,6 +15,9 @@ struct Params {
     n: u32,
     beta1: f32,
     beta2: f32,
+    // 1 - beta1 and 1 - beta2 to the last bit: f32 would lose them in the difference.
+    rest1: f32,
+    rest2: f32,
     eps: f32,
     // One of the two is the weight decay, the other 0.
     coupled: f32,
@@ -29,8 +32,8 @@ fn adam(grid: Grid) {
     var value = x[i];
     let slope = g[i] + p.coupled * value;
     value -= hyper[0] * p.decoupled * value;
-    let mean = p.beta1 * m[i] + (1.0 - p.beta1) * slope;
-    let square = p.beta2 * v[i] + (1.0 - p.beta2) * slope * slope;
+    let mean = p.beta1 * m[i] + p.rest1 * slope;
+    let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;
     x[i] = value - hyper[1] * mean / (sqrt(square) / hyper[2] + p.eps);

@@ -18,10 +18,11 @@ fn outputs(at: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32)
 fn avg_pool_backward(grid: Grid) {
     let i = index_of(grid);
     if i >= p.batch * p.height * p.width * p.channels { return; }
-    let c = i % p.channels;
-    let w = (i / p.channels) % p.width;
-    let h = (i / (p.channels * p.width)) % p.height;
-    let n = i / (p.channels * p.width * p.height);
+    let pixel = pixel_at(i, p);
+    let n = pixel.x;
+    let h = pixel.y;
+    let w = pixel.z;
+    let c = pixel.w;
     let rows = outputs(h, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
     let columns = outputs(w, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
     var sum = 0.0;

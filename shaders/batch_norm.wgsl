@@ -13,6 +13,6 @@
 fn batch_norm(grid: Grid) {
     let i = index_of(grid);
     if i >= p.batch * p.channels * p.positions { return; }
-    let c = (i / p.step) % p.channels;
+    let c = channel_at(i, p);
     y[i] = (x[i] - stats[c]) * inverseSqrt(stats[p.channels + c] + p.eps) * weight[c] + bias[c];
 }

@@ -15,7 +15,7 @@
 fn batch_norm_backward(grid: Grid) {
     let i = index_of(grid);
     if i >= p.batch * p.channels * p.positions { return; }
-    let c = (i / p.step) % p.channels;
+    let c = channel_at(i, p);
     let scale = inverseSqrt(stats[p.channels + c] + p.eps);
     let normalised = (x[i] - stats[c]) * scale;
     let share = 1.0 / f32(p.batch * p.positions);

@@ -6,30 +6,36 @@
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(2) var<uniform> p: Conv;
 
+// The output position whose tap k saw a pixel `at` zeros and pixels in, or a position past the last where none did.
+fn position(at: u32, k: u32, stride: u32, dilation: u32) -> u32 {
+    if k * dilation > at { return 0xffffffffu; }
+    let far = at - k * dilation;
+    if stride == 1u { return far; }
+    let o = divide(far, stride);
+    return select(0xffffffffu, o, o * stride == far);
+}
+
 @compute @workgroup_size(256)
 fn col2im(grid: Grid) {
-    let at = index_of(grid);
-    if at >= p.images * p.height * p.width * p.channels { return; }
-    let c = at % p.channels;
-    var rest = at / p.channels;
-    let w = rest % p.width;
-    rest /= p.width;
-    let h = rest % p.height;
-    let n = rest / p.height;
+    let i = index_of(grid);
+    if i >= p.images * p.height * p.width * p.channels { return; }
+    let column = divide(i, p.channels);
+    let c = i - column * p.channels;
+    let row = divide(column, p.width);
+    let w = column - row * p.width;
+    let n = divide(row, p.height);
+    let h = row - n * p.height;
     let taps = p.channels * p.kernel_h * p.kernel_w;
     var sum = 0.0;
     for (var kh = 0u; kh < p.kernel_h; kh++) {
-        // In unsigned numbers, what lies before 0 is far past the end.
-        let down = h + p.padding_h - kh * p.dilation_h;
-        let oh = down / p.stride_h;
-        if oh >= p.out_h || oh * p.stride_h != down { continue; }
+        let oh = position(h + p.padding_h, kh, p.stride_h, p.dilation_h);
+        if oh >= p.out_h { continue; }
         for (var kw = 0u; kw < p.kernel_w; kw++) {
-            let right = w + p.padding_w - kw * p.dilation_w;
-            let ow = right / p.stride_w;
-            if ow < p.out_w && ow * p.stride_w == right {
+            let ow = position(w + p.padding_w, kw, p.stride_w, p.dilation_w);
+            if ow < p.out_w {
                 sum += dcol[((n * p.out_h + oh) * p.out_w + ow) * taps + (c * p.kernel_h + kh) * p.kernel_w + kw];
             }
         }
     }
-    dx[at + p.image * p.height * p.width * p.channels] = sum;
+    dx[i + p.image * p.height * p.width * p.channels] = sum;
 }

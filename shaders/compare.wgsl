@@ -1,6 +1,6 @@
 // y[i] = 1 if a[i] <relation> b[i], else 0
 //   a, b: strided operands of type T; y: dense f32, n elements
-// One invocation takes one element. No loop but over the rank (6).
+// One invocation takes one element. No loops.
 
 @group(0) @binding(0) var<storage, read> a: array<T>;
 @group(0) @binding(1) var<storage, read> b: array<T>;

@@ -1,6 +1,6 @@
 // y[to] = x[from], as 32-bit words of any type
 //   x: strided; y: dense (copy) or strided (copy_into)
-// flat: one invocation moves four neighbours; the others one element. No loop but over the rank (6).
+// flat: one invocation moves four neighbours; the others one element. No loops.
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(0) var<storage, read> x4: array<vec4<u32>>;

@@ -23,9 +23,10 @@ struct Params {
 fn gather(grid: Grid) {
     let at = index_of(grid);
     if at >= p.outer * p.length * p.inner { return; }
-    let i = at % p.inner;
-    let l = (at / p.inner) % p.length;
-    let o = at / (p.inner * p.length);
+    let row = divide(at, p.inner);
+    let i = at - row * p.inner;
+    let o = divide(row, p.length);
+    let l = row - o * p.length;
     let d = index[select(l, at, p.each == 1u)];
     if d < 0 || u32(d) >= p.size {
         y[at] = 0x7fc00000u;

@@ -24,9 +24,10 @@ struct Params {
 fn gather_backward(grid: Grid) {
     let at = index_of(grid);
     if at >= p.outer * p.size * p.inner { return; }
-    let i = at % p.inner;
-    let d = i32((at / p.inner) % p.size);
-    let o = at / (p.inner * p.size);
+    let row = divide(at, p.inner);
+    let i = at - row * p.inner;
+    let o = divide(row, p.size);
+    let d = i32(row - o * p.size);
     var sum = 0.0;
     if p.first > 0u { sum = dx[at]; }
     for (var l = p.first; l < p.end; l++) {

@@ -48,14 +48,23 @@ fn matmul_tiled(grid: Grid) {
         }
         // Both tiles must be whole before any thread multiplies.
         workgroupBarrier();
+        // A tile is added up before it meets the sum: a third of the rounding error of one long chain.
+        var d0 = vec4<f32>();
+        var d1 = vec4<f32>();
+        var d2 = vec4<f32>();
+        var d3 = vec4<f32>();
         for (var k = 0u; k < 16u; k++) {
             let left = tile_a[k][y];
             let right = tile_b[k][x];
-            c0 = fma(vec4<f32>(left.x), right, c0);
-            c1 = fma(vec4<f32>(left.y), right, c1);
-            c2 = fma(vec4<f32>(left.z), right, c2);
-            c3 = fma(vec4<f32>(left.w), right, c3);
+            d0 = fma(vec4<f32>(left.x), right, d0);
+            d1 = fma(vec4<f32>(left.y), right, d1);
+            d2 = fma(vec4<f32>(left.z), right, d2);
+            d3 = fma(vec4<f32>(left.w), right, d3);
         }
+        c0 += d0;
+        c1 += d1;
+        c2 += d2;
+        c3 += d3;
         // No thread may overwrite the tiles while another still reads them.
         workgroupBarrier();
     }

@@ -27,21 +27,46 @@ struct Strided {
     pad_0: u32,
     pad_1: u32,
     pad_2: u32,
-    // (size, stride of each operand), the last dimension varying fastest
+    // (size, stride of each operand), the first dimension varying fastest
     dims: array<vec4<u32>, 6>,
 }
 
-// The operands' offsets at the result's element i. At most 6 iterations.
+// a / b for a < 2^31 and b > 0, exactly: an integer division takes many times as long on most hardware, so the quotient
+// is estimated in floating point and mended twice.
+fn divide(a: u32, b: u32) -> u32 {
+    let inverse = 1.0 / f32(b);
+    let guess = u32(f32(a) * inverse);
+    let off = i32(a - guess * b);
+    let mend = i32(floor(f32(off) * inverse));
+    let rest = off - mend * i32(b);
+    return guess + u32(mend) + select(0u, 1u, rest >= i32(b)) - select(0u, 1u, rest < 0);
+}
+
+// The operands' offsets at the result's element i. The dimensions are taken apart one by one, without a loop: an index
+// that is no constant would copy them to memory.
 fn offsets(i: u32, p: Strided) -> vec3<u32> {
     var at = vec3<u32>(p.base_a, p.base_b, p.base_c);
+    if p.rank <= 1u { return at + i * p.dims[0].yzw; }
     var rest = i;
-    for (var d = p.rank; d > 0u; d--) {
-        let dim = p.dims[d - 1u];
-        let outer = rest / dim.x;
-        at += (rest - outer * dim.x) * dim.yzw;
-        rest = outer;
-    }
-    return at;
+    var outer = divide(rest, p.dims[0].x);
+    at += (rest - outer * p.dims[0].x) * p.dims[0].yzw;
+    if p.rank == 2u { return at + outer * p.dims[1].yzw; }
+    rest = outer;
+    outer = divide(rest, p.dims[1].x);
+    at += (rest - outer * p.dims[1].x) * p.dims[1].yzw;
+    if p.rank == 3u { return at + outer * p.dims[2].yzw; }
+    rest = outer;
+    outer = divide(rest, p.dims[2].x);
+    at += (rest - outer * p.dims[2].x) * p.dims[2].yzw;
+    if p.rank == 4u { return at + outer * p.dims[3].yzw; }
+    rest = outer;
+    outer = divide(rest, p.dims[3].x);
+    at += (rest - outer * p.dims[3].x) * p.dims[3].yzw;
+    if p.rank == 5u { return at + outer * p.dims[4].yzw; }
+    rest = outer;
+    outer = divide(rest, p.dims[4].x);
+    at += (rest - outer * p.dims[4].x) * p.dims[4].yzw;
+    return at + outer * p.dims[5].yzw;
 }
 
 // The built-in tanh may overflow for large x and lose digits for small x: a series below 1/4, exponentials above.
@@ -163,14 +188,16 @@ fn tile_of(g: u32, rows: u32, columns: u32, p: MatMul) -> Tile {
     tile.b = p.b_base;
     tile.c = p.c_base + split * p.c_split;
     rest = tile.batch;
-    for (var d = p.batch_rank; d > 0u; d--) {
-        let dim = p.batch[d - 1u];
-        let at = rest % dim.x;
-        tile.a += at * dim.y;
-        tile.b += at * dim.z;
-        tile.c += at * dim.w;
-        rest /= dim.x;
-    }
+    // Without a loop, for the same reason as in `offsets`; dimensions not in use are of size 1.
+    var outer = rest / p.batch[3].x;
+    var at = (rest - outer * p.batch[3].x) * p.batch[3].yzw;
+    rest = outer / p.batch[2].x;
+    at += (outer - rest * p.batch[2].x) * p.batch[2].yzw;
+    outer = rest / p.batch[1].x;
+    at += (rest - outer * p.batch[1].x) * p.batch[1].yzw + outer * p.batch[0].yzw;
+    tile.a += at.x;
+    tile.b += at.y;
+    tile.c += at.z;
     return tile;
 }
 
@@ -229,10 +256,18 @@ struct Pool {
 
 // Image, row, column and channel of output element i of [batch, out_h, out_w, channels].
 fn output_at(i: u32, p: Pool) -> vec4<u32> {
-    let c = i % p.channels;
-    let ow = (i / p.channels) % p.out_w;
-    let oh = (i / (p.channels * p.out_w)) % p.out_h;
-    return vec4<u32>(i / (p.channels * p.out_w * p.out_h), oh, ow, c);
+    let column = divide(i, p.channels);
+    let row = divide(column, p.out_w);
+    let image = divide(row, p.out_h);
+    return vec4<u32>(image, row - image * p.out_h, column - row * p.out_w, i - column * p.channels);
+}
+
+// Image, row, column and channel of input element i of [batch, height, width, channels].
+fn pixel_at(i: u32, p: Pool) -> vec4<u32> {
+    let column = divide(i, p.channels);
+    let row = divide(column, p.width);
+    let image = divide(row, p.height);
+    return vec4<u32>(image, row - image * p.height, column - row * p.width, i - column * p.channels);
 }
 
 // Along one dimension, the first pixel of output o's window, the one past the last, and what the mean divides by.
@@ -263,9 +298,15 @@ struct Channels {
     eps: f32,
 }
 
+// The channel of element i of a dense tensor.
+fn channel_at(i: u32, p: Channels) -> u32 {
+    let run = divide(i, p.step);
+    return run - divide(run, p.channels) * p.channels;
+}
+
 // Element r of channel c, in the order of batch and position.
 fn element_at(r: u32, c: u32, p: Channels) -> u32 {
-    let n = r / p.positions;
+    let n = divide(r, p.positions);
     return n * p.batch_stride + c * p.channel_stride + (r - n * p.positions) * p.position_stride;
 }
 

@@ -1,6 +1,6 @@
 // y[i] = a[i] where condition[i] != 0, else b[i]
 //   condition, a, b: strided operands; y: dense, n elements
-// One invocation takes one element. No loop but over the rank (6).
+// One invocation takes one element. No loops.
 
 @group(0) @binding(0) var<storage, read> condition: array<f32>;
 @group(0) @binding(1) var<storage, read> a: array<f32>;

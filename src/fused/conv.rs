@@ -156,8 +156,8 @@ fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
 }
 
 fn columns(p: &Params) -> Pass {
-    let elements = p.images as usize * p.positions() * p.taps();
-    Pass::new(&IM2COL, "im2col", groups(elements, 256)).slots(&[Slot::Arg(0), Slot::Scratch(0)]).params(p)
+    let each = p.images as usize * p.positions() * p.channels as usize;
+    Pass::new(&IM2COL, "im2col", groups(each, 256)).slots(&[Slot::Arg(0), Slot::Scratch(0)]).params(p)
 }
 
 fn column_bytes(p: &Params, slices: &[(u32, u32)]) -> u64 {

@@ -14,7 +14,7 @@ pub struct Strided {
     /// The first element of each operand.
     pub base: [u32; 3],
     pad: [u32; 3],
-    /// Of each dimension, the size and one stride per operand; the last varies fastest.
+    /// Of each dimension, the size and one stride per operand; the first varies fastest.
     pub dims: [[u32; 4]; MAX_RANK],
 }
 
@@ -35,7 +35,7 @@ impl Strided {
         for (to, (_, base)) in out.base.iter_mut().zip(operands) {
             *to = base as u32;
         }
-        for (to, (size, steps)) in out.dims.iter_mut().zip(collapsed) {
+        for (to, (size, steps)) in out.dims.iter_mut().zip(collapsed.into_iter().rev()) {
             to[0] = size as u32;
             for (to, step) in to[1..].iter_mut().zip(steps) {
                 *to = step as u32;
@@ -51,7 +51,8 @@ impl Strided {
         out.rank = rank as u32;
         for d in 0..rank {
             let step = operand.strides[d] as u32;
-            out.dims[d] = [order.shape[d] as u32, if dims.contains(&d) { step.wrapping_neg() } else { step }, 0, 0];
+            out.dims[rank - 1 - d] =
+                [order.shape[d] as u32, if dims.contains(&d) { step.wrapping_neg() } else { step }, 0, 0];
         }
         out
     }
@@ -60,6 +61,17 @@ impl Strided {
     pub fn is_flat(&self, operands: usize) -> bool {
         let one_run = self.rank == 0 || self.rank == 1 && self.dims[0][1..=operands].iter().all(|&s| s == 1);
         one_run && self.base[..operands].iter().all(|&b| b == 0)
+    }
+
+    /// Whether the first operand is walked element by element from its start, and the second is one row of whole
+    /// vec4 that all rows of the first meet.
+    pub fn is_row(&self) -> bool {
+        let [inner, outer, ..] = self.dims;
+        self.rank == 2
+            && self.base[..2] == [0, 0]
+            && inner[1..3] == [1, 1]
+            && outer[1..3] == [inner[0], 0]
+            && inner[0] % 4 == 0
     }
 
     /// The operands' offsets, in the order of the result.
@@ -73,7 +85,7 @@ impl Strided {
         let mut index = [0; MAX_RANK];
         let mut at = self.base;
         let mut rest = first as u32;
-        for d in (0..rank).rev() {
+        for d in 0..rank {
             index[d] = rest % self.dims[d][0];
             rest /= self.dims[d][0];
             for (at, step) in at.iter_mut().zip(&self.dims[d][1..]) {
@@ -82,7 +94,7 @@ impl Strided {
         }
         (first..self.n as usize).map(move |_| {
             let here = at.map(|a| a as usize);
-            for d in (0..rank).rev() {
+            for d in 0..rank {
                 let [size, steps @ ..] = self.dims[d];
                 index[d] += 1;
                 for (at, step) in at.iter_mut().zip(steps) {

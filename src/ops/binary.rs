@@ -1,6 +1,6 @@
 //! Element-wise functions of two tensors, with broadcasting: `shaders/binary.wgsl`, `shaders/compare.wgsl`.
 //!
-//! A function is one row of a table below, two lines in the WGSL file, and its method.
+//! A function is one row of a table below, three lines in the WGSL file, and its method.
 
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
@@ -38,6 +38,12 @@ macro_rules! functions {
                     fits: |_, d| d.params::<Strided>().is_flat(2),
                     suits: |_, _| true,
                     lower: |_, d| Pass::new(&SHADER, concat!($name, "_flat"), groups(n(d), 4 * 256)).alone(),
+                },
+                Variant {
+                    name: "row",
+                    fits: |_, d| d.params::<Strided>().is_row(),
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(n(d), 4 * 256)).alone(),
                 },
                 Variant {
                     name: "strided",

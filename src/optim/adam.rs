@@ -53,6 +53,8 @@ struct Params {
     n: u32,
     beta1: f32,
     beta2: f32,
+    rest1: f32,
+    rest2: f32,
     eps: f32,
     coupled: f32,
     decoupled: f32,
@@ -86,8 +88,8 @@ fn twin(call: &mut Call) {
     for (((x, m), v), g) in x[run.clone()].iter_mut().zip(&mut m[run.clone()]).zip(&mut v[run.clone()]).zip(&g[run]) {
         let slope = g + p.coupled * *x;
         *x -= lr * p.decoupled * *x;
-        *m = p.beta1 * *m + (1.0 - p.beta1) * slope;
-        *v = p.beta2 * *v + (1.0 - p.beta2) * slope * slope;
+        *m = p.beta1 * *m + p.rest1 * slope;
+        *v = p.beta2 * *v + p.rest2 * slope * slope;
         *x -= step_size * *m / (v.sqrt() / root + p.eps);
     }
 }
@@ -162,7 +164,9 @@ impl Optimizer for Adam {
         let mut moved = false;
         for slab in &self.slabs {
             for (first, n) in slab.gather(grads) {
-                let p = Params { first, n, beta1: betas.0, beta2: betas.1, eps, coupled, decoupled };
+                let (beta1, beta2) = betas;
+                let p =
+                    Params { first, n, beta1, beta2, rest1: rest(beta1), rest2: rest(beta2), eps, coupled, decoupled };
                 let Slab { values, gradients, moments, .. } = slab;
                 Tensor::run(&ADAM, &[gradients, values, &moments[0], &moments[1], &self.hyper], &p);
                 moved = true;
@@ -188,6 +192,11 @@ impl Optimizer for Adam {
         self.steps = load_state(&self.slabs, &MOMENTS, saved)?;
         Ok(())
     }
+}
+
+/// `1 - beta` to the last bit: in f32, 1 - 0.999 is off by 1e-5 of itself, and so would every step be.
+fn rest(beta: f32) -> f32 {
+    (1.0 - decimal(beta)) as f32
 }
 
 /// The decimal number that an f32 was written as: 0.999 and not 0.99900001287.

@@ -1,0 +1,90 @@
+//! An operation's arguments that are no tensors, under PyTorch's names and with PyTorch's defaults.
+
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+/// What a file tells, and which of it a runner has asked for: an argument that nobody reads would be a silent pass.
+pub struct Attrs {
+    map: Map<String, Value>,
+    read: RefCell<BTreeSet<String>>,
+}
+
+impl Attrs {
+    pub fn parse(text: &str) -> Result<Attrs, String> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => Ok(Attrs { map, read: RefCell::default() }),
+            _ => Err(format!("`attrs` is no JSON object: {text}")),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&Value> {
+        self.read.borrow_mut().insert(name.to_string());
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The arguments that no runner asked for.
+    pub fn unread(&self) -> Vec<&str> {
+        let read = self.read.borrow();
+        self.map.keys().filter(|key| !read.contains(*key)).map(String::as_str).collect()
+    }
+
+    pub fn float(&self, name: &str, default: f32) -> f32 {
+        self.find(name).map_or(default, |v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32)
+    }
+
+    pub fn int(&self, name: &str, default: isize) -> isize {
+        self.find(name).map_or(default, |v| int(name, v))
+    }
+
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        self.find(name).map_or(default, |v| v.as_bool().unwrap_or_else(|| wrong(name, v, "true or false")))
+    }
+
+    pub fn text(&self, name: &str, default: &str) -> String {
+        self.find(name).map_or(default, |v| v.as_str().unwrap_or_else(|| wrong(name, v, "text"))).to_string()
+    }
+
+    /// A list of integers, which PyTorch also takes as one integer; `None` where absent or null.
+    pub fn list(&self, name: &str) -> Option<Vec<isize>> {
+        self.find(name).map(|v| match v {
+            Value::Array(items) => items.iter().map(|v| int(name, v)).collect(),
+            one => vec![int(name, one)],
+        })
+    }
+
+    /// A number for rows and one for columns, or one for both.
+    pub fn pair(&self, name: &str) -> Option<[usize; 2]> {
+        let size = |v: isize| usize::try_from(v).unwrap_or_else(|_| panic!("attribute `{name}` is negative"));
+        self.list(name).map(|list| match list[..] {
+            [both] => [size(both); 2],
+            [rows, columns] => [size(rows), size(columns)],
+            _ => panic!("attribute `{name}` has {} numbers, not one or two", list.len()),
+        })
+    }
+
+    /// Two numbers, such as Adam's betas.
+    pub fn floats(&self, name: &str, default: [f32; 2]) -> [f32; 2] {
+        self.find(name).map_or(default, |v| match v.as_array().map(Vec::as_slice) {
+            Some([a, b]) => [a, b].map(|v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32),
+            _ => wrong(name, v, "two numbers"),
+        })
+    }
+
+    /// An argument for which the crate knows only PyTorch's default.
+    pub fn only(&self, name: &str, default: impl Into<Value>) {
+        let default = default.into();
+        if let Some(value) = self.find(name) {
+            let same = value == &default || value.as_f64().is_some_and(|v| Some(v) == default.as_f64());
+            assert!(same, "the crate has no `{name}` other than {default}, and the case asks for {value}");
+        }
+    }
+}
+
+fn int(name: &str, value: &Value) -> isize {
+    value.as_i64().unwrap_or_else(|| wrong(name, value, "an integer")) as isize
+}
+
+fn wrong(name: &str, value: &Value, due: &str) -> ! {
+    panic!("attribute `{name}` is {value}, not {due}")
+}

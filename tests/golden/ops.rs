@@ -1,0 +1,116 @@
+//! Kinds whose arguments take more than a line to tell.
+
+use crate::trial::Trial;
+use wgrad::nn::{Ctx, Layer, Linear};
+use wgrad::{CrossEntropyOptions, DType, Reduction, Shape, Tensor};
+
+fn size(value: isize) -> usize {
+    usize::try_from(value).expect("a size is not negative")
+}
+
+/// Without `dim`, PyTorch searches all elements.
+pub fn argmax(t: &Trial) -> Tensor {
+    let (x, dims) = (t.x(), t.attrs().list("dim"));
+    let Some(dims) = dims else {
+        t.attrs().only("keepdim", false);
+        return x.reshape([-1]).argmax(0);
+    };
+    let found = x.argmax(dims[0]);
+    let axis = dims[0].rem_euclid(x.rank() as isize) as usize;
+    if t.attrs().flag("keepdim", false) { found.unsqueeze(axis) } else { found }
+}
+
+pub fn clamp(t: &Trial) -> Tensor {
+    t.x().clamp(t.attrs().float("min", f32::NEG_INFINITY), t.attrs().float("max", f32::INFINITY))
+}
+
+/// Class numbers, or (of floats) a probability for each class.
+pub fn cross_entropy(t: &Trial) -> Tensor {
+    let (target, reduction) = (t.input("target"), reduction(t));
+    let ignore_index = t.attrs().int("ignore_index", -100) as i32;
+    let label_smoothing = t.attrs().float("label_smoothing", 0.0);
+    let weight = t.maybe("weight").cloned();
+    if target.dtype() == DType::F32 {
+        let plain = reduction == Reduction::Mean && label_smoothing == 0.0 && weight.is_none();
+        assert!(plain, "the crate has no cross-entropy with probabilities other than the plain mean");
+        return t.x().cross_entropy_soft(target);
+    }
+    t.x().cross_entropy_with(target, &CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction })
+}
+
+fn reduction(t: &Trial) -> Reduction {
+    match t.attrs().text("reduction", "mean").as_str() {
+        "mean" => Reduction::Mean,
+        "sum" => Reduction::Sum,
+        "none" => Reduction::None,
+        other => panic!("no reduction `{other}` is known"),
+    }
+}
+
+/// A size of -1 stays as it is.
+pub fn expand(t: &Trial) -> Tensor {
+    let sizes = t.attrs().list("size").expect("expand: `size` is due");
+    let lead = sizes.len() - t.x().rank();
+    let kept = |(d, &n): (usize, &isize)| if n == -1 { t.x().shape()[d - lead] } else { size(n) };
+    t.x().expand(sizes.iter().enumerate().map(kept).collect::<Vec<_>>())
+}
+
+pub fn gelu(t: &Trial) -> Tensor {
+    match t.attrs().text("approximate", "none").as_str() {
+        "none" => t.x().gelu(),
+        "tanh" => t.x().gelu_tanh(),
+        other => panic!("gelu: no approximation `{other}` is known"),
+    }
+}
+
+pub fn linear(t: &Trial) -> Tensor {
+    let layer = Linear { weight: t.parameter("weight"), bias: t.maybe("bias").map(|_| t.parameter("bias")) };
+    layer.forward(t.x(), &Ctx::eval().tracked())
+}
+
+pub fn narrow(t: &Trial) -> Tensor {
+    let [dim, start, length] = ["dim", "start", "length"].map(|name| t.attrs().int(name, 0));
+    let first = if start < 0 { start + t.x().size(dim) as isize } else { start };
+    t.x().narrow(dim, size(first), size(length))
+}
+
+pub fn pad(t: &Trial) -> Tensor {
+    t.attrs().only("mode", "constant");
+    let widths = t.attrs().list("pad").expect("pad: `pad` is due");
+    let pairs: Vec<_> = widths.chunks(2).map(|pair| (size(pair[0]), size(pair[1]))).collect();
+    t.x().pad(&pairs, t.attrs().float("value", 0.0))
+}
+
+pub fn permute(t: &Trial) -> Tensor {
+    let rank = t.x().rank() as isize;
+    let dims = t.attrs().list("dims").expect("permute: `dims` is due");
+    t.x().permute(&dims.iter().map(|d| d.rem_euclid(rank) as usize).collect::<Vec<_>>())
+}
+
+/// A size of -1 is told from the others.
+pub fn reshape(t: &Trial) -> Tensor {
+    let sizes = t.attrs().list("shape").expect("reshape: `shape` is due");
+    let known: usize = sizes.iter().filter(|&&n| n != -1).map(|&n| size(n)).product();
+    let full = |&n: &isize| if n == -1 { t.x().numel() / known } else { size(n) };
+    t.x().reshape_to(Shape::from(sizes.iter().map(full).collect::<Vec<_>>()))
+}
+
+/// PyTorch's beta scales the argument, and the result back.
+pub fn softplus(t: &Trial) -> Tensor {
+    let beta = t.attrs().float("beta", 1.0);
+    t.attrs().only("threshold", 20.0);
+    if beta == 1.0 { t.x().softplus() } else { t.x().affine(beta, 0.0).softplus().affine(1.0 / beta, 0.0) }
+}
+
+pub fn stack(t: &Trial) -> Tensor {
+    let (tensors, dim) = (t.list(), t.attrs().int("dim", 0));
+    Tensor::stack(&tensors, dim.rem_euclid(tensors[0].rank() as isize + 1) as usize)
+}
+
+pub fn var(t: &Trial) -> Tensor {
+    t.x().var_dims(&t.dims(), size(t.attrs().int("correction", 1)), t.keep())
+}
+
+pub fn select(t: &Trial) -> Tensor {
+    Tensor::select(&t.input("condition").cast(DType::F32), t.x(), t.y())
+}
