@@ -6,6 +6,7 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
+use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -176,6 +177,15 @@ impl Params {
         (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
     }
 
+    /// The most pixels of a window.
+    fn window(&self) -> usize {
+        let along = |d: usize| match self.adaptive {
+            1 => (self.size[d].div_ceil(self.out[d]) + 1).min(self.size[d]),
+            _ => self.kernel[d],
+        };
+        along(0) as usize * along(1) as usize
+    }
+
     /// What the mean of output (oh, ow) divides by.
     fn divisor(&self, oh: usize, ow: usize) -> f64 {
         if self.adaptive == 1 {
@@ -184,6 +194,13 @@ impl Params {
             f64::from(self.kernel[0] * self.kernel[1])
         }
     }
+}
+
+/// Pixels of a window that one invocation walks: it keeps the iterations, one a pixel and one a row, under 65,535.
+const MAX_WINDOW: usize = 32_768;
+
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Params>().window() <= MAX_WINDOW
 }
 
 fn any(_: &Info, _: &Dispatch) -> bool {
@@ -204,7 +221,7 @@ static MAX_POOL: Kernel = Kernel {
     twin: max_twin,
     cost,
     tolerance: Tolerance::EXACT,
-    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
+    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
 };
 
 fn max_twin(call: &mut Call) {
@@ -262,7 +279,7 @@ static AVG_POOL: Kernel = Kernel {
     twin: avg_twin,
     cost,
     tolerance: Tolerance::SUMMED,
-    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
+    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
 };
 
 fn avg_twin(call: &mut Call) {
@@ -310,7 +327,8 @@ fn avg_backward_twin(call: &mut Call) {
 pub static KERNELS: &[&Kernel] = &[&MAX_POOL, &MAX_POOL_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
 
 impl Tensor {
-    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient.
+    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient. On a GPU a window has
+    /// at most 32,768 pixels.
     ///
     /// # Panics
     /// If the shape does not fit the options.
@@ -329,7 +347,7 @@ impl Tensor {
         })
     }
 
-    /// The mean of each window of images [n, c, h, w].
+    /// The mean of each window of images [n, c, h, w]. On a GPU a window has at most 32,768 pixels.
     ///
     /// # Panics
     /// If the shape does not fit the options.
@@ -348,6 +366,9 @@ impl Tensor {
         let shape = self.shape();
         assert!(shape.rank() == 4 && shape.numel() > 0, "adaptive_avg_pool2d: {shape}: images [n, c, h, w] are due");
         assert!(size[0] * size[1] > 0, "adaptive_avg_pool2d: an output of {size:?} is empty");
+        if size == [1, 1] && shape[2] * shape[3] > MAX_WINDOW {
+            return self.mean_dims(&[2, 3], KeepDims::Yes);
+        }
         self.averaged(
             "adaptive_avg_pool2d",
             Params::over(self, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1),
