@@ -252,6 +252,19 @@ fn every_kernel_runs_in_a_browser() {
 }
 
 #[test]
+fn a_window_past_the_bound_of_loops_is_refused() {
+    let device = wgrad::Device::null();
+    let images = wgrad::Tensor::zeros([1, 1, 182, 182], &device);
+    let (mean, largest) = (wgrad::AvgPool2dOptions::new(182), wgrad::MaxPool2dOptions::new(182));
+    let (_, plan) = device.record(|| (images.avg_pool2d(mean), images.max_pool2d(largest)));
+    assert_eq!(plan.dispatches().len(), 2);
+    for dispatch in plan.dispatches() {
+        let runs = |info: &Info| dispatch.kernel.variants.iter().any(|variant| (variant.fits)(info, dispatch));
+        assert!(!adapters().iter().any(runs), "{:?}", dispatch.kernel);
+    }
+}
+
+#[test]
 fn passes_keep_to_what_their_kernel_says() {
     for Lowered { dispatch, title, passes } in &ALL.lowered {
         let mut written = BTreeSet::new();

@@ -41,7 +41,8 @@ pub fn files(folder: &str, ending: &str) -> Vec<Source> {
 impl Source {
     pub fn new(path: String, text: String) -> Source {
         let (mut code, mut literals) = (String::with_capacity(text.len()), Vec::new());
-        let mut rest = text.as_str();
+        let is_code = path.ends_with(".rs") || path.ends_with(".wgsl");
+        let mut rest = if is_code { text.as_str() } else { "" };
         let mut before = ' ';
         while let Some(c) = rest.chars().next() {
             let raw = raw_string(rest).filter(|_| !is_word(before));
