@@ -128,7 +128,8 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
     let path = format!("{}.wgsl", shader.name);
     let naga = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
-    let validate = |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga);
+    let validate =
+        |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga).map_err(Box::new);
     let plain = validate(Capabilities::empty());
     let subgroups = plain.is_err();
     let info = plain

@@ -4,6 +4,7 @@ mod case;
 mod elementwise;
 mod fused;
 mod images;
+mod input;
 mod moves;
 mod optimizers;
 mod products;
@@ -11,7 +12,8 @@ mod reductions;
 
 use wgrad::kernel::Kernel;
 
-pub use case::{Case, Data, Gradient, Input, Outcome, case, whole, x};
+pub use case::{Case, Gradient, Outcome, case};
+pub use input::{Data, Input, whole, x};
 
 /// Every kernel that the crate has.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
