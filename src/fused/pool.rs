@@ -6,7 +6,6 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
-use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -177,13 +176,12 @@ impl Params {
         (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
     }
 
-    /// The most pixels of a window.
-    fn window(&self) -> usize {
-        let along = |d: usize| match self.adaptive {
+    /// The most pixels of a window along one dimension.
+    fn reach(&self, d: usize) -> u64 {
+        u64::from(match self.adaptive {
             1 => (self.size[d].div_ceil(self.out[d]) + 1).min(self.size[d]),
             _ => self.kernel[d],
-        };
-        along(0) as usize * along(1) as usize
+        })
     }
 
     /// What the mean of output (oh, ow) divides by.
@@ -196,15 +194,17 @@ impl Params {
     }
 }
 
-/// Pixels of a window that one invocation walks: it keeps the iterations, one a pixel and one a row, under 65,535.
-const MAX_WINDOW: usize = 32_768;
-
-fn fits(_: &Info, d: &Dispatch) -> bool {
-    d.params::<Params>().window() <= MAX_WINDOW
-}
+/// Pixels of a window that one invocation adds up: its loops stay under 65,535 iterations.
+const MAX_WINDOW: usize = 16_384;
 
 fn any(_: &Info, _: &Dispatch) -> bool {
     true
+}
+
+/// Whether one invocation may walk a window, with an iteration a pixel and one a row, in under 65,535 iterations.
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    p.reach(0) * (p.reach(1) + 1) < 60_000
 }
 
 fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
@@ -267,8 +267,9 @@ fn max_backward_twin(call: &mut Call) {
     let outputs = (p.out[0] * p.out[1]) as usize * channels;
     parallel::chunks(call.write::<f32>(2), pixels * channels, |n, dx| {
         dx.fill(0.0);
-        for i in n * outputs..(n + 1) * outputs {
-            dx[at[i] as usize * channels + i % channels] += dy[i];
+        let image = n * outputs..(n + 1) * outputs;
+        for (i, (dy, at)) in dy[image.clone()].iter().zip(&at[image]).enumerate() {
+            dx[*at as usize * channels + i % channels] += dy;
         }
     });
 }
@@ -311,9 +312,9 @@ fn avg_backward_twin(call: &mut Call) {
     let outputs = (p.out[0] * p.out[1]) as usize * channels;
     parallel::chunks(call.write::<f32>(1), (p.size[0] * p.size[1]) as usize * channels, |n, dx| {
         dx.fill(0.0);
-        for i in n * outputs..(n + 1) * outputs {
+        for (i, dy) in dy[n * outputs..(n + 1) * outputs].iter().enumerate() {
             let [_, oh, ow, c] = p.place(i, p.out);
-            let share = (f64::from(dy[i]) / p.divisor(oh, ow)) as f32;
+            let share = (f64::from(*dy) / p.divisor(oh, ow)) as f32;
             for h in p.taps(0, oh) {
                 for w in p.taps(1, ow) {
                     dx[(h * width + w) * channels + c] += share;
@@ -328,7 +329,7 @@ pub static KERNELS: &[&Kernel] = &[&MAX_POOL, &MAX_POOL_BACKWARD, &AVG_POOL, &AV
 
 impl Tensor {
     /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient. On a GPU a window has
-    /// at most 32,768 pixels.
+    /// fewer than 60,000 pixels.
     ///
     /// # Panics
     /// If the shape does not fit the options.
@@ -347,13 +348,26 @@ impl Tensor {
         })
     }
 
-    /// The mean of each window of images [n, c, h, w]. On a GPU a window has at most 32,768 pixels.
+    /// The mean of each window of images [n, c, h, w].
     ///
     /// # Panics
     /// If the shape does not fit the options.
     #[track_caller]
     pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
         let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let [height, width] = kernel_size;
+        if height * width > MAX_WINDOW && height > 1 && width > 1 {
+            // The mean over columns of means over rows: each alone stays in the bound of an invocation's loop.
+            let part = |d: usize| {
+                let along = |values: [usize; 2], other| if d == 0 { [values[0], other] } else { [other, values[1]] };
+                AvgPool2dOptions {
+                    kernel_size: along(kernel_size, 1),
+                    stride: along(stride, 1),
+                    padding: along(padding, 0),
+                }
+            };
+            return self.avg_pool2d(part(0)).avg_pool2d(part(1));
+        }
         self.averaged("avg_pool2d", Params::new("avg_pool2d", self, kernel_size, stride, padding, [1, 1]))
     }
 
@@ -366,8 +380,10 @@ impl Tensor {
         let shape = self.shape();
         assert!(shape.rank() == 4 && shape.numel() > 0, "adaptive_avg_pool2d: {shape}: images [n, c, h, w] are due");
         assert!(size[0] * size[1] > 0, "adaptive_avg_pool2d: an output of {size:?} is empty");
-        if size == [1, 1] && shape[2] * shape[3] > MAX_WINDOW {
-            return self.mean_dims(&[2, 3], KeepDims::Yes);
+        let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
+        if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
+            // In two steps, as `avg_pool2d` does.
+            return self.adaptive_avg_pool2d([size[0], shape[3]]).adaptive_avg_pool2d(size);
         }
         self.averaged(
             "adaptive_avg_pool2d",
