@@ -176,6 +176,14 @@ impl Params {
         (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
     }
 
+    /// The most pixels of a window along one dimension.
+    fn reach(&self, d: usize) -> u64 {
+        u64::from(match self.adaptive {
+            1 => (self.size[d].div_ceil(self.out[d]) + 1).min(self.size[d]),
+            _ => self.kernel[d],
+        })
+    }
+
     /// What the mean of output (oh, ow) divides by.
     fn divisor(&self, oh: usize, ow: usize) -> f64 {
         if self.adaptive == 1 {
@@ -193,6 +201,12 @@ fn any(_: &Info, _: &Dispatch) -> bool {
     true
 }
 
+/// Whether one invocation may walk a window, with an iteration a pixel and one a row, in under 65,535 iterations.
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    p.reach(0) * (p.reach(1) + 1) < 60_000
+}
+
 fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
     Pass::new(shader, entry, groups(elements, 256)).alone()
 }
@@ -207,7 +221,7 @@ static MAX_POOL: Kernel = Kernel {
     twin: max_twin,
     cost,
     tolerance: Tolerance::EXACT,
-    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
+    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
 };
 
 fn max_twin(call: &mut Call) {
@@ -268,7 +282,7 @@ static AVG_POOL: Kernel = Kernel {
     twin: avg_twin,
     cost,
     tolerance: Tolerance::SUMMED,
-    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
+    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
 };
 
 fn avg_twin(call: &mut Call) {
@@ -316,7 +330,8 @@ fn avg_backward_twin(call: &mut Call) {
 pub static KERNELS: &[&Kernel] = &[&MAX_POOL, &MAX_POOL_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
 
 impl Tensor {
-    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient.
+    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient. On a GPU a window has
+    /// fewer than 60,000 pixels.
     ///
     /// # Panics
     /// If the shape does not fit the options.
