@@ -57,6 +57,21 @@ impl Strided {
         out
     }
 
+    /// Walks one operand from `base` by `steps` along dimensions of `sizes`, the last varying fastest; steps may wrap.
+    pub fn over<const N: usize>(sizes: [u32; N], base: u32, steps: [u32; N]) -> Strided {
+        let mut out = Strided {
+            n: sizes.iter().product(),
+            rank: N as u32,
+            base: [base, 0, 0],
+            pad: [0; 3],
+            dims: [[1, 0, 0, 0]; MAX_RANK],
+        };
+        for (to, (size, step)) in out.dims.iter_mut().zip(sizes.into_iter().zip(steps).rev()) {
+            (to[0], to[1]) = (size, step);
+        }
+        out
+    }
+
     /// Whether every one of the first `operands` is walked element by element from its start.
     pub fn is_flat(&self, operands: usize) -> bool {
         let one_run = self.rank == 0 || self.rank == 1 && self.dims[0][1..=operands].iter().all(|&s| s == 1);
@@ -85,28 +100,27 @@ impl Strided {
         let mut index = [0; MAX_RANK];
         let mut at = self.base;
         let mut rest = first as u32;
-        for d in 0..rank {
-            index[d] = rest % self.dims[d][0];
-            rest /= self.dims[d][0];
-            for (at, step) in at.iter_mut().zip(&self.dims[d][1..]) {
-                *at = at.wrapping_add(step.wrapping_mul(index[d]));
+        for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
+            *index = rest % size;
+            rest /= size;
+            for (at, step) in at.iter_mut().zip(steps) {
+                *at = at.wrapping_add(step.wrapping_mul(*index));
             }
         }
         (first..self.n as usize).map(move |_| {
             let here = at.map(|a| a as usize);
-            for d in 0..rank {
-                let [size, steps @ ..] = self.dims[d];
-                index[d] += 1;
+            for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
+                *index += 1;
                 for (at, step) in at.iter_mut().zip(steps) {
-                    *at = at.wrapping_add(step);
+                    *at = at.wrapping_add(*step);
                 }
-                if index[d] < size {
+                if *index < *size {
                     break;
                 }
                 for (at, step) in at.iter_mut().zip(steps) {
-                    *at = at.wrapping_sub(step.wrapping_mul(size));
+                    *at = at.wrapping_sub(step.wrapping_mul(*size));
                 }
-                index[d] = 0;
+                *index = 0;
             }
             here
         })
