@@ -25,7 +25,7 @@ fn files_that_are_none_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let module = model(1, &Device::cpu());
     let path = folder.path().join("w.safetensors");
-    refused(&module, &path, &["cannot be read", "No such file"]);
+    refused(&module, &path, &["cannot be read"]);
     refused(&module, folder.path(), &["cannot be read"]);
     checkpoint::save(&module, &path).expect("it can be saved");
     let whole = fs::read(&path).expect("it is there");
