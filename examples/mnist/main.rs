@@ -13,16 +13,17 @@ use args::{Args, DeviceChoice, ModelChoice, OptimizerChoice};
 use clap::Parser;
 use model::{Cnn, Mlp};
 use std::process::ExitCode;
-use std::sync::Arc;
 use wgrad::backend::WgpuOptions;
-use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
+use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::{Device, Result, Tensor, checkpoint};
 
 fn main() -> ExitCode {
-    env_logger::init();
+    // What Vulkan's loader says of missing drivers would drown the sentence that says what to do about it.
+    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
+    env_logger::init_from_env(quiet);
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,9 +62,9 @@ fn run(args: &Args) -> Result<()> {
     println!("{} training images, {} test images\n", train.len(), test.len());
     let options = LoaderOptions { batch_size: args.batch_size, shuffle: Some(args.seed), ..LoaderOptions::default() };
     let loader = DataLoader::new(train, options)?;
+    let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
     let mut optimizer = optimizer(&model, args)?;
     let randomness = Randomness::new(args.seed);
-    let test = Arc::new(test);
 
     let steps = (loader.len() * args.epochs) as f32;
     let mut epochs = report::Epochs::new();
@@ -114,8 +115,7 @@ fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
     })
 }
 
-fn evaluate(model: &impl Layer, set: &Arc<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
-    let loader = DataLoader::new(set.clone(), LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
+fn evaluate(model: &impl Layer, loader: &DataLoader, device: &Device) -> Result<ConfusionMatrix> {
     let mut matrix = ConfusionMatrix::new(10);
     for batch in loader.epoch(0) {
         let x = Tensor::from_vec(batch.images, batch.shape, device);
