@@ -1,7 +1,7 @@
 // y[n, oh, ow, c] = the mean of x[n, c, h, w] over a window
 //   x: strided [batch, channels, height, width]; y: [batch, oh, ow, channels]
 //   fixed windows: zeros of the padding count; adaptive: from floor(oh * height / out_h) to ceil((oh + 1) * height / out_h)
-// One invocation takes one output: at most window + rows of the window iterations, windows of up to 32,768 pixels.
+// One invocation takes one output: at most window + rows of the window iterations, windows of up to 16,384 pixels, or of one row or column.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;

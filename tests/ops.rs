@@ -10,21 +10,15 @@ mod devices;
 #[path = "ops/judge.rs"]
 mod judge;
 
-use cases::{Case, Outcome, case, x};
+use cases::{Case, Outcome, case, kernels, x};
 use devices::{Asked, gpu, say};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wgrad::backend::WgpuOptions;
 use wgrad::backend::wgpu::Features;
-use wgrad::kernel::{Info, Kernel, Tolerance, Variant};
+use wgrad::kernel::{Info, Tolerance, Variant};
 use wgrad::{Device, Tensor};
-
-/// Every kernel that the crate has.
-fn kernels() -> impl Iterator<Item = &'static Kernel> {
-    let pages = wgrad::ops::KERNELS.iter().chain(wgrad::fused::KERNELS);
-    pages.flat_map(|page| page.iter().copied()).chain([&wgrad::autograd::ACCUMULATE])
-}
 
 /// Failures of all judges, each with its case.
 #[derive(Default)]

@@ -128,7 +128,8 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
     let path = format!("{}.wgsl", shader.name);
     let naga = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
-    let validate = |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga);
+    let validate =
+        |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga).map_err(Box::new);
     let plain = validate(Capabilities::empty());
     let subgroups = plain.is_err();
     let info = plain
@@ -248,6 +249,20 @@ fn every_kernel_runs_in_a_browser() {
         let module = ALL.modules.iter().find(|m| m.shader.name == pass.shader.name && m.constants == pass.constants);
         let module = module.unwrap_or_else(|| panic!("{} was not collected", pass.shader.name));
         assert!(!module.subgroups, "{}: a variant for browsers uses subgroups", module.name());
+    }
+}
+
+#[test]
+fn a_window_past_the_bound_of_loops_is_refused() {
+    let device = wgrad::Device::null();
+    let [square, line] = [[1, 1, 260, 260], [1, 1, 1, 70_000]].map(|sizes| wgrad::Tensor::zeros(sizes, &device));
+    let largest = wgrad::MaxPool2dOptions::new(260);
+    let mean = wgrad::AvgPool2dOptions { kernel_size: [1, 70_000], ..wgrad::AvgPool2dOptions::new(1) };
+    let (_, plan) = device.record(|| (square.max_pool2d(largest), line.avg_pool2d(mean)));
+    assert_eq!(plan.dispatches().len(), 2);
+    for dispatch in plan.dispatches() {
+        let runs = |info: &Info| dispatch.kernel.variants.iter().any(|variant| (variant.fits)(info, dispatch));
+        assert!(!adapters().iter().any(runs), "{:?}", dispatch.kernel);
     }
 }
 

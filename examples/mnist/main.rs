@@ -149,7 +149,7 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn optimizer(model: &Box<dyn Layer>, args: &Args) -> Result<Box<dyn Optimizer>> {
+fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
     let adam = |weight_decay| Adam::new(model, AdamOptions { lr: args.lr(), weight_decay, ..AdamOptions::default() });
     let sgd = |momentum| Sgd::new(model, SgdOptions { lr: args.lr(), momentum, ..SgdOptions::default() });
     Ok(match args.optimizer {

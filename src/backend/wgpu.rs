@@ -133,7 +133,7 @@ impl Wgpu {
             }
             let grid = self.grid(pass.groups, &title)?;
             let params = pass.params.as_ref().unwrap_or(&dispatch.params);
-            queue.push(&self.device, pool, pipeline, ranges, params.bytes(), grid, counters);
+            queue.push(&self.device, pool, queue::Run { pipeline, ranges, params: params.bytes(), grid }, counters);
         }
         queue.add_flops((dispatch.kernel.cost)(dispatch).flops);
         counters.pipelines = pipelines.len() as u64;

@@ -176,6 +176,14 @@ impl Params {
         (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
     }
 
+    /// The most pixels of a window along one dimension.
+    fn reach(&self, d: usize) -> u64 {
+        u64::from(match self.adaptive {
+            1 => (self.size[d].div_ceil(self.out[d]) + 1).min(self.size[d]),
+            _ => self.kernel[d],
+        })
+    }
+
     /// What the mean of output (oh, ow) divides by.
     fn divisor(&self, oh: usize, ow: usize) -> f64 {
         if self.adaptive == 1 {
@@ -186,8 +194,17 @@ impl Params {
     }
 }
 
+/// Pixels of a window that one invocation adds up: its loops stay under 65,535 iterations.
+const MAX_WINDOW: usize = 16_384;
+
 fn any(_: &Info, _: &Dispatch) -> bool {
     true
+}
+
+/// Whether one invocation may walk a window, with an iteration a pixel and one a row, in under 65,535 iterations.
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    p.reach(0) * (p.reach(1) + 1) < 60_000
 }
 
 fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
@@ -204,29 +221,31 @@ static MAX_POOL: Kernel = Kernel {
     twin: max_twin,
     cost,
     tolerance: Tolerance::EXACT,
-    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
+    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
 };
 
 fn max_twin(call: &mut Call) {
     let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
-    let at = call.write::<i32>(2);
-    parallel::fill(at, |i| {
-        let [n, oh, ow, c] = p.place(i, p.out);
-        let mut best: Option<(usize, f32)> = None;
-        for h in p.taps(0, oh) {
-            for w in p.taps(1, ow) {
-                let value = x[p.input([n, h, w, c])];
-                if best.is_none_or(|(_, top)| value > top || value.is_nan()) {
-                    best = Some((h * p.size[1] as usize + w, value));
+    let (y, at) = (call.write::<f32>(1), call.write::<i32>(2));
+    let (channels, out_h) = (p.channels as usize, p.out[0] as usize);
+    // One row of one image's output at a time.
+    parallel::chunks2(y, at, p.out[1] as usize * channels, |row, y, at| {
+        let (n, oh) = (row / out_h, row % out_h);
+        for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
+            let mut first = true;
+            for h in p.taps(0, oh) {
+                for w in p.taps(1, ow) {
+                    let (start, place) = (p.input([n, h, w, 0]), (h * p.size[1] as usize + w) as i32);
+                    let pixels = x[start..].iter().step_by(p.x_c.max(1) as usize);
+                    for ((y, at), &value) in y.iter_mut().zip(at.iter_mut()).zip(pixels) {
+                        if first || value > *y || value.is_nan() {
+                            (*y, *at) = (value, place);
+                        }
+                    }
+                    first = false;
                 }
             }
         }
-        best.map_or(0, |(place, _)| place as i32)
-    });
-    let (at, width) = (&*at, p.size[1] as usize);
-    parallel::fill(call.write::<f32>(1), |i| {
-        let [n, _, _, c] = p.place(i, p.out);
-        x[p.input([n, at[i] as usize / width, at[i] as usize % width, c])]
     });
 }
 
@@ -250,8 +269,9 @@ fn max_backward_twin(call: &mut Call) {
     let outputs = (p.out[0] * p.out[1]) as usize * channels;
     parallel::chunks(call.write::<f32>(2), pixels * channels, |n, dx| {
         dx.fill(0.0);
-        for i in n * outputs..(n + 1) * outputs {
-            dx[at[i] as usize * channels + i % channels] += dy[i];
+        let image = n * outputs..(n + 1) * outputs;
+        for (i, (dy, at)) in dy[image.clone()].iter().zip(&at[image]).enumerate() {
+            dx[*at as usize * channels + i % channels] += dy;
         }
     });
 }
@@ -262,7 +282,7 @@ static AVG_POOL: Kernel = Kernel {
     twin: avg_twin,
     cost,
     tolerance: Tolerance::SUMMED,
-    variants: &[Variant { name: "each", fits: any, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
+    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
 };
 
 fn avg_twin(call: &mut Call) {
@@ -294,9 +314,9 @@ fn avg_backward_twin(call: &mut Call) {
     let outputs = (p.out[0] * p.out[1]) as usize * channels;
     parallel::chunks(call.write::<f32>(1), (p.size[0] * p.size[1]) as usize * channels, |n, dx| {
         dx.fill(0.0);
-        for i in n * outputs..(n + 1) * outputs {
+        for (i, dy) in dy[n * outputs..(n + 1) * outputs].iter().enumerate() {
             let [_, oh, ow, c] = p.place(i, p.out);
-            let share = (f64::from(dy[i]) / p.divisor(oh, ow)) as f32;
+            let share = (f64::from(*dy) / p.divisor(oh, ow)) as f32;
             for h in p.taps(0, oh) {
                 for w in p.taps(1, ow) {
                     dx[(h * width + w) * channels + c] += share;
@@ -310,7 +330,8 @@ fn avg_backward_twin(call: &mut Call) {
 pub static KERNELS: &[&Kernel] = &[&MAX_POOL, &MAX_POOL_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
 
 impl Tensor {
-    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient.
+    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient. On a GPU a window has
+    /// fewer than 60,000 pixels.
     ///
     /// # Panics
     /// If the shape does not fit the options.
@@ -336,6 +357,19 @@ impl Tensor {
     #[track_caller]
     pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
         let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let [height, width] = kernel_size;
+        if height * width > MAX_WINDOW && height > 1 && width > 1 {
+            // The mean over columns of means over rows: each alone stays in the bound of an invocation's loop.
+            let part = |d: usize| {
+                let along = |values: [usize; 2], other| if d == 0 { [values[0], other] } else { [other, values[1]] };
+                AvgPool2dOptions {
+                    kernel_size: along(kernel_size, 1),
+                    stride: along(stride, 1),
+                    padding: along(padding, 0),
+                }
+            };
+            return self.avg_pool2d(part(0)).avg_pool2d(part(1));
+        }
         self.averaged("avg_pool2d", Params::new("avg_pool2d", self, kernel_size, stride, padding, [1, 1]))
     }
 
@@ -348,6 +382,11 @@ impl Tensor {
         let shape = self.shape();
         assert!(shape.rank() == 4 && shape.numel() > 0, "adaptive_avg_pool2d: {shape}: images [n, c, h, w] are due");
         assert!(size[0] * size[1] > 0, "adaptive_avg_pool2d: an output of {size:?} is empty");
+        let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
+        if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
+            // In two steps, as `avg_pool2d` does.
+            return self.adaptive_avg_pool2d([size[0], shape[3]]).adaptive_avg_pool2d(size);
+        }
         self.averaged(
             "adaptive_avg_pool2d",
             Params::over(self, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1),

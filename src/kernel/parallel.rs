@@ -25,3 +25,24 @@ pub fn fill<T: Send>(out: &mut [T], each: impl Fn(usize) -> T + Sync) {
         }
     });
 }
+
+/// [`chunks`] of two slices side by side, cut into the same number of pieces.
+pub fn chunks2<A: Send, B: Send>(
+    a: &mut [A],
+    b: &mut [B],
+    chunk: usize,
+    each: impl Fn(usize, &mut [A], &mut [B]) + Sync,
+) {
+    assert!(a.len() == b.len(), "chunks2: {} elements beside {}", a.len(), b.len());
+    let chunk = chunk.max(1);
+    #[cfg(feature = "rayon")]
+    if a.len() > chunk {
+        use rayon::prelude::*;
+        let pieces = a.par_chunks_mut(chunk).zip(b.par_chunks_mut(chunk)).enumerate();
+        pieces.for_each(|(at, (a, b))| each(at, a, b));
+        return;
+    }
+    for (at, (a, b)) in a.chunks_mut(chunk).zip(b.chunks_mut(chunk)).enumerate() {
+        each(at, a, b);
+    }
+}

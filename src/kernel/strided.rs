@@ -85,28 +85,27 @@ impl Strided {
         let mut index = [0; MAX_RANK];
         let mut at = self.base;
         let mut rest = first as u32;
-        for d in 0..rank {
-            index[d] = rest % self.dims[d][0];
-            rest /= self.dims[d][0];
-            for (at, step) in at.iter_mut().zip(&self.dims[d][1..]) {
-                *at = at.wrapping_add(step.wrapping_mul(index[d]));
+        for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
+            *index = rest % size;
+            rest /= size;
+            for (at, step) in at.iter_mut().zip(steps) {
+                *at = at.wrapping_add(step.wrapping_mul(*index));
             }
         }
         (first..self.n as usize).map(move |_| {
             let here = at.map(|a| a as usize);
-            for d in 0..rank {
-                let [size, steps @ ..] = self.dims[d];
-                index[d] += 1;
+            for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
+                *index += 1;
                 for (at, step) in at.iter_mut().zip(steps) {
-                    *at = at.wrapping_add(step);
+                    *at = at.wrapping_add(*step);
                 }
-                if index[d] < size {
+                if *index < *size {
                     break;
                 }
                 for (at, step) in at.iter_mut().zip(steps) {
-                    *at = at.wrapping_sub(step.wrapping_mul(size));
+                    *at = at.wrapping_sub(step.wrapping_mul(*size));
                 }
-                index[d] = 0;
+                *index = 0;
             }
             here
         })

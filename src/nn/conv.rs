@@ -31,7 +31,7 @@ impl Conv2d {
     #[track_caller]
     pub fn with(inputs: usize, outputs: usize, kernel: [usize; 2], options: Conv2dOptions, init: &mut Init) -> Conv2d {
         let groups = options.groups;
-        let whole = groups > 0 && inputs % groups == 0 && outputs % groups == 0;
+        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
         assert!(whole, "Conv2d: {groups} groups do not divide {inputs} and {outputs} channels");
         let fan_in = inputs / groups * kernel[0] * kernel[1];
         let weight = init.uniform([outputs, inputs / groups, kernel[0], kernel[1]], fan_in);

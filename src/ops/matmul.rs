@@ -149,8 +149,8 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, slots: [Slot; 3]) ->
         let steps = |at: usize| p.batch.map(|dim| dim[at]);
         let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
         // Along what is contiguous, whole vec4 must start on one and fit.
-        let a_vec = if a_t { p.m % 4 == 0 && p.m >= 4 } else { p.a_col == 1 };
-        let b_vec = b_t || p.b_col == 1 && p.n % 4 == 0;
+        let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
+        let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
         pass.constants.extend([
             ("LANES", Constant::U32(info.subgroup.unwrap_or(8))),
             flag("A_VEC", a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1))),

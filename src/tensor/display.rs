@@ -26,7 +26,7 @@ impl Tensor {
 fn strings(values: &[f32]) -> Vec<String> {
     let sizes = || values.iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v > 0.0);
     let (least, most) = sizes().fold((f32::MAX, 0.0f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
-    let scientific = most > 0.0 && (most >= 1e6 || most < 1e-3 || least < 1e-6 * most && most >= 1e3);
+    let scientific = most > 0.0 && (!(1e-3..1e6).contains(&most) || least < 1e-6 * most && most >= 1e3);
     values.iter().map(|v| if scientific { format!("{v:.4e}") } else { format!("{v:.4}") }).collect()
 }
 

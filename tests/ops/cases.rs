@@ -4,15 +4,33 @@ mod case;
 mod elementwise;
 mod fused;
 mod images;
+mod input;
 mod moves;
+mod optimizers;
 mod products;
 mod reductions;
 
-pub use case::{Case, Data, Gradient, Input, Outcome, case, whole, x};
+use wgrad::kernel::Kernel;
+
+pub use case::{Case, Gradient, Outcome, case};
+pub use input::{Data, Input, whole, x};
+
+/// Every kernel that the crate has.
+pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
+    let floors = [wgrad::ops::KERNELS, wgrad::fused::KERNELS, wgrad::optim::KERNELS];
+    floors.into_iter().flatten().flat_map(|page| page.iter().copied()).chain([&wgrad::autograd::ACCUMULATE])
+}
 
 /// All cases. A new operation's cases are one entry in one of the lists.
 pub fn all() -> Vec<Case> {
-    let lists =
-        [elementwise::cases(), moves::cases(), reductions::cases(), products::cases(), fused::cases(), images::cases()];
+    let lists = [
+        elementwise::cases(),
+        moves::cases(),
+        reductions::cases(),
+        products::cases(),
+        fused::cases(),
+        images::cases(),
+        optimizers::cases(),
+    ];
     lists.into_iter().flatten().collect()
 }

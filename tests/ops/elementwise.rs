@@ -3,11 +3,12 @@
 use super::{Case, Input, case, whole, x};
 use wgrad::{DType, Tensor};
 
+type Smooth = fn(Input) -> Input;
 type One = fn(&Tensor) -> Tensor;
 type Two = fn(&Tensor, &Tensor) -> Tensor;
 
 /// Each function with where it is smooth.
-const FUNCTIONS: &[(&str, fn(Input) -> Input, One)] = &[
+const FUNCTIONS: &[(&str, Smooth, One)] = &[
     ("affine", |x| x, |x| x.affine(-1.5, 0.25)),
     ("exp", |x| x, Tensor::exp),
     ("log", positive, Tensor::log),
@@ -60,7 +61,7 @@ const SATURATING: &[(&str, One)] = &[
 ];
 
 /// Each function of two with where it is smooth.
-const PAIRS: &[(&str, fn(Input) -> Input, fn(Input) -> Input, Two)] = &[
+const PAIRS: &[(&str, Smooth, Smooth, Two)] = &[
     ("add", |a| a, |b| b, Tensor::add),
     ("sub", |a| a, |b| b, Tensor::sub),
     ("mul", |a| a, |b| b, Tensor::mul),

@@ -77,9 +77,7 @@ fn pools() -> Vec<Case> {
         case(&name, [images], move |x| x[0].avg_pool2d(options))
     };
     let adaptive = |images: Input, size: [usize; 2]| {
-        case(&format!("adaptive_avg_pool2d by avg_pool2d to {size:?} of"), [images], move |x| {
-            x[0].adaptive_avg_pool2d(size)
-        })
+        case(&format!("adaptive_avg_pool2d to {size:?} of"), [images], move |x| x[0].adaptive_avg_pool2d(size))
     };
     let largest = MaxPool2dOptions::new;
     let mean = AvgPool2dOptions::new;
@@ -104,15 +102,18 @@ fn pools() -> Vec<Case> {
         avg(x([2, 3, 7, 7]).narrowed(3), AvgPool2dOptions { stride: [2, 2], padding: [1, 1], ..mean(3) }),
         avg(x([2, 3, 4, 6]).reversed(), mean(2)),
         case("avg_pool2d of channels last", [x([2, 3, 5, 7])], move |x| last(&x[0]).avg_pool2d(mean(2))),
-        // One window of more than 65,535 pixels.
-        avg(x([1, 2, 270, 260]), AvgPool2dOptions { kernel_size: [270, 260], stride: [1, 1], padding: [0, 0] })
+        // Windows of more than 65,535 pixels, in two steps, and one that is nearly too large for one.
+        avg(x([1, 2, 270, 260]), AvgPool2dOptions { stride: [1, 1], kernel_size: [270, 260], ..mean(1) }).compared(),
+        avg(x([1, 1, 270, 262]), AvgPool2dOptions { stride: [2, 3], padding: [3, 5], kernel_size: [272, 260] })
             .compared(),
+        max(x([1, 1, 240, 241]), MaxPool2dOptions { stride: [1, 1], ..largest(240) }).compared(),
         adaptive(x([2, 3, 7, 5]), [1, 1]),
         adaptive(x([2, 3, 7, 5]), [3, 2]),
         adaptive(x([2, 3, 4, 4]), [4, 4]),
         adaptive(x([1, 2, 3, 2]), [5, 7]),
         adaptive(x([2, 3, 8, 9]).transposed(), [2, 3]),
         adaptive(x([1, 2, 270, 260]), [1, 1]).compared(),
+        adaptive(x([1, 1, 520, 530]), [2, 1]).compared(),
     ]
 }
 

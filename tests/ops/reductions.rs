@@ -4,10 +4,11 @@ use super::{Case, Input, case, x};
 use wgrad::KeepDims::{No, Yes};
 use wgrad::{KeepDims, Tensor};
 
+type Smooth = fn(Input) -> Input;
 type Reduce = fn(&Tensor, &[isize], KeepDims) -> Tensor;
 
 /// Each with values where it is smooth.
-const KINDS: &[(&str, fn(Input) -> Input, Reduce)] = &[
+const KINDS: &[(&str, Smooth, Reduce)] = &[
     ("sum", |x| x, Tensor::sum_dims),
     ("mean by sum", |x| x, Tensor::mean_dims),
     ("amax", Input::distinct, Tensor::amax),

@@ -98,7 +98,7 @@ mod tests {
     fn classes_hold_what_they_are_for() {
         for bytes in [1, 4, 255, 256, 257, 1000, 4096, 4097, 1 << 20, (1 << 20) + 4, 100_000_000] {
             let class = size_class(bytes, 128 << 20);
-            assert!(class >= bytes && class % 256 == 0, "{bytes} -> {class}");
+            assert!(class >= bytes && class.is_multiple_of(256), "{bytes} -> {class}");
             assert!(class < 1024 || class * 4 <= bytes.next_multiple_of(256) * 5, "{bytes} -> {class}");
             assert_eq!(class, size_class(class, 128 << 20));
         }

@@ -21,6 +21,14 @@ const MAX_BIND_GROUPS: usize = 8192;
 /// A range of a buffer as a bind group sees it: buffer, offset, length.
 pub type Range = (BufferId, u64, u64);
 
+/// A pass on its way into the list.
+pub struct Run<'a> {
+    pub pipeline: Arc<Pipeline>,
+    pub ranges: Vec<Range>,
+    pub params: &'a [u8],
+    pub grid: [u32; 2],
+}
+
 struct Command {
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
@@ -72,16 +80,8 @@ impl Queue {
     }
 
     /// Appends one pass.
-    pub fn push(
-        &mut self,
-        device: &wgpu::Device,
-        pool: &mut Pool,
-        pipeline: Arc<Pipeline>,
-        ranges: Vec<Range>,
-        params: &[u8],
-        grid: [u32; 2],
-        counters: &mut Counters,
-    ) {
+    pub fn push(&mut self, device: &wgpu::Device, pool: &mut Pool, run: Run, counters: &mut Counters) {
+        let Run { pipeline, ranges, params, grid } = run;
         for &(id, ..) in &ranges {
             pool.used(id, self.batch);
         }

@@ -1,0 +1,332 @@
+//! What the house is held to: floors, names, sizes, and that every kernel and entry point has its place and its case.
+//! Nothing is needed to run it.
+
+#[expect(dead_code, unused_imports, reason = "only the judges need results and tolerances")]
+#[path = "ops/cases.rs"]
+mod cases;
+#[path = "architecture/source.rs"]
+mod source;
+
+use source::{Source, files};
+use std::collections::BTreeSet;
+use std::io::Write;
+use wgrad::kernel::Kernel;
+
+/// A module may use those on its own floor and below.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("0: pure data", &["kernel", "shape", "dtype", "rng", "error"]),
+    ("1: where kernels run", &["backend"]),
+    ("2: devices", &["device"]),
+    ("3: tensors", &["tensor", "autograd", "plan"]),
+    ("4: primitives", &["ops"]),
+    ("4: what primitives define", &["fused"]),
+    ("5: models", &["nn", "optim", "loss"]),
+    ("6: training", &["train", "data", "metrics", "checkpoint"]),
+];
+
+/// Uses that go up all the same, with their reasons.
+const UPWARDS: &[(&str, &str)] = &[
+    // A device records what it runs, and a list of kernels is a plan.
+    ("device", "plan"),
+];
+
+/// Where the crate wgpu may be named.
+fn is_wgpu(path: &str) -> bool {
+    path == "src/backend/wgpu.rs" || path.starts_with("src/backend/wgpu/")
+}
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|(_, modules)| modules.contains(&module))
+}
+
+/// Fails with all that was found, each with its place.
+fn refuse(found: Vec<String>) {
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+/// Says something that is seen even when the test passes.
+fn say(text: &str) {
+    // A closed stream only loses the message.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// What the crate's root gives on from a module: (name, module).
+fn given_on() -> Vec<(String, String)> {
+    let root = files("src", "src/lib.rs").remove(0);
+    let mut found = Vec::new();
+    for line in root.code.lines().filter_map(|line| line.strip_prefix("pub use ")) {
+        let (module, _) = line.split_once("::").expect("a path");
+        let (_, last) = line.rsplit_once("::").expect("a path");
+        let names = last.trim_matches(['{', '}', ';', ' ']).split(',').map(str::trim).filter(|name| !name.is_empty());
+        found.extend(names.map(|name| (name.trim_end_matches(['}', ';']).to_string(), module.to_string())));
+    }
+    assert!(found.contains(&("Tensor".into(), "tensor".into())), "{found:?}");
+    found
+}
+
+#[test]
+fn floors_use_only_what_is_below() {
+    let given_on = given_on();
+    let mut found = Vec::new();
+    for file in files("src", ".rs").iter().filter(|file| file.path != "src/lib.rs") {
+        let module = file.module();
+        let Some(own) = floor(module) else {
+            found.push(format!("{}: `{module}` stands on no floor: enter it in FLOORS", file.path));
+            continue;
+        };
+        for (at, name) in file.uses() {
+            let given = given_on.iter().find(|(n, _)| *n == name);
+            let used = given.map_or(name.as_str(), |(_, module)| module);
+            // A macro of the crate is written where its module is.
+            let used = if file.code[at..].starts_with(&format!("crate::{name}!")) { module } else { used };
+            let is_allowed = UPWARDS.contains(&(module, used));
+            match floor(used) {
+                Some(floor) if floor <= own || is_allowed => {}
+                Some(floor) => {
+                    let floor = FLOORS[floor].0;
+                    found.push(format!("{}:{}: uses `{used}` of floor {floor}", file.path, file.line(at)));
+                }
+                None => found.push(format!("{}:{}: `crate::{name}` is on no floor", file.path, file.line(at))),
+            }
+        }
+        for at in file.words("super").filter(|&at| !file.code[..at].ends_with("super::")) {
+            let steps = file.code[at..].split("::").take_while(|step| *step == "super").count();
+            if steps >= file.depth(at) {
+                found.push(format!("{}:{}: `super` reaches the root: say `crate`", file.path, file.line(at)));
+            }
+        }
+    }
+    refuse(found);
+}
+
+#[test]
+fn only_one_floor_names_wgpu() {
+    let mut found = Vec::new();
+    for file in files("src", ".rs").iter().filter(|file| !is_wgpu(&file.path)) {
+        for at in file.words("wgpu") {
+            let (before, after) = (&file.code[..at], &file.code[at + 4..]);
+            let is_ours = before.ends_with("::") || before.ends_with("mod ") || before.ends_with("fn ");
+            let imports = before.ends_with("use ") || before.ends_with("extern crate ");
+            if imports || after.starts_with("::") && !is_ours {
+                found.push(format!("{}:{}: names the crate wgpu", file.path, file.line(at)));
+            }
+        }
+        found.extend(file.words("pollster").map(|at| format!("{}:{}: names pollster", file.path, file.line(at))));
+    }
+    refuse(found);
+}
+
+#[test]
+fn there_is_one_unsafe_call() {
+    let mut all = Vec::new();
+    for folder in ["src", "tests", "examples", "benches"] {
+        for file in files(folder, ".rs") {
+            let lines = file.words("unsafe").map(|at| format!("{}:{}", file.path, file.line(at)));
+            all.extend(lines);
+        }
+    }
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].starts_with("src/backend/wgpu/pipelines.rs"), "{all:?}");
+}
+
+#[test]
+fn the_environment_is_read_at_the_edge() {
+    let mut found = Vec::new();
+    for file in files("src", ".rs") {
+        let edges = file.bodies("from_env");
+        for at in file.words("env").filter(|&at| !file.code[at..].starts_with("env!")) {
+            if !edges.iter().any(|edge| edge.contains(&at)) {
+                found.push(format!("{}:{}: reads the environment outside of `from_env`", file.path, file.line(at)));
+            }
+        }
+        found.extend(file.words("thread_local").map(|at| format!("{}:{}: thread_local", file.path, file.line(at))));
+    }
+    refuse(found);
+}
+
+#[test]
+fn files_are_small_and_named_well() {
+    let mut found = Vec::new();
+    for folder in ["src", "tests", "examples", "benches"] {
+        for file in files(folder, ".rs") {
+            let lines = file.text.lines().count();
+            if lines > 600 {
+                found.push(format!("{}: {lines} lines: split it", file.path));
+            } else if lines > 400 {
+                say(&format!("architecture: {} has {lines} lines: is it one thing?", file.path));
+            }
+            if file.path.ends_with("/mod.rs") {
+                found.push(format!("{}: name the file after the module", file.path));
+            }
+            let is_vague = |name: &str| {
+                ["utils", "helpers", "common"].contains(&name) || name.contains("Manager") || name.contains("manager")
+            };
+            let stems = file.path.split(['/', '.']);
+            found.extend(
+                stems
+                    .chain(file.names())
+                    .filter(|name| is_vague(name))
+                    .map(|name| format!("{}: `{name}` says nothing: name what it does", file.path)),
+            );
+            let functions = file.code.match_indices("fn ").map(|(at, _)| &file.code[at + 3..]);
+            found.extend(functions.filter(|rest| rest.starts_with("get_") || rest.starts_with("try_")).map(|rest| {
+                let name: String = rest.chars().take_while(|c| *c != '(' && *c != '<').collect();
+                format!("{}: `{name}`: no get_ and no try_", file.path)
+            }));
+        }
+    }
+    for file in files("shaders", ".wgsl") {
+        let lines = file.text.lines().count();
+        let most = if file.path == "shaders/prelude.wgsl" { 400 } else { 250 };
+        if lines > most {
+            found.push(format!("{}: {lines} lines: split it", file.path));
+        } else if lines > 150 {
+            say(&format!("architecture: {} has {lines} lines", file.path));
+        }
+    }
+    refuse(found);
+}
+
+#[test]
+fn no_path_of_a_machine_is_written_down() {
+    // In two parts, so that this file is clean itself.
+    let roots = [concat!("/wo", "rk/"), concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/tm", "p/")];
+    let mut found = Vec::new();
+    let folders = ["src", "shaders", "tests", "examples", "benches", "docs"];
+    for file in folders.iter().flat_map(|folder| files(folder, "")) {
+        let lines = file.text.lines().enumerate();
+        found.extend(
+            lines
+                .filter(|(_, line)| roots.iter().any(|root| line.contains(root)))
+                .map(|(at, line)| format!("{}:{}: {}", file.path, at + 1, line.trim())),
+        );
+    }
+    refuse(found);
+}
+
+#[test]
+fn shaders_are_plain_wgsl_under_a_comment() {
+    let mut found = Vec::new();
+    for file in files("shaders", "") {
+        if !file.path.ends_with(".wgsl") {
+            found.push(format!("{}: is no shader", file.path));
+        }
+        if !file.text.starts_with("// ") {
+            found.push(format!("{}: the first lines tell the formula, the shapes and the division of work", file.path));
+        }
+        for (at, line) in file.code.lines().enumerate().filter(|(_, line)| line.contains(['#', '$'])) {
+            found.push(format!("{}:{}: no preprocessor and no templates: {line}", file.path, at + 1));
+        }
+    }
+    refuse(found);
+}
+
+/// The names of a shader's entry points.
+fn entry_points(file: &Source) -> Vec<String> {
+    let heads = file.code.match_indices("@compute").map(|(at, _)| &file.code[at..]);
+    heads
+        .map(|head| {
+            let name = head.split("fn ").nth(1).unwrap_or_else(|| panic!("{}: @compute without fn", file.path));
+            name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_entry_point_is_named_in_rust() {
+    // A name as it is, or a row's name with a suffix that the table of the same file adds.
+    let mut named = BTreeSet::new();
+    for file in files("src", ".rs") {
+        let suffixes = file.text.match_indices("concat!($").filter_map(|(at, _)| {
+            let inner = file.text[at..].split_once('"')?.1;
+            Some(inner.split_once('"')?.0.to_string())
+        });
+        let suffixes: BTreeSet<String> = suffixes.collect();
+        for literal in &file.literals {
+            named.extend(suffixes.iter().map(|suffix| format!("{literal}{suffix}")));
+            named.insert(literal.clone());
+        }
+    }
+    let mut found = Vec::new();
+    let mut count = 0;
+    for file in files("shaders", ".wgsl") {
+        for name in entry_points(&file) {
+            count += 1;
+            if !named.contains(&name) {
+                found.push(format!("{}: `{name}` is named nowhere in src", file.path));
+            }
+        }
+    }
+    assert!(count > 50, "hardly any entry points are seen: {count}");
+    refuse(found);
+}
+
+#[test]
+fn every_kernel_is_in_a_list() {
+    let mut found = Vec::new();
+    let sources = files("src", ".rs");
+    let registry = files("tests/ops", "cases.rs").remove(0);
+    for file in &sources {
+        let list = file.code.split_once("static KERNELS").map(|(_, list)| list.split_once(';').map_or(list, |l| l.0));
+        for (at, _) in file.code.match_indices(": Kernel =") {
+            let name = file.code[..at].rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default();
+            let entry = format!("&{name}");
+            let listed = |list: &str| list.split([',', '[', ']', ' ', '\n', '(', ')']).any(|word| word == entry);
+            let registered = || registry.code.contains(&format!("wgrad::{}::{name}", file.module()));
+            if !name.starts_with('$') && !list.is_some_and(listed) && !registered() {
+                found.push(format!("{}: the kernel {name} is in no KERNELS", file.path));
+            }
+        }
+        let stem = file.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        if file.code.contains("static KERNELS: &[&Kernel]") {
+            let parent = format!("src/{}.rs", file.module());
+            let above = sources.iter().find(|other| other.path == parent).expect("the module's file");
+            if !above.code.contains(&format!("{stem}::KERNELS")) {
+                found.push(format!("{parent}: the list leaves out {stem}::KERNELS"));
+            }
+        }
+        if file.code.contains("static KERNELS: &[&[&Kernel]]") && !registry.code.contains(&format!("{stem}::KERNELS")) {
+            found.push(format!("tests/ops/cases.rs: the list leaves out wgrad::{stem}::KERNELS"));
+        }
+    }
+    refuse(found);
+}
+
+#[test]
+fn every_kernel_has_a_case() {
+    let all: BTreeSet<&str> = cases::kernels().map(|kernel| kernel.name).collect();
+    assert_eq!(all.len(), cases::kernels().count(), "two kernels share a name");
+    let listed = |kernel: &'static Kernel| cases::kernels().any(|other| std::ptr::eq(other, kernel));
+    let (mut ran, mut named, mut found) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    for case in cases::all() {
+        named.extend(case.name.split([' ', ':']).map(str::to_string));
+        for dispatch in case.dispatches() {
+            if !listed(dispatch.kernel) {
+                found.push(format!("{}: {} is in no KERNELS", case.name, dispatch.kernel.name));
+            }
+            ran.insert(dispatch.kernel.name);
+        }
+    }
+    found.extend(all.difference(&ran).map(|name| format!("{name}: no case of tests/ops runs it")));
+    for name in &all {
+        let stem = name.strip_suffix("_backward").unwrap_or(name);
+        if !named.contains(*name) && !named.contains(stem) {
+            found.push(format!("{name}: no case of tests/ops bears its name"));
+        }
+    }
+    refuse(found);
+}
+
+#[test]
+fn the_machinery_knows_no_operation() {
+    let operations: BTreeSet<&str> = cases::kernels().map(|kernel| kernel.name).collect();
+    let mut found = Vec::new();
+    for file in files("src", ".rs") {
+        if !["tensor", "autograd", "plan", "backend", "device"].contains(&file.module()) {
+            continue;
+        }
+        let literals = file.literals.iter().filter(|text| operations.contains(text.as_str()) && *text != "accumulate");
+        found.extend(literals.map(|text| format!("{}: \"{text}\" is an operation's name", file.path)));
+    }
+    refuse(found);
+}

@@ -1,0 +1,70 @@
+//! What a training step runs, kernel by kernel: a change that adds three kernels a layer is seen in the review.
+//!
+//! The lists are made on the null device. `WGRAD_UPDATE=1 cargo test --test plans` writes them anew.
+
+use std::path::Path;
+use wgrad::plan::Plan;
+use wgrad::{DType, Device, Tensor};
+
+/// Holds a plan against the list in `tests/plans`, or writes that list.
+#[track_caller]
+fn snapshot(name: &str, plan: &Plan) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(format!("{name}.txt"));
+    let cost = plan.cost();
+    let count = plan.dispatches().len();
+    let text = format!("{plan}{count} kernels, {} operations, {} bytes\n", cost.flops, cost.bytes);
+    if std::env::var("WGRAD_UPDATE").is_ok_and(|value| value == "1") {
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        return;
+    }
+    let kept = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{name}: {error}; WGRAD_UPDATE=1 cargo test --test plans writes it"))
+        .replace("\r\n", "\n");
+    if let Some(what) = difference(&kept, &text) {
+        panic!("{name}: {what}\nif this is meant, WGRAD_UPDATE=1 cargo test --test plans writes the new list\n{text}");
+    }
+}
+
+/// The first line that differs.
+fn difference(kept: &str, now: &str) -> Option<String> {
+    if kept == now {
+        return None;
+    }
+    let (mut old, mut new) = (kept.lines(), now.lines());
+    for line in 1.. {
+        match (old.next(), new.next()) {
+            (Some(a), Some(b)) if a == b => {}
+            (None, None) => break,
+            (a, b) => return Some(format!("line {line} is `{}`, was `{}`", b.unwrap_or("none"), a.unwrap_or("none"))),
+        }
+    }
+    Some("the ends of lines differ".into())
+}
+
+#[test]
+fn a_difference_is_seen() {
+    assert_eq!(difference("a\nb\n", "a\nb\n"), None);
+    assert_eq!(difference("a\nb\n", "a\nc\n"), Some("line 2 is `c`, was `b`".into()));
+    assert_eq!(difference("a\n", "a\nc\n"), Some("line 2 is `c`, was `none`".into()));
+    assert!(difference("a\n", "a").is_some());
+}
+
+/// Two layers in primitives: forward, the mean of squares, backward.
+#[test]
+fn mlp_of_primitives() {
+    let device = Device::null();
+    let empty = |sizes: [usize; 2]| Tensor::empty(sizes, DType::F32, &device);
+    let weight = |name: &str, sizes: [usize; 2]| empty(sizes).named(name).requires_grad();
+    let (w1, b1) = (weight("fc1.weight", [128, 784]), weight("fc1.bias", [1, 128]));
+    let (w2, b2) = (weight("fc2.weight", [10, 128]), weight("fc2.bias", [1, 10]));
+    let (x, target) = (empty([64, 784]), empty([64, 10]));
+    let (grads, plan) = device.record(|| {
+        let hidden = x.matmul(&w1.t()).add(&b1).relu();
+        let y = hidden.matmul(&w2.t()).add(&b2);
+        y.sub(&target).square().mean().backward()
+    });
+    for parameter in [&w1, &b1, &w2, &b2] {
+        assert_eq!(grads.of(parameter).map(Tensor::shape), Some(parameter.shape()), "{:?}", parameter.name());
+    }
+    snapshot("mlp_of_primitives", &plan);
+}
