@@ -1,7 +1,10 @@
-//! Convolution as a matrix product: `shaders/im2col.wgsl`, `shaders/col2im.wgsl` and those of the matmul.
+//! Convolution as a matrix product: `shaders/im2col.wgsl`, `shaders/col2im.wgsl` and those of the matmul; in
+//! `conv/implicit.rs`, without the matrix of columns.
 //!
 //! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time; forward, weight
 //! gradient and input gradient are products with it. Outputs lie channels last in memory, in the shape [n, c, h, w].
+
+mod implicit;
 
 use crate::dtype::DType;
 use crate::kernel::{
@@ -186,6 +189,7 @@ static CONV2D: Kernel = Kernel {
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     variants: &[
+        Variant { name: "implicit", fits: implicit::fits_forward, suits: implicit::suits, lower: implicit::forward },
         Variant {
             name: "subgroup",
             fits: fits_subgroup,
@@ -278,6 +282,7 @@ static CONV2D_WEIGHT: Kernel = Kernel {
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     variants: &[
+        Variant { name: "implicit", fits: implicit::fits_weight, suits: implicit::suits, lower: implicit::weight },
         Variant {
             name: "subgroup",
             fits: fits_subgroup,
@@ -339,6 +344,7 @@ static CONV2D_INPUT: Kernel = Kernel {
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     variants: &[
+        Variant { name: "implicit", fits: implicit::fits_input, suits: implicit::suits, lower: implicit::input },
         Variant {
             name: "subgroup",
             fits: fits_subgroup,

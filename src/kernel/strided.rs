@@ -57,6 +57,21 @@ impl Strided {
         out
     }
 
+    /// Walks one operand from `base` by `steps` along dimensions of `sizes`, the last varying fastest; steps may wrap.
+    pub fn over<const N: usize>(sizes: [u32; N], base: u32, steps: [u32; N]) -> Strided {
+        let mut out = Strided {
+            n: sizes.iter().product(),
+            rank: N as u32,
+            base: [base, 0, 0],
+            pad: [0; 3],
+            dims: [[1, 0, 0, 0]; MAX_RANK],
+        };
+        for (to, (size, step)) in out.dims.iter_mut().zip(sizes.into_iter().zip(steps).rev()) {
+            (to[0], to[1]) = (size, step);
+        }
+        out
+    }
+
     /// Whether every one of the first `operands` is walked element by element from its start.
     pub fn is_flat(&self, operands: usize) -> bool {
         let one_run = self.rank == 0 || self.rank == 1 && self.dims[0][1..=operands].iter().all(|&s| s == 1);

@@ -6,7 +6,7 @@ use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant
 use crate::shape::{Layout, MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
-static SHADER: Shader =
+pub(crate) static SHADER: Shader =
     Shader { name: "copy", source: include_str!("../../shaders/copy.wgsl"), access: &[Access::Read, Access::Write] };
 
 /// y = x in another memory order; y is dense.

@@ -14,6 +14,13 @@ fn conv(images: Input, weight: Input, options: Conv2dOptions) -> Case {
     case(&name, [images, weight], move |x| x[0].conv2d(&x[1], None, options))
 }
 
+/// Channels as neighbours and by fours, where no matrix of columns is made.
+fn fours(images: Input, weight: Input, options: Conv2dOptions) -> Case {
+    let Conv2dOptions { stride, padding, dilation, .. } = options;
+    let name = format!("conv2d by fours {stride:?} {padding:?} {dilation:?}:");
+    case(&name, [images, weight], move |x| last(&x[0]).conv2d(&x[1], None, options))
+}
+
 fn plain() -> Conv2dOptions {
     Conv2dOptions::default()
 }
@@ -45,6 +52,15 @@ fn convolutions() -> Vec<Case> {
         conv(x([2, 3, 5, 7]).reversed(), x([4, 3, 3, 2]).reversed(), plain()),
         conv(x([2, 3, 5, 7]).shifted(), x([4, 3, 3, 2]).shifted(), around(1)),
         conv(x([2, 3, 5, 7]).expanded(0), x([4, 3, 3, 2]), plain()),
+        fours(x([2, 4, 5, 7]), x([4, 4, 1, 1]), plain()),
+        fours(x([2, 8, 9, 6]), x([12, 8, 3, 2]), around(1)),
+        fours(x([1, 12, 7, 7]), x([4, 12, 3, 3]), Conv2dOptions { dilation: [2, 1], ..around(2) }),
+        fours(x([2, 4, 9, 8]), x([8, 4, 3, 3]), Conv2dOptions { stride: [2, 3], ..around(1) }),
+        fours(x([1, 16, 5, 5]), x([68, 16, 5, 3]), around(2)),
+        fours(x([3, 4, 3, 3]), x([36, 4, 3, 3]), around(1)),
+        // More zeros around than the turned kernel can see.
+        fours(x([1, 4, 4, 4]), x([4, 4, 1, 1]), around(1)),
+        fours(x([1, 4, 300, 230]).within(-0.5, 0.5), x([4, 4, 1, 1]), plain()).compared(),
         case("conv2d of channels last, with a bias", [x([2, 3, 6, 5]), x([4, 3, 3, 3]), x([4])], move |x| {
             last(&x[0]).conv2d(&x[1], Some(&x[2]), around(1))
         }),
