@@ -1,4 +1,58 @@
-//! Train neural networks on any GPU.
+//! Trains neural networks on any GPU that [wgpu] reaches (Vulkan, Metal, DX12), through hand-written WGSL.
+//!
+//! A [`Device`] is chosen at run time: a GPU, or the CPU backend, which runs the definition of every kernel in plain
+//! Rust. A [`Tensor`] lives on a device; its methods check shapes at once, queue kernels and return tensors. Nothing
+//! waits until a value is read. [`Tensor::backward`] returns the gradients as [`autograd::Grads`], and an
+//! [`optim::Optimizer`] moves the parameters of a [`nn::Module`] by them.
+//!
+//! ```
+//! use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
+//! use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+//! use wgrad::{Device, Tensor};
+//!
+//! let device = Device::best();
+//! let line = Linear::new(1, 1, &mut Init::new(0, &device));
+//! let mut optimizer = Sgd::new(&line, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
+//! let randomness = Randomness::new(0);
+//! let x = Tensor::from_slice(&[-1.0f32, 0.0, 1.0], [3, 1], &device);
+//! let y = &x * 2.0 + 1.0;
+//! for _ in 0..200 {
+//!     let error = line.forward(&x, &Ctx::train(&randomness)) - &y;
+//!     optimizer.step(&error.square().mean().backward());
+//! }
+//! assert!((line.weight.tensor().item()? - 2.0).abs() < 1e-3);
+//! # Ok::<(), wgrad::Error>(())
+//! ```
+//!
+//! # The floors
+//!
+//! Each module uses what is on its own line or below it; but a device names [`plan`], the list of what it ran.
+//!
+//! * [`data`], [`metrics`], [`checkpoint`]: data sets, counts of right answers, safetensors files.
+//! * [`nn`], [`optim`]: layers named as PyTorch's `state_dict` names them, and SGD, Adam and AdamW.
+//! * [`fused`]: convolution, pooling, batch normalisation, softmax, cross-entropy, dropout; one page each.
+//! * [`ops`]: element-wise functions, reductions, matrix products, indexing, copies and views.
+//! * [`tensor`], [`autograd`], [`plan`]: a shape and strides over a buffer, the graph of gradients, lists of kernels.
+//! * [`device`]: the handle to a backend.
+//! * [`backend`]: [`Wgpu`](backend::Wgpu), [`Cpu`](backend::Cpu), [`Null`](backend::Null), [`Checked`](backend::Checked).
+//! * [`kernel`], [`shape`], [`dtype`], [`rng`], [`error`]: plain data.
+//!
+//! An operation is a [`kernel::Kernel`]: a value with a *twin*, its meaning as a Rust function on slices, and variants,
+//! the ways to run it in WGSL. The CPU backend calls the twin, the wgpu backend runs a variant, and the tests hold
+//! one against the other.
+//!
+//! # Errors
+//!
+//! A shape that does not fit is a bug in the calling code and panics at the caller's line with both shapes. What the
+//! outside world can do (no adapter, no memory, a truncated file, a label out of range) is an [`Error`]. A device's
+//! first failure sticks: work after it is dropped, and the next read returns it.
+//!
+//! # Features
+//!
+//! * `rayon` (default): the CPU backend uses all cores.
+//! * `download`: fetches data sets over HTTPS, with resume and checksums.
+//!
+//! [wgpu]: https://docs.rs/wgpu
 
 pub mod autograd;
 pub mod backend;
@@ -30,3 +84,8 @@ pub use ops::reduce::KeepDims;
 pub use rng::Rng;
 pub use shape::Shape;
 pub use tensor::Tensor;
+
+/// The code of the README, so that it compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! The one random generator: counter-based, so that any element of any stream can be drawn alone, anywhere.
 //!
 //! Philox 4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-//! The key is the seed; the counter is (element, step low, step high, stream). `shaders/random.wgsl` holds the
+//! The key is the seed; the counter is (element, step low, step high, stream). `shaders/prelude.wgsl` holds the
 //! same function for the device.
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

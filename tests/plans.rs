@@ -3,6 +3,10 @@
 //! The lists are made on the null device. `WGRAD_UPDATE=1 cargo test --test plans` writes them anew.
 
 use std::path::Path;
+use wgrad::nn::{
+    BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential,
+};
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Tensor};
 
@@ -67,4 +71,49 @@ fn mlp_of_primitives() {
         assert_eq!(grads.of(parameter).map(Tensor::shape), Some(parameter.shape()), "{:?}", parameter.name());
     }
     snapshot("mlp_of_primitives", &plan);
+}
+
+/// One training step of a model: forward, cross-entropy, backward, optimizer.
+fn step(model: &Sequential, optimizer: &mut dyn Optimizer, sizes: [usize; 4], device: &Device) -> Plan {
+    let (x, labels) = (Tensor::empty(sizes, DType::F32, device), Tensor::empty([sizes[0]], DType::I32, device));
+    let randomness = Randomness::new(0);
+    let run = || optimizer.step(&model.forward(&x, &Ctx::train(&randomness)).cross_entropy(&labels).backward());
+    device.record(run).1
+}
+
+/// The two convolutions of the MNIST example, with Adam.
+#[test]
+fn mnist_cnn_adam() {
+    let device = Device::null();
+    let mut init = Init::new(0, &device);
+    let model = Sequential::new()
+        .push(Conv2d::new(1, 32, 3, &mut init).padding(1))
+        .push(Relu)
+        .push(MaxPool2d::new(2))
+        .push(Conv2d::new(32, 64, 3, &mut init).padding(1))
+        .push(Relu)
+        .push(MaxPool2d::new(2))
+        .push(Flatten)
+        .push(Linear::new(3136, 128, &mut init))
+        .push(Relu)
+        .push(Linear::new(128, 10, &mut init));
+    let mut adam = Adam::new(&model, AdamOptions::default()).expect("the options are in range");
+    snapshot("mnist_cnn_adam", &step(&model, &mut adam, [64, 1, 28, 28], &device));
+}
+
+/// Batch normalisation, dropout and a momentum.
+#[test]
+fn bn_cnn_momentum() {
+    let device = Device::null();
+    let mut init = Init::new(0, &device);
+    let model = Sequential::new()
+        .push(Conv2d::new(3, 16, 3, &mut init).padding(1).without_bias())
+        .push(BatchNorm2d::new(16, &mut init))
+        .push(Relu)
+        .push(Flatten)
+        .push(Dropout::new(0.5, &mut init))
+        .push(Linear::new(4096, 10, &mut init));
+    let momentum = Momentum::HeavyBall(0.9);
+    let mut sgd = Sgd::new(&model, SgdOptions { momentum, ..SgdOptions::default() }).expect("the options are in range");
+    snapshot("bn_cnn_momentum", &step(&model, &mut sgd, [8, 3, 16, 16], &device));
 }

@@ -10,7 +10,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
     /// Walks over the training images.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 8)]
     pub epochs: usize,
     /// Images of one step.
     #[arg(long, default_value_t = 64)]

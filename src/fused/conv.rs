@@ -402,7 +402,8 @@ impl Tensor {
         self.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
     }
 
-    /// Convolution of images [n, c, h, w] with a weight [o, c / groups, kh, kw] and a bias [o], to [n, o, oh, ow].
+    /// Convolution of images `[n, c, h, w]` with a weight `[o, c / groups, kh, kw]` and a bias `[o]`, to
+    /// `[n, o, oh, ow]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.

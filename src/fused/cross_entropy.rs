@@ -23,7 +23,7 @@ pub enum Reduction {
 /// PyTorch's arguments of `cross_entropy`, and its defaults.
 #[derive(Debug, Clone)]
 pub struct CrossEntropyOptions {
-    /// A weight for each class, [classes].
+    /// A weight for each class, `[classes]`.
     pub weight: Option<Tensor>,
     /// Rows with this label count nothing.
     pub ignore_index: i32,
@@ -191,7 +191,7 @@ fn backward_twin(call: &mut Call) {
 }
 
 impl Tensor {
-    /// The mean cross-entropy of logits [rows, classes] and labels (i32) [rows]; rows labelled -100 count nothing,
+    /// The mean cross-entropy of logits `[rows, classes]` and labels (i32) `[rows]`; rows labelled -100 count nothing,
     /// a label that is no class gives NaN.
     ///
     /// # Panics

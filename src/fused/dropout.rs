@@ -50,7 +50,7 @@ fn twin(call: &mut Call) {
     });
 }
 
-/// What makes a mask: the seed, the layer's stream and the number of the forward pass, i32 [2] on the device, so that
+/// What makes a mask: the seed, the layer's stream and the number of the forward pass, `i32 [2]` on the device, so that
 /// a step can be run again with the next number.
 #[derive(Debug, Clone)]
 pub struct Draw {

@@ -274,7 +274,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Moves running statistics towards those of this batch, in place: means and unbiased variances [channels], and
+    /// Moves running statistics towards those of this batch, in place: means and unbiased variances `[channels]`, and
     /// the number of batches, i32 [].
     ///
     /// # Panics
@@ -312,7 +312,7 @@ impl Tensor {
     /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts.
     ///
     /// # Panics
-    /// If a channel has fewer than two elements, or weight or bias is not [c].
+    /// If a channel has fewer than two elements, or weight or bias is not `[c]`.
     #[track_caller]
     pub fn batch_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> BatchNorm {
         self.channel_check("batch_norm", &[weight, bias]);
@@ -352,11 +352,11 @@ impl Tensor {
         BatchNorm { output, stats }
     }
 
-    /// Normalises each channel of [n, c, ..] by given statistics [c], then scales and shifts: batch normalisation
+    /// Normalises each channel of `[n, c, ..]` by given statistics `[c]`, then scales and shifts: batch normalisation
     /// outside of training.
     ///
     /// # Panics
-    /// If an argument is not [c].
+    /// If an argument is not `[c]`.
     #[track_caller]
     pub fn batch_norm_eval(
         &self,

@@ -1,5 +1,7 @@
-//! Pooling of images: `shaders/max_pool.wgsl`, `shaders/max_pool_backward.wgsl`, `shaders/avg_pool.wgsl`,
-//! `shaders/avg_pool_backward.wgsl`. Results lie channels last in memory, in the shape [n, c, h, w].
+//! Pooling of images: `shaders/max_pool.wgsl`, `shaders/max_pool_quads.wgsl`, `shaders/max_pool_backward.wgsl`,
+//! `shaders/max_pool_windows.wgsl`, `shaders/avg_pool.wgsl`, `shaders/avg_pool_backward.wgsl`.
+//!
+//! Results lie channels last in memory, in the shape [n, c, h, w].
 
 use super::conv::channels_last;
 use crate::dtype::DType;
@@ -57,6 +59,16 @@ static MAX: Shader =
 static MAX_BACKWARD: Shader = Shader {
     name: "max_pool_backward",
     source: include_str!("../../shaders/max_pool_backward.wgsl"),
+    access: &[Read, Read, Write],
+};
+static MAX_QUADS: Shader = Shader {
+    name: "max_pool_quads",
+    source: include_str!("../../shaders/max_pool_quads.wgsl"),
+    access: &[Read, Write, Write],
+};
+static MAX_WINDOWS: Shader = Shader {
+    name: "max_pool_windows",
+    source: include_str!("../../shaders/max_pool_windows.wgsl"),
     access: &[Read, Read, Write],
 };
 static AVG: Shader =
@@ -215,13 +227,40 @@ fn cost(d: &Dispatch) -> Cost {
     Cost { flops: d.len(0).max(d.len(1)) as u64, bytes: d.bytes() }
 }
 
+/// Whether four channels can be read at once.
+fn fits_quads(info: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    let quads = [p.channels, p.x_base, p.x_n, p.x[0], p.x[1]].iter().all(|w| w.is_multiple_of(4));
+    fits(info, d) && p.x_c == 1 && quads
+}
+
+/// Whether windows lie side by side and cover the image, so that each pixel has one.
+fn fits_windows(_: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    let covered = |d: usize| p.size[d] == p.out[d] * p.kernel[d];
+    p.kernel == p.stride
+        && p.padding == [0; 2]
+        && p.dilation == [1; 2]
+        && p.channels.is_multiple_of(4)
+        && covered(0)
+        && covered(1)
+}
+
 static MAX_POOL: Kernel = Kernel {
     name: "max_pool2d",
     access: MAX.access,
     twin: max_twin,
     cost,
     tolerance: Tolerance::EXACT,
-    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: fits_quads,
+            suits: any,
+            lower: |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(1) / 4),
+        },
+        Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) },
+    ],
 };
 
 fn max_twin(call: &mut Call) {
@@ -255,12 +294,20 @@ static MAX_POOL_BACKWARD: Kernel = Kernel {
     twin: max_backward_twin,
     cost,
     tolerance: Tolerance::ROUNDED,
-    variants: &[Variant {
-        name: "each",
-        fits: any,
-        suits: any,
-        lower: |_, d| each_of(&MAX_BACKWARD, "max_pool_backward", d.len(2)),
-    }],
+    variants: &[
+        Variant {
+            name: "windows",
+            fits: fits_windows,
+            suits: any,
+            lower: |_, d| each_of(&MAX_WINDOWS, "max_pool_windows", d.len(0) / 4),
+        },
+        Variant {
+            name: "each",
+            fits: any,
+            suits: any,
+            lower: |_, d| each_of(&MAX_BACKWARD, "max_pool_backward", d.len(2)),
+        },
+    ],
 };
 
 fn max_backward_twin(call: &mut Call) {

@@ -6,12 +6,12 @@ use crate::fused::conv::Conv2dOptions;
 use crate::fused::pool::{AvgPool2dOptions, MaxPool2dOptions};
 use crate::tensor::Tensor;
 
-/// Convolution of [n, in, h, w] with weight [out, in / groups, kh, kw] and bias [out].
+/// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
 #[derive(Debug)]
 pub struct Conv2d {
-    /// [out, in / groups, kh, kw].
+    /// `[out, in / groups, kh, kw]`.
     pub weight: Parameter,
-    /// [out].
+    /// `[out]`.
     pub bias: Option<Parameter>,
     /// Stride, padding, dilation, groups.
     pub options: Conv2dOptions,

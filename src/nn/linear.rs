@@ -4,12 +4,12 @@ use super::ctx::Ctx;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
-/// `y = x w^T + b` for x [.., in], weight [out, in] and bias [out].
+/// `y = x w^T + b` for x `[.., in]`, weight `[out, in]` and bias `[out]`.
 #[derive(Debug)]
 pub struct Linear {
-    /// [out, in].
+    /// `[out, in]`.
     pub weight: Parameter,
-    /// [out].
+    /// `[out]`.
     pub bias: Option<Parameter>,
 }
 

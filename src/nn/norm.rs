@@ -7,13 +7,13 @@ use crate::tensor::Tensor;
 /// Batch normalisation with running statistics: what [`BatchNorm1d`] and [`BatchNorm2d`] share.
 #[derive(Debug)]
 pub struct BatchNormState {
-    /// [c], 1 at first.
+    /// `[c]`, 1 at first.
     pub weight: Parameter,
-    /// [c], 0 at first.
+    /// `[c]`, 0 at first.
     pub bias: Parameter,
-    /// [c], 0 at first.
+    /// `[c]`, 0 at first.
     pub running_mean: Tensor,
-    /// [c], 1 at first.
+    /// `[c]`, 1 at first.
     pub running_var: Tensor,
     /// i32 [], the number of batches that the running statistics saw.
     pub num_batches_tracked: Tensor,

@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// Elements that each parameter starts on a multiple of: the 256 bytes that a binding starts on.
 const ALIGN: usize = 64;
 
 /// A parameter's place in its slab.
 struct Entry {
-    name: String,
+    name: Arc<str>,
     parameter: Parameter,
     shape: Shape,
     offset: usize,
@@ -65,7 +66,7 @@ impl Slab {
                 slabs.push(Vec::new());
                 end = 0;
             }
-            let entry = Entry { name, parameter, shape, offset: end };
+            let entry = Entry { name: name.into(), parameter, shape, offset: end };
             end = entry.end();
             slabs.last_mut().expect("there is one").push(entry);
         }
@@ -89,7 +90,7 @@ impl Slab {
         let mut runs: Vec<(u32, u32)> = Vec::new();
         for entry in &self.entries {
             let Some(gradient) = grads.of(&entry.parameter.tensor()) else { continue };
-            entry.view(&self.gradients).assign(gradient);
+            entry.view(&self.gradients).named(entry.name.clone()).assign(gradient);
             let (start, len) = (entry.offset as u32, (entry.end() - entry.offset) as u32);
             match runs.last_mut() {
                 Some((first, run)) if *first + *run == start => *run += len,

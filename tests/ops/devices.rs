@@ -30,8 +30,10 @@ impl Asked {
 /// If there is none: a test that was asked for and cannot run has failed.
 pub fn gpu(options: &WgpuOptions) -> Device {
     Device::wgpu(options).unwrap_or_else(|error| {
+        let error = error.to_string();
+        let hint = if error.contains(INSTALL_HINT) { "" } else { INSTALL_HINT };
         panic!(
-            "these tests need a GPU or a software adapter: {error}\n{INSTALL_HINT}\n\
+            "these tests need a GPU or a software adapter: {error}\n{hint}\n\
              without one, `WGRAD_DEVICES=cpu cargo test` tests what can be tested there"
         )
     })

@@ -107,6 +107,17 @@ fn pools() -> Vec<Case> {
         max(x([2, 3, 4, 6]).reversed(), largest(2)),
         max(x([2, 65, 4, 4]), largest(2)),
         case("max_pool2d of channels last", [x([2, 3, 5, 7]).distinct()], move |x| last(&x[0]).max_pool2d(largest(2))),
+        case("max_pool2d by fours", [x([2, 8, 6, 4]).distinct()], move |x| last(&x[0]).max_pool2d(largest(2))),
+        case("max_pool2d by fours, some pixels unseen", [x([2, 4, 7, 5]).distinct()], move |x| {
+            last(&x[0]).max_pool2d(largest(2))
+        }),
+        case("max_pool2d by fours, windows that overlap", [x([1, 12, 6, 7]).distinct()], move |x| {
+            last(&x[0]).max_pool2d(MaxPool2dOptions { stride: [2, 1], padding: [1, 1], ..largest(3) })
+        }),
+        case("max_pool2d of equals by fours", [x([2, 4, 8, 8]).steps(0.0)], move |x| {
+            last(&x[0]).max_pool2d(largest(4))
+        })
+        .compared(),
         case("max_pool2d of equals", [x([2, 3, 16, 16]).steps(0.0)], move |x| x[0].max_pool2d(largest(4))).compared(),
         case("max_pool2d of a large image", [x([1, 1, 530, 520]).distinct()], move |x| x[0].max_pool2d(largest(2)))
             .compared(),

@@ -1,0 +1,34 @@
+// y[n, oh, ow, c] = the largest of x[n, c, h, w] over a window, at = its place h * width + w, the first of equals
+//   x: channels last, strided images, rows and columns; y, at: [batch, oh, ow, channels]; channels are multiples of 4
+// One invocation takes four channels of one output: at most kh * kw + kh iterations.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> at: array<vec4<i32>>;
+@group(0) @binding(3) var<uniform> p: Pool;
+
+@compute @workgroup_size(256)
+fn max_pool_quads(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.batch * p.out_h * p.out_w * (p.channels / 4u) { return; }
+    let o = output_at(i * 4u, p);
+    var best = vec4<f32>();
+    var place = vec4<i32>();
+    var first = true;
+    for (var kh = 0u; kh < p.kernel_h; kh++) {
+        // In unsigned numbers, what lies before 0 is far past the end.
+        let h = o.y * p.stride_h + kh * p.dilation_h - p.padding_h;
+        if h >= p.height { continue; }
+        for (var kw = 0u; kw < p.kernel_w; kw++) {
+            let w = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
+            if w >= p.width { continue; }
+            let value = x[(p.x_base + o.x * p.x_n + o.w + h * p.x_h + w * p.x_w) / 4u];
+            let wins = (value > best) | (value != value) | vec4<bool>(first);
+            best = select(best, value, wins);
+            place = select(place, vec4<i32>(i32(h * p.width + w)), wins);
+            first = false;
+        }
+    }
+    y[i] = best;
+    at[i] = place;
+}
