@@ -2,7 +2,6 @@
 
 use wgrad::Device;
 use wgrad::backend::WgpuOptions;
-use wgrad::backend::wgpu::INSTALL_HINT;
 
 /// The devices that were asked for, each with its name, the CPU first.
 ///
@@ -23,8 +22,8 @@ pub fn devices() -> Vec<(&'static str, Device)> {
 fn open_gpu() -> Device {
     Device::wgpu(&WgpuOptions::from_env()).unwrap_or_else(|error| {
         panic!(
-            "these tests need a GPU or a software adapter: {error}\n{INSTALL_HINT}\n\
-             without one, `WGRAD_DEVICES=cpu cargo test` tests what can be tested there"
+            "these tests need a GPU or a software adapter: {error}\n\
+             `WGRAD_DEVICES=cpu cargo test` tests what can be tested without one"
         )
     })
 }
