@@ -53,11 +53,21 @@ pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
         .map_err(|error| Error::file(path, format!("cannot be written: {error}; an older file is as it was")))
 }
 
-/// The name that a file has until it is whole.
+/// The name that a file has until it is whole. What is there and is no file is refused: the rename would replace a
+/// device or a pipe, too.
 fn part_of(path: &Path) -> std::io::Result<PathBuf> {
-    let mut name = path.file_name().ok_or_else(|| std::io::Error::other("it names no file"))?.to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    Ok(path.with_file_name(name))
+    let wrong = |what| Err(std::io::Error::other(what));
+    match path.metadata() {
+        Ok(there) if there.is_dir() => return wrong("it is a folder; name a file in it"),
+        Ok(there) if !there.is_file() => return wrong("it is no regular file"),
+        _ => (),
+    }
+    // `new/` has the file name `new`, but no file can take it.
+    let named = path.file_name().filter(|_| !path.to_string_lossy().ends_with(std::path::is_separator));
+    let Some(name) = named else { return wrong("it names no file") };
+    let mut part = name.to_os_string();
+    part.push(format!(".{}.part", std::process::id()));
+    Ok(path.with_file_name(part))
 }
 
 /// Writes beside the file and renames, so that a full disk or a break never costs what was there.
@@ -116,11 +126,7 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
 /// [`Error::File`] with what stands in the way.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    if path.is_dir() {
-        return Err(Error::file(path, "cannot be written: it is a folder; name a file in it"));
-    }
-    let part = part_of(path).map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
-    File::create(&part)
-        .and_then(|_| fs::remove_file(&part))
+    part_of(path)
+        .and_then(|part| File::create(&part).and_then(|_| fs::remove_file(&part)))
         .map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }

@@ -16,7 +16,7 @@ pub struct Args {
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,
     /// The learning rate at the start; it falls to 0 [default: 0.001 for adam and adamw, 0.1 for sgd, 0.02 for momentum].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     lr: Option<f32>,
     /// What moves the weights.
     #[arg(long, value_enum, default_value = "adam")]

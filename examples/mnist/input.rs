@@ -37,7 +37,9 @@ pub fn png(path: &Path) -> Result<Vec<f32>> {
     let mut decoder = png::Decoder::new(BufReader::new(file));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(broken)?;
-    let size = reader.output_buffer_size().ok_or_else(|| Error::file(path, "is too large a picture"))?;
+    // A few bytes may promise more pixels than there is memory.
+    let fits = |size: &usize| *size <= 256 << 20;
+    let size = reader.output_buffer_size().filter(fits).ok_or_else(|| Error::file(path, "is too large a picture"))?;
     let mut bytes = vec![0; size];
     let frame = reader.next_frame(&mut bytes).map_err(broken)?;
     let (width, height, channels) = (frame.width as usize, frame.height as usize, frame.color_type.samples());

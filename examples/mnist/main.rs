@@ -6,67 +6,24 @@
 
 mod args;
 mod input;
+mod model;
 mod report;
 
 use args::{Args, DeviceChoice, ModelChoice, OptimizerChoice};
 use clap::Parser;
+use model::{Cnn, Mlp};
 use std::process::ExitCode;
-use std::sync::Arc;
 use wgrad::backend::WgpuOptions;
-use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
+use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
-use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Randomness, Strictness, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
-use wgrad::{Device, MaxPool2dOptions, Result, Tensor, checkpoint, module};
-
-/// Two convolutions, each halved by pooling, then two fully connected layers. The fields are named as in a PyTorch
-/// model, so that saved weights load there.
-struct Cnn {
-    conv1: Conv2d,
-    conv2: Conv2d,
-    fc1: Linear,
-    fc2: Linear,
-}
-
-module!(Cnn { conv1, conv2, fc1, fc2 });
-
-impl Cnn {
-    fn new(init: &mut Init) -> Cnn {
-        Cnn {
-            conv1: Conv2d::new(1, 32, 3, init).padding(1),
-            conv2: Conv2d::new(32, 64, 3, init).padding(1),
-            fc1: Linear::new(64 * 7 * 7, 128, init),
-            fc2: Linear::new(128, 10, init),
-        }
-    }
-}
-
-impl Layer for Cnn {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let half = MaxPool2dOptions::new(2);
-        let x = self.conv1.forward(x, ctx).relu().max_pool2d(half);
-        let x = self.conv2.forward(&x, ctx).relu().max_pool2d(half);
-        let x = self.fc1.forward(&x.flatten(1), ctx).relu();
-        self.fc2.forward(&x, ctx)
-    }
-}
-
-/// One hidden layer.
-struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
-}
-
-module!(Mlp { fc1, fc2 });
-
-impl Layer for Mlp {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        self.fc2.forward(&self.fc1.forward(&x.flatten(1), ctx).relu(), ctx)
-    }
-}
+use wgrad::{Device, Result, Tensor, checkpoint};
 
 fn main() -> ExitCode {
-    env_logger::init();
+    // What Vulkan's loader says of missing drivers would drown the sentence that says what to do about it.
+    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
+    env_logger::init_from_env(quiet);
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -87,9 +44,7 @@ fn run(args: &Args) -> Result<()> {
     let mut init = Init::new(args.seed, &device);
     let model: Box<dyn Layer> = match args.model {
         ModelChoice::Cnn => Box::new(Cnn::new(&mut init)),
-        ModelChoice::Mlp => {
-            Box::new(Mlp { fc1: Linear::new(784, 128, &mut init), fc2: Linear::new(128, 10, &mut init) })
-        }
+        ModelChoice::Mlp => Box::new(Mlp::new(&mut init)),
     };
     if let Some(path) = &args.load {
         checkpoint::load(&model, path, Strictness::Strict)?;
@@ -107,9 +62,9 @@ fn run(args: &Args) -> Result<()> {
     println!("{} training images, {} test images\n", train.len(), test.len());
     let options = LoaderOptions { batch_size: args.batch_size, shuffle: Some(args.seed), ..LoaderOptions::default() };
     let loader = DataLoader::new(train, options)?;
+    let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
     let mut optimizer = optimizer(&model, args)?;
     let randomness = Randomness::new(args.seed);
-    let test = Arc::new(test);
 
     let steps = (loader.len() * args.epochs) as f32;
     let mut epochs = report::Epochs::new();
@@ -160,8 +115,7 @@ fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
     })
 }
 
-fn evaluate(model: &impl Layer, set: &Arc<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
-    let loader = DataLoader::new(set.clone(), LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
+fn evaluate(model: &impl Layer, loader: &DataLoader, device: &Device) -> Result<ConfusionMatrix> {
     let mut matrix = ConfusionMatrix::new(10);
     for batch in loader.epoch(0) {
         let x = Tensor::from_vec(batch.images, batch.shape, device);

@@ -1,0 +1,10 @@
+//! Weights in files: what goes out comes back, what does not belong is told, and an older file outlives every failure.
+
+#[path = "checkpoint/broken.rs"]
+mod broken;
+#[path = "train/places.rs"]
+mod places;
+#[path = "checkpoint/round_trip.rs"]
+mod round_trip;
+#[path = "checkpoint/writing.rs"]
+mod writing;

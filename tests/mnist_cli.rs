@@ -1,0 +1,15 @@
+//! The MNIST example as its user meets it: one sentence for each mistake, and a run that trains, saves, loads and
+//! predicts.
+//!
+//! Cargo builds the example for `cargo test`; before `cargo test --test mnist_cli`, `cargo build --example mnist` does.
+
+#[path = "mnist_cli/command.rs"]
+mod command;
+#[path = "mnist_cli/data.rs"]
+mod data;
+#[path = "mnist_cli/mistakes.rs"]
+mod mistakes;
+#[path = "train/places.rs"]
+mod places;
+#[path = "mnist_cli/runs.rs"]
+mod runs;

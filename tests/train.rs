@@ -1,0 +1,21 @@
+//! The examples in small: the same run on every backend, the same bits twice, no waste per step, and what training
+//! refuses.
+//!
+//! `WGRAD_DEVICES=cpu` runs what needs no GPU; `cargo test --test train -- --nocapture` shows how near the curves are.
+
+#[path = "train/counters.rs"]
+mod counters;
+#[path = "train/curves.rs"]
+mod curves;
+#[path = "../examples/mnist/model.rs"]
+mod model;
+#[path = "train/places.rs"]
+mod places;
+#[path = "train/recipes.rs"]
+mod recipes;
+#[path = "train/resume.rs"]
+mod resume;
+#[path = "train/rules.rs"]
+mod rules;
+#[path = "train/seeds.rs"]
+mod seeds;

@@ -1,0 +1,125 @@
+//! Small runs on real digits: a model, an optimizer, and batches in an order that follows from the seed.
+
+use crate::model::{Cnn, Mlp};
+use wgrad::data::{Batch, DataLoader, LoaderOptions, mnist};
+use wgrad::nn::{
+    BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Module, Randomness, Relu, Sequential,
+    StateDict, state,
+};
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::{Device, Tensor};
+
+pub const SEED: u64 = 0x5EED_0000_0007;
+
+/// What is trained, and by what.
+pub struct Recipe {
+    pub name: &'static str,
+    pub model: fn(&mut Init) -> Box<dyn Layer>,
+    pub optimizer: fn(&dyn Module) -> wgrad::Result<Box<dyn Optimizer>>,
+}
+
+fn adam(model: &dyn Module, options: AdamOptions) -> wgrad::Result<Box<dyn Optimizer>> {
+    Ok(Box::new(Adam::new(model, options)?))
+}
+
+fn momentum(model: &dyn Module) -> wgrad::Result<Box<dyn Optimizer>> {
+    let options = SgdOptions { lr: 0.05, momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
+    Ok(Box::new(Sgd::new(model, options)?))
+}
+
+/// The network of the MNIST example as the example trains it.
+pub const CNN: Recipe = Recipe {
+    name: "the example's CNN, Adam",
+    model: |init| Box::new(Cnn::new(init)),
+    optimizer: |model| adam(model, AdamOptions::default()),
+};
+
+/// The example's other network.
+pub const MLP: Recipe =
+    Recipe { name: "the example's MLP, momentum", model: |init| Box::new(Mlp::new(init)), optimizer: momentum };
+
+/// Random masks in training.
+pub const DROPOUT: Recipe = Recipe {
+    name: "an MLP with dropout, momentum",
+    model: |init| {
+        let layers = Sequential::new().push(Flatten).push(Dropout::new(0.1, init)).push(Linear::new(784, 48, init));
+        Box::new(layers.push(Relu).push(Dropout::new(0.3, init)).push(Linear::new(48, 10, init)))
+    },
+    optimizer: momentum,
+};
+
+/// Running statistics, and weights that decay.
+pub const BATCH_NORM: Recipe = Recipe {
+    name: "a CNN with batch norm, AdamW",
+    model: |init| {
+        let first = Conv2d::new(1, 8, 3, init).padding(1).without_bias();
+        let layers = Sequential::new().push(first).push(BatchNorm2d::new(8, init)).push(Relu).push(MaxPool2d::new(2));
+        let second = Conv2d::new(8, 16, 3, init).stride(2).without_bias();
+        let layers = layers.push(second).push(BatchNorm2d::new(16, init)).push(Relu).push(Flatten);
+        Box::new(layers.push(Linear::new(16 * 6 * 6, 10, init)))
+    },
+    optimizer: |model| {
+        let weight_decay = WeightDecay::Decoupled(0.01);
+        adam(model, AdamOptions { lr: 2e-3, weight_decay, ..AdamOptions::default() })
+    },
+};
+
+/// A run under way.
+pub struct Trainer {
+    pub model: Box<dyn Layer>,
+    pub optimizer: Box<dyn Optimizer>,
+    pub randomness: Randomness,
+    loader: DataLoader,
+    device: Device,
+    /// The number of the next step.
+    pub step: usize,
+}
+
+/// The first digits that come with the example.
+pub fn digits(count: usize) -> wgrad::data::ImageSet {
+    macro_rules! embedded {
+        ($kind:literal) => {
+            include_bytes!(concat!("../../examples/data/mnist/t10k-", $kind, "-ubyte.gz"))
+        };
+    }
+    mnist::from_bytes(embedded!("images-idx3"), embedded!("labels-idx1")).expect("the example's data").take(count)
+}
+
+pub fn loader(batch_size: usize) -> DataLoader {
+    let options = LoaderOptions { batch_size, shuffle: Some(SEED), ..LoaderOptions::default() };
+    DataLoader::new(digits(384), options).expect("good options")
+}
+
+impl Trainer {
+    pub fn new(recipe: &Recipe, device: &Device) -> Trainer {
+        let model = (recipe.model)(&mut Init::new(SEED, device));
+        let optimizer = (recipe.optimizer)(&model).expect("good options");
+        let randomness = Randomness::new(SEED);
+        Trainer { model, optimizer, randomness, loader: loader(32), device: device.clone(), step: 0 }
+    }
+
+    fn batch(&self, step: usize) -> Batch {
+        let (epoch, at) = (step / self.loader.len(), step % self.loader.len());
+        self.loader.epoch(epoch as u64).nth(at).expect("the epoch has it")
+    }
+
+    /// One step as the example takes it; the loss is on the device.
+    pub fn step(&mut self) -> Tensor {
+        let batch = self.batch(self.step);
+        self.step += 1;
+        let x = Tensor::from_vec(batch.images, batch.shape, &self.device);
+        let labels = Tensor::from_vec(batch.labels, [batch.shape[0]], &self.device);
+        let loss = self.model.forward(&x, &Ctx::train(&self.randomness)).cross_entropy(&labels);
+        self.optimizer.step(&loss.backward());
+        loss.detach()
+    }
+
+    /// The losses of some steps.
+    pub fn steps(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.step().item().expect("the device works")).collect()
+    }
+
+    pub fn weights(&self) -> StateDict {
+        state(&self.model).expect("the device works")
+    }
+}
