@@ -1,4 +1,4 @@
-// y[c, o] = scale * reduce over chunk c of the reduced elements of x, for output o
+// y[c, o] = scale * (sum, largest or smallest) over chunk c of the reduced elements of x, for output o
 //   x: strided; y: [chunks, n]
 // threads: one invocation takes one chunk of one output, in order; at most 1,024 elements x 7 loop iterations.
 // tree: 256 invocations share a chunk; each takes every 256th element, at most 64 x 7 iterations, then a tree of 8 steps.
@@ -46,91 +46,44 @@ fn offset_of(r: u32) -> u32 {
     return at;
 }
 
-// A NaN, once met, stays.
-fn larger(a: f32, b: f32) -> f32 { return select(a, b, b > a || b != b); }
-fn smaller(a: f32, b: f32) -> f32 { return select(a, b, b < a || b != b); }
+// What KIND does to two values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller. A NaN, once met, stays.
+fn join(a: f32, b: f32) -> f32 {
+    if KIND == 0u { return a + b; }
+    if KIND == 1u { return select(a, b, b > a || b != b); }
+    return select(a, b, b < a || b != b);
+}
 
-@compute @workgroup_size(256)
-fn sum_threads(grid: Grid) {
-    let i = index_of(grid);
-    if i >= p.n * p.chunks { return; }
-    let start = start_of(i % p.n);
-    let first = (i / p.n) * p.chunk;
-    var sum = 0.0;
-    for (var r = first; r < min(first + p.chunk, p.count); r++) { sum += x[start + offset_of(r)]; }
-    y[i] = sum * p.scale;
+// What a loop starts from: nothing, or an element that it meets again.
+fn first_of(at: u32) -> f32 {
+    if KIND == 0u { return 0.0; }
+    return x[at];
 }
 
 @compute @workgroup_size(256)
-fn max_threads(grid: Grid) {
+fn reduce_threads(grid: Grid) {
     let i = index_of(grid);
     if i >= p.n * p.chunks { return; }
     let start = start_of(i % p.n);
     let first = (i / p.n) * p.chunk;
-    var best = x[start + offset_of(first)];
-    for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) { best = larger(best, x[start + offset_of(r)]); }
-    y[i] = best;
-}
-
-@compute @workgroup_size(256)
-fn min_threads(grid: Grid) {
-    let i = index_of(grid);
-    if i >= p.n * p.chunks { return; }
-    let start = start_of(i % p.n);
-    let first = (i / p.n) * p.chunk;
-    var best = x[start + offset_of(first)];
-    for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) { best = smaller(best, x[start + offset_of(r)]); }
-    y[i] = best;
+    var all = first_of(start + offset_of(first));
+    for (var r = first; r < min(first + p.chunk, p.count); r++) { all = join(all, x[start + offset_of(r)]); }
+    y[i] = all * p.scale;
 }
 
 // A group past the last works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(256)
-fn sum_tree(grid: Grid) {
+fn reduce_tree(grid: Grid) {
     let i = group_of(grid);
     let at = min(i, p.n * p.chunks - 1u);
     let start = start_of(at % p.n);
     let first = (at / p.n) * p.chunk;
-    var sum = 0.0;
-    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { sum += x[start + offset_of(r)]; }
-    shared_values[grid.thread] = sum;
+    var all = first_of(start + offset_of(first));
+    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { all = join(all, x[start + offset_of(r)]); }
+    shared_values[grid.thread] = all;
     for (var half = 128u; half > 0u; half /= 2u) {
-        // Every partial sum must be there before another invocation adds it.
+        // Every partial result must be there before another invocation takes it.
         workgroupBarrier();
-        if grid.thread < half { shared_values[grid.thread] += shared_values[grid.thread + half]; }
+        if grid.thread < half { shared_values[grid.thread] = join(shared_values[grid.thread], shared_values[grid.thread + half]); }
     }
     if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0] * p.scale; }
-}
-
-@compute @workgroup_size(256)
-fn max_tree(grid: Grid) {
-    let i = group_of(grid);
-    let at = min(i, p.n * p.chunks - 1u);
-    let start = start_of(at % p.n);
-    let first = (at / p.n) * p.chunk;
-    var best = x[start + offset_of(first)];
-    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { best = larger(best, x[start + offset_of(r)]); }
-    shared_values[grid.thread] = best;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        // Every partial result must be there before another invocation takes it.
-        workgroupBarrier();
-        if grid.thread < half { shared_values[grid.thread] = larger(shared_values[grid.thread], shared_values[grid.thread + half]); }
-    }
-    if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0]; }
-}
-
-@compute @workgroup_size(256)
-fn min_tree(grid: Grid) {
-    let i = group_of(grid);
-    let at = min(i, p.n * p.chunks - 1u);
-    let start = start_of(at % p.n);
-    let first = (at / p.n) * p.chunk;
-    var best = x[start + offset_of(first)];
-    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { best = smaller(best, x[start + offset_of(r)]); }
-    shared_values[grid.thread] = best;
-    for (var half = 128u; half > 0u; half /= 2u) {
-        // Every partial result must be there before another invocation takes it.
-        workgroupBarrier();
-        if grid.thread < half { shared_values[grid.thread] = smaller(shared_values[grid.thread], shared_values[grid.thread + half]); }
-    }
-    if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0]; }
 }

@@ -2,8 +2,8 @@
 
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Class, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    parallel,
+    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant,
+    groups, parallel,
 };
 use crate::shape::{MAX_RANK, Shape, collapse};
 use crate::tensor::Tensor;
@@ -98,21 +98,28 @@ impl Params {
 const THREAD_CHUNK: u32 = 1024;
 const TREE_CHUNK: u32 = 16 * 1024;
 
-/// Stages of `chunk` elements each, until one is left for every output.
-fn stages(d: &Dispatch, entry: &'static str, chunk: u32, per_group: usize) -> Lowering {
-    passes(d.params(), entry, chunk, per_group, Slot::Arg(0), Slot::Arg(1), 0)
+/// How elements are joined: the shader's constant KIND.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sum = 0,
+    Max = 1,
+    Min = 2,
 }
 
-/// The passes that reduce `from` into `to`; scratch buffers are numbered from `scratch` on.
-fn passes(
-    first: Params,
-    entry: &'static str,
-    chunk: u32,
-    per_group: usize,
-    from: Slot,
-    to: Slot,
-    scratch: usize,
-) -> Lowering {
+/// Whether one invocation or one workgroup takes a chunk.
+#[derive(Clone, Copy)]
+enum By {
+    Threads,
+    Tree,
+}
+
+/// Stages of one chunk each, until one result is left for every output: from `from` into `to`; scratch buffers are
+/// numbered from `scratch` on.
+fn stages(first: Params, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usize) -> Lowering {
+    let (entry, chunk, per_group) = match by {
+        By::Threads => ("reduce_threads", THREAD_CHUNK, 256),
+        By::Tree => ("reduce_tree", TREE_CHUNK, 1),
+    };
     let mut out = Lowering::default();
     let (scale, mut p, mut source) = (first.scale, first, from);
     loop {
@@ -122,7 +129,8 @@ fn passes(
         p.scale = if last { scale } else { 1.0 };
         let target = if last { to } else { Slot::Scratch(scratch + out.scratch.len()) };
         let results = p.n as usize * p.chunks as usize;
-        out.passes.push(Pass::new(&SHADER, entry, groups(results, per_group)).slots(&[source, target]).params(&p));
+        let pass = Pass::new(&SHADER, entry, groups(results, per_group)).slots(&[source, target]).params(&p);
+        out.passes.push(pass.constant("KIND", Constant::U32(kind as u32)));
         if last {
             return out;
         }
@@ -135,11 +143,7 @@ fn passes(
 /// The passes that add up `parts` results for each of `n` outputs, laid out [parts, n], in a fixed order.
 pub(crate) fn sum_parts(info: &Info, n: usize, parts: usize, from: Slot, to: Slot, scratch: usize) -> Lowering {
     let p = Params::stage(n as u32, parts as u32, 1.0);
-    if prefers_tree(info, &p) {
-        passes(p, "sum_tree", TREE_CHUNK, 1, from, to, scratch)
-    } else {
-        passes(p, "sum_threads", THREAD_CHUNK, 256, from, to, scratch)
-    }
+    stages(p, Kind::Sum, if prefers_tree(info, &p) { By::Tree } else { By::Threads }, [from, to], scratch)
 }
 
 /// A barrier costs a software adapter more than the loop it saves; a GPU wants many threads at work.
@@ -152,7 +156,7 @@ fn fits_tree(info: &Info, d: &Dispatch) -> bool {
 }
 
 macro_rules! reductions {
-    ($($constant:ident: $name:literal, $threads:literal, $tree:literal, $run:ident, $twin:expr;)*) => {
+    ($($constant:ident: $name:literal, $kind:expr, $run:ident, $twin:expr;)*) => {
         $(static $constant: Kernel = Kernel {
             name: $name,
             access: &[Access::Read, Access::Write],
@@ -164,13 +168,13 @@ macro_rules! reductions {
                     name: "tree",
                     fits: fits_tree,
                     suits: |info, d| prefers_tree(info, &d.params()),
-                    lower: |_, d| stages(d, $tree, TREE_CHUNK, 1),
+                    lower: |_, d| stages(d.params(), $kind, By::Tree, [Slot::Arg(0), Slot::Arg(1)], 0),
                 },
                 Variant {
                     name: "threads",
                     fits: |_, _| true,
                     suits: |_, _| true,
-                    lower: |_, d| stages(d, $threads, THREAD_CHUNK, 256),
+                    lower: |_, d| stages(d.params(), $kind, By::Threads, [Slot::Arg(0), Slot::Arg(1)], 0),
                 },
             ],
         };)*
@@ -179,9 +183,9 @@ macro_rules! reductions {
 
 // Each row: the result of an iterator over the elements of one output.
 reductions! {
-    SUM: "sum", "sum_threads", "sum_tree", sum_twin, |xs, scale| (xs.map(f64::from).sum::<f64>() * f64::from(scale)) as f32;
-    AMAX: "amax", "max_threads", "max_tree", twin, |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
-    AMIN: "amin", "min_threads", "min_tree", twin, |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    SUM: "sum", Kind::Sum, sum_twin, |xs, scale| (xs.map(f64::from).sum::<f64>() * f64::from(scale)) as f32;
+    AMAX: "amax", Kind::Max, twin, |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    AMIN: "amin", Kind::Min, twin, |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
 }
 
 /// Rows whose columns are added up apart: a number that no machine changes.
