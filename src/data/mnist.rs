@@ -42,8 +42,7 @@ fn half(folder: &Path, half: &str) -> Result<ImageSet> {
     let read = |kind: &str, form: &str| {
         let names = ["-", "."].map(|dash| format!("{half}-{kind}{dash}{form}-ubyte"));
         let names = names.map(|name| [name.clone(), format!("{name}.gz")]).concat();
-        let remedy =
-            "put MNIST's four files there, or let `data::mnist::download` fetch them (cargo feature `download`)";
+        let remedy = "put MNIST's four files there, or fetch them (the example's `--download`, `data::mnist::download` in a program)";
         let path = files::find(folder, &names, remedy)?;
         let contents = files::read(&path)?;
         Ok((path.display().to_string(), contents))

@@ -125,12 +125,21 @@ static CROSS_ENTROPY_BACKWARD: Kernel = Kernel {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&CROSS_ENTROPY, &CROSS_ENTROPY_BACKWARD];
 
-/// The class of a row; `None` where it is ignored, an error where it is outside.
-fn class(label: i32, p: &Params) -> Option<Result<usize, ()>> {
-    if label == p.ignore {
-        return None;
+/// What a row's label says.
+enum Target {
+    Class(usize),
+    /// The row counts nothing.
+    Ignored,
+    /// No class has this number: the loss is NaN.
+    Outside,
+}
+
+fn target(label: i32, p: &Params) -> Target {
+    match usize::try_from(label) {
+        _ if label == p.ignore => Target::Ignored,
+        Ok(class) if class < p.classes as usize => Target::Class(class),
+        _ => Target::Outside,
     }
-    Some(usize::try_from(label).ok().filter(|&c| c < p.classes as usize).ok_or(()))
 }
 
 /// The logarithm of the sum of exponentials.
@@ -148,10 +157,10 @@ fn forward_twin(call: &mut Call) {
     let mut sums = (0.0, 0.0);
     for row in 0..rows {
         let x = &x[row * classes..][..classes];
-        let (loss, own) = match class(labels[row], &p) {
-            None => (0.0, 0.0),
-            Some(Err(())) => (f64::NAN, f64::NAN),
-            Some(Ok(c)) => {
+        let (loss, own) = match target(labels[row], &p) {
+            Target::Ignored => (0.0, 0.0),
+            Target::Outside => (f64::NAN, f64::NAN),
+            Target::Class(c) => {
                 let lse = log_sum_exp(x);
                 let others: f64 = x.iter().enumerate().map(|(c, &x)| weight(c) * (lse - f64::from(x))).sum();
                 let own = weight(c) * (lse - f64::from(x[c]));
@@ -174,17 +183,17 @@ fn backward_twin(call: &mut Call) {
     let share = f64::from(p.smoothing) / classes as f64;
     parallel::chunks(call.write::<f32>(5), classes, |row, dx| {
         let x = &x[row * classes..][..classes];
-        let target = match class(labels[row], &p) {
-            None => return dx.fill(0.0),
-            Some(Err(())) => return dx.fill(f32::NAN),
-            Some(Ok(c)) => c,
+        let class = match target(labels[row], &p) {
+            Target::Ignored => return dx.fill(0.0),
+            Target::Outside => return dx.fill(f32::NAN),
+            Target::Class(class) => class,
         };
         let scale = if p.each == 1 { f64::from(dy[row]) } else { f64::from(dy[0]) / f64::from(result[1]) };
         let lse = log_sum_exp(x);
-        let own = (1.0 - f64::from(p.smoothing)) * weight(target);
+        let own = (1.0 - f64::from(p.smoothing)) * weight(class);
         let all = own + (0..classes).map(|c| share * weight(c)).sum::<f64>();
         for (c, (dx, &x)) in dx.iter_mut().zip(x).enumerate() {
-            let hit = if c == target { own } else { 0.0 };
+            let hit = if c == class { own } else { 0.0 };
             *dx = (scale * (all * (f64::from(x) - lse).exp() - hit - share * weight(c))) as f32;
         }
     });
