@@ -5,6 +5,7 @@ pub mod copy;
 pub mod fill;
 pub mod gather;
 pub mod matmul;
+mod operators;
 pub mod reduce;
 pub mod select;
 pub mod unary;

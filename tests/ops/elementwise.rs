@@ -151,6 +151,9 @@ pub fn cases() -> Vec<Case> {
         case("operators: add sub mul div affine", [x([65]), positive(x([65]))], |x| {
             -((&x[0] + &x[1]) * &x[0] - &x[1] / 2.0 + 1.0) / &x[1] * 0.5 - 3.0
         }),
+        case("operators of a number and a tensor: affine reciprocal", [positive(x([65]))], |x| {
+            2.0 / (1.0 + &x[0]) - (3.0 - 0.5 * &x[0]) * 2.0
+        }),
         // More than 65,535 workgroups of 256 invocations.
         case("lt past 65,535 groups", [x([16_777_300]).listed(EXTREMES), x([1])], |x| x[0].lt(&x[1])).constant().big(),
         case("relu of many", [x([16_777_301]).listed(EXTREMES)], |x| x[0].relu()).constant().big(),

@@ -1,0 +1,100 @@
+//! The operators of Rust on tensors and numbers: the methods of the same names.
+
+use crate::tensor::Tensor;
+
+macro_rules! operators {
+    ($($operator:ident $method:ident $scale:expr, $shift:expr;)*) => {$(
+        impl std::ops::$operator<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                Tensor::$method(self, other)
+            }
+        }
+        impl std::ops::$operator<Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                Tensor::$method(self, &other)
+            }
+        }
+        impl std::ops::$operator<&Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                Tensor::$method(&self, other)
+            }
+        }
+        impl std::ops::$operator<Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                Tensor::$method(&self, &other)
+            }
+        }
+        impl std::ops::$operator<f32> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, value: f32) -> Tensor {
+                self.affine($scale(value), $shift(value))
+            }
+        }
+        impl std::ops::$operator<f32> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, value: f32) -> Tensor {
+                self.affine($scale(value), $shift(value))
+            }
+        }
+    )*};
+}
+
+operators! {
+    Add add |_| 1.0, |v: f32| v;
+    Sub sub |_| 1.0, |v: f32| -v;
+    Mul mul |v: f32| v, |_| 0.0;
+    Div div |v: f32| 1.0 / v, |_| 0.0;
+}
+
+macro_rules! number_first {
+    ($($operator:ident $method:ident |$value:ident, $x:ident| $result:expr;)*) => {$(
+        impl std::ops::$operator<&Tensor> for f32 {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, $x: &Tensor) -> Tensor {
+                let $value = self;
+                $result
+            }
+        }
+        impl std::ops::$operator<Tensor> for f32 {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, x: Tensor) -> Tensor {
+                std::ops::$operator::$method(self, &x)
+            }
+        }
+    )*};
+}
+
+number_first! {
+    Add add |value, x| x.affine(1.0, value);
+    Sub sub |value, x| x.affine(-1.0, value);
+    Mul mul |value, x| x.affine(value, 0.0);
+    Div div |value, x| x.reciprocal().affine(value, 0.0);
+}
+
+impl std::ops::Neg for &Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        Tensor::neg(self)
+    }
+}
+
+impl std::ops::Neg for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        Tensor::neg(&self)
+    }
+}
