@@ -81,12 +81,20 @@ fn step(device: &Device) -> Result<()> {
     let Counters { passes, submits, .. } = device.counters();
     let seconds = median(30, run)?;
     println!(
-        "  MNIST CNN, batch 64: {:.1} ms a step, {} dispatches, {} submits, first step {first:.2} s",
+        "  MNIST CNN, batch 64: {:.1} ms a step, {} dispatches, {} submits, first step {first:.2} s{}",
         1e3 * seconds,
         passes - before.passes,
-        submits - before.submits
+        submits - before.submits,
+        peak_memory()
     );
     Ok(())
+}
+
+/// The most memory that the process has had, where the system tells.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or(String::new(), |peak| format!(", peak memory {}", peak.trim()))
 }
 
 fn median(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {

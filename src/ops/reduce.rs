@@ -191,10 +191,30 @@ reductions! {
 /// Rows whose columns are added up apart: a number that no machine changes.
 const ROWS: usize = 4096;
 
-/// Column sums walk memory in order; other sums are as the table says.
+/// Elements of a row that are added up apart.
+const RUN: usize = 64 << 10;
+
+/// Sums of rows and of columns walk memory in order; other sums are as the table says.
 fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     let p: Params = call.params();
     let [kept_size, kept_stride, rows, row] = p.dims[0].map(|word| word as usize);
+    if p.reduced_rank == 1 && row == 1 && rows > 0 {
+        let (x, starts) = (call.read::<f32>(0), p.walk(0, p.kept_rank));
+        let runs = rows.div_ceil(RUN);
+        let mut parts = vec![0.0f64; runs * starts.len()];
+        parallel::chunks(&mut parts, (parallel::GRAIN / rows).max(1), |piece, sums| {
+            let first = piece * (parallel::GRAIN / rows).max(1);
+            for (at, sum) in (first..).zip(sums) {
+                let start = p.base as usize + starts[at / runs];
+                let run = at % runs * RUN..(at % runs * RUN + RUN).min(rows);
+                *sum = x[start..][run].iter().map(|&x| f64::from(x)).sum();
+            }
+        });
+        for (y, parts) in call.write::<f32>(1).iter_mut().zip(parts.chunks(runs)) {
+            *y = (parts.iter().sum::<f64>() * f64::from(p.scale)) as f32;
+        }
+        return;
+    }
     if p.kept_rank != 1 || kept_stride != 1 || p.reduced_rank != 1 || row < kept_size {
         return twin(call, reduce);
     }
