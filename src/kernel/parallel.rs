@@ -5,7 +5,11 @@ pub const GRAIN: usize = 16 << 10;
 
 /// Calls `each` with the number and the slice of every piece of `chunk` elements of `out`; the last may be shorter.
 pub fn chunks<T: Send>(out: &mut [T], chunk: usize, each: impl Fn(usize, &mut [T]) + Sync) {
-    let chunk = chunk.max(1);
+    pieces(out, chunk.max(1), &each);
+}
+
+/// One instance for each element type: with one for each twin, the crate would take half as long again to build.
+fn pieces<T: Send>(out: &mut [T], chunk: usize, each: &(dyn Fn(usize, &mut [T]) + Sync)) {
     #[cfg(feature = "rayon")]
     if out.len() > chunk {
         use rayon::prelude::*;
