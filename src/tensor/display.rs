@@ -53,12 +53,15 @@ fn nested(f: &mut fmt::Formatter<'_>, shape: &[usize], values: &[String], cut: b
     f.write_str("]")
 }
 
+/// The values, then type and shape.
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.show(f)
+        self.show(f)?;
+        write!(f, " {} {}", self.dtype(), self.shape())
     }
 }
 
+/// Type, shape, device, name and whether it is tracked, then the values.
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tensor {} {} on {}", self.dtype(), self.shape(), self.device())?;
@@ -67,5 +70,29 @@ impl fmt::Debug for Tensor {
         }
         f.write_str(if self.is_tracked() { ", tracked\n" } else { "\n" })?;
         self.show(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Device, Tensor};
+
+    #[test]
+    fn values_and_shape() {
+        let device = Device::cpu();
+        let x = Tensor::from_slice(&[1.0f32, -2.5, 0.0, 3.25], [2, 2], &device);
+        assert_eq!(x.to_string(), "[[1.0000, -2.5000],\n [0.0000, 3.2500]] f32 [2, 2]");
+        assert_eq!(x.permute(&[1, 0]).to_string(), "[[1.0000, 0.0000],\n [-2.5000, 3.2500]] f32 [2, 2]");
+        assert_eq!(Tensor::scalar(7i32, &device).to_string(), "7 i32 []");
+        assert_eq!(Tensor::scalar(1e-9f32, &device).to_string(), "1.0000e-9 f32 []");
+        let named = format!("{:?}", x.named("fc.weight").requires_grad());
+        assert!(named.starts_with("Tensor f32 [2, 2] on CPU backend"), "{named}");
+        assert!(named.contains("(fc.weight), tracked\n[[1.0000"), "{named}");
+    }
+
+    #[test]
+    fn long_tensors_show_their_ends() {
+        let x = Tensor::arange(0, 2000, &Device::cpu());
+        assert_eq!(x.to_string(), "[0, 1, 2, .., 1997, 1998, 1999] i32 [2000]");
     }
 }
