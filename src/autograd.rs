@@ -121,6 +121,7 @@ pub static ACCUMULATE: Kernel = Kernel {
     twin: accumulate_twin,
     cost: |d| Cost { flops: u64::from(d.params::<Strided>().n), bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[
         Variant { name: "flat", fits: is_flat, suits: |_, _| true, lower: |_, d| lower(d, "accumulate_flat", 4) },
         Variant {

@@ -4,6 +4,7 @@
 //! [`twin`](Kernel::twin), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
 
 pub mod parallel;
+pub mod rewrite;
 pub mod strided;
 
 use crate::dtype::{DType, Element};
@@ -61,6 +62,8 @@ pub struct Kernel {
     pub cost: fn(&Dispatch) -> Cost,
     /// How close to the twin every variant must come.
     pub tolerance: Tolerance,
+    /// What it can do at once with the dispatches before and after it.
+    pub rewrites: &'static [rewrite::Rewrite],
     /// The ways to run it in WGSL, the preferred first.
     pub variants: &'static [Variant],
 }

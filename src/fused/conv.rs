@@ -188,6 +188,7 @@ static CONV2D: Kernel = Kernel {
     twin: forward_twin,
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[
         Variant { name: "implicit", fits: implicit::fits_forward, suits: implicit::suits, lower: implicit::forward },
         Variant {
@@ -281,6 +282,7 @@ static CONV2D_WEIGHT: Kernel = Kernel {
     twin: weight_twin,
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[
         Variant { name: "implicit", fits: implicit::fits_weight, suits: implicit::suits, lower: implicit::weight },
         Variant {
@@ -343,6 +345,7 @@ static CONV2D_INPUT: Kernel = Kernel {
     twin: input_twin,
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[
         Variant { name: "implicit", fits: implicit::fits_input, suits: implicit::suits, lower: implicit::input },
         Variant {

@@ -91,6 +91,7 @@ static CROSS_ENTROPY: Kernel = Kernel {
     twin: forward_twin,
     cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[
         Variant {
             name: "whole",
@@ -111,6 +112,7 @@ static CROSS_ENTROPY_BACKWARD: Kernel = Kernel {
     twin: backward_twin,
     cost: |d| Cost { flops: 6 * d.len(0) as u64, bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[Variant {
         name: "rows",
         fits,

@@ -29,6 +29,7 @@ static DROPOUT: Kernel = Kernel {
     twin,
     cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,

@@ -109,6 +109,7 @@ static CHANNEL_STATS: Kernel = Kernel {
     twin: stats_twin,
     cost,
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant { name: "chunks", fits, suits: any, lower: |_, d| stats_passes(d) }],
 };
 
@@ -143,6 +144,7 @@ static BATCH_NORM: Kernel = Kernel {
     twin: apply_twin,
     cost,
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "each",
         fits: any,
@@ -167,6 +169,7 @@ static BATCH_NORM_SUMS: Kernel = Kernel {
     twin: sums_twin,
     cost,
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[Variant { name: "chunks", fits: any, suits: any, lower: sums_passes }],
 };
 
@@ -207,6 +210,7 @@ static BATCH_NORM_BACKWARD: Kernel = Kernel {
     twin: backward_twin,
     cost,
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[Variant {
         name: "each",
         fits: any,
@@ -241,6 +245,7 @@ static RUNNING_STATS: Kernel = Kernel {
     twin: running_twin,
     cost,
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "each",
         fits: any,

@@ -252,6 +252,7 @@ static MAX_POOL: Kernel = Kernel {
     twin: max_twin,
     cost,
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[
         Variant {
             name: "quads",
@@ -294,6 +295,7 @@ static MAX_POOL_BACKWARD: Kernel = Kernel {
     twin: max_backward_twin,
     cost,
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[
         Variant {
             name: "windows",
@@ -329,6 +331,7 @@ static AVG_POOL: Kernel = Kernel {
     twin: avg_twin,
     cost,
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
 };
 
@@ -347,6 +350,7 @@ static AVG_POOL_BACKWARD: Kernel = Kernel {
     twin: avg_backward_twin,
     cost,
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[Variant {
         name: "each",
         fits: any,

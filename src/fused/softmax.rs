@@ -56,6 +56,7 @@ macro_rules! kernels {
             twin: |call| forward_twin(call, $log),
             cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
             tolerance: Tolerance::ROUNDED,
+            rewrites: &[],
             variants: &[
                 Variant {
                     name: "group",
@@ -77,6 +78,7 @@ macro_rules! kernels {
             twin: |call| backward_twin(call, $log),
             cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
             tolerance: Tolerance::ROUNDED,
+            rewrites: &[],
             variants: &[
                 Variant {
                     name: "group",

@@ -32,6 +32,7 @@ macro_rules! functions {
             twin: |call| twin::<f32, f32>(call, $value),
             cost,
             tolerance: Tolerance::ROUNDED,
+            rewrites: &[],
             variants: &[
                 Variant {
                     name: "flat",
@@ -64,6 +65,7 @@ macro_rules! relations {
             twin: |call| twin::<f32, f32>(call, |a, b| f32::from(a $operator b)),
             cost,
             tolerance: Tolerance::EXACT,
+            rewrites: &[],
             variants: &[Variant { name: "f32", fits: |_, _| true, suits: |_, _| true, lower: |_, d| compare(d, $name, "f32") }],
         };)*
     };
@@ -77,6 +79,7 @@ macro_rules! integer_relations {
             twin: |call| twin::<i32, f32>(call, |a, b| f32::from(a $operator b)),
             cost,
             tolerance: Tolerance::EXACT,
+            rewrites: &[],
             variants: &[Variant { name: "i32", fits: |_, _| true, suits: |_, _| true, lower: |_, d| compare(d, $entry, "i32") }],
         };)*
     };

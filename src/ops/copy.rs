@@ -16,6 +16,7 @@ static COPY: Kernel = Kernel {
     twin: copy_twin,
     cost: |d| Cost { flops: 0, bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[
         Variant {
             name: "flat",
@@ -39,6 +40,7 @@ static COPY_INTO: Kernel = Kernel {
     twin: copy_into_twin,
     cost: |d| Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[Variant {
         name: "strided",
         fits: |_, _| true,

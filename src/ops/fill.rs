@@ -25,6 +25,7 @@ static FILL: Kernel = Kernel {
     twin,
     cost: |d| Cost { flops: 0, bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,

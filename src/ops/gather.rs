@@ -42,6 +42,7 @@ static GATHER: Kernel = Kernel {
     twin: gather_twin,
     cost: |d| Cost { flops: 0, bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,
@@ -67,6 +68,7 @@ static GATHER_BACKWARD: Kernel = Kernel {
     twin: gather_backward_twin,
     cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[Variant { name: "flat", fits: |_, _| true, suits: |_, _| true, lower: parts }],
 };
 

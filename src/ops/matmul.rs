@@ -197,6 +197,7 @@ static MATMUL: Kernel = Kernel {
     },
     cost: |d| Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
+    rewrites: &[],
     variants: &[
         Variant {
             name: "subgroup",

@@ -163,6 +163,7 @@ macro_rules! reductions {
             twin: |call| $run(call, $twin),
             cost: |d| Cost { flops: (d.len(0)) as u64, bytes: d.bytes() },
             tolerance: Tolerance::SUMMED,
+            rewrites: &[],
             variants: &[
                 Variant {
                     name: "tree",
@@ -253,6 +254,7 @@ static ARGMAX: Kernel = Kernel {
     twin: argmax_twin,
     cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[Variant { name: "threads", fits: |_, _| true, suits: |_, _| true, lower: argmax_stages }],
 };
 

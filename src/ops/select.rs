@@ -18,6 +18,7 @@ static WHERE: Kernel = Kernel {
     twin: where_twin,
     cost: |d| Cost { flops: 0, bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
+    rewrites: &[],
     variants: &[Variant {
         name: "strided",
         fits: |_, _| true,
@@ -56,6 +57,7 @@ macro_rules! casts {
             },
             cost: |d| Cost { flops: 0, bytes: d.bytes() },
             tolerance: Tolerance::EXACT,
+            rewrites: &[],
             variants: &[Variant {
                 name: "flat",
                 fits: |_, _| true,

@@ -66,6 +66,7 @@ macro_rules! functions {
                 twin: |call| forward_twin(call, $value),
                 cost,
                 tolerance: Tolerance::ROUNDED,
+                rewrites: &[],
                 variants: &[Variant {
                     name: "flat",
                     fits: |_, _| true,
@@ -79,6 +80,7 @@ macro_rules! functions {
                 twin: |call| backward_twin(call, $slope),
                 cost,
                 tolerance: Tolerance::ROUNDED,
+                rewrites: &[],
                 variants: &[Variant {
                     name: "flat",
                     fits: |_, _| true,
@@ -125,6 +127,7 @@ static AFFINE: Kernel = Kernel {
     twin: |call| forward_twin(call, |x, p| p.a * x + p.b),
     cost,
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,

@@ -69,6 +69,7 @@ static ADAM: Kernel = Kernel {
         Cost { flops: 12 * n, bytes: 7 * 4 * n }
     },
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,

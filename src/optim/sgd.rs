@@ -79,6 +79,7 @@ static SGD: Kernel = Kernel {
     },
     cost: |d| Cost { flops: 4 * n(d) as u64, bytes: 12 * n(d) as u64 },
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,
@@ -93,6 +94,7 @@ static SGD_MOMENTUM: Kernel = Kernel {
     twin: heavy_twin,
     cost: |d| Cost { flops: 8 * n(d) as u64, bytes: 20 * n(d) as u64 },
     tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
     variants: &[Variant {
         name: "flat",
         fits: |_, _| true,
