@@ -5,12 +5,11 @@
 //! gradient and input gradient are products with it. Outputs lie channels last in memory, in the shape [n, c, h, w].
 
 mod implicit;
+mod twin;
 
 use crate::dtype::DType;
-use crate::kernel::{
-    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
-};
-use crate::ops::matmul::{self, MatMul, Tiling, gemm};
+use crate::kernel::{Access, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups};
+use crate::ops::matmul::{self, MatMul, Tiling};
 use crate::ops::reduce::sum_parts;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -185,7 +184,7 @@ fn lower_forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
 static CONV2D: Kernel = Kernel {
     name: "conv2d",
     access: &[Access::Read, Access::Read, Access::Write],
-    twin: forward_twin,
+    twin: twin::forward,
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
@@ -205,44 +204,6 @@ static CONV2D: Kernel = Kernel {
         },
     ],
 };
-
-fn forward_twin(call: &mut Call) {
-    let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, out) = (p.positions(), p.out_channels as usize);
-    let product = p.forward(rows);
-    let [o, q] = p.group();
-    parallel::chunks(call.write::<f32>(2), rows * out, |image, y| {
-        let col = host_columns(&p, image, x);
-        for g in 0..p.groups as usize {
-            let w = &w[g * o * q..];
-            let mut part = vec![0.0; rows * o];
-            gemm([rows, o, q], &col[g * q..], [product.a_row, 1], w, [1, product.b_col], &mut part, 0.0);
-            for (y, part) in y.chunks_mut(out).zip(part.chunks(o)) {
-                y[g * o..][..o].copy_from_slice(part);
-            }
-        }
-    });
-}
-
-/// The columns of one image, [positions, taps].
-fn host_columns(p: &Params, image: usize, x: &[f32]) -> Vec<f32> {
-    let mut col = vec![0.0; p.positions() * p.taps()];
-    let x = &x[p.x_base as usize + image * p.x_n as usize..];
-    let (kh, kw) = (p.kernel_h as usize, p.kernel_w as usize);
-    for (r, row) in col.chunks_mut(p.taps()).enumerate() {
-        let at = [r / p.out_w as usize, r % p.out_w as usize];
-        for h in 0..kh {
-            for w in 0..kw {
-                let Some([y, z]) = p.pixel(at, [h, w]) else { continue };
-                let from = y * p.x_h as usize + z * p.x_w as usize;
-                for c in 0..p.channels as usize {
-                    row[(c * kh + h) * kw + w] = x[from + c * p.x_c as usize];
-                }
-            }
-        }
-    }
-    col
-}
 
 fn lower_weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let whole: Params = d.params();
@@ -279,7 +240,7 @@ fn lower_weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
 static CONV2D_WEIGHT: Kernel = Kernel {
     name: "conv2d_weight",
     access: &[Access::Read, Access::Read, Access::Write],
-    twin: weight_twin,
+    twin: twin::weight,
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
@@ -300,29 +261,6 @@ static CONV2D_WEIGHT: Kernel = Kernel {
     ],
 };
 
-/// Parts of the batch whose weight gradients are summed apart: a number that no machine changes.
-const WEIGHT_PARTS: usize = 8;
-
-fn weight_twin(call: &mut Call) {
-    let (p, x, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, out, batch) = (p.positions(), p.out_channels as usize, p.batch as usize);
-    let ([o, q], dw) = (p.group(), call.write::<f32>(2));
-    let each = batch.div_ceil(WEIGHT_PARTS).max(1);
-    let mut parts = vec![0.0; batch.div_ceil(each).max(1) * dw.len()];
-    parallel::chunks(&mut parts, dw.len(), |part, dw| {
-        for image in part * each..((part + 1) * each).min(batch) {
-            let col = host_columns(&p, image, x);
-            for (g, dw) in dw.chunks_mut(o * q).enumerate() {
-                let dy = &dy[image * rows * out + g * o..];
-                gemm([o, q, rows], dy, [1, p.out_channels], &col[g * q..], [p.taps() as u32, 1], dw, 1.0);
-            }
-        }
-    });
-    for (i, dw) in dw.iter_mut().enumerate() {
-        *dw = parts.iter().skip(i).step_by(o * q * p.groups as usize).sum();
-    }
-}
-
 fn lower_input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let whole: Params = d.params();
     let slices = slices(info, &whole);
@@ -342,7 +280,7 @@ fn lower_input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
 static CONV2D_INPUT: Kernel = Kernel {
     name: "conv2d_input",
     access: &[Access::Read, Access::Read, Access::Write],
-    twin: input_twin,
+    twin: twin::input,
     cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
@@ -362,33 +300,6 @@ static CONV2D_INPUT: Kernel = Kernel {
         },
     ],
 };
-
-fn input_twin(call: &mut Call) {
-    let (p, dy, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, out) = (p.positions(), p.out_channels as usize);
-    let [o, q] = p.group();
-    let (kh, kw, channels) = (p.kernel_h as usize, p.kernel_w as usize, p.channels as usize);
-    parallel::chunks(call.write::<f32>(2), p.pixels(), |image, dx| {
-        dx.fill(0.0);
-        let mut dcol = vec![0.0; rows * q];
-        for g in 0..p.groups as usize {
-            let dy = &dy[image * rows * out + g * o..];
-            gemm([rows, q, o], dy, [p.out_channels, 1], &w[g * o * q..], [q as u32, 1], &mut dcol, 0.0);
-            for (r, row) in dcol.chunks(q).enumerate() {
-                let at = [r / p.out_w as usize, r % p.out_w as usize];
-                for h in 0..kh {
-                    for w in 0..kw {
-                        let Some([y, z]) = p.pixel(at, [h, w]) else { continue };
-                        let to = (y * p.width as usize + z) * channels + g * (q / (kh * kw));
-                        for (c, dx) in dx[to..][..q / (kh * kw)].iter_mut().enumerate() {
-                            *dx += row[(c * kh + h) * kw + w];
-                        }
-                    }
-                }
-            }
-        }
-    });
-}
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&CONV2D, &CONV2D_WEIGHT, &CONV2D_INPUT];
