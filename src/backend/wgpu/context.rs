@@ -40,7 +40,8 @@ pub enum ShaderChecks {
 pub struct WgpuOptions {
     /// Which adapter.
     pub adapter: AdapterChoice,
-    /// APIs to look for adapters in, as wgpu spells them: `vulkan,metal,dx12`. `None` is all that are built in.
+    /// APIs to look for adapters in, as wgpu spells them: `vulkan,metal,dx12`. `None` is all that are built in, but
+    /// for `noop` (feature `noop`), which runs nothing and has to be named.
     pub backends: Option<String>,
     /// How much of the adapter to use.
     pub features: Features,
@@ -102,8 +103,9 @@ impl fmt::Display for Adapter {
     }
 }
 
-fn instance() -> wgpu::Instance {
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backend_options.noop.enable = backends == wgpu::Backends::NOOP;
     descriptor.flags = if cfg!(debug_assertions) { wgpu::InstanceFlags::DEBUG } else { wgpu::InstanceFlags::empty() };
     wgpu::Instance::new(descriptor)
 }
@@ -128,7 +130,8 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
 }
 
 async fn enumerate(list: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
-    let mut adapters = instance().enumerate_adapters(backends(list)?).await;
+    let backends = backends(list)?;
+    let mut adapters = instance(backends).enumerate_adapters(backends).await;
     adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     adapters.sort_by_key(|a| rank(a.get_info().device_type));
     Ok(adapters)
