@@ -1,112 +1,112 @@
-//! How long a training step of the MNIST example's network takes, and what bounds it.
+//! How long a training step takes, and what bounds it.
 //!
-//!     cargo bench --bench step            # both backends
-//!     cargo bench --bench step -- cpu     # one of them: cpu or gpu
+//!     cargo bench --bench step                        # all workloads on both backends
+//!     cargo bench --bench step -- w2 gpu --json       # a part of them, one JSON object a line
 //!
-//! Each figure is the median of its runs; compare only figures of one run on an idle machine.
+//! Each line is a process of its own, so that its first step and its peak memory are its own, too. Times are those of
+//! blocks of steps with one read of the loss at their end; compare only figures of one run on an idle machine.
 
-use std::time::Instant;
-use wgrad::backend::{Counters, WgpuOptions};
-use wgrad::nn::{Conv2d, Ctx, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential};
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
-use wgrad::{Device, Result, Rng, Tensor};
+#[path = "step/batches.rs"]
+mod batches;
+#[path = "shared/ceilings.rs"]
+mod ceilings;
+#[path = "step/line.rs"]
+mod line;
+#[path = "shared/timing.rs"]
+mod timing;
+#[path = "step/workload.rs"]
+mod workload;
+
+use clap::{Parser, ValueEnum};
+use line::Line;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use wgrad::{Error, Result};
+use workload::Workload;
+
+/// Times training steps.
+#[derive(Parser)]
+struct Args {
+    /// Which to run, all where none of a kind is named
+    words: Vec<Word>,
+    /// Prints one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// MNIST's files, plain or gzipped [default: the part in examples/data, which holds the same first images]
+    #[arg(long, value_name = "DIR")]
+    mnist: Option<PathBuf>,
+    /// How long each line is timed for
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Prints its one line in this process
+    #[arg(long, hide = true)]
+    here: bool,
+    /// What cargo says
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Word {
+    W1,
+    W2,
+    W3,
+    Cpu,
+    Gpu,
+    Eager,
+}
+
+impl Word {
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
 
 fn main() -> Result<()> {
     let start = Instant::now();
-    let wanted = |name: &str| {
-        let mut named = std::env::args().filter(|arg| arg == "cpu" || arg == "gpu").peekable();
-        named.peek().is_none() || named.any(|arg| arg == name)
+    let args = Args::parse();
+    // The words of a kind that are named, or all of it.
+    let chosen = |kind: &[Word]| -> Vec<Word> {
+        let named: Vec<Word> = kind.iter().filter(|word| args.words.contains(word)).copied().collect();
+        if named.is_empty() { kind.to_vec() } else { named }
     };
-    if wanted("cpu") {
-        measure(&Device::cpu(), start)?;
+    let folder = args
+        .mnist
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/mnist")));
+    if !args.here {
+        let which = if args.mnist.is_some() { "the files named" } else { "the part that comes with the example" };
+        eprintln!("MNIST: {which}; blocks of {} steps, {} s a line", line::BLOCK, args.seconds);
+        if !args.json {
+            println!("{}", line::HEAD);
+        }
     }
-    if wanted("gpu") {
-        // Where both are measured, the first step of the second has waited for the first.
-        let start = if wanted("cpu") { Instant::now() } else { start };
-        measure(&Device::wgpu(&WgpuOptions::from_env())?, start)?;
+    for workload in chosen(&[Word::W1, Word::W2, Word::W3]) {
+        for backend in chosen(&[Word::Cpu, Word::Gpu]) {
+            for mode in chosen(&[Word::Eager]) {
+                if !args.here {
+                    in_its_own_process([workload, backend, mode])?;
+                    continue;
+                }
+                let budget = Duration::from_secs_f64(args.seconds);
+                let workload = Workload::from_str(&workload.name(), true).expect("each workload is a word");
+                let line = Line::measure(workload, &backend.name(), &folder, budget, start)?;
+                println!("{}", if args.json { line.json().to_string() } else { line.to_string() });
+            }
+        }
     }
     Ok(())
 }
 
-fn measure(device: &Device, start: Instant) -> Result<()> {
-    println!("{device}");
-    step(device, start)?;
-    for size in [512, 1024] {
-        let mut rng = Rng::new(0);
-        let a = Tensor::normal([size, size], 0.0, 1.0, &mut rng, device);
-        let seconds = median(9, || {
-            let c = a.matmul(&a);
-            device.wait().map(|()| drop(c))
-        })?;
-        println!("  matmul {size}: {:.1} GFLOP/s", 2.0 * (size as f64).powi(3) / seconds / 1e9);
-    }
-    let n = 16 << 20;
-    let ones = Tensor::ones([n], device);
-    let seconds = median(5, || ones.sum().item().map(|sum| assert!(sum == n as f32, "the sum of {n} ones is {sum}")))?;
-    println!("  sum of 16M: right, {:.1} GB/s", 4.0 * n as f64 / seconds / 1e9);
-    Ok(())
-}
-
-/// The network of the MNIST example, batches of 64, Adam, the loss read at each step.
-fn step(device: &Device, start: Instant) -> Result<()> {
-    let mut init = Init::new(0, device);
-    let model = Sequential::new()
-        .push(Conv2d::new(1, 32, 3, &mut init).padding(1))
-        .push(Relu)
-        .push(MaxPool2d::new(2))
-        .push(Conv2d::new(32, 64, 3, &mut init).padding(1))
-        .push(Relu)
-        .push(MaxPool2d::new(2))
-        .push(Flatten)
-        .push(Linear::new(3136, 128, &mut init))
-        .push(Relu)
-        .push(Linear::new(128, 10, &mut init));
-    let mut optimizer = Adam::new(&model, AdamOptions::default())?;
-    let randomness = Randomness::new(0);
-    let mut rng = Rng::new(1);
-    let images: Vec<f32> = (0..64 * 784).map(|_| rng.uniform()).collect();
-    let labels: Vec<i32> = (0..64).map(|_| rng.below(10) as i32).collect();
-    let mut run = || {
-        let x = Tensor::from_slice(&images, [64, 1, 28, 28], device);
-        let y = Tensor::from_slice(&labels, [64], device);
-        let loss = model.forward(&x, &Ctx::train(&randomness)).cross_entropy(&y);
-        optimizer.step(&loss.backward());
-        loss.item().map(drop)
-    };
-    run()?;
-    let first = start.elapsed().as_secs_f64();
-    for _ in 0..5 {
-        run()?;
-    }
-    let before = device.counters();
-    run()?;
-    let Counters { passes, submits, .. } = device.counters();
-    let seconds = median(30, run)?;
-    println!(
-        "  MNIST CNN, batch 64: {:.1} ms a step, {} dispatches, {} submits, {first:.2} s from the start to the first step{}",
-        1e3 * seconds,
-        passes - before.passes,
-        submits - before.submits,
-        peak_memory()
-    );
-    Ok(())
-}
-
-/// The most memory that the process has had, where the system tells.
-fn peak_memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.map_or(String::new(), |peak| format!(", peak memory {}", peak.trim()))
-}
-
-fn median(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
-    run()?;
-    let mut seconds = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        let start = Instant::now();
-        run()?;
-        seconds.push(start.elapsed().as_secs_f64());
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[runs / 2])
+/// Runs this program again with the same options for one line.
+fn in_its_own_process(words: [Word; 3]) -> Result<()> {
+    let failed = |what: String| Error::Option(format!("{}: {what}", words.map(Word::name).join(" ")));
+    let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
+    let is_word = |arg: &String| Word::from_str(arg, true).is_ok();
+    let options = std::env::args().skip(1).filter(|arg| !is_word(arg));
+    let mut command = Command::new(program);
+    command.arg("--here").args(words.map(Word::name)).args(options);
+    let status = command.status().map_err(|e| failed(e.to_string()))?;
+    if status.success() { Ok(()) } else { Err(failed(status.to_string())) }
 }

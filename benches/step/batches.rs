@@ -1,0 +1,68 @@
+//! Batches, all made before the clock starts.
+
+use std::path::Path;
+use wgrad::data::mnist;
+use wgrad::{Device, Result, Shape, Tensor};
+
+/// Rows of a batch of images.
+const ROWS: usize = 64;
+/// Batches that are made; step `i` takes number `i` modulo this.
+const COUNT: usize = 32;
+
+/// What one step reads, on the host.
+pub struct Batch {
+    pub x: Input,
+    pub shape: Shape,
+    pub labels: Vec<i32>,
+}
+
+/// The elements of a batch.
+pub enum Input {
+    Values(Vec<f32>),
+}
+
+impl Batch {
+    /// Input and labels on a device.
+    pub fn to(&self, device: &Device) -> (Tensor, Tensor) {
+        let x = match &self.x {
+            Input::Values(values) => Tensor::from_slice(values, self.shape, device),
+        };
+        (x, Tensor::from_slice(&self.labels, [self.labels.len()], device))
+    }
+}
+
+/// Uniform from 0 up to 1: 24 bits of a hash of the position and the seed (the finalizer of MurmurHash3).
+pub fn uniform(seed: u32, position: usize) -> f32 {
+    let mut hash = (position as u32).wrapping_mul(2_654_435_761).wrapping_add(seed.wrapping_mul(40_503));
+    hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    ((hash ^ (hash >> 16)) >> 8) as f32 / (1 << 24) as f32
+}
+
+/// The first training images in the order of the file.
+pub fn mnist(folder: &Path, shape: &[usize]) -> Result<Vec<Batch>> {
+    let images = mnist::load(folder)?.train.take(COUNT * ROWS);
+    let batch = |rows: std::ops::Range<usize>| Batch {
+        x: Input::Values(
+            images.pixels()[rows.start * 784..rows.end * 784].iter().map(|&p| f32::from(p) / 255.0).collect(),
+        ),
+        shape: Shape::new(&[&[ROWS], shape].concat()),
+        labels: images.labels()[rows].iter().map(|&label| i32::from(label)).collect(),
+    };
+    Ok((0..COUNT).map(|i| batch(i * ROWS..(i + 1) * ROWS)).collect())
+}
+
+/// Images [3, 32, 32] in 10 classes: noise around a mean image of the class.
+pub fn noisy_classes() -> Vec<Batch> {
+    const PIXELS: usize = 3 * 32 * 32;
+    let batch = |i: usize| {
+        let labels: Vec<i32> = (0..ROWS).map(|row| ((i * ROWS + row) * 7 % 10) as i32).collect();
+        let value = |at: usize| {
+            let mean = uniform(9, labels[at / PIXELS] as usize * PIXELS + at % PIXELS);
+            (mean - 0.5) * 0.5 + (uniform(10 + i as u32, at) - 0.5) * 2.0
+        };
+        let x = Input::Values((0..ROWS * PIXELS).map(value).collect());
+        Batch { x, shape: Shape::new(&[ROWS, 3, 32, 32]), labels }
+    };
+    (0..COUNT).map(batch).collect()
+}

@@ -1,0 +1,90 @@
+//! The networks whose step is timed, with their first weights, batches and optimizers.
+//!
+//! Weights and batches are hashes of their position and of a seed, so that other programs can make the same ones
+//! (`benches/peers`) and arrive at the same losses.
+
+use super::batches::{self, Batch};
+use clap::ValueEnum;
+use std::path::Path;
+use wgrad::nn::{self, Conv2d, Flatten, Init, Layer, Linear, MaxPool2d, Module, Relu, Sequential};
+use wgrad::nn::{StateDict, StateTensor, Strictness, Values};
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::{Device, Result};
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Workload {
+    /// Fully connected layers 784-128-10 with ReLU on MNIST; Adam.
+    W1,
+    /// Two 3x3 convolutions (32, 64), each with ReLU and pooling, and layers of 128 and 10, on MNIST; Adam.
+    W2,
+    /// The same on images of three channels and 32x32; SGD with momentum.
+    W3,
+}
+
+/// A network in training.
+pub struct Training {
+    pub model: Box<dyn Layer>,
+    pub optimizer: Box<dyn Optimizer>,
+    pub batches: Vec<Batch>,
+}
+
+impl Workload {
+    /// As it is before the first step.
+    pub fn start(self, mnist: &Path, device: &Device) -> Result<Training> {
+        let init = &mut Init::new(0, device);
+        match self {
+            Workload::W1 => {
+                let model =
+                    Sequential::new().push(Linear::new(784, 128, init)).push(Relu).push(Linear::new(128, 10, init));
+                hash_weights(&model)?;
+                let optimizer = Box::new(Adam::new(&model, AdamOptions::default())?);
+                Ok(Training { model: Box::new(model), optimizer, batches: batches::mnist(mnist, &[784])? })
+            }
+            Workload::W2 => {
+                let model = convolutional(1, 28, init);
+                hash_weights(&model)?;
+                let optimizer = Box::new(Adam::new(&model, AdamOptions::default())?);
+                Ok(Training { model: Box::new(model), optimizer, batches: batches::mnist(mnist, &[1, 28, 28])? })
+            }
+            Workload::W3 => {
+                let model = convolutional(3, 32, init);
+                hash_weights(&model)?;
+                let options = SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
+                let optimizer = Box::new(Sgd::new(&model, options)?);
+                Ok(Training { model: Box::new(model), optimizer, batches: batches::noisy_classes() })
+            }
+        }
+    }
+}
+
+fn convolutional(channels: usize, side: usize, init: &mut Init) -> Sequential {
+    Sequential::new()
+        .push(Conv2d::new(channels, 32, 3, init).padding(1))
+        .push(Relu)
+        .push(MaxPool2d::new(2))
+        .push(Conv2d::new(32, 64, 3, init).padding(1))
+        .push(Relu)
+        .push(MaxPool2d::new(2))
+        .push(Flatten)
+        .push(Linear::new(64 * (side / 4) * (side / 4), 128, init))
+        .push(Relu)
+        .push(Linear::new(128, 10, init))
+}
+
+/// Numbers the parameters from 1: each is uniform within 1 / sqrt(inputs of its layer) by the hash of its number.
+fn hash_weights(model: &dyn Module) -> Result<()> {
+    let mut state = StateDict::new();
+    let mut fan_in = 1;
+    for (at, (name, parameter)) in nn::parameters(model).into_iter().enumerate() {
+        let shape = parameter.shape();
+        if shape.rank() > 1 {
+            fan_in = shape.numel() / shape[0];
+        }
+        let bound = 1.0 / (fan_in as f32).sqrt();
+        let seed = at as u32 + 1;
+        let values = (0..shape.numel()).map(|i| (batches::uniform(seed, i) * 2.0 - 1.0) * bound).collect();
+        state.insert(name, StateTensor { shape: shape.to_vec(), values: Values::F32(values) });
+    }
+    nn::load_state(model, &state, Strictness::Strict).map(drop)
+}
