@@ -12,6 +12,7 @@ pub use self::wgpu::{Adapter, Wgpu, WgpuOptions};
 
 use crate::error::Result;
 use crate::kernel::{BufferId, Dispatch, Info};
+use std::borrow::Cow;
 
 /// What a backend has done so far; steady training adds to `dispatches` and `submits` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,34 @@ pub enum Purpose {
     Upload,
 }
 
+/// A list of kernels that is run again and again.
+#[derive(Debug)]
+pub struct List {
+    /// Unique among all lists.
+    pub id: u64,
+    /// In the order they run.
+    pub dispatches: Vec<Dispatch>,
+    /// Buffers that each run may replace by others.
+    pub inputs: Vec<BufferId>,
+}
+
+impl List {
+    /// The dispatches with `inputs` in the place of the list's own.
+    pub fn with_inputs<'a>(&'a self, inputs: &'a [BufferId]) -> impl Iterator<Item = Cow<'a, Dispatch>> {
+        let swapped = |id: BufferId| self.inputs.iter().position(|own| *own == id).map(|at| inputs[at]);
+        self.dispatches.iter().map(move |dispatch| {
+            if dispatch.bindings.iter().all(|b| swapped(b.buffer).is_none_or(|to| to == b.buffer)) {
+                return Cow::Borrowed(dispatch);
+            }
+            let mut dispatch = dispatch.clone();
+            for binding in &mut dispatch.bindings {
+                binding.buffer = swapped(binding.buffer).unwrap_or(binding.buffer);
+            }
+            Cow::Owned(dispatch)
+        })
+    }
+}
+
 /// Bytes on their way from a device.
 pub type Readback = std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
 
@@ -66,12 +95,18 @@ pub trait Backend: Send + Sync {
     }
     /// Queues one kernel.
     fn dispatch(&self, dispatch: &Dispatch);
-    /// Queues a list of kernels again.
-    fn replay(&self, dispatches: &[Dispatch]) {
-        for dispatch in dispatches {
-            self.dispatch(dispatch);
+    /// Makes a list ready to be replayed, and tells the bytes of scratch memory that it takes.
+    fn prepare(&self, _list: &List) -> Result<u64> {
+        Ok(0)
+    }
+    /// Queues a list of kernels, with these buffers in the place of its inputs.
+    fn replay(&self, list: &List, inputs: &[BufferId]) {
+        for dispatch in list.with_inputs(inputs) {
+            self.dispatch(&dispatch);
         }
     }
+    /// Drops what was made ready for a list.
+    fn forget(&self, _list: u64) {}
     /// Starts the queued work without waiting for it.
     fn submit(&self) {}
     /// What it has done so far.

@@ -1,11 +1,18 @@
 //! Devices: chosen at run time, cheap to clone, shared by the tensors that live on them.
 
-use crate::backend::{self, Adapter, Backend, Checked, Counters, Cpu, Null, Purpose, Readback, Wgpu, WgpuOptions};
+mod recording;
+
+pub(crate) use recording::{Event, Handle, Hook, Recording};
+
+use crate::backend::{
+    self, Adapter, Backend, Checked, Counters, Cpu, List, Null, Purpose, Readback, Wgpu, WgpuOptions,
+};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Class, Dispatch, Info};
 use crate::plan::Plan;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A place where tensors live and kernels run.
 ///
@@ -22,12 +29,15 @@ struct Inner {
     backend: Box<dyn Backend>,
     why: String,
     failure: Mutex<Option<Error>>,
-    recording: Mutex<Option<Vec<Dispatch>>>,
+    recording: Mutex<Option<Recording>>,
+    /// Whether there is a recording: a look that costs next to nothing.
+    records: AtomicBool,
 }
 
 impl Device {
     fn new(backend: Box<dyn Backend>, why: String) -> Device {
-        Device(Arc::new(Inner { backend, why, failure: Mutex::default(), recording: Mutex::default() }))
+        let (failure, recording, records) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Device(Arc::new(Inner { backend, why, failure, recording, records }))
     }
 
     /// A GPU, or the CPU backend where there is none. A software adapter is not taken: it is far slower than the CPU
@@ -131,16 +141,104 @@ impl Device {
     ///
     /// # Panics
     /// If the device is recording already.
+    #[track_caller]
     pub fn record<R>(&self, work: impl FnOnce() -> R) -> (R, Plan) {
-        let before = self.recording().replace(Vec::new());
-        assert!(before.is_none(), "record: the device is recording already");
-        let result = work();
-        let dispatches = self.recording().take().unwrap_or_default();
-        (result, Plan::new(dispatches))
+        let (result, recording) =
+            self.recorded(Recording::default(), work).expect("record: the device is not recording already");
+        (result, Plan::of(recording.events))
     }
 
-    fn recording(&self) -> MutexGuard<'_, Option<Vec<Dispatch>>> {
+    /// Runs `work` and notes what it asks of this device.
+    pub(crate) fn recorded<R>(&self, fresh: Recording, work: impl FnOnce() -> R) -> Result<(R, Recording)> {
+        /// Ends the recording, also where `work` panics.
+        struct End<'a>(&'a Device);
+        impl End<'_> {
+            fn take(&self) -> Option<Recording> {
+                self.0.0.records.store(false, Ordering::Relaxed);
+                self.0.recording().take()
+            }
+        }
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.take();
+            }
+        }
+        {
+            let mut recording = self.recording();
+            if recording.is_some() {
+                return Err(Error::Capture("capture: the device is recording already; captures do not nest".into()));
+            }
+            *recording = Some(fresh);
+        }
+        self.0.records.store(true, Ordering::Relaxed);
+        let end = End(self);
+        let result = work();
+        let recording = end.take().expect("only this function ends a recording");
+        Ok((result, recording))
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Option<Recording>> {
         self.0.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `each` makes of the recording, where there is one.
+    fn noting<R>(&self, each: impl FnOnce(&mut Recording) -> R) -> Option<R> {
+        if !self.0.records.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.recording().as_mut().map(each)
+    }
+
+    /// Whether a step is being captured to be replayed.
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.noting(|recording| recording.capture.is_some()).unwrap_or(false)
+    }
+
+    /// Runs `hook` now and, where a step is being captured, before each replay of it: for what the host writes anew at
+    /// each step, such as the size of an optimizer's step.
+    pub(crate) fn each_run(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.aside(&hook);
+        self.before_replays(hook);
+    }
+
+    /// Runs `hook` before each replay of the step that is being captured.
+    pub(crate) fn before_replays(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.hooks.push(Box::new(hook))));
+    }
+
+    /// Runs `work`, whose writes a captured step may rely on.
+    pub(crate) fn aside<R>(&self, work: impl FnOnce() -> R) -> R {
+        let set = |to| self.noting(|recording| recording.capture.as_mut().map(|capture| capture.set_aside(to)));
+        set(true);
+        let result = work();
+        set(false);
+        result
+    }
+
+    /// Keeps a constant alive for as long as the plan that is being captured.
+    pub(crate) fn keep(&self, handle: impl FnOnce() -> Arc<dyn Handle>) {
+        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.kept.push(handle())));
+    }
+
+    /// Notes what keeps the buffers of the next dispatch alive, where a step is being captured.
+    pub(crate) fn hold(&self, handles: impl Iterator<Item = (BufferId, Weak<dyn Handle>)>) {
+        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.handles.extend(handles)));
+    }
+
+    /// Makes a list ready to be replayed, and tells the bytes of scratch memory that it takes.
+    pub(crate) fn prepare(&self, list: &List) -> Result<u64> {
+        self.failure().map_or_else(|| self.0.backend.prepare(list), Err)
+    }
+
+    /// Queues a list of kernels, with these buffers in the place of its inputs.
+    pub(crate) fn replay(&self, list: &List, inputs: &[BufferId]) {
+        if self.failure().is_none() {
+            self.0.backend.replay(list, inputs);
+        }
+    }
+
+    pub(crate) fn forget(&self, list: u64) {
+        self.0.backend.forget(list);
     }
 
     fn failure(&self) -> Option<Error> {
@@ -159,27 +257,38 @@ impl Device {
             self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Error::Limit(text));
             return self.0.backend.alloc(4, purpose);
         }
-        self.0.backend.alloc(bytes, purpose)
+        let buffer = self.0.backend.alloc(bytes, purpose);
+        self.noting(|recording| recording.note(Event::Alloc(buffer, bytes)));
+        buffer
     }
 
     pub(crate) fn free(&self, buffer: BufferId) {
+        // First the note: the next owner of the buffer may be another thread.
+        self.noting(|recording| recording.note(Event::Free(buffer)));
         self.0.backend.free(buffer);
     }
 
     pub(crate) fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
+        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.wrote()));
         if self.failure().is_none() {
             self.0.backend.write(buffer, offset, data);
         }
     }
 
     pub(crate) fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        self.failure().map_or_else(|| self.0.backend.read(buffer, offset, bytes), Err)
+        self.readable()?;
+        self.0.backend.read(buffer, offset, bytes)
+    }
+
+    fn readable(&self) -> Result<()> {
+        let refused = self.noting(|recording| recording.capture.as_ref().map(|capture| capture.refuse_read()));
+        self.failure().or(refused.flatten()).map_or(Ok(()), Err)
     }
 
     pub(crate) fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
-        match self.failure() {
-            Some(error) => Box::pin(std::future::ready(Err(error))),
-            None => self.0.backend.read_async(buffer, offset, bytes),
+        match self.readable() {
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+            Ok(()) => self.0.backend.read_async(buffer, offset, bytes),
         }
     }
 
@@ -188,9 +297,7 @@ impl Device {
             return;
         }
         self.0.backend.dispatch(&dispatch);
-        if let Some(list) = self.recording().as_mut() {
-            list.push(dispatch);
-        }
+        self.noting(|recording| recording.note(Event::Run(dispatch)));
     }
 }
 

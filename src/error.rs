@@ -29,6 +29,8 @@ pub enum Error {
     Network(String),
     /// An option has a value that makes no sense.
     Option(String),
+    /// A step that is being captured did what cannot be replayed.
+    Capture(String),
 }
 
 /// The crate's result type.
@@ -52,7 +54,8 @@ impl fmt::Display for Error {
         | Error::Data(text)
         | Error::Weights(text)
         | Error::Network(text)
-        | Error::Option(text)) = self;
+        | Error::Option(text)
+        | Error::Capture(text)) = self;
         f.write_str(text)
     }
 }

@@ -214,6 +214,15 @@ pub struct Binding {
     pub dtype: DType,
 }
 
+impl Binding {
+    /// Whether both share bytes.
+    pub fn overlaps(&self, other: &Binding) -> bool {
+        self.buffer == other.buffer
+            && self.offset < other.offset + other.bytes
+            && other.offset < self.offset + self.bytes
+    }
+}
+
 /// The most 32-bit words of a kernel's parameters.
 pub const MAX_PARAM_WORDS: usize = 48;
 

@@ -1,6 +1,7 @@
 //! Optimizers: each owns its parameters as one stretch of memory and moves them all by one kernel.
 
 pub mod adam;
+mod hyper;
 pub mod sgd;
 mod slab;
 

@@ -4,14 +4,14 @@ mod display;
 
 use crate::autograd::{Grads, Node};
 use crate::backend::Purpose;
-use crate::device::Device;
+use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params};
 use crate::shape::{Layout, Shape};
 use bytemuck::Pod;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// An n-dimensional array on a device.
 ///
@@ -32,6 +32,12 @@ struct Buffer {
     device: Device,
     id: BufferId,
     version: AtomicU64,
+}
+
+impl Handle for Buffer {
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Buffer {
@@ -55,6 +61,11 @@ impl Tensor {
         Tensor::alloc(Layout::contiguous(shape.into()), dtype, device, Purpose::Result)
     }
 
+    /// A tensor with any content, for the host to write.
+    pub(crate) fn staged(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
+        Tensor::alloc(Layout::contiguous(shape.into()), dtype, device, Purpose::Upload)
+    }
+
     /// A tensor with any content in a given dense layout.
     pub(crate) fn empty_like(layout: &Layout, dtype: DType, device: &Device) -> Tensor {
         Tensor::alloc(layout.dense_like(), dtype, device, Purpose::Result)
@@ -68,7 +79,7 @@ impl Tensor {
     pub fn from_slice<T: Element>(data: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
         assert!(data.len() == shape.numel(), "from_slice: {} elements do not fill {shape}", data.len());
-        let out = Tensor::alloc(Layout::contiguous(shape), T::DTYPE, device, Purpose::Upload);
+        let out = Tensor::staged(shape, T::DTYPE, device);
         out.upload(data);
         out
     }
@@ -82,15 +93,22 @@ impl Tensor {
         Tensor::from_slice(&data, shape, device)
     }
 
+    /// Elements that are the same whenever the code that makes them runs: a captured step may hold them.
+    pub(crate) fn constant<T: Element>(data: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
+        let out = device.aside(|| Tensor::from_slice(data, shape, device));
+        device.keep(|| out.buffer.clone());
+        out
+    }
+
     /// A tensor without dimensions.
     pub fn scalar<T: Element>(value: T, device: &Device) -> Tensor {
-        Tensor::from_slice(&[value], [], device)
+        Tensor::constant(&[value], [], device)
     }
 
     /// `start`, `start + 1` .. up to `end`, which is left out.
     pub fn arange(start: i32, end: i32, device: &Device) -> Tensor {
         let data: Vec<i32> = (start..end).collect();
-        Tensor::from_slice(&data, [data.len()], device)
+        Tensor::constant(&data, [data.len()], device)
     }
 
     /// Overwrites a contiguous tensor's elements in place; handles that share them see the change.
@@ -102,7 +120,7 @@ impl Tensor {
         assert!(data.len() == self.numel(), "upload: {} elements do not fill {}", data.len(), self.shape());
         assert!(T::DTYPE == self.dtype, "upload: {} elements do not fit a tensor of {}", T::DTYPE, self.dtype);
         assert!(self.layout.is_contiguous(), "upload: the tensor is not contiguous");
-        self.buffer.version.fetch_add(1, Ordering::Relaxed);
+        self.buffer.changed();
         self.device().write(self.buffer.id, self.layout.offset as u64 * 4, bytemuck::cast_slice(data));
     }
 
@@ -258,7 +276,7 @@ impl Tensor {
     #[track_caller]
     pub fn backward(&self) -> Grads {
         assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
-        self.backward_with(&Tensor::from_slice(&[1.0f32], self.shape(), self.device()))
+        self.backward_with(&Tensor::constant(&[1.0f32], self.shape(), self.device()))
     }
 
     /// The gradients of `sum(upstream * self)`.
@@ -296,6 +314,11 @@ impl Tensor {
     /// The same buffer under another layout, without history.
     pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
         Tensor { layout, node: None, name: self.name.clone(), ..self.clone() }
+    }
+
+    /// The buffer that holds its elements.
+    pub(crate) fn buffer(&self) -> BufferId {
+        self.buffer.id
     }
 
     /// Elements between the start of its binding and its first element.
@@ -337,11 +360,15 @@ impl Tensor {
                     arg.name().map_or(String::new(), |name| format!(" ({name})"))
                 );
             } else {
-                version.fetch_add(1, Ordering::Relaxed);
+                arg.buffer.changed();
                 let alone = args.iter().filter(|other| Arc::ptr_eq(&other.buffer, &arg.buffer)).count() == 1;
                 assert!(alone, "{}: a buffer is written and bound a second time", kernel.name);
             }
         }
+        device.hold(args.iter().map(|arg| {
+            let handle: Weak<dyn Handle> = Arc::<Buffer>::downgrade(&arg.buffer);
+            (arg.buffer.id, handle)
+        }));
         device.dispatch(Dispatch {
             kernel,
             bindings: args.iter().map(|arg| arg.binding()).collect(),

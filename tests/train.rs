@@ -13,6 +13,8 @@ mod model;
 mod places;
 #[path = "train/recipes.rs"]
 mod recipes;
+#[path = "train/replay.rs"]
+mod replay;
 #[path = "train/resume.rs"]
 mod resume;
 #[path = "train/rules.rs"]

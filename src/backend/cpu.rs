@@ -2,7 +2,7 @@
 
 use super::{Backend, Counters, Purpose};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, BufferId, Call, Class, Dispatch, Info, Slice};
+use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -99,33 +99,34 @@ impl Backend for Cpu {
         let state = &mut *self.state();
         state.counters.dispatches += 1;
         state.counters.passes += 1;
+        let accesses = || dispatch.bindings.iter().zip(dispatch.kernel.access).enumerate();
         // What is written leaves the map while the twin runs, so that the borrow checker sees it apart from what is read.
-        let is_written = |access: &Access| *access != Access::Read;
-        let mut written: Vec<(BufferId, Vec<u32>)> = dispatch
-            .kernel
-            .access
-            .iter()
-            .zip(&dispatch.bindings)
-            .filter(|(access, _)| is_written(access))
-            .map(|(_, b)| (b.buffer, state.buffers.remove(&b.buffer).expect("written buffers are live and distinct")))
-            .collect();
-        let mut outputs = written.iter_mut();
-        let slices = dispatch
-            .kernel
-            .access
-            .iter()
-            .zip(&dispatch.bindings)
-            .map(|(access, b)| {
-                let range = words(b.offset)..words(b.offset) + words(b.bytes);
-                if is_written(access) {
-                    let (_, memory) = outputs.next().expect("one per written binding");
-                    Slice::Write(&mut memory[range])
-                } else {
-                    let memory = state.buffers.get(&b.buffer);
-                    Slice::Read(&memory.expect("read buffers are live and not written by the same kernel")[range])
-                }
-            })
-            .collect();
+        let mut written: Vec<(BufferId, Vec<u32>)> = Vec::new();
+        for (_, (b, access)) in accesses() {
+            if *access != Access::Read && written.iter().all(|(id, _)| *id != b.buffer) {
+                written.push((b.buffer, state.buffers.remove(&b.buffer).expect("written buffers are live")));
+            }
+        }
+        let mut slices: Vec<(usize, Slice)> = Vec::with_capacity(dispatch.bindings.len());
+        for (id, memory) in &mut written {
+            // Parts of one buffer, such as places in a slab, in the order they lie.
+            let own = accesses().filter(|(_, (b, access))| b.buffer == *id && **access != Access::Read);
+            let mut parts: Vec<(usize, &Binding)> = own.map(|(at, (b, _))| (at, b)).collect();
+            parts.sort_by_key(|(_, b)| b.offset);
+            let (mut rest, mut done) = (memory.as_mut_slice(), 0);
+            for (at, b) in parts {
+                let (part, after) = rest[words(b.offset) - done..].split_at_mut(words(b.bytes));
+                slices.push((at, Slice::Write(part)));
+                (rest, done) = (after, words(b.offset) + words(b.bytes));
+            }
+        }
+        for (at, (b, _)) in accesses().filter(|(_, (_, access))| **access == Access::Read) {
+            let memory =
+                state.buffers.get(&b.buffer).expect("read buffers are live and not written by the same kernel");
+            slices.push((at, Slice::Read(&memory[words(b.offset)..words(b.offset) + words(b.bytes)])));
+        }
+        slices.sort_by_key(|(at, _)| *at);
+        let slices = slices.into_iter().map(|(_, slice)| slice).collect();
         (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params));
         state.buffers.extend(written);
     }

@@ -4,12 +4,14 @@ mod context;
 mod pipelines;
 mod pool;
 mod queue;
+mod ready;
 
 pub use context::{Adapter, AdapterChoice, Features, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
 
-use super::{Backend, Counters, Purpose, Readback};
+use super::{Backend, Counters, List, Purpose, Readback};
 use crate::error::{Error, Result};
-use crate::kernel::{BufferId, Dispatch, Info, Lowering, Slot, Variant};
+use crate::kernel::{BufferId, Dispatch, Info, Lowering, Pass, Slot, Variant};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device of wgpu with its queue of work.
@@ -26,6 +28,8 @@ struct State {
     pool: pool::Pool,
     pipelines: pipelines::Pipelines,
     queue: queue::Queue,
+    /// Lists that are ready to be replayed, by number.
+    ready: HashMap<u64, ready::Ready>,
     counters: Counters,
 }
 
@@ -74,6 +78,7 @@ impl Wgpu {
             pool: pool::Pool::default(),
             pipelines: pipelines::Pipelines::new(options.checks),
             queue: queue::Queue::new(&device),
+            ready: HashMap::new(),
             counters: Counters::default(),
         };
         Ok(Wgpu { info, variant: options.variant, device, queue, state: Mutex::new(state), failure })
@@ -112,7 +117,7 @@ impl Wgpu {
         let title = dispatch.title();
         let Lowering { passes, scratch } = (self.variant(dispatch)?.lower)(&self.info, dispatch);
         let state = &mut *self.state();
-        let State { pool, pipelines, queue, counters } = state;
+        let State { pool, pipelines, queue, counters, .. } = state;
         counters.dispatches += 1;
         let scratch: Vec<(BufferId, u64)> = scratch
             .iter()
@@ -120,14 +125,7 @@ impl Wgpu {
             .collect::<Result<_>>()?;
         for pass in &passes {
             let pipeline = pipelines.of(&self.device, pass, &title)?;
-            let ranges = pass.slots.iter().map(|slot| match *slot {
-                Slot::Arg(at) => {
-                    let b = &dispatch.bindings[at];
-                    (b.buffer, b.offset, b.bytes)
-                }
-                Slot::Scratch(at) => (scratch[at].0, 0, scratch[at].1),
-            });
-            let ranges: Vec<queue::Range> = ranges.collect();
+            let ranges = ranges(pass, dispatch, &scratch);
             if queue.is_full() {
                 queue.submit(&self.device, &self.queue, counters, |_| ());
             }
@@ -141,6 +139,26 @@ impl Wgpu {
             pool.free(id);
         }
         Ok(())
+    }
+
+    /// Lowers a list once and for all.
+    fn make_ready(&self, list: &List, state: &mut State) -> Result<ready::Ready> {
+        let State { pool, pipelines, counters, .. } = state;
+        let (mut steps, mut scratch, mut flops) = (Vec::new(), ready::Scratch::default(), 0);
+        for dispatch in &list.dispatches {
+            let title = dispatch.title();
+            let lowering = (self.variant(dispatch)?.lower)(&self.info, dispatch);
+            let scratch = scratch.take(&lowering.scratch, pool, &self.device, counters)?;
+            for pass in &lowering.passes {
+                let pipeline = pipelines.of(&self.device, pass, &title)?;
+                let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
+                let grid = self.grid(pass.groups, &title)?;
+                steps.push(ready::Step { pipeline, ranges: ranges(pass, dispatch, &scratch), params, grid });
+            }
+            flops += (dispatch.kernel.cost)(dispatch).flops;
+        }
+        counters.pipelines = pipelines.len() as u64;
+        Ok(ready::Ready::new((&self.device, &self.queue), pool, steps, &list.inputs, scratch, flops))
     }
 
     /// Submits everything with a copy of the range into `staging`, and asks for its mapping.
@@ -159,6 +177,18 @@ impl Wgpu {
         staging.slice(..bytes).map_async(wgpu::MapMode::Read, done);
         Ok(index)
     }
+}
+
+/// What each slot of a pass binds.
+fn ranges(pass: &Pass, dispatch: &Dispatch, scratch: &[(BufferId, u64)]) -> Vec<queue::Range> {
+    let range = |slot: &Slot| match *slot {
+        Slot::Arg(at) => {
+            let b = &dispatch.bindings[at];
+            (b.buffer, b.offset, b.bytes)
+        }
+        Slot::Scratch(at) => (scratch[at].0, 0, scratch[at].1),
+    };
+    pass.slots.iter().map(range).collect()
 }
 
 /// The mapped bytes; the buffer is free again.
@@ -249,6 +279,36 @@ impl Backend for Wgpu {
         }
         if let Err(error) = self.push(dispatch) {
             self.failure.set(error);
+        }
+    }
+
+    fn prepare(&self, list: &List) -> Result<u64> {
+        self.error().map_or(Ok(()), Err)?;
+        let state = &mut *self.state();
+        let ready = self.make_ready(list, state)?;
+        let bytes = ready.scratch_bytes();
+        state.ready.insert(list.id, ready);
+        Ok(bytes)
+    }
+
+    fn replay(&self, list: &List, inputs: &[BufferId]) {
+        if self.error().is_some() {
+            return;
+        }
+        let State { pool, queue, ready, counters, .. } = &mut *self.state();
+        let Some(ready) = ready.get_mut(&list.id) else { return };
+        if queue.is_full() {
+            queue.submit(&self.device, &self.queue, counters, |_| ());
+        }
+        let commands = ready.bind(&self.device, pool, inputs, queue.batch, counters);
+        counters.dispatches += list.dispatches.len() as u64;
+        queue.push_ready(commands, ready.flops, counters);
+    }
+
+    fn forget(&self, list: u64) {
+        let State { pool, ready, .. } = &mut *self.state();
+        if let Some(ready) = ready.remove(&list) {
+            ready.free(pool);
         }
     }
 

@@ -3,9 +3,11 @@
 use super::module::{Module, Parameter, parameters};
 use super::summary::Row;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::fused::dropout::Draw;
 use crate::tensor::Tensor;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Whether layers behave as in training.
@@ -21,13 +23,13 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct Randomness {
     seed: u64,
-    step: AtomicU64,
+    step: Arc<AtomicU64>,
 }
 
 impl Randomness {
     /// From the first step.
     pub fn new(seed: u64) -> Randomness {
-        Randomness { seed, step: AtomicU64::new(0) }
+        Randomness { seed, step: Arc::default() }
     }
 
     /// The number of the next pass: kept with a checkpoint, it lets a run go on with the numbers it would have drawn.
@@ -47,7 +49,12 @@ pub struct Ctx {
     mode: Mode,
     tracked: bool,
     seed: u64,
-    step: u64,
+    /// Where the next pass's number comes from, in a training pass.
+    next: Option<Arc<AtomicU64>>,
+    /// The number of this pass, or of its current replay.
+    step: Arc<AtomicU64>,
+    /// Whether a device knows that replays of this pass count.
+    counts: Cell<bool>,
     /// The step on the device, written when a layer first draws.
     on_device: OnceCell<Tensor>,
     rows: Option<RefCell<Vec<Row>>>,
@@ -55,13 +62,15 @@ pub struct Ctx {
 
 impl Ctx {
     fn new(mode: Mode, tracked: bool) -> Ctx {
-        Ctx { mode, tracked, seed: 0, step: 0, on_device: OnceCell::new(), rows: None }
+        let (next, step, counts) = (None, Arc::default(), Cell::new(false));
+        Ctx { mode, tracked, seed: 0, next, step, counts, on_device: OnceCell::new(), rows: None }
     }
 
     /// A training pass with gradients and the next random numbers.
     pub fn train(randomness: &Randomness) -> Ctx {
         let step = randomness.step.fetch_add(1, Ordering::Relaxed);
-        Ctx { seed: randomness.seed, step, ..Ctx::new(Mode::Train, true) }
+        let (next, step) = (Some(randomness.step.clone()), Arc::new(AtomicU64::new(step)));
+        Ctx { seed: randomness.seed, next, step, ..Ctx::new(Mode::Train, true) }
     }
 
     /// A pass without gradients and without chance.
@@ -87,13 +96,30 @@ impl Ctx {
     /// A parameter's tensor: tracked where this pass is.
     pub fn param(&self, parameter: &Parameter) -> Tensor {
         let tensor = parameter.tensor();
+        self.count(tensor.device());
         if self.tracked { tensor } else { tensor.detach() }
+    }
+
+    /// Each replay of this pass takes the next number too.
+    fn count(&self, device: &Device) {
+        let Some(next) = self.next.clone().filter(|_| !self.counts.replace(true)) else { return };
+        let step = self.step.clone();
+        device.before_replays(move || step.store(next.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed));
     }
 
     /// The random numbers of a layer that draws from `stream`.
     pub fn draw(&self, stream: u32, device: &Device) -> Draw {
-        let write = || Tensor::from_slice(&[self.step as u32 as i32, (self.step >> 32) as i32], [2], device);
-        Draw { seed: self.seed, stream, step: self.on_device.get_or_init(write).clone() }
+        let make = || {
+            self.count(device);
+            let (tensor, step) = (Tensor::staged([2], DType::I32, device), self.step.clone());
+            let target = tensor.clone();
+            device.each_run(move || {
+                let step = step.load(Ordering::Relaxed);
+                target.upload(&[step as u32 as i32, (step >> 32) as i32]);
+            });
+            tensor
+        };
+        Draw { seed: self.seed, stream, step: self.on_device.get_or_init(make).clone() }
     }
 
     /// Notes each layer's output shape.

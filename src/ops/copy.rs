@@ -1,6 +1,7 @@
 //! Moving elements, and views that move none: `shaders/copy.wgsl`.
 
 use crate::dtype::DType;
+use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::shape::{Layout, MAX_RANK, Shape};
@@ -40,7 +41,7 @@ static COPY_INTO: Kernel = Kernel {
     twin: copy_into_twin,
     cost: |d| Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) },
     tolerance: Tolerance::EXACT,
-    rewrites: &[],
+    rewrites: &[Rewrite { name: "written in place", apply: written_in_place }],
     variants: &[Variant {
         name: "strided",
         fits: |_, _| true,
@@ -51,6 +52,24 @@ static COPY_INTO: Kernel = Kernel {
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&COPY, &COPY_INTO];
+
+/// What writes a tensor only for it to be copied as it is, writes it where the copy would: a gradient goes straight
+/// into its place in an optimizer's slab.
+fn written_in_place(view: &View, at: usize) -> Option<Change> {
+    let copy = view.dispatch(at);
+    let [from, to] = [copy.bindings[0], copy.bindings[1]];
+    let writer = view.writer(from.buffer)?;
+    let source = view.dispatch(writer);
+    let mut outputs = source.bindings.iter().zip(source.kernel.access);
+    let place = outputs.position(|(b, access)| *b == from && *access == Access::Write)?;
+    let is_whole = copy.params::<Strided>().is_flat(2) && from.bytes == to.bytes;
+    if !is_whole || view.reader(from.buffer) != Some(at) {
+        return None;
+    }
+    let mut by = source.clone();
+    by.bindings[place] = to;
+    Some(Change { replace: vec![writer, at], by })
+}
 
 fn copy_twin(call: &mut Call) {
     let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));

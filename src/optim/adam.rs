@@ -1,6 +1,7 @@
 //! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019): `shaders/adam.wgsl`.
 
-use super::slab::{Slab, hyper, load_state, state};
+use super::hyper::{Hyper, Now};
+use super::slab::{Slab, load_state, state};
 use super::{Optimizer, checked, checked_lr};
 use crate::autograd::Grads;
 use crate::error::Result;
@@ -116,8 +117,7 @@ fn twin(call: &mut Call) {
 pub struct Adam {
     options: AdamOptions,
     slabs: Vec<Slab>,
-    hyper: Tensor,
-    steps: u64,
+    hyper: Hyper,
 }
 
 /// PyTorch's names of the moments.
@@ -143,20 +143,22 @@ impl Adam {
             checked("weight decay", decay, positive, "a number from 0 up")?;
         }
         let slabs = Slab::of(model, MOMENTS.len());
-        let hyper = hyper(slabs[0].values.device(), 3);
-        Ok(Adam { options, slabs, hyper, steps: 0 })
+        let (beta1, beta2) = options.betas;
+        let numbers = move |Now { lr, steps }| {
+            // In f64: 1 - 0.999 would lose half its digits in f32.
+            let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
+            vec![lr, (decimal(lr) / unbiased(beta1)) as f32, unbiased(beta2).sqrt() as f32]
+        };
+        let hyper = Hyper::new(slabs[0].values.device(), options.lr, 3, numbers);
+        Ok(Adam { options, slabs, hyper })
     }
 }
 
 impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
-        self.steps += 1;
-        let AdamOptions { lr, betas, eps, weight_decay } = self.options;
-        // In f64: 1 - 0.999 would lose half its digits in f32.
-        let unbiased = |beta: f32| 1.0 - decimal(beta).powf(self.steps as f64);
-        let step_size = decimal(lr) / unbiased(betas.0);
-        self.hyper.upload(&[lr, step_size as f32, unbiased(betas.1).sqrt() as f32]);
+        self.hyper.advance();
+        let AdamOptions { betas, eps, weight_decay, .. } = self.options;
         let (coupled, decoupled) = match weight_decay {
             WeightDecay::None => (0.0, 0.0),
             WeightDecay::Coupled(decay) => (decay, 0.0),
@@ -169,7 +171,7 @@ impl Optimizer for Adam {
                 let p =
                     Params { first, n, beta1, beta2, rest1: rest(beta1), rest2: rest(beta2), eps, coupled, decoupled };
                 let Slab { values, gradients, moments, .. } = slab;
-                Tensor::run(&ADAM, &[gradients, values, &moments[0], &moments[1], &self.hyper], &p);
+                Tensor::run(&ADAM, &[gradients, values, &moments[0], &moments[1], &self.hyper.tensor], &p);
                 moved = true;
             }
         }
@@ -177,20 +179,20 @@ impl Optimizer for Adam {
     }
 
     fn lr(&self) -> f32 {
-        self.options.lr
+        self.hyper.lr()
     }
 
     fn set_lr(&mut self, lr: f32) -> Result<()> {
-        self.options.lr = checked_lr(lr)?;
+        self.hyper.set_lr(checked_lr(lr)?);
         Ok(())
     }
 
     fn state(&self) -> Result<StateDict> {
-        state(&self.slabs, &MOMENTS, self.steps)
+        state(&self.slabs, &MOMENTS, self.hyper.steps())
     }
 
     fn load_state(&mut self, saved: &StateDict) -> Result<()> {
-        self.steps = load_state(&self.slabs, &MOMENTS, saved)?;
+        self.hyper.set_steps(load_state(&self.slabs, &MOMENTS, saved)?);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`.
 
-use super::slab::{Slab, hyper, load_state, state};
+use super::hyper::Hyper;
+use super::slab::{Slab, load_state, state};
 use super::{Optimizer, checked, checked_lr};
 use crate::autograd::Grads;
 use crate::error::Result;
@@ -120,8 +121,7 @@ pub static KERNELS: &[&Kernel] = &[&SGD, &SGD_MOMENTUM];
 pub struct Sgd {
     options: SgdOptions,
     slabs: Vec<Slab>,
-    hyper: Tensor,
-    steps: u64,
+    hyper: Hyper,
 }
 
 impl Sgd {
@@ -141,8 +141,8 @@ impl Sgd {
             checked("momentum", momentum, positive, "a number from 0 up")?;
         }
         let slabs = Slab::of(model, if options.momentum == Momentum::None { 0 } else { 1 });
-        let hyper = hyper(slabs[0].values.device(), 1);
-        Ok(Sgd { options, slabs, hyper, steps: 0 })
+        let hyper = Hyper::new(slabs[0].values.device(), options.lr, 1, |now| vec![now.lr]);
+        Ok(Sgd { options, slabs, hyper })
     }
 }
 
@@ -152,9 +152,8 @@ const MOMENTS: [&str; 1] = ["momentum_buffer"];
 impl Optimizer for Sgd {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
-        self.steps += 1;
-        let SgdOptions { lr, momentum, weight_decay } = self.options;
-        self.hyper.upload(&[lr]);
+        self.hyper.advance();
+        let SgdOptions { momentum, weight_decay, .. } = self.options;
         let (momentum, nesterov) = match momentum {
             Momentum::None => (0.0, 0),
             Momentum::HeavyBall(momentum) => (momentum, 0),
@@ -166,8 +165,10 @@ impl Optimizer for Sgd {
                 let p = Params { first, n, momentum, nesterov, decay: weight_decay };
                 let Slab { values, gradients, moments, .. } = slab;
                 match moments.first() {
-                    Some(velocity) => Tensor::run(&SGD_MOMENTUM, &[gradients, values, velocity, &self.hyper], &p),
-                    None => Tensor::run(&SGD, &[gradients, values, &self.hyper], &p),
+                    Some(velocity) => {
+                        Tensor::run(&SGD_MOMENTUM, &[gradients, values, velocity, &self.hyper.tensor], &p)
+                    }
+                    None => Tensor::run(&SGD, &[gradients, values, &self.hyper.tensor], &p),
                 }
                 moved = true;
             }
@@ -176,21 +177,21 @@ impl Optimizer for Sgd {
     }
 
     fn lr(&self) -> f32 {
-        self.options.lr
+        self.hyper.lr()
     }
 
     fn set_lr(&mut self, lr: f32) -> Result<()> {
-        self.options.lr = checked_lr(lr)?;
+        self.hyper.set_lr(checked_lr(lr)?);
         Ok(())
     }
 
     fn state(&self) -> Result<StateDict> {
-        state(&self.slabs, &MOMENTS, self.steps)
+        state(&self.slabs, &MOMENTS, self.hyper.steps())
     }
 
     fn load_state(&mut self, saved: &StateDict) -> Result<()> {
         let moments = &MOMENTS[..self.slabs[0].moments.len()];
-        self.steps = load_state(&self.slabs, moments, saved)?;
+        self.hyper.set_steps(load_state(&self.slabs, moments, saved)?);
         Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::autograd::Grads;
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
 use crate::shape::{Layout, Shape};
@@ -99,11 +98,6 @@ impl Slab {
         }
         runs
     }
-}
-
-/// A small tensor that the host sets at each step.
-pub fn hyper(device: &Device, len: usize) -> Tensor {
-    Tensor::empty([len], DType::F32, device)
 }
 
 /// Moments by the names of the parameters, under PyTorch's names for them.

@@ -103,20 +103,34 @@ impl Trainer {
         self.loader.epoch(epoch as u64).nth(at).expect("the epoch has it")
     }
 
-    /// One step as the example takes it; the loss is on the device.
-    pub fn step(&mut self) -> Tensor {
+    /// The next step's images and labels.
+    pub fn next(&mut self) -> [Tensor; 2] {
         let batch = self.batch(self.step);
         self.step += 1;
         let x = Tensor::from_vec(batch.images, batch.shape, &self.device);
-        let labels = Tensor::from_vec(batch.labels, [batch.shape[0]], &self.device);
-        let loss = self.model.forward(&x, &Ctx::train(&self.randomness)).cross_entropy(&labels);
+        [x, Tensor::from_vec(batch.labels, [batch.shape[0]], &self.device)]
+    }
+
+    /// What is done with them, as the example does it; the loss is on the device.
+    pub fn train(&mut self, x: &Tensor, labels: &Tensor) -> Tensor {
+        let loss = self.model.forward(x, &Ctx::train(&self.randomness)).cross_entropy(labels);
         self.optimizer.step(&loss.backward());
         loss.detach()
+    }
+
+    /// One step as the example takes it; the loss is on the device.
+    pub fn step(&mut self) -> Tensor {
+        let [x, labels] = self.next();
+        self.train(&x, &labels)
     }
 
     /// The losses of some steps.
     pub fn steps(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.step().item().expect("the device works")).collect()
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     pub fn weights(&self) -> StateDict {

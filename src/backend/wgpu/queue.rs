@@ -7,8 +7,8 @@ use crate::kernel::BufferId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// The bytes of one slot of the uniform ring: every adapter takes offsets that are multiples of 256.
-const SLOT: u64 = 256;
+/// The bytes of one slot of a uniform buffer: every adapter takes offsets that are multiples of 256.
+pub const SLOT: u64 = 256;
 /// Passes that one submit may hold; also the slots of the uniform ring.
 const MAX_PASSES: usize = 2048;
 /// Operations that one submit may hold: a driver's watchdog resets a device that is silent for about two seconds.
@@ -29,16 +29,26 @@ pub struct Run<'a> {
     pub grid: [u32; 2],
 }
 
-struct Command {
-    pipeline: Arc<Pipeline>,
-    bind_group: wgpu::BindGroup,
-    slot: u32,
-    grid: [u32; 2],
+/// A pass that is ready to be encoded.
+#[derive(Clone)]
+pub struct Command {
+    pub pipeline: Arc<Pipeline>,
+    pub bind_group: wgpu::BindGroup,
+    /// Where its parameters start in the uniform buffer that the bind group holds.
+    pub slot: u32,
+    pub grid: [u32; 2],
+}
+
+/// What waits to be sent out.
+enum Work {
+    One(Command),
+    Many(Arc<[Command]>),
 }
 
 /// The pending list of a device and its caches.
 pub struct Queue {
-    commands: Vec<Command>,
+    pending: Vec<Work>,
+    passes: usize,
     flops: u64,
     uniforms: Vec<u8>,
     ring: wgpu::Buffer,
@@ -58,7 +68,8 @@ impl Queue {
             mapped_at_creation: false,
         });
         Queue {
-            commands: Vec::new(),
+            pending: Vec::new(),
+            passes: 0,
             flops: 0,
             uniforms: Vec::new(),
             ring,
@@ -71,7 +82,7 @@ impl Queue {
 
     /// Whether the next pass has to wait for a submit.
     pub fn is_full(&self) -> bool {
-        self.commands.len() >= MAX_PASSES || self.flops >= MAX_FLOPS
+        self.passes >= MAX_PASSES || self.flops >= MAX_FLOPS
     }
 
     /// Counts a kernel's operations towards the bound of a submit.
@@ -102,7 +113,16 @@ impl Queue {
             }
         };
         counters.passes += 1;
-        self.commands.push(Command { pipeline, bind_group, slot, grid });
+        self.passes += 1;
+        self.pending.push(Work::One(Command { pipeline, bind_group, slot, grid }));
+    }
+
+    /// Appends passes that are ready.
+    pub fn push_ready(&mut self, commands: Arc<[Command]>, flops: u64, counters: &mut Counters) {
+        counters.passes += commands.len() as u64;
+        self.passes += commands.len();
+        self.add_flops(flops);
+        self.pending.push(Work::Many(commands));
     }
 
     /// Sends out what is pending, then `after` on the same encoder.
@@ -114,11 +134,17 @@ impl Queue {
         after: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        if !self.commands.is_empty() {
-            queue.write_buffer(&self.ring, 0, &self.uniforms);
+        if !self.pending.is_empty() {
+            if !self.uniforms.is_empty() {
+                queue.write_buffer(&self.ring, 0, &self.uniforms);
+            }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             let mut current: Option<&Arc<Pipeline>> = None;
-            for command in &self.commands {
+            let commands = self.pending.iter().flat_map(|work| match work {
+                Work::One(command) => std::slice::from_ref(command),
+                Work::Many(commands) => commands,
+            });
+            for command in commands {
                 if current.is_none_or(|last| !Arc::ptr_eq(last, &command.pipeline)) {
                     pass.set_pipeline(&command.pipeline.pipeline);
                     current = Some(&command.pipeline);
@@ -127,7 +153,8 @@ impl Queue {
                 pass.dispatch_workgroups(command.grid[0], command.grid[1], 1);
             }
         }
-        self.commands.clear();
+        self.pending.clear();
+        self.passes = 0;
         self.uniforms.clear();
         self.flops = 0;
         after(&mut encoder);
@@ -145,7 +172,7 @@ impl Queue {
 
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
+        self.pending.is_empty()
     }
 
     /// The persistent buffer that small reads come through; larger ones get one of their own.
@@ -168,12 +195,13 @@ pub fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
     })
 }
 
-fn bind_group(
+/// A pass's buffers, with its slot of `uniforms` as a dynamic offset.
+pub fn bind_group(
     device: &wgpu::Device,
     pool: &Pool,
     pipeline: &Pipeline,
     ranges: &[Range],
-    ring: &wgpu::Buffer,
+    uniforms: &wgpu::Buffer,
 ) -> wgpu::BindGroup {
     let storage = ranges.iter().map(|&(id, offset, bytes)| {
         let (buffer, _) = pool.look(id, 0).expect("bound buffers are live");
@@ -181,7 +209,7 @@ fn bind_group(
         let size = bytes.next_multiple_of(16).min(buffer.size() - offset);
         wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) }
     });
-    let uniform = wgpu::BufferBinding { buffer: ring, offset: 0, size: std::num::NonZeroU64::new(SLOT) };
+    let uniform = wgpu::BufferBinding { buffer: uniforms, offset: 0, size: std::num::NonZeroU64::new(SLOT) };
     let entries: Vec<wgpu::BindGroupEntry> = storage
         .chain([uniform])
         .enumerate()

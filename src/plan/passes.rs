@@ -1,0 +1,138 @@
+//! Passes over plans: each gives a shorter list with the same bits.
+
+use super::Plan;
+use crate::kernel::rewrite::{Change, View};
+use crate::kernel::{Access, Binding, BufferId, Dispatch};
+use std::collections::HashSet;
+
+impl Plan {
+    /// The list after every pass. A rewrite is taken where `runs` says that its kernel has a shader that suits.
+    #[must_use]
+    pub fn improved(self, runs: impl Fn(&Dispatch) -> bool) -> Plan {
+        let mut plan = self.without_dead();
+        loop {
+            let before = plan.dispatches.len();
+            plan = plan.rewritten(&runs).without_dead();
+            if plan.dispatches.len() == before {
+                return plan;
+            }
+        }
+    }
+
+    /// Without the kernels whose results nobody reads.
+    #[must_use]
+    pub fn without_dead(mut self) -> Plan {
+        let mut read: HashSet<BufferId> = HashSet::new();
+        let mut kept = Vec::with_capacity(self.dispatches.len());
+        for dispatch in self.dispatches.into_iter().rev() {
+            let is_seen = |b: &Binding| !self.inner.contains_key(&b.buffer) || read.contains(&b.buffer);
+            if !accesses(&dispatch).any(|(b, access)| access != Access::Read && is_seen(b)) {
+                continue;
+            }
+            read.extend(accesses(&dispatch).filter(|(_, access)| *access != Access::Write).map(|(b, _)| b.buffer));
+            kept.push(dispatch);
+        }
+        kept.reverse();
+        self.dispatches = kept;
+        self.forget_unbound()
+    }
+
+    /// With the rewrites that the kernels name, wherever one applies.
+    #[must_use]
+    pub fn rewritten(mut self, runs: impl Fn(&Dispatch) -> bool) -> Plan {
+        let inner: HashSet<BufferId> = self.inner.keys().copied().collect();
+        let mut at = 0;
+        while at < self.dispatches.len() {
+            let view = View::new(&self.dispatches, &inner);
+            let rewrites = self.dispatches[at].kernel.rewrites;
+            let found = rewrites.iter().find_map(|rewrite| {
+                let change = (rewrite.apply)(&view, at).filter(|change| runs(&change.by))?;
+                self.position(&change).map(|position| (change, position))
+            });
+            let Some((Change { mut replace, by }, position)) = found else {
+                at += 1;
+                continue;
+            };
+            self.dispatches[position] = by;
+            replace.sort_unstable();
+            for gone in replace.iter().rev().filter(|gone| **gone != position) {
+                self.dispatches.remove(*gone);
+            }
+            // What is now at this place, or before it, may start another.
+            at = replace[0];
+        }
+        self.forget_unbound()
+    }
+
+    /// Where the new dispatch of a change can stand: in the place of the last or the first that it replaces. None where
+    /// the change would lose a result that is read, bind a buffer in two ways, or move an access across another that it must
+    /// not pass.
+    fn position(&self, Change { replace, by }: &Change) -> Option<usize> {
+        let (first, last) = (*replace.iter().min()?, *replace.iter().max()?);
+        if first == last {
+            // Nothing would be won, and the pass might never end.
+            return None;
+        }
+        if binds_twice(by) {
+            return None;
+        }
+        let stays = |at: &usize| !replace.contains(at);
+        let writes = |b: &Binding| accesses(by).any(|(own, access)| access != Access::Read && own.overlaps(b));
+        for &at in replace {
+            for (result, _) in accesses(&self.dispatches[at]).filter(|(_, access)| *access != Access::Read) {
+                let is_read = || {
+                    let others = (0..self.dispatches.len()).filter(stays);
+                    others.flat_map(|at| accesses(&self.dispatches[at])).any(|(b, _)| b.overlaps(result))
+                };
+                if !writes(result) && (!self.inner.contains_key(&result.buffer) || is_read()) {
+                    return None;
+                }
+            }
+        }
+        let passes = |position: usize| {
+            (first..=last).filter(stays).all(|at| {
+                // The work of those that stood on the other side of `at` passes it.
+                let crosses = |from: &usize| (*from < at) != (position < at);
+                let moved: Vec<BufferId> = replace
+                    .iter()
+                    .filter(|from| crosses(from))
+                    .flat_map(|from| self.dispatches[*from].bindings.iter().map(|b| b.buffer))
+                    .collect();
+                accesses(by).filter(|(b, _)| moved.contains(&b.buffer)).all(|(own, access)| {
+                    accesses(&self.dispatches[at])
+                        .all(|(b, other)| access == Access::Read && other == Access::Read || !own.overlaps(b))
+                })
+            })
+        };
+        [last, first].into_iter().find(|position| passes(*position))
+    }
+
+    /// Buffers from outside that the list writes.
+    pub(crate) fn written(&self) -> HashSet<BufferId> {
+        let writes = self.dispatches.iter().flat_map(accesses).filter(|(_, access)| *access != Access::Read);
+        writes.map(|(b, _)| b.buffer).filter(|id| !self.inner.contains_key(id)).collect()
+    }
+
+    fn forget_unbound(mut self) -> Plan {
+        let bound: HashSet<BufferId> =
+            self.dispatches.iter().flat_map(|d| d.bindings.iter().map(|b| b.buffer)).collect();
+        self.inner.retain(|id, _| bound.contains(id));
+        self
+    }
+}
+
+/// Whether a buffer is both read and written, or some bytes are written twice.
+fn binds_twice(dispatch: &Dispatch) -> bool {
+    let all: Vec<(&Binding, Access)> = accesses(dispatch).collect();
+    all.iter().enumerate().any(|(i, (a, access))| {
+        all[..i].iter().any(|(b, other)| match (*access, *other) {
+            (Access::Read, Access::Read) => false,
+            (Access::Read, _) | (_, Access::Read) => a.buffer == b.buffer,
+            _ => a.overlaps(b),
+        })
+    })
+}
+
+fn accesses(dispatch: &Dispatch) -> impl Iterator<Item = (&Binding, Access)> {
+    dispatch.bindings.iter().zip(dispatch.kernel.access.iter().copied())
+}
