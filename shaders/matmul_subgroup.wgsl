@@ -1,17 +1,21 @@
 // c[b, i, j] = sum over k of a[b, i, k] * b[b, k, j], without barriers: for adapters whose subgroups are a workgroup
 //   a, b: strided matrices, batches by strides too; c: rows of stride c_row; with several splits of k, c is
-//   [splits, batches, m, n], to be added up by a second pass
+//   [splits, batches, m, n], to be added up by a second pass; bias: [n]; other: as c; sums: [splits, m], of a's rows
 // One subgroup computes 16 rows x 8 columns a lane. Each lane holds columns of b and two rows of a, whose values it
 // sends to the others. Groups run down the rows first, so that the strip of b stays in the cache.
 // At most 2,050 loop iterations: one for 4 of at most 8,192 k, and the tail.
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
-@group(0) @binding(3) var<uniform> p: MatMul;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read> other: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(6) var<uniform> p: MatMul;
 
 // Set by the variant: LANES, the invocations of a subgroup (8 or more); A_T and B_T, whether the rows of a and the
-// k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 can be read.
+// k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 can be read; SUMS, whether the rows of a are summed too
+// (with A_T only); BIAS, whether there is one; AFTER, what follows.
 
 fn a_at(at: u32) -> f32 { return a[at / 4u][at % 4u]; }
 fn b_at(at: u32) -> f32 { return b[at / 4u][at % 4u]; }
@@ -79,10 +83,27 @@ fn edge_of_a(base: u32, i: u32, k: u32) -> vec4<f32> {
 fn store(base: u32, i: u32, j: u32, value: vec4<f32>) {
     if i >= p.m || j >= p.n { return; }
     let at = base + i * p.c_row + j;
-    c[at] = value.x;
-    if j + 1u < p.n { c[at + 1u] = value.y; }
-    if j + 2u < p.n { c[at + 2u] = value.z; }
-    if j + 3u < p.n { c[at + 3u] = value.w; }
+    var y = value;
+    if BIAS {
+        y.x += bias[j];
+        if j + 1u < p.n { y.y += bias[j + 1u]; }
+        if j + 2u < p.n { y.z += bias[j + 2u]; }
+        if j + 3u < p.n { y.w += bias[j + 3u]; }
+    }
+    if AFTER > 0u {
+        var more = vec4<f32>();
+        if AFTER > 1u {
+            more.x = other[at];
+            if j + 1u < p.n { more.y = other[at + 1u]; }
+            if j + 2u < p.n { more.z = other[at + 2u]; }
+            if j + 3u < p.n { more.w = other[at + 3u]; }
+        }
+        y = after4(AFTER, y, more);
+    }
+    c[at] = y.x;
+    if j + 1u < p.n { c[at + 1u] = y.y; }
+    if j + 2u < p.n { c[at + 2u] = y.z; }
+    if j + 3u < p.n { c[at + 3u] = y.w; }
 }
 
 @compute @workgroup_size(LANES)
@@ -102,22 +123,15 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let last = p.m - 1u;
     let i0 = min(i + pick, last);
     let i1 = min(i + pick + 8u, last);
-    var c00 = vec4<f32>(); var c01 = vec4<f32>();
-    var c10 = vec4<f32>(); var c11 = vec4<f32>();
-    var c20 = vec4<f32>(); var c21 = vec4<f32>();
-    var c30 = vec4<f32>(); var c31 = vec4<f32>();
-    var c40 = vec4<f32>(); var c41 = vec4<f32>();
-    var c50 = vec4<f32>(); var c51 = vec4<f32>();
-    var c60 = vec4<f32>(); var c61 = vec4<f32>();
-    var c70 = vec4<f32>(); var c71 = vec4<f32>();
-    var c80 = vec4<f32>(); var c81 = vec4<f32>();
-    var c90 = vec4<f32>(); var c91 = vec4<f32>();
-    var ca0 = vec4<f32>(); var ca1 = vec4<f32>();
-    var cb0 = vec4<f32>(); var cb1 = vec4<f32>();
-    var cc0 = vec4<f32>(); var cc1 = vec4<f32>();
-    var cd0 = vec4<f32>(); var cd1 = vec4<f32>();
-    var ce0 = vec4<f32>(); var ce1 = vec4<f32>();
-    var cf0 = vec4<f32>(); var cf1 = vec4<f32>();
+    var c00 = vec4<f32>(); var c01 = vec4<f32>(); var c10 = vec4<f32>(); var c11 = vec4<f32>();
+    var c20 = vec4<f32>(); var c21 = vec4<f32>(); var c30 = vec4<f32>(); var c31 = vec4<f32>();
+    var c40 = vec4<f32>(); var c41 = vec4<f32>(); var c50 = vec4<f32>(); var c51 = vec4<f32>();
+    var c60 = vec4<f32>(); var c61 = vec4<f32>(); var c70 = vec4<f32>(); var c71 = vec4<f32>();
+    var c80 = vec4<f32>(); var c81 = vec4<f32>(); var c90 = vec4<f32>(); var c91 = vec4<f32>();
+    var ca0 = vec4<f32>(); var ca1 = vec4<f32>(); var cb0 = vec4<f32>(); var cb1 = vec4<f32>();
+    var cc0 = vec4<f32>(); var cc1 = vec4<f32>(); var cd0 = vec4<f32>(); var cd1 = vec4<f32>();
+    var ce0 = vec4<f32>(); var ce1 = vec4<f32>(); var cf0 = vec4<f32>(); var cf1 = vec4<f32>();
+    var of_rows = vec4<f32>();
     for (var k = tile.k; k < tile.k_end; k += 4u) {
         var s0: vec4<f32>;
         var s1: vec4<f32>;
@@ -158,6 +172,8 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
                 b1[t] = edge_of_b(b_base, k + t, j1);
             }
         }
+        // Lanes past the eighth repeat them.
+        if SUMS { of_rows += s0 + s1; }
         var r0: vec4<f32>; var r1: vec4<f32>; var r2: vec4<f32>; var r3: vec4<f32>; var r4: vec4<f32>; var r5: vec4<f32>; var r6: vec4<f32>; var r7: vec4<f32>;
         var r8: vec4<f32>; var r9: vec4<f32>; var ra: vec4<f32>; var rb: vec4<f32>; var rc: vec4<f32>; var rd: vec4<f32>; var re: vec4<f32>; var rf: vec4<f32>;
         if A_T {
@@ -195,6 +211,18 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         cd0 = multiply(cd0, rd, b0); cd1 = multiply(cd1, rd, b1);
         ce0 = multiply(ce0, re, b0); ce1 = multiply(ce1, re, b1);
         cf0 = multiply(cf0, rf, b0); cf1 = multiply(cf1, rf, b1);
+    }
+    if SUMS {
+        // Lanes q and q + 4 hold the same four rows, at different k.
+        let whole = of_rows + subgroupShuffleXor(of_rows, 4u);
+        if tile.column == 0u && lane < 4u {
+            let row = i + 4u * lane;
+            let at = tile.k / p.k_split * p.m + row;
+            if row < p.m { sums[at] = whole.x; }
+            if row + 1u < p.m { sums[at + 1u] = whole.y; }
+            if row + 2u < p.m { sums[at + 2u] = whole.z; }
+            if row + 3u < p.m { sums[at + 3u] = whole.w; }
+        }
     }
     store(tile.c, i + 0u, j, c00); store(tile.c, i + 0u, j + 4u, c01);
     store(tile.c, i + 1u, j, c10); store(tile.c, i + 1u, j + 4u, c11);

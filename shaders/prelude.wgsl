@@ -118,6 +118,49 @@ fn gelu_inner(x: vec4<f32>) -> vec4<f32> {
     return 0.79788456 * (x + 0.044715 * x * x * x);
 }
 
+// The slopes of functions: at x, or at y = f(x) where that is cheaper.
+fn relu_slope4(y: vec4<f32>) -> vec4<f32> {
+    return select(vec4<f32>(), vec4<f32>(1.0), y > vec4<f32>());
+}
+
+fn tanh_slope4(y: vec4<f32>) -> vec4<f32> {
+    return 1.0 - y * y;
+}
+
+fn sigmoid_slope4(y: vec4<f32>) -> vec4<f32> {
+    return y * (1.0 - y);
+}
+
+fn gelu_slope4(x: vec4<f32>) -> vec4<f32> {
+    return normal_cdf4(x) + x * 0.39894228 * exp(-0.5 * x * x);
+}
+
+fn gelu_tanh_slope4(x: vec4<f32>) -> vec4<f32> {
+    let t = tanh4(gelu_inner(x));
+    return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.79788456 * (1.0 + 0.134145 * x * x);
+}
+
+fn silu_slope4(x: vec4<f32>) -> vec4<f32> {
+    let s = sigmoid4(x);
+    return s * (1.0 + x * (1.0 - s));
+}
+
+// What follows a product before it is stored. `after` is a constant of the module: 0 nothing, 1 relu, 2 the sum with
+// `other`, from 3 on the slope at `other` of a function, in the order of `SLOPES` in src/ops/matmul/after.rs.
+fn after4(after: u32, c: vec4<f32>, other: vec4<f32>) -> vec4<f32> {
+    switch after {
+        case 1u: { return select(c, vec4<f32>(), c < vec4<f32>()); }
+        case 2u: { return c + other; }
+        case 3u: { return c * relu_slope4(other); }
+        case 4u: { return c * tanh_slope4(other); }
+        case 5u: { return c * sigmoid_slope4(other); }
+        case 6u: { return c * gelu_slope4(other); }
+        case 7u: { return c * gelu_tanh_slope4(other); }
+        case 8u: { return c * silu_slope4(other); }
+        default: { return c; }
+    }
+}
+
 // NaN and infinity are no constants in WGSL: they are made of bits that the compiler does not see through.
 fn from_bits4(bits: u32) -> vec4<f32> {
     var word = bits;
@@ -153,6 +196,11 @@ struct MatMul {
     k_split: u32,
     splits: u32,
     c_split: u32,
+    // what follows, for the host
+    bias: u32,
+    after: u32,
+    pad_0: u32,
+    pad_1: u32,
     // (size, stride in a, in b, in c), the last varying fastest
     batch: array<vec4<u32>, 4>,
 }

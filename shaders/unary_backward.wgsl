@@ -16,16 +16,6 @@ struct Params {
 
 fn inside(i: u32) -> bool { return i * 4u < p.n; }
 
-fn silu_slope(x: vec4<f32>) -> vec4<f32> {
-    let s = sigmoid4(x);
-    return s * (1.0 + x * (1.0 - s));
-}
-
-fn gelu_tanh_slope(x: vec4<f32>) -> vec4<f32> {
-    let t = tanh4(gelu_inner(x));
-    return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.79788456 * (1.0 + 0.134145 * x * x);
-}
-
 @compute @workgroup_size(256) fn exp_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * x[i]; } }
 @compute @workgroup_size(256) fn log_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.0 / x[i]; } }
 @compute @workgroup_size(256) fn sqrt_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 0.5 / x[i]; } }
@@ -34,14 +24,14 @@ fn gelu_tanh_slope(x: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(256) fn abs_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sign(x[i]); } }
 @compute @workgroup_size(256) fn sin_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * cos(x[i]); } }
 @compute @workgroup_size(256) fn cos_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * -sin(x[i]); } }
-@compute @workgroup_size(256) fn tanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * (1.0 - x[i] * x[i]); } }
-@compute @workgroup_size(256) fn sigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * x[i] * (1.0 - x[i]); } }
-@compute @workgroup_size(256) fn relu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn tanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * tanh_slope4(x[i]); } }
+@compute @workgroup_size(256) fn sigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sigmoid_slope4(x[i]); } }
+@compute @workgroup_size(256) fn relu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * relu_slope4(x[i]); } }
 @compute @workgroup_size(256) fn leaky_relu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(p.a), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
 @compute @workgroup_size(256) fn elu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(p.a * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
-@compute @workgroup_size(256) fn gelu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * (normal_cdf4(x[i]) + x[i] * 0.39894228 * exp(-0.5 * x[i] * x[i])); } }
-@compute @workgroup_size(256) fn gelu_tanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * gelu_tanh_slope(x[i]); } }
-@compute @workgroup_size(256) fn silu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * silu_slope(x[i]); } }
+@compute @workgroup_size(256) fn gelu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * gelu_slope4(x[i]); } }
+@compute @workgroup_size(256) fn gelu_tanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * gelu_tanh_slope4(x[i]); } }
+@compute @workgroup_size(256) fn silu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * silu_slope4(x[i]); } }
 @compute @workgroup_size(256) fn softplus_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sigmoid4(x[i]); } }
 @compute @workgroup_size(256) fn square_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 2.0 * x[i]; } }
 @compute @workgroup_size(256) fn clamp_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(), vec4<f32>(1.0), (x[i] >= vec4<f32>(p.a)) & (x[i] <= vec4<f32>(p.b))); } }

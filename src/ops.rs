@@ -19,6 +19,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     fill::KERNELS,
     gather::KERNELS,
     matmul::KERNELS,
+    matmul::linear::KERNELS,
     reduce::KERNELS,
     select::KERNELS,
     unary::KERNELS,

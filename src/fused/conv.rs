@@ -9,7 +9,7 @@ mod twin;
 
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups};
-use crate::ops::matmul::{self, MatMul, Tiling};
+use crate::ops::matmul::{self, MatMul, Operands, Tiling};
 use crate::ops::reduce::sum_parts;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -169,13 +169,14 @@ fn column_bytes(p: &Params, slices: &[(u32, u32)]) -> u64 {
 fn lower_forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let whole: Params = d.params();
     let slices = slices(info, &whole);
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices)] };
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
     for (image, images) in slices {
         let p = Params { image, images, ..whole };
         out.passes.push(columns(&p));
         let mut product = p.forward(images as usize * p.positions());
         product.c_base = image * p.positions() as u32 * p.out_channels;
-        out.passes.push(matmul::pass(info, tiling, &product, [Slot::Scratch(0), Slot::Arg(1), Slot::Arg(2)]));
+        let operands = Operands::plain(Slot::Scratch(0), Slot::Arg(1), Slot::Arg(2));
+        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
     }
     out
 }
@@ -215,8 +216,8 @@ fn lower_weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         .map(|&(_, images)| matmul::split(info, tiling, whole.weight(images as usize * whole.positions())))
         .collect();
     let total: u32 = parts.iter().map(|p| p.splits).sum();
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices)] };
-    let target = if total == 1 { Slot::Arg(2) } else { Slot::Scratch(1) };
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
+    let target = if total == 1 { Slot::Arg(2) } else { Slot::Scratch(2) };
     let mut done = 0;
     for (&(image, images), product) in slices.iter().zip(parts) {
         let p = Params { image, images, ..whole };
@@ -225,11 +226,12 @@ fn lower_weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         product.a_base = image * p.positions() as u32 * p.out_channels;
         product.c_base = done * results as u32;
         done += product.splits;
-        out.passes.push(matmul::pass(info, tiling, &product, [Slot::Arg(1), Slot::Scratch(0), target]));
+        let operands = Operands::plain(Slot::Arg(1), Slot::Scratch(0), target);
+        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
     }
     if total > 1 {
         out.scratch.push(u64::from(total) * results as u64 * 4);
-        let sum = sum_parts(info, results, total as usize, Slot::Scratch(1), Slot::Arg(2), 2);
+        let sum = sum_parts(info, results, total as usize, Slot::Scratch(2), Slot::Arg(2), 3);
         out.passes.extend(sum.passes);
         out.scratch.extend(sum.scratch);
     }
@@ -264,12 +266,13 @@ static CONV2D_WEIGHT: Kernel = Kernel {
 fn lower_input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let whole: Params = d.params();
     let slices = slices(info, &whole);
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices)] };
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
     for (image, images) in slices {
         let p = Params { image, images, ..whole };
         let mut product = p.input(images as usize * p.positions());
         product.a_base = image * p.positions() as u32 * p.out_channels;
-        out.passes.push(matmul::pass(info, tiling, &product, [Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)]));
+        let operands = Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0));
+        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
         let gather = Pass::new(&COL2IM, "col2im", groups(images as usize * p.pixels(), 256));
         out.passes.push(gather.slots(&[Slot::Scratch(0), Slot::Arg(2)]).params(&p));
     }

@@ -40,8 +40,8 @@ impl Layer for Linear {
         let (inputs, have) = (weight.shape()[1], x.shape().last().copied().unwrap_or(1));
         let path = weight.name().unwrap_or("linear");
         assert!(inputs == have, "{path}: {} x {}: rows of {inputs} are due, not of {have}", x.shape(), weight.shape());
-        let y = x.matmul(&weight.t());
-        let y = self.bias.as_ref().map_or(y.clone(), |bias| y.add(&ctx.param(bias)));
+        let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
+        let y = x.linear(&weight, bias.as_ref());
         ctx.seen(self, || format!("Linear({inputs}, {})", weight.shape()[0]), y)
     }
 }

@@ -1,22 +1,19 @@
-//! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`.
+//! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_parts.wgsl`.
 
-use super::reduce::sum_parts;
+mod after;
+mod host;
+pub mod linear;
+mod tiles;
+
+pub(crate) use after::After;
+pub(crate) use host::{gemm, product};
+pub(crate) use tiles::{Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split};
+
 use crate::dtype::DType;
-use crate::kernel::{
-    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, parallel,
-};
+use crate::kernel::{Access, Cost, Kernel, Tolerance, Variant};
 use crate::shape::{Shape, collapse};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
-use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder, linalg::general_mat_mul};
-
-const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
-
-static SUBGROUP: Shader =
-    Shader { name: "matmul_subgroup", source: include_str!("../../shaders/matmul_subgroup.wgsl"), access: ACCESS };
-
-static TILED: Shader =
-    Shader { name: "matmul_tiled", source: include_str!("../../shaders/matmul_tiled.wgsl"), access: ACCESS };
 
 /// The struct `MatMul` of the prelude. The columns of c are neighbours.
 #[repr(C)]
@@ -38,6 +35,11 @@ pub(crate) struct MatMul {
     pub k_split: u32,
     pub splits: u32,
     pub c_split: u32,
+    /// 1: a bias for each column is added.
+    pub bias: u32,
+    /// What follows, as a code of [`After`].
+    pub after: u32,
+    pad: [u32; 2],
     /// Size and stride in a, b and c.
     pub batch: [[u32; 4]; 4],
 }
@@ -62,8 +64,19 @@ impl MatMul {
             k_split: k as u32,
             splits: 1,
             c_split: 0,
+            bias: 0,
+            after: After::NOTHING.0,
+            pad: [0; 2],
             batch: [[1, 0, 0, 0]; 4],
         }
+    }
+
+    /// A single product of two matrices.
+    fn of(sizes: [usize; 3], a: &Tensor, b: &Tensor) -> MatMul {
+        let strides = |x: &Tensor| [0, 1].map(|d| x.layout().strides[x.rank() - 2 + d]);
+        let mut p = MatMul::new(sizes, strides(a), strides(b));
+        (p.a_base, p.b_base) = (a.base() as u32, b.base() as u32);
+        p
     }
 
     /// Repeated `count` times, with these distances in a, b and c.
@@ -89,166 +102,35 @@ impl MatMul {
     }
 }
 
-/// The k of one invocation's loop: it keeps the iterations far under 65,535 and the rounding of the sum small.
-const MAX_K: u32 = 8192;
-
-/// Which of the two shaders a pass uses.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Tiling {
-    Subgroup,
-    Tiled,
-}
-
-/// Lanes that the barrier-free shader is written for.
-pub(crate) fn fits_subgroup(info: &Info) -> bool {
-    matches!(info.subgroup, Some(8..=16))
-}
-
-/// Threads and shared memory that the tiles take.
-pub(crate) fn fits_tiled(info: &Info) -> bool {
-    info.max_threads >= 256 && info.max_shared_bytes >= 9 << 10
-}
-
-/// The shader that suits the adapter.
-pub(crate) fn preferred(info: &Info) -> Tiling {
-    // A software adapter runs a workgroup with barriers as coroutines, four to five times slower.
-    if info.class != Class::Gpu && fits_subgroup(info) { Tiling::Subgroup } else { Tiling::Tiled }
-}
-
-/// How many parts k is cut into: at most `MAX_K` each, and on a GPU enough workgroups to fill it.
-fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
-    let needed = p.k.div_ceil(MAX_K).max(1);
-    let tiles = tiles(info, tiling, p);
-    let filling = match info.class {
-        Class::Gpu => (256 / tiles.max(1)).min(u64::from(p.k / 256)),
-        _ => (16 / tiles.max(1)).min(u64::from(p.k / 1024)),
-    };
-    needed.max(filling as u32)
-}
-
-fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
-    let (rows, columns) = match tiling {
-        Tiling::Subgroup => (16, info.subgroup.unwrap_or(8) * 8),
-        Tiling::Tiled => (64, 64),
-    };
-    u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
-}
-
-/// The pass for one product, `p.splits` parts of k side by side.
-pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, slots: [Slot; 3]) -> Pass {
-    let (a_t, b_t) = (p.a_row == 1 && p.a_col != 1, p.b_row == 1 && p.b_col != 1);
-    let groups = tiles(info, tiling, p) * u64::from(p.splits);
-    let flag = |name, value| (name, Constant::Bool(value));
-    let mut pass = match tiling {
-        Tiling::Subgroup => Pass::new(&SUBGROUP, "matmul_subgroup", groups),
-        Tiling::Tiled => Pass::new(&TILED, "matmul_tiled", groups),
-    };
-    pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t)]);
-    if tiling == Tiling::Subgroup {
-        let quads = |words: &[u32]| words.iter().all(|w| w % 4 == 0);
-        let steps = |at: usize| p.batch.map(|dim| dim[at]);
-        let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
-        // Along what is contiguous, whole vec4 must start on one and fit.
-        let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
-        let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
-        pass.constants.extend([
-            ("LANES", Constant::U32(info.subgroup.unwrap_or(8))),
-            flag("A_VEC", a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1))),
-            flag("B_VEC", b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2))),
-        ]);
-    }
-    pass.slots(&slots).params(p)
-}
-
-fn lower(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
-    let p = split(info, tiling, d.params());
-    let args = [Slot::Arg(0), Slot::Arg(1), Slot::Arg(2)];
-    if p.splits == 1 {
-        return pass(info, tiling, &p, args).alone();
-    }
-    let results = p.c_split as usize;
-    let product = pass(info, tiling, &p, [args[0], args[1], Slot::Scratch(0)]);
-    let sum = sum_parts(info, results, p.splits as usize, Slot::Scratch(0), args[2], 1);
-    let mut out = Lowering { passes: vec![product], scratch: vec![results as u64 * 4 * u64::from(p.splits)] };
-    out.passes.extend(sum.passes);
-    out.scratch.extend(sum.scratch);
-    out
-}
-
-/// The product with k cut into as many parts as it should be; they lie side by side in c.
-pub(crate) fn split(info: &Info, tiling: Tiling, mut p: MatMul) -> MatMul {
-    let parts = splits(info, tiling, &p);
-    if parts > 1 {
-        // A multiple of 16: the tile of k of one shader, whole vec4 of the other.
-        p.k_split = p.k.div_ceil(parts).next_multiple_of(16);
-        p.splits = p.k.div_ceil(p.k_split);
-        p.c_split = p.m * p.n * p.batches;
-    }
-    p
-}
-
 /// c = a b, batched.
 static MATMUL: Kernel = Kernel {
     name: "matmul",
-    access: ACCESS,
-    twin: |call| {
-        let (p, a, b) = (call.params::<MatMul>(), call.read(0), call.read(1));
-        product(&p, a, b, call.write(2));
-    },
+    access: &[Access::Read, Access::Read, Access::Write],
+    twin: after::twin,
     cost: |d| Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[
-        Variant {
-            name: "subgroup",
-            fits: |info, _| fits_subgroup(info),
-            suits: |info, _| preferred(info) == Tiling::Subgroup,
-            lower: |info, d| lower(info, Tiling::Subgroup, d),
-        },
-        Variant {
-            name: "tiled",
-            fits: |info, _| fits_tiled(info),
-            suits: |_, _| true,
-            lower: |info, d| lower(info, Tiling::Tiled, d),
-        },
-    ],
+    variants: VARIANTS,
 };
+
+/// The ways to run every product whose bindings are a, b, what follows, c.
+const VARIANTS: &[Variant] = &[
+    Variant {
+        name: "subgroup",
+        fits: |info, _| fits_subgroup(info),
+        suits: |info, _| preferred(info) == Tiling::Subgroup,
+        lower: |info, d| lower(info, Tiling::Subgroup, d, after::operands(d)),
+    },
+    Variant {
+        name: "tiled",
+        fits: |info, _| fits_tiled(info),
+        suits: |_, _| true,
+        lower: |info, d| lower(info, Tiling::Tiled, d, after::operands(d)),
+    },
+];
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&MATMUL];
-
-/// The products of `p` on the host; c is without gaps.
-pub(crate) fn product(p: &MatMul, a: &[f32], b: &[f32], c: &mut [f32]) {
-    let [m, n, k] = [p.m, p.n, p.k].map(|s| s as usize);
-    let starts = p.starts();
-    // Rows of c that one task computes: enough tasks for any machine, each with some work to share b's packing.
-    let rows = m.div_ceil(8).clamp(16, 256).min(m.max(1));
-    let blocks = m.div_ceil(rows).max(1);
-    if m * n == 0 {
-        return;
-    }
-    let mut pieces: Vec<(usize, &mut [f32])> = Vec::with_capacity(starts.len() * blocks);
-    for (batch, c) in c[..starts.len() * m * n].chunks_mut(m * n).enumerate() {
-        pieces.extend(c.chunks_mut(rows * n).enumerate().map(|(block, c)| (batch * blocks + block, c)));
-    }
-    parallel::chunks(&mut pieces, if m * n * k < 1 << 16 { usize::MAX } else { 1 }, |_, pieces| {
-        for (at, c) in pieces {
-            let [a_start, b_start, _] = starts[*at / blocks];
-            let first = (*at % blocks) * rows;
-            let a = &a[a_start + first * p.a_row as usize..];
-            gemm([c.len() / n, n, k], a, [p.a_row, p.a_col], &b[b_start..], [p.b_row, p.b_col], c, 0.0);
-        }
-    });
-}
-
-/// `c = a b + beta c` for one matrix on this thread; c is without gaps.
-pub(crate) fn gemm([m, n, k]: [usize; 3], a: &[f32], sa: [u32; 2], b: &[f32], sb: [u32; 2], c: &mut [f32], beta: f32) {
-    let strides = |s: [u32; 2]| (s[0] as usize, s[1] as usize);
-    let a = ArrayView2::from_shape((m, k).strides(strides(sa)), a).expect("a lies in its slice");
-    let b = ArrayView2::from_shape((k, n).strides(strides(sb)), b).expect("b lies in its slice");
-    let mut c = ArrayViewMut2::from_shape((m, n), c).expect("c fills its slice");
-    general_mat_mul(1.0, &a, &b, beta, &mut c);
-}
 
 /// Whether the last two dimensions can be walked by the kernels: one of them by steps of 1, neither by 0.
 fn is_matrix(x: &Tensor) -> bool {
@@ -259,6 +141,11 @@ fn is_matrix(x: &Tensor) -> bool {
     let steps = [(rows, row), (columns, column)];
     steps.iter().all(|&(size, step)| step > 0 && (size > 1 || step >= 1))
         && (column == 1 && row >= columns.max(1) || row == 1 && column >= rows.max(1))
+}
+
+/// The same elements as the kernels can walk them, without history.
+fn walkable(x: &Tensor) -> Tensor {
+    if is_matrix(x) { x.detach() } else { x.detach().contiguous() }
 }
 
 impl Tensor {
@@ -310,14 +197,10 @@ impl Tensor {
             sizes.extend([rows, columns]);
             Shape::from(sizes)
         };
-        let walkable = |x: &Tensor| if is_matrix(x) { x.detach() } else { x.detach().contiguous() };
         let (a, b) = (walkable(self).expand(with(m, k)), walkable(other).expand(with(k, n)));
         let c = Tensor::empty(with(m, n), DType::F32, self.device());
         let rank = c.rank();
-        let strides = |x: &Tensor| [x.layout().strides[rank - 2], x.layout().strides[rank - 1]];
-        let mut p = MatMul::new([m, n, k], strides(&a), strides(&b));
-        p.a_base = a.base() as u32;
-        p.b_base = b.base() as u32;
+        let mut p = MatMul::of([m, n, k], &a, &b);
         let outer = |x: &Tensor| x.layout().strides[..rank - 2].to_vec();
         for (size, steps) in collapse::<3>(&batch, [&outer(&a), &outer(&b), &outer(&c)]) {
             p = p.batched(size, steps);

@@ -42,24 +42,34 @@ fn backward_twin(call: &mut Call, slope: impl Fn(f32, Params) -> f32 + Sync) {
     parallel::fill(&mut call.write::<f32>(2)[..p.n as usize], |i| dy[i] * slope(saved[i], p));
 }
 
+fn times_slope(dy: &mut [f32], saved: &[f32], slope: impl Fn(f32, Params) -> f32) {
+    for (dy, &saved) in dy.iter_mut().zip(saved) {
+        *dy *= slope(saved, Params::zeroed());
+    }
+}
+
 /// What the gradient of a function needs.
 enum Saves {
     X,
     Y,
 }
 
-struct Function {
+/// A row of the table.
+pub(crate) struct Function {
     name: &'static str,
-    forward: Kernel,
-    backward: Kernel,
+    pub forward: Kernel,
+    pub backward: Kernel,
     saves: Saves,
+    /// Multiplies gradients with the slope at what was saved, for functions without arguments of their own.
+    pub times_slope: fn(&mut [f32], &[f32]),
 }
 
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $slope:expr;)*) => {
-        $(static $constant: Function = Function {
+        $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
+            times_slope: |dy, saved| times_slope(dy, saved, $slope),
             forward: Kernel {
                 name: $name,
                 access: &[Access::Read, Access::Write],

@@ -1,10 +1,15 @@
 //! Matrix products.
 
 use super::{Case, Input, case, x};
-use wgrad::Shape;
+use wgrad::{DType, Shape, Tensor};
 
 fn product(a: Input, b: Input) -> Case {
     case("matmul", [a, b], |x| x[0].matmul(&x[1]))
+}
+
+fn linear(x: Input, weight: Input, bias: Input) -> Case {
+    case("linear linear_weight", [x, weight, bias], |x| x[0].linear(&x[1], Some(&x[2])))
+        .defined(|x| x[0].matmul(&x[1].t()).add(&x[2]))
 }
 
 /// Long sums of small values: what rounding leaves stays small, and a part that is lost shows.
@@ -66,7 +71,7 @@ pub fn cases() -> Vec<Case> {
         product(x([4, 9, 12]).narrowed(1), x([4, 12, 8]).narrowed(2)),
         // The heads of attention: a view with another order of rows and batches.
         case("matmul by heads", [x([2, 9, 3, 8]), x([2, 9, 3, 8])], |x| {
-            let heads = |t: &wgrad::Tensor| t.permute(&[0, 2, 1, 3]);
+            let heads = |t: &Tensor| t.permute(&[0, 2, 1, 3]);
             heads(&x[0]).matmul(&heads(&x[1]).transpose(-2, -1))
         }),
         case("matmul by itself", [x([9, 9])], |x| x[0].matmul(&x[0].t())),
@@ -79,6 +84,57 @@ pub fn cases() -> Vec<Case> {
         // Past 65,535 workgroups, of one product each.
         product(x([66_003, 2, 3]), x([66_003, 3, 2])).compared().big(),
         product(x([150, 200]), x([200, 170])),
+    ]);
+    all.extend(linears());
+    all
+}
+
+fn linears() -> Vec<Case> {
+    // [rows, in, out] around the tiles of 16, 32 and 64, and where vec4 loads do and do not fit.
+    let sizes = [
+        [1, 1, 1],
+        [1, 7, 8],
+        [7, 8, 1],
+        [8, 9, 7],
+        [9, 15, 16],
+        [16, 17, 15],
+        [17, 16, 31],
+        [31, 32, 33],
+        [32, 31, 32],
+        [33, 33, 63],
+        [63, 64, 65],
+        [64, 65, 64],
+        [65, 63, 17],
+        [20, 1300, 12],
+        [1300, 20, 12],
+        [64, 784, 128],
+    ];
+    let mut all: Vec<Case> =
+        sizes.map(|[rows, inputs, out]| linear(x([rows, inputs]), x([out, inputs]), x([out]))).into();
+    all.extend([
+        linear(x([7]), x([5, 7]), x([5])),
+        linear(x([3, 5, 7]), x([9, 7]), x([9])),
+        linear(x([2, 3, 4, 12]), x([20, 12]), x([20])),
+        linear(x([9, 12]).transposed(), x([8, 12]), x([8])),
+        linear(x([9, 12]), x([8, 12]).transposed(), x([8])),
+        linear(x([9, 12]).transposed(), x([8, 12]).transposed(), x([8]).narrowed(0)),
+        linear(x([9, 12]).narrowed(1), x([8, 12]).narrowed(0), x([8]).shifted()),
+        linear(x([9, 12]).shifted(), x([8, 12]).shifted(), x([8]).shifted()),
+        linear(x([9, 12]).expanded(0), x([8, 12]), x([8]).expanded(0)),
+        case("linear without bias", [x([17, 12]), x([33, 12])], |x| x[0].linear(&x[1], None)),
+        case("linear with a fixed weight", [x([17, 12]), x([33, 12]).detached(), x([33])], |x| {
+            x[0].linear(&x[1], Some(&x[2]))
+        }),
+        case("linear with a fixed bias", [x([17, 12]), x([33, 12]), x([33]).detached()], |x| {
+            x[0].linear(&x[1], Some(&x[2]))
+        }),
+        case("linear with a gradient of other strides", [x([17, 12]), x([36, 12]), x([36])], |x| {
+            x[0].linear(&x[1], Some(&x[2])).t().mul(&Tensor::arange(0, 17, x[0].device()).cast(DType::F32))
+        }),
+        // k past 65,535 loop iterations, forward and in the weight's gradient.
+        linear(small([3, 70_003]), small([5, 70_003]), x([5])).compared(),
+        linear(small([70_003, 3]), small([5, 3]), x([5])).compared(),
+        linear(small([70_000, 4]), small([8, 4]), x([8])).compared(),
     ]);
     all
 }

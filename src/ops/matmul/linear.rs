@@ -1,0 +1,150 @@
+//! Linear layers: products with a bias, and the gradients of weight and bias at once. Shaders as for the matmul.
+
+use super::{
+    MatMul, Operands, Tiling, VARIANTS, after, fits_subgroup, fits_tiled, lower, preferred, product, walkable,
+};
+use crate::dtype::DType;
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Slot, Tolerance, Variant, parallel};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// y = x w^T + b.
+static LINEAR: Kernel = Kernel {
+    name: "linear",
+    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    twin: after::twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: VARIANTS,
+};
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() }
+}
+
+/// dw = dy^T x, and db, the sums of the columns of dy.
+static LINEAR_WEIGHT: Kernel = Kernel {
+    name: "linear_weight",
+    access: &[Access::Read, Access::Read, Access::Write, Access::Write],
+    twin: weight_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "subgroup",
+            fits: |info, _| fits_subgroup(info),
+            suits: |info, _| preferred(info) == Tiling::Subgroup,
+            lower: |info, d| lower(info, Tiling::Subgroup, d, WEIGHT),
+        },
+        Variant {
+            name: "tiled",
+            fits: |info, _| fits_tiled(info),
+            suits: |_, _| true,
+            lower: |info, d| lower(info, Tiling::Tiled, d, WEIGHT),
+        },
+    ],
+};
+
+const WEIGHT: Operands =
+    Operands { sums: Some(Slot::Arg(3)), ..Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Arg(2)) };
+
+fn weight_twin(call: &mut Call) {
+    let (p, dy) = (call.params::<MatMul>(), call.read::<f32>(0));
+    product(&p, dy, call.read(1), call.write(2), &|_, _| ());
+    // A block of columns at a time, row by row, in order of memory.
+    const COLUMNS: usize = 64;
+    parallel::chunks(&mut call.write::<f32>(3)[..p.m as usize], COLUMNS, |block, db| {
+        let mut sums = [0.0f64; COLUMNS];
+        for row in 0..p.k as usize {
+            let from = p.a_base as usize + row * p.a_col as usize + block * COLUMNS;
+            sums.iter_mut().zip(&dy[from..from + db.len()]).for_each(|(sum, &dy)| *sum += f64::from(dy));
+        }
+        db.iter_mut().zip(sums).for_each(|(db, sum)| *db = sum as f32);
+    });
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&LINEAR, &LINEAR_WEIGHT];
+
+/// [rows, columns]: all but the last dimension are rows.
+fn rows_of(x: &Tensor) -> Tensor {
+    let columns = x.shape()[x.rank() - 1];
+    x.reshape_to(Shape::from([x.numel() / columns.max(1), columns]))
+}
+
+impl Tensor {
+    /// `x w^T + b`: rows of `self`, `[.., in]`, times the rows of `weight`, `[out, in]`, plus `bias`, `[out]`, to
+    /// `[.., out]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other, or a tensor is not of f32.
+    #[track_caller]
+    pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        assert!(x.rank() > 0 && w.rank() == 2, "linear: {x} x {w}: rows [.., in] and a weight [out, in] are due");
+        let [out, inputs] = [w[0], w[1]];
+        let have = x[x.rank() - 1];
+        assert!(have == inputs, "linear: {x} x {w}: rows of {inputs} are due, not of {have}");
+        for tensor in [Some(self), Some(weight), bias].into_iter().flatten() {
+            assert!(tensor.dtype() == DType::F32, "linear: tensors of f32 are due, not of {}", tensor.dtype());
+        }
+        let mut sizes = x.to_vec();
+        sizes[x.rank() - 1] = out;
+        let y = match bias {
+            Some(bias) => {
+                assert!(*bias.shape() == [out], "linear: {w} x {}: a bias for each row is due", bias.shape());
+                rows_of(self).linear_rows(weight, bias)
+            }
+            None => rows_of(self).matmul(&weight.t()),
+        };
+        y.reshape_to(Shape::from(sizes))
+    }
+
+    #[track_caller]
+    fn linear_rows(&self, weight: &Tensor, bias: &Tensor) -> Tensor {
+        let ([rows, inputs], out) = ([self.shape()[0], self.shape()[1]], weight.shape()[0]);
+        if rows * inputs * out == 0 {
+            return self.matmul(&weight.t()).add(bias);
+        }
+        let y = Tensor::empty([rows, out], DType::F32, self.device());
+        let (x, w) = (walkable(self), walkable(weight).t());
+        let mut p = MatMul::of([rows, out, inputs], &x, &w);
+        p.bias = 1;
+        Tensor::run(&LINEAR, &[&x, &w, &at_start(bias), &y], &p);
+        let (x, w) = (self.saved(), weight.saved());
+        y.tracked("linear", &[self, weight, bias], move |dy, needs| {
+            let dx = needs[0].then(|| dy.matmul(&w));
+            let (dw, db) = match (needs[1], needs[2]) {
+                (true, true) => {
+                    let (dw, db) = weight_gradients(dy, &x);
+                    (Some(dw), Some(db))
+                }
+                (true, false) => (Some(dy.t().matmul(&x)), None),
+                (false, needed) => (None, needed.then(|| dy.sum_to(Shape::from([out])))),
+            };
+            vec![dx, dw, db]
+        })
+    }
+}
+
+/// The gradients of a weight [out, in] and a bias [out] from dy [rows, out] and x [rows, in].
+fn weight_gradients(dy: &Tensor, x: &Tensor) -> (Tensor, Tensor) {
+    let [rows, out] = [dy.shape()[0], dy.shape()[1]];
+    let inputs = x.shape()[1];
+    // The sums are taken where the rows of dy^T are neighbours.
+    let dy = walkable(dy);
+    let dy = if dy.layout().strides[1] == 1 { dy } else { dy.contiguous() };
+    let x = if super::is_matrix(x) { x.clone() } else { x.contiguous() };
+    let (dw, db) = (Tensor::empty([out, inputs], DType::F32, x.device()), Tensor::empty([out], DType::F32, x.device()));
+    let p = MatMul::of([out, inputs, rows], &dy.t(), &x);
+    Tensor::run(&LINEAR_WEIGHT, &[&dy, &x, &dw, &db], &p);
+    (dw, db)
+}
+
+/// The same elements without gaps, from the start of a binding, and without history.
+fn at_start(x: &Tensor) -> Tensor {
+    let x = x.detach();
+    if x.layout().is_dense() && x.base() == 0 { x } else { x.contiguous() }
+}

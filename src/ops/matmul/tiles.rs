@@ -1,0 +1,163 @@
+//! How a product becomes passes: which shader, which tiles, and into how many parts k is cut.
+
+use super::{After, MatMul};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups};
+
+/// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
+const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
+
+static SUBGROUP: Shader =
+    Shader { name: "matmul_subgroup", source: include_str!("../../../shaders/matmul_subgroup.wgsl"), access: ACCESS };
+
+static TILED: Shader =
+    Shader { name: "matmul_tiled", source: include_str!("../../../shaders/matmul_tiled.wgsl"), access: ACCESS };
+
+static PARTS: Shader = Shader {
+    name: "matmul_parts",
+    source: include_str!("../../../shaders/matmul_parts.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
+};
+
+/// The k of one invocation's loop: it keeps the iterations far under 65,535 and the rounding of the sum small.
+const MAX_K: u32 = 8192;
+
+/// Which of the two shaders a pass uses.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Tiling {
+    Subgroup,
+    Tiled,
+}
+
+/// Lanes that the barrier-free shader is written for.
+pub(crate) fn fits_subgroup(info: &Info) -> bool {
+    matches!(info.subgroup, Some(8..=16))
+}
+
+/// Threads and shared memory that the tiles take.
+pub(crate) fn fits_tiled(info: &Info) -> bool {
+    info.max_threads >= 256 && info.max_shared_bytes >= 9 << 10
+}
+
+/// The shader that suits the adapter.
+pub(crate) fn preferred(info: &Info) -> Tiling {
+    // A software adapter runs a workgroup with barriers as coroutines, four to five times slower.
+    if info.class != Class::Gpu && fits_subgroup(info) { Tiling::Subgroup } else { Tiling::Tiled }
+}
+
+/// How many parts k is cut into: at most `MAX_K` each, and on a GPU enough workgroups to fill it.
+fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
+    let needed = p.k.div_ceil(MAX_K).max(1);
+    let tiles = tiles(info, tiling, p);
+    let filling = match info.class {
+        Class::Gpu => (256 / tiles.max(1)).min(u64::from(p.k / 256)),
+        _ => (16 / tiles.max(1)).min(u64::from(p.k / 1024)),
+    };
+    needed.max(filling as u32)
+}
+
+fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
+    let (rows, columns) = match tiling {
+        Tiling::Subgroup => (16, info.subgroup.unwrap_or(8) * 8),
+        Tiling::Tiled => (64, 64),
+    };
+    u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
+}
+
+/// What a product reads and writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands {
+    pub a: Slot,
+    pub b: Slot,
+    pub c: Slot,
+    /// A bias for each column.
+    pub bias: Option<Slot>,
+    /// What follows in the same pass, and the matrix it reads.
+    pub after: After,
+    pub other: Option<Slot>,
+    /// Where the sums of the rows of a go.
+    pub sums: Option<Slot>,
+}
+
+impl Operands {
+    /// A product with nothing behind it.
+    pub const fn plain(a: Slot, b: Slot, c: Slot) -> Operands {
+        Operands { a, b, c, bias: None, after: After::NOTHING, other: None, sums: None }
+    }
+}
+
+/// The pass for one product, `p.splits` parts of k side by side. `spare` is scratch of [`SPARE`] bytes, bound where
+/// nothing is to be written.
+pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands, spare: Slot) -> Pass {
+    let a_t = p.a_row == 1 && (p.a_col != 1 || operands.sums.is_some());
+    let b_t = p.b_row == 1 && p.b_col != 1;
+    let groups = tiles(info, tiling, p) * u64::from(p.splits);
+    let flag = |name, value| (name, Constant::Bool(value));
+    let mut pass = match tiling {
+        Tiling::Subgroup => Pass::new(&SUBGROUP, "matmul_subgroup", groups),
+        Tiling::Tiled => Pass::new(&TILED, "matmul_tiled", groups),
+    };
+    pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t), flag("SUMS", operands.sums.is_some())]);
+    if tiling == Tiling::Subgroup {
+        let quads = |words: &[u32]| words.iter().all(|w| w % 4 == 0);
+        let steps = |at: usize| p.batch.map(|dim| dim[at]);
+        let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
+        // Along what is contiguous, whole vec4 must start on one and fit.
+        let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
+        let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
+        pass.constants.extend([
+            ("LANES", Constant::U32(info.subgroup.unwrap_or(8))),
+            flag("A_VEC", a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1))),
+            flag("B_VEC", b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2))),
+        ]);
+    }
+    let (bias, after) = if p.splits > 1 { (None, After::NOTHING) } else { (operands.bias, operands.after) };
+    pass.constants.extend([flag("BIAS", bias.is_some()), ("AFTER", Constant::U32(after.0))]);
+    let Operands { a, b, c, other, sums, .. } = *operands;
+    pass.slots(&[a, b, bias.unwrap_or(a), other.unwrap_or(a), c, sums.unwrap_or(spare)]).params(p)
+}
+
+/// Bytes of scratch for [`pass`].
+pub(crate) const SPARE: u64 = 16;
+
+/// The passes of a product of c without gaps.
+pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operands) -> Lowering {
+    let p = split(info, tiling, d.params());
+    if p.splits == 1 {
+        return Lowering { passes: vec![pass(info, tiling, &p, &operands, Slot::Scratch(0))], scratch: vec![SPARE] };
+    }
+    let (c, m) = (Slot::Scratch(1), p.m);
+    let sums = operands.sums.map(|_| Slot::Scratch(2));
+    let product = pass(info, tiling, &p, &Operands { c, sums, ..operands }, Slot::Scratch(0));
+    let bytes = |results: u32| u64::from(results) * u64::from(p.splits) * 4;
+    let mut out = Lowering {
+        passes: vec![product, added_up(&p, p.c_split, &operands, c)],
+        scratch: vec![SPARE, bytes(p.c_split)],
+    };
+    if let (Some(from), Some(to)) = (sums, operands.sums) {
+        out.scratch.push(bytes(m));
+        out.passes.push(added_up(&p, m, &Operands::plain(from, from, to), from));
+    }
+    out
+}
+
+/// The pass that adds up the parts of each of `results`, and does what follows a product.
+fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass {
+    let Operands { c, bias, after, other, .. } = *operands;
+    Pass::new(&PARTS, "matmul_parts", groups(results as usize, 256))
+        .constant("BIAS", Constant::Bool(bias.is_some()))
+        .constant("AFTER", Constant::U32(after.0))
+        .slots(&[parts, bias.unwrap_or(parts), other.unwrap_or(parts), c])
+        .params(&[results, p.n, p.splits])
+}
+
+/// The product with k cut into as many parts as it should be; they lie side by side in c.
+pub(crate) fn split(info: &Info, tiling: Tiling, mut p: MatMul) -> MatMul {
+    let parts = splits(info, tiling, &p);
+    if parts > 1 {
+        // A multiple of 16: the tile of k of one shader, whole vec4 of the other.
+        p.k_split = p.k.div_ceil(parts).next_multiple_of(16);
+        p.splits = p.k.div_ceil(p.k_split);
+        p.c_split = p.m * p.n * p.batches;
+    }
+    p
+}
