@@ -1,0 +1,235 @@
+//! The operations that are timed, at the sizes of real training.
+
+use wgrad::nn::Parameter;
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::{Conv2dOptions, Device, Draw, KeepDims, MaxPool2dOptions, Result, Rng, Tensor};
+
+/// Something to run again and again.
+pub type Run = Box<dyn FnMut()>;
+
+/// Makes what an operation needs on a device.
+type Start = Box<dyn Fn(&Device) -> Result<Run>>;
+
+/// An operation at one size.
+pub struct Op {
+    pub name: &'static str,
+    pub shape: String,
+    pub start: Start,
+}
+
+fn op(name: &'static str, shape: impl Into<String>, start: impl Fn(&Device) -> Result<Run> + 'static) -> Op {
+    Op { name, shape: shape.into(), start: Box::new(start) }
+}
+
+fn normal(shape: &[usize], device: &Device) -> Tensor {
+    Tensor::normal(wgrad::Shape::new(shape), 0.0, 1.0, &mut Rng::new(shape.len() as u64), device)
+}
+
+fn below(end: usize, count: usize, device: &Device) -> Tensor {
+    let mut rng = Rng::new(7);
+    let values: Vec<i32> = (0..count).map(|_| rng.below(end as u32) as i32).collect();
+    Tensor::from_vec(values, [count], device)
+}
+
+/// The shape as text.
+fn text(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// A function of one tensor.
+fn function(name: &'static str, shape: &'static [usize], run: fn(&Tensor) -> Tensor) -> Op {
+    op(name, text(shape), move |device| {
+        let x = normal(shape, device);
+        Ok(Box::new(move || drop(run(&x))))
+    })
+}
+
+/// The gradient of a function of one tensor.
+fn gradient(name: &'static str, shape: &'static [usize], run: fn(&Tensor) -> Tensor) -> Op {
+    op(name, text(shape), move |device| {
+        let y = run(&normal(shape, device).requires_grad());
+        let dy = y.detach().affine(0.5, 0.1);
+        Ok(Box::new(move || drop(y.backward_with(&dy))))
+    })
+}
+
+/// A function of two tensors of one shape.
+fn pair(name: &'static str, shape: &'static [usize], run: fn(&Tensor, &Tensor) -> Tensor) -> Op {
+    op(name, text(shape), move |device| {
+        let (a, b) = (normal(shape, device), normal(shape, device));
+        Ok(Box::new(move || drop(run(&a, &b))))
+    })
+}
+
+/// Every operation.
+pub fn all() -> Vec<Op> {
+    let mut ops = products();
+    ops.extend(elements());
+    ops.extend(rows());
+    ops.extend(images());
+    ops.extend(training());
+    ops
+}
+
+/// [m, k] x [k, n], either read transposed.
+#[derive(Clone, Copy)]
+enum Order {
+    Plain,
+    /// b is kept as [n, k]: a linear layer.
+    TransposedB,
+    /// a is kept as [k, m]: the gradient of its weight.
+    TransposedA,
+}
+
+fn products() -> Vec<Op> {
+    use Order::{Plain, TransposedA, TransposedB};
+    let sizes = [
+        ([256, 256, 256], Plain),
+        ([512, 512, 512], Plain),
+        ([1024, 1024, 1024], Plain),
+        ([2048, 2048, 2048], Plain),
+        ([64, 784, 128], TransposedB),
+        ([64, 3136, 128], TransposedB),
+        ([64, 128, 3136], Plain),
+        ([128, 64, 3136], TransposedA),
+        ([64, 128, 10], TransposedB),
+        ([1024, 128, 128], TransposedB),
+        ([1024, 128, 512], TransposedB),
+        ([1024, 512, 128], TransposedB),
+        ([128, 1024, 512], TransposedA),
+    ];
+    let product = |([m, k, n], order): ([usize; 3], Order)| {
+        let mark = match order {
+            Plain => "",
+            TransposedA => " (a transposed)",
+            TransposedB => " (b transposed)",
+        };
+        op("matmul", format!("{m}x{k}x{n}{mark}"), move |device| {
+            let (a, b) = match order {
+                Plain => (normal(&[m, k], device), normal(&[k, n], device)),
+                TransposedA => (normal(&[k, m], device).t(), normal(&[k, n], device)),
+                TransposedB => (normal(&[m, k], device), normal(&[n, k], device).t()),
+            };
+            Ok(Box::new(move || drop(a.matmul(&b))))
+        })
+    };
+    let batched = op("matmul", "32 of 128x32x128 (b transposed)", |device| {
+        let (a, b) = (normal(&[32, 128, 32], device), normal(&[32, 128, 32], device).transpose(1, 2));
+        Ok(Box::new(move || drop(a.matmul(&b))))
+    });
+    sizes.into_iter().map(product).chain([batched]).collect()
+}
+
+fn elements() -> Vec<Op> {
+    const N: &[usize] = &[16 << 20];
+    vec![
+        function("copy", N, |x| x.copy()),
+        pair("add", N, |a, b| a.add(b)),
+        pair("mul", N, |a, b| a.mul(b)),
+        function("relu", N, |x| x.relu()),
+        function("gelu", N, |x| x.gelu()),
+        gradient("relu gradient", N, |x| x.relu()),
+        gradient("gelu gradient", N, |x| x.gelu()),
+        op("add a row", "16384x1024", |device| {
+            let (x, row) = (normal(&[16384, 1024], device), normal(&[1024], device));
+            Ok(Box::new(move || drop(x.add(&row))))
+        }),
+        op("dropout", text(N), |device| {
+            let x = normal(N, device);
+            let draw = Draw { seed: 1, stream: 0, step: Tensor::from_slice(&[1, 0], [2], device) };
+            Ok(Box::new(move || drop(x.dropout(0.5, &draw))))
+        }),
+        function("transpose", &[4096, 4096], |x| x.t().contiguous()),
+    ]
+}
+
+fn rows() -> Vec<Op> {
+    const ROWS: &[usize] = &[2048, 768];
+    vec![
+        function("sum", &[16 << 20], |x| x.sum()),
+        function("sum of columns", &[4096, 768], |x| x.sum_dims(&[0], KeepDims::No)),
+        function("sum of rows", &[4096, 768], |x| x.sum_dims(&[1], KeepDims::No)),
+        function("softmax", ROWS, |x| x.softmax(-1)),
+        gradient("softmax gradient", ROWS, |x| x.softmax(-1)),
+        function("log_softmax", ROWS, |x| x.log_softmax(-1)),
+        cross_entropy("cross_entropy", 1024, 65),
+        cross_entropy("cross_entropy", 64, 10),
+        op("index_select", "1024 rows of 65x128", |device| {
+            let (table, index) = (normal(&[65, 128], device), below(65, 1024, device));
+            Ok(Box::new(move || drop(table.index_select(0, &index))))
+        }),
+        op("index_select gradient", "1024 rows of 65x128", |device| {
+            let (table, index) = (normal(&[65, 128], device).requires_grad(), below(65, 1024, device));
+            let y = table.index_select(0, &index);
+            let dy = y.detach().affine(0.5, 0.1);
+            Ok(Box::new(move || drop(y.backward_with(&dy))))
+        }),
+    ]
+}
+
+/// With the gradient, as a training step runs it.
+fn cross_entropy(name: &'static str, rows: usize, classes: usize) -> Op {
+    op(name, format!("{rows}x{classes}"), move |device| {
+        let logits = normal(&[rows, classes], device).requires_grad();
+        let labels = below(classes, rows, device);
+        Ok(Box::new(move || drop(logits.cross_entropy(&labels).backward())))
+    })
+}
+
+/// Images [n, channels, side, side] under 3x3 kernels.
+fn convolutions([n, channels, side, outputs]: [usize; 4]) -> Vec<Op> {
+    let shape = format!("{n}x{channels}x{side}x{side} to {outputs}");
+    let options = Conv2dOptions { padding: [1, 1], ..Conv2dOptions::default() };
+    let start = move |which: usize| {
+        move |device: &Device| -> Result<Run> {
+            // Channels are neighbours in memory, as the layer before leaves them.
+            let x = normal(&[n, side, side, channels], device).permute(&[0, 3, 1, 2]);
+            let w = normal(&[outputs, channels, 3, 3], device);
+            let y = match which {
+                0 => return Ok(Box::new(move || drop(x.conv2d(&w, None, options)))),
+                1 => x.requires_grad().conv2d(&w, None, options),
+                _ => x.conv2d(&w.requires_grad(), None, options),
+            };
+            let dy = y.detach().affine(0.5, 0.1);
+            Ok(Box::new(move || drop(y.backward_with(&dy))))
+        }
+    };
+    vec![
+        op("conv2d", shape.clone(), start(0)),
+        op("conv2d input gradient", shape.clone(), start(1)),
+        op("conv2d weight gradient", shape, start(2)),
+    ]
+}
+
+fn images() -> Vec<Op> {
+    const IMAGES: &[usize] = &[64, 28, 28, 32];
+    let mut ops: Vec<Op> = [[64, 1, 28, 32], [64, 32, 14, 64], [64, 3, 32, 32], [64, 32, 16, 64], [16, 64, 56, 64]]
+        .into_iter()
+        .flat_map(convolutions)
+        .collect();
+    let pooled = |x: &Tensor| x.permute(&[0, 3, 1, 2]).max_pool2d(MaxPool2dOptions::new(2));
+    ops.push(function("max_pool2d", IMAGES, pooled));
+    ops.push(gradient("max_pool2d gradient", IMAGES, pooled));
+    ops.push(op("batch_norm", text(IMAGES), |device| {
+        let x = normal(IMAGES, device).permute(&[0, 3, 1, 2]);
+        let (w, b) = (Tensor::ones([32], device), Tensor::zeros([32], device));
+        Ok(Box::new(move || drop(x.batch_norm(Some(&w), Some(&b), 1e-5))))
+    }));
+    ops
+}
+
+fn training() -> Vec<Op> {
+    const N: usize = 4 << 20;
+    fn start<O: Optimizer + 'static>(device: &Device, make: impl Fn(&Parameter) -> Result<O>) -> Result<Run> {
+        let parameter = Parameter::new(normal(&[N], device));
+        let mut optimizer = make(&parameter)?;
+        let grads = parameter.tensor().affine(0.01, 0.0).sum().backward();
+        Ok(Box::new(move || optimizer.step(&grads)))
+    }
+    let momentum = SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
+    vec![
+        op("adam", N.to_string(), |device| start(device, |p| Adam::new(p, AdamOptions::default()))),
+        op("sgd", N.to_string(), |device| start(device, |p| Sgd::new(p, SgdOptions::default()))),
+        op("sgd_momentum", N.to_string(), move |device| start(device, |p| Sgd::new(p, momentum))),
+    ]
+}
