@@ -16,6 +16,7 @@ use timing::{Timing, repeated};
 use wgrad::backend::WgpuOptions;
 use wgrad::nn::{Conv2d, Ctx, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
+use wgrad::plan::Replay;
 use wgrad::{Device, Result, Tensor};
 
 /// Times the host's part of training steps.
@@ -67,37 +68,43 @@ fn main() -> Result<()> {
     for (name, model, x) in
         [("mlp", mlp, Tensor::zeros([8, 32], &device)), ("cnn", cnn, Tensor::zeros([8, 1, 28, 28], &device))]
     {
-        let (dispatches, timing) = eager(&model, &x)?;
-        say(name, "eager", dispatches, timing);
+        for mode in ["eager", "replay"] {
+            let (dispatches, timing) = step(&model, &x, mode)?;
+            say(name, mode, dispatches, timing);
+        }
     }
     Ok(())
 }
 
 /// A step's passes and what it takes, with gradients and the optimizer, each in a submit of its own.
-fn eager(model: &Sequential, x: &Tensor) -> Result<(usize, Timing)> {
+fn step(model: &Sequential, x: &Tensor, mode: &str) -> Result<(usize, Timing)> {
     let device = x.device();
     let mut optimizer = Adam::new(model, AdamOptions::default())?;
     let randomness = Randomness::new(0);
     let labels = Tensor::full([x.size(0)], 0, device);
-    timed(device, || {
-        let loss = model.forward(x, &Ctx::train(&randomness)).cross_entropy(&labels);
+    let mut work = |inputs: &[Tensor]| {
+        let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
         optimizer.step(&loss.backward());
+        Ok(vec![loss])
+    };
+    let mut replay = Replay::new();
+    timed(device, || {
+        if mode == "replay" { replay.run(&[x, &labels], &mut work) } else { work(&[x.clone(), labels.clone()]) }
+            .map(drop)
     })
 }
 
-fn timed(device: &Device, mut step: impl FnMut()) -> Result<(usize, Timing)> {
+fn timed(device: &Device, mut step: impl FnMut() -> Result<()>) -> Result<(usize, Timing)> {
     let mut submitted = || {
-        step();
+        step()?;
         device.submit();
-    };
-    (0..STEPS).for_each(|_| submitted());
-    let before = device.counters().passes;
-    submitted();
-    let passes = device.counters().passes - before;
-    let block = repeated(BUDGET, || {
-        (0..STEPS).for_each(|_| submitted());
         Ok(())
-    })?;
+    };
+    (0..STEPS).try_for_each(|_| submitted())?;
+    let before = device.counters().passes;
+    submitted()?;
+    let passes = device.counters().passes - before;
+    let block = repeated(BUDGET, || (0..STEPS).try_for_each(|_| submitted()))?;
     device.wait()?;
     let steps = STEPS as f64;
     Ok((passes as usize, Timing { median: block.median / steps, least: block.least / steps }))

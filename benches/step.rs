@@ -1,6 +1,6 @@
 //! How long a training step takes, and what bounds it.
 //!
-//!     cargo bench --bench step                        # all workloads on both backends
+//!     cargo bench --bench step                        # all workloads on both backends, eager and replayed
 //!     cargo bench --bench step -- w2 gpu --json       # a part of them, one JSON object a line
 //!
 //! Each line is a process of its own, so that its first step and its peak memory are its own, too. Times are those of
@@ -55,6 +55,7 @@ enum Word {
     Cpu,
     Gpu,
     Eager,
+    Replay,
 }
 
 impl Word {
@@ -84,14 +85,14 @@ fn main() -> Result<()> {
     }
     for workload in chosen(&[Word::W1, Word::W2, Word::W3]) {
         for backend in chosen(&[Word::Cpu, Word::Gpu]) {
-            for mode in chosen(&[Word::Eager]) {
+            for mode in chosen(&[Word::Eager, Word::Replay]) {
                 if !args.here {
                     in_its_own_process([workload, backend, mode])?;
                     continue;
                 }
                 let budget = Duration::from_secs_f64(args.seconds);
                 let workload = Workload::from_str(&workload.name(), true).expect("each workload is a word");
-                let line = Line::measure(workload, &backend.name(), &folder, budget, start)?;
+                let line = Line::measure(workload, &backend.name(), mode == Word::Replay, &folder, budget, start)?;
                 println!("{}", if args.json { line.json().to_string() } else { line.to_string() });
             }
         }

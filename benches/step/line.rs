@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use wgrad::kernel::Cost;
 use wgrad::nn::{Ctx, Layer, Randomness};
+use wgrad::plan::Replay;
 use wgrad::{Device, Result, Tensor};
 
 /// Steps of a block, whose last loss is read.
@@ -27,6 +28,8 @@ pub struct Line {
     /// Passes as the driver sees them.
     dispatches: u64,
     submits: u64,
+    /// The peak of a step's own memory: intermediate results, and the kernels' scratch where it is replayed.
+    planned_bytes: u64,
     cost: Cost,
     ceilings: Ceilings,
     /// From the start of the process to the first loss.
@@ -36,40 +39,44 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn measure(workload: Workload, backend: &str, mnist: &Path, budget: Duration, start: Instant) -> Result<Line> {
+    pub fn measure(
+        workload: Workload,
+        backend: &str,
+        is_replayed: bool,
+        mnist: &Path,
+        budget: Duration,
+        start: Instant,
+    ) -> Result<Line> {
         let device = open(backend)?;
-        let mut training = workload.start(mnist, &device)?;
-        let randomness = Randomness::new(0);
-        let mut done = 0;
-        let mut step = || {
-            let loss = eager(&mut training, done, &randomness, &device);
-            done += 1;
-            loss
-        };
-        let mut losses = vec![step().item()?];
+        let training = workload.start(mnist, &device)?;
+        let replay = is_replayed.then(Replay::new);
+        let mut run = Run { training, replay, randomness: Randomness::new(0), device: device.clone(), done: 0 };
+        let mut losses = vec![run.step()?.item()?];
         let first = start.elapsed().as_secs_f64();
         for _ in 1..=SHOWN[2] {
-            losses.push(step().item()?);
+            losses.push(run.step()?.item()?);
         }
         let before = device.counters();
-        step().item()?;
+        run.step()?.item()?;
         let after = device.counters();
         let block = repeated(budget, || {
-            (1..BLOCK).for_each(|_| drop(step()));
-            step().item().map(drop)
+            for _ in 1..BLOCK {
+                run.step()?;
+            }
+            run.step()?.item().map(drop)
         })?;
         let peak_mb = peak_mb();
-        let (loss, plan) = device.record(&mut step);
-        loss.item()?;
+        let (cost, planned_bytes) = run.planned()?;
         Ok(Line {
             workload: format!("{workload:?}").to_lowercase(),
             backend: backend.to_string(),
-            mode: "eager",
+            mode: if is_replayed { "replay" } else { "eager" },
             device: device.to_string(),
             timing: Timing { median: block.median / BLOCK as f64, least: block.least / BLOCK as f64 },
             dispatches: after.passes - before.passes,
             submits: after.submits - before.submits,
-            cost: plan.cost(),
+            planned_bytes,
+            cost,
             ceilings: Ceilings::of(&device)?,
             first,
             peak_mb,
@@ -86,7 +93,9 @@ impl Line {
     }
 
     pub fn json(&self) -> Value {
-        let Line { workload, backend, mode, device, timing, dispatches, submits, cost, ceilings, .. } = self;
+        let Line {
+            workload, backend, mode, device, timing, dispatches, submits, planned_bytes, cost, ceilings, ..
+        } = self;
         json!({
             "workload": workload,
             "backend": backend,
@@ -96,6 +105,7 @@ impl Line {
             "min_ms": 1e3 * timing.least,
             "dispatches": dispatches,
             "submits": submits,
+            "planned_bytes": planned_bytes,
             "flops": cost.flops,
             "bytes": cost.bytes,
             "gflops": self.gflops(),
@@ -114,13 +124,15 @@ impl Line {
 }
 
 /// The columns of a line.
-pub const HEAD: &str = "step               ms     (min) passes submits  MFLOP     MB  GFLOP/s of ceiling    GB/s of ceiling  first s  peak MB  loss at 0, 10, 15";
+pub const HEAD: &str = "step               ms     (min) passes submits  planned MB  MFLOP     MB  GFLOP/s of ceiling    GB/s of ceiling  first s  peak MB  loss at 0, 10, 15";
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Line { workload, backend, mode, timing, dispatches, submits, cost, ceilings, losses, .. } = self;
         write!(f, "{workload} {backend} {mode:<6} {:8.3} {:8.3}", 1e3 * timing.median, 1e3 * timing.least)?;
-        write!(f, " {dispatches:6} {submits:7} {:6.0} {:6.1}", cost.flops as f64 / 1e6, cost.bytes as f64 / 1e6)?;
+        let mega = |count: u64| count as f64 / 1e6;
+        write!(f, " {dispatches:6} {submits:7} {:11.2}", mega(self.planned_bytes))?;
+        write!(f, " {:6.0} {:6.1}", mega(cost.flops), mega(cost.bytes))?;
         let share =
             |rate: f64, ceiling: f64| format!("{rate:7.1} {:4.0}% of {:<5.0}", 1e11 * rate / ceiling, ceiling / 1e9);
         write!(f, "  {} {}", share(self.gflops(), ceilings.flops), share(self.gbps(), ceilings.bytes))?;
@@ -129,12 +141,43 @@ impl fmt::Display for Line {
     }
 }
 
-fn eager(training: &mut Training, step: usize, randomness: &Randomness, device: &Device) -> Tensor {
-    let Training { model, optimizer, batches } = training;
-    let (x, labels) = batches[step % batches.len()].to(device);
-    let loss = model.forward(&x, &Ctx::train(randomness)).cross_entropy(&labels);
-    optimizer.step(&loss.backward());
-    loss
+/// A training under way.
+struct Run {
+    training: Training,
+    replay: Option<Replay>,
+    randomness: Randomness,
+    device: Device,
+    done: usize,
+}
+
+impl Run {
+    /// The loss of the next step.
+    fn step(&mut self) -> Result<Tensor> {
+        let Run { training: Training { model, optimizer, batches }, replay, randomness, device, done } = self;
+        let (x, labels) = batches[*done % batches.len()].to(device);
+        *done += 1;
+        let mut work = |inputs: &[Tensor]| {
+            let loss = model.forward(&inputs[0], &Ctx::train(randomness)).cross_entropy(&inputs[1]);
+            optimizer.step(&loss.backward());
+            Ok(vec![loss])
+        };
+        let results = match replay {
+            Some(replay) => replay.run(&[&x, &labels], work)?,
+            None => work(&[x, labels])?,
+        };
+        Ok(results[0].clone())
+    }
+
+    /// What a step's kernels imply, and the memory of its intermediate results.
+    fn planned(&mut self) -> Result<(Cost, u64)> {
+        if let Some(captured) = self.replay.as_ref().and_then(Replay::captured) {
+            return Ok((captured.plan().cost(), captured.planned_bytes()));
+        }
+        let device = self.device.clone();
+        let (loss, plan) = device.record(|| self.step());
+        loss?.item()?;
+        Ok((plan.cost(), plan.planned_bytes()))
+    }
 }
 
 /// The most memory that the process has had, where the system tells.
