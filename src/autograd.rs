@@ -2,9 +2,7 @@
 
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
-use crate::kernel::{
-    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
-};
+use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -145,11 +143,7 @@ fn accumulate_twin(call: &mut Call) {
     let p: Strided = call.params();
     let (a, b) = (call.read::<f32>(0), call.read::<f32>(1));
     let sum = &mut call.write::<f32>(2)[..p.n as usize];
-    parallel::chunks(sum, parallel::GRAIN, |piece, sum| {
-        for (sum, [a_at, b_at, _]) in sum.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
-            *sum = a[a_at] + b[b_at];
-        }
-    });
+    p.map2(sum, a, b, |a, b| a + b);
 }
 
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {

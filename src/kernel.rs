@@ -5,10 +5,12 @@
 
 pub mod parallel;
 pub mod rewrite;
+pub mod scratch;
 pub mod strided;
 
 use crate::dtype::{DType, Element};
 use bytemuck::Pod;
+use scratch::Scratch;
 use std::fmt;
 use std::sync::Arc;
 
@@ -312,10 +314,11 @@ impl PartialEq for Dispatch {
     }
 }
 
-/// What a twin sees: the slices behind the bindings, and the parameters.
+/// What a twin sees: the slices behind the bindings, the parameters, and memory to work in.
 pub struct Call<'a> {
     slices: Vec<Slice<'a>>,
     params: &'a Params,
+    scratch: &'a Scratch,
 }
 
 /// One binding's memory, in words.
@@ -328,8 +331,13 @@ pub enum Slice<'a> {
 
 impl<'a> Call<'a> {
     /// One slice per binding, in order.
-    pub fn new(slices: Vec<Slice<'a>>, params: &'a Params) -> Call<'a> {
-        Call { slices, params }
+    pub fn new(slices: Vec<Slice<'a>>, params: &'a Params, scratch: &'a Scratch) -> Call<'a> {
+        Call { slices, params, scratch }
+    }
+
+    /// Memory that outlives no call.
+    pub fn scratch(&self) -> &'a Scratch {
+        self.scratch
     }
 
     /// The parameters.

@@ -3,6 +3,7 @@
 use super::{Backend, Counters, Purpose};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::kernel::scratch::Scratch;
 use crate::kernel::{Access, BufferId, Call, Dispatch, Info, Slice};
 use std::sync::{Mutex, PoisonError};
 
@@ -10,12 +11,13 @@ use std::sync::{Mutex, PoisonError};
 pub struct Checked {
     inner: Box<dyn Backend>,
     failure: Mutex<Option<Error>>,
+    scratch: Scratch,
 }
 
 impl Checked {
     /// Checks `inner`.
     pub fn new(inner: Box<dyn Backend>) -> Checked {
-        Checked { inner, failure: Mutex::default() }
+        Checked { inner, failure: Mutex::default(), scratch: Scratch::default() }
     }
 
     fn contents(&self, dispatch: &Dispatch) -> Result<Vec<Vec<u32>>> {
@@ -35,7 +37,7 @@ impl Checked {
                 Access::Write | Access::ReadWrite => Slice::Write(words),
             })
             .collect();
-        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params));
+        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch));
         self.inner.dispatch(dispatch);
         let got = self.contents(dispatch)?;
         for (at, binding) in

@@ -1,8 +1,9 @@
 //! The reference: each kernel's twin, run at once on the host's memory.
 
-use super::{Backend, Counters, Purpose};
+use super::{Backend, Counters, List, Purpose};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice};
+use crate::kernel::scratch::Scratch;
+use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice, parallel};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Cpu {
     info: Info,
     state: Mutex<State>,
+    scratch: Scratch,
 }
 
 #[derive(Default)]
@@ -36,7 +38,7 @@ impl Cpu {
             max_threads: 1,
             max_shared_bytes: 0,
         };
-        Cpu { info, state: Mutex::default() }
+        Cpu { info, state: Mutex::default(), scratch: Scratch::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -127,8 +129,12 @@ impl Backend for Cpu {
         }
         slices.sort_by_key(|(at, _)| *at);
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
-        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params));
+        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch));
         state.buffers.extend(written);
+    }
+
+    fn replay(&self, list: &List, inputs: &[BufferId]) {
+        parallel::inside(|| list.with_inputs(inputs).for_each(|dispatch| self.dispatch(&dispatch)));
     }
 
     fn counters(&self) -> Counters {

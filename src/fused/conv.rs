@@ -121,13 +121,6 @@ impl Params {
         p.c_row = self.taps() as u32;
         p.batched(self.groups as usize, [o, o * q, q])
     }
-
-    /// Where the pixel that a tap sees at an output position lies in the image's height and width.
-    fn pixel(&self, [oh, ow]: [usize; 2], [kh, kw]: [usize; 2]) -> Option<[usize; 2]> {
-        let h = (oh * self.stride_h as usize + kh * self.dilation_h as usize).checked_sub(self.padding_h as usize)?;
-        let w = (ow * self.stride_w as usize + kw * self.dilation_w as usize).checked_sub(self.padding_w as usize)?;
-        (h < self.height as usize && w < self.width as usize).then_some([h, w])
-    }
 }
 
 /// The most bytes of columns at a time: larger batches go in slices.

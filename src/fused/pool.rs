@@ -188,6 +188,12 @@ impl Params {
         (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
     }
 
+    /// Whether windows lie side by side and cover the image, so that each pixel has one.
+    fn windows_tile(&self) -> bool {
+        let covered = |d: usize| self.size[d] == self.out[d] * self.kernel[d];
+        self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2] && covered(0) && covered(1)
+    }
+
     /// The most pixels of a window along one dimension.
     fn reach(&self, d: usize) -> u64 {
         u64::from(match self.adaptive {
@@ -234,16 +240,10 @@ fn fits_quads(info: &Info, d: &Dispatch) -> bool {
     fits(info, d) && p.x_c == 1 && quads
 }
 
-/// Whether windows lie side by side and cover the image, so that each pixel has one.
+/// Whether each pixel has one window, and channels come by fours.
 fn fits_windows(_: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();
-    let covered = |d: usize| p.size[d] == p.out[d] * p.kernel[d];
-    p.kernel == p.stride
-        && p.padding == [0; 2]
-        && p.dilation == [1; 2]
-        && p.channels.is_multiple_of(4)
-        && covered(0)
-        && covered(1)
+    p.windows_tile() && p.channels.is_multiple_of(4)
 }
 
 static MAX_POOL: Kernel = Kernel {

@@ -3,6 +3,25 @@
 /// Elements that one thread takes at a time in element-wise twins.
 pub const GRAIN: usize = 16 << 10;
 
+/// Runs `work` where starting a piece of it on another thread costs least: for many kernels in a row.
+pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    #[cfg(feature = "rayon")]
+    return rayon::scope(|_| work());
+    #[cfg(not(feature = "rayon"))]
+    work()
+}
+
+/// Both, at once where there are threads.
+fn both(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
+    #[cfg(feature = "rayon")]
+    rayon::join(left, right);
+    #[cfg(not(feature = "rayon"))]
+    {
+        left();
+        right();
+    }
+}
+
 /// Calls `each` with the number and the slice of every piece of `chunk` elements of `out`; the last may be shorter.
 pub fn chunks<T: Send>(out: &mut [T], chunk: usize, each: impl Fn(usize, &mut [T]) + Sync) {
     pieces(out, chunk.max(1), &each);
@@ -28,6 +47,59 @@ pub fn fill<T: Send>(out: &mut [T], each: impl Fn(usize) -> T + Sync) {
             *y = each(piece * GRAIN + i);
         }
     });
+}
+
+/// Sets every element of `out` from that of `x`, in pieces.
+pub fn map<X: Copy + Sync, Y: Send>(out: &mut [Y], x: &[X], f: impl Fn(X) -> Y + Sync) {
+    let x = &x[..out.len()];
+    chunks(out, GRAIN, |piece, out| {
+        for (y, x) in out.iter_mut().zip(&x[piece * GRAIN..]) {
+            *y = f(*x);
+        }
+    });
+}
+
+/// [`map`] of two slices.
+pub fn map2<X: Copy + Sync, Y: Send>(out: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y + Sync) {
+    let (a, b) = (&a[..out.len()], &b[..out.len()]);
+    chunks(out, GRAIN, |piece, out| {
+        let first = piece * GRAIN;
+        for ((y, a), b) in out.iter_mut().zip(&a[first..]).zip(&b[first..]) {
+            *y = f(*a, *b);
+        }
+    });
+}
+
+/// [`chunks`] of several slices side by side, which are of one length.
+pub fn chunks_of<T: Send, const N: usize>(
+    outs: [&mut [T]; N],
+    chunk: usize,
+    each: impl Fn(usize, [&mut [T]; N]) + Sync,
+) {
+    let len = outs[0].len();
+    assert!(outs.iter().all(|out| out.len() == len), "chunks_of: the slices differ in length");
+    if len > 0 {
+        halves(outs, 0, chunk.max(1), &each);
+    }
+}
+
+fn halves<T: Send, const N: usize>(
+    outs: [&mut [T]; N],
+    first: usize,
+    chunk: usize,
+    each: &(dyn Fn(usize, [&mut [T]; N]) + Sync),
+) {
+    let pieces = outs[0].len().div_ceil(chunk);
+    if pieces <= 1 {
+        return each(first, outs);
+    }
+    let mut left = outs;
+    let right = left.each_mut().map(|out| {
+        let (head, tail) = std::mem::take(out).split_at_mut(pieces / 2 * chunk);
+        *out = head;
+        tail
+    });
+    both(|| halves(left, first, chunk, each), || halves(right, first + pieces / 2, chunk, each));
 }
 
 /// [`chunks`] of two slices side by side, cut into the same number of pieces.

@@ -1,5 +1,6 @@
 //! The parameters of element-wise kernels that walk strided operands.
 
+use super::parallel;
 use crate::shape::{Layout, MAX_RANK, collapse};
 use bytemuck::{Pod, Zeroable};
 
@@ -89,24 +90,86 @@ impl Strided {
             && inner[0] % 4 == 0
     }
 
+    /// On the host: sets each element of `y` from those of `a` and `b`, the first two operands.
+    pub fn map2<X: Copy + Sync, Y: Send>(&self, y: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y + Sync) {
+        if self.is_flat(2) {
+            return parallel::map2(y, a, b, f);
+        }
+        let [_, a_step, b_step, _] = self.dims[0].map(|word| word as usize);
+        parallel::chunks(y, parallel::GRAIN, |piece, mut y| {
+            for ([a_at, b_at, _], run) in self.runs(piece * parallel::GRAIN, y.len()) {
+                let (now, later) = std::mem::take(&mut y).split_at_mut(run);
+                y = later;
+                // The usual steps, each as a loop that takes several elements at a time.
+                match (a_step, b_step) {
+                    (1, 1) => now.iter_mut().zip(&a[a_at..]).zip(&b[b_at..]).for_each(|((y, a), b)| *y = f(*a, *b)),
+                    (1, 0) => now.iter_mut().zip(&a[a_at..]).for_each(|(y, a)| *y = f(*a, b[b_at])),
+                    (0, 1) => now.iter_mut().zip(&b[b_at..]).for_each(|(y, b)| *y = f(a[a_at], *b)),
+                    _ => {
+                        for (i, y) in now.iter_mut().enumerate() {
+                            *y = f(a[a_at + i * a_step], b[b_at + i * b_step]);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
     /// The operands' offsets, in the order of the result.
     pub fn offsets(&self) -> impl Iterator<Item = [usize; 3]> + '_ {
         self.offsets_from(0)
     }
 
-    /// The operands' offsets from the result's element `first` on.
-    pub fn offsets_from(&self, first: usize) -> impl Iterator<Item = [usize; 3]> + '_ {
-        let rank = self.rank as usize;
+    /// The index in each dimension of the result's element `first`, and the operands' offsets there.
+    fn place(&self, first: usize) -> ([u32; MAX_RANK], [u32; 3]) {
         let mut index = [0; MAX_RANK];
         let mut at = self.base;
         let mut rest = first as u32;
-        for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
+        for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..self.rank as usize]) {
             *index = rest % size;
             rest /= size;
             for (at, step) in at.iter_mut().zip(steps) {
                 *at = at.wrapping_add(step.wrapping_mul(*index));
             }
         }
+        (index, at)
+    }
+
+    /// The runs along the dimension that varies fastest, of `len` elements of the result from `first` on: the
+    /// operands' offsets where one starts, and its elements. Along it the operands go by the steps of `dims[0]`.
+    pub fn runs(&self, first: usize, len: usize) -> impl Iterator<Item = ([usize; 3], usize)> + '_ {
+        let rank = self.rank as usize;
+        let (mut index, mut at) = self.place(first);
+        let mut left = len as u32;
+        std::iter::from_fn(move || {
+            if left == 0 {
+                return None;
+            }
+            let here = at.map(|a| a as usize);
+            let run = left.min(self.dims[0][0] - index[0]);
+            left -= run;
+            let mut moved = run;
+            for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
+                *index += moved;
+                for (at, step) in at.iter_mut().zip(steps) {
+                    *at = at.wrapping_add(step.wrapping_mul(moved));
+                }
+                if *index < *size {
+                    break;
+                }
+                for (at, step) in at.iter_mut().zip(steps) {
+                    *at = at.wrapping_sub(step.wrapping_mul(*size));
+                }
+                (*index, moved) = (0, 1);
+            }
+            Some((here, run as usize))
+        })
+    }
+
+    /// The operands' offsets from the result's element `first` on.
+    pub fn offsets_from(&self, first: usize) -> impl Iterator<Item = [usize; 3]> + '_ {
+        let rank = self.rank as usize;
+        let (mut index, mut at) = self.place(first);
         (first..self.n as usize).map(move |_| {
             let here = at.map(|a| a as usize);
             for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {

@@ -5,7 +5,7 @@
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -127,14 +127,7 @@ fn twin<T: crate::Element, Y: crate::Element>(call: &mut Call, f: impl Fn(T, T) 
     let p: Strided = call.params();
     let (a, b) = (call.read::<T>(0), call.read::<T>(1));
     let y = &mut call.write::<Y>(2)[..p.n as usize];
-    if p.is_flat(2) {
-        return parallel::fill(y, |i| f(a[i], b[i]));
-    }
-    parallel::chunks(y, parallel::GRAIN, |piece, y| {
-        for (y, [a_at, b_at, _]) in y.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
-            *y = f(a[a_at], b[b_at]);
-        }
-    });
+    p.map2(y, a, b, f);
 }
 
 /// `a` and `b` as the shape they broadcast to, without history, and a tensor of that shape for the result, in the

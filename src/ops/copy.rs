@@ -73,15 +73,32 @@ fn written_in_place(view: &View, at: usize) -> Option<Change> {
 
 fn copy_twin(call: &mut Call) {
     let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));
-    parallel::chunks(&mut call.write::<i32>(1)[..p.n as usize], parallel::GRAIN, |piece, y| {
-        for (y, [from, ..]) in y.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
-            *y = x[from];
+    let step = p.dims[0][1];
+    parallel::chunks(&mut call.write::<i32>(1)[..p.n as usize], parallel::GRAIN, |piece, mut y| {
+        for ([from, ..], run) in p.runs(piece * parallel::GRAIN, y.len()) {
+            let (now, later) = std::mem::take(&mut y).split_at_mut(run);
+            y = later;
+            match step {
+                1 => now.copy_from_slice(&x[from..][..run]),
+                _ => {
+                    let mut at = from as u32;
+                    for y in now {
+                        *y = x[at as usize];
+                        at = at.wrapping_add(step);
+                    }
+                }
+            }
         }
     });
 }
 
 fn copy_into_twin(call: &mut Call) {
     let (p, x, y) = (call.params::<Strided>(), call.read::<i32>(0), call.write::<i32>(1));
+    let [run, from, to, _] = p.dims[0];
+    if p.rank <= 1 && [from, to] == [1, 1] {
+        let [from, to] = [p.base[0], p.base[1]].map(|base| base as usize);
+        return parallel::map(&mut y[to..][..run as usize], &x[from..], |x| x);
+    }
     for [from, to, _] in p.offsets() {
         y[to] = x[from];
     }

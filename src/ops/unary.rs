@@ -34,12 +34,12 @@ fn cost(d: &Dispatch) -> Cost {
 
 fn forward_twin(call: &mut Call, f: impl Fn(f32, Params) -> f32 + Sync) {
     let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
-    parallel::fill(&mut call.write::<f32>(1)[..p.n as usize], |i| f(x[i], p));
+    parallel::map(&mut call.write::<f32>(1)[..p.n as usize], x, |x| f(x, p));
 }
 
 fn backward_twin(call: &mut Call, slope: impl Fn(f32, Params) -> f32 + Sync) {
     let (p, saved, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    parallel::fill(&mut call.write::<f32>(2)[..p.n as usize], |i| dy[i] * slope(saved[i], p));
+    parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], saved, dy, |saved, dy| dy * slope(saved, p));
 }
 
 fn times_slope(dy: &mut [f32], saved: &[f32], slope: impl Fn(f32, Params) -> f32) {

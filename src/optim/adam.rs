@@ -5,7 +5,7 @@ use super::slab::{Slab, load_state, state};
 use super::{Optimizer, checked, checked_lr};
 use crate::autograd::Grads;
 use crate::error::Result;
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups};
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::nn::{Module, StateDict};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -87,13 +87,17 @@ fn twin(call: &mut Call) {
     let (x, m, v) = (call.write::<f32>(1), call.write::<f32>(2), call.write::<f32>(3));
     let (lr, step_size, root) = (hyper[0], hyper[1], hyper[2]);
     let run = p.first as usize..(p.first + p.n) as usize;
-    for (((x, m), v), g) in x[run.clone()].iter_mut().zip(&mut m[run.clone()]).zip(&mut v[run.clone()]).zip(&g[run]) {
-        let slope = g + p.coupled * *x;
-        *x -= lr * p.decoupled * *x;
-        *m = p.beta1 * *m + p.rest1 * slope;
-        *v = p.beta2 * *v + p.rest2 * slope * slope;
-        *x -= step_size * *m / (v.sqrt() / root + p.eps);
-    }
+    let g = &g[run.clone()];
+    let moved = [&mut x[run.clone()], &mut m[run.clone()], &mut v[run]];
+    parallel::chunks_of(moved, parallel::GRAIN, |piece, [x, m, v]| {
+        for (((x, m), v), g) in x.iter_mut().zip(m).zip(v).zip(&g[piece * parallel::GRAIN..]) {
+            let slope = g + p.coupled * *x;
+            *x -= lr * p.decoupled * *x;
+            *m = p.beta1 * *m + p.rest1 * slope;
+            *v = p.beta2 * *v + p.rest2 * slope * slope;
+            *x -= step_size * *m / (v.sqrt() / root + p.eps);
+        }
+    });
 }
 
 /// Adam, and AdamW by its weight decay.

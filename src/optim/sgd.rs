@@ -5,7 +5,7 @@ use super::slab::{Slab, load_state, state};
 use super::{Optimizer, checked, checked_lr};
 use crate::autograd::Grads;
 use crate::error::Result;
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups};
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::nn::{Module, StateDict};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -74,9 +74,12 @@ static SGD: Kernel = Kernel {
     access: PLAIN.access,
     twin: |call| {
         let (p, g, hyper) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(2));
-        for (x, g) in call.write::<f32>(1)[p.run()].iter_mut().zip(&g[p.run()]) {
-            *x -= hyper[0] * (g + p.decay * *x);
-        }
+        let (g, lr) = (&g[p.run()], hyper[0]);
+        parallel::chunks(&mut call.write::<f32>(1)[p.run()], parallel::GRAIN, |piece, x| {
+            for (x, g) in x.iter_mut().zip(&g[piece * parallel::GRAIN..]) {
+                *x -= lr * (g + p.decay * *x);
+            }
+        });
     },
     cost: |d| Cost { flops: 4 * n(d) as u64, bytes: 12 * n(d) as u64 },
     tolerance: Tolerance::ROUNDED,
@@ -107,11 +110,14 @@ static SGD_MOMENTUM: Kernel = Kernel {
 fn heavy_twin(call: &mut Call) {
     let (p, g, hyper) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(3));
     let (x, u) = (call.write::<f32>(1), call.write::<f32>(2));
-    for ((x, u), g) in x[p.run()].iter_mut().zip(&mut u[p.run()]).zip(&g[p.run()]) {
-        let slope = g + p.decay * *x;
-        *u = p.momentum * *u + slope;
-        *x -= hyper[0] * if p.nesterov == 1 { slope + p.momentum * *u } else { *u };
-    }
+    let (g, lr) = (&g[p.run()], hyper[0]);
+    parallel::chunks_of([&mut x[p.run()], &mut u[p.run()]], parallel::GRAIN, |piece, [x, u]| {
+        for ((x, u), g) in x.iter_mut().zip(u).zip(&g[piece * parallel::GRAIN..]) {
+            let slope = g + p.decay * *x;
+            *u = p.momentum * *u + slope;
+            *x -= lr * if p.nesterov == 1 { slope + p.momentum * *u } else { *u };
+        }
+    });
 }
 
 /// The kernels of this page.

@@ -1,93 +1,295 @@
-//! What the convolution kernels mean, on the host.
+//! What the convolution kernels mean, on the host: products with the columns that the kernel sees.
+//!
+//! A block of positions at a time, whose columns stay in a processor's cache. Taps lie before channels there, [kh, kw, c],
+//! so that pixels move as runs of neighbours; weights are turned to that order first.
 
 use super::Params;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
+use std::ops::Range;
 
-pub fn forward(call: &mut Call) {
-    let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, out) = (p.positions(), p.out_channels as usize);
-    let product = p.forward(rows);
-    let [o, q] = p.group();
-    parallel::chunks(call.write::<f32>(2), rows * out, |image, y| {
-        let col = host_columns(&p, image, x);
-        for g in 0..p.groups as usize {
-            let w = &w[g * o * q..];
-            let mut part = vec![0.0; rows * o];
-            gemm([rows, o, q], &col[g * q..], [product.a_row, 1], w, [1, product.b_col], &mut part, 0.0);
-            for (y, part) in y.chunks_mut(out).zip(part.chunks(o)) {
-                y[g * o..][..o].copy_from_slice(part);
-            }
-        }
-    });
-}
-
-/// The columns of one image, [positions, taps].
-fn host_columns(p: &Params, image: usize, x: &[f32]) -> Vec<f32> {
-    let mut col = vec![0.0; p.positions() * p.taps()];
-    let x = &x[p.x_base as usize + image * p.x_n as usize..];
-    let (kh, kw) = (p.kernel_h as usize, p.kernel_w as usize);
-    for (r, row) in col.chunks_mut(p.taps()).enumerate() {
-        let at = [r / p.out_w as usize, r % p.out_w as usize];
-        for h in 0..kh {
-            for w in 0..kw {
-                let Some([y, z]) = p.pixel(at, [h, w]) else { continue };
-                let from = y * p.x_h as usize + z * p.x_w as usize;
-                for c in 0..p.channels as usize {
-                    row[(c * kh + h) * kw + w] = x[from + c * p.x_c as usize];
-                }
-            }
-        }
-    }
-    col
-}
+/// The most elements of columns at a time.
+const BLOCK: usize = 96 << 10;
 
 /// Parts of the batch whose weight gradients are summed apart: a number that no machine changes.
 const WEIGHT_PARTS: usize = 8;
 
-pub fn weight(call: &mut Call) {
-    let (p, x, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, out, batch) = (p.positions(), p.out_channels as usize, p.batch as usize);
-    let ([o, q], dw) = (p.group(), call.write::<f32>(2));
-    let each = batch.div_ceil(WEIGHT_PARTS).max(1);
-    let mut parts = vec![0.0; batch.div_ceil(each).max(1) * dw.len()];
-    parallel::chunks(&mut parts, dw.len(), |part, dw| {
-        for image in part * each..((part + 1) * each).min(batch) {
-            let col = host_columns(&p, image, x);
-            for (g, dw) in dw.chunks_mut(o * q).enumerate() {
-                let dy = &dy[image * rows * out + g * o..];
-                gemm([o, q, rows], dy, [1, p.out_channels], &col[g * q..], [p.taps() as u32, 1], dw, 1.0);
-            }
-        }
-    });
-    for (i, dw) in dw.iter_mut().enumerate() {
-        *dw = parts.iter().skip(i).step_by(o * q * p.groups as usize).sum();
-    }
+/// The sizes of a convolution, for indexing.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    /// Channels of the images and of the results, of all groups.
+    channels: [usize; 2],
+    groups: usize,
+    /// Of one group: channels, results, and taps times channels.
+    c: usize,
+    o: usize,
+    q: usize,
+    image: [usize; 2],
+    out: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    /// Of the part of an image, with the zeros around, that the kernel sees.
+    seen: [usize; 2],
+    /// Positions of a block; each image has as many blocks.
+    block: usize,
+    blocks: usize,
 }
 
-pub fn input(call: &mut Call) {
-    let (p, dy, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, out) = (p.positions(), p.out_channels as usize);
-    let [o, q] = p.group();
-    let (kh, kw, channels) = (p.kernel_h as usize, p.kernel_w as usize, p.channels as usize);
-    parallel::chunks(call.write::<f32>(2), p.pixels(), |image, dx| {
-        dx.fill(0.0);
-        let mut dcol = vec![0.0; rows * q];
-        for g in 0..p.groups as usize {
-            let dy = &dy[image * rows * out + g * o..];
-            gemm([rows, q, o], dy, [p.out_channels, 1], &w[g * o * q..], [q as u32, 1], &mut dcol, 0.0);
-            for (r, row) in dcol.chunks(q).enumerate() {
-                let at = [r / p.out_w as usize, r % p.out_w as usize];
-                for h in 0..kh {
-                    for w in 0..kw {
-                        let Some([y, z]) = p.pixel(at, [h, w]) else { continue };
-                        let to = (y * p.width as usize + z) * channels + g * (q / (kh * kw));
-                        for (c, dx) in dx[to..][..q / (kh * kw)].iter_mut().enumerate() {
-                            *dx += row[(c * kh + h) * kw + w];
-                        }
-                    }
+impl Sizes {
+    fn new(p: &Params) -> Sizes {
+        let two = |h: u32, w: u32| [h as usize, w as usize];
+        let [o, q] = p.group();
+        let (out, kernel) = (two(p.out_h, p.out_w), two(p.kernel_h, p.kernel_w));
+        let (stride, dilation) = (two(p.stride_h, p.stride_w), two(p.dilation_h, p.dilation_w));
+        let seen = [0, 1].map(|d| out[d].saturating_sub(1) * stride[d] + dilation[d] * kernel[d].saturating_sub(1) + 1);
+        let positions = p.positions();
+        let blocks = (positions * q).div_ceil(BLOCK).clamp(1, positions.max(1));
+        let block = positions.div_ceil(blocks).max(1);
+        Sizes {
+            batch: p.batch as usize,
+            channels: two(p.channels, p.out_channels),
+            groups: p.groups as usize,
+            c: (p.channels / p.groups) as usize,
+            o,
+            q,
+            image: two(p.height, p.width),
+            out,
+            kernel,
+            stride,
+            padding: two(p.padding_h, p.padding_w),
+            dilation,
+            seen,
+            block,
+            blocks: positions.div_ceil(block),
+        }
+    }
+
+    fn positions(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    /// Elements of what the kernel sees of one group of one image.
+    fn seen(&self) -> usize {
+        self.seen[0] * self.seen[1] * self.c
+    }
+
+    /// The positions of a block.
+    fn block(&self, block: usize) -> Range<usize> {
+        block * self.block..((block + 1) * self.block).min(self.positions())
+    }
+
+    /// The rows of what the kernel sees that some positions look at.
+    fn rows(&self, positions: &Range<usize>) -> Range<usize> {
+        let [first, last] = [positions.start, positions.end - 1].map(|r| r / self.out[1] * self.stride[0]);
+        first..last + self.dilation[0] * (self.kernel[0] - 1) + 1
+    }
+
+    /// Calls `each` with a row of `col` [positions, kh, kw, c] and the place in `seen`, for each run of neighbours of
+    /// `self.run()` elements: the start of the run in both. `first` is the first row in `seen`.
+    fn walk(&self, positions: Range<usize>, first: usize, mut each: impl FnMut(usize, usize)) {
+        let ([kh, kw], [sh, sw], [dh, dw]) = (self.kernel, self.stride, self.dilation);
+        let pitch = self.seen[1] * self.c;
+        let run = self.run();
+        let mut to = 0;
+        for r in positions {
+            let (y, x) = (r / self.out[1] * sh - first, r % self.out[1] * sw);
+            for h in 0..kh {
+                let from = (y + h * dh) * pitch + x * self.c;
+                for w in 0..kw * self.c / run {
+                    each(to, from + w * dw * self.c);
+                    to += run;
                 }
             }
         }
+    }
+
+    /// Elements that are neighbours both in the columns and in the image.
+    fn run(&self) -> usize {
+        if self.dilation[1] == 1 { self.kernel[1] * self.c } else { self.c }
+    }
+}
+
+/// Some rows of what the kernel sees of a group of an image, [h, w, c].
+fn look(p: &Params, s: &Sizes, [image, group]: [usize; 2], rows: Range<usize>, x: &[f32], seen: &mut [f32]) {
+    let [x_n, x_c, x_h, x_w] = [p.x_n, p.x_c, p.x_h, p.x_w].map(|step| step as usize);
+    let x = &x[p.x_base as usize + image * x_n + group * s.c * x_c..];
+    let left = s.padding[1].min(s.seen[1]);
+    let pixels = s.image[1].min(s.seen[1] - left);
+    for (row, seen) in rows.zip(seen.chunks_exact_mut(s.seen[1] * s.c)) {
+        let Some(h) = row.checked_sub(s.padding[0]).filter(|&h| h < s.image[0]) else {
+            seen.fill(0.0);
+            continue;
+        };
+        seen[..left * s.c].fill(0.0);
+        seen[(left + pixels) * s.c..].fill(0.0);
+        let (x, seen) = (&x[h * x_h..], &mut seen[left * s.c..][..pixels * s.c]);
+        if x_w == s.c && (x_c == 1 || s.c == 1) {
+            seen.copy_from_slice(&x[..pixels * s.c]);
+            continue;
+        }
+        for c in 0..s.c {
+            let from = x[c * x_c..].iter().step_by(x_w.max(1));
+            if x_w == 0 {
+                seen.iter_mut().skip(c).step_by(s.c).for_each(|to| *to = x[c * x_c]);
+            } else {
+                seen.iter_mut().skip(c).step_by(s.c).zip(from).for_each(|(to, from)| *to = *from);
+            }
+        }
+    }
+}
+
+/// The columns of some positions, [positions, kh, kw, c], from the rows that they look at.
+fn unfold(s: &Sizes, positions: Range<usize>, first: usize, seen: &[f32], col: &mut [f32]) {
+    let run = s.run();
+    match run {
+        // A copy of unknown length costs more than so few elements do.
+        3 => s.walk(positions, first, |to, from| col[to..][..3].copy_from_slice(&seen[from..][..3])),
+        9 => s.walk(positions, first, |to, from| col[to..][..9].copy_from_slice(&seen[from..][..9])),
+        _ => s.walk(positions, first, |to, from| col[to..][..run].copy_from_slice(&seen[from..][..run])),
+    }
+}
+
+/// Adds columns to the rows that they came from.
+fn fold(s: &Sizes, positions: Range<usize>, col: &[f32], seen: &mut [f32]) {
+    let run = s.run();
+    s.walk(positions, 0, |at, to| {
+        for (to, from) in seen[to..][..run].iter_mut().zip(&col[at..][..run]) {
+            *to += from;
+        }
+    });
+}
+
+/// y = col w for each block of positions.
+pub fn forward(call: &mut Call) {
+    let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (s, scratch, y) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
+    let out = s.channels[1];
+    let taps = s.kernel[0] * s.kernel[1];
+    scratch.with(w.len(), |turned| {
+        // [groups, kh, kw, c, o]
+        for (at, &w) in w.iter().enumerate() {
+            let (o, c, tap) = (at / s.q, at % s.q / taps, at % taps);
+            turned[(o / s.o * s.q + tap * s.c + c) * s.o + o % s.o] = w;
+        }
+        let turned = &*turned;
+        let mut blocks: Vec<(usize, &mut [f32])> = Vec::with_capacity(s.batch * s.blocks);
+        for (image, y) in y.chunks_mut(s.positions() * out).enumerate() {
+            let pieces = y.chunks_mut(s.block * out).enumerate();
+            blocks.extend(pieces.map(|(block, y)| (image * s.blocks + block, y)));
+        }
+        parallel::chunks(&mut blocks, 1, |_, blocks| {
+            for (at, y) in blocks {
+                let (image, positions) = (*at / s.blocks, s.block(*at % s.blocks));
+                let (rows, n) = (s.rows(&positions), positions.len());
+                let seen = rows.len() * s.seen[1] * s.c;
+                scratch.with(seen + n * (s.q + s.o), |memory| {
+                    let (seen, memory) = memory.split_at_mut(seen);
+                    let (col, part) = memory.split_at_mut(n * s.q);
+                    for g in 0..s.groups {
+                        look(&p, &s, [image, g], rows.clone(), x, seen);
+                        unfold(&s, positions.clone(), rows.start, seen, col);
+                        let w = &turned[g * s.q * s.o..];
+                        let strides = [[s.q as u32, 1], [s.o as u32, 1]];
+                        if s.groups == 1 {
+                            gemm([n, s.o, s.q], col, strides[0], w, strides[1], y, 0.0);
+                            continue;
+                        }
+                        gemm([n, s.o, s.q], col, strides[0], w, strides[1], part, 0.0);
+                        for (y, part) in y.chunks_mut(out).zip(part.chunks(s.o)) {
+                            y[g * s.o..][..s.o].copy_from_slice(part);
+                        }
+                    }
+                });
+            }
+        });
+    });
+}
+
+/// dw = dy^T col, summed over all blocks.
+pub fn weight(call: &mut Call) {
+    let (p, x, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (s, scratch, dw) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
+    let (len, out) = (dw.len(), s.channels[1]);
+    let blocks = s.batch * s.blocks;
+    let each = blocks.div_ceil(WEIGHT_PARTS).max(1);
+    let parts = blocks.div_ceil(each).max(1);
+    scratch.with(parts * len, |sums| {
+        parallel::chunks(sums, len, |part, dw| {
+            dw.fill(0.0);
+            for at in part * each..((part + 1) * each).min(blocks) {
+                let (image, positions) = (at / s.blocks, s.block(at % s.blocks));
+                let (rows, n) = (s.rows(&positions), positions.len());
+                let seen = rows.len() * s.seen[1] * s.c;
+                scratch.with(seen + n * s.q, |memory| {
+                    let (seen, col) = memory.split_at_mut(seen);
+                    for (g, dw) in dw.chunks_mut(s.o * s.q).enumerate() {
+                        look(&p, &s, [image, g], rows.clone(), x, seen);
+                        unfold(&s, positions.clone(), rows.start, seen, col);
+                        let dy = &dy[(image * s.positions() + positions.start) * out + g * s.o..];
+                        gemm([s.o, s.q, n], dy, [1, out as u32], col, [s.q as u32, 1], dw, 1.0);
+                    }
+                });
+            }
+        });
+        let sums = &*sums;
+        let taps = s.kernel[0] * s.kernel[1];
+        let rows = (parallel::GRAIN / 4 / s.q.max(1)).max(1);
+        parallel::chunks(dw, rows * s.q.max(1), |piece, dw| {
+            for (o, dw) in dw.chunks_mut(s.q).enumerate() {
+                let row = (piece * rows + o) * s.q;
+                for (at, dw) in dw.iter_mut().enumerate() {
+                    let from = row + at % taps * s.c + at / taps;
+                    *dw = (0..parts).map(|part| sums[part * len + from]).sum();
+                }
+            }
+        });
+    });
+}
+
+/// dx = the columns dy w, each added where it came from.
+pub fn input(call: &mut Call) {
+    let (p, dy, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (s, scratch, dx) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
+    let (channels, out) = (s.channels[0], s.channels[1]);
+    let taps = s.kernel[0] * s.kernel[1];
+    scratch.with(w.len(), |turned| {
+        // [groups, o, kh, kw, c]
+        for (w, turned) in w.chunks(s.q.max(1)).zip(turned.chunks_mut(s.q.max(1))) {
+            for (at, &w) in w.iter().enumerate() {
+                turned[at % taps * s.c + at / taps] = w;
+            }
+        }
+        let turned = &*turned;
+        parallel::chunks(dx, s.image[0] * s.image[1] * channels, |image, dx| {
+            scratch.with(s.seen() + s.block * s.q, |memory| {
+                let (seen, col) = memory.split_at_mut(s.seen());
+                for g in 0..s.groups {
+                    seen.fill(0.0);
+                    for positions in (0..s.blocks).map(|block| s.block(block)) {
+                        let n = positions.len();
+                        let dy = &dy[(image * s.positions() + positions.start) * out + g * s.o..];
+                        let (w, col) = (&turned[g * s.o * s.q..], &mut col[..n * s.q]);
+                        gemm([n, s.q, s.o], dy, [out as u32, 1], w, [s.q as u32, 1], col, 0.0);
+                        fold(&s, positions, col, seen);
+                    }
+                    for (h, dx) in dx.chunks_mut(s.image[1] * channels).enumerate() {
+                        let (row, left) = (h + s.padding[0], s.padding[1].min(s.seen[1]));
+                        let seen = seen.get(row * s.seen[1] * s.c..(row + 1) * s.seen[1] * s.c);
+                        // Pixels past the last position are seen by no tap.
+                        let mut pixels = seen.map_or(&[][..], |row| &row[left * s.c..]).chunks_exact(s.c);
+                        for dx in dx.chunks_mut(channels) {
+                            let dx = &mut dx[g * s.c..][..s.c];
+                            match pixels.next() {
+                                Some(pixel) => dx.copy_from_slice(pixel),
+                                None => dx.fill(0.0),
+                            }
+                        }
+                    }
+                }
+            });
+        });
     });
 }
