@@ -11,8 +11,9 @@ pub use self::null::Null;
 pub use self::wgpu::{Adapter, Wgpu, WgpuOptions};
 
 use crate::error::Result;
-use crate::kernel::{BufferId, Dispatch, Info};
+use crate::kernel::{BufferId, Cost, Dispatch, Info};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What a backend has done so far; steady training adds to `dispatches` and `submits` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +71,32 @@ impl List {
     }
 }
 
+/// What a pass works for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Title {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The variant that was chosen for it; empty where there is only one way.
+    pub variant: &'static str,
+    /// The entry point that ran.
+    pub entry: &'static str,
+    /// The path of the parameter that it works for, where it reads one.
+    pub label: Option<Arc<str>>,
+    /// Operations and bytes of the whole kernel; of several passes the first has them.
+    pub cost: Cost,
+}
+
+/// A pass's time on the device's clock.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// What ran.
+    pub title: Arc<Title>,
+    /// When it started, in nanoseconds from any origin.
+    pub start_ns: u64,
+    /// How long it took, in nanoseconds.
+    pub ns: u64,
+}
+
 /// Bytes on their way from a device.
 pub type Readback = std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
 
@@ -109,6 +136,12 @@ pub trait Backend: Send + Sync {
     fn forget(&self, _list: u64) {}
     /// Starts the queued work without waiting for it.
     fn submit(&self) {}
+    /// Times each pass from now on. Work is waited for, so that everything takes longer.
+    fn start_profile(&self) {}
+    /// The passes since the start, in the order they ran; from now on none is timed.
+    fn end_profile(&self) -> Result<Vec<Span>> {
+        Ok(Vec::new())
+    }
     /// What it has done so far.
     fn counters(&self) -> Counters;
     /// The first failure, if there was one.

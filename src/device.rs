@@ -5,7 +5,7 @@ mod recording;
 pub(crate) use recording::{Event, Handle, Hook, Recording};
 
 use crate::backend::{
-    self, Adapter, Backend, Checked, Counters, Cpu, List, Null, Purpose, Readback, Wgpu, WgpuOptions,
+    self, Adapter, Backend, Checked, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Class, Dispatch, Info};
@@ -223,6 +223,14 @@ impl Device {
     /// Notes what keeps the buffers of the next dispatch alive, where a step is being captured.
     pub(crate) fn hold(&self, handles: impl Iterator<Item = (BufferId, Weak<dyn Handle>)>) {
         self.noting(|recording| recording.capture.as_mut().map(|capture| capture.handles.extend(handles)));
+    }
+
+    pub(crate) fn start_profile(&self) {
+        self.0.backend.start_profile();
+    }
+
+    pub(crate) fn end_profile(&self) -> Result<Vec<Span>> {
+        self.0.backend.end_profile()
     }
 
     /// Makes a list ready to be replayed, and tells the bytes of scratch memory that it takes.

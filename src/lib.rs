@@ -32,7 +32,8 @@
 //! * [`nn`], [`optim`]: layers named as PyTorch's `state_dict` names them, and SGD, Adam and AdamW.
 //! * [`fused`]: convolution, pooling, batch normalisation, softmax, cross-entropy, dropout; one page each.
 //! * [`ops`]: element-wise functions, reductions, matrix products, indexing, copies and views.
-//! * [`tensor`], [`autograd`], [`plan`]: a shape and strides over a buffer, the graph of gradients, lists of kernels.
+//! * [`tensor`], [`autograd`], [`plan`], [`profile`]: a shape and strides over a buffer, the graph of gradients, lists of
+//!   kernels and their replay, where the time goes.
 //! * [`device`]: the handle to a backend.
 //! * [`backend`]: [`Wgpu`](backend::Wgpu), [`Cpu`](backend::Cpu), [`Null`](backend::Null), [`Checked`](backend::Checked).
 //! * [`kernel`], [`shape`], [`dtype`], [`rng`], [`error`]: plain data.
@@ -69,6 +70,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod plan;
+pub mod profile;
 pub mod rng;
 pub mod shape;
 pub mod tensor;

@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("0: pure data", &["kernel", "shape", "dtype", "rng", "error"]),
     ("1: where kernels run", &["backend"]),
     ("2: devices", &["device"]),
-    ("3: tensors", &["tensor", "autograd", "plan"]),
+    ("3: tensors", &["tensor", "autograd", "plan", "profile"]),
     ("4: primitives", &["ops"]),
     ("4: what primitives define", &["fused"]),
     ("5: models", &["nn", "optim", "loss"]),

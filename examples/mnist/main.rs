@@ -30,7 +30,14 @@ use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::plan::Replay;
 use wgrad::{Device, Result, Tensor, checkpoint};
+
+/// Steps from one look at the loss to the next.
+const READ_EVERY: usize = 10;
+
+/// The step that `--profile` times: everything that the first ones make is there.
+const PROFILED: usize = 5;
 
 fn main() -> ExitCode {
     // What Vulkan's loader says of missing drivers would drown the sentence that says what to do about it.
@@ -80,27 +87,53 @@ fn run(args: &Args) -> Result<()> {
 
     let steps = (loader.len() * args.epochs) as f32;
     let mut epochs = report::Epochs::new();
+    // Captured when it first runs, and replayed from then on.
+    let mut step = Replay::new();
+    // The sum of losses and the number of right answers so far, on the device: reading them is what waits for it.
+    let totals = Tensor::zeros([2], &device);
     for epoch in 0..args.epochs {
         let mut bar = report::Progress::new(epoch, args.epochs, loader.len());
+        totals.upload(&[0.0f32, 0.0]);
+        let mut images = 0;
         for (i, batch) in loader.epoch(epoch as u64).enumerate() {
             // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
             let done = (epoch * loader.len() + i) as f32 / steps;
             optimizer.set_lr(args.lr() * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()))?;
 
+            let rows = batch.shape[0];
             let x = Tensor::from_vec(batch.images, batch.shape, &device);
-            let labels = Tensor::from_vec(batch.labels, [batch.shape[0]], &device);
-            let logits = model.forward(&x, &Ctx::train(&randomness));
-            let loss = logits.cross_entropy(&labels);
-            optimizer.step(&loss.backward());
-
-            // One read a step: it is what waits for the device.
-            let right = logits.detach().argmax(1).eq(&labels).sum();
-            let numbers = Tensor::stack(&[&loss.detach(), &right], 0).to_vec::<f32>()?;
-            if !numbers[0].is_finite() {
-                let text = format!("the loss became {} in epoch {}: use a smaller --lr", numbers[0], epoch + 1);
-                return Err(wgrad::Error::Option(text));
+            let labels = Tensor::from_vec(batch.labels, [rows], &device);
+            let mut run = || {
+                step.run(&[&x, &labels], |batch| {
+                    let (x, labels) = (&batch[0], &batch[1]);
+                    let logits = model.forward(x, &Ctx::train(&randomness));
+                    let loss = logits.cross_entropy(labels);
+                    optimizer.step(&loss.backward());
+                    let right = logits.detach().argmax(1).eq(labels).sum();
+                    totals.assign(&(&totals + Tensor::stack(&[&(loss.detach() * rows as f32), &right], 0)));
+                    Ok(vec![])
+                })
+            };
+            match &args.profile {
+                Some(trace) if epoch == 0 && i + 1 == PROFILED => {
+                    let (ran, profile) = device.profile(run)?;
+                    ran?;
+                    report::profile(&profile, trace.as_deref(), &bar)?;
+                }
+                _ => drop(run()?),
             }
-            bar.step(numbers[0], numbers[1], batch.shape[0]);
+            images += rows;
+            if (i + 1).is_multiple_of(READ_EVERY) || i + 1 == loader.len() {
+                let sums = totals.to_vec::<f32>()?;
+                if !sums[0].is_finite() {
+                    let text = format!("the loss became {} in epoch {}: use a smaller --lr", sums[0], epoch + 1);
+                    return Err(wgrad::Error::Option(text));
+                }
+                bar.show(i + 1, sums[0], sums[1], images);
+            } else {
+                // The device works on this step while the host makes the next batch.
+                device.submit();
+            }
         }
         let accuracy = evaluate(&model, &test, &device)?.accuracy();
         epochs.add(epoch, bar.finish(), accuracy);

@@ -1,7 +1,10 @@
 //! What the terminal shows.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
 use std::time::Instant;
+use wgrad::profile::Profile;
+use wgrad::{Error, Result};
 
 /// The bar of one epoch: loss, accuracy, images a second and time left.
 pub struct Progress {
@@ -28,14 +31,12 @@ impl Progress {
         Progress { bar, start: Instant::now(), loss: 0.0, right: 0.0, images: 0 }
     }
 
-    /// One batch is done: its mean loss and how many of its images were right.
-    pub fn step(&mut self, loss: f32, right: f32, images: usize) {
-        self.loss += f64::from(loss) * images as f64;
-        self.right += f64::from(right);
-        self.images += images;
+    /// The steps that are done, the sum of their images' losses, and how many of the images were right.
+    pub fn show(&mut self, steps: usize, loss: f32, right: f32, images: usize) {
+        (self.loss, self.right, self.images) = (f64::from(loss), f64::from(right), images);
         let Epoch { loss, accuracy, rate, .. } = self.means();
         self.bar.set_message(format!("loss {loss:.4}  accuracy {:.2}%  {rate:.0} images/s", 100.0 * accuracy));
-        self.bar.inc(1);
+        self.bar.set_position(steps as u64);
     }
 
     fn means(&self) -> Epoch {
@@ -47,6 +48,16 @@ impl Progress {
         self.bar.finish_and_clear();
         self.means()
     }
+}
+
+/// Where the time of a step goes, and the same as a trace in a file.
+pub fn profile(profile: &Profile, trace: Option<&Path>, progress: &Progress) -> Result<()> {
+    progress.bar.suspend(|| println!("{profile}\n"));
+    if let Some(path) = trace {
+        std::fs::write(path, profile.trace()).map_err(|problem| Error::file(path, problem))?;
+        progress.bar.suspend(|| eprintln!("trace written to {}: open it at ui.perfetto.dev", path.display()));
+    }
+    Ok(())
 }
 
 /// The table of epochs, printed row by row.

@@ -1,6 +1,6 @@
 //! Runs every kernel twice: on the device under test, and its twin on the inputs as they were before.
 
-use super::{Backend, Counters, Purpose};
+use super::{Backend, Counters, Purpose, Span};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::scratch::Scratch;
@@ -107,6 +107,14 @@ impl Backend for Checked {
         if let Err(error) = self.check(dispatch) {
             self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         }
+    }
+
+    fn start_profile(&self) {
+        self.inner.start_profile();
+    }
+
+    fn end_profile(&self) -> Result<Vec<Span>> {
+        self.inner.end_profile()
     }
 
     fn counters(&self) -> Counters {

@@ -1,11 +1,12 @@
 //! The reference: each kernel's twin, run at once on the host's memory.
 
-use super::{Backend, Counters, List, Purpose};
+use super::{Backend, Counters, List, Purpose, Span, Title};
 use crate::error::{Error, Result};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice, parallel};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Kernels run as plain Rust.
 pub struct Cpu {
@@ -21,6 +22,8 @@ struct State {
     /// Freed memory by length: a training step asks for the same sizes again.
     pool: HashMap<usize, Vec<Vec<u32>>>,
     counters: Counters,
+    /// The kernels so far, where they are timed, and when that began.
+    profile: Option<(Instant, Vec<Span>)>,
 }
 
 impl Cpu {
@@ -129,12 +132,28 @@ impl Backend for Cpu {
         }
         slices.sort_by_key(|(at, _)| *at);
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
+        let started = state.profile.as_ref().map(|(origin, _)| origin.elapsed());
         (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch));
+        if let (Some(start), Some((origin, spans))) = (started, &mut state.profile) {
+            let kernel = dispatch.kernel;
+            let (label, cost) = (dispatch.label.clone(), (kernel.cost)(dispatch));
+            let title = Arc::new(Title { kernel: kernel.name, variant: "", entry: kernel.name, label, cost });
+            let ns = (origin.elapsed() - start).as_nanos() as u64;
+            spans.push(Span { title, start_ns: start.as_nanos() as u64, ns });
+        }
         state.buffers.extend(written);
     }
 
     fn replay(&self, list: &List, inputs: &[BufferId]) {
         parallel::inside(|| list.with_inputs(inputs).for_each(|dispatch| self.dispatch(&dispatch)));
+    }
+
+    fn start_profile(&self) {
+        self.state().profile = Some((Instant::now(), Vec::new()));
+    }
+
+    fn end_profile(&self) -> Result<Vec<Span>> {
+        Ok(self.state().profile.take().map_or_else(Vec::new, |(_, spans)| spans))
     }
 
     fn counters(&self) -> Counters {

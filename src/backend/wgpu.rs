@@ -1,5 +1,6 @@
 //! Kernels as WGSL on any adapter that wgpu reaches.
 
+mod clock;
 mod context;
 mod pipelines;
 mod pool;
@@ -8,9 +9,9 @@ mod ready;
 
 pub use context::{Adapter, AdapterChoice, Features, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
 
-use super::{Backend, Counters, List, Purpose, Readback};
+use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result};
-use crate::kernel::{BufferId, Dispatch, Info, Lowering, Pass, Slot, Variant};
+use crate::kernel::{BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -115,7 +116,8 @@ impl Wgpu {
 
     fn push(&self, dispatch: &Dispatch) -> Result<()> {
         let title = dispatch.title();
-        let Lowering { passes, scratch } = (self.variant(dispatch)?.lower)(&self.info, dispatch);
+        let variant = self.variant(dispatch)?;
+        let Lowering { passes, scratch } = (variant.lower)(&self.info, dispatch);
         let state = &mut *self.state();
         let State { pool, pipelines, queue, counters, .. } = state;
         counters.dispatches += 1;
@@ -123,7 +125,7 @@ impl Wgpu {
             .iter()
             .map(|&bytes| Ok((pool.alloc(&self.device, bytes, Purpose::Result, queue.batch, counters)?, bytes)))
             .collect::<Result<_>>()?;
-        for pass in &passes {
+        for (at, pass) in passes.iter().enumerate() {
             let pipeline = pipelines.of(&self.device, pass, &title)?;
             let ranges = ranges(pass, dispatch, &scratch);
             if queue.is_full() {
@@ -131,7 +133,9 @@ impl Wgpu {
             }
             let grid = self.grid(pass.groups, &title)?;
             let params = pass.params.as_ref().unwrap_or(&dispatch.params);
-            queue.push(&self.device, pool, queue::Run { pipeline, ranges, params: params.bytes(), grid }, counters);
+            let title = queue.clock.is_some().then(|| told(dispatch, variant, pass, at));
+            let run = queue::Run { pipeline, ranges, params: params.bytes(), grid, title };
+            queue.push(&self.device, pool, run, counters);
         }
         queue.add_flops((dispatch.kernel.cost)(dispatch).flops);
         counters.pipelines = pipelines.len() as u64;
@@ -147,13 +151,15 @@ impl Wgpu {
         let (mut steps, mut scratch, mut flops) = (Vec::new(), ready::Scratch::default(), 0);
         for dispatch in &list.dispatches {
             let title = dispatch.title();
-            let lowering = (self.variant(dispatch)?.lower)(&self.info, dispatch);
+            let variant = self.variant(dispatch)?;
+            let lowering = (variant.lower)(&self.info, dispatch);
             let scratch = scratch.take(&lowering.scratch, pool, &self.device, counters)?;
-            for pass in &lowering.passes {
+            for (at, pass) in lowering.passes.iter().enumerate() {
                 let pipeline = pipelines.of(&self.device, pass, &title)?;
                 let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
                 let grid = self.grid(pass.groups, &title)?;
-                steps.push(ready::Step { pipeline, ranges: ranges(pass, dispatch, &scratch), params, grid });
+                let (ranges, title) = (ranges(pass, dispatch, &scratch), told(dispatch, variant, pass, at));
+                steps.push(ready::Step { pipeline, ranges, params, grid, title });
             }
             flops += (dispatch.kernel.cost)(dispatch).flops;
         }
@@ -177,6 +183,13 @@ impl Wgpu {
         staging.slice(..bytes).map_async(wgpu::MapMode::Read, done);
         Ok(index)
     }
+}
+
+/// What the pass at this place of a variant's passes works for.
+fn told(dispatch: &Dispatch, variant: &Variant, pass: &Pass, at: usize) -> Arc<Title> {
+    let cost = if at == 0 { (dispatch.kernel.cost)(dispatch) } else { Cost::default() };
+    let (kernel, label) = (dispatch.kernel.name, dispatch.label.clone());
+    Arc::new(Title { kernel, variant: variant.name, entry: pass.entry, label, cost })
 }
 
 /// What each slot of a pass binds.
@@ -310,6 +323,18 @@ impl Backend for Wgpu {
         if let Some(ready) = ready.remove(&list) {
             ready.free(pool);
         }
+    }
+
+    fn start_profile(&self) {
+        self.submit();
+        self.state().queue.clock = Some(clock::Clock::new(&self.device, &self.queue));
+    }
+
+    fn end_profile(&self) -> Result<Vec<Span>> {
+        self.submit();
+        let clock = self.state().queue.clock.take();
+        self.error().map_or(Ok(()), Err)?;
+        clock.map_or(Ok(Vec::new()), clock::Clock::finish)
     }
 
     fn submit(&self) {

@@ -211,6 +211,7 @@ pub async fn open(options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue, I
     if info.subgroup.is_some() {
         features |= wgpu::Features::SUBGROUP;
     }
+    features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_features: features,

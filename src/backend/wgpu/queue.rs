@@ -1,8 +1,9 @@
 //! Queued work: dispatches gather in a list and go out as one compute pass and one submit.
 
+use super::clock::Clock;
 use super::pipelines::Pipeline;
 use super::pool::Pool;
-use crate::backend::Counters;
+use crate::backend::{Counters, Title};
 use crate::kernel::BufferId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct Run<'a> {
     pub ranges: Vec<Range>,
     pub params: &'a [u8],
     pub grid: [u32; 2],
+    pub title: Option<Arc<Title>>,
 }
 
 /// A pass that is ready to be encoded.
@@ -37,12 +39,29 @@ pub struct Command {
     /// Where its parameters start in the uniform buffer that the bind group holds.
     pub slot: u32,
     pub grid: [u32; 2],
+    /// What it works for; a pass that is queued by itself knows it only while a profile is taken.
+    pub title: Option<Arc<Title>>,
 }
 
 /// What waits to be sent out.
 enum Work {
     One(Command),
     Many(Arc<[Command]>),
+}
+
+impl Command {
+    /// Encodes it into a pass whose pipeline is set.
+    pub fn dispatch(&self, pass: &mut wgpu::ComputePass) {
+        pass.set_bind_group(0, &self.bind_group, &[self.slot]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], 1);
+    }
+}
+
+fn commands(pending: &[Work]) -> impl Iterator<Item = &Command> {
+    pending.iter().flat_map(|work| match work {
+        Work::One(command) => std::slice::from_ref(command),
+        Work::Many(commands) => commands,
+    })
 }
 
 /// The pending list of a device and its caches.
@@ -55,6 +74,8 @@ pub struct Queue {
     bind_groups: HashMap<(u32, Vec<Range>), wgpu::BindGroup>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     staging: Option<wgpu::Buffer>,
+    /// Times passes, where a profile is taken.
+    pub clock: Option<Clock>,
     /// The number of the batch that is being queued.
     pub batch: u64,
 }
@@ -76,6 +97,7 @@ impl Queue {
             bind_groups: HashMap::new(),
             in_flight: VecDeque::new(),
             staging: None,
+            clock: None,
             batch: 1,
         }
     }
@@ -92,7 +114,7 @@ impl Queue {
 
     /// Appends one pass.
     pub fn push(&mut self, device: &wgpu::Device, pool: &mut Pool, run: Run, counters: &mut Counters) {
-        let Run { pipeline, ranges, params, grid } = run;
+        let Run { pipeline, ranges, params, grid, title } = run;
         for &(id, ..) in &ranges {
             pool.used(id, self.batch);
         }
@@ -114,7 +136,7 @@ impl Queue {
         };
         counters.passes += 1;
         self.passes += 1;
-        self.pending.push(Work::One(Command { pipeline, bind_group, slot, grid }));
+        self.pending.push(Work::One(Command { pipeline, bind_group, slot, grid, title }));
     }
 
     /// Appends passes that are ready.
@@ -133,24 +155,23 @@ impl Queue {
         counters: &mut Counters,
         after: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
+        if !self.uniforms.is_empty() {
+            queue.write_buffer(&self.ring, 0, &self.uniforms);
+        }
+        if let Some(clock) = &mut self.clock {
+            clock.run(device, queue, commands(&self.pending));
+            self.pending.clear();
+        }
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         if !self.pending.is_empty() {
-            if !self.uniforms.is_empty() {
-                queue.write_buffer(&self.ring, 0, &self.uniforms);
-            }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             let mut current: Option<&Arc<Pipeline>> = None;
-            let commands = self.pending.iter().flat_map(|work| match work {
-                Work::One(command) => std::slice::from_ref(command),
-                Work::Many(commands) => commands,
-            });
-            for command in commands {
+            for command in commands(&self.pending) {
                 if current.is_none_or(|last| !Arc::ptr_eq(last, &command.pipeline)) {
                     pass.set_pipeline(&command.pipeline.pipeline);
                     current = Some(&command.pipeline);
                 }
-                pass.set_bind_group(0, &command.bind_group, &[command.slot]);
-                pass.dispatch_workgroups(command.grid[0], command.grid[1], 1);
+                command.dispatch(&mut pass);
             }
         }
         self.pending.clear();

@@ -3,7 +3,7 @@
 use super::pipelines::Pipeline;
 use super::pool::Pool;
 use super::queue::{Command, Range, SLOT, bind_group};
-use crate::backend::{Counters, Purpose};
+use crate::backend::{Counters, Purpose, Title};
 use crate::error::Result;
 use crate::kernel::BufferId;
 use std::collections::HashMap;
@@ -34,6 +34,7 @@ pub struct Step {
     pub ranges: Vec<Range>,
     pub params: Vec<u8>,
     pub grid: [u32; 2],
+    pub title: Arc<Title>,
 }
 
 impl Ready {
@@ -53,11 +54,12 @@ impl Ready {
         });
         let mut bytes = Vec::with_capacity(SLOT as usize * steps.len());
         let (mut commands, mut open, mut buffers) = (Vec::with_capacity(steps.len()), Vec::new(), Vec::new());
-        for (at, Step { pipeline, ranges, params, grid }) in steps.into_iter().enumerate() {
+        for (at, Step { pipeline, ranges, params, grid, title }) in steps.into_iter().enumerate() {
             bytes.extend_from_slice(&params);
             bytes.resize(SLOT as usize * (at + 1), 0);
             let bind_group = bind_group(device, pool, &pipeline, &ranges, &uniforms);
-            commands.push(Command { pipeline, bind_group, slot: (SLOT as usize * at) as u32, grid });
+            let (slot, title) = ((SLOT as usize * at) as u32, Some(title));
+            commands.push(Command { pipeline, bind_group, slot, grid, title });
             buffers.extend(ranges.iter().map(|(id, ..)| *id).filter(|id| !inputs.contains(id)));
             if ranges.iter().any(|(id, ..)| inputs.contains(id)) {
                 open.push((at, ranges));
