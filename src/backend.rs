@@ -8,7 +8,7 @@ pub mod wgpu;
 pub use self::checked::Checked;
 pub use self::cpu::Cpu;
 pub use self::null::Null;
-pub use self::wgpu::{Adapter, Wgpu, WgpuOptions};
+pub use self::wgpu::{Adapter, Choices, Tuning, Wgpu, WgpuOptions};
 
 use crate::error::Result;
 use crate::kernel::{BufferId, Cost, Dispatch, Info};
@@ -141,6 +141,10 @@ pub trait Backend: Send + Sync {
     /// The passes since the start, in the order they ran; from now on none is timed.
     fn end_profile(&self) -> Result<Vec<Span>> {
         Ok(Vec::new())
+    }
+    /// The variants that measuring has chosen so far.
+    fn choices(&self) -> Choices {
+        Choices::default()
     }
     /// What it has done so far.
     fn counters(&self) -> Counters;

@@ -5,7 +5,7 @@ mod recording;
 pub(crate) use recording::{Event, Handle, Hook, Recording};
 
 use crate::backend::{
-    self, Adapter, Backend, Checked, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
+    self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
 };
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Class, Dispatch, Info};
@@ -119,6 +119,11 @@ impl Device {
     /// What the device has done so far.
     pub fn counters(&self) -> Counters {
         self.0.backend.counters()
+    }
+
+    /// The variants that measuring has chosen so far (see [`Tuning`](crate::backend::Tuning)).
+    pub fn choices(&self) -> Choices {
+        self.0.backend.choices()
     }
 
     /// Starts queued work without waiting for it. Reading does this by itself.

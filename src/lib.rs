@@ -28,7 +28,8 @@
 //!
 //! Each module uses what is on its own line or below it; but a device names [`plan`], the list of what it ran.
 //!
-//! * [`data`], [`metrics`], [`checkpoint`]: data sets, counts of right answers, safetensors files.
+//! * [`data`], [`metrics`], [`checkpoint`], [`tuning`]: data sets, counts of right answers, safetensors files, files of
+//!   measured choices.
 //! * [`nn`], [`optim`]: layers named as PyTorch's `state_dict` names them, and SGD, Adam and AdamW.
 //! * [`fused`]: convolution, pooling, batch normalisation, softmax, cross-entropy, dropout; one page each.
 //! * [`ops`]: element-wise functions, reductions, matrix products, indexing, copies and views.
@@ -74,6 +75,7 @@ pub mod profile;
 pub mod rng;
 pub mod shape;
 pub mod tensor;
+pub mod tuning;
 
 pub use device::Device;
 pub use dtype::{DType, Element};

@@ -21,7 +21,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("4: primitives", &["ops"]),
     ("4: what primitives define", &["fused"]),
     ("5: models", &["nn", "optim", "loss"]),
-    ("6: training", &["train", "data", "metrics", "checkpoint"]),
+    ("6: training", &["train", "data", "metrics", "checkpoint", "tuning"]),
 ];
 
 /// Uses that go up all the same, with their reasons.

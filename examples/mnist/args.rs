@@ -39,6 +39,9 @@ pub struct Args {
     /// Starts from these weights; with --epochs 0, only tests them.
     #[arg(long, value_name = "FILE")]
     pub load: Option<PathBuf>,
+    /// Measures which shader of each kernel is the fastest on the GPU, and keeps the choices in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub tune: Option<PathBuf>,
     /// Prints where the time of one step goes; with a file name, writes a trace that Perfetto opens.
     #[arg(long, value_name = "TRACE.json")]
     pub profile: Option<Option<PathBuf>>,

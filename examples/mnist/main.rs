@@ -31,7 +31,7 @@ use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::plan::Replay;
-use wgrad::{Device, Result, Tensor, checkpoint};
+use wgrad::{Device, Result, Tensor, checkpoint, tuning};
 
 /// Steps from one look at the loss to the next.
 const READ_EVERY: usize = 10;
@@ -53,10 +53,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-        DeviceChoice::Cpu => Device::cpu(),
+    let device = match (args.device, &args.tune) {
+        (DeviceChoice::Auto, None) => Device::best_of(&WgpuOptions::from_env()),
+        (DeviceChoice::Cpu, _) => Device::cpu(),
+        (DeviceChoice::Gpu, None) => Device::wgpu(&WgpuOptions::from_env())?,
+        (_, Some(folder)) => tuning::open(&WgpuOptions::from_env(), folder)?,
     };
     eprintln!("device: {device}: {}", device.why());
 
@@ -139,6 +140,9 @@ fn run(args: &Args) -> Result<()> {
         epochs.add(epoch, bar.finish(), accuracy);
     }
 
+    if let Some(folder) = &args.tune {
+        tuning::keep(&device, folder)?;
+    }
     if let Some(path) = &args.save {
         checkpoint::save(&model, path)?;
         eprintln!("weights saved to {}", path.display());

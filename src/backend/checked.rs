@@ -1,6 +1,6 @@
 //! Runs every kernel twice: on the device under test, and its twin on the inputs as they were before.
 
-use super::{Backend, Counters, Purpose, Span};
+use super::{Backend, Choices, Counters, Purpose, Span};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::scratch::Scratch;
@@ -49,7 +49,8 @@ impl Checked {
     }
 }
 
-fn compare(dispatch: &Dispatch, at: usize, dtype: DType, got: &[u32], want: &[u32]) -> Result<()> {
+/// Whether a result lies within the kernel's tolerance of what is due; the first element that does not is the error.
+pub(super) fn compare(dispatch: &Dispatch, at: usize, dtype: DType, got: &[u32], want: &[u32]) -> Result<()> {
     let tolerance = dispatch.kernel.tolerance;
     for (i, (&got, &want)) in got.iter().zip(want).enumerate().filter(|(_, (got, want))| got != want) {
         let near = match dtype {
@@ -115,6 +116,10 @@ impl Backend for Checked {
 
     fn end_profile(&self) -> Result<Vec<Span>> {
         self.inner.end_profile()
+    }
+
+    fn choices(&self) -> Choices {
+        self.inner.choices()
     }
 
     fn counters(&self) -> Counters {

@@ -6,8 +6,10 @@ mod pipelines;
 mod pool;
 mod queue;
 mod ready;
+mod tuning;
 
 pub use context::{Adapter, AdapterChoice, Features, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
+pub use tuning::{Choices, Tuning};
 
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result};
@@ -19,6 +21,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Wgpu {
     info: Info,
     variant: Option<&'static str>,
+    tuning: Tuning,
+    /// What tuning has chosen so far.
+    choices: Mutex<Choices>,
     device: wgpu::Device,
     queue: wgpu::Queue,
     state: Mutex<State>,
@@ -82,7 +87,16 @@ impl Wgpu {
             ready: HashMap::new(),
             counters: Counters::default(),
         };
-        Ok(Wgpu { info, variant: options.variant, device, queue, state: Mutex::new(state), failure })
+        let known = match &options.tuning {
+            Tuning::Measured(known) | Tuning::Frozen(known) if known.is_for(&info) => known.clone(),
+            _ => Choices::new(&info),
+        };
+        let (variant, tuning, choices) = (options.variant, options.tuning.clone(), Mutex::new(known));
+        Ok(Wgpu { info, variant, tuning, choices, device, queue, state: Mutex::new(state), failure })
+    }
+
+    fn choices_locked(&self) -> MutexGuard<'_, Choices> {
+        self.choices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -92,16 +106,19 @@ impl Wgpu {
     fn variant(&self, dispatch: &Dispatch) -> Result<&'static Variant> {
         let variants = dispatch.kernel.variants;
         let fits = |v: &&Variant| (v.fits)(&self.info, dispatch);
-        let forced = || variants.iter().find(|v| Some(v.name) == self.variant && fits(v));
-        let suited = || variants.iter().find(|v| fits(v) && (v.suits)(&self.info, dispatch));
-        forced().or_else(suited).or_else(|| variants.iter().find(fits)).ok_or_else(|| {
+        if let Some(forced) = variants.iter().find(|v| Some(v.name) == self.variant && fits(v)) {
+            return Ok(forced);
+        }
+        let suited = variants.iter().find(|v| fits(v) && (v.suits)(&self.info, dispatch));
+        let table = suited.or_else(|| variants.iter().find(fits)).ok_or_else(|| {
             Error::Limit(format!(
                 "{}: no shader of it fits {} with bindings of {:?} elements",
                 dispatch.title(),
                 self.info.name,
                 dispatch.bindings.iter().map(|b| b.bytes / 4).collect::<Vec<_>>()
             ))
-        })
+        })?;
+        self.tuned(dispatch, table)
     }
 
     fn grid(&self, groups: u64, title: &str) -> Result<[u32; 2]> {
@@ -114,9 +131,9 @@ impl Wgpu {
         Ok([x as u32, y as u32])
     }
 
-    fn push(&self, dispatch: &Dispatch) -> Result<()> {
+    /// Queues the passes of one variant.
+    fn run(&self, dispatch: &Dispatch, variant: &'static Variant) -> Result<()> {
         let title = dispatch.title();
-        let variant = self.variant(dispatch)?;
         let Lowering { passes, scratch } = (variant.lower)(&self.info, dispatch);
         let state = &mut *self.state();
         let State { pool, pipelines, queue, counters, .. } = state;
@@ -145,13 +162,15 @@ impl Wgpu {
         Ok(())
     }
 
-    /// Lowers a list once and for all.
-    fn make_ready(&self, list: &List, state: &mut State) -> Result<ready::Ready> {
+    /// Lowers a list once and for all, and tells the bytes of its scratch memory.
+    fn make_ready(&self, list: &List) -> Result<u64> {
+        // Before the lock: tuning may run kernels.
+        let variants = list.dispatches.iter().map(|d| self.variant(d)).collect::<Result<Vec<_>>>()?;
+        let state = &mut *self.state();
         let State { pool, pipelines, counters, .. } = state;
         let (mut steps, mut scratch, mut flops) = (Vec::new(), ready::Scratch::default(), 0);
-        for dispatch in &list.dispatches {
+        for (dispatch, variant) in list.dispatches.iter().zip(variants) {
             let title = dispatch.title();
-            let variant = self.variant(dispatch)?;
             let lowering = (variant.lower)(&self.info, dispatch);
             let scratch = scratch.take(&lowering.scratch, pool, &self.device, counters)?;
             for (at, pass) in lowering.passes.iter().enumerate() {
@@ -164,7 +183,10 @@ impl Wgpu {
             flops += (dispatch.kernel.cost)(dispatch).flops;
         }
         counters.pipelines = pipelines.len() as u64;
-        Ok(ready::Ready::new((&self.device, &self.queue), pool, steps, &list.inputs, scratch, flops))
+        let ready = ready::Ready::new((&self.device, &self.queue), pool, steps, &list.inputs, scratch, flops);
+        let bytes = ready.scratch_bytes();
+        state.ready.insert(list.id, ready);
+        Ok(bytes)
     }
 
     /// Submits everything with a copy of the range into `staging`, and asks for its mapping.
@@ -290,18 +312,13 @@ impl Backend for Wgpu {
         if self.error().is_some() {
             return;
         }
-        if let Err(error) = self.push(dispatch) {
+        if let Err(error) = self.variant(dispatch).and_then(|variant| self.run(dispatch, variant)) {
             self.failure.set(error);
         }
     }
 
     fn prepare(&self, list: &List) -> Result<u64> {
-        self.error().map_or(Ok(()), Err)?;
-        let state = &mut *self.state();
-        let ready = self.make_ready(list, state)?;
-        let bytes = ready.scratch_bytes();
-        state.ready.insert(list.id, ready);
-        Ok(bytes)
+        self.error().map_or_else(|| self.make_ready(list), Err)
     }
 
     fn replay(&self, list: &List, inputs: &[BufferId]) {
@@ -346,6 +363,10 @@ impl Backend for Wgpu {
 
     fn counters(&self) -> Counters {
         self.state().counters
+    }
+
+    fn choices(&self) -> Choices {
+        self.choices_locked().clone()
     }
 
     fn error(&self) -> Option<Error> {

@@ -1,5 +1,6 @@
 //! Adapters and devices: what there is, what was asked for, and what was got.
 
+use super::tuning::Tuning;
 use crate::error::{Error, Result};
 use crate::kernel::{Class, Info};
 use std::fmt;
@@ -49,6 +50,8 @@ pub struct WgpuOptions {
     pub checks: ShaderChecks,
     /// Runs this variant of every kernel that has it and that it fits, instead of the one that suits the adapter.
     pub variant: Option<&'static str>,
+    /// How variants are chosen otherwise.
+    pub tuning: Tuning,
 }
 
 impl Default for WgpuOptions {
@@ -59,6 +62,7 @@ impl Default for WgpuOptions {
             features: Features::Adapter,
             checks: if cfg!(debug_assertions) { ShaderChecks::Checked } else { ShaderChecks::Trusted },
             variant: None,
+            tuning: Tuning::Table,
         }
     }
 }
