@@ -55,7 +55,10 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let device = match (args.device, &args.tune) {
         (DeviceChoice::Auto, None) => Device::best_of(&WgpuOptions::from_env()),
-        (DeviceChoice::Cpu, _) => Device::cpu(),
+        (DeviceChoice::Cpu, None) => Device::cpu(),
+        (DeviceChoice::Cpu, Some(_)) => {
+            return Err(wgrad::Error::Option("--tune chooses among shaders, and --device cpu runs none".into()));
+        }
         (DeviceChoice::Gpu, None) => Device::wgpu(&WgpuOptions::from_env())?,
         (_, Some(folder)) => tuning::open(&WgpuOptions::from_env(), folder)?,
     };
