@@ -1,6 +1,6 @@
 // loss[r] = (1 - s) * w[y] * (lse - x[y]) + s / C * sum over c of w[c] * (lse - x[c]), lse = log(sum(exp(x))), and
 // result = (sum of loss / total, total) with total = sum of w[y] (mean) or (sum of loss, 1) (sum)
-//   logits x: [rows, classes]; labels y: [rows]; weight w: [classes], read where WEIGHTED
+//   logits x: [rows, classes], or log-probabilities where not LOGITS, of which lse is 0; labels y: [rows]; weight w: [classes], read where WEIGHTED
 //   out: [2, rows], losses and weights; result: [2]
 // Ignored rows count nothing; a label outside gives NaN.
 // rows: one invocation takes a row, at most 3 x 16,384 iterations. finish: one workgroup adds up, rows / 256
@@ -35,11 +35,15 @@ fn row_loss(row: u32) -> vec2<f32> {
     if label == p.ignore { return vec2<f32>(); }
     if label < 0 || u32(label) >= p.classes { return from_bits4(0x7fc00000u).xy; }
     let start = row * p.classes;
-    var top = logits[start];
-    for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
-    var sum = 0.0;
-    for (var c = 0u; c < p.classes; c++) { sum += exp(logits[start + c] - top); }
-    let log_sum = log(sum);
+    var top = 0.0;
+    var log_sum = 0.0;
+    if LOGITS {
+        top = logits[start];
+        for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
+        var sum = 0.0;
+        for (var c = 0u; c < p.classes; c++) { sum += exp(logits[start + c] - top); }
+        log_sum = log(sum);
+    }
     let own = weight_of(u32(label));
     var loss = (1.0 - p.smoothing) * own * (log_sum - (logits[start + u32(label)] - top));
     if p.smoothing > 0.0 {

@@ -1,6 +1,6 @@
 // dx[r, c] = scale * ((a + sum of b) * softmax(x)[c] - a * [c = y] - b[c]), a = (1 - s) * w[y], b[c] = s / C * w[c],
 // scale = dy / total, or dy[r] where each row has a loss of its own
-//   logits x: [rows, classes]; labels y: [rows]; weight w: [classes], read where WEIGHTED; result: (.., total)
+//   logits x: [rows, classes], or log-probabilities where not LOGITS, without the softmax; labels y: [rows]; weight w: [classes], read where WEIGHTED; result: (.., total)
 //   dy: [1] or [rows]; dx: [rows, classes]
 // One invocation takes a row: at most 4 x 16,384 - 4 iterations.
 
@@ -41,6 +41,10 @@ fn cross_entropy_backward(grid: Grid) {
     }
     var scale: f32;
     if p.each == 1u { scale = dy[row]; } else { scale = dy[0] / result[1]; }
+    if !LOGITS {
+        for (var c = 0u; c < p.classes; c++) { dx[start + c] = select(0.0, -scale * weight_of(c), c == u32(label)); }
+        return;
+    }
     var top = logits[start];
     for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
     var sum = 0.0;

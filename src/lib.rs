@@ -30,7 +30,7 @@
 //!
 //! * [`data`], [`metrics`], [`checkpoint`], [`tuning`]: data sets, counts of right answers, safetensors files, files of
 //!   measured choices.
-//! * [`nn`], [`optim`]: layers named as PyTorch's `state_dict` names them, and SGD, Adam and AdamW.
+//! * [`nn`], [`optim`], [`loss`]: layers named as PyTorch's `state_dict` names them, optimizers, losses.
 //! * [`fused`]: convolution, pooling, batch normalisation, softmax, cross-entropy, dropout; one page each.
 //! * [`ops`]: element-wise functions, reductions, matrix products, indexing, copies and views.
 //! * [`tensor`], [`autograd`], [`plan`], [`profile`]: a shape and strides over a buffer, the graph of gradients, lists of
@@ -66,6 +66,7 @@ pub mod dtype;
 pub mod error;
 pub mod fused;
 pub mod kernel;
+pub mod loss;
 pub mod metrics;
 pub mod nn;
 pub mod ops;

@@ -17,6 +17,8 @@ mod images;
 mod judge;
 #[path = "golden/kinds.rs"]
 mod kinds;
+#[path = "golden/losses.rs"]
+mod losses;
 #[path = "golden/models.rs"]
 mod models;
 #[path = "golden/ops.rs"]

@@ -5,6 +5,7 @@ use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
 use crate::ops::reduce::KeepDims;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -16,6 +17,8 @@ pub enum Reduction {
     Mean,
     /// Their sum.
     Sum,
+    /// Their sum divided by the size of the first dimension.
+    BatchMean,
     /// They stay apart.
     None,
 }
@@ -64,6 +67,8 @@ struct Params {
     each: u32,
     /// Whether there are class weights; where not, something else is bound in their place.
     weighted: u32,
+    /// Whether the input are log-probabilities already.
+    logged: u32,
 }
 
 /// Classes that one invocation may walk four times without passing 65,535 iterations.
@@ -74,15 +79,15 @@ fn fits(_: &Info, d: &Dispatch) -> bool {
     p.classes <= MAX_CLASSES && p.rows <= 16 << 20
 }
 
-fn weighted(pass: Pass, p: &Params) -> Pass {
-    pass.constant("WEIGHTED", Constant::Bool(p.weighted == 1))
+fn specialised(pass: Pass, p: &Params) -> Pass {
+    pass.constant("WEIGHTED", Constant::Bool(p.weighted == 1)).constant("LOGITS", Constant::Bool(p.logged == 0))
 }
 
 fn two(d: &Dispatch) -> Lowering {
     let p: Params = d.params();
     let rows = Pass::new(&FORWARD, "cross_entropy_rows", groups(p.rows as usize, 256));
     let finish = Pass::new(&FORWARD, "cross_entropy_finish", 1);
-    Lowering { passes: vec![weighted(rows, &p), weighted(finish, &p)], scratch: Vec::new() }
+    Lowering { passes: vec![specialised(rows, &p), specialised(finish, &p)], scratch: Vec::new() }
 }
 
 static CROSS_ENTROPY: Kernel = Kernel {
@@ -100,7 +105,7 @@ static CROSS_ENTROPY: Kernel = Kernel {
                 fits(i, d) && d.params::<Params>().rows.div_ceil(256) * (3 * d.params::<Params>().classes + 1) < 60_000
             },
             suits: |_, d| d.params::<Params>().rows <= 1024 && d.params::<Params>().classes <= 64,
-            lower: |_, d| weighted(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone(),
+            lower: |_, d| specialised(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone(),
         },
         Variant { name: "two", fits, suits: |_, _| true, lower: |_, d| two(d) },
     ],
@@ -119,7 +124,7 @@ static CROSS_ENTROPY_BACKWARD: Kernel = Kernel {
         suits: |_, _| true,
         lower: |_, d| {
             let p: Params = d.params();
-            weighted(Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64)), &p).alone()
+            specialised(Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64)), &p).alone()
         },
     }],
 };
@@ -144,8 +149,11 @@ fn target(label: i32, p: &Params) -> Target {
     }
 }
 
-/// The logarithm of the sum of exponentials.
-fn log_sum_exp(x: &[f32]) -> f64 {
+/// The logarithm of the sum of exponentials: what log-probabilities have lost already.
+fn log_sum_exp(x: &[f32], p: &Params) -> f64 {
+    if p.logged == 1 {
+        return 0.0;
+    }
     let top = f64::from(x.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x)));
     top + x.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln()
 }
@@ -163,7 +171,7 @@ fn forward_twin(call: &mut Call) {
             Target::Ignored => (0.0, 0.0),
             Target::Outside => (f64::NAN, f64::NAN),
             Target::Class(c) => {
-                let lse = log_sum_exp(x);
+                let lse = log_sum_exp(x, &p);
                 let others: f64 = x.iter().enumerate().map(|(c, &x)| weight(c) * (lse - f64::from(x))).sum();
                 let own = weight(c) * (lse - f64::from(x[c]));
                 ((1.0 - smoothing) * own + smoothing / classes as f64 * others, weight(c))
@@ -191,9 +199,11 @@ fn backward_twin(call: &mut Call) {
             Target::Class(class) => class,
         };
         let scale = if p.each == 1 { f64::from(dy[row]) } else { f64::from(dy[0]) / f64::from(result[1]) };
-        let lse = log_sum_exp(x);
+        let lse = log_sum_exp(x, &p);
         let own = (1.0 - f64::from(p.smoothing)) * weight(class);
         let all = own + (0..classes).map(|c| share * weight(c)).sum::<f64>();
+        // Log-probabilities move nothing but the loss's own terms.
+        let all = if p.logged == 1 { 0.0 } else { all };
         for (c, (dx, &x)) in dx.iter_mut().zip(x).enumerate() {
             let hit = if c == class { own } else { 0.0 };
             *dx = (scale * (all * (f64::from(x) - lse).exp() - hit - share * weight(c))) as f32;
@@ -201,9 +211,25 @@ fn backward_twin(call: &mut Call) {
     });
 }
 
+/// Where the classes are: the second dimension, or the only one.
+fn class_dim(x: Shape) -> usize {
+    usize::from(x.rank() > 1)
+}
+
+#[track_caller]
+fn check(op: &str, x: Shape, classes: usize, options: &CrossEntropyOptions) {
+    if let Some(weight) = &options.weight {
+        let w = weight.shape();
+        assert!(w[..] == [classes], "{op}: {x} x {w}: a weight for each of {classes} classes is due");
+    }
+    let smoothing = options.label_smoothing;
+    assert!((0.0..=1.0).contains(&smoothing), "{op}: a label smoothing of {smoothing} is not in 0..=1");
+}
+
 impl Tensor {
     /// The mean cross-entropy of logits `[rows, classes]` and labels (i32) `[rows]`; rows labelled -100 count nothing,
-    /// a label that is no class gives NaN.
+    /// a label that is no class gives NaN. Logits `[classes]` with a label `[]`, and `[n, classes, ..]` with labels
+    /// `[n, ..]`, are taken as PyTorch takes them.
     ///
     /// # Panics
     /// If the shapes do not fit or the labels are not i32.
@@ -215,52 +241,112 @@ impl Tensor {
     /// [`Tensor::cross_entropy`] with weights, smoothing, another label to ignore or another reduction.
     ///
     /// # Panics
-    /// If the shapes do not fit, the labels are not i32, or there are more than 16,383 classes on a GPU.
+    /// If the shapes do not fit, the labels are not i32, the smoothing is not in 0..=1, or there are more than 16,383
+    /// classes on a GPU.
     #[track_caller]
     pub fn cross_entropy_with(&self, labels: &Tensor, options: &CrossEntropyOptions) -> Tensor {
+        self.classified("cross_entropy", labels, options, false)
+    }
+
+    /// The mean of `-x[label]` of log-probabilities `[rows, classes]`, as [`Tensor::log_softmax`] gives them;
+    /// [`Tensor::cross_entropy`] does both at once.
+    ///
+    /// # Panics
+    /// If the shapes do not fit or the labels are not i32.
+    #[track_caller]
+    pub fn nll_loss(&self, labels: &Tensor) -> Tensor {
+        self.nll_loss_with(labels, &CrossEntropyOptions::default())
+    }
+
+    /// [`Tensor::nll_loss`] with weights, another label to ignore or another reduction.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, the labels are not i32, or a smoothing is asked for.
+    #[track_caller]
+    pub fn nll_loss_with(&self, labels: &Tensor, options: &CrossEntropyOptions) -> Tensor {
+        assert!(options.label_smoothing == 0.0, "nll_loss: smoothing needs cross_entropy");
+        self.classified("nll_loss", labels, options, true)
+    }
+
+    #[track_caller]
+    fn classified(&self, op: &'static str, labels: &Tensor, options: &CrossEntropyOptions, logged: bool) -> Tensor {
         let (x, y) = (self.shape(), labels.shape());
-        let fits = x.rank() == 2 && y.rank() == 1 && x[0] == y[0] && x[1] > 0;
-        assert!(fits, "cross_entropy: {x} x {y}: logits [rows, classes] and labels [rows] are due");
-        assert!(self.dtype() == DType::F32, "cross_entropy: logits of f32 are due, not of {}", self.dtype());
-        assert!(labels.dtype() == DType::I32, "cross_entropy: labels of i32 are due, not of {}", labels.dtype());
-        if let Some(weight) = &options.weight {
-            let w = weight.shape();
-            assert!(*w == x[1..], "cross_entropy: {x} x {w}: a weight for each class is due");
-        }
-        let logits = self.contiguous();
-        let (rows, each) = (x[0], options.reduction == Reduction::None);
+        let others = if x.rank() < 2 { Vec::new() } else { [&x[..1], &x[2..]].concat() };
+        let fits = x.rank() > 0 && others == y[..] && x[class_dim(x)] > 0;
+        assert!(fits, "{op}: {x} x {y}: logits [rows, classes] and labels [rows] are due");
+        assert!(self.dtype() == DType::F32, "{op}: logits of f32 are due, not of {}", self.dtype());
+        assert!(labels.dtype() == DType::I32, "{op}: labels of i32 are due, not of {}", labels.dtype());
+        let classes = x[class_dim(x)];
+        check(op, x, classes, options);
+        let logits = self.classes_last().reshape_to(Shape::from([y.numel(), classes])).contiguous();
+        let (rows, each) = (y.numel(), options.reduction == Reduction::None);
         let p = Params {
             rows: rows as u32,
-            classes: x[1] as u32,
+            classes: classes as u32,
             ignore: options.ignore_index,
             smoothing: options.label_smoothing,
             mean: u32::from(options.reduction == Reduction::Mean),
             each: u32::from(each),
             weighted: u32::from(options.weight.is_some()),
+            logged: u32::from(logged),
         };
         let weight = options.weight.as_ref().map_or(logits.detach(), |w| w.detach().contiguous());
-        let labels = labels.contiguous();
+        let labels = labels.reshape_to(Shape::from([rows])).contiguous();
         let losses = Tensor::empty([2, rows], DType::F32, self.device());
         let result = Tensor::empty([2], DType::F32, self.device());
         Tensor::run(&CROSS_ENTROPY, &[&logits.detach(), &labels, &weight, &losses, &result], &p);
         let out = if each { losses.narrow(0, 0, 1).squeeze(0) } else { result.narrow(0, 0, 1).squeeze(0) };
         let (x, labels, weight, result) = (logits.saved(), labels.saved(), weight.saved(), result.saved());
-        out.tracked("cross_entropy", &[&logits], move |dy, _| {
+        let out = out.tracked(op, &[&logits], move |dy, _| {
             let dx = Tensor::empty(x.shape(), DType::F32, x.device());
             Tensor::run(&CROSS_ENTROPY_BACKWARD, &[&x, &labels, &weight, &result, &dy.contiguous(), &dx], &p);
             vec![Some(dx)]
-        })
+        });
+        match options.reduction {
+            Reduction::None => out.reshape_to(y),
+            Reduction::BatchMean => out.affine(1.0 / y.first().copied().unwrap_or(1) as f32, 0.0),
+            Reduction::Mean | Reduction::Sum => out,
+        }
     }
 
-    /// The mean cross-entropy of logits [rows, classes] and target distributions of the same shape.
+    /// The classes as the last dimension.
+    fn classes_last(&self) -> Tensor {
+        let (rank, dim) = (self.rank(), class_dim(self.shape()));
+        let order: Vec<usize> = (0..rank).filter(|d| *d != dim).chain([dim]).collect();
+        if dim + 1 == rank { self.clone() } else { self.permute(&order) }
+    }
+
+    /// The mean cross-entropy of logits `[rows, classes]` and target distributions of the same shape; `[classes]` and
+    /// `[n, classes, ..]` likewise.
     ///
     /// # Panics
     /// If the shapes differ.
     #[track_caller]
     pub fn cross_entropy_soft(&self, target: &Tensor) -> Tensor {
-        let (x, t) = (self.shape(), target.shape());
-        assert!(x == t && x.rank() == 2, "cross_entropy_soft: {x} x {t}: two tensors [rows, classes] are due");
-        self.log_softmax(1).mul(target).sum_dims(&[1], KeepDims::No).mean().neg()
+        self.cross_entropy_soft_with(target, &CrossEntropyOptions::default())
+    }
+
+    /// [`Tensor::cross_entropy_soft`] with weights, smoothing or another reduction; the mean divides by the number of
+    /// rows, whatever the weights.
+    ///
+    /// # Panics
+    /// If the shapes do not fit or the smoothing is not in 0..=1.
+    #[track_caller]
+    pub fn cross_entropy_soft_with(&self, target: &Tensor, options: &CrossEntropyOptions) -> Tensor {
+        let (op, x, t) = ("cross_entropy_soft", self.shape(), target.shape());
+        assert!(x == t && x.rank() > 0, "{op}: {x} x {t}: two tensors [rows, classes] are due");
+        let (classes, smoothing) = (x[class_dim(x)], options.label_smoothing);
+        check(op, x, classes, options);
+        let (x, t) = (self.classes_last(), target.classes_last());
+        let t = if smoothing == 0.0 { t } else { t.affine(1.0 - smoothing, smoothing / classes as f32) };
+        let t = options.weight.as_ref().map_or(t.clone(), |w| t.mul(&w.detach()));
+        let losses = x.log_softmax(-1).mul(&t).sum_dims(&[-1], KeepDims::No).neg();
+        match options.reduction {
+            Reduction::None => losses,
+            Reduction::Mean => losses.mean(),
+            Reduction::Sum => losses.sum(),
+            Reduction::BatchMean => losses.sum().affine(1.0 / losses.shape().first().copied().unwrap_or(1) as f32, 0.0),
+        }
     }
 
     /// The definition of [`Tensor::cross_entropy`] in primitives.

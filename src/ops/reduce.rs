@@ -441,6 +441,21 @@ impl Tensor {
         y
     }
 
+    /// The Euclidean length over some dimensions, `sqrt(sum(x^2))`; its gradient at 0 is 0.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or one is named twice.
+    #[track_caller]
+    pub fn norm(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+        let (_, kept, shape) = plan("norm", self.shape(), dims, keep);
+        let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt();
+        let (x, length) = (self.saved(), y.saved());
+        y.reshape_to(shape).tracked("norm", &[self], move |dy, _| {
+            let share = dy.reshape_to(kept).div(&length);
+            vec![Some(x.mul(&Tensor::select(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
+        })
+    }
+
     /// `log(sum(exp(x)))` over some dimensions, without overflow.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use crate::train::Build;
 use crate::trial::Trial;
-use crate::{gpt, images, models, ops, optim};
+use crate::{gpt, images, losses, models, ops, optim};
 use wgrad::Tensor;
 
 /// How a kind of case is run.
@@ -25,6 +25,8 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("argmax", Op(ops::argmax)),
     ("avg_pool2d", Op(images::avg_pool2d)),
     ("batch_norm", Op(images::batch_norm)),
+    ("binary_cross_entropy", Op(losses::binary)),
+    ("binary_cross_entropy_with_logits", Op(losses::binary_with_logits)),
     ("cat", Op(|t| Tensor::cat(&t.list(), t.attrs().int("dim", 0)))),
     ("clamp", Op(ops::clamp)),
     ("conv2d", Op(images::conv2d)),
@@ -38,7 +40,10 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("flip", Op(|t| t.x().flip(&t.attrs().list("dims").expect("flip: `dims` is due")))),
     ("gather", Op(|t| t.x().gather(t.attrs().int("dim", 0), t.input("index")))),
     ("gelu", Op(ops::gelu)),
+    ("huber_loss", Op(losses::huber)),
     ("index_select", Op(|t| t.x().index_select(t.attrs().int("dim", 0), t.input("index")))),
+    ("kl_div", Op(losses::kl_div)),
+    ("l1_loss", Op(losses::l1)),
     ("leaky_relu", Op(|t| t.x().leaky_relu(t.attrs().float("negative_slope", 0.01)))),
     ("linear", Op(ops::linear)),
     ("log", Op(|t| t.x().log())),
@@ -49,9 +54,11 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("maximum", Op(|t| t.x().maximum(t.y()))),
     ("mean", Op(|t| t.x().mean_dims(&t.dims(), t.keep()))),
     ("minimum", Op(|t| t.x().minimum(t.y()))),
+    ("mse_loss", Op(losses::mse)),
     ("mul", Op(|t| t.x().mul(t.y()))),
     ("narrow", Op(ops::narrow)),
     ("neg", Op(|t| t.x().neg())),
+    ("nll_loss", Op(losses::nll)),
     ("optim_adam", Op(optim::adam)),
     ("optim_adamw", Op(optim::adamw)),
     ("optim_sgd", Op(optim::sgd)),
@@ -66,6 +73,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("sigmoid", Op(|t| t.x().sigmoid())),
     ("silu", Op(|t| t.x().silu())),
     ("sin", Op(|t| t.x().sin())),
+    ("smooth_l1_loss", Op(losses::smooth_l1)),
     ("softmax", Op(|t| t.x().softmax(t.attrs().int("dim", -1)))),
     ("softplus", Op(ops::softplus)),
     ("sqrt", Op(|t| t.x().sqrt())),

@@ -1,8 +1,9 @@
 //! Kinds whose arguments take more than a line to tell.
 
+use crate::losses::reduction;
 use crate::trial::Trial;
 use wgrad::nn::{Ctx, Layer, Linear};
-use wgrad::{CrossEntropyOptions, DType, Reduction, Shape, Tensor};
+use wgrad::{CrossEntropyOptions, DType, Shape, Tensor};
 
 fn size(value: isize) -> usize {
     usize::try_from(value).expect("a size is not negative")
@@ -30,20 +31,10 @@ pub fn cross_entropy(t: &Trial) -> Tensor {
     let ignore_index = t.attrs().int("ignore_index", -100) as i32;
     let label_smoothing = t.attrs().float("label_smoothing", 0.0);
     let weight = t.maybe("weight").cloned();
-    if target.dtype() == DType::F32 {
-        let plain = reduction == Reduction::Mean && label_smoothing == 0.0 && weight.is_none();
-        assert!(plain, "the crate has no cross-entropy with probabilities other than the plain mean");
-        return t.x().cross_entropy_soft(target);
-    }
-    t.x().cross_entropy_with(target, &CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction })
-}
-
-fn reduction(t: &Trial) -> Reduction {
-    match t.attrs().text("reduction", "mean").as_str() {
-        "mean" => Reduction::Mean,
-        "sum" => Reduction::Sum,
-        "none" => Reduction::None,
-        other => panic!("no reduction `{other}` is known"),
+    let options = CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction };
+    match target.dtype() {
+        DType::F32 => t.x().cross_entropy_soft_with(target, &options),
+        DType::I32 => t.x().cross_entropy_with(target, &options),
     }
 }
 

@@ -5,6 +5,7 @@ mod elementwise;
 mod fused;
 mod images;
 mod input;
+mod losses;
 mod moves;
 mod optimizers;
 mod products;
@@ -17,7 +18,7 @@ pub use input::{Data, Input, whole, x};
 
 /// Every kernel that the crate has.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
-    let floors = [wgrad::ops::KERNELS, wgrad::fused::KERNELS, wgrad::optim::KERNELS];
+    let floors = [wgrad::ops::KERNELS, wgrad::fused::KERNELS, wgrad::optim::KERNELS, wgrad::loss::KERNELS];
     floors.into_iter().flatten().flat_map(|page| page.iter().copied()).chain([&wgrad::autograd::ACCUMULATE])
 }
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Case> {
         products::cases(),
         fused::cases(),
         images::cases(),
+        losses::cases(),
         optimizers::cases(),
     ];
     lists.into_iter().flatten().collect()

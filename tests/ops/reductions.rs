@@ -67,6 +67,8 @@ pub fn cases() -> Vec<Case> {
         case("amin of equals", [x([70, 5]).steps(0.0)], |x| x[0].amin(&[0], No)).compared(),
         case("amax of a pair of equals", [x([1, 2]).listed(&[0.5])], |x| x[0].amax(&[1], No)),
         case("var of all by sum", [x([67])], |x| x[0].var(1)),
+        case("norm by sum", [x([5, 7]).narrowed(1)], |x| x[0].norm(&[1], Yes)),
+        case("norm of nothing by sum", [x([2, 3]).listed(&[0.0])], |x| x[0].norm(&[0, 1], No)).compared(),
         case("logsumexp of large values", [x([3, 5]).within(95.0, 120.0)], |x| x[0].logsumexp(&[1], No)),
         case("argmax of", [x([1]).distinct()], |x| x[0].argmax(0)).constant(),
         case("argmax of", [x([65, 7]).distinct()], |x| x[0].argmax(0)).constant(),

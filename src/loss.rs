@@ -1,0 +1,34 @@
+//! Losses under PyTorch's names, each in the form that neither overflows nor loses digits.
+//!
+//! Cross-entropy from logits, the loss of a classifier, is [`Tensor::cross_entropy`](crate::Tensor::cross_entropy) in
+//! [`fused`](crate::fused).
+
+mod binary;
+mod distance;
+pub mod pairs;
+
+pub use binary::BinaryOptions;
+pub use distance::GaussianConstant;
+pub use pairs::KlTarget;
+
+use crate::fused::cross_entropy::Reduction;
+use crate::kernel::Kernel;
+use crate::tensor::Tensor;
+
+/// Every kernel of this floor.
+pub static KERNELS: &[&[&Kernel]] = &[pairs::KERNELS];
+
+/// What is left of losses that stand apart, by primitives.
+fn reduced(losses: &Tensor, reduction: Reduction) -> Tensor {
+    match reduction {
+        Reduction::Mean => losses.mean(),
+        Reduction::Sum => losses.sum(),
+        Reduction::BatchMean => losses.sum().affine(1.0 / batch(losses) as f32, 0.0),
+        Reduction::None => losses.clone(),
+    }
+}
+
+/// The size of the first dimension; a tensor without dimensions is a batch of one.
+fn batch(x: &Tensor) -> usize {
+    x.shape().first().copied().unwrap_or(1)
+}

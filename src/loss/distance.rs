@@ -1,0 +1,103 @@
+//! Losses of distances, ranks and distributions, in primitives.
+
+use super::reduced;
+use crate::fused::cross_entropy::Reduction;
+use crate::ops::reduce::KeepDims;
+use crate::tensor::Tensor;
+use std::f32::consts::PI;
+
+impl Tensor {
+    /// `x . y / max(|x| |y|, eps)` along a dimension (PyTorch's default eps is 1e-8).
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast or there is no such dimension.
+    #[track_caller]
+    pub fn cosine_similarity(&self, other: &Tensor, dim: isize, eps: f32) -> Tensor {
+        let sum = |x: Tensor| x.sum_dims(&[dim], KeepDims::No);
+        // A product of squares has no kink at 0, and eps keeps the root away from it.
+        let sizes = sum(self.square()).mul(&sum(other.square())).clamp(eps * eps, f32::INFINITY).sqrt();
+        sum(self.mul(other)).div(&sizes)
+    }
+
+    /// `1 - cos` of the rows of two tensors `[n, d]` where the target is 1, `max(0, cos - margin)` where it is -1
+    /// (PyTorch's default margin is 0).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn cosine_embedding_loss(&self, other: &Tensor, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
+        let (x, t) = (self.shape(), target.shape());
+        let fits = x.rank() >= 1 && x == other.shape() && x[..x.rank() - 1] == *t;
+        assert!(fits, "cosine_embedding_loss: {x} x {} x {t}: [n, d], [n, d] and [n] are due", other.shape());
+        let cos = self.cosine_similarity(other, -1, 1e-8);
+        let apart = cos.affine(1.0, -margin).relu();
+        let alike = target.detach().eq_scalar(1.0);
+        reduced(&Tensor::select(&alike, &cos.affine(-1.0, 1.0), &apart), reduction)
+    }
+
+    /// `max(0, margin - t (x - y))`: x ranks higher where t is 1, y where it is -1 (PyTorch's default margin is 0).
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    pub fn margin_ranking_loss(&self, other: &Tensor, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
+        reduced(&self.sub(other).mul(target).affine(-1.0, margin).relu(), reduction)
+    }
+
+    /// `max(0, |a - p| - |a - n| + margin)` of the rows of anchors, positives and negatives `[n, d]`, with Euclidean
+    /// distances (PyTorch's defaults: a margin of 1, and 1e-6 added to each difference).
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    pub fn triplet_margin_loss(
+        &self,
+        positive: &Tensor,
+        negative: &Tensor,
+        margin: f32,
+        reduction: Reduction,
+    ) -> Tensor {
+        let (a, p, n) = (self.shape(), positive.shape(), negative.shape());
+        assert!(a == p && a == n, "triplet_margin_loss: {a} x {p} x {n}: three tensors of one shape are due");
+        let distance = |other: &Tensor| self.sub(other).affine(1.0, 1e-6).norm(&[-1], KeepDims::No);
+        reduced(&distance(positive).sub(&distance(negative)).affine(1.0, margin).relu(), reduction)
+    }
+
+    /// `e^x - t x`, less what does not depend on x: counts t of a Poisson distribution whose rate's logarithm is x.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    pub fn poisson_nll_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        reduced(&self.exp().sub(&target.mul(self)), reduction)
+    }
+
+    /// `(log(2 pi v) + (x - t)^2 / v) / 2` with variances v held above `eps` (PyTorch's default is 1e-6); PyTorch adds the
+    /// constant only if `full` is asked for, and so does [`GaussianConstant::Full`].
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    pub fn gaussian_nll_loss(
+        &self,
+        target: &Tensor,
+        variance: &Tensor,
+        constant: GaussianConstant,
+        eps: f32,
+        reduction: Reduction,
+    ) -> Tensor {
+        let v = variance.clamp(eps, f32::INFINITY);
+        let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
+        reduced(&v.log().add(&self.sub(target).square().div(&v)).affine(0.5, shift), reduction)
+    }
+}
+
+/// Whether a Gaussian's negative log-likelihood holds the constant `log(2 pi) / 2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GaussianConstant {
+    /// It is left out.
+    #[default]
+    Out,
+    /// It is there.
+    Full,
+}

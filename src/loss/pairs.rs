@@ -1,0 +1,294 @@
+//! Losses of pairs, what a model says and what is wanted, element by element: `shaders/pair_loss.wgsl`,
+//! `shaders/pair_loss_backward.wgsl`.
+//!
+//! A loss is one row of the table below, one line in each WGSL file, and its method. It takes two kernels, the values and
+//! their sum, and its gradient one.
+
+use super::{batch, reduced};
+use crate::dtype::DType;
+use crate::fused::cross_entropy::Reduction;
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+use Access::{Read, Write};
+
+static VALUE: Shader =
+    Shader { name: "pair_loss", source: include_str!("../../shaders/pair_loss.wgsl"), access: &[Read, Read, Write] };
+
+static SLOPE: Shader = Shader {
+    name: "pair_loss_backward",
+    source: include_str!("../../shaders/pair_loss_backward.wgsl"),
+    access: &[Read, Read, Read, Write],
+};
+
+/// Elements, the loss's own argument, and how the gradient from above reaches each pair.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    n: u32,
+    a: f32,
+    scale: f32,
+    each: u32,
+}
+
+fn n(d: &Dispatch) -> usize {
+    d.params::<Params>().n as usize
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: 4 * n(d) as u64, bytes: d.bytes() }
+}
+
+fn value_twin(call: &mut Call, value: impl Fn(f32, f32, f32) -> f32 + Sync) {
+    let (p, x, t) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], x, t, |x, t| value(x, t, p.a));
+}
+
+fn slope_twin(call: &mut Call, slope: impl Fn(f32, f32, f32) -> f32 + Sync) {
+    let (p, x, t, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let dx = &mut call.write::<f32>(3)[..p.n as usize];
+    if p.each == 0 {
+        let all = p.scale * dy[0];
+        return parallel::map2(dx, x, t, |x, t| all * slope(x, t, p.a));
+    }
+    parallel::chunks(dx, parallel::GRAIN, |piece, dx| {
+        let from = piece * parallel::GRAIN..;
+        for (((dx, &x), &t), dy) in dx.iter_mut().zip(&x[from.clone()]).zip(&t[from.clone()]).zip(&dy[from]) {
+            *dx = dy * slope(x, t, p.a);
+        }
+    });
+}
+
+/// A row of the table.
+struct Loss {
+    name: &'static str,
+    value: Kernel,
+    slope: Kernel,
+    target: Target,
+}
+
+/// What the gradient of the target is.
+enum Target {
+    /// That of the other of the pair with another sign.
+    Opposite,
+    /// The one from above times this function of the pair.
+    Times(fn(&Tensor, &Tensor) -> Tensor),
+    /// There is none.
+    Fixed,
+}
+
+macro_rules! losses {
+    ($($constant:ident: $name:literal, $value:expr, $slope:expr, $target:expr;)*) => {
+        $(static $constant: Loss = Loss {
+            name: $name,
+            value: Kernel {
+                name: $name,
+                access: &[Read, Read, Write],
+                twin: |call| value_twin(call, $value),
+                cost,
+                tolerance: Tolerance::ROUNDED,
+                rewrites: &[],
+                variants: &[Variant {
+                    name: "flat",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&VALUE, concat!($name, "_value"), groups(n(d), 4 * 256)).alone(),
+                }],
+            },
+            slope: Kernel {
+                name: concat!($name, "_backward"),
+                access: &[Read, Read, Read, Write],
+                twin: |call| slope_twin(call, $slope),
+                cost,
+                tolerance: Tolerance::ROUNDED,
+                rewrites: &[],
+                variants: &[Variant {
+                    name: "flat",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| Pass::new(&SLOPE, concat!($name, "_slope"), groups(n(d), 4 * 256)).alone(),
+                }],
+            },
+            target: $target,
+        };)*
+
+        /// The kernels of this page.
+        pub static KERNELS: &[&Kernel] = &[$(&$constant.value, &$constant.slope),*];
+    };
+}
+
+// Each row: the loss of x where t is wanted, its slope along x, and the gradient of t; a is the loss's own argument.
+losses! {
+    MSE: "mse_loss", |x, t, _| (x - t) * (x - t), |x, t, _| 2.0 * (x - t), Target::Opposite;
+    L1: "l1_loss", |x, t, _| (x - t).abs(), |x, t, _| sign(x - t), Target::Opposite;
+    SMOOTH_L1: "smooth_l1_loss",
+        |x, t, a| if (x - t).abs() < a { 0.5 * (x - t) * (x - t) / a } else { (x - t).abs() - 0.5 * a },
+        |x, t, a| if (x - t).abs() < a { (x - t) / a } else { sign(x - t) },
+        Target::Opposite;
+    HUBER: "huber_loss",
+        |x, t, a| if (x - t).abs() < a { 0.5 * (x - t) * (x - t) } else { a * ((x - t).abs() - 0.5 * a) },
+        |x, t, a| if (x - t).abs() < a { x - t } else { a * sign(x - t) },
+        Target::Opposite;
+    BINARY: "binary_cross_entropy",
+        |x, t, _| if is_probability(x) { -(t * held(x.ln()) + (1.0 - t) * held((-x).ln_1p())) } else { f32::NAN },
+        |x, t, _| if is_probability(x) { (x - t) / ((1.0 - x) * x).max(1e-12) } else { f32::NAN },
+        Target::Times(|x, _| {
+            let held = |log: Tensor| log.clamp(-100.0, f32::INFINITY);
+            held(x.affine(-1.0, 1.0).log()).sub(&held(x.log()))
+        });
+    BINARY_LOGITS: "binary_cross_entropy_with_logits",
+        |x, t, _| softplus(x) - x * t, |x, t, _| sigmoid(x) - t, Target::Times(|x, _| x.neg());
+    KL_DIV: "kl_div",
+        |x, t, _| if t == 0.0 { 0.0 } else { t * (t.ln() - x) }, |_, t, _| -t,
+        Target::Times(|x, t| t.log().sub(x).affine(1.0, 1.0));
+    KL_DIV_LOG: "kl_div_log",
+        |x, t, _| t.exp() * (t - x), |_, t, _| -t.exp(), Target::Times(|x, t| t.sub(x).affine(1.0, 1.0).mul(&t.exp()));
+    SOFT_MARGIN: "soft_margin_loss", |x, t, _| softplus(-t * x), |x, t, _| -t * sigmoid(-t * x), Target::Fixed;
+    HINGE_EMBEDDING: "hinge_embedding_loss",
+        |x, t, a| if t > 0.0 { x } else { (a - x).max(0.0) },
+        |x, t, a| if t > 0.0 { 1.0 } else if x < a { -1.0 } else { 0.0 },
+        Target::Fixed;
+}
+
+fn sign(x: f32) -> f32 {
+    if x == 0.0 { 0.0 } else { x.signum() }
+}
+
+fn is_probability(x: f32) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
+/// PyTorch holds logarithms of probabilities above -100.
+fn held(log: f32) -> f32 {
+    log.max(-100.0)
+}
+
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// What the target of [`Tensor::kl_div`] holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KlTarget {
+    /// Probabilities.
+    #[default]
+    Probabilities,
+    /// Their logarithms: PyTorch's `log_target`.
+    Logarithms,
+}
+
+impl Tensor {
+    #[track_caller]
+    fn pair_loss(&self, loss: &'static Loss, target: &Tensor, a: f32, reduction: Reduction) -> Tensor {
+        let (op, shape) = (loss.name, self.shape());
+        assert!(shape == target.shape(), "{op}: {shape} x {}: two tensors of one shape are due", target.shape());
+        for (what, x) in [("input", self), ("target", target)] {
+            assert!(x.dtype() == DType::F32, "{op}: an {what} of f32 is due, not of {}", x.dtype());
+        }
+        let is_fixed = matches!(loss.target, Target::Fixed);
+        assert!(!is_fixed || !target.is_tracked(), "{op}: the target has no gradient: detach it");
+        // In the memory order of the input, where it has one without gaps.
+        let x = if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() };
+        let t = target.in_layout_of(&x);
+        let scale = match reduction {
+            Reduction::Mean => 1.0 / x.numel() as f32,
+            Reduction::BatchMean => 1.0 / batch(&x) as f32,
+            Reduction::Sum | Reduction::None => 1.0,
+        };
+        let p = Params { n: x.numel() as u32, a, scale, each: u32::from(reduction == Reduction::None) };
+        let losses = Tensor::empty_like(x.layout(), DType::F32, x.device());
+        Tensor::run(&loss.value, &[&x.detach(), &t.detach(), &losses], &p);
+        let y = reduced(&losses, reduction);
+        let (saved_x, saved_t) = (x.saved(), t.saved());
+        y.tracked(op, &[&x, &t], move |dy, needs| {
+            let (x, t) = (&saved_x, &saved_t);
+            let dy = if p.each == 1 { dy.in_layout_of(x) } else { dy.contiguous() };
+            let along_x = || {
+                let dx = Tensor::empty_like(x.layout(), DType::F32, x.device());
+                Tensor::run(&loss.slope, &[x, t, &dy, &dx], &p);
+                dx
+            };
+            let dx = (needs[0] || matches!(loss.target, Target::Opposite)).then(along_x);
+            let dt = needs[1].then(|| match loss.target {
+                Target::Opposite => dx.as_ref().map(Tensor::neg),
+                Target::Times(slope) => Some(dy.affine(p.scale, 0.0).mul(&slope(x, t))),
+                Target::Fixed => None,
+            });
+            vec![dx.filter(|_| needs[0]), dt.flatten()]
+        })
+    }
+
+    /// The squared differences `(x - t)^2`.
+    ///
+    /// # Panics
+    /// If the shapes differ or the elements are not f32, here as in the losses below.
+    #[track_caller]
+    pub fn mse_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        self.pair_loss(&MSE, target, 0.0, reduction)
+    }
+
+    /// The absolute differences `|x - t|`; the gradient where they are equal is 0.
+    #[track_caller]
+    pub fn l1_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        self.pair_loss(&L1, target, 0.0, reduction)
+    }
+
+    /// `(x - t)^2 / (2 beta)` where the difference is less than `beta` (PyTorch's default is 1), else `|x - t| - beta / 2`.
+    ///
+    /// # Panics
+    /// If `beta` is negative.
+    #[track_caller]
+    pub fn smooth_l1_loss(&self, target: &Tensor, beta: f32, reduction: Reduction) -> Tensor {
+        assert!(beta >= 0.0, "smooth_l1_loss: a beta of {beta}: a number from 0 up is due");
+        self.pair_loss(&SMOOTH_L1, target, beta, reduction)
+    }
+
+    /// `(x - t)^2 / 2` where the difference is less than `delta` (PyTorch's default is 1), else
+    /// `delta * (|x - t| - delta / 2)` (Huber, 1964).
+    ///
+    /// # Panics
+    /// If `delta` is not positive.
+    #[track_caller]
+    pub fn huber_loss(&self, target: &Tensor, delta: f32, reduction: Reduction) -> Tensor {
+        assert!(delta > 0.0, "huber_loss: a delta of {delta}: a number above 0 is due");
+        self.pair_loss(&HUBER, target, delta, reduction)
+    }
+
+    /// `-(t log x + (1 - t) log(1 - x))` of probabilities x, with logarithms held above -100 as in PyTorch; NaN where x is
+    /// no probability. From logits, [`Tensor::binary_cross_entropy_with_logits`] keeps more digits.
+    #[track_caller]
+    pub fn binary_cross_entropy(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        self.pair_loss(&BINARY, target, 0.0, reduction)
+    }
+
+    /// The binary cross-entropy of logits x, `log(1 + e^x) - t x`, without overflow.
+    #[track_caller]
+    pub fn binary_cross_entropy_with_logits(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        self.pair_loss(&BINARY_LOGITS, target, 0.0, reduction)
+    }
+
+    /// The divergence of Kullback and Leibler, `t (log t - x)`, of log-probabilities x; `Reduction::BatchMean` divides as
+    /// the mathematics do. NaN where a target is a negative probability.
+    #[track_caller]
+    pub fn kl_div(&self, target: &Tensor, kind: KlTarget, reduction: Reduction) -> Tensor {
+        let loss = if kind == KlTarget::Logarithms { &KL_DIV_LOG } else { &KL_DIV };
+        self.pair_loss(loss, target, 0.0, reduction)
+    }
+
+    /// `log(1 + e^(-t x))` for targets of 1 and -1.
+    #[track_caller]
+    pub fn soft_margin_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        self.pair_loss(&SOFT_MARGIN, target, 0.0, reduction)
+    }
+
+    /// `x` where the target is 1, `max(0, margin - x)` where it is -1 (PyTorch's default margin is 1).
+    #[track_caller]
+    pub fn hinge_embedding_loss(&self, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
+        self.pair_loss(&HINGE_EMBEDDING, target, margin, reduction)
+    }
+}
