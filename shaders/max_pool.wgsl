@@ -1,5 +1,5 @@
 // y[n, oh, ow, c] = the largest of x[n, c, h, w] over a window, at = its place h * width + w, the first of equals
-//   x: strided [batch, channels, height, width]; y, at: [batch, oh, ow, channels]
+//   x, y: strided [batch, channels, height, width]; at: [batch, oh, ow, channels]
 // One invocation takes one output: at most kh * kw + kh iterations.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -30,6 +30,6 @@ fn max_pool(grid: Grid) {
             }
         }
     }
-    y[i] = best;
+    y[o.x * p.y_n + o.w * p.y_c + o.y * p.y_h + o.z * p.y_w] = best;
     at[i] = i32(place);
 }

@@ -1,11 +1,15 @@
 // dx[n, h, w, c] = sum of dy over the windows whose largest lies there
-//   dy, at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
+//   dy: strided [batch, channels, oh, ow]; at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
+//   y: strided, what a relu and the pooling gave: with RELU, the slope of that relu is a factor
 // One invocation takes one pixel and asks each window that may hold it: at most kh * kw + kh iterations.
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read> at: array<i32>;
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(3) var<uniform> p: Pool;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(4) var<uniform> p: Pool;
+
+// Set by the lowering: RELU; DY_QUADS and Y_QUADS, for another file of the same bindings.
 
 // The first tap that may lie on a pixel `place` zeros and pixels in, and the distance to the next.
 fn taps(place: u32, stride: u32, dilation: u32) -> vec2<u32> {
@@ -24,6 +28,7 @@ fn max_pool_backward(grid: Grid) {
     let columns = taps(right, p.stride_w, p.dilation_w);
     let place = i32(pixel.y * p.width + pixel.z);
     var sum = 0.0;
+    var slope = 1.0;
     for (var kh = rows.x; kh < p.kernel_h && kh * p.dilation_h <= down; kh += rows.y) {
         let oh = divide(down - kh * p.dilation_h, p.stride_h);
         if oh >= p.out_h || oh * p.stride_h + kh * p.dilation_h != down { continue; }
@@ -31,8 +36,11 @@ fn max_pool_backward(grid: Grid) {
             let ow = divide(right - kw * p.dilation_w, p.stride_w);
             if ow >= p.out_w || ow * p.stride_w + kw * p.dilation_w != right { continue; }
             let window = ((pixel.x * p.out_h + oh) * p.out_w + ow) * p.channels + pixel.w;
-            if at[window] == place { sum += dy[window]; }
+            if at[window] != place { continue; }
+            sum += dy[pixel.x * p.dy_n + pixel.w * p.dy_c + oh * p.dy_h + ow * p.dy_w];
+            // In each window that the pixel wins, this is the pixel's own value.
+            if RELU { slope = relu_slope4(vec4<f32>(y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w])).x; }
         }
     }
-    dx[i] = sum;
+    dx[i] = sum * slope;
 }

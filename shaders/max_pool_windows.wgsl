@@ -1,19 +1,37 @@
 // dx[n, h, w, c] = dy of the window that holds the pixel, where its largest lies there, else 0
-//   dy, at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]; channels are multiples of 4
+//   dy: strided [batch, channels, oh, ow]; at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
+//   y: strided, what a relu and the pooling gave: with RELU, the slope of that relu is a factor
+// Channels are multiples of 4.
 // For windows side by side that cover the image: one invocation takes four channels of one window and writes all of its
 // pixels, kh * kw + kh iterations.
 
 @group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> at: array<vec4<i32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
-@group(0) @binding(3) var<uniform> p: Pool;
+@group(0) @binding(2) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(4) var<uniform> p: Pool;
+
+// Set by the lowering: RELU; DY_QUADS and Y_QUADS, whether four channels of dy and y are one vec4.
+
+fn dy_at(at: u32) -> f32 { return dy[at / 4u][at % 4u]; }
+fn y_at(at: u32) -> f32 { return y[at / 4u][at % 4u]; }
 
 @compute @workgroup_size(256)
 fn max_pool_windows(grid: Grid) {
     let i = index_of(grid);
     if i >= p.batch * p.out_h * p.out_w * (p.channels / 4u) { return; }
     let o = output_at(i * 4u, p);
-    let slope = dy[i];
+    let start = o.x * p.dy_n + o.w * p.dy_c + o.y * p.dy_h + o.z * p.dy_w;
+    var slope: vec4<f32>;
+    if DY_QUADS { slope = dy[start / 4u]; } else {
+        slope = vec4<f32>(dy_at(start), dy_at(start + p.dy_c), dy_at(start + 2u * p.dy_c), dy_at(start + 3u * p.dy_c));
+    }
+    if RELU {
+        let own = o.x * p.y_n + o.w * p.y_c + o.y * p.y_h + o.z * p.y_w;
+        if Y_QUADS { slope *= relu_slope4(y[own / 4u]); } else {
+            slope *= relu_slope4(vec4<f32>(y_at(own), y_at(own + p.y_c), y_at(own + 2u * p.y_c), y_at(own + 3u * p.y_c)));
+        }
+    }
     let place = at[i];
     for (var kh = 0u; kh < p.kernel_h; kh++) {
         let h = o.y * p.kernel_h + kh;

@@ -300,6 +300,17 @@ struct Pool {
     x_c: u32,
     x_h: u32,
     x_w: u32,
+    // strides of the results y, and of their gradient dy
+    y_n: u32,
+    y_c: u32,
+    y_h: u32,
+    y_w: u32,
+    dy_n: u32,
+    dy_c: u32,
+    dy_h: u32,
+    dy_w: u32,
+    // for the host
+    relu: u32,
 }
 
 // Image, row, column and channel of output element i of [batch, out_h, out_w, channels].

@@ -85,7 +85,11 @@ fn every_case() {
 
 /// Gradients by differences.
 fn on_the_host(all: &[Case], failures: &Failures) -> String {
-    each(all, "CPU", failures, Device::cpu, judge::on_the_host);
+    let all_and_again = |case: &Case, device: &Device| {
+        judge::on_the_host(case, device)?;
+        replayed(case, device, &case.outcome(device)?)
+    };
+    each(all, "CPU", failures, Device::cpu, all_and_again);
     let sloped = all.iter().filter(|case| case.gradient == cases::Gradient::Checked).count();
     format!("{} cases on the CPU, {sloped} gradients by differences", all.len())
 }
@@ -96,10 +100,22 @@ fn compared(all: &[Case], failures: &Failures, options: &WgpuOptions) -> String 
     let both = |case: &Case, device: &Device| -> Result<(), String> {
         let first: Outcome = case.outcome(device)?;
         judge::agreement(case, &first, &case.outcome(&cpu)?)?;
-        judge::sameness(&first, &case.outcome(device)?)
+        judge::sameness(&first, &case.outcome(device)?)?;
+        replayed(case, device, &first)
     };
     each(all, "GPU and CPU", failures, || gpu(options), both);
-    format!("{} cases on the GPU and the CPU, and once more for the same bits", all.len())
+    format!("{} cases on the GPU and the CPU, once more and replayed for the same bits", all.len())
+}
+
+/// A captured step gives the bits that its kernels gave one by one, and so does its replay.
+fn replayed(case: &Case, device: &Device, want: &Outcome) -> Result<(), String> {
+    let [captured, replayed] = case.replayed(device)?;
+    judge::sameness(want, &captured).map_err(|what| format!("captured: {what}"))?;
+    match judge::sameness(want, &replayed) {
+        Err(_) if case.goes_on => Ok(()),
+        Ok(()) if case.goes_on => Err("the replay did not go on".into()),
+        result => result.map_err(|what| format!("replayed: {what}")),
+    }
 }
 
 /// Each kernel against its definition, on a device made by `options`.
@@ -111,7 +127,9 @@ fn checked<'a>(
 ) -> String {
     let small = all.into_iter().filter(|case| !case.big);
     let open = || Device::checked(gpu(options));
-    let count = each(small, title, failures, open, |case, device| case.outcome(device).map(drop));
+    let count = each(small, title, failures, open, |case, device| {
+        if case.is_joined() { case.replayed(device).map(drop) } else { case.outcome(device).map(drop) }
+    });
     format!("{count} cases {title}, each kernel against its definition")
 }
 

@@ -3,11 +3,14 @@
 //!
 //! Results lie channels last in memory, in the shape [n, c, h, w].
 
+mod fuse;
 mod twin;
 
 use super::conv::channels_last;
 use crate::dtype::DType;
-use crate::kernel::{Access, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
+use crate::kernel::{
+    Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -59,7 +62,7 @@ static MAX: Shader =
 static MAX_BACKWARD: Shader = Shader {
     name: "max_pool_backward",
     source: include_str!("../../shaders/max_pool_backward.wgsl"),
-    access: &[Read, Read, Write],
+    access: &[Read, Read, Read, Write],
 };
 static MAX_QUADS: Shader = Shader {
     name: "max_pool_quads",
@@ -69,7 +72,7 @@ static MAX_QUADS: Shader = Shader {
 static MAX_WINDOWS: Shader = Shader {
     name: "max_pool_windows",
     source: include_str!("../../shaders/max_pool_windows.wgsl"),
-    access: &[Read, Read, Write],
+    access: &[Read, Read, Read, Write],
 };
 static AVG: Shader =
     Shader { name: "avg_pool", source: include_str!("../../shaders/avg_pool.wgsl"), access: &[Read, Write] };
@@ -96,6 +99,12 @@ struct Params {
     x_n: u32,
     x_c: u32,
     x: [u32; 2],
+    /// Strides of the results: image, channel, row, column.
+    y: [u32; 4],
+    /// Strides of their gradient.
+    dy: [u32; 4],
+    /// 1: the slope of a relu before the pooling is taken too.
+    relu: u32,
 }
 
 impl Params {
@@ -139,6 +148,7 @@ impl Params {
         let [n, c, h, w] = [0, 1, 2, 3].map(|d| x.shape()[d] as u32);
         let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| x.layout().strides[d] as u32);
         let x_base = x.base() as u32;
+        let last = [out[0] * out[1] * c, 1, out[1] * c, c];
         Params {
             batch: n,
             channels: c,
@@ -153,7 +163,15 @@ impl Params {
             x_n,
             x_c,
             x: [x_h, x_w],
+            y: last,
+            dy: last,
+            relu: 0,
         }
+    }
+
+    /// With a gradient of these strides.
+    fn given(self, dy: &Tensor) -> Params {
+        Params { dy: [0, 1, 2, 3].map(|d| dy.layout().strides[d] as u32), ..self }
     }
 
     fn output(&self) -> Shape {
@@ -186,6 +204,11 @@ impl Params {
             (start, self.kernel[d] as usize, padding, dilation)
         };
         (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
+    }
+
+    /// The first element of a position's channels, where they lie by `strides`.
+    fn output_at(&self, strides: [u32; 4], n: usize, oh: usize, ow: usize) -> usize {
+        n * strides[0] as usize + oh * strides[2] as usize + ow * strides[3] as usize
     }
 
     /// Whether windows lie side by side and cover the image, so that each pixel has one.
@@ -237,7 +260,7 @@ fn cost(d: &Dispatch) -> Cost {
 fn fits_quads(info: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();
     let quads = [p.channels, p.x_base, p.x_n, p.x[0], p.x[1]].iter().all(|w| w.is_multiple_of(4));
-    fits(info, d) && p.x_c == 1 && quads
+    fits(info, d) && p.x_c == 1 && quads && p.y[1] == 1
 }
 
 /// Whether each pixel has one window, and channels come by fours.
@@ -252,40 +275,59 @@ static MAX_POOL: Kernel = Kernel {
     twin: twin::max,
     cost,
     tolerance: Tolerance::EXACT,
-    rewrites: &[],
+    rewrites: &[fuse::COPIED],
     variants: &[
         Variant {
             name: "quads",
             fits: fits_quads,
             suits: any,
-            lower: |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(1) / 4),
+            lower: |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4),
         },
-        Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(1)) },
+        Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(2)) },
     ],
 };
 
+/// dx from dy and the place of each window's largest.
 static MAX_POOL_BACKWARD: Kernel = Kernel {
     name: "max_pool2d_backward",
-    access: MAX_BACKWARD.access,
+    access: &[Read, Read, Write],
     twin: twin::max_backward,
     cost,
     tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "windows",
-            fits: fits_windows,
-            suits: any,
-            lower: |_, d| each_of(&MAX_WINDOWS, "max_pool_windows", d.len(0) / 4),
-        },
-        Variant {
-            name: "each",
-            fits: any,
-            suits: any,
-            lower: |_, d| each_of(&MAX_BACKWARD, "max_pool_backward", d.len(2)),
-        },
-    ],
+    rewrites: &[fuse::RELU],
+    variants: BACKWARD,
 };
+
+/// The same, times the slope of the relu that stood before the pooling, told by the pooled values y.
+static MAX_POOL_RELU_BACKWARD: Kernel =
+    Kernel { name: "max_pool2d_relu_backward", access: &[Read, Read, Read, Write], rewrites: &[], ..MAX_POOL_BACKWARD };
+
+const BACKWARD: &[Variant] = &[
+    Variant {
+        name: "windows",
+        fits: fits_windows,
+        suits: any,
+        lower: |_, d| backward(d, &MAX_WINDOWS, "max_pool_windows", d.len(1) / 4),
+    },
+    Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| backward(d, &MAX_BACKWARD, "max_pool_backward", d.len(d.bindings.len() - 1)),
+    },
+];
+
+fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocations: usize) -> Lowering {
+    let p: Params = d.params();
+    let quads = |strides: [u32; 4]| [0, 2, 3].iter().all(|d| strides[*d].is_multiple_of(4)) && strides[1] == 1;
+    let y = if p.relu == 1 { Slot::Arg(2) } else { Slot::Arg(0) };
+    Pass::new(shader, entry, groups(invocations, 256))
+        .constant("RELU", Constant::Bool(p.relu == 1))
+        .constant("DY_QUADS", Constant::Bool(quads(p.dy)))
+        .constant("Y_QUADS", Constant::Bool(quads(p.y)))
+        .slots(&[Slot::Arg(0), Slot::Arg(1), y, Slot::Arg(d.bindings.len() - 1)])
+        .alone()
+}
 
 static AVG_POOL: Kernel = Kernel {
     name: "avg_pool2d",
@@ -313,7 +355,8 @@ static AVG_POOL_BACKWARD: Kernel = Kernel {
 };
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&MAX_POOL, &MAX_POOL_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
+pub static KERNELS: &[&Kernel] =
+    &[&MAX_POOL, &MAX_POOL_BACKWARD, &MAX_POOL_RELU_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
 
 impl Tensor {
     /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient. On a GPU a window has
@@ -331,7 +374,8 @@ impl Tensor {
         let (shape, at) = (self.shape(), at.saved());
         y.tracked("max_pool2d", &[self], move |dy, _| {
             let dx = channels_last(shape, dy);
-            Tensor::run(&MAX_POOL_BACKWARD, &[&dy.to_channels_last(), &at, &dx], &p);
+            let dy = if dy.base() == 0 { dy.detach() } else { dy.contiguous() };
+            Tensor::run(&MAX_POOL_BACKWARD, &[&dy, &at, &dx], &p.given(&dy));
             vec![Some(dx)]
         })
     }

@@ -26,7 +26,7 @@ fn n(d: &Dispatch) -> usize {
 
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr;)*) => {
-        $(static $constant: Kernel = Kernel {
+        $(pub(crate) static $constant: Kernel = Kernel {
             name: $name,
             access: ACCESS,
             twin: |call| twin::<f32, f32>(call, $value),

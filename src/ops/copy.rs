@@ -11,7 +11,7 @@ pub(crate) static SHADER: Shader =
     Shader { name: "copy", source: include_str!("../../shaders/copy.wgsl"), access: &[Access::Read, Access::Write] };
 
 /// y = x in another memory order; y is dense.
-static COPY: Kernel = Kernel {
+pub(crate) static COPY: Kernel = Kernel {
     name: "copy",
     access: &[Access::Read, Access::Write],
     twin: copy_twin,

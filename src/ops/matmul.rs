@@ -1,6 +1,7 @@
 //! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_parts.wgsl`.
 
 mod after;
+mod fuse;
 mod host;
 pub mod linear;
 mod tiles;
@@ -109,8 +110,16 @@ static MATMUL: Kernel = Kernel {
     twin: after::twin,
     cost: |d| Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
-    rewrites: &[],
+    rewrites: fuse::REWRITES,
     variants: VARIANTS,
+};
+
+/// c = a b, and what follows it with a matrix of the same shape.
+static MATMUL_WITH: Kernel = Kernel {
+    name: "matmul_with",
+    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    rewrites: &[],
+    ..MATMUL
 };
 
 /// The ways to run every product whose bindings are a, b, what follows, c.
@@ -130,7 +139,7 @@ const VARIANTS: &[Variant] = &[
 ];
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&MATMUL];
+pub static KERNELS: &[&Kernel] = &[&MATMUL, &MATMUL_WITH];
 
 /// Whether the last two dimensions can be walked by the kernels: one of them by steps of 1, neither by 0.
 fn is_matrix(x: &Tensor) -> bool {

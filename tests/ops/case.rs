@@ -4,8 +4,7 @@ use super::input::{Data, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wgrad::kernel::{Dispatch, Tolerance};
 use wgrad::plan::Plan;
-
-use wgrad::{DType, Device, Rng, Tensor};
+use wgrad::{DType, Device, Rng, Shape, Tensor};
 
 pub type Function = Box<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>;
 
@@ -22,6 +21,8 @@ pub struct Case {
     pub tolerance: Option<Tolerance>,
     /// Too large for the devices that check each kernel.
     pub big: bool,
+    /// A second run goes on from the first.
+    pub goes_on: bool,
 }
 
 /// What is asked of the gradient.
@@ -57,6 +58,7 @@ pub fn case<const N: usize>(
         gradient: Gradient::Checked,
         tolerance: None,
         big: false,
+        goes_on: false,
     }
 }
 
@@ -82,6 +84,12 @@ impl Case {
     /// Left out by the devices that check each kernel.
     pub fn big(mut self) -> Case {
         self.big = true;
+        self
+    }
+
+    /// A second run goes on from the first: an optimizer takes another step.
+    pub fn going_on(mut self) -> Case {
+        self.goes_on = true;
         self
     }
 
@@ -164,23 +172,80 @@ impl Case {
         })
     }
 
-    /// The kernels that it runs, forward and backward; none of them runs here.
-    pub fn plan(&self) -> Plan {
-        let device = Device::null();
-        let empty = |input: &Input| self.leaf(input, Tensor::empty(input.base(), input.dtype(), &device));
-        let leaves: Vec<Tensor> = self.inputs.iter().map(empty).collect();
-        let work = || {
-            let y = self.forward(&self.run, &leaves);
-            if y.is_tracked() {
-                y.backward_with(&Tensor::empty(y.shape(), DType::F32, &device));
+    /// The result and the gradients of a captured step that ran, and of its replay.
+    pub fn replayed(&self, device: &Device) -> Result<[Outcome; 2], String> {
+        guarded(|| {
+            let made = |(input, data): (&Input, Data)| data.tensor(input.base(), device);
+            let mut all: Vec<Tensor> = self.inputs.iter().zip(self.data()).map(made).collect();
+            if self.gradient != Gradient::Absent {
+                let shape = self.shape();
+                all.push(Tensor::from_vec(self.upstream(shape.numel()), shape, device));
             }
-        };
-        device.record(work).1
+            let all: Vec<&Tensor> = all.iter().collect();
+            let said = |error: wgrad::Error| error.to_string();
+            let captured = device.capture(&all, |inputs| Ok(self.step(inputs))).map_err(said)?;
+            let outcome = |results: &[Tensor]| -> Result<Outcome, String> {
+                let mut gradients = results[1..].iter().map(|g| g.to_vec().map_err(said));
+                let is_leaf = |input: &Input| input.tracked && self.gradient != Gradient::Absent;
+                let each = self.inputs.iter().map(|input| if is_leaf(input) { gradients.next() } else { None });
+                let gradients = each.map(Option::transpose).collect::<Result<_, String>>()?;
+                Ok(Outcome { y: Data::of(&results[0])?, gradients })
+            };
+            Ok([outcome(captured.outputs())?, outcome(&captured.run(&all).map_err(said)?)?])
+        })
     }
 
-    /// The kernels that it runs.
+    /// The result, and the gradient of each input that has one, from the inputs and the upstream gradient.
+    fn step(&self, inputs: &[Tensor]) -> Vec<Tensor> {
+        let leaves: Vec<Tensor> =
+            self.inputs.iter().zip(inputs).map(|(input, base)| self.leaf(input, base.clone())).collect();
+        let y = self.forward(&self.run, &leaves);
+        let mut results = vec![y.detach()];
+        if self.gradient != Gradient::Absent {
+            let grads = y.backward_with(&inputs[self.inputs.len()]);
+            results.extend(leaves.iter().filter(|leaf| leaf.is_tracked()).filter_map(|leaf| grads.of(leaf).cloned()));
+        }
+        results
+    }
+
+    /// The inputs on a device that runs nothing, the gradient from above behind them.
+    fn empties(&self, device: &Device) -> Vec<Tensor> {
+        let empty = |input: &Input| Tensor::empty(input.base(), input.dtype(), device);
+        self.inputs.iter().map(empty).collect()
+    }
+
+    /// The result's shape.
+    fn shape(&self) -> Shape {
+        self.forward(&self.run, &self.empties(&Device::null())).shape()
+    }
+
+    /// The kernels that it runs, forward and backward, as they are queued, and as a captured step has them; none of
+    /// them runs here.
+    pub fn plans(&self) -> [Plan; 2] {
+        let device = Device::null();
+        let mut all = self.empties(&device);
+        if self.gradient != Gradient::Absent {
+            all.push(Tensor::empty(self.shape(), DType::F32, &device));
+        }
+        let queued = device.record(|| self.step(&all)).1;
+        let all: Vec<&Tensor> = all.iter().collect();
+        match device.capture(&all, |inputs| Ok(self.step(inputs))) {
+            Ok(captured) => [queued, captured.plan().clone()],
+            Err(error) => panic!("{}: {error}", self.name),
+        }
+    }
+
+    /// Whether capturing it joins some of its kernels to others that it does not run otherwise.
+    pub fn is_joined(&self) -> bool {
+        let [queued, captured] = self.plans();
+        captured.dispatches().iter().any(|d| {
+            !queued.dispatches().iter().any(|other| other.params == d.params && other.kernel.name == d.kernel.name)
+        })
+    }
+
+    /// The kernels that it runs, and those that it runs when it is captured.
     pub fn dispatches(&self) -> Vec<Dispatch> {
-        self.plan().dispatches().to_vec()
+        self.plans().iter().flat_map(|plan| plan.dispatches().to_vec()).collect()
     }
 }
 

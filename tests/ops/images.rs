@@ -106,6 +106,30 @@ fn pools() -> Vec<Case> {
         max(x([2, 3, 7, 7]).narrowed(3), MaxPool2dOptions { stride: [2, 2], padding: [1, 1], ..largest(3) }),
         max(x([2, 3, 4, 6]).reversed(), largest(2)),
         max(x([2, 65, 4, 4]), largest(2)),
+        case("max_pool2d_relu_backward by fours", [x([2, 8, 6, 4])], move |x| {
+            last(&x[0]).relu().max_pool2d(largest(2))
+        })
+        .compared(),
+        case("max_pool2d of relu, some pixels unseen", [x([2, 4, 7, 5])], move |x| {
+            last(&x[0]).relu().max_pool2d(largest(2))
+        })
+        .compared(),
+        case("max_pool2d of relu, windows that overlap", [x([1, 3, 6, 7])], move |x| {
+            last(&x[0]).relu().max_pool2d(MaxPool2dOptions { stride: [2, 1], padding: [1, 1], ..largest(3) })
+        })
+        .compared(),
+        case("max_pool2d of relu to rows", [x([2, 8, 6, 4]), x([48, 5])], move |x| {
+            last(&x[0]).relu().max_pool2d(largest(2)).flatten(1).matmul(&x[1])
+        })
+        .compared(),
+        case("max_pool2d of relu to rows, three channels", [x([2, 3, 7, 6]), x([27, 5])], move |x| {
+            x[0].relu().max_pool2d(largest(2)).flatten(1).matmul(&x[1])
+        })
+        .compared(),
+        case("max_pool2d to another order and read twice", [x([2, 8, 6, 4]).distinct()], move |x| {
+            let y = last(&x[0]).max_pool2d(largest(2));
+            y.flatten(1).sum().mul(&y.square().sum())
+        }),
         case("max_pool2d of channels last", [x([2, 3, 5, 7]).distinct()], move |x| last(&x[0]).max_pool2d(largest(2))),
         case("max_pool2d by fours", [x([2, 8, 6, 4]).distinct()], move |x| last(&x[0]).max_pool2d(largest(2))),
         case("max_pool2d by fours, some pixels unseen", [x([2, 4, 7, 5]).distinct()], move |x| {

@@ -94,6 +94,7 @@ fn adam(name: &str, options: AdamOptions) -> Case {
         })
         .constant()
         .tolerance(1e-4, 1e-5)
+        .going_on()
 }
 
 pub fn cases() -> Vec<Case> {

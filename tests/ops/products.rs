@@ -86,6 +86,61 @@ pub fn cases() -> Vec<Case> {
         product(x([150, 200]), x([200, 170])),
     ]);
     all.extend(linears());
+    all.extend(joined());
+    all
+}
+
+/// Products with what a captured step joins to them.
+fn joined() -> Vec<Case> {
+    let mut all = Vec::new();
+    for [rows, inputs, out] in [[1, 1, 1], [17, 12, 33], [33, 20, 36], [64, 64, 64], [5, 1300, 12]] {
+        let weight = || x([out, inputs]).within(-0.05, 0.05);
+        let two = || [x([rows, inputs]), weight(), x([out]), x([9, out]), x([9])];
+        let (xs, w, other) = (x([rows, inputs]), x([inputs, out]), x([rows, out]));
+        all.extend([
+            case("linear behind relu", two(), |x| x[0].linear(&x[1], Some(&x[2])).relu().linear(&x[3], Some(&x[4])))
+                .compared(),
+            case("linear behind tanh", two(), |x| x[0].linear(&x[1], Some(&x[2])).tanh().linear(&x[3], Some(&x[4])))
+                .compared(),
+            case("linear_with a sum", [xs, x([out, inputs]), x([out]), other], |x| {
+                x[3].add(&x[0].linear(&x[1], Some(&x[2])))
+            }),
+            case("matmul_with a sum", [x([rows, inputs]), w, x([rows, out])], |x| {
+                x[0].matmul(&x[1]).add(&x[2]).square()
+            }),
+        ]);
+    }
+    type Activation = fn(&Tensor) -> Tensor;
+    let activations: [(&str, Activation); 5] = [
+        ("sigmoid", Tensor::sigmoid),
+        ("gelu", Tensor::gelu),
+        ("gelu_tanh", Tensor::gelu_tanh),
+        ("silu", Tensor::silu),
+        ("square", Tensor::square),
+    ];
+    for (name, f) in activations {
+        all.push(case(&format!("matmul behind {name}"), [small([17, 12]), small([12, 20]), x([20, 9])], move |x| {
+            f(&x[0].matmul(&x[1])).matmul(&x[2])
+        }));
+    }
+    all.extend([
+        case("matmul of batches behind tanh", [x([3, 17, 12]), x([3, 12, 20]), x([3, 20, 9])], |x| {
+            x[0].matmul(&x[1]).tanh().matmul(&x[2])
+        }),
+        case("matmul and its relu both read", [x([17, 12]), x([12, 20])], |x| {
+            let y = x[0].matmul(&x[1]);
+            y.relu().mul(&y)
+        }),
+        case("matmul added to itself", [x([17, 12]), x([12, 20])], |x| {
+            let y = x[0].matmul(&x[1]);
+            y.add(&y)
+        }),
+        case("matmul added to another", [x([17, 12]), x([12, 20])], |x| {
+            x[0].matmul(&x[1]).add(&x[0].square().matmul(&x[1]))
+        }),
+        case("matmul added to its transpose", [x([17, 17]), x([17, 17])], |x| x[0].matmul(&x[1]).add(&x[1].t())),
+        case("matmul and a row", [x([17, 12]), x([12, 20]), x([20])], |x| x[0].matmul(&x[1]).add(&x[2])),
+    ]);
     all
 }
 

@@ -11,6 +11,10 @@ pub fn max(call: &mut Call) {
         let better = value > *y || value.is_nan();
         (*y, *at) = if better { (value, place) } else { (*y, *at) };
     };
+    if p.y[1] != 1 {
+        // The results in another order: as images of channels, one image at a time.
+        return max_elsewhere(&p, x, y, at);
+    }
     // One row of one image's output at a time.
     parallel::chunks2(y, at, p.out[1] as usize * channels, |row, y, at| {
         let (n, oh) = (row / out_h, row % out_h);
@@ -39,29 +43,65 @@ pub fn max(call: &mut Call) {
     });
 }
 
+/// The largest of each window to strides of its own; images lie one after another.
+fn max_elsewhere(p: &Params, x: &[f32], y: &mut [f32], at: &mut [i32]) {
+    let (channels, out_w) = (p.channels as usize, p.out[1] as usize);
+    parallel::chunks2(y, at, p.out[0] as usize * out_w * channels, |n, y, at| {
+        for (i, at) in at.iter_mut().enumerate() {
+            let (oh, ow, c) = (i / channels / out_w, i / channels % out_w, i % channels);
+            let mut best = None;
+            for h in p.taps(0, oh) {
+                for w in p.taps(1, ow) {
+                    let value = x[p.input([n, h, w, c])];
+                    if best.is_none_or(|(best, _)| value > best || value.is_nan()) {
+                        best = Some((value, (h * p.size[1] as usize + w) as i32));
+                    }
+                }
+            }
+            let (value, place) = best.expect("a window has a pixel");
+            (y[p.output_at(p.y, 0, oh, ow) + c * p.y[1] as usize], *at) = (value, place);
+        }
+    });
+}
+
 pub fn max_backward(call: &mut Call) {
     let (p, dy, at) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
+    let is_relu = p.relu == 1;
+    let y = if is_relu { call.read::<f32>(2) } else { &[] };
+    let dx = call.write::<f32>(if is_relu { 3 } else { 2 });
     let (channels, width) = (p.channels as usize, p.size[1] as usize);
     let out = [p.out[0] as usize, p.out[1] as usize];
+    // What flows to the largest of each channel of an output, and the slope of the relu there.
+    let flows = |n: usize, oh: usize, ow: usize| {
+        let dy = dy[p.output_at(p.dy, n, oh, ow)..].iter().step_by(p.dy[1] as usize);
+        let y = if is_relu { &y[p.output_at(p.y, n, oh, ow)..] } else { &[] };
+        let slopes = y.iter().step_by(p.y[1] as usize).map(|y| if *y > 0.0 { 1.0 } else { 0.0 });
+        dy.zip(slopes.chain(std::iter::repeat(1.0))).take(channels)
+    };
     if !p.windows_tile() {
-        return parallel::chunks(call.write::<f32>(2), p.size[0] as usize * width * channels, |n, dx| {
+        return parallel::chunks(dx, p.size[0] as usize * width * channels, |n, dx| {
             dx.fill(0.0);
             let image = n * out[0] * out[1] * channels..(n + 1) * out[0] * out[1] * channels;
-            for (i, (dy, at)) in dy[image.clone()].iter().zip(&at[image]).enumerate() {
-                dx[*at as usize * channels + i % channels] += dy;
+            let outputs = || at[image.clone()].chunks(channels).enumerate();
+            for (i, at) in outputs() {
+                let flows = flows(n, i / out[1], i % out[1]);
+                at.iter().enumerate().zip(flows).for_each(|((c, at), (dy, _))| dx[*at as usize * channels + c] += dy);
+            }
+            for (i, at) in outputs().filter(|_| is_relu) {
+                let flows = flows(n, i / out[1], i % out[1]);
+                at.iter().enumerate().zip(flows).for_each(|((c, at), (_, by))| dx[*at as usize * channels + c] *= by);
             }
         });
     }
     // Each pixel has one window: a row of pixels at a time asks its windows.
-    parallel::chunks(call.write::<f32>(2), width * channels, |row, dx| {
+    parallel::chunks(dx, width * channels, |row, dx| {
         let (n, h) = (row / p.size[0] as usize, row % p.size[0] as usize);
-        let windows = (n * out[0] + h / p.kernel[0] as usize) * out[1] * channels;
+        let (oh, kernel) = (h / p.kernel[0] as usize, p.kernel[1] as usize);
         for (w, dx) in dx.chunks_mut(channels).enumerate() {
-            let from = windows + w / p.kernel[1] as usize * channels;
+            let from = ((n * out[0] + oh) * out[1] + w / kernel) * channels;
             let place = (h * width + w) as i32;
-            for ((dx, dy), at) in dx.iter_mut().zip(&dy[from..][..channels]).zip(&at[from..][..channels]) {
-                *dx = if *at == place { 0.0 + dy } else { 0.0 };
-            }
+            let each = dx.iter_mut().zip(flows(n, oh, w / kernel)).zip(&at[from..][..channels]);
+            each.for_each(|((dx, (dy, slope)), at)| *dx = if *at == place { (0.0 + dy) * slope } else { 0.0 });
         }
     });
 }

@@ -9,7 +9,7 @@ use crate::ops::unary::{self, Function};
 pub(crate) struct After(pub u32);
 
 /// Functions whose slope may follow, in the order of `after4`.
-static SLOPES: &[&Function] =
+pub(super) static SLOPES: &[&Function] =
     &[&unary::RELU, &unary::TANH, &unary::SIGMOID, &unary::GELU, &unary::GELU_TANH, &unary::SILU];
 
 impl After {

@@ -1,7 +1,7 @@
 //! Linear layers: products with a bias, and the gradients of weight and bias at once. Shaders as for the matmul.
 
 use super::{
-    MatMul, Operands, Tiling, VARIANTS, after, fits_subgroup, fits_tiled, lower, preferred, product, walkable,
+    MatMul, Operands, Tiling, VARIANTS, after, fits_subgroup, fits_tiled, fuse, lower, preferred, product, walkable,
 };
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Slot, Tolerance, Variant, parallel};
@@ -9,9 +9,20 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// y = x w^T + b.
-static LINEAR: Kernel = Kernel {
+pub(super) static LINEAR: Kernel = Kernel {
     name: "linear",
     access: &[Access::Read, Access::Read, Access::Read, Access::Write],
+    twin: after::twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: fuse::REWRITES,
+    variants: VARIANTS,
+};
+
+/// y = x w^T + b, and what follows it with a matrix of the same shape.
+pub(super) static LINEAR_WITH: Kernel = Kernel {
+    name: "linear_with",
+    access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
     twin: after::twin,
     cost,
     tolerance: Tolerance::SUMMED,
@@ -66,7 +77,7 @@ fn weight_twin(call: &mut Call) {
 }
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&LINEAR, &LINEAR_WEIGHT];
+pub static KERNELS: &[&Kernel] = &[&LINEAR, &LINEAR_WITH, &LINEAR_WEIGHT];
 
 /// [rows, columns]: all but the last dimension are rows.
 fn rows_of(x: &Tensor) -> Tensor {
