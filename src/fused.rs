@@ -3,6 +3,8 @@
 pub mod conv;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod embedding;
+pub mod layer_norm;
 pub mod norm;
 pub mod pool;
 pub mod softmax;
@@ -10,5 +12,13 @@ pub mod softmax;
 use crate::kernel::Kernel;
 
 /// Every kernel of this floor.
-pub static KERNELS: &[&[&Kernel]] =
-    &[conv::KERNELS, cross_entropy::KERNELS, dropout::KERNELS, norm::KERNELS, pool::KERNELS, softmax::KERNELS];
+pub static KERNELS: &[&[&Kernel]] = &[
+    conv::KERNELS,
+    cross_entropy::KERNELS,
+    dropout::KERNELS,
+    embedding::KERNELS,
+    layer_norm::KERNELS,
+    norm::KERNELS,
+    pool::KERNELS,
+    softmax::KERNELS,
+];

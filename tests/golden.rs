@@ -27,6 +27,8 @@ mod ops;
 mod optim;
 #[path = "golden/report.rs"]
 mod report;
+#[path = "golden/sequences.rs"]
+mod sequences;
 #[path = "golden/train.rs"]
 mod train;
 #[path = "golden/trial.rs"]

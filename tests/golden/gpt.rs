@@ -1,32 +1,10 @@
 //! A small GPT made of primitives: pre-norm blocks, causal attention, tanh GELU.
 
 use crate::models::Sizes;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Parameter};
-use wgrad::{KeepDims, Tensor};
+use wgrad::Tensor;
+use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear};
 
 const HEADS: usize = 4;
-
-/// One row for each token or position.
-struct Table {
-    weight: Parameter,
-}
-
-wgrad::module!(Table { weight });
-
-struct LayerNorm {
-    weight: Parameter,
-    bias: Parameter,
-}
-
-wgrad::module!(LayerNorm { weight, bias });
-
-impl LayerNorm {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let centred = x.sub(&x.mean_dims(&[-1], KeepDims::Yes));
-        let scale = x.var_dims(&[-1], 0, KeepDims::Yes).affine(1.0, 1e-5).rsqrt();
-        centred.mul(&scale).mul(&ctx.param(&self.weight)).add(&ctx.param(&self.bias))
-    }
-}
 
 struct Block {
     ln_1: LayerNorm,
@@ -64,8 +42,8 @@ impl Block {
 }
 
 struct Gpt {
-    wte: Table,
-    wpe: Table,
+    wte: Embedding,
+    wpe: Embedding,
     blocks: Vec<Block>,
     ln_f: LayerNorm,
     lm_head: Linear,
@@ -75,29 +53,29 @@ wgrad::module!(Gpt { wte, wpe, blocks, ln_f, lm_head });
 
 impl Layer for Gpt {
     fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
-        let [batch, seq] = [0, 1].map(|d| ids.size(d));
-        let (tokens, positions) = (ctx.param(&self.wte.weight), ctx.param(&self.wpe.weight));
-        let tokens = tokens.index_select(0, &ids.reshape([-1])).reshape_to([batch, seq, tokens.size(1)].into());
-        let x = tokens.add(&positions.narrow(0, 0, seq));
+        let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
+        let x = self.wte.forward(ids, ctx).add(&positions);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));
         self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx)
     }
 }
 
 pub fn gpt(sizes: &Sizes, init: &mut Init) -> Box<dyn Layer> {
-    let device = init.device.clone();
-    let fresh = |name: String| Parameter::new(Tensor::zeros(sizes.of(&name), &device));
-    let table = |name: &str| Table { weight: fresh(format!("{name}.weight")) };
-    let norm = |name: &str| LayerNorm { weight: fresh(format!("{name}.weight")), bias: fresh(format!("{name}.bias")) };
+    let table = |name: &str, init: &mut Init| {
+        let sizes = sizes.of(&format!("{name}.weight"));
+        Embedding::new(sizes[0], sizes[1], init)
+    };
+    let norm = |name: &str, init: &mut Init| LayerNorm::new(sizes.of(&format!("{name}.weight")), init);
     let paths = (0..).map(|i| format!("blocks.{i}"));
     let there = paths.take_while(|path| sizes.0.tensors.contains_key(&format!("init.{path}.ln_1.weight")));
     let blocks = there.map(|path| {
-        let mut linear = |name: &str| sizes.linear(&format!("{path}.{name}"), init);
-        let [attn_qkv, attn_proj, mlp_fc, mlp_proj] = ["attn_qkv", "attn_proj", "mlp_fc", "mlp_proj"].map(&mut linear);
-        let [ln_1, ln_2] = ["ln_1", "ln_2"].map(|name| norm(&format!("{path}.{name}")));
+        let names = ["attn_qkv", "attn_proj", "mlp_fc", "mlp_proj"];
+        let [attn_qkv, attn_proj, mlp_fc, mlp_proj] = names.map(|name| sizes.linear(&format!("{path}.{name}"), init));
+        let [ln_1, ln_2] = ["ln_1", "ln_2"].map(|name| norm(&format!("{path}.{name}"), init));
         Block { ln_1, attn_qkv, attn_proj, ln_2, mlp_fc, mlp_proj }
     });
     let blocks = blocks.collect();
     let lm_head = sizes.linear("lm_head", init);
-    Box::new(Gpt { wte: table("wte"), wpe: table("wpe"), blocks, ln_f: norm("ln_f"), lm_head })
+    let [wte, wpe] = ["wte", "wpe"].map(|name| table(name, init));
+    Box::new(Gpt { wte, wpe, blocks, ln_f: norm("ln_f", init), lm_head })
 }

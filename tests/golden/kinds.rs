@@ -2,7 +2,7 @@
 
 use crate::train::Build;
 use crate::trial::Trial;
-use crate::{gpt, images, losses, models, ops, optim};
+use crate::{gpt, images, losses, models, ops, optim, sequences};
 use wgrad::Tensor;
 
 /// How a kind of case is run.
@@ -34,16 +34,19 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("cross_entropy", Op(ops::cross_entropy)),
     ("div", Op(|t| t.x().div(t.y()))),
     ("elu", Op(|t| t.x().elu(t.attrs().float("alpha", 1.0)))),
+    ("embedding", Op(|t| t.input("weight").embedding(t.x()))),
     ("erf", Op(|t| t.x().erf())),
     ("exp", Op(|t| t.x().exp())),
     ("expand", Op(ops::expand)),
     ("flip", Op(|t| t.x().flip(&t.attrs().list("dims").expect("flip: `dims` is due")))),
     ("gather", Op(|t| t.x().gather(t.attrs().int("dim", 0), t.input("index")))),
     ("gelu", Op(ops::gelu)),
+    ("group_norm", Op(sequences::group_norm)),
     ("huber_loss", Op(losses::huber)),
     ("index_select", Op(|t| t.x().index_select(t.attrs().int("dim", 0), t.input("index")))),
     ("kl_div", Op(losses::kl_div)),
     ("l1_loss", Op(losses::l1)),
+    ("layer_norm", Op(sequences::layer_norm)),
     ("leaky_relu", Op(|t| t.x().leaky_relu(t.attrs().float("negative_slope", 0.01)))),
     ("linear", Op(ops::linear)),
     ("log", Op(|t| t.x().log())),
@@ -69,6 +72,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("reciprocal", Op(|t| t.x().reciprocal())),
     ("relu", Op(|t| t.x().relu())),
     ("reshape", Op(ops::reshape)),
+    ("rms_norm", Op(sequences::rms_norm)),
     ("rsqrt", Op(|t| t.x().rsqrt())),
     ("sigmoid", Op(|t| t.x().sigmoid())),
     ("silu", Op(|t| t.x().silu())),

@@ -10,6 +10,7 @@ mod moves;
 mod optimizers;
 mod products;
 mod reductions;
+mod sequences;
 
 use wgrad::kernel::Kernel;
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Case> {
         reductions::cases(),
         products::cases(),
         fused::cases(),
+        sequences::cases(),
         images::cases(),
         losses::cases(),
         optimizers::cases(),

@@ -1,0 +1,31 @@
+// y[l] = weight[index[l]], a row each; NaN for an index that is outside
+//   weight: [size, 4 quads]; index: [length]; y: [length, 4 quads]
+// One invocation copies four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> weight: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> index: array<i32>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+struct Params {
+    size: u32,
+    quads: u32,
+    length: u32,
+    // For the gradient: rows of the table that one workgroup adds up, and the part of the indices of a pass.
+    block: u32,
+    first: u32,
+    end: u32,
+}
+
+@compute @workgroup_size(256)
+fn embedding(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.length * p.quads { return; }
+    let l = divide(i, p.quads);
+    let row = index[l];
+    if row < 0 || u32(row) >= p.size {
+        y[i] = from_bits4(0x7fc00000u);
+    } else {
+        y[i] = weight[u32(row) * p.quads + i - l * p.quads];
+    }
+}

@@ -1,0 +1,78 @@
+// dx = rstd (g - mean(g) - n mean(g n)) [+ other], g = dy weight, n = (x - mean) rstd; with RMS without mean(g)
+//   x, dy, other, dx: [rows, cols]; weight: [cols]; stats: [2, rows], the means and the rstd
+// THREADS invocations share a row and add up by trees in shared memory. At most 2 (cols / (WIDTH THREADS) + 1)
+// iterations and two trees of 8 steps.
+
+@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(2) var<storage, read> weight: array<ITEM>;
+@group(0) @binding(3) var<storage, read> stats: array<f32>;
+@group(0) @binding(4) var<storage, read> other: array<ITEM>;
+@group(0) @binding(5) var<storage, read_write> dx: array<ITEM>;
+@group(0) @binding(6) var<uniform> p: Norm;
+
+struct Norm {
+    rows: u32,
+    cols: u32,
+    // rows of one part of the sums over rows, and the parts
+    chunk: u32,
+    parts: u32,
+    eps: f32,
+    // for the host
+    add: u32,
+}
+
+// Set by the variant: THREADS; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4, else a float and 1; RMS;
+// ADD, whether there is another gradient.
+
+// One float for each invocation.
+var<workgroup> part: array<f32, THREADS>;
+
+// The sum of an item's columns.
+fn sum_of(v: ITEM) -> f32 {
+    return dot(vec4<f32>(v), select(vec4<f32>(1.0, 0.0, 0.0, 0.0), vec4<f32>(1.0), WIDTH == 4u));
+}
+
+// The sum over all invocations, for each of them.
+fn whole(value: f32, t: u32) -> f32 {
+    part[t] = value;
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
+        // Every partial sum must be there before another invocation takes it.
+        workgroupBarrier();
+        if t < half { part[t] += part[t + half]; }
+    }
+    workgroupBarrier();
+    let sum = part[0];
+    // The next sum may not overwrite this one before all have read it.
+    workgroupBarrier();
+    return sum;
+}
+
+// A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
+@compute @workgroup_size(THREADS)
+fn layer_norm_backward_group(grid: Grid) {
+    let group = group_of(grid);
+    let row = min(group, p.rows - 1u);
+    let items = p.cols / WIDTH;
+    let start = row * items;
+    let t = grid.thread;
+    let mean = stats[row];
+    let rstd = stats[p.rows + row];
+    var plain = ITEM();
+    var weighted = ITEM();
+    for (var c = t; c < items; c += THREADS) {
+        let g = dy[start + c] * weight[c];
+        if !RMS { plain += g; }
+        weighted += g * ((x[start + c] - mean) * rstd);
+    }
+    let scale = 1.0 / f32(p.cols);
+    var of_g = 0.0;
+    if !RMS { of_g = whole(sum_of(plain), t) * scale; }
+    let of_gn = whole(sum_of(weighted), t) * scale;
+    if group >= p.rows { return; }
+    for (var c = t; c < items; c += THREADS) {
+        var value = rstd * (dy[start + c] * weight[c] - of_g - (x[start + c] - mean) * rstd * of_gn);
+        if ADD { value += other[start + c]; }
+        dx[start + c] = value;
+    }
+}
