@@ -1,118 +1,250 @@
 // c[b, i, j] = sum over k of a[b, i, k] * b[b, k, j], with tiles in shared memory: for GPUs
 //   a, b: strided matrices, batches by strides too; c: rows of stride c_row; with several splits of k, c is
 //   [splits, batches, m, n], to be added up by a second pass; bias: [n]; other: as c; sums: [splits, m], of a's rows
-// A workgroup of 16 x 16 computes 64 x 64 results, 4 x 4 a thread, from tiles of 16 k.
-// At most 512 tiles of k x 40 loop iterations, for at most 8,192 k.
+// A workgroup of 8 X threads computes 64 x 64 (LARGE) or 32 x 32 results, 8 or 4 rows of 4 a thread, by tiles of 16 k.
+// Whole turns of 32 or 64 k come first, without a guard and without a loop inside; then the rest.
+// Iterations: a turn for 16, 32 or 64 of at most 8,192 k, then 4 tiles of k at most, of 4; 8 more with SUMS.
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<A>;
+@group(0) @binding(1) var<storage, read> b: array<B>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(2) var<storage, read> bias4: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> other: array<f32>;
+@group(0) @binding(3) var<storage, read> other4: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c4: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(6) var<uniform> p: MatMul;
 
-// Set by the variant: A_T and B_T, whether the rows of a and the k of b are neighbours in memory, not the other way
-// round; SUMS, whether the rows of a are summed too; BIAS, whether there is one; AFTER, what follows.
+// Set by the variant: LARGE; ROLLED, to compile sooner: turns of one tile, with a loop inside; A_T and B_T, whether the
+// rows of a and the k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 are
+// read, and A and B, what is: vec4<f32> or f32; SUMS, whether the rows of a are summed too (with A_T only); BIAS,
+// whether there is one; AFTER, what follows.
+const X: u32 = select(8u, 16u, LARGE);
+const FOUR: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
-// 16 k x 64 rows or columns as vec4, a row of 17: the pad keeps a column's stores out of one bank. 2 x 4.25 KiB.
-var<workgroup> tile_a: array<array<vec4<f32>, 17>, 16>;
-var<workgroup> tile_b: array<array<vec4<f32>, 17>, 16>;
+// Four k of a row, row by row; with A_T four rows at one k, k by k. No pad: threads that read at once read one vec4.
+var<workgroup> tile_a: array<vec4<f32>, 16u * X>;
+// Four columns at one k, k by k. With B_T four k of a column: columns by their place in a vec4 first, and a column's
+// vec4 in an order of its own, so that neighbouring threads meet different banks.
+var<workgroup> tile_b: array<vec4<f32>, 16u * X>;
 
-@compute @workgroup_size(256)
-fn matmul_tiled(grid: Grid) {
-    let tile = tile_of(group_of(grid), 64u, 64u, p);
-    let t = grid.thread;
-    let x = t % 16u;
-    let y = t / 16u;
-    // Neighbouring threads load neighbours in memory, whichever way the operand lies.
-    let a_i = select(t / 16u, t % 64u, A_T);
-    let a_k = select(t % 16u, t / 64u, A_T);
-    let b_j = select(t % 64u, t / 16u, B_T);
-    let b_k = select(t / 64u, t % 16u, B_T);
-    var c0 = vec4<f32>();
-    var c1 = vec4<f32>();
-    var c2 = vec4<f32>();
-    var c3 = vec4<f32>();
-    // Of row t, in the first column of tiles.
-    var of_row = 0.0;
-    // The grid's spill past the last batch has no k, and meets the barriers of none.
-    let tiles = select(0u, (p.k_split + 15u) / 16u, tile.batch < p.batches);
-    for (var step = 0u; step < tiles; step++) {
-        let k0 = tile.k + step * 16u;
-        for (var r = 0u; r < 4u; r++) {
-            let i = select(a_i + 16u * r, a_i, A_T);
-            let k = select(a_k, a_k + 4u * r, A_T);
-            var value = 0.0;
-            if tile.row + i < p.m && k0 + k < tile.k_end { value = a[tile.a + (tile.row + i) * p.a_row + (k0 + k) * p.a_col]; }
-            tile_a[k][i / 4u][i % 4u] = value;
-        }
-        for (var r = 0u; r < 4u; r++) {
-            let j = select(b_j, b_j + 16u * r, B_T);
-            let k = select(b_k + 4u * r, b_k, B_T);
-            var value = 0.0;
-            if tile.column + j < p.n && k0 + k < tile.k_end { value = b[tile.b + (k0 + k) * p.b_row + (tile.column + j) * p.b_col]; }
-            tile_b[k][j / 4u][j % 4u] = value;
-        }
-        // Both tiles must be whole before any thread multiplies.
-        workgroupBarrier();
-        // A tile is added up before it meets the sum: a third of the rounding error of one long chain.
-        var d0 = vec4<f32>();
-        var d1 = vec4<f32>();
-        var d2 = vec4<f32>();
-        var d3 = vec4<f32>();
-        for (var k = 0u; k < 16u; k++) {
-            let left = tile_a[k][y];
-            let right = tile_b[k][x];
-            d0 = fma(vec4<f32>(left.x), right, d0);
-            d1 = fma(vec4<f32>(left.y), right, d1);
-            d2 = fma(vec4<f32>(left.z), right, d2);
-            d3 = fma(vec4<f32>(left.w), right, d3);
-        }
-        c0 += d0;
-        c1 += d1;
-        c2 += d2;
-        c3 += d3;
-        if SUMS && tile.column == 0u && t < 64u {
-            for (var k = 0u; k < 16u; k++) { of_row += tile_a[k][t / 4u][t % 4u]; }
-        }
-        // No thread may overwrite the tiles while another still reads them.
-        workgroupBarrier();
-    }
-    if tile.batch >= p.batches { return; }
-    if SUMS && tile.column == 0u && t < 64u && tile.row + t < p.m {
-        sums[tile.k / p.k_split * p.m + tile.row + t] = of_row;
-    }
-    let i = tile.row + y * 4u;
-    let j = tile.column + x * 4u;
-    store(tile.c, i, j, c0);
-    store(tile.c, i + 1u, j, c1);
-    store(tile.c, i + 2u, j, c2);
-    store(tile.c, i + 3u, j, c3);
+// How a thread reads its two vec4 of each tile of an operand.
+struct Reader {
+    start: vec2<u32>,    // both in the first tile, in vec4 where whole ones can be read, else in elements
+    four: vec4<u32>,     // the elements of one
+    step: u32, past: u32,  // the way to the next tile, and to the one at hand: the same for all threads
+    k: vec2<u32>, k_step: u32,  // the first k of each in a tile, the way to the next k
+    to: vec2<u32>,       // where each goes in shared memory
 }
 
-fn store(base: u32, i: u32, j: u32, value: vec4<f32>) {
-    if i >= p.m || j >= p.n { return; }
-    let at = base + i * p.c_row + j;
-    var y = value;
-    if BIAS {
-        y.x += bias[j];
-        if j + 1u < p.n { y.y += bias[j + 1u]; }
-        if j + 2u < p.n { y.z += bias[j + 2u]; }
-        if j + 3u < p.n { y.w += bias[j + 3u]; }
+var<private> reads_a: Reader; var<private> reads_b: Reader;
+// With SUMS, of the four rows that this thread reads.
+var<private> of_rows: vec4<f32>;
+
+// Of rows (or columns) from `first` on, of `size`, `stride` apart if k are neighbours (`along_k`), else neighbours with
+// k `stride` apart. Rows past the last repeat others; nothing of them is stored.
+fn reader(t: u32, base: u32, k: u32, first: u32, size: u32, stride: u32, along_k: bool, vec: bool) -> Reader {
+    var r: Reader;
+    let unit = select(1u, 4u, vec);
+    r.four = FOUR; r.to = vec2<u32>(t, t + 8u * X);
+    if along_k {
+        let row = min(first + t / 4u + vec2<u32>(0u, 2u * X), vec2<u32>(size - 1u));
+        r.k = vec2<u32>(t % 4u * 4u); r.k_step = 1u;
+        r.start = (base + row * stride + k + r.k) / unit;
+        r.step = 16u / unit;
+    } else {
+        let row = first + t % X * 4u;
+        r.k = t / X + vec2<u32>(0u, 8u);
+        r.start = (base + (k + r.k) * stride) / unit;
+        if vec { r.start += min(row, size - 4u) / 4u; } else { r.four = min(row + FOUR, vec4<u32>(size - 1u)); }
+        r.step = 16u * stride / unit;
     }
-    if AFTER > 0u {
-        var more = vec4<f32>();
-        if AFTER > 1u {
-            more.x = other[at];
-            if j + 1u < p.n { more.y = other[at + 1u]; }
-            if j + 2u < p.n { more.z = other[at + 2u]; }
-            if j + 3u < p.n { more.w = other[at + 3u]; }
-        }
-        y = after4(AFTER, y, more);
+    return r;
+}
+
+// A constructor takes a vec4 or repeats a number: only what the constants say is ever used.
+fn a_at(at: u32) -> f32 { if A_VEC { return vec4<f32>(a[at / 4u])[at % 4u]; } return vec4<f32>(a[at]).x; }
+fn b_at(at: u32) -> f32 { if B_VEC { return vec4<f32>(b[at / 4u])[at % 4u]; } return vec4<f32>(b[at]).x; }
+fn a_or_0(at: u32, inside: bool) -> f32 { if inside { return a_at(at); } return 0.0; }
+fn b_or_0(at: u32, inside: bool) -> f32 { if inside { return b_at(at); } return 0.0; }
+
+fn read_a(start: u32) -> vec4<f32> {
+    let at = start + reads_a.past;
+    if A_VEC { return vec4<f32>(a[at]); }
+    let one = at + reads_a.four;
+    return vec4<f32>(a_at(one.x), a_at(one.y), a_at(one.z), a_at(one.w));
+}
+
+fn read_b(start: u32) -> vec4<f32> {
+    let at = start + reads_b.past;
+    if B_VEC { return vec4<f32>(b[at]); }
+    let one = at + reads_b.four;
+    return vec4<f32>(b_at(one.x), b_at(one.y), b_at(one.z), b_at(one.w));
+}
+
+// With zeros from the `left`-th k of the tile on.
+fn rest_of_a(start: u32, k: u32, left: u32) -> vec4<f32> {
+    let one = (start + reads_a.past) * select(1u, 4u, A_VEC) + reads_a.four;
+    let inside = k + FOUR * reads_a.k_step < vec4<u32>(left);
+    let y = vec2<f32>(a_or_0(one.x, inside.x), a_or_0(one.y, inside.y));
+    return vec4<f32>(y, a_or_0(one.z, inside.z), a_or_0(one.w, inside.w));
+}
+
+fn rest_of_b(start: u32, k: u32, left: u32) -> vec4<f32> {
+    let one = (start + reads_b.past) * select(1u, 4u, B_VEC) + reads_b.four;
+    let inside = k + FOUR * reads_b.k_step < vec4<u32>(left);
+    let y = vec2<f32>(b_or_0(one.x, inside.x), b_or_0(one.y, inside.y));
+    return vec4<f32>(y, b_or_0(one.z, inside.z), b_or_0(one.w, inside.w));
+}
+
+fn put(a0: vec4<f32>, a1: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>) {
+    // No thread may overwrite the tiles while another still reads them.
+    workgroupBarrier();
+    tile_a[reads_a.to.x] = a0;
+    tile_a[reads_a.to.y] = a1;
+    tile_b[reads_b.to.x] = b0;
+    tile_b[reads_b.to.y] = b1;
+    // Both tiles must be whole before any thread multiplies.
+    workgroupBarrier();
+    // Read back: what was loaded for the tile stays in whole vec4 of registers.
+    if SUMS { of_rows += tile_a[reads_a.to.x] + tile_a[reads_a.to.y]; }
+    reads_a.past += reads_a.step;
+    reads_b.past += reads_b.step;
+}
+
+// Where vec4 `quad` of column j lies in the tile of b, if it was read along k.
+fn mixed(j: u32, quad: u32) -> u32 { return (j % 4u * X + j / 4u) * 4u + (quad ^ (j / 8u % 4u)); }
+
+// Four k of four columns from 4 x on, a vec4 for each k.
+fn from_b(quad: u32, x: u32) -> mat4x4<f32> {
+    if B_T {
+        let at = mixed(x * 4u, quad);
+        return transpose(mat4x4<f32>(tile_b[at], tile_b[at + 4u * X], tile_b[at + 8u * X], tile_b[at + 12u * X]));
     }
-    c[at] = y.x;
-    if j + 1u < p.n { c[at + 1u] = y.y; }
-    if j + 2u < p.n { c[at + 2u] = y.z; }
-    if j + 3u < p.n { c[at + 3u] = y.w; }
+    let at = quad * 4u * X + x;
+    return mat4x4<f32>(tile_b[at], tile_b[at + X], tile_b[at + 2u * X], tile_b[at + 3u * X]);
+}
+
+// Four k of four rows from 4 y on, a vec4 for each row.
+fn from_a(quad: u32, y: u32) -> mat4x4<f32> {
+    if A_T {
+        let at = quad * 4u * X + y;
+        return transpose(mat4x4<f32>(tile_a[at], tile_a[at + X], tile_a[at + 2u * X], tile_a[at + 3u * X]));
+    }
+    let at = y * 16u + quad;
+    return mat4x4<f32>(tile_a[at], tile_a[at + 4u], tile_a[at + 8u], tile_a[at + 12u]);
+}
+
+// Four or eight rows of four columns.
+struct Sums { top: mat4x4<f32>, low: mat4x4<f32> }
+
+fn dot4(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
+    let half = fma(vec4<f32>(a.y), b[1], fma(vec4<f32>(a.x), b[0], sum));
+    return fma(vec4<f32>(a.w), b[3], fma(vec4<f32>(a.z), b[2], half));
+}
+
+fn multiply(s: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(dot4(s[0], a[0], b), dot4(s[1], a[1], b), dot4(s[2], a[2], b), dot4(s[3], a[3], b));
+}
+
+// Four k of the tiles, added to s.
+fn four_k(s: Sums, quad: u32, t: u32) -> Sums {
+    var sum = s;
+    let b = from_b(quad, t % X);
+    let y = t / X * (X / 8u);
+    sum.top = multiply(s.top, from_a(quad, y), b);
+    if LARGE { sum.low = multiply(s.low, from_a(quad, y + 1u), b); }
+    return sum;
+}
+
+fn tile_k(s: Sums, t: u32) -> Sums {
+    put(read_a(reads_a.start.x), read_a(reads_a.start.y), read_b(reads_b.start.x), read_b(reads_b.start.y));
+    if !ROLLED { return four_k(four_k(four_k(four_k(s, 0u, t), 1u, t), 2u, t), 3u, t); }
+    var sum = s;
+    for (var quad = 0u; quad < 4u; quad++) { sum = four_k(sum, quad, t); }
+    return sum;
+}
+
+fn product(here: Tile, t: u32) -> Sums {
+    reads_a = reader(t, here.a, here.k, here.row, p.m, select(p.a_row, p.a_col, A_T), !A_T, A_VEC);
+    reads_b = reader(t, here.b, here.k, here.column, p.n, select(p.b_row, p.b_col, B_T), B_T, B_VEC);
+    if B_T { reads_b.to = vec2<u32>(mixed(t / 4u, t % 4u), mixed(t / 4u + 2u * X, t % 4u)); }
+    // The grid's spill past the last batch has no k, and meets the barriers of none.
+    let k = select(0u, here.k_end - here.k, here.batch < p.batches);
+    let turn = select(512u / X, 16u, ROLLED);
+    var sum: Sums;
+    for (var step = 0u; step < k / turn; step++) {
+        // A turn is added up before it meets the sum: much less rounding than in one long chain.
+        var part = tile_k(Sums(), t);
+        if !ROLLED { part = tile_k(part, t); }
+        if !ROLLED && !LARGE { part = tile_k(tile_k(part, t), t); }
+        sum = Sums(sum.top + part.top, sum.low + part.low);
+    }
+    for (var done = k / turn * turn; done < k; done += 16u) {
+        let left = k - done;
+        put(
+            rest_of_a(reads_a.start.x, reads_a.k.x, left), rest_of_a(reads_a.start.y, reads_a.k.y, left),
+            rest_of_b(reads_b.start.x, reads_b.k.x, left), rest_of_b(reads_b.start.y, reads_b.k.y, left),
+        );
+        for (var quad = 0u; quad < 4u; quad++) { sum = four_k(sum, quad, t); }
+    }
+    return sum;
+}
+
+// Each thread has a part of the sums of four rows; eight parts make them whole.
+fn store_sums(here: Tile, t: u32) {
+    // No thread may overwrite the tile while another still reads it.
+    workgroupBarrier();
+    tile_a[t] = of_rows;
+    // All parts must be there before they are added up.
+    workgroupBarrier();
+    if here.batch >= p.batches || here.column > 0u || t >= 4u * X || here.row + t >= p.m { return; }
+    var sum = 0.0;
+    for (var part = 0u; part < 8u; part++) { sum += tile_a[part * X + t / 4u][t % 4u]; }
+    sums[here.k / p.k_split * p.m + here.row + t] = sum;
+}
+
+fn store_one(at: u32, j: u32, y: f32) {
+    if j >= p.n { return; }
+    var sum = vec4<f32>(y); var more = vec4<f32>();
+    if BIAS { sum += bias[j]; }
+    if AFTER > 1u { more.x = other[at]; }
+    c[at] = after4(AFTER, sum, more).x;
+}
+
+fn store_row(here: Tile, i: u32, j: u32, y: vec4<f32>) {
+    if i >= p.m || here.batch >= p.batches { return; }
+    let at = here.c + i * p.c_row + j;
+    for (var e = 0u; e < 4u; e++) { store_one(at + e, j + e, y[e]); }
+}
+
+// The same where the columns of c are whole vec4.
+fn store_row4(here: Tile, i: u32, j: u32, y: vec4<f32>) {
+    if i >= p.m || here.batch >= p.batches || j >= p.n { return; }
+    let at = (here.c + i * p.c_row + j) / 4u;
+    var sum = y; var more = vec4<f32>();
+    if BIAS { sum += bias4[j / 4u]; }
+    if AFTER > 1u { more = other4[at]; }
+    c4[at] = after4(AFTER, sum, more);
+}
+
+@compute @workgroup_size(8u * X)
+fn matmul_tiled(grid: Grid) {
+    let here = tile_of(group_of(grid), 4u * X, 4u * X, p);
+    let sum = product(here, grid.thread);
+    let at = vec2<u32>(here.row + grid.thread / X * (X / 2u), here.column + grid.thread % X * 4u);
+    for (var r = 0u; r < 4u; r++) { store_row(here, at.x + r, at.y, sum.top[r]); }
+    for (var r = 0u; LARGE && r < 4u; r++) { store_row(here, at.x + 4u + r, at.y, sum.low[r]); }
+    if SUMS { store_sums(here, grid.thread); }
+}
+
+@compute @workgroup_size(8u * X)
+fn matmul_tiled_quads(grid: Grid) {
+    let here = tile_of(group_of(grid), 4u * X, 4u * X, p);
+    let sum = product(here, grid.thread);
+    let at = vec2<u32>(here.row + grid.thread / X * (X / 2u), here.column + grid.thread % X * 4u);
+    for (var r = 0u; r < 4u; r++) { store_row4(here, at.x + r, at.y, sum.top[r]); }
+    for (var r = 0u; LARGE && r < 4u; r++) { store_row4(here, at.x + 4u + r, at.y, sum.low[r]); }
+    if SUMS { store_sums(here, grid.thread); }
 }

@@ -8,7 +8,9 @@ mod tiles;
 
 pub(crate) use after::After;
 pub(crate) use host::{gemm, product};
-pub(crate) use tiles::{Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split};
+pub(crate) use tiles::{
+    Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,
+};
 
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Kernel, Tolerance, Variant};
@@ -133,8 +135,14 @@ const VARIANTS: &[Variant] = &[
     Variant {
         name: "tiled",
         fits: |info, _| fits_tiled(info),
-        suits: |_, _| true,
+        suits: |info, d| suits_large(info, &d.params()),
         lower: |info, d| lower(info, Tiling::Tiled, d, after::operands(d)),
+    },
+    Variant {
+        name: "tiled_small",
+        fits: |info, _| fits_tiled(info),
+        suits: |_, _| true,
+        lower: |info, d| lower(info, Tiling::Small, d, after::operands(d)),
     },
 ];
 

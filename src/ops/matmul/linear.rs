@@ -1,7 +1,8 @@
 //! Linear layers: products with a bias, and the gradients of weight and bias at once. Shaders as for the matmul.
 
 use super::{
-    MatMul, Operands, Tiling, VARIANTS, after, fits_subgroup, fits_tiled, fuse, lower, preferred, product, walkable,
+    MatMul, Operands, Tiling, VARIANTS, after, fits_subgroup, fits_tiled, fuse, lower, preferred, product, suits_large,
+    walkable,
 };
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Slot, Tolerance, Variant, parallel};
@@ -52,8 +53,14 @@ static LINEAR_WEIGHT: Kernel = Kernel {
         Variant {
             name: "tiled",
             fits: |info, _| fits_tiled(info),
-            suits: |_, _| true,
+            suits: |info, d| suits_large(info, &d.params()),
             lower: |info, d| lower(info, Tiling::Tiled, d, WEIGHT),
+        },
+        Variant {
+            name: "tiled_small",
+            fits: |info, _| fits_tiled(info),
+            suits: |_, _| true,
+            lower: |info, d| lower(info, Tiling::Small, d, WEIGHT),
         },
     ],
 };

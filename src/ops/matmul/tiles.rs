@@ -21,11 +21,14 @@ static PARTS: Shader = Shader {
 /// The k of one invocation's loop: it keeps the iterations far under 65,535 and the rounding of the sum small.
 const MAX_K: u32 = 8192;
 
-/// Which of the two shaders a pass uses.
+/// Which shader a pass uses, and with which tiles.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Tiling {
     Subgroup,
+    /// 64 x 64 results a workgroup.
     Tiled,
+    /// 32 x 32.
+    Small,
 }
 
 /// Lanes that the barrier-free shader is written for.
@@ -35,13 +38,19 @@ pub(crate) fn fits_subgroup(info: &Info) -> bool {
 
 /// Threads and shared memory that the tiles take.
 pub(crate) fn fits_tiled(info: &Info) -> bool {
-    info.max_threads >= 256 && info.max_shared_bytes >= 9 << 10
+    info.max_threads >= 128 && info.max_shared_bytes >= 8 << 10
 }
 
 /// The shader that suits the adapter.
 pub(crate) fn preferred(info: &Info) -> Tiling {
     // A software adapter runs a workgroup with barriers as coroutines, four to five times slower.
     if info.class != Class::Gpu && fits_subgroup(info) { Tiling::Subgroup } else { Tiling::Tiled }
+}
+
+/// Whether large tiles are worth their edges, and are enough to fill a GPU.
+pub(crate) fn suits_large(info: &Info, p: &MatMul) -> bool {
+    let groups = tiles(info, Tiling::Tiled, p) * u64::from(splits(info, Tiling::Tiled, p));
+    p.m > 32 && p.n > 32 && (info.class != Class::Gpu || groups >= 64)
 }
 
 /// How many parts k is cut into: at most `MAX_K` each, and on a GPU enough workgroups to fill it.
@@ -59,6 +68,7 @@ fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
     let (rows, columns) = match tiling {
         Tiling::Subgroup => (16, info.subgroup.unwrap_or(8) * 8),
         Tiling::Tiled => (64, 64),
+        Tiling::Small => (32, 32),
     };
     u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
 }
@@ -92,24 +102,29 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let b_t = p.b_row == 1 && p.b_col != 1;
     let groups = tiles(info, tiling, p) * u64::from(p.splits);
     let flag = |name, value| (name, Constant::Bool(value));
+    let quads = |words: &[u32]| words.iter().all(|w| w % 4 == 0);
+    let steps = |at: usize| p.batch.map(|dim| dim[at]);
+    let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
+    // Along what is contiguous, whole vec4 must start on one and fit.
+    let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
+    let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
+    let a_vec = a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1));
+    let b_vec = b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2));
+    let c_vec = quads(&[p.n, p.c_base, p.c_row, p.c_split]) && quads(&steps(3));
+    let element = |vec| Constant::Alias(if vec { "vec4<f32>" } else { "f32" });
     let mut pass = match tiling {
-        Tiling::Subgroup => Pass::new(&SUBGROUP, "matmul_subgroup", groups),
-        Tiling::Tiled => Pass::new(&TILED, "matmul_tiled", groups),
+        Tiling::Subgroup => {
+            Pass::new(&SUBGROUP, "matmul_subgroup", groups).constant("LANES", Constant::U32(info.subgroup.unwrap_or(8)))
+        }
+        _ => Pass::new(&TILED, if c_vec { "matmul_tiled_quads" } else { "matmul_tiled" }, groups)
+            .constant("LARGE", Constant::Bool(tiling == Tiling::Tiled))
+            // A software adapter takes seconds to compile the loop unrolled: there, only the commonest layouts are.
+            .constant("ROLLED", Constant::Bool(info.class != Class::Gpu && !(a_vec && b_vec && c_vec)))
+            .constant("A", element(a_vec))
+            .constant("B", element(b_vec)),
     };
     pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t), flag("SUMS", operands.sums.is_some())]);
-    if tiling == Tiling::Subgroup {
-        let quads = |words: &[u32]| words.iter().all(|w| w % 4 == 0);
-        let steps = |at: usize| p.batch.map(|dim| dim[at]);
-        let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
-        // Along what is contiguous, whole vec4 must start on one and fit.
-        let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
-        let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
-        pass.constants.extend([
-            ("LANES", Constant::U32(info.subgroup.unwrap_or(8))),
-            flag("A_VEC", a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1))),
-            flag("B_VEC", b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2))),
-        ]);
-    }
+    pass.constants.extend([flag("A_VEC", a_vec), flag("B_VEC", b_vec)]);
     let (bias, after) = if p.splits > 1 { (None, After::NOTHING) } else { (operands.bias, operands.after) };
     pass.constants.extend([flag("BIAS", bias.is_some()), ("AFTER", Constant::U32(after.0))]);
     let Operands { a, b, c, other, sums, .. } = *operands;
