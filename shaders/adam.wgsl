@@ -1,5 +1,6 @@
 // m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, x = x - step_size m / (sqrt(v) / root + eps), over a stretch of slabs
-//   g, x, m, v: slabs; hyper: [lr, lr / (1 - b1^t), sqrt(1 - b2^t)]
+//   g, x, m, v: slabs; numbers: the factor that clips g, .., and from `at` on
+//   lr, step_size = lr / (1 - b1^t), root = sqrt(1 - b2^t)
 //   weight decay w: coupled, g = g + w x; decoupled (AdamW), x = x - lr w x first
 // One invocation takes four neighbours. No loops.
 
@@ -7,12 +8,13 @@
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> hyper: array<f32>;
+@group(0) @binding(4) var<storage, read> numbers: array<f32>;
 @group(0) @binding(5) var<uniform> p: Params;
 
 struct Params {
     first: u32,
     n: u32,
+    at: u32,
     beta1: f32,
     beta2: f32,
     // 1 - beta1 and 1 - beta2 to the last bit: f32 would lose them in the difference.
@@ -30,11 +32,11 @@ fn adam(grid: Grid) {
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     var value = x[i];
-    let slope = g[i] + p.coupled * value;
-    value -= hyper[0] * p.decoupled * value;
+    let slope = numbers[0] * g[i] + p.coupled * value;
+    value -= numbers[p.at] * p.decoupled * value;
     let mean = p.beta1 * m[i] + p.rest1 * slope;
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;
-    x[i] = value - hyper[1] * mean / (sqrt(square) / hyper[2] + p.eps);
+    x[i] = value - numbers[p.at + 1u] * mean / (sqrt(square) / numbers[p.at + 2u] + p.eps);
 }

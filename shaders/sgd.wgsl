@@ -1,15 +1,16 @@
 // x = x - lr (g + w x), over a stretch of slabs
-//   g, x: slabs; hyper: [lr]; w the weight decay
+//   g, x: slabs; numbers: the factor that clips g, .., and from `at` on lr; w the weight decay
 // One invocation takes four neighbours. No loops.
 
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> hyper: array<f32>;
+@group(0) @binding(2) var<storage, read> numbers: array<f32>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 struct Params {
     first: u32,
     n: u32,
+    at: u32,
     momentum: f32,
     nesterov: u32,
     decay: f32,
@@ -20,5 +21,5 @@ fn sgd(grid: Grid) {
     let at = index_of(grid);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    x[i] -= hyper[0] * (g[i] + p.decay * x[i]);
+    x[i] -= numbers[p.at] * (numbers[0] * g[i] + p.decay * x[i]);
 }

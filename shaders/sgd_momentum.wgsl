@@ -1,16 +1,17 @@
 // s = g + w x, u = momentum u + s, x = x - lr u, or with Nesterov x = x - lr (s + momentum u), over a stretch of slabs
-//   g, x, u: slabs; hyper: [lr]; w the weight decay
+//   g, x, u: slabs; numbers: the factor that clips g, .., and from `at` on lr; w the weight decay
 // One invocation takes four neighbours. No loops.
 
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> u: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> hyper: array<f32>;
+@group(0) @binding(3) var<storage, read> numbers: array<f32>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 struct Params {
     first: u32,
     n: u32,
+    at: u32,
     momentum: f32,
     nesterov: u32,
     decay: f32,
@@ -21,8 +22,9 @@ fn sgd_momentum(grid: Grid) {
     let at = index_of(grid);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = g[i] + p.decay * x[i];
+    let slope = numbers[0] * g[i] + p.decay * x[i];
     let velocity = p.momentum * u[i] + slope;
     u[i] = velocity;
-    if p.nesterov == 1u { x[i] -= hyper[0] * (slope + p.momentum * velocity); } else { x[i] -= hyper[0] * velocity; }
+    let lr = numbers[p.at];
+    if p.nesterov == 1u { x[i] -= lr * (slope + p.momentum * velocity); } else { x[i] -= lr * velocity; }
 }

@@ -5,6 +5,7 @@ use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -68,9 +69,31 @@ impl Tensor {
     }
 }
 
-/// The gradients that one backward pass found.
+/// The gradients that one backward pass found, or several: those of the parts of a large batch are added up by `+=`.
+///
+/// ```
+/// let x = wgrad::Tensor::ones([2], &wgrad::Device::cpu()).requires_grad();
+/// let mut grads = x.exp().sum().backward();
+/// grads += (&x * 3.0).sum().backward();
+/// let sum = grads.of(&x).expect("both depend on x").to_vec::<f32>()?;
+/// assert!((sum[0] - (1f32.exp() + 3.0)).abs() < 1e-5);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Default)]
 pub struct Grads {
     of: HashMap<u64, Tensor>,
+}
+
+impl AddAssign for Grads {
+    fn add_assign(&mut self, other: Grads) {
+        // In the order of ids, so that equal steps queue equal kernels.
+        for (id, gradient) in BTreeMap::from_iter(other.of) {
+            match self.of.get_mut(&id) {
+                Some(sum) => *sum = accumulate(sum, &gradient),
+                None => drop(self.of.insert(id, gradient)),
+            }
+        }
+    }
 }
 
 impl Grads {

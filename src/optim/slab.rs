@@ -1,11 +1,13 @@
 //! Parameters of a model side by side in memory, with their gradients and moments.
 
+use super::norms::Table;
 use crate::autograd::Grads;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
+use crate::nn::{Parameter, StateDict, StateTensor, Values};
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Elements that each parameter starts on a multiple of: the 256 bytes that a binding starts on.
@@ -38,29 +40,42 @@ pub struct Slab {
     pub gradients: Tensor,
     /// What the optimizer keeps for each value.
     pub moments: Vec<Tensor>,
+    /// Where the length of each parameter is found, if it is asked for.
+    pub norms: Option<Table>,
+}
+
+/// A part of a slab without gaps, whose parameters all have a gradient.
+pub struct Stretch {
+    /// Its first element, and how many there are.
+    pub first: u32,
+    pub n: u32,
+    /// Its parameters, by their number in the slab.
+    pub entries: Range<usize>,
+}
+
+/// The device of all parameters.
+///
+/// # Panics
+/// If there are none or they live on several.
+#[track_caller]
+pub fn device<'a>(mut named: impl Iterator<Item = &'a (String, Parameter)>) -> Device {
+    let (_, first) = named.next().expect("optimizer: the model has no parameters");
+    let device = first.tensor().device().clone();
+    for (name, parameter) in named {
+        let tensor = parameter.tensor();
+        assert!(*tensor.device() == device, "optimizer: {name} is on {}, not on {device}", tensor.device());
+    }
+    device
 }
 
 impl Slab {
-    /// Moves the parameters of `module` into slabs, each with `moments` more of its size.
-    ///
-    /// # Panics
-    /// If there are no parameters or they live on several devices.
-    #[track_caller]
-    pub fn of(module: &dyn Module, moments: usize) -> Vec<Slab> {
-        let mut named: Vec<(String, Parameter)> = Vec::new();
-        for (name, parameter) in parameters(module) {
-            if !named.iter().any(|(_, other)| other.is(&parameter)) {
-                named.push((name, parameter));
-            }
-        }
-        let device = named.first().expect("optimizer: the model has no parameters").1.tensor().device().clone();
+    /// Moves parameters into slabs, each with moments of its size and these first values.
+    pub fn of(named: Vec<(String, Parameter)>, moments: &[f32], device: &Device) -> Vec<Slab> {
         let most = (device.info().max_binding_bytes / 4) as usize;
         let mut slabs: Vec<Vec<Entry>> = vec![Vec::new()];
         let mut end = 0;
         for (name, parameter) in named {
-            let tensor = parameter.tensor();
-            assert!(*tensor.device() == device, "optimizer: {name} is on {}, not on {device}", tensor.device());
-            let shape = tensor.shape();
+            let shape = parameter.shape();
             if end > 0 && end + shape.numel().next_multiple_of(ALIGN) > most {
                 slabs.push(Vec::new());
                 end = 0;
@@ -69,10 +84,10 @@ impl Slab {
             end = entry.end();
             slabs.last_mut().expect("there is one").push(entry);
         }
-        slabs.into_iter().map(|entries| Slab::fill(entries, moments, &device)).collect()
+        slabs.into_iter().map(|entries| Slab::fill(entries, moments, device)).collect()
     }
 
-    fn fill(entries: Vec<Entry>, moments: usize, device: &Device) -> Slab {
+    fn fill(entries: Vec<Entry>, moments: &[f32], device: &Device) -> Slab {
         let len = entries.last().map_or(0, Entry::end);
         let values = Tensor::zeros([len], device);
         for entry in &entries {
@@ -80,31 +95,48 @@ impl Slab {
             place.assign(&entry.parameter.tensor().detach());
             entry.parameter.move_to(place);
         }
-        let zeros = || Tensor::zeros([len], device);
-        Slab { entries, values, gradients: zeros(), moments: (0..moments).map(|_| zeros()).collect() }
+        let gradients = Tensor::zeros([len], device);
+        let moments = moments.iter().map(|first| Tensor::full([len], *first, device)).collect();
+        Slab { entries, values, gradients, moments, norms: None }
     }
 
-    /// Copies gradients into the slab, and tells the stretches (first element, elements) that have one.
-    pub fn gather(&self, grads: &Grads) -> Vec<(u32, u32)> {
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        for entry in &self.entries {
+    /// The place of each parameter: its first element and their number.
+    pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.entries.iter().map(|entry| (entry.offset, entry.shape.numel()))
+    }
+
+    /// The place and the name of each parameter.
+    pub fn named(&self) -> impl Iterator<Item = (&str, Tensor)> {
+        self.entries.iter().map(|entry| (&*entry.name, entry.view(&self.values)))
+    }
+
+    /// Copies gradients into the slab, and tells the stretches that have one.
+    pub fn gather(&self, grads: &Grads) -> Vec<Stretch> {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        for (at, entry) in self.entries.iter().enumerate() {
             let Some(gradient) = grads.of(&entry.parameter.tensor()) else { continue };
             entry.view(&self.gradients).named(entry.name.clone()).assign(gradient);
             let (start, len) = (entry.offset as u32, (entry.end() - entry.offset) as u32);
-            match runs.last_mut() {
-                Some((first, run)) if *first + *run == start => *run += len,
-                _ => runs.push((start, len)),
+            match stretches.last_mut() {
+                Some(Stretch { first, n, entries }) if *first + *n == start => {
+                    *n += len;
+                    entries.end += 1;
+                }
+                _ => stretches.push(Stretch { first: start, n: len, entries: at..at + 1 }),
             }
         }
-        runs
+        stretches
     }
 }
 
+/// A slab with what its moments are called.
+type Named<'a> = (&'a Slab, &'static [(&'static str, f32)]);
+
 /// Moments by the names of the parameters, under PyTorch's names for them.
-pub fn state(slabs: &[Slab], moments: &[&str], steps: u64) -> Result<StateDict> {
+pub fn state<'a>(slabs: impl Iterator<Item = Named<'a>>, steps: u64) -> Result<StateDict> {
     let mut out = StateDict::new();
-    for slab in slabs {
-        for (moment, tensor) in moments.iter().zip(&slab.moments) {
+    for (slab, moments) in slabs {
+        for ((moment, _), tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 out.insert(format!("{moment}.{}", entry.name), StateTensor::of(&entry.view(tensor))?);
             }
@@ -115,15 +147,15 @@ pub fn state(slabs: &[Slab], moments: &[&str], steps: u64) -> Result<StateDict> 
 }
 
 /// Overwrites the moments, and tells the step count.
-pub fn load_state(slabs: &[Slab], moments: &[&str], state: &StateDict) -> Result<u64> {
+pub fn load_state<'a>(slabs: impl Iterator<Item = Named<'a>>, state: &StateDict) -> Result<u64> {
     let missing = |name: &str| Error::Weights(format!("the optimizer's state has no `{name}`"));
     let steps = match state.get("step").map(|t| &t.values) {
         Some(Values::I64(steps)) if steps.len() == 1 && steps[0] >= 0 => steps[0] as u64,
         _ => return Err(missing("step")),
     };
     let mut found = Vec::new();
-    for slab in slabs {
-        for (moment, tensor) in moments.iter().zip(&slab.moments) {
+    for (slab, moments) in slabs {
+        for ((moment, _), tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 let name = format!("{moment}.{}", entry.name);
                 let value = state.get(&name).ok_or_else(|| missing(&name))?;

@@ -9,11 +9,13 @@ use wgrad::Tensor;
 pub enum Runner {
     /// A function of tensors, whose output and gradients are judged.
     Op(fn(&Trial) -> Tensor),
+    /// Values that are judged by their names in the file; nothing is differentiated.
+    Values(fn(&Trial) -> Vec<(String, Tensor)>),
     /// A model that is trained.
     Train(Build),
 }
 
-use Runner::{Op, Train};
+use Runner::{Op, Train, Values};
 
 /// A kind that is not named here is one that the crate does not implement.
 pub static KINDS: &[(&str, Runner)] = &[
@@ -29,6 +31,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("binary_cross_entropy_with_logits", Op(losses::binary_with_logits)),
     ("cat", Op(|t| Tensor::cat(&t.list(), t.attrs().int("dim", 0)))),
     ("clamp", Op(ops::clamp)),
+    ("clip_grad_norm", Values(optim::clip_grad_norm)),
     ("conv2d", Op(images::conv2d)),
     ("cos", Op(|t| t.x().cos())),
     ("cross_entropy", Op(ops::cross_entropy)),
@@ -62,8 +65,11 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("narrow", Op(ops::narrow)),
     ("neg", Op(|t| t.x().neg())),
     ("nll_loss", Op(losses::nll)),
+    ("optim_adadelta", Op(optim::adadelta)),
+    ("optim_adagrad", Op(optim::adagrad)),
     ("optim_adam", Op(optim::adam)),
     ("optim_adamw", Op(optim::adamw)),
+    ("optim_rmsprop", Op(optim::rmsprop)),
     ("optim_sgd", Op(optim::sgd)),
     ("pad", Op(ops::pad)),
     ("permute", Op(ops::permute)),

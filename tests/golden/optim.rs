@@ -3,22 +3,31 @@
 use crate::attrs::Attrs;
 use crate::trial::Trial;
 use wgrad::Tensor;
-use wgrad::nn::{Module, Parameter};
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::nn::{Module, Parameter, Visitor};
+use wgrad::optim::{
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Momentum, Optimizer, RmsProp,
+    RmsPropOptions, SecondMoment, Sgd, SgdOptions, WeightDecay,
+};
 
 /// A new optimizer by PyTorch's name in lower case.
 pub fn optimizer(name: &str, a: &Attrs, model: &dyn Module) -> Box<dyn Optimizer> {
-    match name {
-        "sgd" => Box::new(Sgd::new(model, sgd_options(a)).expect("the options are in range")),
-        "adam" => Box::new(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled)).expect("in range")),
-        "adamw" => Box::new(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled)).expect("in range")),
-        other => panic!("the crate has no optimizer `{other}`"),
-    }
+    let made: wgrad::Result<Box<dyn Optimizer>> = (|| {
+        a.only("maximize", false);
+        Ok(match name {
+            "sgd" => Box::new(Sgd::new(model, sgd_options(a))?) as Box<dyn Optimizer>,
+            "adam" => Box::new(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled))?),
+            "adamw" => Box::new(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled))?),
+            "rmsprop" => Box::new(RmsProp::new(model, rmsprop_options(a))?),
+            "adagrad" => Box::new(Adagrad::new(model, adagrad_options(a))?),
+            "adadelta" => Box::new(Adadelta::new(model, adadelta_options(a))?),
+            other => panic!("the crate has no optimizer `{other}`"),
+        })
+    })();
+    made.expect("the options are in range")
 }
 
 fn sgd_options(a: &Attrs) -> SgdOptions {
     a.only("dampening", 0.0);
-    a.only("maximize", false);
     let momentum = match (a.float("momentum", 0.0), a.flag("nesterov", false)) {
         (0.0, false) => Momentum::None,
         (momentum, false) => Momentum::HeavyBall(momentum),
@@ -28,11 +37,40 @@ fn sgd_options(a: &Attrs) -> SgdOptions {
 }
 
 fn adam_options(a: &Attrs, decay: f32, kind: fn(f32) -> WeightDecay) -> AdamOptions {
-    a.only("amsgrad", false);
-    a.only("maximize", false);
     let betas = a.floats("betas", [0.9, 0.999]).into();
     let weight_decay = kind(a.float("weight_decay", decay));
-    AdamOptions { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8), weight_decay }
+    let second_moment = if a.flag("amsgrad", false) { SecondMoment::Largest } else { SecondMoment::Last };
+    AdamOptions { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8), weight_decay, second_moment }
+}
+
+fn rmsprop_options(a: &Attrs) -> RmsPropOptions {
+    RmsPropOptions {
+        lr: a.float("lr", 1e-2),
+        alpha: a.float("alpha", 0.99),
+        eps: a.float("eps", 1e-8),
+        weight_decay: a.float("weight_decay", 0.0),
+        momentum: a.float("momentum", 0.0),
+        centering: if a.flag("centered", false) { Centering::Mean } else { Centering::None },
+    }
+}
+
+fn adagrad_options(a: &Attrs) -> AdagradOptions {
+    a.only("initial_accumulator_value", 0.0);
+    AdagradOptions {
+        lr: a.float("lr", 1e-2),
+        lr_decay: a.float("lr_decay", 0.0),
+        weight_decay: a.float("weight_decay", 0.0),
+        eps: a.float("eps", 1e-10),
+    }
+}
+
+fn adadelta_options(a: &Attrs) -> AdadeltaOptions {
+    AdadeltaOptions {
+        lr: a.float("lr", 1.0),
+        rho: a.float("rho", 0.9),
+        eps: a.float("eps", 1e-6),
+        weight_decay: a.float("weight_decay", 0.0),
+    }
 }
 
 /// The parameter after each step with the file's gradients.
@@ -60,4 +98,42 @@ pub fn adam(t: &Trial) -> Tensor {
 
 pub fn adamw(t: &Trial) -> Tensor {
     steps(t, "adamw")
+}
+
+pub fn rmsprop(t: &Trial) -> Tensor {
+    steps(t, "rmsprop")
+}
+
+pub fn adagrad(t: &Trial) -> Tensor {
+    steps(t, "adagrad")
+}
+
+pub fn adadelta(t: &Trial) -> Tensor {
+    steps(t, "adadelta")
+}
+
+/// Parameters `0`, `1` ..
+struct Numbered(Vec<Parameter>);
+
+impl Module for Numbered {
+    fn visit(&self, visitor: &mut Visitor) {
+        self.0.iter().enumerate().for_each(|(i, parameter)| visitor.parameter(&i.to_string(), parameter));
+    }
+}
+
+/// A step of rate 1 from 0 with the file's gradients ends where they are after clipping, with another sign; the norm comes
+/// last.
+pub fn clip_grad_norm(t: &Trial) -> Vec<(String, Tensor)> {
+    t.attrs().only("norm_type", 2.0);
+    let gradients = t.list();
+    let model = Numbered(gradients.iter().map(|g| Parameter::new(g.zeros_like())).collect());
+    let sgd = Sgd::new(&model, SgdOptions { lr: 1.0, ..SgdOptions::default() });
+    let clipped = sgd.and_then(|sgd| sgd.clip_grad_norm(t.attrs().float("max_norm", f32::NAN)));
+    let mut sgd = clipped.expect("the options are in range");
+    let losses = model.0.iter().zip(&gradients).map(|(p, g)| p.tensor().mul(g).sum());
+    let loss = losses.reduce(|a, b| a.add(&b)).expect("there are gradients");
+    sgd.step(&loss.backward());
+    let after = model.0.iter().enumerate().map(|(i, p)| (format!("out.{i}"), p.tensor().detach().neg()));
+    let norm = sgd.grad_norm().expect("it is clipped by its norm").reshape([1]);
+    after.chain([("norm".to_string(), norm)]).collect()
 }

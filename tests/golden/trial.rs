@@ -83,6 +83,10 @@ pub fn upload(value: &Value, device: &Device) -> Tensor {
 pub fn run(case: &Case, runner: &Runner, device: &Device) -> Vec<Finding> {
     let mut found = match runner {
         Runner::Op(op) => differentiate(&Trial::new(case, device), *op, device),
+        Runner::Values(values) => {
+            let got = values(&Trial::new(case, device));
+            got.iter().filter_map(|(name, got)| judge(name, got, case.value(name), case.tolerance)).collect()
+        }
         Runner::Train(build) => train::run(case, *build, device),
     };
     found.extend(case.attrs.unread().iter().map(|name| Finding::new("attrs", format!("nothing here knows `{name}`"))));

@@ -3,7 +3,10 @@
 use super::{Case, case, x};
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::optim::{
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Lamb, LambOptions, Lion,
+    LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, SecondMoment, Sgd, SgdOptions, WeightDecay,
+};
 
 struct Pair {
     a: Parameter,
@@ -41,9 +44,9 @@ fn trained<O: Optimizer>(x: &[Tensor], optimizer: impl Fn(&Pair) -> wgrad::Resul
 }
 
 /// The same steps by a rule in primitives: it moves a value by its gradient and what it keeps of it, in the how-manieth step.
-fn defined(x: &[Tensor], rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 2], i32) -> Tensor) -> Tensor {
+fn defined(x: &[Tensor], rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 3], i32) -> Tensor) -> Tensor {
     let (mut a, mut b) = (x[0].copy(), x[1].copy());
-    let mut kept = [&a, &b].map(|t| [t.zeros_like(), t.zeros_like()]);
+    let mut kept = [&a, &b].map(|t| [t.zeros_like(), t.zeros_like(), t.zeros_like()]);
     for step in 0..STEPS {
         a = rule(&a, &x[2], &mut kept[0], step as i32 + 1);
         if step != WITHOUT_B {
@@ -77,7 +80,7 @@ fn adam(name: &str, options: AdamOptions) -> Case {
     case(&format!("{name}:"), inputs, move |x| trained(x, |pair| Adam::new(pair, options)))
         .defined(move |x| {
             defined(x, |value, gradient, kept, step| {
-                let AdamOptions { lr, betas, eps, weight_decay } = options;
+                let AdamOptions { lr, betas, eps, weight_decay, second_moment } = options;
                 let (coupled, apart) = match weight_decay {
                     WeightDecay::None => (0.0, 0.0),
                     WeightDecay::Coupled(decay) => (decay, 0.0),
@@ -87,7 +90,9 @@ fn adam(name: &str, options: AdamOptions) -> Case {
                 kept[0] = &kept[0] * betas.0 + &slope * (1.0 - betas.0);
                 kept[1] = &kept[1] * betas.1 + slope.square() * (1.0 - betas.1);
                 let unbiased = |beta: f32| 1.0 - f64::from(beta).powi(step);
-                let root = (&kept[1] * (1.0 / unbiased(betas.1)) as f32).sqrt() + eps;
+                kept[2] = kept[2].maximum(&kept[1]);
+                let square = &kept[if second_moment == SecondMoment::Largest { 2 } else { 1 }];
+                let root = (square * (1.0 / unbiased(betas.1)) as f32).sqrt() + eps;
                 let mean = &kept[0] * (1.0 / unbiased(betas.0)) as f32;
                 (value * (1.0 - lr * apart)).sub(&(mean.div(&root) * lr))
             })
@@ -95,6 +100,189 @@ fn adam(name: &str, options: AdamOptions) -> Case {
         .constant()
         .tolerance(1e-4, 1e-5)
         .going_on()
+}
+
+/// An optimizer of another kind, beside its rule.
+fn other<O: Optimizer + 'static>(
+    name: &str,
+    optimizer: impl Fn(&Pair) -> wgrad::Result<O> + Send + Sync + 'static,
+    rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 3], i32) -> Tensor + Send + Sync + 'static,
+) -> Case {
+    case(&format!("{name}:"), [x([67]), x([3, 43]), x([67])], move |x| trained(x, &optimizer))
+        .defined(move |x| defined(x, &rule))
+        .constant()
+        .tolerance(1e-4, 1e-5)
+}
+
+fn rmsprop(name: &str, options: RmsPropOptions) -> Case {
+    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], _| {
+        let RmsPropOptions { lr, alpha, eps, weight_decay, momentum, centering } = options;
+        let slope = gradient.add(&(value * weight_decay));
+        kept[0] = &kept[0] * alpha + slope.square() * (1.0 - alpha);
+        kept[1] = &kept[1] * alpha + &slope * (1.0 - alpha);
+        let square = if centering == Centering::Mean { &kept[0] - kept[1].square() } else { kept[0].clone() };
+        kept[2] = &kept[2] * momentum + slope.div(&(square.sqrt() + eps));
+        value - &kept[2] * lr
+    };
+    other(name, move |pair| RmsProp::new(pair, options), rule)
+}
+
+fn adagrad() -> Case {
+    let options = AdagradOptions { lr: 0.1, lr_decay: 0.2, weight_decay: 0.1, ..AdagradOptions::default() };
+    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], step: i32| {
+        let slope = gradient.add(&(value * options.weight_decay));
+        kept[0] = &kept[0] + slope.square();
+        let lr = options.lr / (1.0 + (step - 1) as f32 * options.lr_decay);
+        value - slope.div(&(kept[0].sqrt() + options.eps)) * lr
+    };
+    other("adagrad", move |pair| Adagrad::new(pair, options), rule).going_on()
+}
+
+fn adadelta() -> Case {
+    let options = AdadeltaOptions { lr: 3.0, rho: 0.8, eps: 1e-3, weight_decay: 0.1 };
+    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], _| {
+        let AdadeltaOptions { lr, rho, eps, weight_decay } = options;
+        let slope = gradient.add(&(value * weight_decay));
+        kept[0] = &kept[0] * rho + slope.square() * (1.0 - rho);
+        let by = (&kept[1] + eps).sqrt().div(&(&kept[0] + eps).sqrt()).mul(&slope);
+        kept[1] = &kept[1] * rho + by.square() * (1.0 - rho);
+        value - by * lr
+    };
+    other("adadelta", move |pair| Adadelta::new(pair, options), rule)
+}
+
+/// -1, 0 or 1.
+fn sign(x: &Tensor) -> Tensor {
+    let zero = Tensor::zeros([], x.device());
+    x.gt(&zero) - x.lt(&zero)
+}
+
+fn lion() -> Case {
+    let options = LionOptions { lr: 0.05, weight_decay: 0.3, betas: (0.5, 0.7) };
+    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], _| {
+        let LionOptions { lr, betas, weight_decay } = options;
+        let ahead = &kept[0] * betas.0 + gradient * (1.0 - betas.0);
+        kept[0] = &kept[0] * betas.1 + gradient * (1.0 - betas.1);
+        value - (sign(&ahead) + value * weight_decay) * lr
+    };
+    other("lion", move |pair| Lion::new(pair, options), rule)
+}
+
+fn lamb() -> Case {
+    let options = LambOptions { lr: 0.1, weight_decay: 0.2, ..LambOptions::default() };
+    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], step: i32| {
+        let LambOptions { lr, betas, eps, weight_decay } = options;
+        kept[0] = &kept[0] * betas.0 + gradient * (1.0 - betas.0);
+        kept[1] = &kept[1] * betas.1 + gradient.square() * (1.0 - betas.1);
+        let whole = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step))) as f32;
+        let root = (&kept[1] * whole(betas.1)).sqrt() + eps;
+        let by = (&kept[0] * whole(betas.0)).div(&root) + value * weight_decay;
+        let ratio = value.square().sum().sqrt().div(&by.square().sum().sqrt());
+        value - by.mul(&ratio) * lr
+    };
+    other("lamb lamb_apply square_sums", move |pair| Lamb::new(pair, options), rule).going_on()
+}
+
+/// Steps of SGD with a rate of 1, so that what was done to the gradients is seen: first those of sum(a t) + sum(b u), then
+/// those of sum(a t) alone; behind the values stands the last norm. The definition tells the gradients as they are taken,
+/// and their norm, from values, gradients and a mask of what has one.
+fn prepared(
+    name: &str,
+    change: fn(Sgd) -> wgrad::Result<Sgd>,
+    definition: fn(&Tensor, &Tensor, &Tensor) -> [Tensor; 2],
+) -> Case {
+    let inputs = [x([67]), x([3, 4097]), x([67]), x([3, 4097])];
+    case(&format!("{name}:"), inputs, move |x| {
+        let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
+        let sgd = Sgd::new(&pair, SgdOptions { lr: 1.0, ..SgdOptions::default() });
+        let mut sgd = sgd.and_then(change).expect("the options are in range");
+        for b_too in [true, false] {
+            let loss = pair.a.tensor().mul(&x[2]).sum();
+            let loss = if b_too { loss.add(&pair.b.tensor().mul(&x[3]).sum()) } else { loss };
+            sgd.step(&loss.backward());
+        }
+        let norm = sgd.grad_norm().unwrap_or(Tensor::zeros([], x[0].device()));
+        let values = joined(&pair.a.tensor().detach(), &pair.b.tensor().detach());
+        Tensor::cat(&[&values, &norm.reshape([1])], 0)
+    })
+    .defined(move |x| {
+        let (values, gradients) = (joined(&x[0], &x[1]), joined(&x[2], &x[3]));
+        let mask = joined(&Tensor::ones([67], x[0].device()), &x[1].zeros_like());
+        let once = &values - &definition(&values, &gradients, &Tensor::ones([], x[0].device()))[0];
+        let [last, norm] = definition(&once, &gradients.mul(&mask), &mask);
+        Tensor::cat(&[&(&once - &last), &norm.reshape([1])], 0)
+    })
+    .constant()
+}
+
+/// An average over a few steps, exchanged with the weights and back.
+fn ema() -> Case {
+    case("ema:", [x([67]), x([3, 43]), x([67])], |x| {
+        let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
+        let mut sgd = Sgd::new(&pair, SgdOptions { lr: 0.5, ..SgdOptions::default() }).expect("in range");
+        let mut ema = sgd.ema(0.75).expect("in range");
+        for _ in 0..STEPS {
+            sgd.step(&pair.a.tensor().mul(&x[2]).sum().backward());
+            ema.update();
+        }
+        let now = || joined(&pair.a.tensor().detach(), &pair.b.tensor().detach());
+        ema.swap();
+        let averages = now();
+        ema.swap();
+        joined(&averages, &now())
+    })
+    .defined(|x| {
+        let (mut a, mut mean) = (x[0].clone(), x[0].clone());
+        for _ in 0..STEPS {
+            a = &a - &x[2] * 0.5;
+            mean = &mean * 0.75 + &a * 0.25;
+        }
+        joined(&joined(&mean, &x[1]), &joined(&a, &x[1]))
+    })
+    .constant()
+}
+
+/// A rate and a decay for each of the two.
+fn grouped() -> Case {
+    let of = |lr, weight_decay| SgdOptions { lr, weight_decay, ..SgdOptions::default() };
+    case("sgd of two groups:", [x([67]), x([3, 43]), x([67])], move |x| {
+        trained(x, |pair| {
+            let mut sgd = Sgd::grouped(pair, |path, _| if path == "a" { of(0.1, 0.5) } else { of(0.2, 0.0) })?;
+            sgd.set_lrs(&[0.3, 0.2])?;
+            Ok(sgd)
+        })
+    })
+    .defined(|x| {
+        defined(x, |value, gradient, _, _| {
+            let (lr, decay) = if value.rank() == 1 { (0.3, 0.5) } else { (0.2, 0.0) };
+            value - (gradient + value * decay) * lr
+        })
+    })
+    .constant()
+}
+
+/// The gradients of two batches, added up.
+fn summed() -> Case {
+    case("accumulate the gradients of batches:", [x([67]), x([3, 43]), x([67])], |x| {
+        let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
+        let mut sgd = Sgd::new(&pair, SgdOptions { lr: 0.5, ..SgdOptions::default() }).expect("in range");
+        let mut grads = pair.a.tensor().mul(&x[2]).sum().backward();
+        grads += pair.a.tensor().square().sum().add(&pair.b.tensor().square().sum()).backward();
+        sgd.step(&grads);
+        joined(&pair.a.tensor().detach(), &pair.b.tensor().detach())
+    })
+    .defined(|x| joined(&(&x[0] - (&x[2] + &x[0] * 2.0) * 0.5), &x[1].zeros_like()))
+    .constant()
+}
+
+fn none(x: &Tensor) -> Tensor {
+    Tensor::zeros([], x.device())
+}
+
+fn scaled(gradient: &Tensor, most: f32) -> [Tensor; 2] {
+    let norm = gradient.square().sum().sqrt();
+    let one = Tensor::ones([], gradient.device());
+    [gradient.mul(&(most / (&norm + 1e-6)).minimum(&one)), norm]
 }
 
 pub fn cases() -> Vec<Case> {
@@ -109,5 +297,29 @@ pub fn cases() -> Vec<Case> {
         adam("adam with other betas", AdamOptions { betas: (0.5, 0.7), eps: 1e-3, ..quick }),
         adam("adam with coupled decay", AdamOptions { weight_decay: WeightDecay::Coupled(0.2), ..quick }),
         adam("adam with decoupled decay", AdamOptions { weight_decay: WeightDecay::Decoupled(0.2), ..quick }),
+        adam("amsgrad", AdamOptions { second_moment: SecondMoment::Largest, betas: (0.5, 0.6), ..quick }),
+        rmsprop("rmsprop", RmsPropOptions { weight_decay: 0.1, ..RmsPropOptions::default() }),
+        rmsprop("rmsprop_momentum", RmsPropOptions { momentum: 0.8, ..RmsPropOptions::default() }),
+        rmsprop(
+            "rmsprop_centered",
+            RmsPropOptions { alpha: 0.6, eps: 0.01, centering: Centering::Mean, ..RmsPropOptions::default() },
+        ),
+        adagrad(),
+        adadelta(),
+        lion(),
+        lamb(),
+        grouped(),
+        ema(),
+        summed(),
+        prepared("clip_factor square_sums", |sgd| sgd.clip_grad_norm(9.0), |_, g, _| scaled(g, 9.0)),
+        prepared("clip_factor of what is small", |sgd| sgd.clip_grad_norm(9e9), |_, g, _| scaled(g, 9e9)),
+        prepared("penalty of L1", |sgd| sgd.l1_penalty(0.3), |v, g, has| [g + sign(v) * 0.3 * has, none(v)]),
+        prepared("penalty of L2", |sgd| sgd.l2_penalty(0.3), |v, g, has| [g + v * 0.6 * has, none(v)]),
+        prepared("penalty by clipping values", |sgd| sgd.clip_grad_value(0.7), |_, g, _| [g.clamp(-0.7, 0.7), none(g)]),
+        prepared(
+            "penalty, clipped by values and norm",
+            |sgd| sgd.l1_penalty(0.3)?.clip_grad_value(0.7)?.clip_grad_norm(5.0),
+            |v, g, has| scaled(&(g + sign(v) * 0.3 * has).clamp(-0.7, 0.7), 5.0),
+        ),
     ]
 }

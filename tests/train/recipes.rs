@@ -6,7 +6,7 @@ use wgrad::nn::{
     BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Module, Randomness, Relu, Sequential,
     StateDict, state,
 };
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::optim::{Adam, AdamOptions, Lamb, LambOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::{Device, Tensor};
 
 pub const SEED: u64 = 0x5EED_0000_0007;
@@ -37,6 +37,20 @@ pub const CNN: Recipe = Recipe {
 /// The example's other network.
 pub const MLP: Recipe =
     Recipe { name: "the example's MLP, momentum", model: |init| Box::new(Mlp::new(init)), optimizer: momentum };
+
+/// Two groups of parameters, lengths of each, and gradients that are clipped.
+pub const CLIPPED: Recipe = Recipe {
+    name: "an MLP, LAMB of two groups, clipped",
+    model: |init| {
+        let layers = Sequential::new().push(Flatten).push(Linear::new(784, 48, init));
+        Box::new(layers.push(Relu).push(Linear::new(48, 10, init)))
+    },
+    optimizer: |model| {
+        let of = |weight_decay| LambOptions { lr: 0.01, weight_decay, ..LambOptions::default() };
+        let lamb = Lamb::grouped(model, |_, shape| of(if shape.rank() > 1 { 0.1 } else { 0.0 }))?;
+        Ok(Box::new(lamb.l1_penalty(1e-4)?.clip_grad_value(0.02)?.clip_grad_norm(0.1)?))
+    },
+};
 
 /// Random masks in training.
 pub const DROPOUT: Recipe = Recipe {

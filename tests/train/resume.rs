@@ -2,7 +2,7 @@
 
 use crate::curves::first_difference;
 use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CNN, DROPOUT, MLP, Recipe, Trainer};
+use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, Recipe, Trainer};
 use wgrad::nn::{StateDict, StateTensor, Strictness, Values, load_state};
 use wgrad::{Device, Error, checkpoint};
 
@@ -48,7 +48,7 @@ fn go_on(recipe: &Recipe, saved: &Saved, optimizer: Option<&StateDict>, device: 
 #[test]
 fn a_saved_run_goes_on_to_the_bit() {
     for (name, device) in devices() {
-        for recipe in [DROPOUT, BATCH_NORM] {
+        for recipe in [DROPOUT, BATCH_NORM, CLIPPED] {
             let mut whole = Trainer::new(&recipe, &device);
             let saved = saved(&mut whole);
             let mut resumed = go_on(&recipe, &saved, Some(&saved.optimizer), &device);

@@ -1,0 +1,28 @@
+// s = g + w x, sum = sum + s^2, x = x - lr s / (sqrt(sum) + eps), over a stretch of slabs
+//   g, x, sum: slabs; numbers: the factor that clips g, .., and from `at` on lr after its decay; w the weight decay
+// One invocation takes four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> sum: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> numbers: array<f32>;
+@group(0) @binding(4) var<uniform> p: Params;
+
+struct Params {
+    first: u32,
+    n: u32,
+    at: u32,
+    eps: f32,
+    decay: f32,
+}
+
+@compute @workgroup_size(256)
+fn adagrad(grid: Grid) {
+    let at = index_of(grid);
+    if at * 4u >= p.n { return; }
+    let i = p.first / 4u + at;
+    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let total = sum[i] + slope * slope;
+    sum[i] = total;
+    x[i] -= numbers[p.at] * slope / (sqrt(total) + p.eps);
+}

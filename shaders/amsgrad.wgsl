@@ -1,0 +1,46 @@
+// m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, most = max(most, v),
+// x = x - step_size m / (sqrt(most) / root + eps), over a stretch of slabs
+//   g, x, m, v, most: slabs; numbers: the factor that clips g, .., and from `at` on
+//   lr, step_size = lr / (1 - b1^t), root = sqrt(1 - b2^t)
+//   weight decay w: coupled, g = g + w x; decoupled (AdamW), x = x - lr w x first
+// One invocation takes four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> most: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> numbers: array<f32>;
+@group(0) @binding(6) var<uniform> p: Params;
+
+struct Params {
+    first: u32,
+    n: u32,
+    at: u32,
+    beta1: f32,
+    beta2: f32,
+    // 1 - beta1 and 1 - beta2 to the last bit: f32 would lose them in the difference.
+    rest1: f32,
+    rest2: f32,
+    eps: f32,
+    // One of the two is the weight decay, the other 0.
+    coupled: f32,
+    decoupled: f32,
+}
+
+@compute @workgroup_size(256)
+fn amsgrad(grid: Grid) {
+    let at = index_of(grid);
+    if at * 4u >= p.n { return; }
+    let i = p.first / 4u + at;
+    var value = x[i];
+    let slope = numbers[0] * g[i] + p.coupled * value;
+    value -= numbers[p.at] * p.decoupled * value;
+    let mean = p.beta1 * m[i] + p.rest1 * slope;
+    let square = p.beta2 * v[i] + p.rest2 * slope * slope;
+    m[i] = mean;
+    v[i] = square;
+    let largest = max(most[i], square);
+    most[i] = largest;
+    x[i] = value - numbers[p.at + 1u] * mean / (sqrt(largest) / numbers[p.at + 2u] + p.eps);
+}

@@ -1,0 +1,31 @@
+// norm = sqrt(sum of sums), numbers[0] = min(1, max_norm / (norm + 1e-6)), numbers[1] = norm
+//   sums: [n], of the squares of each parameter's gradient; numbers: what the optimizer's kernels read
+// One workgroup: n / 256 iterations (n up to 16 million) and a tree of 8 steps.
+
+@group(0) @binding(0) var<storage, read> sums: array<f32>;
+@group(0) @binding(1) var<storage, read_write> numbers: array<f32>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+struct Params {
+    n: u32,
+    max_norm: f32,
+}
+
+var<workgroup> part: array<f32, 256>;
+
+@compute @workgroup_size(256)
+fn clip_factor(grid: Grid) {
+    var sum = 0.0;
+    for (var i = grid.thread; i < p.n; i += 256u) { sum += sums[i]; }
+    part[grid.thread] = sum;
+    for (var half = 128u; half > 0u; half /= 2u) {
+        // Every partial sum must be there before another invocation adds it.
+        workgroupBarrier();
+        if grid.thread < half { part[grid.thread] += part[grid.thread + half]; }
+    }
+    if grid.thread == 0u {
+        let norm = sqrt(part[0]);
+        numbers[0] = min(1.0, p.max_norm / (norm + 1e-6));
+        numbers[1] = norm;
+    }
+}

@@ -1,0 +1,18 @@
+// mean = mean + rest (x - mean), with rest = 1 - decay
+//   x, mean: slabs of n elements
+// One invocation takes four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> mean: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+struct Params {
+    n: u32,
+    rest: f32,
+}
+
+@compute @workgroup_size(256)
+fn ema(grid: Grid) {
+    let i = index_of(grid);
+    if i * 4u < p.n { mean[i] += p.rest * (x[i] - mean[i]); }
+}

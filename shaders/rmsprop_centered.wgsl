@@ -1,0 +1,39 @@
+// s = g + w x, v = a v + (1 - a) s^2, m = m + (1 - a) (s - m),
+// u = momentum u + s / (sqrt(v - m^2) + eps), x = x - lr u, over a stretch of slabs
+//   g, x, v, u, m: slabs; numbers: the factor that clips g, .., and from `at` on lr; w the weight decay
+// One invocation takes four neighbours. No loops.
+
+@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> u: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> numbers: array<f32>;
+@group(0) @binding(6) var<uniform> p: Params;
+
+struct Params {
+    first: u32,
+    n: u32,
+    at: u32,
+    alpha: f32,
+    // 1 - alpha to the last bit
+    rest: f32,
+    eps: f32,
+    decay: f32,
+    momentum: f32,
+}
+
+@compute @workgroup_size(256)
+fn rmsprop_centered(grid: Grid) {
+    let at = index_of(grid);
+    if at * 4u >= p.n { return; }
+    let i = p.first / 4u + at;
+    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let square = p.alpha * v[i] + p.rest * slope * slope;
+    v[i] = square;
+    let mean = m[i] + p.rest * (slope - m[i]);
+    m[i] = mean;
+    let velocity = p.momentum * u[i] + slope / (sqrt(square - mean * mean) + p.eps);
+    u[i] = velocity;
+    x[i] -= numbers[p.at] * velocity;
+}

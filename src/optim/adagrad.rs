@@ -1,0 +1,77 @@
+//! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`.
+
+use super::rule::{Place, Rule, Run, twin, update};
+use super::{Fused, at_least_0, checked_lr, decimal};
+use crate::error::Result;
+use crate::kernel::Kernel;
+use bytemuck::{Pod, Zeroable};
+
+/// PyTorch's arguments and defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdagradOptions {
+    /// The learning rate.
+    pub lr: f32,
+    /// How fast the rate falls: in step t it is `lr / (1 + (t - 1) lr_decay)`.
+    pub lr_decay: f32,
+    /// The part of each weight that is added to its gradient.
+    pub weight_decay: f32,
+    /// Added to the root of the sum.
+    pub eps: f32,
+}
+
+impl Default for AdagradOptions {
+    fn default() -> AdagradOptions {
+        AdagradOptions { lr: 1e-2, lr_decay: 0.0, weight_decay: 0.0, eps: 1e-10 }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    place: Place,
+    eps: f32,
+    decay: f32,
+}
+
+update!(ADAGRAD, SHADER, "adagrad", Params, moments 1, flops 7, |call| {
+    let p: Params = call.params();
+    twin(call, p.place, |now, g, [mut x, mut sum]| {
+        let slope = g + p.decay * x;
+        sum += slope * slope;
+        x -= now[0] * slope / (sum.sqrt() + p.eps);
+        [x, sum]
+    });
+});
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&ADAGRAD];
+
+/// Adagrad: steps are divided by the root of the sum of all squared gradients so far.
+pub type Adagrad = Fused<AdagradOptions>;
+
+impl Rule for AdagradOptions {
+    const NAME: &'static str = "Adagrad";
+
+    fn check(&self) -> Result<()> {
+        checked_lr(self.lr)?;
+        at_least_0("decay of the learning rate", self.lr_decay)?;
+        at_least_0("weight decay", self.weight_decay)?;
+        at_least_0("eps", self.eps).map(drop)
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn moments(&self) -> &'static [(&'static str, f32)] {
+        &[("sum", 0.0)]
+    }
+
+    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32> {
+        vec![(decimal(lr) / (1.0 + steps.saturating_sub(1) as f64 * decimal(self.lr_decay))) as f32]
+    }
+
+    fn step(&self, run: &Run) {
+        run.update(&ADAGRAD, &Params { place: run.place(), eps: self.eps, decay: self.weight_decay });
+    }
+}

@@ -1,0 +1,116 @@
+//! An exponential moving average of weights: `shaders/ema.wgsl`.
+
+use super::slab::Slab;
+use super::{checked, rest};
+use crate::error::Result;
+use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::nn::{StateDict, StateTensor};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader =
+    Shader { name: "ema", source: include_str!("../../shaders/ema.wgsl"), access: &[Access::Read, Access::ReadWrite] };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    n: u32,
+    rest: f32,
+}
+
+static EMA: Kernel = Kernel {
+    name: "ema",
+    access: SHADER.access,
+    twin: |call| {
+        let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+        parallel::chunks(call.write::<f32>(1), parallel::GRAIN, |piece, mean| {
+            for (mean, x) in mean.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
+                *mean += p.rest * (x - *mean);
+            }
+        });
+    },
+    cost: |d| Cost { flops: 3 * d.len(0) as u64, bytes: 12 * d.len(0) as u64 },
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&SHADER, "ema", groups(d.params::<Params>().n as usize, 4 * 256)).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&EMA];
+
+/// An average of an optimizer's weights, in which each step's weigh `1 - decay`; it starts from the weights as they are
+/// when it is made. Models are often better with it than with the last weights (Polyak and Juditsky, 1992).
+///
+/// ```
+/// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
+/// use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+/// let device = wgrad::Device::cpu();
+/// let model = Linear::new(2, 1, &mut Init::new(0, &device));
+/// let mut optimizer = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
+/// let mut ema = optimizer.ema(0.9)?;
+/// let (randomness, x) = (Randomness::new(0), wgrad::Tensor::ones([4, 2], &device));
+/// for _ in 0..10 {
+///     let loss = model.forward(&x, &Ctx::train(&randomness)).square().mean();
+///     optimizer.step(&loss.backward());
+///     ema.update();
+/// }
+/// // The model computes with the averages, and then again with the weights that training goes on from.
+/// ema.swap();
+/// let averaged = model.forward(&x, &Ctx::eval()).square().mean().item()?;
+/// ema.swap();
+/// assert!(averaged > model.forward(&x, &Ctx::eval()).square().mean().item()?);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Ema {
+    decay: f32,
+    slabs: Vec<Averaged>,
+}
+
+/// The weights of a slab, their average, and where each is.
+struct Averaged {
+    values: Tensor,
+    mean: Tensor,
+    names: Vec<(String, Tensor)>,
+}
+
+impl Ema {
+    pub(super) fn new<'a>(slabs: impl Iterator<Item = &'a Slab>, decay: f32) -> Result<Ema> {
+        checked("decay", decay, |decay| (0.0..=1.0).contains(&decay), "in 0..=1")?;
+        let averaged = |slab: &Slab| {
+            let mean = slab.values.copy();
+            let names = slab.named().map(|(name, place)| (name.to_string(), mean.with_layout(*place.layout())));
+            Averaged { values: slab.values.clone(), names: names.collect(), mean }
+        };
+        Ok(Ema { decay, slabs: slabs.map(averaged).collect() })
+    }
+
+    /// Takes in the weights as they are now: after each step, and while the model has its own weights.
+    pub fn update(&mut self) {
+        for Averaged { values, mean, .. } in &self.slabs {
+            Tensor::run(&EMA, &[values, mean], &Params { n: values.numel() as u32, rest: rest(self.decay) });
+        }
+    }
+
+    /// Exchanges the model's weights and the averages.
+    pub fn swap(&mut self) {
+        for Averaged { values, mean, .. } in &self.slabs {
+            let weights = values.copy();
+            values.assign(mean);
+            mean.assign(&weights);
+        }
+    }
+
+    /// The averages by the names of the parameters, to be saved or loaded into a model.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    pub fn state(&self) -> Result<StateDict> {
+        let all = self.slabs.iter().flat_map(|slab| &slab.names);
+        all.map(|(name, mean)| Ok((name.clone(), StateTensor::of(mean)?))).collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! LAMB (You et al., 2020): `shaders/lamb.wgsl`, `shaders/lamb_apply.wgsl`.
+
+use super::rule::{Place, Rule, Run};
+use super::slab::Slab;
+use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
+use crate::error::Result;
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// The paper's arguments, and the defaults that are in use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LambOptions {
+    /// The learning rate.
+    pub lr: f32,
+    /// How slowly the two moments forget.
+    pub betas: (f32, f32),
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// The part of each weight that is added to its step.
+    pub weight_decay: f32,
+}
+
+impl Default for LambOptions {
+    fn default() -> LambOptions {
+        LambOptions { lr: 1e-3, betas: (0.9, 0.999), eps: 1e-6, weight_decay: 0.01 }
+    }
+}
+
+use Access::{Read, ReadWrite};
+
+static MOMENTS: Shader = Shader {
+    name: "lamb",
+    source: include_str!("../../shaders/lamb.wgsl"),
+    access: &[ReadWrite, Read, ReadWrite, ReadWrite, Read],
+};
+
+static APPLY: Shader = Shader {
+    name: "lamb_apply",
+    source: include_str!("../../shaders/lamb_apply.wgsl"),
+    access: &[Read, ReadWrite, Read, Read, Read, Read],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    place: Place,
+    beta1: f32,
+    beta2: f32,
+    rest1: f32,
+    rest2: f32,
+    eps: f32,
+    decay: f32,
+}
+
+fn n(d: &Dispatch) -> usize {
+    d.params::<Params>().place.n as usize
+}
+
+/// The moments, and in place of the gradients the direction of the step.
+static LAMB: Kernel = Kernel {
+    name: "lamb",
+    access: MOMENTS.access,
+    twin: moments_twin,
+    cost: |d| Cost { flops: 13 * n(d) as u64, bytes: 28 * n(d) as u64 },
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&MOMENTS, "lamb", groups(n(d), 4 * 256)).alone(),
+    }],
+};
+
+fn moments_twin(call: &mut Call) {
+    let (p, numbers) = (call.params::<Params>(), call.read::<f32>(4));
+    let (factor, now) = (numbers[0], &numbers[p.place.at as usize..]);
+    let run = p.place.range();
+    let x = &call.read::<f32>(1)[run.clone()];
+    let moved = [0, 2, 3].map(|i| &mut call.write::<f32>(i)[run.clone()]);
+    parallel::chunks_of(moved, parallel::GRAIN, |piece, [g, m, v]| {
+        for (((g, m), v), x) in g.iter_mut().zip(m).zip(v).zip(&x[piece * parallel::GRAIN..]) {
+            let slope = factor * *g;
+            *m = p.beta1 * *m + p.rest1 * slope;
+            *v = p.beta2 * *v + p.rest2 * slope * slope;
+            *g = now[1] * *m / ((now[2] * *v).sqrt() + p.eps) + p.decay * x;
+        }
+    });
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ApplyParams {
+    place: Place,
+    /// The number of the slab's first parameter among those of all slabs.
+    entry: u32,
+}
+
+/// Each parameter moves along its direction, as far as the lengths of both say.
+static LAMB_APPLY: Kernel = Kernel {
+    name: "lamb_apply",
+    access: APPLY.access,
+    twin: apply_twin,
+    cost: |d| {
+        let n = u64::from(d.params::<ApplyParams>().place.n);
+        Cost { flops: 3 * n, bytes: 12 * n }
+    },
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| {
+            let n = d.params::<ApplyParams>().place.n as usize;
+            Pass::new(&APPLY, "lamb_apply", groups(n, 4 * 256)).alone()
+        },
+    }],
+};
+
+fn apply_twin(call: &mut Call) {
+    let (p, u, owners) = (call.params::<ApplyParams>(), call.read::<f32>(0), call.read::<i32>(2));
+    let (ours, theirs, numbers) = (call.read::<f32>(3), call.read::<f32>(4), call.read::<f32>(5));
+    let (run, lr) = (p.place.range(), numbers[p.place.at as usize]);
+    let first = run.start / 64;
+    let u = &u[run.clone()];
+    parallel::chunks(&mut call.write::<f32>(1)[run], parallel::GRAIN, |piece, x| {
+        let at = piece * parallel::GRAIN;
+        for (block, (x, u)) in x.chunks_mut(64).zip(u[at..].chunks(64)).enumerate() {
+            let owner = p.entry as usize + owners[first + at / 64 + block] as usize;
+            let (long, step) = (ours[owner].sqrt(), theirs[owner].sqrt());
+            let ratio = if long > 0.0 && step > 0.0 { long / step } else { 1.0 };
+            x.iter_mut().zip(u).for_each(|(x, u)| *x -= lr * ratio * u);
+        }
+    });
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&LAMB, &LAMB_APPLY];
+
+/// LAMB: Adam whose step is as long, for each parameter, as the rate times the parameter itself.
+pub type Lamb = Fused<LambOptions>;
+
+impl Rule for LambOptions {
+    const NAME: &'static str = "Lamb";
+
+    fn check(&self) -> Result<()> {
+        checked_lr(self.lr)?;
+        share("beta1", self.betas.0)?;
+        share("beta2", self.betas.1)?;
+        at_least_0("eps", self.eps)?;
+        at_least_0("weight decay", self.weight_decay).map(drop)
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn moments(&self) -> &'static [(&'static str, f32)] {
+        &[("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
+    }
+
+    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32> {
+        let whole = |beta: f32| (1.0 / (1.0 - decimal(beta).powf(steps as f64))) as f32;
+        vec![lr, whole(self.betas.0), whole(self.betas.1)]
+    }
+
+    fn step(&self, run: &Run) {
+        let LambOptions { betas: (beta1, beta2), eps, weight_decay: decay, .. } = *self;
+        let Slab { values, gradients, moments, norms, .. } = run.slab;
+        let table = norms.as_ref().expect("the lengths are asked for");
+        let (rest1, rest2) = (rest(beta1), rest(beta2));
+        let p = Params { place: run.place(), beta1, beta2, rest1, rest2, eps, decay };
+        Tensor::run(&LAMB, &[gradients, values, &moments[0], &moments[1], run.numbers], &p);
+        table.square_sums(gradients, run.stretch, &table.gradients);
+        table.square_sums(values, run.stretch, &table.values);
+        let args = [gradients, values, &table.owners, &table.values, &table.gradients, run.numbers];
+        Tensor::run(&LAMB_APPLY, &args, &ApplyParams { place: run.place(), entry: table.first });
+    }
+
+    fn needs_norms() -> bool {
+        true
+    }
+}

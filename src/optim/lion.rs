@@ -1,0 +1,81 @@
+//! Lion (Chen et al., 2023): `shaders/lion.wgsl`.
+
+use super::rule::{Place, Rule, Run, twin, update};
+use super::{Fused, at_least_0, checked_lr, rest, share};
+use crate::error::Result;
+use crate::kernel::Kernel;
+use bytemuck::{Pod, Zeroable};
+
+/// The paper's arguments and defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LionOptions {
+    /// The learning rate: a third to a tenth of AdamW's.
+    pub lr: f32,
+    /// How much a step keeps of the moment, and how slowly the moment forgets.
+    pub betas: (f32, f32),
+    /// The part of each weight that a step takes, times the rate: three to ten times AdamW's.
+    pub weight_decay: f32,
+}
+
+impl Default for LionOptions {
+    fn default() -> LionOptions {
+        LionOptions { lr: 1e-4, betas: (0.9, 0.99), weight_decay: 0.0 }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    place: Place,
+    beta1: f32,
+    beta2: f32,
+    rest1: f32,
+    rest2: f32,
+    decay: f32,
+}
+
+update!(LION, SHADER, "lion", Params, moments 1, flops 10, |call| {
+    let p: Params = call.params();
+    twin(call, p.place, |now, g, [mut x, mut m]| {
+        let ahead = p.beta1 * m + p.rest1 * g;
+        let sign = if ahead == 0.0 { 0.0 } else { ahead.signum() };
+        x -= now[0] * (sign + p.decay * x);
+        m = p.beta2 * m + p.rest2 * g;
+        [x, m]
+    });
+});
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&LION];
+
+/// Lion: every weight moves by the rate, along the sign of a moment.
+pub type Lion = Fused<LionOptions>;
+
+impl Rule for LionOptions {
+    const NAME: &'static str = "Lion";
+
+    fn check(&self) -> Result<()> {
+        checked_lr(self.lr)?;
+        share("beta1", self.betas.0)?;
+        share("beta2", self.betas.1)?;
+        at_least_0("weight decay", self.weight_decay).map(drop)
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn moments(&self) -> &'static [(&'static str, f32)] {
+        &[("exp_avg", 0.0)]
+    }
+
+    fn numbers(&self, lr: f32, _steps: u64) -> Vec<f32> {
+        vec![lr]
+    }
+
+    fn step(&self, run: &Run) {
+        let (beta1, beta2) = self.betas;
+        let (rest1, rest2) = (rest(beta1), rest(beta2));
+        run.update(&LION, &Params { place: run.place(), beta1, beta2, rest1, rest2, decay: self.weight_decay });
+    }
+}

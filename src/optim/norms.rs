@@ -1,0 +1,209 @@
+//! Lengths of parameters and gradients, and the global norm that clips: `shaders/square_sums.wgsl`,
+//! `shaders/clip_factor.wgsl`.
+
+use super::slab::{Slab, Stretch};
+use crate::kernel::{
+    Access, Call, Class, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+use Access::{Read, ReadWrite};
+
+static SUMS: Shader = Shader {
+    name: "square_sums",
+    source: include_str!("../../shaders/square_sums.wgsl"),
+    access: &[Read, Read, ReadWrite],
+};
+
+static FACTOR: Shader =
+    Shader { name: "clip_factor", source: include_str!("../../shaders/clip_factor.wgsl"), access: &[Read, ReadWrite] };
+
+/// Elements of a parameter that are added up apart. A binding holds at most 8,192 times as many.
+const CHUNK: usize = 4096;
+
+/// Which chunks and which parameters of a table, and where the first sum goes.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    chunk: u32,
+    chunks: u32,
+    entry: u32,
+    entries: u32,
+    to: u32,
+}
+
+/// sums[to + i] = the sum of the squares of parameter entry + i.
+static SQUARE_SUMS: Kernel = Kernel {
+    name: "square_sums",
+    access: &[Read, Read, Read, ReadWrite],
+    twin: sums_twin,
+    cost: |d| {
+        let n = u64::from(d.params::<Params>().chunks) * CHUNK as u64;
+        Cost { flops: 2 * n, bytes: 4 * n }
+    },
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "tree",
+            fits: |info, _| info.max_threads >= 256,
+            suits: |info, _| info.class == Class::Gpu,
+            lower: |_, d| sums_passes(d, "square_sums_tree", 1),
+        },
+        Variant {
+            name: "threads",
+            fits: |_, _| true,
+            suits: |_, _| true,
+            lower: |_, d| sums_passes(d, "square_sums_threads", 64),
+        },
+    ],
+};
+
+fn sums_passes(d: &Dispatch, entry: &'static str, per_group: usize) -> Lowering {
+    let p: Params = d.params();
+    let first = Pass::new(&SUMS, entry, groups(p.chunks as usize, per_group));
+    let second = Pass::new(&SUMS, "square_sums_join", groups(p.entries as usize, 64));
+    let slots = [[Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)], [Slot::Scratch(0), Slot::Arg(2), Slot::Arg(3)]];
+    let scratch = vec![u64::from(p.chunks) * 4];
+    Lowering { passes: vec![first.slots(&slots[0]), second.slots(&slots[1])], scratch }
+}
+
+fn sums_twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (chunks, entries) = (call.read::<i32>(1), call.read::<i32>(2));
+    let sums = &mut call.write::<f32>(3)[p.to as usize..][..p.entries as usize];
+    parallel::chunks(sums, 1, |at, sum| {
+        let [first, count] = [0, 1].map(|i| entries[2 * (p.entry as usize + at) + i] as usize);
+        let of = |chunk: usize| {
+            let [start, n] = [0, 1].map(|i| chunks[2 * chunk + i] as usize);
+            x[start..][..n].iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+        };
+        sum[0] = (first..first + count).map(of).sum::<f64>() as f32;
+    });
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ClipParams {
+    n: u32,
+    max_norm: f32,
+}
+
+/// The factor that holds the root of all sums under a bound, and that root.
+static CLIP_FACTOR: Kernel = Kernel {
+    name: "clip_factor",
+    access: &[Read, ReadWrite],
+    twin: |call| {
+        let (p, sums, numbers) = (call.params::<ClipParams>(), call.read::<f32>(0), call.write::<f32>(1));
+        let norm = sums[..p.n as usize].iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt();
+        numbers[0] = (f64::from(p.max_norm) / (norm + 1e-6)).min(1.0) as f32;
+        numbers[1] = norm as f32;
+    },
+    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "tree",
+        fits: |_, d| d.params::<ClipParams>().n <= 16 << 20,
+        suits: |_, _| true,
+        lower: |_, _| Pass::new(&FACTOR, "clip_factor", 1).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&SQUARE_SUMS, &CLIP_FACTOR];
+
+/// Where the parameters of one slab lie, for kernels.
+pub struct Table {
+    /// First element and number of elements of each chunk.
+    chunks: Tensor,
+    /// First chunk and number of chunks of each parameter.
+    entries: Tensor,
+    /// The same on the host.
+    counts: Vec<(u32, u32)>,
+    /// The number of the slab's first parameter among those of all slabs.
+    pub first: u32,
+    /// The parameter that each 64 elements belong to, counted in its slab.
+    pub owners: Tensor,
+    /// The sums of the squares of gradients, and of values: one for each parameter of all slabs.
+    pub gradients: Tensor,
+    pub values: Tensor,
+}
+
+/// The lengths of all parameters of an optimizer.
+pub struct Norms {
+    gradients: Tensor,
+}
+
+impl Norms {
+    /// Gives each slab its table.
+    pub fn new<'a>(slabs: impl Iterator<Item = &'a mut Slab>) -> Norms {
+        let slabs: Vec<&mut Slab> = slabs.collect();
+        let total: usize = slabs.iter().map(|slab| slab.places().count()).sum();
+        let device = slabs[0].values.device().clone();
+        let zeros = || Tensor::full([total], 0.0f32, &device);
+        let (gradients, values) = (zeros(), zeros());
+        let mut first = 0;
+        for slab in slabs {
+            let (mut chunks, mut counts) = (Vec::new(), Vec::new());
+            let mut owners = vec![0i32; slab.values.numel().div_ceil(64)];
+            for (at, (offset, n)) in slab.places().enumerate() {
+                let start = chunks.len() as u32;
+                let cut = |from: usize| [(offset + from) as i32, CHUNK.min(n - from) as i32];
+                chunks.extend((0..n).step_by(CHUNK).map(cut));
+                counts.push((start, chunks.len() as u32 - start));
+                owners[offset / 64..(offset + n).div_ceil(64)].fill(at as i32);
+            }
+            let entries: Vec<[i32; 2]> = counts.iter().map(|&(start, n)| [start as i32, n as i32]).collect();
+            // A table of nothing is still bound.
+            chunks.resize(chunks.len().max(1), [0; 2]);
+            let table = |data: &[[i32; 2]]| Tensor::constant(data.as_flattened(), [data.len(), 2], &device);
+            let own = counts.len() as u32;
+            slab.norms = Some(Table {
+                chunks: table(&chunks),
+                entries: table(&entries),
+                counts,
+                first,
+                owners: Tensor::constant(&owners, [owners.len()], &device),
+                gradients: gradients.clone(),
+                values: values.clone(),
+            });
+            first += own;
+        }
+        Norms { gradients }
+    }
+
+    /// Sets the factor that all kernels multiply gradients by, and the norm beside it.
+    pub fn clip(&self, gathered: &[(&Slab, Vec<Stretch>)], numbers: &Tensor, max_norm: f32) {
+        let n = self.gradients.numel() as u32;
+        let found: usize = gathered.iter().flat_map(|(_, stretches)| stretches).map(|s| s.entries.len()).sum();
+        if found < n as usize {
+            // What has no gradient now must not count with its last one.
+            self.gradients.assign(&Tensor::zeros(self.gradients.shape(), self.gradients.device()));
+        }
+        for (slab, stretches) in gathered {
+            for stretch in stretches {
+                if let Some(table) = &slab.norms {
+                    table.square_sums(&slab.gradients, stretch, &table.gradients);
+                }
+            }
+        }
+        Tensor::run(&CLIP_FACTOR, &[&self.gradients, numbers], &ClipParams { n, max_norm });
+    }
+}
+
+impl Table {
+    /// The sum of the squares of each parameter of a stretch.
+    pub fn square_sums(&self, x: &Tensor, stretch: &Stretch, to: &Tensor) {
+        let counts = &self.counts[stretch.entries.clone()];
+        let p = Params {
+            chunk: counts[0].0,
+            chunks: counts.iter().map(|(_, n)| n).sum(),
+            entry: stretch.entries.start as u32,
+            entries: stretch.entries.len() as u32,
+            to: self.first + stretch.entries.start as u32,
+        };
+        Tensor::run(&SQUARE_SUMS, &[x, &self.chunks, &self.entries, to], &p);
+    }
+}

@@ -1,0 +1,85 @@
+//! What is done to gradients before an optimizer reads them: `shaders/penalty.wgsl`.
+
+use super::slab::{Slab, Stretch};
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "penalty",
+    source: include_str!("../../shaders/penalty.wgsl"),
+    access: &[Access::ReadWrite, Access::Read],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    first: u32,
+    n: u32,
+    l1: f32,
+    l2: f32,
+    bound: f32,
+}
+
+static PENALTY: Kernel = Kernel {
+    name: "penalty",
+    access: SHADER.access,
+    twin,
+    cost: |d| {
+        let n = u64::from(d.params::<Params>().n);
+        Cost { flops: 6 * n, bytes: 12 * n }
+    },
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&SHADER, "penalty", groups(d.params::<Params>().n as usize, 4 * 256)).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&PENALTY];
+
+fn twin(call: &mut Call) {
+    let p: Params = call.params();
+    let run = p.first as usize..(p.first + p.n) as usize;
+    let x = &call.read::<f32>(1)[run.clone()];
+    parallel::chunks(&mut call.write::<f32>(0)[run], parallel::GRAIN, |piece, g| {
+        for (g, &x) in g.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
+            let sign = if x == 0.0 { 0.0 } else { x.signum() };
+            *g = (*g + p.l1 * sign + p.l2 * x).clamp(-p.bound, p.bound);
+        }
+    });
+}
+
+/// Slopes that are added to gradients, and the bound that holds each element after that.
+pub struct Penalty {
+    pub l1: f32,
+    /// What values are multiplied by.
+    pub l2: f32,
+    pub bound: f32,
+}
+
+impl Default for Penalty {
+    fn default() -> Penalty {
+        // The largest number bounds nothing, and unlike infinity it is no special case in a shader.
+        Penalty { l1: 0.0, l2: 0.0, bound: f32::MAX }
+    }
+}
+
+impl Penalty {
+    /// One kernel for each stretch, if there is anything to do.
+    pub fn apply(&self, gathered: &[(&Slab, Vec<Stretch>)]) {
+        let &Penalty { l1, l2, bound } = self;
+        if l1 == 0.0 && l2 == 0.0 && bound == f32::MAX {
+            return;
+        }
+        for (slab, stretches) in gathered {
+            for &Stretch { first, n, .. } in stretches {
+                Tensor::run(&PENALTY, &[&slab.gradients, &slab.values], &Params { first, n, l1, l2, bound });
+            }
+        }
+    }
+}

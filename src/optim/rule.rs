@@ -1,0 +1,161 @@
+//! What one optimizer does that others do not.
+
+use super::slab::{Slab, Stretch};
+use crate::error::Result;
+use crate::kernel::{Call, Kernel, parallel};
+use crate::tensor::Tensor;
+use bytemuck::Pod;
+use std::fmt::Debug;
+use std::ops::Range;
+
+/// The options of an optimizer, and how they move a stretch of parameters.
+pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
+    /// The optimizer's name, in messages.
+    const NAME: &'static str;
+
+    /// Refuses options that are out of range, with [`Error::Option`](crate::Error::Option).
+    #[doc(hidden)]
+    fn check(&self) -> Result<()>;
+
+    /// The learning rate at the start.
+    #[doc(hidden)]
+    fn lr(&self) -> f32;
+
+    /// What is kept for each value: PyTorch's names, and what it is at first.
+    #[doc(hidden)]
+    fn moments(&self) -> &'static [(&'static str, f32)];
+
+    /// The numbers of a step that its kernels read, always as many and at most [`NUMBERS`].
+    #[doc(hidden)]
+    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32>;
+
+    /// Moves a stretch.
+    #[doc(hidden)]
+    fn step(&self, run: &Run);
+
+    /// Whether the length of each parameter is needed.
+    #[doc(hidden)]
+    fn needs_norms() -> bool {
+        false
+    }
+}
+
+/// The most numbers that a group has.
+pub const NUMBERS: usize = 3;
+
+/// A stretch of a slab in one step.
+pub struct Run<'a> {
+    pub slab: &'a Slab,
+    pub stretch: &'a Stretch,
+    pub numbers: &'a Tensor,
+    /// Where this group's numbers start.
+    pub at: u32,
+}
+
+/// Where a stretch lies, and where its numbers do: the first words of each kernel's parameters.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, bytemuck::Zeroable)]
+pub struct Place {
+    pub first: u32,
+    pub n: u32,
+    pub at: u32,
+}
+
+impl Run<'_> {
+    pub fn place(&self) -> Place {
+        Place { first: self.stretch.first, n: self.stretch.n, at: self.at }
+    }
+
+    /// Runs a kernel of [gradients, values, moments .., numbers].
+    pub fn update<P: Pod>(&self, kernel: &'static Kernel, params: &P) {
+        let Slab { values, gradients, moments, .. } = self.slab;
+        let args: Vec<&Tensor> = [gradients, values].into_iter().chain(moments).chain([self.numbers]).collect();
+        Tensor::run(kernel, &args, params);
+    }
+}
+
+impl Place {
+    pub fn range(&self) -> Range<usize> {
+        self.first as usize..(self.first + self.n) as usize
+    }
+}
+
+/// Elements that a twin takes at once; every stretch is whole multiples of them.
+const BLOCK: usize = 16;
+
+/// The twin of such a kernel with N - 1 moments: `each` gets the numbers of the step's group, a gradient after clipping,
+/// and the value with its moments, and tells what these are now.
+pub fn twin<const N: usize>(
+    call: &mut Call,
+    place: Place,
+    each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
+) {
+    let all = call.read::<f32>(N + 1);
+    let factor = all[0];
+    let own: [f32; NUMBERS] = std::array::from_fn(|i| all.get(place.at as usize + i).copied().unwrap_or(0.0));
+    let gradients = &call.read::<f32>(0)[place.range()];
+    let moved: [&mut [f32]; N] = std::array::from_fn(|i| &mut call.write::<f32>(1 + i)[place.range()]);
+    parallel::chunks_of(moved, parallel::GRAIN, |piece, moved| {
+        let mut moved = moved.map(|values| values.as_chunks_mut::<BLOCK>().0.iter_mut());
+        for gradients in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0 {
+            // In arrays of its own the compiler sees that nothing overlaps, and takes several elements at a time.
+            let mut blocks: [Option<&mut [f32; BLOCK]>; N] = moved.each_mut().map(|blocks| blocks.next());
+            let mut now = [[0.0; BLOCK]; N];
+            for (now, block) in now.iter_mut().zip(&blocks) {
+                let Some(block) = block else { return };
+                *now = **block;
+            }
+            for i in 0..BLOCK {
+                let after = each(own, factor * gradients[i], std::array::from_fn(|m| now[m][i]));
+                for m in 0..N {
+                    now[m][i] = after[m];
+                }
+            }
+            for (now, block) in now.iter().zip(blocks.iter_mut().flatten()) {
+                **block = *now;
+            }
+        }
+    });
+}
+
+/// The kernel and the shader of a rule's update: [gradients, values, moments .., numbers], flat in fours.
+macro_rules! update {
+    ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, flops $flops:literal, $twin:expr) => {
+        static $shader: $crate::kernel::Shader = $crate::kernel::Shader {
+            name: $name,
+            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            access: {
+                use $crate::kernel::Access::{Read, ReadWrite};
+                const ACCESS: [$crate::kernel::Access; $moments + 3] = {
+                    let mut access = [ReadWrite; $moments + 3];
+                    access[0] = Read;
+                    access[$moments + 2] = Read;
+                    access
+                };
+                &ACCESS
+            },
+        };
+
+        static $kernel: $crate::kernel::Kernel = $crate::kernel::Kernel {
+            name: $name,
+            access: $shader.access,
+            twin: $twin,
+            cost: |d| {
+                let n = u64::from(d.params::<$params>().place.n);
+                $crate::kernel::Cost { flops: $flops * n, bytes: (3 + 2 * $moments) * 4 * n }
+            },
+            tolerance: $crate::kernel::Tolerance::ROUNDED,
+            rewrites: &[],
+            variants: &[$crate::kernel::Variant {
+                name: "flat",
+                fits: |_, _| true,
+                suits: |_, _| true,
+                lower: |_, d| {
+                    let groups = $crate::kernel::groups(d.params::<$params>().place.n as usize, 4 * 256);
+                    $crate::kernel::Pass::new(&$shader, $name, groups).alone()
+                },
+            }],
+        };
+    };
+}
+pub(super) use update;
