@@ -117,7 +117,27 @@ fn products() -> Vec<Op> {
         let (a, b) = (normal(&[32, 128, 32], device), normal(&[32, 128, 32], device).transpose(1, 2));
         Ok(Box::new(move || drop(a.matmul(&b))))
     });
-    sizes.into_iter().map(product).chain([batched]).collect()
+    let linears = [[64, 784, 128], [64, 3136, 128], [1024, 128, 512], [1024, 512, 128]].into_iter().flat_map(linears);
+    sizes.into_iter().map(product).chain([batched]).chain(linears).collect()
+}
+
+/// A layer of [rows, inputs] to [rows, outputs] with a bias, and its gradients.
+fn linears([rows, inputs, outputs]: [usize; 3]) -> [Op; 2] {
+    let parts = move |device: &Device| {
+        (normal(&[rows, inputs], device), normal(&[outputs, inputs], device), normal(&[outputs], device))
+    };
+    let shape = format!("{rows}x{inputs} to {outputs}");
+    let forward = op("linear", shape.clone(), move |device| {
+        let (x, w, b) = parts(device);
+        Ok(Box::new(move || drop(x.linear(&w, Some(&b)))))
+    });
+    let gradients = op("linear gradients", shape, move |device| {
+        let (x, w, b) = parts(device);
+        let y = x.requires_grad().linear(&w.requires_grad(), Some(&b.requires_grad()));
+        let dy = y.detach().affine(0.5, 0.1);
+        Ok(Box::new(move || drop(y.backward_with(&dy))))
+    });
+    [forward, gradients]
 }
 
 fn elements() -> Vec<Op> {
