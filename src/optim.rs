@@ -16,6 +16,7 @@ mod norms;
 mod penalty;
 mod rmsprop;
 mod rule;
+pub mod schedule;
 pub mod sgd;
 mod slab;
 

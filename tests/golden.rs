@@ -27,6 +27,8 @@ mod ops;
 mod optim;
 #[path = "golden/report.rs"]
 mod report;
+#[path = "golden/schedules.rs"]
+mod schedules;
 #[path = "golden/sequences.rs"]
 mod sequences;
 #[path = "golden/train.rs"]

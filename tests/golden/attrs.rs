@@ -33,6 +33,11 @@ impl Attrs {
         self.find(name).map_or(default, |v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32)
     }
 
+    /// To more digits than the crate's tensors have.
+    pub fn double(&self, name: &str, default: f64) -> f64 {
+        self.find(name).map_or(default, |v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")))
+    }
+
     pub fn int(&self, name: &str, default: isize) -> isize {
         self.find(name).map_or(default, |v| int(name, v))
     }

@@ -26,6 +26,8 @@ pub struct Tolerance {
 
 /// One file.
 pub struct Case {
+    /// What PyTorch calls it.
+    pub op: String,
     pub attrs: Attrs,
     pub tolerance: Tolerance,
     /// How far training may drift, relative to the way that the parameters went.
@@ -49,6 +51,7 @@ impl Case {
             tensors.insert(name.to_string(), Value { shape: view.shape().to_vec(), data });
         }
         Ok(Case {
+            op: metadata.get("op").cloned().unwrap_or_default(),
             attrs: Attrs::parse(metadata.get("attrs").map_or("{}", String::as_str))?,
             tolerance: Tolerance { rtol: number(&metadata, "rtol")?, atol: number(&metadata, "atol")? },
             drift: metadata.contains_key("drift").then(|| number(&metadata, "drift")).transpose()?,

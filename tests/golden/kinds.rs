@@ -2,7 +2,7 @@
 
 use crate::train::Build;
 use crate::trial::Trial;
-use crate::{gpt, images, losses, models, ops, optim, sequences};
+use crate::{gpt, images, losses, models, ops, optim, schedules, sequences};
 use wgrad::Tensor;
 
 /// How a kind of case is run.
@@ -34,6 +34,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("clip_grad_norm", Values(optim::clip_grad_norm)),
     ("conv2d", Op(images::conv2d)),
     ("cos", Op(|t| t.x().cos())),
+    ("cosine_embedding_loss", Op(losses::cosine_embedding)),
     ("cross_entropy", Op(ops::cross_entropy)),
     ("div", Op(|t| t.x().div(t.y()))),
     ("elu", Op(|t| t.x().elu(t.attrs().float("alpha", 1.0)))),
@@ -43,8 +44,10 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("expand", Op(ops::expand)),
     ("flip", Op(|t| t.x().flip(&t.attrs().list("dims").expect("flip: `dims` is due")))),
     ("gather", Op(|t| t.x().gather(t.attrs().int("dim", 0), t.input("index")))),
+    ("gaussian_nll_loss", Op(losses::gaussian_nll)),
     ("gelu", Op(ops::gelu)),
     ("group_norm", Op(sequences::group_norm)),
+    ("hinge_embedding_loss", Op(losses::hinge_embedding)),
     ("huber_loss", Op(losses::huber)),
     ("index_select", Op(|t| t.x().index_select(t.attrs().int("dim", 0), t.input("index")))),
     ("kl_div", Op(losses::kl_div)),
@@ -55,6 +58,8 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("log", Op(|t| t.x().log())),
     ("log_softmax", Op(|t| t.x().log_softmax(t.attrs().int("dim", -1)))),
     ("logsumexp", Op(|t| t.x().logsumexp(&t.dims(), t.keep()))),
+    ("lr_scheduler", Op(schedules::rates)),
+    ("margin_ranking_loss", Op(losses::margin_ranking)),
     ("matmul", Op(|t| t.x().matmul(t.y()))),
     ("max_pool2d", Op(images::max_pool2d)),
     ("maximum", Op(|t| t.x().maximum(t.y()))),
@@ -73,6 +78,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("optim_sgd", Op(optim::sgd)),
     ("pad", Op(ops::pad)),
     ("permute", Op(ops::permute)),
+    ("poisson_nll_loss", Op(losses::poisson_nll)),
     ("pow", Op(|t| t.x().pow(t.y()))),
     ("pow_scalar", Op(|t| t.x().pow_scalar(t.attrs().float("exponent", f32::NAN)))),
     ("reciprocal", Op(|t| t.x().reciprocal())),
@@ -84,6 +90,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("silu", Op(|t| t.x().silu())),
     ("sin", Op(|t| t.x().sin())),
     ("smooth_l1_loss", Op(losses::smooth_l1)),
+    ("soft_margin_loss", Op(losses::soft_margin)),
     ("softmax", Op(|t| t.x().softmax(t.attrs().int("dim", -1)))),
     ("softplus", Op(ops::softplus)),
     ("sqrt", Op(|t| t.x().sqrt())),
@@ -98,6 +105,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("train:mlp3_adam", Train(models::mlp)),
     ("train:mlp_sgd", Train(models::mlp)),
     ("train:mnist_cnn_adam", Train(models::cnn)),
+    ("triplet_margin_loss", Op(losses::triplet_margin)),
     ("var", Op(ops::var)),
     ("where", Op(ops::select)),
 ];

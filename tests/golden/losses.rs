@@ -1,7 +1,7 @@
 //! Losses, with PyTorch's arguments and defaults.
 
 use crate::trial::Trial;
-use wgrad::loss::{BinaryOptions, KlTarget};
+use wgrad::loss::{BinaryOptions, GaussianConstant, KlTarget};
 use wgrad::{CrossEntropyOptions, Reduction, Tensor};
 
 pub fn reduction(t: &Trial) -> Reduction {
@@ -56,4 +56,40 @@ pub fn nll(t: &Trial) -> Tensor {
     let (weight, ignore_index) = (t.maybe("weight").cloned(), t.attrs().int("ignore_index", -100) as i32);
     let options = CrossEntropyOptions { weight, ignore_index, label_smoothing: 0.0, reduction: reduction(t) };
     t.x().nll_loss_with(target(t), &options)
+}
+
+pub fn soft_margin(t: &Trial) -> Tensor {
+    t.x().soft_margin_loss(target(t), reduction(t))
+}
+
+pub fn hinge_embedding(t: &Trial) -> Tensor {
+    t.x().hinge_embedding_loss(target(t), t.attrs().float("margin", 1.0), reduction(t))
+}
+
+pub fn cosine_embedding(t: &Trial) -> Tensor {
+    let margin = t.attrs().float("margin", 0.0);
+    t.input("input1").cosine_embedding_loss(t.input("input2"), target(t), margin, reduction(t))
+}
+
+pub fn margin_ranking(t: &Trial) -> Tensor {
+    let margin = t.attrs().float("margin", 0.0);
+    t.input("input1").margin_ranking_loss(t.input("input2"), target(t), margin, reduction(t))
+}
+
+pub fn triplet_margin(t: &Trial) -> Tensor {
+    t.attrs().only("p", 2.0);
+    t.attrs().only("swap", false);
+    let margin = t.attrs().float("margin", 1.0);
+    t.input("anchor").triplet_margin_loss(t.input("positive"), t.input("negative"), margin, reduction(t))
+}
+
+pub fn poisson_nll(t: &Trial) -> Tensor {
+    t.attrs().only("log_input", true);
+    t.attrs().only("full", false);
+    t.x().poisson_nll_loss(target(t), reduction(t))
+}
+
+pub fn gaussian_nll(t: &Trial) -> Tensor {
+    let constant = if t.attrs().flag("full", false) { GaussianConstant::Full } else { GaussianConstant::Out };
+    t.x().gaussian_nll_loss(target(t), t.input("var"), constant, t.attrs().float("eps", 1e-6), reduction(t))
 }

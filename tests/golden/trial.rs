@@ -13,23 +13,37 @@ use wgrad::{Device, KeepDims, Tensor};
 /// What a runner sees: inputs that are tracked where the file holds their gradient, and the other arguments.
 pub struct Trial<'a> {
     case: &'a Case,
+    device: &'a Device,
     inputs: BTreeMap<&'a str, Tensor>,
     /// Inputs that became a layer's parameters: the gradient flows there.
     parameters: RefCell<BTreeMap<String, Tensor>>,
 }
 
 impl<'a> Trial<'a> {
-    pub fn new(case: &'a Case, device: &Device) -> Trial<'a> {
+    pub fn new(case: &'a Case, device: &'a Device) -> Trial<'a> {
         let inputs = case.under("in.").map(|(name, value)| {
             let x = upload(value, device);
             let tracked = case.tensors.contains_key(&format!("grad.{name}"));
             (name, if tracked { x.requires_grad() } else { x })
         });
-        Trial { case, inputs: inputs.collect(), parameters: RefCell::default() }
+        Trial { case, device, inputs: inputs.collect(), parameters: RefCell::default() }
     }
 
     pub fn attrs(&self) -> &Attrs {
         &self.case.attrs
+    }
+
+    pub fn op(&self) -> &str {
+        &self.case.op
+    }
+
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// How many elements the file's output has.
+    pub fn wanted(&self) -> usize {
+        self.case.value("out").shape.iter().product()
     }
 
     /// The argument that most operations have.

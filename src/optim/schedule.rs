@@ -1,0 +1,232 @@
+//! Learning rates that change from step to step: PyTorch's schedulers, and its numbers at every step.
+//!
+//! A [`Schedule`] is a rule for the next rate; a [`Scheduler`] keeps an optimizer's rates by it. Schedules are joined by
+//! [`SequentialLr`] (a warm-up, then something else) and [`ChainedLr`] (all at once).
+
+mod cycle;
+mod decay;
+mod plateau;
+
+pub use cycle::{Annealing, CosineAnnealingLr, CosineAnnealingWarmRestarts, OneCycleLr, Phases};
+pub use decay::{ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, PolynomialLr, StepLr};
+pub use plateau::{Better, ReduceLrOnPlateau, Threshold};
+
+use super::Optimizer;
+use crate::error::Result;
+
+/// Where a schedule is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct At {
+    /// The number of this step, from 0.
+    pub step: u64,
+    /// The group's rate at the start.
+    pub base: f64,
+    /// The rate of the step before; of the first step, the base.
+    pub last: f64,
+}
+
+/// A rule for the next rate.
+pub trait Schedule: Send + Sync {
+    /// The rate of a step.
+    fn rate(&self, at: At) -> f64;
+}
+
+/// Keeps an optimizer's rates, each group's from its own base.
+///
+/// ```
+/// use wgrad::nn::{Init, Linear};
+/// use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
+/// use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+/// let model = Linear::new(2, 1, &mut Init::new(0, &wgrad::Device::cpu()));
+/// let mut optimizer = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
+/// // Ten steps of warm-up, then half a wave down to 0.
+/// let warm_up = LinearLr { start_factor: 0.1, end_factor: 1.0, total_iters: 10 };
+/// let schedule = SequentialLr::new().until(10, warm_up).then(CosineAnnealingLr { t_max: 90, eta_min: 0.0 });
+/// let mut scheduler = Scheduler::new(schedule, &mut optimizer)?;
+/// assert_eq!(optimizer.lr(), 0.01);
+/// for _ in 0..10 {
+///     // .. a step of the optimizer, then:
+///     scheduler.step(&mut optimizer)?;
+/// }
+/// assert_eq!(optimizer.lr(), 0.1);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Scheduler {
+    schedule: Box<dyn Schedule>,
+    bases: Vec<f64>,
+    rates: Vec<f64>,
+    step: u64,
+}
+
+impl Scheduler {
+    /// Starts from the optimizer's rates, and sets those of its first step.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
+    pub fn new(schedule: impl Schedule + 'static, optimizer: &mut dyn Optimizer) -> Result<Scheduler> {
+        let bases: Vec<f64> = optimizer.lrs().iter().map(|lr| super::decimal(*lr)).collect();
+        let mut out = Scheduler { schedule: Box::new(schedule), rates: bases.clone(), bases, step: 0 };
+        out.go_to(0, optimizer)?;
+        Ok(out)
+    }
+
+    /// Sets the rates of the next step.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
+    pub fn step(&mut self, optimizer: &mut dyn Optimizer) -> Result<()> {
+        self.step += 1;
+        self.advance();
+        self.set(optimizer)
+    }
+
+    /// The number of the current step, from 0: all that a saved run needs to keep.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// The rate of each group.
+    pub fn rates(&self) -> &[f64] {
+        &self.rates
+    }
+
+    /// Goes on from a step of a saved run.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
+    pub fn go_to(&mut self, step: u64, optimizer: &mut dyn Optimizer) -> Result<()> {
+        self.rates.clone_from(&self.bases);
+        for step in 0..=step {
+            self.step = step;
+            self.advance();
+        }
+        self.set(optimizer)
+    }
+
+    fn advance(&mut self) {
+        for (last, &base) in self.rates.iter_mut().zip(&self.bases) {
+            *last = self.schedule.rate(At { step: self.step, base, last: *last });
+        }
+    }
+
+    fn set(&self, optimizer: &mut dyn Optimizer) -> Result<()> {
+        let rates: Vec<f32> = self.rates.iter().map(|rate| *rate as f32).collect();
+        optimizer.set_lrs(&rates)
+    }
+}
+
+/// One schedule after another; each starts from the base when its turn comes.
+#[derive(Default)]
+pub struct SequentialLr {
+    parts: Vec<(u64, Box<dyn Schedule>)>,
+}
+
+impl SequentialLr {
+    /// Nothing yet: the rate stays.
+    pub fn new() -> SequentialLr {
+        SequentialLr::default()
+    }
+
+    /// Then this schedule, up to a step that is counted from the very start and left out.
+    #[must_use]
+    pub fn until(mut self, milestone: u64, schedule: impl Schedule + 'static) -> SequentialLr {
+        self.parts.push((milestone, Box::new(schedule)));
+        self
+    }
+
+    /// Then this schedule for good.
+    #[must_use]
+    pub fn then(self, schedule: impl Schedule + 'static) -> SequentialLr {
+        self.until(u64::MAX, schedule)
+    }
+}
+
+impl Schedule for SequentialLr {
+    fn rate(&self, at: At) -> f64 {
+        let mut start = 0;
+        for (end, schedule) in &self.parts {
+            if at.step < *end {
+                let step = at.step - start;
+                return schedule.rate(At { step, last: if step == 0 { at.base } else { at.last }, ..at });
+            }
+            start = *end;
+        }
+        at.last
+    }
+}
+
+/// All schedules at once: each changes what the one before it gives.
+#[derive(Default)]
+pub struct ChainedLr {
+    parts: Vec<Box<dyn Schedule>>,
+}
+
+impl ChainedLr {
+    /// Nothing yet: the rate stays.
+    pub fn new() -> ChainedLr {
+        ChainedLr::default()
+    }
+
+    /// And this one.
+    #[must_use]
+    pub fn and(mut self, schedule: impl Schedule + 'static) -> ChainedLr {
+        self.parts.push(Box::new(schedule));
+        self
+    }
+}
+
+impl Schedule for ChainedLr {
+    fn rate(&self, at: At) -> f64 {
+        self.parts.iter().fold(at.last, |last, schedule| schedule.rate(At { last, ..at }))
+    }
+}
+
+impl Schedule for Box<dyn Schedule> {
+    fn rate(&self, at: At) -> f64 {
+        (**self).rate(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rates from a base of 0.5, as PyTorch 2.15 gives them.
+    #[track_caller]
+    fn gives(schedule: &dyn Schedule, want: &[f64]) {
+        let mut last = 0.5;
+        for (step, want) in (0..).zip(want) {
+            last = schedule.rate(At { step, base: 0.5, last });
+            assert!((last - want).abs() < 1e-8, "step {step}: {last}, not {want}");
+        }
+    }
+
+    #[test]
+    fn schedules_follow_one_another() {
+        let warm_up = LinearLr { start_factor: 0.25, end_factor: 1.0, total_iters: 4 };
+        let wave = CosineAnnealingLr { t_max: 8, eta_min: 0.05 };
+        let rates = [0.125, 0.21875, 0.3125, 0.40625, 0.5, 0.482872895, 0.434099026, 0.361103772, 0.275, 0.188896228];
+        gives(&SequentialLr::new().until(4, warm_up).then(wave), &rates);
+        let three = SequentialLr::new()
+            .until(3, ConstantLr { factor: 0.1, total_iters: 20 })
+            .until(6, ExponentialLr { gamma: 0.9 })
+            .then(StepLr { step_size: 2, gamma: 0.5 });
+        gives(&three, &[0.05, 0.05, 0.05, 0.5, 0.45, 0.405, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]);
+    }
+
+    #[test]
+    fn schedules_go_on_at_once() {
+        let three = ChainedLr::new()
+            .and(ConstantLr { factor: 0.1, total_iters: 4 })
+            .and(ExponentialLr { gamma: 0.9 })
+            .and(CosineAnnealingLr { t_max: 5, eta_min: 0.05 });
+        let rates =
+            [0.05, 0.045477458, 0.043436678, 0.044242592, 0.146235505, 0.05, 0.087971176, 0.155552736, 0.220493639];
+        gives(&three, &rates);
+    }
+
+    #[test]
+    fn a_function_gives_factors_of_the_base() {
+        gives(&LambdaLr(|step| 1.0 / (step + 1) as f64), &[0.5, 0.25, 0.5 / 3.0]);
+    }
+}

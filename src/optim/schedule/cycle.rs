@@ -1,0 +1,140 @@
+//! Rates that go in waves.
+
+use super::{At, Schedule};
+use std::f64::consts::PI;
+
+/// Half a wave from the base down to `eta_min` in `t_max` steps, and back up in as many (Loshchilov and Hutter, 2017).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CosineAnnealingLr {
+    /// Steps to the lowest rate.
+    pub t_max: u64,
+    /// The lowest rate; PyTorch's default is 0.
+    pub eta_min: f64,
+}
+
+impl Schedule for CosineAnnealingLr {
+    fn rate(&self, At { step, base, last }: At) -> f64 {
+        let (t_max, eta_min) = (self.t_max, self.eta_min);
+        if step == 0 {
+            return last;
+        }
+        // At the lowest point there is no rate to multiply.
+        if step > t_max && (step - 1 - t_max).is_multiple_of(2 * t_max) {
+            return last + (base - eta_min) * (1.0 - (PI / t_max as f64).cos()) / 2.0;
+        }
+        let height = |step: u64| 1.0 + (PI * step as f64 / t_max as f64).cos();
+        height(step) / height(step - 1) * (last - eta_min) + eta_min
+    }
+}
+
+/// Half a wave down to `eta_min`, over and over, each time from the base and `t_mult` times as long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CosineAnnealingWarmRestarts {
+    /// Steps of the first wave.
+    pub t_0: u64,
+    /// How many times longer each wave is than the one before; PyTorch's default is 1.
+    pub t_mult: u64,
+    /// The lowest rate; PyTorch's default is 0.
+    pub eta_min: f64,
+}
+
+impl Schedule for CosineAnnealingWarmRestarts {
+    fn rate(&self, at: At) -> f64 {
+        let (mut step, mut length) = (at.step, self.t_0.max(1));
+        if self.t_mult <= 1 {
+            step %= length;
+        }
+        while step >= length {
+            step -= length;
+            length *= self.t_mult;
+        }
+        self.eta_min + (at.base - self.eta_min) * (1.0 + (PI * step as f64 / length as f64).cos()) / 2.0
+    }
+}
+
+/// How [`OneCycleLr`] goes from one rate to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Annealing {
+    /// Along half a wave.
+    #[default]
+    Cos,
+    /// In a straight line.
+    Linear,
+}
+
+impl Annealing {
+    fn between(self, from: f64, to: f64, share: f64) -> f64 {
+        match self {
+            Annealing::Cos => to + (from - to) / 2.0 * (1.0 + (PI * share).cos()),
+            Annealing::Linear => from + (to - from) * share,
+        }
+    }
+}
+
+/// How [`OneCycleLr`] comes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phases {
+    /// From the highest rate to the lowest.
+    #[default]
+    Two,
+    /// Back to the first rate as fast as it went up, and then to the lowest.
+    Three,
+}
+
+/// Up to the highest rate, and down to nearly nothing (Smith and Topin, 2019). It says all rates itself, whatever the
+/// base; momentum stays as it is, which in PyTorch is `cycle_momentum=False`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OneCycleLr {
+    /// The highest rate.
+    pub max_lr: f64,
+    /// All steps.
+    pub total_steps: u64,
+    /// The part of all steps that goes up.
+    pub pct_start: f64,
+    /// How one rate becomes another.
+    pub anneal_strategy: Annealing,
+    /// The first rate is the highest divided by this.
+    pub div_factor: f64,
+    /// The lowest rate is the first divided by this.
+    pub final_div_factor: f64,
+    /// How it comes down.
+    pub phases: Phases,
+}
+
+impl OneCycleLr {
+    /// With PyTorch's defaults.
+    pub fn new(max_lr: f64, total_steps: u64) -> OneCycleLr {
+        OneCycleLr {
+            max_lr,
+            total_steps,
+            pct_start: 0.3,
+            anneal_strategy: Annealing::Cos,
+            div_factor: 25.0,
+            final_div_factor: 1e4,
+            phases: Phases::Two,
+        }
+    }
+}
+
+impl Schedule for OneCycleLr {
+    fn rate(&self, at: At) -> f64 {
+        let first = self.max_lr / self.div_factor;
+        let least = first / self.final_div_factor;
+        let (up, last) = (self.pct_start * self.total_steps as f64, self.total_steps as f64 - 1.0);
+        // The step that each part ends at, and its rates.
+        let parts = match self.phases {
+            Phases::Two => [(up - 1.0, first, self.max_lr), (last, self.max_lr, least), (last, least, least)],
+            Phases::Three => {
+                [(up - 1.0, first, self.max_lr), (2.0 * up - 2.0, self.max_lr, first), (last, first, least)]
+            }
+        };
+        let (step, mut start) = (at.step as f64, 0.0);
+        for (end, from, to) in parts {
+            if step <= end {
+                return self.anneal_strategy.between(from, to, (step - start) / (end - start));
+            }
+            start = end;
+        }
+        least
+    }
+}

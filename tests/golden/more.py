@@ -1,0 +1,167 @@
+"""Writes reference cases into tests/golden/cases: `python3 tests/golden/more.py`, with PyTorch (these by 2.15).
+
+Each is computed in float64 from inputs that float32 holds. A name starts with `more_`, so that a file tells where it is from.
+"""
+
+import json
+import pathlib
+import struct
+import warnings
+
+import torch
+import torch.nn.functional as F
+
+warnings.simplefilter("ignore")
+ROOT = pathlib.Path(__file__).parent / "cases"
+
+
+def write(kind, name, op, attrs, tensors, rtol=1e-4, atol=1e-5):
+    header = {"__metadata__": {"op": op, "attrs": json.dumps(attrs), "rtol": str(rtol), "atol": str(atol)}}
+    body = b""
+    for key, value in tensors.items():
+        value = value.detach()
+        floats = value.dtype.is_floating_point
+        data = value.to(torch.float32 if floats else torch.int64).contiguous().numpy().tobytes()
+        header[key] = {
+            "dtype": "F32" if floats else "I64",
+            "shape": list(value.shape),
+            "data_offsets": [len(body), len(body) + len(data)],
+        }
+        body += data
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    folder = ROOT / kind
+    folder.mkdir(exist_ok=True)
+    (folder / f"more_{name}.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def draw(*shape, low=-2.0, high=2.0):
+    return (torch.rand(shape) * (high - low) + low).double()
+
+
+def op(kind, name, function, inputs, attrs, grads=(), rtol=1e-4, atol=1e-5):
+    """A function of named inputs; `grads` names those whose gradient is judged."""
+    tracked = {k: v.clone().requires_grad_() if k in grads else v for k, v in inputs.items()}
+    out = function(**tracked, **attrs)
+    tensors = {f"in.{k}": v for k, v in inputs.items()}
+    many = isinstance(out, (tuple, list))
+    outs = {f"out.{i}": o for i, o in enumerate(out)} if many else {"out": out}
+    total = 0
+    for key, value in outs.items():
+        tensors[key] = value
+        if grads and value.dtype.is_floating_point:
+            cot = draw(*value.shape)
+            tensors[key.replace("out", "cot")] = cot
+            total = total + (cot * value).sum()
+    if grads:
+        found = torch.autograd.grad(total, [tracked[k] for k in grads])
+        tensors.update({f"grad.{k}": g for k, g in zip(grads, found)})
+    write(kind, name, kind, attrs, tensors, rtol, atol)
+
+
+def losses():
+    x, t = draw(4, 5, low=0.05, high=0.95), draw(4, 5, low=0, high=1)
+    w = draw(5, low=0.5, high=2)
+    op("binary_cross_entropy", "weight", F.binary_cross_entropy, {"input": x, "target": t, "weight": w}, {}, ["input"])
+    ends = torch.tensor([0.0, 1.0, 1.0, 0.0, 0.5]).double()
+    wanted = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.25]).double()
+    op("binary_cross_entropy", "ends", F.binary_cross_entropy, {"input": ends, "target": wanted}, {"reduction": "none"})
+    z = draw(4, 5, low=-4, high=4)
+    weights = {"input": z, "target": t, "weight": w, "pos_weight": draw(5, low=0.5, high=3)}
+    op("binary_cross_entropy_with_logits", "pos_weight", F.binary_cross_entropy_with_logits, weights, {}, ["input"])
+    op("binary_cross_entropy_with_logits", "target", F.binary_cross_entropy_with_logits,
+       {"input": z, "target": t}, {"reduction": "none"}, ["input", "target"])
+    logged = F.log_softmax(z, 1)
+    for reduction in ["mean", "sum", "none"]:
+        op("kl_div", f"log_target_{reduction}", F.kl_div, {"input": logged, "target": F.log_softmax(draw(4, 5), 1)},
+           {"reduction": reduction, "log_target": True}, ["input"])
+    op("kl_div", "zeros", F.kl_div, {"input": logged, "target": torch.eye(4, 5).double()}, {"reduction": "sum"}, ["input"])
+    op("smooth_l1_loss", "none", F.smooth_l1_loss, {"input": z, "target": t}, {"reduction": "none"}, ["input", "target"])
+    op("smooth_l1_loss", "beta0", F.smooth_l1_loss, {"input": z, "target": t}, {"beta": 0.0}, ["input"])
+    labels = torch.randint(0, 5, (4,))
+    labels[1] = 2
+    for reduction in ["mean", "sum", "none"]:
+        op("nll_loss", f"weight_ignore_{reduction}", F.nll_loss, {"input": logged, "target": labels, "weight": w},
+           {"reduction": reduction, "ignore_index": 2}, ["input"])
+        op("cross_entropy", f"all_{reduction}", F.cross_entropy, {"input": z, "target": labels, "weight": w},
+           {"reduction": reduction, "ignore_index": 2, "label_smoothing": 0.2}, ["input"])
+        op("cross_entropy", f"soft_{reduction}", F.cross_entropy, {"input": z, "target": F.softmax(draw(4, 5), 1), "weight": w},
+           {"reduction": reduction, "label_smoothing": 0.2}, ["input"])
+        op("cross_entropy", f"images_{reduction}", F.cross_entropy,
+           {"input": draw(2, 5, 3, 2), "target": torch.randint(0, 5, (2, 3, 2))}, {"reduction": reduction}, ["input"])
+    op("cross_entropy", "one", F.cross_entropy, {"input": draw(5), "target": torch.tensor(3)}, {}, ["input"])
+    signs = torch.tensor([1.0, -1.0, -1.0, 1.0]).double()
+    pair = {"input": draw(4, 5), "target": torch.cat([signs, signs, signs, signs, signs]).reshape(4, 5)}
+    op("soft_margin_loss", "mean", F.soft_margin_loss, pair, {}, ["input"])
+    op("hinge_embedding_loss", "margin", F.hinge_embedding_loss, pair, {"margin": 0.7}, ["input"])
+    rows = {"input1": draw(4, 5), "input2": draw(4, 5), "target": signs}
+    op("cosine_embedding_loss", "margin", F.cosine_embedding_loss, rows, {"margin": -0.5}, ["input1", "input2"])
+    ranks = {"input1": draw(4), "input2": draw(4), "target": signs}
+    op("margin_ranking_loss", "margin", F.margin_ranking_loss, ranks, {"margin": 0.3}, ["input1", "input2"])
+    three = {"anchor": draw(4, 5), "positive": draw(4, 5), "negative": draw(4, 5)}
+    op("triplet_margin_loss", "sum", F.triplet_margin_loss, three, {"margin": 2.0, "reduction": "sum"}, list(three))
+    op("poisson_nll_loss", "mean", F.poisson_nll_loss, {"input": draw(4, 5), "target": draw(4, 5, low=0, high=5)}, {}, ["input"])
+    normal = {"input": draw(4, 5), "target": draw(4, 5), "var": draw(4, 5, low=0.2, high=2)}
+    for full in [False, True]:
+        op("gaussian_nll_loss", f"full_{full}", F.gaussian_nll_loss, normal, {"full": full}, ["input", "var"])
+
+
+def optimizers():
+    made = {
+        "adam": (torch.optim.Adam, [("amsgrad", {"lr": 0.1, "amsgrad": True, "betas": [0.6, 0.7], "weight_decay": 0.1})]),
+        "adamw": (torch.optim.AdamW, [("amsgrad", {"lr": 0.1, "amsgrad": True, "betas": [0.6, 0.7]})]),
+        "rmsprop": (torch.optim.RMSprop, [
+            ("centered", {"lr": 0.1, "alpha": 0.8, "centered": True}),
+            ("centered_momentum", {"lr": 0.1, "alpha": 0.8, "centered": True, "momentum": 0.7, "weight_decay": 0.1}),
+        ]),
+        "adagrad": (torch.optim.Adagrad, [("decay", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1})]),
+        "adadelta": (torch.optim.Adadelta, [("decay", {"lr": 2.0, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1})]),
+    }
+    for name, (cls, cases) in made.items():
+        for case, attrs in cases:
+            start, grads, after = draw(3, 4), draw(12, 3, 4), []
+            param = torch.nn.Parameter(start.clone())
+            optimizer = cls([param], **attrs)
+            for grad in grads:
+                param.grad = grad.clone()
+                optimizer.step()
+                after.append(param.detach().clone())
+            tensors = {"in.param": start, "in.grads": grads, "out": torch.stack(after)}
+            write(f"optim_{name}", case, f"optim:{name}", attrs, tensors)
+
+
+def schedules():
+    cases = [
+        ("ConstantLR", "", {"factor": 0.2, "total_iters": 7}),
+        ("PolynomialLR", "", {"total_iters": 20, "power": 1.7}),
+        ("CosineAnnealingWarmRestarts", "", {"T_0": 4, "T_mult": 2, "eta_min": 0.01}),
+        ("CosineAnnealingLR", "_long", {"T_max": 7, "eta_min": 0.01}),
+        ("LinearLR", "_down", {"start_factor": 1.0, "end_factor": 0.1, "total_iters": 20}),
+        ("OneCycleLR", "_three", {"max_lr": 0.5, "total_steps": 31, "three_phase": True, "anneal_strategy": "linear"}),
+        ("OneCycleLR", "_late", {"max_lr": 0.5, "total_steps": 31, "pct_start": 0.8}),
+        ("ReduceLROnPlateau", "_max", {
+            "mode": "max", "factor": 0.3, "patience": 1, "threshold": 0.05, "threshold_mode": "abs", "cooldown": 2, "min_lr": 0.004,
+        }),
+    ]
+    for name, suffix, attrs in cases:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        extra = {"cycle_momentum": False} if name == "OneCycleLR" else {}
+        scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **attrs, **extra)
+        tensors, rates = {}, []
+        metric = (torch.arange(30) / 60 + torch.rand(30) / 4).float()
+        for step in range(30):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if name == "ReduceLROnPlateau":
+                scheduler.step(metric[step].item())
+            else:
+                scheduler.step()
+        if name == "ReduceLROnPlateau":
+            tensors["in.metric"] = metric
+        tensors["out"] = torch.tensor(rates, dtype=torch.float64)
+        write("lr_scheduler", name + suffix, f"lr_scheduler:{name}", {"base_lr": 0.1, **attrs}, tensors, 1e-5, 1e-9)
+
+
+for make in [losses, optimizers, schedules]:
+    torch.manual_seed(0)
+    make()
