@@ -33,11 +33,6 @@ fn load_b(at: u32) -> vec4<f32> {
     return vec4<f32>(b_at(at), b_at(at + s), b_at(at + 2u * s), b_at(at + 3u * s));
 }
 
-// The four products are added up before they meet the sum: half the rounding error of one long chain.
-fn multiply(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
-    return sum + fma(vec4<f32>(a.w), b[3], fma(vec4<f32>(a.z), b[2], fma(vec4<f32>(a.y), b[1], a.x * b[0])));
-}
-
 // Four rows of b, k to k + 3, at four columns from j on; columns past n repeat the last.
 fn rows_of_b(base: u32, k: u32, j: u32) -> mat4x4<f32> {
     if B_T {

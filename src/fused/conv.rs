@@ -1,16 +1,15 @@
-//! Convolution as a matrix product: `shaders/im2col.wgsl`, `shaders/col2im.wgsl` and those of the matmul; in
-//! `conv/implicit.rs`, without the matrix of columns.
+//! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, in `conv/implicit.rs`
+//! without that matrix.
 //!
-//! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time; forward, weight
-//! gradient and input gradient are products with it. Outputs lie channels last in memory, in the shape [n, c, h, w].
+//! Outputs lie channels last in memory, in the shape [n, c, h, w].
 
+mod columns;
+mod fuse;
 mod implicit;
 mod twin;
 
 use crate::dtype::DType;
-use crate::kernel::{Access, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups};
-use crate::ops::matmul::{self, MatMul, Operands, Tiling};
-use crate::ops::reduce::sum_parts;
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Slot, Tolerance, Variant};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -34,19 +33,7 @@ impl Default for Conv2dOptions {
     }
 }
 
-static IM2COL: Shader = Shader {
-    name: "im2col",
-    source: include_str!("../../shaders/im2col.wgsl"),
-    access: &[Access::Read, Access::Write],
-};
-
-static COL2IM: Shader = Shader {
-    name: "col2im",
-    source: include_str!("../../shaders/col2im.wgsl"),
-    access: &[Access::Read, Access::Write],
-};
-
-/// The struct `Conv` of the prelude.
+/// The struct `Conv` of `shaders/prelude/conv.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 struct Params {
@@ -73,6 +60,15 @@ struct Params {
     x_w: u32,
     image: u32,
     images: u32,
+    /// 1: a bias is added.
+    bias: u32,
+    /// 1: a relu follows.
+    relu: u32,
+    /// Sizes of the results of a pooling of 2 x 2 behind; 0 without one.
+    pooled_h: u32,
+    pooled_w: u32,
+    /// Their strides: image, channel, row, column.
+    y: [u32; 4],
 }
 
 impl Params {
@@ -99,206 +95,109 @@ impl Params {
     fn group(&self) -> [usize; 2] {
         [(self.out_channels / self.groups) as usize, self.taps() / self.groups as usize]
     }
+}
 
-    /// y[rows, o] = col w^T for `rows` positions, group by group.
-    fn forward(&self, rows: usize) -> MatMul {
-        let ([o, q], out) = (self.group(), self.out_channels as usize);
-        let mut p = MatMul::new([rows, o, q], [self.taps(), 1], [1, q]);
-        p.c_row = out as u32;
-        p.batched(self.groups as usize, [q, o * q, o])
-    }
+/// Where the operands of a forward kernel are: x and w come first, y and where the largest lay last.
+struct Ends {
+    bias: Option<Slot>,
+    y: Slot,
+    at: Option<Slot>,
+}
 
-    /// dw[o, q] = dy^T col over `rows` positions, group by group.
-    fn weight(&self, rows: usize) -> MatMul {
-        let ([o, q], out) = (self.group(), self.out_channels as usize);
-        MatMul::new([o, q, rows], [1, out], [self.taps(), 1]).batched(self.groups as usize, [o, q, o * q])
-    }
-
-    /// dcol[rows, q] = dy w, group by group.
-    fn input(&self, rows: usize) -> MatMul {
-        let ([o, q], out) = (self.group(), self.out_channels as usize);
-        let mut p = MatMul::new([rows, q, o], [out, 1], [q, 1]);
-        p.c_row = self.taps() as u32;
-        p.batched(self.groups as usize, [o, o * q, q])
+impl Ends {
+    fn of(d: &Dispatch) -> Ends {
+        let p: Params = d.params();
+        let y = 2 + p.bias as usize;
+        let at = (p.pooled_h > 0).then(|| Slot::Arg(y + 1));
+        Ends { bias: (p.bias == 1).then_some(Slot::Arg(2)), y: Slot::Arg(y), at }
     }
 }
 
-/// The most bytes of columns at a time: larger batches go in slices.
-const MAX_COLUMNS: u64 = 64 << 20;
-
-/// Slices of the batch: (first image, images).
-fn slices(info: &Info, p: &Params) -> Vec<(u32, u32)> {
-    let image = (p.positions() * p.taps()) as u64 * 4;
-    let each = (MAX_COLUMNS.min(info.max_binding_bytes) / image.max(1)).clamp(1, u64::from(p.batch)) as u32;
-    (0..p.batch).step_by(each as usize).map(|first| (first, each.min(p.batch - first))).collect()
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() }
 }
 
-fn fits(info: &Info, d: &Dispatch) -> bool {
-    let p: Params = d.params();
-    (p.positions() * p.taps()) as u64 * 4 <= info.max_binding_bytes
-}
+use Access::{Read, Write};
 
-fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
-    fits(info, d) && matmul::fits_subgroup(info)
-}
-
-fn fits_tiled(info: &Info, d: &Dispatch) -> bool {
-    fits(info, d) && matmul::fits_tiled(info)
-}
-
-fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
-    matmul::preferred(info) == Tiling::Subgroup
-}
-
-fn columns(p: &Params) -> Pass {
-    let each = p.images as usize * p.positions() * p.channels as usize;
-    Pass::new(&IM2COL, "im2col", groups(each, 256)).slots(&[Slot::Arg(0), Slot::Scratch(0)]).params(p)
-}
-
-fn column_bytes(p: &Params, slices: &[(u32, u32)]) -> u64 {
-    slices.first().map_or(0, |s| s.1 as usize * p.positions() * p.taps()) as u64 * 4
-}
-
-fn lower_forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
-    let whole: Params = d.params();
-    let slices = slices(info, &whole);
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
-    for (image, images) in slices {
-        let p = Params { image, images, ..whole };
-        out.passes.push(columns(&p));
-        let mut product = p.forward(images as usize * p.positions());
-        product.c_base = image * p.positions() as u32 * p.out_channels;
-        let operands = Operands::plain(Slot::Scratch(0), Slot::Arg(1), Slot::Arg(2));
-        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
-    }
-    out
-}
-
-/// y [n, oh, ow, o] = x convolved with w [o, c / groups, kh, kw].
+/// y [n, oh, ow, o] = x convolved with w [o, c / groups, kh, kw], and its relu where one follows.
 static CONV2D: Kernel = Kernel {
     name: "conv2d",
-    access: &[Access::Read, Access::Read, Access::Write],
+    access: &[Read, Read, Write],
     twin: twin::forward,
-    cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[fuse::RELU],
+    variants: FORWARD,
+};
+
+/// The same with a bias [o].
+static CONV2D_BIAS: Kernel = Kernel {
+    name: "conv2d_bias",
+    access: &[Read, Read, Read, Write],
+    twin: twin::forward,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[fuse::RELU, fuse::MAX_POOL],
+    variants: FORWARD,
+};
+
+/// The same, and the largest of each 2 x 2 results, with its place.
+static CONV2D_POOL: Kernel = Kernel {
+    name: "conv2d_pool",
+    access: &[Read, Read, Read, Write, Write],
+    twin: twin::pooled,
+    cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
     variants: &[
-        Variant { name: "implicit", fits: implicit::fits_forward, suits: implicit::suits, lower: implicit::forward },
-        Variant {
-            name: "subgroup",
-            fits: fits_subgroup,
-            suits: suits_subgroup,
-            lower: |info, d| lower_forward(info, Tiling::Subgroup, d),
-        },
-        Variant {
-            name: "tiled",
-            fits: fits_tiled,
-            suits: |_, _| true,
-            lower: |info, d| lower_forward(info, Tiling::Tiled, d),
-        },
+        implicit::FORWARD,
+        implicit::FEW_FORWARD,
+        Variant { suits: |_, _| false, ..columns::FORWARD_SUBGROUP },
+        Variant { suits: |_, _| false, ..columns::FORWARD_TILED },
     ],
 };
 
-fn lower_weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
-    let whole: Params = d.params();
-    let slices = slices(info, &whole);
-    let results = whole.out_channels as usize * whole.group()[1];
-    // Every slice's product is cut along its positions; all parts lie side by side and are added up at the end.
-    let parts: Vec<MatMul> = slices
-        .iter()
-        .map(|&(_, images)| matmul::split(info, tiling, whole.weight(images as usize * whole.positions())))
-        .collect();
-    let total: u32 = parts.iter().map(|p| p.splits).sum();
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
-    let target = if total == 1 { Slot::Arg(2) } else { Slot::Scratch(2) };
-    let mut done = 0;
-    for (&(image, images), product) in slices.iter().zip(parts) {
-        let p = Params { image, images, ..whole };
-        out.passes.push(columns(&p));
-        let mut product = product;
-        product.a_base = image * p.positions() as u32 * p.out_channels;
-        product.c_base = done * results as u32;
-        done += product.splits;
-        let operands = Operands::plain(Slot::Arg(1), Slot::Scratch(0), target);
-        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
-    }
-    if total > 1 {
-        out.scratch.push(u64::from(total) * results as u64 * 4);
-        let sum = sum_parts(info, results, total as usize, Slot::Scratch(2), Slot::Arg(2), 3);
-        out.passes.extend(sum.passes);
-        out.scratch.extend(sum.scratch);
-    }
-    out
-}
+const FORWARD: &[Variant] =
+    &[implicit::FORWARD, implicit::FEW_FORWARD, columns::FORWARD_SUBGROUP, columns::FORWARD_TILED];
 
 /// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
 static CONV2D_WEIGHT: Kernel = Kernel {
     name: "conv2d_weight",
-    access: &[Access::Read, Access::Read, Access::Write],
+    access: &[Read, Read, Write],
     twin: twin::weight,
-    cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
+    cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[
-        Variant { name: "implicit", fits: implicit::fits_weight, suits: implicit::suits, lower: implicit::weight },
-        Variant {
-            name: "subgroup",
-            fits: fits_subgroup,
-            suits: suits_subgroup,
-            lower: |info, d| lower_weight(info, Tiling::Subgroup, d),
-        },
-        Variant {
-            name: "tiled",
-            fits: fits_tiled,
-            suits: |_, _| true,
-            lower: |info, d| lower_weight(info, Tiling::Tiled, d),
-        },
-    ],
+    variants: WEIGHT,
 };
 
-fn lower_input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
-    let whole: Params = d.params();
-    let slices = slices(info, &whole);
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
-    for (image, images) in slices {
-        let p = Params { image, images, ..whole };
-        let mut product = p.input(images as usize * p.positions());
-        product.a_base = image * p.positions() as u32 * p.out_channels;
-        let operands = Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0));
-        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
-        let gather = Pass::new(&COL2IM, "col2im", groups(images as usize * p.pixels(), 256));
-        out.passes.push(gather.slots(&[Slot::Scratch(0), Slot::Arg(2)]).params(&p));
-    }
-    out
-}
+/// The same, and db [o].
+static CONV2D_WEIGHT_BIAS: Kernel = Kernel {
+    name: "conv2d_weight_bias",
+    access: &[Read, Read, Write, Write],
+    twin: twin::weight,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: WEIGHT,
+};
+
+const WEIGHT: &[Variant] = &[implicit::WEIGHT, implicit::FEW_WEIGHT, columns::WEIGHT_SUBGROUP, columns::WEIGHT_TILED];
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
 static CONV2D_INPUT: Kernel = Kernel {
     name: "conv2d_input",
-    access: &[Access::Read, Access::Read, Access::Write],
+    access: &[Read, Read, Write],
     twin: twin::input,
-    cost: |d| Cost { flops: d.params::<Params>().flops(), bytes: d.bytes() },
+    cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[
-        Variant { name: "implicit", fits: implicit::fits_input, suits: implicit::suits, lower: implicit::input },
-        Variant {
-            name: "subgroup",
-            fits: fits_subgroup,
-            suits: suits_subgroup,
-            lower: |info, d| lower_input(info, Tiling::Subgroup, d),
-        },
-        Variant {
-            name: "tiled",
-            fits: fits_tiled,
-            suits: |_, _| true,
-            lower: |info, d| lower_input(info, Tiling::Tiled, d),
-        },
-    ],
+    variants: &[implicit::INPUT, columns::INPUT_SUBGROUP, columns::INPUT_TILED],
 };
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&CONV2D, &CONV2D_WEIGHT, &CONV2D_INPUT];
+pub static KERNELS: &[&Kernel] =
+    &[&CONV2D, &CONV2D_BIAS, &CONV2D_POOL, &CONV2D_WEIGHT, &CONV2D_WEIGHT_BIAS, &CONV2D_INPUT];
 
 /// A fresh tensor [n, c, h, w] whose channels are neighbours in memory.
 pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
@@ -364,33 +263,74 @@ impl Tensor {
             x_w,
             image: 0,
             images: x[0] as u32,
+            bias: 0,
+            relu: 0,
+            pooled_h: 0,
+            pooled_w: 0,
+            y: [0; 4],
         };
-        let y = channels_last(Shape::from([x[0], w[0], out_h, out_w]), self);
-        Tensor::run(&CONV2D, &[&input, &kernel.detach(), &y], &p);
-        let (input, kernel) = (self.saved(), kernel.saved());
-        let y = y.tracked("conv2d", &[self, weight], move |dy, needs| {
-            let dy = dy.to_channels_last();
+        if let Some(bias) = bias {
+            let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
+            assert!(fits, "conv2d: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
+        }
+        match bias {
+            Some(bias) if groups == 1 => self.convolved(&input, [weight, &kernel], Some(bias), Params { bias: 1, ..p }),
+            Some(bias) => {
+                let y = self.convolved(&input, [weight, &kernel], None, p);
+                y.add(&bias.reshape_to(Shape::from([w[0], 1, 1])))
+            }
+            None => self.convolved(&input, [weight, &kernel], None, p),
+        }
+    }
+
+    #[track_caller]
+    fn convolved(&self, input: &Tensor, [weight, kernel]: [&Tensor; 2], bias: Option<&Tensor>, p: Params) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        let sizes = [p.batch, p.out_channels, p.out_h, p.out_w].map(|size| size as usize);
+        let y = channels_last(Shape::from(sizes), self);
+        let saved = (input.saved(), kernel.saved());
+        let backward = move |dy: &Tensor, needs: &[bool]| {
+            let ((input, kernel), dy) = (&saved, dy.to_channels_last());
             let dx = || {
                 let dx = channels_last(x, &dy);
-                Tensor::run(&CONV2D_INPUT, &[&dy, &kernel, &dx], &p);
+                Tensor::run(&CONV2D_INPUT, &[&dy, kernel, &dx], &p);
                 dx
             };
-            let dw = || {
+            let weights = || {
                 let dw = Tensor::empty(w, DType::F32, dy.device());
-                Tensor::run(&CONV2D_WEIGHT, &[&input, &dy, &dw], &p);
-                dw
+                if !needs.get(2).is_some_and(|needed| *needed) {
+                    Tensor::run(&CONV2D_WEIGHT, &[input, &dy, &dw], &Params { bias: 0, ..p });
+                    return (dw, None);
+                }
+                let db = Tensor::empty([w[0]], DType::F32, dy.device());
+                Tensor::run(&CONV2D_WEIGHT_BIAS, &[input, &dy, &dw, &db], &p);
+                (dw, Some(db))
             };
-            vec![needs[0].then(dx), needs[1].then(dw)]
-        });
+            let mut all = vec![needs[0].then(dx)];
+            match (needs[1], needs.get(2)) {
+                (true, third) => {
+                    let (dw, db) = weights();
+                    all.push(Some(dw));
+                    all.extend(third.map(|_| db));
+                }
+                (false, third) => {
+                    all.push(None);
+                    all.extend(third.map(|needed| {
+                        needed.then(|| dy.sum_to(Shape::from([w[0], 1, 1])).reshape_to(Shape::from([w[0]])))
+                    }));
+                }
+            }
+            all
+        };
         match bias {
-            None => y,
             Some(bias) => {
-                assert!(
-                    *bias.shape() == w[..1],
-                    "conv2d: {w} x {}: a bias for each output channel is due",
-                    bias.shape()
-                );
-                y.add(&bias.reshape_to(Shape::from([w[0], 1, 1])))
+                let own = bias.contiguous().detach();
+                Tensor::run(&CONV2D_BIAS, &[input, &kernel.detach(), &own, &y], &p);
+                y.tracked("conv2d", &[self, weight, bias], backward)
+            }
+            None => {
+                Tensor::run(&CONV2D, &[input, &kernel.detach(), &y], &p);
+                y.tracked("conv2d", &[self, weight], backward)
             }
         }
     }

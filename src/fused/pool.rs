@@ -57,32 +57,47 @@ impl AvgPool2dOptions {
 
 use Access::{Read, Write};
 
-static MAX: Shader =
-    Shader { name: "max_pool", source: include_str!("../../shaders/max_pool.wgsl"), access: &[Read, Write, Write] };
+static MAX: Shader = Shader {
+    name: "max_pool",
+    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/max_pool.wgsl")),
+    access: &[Read, Write, Write],
+};
 static MAX_BACKWARD: Shader = Shader {
     name: "max_pool_backward",
-    source: include_str!("../../shaders/max_pool_backward.wgsl"),
+    source: concat!(
+        include_str!("../../shaders/prelude/pool.wgsl"),
+        include_str!("../../shaders/max_pool_backward.wgsl")
+    ),
     access: &[Read, Read, Read, Write],
 };
 static MAX_QUADS: Shader = Shader {
     name: "max_pool_quads",
-    source: include_str!("../../shaders/max_pool_quads.wgsl"),
+    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/max_pool_quads.wgsl")),
     access: &[Read, Write, Write],
 };
 static MAX_WINDOWS: Shader = Shader {
     name: "max_pool_windows",
-    source: include_str!("../../shaders/max_pool_windows.wgsl"),
+    source: concat!(
+        include_str!("../../shaders/prelude/pool.wgsl"),
+        include_str!("../../shaders/max_pool_windows.wgsl")
+    ),
     access: &[Read, Read, Read, Write],
 };
-static AVG: Shader =
-    Shader { name: "avg_pool", source: include_str!("../../shaders/avg_pool.wgsl"), access: &[Read, Write] };
+static AVG: Shader = Shader {
+    name: "avg_pool",
+    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/avg_pool.wgsl")),
+    access: &[Read, Write],
+};
 static AVG_BACKWARD: Shader = Shader {
     name: "avg_pool_backward",
-    source: include_str!("../../shaders/avg_pool_backward.wgsl"),
+    source: concat!(
+        include_str!("../../shaders/prelude/pool.wgsl"),
+        include_str!("../../shaders/avg_pool_backward.wgsl")
+    ),
     access: &[Read, Write],
 };
 
-/// The struct `Pool` of the prelude.
+/// The struct `Pool` of `shaders/prelude/pool.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 struct Params {
@@ -209,6 +224,12 @@ impl Params {
     /// The first element of a position's channels, where they lie by `strides`.
     fn output_at(&self, strides: [u32; 4], n: usize, oh: usize, ow: usize) -> usize {
         n * strides[0] as usize + oh * strides[2] as usize + ow * strides[3] as usize
+    }
+
+    /// Whether the images lie channels last and without gaps.
+    fn is_dense(&self) -> bool {
+        let ([h, w], c) = (self.size, self.channels);
+        [self.x_n, self.x_c, self.x[0], self.x[1]] == [h * w * c, 1, w * c, c]
     }
 
     /// Whether windows lie side by side and cover the image, so that each pixel has one.
@@ -353,6 +374,41 @@ static AVG_POOL_BACKWARD: Kernel = Kernel {
         lower: |_, d| each_of(&AVG_BACKWARD, "avg_pool_backward", d.len(1)),
     }],
 };
+
+/// The sizes and strides of the results, where the windows are 2 x 2 side by side over images whose channels are
+/// neighbours, in memory without gaps.
+pub(super) fn halves(d: &Dispatch) -> Option<([u32; 2], [u32; 4])> {
+    if !std::ptr::eq(d.kernel, &MAX_POOL) {
+        return None;
+    }
+    let p: Params = d.params();
+    let windows = p.kernel == [2; 2] && p.stride == [2; 2] && p.padding == [0; 2] && p.dilation == [1; 2];
+    (windows && p.x_base == 0 && p.is_dense()).then_some((p.out, p.y))
+}
+
+/// The pass that pools images [n, h, w, c] so to results of these sizes and strides, from the first slot into the others.
+pub(super) fn pass_of_halves([n, h, w, c]: [u32; 4], out: [u32; 2], strides: [u32; 4], slots: [Slot; 3]) -> Pass {
+    let p = Params {
+        batch: n,
+        channels: c,
+        size: [h, w],
+        out,
+        kernel: [2; 2],
+        stride: [2; 2],
+        padding: [0; 2],
+        dilation: [1; 2],
+        adaptive: 0,
+        x_base: 0,
+        x_n: h * w * c,
+        x_c: 1,
+        x: [w * c, c],
+        y: strides,
+        dy: strides,
+        relu: 0,
+    };
+    let elements = (n * out[0] * out[1] * c) as usize;
+    Pass::new(&MAX, "max_pool", groups(elements, 256)).slots(&slots).params(&p)
+}
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] =

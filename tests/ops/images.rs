@@ -81,6 +81,67 @@ fn convolutions() -> Vec<Case> {
     ]
 }
 
+/// A bias, a relu and a pooling, which a captured step joins to the convolution.
+fn joined() -> Vec<Case> {
+    let block = |images: Input, weight: Input, options: Conv2dOptions, what: &str| {
+        let bias = x([weight.base()[0]]).within(-0.5, 0.5);
+        case(&format!("conv2d_bias conv2d_weight_bias conv2d_pool {what}:"), [images, weight, bias], move |x| {
+            x[0].conv2d(&x[1], Some(&x[2]), options).relu().max_pool2d(MaxPool2dOptions::new(2))
+        })
+        .compared()
+    };
+    let mut all = Vec::new();
+    // Channels, few and by fours, at the edges of tiles; images whose last row or column no window holds.
+    for (c, o, h, w) in [(1, 4, 6, 6), (1, 32, 12, 9), (3, 8, 7, 8), (3, 36, 5, 5), (4, 8, 6, 7), (8, 64, 9, 8)] {
+        all.push(block(x([2, c, h, w]), x([o, c, 3, 3]), around(1), "channels apart"));
+    }
+    for (c, o, h, w) in [(4, 4, 6, 6), (4, 32, 13, 12), (8, 36, 7, 8), (12, 68, 5, 5)] {
+        let images = x([2, c, h, w]);
+        let bias = x([o]).within(-0.5, 0.5);
+        all.push(
+            case("conv2d_pool of channels last", [images, x([o, c, 3, 3]), bias], move |x| {
+                last(&x[0]).conv2d(&x[1], Some(&x[2]), around(1)).relu().max_pool2d(MaxPool2dOptions::new(2))
+            })
+            .compared(),
+        );
+    }
+    all.extend([
+        block(x([3, 1, 9, 11]), x([4, 1, 5, 5]), Conv2dOptions { stride: [2, 1], ..around(2) }, "strides"),
+        block(x([3, 5, 9, 11]), x([5, 5, 3, 3]), around(1), "odd channels"),
+        block(x([2, 16, 8, 8]), x([8, 16, 3, 3]), around(1), "many taps"),
+        case("conv2d_pool to rows", [x([2, 4, 6, 6]), x([8, 4, 3, 3]), x([8]), x([72, 5])], move |x| {
+            let y = last(&x[0]).conv2d(&x[1], Some(&x[2]), around(1)).relu();
+            y.max_pool2d(MaxPool2dOptions::new(2)).flatten(1).matmul(&x[3])
+        })
+        .compared(),
+        case("conv2d_pool without relu", [x([2, 4, 6, 6]).distinct(), x([8, 4, 1, 1]), x([8])], move |x| {
+            last(&x[0]).conv2d(&x[1], Some(&x[2]), plain()).max_pool2d(MaxPool2dOptions::new(2))
+        })
+        .compared(),
+        case("conv2d and relu", [x([2, 4, 6, 6]), x([8, 4, 3, 3]), x([3, 8, 3, 3])], move |x| {
+            x[0].conv2d(&x[1], None, around(1)).relu().conv2d(&x[2], None, plain())
+        })
+        .compared(),
+        case("conv2d of groups with a bias", [x([2, 6, 5, 5]), x([4, 3, 3, 3]), x([4])], move |x| {
+            x[0].conv2d(&x[1], Some(&x[2]), Conv2dOptions { groups: 2, ..around(1) })
+        }),
+        case(
+            "conv2d with a bias alone in training",
+            [x([2, 3, 5, 5]).detached(), x([4, 3, 3, 3]).detached(), x([4])],
+            move |x| x[0].conv2d(&x[1], Some(&x[2]), around(1)),
+        ),
+        case("conv2d with a bias that is fixed", [x([2, 3, 5, 5]), x([4, 3, 3, 3]), x([4]).detached()], move |x| {
+            x[0].conv2d(&x[1], Some(&x[2]), around(1))
+        }),
+        case("conv2d_weight_bias in slices", [x([3, 1, 80, 80]), x([2, 1, 31, 31]), x([2])], move |x| {
+            x[0].conv2d(&(&x[1] * 0.1), Some(&x[2]), around(15))
+        })
+        .compared()
+        .big(),
+    ]);
+    all
+}
+
 fn pools() -> Vec<Case> {
     let max = |images: Input, options: MaxPool2dOptions| {
         let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
@@ -212,5 +273,5 @@ fn norms() -> Vec<Case> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [convolutions(), pools(), norms()].into_iter().flatten().collect()
+    [convolutions(), joined(), pools(), norms()].into_iter().flatten().collect()
 }

@@ -1,21 +1,105 @@
-//! Convolution without the matrix of columns: `shaders/conv_rows.wgsl`, `shaders/conv_taps.wgsl`.
+//! Convolution without the matrix of columns: `shaders/conv_rows.wgsl`, `shaders/conv_taps.wgsl`,
+//! `shaders/conv_parts.wgsl`.
 //!
-//! The shaders look pixels up where a matrix product would read its columns. They want channels as neighbours, four at
-//! a time, and subgroups that fill a workgroup; everything else goes by columns.
+//! The shaders look pixels up where a matrix product would read its columns. They want subgroups that fill a workgroup,
+//! and channels as neighbours, four at a time, or few taps; everything else goes by columns.
 
-use super::Params;
+use super::{Ends, Params};
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
 use crate::ops::copy;
 use crate::ops::matmul;
-use crate::ops::reduce::sum_parts;
 
-const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
+static ROWS: Shader = Shader {
+    name: "conv_rows",
+    source: concat!(
+        include_str!("../../../shaders/prelude/conv.wgsl"),
+        include_str!("../../../shaders/prelude/rows.wgsl"),
+        include_str!("../../../shaders/conv_rows.wgsl")
+    ),
+    access: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+};
+static TAPS: Shader = Shader {
+    name: "conv_taps",
+    source: concat!(
+        include_str!("../../../shaders/prelude/conv.wgsl"),
+        include_str!("../../../shaders/prelude/rows.wgsl"),
+        include_str!("../../../shaders/conv_taps.wgsl")
+    ),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+static PARTS: Shader = Shader {
+    name: "conv_parts",
+    source: concat!(
+        include_str!("../../../shaders/prelude/conv.wgsl"),
+        include_str!("../../../shaders/conv_parts.wgsl")
+    ),
+    access: &[Access::Read, Access::Write, Access::Write],
+};
 
-static ROWS: Shader =
-    Shader { name: "conv_rows", source: include_str!("../../../shaders/conv_rows.wgsl"), access: ACCESS };
-static TAPS: Shader =
-    Shader { name: "conv_taps", source: include_str!("../../../shaders/conv_taps.wgsl"), access: ACCESS };
+pub(super) const FORWARD: Variant = Variant {
+    name: "implicit",
+    fits: |info, d| reads(info, &d.params()),
+    suits: |info, _| info.class != Class::Gpu,
+    lower: |info, d| {
+        let p: Params = d.params();
+        let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
+        let weight = reordered(&p, 0, [p.kernel_w, 1, area, kernel]);
+        lowered(&p, [weight, rows(info, &p, Ends::of(d))])
+    },
+};
+
+pub(super) const INPUT: Variant = Variant {
+    name: "implicit",
+    fits: fits_input,
+    suits: |info, _| info.class != Class::Gpu,
+    lower: |info, d| {
+        let (p, turned) = (d.params::<Params>(), turned(&d.params()));
+        let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
+        // From the last tap backwards; steps wrap around in 32 bits.
+        let steps = [p.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), kernel, area];
+        let weight = reordered(&turned, area - 1, steps);
+        let ends = Ends { bias: None, y: Slot::Arg(2), at: None };
+        lowered(&p, [weight, rows(info, &turned, ends)])
+    },
+};
+
+pub(super) const WEIGHT: Variant = Variant {
+    name: "implicit",
+    fits: |info, d| {
+        let p: Params = d.params();
+        reads(info, &p) && rows_fit(&p)
+    },
+    suits: |info, _| info.class != Class::Gpu,
+    lower: |info, d| taps(info, d, "conv_taps", 32),
+};
+
+/// For so few taps that the columns of a position are a few numbers.
+pub(super) const FEW_FORWARD: Variant = Variant {
+    name: "few",
+    fits: |info, d| few_fit(info, &d.params()),
+    suits: |info, d| info.class != Class::Gpu && d.params::<Params>().taps() <= FEW,
+    lower: |info, d| {
+        let (p, ends) = (d.params::<Params>(), Ends::of(d));
+        let (lanes, wide, strips) = strips(info, &p);
+        let pass = Pass::new(&ROWS, "conv_few", u64::from(positions(&p).div_ceil(32)) * u64::from(strips));
+        let pass = ended(tiled(pass, lanes, wide), &p, &ends, Slot::Arg(1), Slot::Arg(0));
+        Lowering { passes: vec![pass.constant("ROWS", Constant::U32(32))], scratch: vec![SPARE] }
+    },
+};
+
+pub(super) const FEW_WEIGHT: Variant = Variant {
+    name: "few",
+    fits: |info, d| few_fit(info, &d.params()) && rows_fit(&d.params()),
+    suits: |info, d| info.class != Class::Gpu && d.params::<Params>().taps() <= FEW,
+    lower: |info, d| taps(info, d, "conv_few_taps", d.params::<Params>().taps().min(32) as u32),
+};
+
+/// Up to so many taps no matrix of columns pays.
+const FEW: usize = 128;
+
+/// Bytes that are bound where nothing is to be written.
+const SPARE: u64 = 16;
 
 /// Iterations that one invocation may take.
 const MAX_ITERATIONS: usize = 60_000;
@@ -33,16 +117,16 @@ fn reads(info: &Info, p: &Params) -> bool {
         && p.taps() / 4 + (p.kernel_h * (p.kernel_w + 1)) as usize <= MAX_ITERATIONS
 }
 
-pub fn fits_forward(info: &Info, d: &Dispatch) -> bool {
-    reads(info, &d.params())
+/// Whether one split of the weight gradient stays within the iterations.
+fn rows_fit(p: &Params) -> bool {
+    p.out_w as usize / 4 < MAX_ITERATIONS
 }
 
-pub fn fits_weight(info: &Info, d: &Dispatch) -> bool {
-    let p: Params = d.params();
-    reads(info, &p) && p.out_w as usize <= MAX_ITERATIONS
+fn few_fit(info: &Info, p: &Params) -> bool {
+    matmul::fits_subgroup(info) && p.groups == 1 && quads(&[p.out_channels]) && 3 * p.taps() <= MAX_ITERATIONS
 }
 
-pub fn fits_input(info: &Info, d: &Dispatch) -> bool {
+fn fits_input(info: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();
     let reach = |dilation: u32, kernel: u32, padding: u32| dilation * (kernel - 1) >= padding;
     p.stride_h == 1
@@ -50,10 +134,6 @@ pub fn fits_input(info: &Info, d: &Dispatch) -> bool {
         && reach(p.dilation_h, p.kernel_h, p.padding_h)
         && reach(p.dilation_w, p.kernel_w, p.padding_w)
         && reads(info, &turned(&p))
-}
-
-pub fn suits(info: &Info, _: &Dispatch) -> bool {
-    info.class != Class::Gpu
 }
 
 /// The convolution of dy whose output is dx: the kernel turned around.
@@ -72,6 +152,10 @@ fn turned(p: &Params) -> Params {
         x_c: 1,
         x_h: p.out_w * p.out_channels,
         x_w: p.out_channels,
+        bias: 0,
+        relu: 0,
+        pooled_h: 0,
+        pooled_w: 0,
         ..*p
     }
 }
@@ -88,63 +172,65 @@ fn tiled(pass: Pass, lanes: u32, wide: bool) -> Pass {
     pass.constant("LANES", Constant::U32(lanes)).constant("WIDE", Constant::Bool(wide))
 }
 
-/// The weight [o, c, kh, kw] as `steps` of (kernel_h, kernel_w, channels, out_channels) walk it.
-fn reordered(p: &Params, base: u32, steps: [u32; 4], slots: [Slot; 2]) -> Pass {
+/// Positions that are computed: with a pooling, those of its windows.
+fn positions(p: &Params) -> u32 {
+    p.batch * if p.pooled_h > 0 { 4 * p.pooled_h * p.pooled_w } else { p.out_h * p.out_w }
+}
+
+/// The weight [o, c, kh, kw] as `steps` of (kernel_h, kernel_w, channels, out_channels) walk it, in scratch memory.
+fn reordered(p: &Params, base: u32, steps: [u32; 4]) -> Pass {
     let walk = Strided::over([p.kernel_h, p.kernel_w, p.channels, p.out_channels], base, steps);
+    let slots = [Slot::Arg(1), Slot::Scratch(1)];
     Pass::new(&copy::SHADER, "copy_strided", groups(walk.n as usize, 256)).slots(&slots).params(&walk)
 }
 
-fn rows(info: &Info, p: &Params, x: Slot, y: Slot) -> Pass {
+fn lowered<const N: usize>(p: &Params, passes: [Pass; N]) -> Lowering {
+    let weight = p.taps() as u64 * u64::from(p.out_channels) * 4;
+    Lowering { passes: passes.into(), scratch: vec![SPARE, weight] }
+}
+
+/// With what follows the sums.
+fn ended(pass: Pass, p: &Params, ends: &Ends, weight: Slot, x: Slot) -> Pass {
+    pass.constant("BIAS", Constant::Bool(ends.bias.is_some()))
+        .constant("RELU", Constant::Bool(p.relu == 1))
+        .constant("POOL", Constant::Bool(ends.at.is_some()))
+        .slots(&[x, weight, ends.bias.unwrap_or(weight), ends.y, ends.at.unwrap_or(Slot::Scratch(0))])
+        .params(p)
+}
+
+fn rows(info: &Info, p: &Params, ends: Ends) -> Pass {
     let (lanes, wide, strips) = strips(info, p);
-    let tiles = u64::from((p.batch * p.out_h * p.out_w).div_ceil(16));
-    let pass = Pass::new(&ROWS, "conv_rows", tiles * u64::from(strips)).slots(&[x, Slot::Scratch(0), y]).params(p);
-    tiled(pass, lanes, wide)
-}
-
-pub fn forward(info: &Info, d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
-    let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
-    let weight = reordered(&p, 0, [p.kernel_w, 1, area, kernel], [Slot::Arg(1), Slot::Scratch(0)]);
-    Lowering {
-        passes: vec![weight, rows(info, &p, Slot::Arg(0), Slot::Arg(2))],
-        scratch: vec![p.taps() as u64 * u64::from(p.out_channels) * 4],
+    // As many positions as their sums leave room for, and enough workgroups for any machine.
+    let mut rows = if wide { 32 } else { 64 };
+    while rows > 16 && positions(p).div_ceil(rows) * strips < 32 {
+        rows /= 2;
     }
+    let groups = u64::from(positions(p).div_ceil(rows)) * u64::from(strips);
+    let pass = tiled(Pass::new(&ROWS, "conv_rows", groups), lanes, wide).constant("ROWS", Constant::U32(rows));
+    ended(pass, p, &ends, Slot::Scratch(1), Slot::Arg(0))
 }
 
-pub fn input(info: &Info, d: &Dispatch) -> Lowering {
-    let (p, turned) = (d.params::<Params>(), turned(&d.params()));
-    let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
-    // From the last tap backwards; steps wrap around in 32 bits.
-    let steps = [p.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), kernel, area];
-    let weight = reordered(&turned, area - 1, steps, [Slot::Arg(1), Slot::Scratch(0)]);
-    Lowering {
-        passes: vec![weight, rows(info, &turned, Slot::Arg(0), Slot::Arg(2))],
-        scratch: vec![p.taps() as u64 * u64::from(p.out_channels) * 4],
-    }
-}
-
-pub fn weight(info: &Info, d: &Dispatch) -> Lowering {
+/// Sums over parts of the output rows by one of the two entry points, and the sum of these.
+fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32) -> Lowering {
     let mut p: Params = d.params();
     let (lanes, wide, strips) = strips(info, &p);
-    let tiles = (p.taps() as u32).div_ceil(16) * strips;
+    let tiles = (p.taps() as u32).div_ceil(count) * strips;
     // Output rows of one split: sums of at most about 2,048 positions, and enough workgroups for any machine.
     let all = p.batch * p.out_h;
     let wanted = (all * p.out_w).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all);
     p.images = all.div_ceil(wanted);
     let splits = all.div_ceil(p.images);
-    let results = p.taps() * p.out_channels as usize;
-    let pass = Pass::new(&TAPS, "conv_taps", u64::from(tiles) * u64::from(splits));
-    let pass = pass.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)]).params(&p);
-    let bytes = results as u64 * 4;
-    let mut out = Lowering { passes: vec![tiled(pass, lanes, wide)], scratch: vec![bytes * u64::from(splits), bytes] };
-    let sum = sum_parts(info, results, splits as usize, Slot::Scratch(0), Slot::Scratch(1), 2);
-    out.passes.extend(sum.passes);
-    out.scratch.extend(sum.scratch);
-    // Back from [kh, kw, c, o] to [o, c, kh, kw].
-    let o = p.out_channels;
-    let walk =
-        Strided::over([o, p.channels, p.kernel_h, p.kernel_w], 0, [1, o, p.kernel_w * p.channels * o, p.channels * o]);
-    let back = Pass::new(&copy::SHADER, "copy_strided", groups(results, 256));
-    out.passes.push(back.slots(&[Slot::Scratch(1), Slot::Arg(2)]).params(&walk));
-    out
+    let sums = ("SUMS", Constant::Bool(p.bias == 1));
+    let pass = Pass::new(&TAPS, entry, u64::from(tiles) * u64::from(splits));
+    let pass = tiled(pass, lanes, wide).constant("COUNT", Constant::U32(count)).constant(sums.0, sums.1);
+    let results = (p.taps() + 1) * p.out_channels as usize;
+    let add = Pass::new(&PARTS, "conv_parts", groups(results, 64)).constant(sums.0, sums.1);
+    let db = if p.bias == 1 { Slot::Arg(3) } else { Slot::Scratch(0) };
+    Lowering {
+        passes: vec![
+            pass.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Scratch(1)]).params(&p),
+            add.slots(&[Slot::Scratch(1), Slot::Arg(2), db]).params(&Params { images: splits, ..p }),
+        ],
+        scratch: vec![SPARE, results as u64 * 4 * u64::from(splits)],
+    }
 }

@@ -4,6 +4,7 @@
 //! so that pixels move as runs of neighbours; weights are turned to that order first.
 
 use super::Params;
+use crate::kernel::scratch::Scratch;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
 use std::ops::Range;
@@ -162,79 +163,161 @@ fn fold(s: &Sizes, positions: Range<usize>, col: &[f32], seen: &mut [f32]) {
     });
 }
 
-/// y = col w for each block of positions.
-pub fn forward(call: &mut Call) {
-    let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (s, scratch, y) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
-    let out = s.channels[1];
-    let taps = s.kernel[0] * s.kernel[1];
-    scratch.with(w.len(), |turned| {
-        // [groups, kh, kw, c, o]
-        for (at, &w) in w.iter().enumerate() {
-            let (o, c, tap) = (at / s.q, at % s.q / taps, at % taps);
-            turned[(o / s.o * s.q + tap * s.c + c) * s.o + o % s.o] = w;
+/// A convolution as blocks of positions compute it: the weight turned to [groups, kh, kw, c, o].
+struct Forward<'a> {
+    p: Params,
+    s: Sizes,
+    x: &'a [f32],
+    w: &'a [f32],
+    /// Empty where there is none.
+    bias: &'a [f32],
+    scratch: &'a Scratch,
+}
+
+impl Forward<'_> {
+    /// Runs `work` with the convolution of a call.
+    fn of(call: &mut Call, work: impl FnOnce(&mut Call, &Forward)) {
+        let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+        let (s, scratch) = (Sizes::new(&p), call.scratch());
+        let bias = if p.bias == 1 { call.read::<f32>(2) } else { &[] };
+        let taps = s.kernel[0] * s.kernel[1];
+        scratch.with(w.len(), |turned| {
+            for (at, &w) in w.iter().enumerate() {
+                let (o, c, tap) = (at / s.q, at % s.q / taps, at % taps);
+                turned[(o / s.o * s.q + tap * s.c + c) * s.o + o % s.o] = w;
+            }
+            work(call, &Forward { p, s, x, w: turned, bias, scratch });
+        });
+    }
+
+    /// y = col w for one block of an image's positions, and what follows.
+    fn block(&self, image: usize, block: usize, y: &mut [f32]) {
+        let (s, out) = (&self.s, self.s.channels[1]);
+        let positions = s.block(block);
+        let (rows, n) = (s.rows(&positions), positions.len());
+        let seen = rows.len() * s.seen[1] * s.c;
+        self.scratch.with(seen + n * (s.q + s.o), |memory| {
+            let (seen, memory) = memory.split_at_mut(seen);
+            let (col, part) = memory.split_at_mut(n * s.q);
+            for g in 0..s.groups {
+                look(&self.p, s, [image, g], rows.clone(), self.x, seen);
+                unfold(s, positions.clone(), rows.start, seen, col);
+                let w = &self.w[g * s.q * s.o..];
+                let strides = [[s.q as u32, 1], [s.o as u32, 1]];
+                if s.groups == 1 {
+                    gemm([n, s.o, s.q], col, strides[0], w, strides[1], y, 0.0);
+                    continue;
+                }
+                gemm([n, s.o, s.q], col, strides[0], w, strides[1], part, 0.0);
+                for (y, part) in y.chunks_mut(out).zip(part.chunks(s.o)) {
+                    y[g * s.o..][..s.o].copy_from_slice(part);
+                }
+            }
+        });
+        if !self.bias.is_empty() {
+            for y in y.chunks_mut(out) {
+                y.iter_mut().zip(self.bias).for_each(|(y, bias)| *y += bias);
+            }
         }
-        let turned = &*turned;
+        if self.p.relu == 1 {
+            y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
+        }
+    }
+}
+
+/// y = col w, and what follows.
+pub fn forward(call: &mut Call) {
+    Forward::of(call, |call, f| {
+        let (s, out) = (&f.s, f.s.channels[1]);
+        let y = call.write::<f32>(2 + f.p.bias as usize);
         let mut blocks: Vec<(usize, &mut [f32])> = Vec::with_capacity(s.batch * s.blocks);
         for (image, y) in y.chunks_mut(s.positions() * out).enumerate() {
             let pieces = y.chunks_mut(s.block * out).enumerate();
             blocks.extend(pieces.map(|(block, y)| (image * s.blocks + block, y)));
         }
         parallel::chunks(&mut blocks, 1, |_, blocks| {
-            for (at, y) in blocks {
-                let (image, positions) = (*at / s.blocks, s.block(*at % s.blocks));
-                let (rows, n) = (s.rows(&positions), positions.len());
-                let seen = rows.len() * s.seen[1] * s.c;
-                scratch.with(seen + n * (s.q + s.o), |memory| {
-                    let (seen, memory) = memory.split_at_mut(seen);
-                    let (col, part) = memory.split_at_mut(n * s.q);
-                    for g in 0..s.groups {
-                        look(&p, &s, [image, g], rows.clone(), x, seen);
-                        unfold(&s, positions.clone(), rows.start, seen, col);
-                        let w = &turned[g * s.q * s.o..];
-                        let strides = [[s.q as u32, 1], [s.o as u32, 1]];
-                        if s.groups == 1 {
-                            gemm([n, s.o, s.q], col, strides[0], w, strides[1], y, 0.0);
-                            continue;
-                        }
-                        gemm([n, s.o, s.q], col, strides[0], w, strides[1], part, 0.0);
-                        for (y, part) in y.chunks_mut(out).zip(part.chunks(s.o)) {
-                            y[g * s.o..][..s.o].copy_from_slice(part);
-                        }
-                    }
-                });
-            }
+            blocks.iter_mut().for_each(|(at, y)| f.block(*at / s.blocks, *at % s.blocks, y));
         });
     });
 }
 
-/// dw = dy^T col, summed over all blocks.
+/// The same, and the largest of each 2 x 2 results, an image at a time.
+pub fn pooled(call: &mut Call) {
+    Forward::of(call, |call, f| {
+        let (s, out) = (&f.s, f.s.channels[1]);
+        let (y, at) = (call.write::<f32>(3), call.write::<i32>(4));
+        let pooled = [f.p.pooled_h, f.p.pooled_w].map(|size| size as usize);
+        let [_, step, row, column] = f.p.y.map(|step| step as usize);
+        parallel::chunks2(y, at, pooled[0] * pooled[1] * out, |image, y, at| {
+            f.scratch.with(s.positions() * out, |results| {
+                for (block, results) in results.chunks_mut(s.block * out).enumerate() {
+                    f.block(image, block, results);
+                }
+                for (i, at) in at.chunks_mut(out).enumerate() {
+                    let (ph, pw) = (i / pooled[1], i % pooled[1]);
+                    let first = 2 * ph * s.out[1] + 2 * pw;
+                    let y = &mut y[ph * row + pw * column..];
+                    for (c, at) in at.iter_mut().enumerate() {
+                        let (mut best, mut place) = (results[first * out + c], first);
+                        for next in [first + 1, first + s.out[1], first + s.out[1] + 1] {
+                            let value = results[next * out + c];
+                            let wins = value > best || value.is_nan();
+                            (best, place) = if wins { (value, next) } else { (best, place) };
+                        }
+                        (y[c * step], *at) = (best, place as i32);
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// dw = dy^T col, summed over all blocks, and db, the sums of dy.
 pub fn weight(call: &mut Call) {
     let (p, x, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
     let (s, scratch, dw) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
     let (len, out) = (dw.len(), s.channels[1]);
+    let db = if p.bias == 1 { call.write::<f32>(3) } else { &mut [] };
     let blocks = s.batch * s.blocks;
     let each = blocks.div_ceil(WEIGHT_PARTS).max(1);
     let parts = blocks.div_ceil(each).max(1);
-    scratch.with(parts * len, |sums| {
-        parallel::chunks(sums, len, |part, dw| {
+    // Behind the products of a part its sums of dy, each in two halves that keep the digits of f64.
+    let whole = len + 2 * db.len();
+    scratch.with(parts * whole, |sums| {
+        parallel::chunks(sums, whole, |part, sums| {
+            let (dw, db) = sums.split_at_mut(len);
             dw.fill(0.0);
+            let mut totals = vec![0.0f64; db.len() / 2];
             for at in part * each..((part + 1) * each).min(blocks) {
                 let (image, positions) = (at / s.blocks, s.block(at % s.blocks));
                 let (rows, n) = (s.rows(&positions), positions.len());
                 let seen = rows.len() * s.seen[1] * s.c;
+                let dy = &dy[(image * s.positions() + positions.start) * out..][..n * out];
                 scratch.with(seen + n * s.q, |memory| {
                     let (seen, col) = memory.split_at_mut(seen);
                     for (g, dw) in dw.chunks_mut(s.o * s.q).enumerate() {
                         look(&p, &s, [image, g], rows.clone(), x, seen);
                         unfold(&s, positions.clone(), rows.start, seen, col);
-                        let dy = &dy[(image * s.positions() + positions.start) * out + g * s.o..];
+                        let dy = &dy[g * s.o..];
                         gemm([s.o, s.q, n], dy, [1, out as u32], col, [s.q as u32, 1], dw, 1.0);
                     }
                 });
+                if !totals.is_empty() {
+                    for dy in dy.chunks(out) {
+                        totals.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += f64::from(*dy));
+                    }
+                }
+            }
+            for (halves, sum) in db.chunks_mut(2).zip(totals) {
+                halves[0] = sum as f32;
+                halves[1] = (sum - f64::from(halves[0])) as f32;
             }
         });
         let sums = &*sums;
+        for (o, db) in db.iter_mut().enumerate() {
+            let of = |part: usize| &sums[part * whole + len + 2 * o..][..2];
+            *db = (0..parts).flat_map(of).map(|half| f64::from(*half)).sum::<f64>() as f32;
+        }
         let taps = s.kernel[0] * s.kernel[1];
         let rows = (parallel::GRAIN / 4 / s.q.max(1)).max(1);
         parallel::chunks(dw, rows * s.q.max(1), |piece, dw| {
@@ -242,7 +325,7 @@ pub fn weight(call: &mut Call) {
                 let row = (piece * rows + o) * s.q;
                 for (at, dw) in dw.iter_mut().enumerate() {
                     let from = row + at % taps * s.c + at / taps;
-                    *dw = (0..parts).map(|part| sums[part * len + from]).sum();
+                    *dw = (0..parts).map(|part| sums[part * whole + from]).sum();
                 }
             }
         });

@@ -49,9 +49,7 @@ pub(super) const RELU: Rewrite = Rewrite {
         let ([saved, slope, to], [x, y, own]) = (&next.bindings[..], &forward.bindings[..]) else { return None };
         let (p, q): (Params, Params) = (pooling.params(), forward.params());
         // The relu's result, all of it, as the pooling's gradient lies.
-        let [h, w] = p.size;
-        let is_whole =
-            p.x_base == 0 && [p.x_n, p.x_c, p.x[0], p.x[1]] == [h * w * p.channels, 1, w * p.channels, p.channels];
+        let is_whole = p.x_base == 0 && p.is_dense();
         let fits = *slope == dx && saved == x && *own == places && to.bytes == dx.bytes && is_whole;
         if !fits || view.writer(y.buffer).is_none() {
             return None;

@@ -6,8 +6,14 @@ use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Sha
 /// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
-static SUBGROUP: Shader =
-    Shader { name: "matmul_subgroup", source: include_str!("../../../shaders/matmul_subgroup.wgsl"), access: ACCESS };
+static SUBGROUP: Shader = Shader {
+    name: "matmul_subgroup",
+    source: concat!(
+        include_str!("../../../shaders/prelude/rows.wgsl"),
+        include_str!("../../../shaders/matmul_subgroup.wgsl")
+    ),
+    access: ACCESS,
+};
 
 static TILED: Shader =
     Shader { name: "matmul_tiled", source: include_str!("../../../shaders/matmul_tiled.wgsl"), access: ACCESS };
