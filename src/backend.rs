@@ -122,8 +122,9 @@ pub trait Backend: Send + Sync {
     }
     /// Queues one kernel.
     fn dispatch(&self, dispatch: &Dispatch);
-    /// Makes a list ready to be replayed, and tells the bytes of scratch memory that it takes.
-    fn prepare(&self, _list: &List) -> Result<u64> {
+    /// Runs a list for the first time and makes it ready to be replayed; tells the bytes of scratch memory that it takes.
+    fn start(&self, list: &List) -> Result<u64> {
+        self.replay(list, &list.inputs);
         Ok(0)
     }
     /// Queues a list of kernels, with these buffers in the place of its inputs.

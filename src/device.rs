@@ -238,9 +238,9 @@ impl Device {
         self.0.backend.end_profile()
     }
 
-    /// Makes a list ready to be replayed, and tells the bytes of scratch memory that it takes.
-    pub(crate) fn prepare(&self, list: &List) -> Result<u64> {
-        self.failure().map_or_else(|| self.0.backend.prepare(list), Err)
+    /// Runs a list for the first time and makes it ready to be replayed; tells the bytes of scratch memory that it takes.
+    pub(crate) fn start(&self, list: &List) -> Result<u64> {
+        self.failure().map_or_else(|| self.0.backend.start(list), Err)
     }
 
     /// Queues a list of kernels, with these buffers in the place of its inputs.
@@ -309,7 +309,10 @@ impl Device {
         if self.failure().is_some() {
             return;
         }
-        self.0.backend.dispatch(&dispatch);
+        // A step that is being captured runs when it is whole.
+        if !self.noting(|recording| recording.waits()).unwrap_or(false) {
+            self.0.backend.dispatch(&dispatch);
+        }
         self.noting(|recording| recording.note(Event::Run(dispatch)));
     }
 }

@@ -59,6 +59,11 @@ impl Recording {
         Recording { events: Vec::new(), capture: Some(capture) }
     }
 
+    /// Whether what this thread queues is part of a step that is being captured.
+    pub fn waits(&self) -> bool {
+        self.capture.as_ref().is_some_and(|capture| capture.thread == std::thread::current().id())
+    }
+
     /// Notes an event; while a step is captured, only its own thread has events.
     pub fn note(&mut self, event: Event) {
         if let Some(capture) = &mut self.capture {

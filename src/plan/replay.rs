@@ -35,8 +35,8 @@ pub struct Captured {
 }
 
 impl Device {
-    /// Runs `work` on `inputs` and keeps the kernels that it ran, improved by the passes over plans, to be run again
-    /// on other inputs of the same shapes by [`Captured::run`].
+    /// Runs `work` on `inputs` and keeps the kernels that it asks for, improved by the passes over plans, to be run again
+    /// on other inputs of the same shapes by [`Captured::run`]. They run for the first time when `work` is done.
     ///
     /// What changes from run to run has to be an input, or to lie in a tensor that code outside of the step writes; what
     /// an optimizer or dropout changes does so by itself.
@@ -44,14 +44,18 @@ impl Device {
     /// # Errors
     /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if another thread queues kernels
     /// meanwhile, if a tensor from before the step ends in it, or if the device is recording already; and whatever
-    /// `work` answers. The step has run once all the same.
+    /// `work` answers. None of the step's kernels has run then.
     pub fn capture(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<Captured> {
         let own: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
         // Without its history, a result does not keep the whole step's memory alive.
         let detached = || work(&own).map(|results| results.iter().map(Tensor::detach).collect::<Vec<_>>());
-        let (outputs, mut recording) = self.recorded(Recording::capture(), detached)?;
+        let (outputs, recording) = self.recorded(Recording::capture(), detached)?;
+        self.captured(own, outputs?, recording)
+    }
+
+    /// The step of a recording, which runs here for the first time.
+    fn captured(&self, own: Vec<Tensor>, outputs: Vec<Tensor>, mut recording: Recording) -> Result<Captured> {
         let mut capture = recording.capture.take().expect("the recording is a capture");
-        let outputs = outputs?;
         capture.result()?;
         let plan = Plan::of(recording.events);
         if let Some(lost) = plan.dispatches.iter().find(|d| d.bindings.iter().any(|b| plan.lost.contains(&b.buffer))) {
@@ -90,7 +94,7 @@ impl Device {
             kept,
             memory,
         };
-        captured.planned_bytes += self.prepare(&captured.list)?;
+        captured.planned_bytes += self.start(&captured.list)?;
         Ok(captured)
     }
 
