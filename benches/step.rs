@@ -10,6 +10,8 @@
 mod batches;
 #[path = "shared/ceilings.rs"]
 mod ceilings;
+#[path = "step/gpt.rs"]
+mod gpt;
 #[path = "step/line.rs"]
 mod line;
 #[path = "shared/timing.rs"]
@@ -39,6 +41,9 @@ struct Args {
     /// How long each line is timed for
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Prints on the side where a step's time goes, by kernel and by layer
+    #[arg(long)]
+    profile: bool,
     /// Prints its one line in this process
     #[arg(long, hide = true)]
     here: bool,
@@ -52,6 +57,7 @@ enum Word {
     W1,
     W2,
     W3,
+    W4,
     Cpu,
     Gpu,
     Eager,
@@ -83,7 +89,7 @@ fn main() -> Result<()> {
             println!("{}", line::HEAD);
         }
     }
-    for workload in chosen(&[Word::W1, Word::W2, Word::W3]) {
+    for workload in chosen(&[Word::W1, Word::W2, Word::W3, Word::W4]) {
         for backend in chosen(&[Word::Cpu, Word::Gpu]) {
             for mode in chosen(&[Word::Eager, Word::Replay]) {
                 if !args.here {
@@ -92,7 +98,11 @@ fn main() -> Result<()> {
                 }
                 let budget = Duration::from_secs_f64(args.seconds);
                 let workload = Workload::from_str(&workload.name(), true).expect("each workload is a word");
-                let line = Line::measure(workload, &backend.name(), mode == Word::Replay, &folder, budget, start)?;
+                let replayed = mode == Word::Replay;
+                let mut line = Line::measure(workload, &backend.name(), replayed, &folder, budget, start)?;
+                if let Some(profile) = line.profile.take().filter(|_| args.profile) {
+                    eprintln!("{profile}");
+                }
                 println!("{}", if args.json { line.json().to_string() } else { line.to_string() });
             }
         }

@@ -1,5 +1,6 @@
 //! Operations whose kernels do in one go what several primitives could do.
 
+pub mod attention;
 pub mod conv;
 pub mod cross_entropy;
 pub mod dropout;
@@ -13,6 +14,7 @@ use crate::kernel::Kernel;
 
 /// Every kernel of this floor.
 pub static KERNELS: &[&[&Kernel]] = &[
+    attention::KERNELS,
     conv::KERNELS,
     cross_entropy::KERNELS,
     dropout::KERNELS,

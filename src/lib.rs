@@ -31,8 +31,8 @@
 //! * [`data`], [`metrics`], [`checkpoint`], [`tuning`]: data sets, counts of right answers, safetensors files, files of
 //!   measured choices.
 //! * [`nn`], [`optim`], [`loss`]: layers named as PyTorch's `state_dict` names them, optimizers, losses.
-//! * [`fused`]: convolution, pooling, batch and layer normalisation, embedding, softmax, cross-entropy, dropout; one page
-//!   each.
+//! * [`fused`]: convolution, pooling, batch and layer normalisation, attention, embedding, softmax, cross-entropy, dropout;
+//!   one page each.
 //! * [`ops`]: element-wise functions, reductions, matrix products, indexing, copies and views.
 //! * [`tensor`], [`autograd`], [`plan`], [`profile`]: a shape and strides over a buffer, the graph of gradients, lists of
 //!   kernels and their replay, where the time goes.
@@ -82,6 +82,7 @@ pub mod tuning;
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use fused::attention::AttentionOptions;
 pub use fused::conv::Conv2dOptions;
 pub use fused::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use fused::dropout::Draw;

@@ -19,6 +19,7 @@ pub struct Batch {
 /// The elements of a batch.
 pub enum Input {
     Values(Vec<f32>),
+    Tokens(Vec<i32>),
 }
 
 impl Batch {
@@ -26,6 +27,7 @@ impl Batch {
     pub fn to(&self, device: &Device) -> (Tensor, Tensor) {
         let x = match &self.x {
             Input::Values(values) => Tensor::from_slice(values, self.shape, device),
+            Input::Tokens(tokens) => Tensor::from_slice(tokens, self.shape, device),
         };
         (x, Tensor::from_slice(&self.labels, [self.labels.len()], device))
     }
@@ -63,6 +65,26 @@ pub fn noisy_classes() -> Vec<Batch> {
         };
         let x = Input::Values((0..ROWS * PIXELS).map(value).collect());
         Batch { x, shape: Shape::new(&[ROWS, 3, 32, 32]), labels }
+    };
+    (0..COUNT).map(batch).collect()
+}
+
+/// Sequences of 128 tokens below 65, each with its successor as label: a chain that chance moves a little.
+pub fn chains() -> Vec<Batch> {
+    const SEQUENCES: usize = 8;
+    const LENGTH: usize = 128;
+    let batch = |i: usize| {
+        let (mut tokens, mut labels) = (Vec::new(), Vec::new());
+        for row in 0..SEQUENCES {
+            let mut token = (i * 31 + row * 17) % 65;
+            for at in 0..LENGTH {
+                tokens.push(token as i32);
+                let chance = (uniform(77, (i * SEQUENCES + row) * LENGTH + at) * 3.0) as usize;
+                token = (token * 5 + 7 + chance) % 65;
+                labels.push(token as i32);
+            }
+        }
+        Batch { x: Input::Tokens(tokens), shape: Shape::new(&[SEQUENCES, LENGTH]), labels }
     };
     (0..COUNT).map(batch).collect()
 }

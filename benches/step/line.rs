@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use wgrad::kernel::Cost;
 use wgrad::nn::{Ctx, Layer, Randomness};
 use wgrad::plan::Replay;
+use wgrad::profile::Profile;
 use wgrad::{Device, Result, Tensor};
 
 /// Steps of a block, whose last loss is read.
 pub const BLOCK: usize = 4;
 /// Steps whose losses are shown.
 const SHOWN: [usize; 3] = [0, 10, 15];
+/// Steps that are profiled.
+const PROFILED: usize = 10;
 
 /// What was measured.
 pub struct Line {
@@ -36,6 +39,8 @@ pub struct Line {
     first: f64,
     peak_mb: Option<f64>,
     losses: [f32; 3],
+    /// Of a step, each pass in its shortest time of several.
+    pub profile: Option<Profile>,
 }
 
 impl Line {
@@ -66,6 +71,7 @@ impl Line {
             run.step()?.item().map(drop)
         })?;
         let peak_mb = peak_mb();
+        let profile = run.profile()?;
         let (cost, planned_bytes) = run.planned()?;
         Ok(Line {
             workload: format!("{workload:?}").to_lowercase(),
@@ -81,6 +87,7 @@ impl Line {
             first,
             peak_mb,
             losses: SHOWN.map(|at| losses[at]),
+            profile: Some(profile),
         })
     }
 
@@ -166,6 +173,23 @@ impl Run {
             None => work(&[x, labels])?,
         };
         Ok(results[0].clone())
+    }
+
+    /// Where the time of a step goes. Others on the machine only ever make a pass longer.
+    fn profile(&mut self) -> Result<Profile> {
+        let device = self.device.clone();
+        let mut all: Option<Profile> = None;
+        for _ in 0..PROFILED {
+            let (ran, found) = device.profile(|| self.step()?.item())?;
+            ran?;
+            match &mut all {
+                Some(all) if all.spans.len() == found.spans.len() => {
+                    all.spans.iter_mut().zip(&found.spans).for_each(|(span, found)| span.ns = span.ns.min(found.ns));
+                }
+                all => *all = Some(found),
+            }
+        }
+        Ok(all.expect("there are steps"))
     }
 
     /// What a step's kernels imply, and the memory of its intermediate results.

@@ -4,11 +4,12 @@
 //! (`benches/peers`) and arrive at the same losses.
 
 use super::batches::{self, Batch};
+use super::gpt::Gpt;
 use clap::ValueEnum;
 use std::path::Path;
 use wgrad::nn::{self, Conv2d, Flatten, Init, Layer, Linear, MaxPool2d, Module, Relu, Sequential};
 use wgrad::nn::{StateDict, StateTensor, Strictness, Values};
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::{Device, Result};
 
 /// What is trained.
@@ -20,6 +21,8 @@ pub enum Workload {
     W2,
     /// The same on images of three channels and 32x32; SGD with momentum.
     W3,
+    /// A causal GPT: vocabulary 65, width 128, 4 layers, 4 heads, 8 x 128 tokens; AdamW.
+    W4,
 }
 
 /// A network in training.
@@ -54,6 +57,13 @@ impl Workload {
                 let optimizer = Box::new(Sgd::new(&model, options)?);
                 Ok(Training { model: Box::new(model), optimizer, batches: batches::noisy_classes() })
             }
+            Workload::W4 => {
+                let model = Gpt::new(init);
+                hash_weights(&model)?;
+                let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
+                let optimizer = Box::new(Adam::new(&model, options)?);
+                Ok(Training { model: Box::new(model), optimizer, batches: batches::chains() })
+            }
         }
     }
 }
@@ -72,19 +82,28 @@ fn convolutional(channels: usize, side: usize, init: &mut Init) -> Sequential {
         .push(Linear::new(128, 10, init))
 }
 
-/// Numbers the parameters from 1: each is uniform within 1 / sqrt(inputs of its layer) by the hash of its number.
+/// Numbers the parameters from 1: each is uniform within 1 / sqrt(inputs of its layer) by the hash of its number. Norms
+/// start with 1 and 0, embeddings with normal values from pairs of the hash (Box and Muller).
 fn hash_weights(model: &dyn Module) -> Result<()> {
     let mut state = StateDict::new();
     let mut fan_in = 1;
     for (at, (name, parameter)) in nn::parameters(model).into_iter().enumerate() {
-        let shape = parameter.shape();
+        let (shape, seed) = (parameter.shape(), at as u32 + 1);
         if shape.rank() > 1 {
             fan_in = shape.numel() / shape[0];
         }
         let bound = 1.0 / (fan_in as f32).sqrt();
-        let seed = at as u32 + 1;
-        let values = (0..shape.numel()).map(|i| (batches::uniform(seed, i) * 2.0 - 1.0) * bound).collect();
-        state.insert(name, StateTensor { shape: shape.to_vec(), values: Values::F32(values) });
+        let normal = |i: usize| {
+            let [u, v] = [0, 1].map(|part| f64::from(batches::uniform(seed, 2 * i + part)));
+            ((-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+        };
+        let value = |i: usize| match name.as_str() {
+            "wte.weight" | "wpe.weight" => normal(i),
+            name if name.contains("ln_") => f32::from(u8::from(name.ends_with("weight"))),
+            _ => (batches::uniform(seed, i) * 2.0 - 1.0) * bound,
+        };
+        let values = (0..shape.numel()).map(value).collect();
+        state.insert(name.clone(), StateTensor { shape: shape.to_vec(), values: Values::F32(values) });
     }
     nn::load_state(model, &state, Strictness::Strict).map(drop)
 }

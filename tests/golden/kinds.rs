@@ -86,6 +86,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("reshape", Op(ops::reshape)),
     ("rms_norm", Op(sequences::rms_norm)),
     ("rsqrt", Op(|t| t.x().rsqrt())),
+    ("scaled_dot_product_attention", Op(sequences::attention)),
     ("sigmoid", Op(|t| t.x().sigmoid())),
     ("silu", Op(|t| t.x().silu())),
     ("sin", Op(|t| t.x().sin())),

@@ -1,10 +1,10 @@
-//! What a Transformer is made of: rows normalised, embeddings.
+//! What a Transformer is made of: rows normalised, embeddings, attention.
 
-use super::{Case, case, whole, x};
-use wgrad::Tensor;
+use super::{Case, Input, case, whole, x};
+use wgrad::{AttentionOptions, Tensor};
 
 pub fn cases() -> Vec<Case> {
-    [norms(), embeddings()].into_iter().flatten().collect()
+    [norms(), embeddings(), attentions()].into_iter().flatten().collect()
 }
 
 fn norms() -> Vec<Case> {
@@ -76,4 +76,87 @@ fn embeddings() -> Vec<Case> {
         case("embedding of many indices", [x([5, 4]), whole([70_003], 0, 5)], |x| x[0].embedding(&x[1])).compared(),
         case("embedding of many rows", [x([70_003, 4]), whole([33], 0, 70_003)], |x| x[0].embedding(&x[1])).compared(),
     ]
+}
+
+fn plain() -> AttentionOptions {
+    AttentionOptions::default()
+}
+
+/// q, k and v of these sizes; the options get them too.
+fn attention(name: &str, inputs: [Input; 3], options: fn(&[Tensor]) -> AttentionOptions) -> Case {
+    let name = format!("attention attention_backward {name} of");
+    case(&name, inputs, move |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &options(x)))
+        .defined(move |x| x[0].attention_definition(&x[1], &x[2], &options(x)))
+}
+
+fn attentions() -> Vec<Case> {
+    let (free, causal) = (|_: &[Tensor]| plain(), |_: &[Tensor]| AttentionOptions::causal());
+    let same = |shape: &[usize]| [x(shape), x(shape), x(shape)];
+    let crossed = |q: &[usize], k: &[usize]| [x(q), x(k), x(k)];
+    let mut all = Vec::new();
+    for (name, options) in [("free", free as fn(&[Tensor]) -> AttentionOptions), ("causal", causal)] {
+        all.extend([
+            attention(name, same(&[1, 1, 1, 4]), options),
+            attention(name, same(&[2, 3, 5, 8]), options),
+            attention(name, same(&[1, 2, 33, 32]), options),
+            attention(name, same(&[1, 2, 65, 16]), options),
+            attention(name, same(&[1, 1, 70, 64]), options),
+            attention(name, same(&[1, 1, 9, 128]), options),
+            attention(name, same(&[3, 17, 12]), options),
+            attention(name, same(&[7, 20]), options),
+            attention(name, same(&[2, 1, 2, 9, 8]), options),
+            attention(name, crossed(&[1, 2, 5, 8], &[1, 2, 19, 8]), options),
+            attention(name, crossed(&[1, 2, 40, 8], &[1, 2, 11, 8]), options),
+            // What the kernels do not take: rows that are no whole vec4, and views that are not.
+            attention(name, same(&[1, 2, 6, 5]), options),
+            attention(
+                name,
+                [x([1, 2, 9, 8]).transposed(), x([1, 2, 9, 8]).narrowed(3), x([1, 2, 9, 8]).shifted()],
+                options,
+            ),
+            attention(
+                name,
+                [x([1, 2, 9, 8]).narrowed(2), x([1, 2, 9, 8]).expanded(1), x([1, 2, 9, 8]).reversed()],
+                options,
+            ),
+        ]);
+    }
+    let packed = |shape: &[usize], heads: usize, options: fn() -> AttentionOptions| {
+        let head_dim = shape[2] / 3 / heads;
+        let split = move |qkv: &Tensor| {
+            let [batch, rows] = [qkv.size(0), qkv.size(1)];
+            [0, 1, 2].map(|part| {
+                let part = qkv.narrow(2, part * heads * head_dim, heads * head_dim);
+                part.reshape_to([batch, rows, heads, head_dim].into()).permute(&[0, 2, 1, 3])
+            })
+        };
+        case("self_attention by attention", [x(shape)], move |x| x[0].self_attention(heads, &options())).defined(
+            move |x| {
+                let [q, k, v] = split(&x[0]);
+                let y = q.attention_definition(&k, &v, &options()).permute(&[0, 2, 1, 3]);
+                y.reshape_to([x[0].size(0), x[0].size(1), heads * head_dim].into())
+            },
+        )
+    };
+    let mask = x([6, 6]).listed(&[0.3, -0.5, f32::NEG_INFINITY, 1.0, 0.0]).detached();
+    all.extend([
+        packed(&[2, 17, 48], 2, plain),
+        packed(&[2, 34, 96], 4, AttentionOptions::causal),
+        packed(&[1, 5, 18], 2, AttentionOptions::causal),
+        attention("scaled", same(&[1, 2, 6, 8]), |_| AttentionOptions { scale: Some(-0.3), ..plain() }),
+        case("attention by softmax, masked, of", [x([2, 2, 6, 8]), x([2, 2, 6, 8]), x([2, 2, 6, 8]), mask], |x| {
+            let options = AttentionOptions { mask: Some(x[3].clone()), ..plain() };
+            x[0].scaled_dot_product_attention(&x[1], &x[2], &options)
+        }),
+        attention(
+            "of large values",
+            [x([1, 2, 20, 8]).within(-30.0, 30.0), x([1, 2, 20, 8]), x([1, 2, 20, 8])],
+            causal,
+        )
+        .compared(),
+        attention("of many heads", same(&[4003, 17, 1, 4]), free).compared().big(),
+        attention("of long rows", crossed(&[1, 1, 3, 4], &[1, 1, 9001, 4]), free).compared(),
+        attention("of many queries", crossed(&[1, 1, 9001, 4], &[1, 1, 3, 4]), free).compared(),
+    ]);
+    all
 }
