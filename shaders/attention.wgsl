@@ -1,9 +1,9 @@
 // y = softmax(scale q k^T, masked) v for each head, by the online softmax of Milakov and Gimelshein; lse: the logarithm
 // of each row's sum of exponentials
 //   q, y: [batch, heads, queries, 4 D4] and k, v: [batch, heads, keys, 4 D4] by strides; lse: [batch, queries, heads]
-// A workgroup takes 64 queries of a head, one an invocation, which keeps its query and its sum in registers; TILE keys
-// and values at a time lie in shared memory. A causal mask ends the walk at the workgroup's last query. At most keys
-// iterations times D4, where the inner loops are not unrolled.
+// A workgroup takes 64 queries of a head, one an invocation, which keeps its query and its sum in registers; TILE
+// keys and values at a time lie in shared memory. A causal mask ends the walk at the workgroup's last query. A pass
+// takes as many keys as 60,000 iterations allow, the next goes on from what it left.
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> k: array<vec4<f32>>;
@@ -19,6 +19,11 @@ struct Attention {
     batch: u32,
     scale: f32,
     causal: u32,
+    quads: u32,
+    lanes: u32,
+    // The keys, or for dk and dv the queries, of one pass; passes after the first go on from what is there.
+    first: u32,
+    end: u32,
     pad_0: u32,
     pad_1: u32,
     // The first vec4 and the strides of batch, head and row, in vec4, of each operand.
@@ -43,11 +48,12 @@ fn first_of(at: vec4<u32>, batch: u32, head: u32) -> u32 {
     return at.x + batch * at.y + head * at.z;
 }
 
-// A group past the last works on the last again and writes the same once more, so that every barrier is met by all.
+// A group past the last works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(64)
 fn attention(grid: Grid) {
     let blocks = (p.queries + 63u) / 64u;
-    let group = min(group_of(grid), blocks * p.heads * p.batch - 1u);
+    let count = blocks * p.heads * p.batch;
+    let group = min(group_of(grid), count - 1u);
     let both = group / blocks;
     let batch = both / p.heads;
     let head = both - batch * p.heads;
@@ -62,10 +68,18 @@ fn attention(grid: Grid) {
     }
     var top = MASKED;
     var total = 0.0;
-    let last = select(p.keys - 1u, min(i, p.keys - 1u), p.causal == 1u);
-    var end = p.keys;
+    let of_y = first_of(p.y, batch, head) + row * p.y.w;
+    let of_lse = (batch * p.queries + row) * p.heads + head;
+    if p.first > 0u {
+        // What came before is like one key with the score lse and the value y.
+        top = lse[of_lse];
+        total = 1.0;
+        for (var d = 0u; d < D4; d++) { sum[d] = y[of_y + d]; }
+    }
+    let last = select(p.end - 1u, min(i, p.end - 1u), p.causal == 1u);
+    var end = p.end;
     if p.causal == 1u { end = min(end, start + 64u); }
-    for (var j = 0u; j < end; j += TILE) {
+    for (var j = p.first; j < end; j += TILE) {
         // All must be done with the last tile before it is overwritten.
         workgroupBarrier();
         for (var at = grid.thread; at < TILE * D4; at += 64u) {
@@ -97,8 +111,8 @@ fn attention(grid: Grid) {
             }
         }
     }
-    if i < p.queries {
-        for (var d = 0u; d < D4; d++) { y[first_of(p.y, batch, head) + row * p.y.w + d] = sum[d] / total; }
-        lse[(batch * p.queries + row) * p.heads + head] = top + log(total);
+    if i < p.queries && group_of(grid) < count {
+        for (var d = 0u; d < D4; d++) { y[of_y + d] = sum[d] / total; }
+        lse[of_lse] = top + log(total);
     }
 }

@@ -2,9 +2,9 @@
 //   dq = scale dS k, and dk = scale dS^T q, dv = P^T dy; delta = the sum of dy y over each row
 //   own and other are q and dy beside k and v for dq, the other way round for dk and dv, by strides as in Attention;
 //   y: as q; lse, delta: [batch, queries, heads]; grads: dq, dk and dv, each by strides
-// A workgroup takes 64 own rows of a head, one an invocation, which keeps them and their gradients in registers; TILE
-// other rows at a time lie in shared memory. A causal mask leaves out the tiles in which it hides all. At most rows
-// iterations times 2 D4, where the inner loops are not unrolled.
+// A workgroup takes 64 own rows of a head, one an invocation, which keeps them and their gradients in registers;
+// TILE other rows at a time lie in shared memory. A causal mask leaves out the tiles in which it hides all. A pass
+// takes as many other rows as 60,000 iterations allow, the next adds to what it left.
 
 @group(0) @binding(0) var<storage, read> own_a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> own_b: array<vec4<f32>>;
@@ -23,6 +23,11 @@ struct Attention {
     batch: u32,
     scale: f32,
     causal: u32,
+    quads: u32,
+    lanes: u32,
+    // The keys, or for dk and dv the queries, of one pass; passes after the first go on from what is there.
+    first: u32,
+    end: u32,
     pad_0: u32,
     pad_1: u32,
     // The first vec4 and the strides of batch, head and row, in vec4, of each operand.
@@ -48,19 +53,27 @@ struct Place {
     batch: u32,
     head: u32,
     start: u32,
+    // Not a group past the last.
+    is_there: bool,
 }
 
-// A group past the last works on the last again and writes the same once more, so that every barrier is met by all.
+// A group past the last works on the last again and writes nothing, so that every barrier is met by all.
 fn place_of(number: u32, rows: u32) -> Place {
     let blocks = (rows + 63u) / 64u;
-    let group = min(number, blocks * p.heads * p.batch - 1u);
+    let count = blocks * p.heads * p.batch;
+    let group = min(number, count - 1u);
     let both = group / blocks;
     let batch = both / p.heads;
-    return Place(batch, both - batch * p.heads, (group - both * blocks) * 64u);
+    return Place(batch, both - batch * p.heads, (group - both * blocks) * 64u, number < count);
 }
 
 fn first_of(at: vec4<u32>, place: Place) -> u32 {
     return at.x + place.batch * at.y + place.head * at.z;
+}
+
+// What passes before this one left is added.
+fn put(at: u32, value: vec4<f32>) {
+    if p.first > 0u { grads[at] += value; } else { grads[at] = value; }
 }
 
 // Where lse and delta of a query are.
@@ -68,7 +81,7 @@ fn of_query(place: Place, row: u32) -> u32 {
     return (place.batch * p.queries + row) * p.heads + place.head;
 }
 
-// A row is a query.
+// Own rows are queries.
 @compute @workgroup_size(64)
 fn attention_backward_queries(grid: Grid) {
     let place = place_of(group_of(grid), p.queries);
@@ -86,11 +99,11 @@ fn attention_backward_queries(grid: Grid) {
     }
     let shift = dot(along, vec4<f32>(1.0));
     let of_row = lse[of_query(place, row)];
-    if i < p.queries { delta[of_query(place, row)] = shift; }
-    let last = select(p.keys - 1u, min(i, p.keys - 1u), p.causal == 1u);
-    var end = p.keys;
+    if i < p.queries && place.is_there { delta[of_query(place, row)] = shift; }
+    let last = select(p.end - 1u, min(i, p.end - 1u), p.causal == 1u);
+    var end = p.end;
     if p.causal == 1u { end = min(end, place.start + 64u); }
-    for (var j = 0u; j < end; j += TILE) {
+    for (var j = p.first; j < end; j += TILE) {
         // All must be done with the last tile before it is overwritten.
         workgroupBarrier();
         for (var at = grid.thread; at < TILE * D4; at += 64u) {
@@ -112,12 +125,12 @@ fn attention_backward_queries(grid: Grid) {
             for (var d = 0u; d < D4; d++) { dq[d] += ds * a_here[l * D4 + d]; }
         }
     }
-    if i < p.queries {
-        for (var d = 0u; d < D4; d++) { grads[first_of(p.dq, place) + row * p.dq.w + d] = dq[d] * p.scale; }
+    if i < p.queries && place.is_there {
+        for (var d = 0u; d < D4; d++) { put(first_of(p.dq, place) + row * p.dq.w + d, dq[d] * p.scale); }
     }
 }
 
-// A row is a key.
+// Own rows are keys.
 @compute @workgroup_size(64)
 fn attention_backward_keys(grid: Grid) {
     let place = place_of(group_of(grid), p.keys);
@@ -134,8 +147,8 @@ fn attention_backward_keys(grid: Grid) {
         dv[d] = vec4<f32>();
     }
     let first = select(0u, j, p.causal == 1u);
-    let begin = select(0u, place.start, p.causal == 1u);
-    for (var i = begin; i < p.queries; i += TILE) {
+    let begin = select(p.first, max(p.first, place.start), p.causal == 1u);
+    for (var i = begin; i < p.end; i += TILE) {
         // All must be done with the last tile before it is overwritten.
         workgroupBarrier();
         for (var at = grid.thread; at < TILE * D4; at += 64u) {
@@ -156,7 +169,7 @@ fn attention_backward_keys(grid: Grid) {
                 s += key[d] * a_here[l * D4 + d];
                 t += value[d] * b_here[l * D4 + d];
             }
-            let is_seen = i + l >= first && i + l < p.queries;
+            let is_seen = i + l >= first && i + l < p.end;
             let weight = select(0.0, exp(dot(s, vec4<f32>(1.0)) - of_rows[l].x), is_seen);
             let ds = weight * (dot(t, vec4<f32>(1.0)) - of_rows[l].y);
             for (var d = 0u; d < D4; d++) {
@@ -165,10 +178,10 @@ fn attention_backward_keys(grid: Grid) {
             }
         }
     }
-    if j < p.keys {
+    if j < p.keys && place.is_there {
         for (var d = 0u; d < D4; d++) {
-            grads[first_of(p.dk, place) + row * p.dk.w + d] = dk[d] * p.scale;
-            grads[first_of(p.dv, place) + row * p.dv.w + d] = dv[d];
+            put(first_of(p.dk, place) + row * p.dk.w + d, dk[d] * p.scale);
+            put(first_of(p.dv, place) + row * p.dv.w + d, dv[d]);
         }
     }
 }

@@ -67,7 +67,12 @@ struct Params {
     causal: u32,
     /// The vec4 of a row.
     quads: u32,
-    pad: u32,
+    /// Invocations of a subgroup, where they matter.
+    lanes: u32,
+    /// The keys, or for dk and dv the queries, of one pass.
+    first: u32,
+    end: u32,
+    pad: [u32; 2],
     q: [u32; 4],
     k: [u32; 4],
     v: [u32; 4],
@@ -103,8 +108,9 @@ impl Params {
 /// The most vec4 of a row that the shaders keep in registers.
 const MAX_QUADS: usize = 32;
 
-fn fits_subgroup(info: &Info, _: &Dispatch) -> bool {
-    matches!(info.subgroup, Some(8 | 16))
+fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
+    // Longer rows, unrolled, keep a software adapter's compiler busy for half a minute.
+    matches!(info.subgroup, Some(8 | 16)) && d.params::<Params>().quads <= 16
 }
 
 fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
@@ -123,16 +129,22 @@ fn groups_of(p: &Params, rows: u32, per_group: u32) -> u64 {
     u64::from(rows.div_ceil(per_group)) * u64::from(p.heads) * u64::from(p.batch)
 }
 
-/// Queries of one lane.
-const ROWS: u32 = 2;
+/// A pass for each part of the `others` rows that all own rows meet. With its loops over vec4, which compilers may or may
+/// not unroll, and over lanes, an invocation walks less than 3 D4 + 5 iterations for each.
+fn parts<'a>(p: &Params, others: u32, pass: impl Fn(&Params) -> Pass + 'a) -> impl Iterator<Item = Pass> + 'a {
+    let (p, part) = (*p, 60_000 / (3 * p.quads + 5) / 64 * 64);
+    (0..others).step_by(part as usize).map(move |first| pass(&Params { first, end: (first + part).min(others), ..p }))
+}
 
 fn forward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
-    let (p, lanes) = (d.params::<Params>(), info.subgroup.unwrap_or(8));
-    Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(&p, p.queries, ROWS * lanes))
-        .constant("LANES", Constant::U32(lanes))
-        .constant("ROWS", Constant::U32(ROWS))
-        .constant("D4", Constant::U32(p.quads))
-        .alone()
+    let p = Params { lanes: info.subgroup.unwrap_or(8), ..d.params() };
+    let pass = |p: &Params| {
+        Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(p, p.queries, 2 * p.lanes))
+            .constant("LANES", Constant::U32(p.lanes))
+            .constant("D4", Constant::U32(p.quads))
+            .params(p)
+    };
+    Lowering { passes: parts(&p, p.keys, pass).collect(), scratch: Vec::new() }
 }
 
 /// Rows of two tensors that `vec4` of shared memory hold, a multiple of 4.
@@ -142,10 +154,13 @@ fn tile(p: &Params, vec4: u32) -> Constant {
 
 fn forward_tiles(_: &Info, d: &Dispatch) -> Lowering {
     let p: Params = d.params();
-    Pass::new(&FORWARD, "attention", groups_of(&p, p.queries, 64))
-        .constant("D4", Constant::U32(p.quads))
-        .constant("TILE", tile(&p, 512))
-        .alone()
+    let pass = |p: &Params| {
+        Pass::new(&FORWARD, "attention", groups_of(p, p.queries, 64))
+            .constant("D4", Constant::U32(p.quads))
+            .constant("TILE", tile(p, 512))
+            .params(p)
+    };
+    Lowering { passes: parts(&p, p.keys, pass).collect(), scratch: Vec::new() }
 }
 
 /// c = a b for each head: y = softmax(scale q k^T) v, and lse.
@@ -162,32 +177,41 @@ static ATTENTION: Kernel = Kernel {
     ],
 };
 
-/// The passes for dq and for dk and dv; the first leaves the sums of dy y for the second.
-fn backward(d: &Dispatch, passes: [Pass; 2], constants: &[(&'static str, Constant)]) -> Lowering {
-    let p: Params = d.params();
+/// The passes for dq, then those for dk and dv; the first leave the sums of dy y for the others. A pass is made of its
+/// parameters and own rows.
+fn backward(p: &Params, of_queries: impl Fn(&Params, u32) -> Pass, of_keys: impl Fn(&Params, u32) -> Pass) -> Lowering {
     let [q, k, v, y, lse, dy, grads] = std::array::from_fn(Slot::Arg);
     let delta = Slot::Scratch(0);
-    let slots = [[q, dy, k, v, y, lse, delta, grads], [k, v, q, dy, y, lse, delta, grads]];
-    let pass = |(mut pass, slots): (Pass, [Slot; 8])| {
-        pass.constants.extend_from_slice(constants);
-        pass.constant("D4", Constant::U32(p.quads)).slots(&slots)
+    let constant = Constant::U32(p.quads);
+    let own_queries = |p: &Params| {
+        let slots = [q, dy, k, v, y, lse, delta, grads];
+        of_queries(p, p.queries).constant("D4", constant).slots(&slots).params(p)
     };
-    Lowering { passes: passes.into_iter().zip(slots).map(pass).collect(), scratch: vec![p.lse() as u64 * 4] }
+    let own_keys = |p: &Params| {
+        let slots = [k, v, q, dy, y, lse, delta, grads];
+        of_keys(p, p.keys).constant("D4", constant).slots(&slots).params(p)
+    };
+    let passes = parts(p, p.keys, own_queries).chain(parts(p, p.queries, own_keys)).collect();
+    Lowering { passes, scratch: vec![p.lse() as u64 * 4] }
 }
 
 fn backward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
-    let (p, lanes) = (d.params::<Params>(), info.subgroup.unwrap_or(8));
-    let pass = |entry, rows| Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(&p, rows, lanes));
-    let passes =
-        [pass("attention_backward_queries_subgroup", p.queries), pass("attention_backward_keys_subgroup", p.keys)];
-    backward(d, passes, &[("LANES", Constant::U32(lanes))])
+    let p = Params { lanes: info.subgroup.unwrap_or(8), ..d.params() };
+    let pass = |entry| {
+        move |p: &Params, rows| {
+            let pass = Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(p, rows, 2 * p.lanes));
+            pass.constant("LANES", Constant::U32(p.lanes))
+        }
+    };
+    backward(&p, pass("attention_backward_queries_subgroup"), pass("attention_backward_keys_subgroup"))
 }
 
 fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
     let p: Params = d.params();
-    let pass = |entry, rows| Pass::new(&BACKWARD, entry, groups_of(&p, rows, 64));
-    let passes = [pass("attention_backward_queries", p.queries), pass("attention_backward_keys", p.keys)];
-    backward(d, passes, &[("TILE", tile(&p, 480))])
+    let pass = |entry| {
+        move |p: &Params, rows| Pass::new(&BACKWARD, entry, groups_of(p, rows, 64)).constant("TILE", tile(p, 480))
+    };
+    backward(&p, pass("attention_backward_queries"), pass("attention_backward_keys"))
 }
 
 /// The gradients of q, k and v, in one buffer.
@@ -206,6 +230,11 @@ static ATTENTION_BACKWARD: Kernel = Kernel {
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&ATTENTION, &ATTENTION_BACKWARD];
+
+/// Whether the kernels take it.
+fn is_fused(head_dim: usize, options: &AttentionOptions) -> bool {
+    head_dim.is_multiple_of(4) && head_dim <= 4 * MAX_QUADS && options.mask.is_none()
+}
 
 /// Where the vec4 of [batch, heads, rows, head_dim] lie, from `base` on; none where they are not whole vec4.
 fn place(layout: &Layout, base: usize) -> Option<[u32; 4]> {
@@ -300,8 +329,7 @@ impl Tensor {
             "{title}: a causal mask is asked for beside another: add them"
         );
         let head_dim = q[rank - 1];
-        let is_fused = options.mask.is_none() && head_dim.is_multiple_of(4) && head_dim <= 4 * MAX_QUADS;
-        if !is_fused || q.numel() * k.numel() == 0 {
+        if !is_fused(head_dim, options) || q.numel() * k.numel() == 0 {
             return self.attention_definition(key, value, options);
         }
         if rank != 4 {
@@ -350,8 +378,7 @@ impl Tensor {
             })
         };
         let merge = |y: &Tensor| y.permute(&[0, 2, 1, 3]).reshape_to(Shape::from([batch, rows, width]));
-        let is_fused = options.mask.is_none() && head_dim.is_multiple_of(4) && head_dim <= 4 * MAX_QUADS;
-        if !is_fused || shape.numel() == 0 {
+        if !is_fused(head_dim, options) || shape.numel() == 0 {
             let [q, k, v] = split(self);
             return merge(&q.scaled_dot_product_attention(&k, &v, options));
         }
