@@ -1,8 +1,7 @@
 // c[b, i, j] = sum over k of a[b, i, k] * b[b, k, j], with tiles in shared memory: for GPUs
 //   a, b: strided matrices, batches by strides too; c: rows of stride c_row; with several splits of k, c is
 //   [splits, batches, m, n], to be added up by a second pass; bias: [n]; other: as c; sums: [splits, m], of a's rows
-// A workgroup of 8 X threads computes 64 x 64 (LARGE) or 32 x 32 results, 8 or 4 rows of 4 a thread, by tiles of 16 k.
-// Whole turns of 32 or 64 k come first, without a guard and without a loop inside; then the rest.
+// A workgroup takes 64 x 64 (LARGE) or 32 x 32 results: whole turns of 16, 32 or 64 k without a guard, then the rest.
 // Iterations: a turn for 16, 32 or 64 of at most 8,192 k, then 4 tiles of k at most, of 4; 8 more with SUMS.
 
 @group(0) @binding(0) var<storage, read> a: array<A>;
@@ -16,18 +15,10 @@
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(6) var<uniform> p: MatMul;
 
-// Set by the variant: LARGE; ROLLED, to compile sooner: turns of one tile, with a loop inside; A_T and B_T, whether the
-// rows of a and the k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 are
-// read, and A and B, what is: vec4<f32> or f32; SUMS, whether the rows of a are summed too (with A_T only); BIAS,
-// whether there is one; AFTER, what follows.
-const X: u32 = select(8u, 16u, LARGE);
+// Set by the variant, beside what stands before: A_VEC and B_VEC, whether whole vec4 are read, and A and B, what is:
+// vec4<f32> or f32; SUMS, whether the rows of a are summed too (with A_T only); BIAS, whether there is one; AFTER, what
+// follows.
 const FOUR: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
-
-// Four k of a row, row by row; with A_T four rows at one k, k by k. No pad: threads that read at once read one vec4.
-var<workgroup> tile_a: array<vec4<f32>, 16u * X>;
-// Four columns at one k, k by k. With B_T four k of a column: columns by their place in a vec4 first, and a column's
-// vec4 in an order of its own, so that neighbouring threads meet different banks.
-var<workgroup> tile_b: array<vec4<f32>, 16u * X>;
 
 // How a thread reads its two vec4 of each tile of an operand.
 struct Reader {
@@ -113,57 +104,9 @@ fn put(a0: vec4<f32>, a1: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>) {
     reads_b.past += reads_b.step;
 }
 
-// Where vec4 `quad` of column j lies in the tile of b, if it was read along k.
-fn mixed(j: u32, quad: u32) -> u32 { return (j % 4u * X + j / 4u) * 4u + (quad ^ (j / 8u % 4u)); }
-
-// Four k of four columns from 4 x on, a vec4 for each k.
-fn from_b(quad: u32, x: u32) -> mat4x4<f32> {
-    if B_T {
-        let at = mixed(x * 4u, quad);
-        return transpose(mat4x4<f32>(tile_b[at], tile_b[at + 4u * X], tile_b[at + 8u * X], tile_b[at + 12u * X]));
-    }
-    let at = quad * 4u * X + x;
-    return mat4x4<f32>(tile_b[at], tile_b[at + X], tile_b[at + 2u * X], tile_b[at + 3u * X]);
-}
-
-// Four k of four rows from 4 y on, a vec4 for each row.
-fn from_a(quad: u32, y: u32) -> mat4x4<f32> {
-    if A_T {
-        let at = quad * 4u * X + y;
-        return transpose(mat4x4<f32>(tile_a[at], tile_a[at + X], tile_a[at + 2u * X], tile_a[at + 3u * X]));
-    }
-    let at = y * 16u + quad;
-    return mat4x4<f32>(tile_a[at], tile_a[at + 4u], tile_a[at + 8u], tile_a[at + 12u]);
-}
-
-// Four or eight rows of four columns.
-struct Sums { top: mat4x4<f32>, low: mat4x4<f32> }
-
-fn dot4(sum: vec4<f32>, a: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
-    let half = fma(vec4<f32>(a.y), b[1], fma(vec4<f32>(a.x), b[0], sum));
-    return fma(vec4<f32>(a.w), b[3], fma(vec4<f32>(a.z), b[2], half));
-}
-
-fn multiply(s: mat4x4<f32>, a: mat4x4<f32>, b: mat4x4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(dot4(s[0], a[0], b), dot4(s[1], a[1], b), dot4(s[2], a[2], b), dot4(s[3], a[3], b));
-}
-
-// Four k of the tiles, added to s.
-fn four_k(s: Sums, quad: u32, t: u32) -> Sums {
-    var sum = s;
-    let b = from_b(quad, t % X);
-    let y = t / X * (X / 8u);
-    sum.top = multiply(s.top, from_a(quad, y), b);
-    if LARGE { sum.low = multiply(s.low, from_a(quad, y + 1u), b); }
-    return sum;
-}
-
-fn tile_k(s: Sums, t: u32) -> Sums {
+fn next(s: Sums, t: u32) -> Sums {
     put(read_a(reads_a.start.x), read_a(reads_a.start.y), read_b(reads_b.start.x), read_b(reads_b.start.y));
-    if !ROLLED { return four_k(four_k(four_k(four_k(s, 0u, t), 1u, t), 2u, t), 3u, t); }
-    var sum = s;
-    for (var quad = 0u; quad < 4u; quad++) { sum = four_k(sum, quad, t); }
-    return sum;
+    return tiles(s, t);
 }
 
 fn product(here: Tile, t: u32) -> Sums {
@@ -172,22 +115,20 @@ fn product(here: Tile, t: u32) -> Sums {
     if B_T { reads_b.to = vec2<u32>(mixed(t / 4u, t % 4u), mixed(t / 4u + 2u * X, t % 4u)); }
     // The grid's spill past the last batch has no k, and meets the barriers of none.
     let k = select(0u, here.k_end - here.k, here.batch < p.batches);
-    let turn = select(512u / X, 16u, ROLLED);
     var sum: Sums;
-    for (var step = 0u; step < k / turn; step++) {
-        // A turn is added up before it meets the sum: much less rounding than in one long chain.
-        var part = tile_k(Sums(), t);
-        if !ROLLED { part = tile_k(part, t); }
-        if !ROLLED && !LARGE { part = tile_k(tile_k(part, t), t); }
-        sum = Sums(sum.top + part.top, sum.low + part.low);
+    for (var step = 0u; step < k / TURN; step++) {
+        var part = next(Sums(), t);
+        if !ROLLED { part = next(part, t); }
+        if !ROLLED && !LARGE { part = next(next(part, t), t); }
+        sum = plus(sum, part);
     }
-    for (var done = k / turn * turn; done < k; done += 16u) {
+    for (var done = k / TURN * TURN; done < k; done += 16u) {
         let left = k - done;
         put(
             rest_of_a(reads_a.start.x, reads_a.k.x, left), rest_of_a(reads_a.start.y, reads_a.k.y, left),
             rest_of_b(reads_b.start.x, reads_b.k.x, left), rest_of_b(reads_b.start.y, reads_b.k.y, left),
         );
-        for (var quad = 0u; quad < 4u; quad++) { sum = four_k(sum, quad, t); }
+        sum = rolled(sum, t);
     }
     return sum;
 }

@@ -1,11 +1,12 @@
-//! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, in `conv/implicit.rs`
-//! without that matrix.
+//! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, without that matrix in
+//! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs.
 //!
 //! Outputs lie channels last in memory, in the shape [n, c, h, w].
 
 mod columns;
 mod fuse;
 mod implicit;
+mod tiles;
 mod twin;
 
 use crate::dtype::DType;
@@ -152,13 +153,21 @@ static CONV2D_POOL: Kernel = Kernel {
     variants: &[
         implicit::FORWARD,
         implicit::FEW_FORWARD,
+        tiles::FORWARD,
+        tiles::FORWARD_SMALL,
         Variant { suits: |_, _| false, ..columns::FORWARD_SUBGROUP },
         Variant { suits: |_, _| false, ..columns::FORWARD_TILED },
     ],
 };
 
-const FORWARD: &[Variant] =
-    &[implicit::FORWARD, implicit::FEW_FORWARD, columns::FORWARD_SUBGROUP, columns::FORWARD_TILED];
+const FORWARD: &[Variant] = &[
+    implicit::FORWARD,
+    implicit::FEW_FORWARD,
+    tiles::FORWARD,
+    tiles::FORWARD_SMALL,
+    columns::FORWARD_SUBGROUP,
+    columns::FORWARD_TILED,
+];
 
 /// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
 static CONV2D_WEIGHT: Kernel = Kernel {
@@ -182,7 +191,14 @@ static CONV2D_WEIGHT_BIAS: Kernel = Kernel {
     variants: WEIGHT,
 };
 
-const WEIGHT: &[Variant] = &[implicit::WEIGHT, implicit::FEW_WEIGHT, columns::WEIGHT_SUBGROUP, columns::WEIGHT_TILED];
+const WEIGHT: &[Variant] = &[
+    implicit::WEIGHT,
+    implicit::FEW_WEIGHT,
+    tiles::WEIGHT,
+    tiles::WEIGHT_SMALL,
+    columns::WEIGHT_SUBGROUP,
+    columns::WEIGHT_TILED,
+];
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
 static CONV2D_INPUT: Kernel = Kernel {
@@ -192,7 +208,7 @@ static CONV2D_INPUT: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[implicit::INPUT, columns::INPUT_SUBGROUP, columns::INPUT_TILED],
+    variants: &[implicit::INPUT, tiles::INPUT, tiles::INPUT_SMALL, columns::INPUT_SUBGROUP, columns::INPUT_TILED],
 };
 
 /// The kernels of this page.

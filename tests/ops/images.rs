@@ -58,6 +58,9 @@ fn convolutions() -> Vec<Case> {
         fours(x([2, 4, 9, 8]), x([8, 4, 3, 3]), Conv2dOptions { stride: [2, 3], ..around(1) }),
         fours(x([1, 16, 5, 5]), x([68, 16, 5, 3]), around(2)),
         fours(x([3, 4, 3, 3]), x([36, 4, 3, 3]), around(1)),
+        // Channels past a tile of 16, and positions past a split of 64.
+        fours(x([2, 20, 9, 9]), x([40, 20, 3, 3]), around(1)),
+        fours(x([2, 32, 11, 13]), x([72, 32, 3, 2]), Conv2dOptions { dilation: [1, 2], ..around(2) }),
         // More zeros around than the turned kernel can see.
         fours(x([1, 4, 4, 4]), x([4, 4, 1, 1]), around(1)),
         fours(x([1, 4, 300, 230]).within(-0.5, 0.5), x([4, 4, 1, 1]), plain()).compared(),

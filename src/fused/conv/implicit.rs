@@ -15,6 +15,7 @@ static ROWS: Shader = Shader {
     source: concat!(
         include_str!("../../../shaders/prelude/conv.wgsl"),
         include_str!("../../../shaders/prelude/rows.wgsl"),
+        include_str!("../../../shaders/prelude/positions.wgsl"),
         include_str!("../../../shaders/conv_rows.wgsl")
     ),
     access: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
@@ -28,7 +29,7 @@ static TAPS: Shader = Shader {
     ),
     access: &[Access::Read, Access::Read, Access::Write],
 };
-static PARTS: Shader = Shader {
+pub(super) static PARTS: Shader = Shader {
     name: "conv_parts",
     source: concat!(
         include_str!("../../../shaders/prelude/conv.wgsl"),
@@ -43,24 +44,18 @@ pub(super) const FORWARD: Variant = Variant {
     suits: |info, _| info.class != Class::Gpu,
     lower: |info, d| {
         let p: Params = d.params();
-        let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
-        let weight = reordered(&p, 0, [p.kernel_w, 1, area, kernel]);
-        lowered(&p, [weight, rows(info, &p, Ends::of(d))])
+        lowered(&p, [forward_weight(&p), rows(info, &p, Ends::of(d))])
     },
 };
 
 pub(super) const INPUT: Variant = Variant {
     name: "implicit",
-    fits: fits_input,
+    fits: |info, d| is_turnable(&d.params()) && reads(info, &turned(&d.params())),
     suits: |info, _| info.class != Class::Gpu,
     lower: |info, d| {
-        let (p, turned) = (d.params::<Params>(), turned(&d.params()));
-        let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
-        // From the last tap backwards; steps wrap around in 32 bits.
-        let steps = [p.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), kernel, area];
-        let weight = reordered(&turned, area - 1, steps);
+        let p: Params = d.params();
         let ends = Ends { bias: None, y: Slot::Arg(2), at: None };
-        lowered(&p, [weight, rows(info, &turned, ends)])
+        lowered(&p, [input_weight(&p), rows(info, &turned(&p), ends)])
     },
 };
 
@@ -99,21 +94,24 @@ pub(super) const FEW_WEIGHT: Variant = Variant {
 const FEW: usize = 128;
 
 /// Bytes that are bound where nothing is to be written.
-const SPARE: u64 = 16;
+pub(super) const SPARE: u64 = 16;
 
 /// Iterations that one invocation may take.
-const MAX_ITERATIONS: usize = 60_000;
+pub(super) const MAX_ITERATIONS: usize = 60_000;
 
 fn quads(words: &[u32]) -> bool {
     words.iter().all(|w| w.is_multiple_of(4))
 }
 
+/// Whether channels are neighbours, and by fours.
+pub(super) fn is_by_fours(p: &Params) -> bool {
+    p.groups == 1 && p.x_c == 1 && quads(&[p.channels, p.out_channels, p.x_base, p.x_n, p.x_h, p.x_w])
+}
+
 /// Whether the pixels of the convolution's input lie as the shaders read them.
 fn reads(info: &Info, p: &Params) -> bool {
     matmul::fits_subgroup(info)
-        && p.groups == 1
-        && p.x_c == 1
-        && quads(&[p.channels, p.out_channels, p.x_base, p.x_n, p.x_h, p.x_w])
+        && is_by_fours(p)
         && p.taps() / 4 + (p.kernel_h * (p.kernel_w + 1)) as usize <= MAX_ITERATIONS
 }
 
@@ -126,18 +124,17 @@ fn few_fit(info: &Info, p: &Params) -> bool {
     matmul::fits_subgroup(info) && p.groups == 1 && quads(&[p.out_channels]) && 3 * p.taps() <= MAX_ITERATIONS
 }
 
-fn fits_input(info: &Info, d: &Dispatch) -> bool {
-    let p: Params = d.params();
+/// Whether the input gradient is a convolution of dy.
+pub(super) fn is_turnable(p: &Params) -> bool {
     let reach = |dilation: u32, kernel: u32, padding: u32| dilation * (kernel - 1) >= padding;
     p.stride_h == 1
         && p.stride_w == 1
         && reach(p.dilation_h, p.kernel_h, p.padding_h)
         && reach(p.dilation_w, p.kernel_w, p.padding_w)
-        && reads(info, &turned(&p))
 }
 
 /// The convolution of dy whose output is dx: the kernel turned around.
-fn turned(p: &Params) -> Params {
+pub(super) fn turned(p: &Params) -> Params {
     Params {
         channels: p.out_channels,
         out_channels: p.channels,
@@ -173,8 +170,21 @@ fn tiled(pass: Pass, lanes: u32, wide: bool) -> Pass {
 }
 
 /// Positions that are computed: with a pooling, those of its windows.
-fn positions(p: &Params) -> u32 {
+pub(super) fn positions(p: &Params) -> u32 {
     p.batch * if p.pooled_h > 0 { 4 * p.pooled_h * p.pooled_w } else { p.out_h * p.out_w }
+}
+
+/// The weight as the forward product reads it, in scratch memory.
+pub(super) fn forward_weight(p: &Params) -> Pass {
+    let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
+    reordered(p, 0, [p.kernel_w, 1, area, kernel])
+}
+
+/// The weight turned around, as the product of the input gradient reads it, in scratch memory.
+pub(super) fn input_weight(p: &Params) -> Pass {
+    let (area, kernel) = (p.kernel_h * p.kernel_w, p.taps() as u32);
+    // From the last tap backwards; steps wrap around in 32 bits.
+    reordered(&turned(p), area - 1, [p.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), kernel, area])
 }
 
 /// The weight [o, c, kh, kw] as `steps` of (kernel_h, kernel_w, channels, out_channels) walk it, in scratch memory.
@@ -184,13 +194,13 @@ fn reordered(p: &Params, base: u32, steps: [u32; 4]) -> Pass {
     Pass::new(&copy::SHADER, "copy_strided", groups(walk.n as usize, 256)).slots(&slots).params(&walk)
 }
 
-fn lowered<const N: usize>(p: &Params, passes: [Pass; N]) -> Lowering {
+pub(super) fn lowered<const N: usize>(p: &Params, passes: [Pass; N]) -> Lowering {
     let weight = p.taps() as u64 * u64::from(p.out_channels) * 4;
     Lowering { passes: passes.into(), scratch: vec![SPARE, weight] }
 }
 
 /// With what follows the sums.
-fn ended(pass: Pass, p: &Params, ends: &Ends, weight: Slot, x: Slot) -> Pass {
+pub(super) fn ended(pass: Pass, p: &Params, ends: &Ends, weight: Slot, x: Slot) -> Pass {
     pass.constant("BIAS", Constant::Bool(ends.bias.is_some()))
         .constant("RELU", Constant::Bool(p.relu == 1))
         .constant("POOL", Constant::Bool(ends.at.is_some()))

@@ -15,8 +15,14 @@ static SUBGROUP: Shader = Shader {
     access: ACCESS,
 };
 
-static TILED: Shader =
-    Shader { name: "matmul_tiled", source: include_str!("../../../shaders/matmul_tiled.wgsl"), access: ACCESS };
+static TILED: Shader = Shader {
+    name: "matmul_tiled",
+    source: concat!(
+        include_str!("../../../shaders/prelude/tiles.wgsl"),
+        include_str!("../../../shaders/matmul_tiled.wgsl")
+    ),
+    access: ACCESS,
+};
 
 static PARTS: Shader = Shader {
     name: "matmul_parts",

@@ -1,0 +1,139 @@
+// dw[s, t, o] = sum over the positions r = (n, oh, ow) of split s of x[n, h, w, c] * dy[r, o], where tap t = (kh, kw, c)
+// saw the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
+//   x: channels last, strided rows and columns; dy: [positions, out_channels]; dw: [splits, taps + 1, out_channels], the
+//   last row of a split the sums of its dy (SUMS)
+// For GPUs: a product of tiles in shared memory, where k is a position, of p.images in a split; pixels are looked up as
+// their tile is filled. Channels are multiples of 4.
+// Iterations: a turn for 16, 32 or 64 k, and 4 tiles of k at most, of 4; 8 more with SUMS.
+
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> p: Conv;
+
+// Set by the variant: SUMS.
+
+// A row that no image has, however far the taps reach.
+const FAR: u32 = 0x40000000u;
+
+// Image, row and column of the position whose pixels the thread reads, and the way to that of the next tile.
+var<private> here: vec3<u32>;
+var<private> step: vec3<u32>;
+// The way from a position to twice four taps: rows, columns, vec4 of memory.
+var<private> ways: array<vec3<u32>, 2>;
+// The thread's columns of dy, in vec4, and with SUMS the sums of what it reads of them.
+var<private> columns: u32;
+var<private> of_columns: vec4<f32>;
+
+fn place(r: u32) -> vec3<u32> {
+    let row = divide(r, p.out_w);
+    let n = divide(row, p.out_h);
+    return vec3<u32>(n, row - n * p.out_h, r - row * p.out_w);
+}
+
+// The way to four taps from t on, of one place of the kernel; those past the last repeat it.
+fn way_of(t: u32) -> vec3<u32> {
+    let tap = min(t, p.kernel_h * p.kernel_w * p.channels - 4u);
+    let area = divide(tap, p.channels);
+    let kh = divide(area, p.kernel_w);
+    // In unsigned numbers, what lies before 0 is far past the end.
+    let h = kh * p.dilation_h - p.padding_h;
+    let v = (area - kh * p.kernel_w) * p.dilation_w - p.padding_w;
+    return vec3<u32>(h, v, h * (p.x_h / 4u) + v * (p.x_w / 4u) + (p.x_base + tap - area * p.channels) / 4u);
+}
+
+// Fills the tiles from position k on; of 16 `left` are there.
+fn fill(k: u32, left: u32, t: u32) {
+    var h = here.y * p.stride_h;
+    if left < 16u && t / (X / 2u) >= left { h = FAR; }
+    let v = here.z * p.stride_w;
+    let at = here.x * (p.x_n / 4u) + here.y * (p.stride_h * p.x_h / 4u) + here.z * (p.stride_w * p.x_w / 4u);
+    let in0 = h + ways[0].x < p.height && v + ways[0].y < p.width;
+    let in1 = h + ways[1].x < p.height && v + ways[1].y < p.width;
+    let a0 = select(vec4<f32>(), x[select(0u, at + ways[0].z, in0)], in0);
+    let a1 = select(vec4<f32>(), x[select(0u, at + ways[1].z, in1)], in1);
+    var rows = vec2<u32>(t / X, t / X + 8u);
+    if left < 16u { rows = min(rows, vec2<u32>(left - 1u)); }
+    let start = columns + rows * (p.out_channels / 4u);
+    let b0 = dy[start.x + k * (p.out_channels / 4u)];
+    let b1 = dy[start.y + k * (p.out_channels / 4u)];
+    // No thread may overwrite the tiles while another still reads them.
+    workgroupBarrier();
+    tile_a[t / (X / 2u) * X + t % (X / 2u)] = a0;
+    tile_a[t / (X / 2u) * X + t % (X / 2u) + X / 2u] = a1;
+    tile_b[t] = b0;
+    tile_b[t + 8u * X] = b1;
+    // Both tiles must be whole before any thread multiplies.
+    workgroupBarrier();
+    if SUMS {
+        if left >= 16u || t / X < left { of_columns += tile_b[t]; }
+        if left >= 16u || t / X + 8u < left { of_columns += tile_b[t + 8u * X]; }
+    }
+    here += step;
+    if here.z >= p.out_w { here.z -= p.out_w; here.y += 1u; }
+    if here.y >= p.out_h { here.y -= p.out_h; here.x += 1u; }
+}
+
+@compute @workgroup_size(8u * X)
+fn conv_tile_taps(grid: Grid) {
+    let taps = p.kernel_h * p.kernel_w * p.channels;
+    let down = (taps + 4u * X - 1u) / (4u * X);
+    let across = (p.out_channels + 4u * X - 1u) / (4u * X);
+    let g = group_of(grid);
+    let t = grid.thread;
+    let row = g % down * 4u * X;
+    let column = g / down % across * 4u * X;
+    let split = g / (down * across);
+    ways[0] = way_of(row + t % (X / 2u) * 4u);
+    ways[1] = way_of(row + t % (X / 2u) * 4u + 2u * X);
+    // Columns past the last repeat others too; nothing of them is stored.
+    columns = min(column / 4u + t % X, p.out_channels / 4u - 1u);
+    step = place(16u);
+    var k = split * p.images;
+    // The grid's spill past the last split has no positions.
+    let end = min(k + p.images, p.batch * p.out_h * p.out_w);
+    here = place(k + t / (X / 2u));
+    var sum: Sums;
+    for (; k + TURN <= end; k += TURN) {
+        fill(k, 16u, t);
+        var part = tiles(Sums(), t);
+        if !ROLLED {
+            fill(k + 16u, 16u, t);
+            part = tiles(part, t);
+        }
+        if !ROLLED && !LARGE {
+            fill(k + 32u, 16u, t);
+            part = tiles(part, t);
+            fill(k + 48u, 16u, t);
+            part = tiles(part, t);
+        }
+        sum = plus(sum, part);
+    }
+    for (; k < end; k += 16u) {
+        fill(k, end - k, t);
+        sum = rolled(sum, t);
+    }
+    let i = row + t / X * (X / 2u);
+    let j = column + t % X * 4u;
+    let to = split * (taps + 1u);
+    let is_there = split * p.images < p.batch * p.out_h * p.out_w;
+    for (var r = 0u; r < 4u; r++) {
+        store(to, i + r, j, is_there, sum.top[r]);
+        if LARGE { store(to, i + r + 4u, j, is_there, sum.low[r]); }
+    }
+    if !SUMS { return; }
+    // No thread may overwrite the tile while another still reads it.
+    workgroupBarrier();
+    tile_b[t] = of_columns;
+    // All parts must be there before they are added up.
+    workgroupBarrier();
+    if row > 0u || t >= X || !is_there || column + t * 4u >= p.out_channels { return; }
+    var all = vec4<f32>();
+    for (var part = 0u; part < 8u; part++) { all += tile_b[part * X + t]; }
+    dw[((to + taps) * p.out_channels + column) / 4u + t] = all;
+}
+
+fn store(base: u32, i: u32, j: u32, is_there: bool, value: vec4<f32>) {
+    let taps = p.kernel_h * p.kernel_w * p.channels;
+    if is_there && i < taps && j < p.out_channels { dw[((base + i) * p.out_channels + j) / 4u] = value; }
+}
