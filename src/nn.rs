@@ -6,6 +6,7 @@ pub mod conv;
 pub mod ctx;
 pub mod dropout;
 pub mod embedding;
+pub mod init;
 pub mod layer_norm;
 pub mod linear;
 pub mod module;
