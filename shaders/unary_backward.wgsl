@@ -16,6 +16,18 @@ struct Params {
 
 fn inside(i: u32) -> bool { return i * 4u < p.n; }
 
+// 1 where true, else 0.
+fn one4(is: vec4<bool>) -> vec4<f32> { return select(vec4<f32>(), vec4<f32>(1.0), is); }
+
+fn hardswish_slope4(x: vec4<f32>) -> vec4<f32> {
+    return select(select(x / 3.0 + 0.5, vec4<f32>(1.0), x >= vec4<f32>(3.0)), vec4<f32>(), x < vec4<f32>(-3.0));
+}
+
+fn mish_slope4(x: vec4<f32>) -> vec4<f32> {
+    let t = tanh4(max(x, vec4<f32>()) + log1p4(exp(-abs(x))));
+    return t + x * sigmoid4(x) * (1.0 - t * t);
+}
+
 @compute @workgroup_size(256) fn exp_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * x[i]; } }
 @compute @workgroup_size(256) fn log_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.0 / x[i]; } }
 @compute @workgroup_size(256) fn sqrt_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 0.5 / x[i]; } }
@@ -37,3 +49,14 @@ fn inside(i: u32) -> bool { return i * 4u < p.n; }
 @compute @workgroup_size(256) fn clamp_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(), vec4<f32>(1.0), (x[i] >= vec4<f32>(p.a)) & (x[i] <= vec4<f32>(p.b))); } }
 @compute @workgroup_size(256) fn erf_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.1283792 * exp(-x[i] * x[i]); } }
 @compute @workgroup_size(256) fn pow_scalar_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * p.a * power4(x[i], vec4<f32>(p.a - 1.0)); } }
+@compute @workgroup_size(256) fn hardtanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4((x[i] > vec4<f32>(p.a)) & (x[i] < vec4<f32>(p.b))); } }
+@compute @workgroup_size(256) fn hardswish_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * hardswish_slope4(x[i]); } }
+@compute @workgroup_size(256) fn hardsigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) < vec4<f32>(3.0)) / 6.0; } }
+@compute @workgroup_size(256) fn softsign_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] / ((1.0 + abs(x[i])) * (1.0 + abs(x[i]))); } }
+@compute @workgroup_size(256) fn mish_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * mish_slope4(x[i]); } }
+@compute @workgroup_size(256) fn selu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.050701 * select(1.6732632 * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn celu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(exp(x[i] / p.a), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn logsigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sigmoid4(-x[i]); } }
+@compute @workgroup_size(256) fn threshold_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(x[i] > vec4<f32>(p.a)); } }
+@compute @workgroup_size(256) fn hardshrink_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) > vec4<f32>(p.a)); } }
+@compute @workgroup_size(256) fn softshrink_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) > vec4<f32>(p.a)); } }

@@ -89,6 +89,7 @@ pub use fused::dropout::Draw;
 pub use fused::norm::BatchNorm;
 pub use fused::pool::{AvgPool2dOptions, MaxPool2dOptions};
 pub use ops::reduce::KeepDims;
+pub use ops::topk::Extreme;
 pub use rng::Rng;
 pub use shape::Shape;
 pub use tensor::Tensor;

@@ -14,7 +14,11 @@ pub mod norm;
 pub mod state;
 pub mod summary;
 
-pub use activation::{Activation, Elu, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
+pub use activation::{
+    Activation, Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
+    LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
+    Tanhshrink, Threshold,
+};
 pub use container::{Flatten, Sequential};
 pub use conv::{AvgPool2d, Conv2d, MaxPool2d};
 pub use ctx::{Ctx, Mode, Randomness};

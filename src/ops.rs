@@ -2,12 +2,17 @@
 
 pub mod binary;
 pub mod copy;
+pub mod cumsum;
+mod einsum;
 pub mod fill;
 pub mod gather;
+mod mask;
 pub mod matmul;
 mod operators;
+mod pieces;
 pub mod reduce;
 pub mod select;
+pub mod topk;
 pub mod unary;
 
 use crate::kernel::Kernel;
@@ -16,11 +21,13 @@ use crate::kernel::Kernel;
 pub static KERNELS: &[&[&Kernel]] = &[
     binary::KERNELS,
     copy::KERNELS,
+    cumsum::KERNELS,
     fill::KERNELS,
     gather::KERNELS,
     matmul::KERNELS,
     matmul::linear::KERNELS,
     reduce::KERNELS,
     select::KERNELS,
+    topk::KERNELS,
     unary::KERNELS,
 ];

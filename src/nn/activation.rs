@@ -1,7 +1,7 @@
 //! Activations as layers.
 
 use super::ctx::Ctx;
-use super::module::{Layer, Module, Visitor};
+use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
 /// Any function of a tensor as a layer without parameters.
@@ -25,13 +25,13 @@ impl Layer for Activation {
 }
 
 macro_rules! activations {
-    ($($(#[$doc:meta])* $name:ident $(($argument:ident))? => |$x:ident $(, $field:ident)?| $value:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $(($($argument:ident),+))? => |$x:ident $(, $field:pat_param)?| $value:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default)]
-        pub struct $name $((
-            /// The function's argument.
+        pub struct $name $(($(
+            /// An argument of the function.
             pub $argument
-        ))?;
+        ),+))?;
 
         impl Module for $name {
             fn visit(&self, _visitor: &mut Visitor) {}
@@ -40,7 +40,7 @@ macro_rules! activations {
         impl Layer for $name {
             #[track_caller]
             fn forward(&self, $x: &Tensor, ctx: &Ctx) -> Tensor {
-                $(let $field = self.0;)?
+                $(let $field = *self;)?
                 ctx.seen(self, || stringify!($name).to_string(), $value)
             }
         }
@@ -61,7 +61,71 @@ activations! {
     /// [`Tensor::softplus`].
     Softplus => |x| x.softplus();
     /// [`Tensor::leaky_relu`] with its slope (0.01 in PyTorch).
-    LeakyRelu(f32) => |x, slope| x.leaky_relu(slope);
+    LeakyRelu(f32) => |x, LeakyRelu(slope)| x.leaky_relu(slope);
     /// [`Tensor::elu`] with its alpha (1 in PyTorch).
-    Elu(f32) => |x, alpha| x.elu(alpha);
+    Elu(f32) => |x, Elu(alpha)| x.elu(alpha);
+    /// [`Tensor::gelu_tanh`].
+    GeluTanh => |x| x.gelu_tanh();
+    /// [`Tensor::hardtanh`] with its bounds (-1 and 1 in PyTorch).
+    Hardtanh(f32, f32) => |x, Hardtanh(min, max)| x.hardtanh(min, max);
+    /// [`Tensor::relu6`].
+    Relu6 => |x| x.relu6();
+    /// [`Tensor::hardswish`].
+    Hardswish => |x| x.hardswish();
+    /// [`Tensor::hardsigmoid`].
+    Hardsigmoid => |x| x.hardsigmoid();
+    /// [`Tensor::softsign`].
+    Softsign => |x| x.softsign();
+    /// [`Tensor::mish`].
+    Mish => |x| x.mish();
+    /// [`Tensor::selu`].
+    Selu => |x| x.selu();
+    /// [`Tensor::celu`] with its alpha (1 in PyTorch).
+    Celu(f32) => |x, Celu(alpha)| x.celu(alpha);
+    /// [`Tensor::logsigmoid`].
+    LogSigmoid => |x| x.logsigmoid();
+    /// [`Tensor::threshold`] with its threshold and value.
+    Threshold(f32, f32) => |x, Threshold(threshold, value)| x.threshold(threshold, value);
+    /// [`Tensor::hardshrink`] with its lambda (0.5 in PyTorch).
+    Hardshrink(f32) => |x, Hardshrink(lambda)| x.hardshrink(lambda);
+    /// [`Tensor::softshrink`] with its lambda (0.5 in PyTorch).
+    Softshrink(f32) => |x, Softshrink(lambda)| x.softshrink(lambda);
+    /// [`Tensor::tanhshrink`].
+    Tanhshrink => |x| x.tanhshrink();
+    /// [`Tensor::glu`] along a dimension (-1 in PyTorch).
+    Glu(isize) => |x, Glu(dim)| x.glu(dim);
+    /// [`Tensor::softmax`] over a dimension.
+    Softmax(isize) => |x, Softmax(dim)| x.softmax(dim);
+    /// [`Tensor::log_softmax`] over a dimension.
+    LogSoftmax(isize) => |x, LogSoftmax(dim)| x.log_softmax(dim);
+    /// [`Tensor::softmax`] of `-x` over a dimension.
+    Softmin(isize) => |x, Softmin(dim)| x.neg().softmax(dim);
+}
+
+/// [`Tensor::prelu`], whose slopes are learnt.
+#[derive(Debug)]
+pub struct PRelu {
+    /// `[1]`, or a slope for each channel.
+    pub weight: Parameter,
+}
+
+impl PRelu {
+    /// Slopes of 0.25, as in PyTorch: one, or one for each channel.
+    pub fn new(slopes: usize, init: &mut Init) -> PRelu {
+        PRelu { weight: Parameter::new(Tensor::full([slopes], 0.25f32, &init.device)) }
+    }
+}
+
+impl Module for PRelu {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("weight", &self.weight);
+    }
+}
+
+impl Layer for PRelu {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let weight = ctx.param(&self.weight);
+        ctx.seen(self, || format!("PRelu({})", weight.numel()), x.prelu(&weight))
+    }
 }

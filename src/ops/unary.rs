@@ -2,6 +2,8 @@
 //!
 //! A function is one row of the table below and one line in each WGSL file.
 
+mod activations;
+
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::tensor::Tensor;
@@ -123,10 +125,21 @@ functions! {
     GELU: "gelu", |x, _| (f64::from(x) * normal_cdf(x.into())) as f32, saves X, |x, _| gelu_slope(x.into()) as f32;
     GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x.into()) as f32, saves X, |x, _| gelu_tanh_slope(x.into()) as f32;
     SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
-    SOFTPLUS: "softplus", |x, _| x.max(0.0) + (-x.abs()).exp().ln_1p(), saves X, |x, _| sigmoid(x);
+    SOFTPLUS: "softplus", |x, _| softplus(x), saves X, |x, _| sigmoid(x);
     SQUARE: "square", |x, _| x * x, saves X, |x, _| 2.0 * x;
     CLAMP: "clamp", |x, p| if x < p.a { p.a } else if x > p.b { p.b } else { x }, saves X, |x, p| if x >= p.a && x <= p.b { 1.0 } else { 0.0 };
     ERF: "erf", |x, _| libm::erf(x.into()) as f32, saves X, |x, _| (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32;
+    HARDTANH: "hardtanh", |x, p| if x < p.a { p.a } else if x > p.b { p.b } else { x }, saves X, |x, p| if x > p.a && x < p.b { 1.0 } else { 0.0 };
+    HARDSWISH: "hardswish", |x, _| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), saves X, |x, _| if x < -3.0 { 0.0 } else if x < 3.0 { x / 3.0 + 0.5 } else { 1.0 };
+    HARDSIGMOID: "hardsigmoid", |x, _| (x / 6.0 + 0.5).clamp(0.0, 1.0), saves X, |x, _| if x.abs() < 3.0 { 1.0 / 6.0 } else { 0.0 };
+    SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), saves X, |x, _| 1.0 / ((1.0 + x.abs()) * (1.0 + x.abs()));
+    MISH: "mish", |x, _| x * softplus(x).tanh(), saves X, |x, _| mish_slope(x);
+    SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, saves X, |x, _| SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() };
+    CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, saves X, |x, p| if x > 0.0 { 1.0 } else { (x / p.a).exp() };
+    LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), saves X, |x, _| sigmoid(-x);
+    THRESHOLD: "threshold", |x, p| if x > p.a { x } else { p.b }, saves X, |x, p| if x > p.a { 1.0 } else { 0.0 };
+    HARDSHRINK: "hardshrink", |x, p| if x.abs() > p.a { x } else { 0.0 }, saves X, |x, p| if x.abs() > p.a { 1.0 } else { 0.0 };
+    SOFTSHRINK: "softshrink", |x, p| if x > p.a { x - p.a } else if x < -p.a { x + p.a } else { 0.0 }, saves X, |x, p| if x.abs() > p.a { 1.0 } else { 0.0 };
     POW_SCALAR: "pow_scalar", |x, p| x.powf(p.a), saves X, |x, p| p.a * x.powf(p.a - 1.0);
 }
 
@@ -149,6 +162,19 @@ static AFFINE: Kernel = Kernel {
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
+
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+fn mish_slope(x: f32) -> f32 {
+    let t = softplus(x).tanh();
+    t + x * sigmoid(x) * (1.0 - t * t)
+}
+
+/// The two numbers of the scaled exponential unit, which keep mean 0 and variance 1.
+const ALPHA: f32 = 1.673_263_2;
+const SCALE: f32 = 1.050_701;
 
 fn normal_cdf(x: f64) -> f64 {
     0.5 * (1.0 + libm::erf(x * FRAC_1_SQRT_2))

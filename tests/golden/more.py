@@ -162,6 +162,36 @@ def schedules():
         write("lr_scheduler", name + suffix, f"lr_scheduler:{name}", {"base_lr": 0.1, **attrs}, tensors, 1e-5, 1e-9)
 
 
-for make in [losses, optimizers, schedules]:
+def activations():
+    x = torch.cat([draw(28, low=-8, high=8), torch.tensor([-40.0, -1e-3, 1e-3, 40.0])]).double().reshape(4, 8)
+    cases = {
+        "hardtanh": [{}, {"min_val": -0.5, "max_val": 2.0}], "relu6": [{}], "hardswish": [{}], "hardsigmoid": [{}],
+        "softsign": [{}], "mish": [{}], "selu": [{}], "celu": [{}, {"alpha": 0.6}], "logsigmoid": [{}],
+        "threshold": [{"threshold": 0.5, "value": -1.0}], "hardshrink": [{"lambd": 0.7}], "softshrink": [{"lambd": 0.7}],
+        "tanhshrink": [{}], "glu": [{"dim": 0}, {}], "softmin": [{"dim": 1}],
+    }
+    for name, all_attrs in cases.items():
+        for i, attrs in enumerate(all_attrs):
+            op(name, str(i), getattr(F, name), {"input": x}, attrs, ["input"])
+    op("prelu", "channels", F.prelu, {"input": draw(2, 3, 4), "weight": draw(3)}, {}, ["input", "weight"])
+
+
+def operations():
+    x = draw(4, 9)
+    for dim, largest in [(0, True), (1, False), (-1, True)]:
+        op("topk", f"{dim}_{largest}", torch.topk, {"input": x}, {"k": 3, "dim": dim, "largest": largest}, ["input"])
+    for d in [-2, 1]:
+        op("tril", f"{d}", torch.tril, {"input": draw(2, 4, 6)}, {"diagonal": d}, ["input"])
+        op("triu", f"{d}", torch.triu, {"input": draw(2, 4, 6)}, {"diagonal": d}, ["input"])
+    op("cumsum", "last", torch.cumsum, {"input": draw(3, 1, 5)}, {"dim": -1}, ["input"])
+    sums = {"ij,jk->ki": [(3, 4), (4, 5)], "bqhd,bkhd->bhqk": [(2, 3, 2, 4), (2, 5, 2, 4)], "i,j": [(3,), (4,)],
+            "ij,jk,kl->il": [(2, 3), (3, 4), (4, 2)], "cab->b": [(2, 3, 4)], "ba": [(2, 3)]}
+    for i, (equation, shapes) in enumerate(sums.items()):
+        names = [str(n) for n in range(len(shapes))]
+        op("einsum", str(i), lambda equation, **x: torch.einsum(equation, *x.values()),
+           {n: draw(*shape) for n, shape in zip(names, shapes)}, {"equation": equation}, names)
+
+
+for make in [operations, activations, losses, optimizers, schedules]:
     torch.manual_seed(0)
     make()

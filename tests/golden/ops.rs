@@ -3,7 +3,7 @@
 use crate::losses::reduction;
 use crate::trial::Trial;
 use wgrad::nn::{Ctx, Layer, Linear};
-use wgrad::{CrossEntropyOptions, DType, Shape, Tensor};
+use wgrad::{CrossEntropyOptions, DType, Extreme, Shape, Tensor};
 
 fn size(value: isize) -> usize {
     usize::try_from(value).expect("a size is not negative")
@@ -104,4 +104,12 @@ pub fn var(t: &Trial) -> Tensor {
 
 pub fn select(t: &Trial) -> Tensor {
     Tensor::select(&t.input("condition").cast(DType::F32), t.x(), t.y())
+}
+
+pub fn topk(t: &Trial) -> Vec<Tensor> {
+    let a = t.attrs();
+    a.only("sorted", true);
+    let extreme = if a.flag("largest", true) { Extreme::Largest } else { Extreme::Smallest };
+    let (values, index) = t.x().topk(size(a.int("k", 0)), a.int("dim", -1), extreme);
+    vec![values, index]
 }

@@ -96,7 +96,16 @@ pub fn upload(value: &Value, device: &Device) -> Tensor {
 /// Everything that is wrong with a case.
 pub fn run(case: &Case, runner: &Runner, device: &Device) -> Vec<Finding> {
     let mut found = match runner {
-        Runner::Op(op) => differentiate(&Trial::new(case, device), *op, device),
+        Runner::Op(op) => {
+            let trial = Trial::new(case, device);
+            differentiate(&trial, &[("out", "cot", op(&trial))], device)
+        }
+        Runner::Several(op) => {
+            let trial = Trial::new(case, device);
+            let names = [("out.0", "cot.0"), ("out.1", "cot.1"), ("out.2", "cot.2")];
+            let outputs: Vec<_> = names.into_iter().zip(op(&trial)).map(|((out, cot), got)| (out, cot, got)).collect();
+            differentiate(&trial, &outputs, device)
+        }
         Runner::Values(values) => {
             let got = values(&Trial::new(case, device));
             got.iter().filter_map(|(name, got)| judge(name, got, case.value(name), case.tolerance)).collect()
@@ -107,21 +116,27 @@ pub fn run(case: &Case, runner: &Runner, device: &Device) -> Vec<Finding> {
     found
 }
 
-/// The output of an operation and the gradients of its inputs under the file's cotangent.
-fn differentiate(trial: &Trial, op: fn(&Trial) -> Tensor, device: &Device) -> Vec<Finding> {
+/// The outputs of an operation and the gradients of its inputs under the file's cotangents.
+fn differentiate(trial: &Trial, outputs: &[(&str, &str, Tensor)], device: &Device) -> Vec<Finding> {
     let case = trial.case;
-    let out = op(trial);
-    let mut found: Vec<Finding> = judge("out", &out, case.value("out"), case.tolerance).into_iter().collect();
-    let Some(cotangent) = case.tensors.get("cot") else { return found };
-    // A cotangent of another shape would panic and hide what is wrong with the output.
-    if out.shape()[..] != cotangent.shape[..] {
-        return found;
+    let judged = |(out, _, got): &(&str, &str, Tensor)| judge(out, got, case.value(out), case.tolerance);
+    let mut found: Vec<Finding> = outputs.iter().filter_map(judged).collect();
+    let mut loss: Option<Tensor> = None;
+    for (out, cot, got) in outputs {
+        let Some(cotangent) = case.tensors.get(*cot) else { continue };
+        // A cotangent of another shape would panic and hide what is wrong with the output.
+        if got.shape()[..] != cotangent.shape[..] {
+            return found;
+        }
+        if case.under("grad.").next().is_some() && !got.is_tracked() {
+            found.push(Finding::new(*out, "it has no history, so that no gradient flows back"));
+            return found;
+        }
+        let part = got.mul(&upload(cotangent, device)).sum();
+        loss = Some(loss.map_or(part.clone(), |loss| loss.add(&part)));
     }
-    if case.under("grad.").next().is_some() && !out.is_tracked() {
-        found.push(Finding::new("out", "it has no history, so that no gradient flows back"));
-        return found;
-    }
-    let grads = out.backward_with(&upload(cotangent, device));
+    let Some(loss) = loss else { return found };
+    let grads = loss.backward();
     for (name, want) in case.under("grad.") {
         let tensor = format!("grad.{name}");
         let parameters = trial.parameters.borrow();

@@ -1,7 +1,15 @@
 //! Copies and views.
 
 use super::{Case, Input, case, whole, x};
-use wgrad::{Shape, Tensor};
+use wgrad::{Extreme, Shape, Tensor};
+
+fn topk(shape: Input, k: usize, dim: isize, extreme: Extreme) -> Case {
+    case(&format!("topk of {k} {extreme:?} along {dim} of"), [shape], move |x| {
+        let (values, index) = x[0].topk(k, dim, extreme);
+        // Values and places in one, where places carry no gradient.
+        values.add(&index.cast(wgrad::DType::F32))
+    })
+}
 
 pub fn cases() -> Vec<Case> {
     let views = || {
@@ -61,6 +69,42 @@ pub fn cases() -> Vec<Case> {
             y.narrow(1, 3, 3).t().assign(&x[1]);
             y
         })
+        .constant(),
+        case("tril by where", [x([5, 7])], |x| x[0].tril(0)),
+        case("tril by where", [x([2, 7, 5]).transposed()], |x| x[0].tril(-2)),
+        case("triu by where", [x([5, 7])], |x| x[0].triu(1)),
+        case("triu by where", [x([2, 7, 5]).narrowed(1)], |x| x[0].triu(-1)),
+        case("tril and triu are all", [x([5, 7])], |x| x[0].tril(1).add(&x[0].triu(2))).defined(|x| x[0].copy()),
+        case("one_hot by eq_i32", [whole([3, 5], -1, 9)], |x| x[0].one_hot(8)).constant(),
+        case("masked_fill by where", [x([5, 7]), whole([7], 0, 2)], |x| {
+            x[0].masked_fill(&x[1].cast(wgrad::DType::F32), -9.0)
+        }),
+        case("split by narrow", [x([3, 7])], |x| {
+            let parts = x[0].split(3, 1);
+            assert_eq!(parts.iter().map(|p| p.size(1)).collect::<Vec<_>>(), [3, 3, 1]);
+            Tensor::cat(&[&parts[2], &parts[0].square()], 1)
+        }),
+        case("split_sizes by narrow", [x([7, 3])], |x| x[0].split_sizes(&[2, 0, 5], 0)[2].exp()),
+        case("chunk by narrow", [x([7])], |x| {
+            let parts = x[0].chunk(4, 0);
+            assert_eq!(parts.iter().map(|p| p.size(0)).collect::<Vec<_>>(), [2, 2, 2, 1]);
+            parts[1].mul(&parts[3])
+        }),
+        topk(x([65]).distinct(), 1, 0, Extreme::Largest),
+        topk(x([4, 9]).distinct(), 9, 1, Extreme::Largest),
+        topk(x([3, 64]).distinct(), 5, -1, Extreme::Smallest),
+        topk(x([9, 13, 2]).distinct().transposed(), 4, 1, Extreme::Largest),
+        topk(x([5, 70]).steps(0.0), 20, 1, Extreme::Largest).compared(),
+        topk(x([70, 3]).narrowed(0), 7, 0, Extreme::Smallest).compared(),
+        // More than one stage, with chunks that are not full; as many asked for as a stage compares.
+        topk(x([2, 5003]), 3, 1, Extreme::Largest).compared(),
+        topk(x([3003]), 1100, 0, Extreme::Smallest).compared(),
+        topk(x([66_000, 3]), 2, 1, Extreme::Largest).compared(),
+        case(
+            "topk of what is no number",
+            [x([1, 8]).listed(&[0.0, f32::NAN, -0.0, f32::INFINITY, -1.0, -f32::INFINITY])],
+            |x| x[0].topk(8, 1, Extreme::Largest).1,
+        )
         .constant(),
         flipped(x([65]), &[0]),
         flipped(x([5, 7]), &[1]),

@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::{Case, Input, case, x};
-use wgrad::{DType, Shape, Tensor};
+use wgrad::{DType, KeepDims, Shape, Tensor};
 
 fn product(a: Input, b: Input) -> Case {
     case("matmul", [a, b], |x| x[0].matmul(&x[1]))
@@ -15,6 +15,10 @@ fn linear(x: Input, weight: Input, bias: Input) -> Case {
 /// Long sums of small values: what rounding leaves stays small, and a part that is lost shows.
 fn small(shape: impl Into<Shape>) -> Input {
     x(shape).within(-0.5, 0.5)
+}
+
+fn einsum(equation: &'static str, inputs: [Input; 2]) -> Case {
+    case(&format!("einsum {equation} by matmul of"), inputs, move |x| Tensor::einsum(equation, &[&x[0], &x[1]]))
 }
 
 pub fn cases() -> Vec<Case> {
@@ -51,6 +55,21 @@ pub fn cases() -> Vec<Case> {
         ]);
     }
     all.extend([
+        einsum("ij,jk->ik", [x([5, 7]), x([7, 4])]).defined(|x| x[0].matmul(&x[1])),
+        einsum("ij,kj->ki", [x([5, 7]), x([4, 7])]).defined(|x| x[1].matmul(&x[0].t())),
+        einsum("bij,bjk->bik", [x([3, 5, 7]), x([3, 7, 4])]).defined(|x| x[0].matmul(&x[1])),
+        einsum("bhid,bhjd->bhij", [x([2, 3, 5, 8]), x([2, 3, 4, 8])]).defined(|x| x[0].matmul(&x[1].transpose(-1, -2))),
+        einsum("bqhd,bkhd->bhqk", [x([2, 5, 3, 8]), x([2, 4, 3, 8]).transposed()]),
+        einsum("i,j", [x([5]), x([7])]).defined(|x| x[0].unsqueeze(1).mul(&x[1])),
+        einsum("i,i->", [x([65]), x([65])]).defined(|x| x[0].mul(&x[1]).sum()),
+        einsum("ij,ij->i", [x([5, 7]), x([5, 7])]).defined(|x| x[0].mul(&x[1]).sum_dims(&[1], KeepDims::No)),
+        einsum("ijk,l->lj", [x([3, 5, 7]), x([2])]),
+        case("einsum ij->ji", [x([5, 7])], |x| Tensor::einsum("ij->ji", &[&x[0]])).defined(|x| x[0].t()),
+        case("einsum ijk->k by sum", [x([3, 5, 7])], |x| Tensor::einsum("ijk -> k", &[&x[0]])),
+        case("einsum of three by matmul", [x([3, 5]), x([5, 7]), x([7, 2])], |x| {
+            Tensor::einsum("ij,jk,kl->il", &[&x[0], &x[1], &x[2]])
+        })
+        .defined(|x| x[0].matmul(&x[1]).matmul(&x[2])),
         product(x([3, 5, 7]), x([3, 7, 9])),
         product(x([3, 5, 7]), x([7, 9])),
         product(x([5, 7]), x([3, 7, 9])),

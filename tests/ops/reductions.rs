@@ -17,6 +17,10 @@ const KINDS: &[(&str, Smooth, Reduce)] = &[
     ("logsumexp by amax", |x| x, Tensor::logsumexp),
 ];
 
+fn cumsum(shape: Input, dim: isize) -> Case {
+    case(&format!("cumsum along {dim} of"), [shape], move |x| x[0].cumsum(dim))
+}
+
 pub fn cases() -> Vec<Case> {
     let mut all = Vec::new();
     for &(name, smooth, f) in KINDS {
@@ -67,6 +71,14 @@ pub fn cases() -> Vec<Case> {
         case("amin of equals", [x([70, 5]).steps(0.0)], |x| x[0].amin(&[0], No)).compared(),
         case("amax of a pair of equals", [x([1, 2]).listed(&[0.5])], |x| x[0].amax(&[1], No)),
         case("var of all by sum", [x([67])], |x| x[0].var(1)),
+        cumsum(x([1]), 0),
+        cumsum(x([5, 7]), 1),
+        cumsum(x([5, 7]), 0),
+        cumsum(x([3, 4, 5]).reversed(), -2),
+        cumsum(x([2, 1025]).narrowed(1), 1),
+        cumsum(x([2049, 3]), 0).compared(),
+        cumsum(x([70_001]), 0).compared(),
+        cumsum(x([70_001, 2]), 0).compared(),
         case("norm by sum", [x([5, 7]).narrowed(1)], |x| x[0].norm(&[1], Yes)),
         case("norm of nothing by sum", [x([2, 3]).listed(&[0.0])], |x| x[0].norm(&[0, 1], No)).compared(),
         case("logsumexp of large values", [x([3, 5]).within(95.0, 120.0)], |x| x[0].logsumexp(&[1], No)),

@@ -1,0 +1,107 @@
+//! Running sums along a dimension: `shaders/cumsum.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "cumsum",
+    source: include_str!("../../shaders/cumsum.wgsl"),
+    access: &[Access::Read, Access::ReadWrite, Access::ReadWrite],
+};
+
+/// Lines of `n` elements that lie `inner` apart; each is cut into `chunks`, the last of which may be shorter.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    outer: u32,
+    n: u32,
+    inner: u32,
+    /// 1: from the end backwards.
+    reverse: u32,
+    chunk: u32,
+    chunks: u32,
+}
+
+/// Elements that one invocation adds up in a row.
+const CHUNK: u32 = 1024;
+
+/// y[i] = x[0] + .. + x[i] along each line.
+static CUMSUM: Kernel = Kernel {
+    name: "cumsum",
+    access: &[Access::Read, Access::Write],
+    twin,
+    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "chunks",
+        fits: |_, d| d.params::<Params>().chunks < 60_000,
+        suits: |_, _| true,
+        lower: |_, d| passes(d),
+    }],
+};
+
+fn passes(d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let lines = p.outer as usize * p.inner as usize;
+    let parts = lines * p.chunks as usize;
+    let slots = [Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)];
+    let pass = |entry, items| Pass::new(&SHADER, entry, groups(items, 64)).slots(&slots);
+    let mut passes = vec![pass("cumsum_chunks", parts)];
+    if p.chunks > 1 {
+        passes.push(pass("cumsum_totals", lines));
+        passes.push(pass("cumsum_add", parts));
+    }
+    Lowering { passes, scratch: vec![4 * parts as u64] }
+}
+
+fn twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (n, inner) = (p.n as usize, p.inner as usize);
+    parallel::chunks(call.write::<f32>(1), n * inner, |outer, y| {
+        let x = &x[outer * n * inner..][..n * inner];
+        let mut sums = vec![0.0f64; inner];
+        for i in 0..n {
+            let row = if p.reverse == 1 { n - 1 - i } else { i } * inner;
+            for ((sum, x), y) in sums.iter_mut().zip(&x[row..]).zip(&mut y[row..]) {
+                *sum += f64::from(*x);
+                *y = *sum as f32;
+            }
+        }
+    });
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&CUMSUM];
+
+impl Tensor {
+    /// The sum of the elements up to each one along a dimension, itself included.
+    ///
+    /// # Panics
+    /// If there is no such dimension or the elements are not f32.
+    #[track_caller]
+    pub fn cumsum(&self, dim: isize) -> Tensor {
+        assert!(self.dtype() == DType::F32, "cumsum: a tensor of f32 is due, not of {}", self.dtype());
+        if self.rank() == 0 {
+            return self.clone();
+        }
+        let dim = self.shape().dim("cumsum", dim);
+        self.running_sum(dim, 0).tracked("cumsum", &[self], move |dy, _| vec![Some(dy.running_sum(dim, 1))])
+    }
+
+    fn running_sum(&self, dim: usize, reverse: u32) -> Tensor {
+        let (x, shape) = (self.detach().contiguous(), self.shape());
+        let y = Tensor::empty(shape, DType::F32, self.device());
+        let n = shape[dim] as u32;
+        let [outer, inner] = [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
+        let p = Params { outer, n, inner, reverse, chunk: CHUNK.min(n), chunks: n.div_ceil(CHUNK) };
+        if y.numel() > 0 {
+            Tensor::run(&CUMSUM, &[&x, &y], &p);
+        }
+        y
+    }
+}

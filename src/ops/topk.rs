@@ -1,0 +1,144 @@
+//! The largest or smallest elements of rows: `shaders/topk.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+use std::cmp::Ordering;
+
+static SHADER: Shader = Shader {
+    name: "topk",
+    source: include_str!("../../shaders/topk.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+
+/// Rows of `n` elements, of which each stage sees `count` candidates in `chunks`, and keeps `keep` of each.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    n: u32,
+    k: u32,
+    /// 1: the largest, 0: the smallest.
+    largest: u32,
+    count: u32,
+    chunk: u32,
+    chunks: u32,
+    keep: u32,
+    /// 1: the candidates are the elements themselves.
+    first: u32,
+}
+
+/// Candidates that are compared with one another, and the most that are asked for.
+const CHUNK: u32 = 1024;
+const MOST: u32 = 16_384;
+
+/// The places of the k first elements of each row in order, [rows, k].
+static TOPK: Kernel = Kernel {
+    name: "topk",
+    access: &[Access::Read, Access::Write],
+    twin,
+    cost: |d| {
+        let chunk = CHUNK.max(2 * d.params::<Params>().k);
+        Cost { flops: d.len(0) as u64 * u64::from(chunk), bytes: d.bytes() }
+    },
+    tolerance: Tolerance::EXACT,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "stages",
+        fits: |_, d| d.params::<Params>().k <= MOST || d.params::<Params>().n <= 2 * MOST,
+        suits: |_, _| true,
+        lower: |_, d| stages(d),
+    }],
+};
+
+fn stages(d: &Dispatch) -> Lowering {
+    let mut p: Params = d.params();
+    let mut out = Lowering::default();
+    let mut source = Slot::Arg(0);
+    loop {
+        // Twice k, so that each stage leaves at most half of the candidates.
+        p.chunk = CHUNK.max(2 * p.k).min(p.count);
+        p.chunks = p.count.div_ceil(p.chunk);
+        p.keep = p.k.min(p.chunk);
+        let last = p.chunks == 1;
+        let target = if last { Slot::Arg(1) } else { Slot::Scratch(out.scratch.len()) };
+        let work = p.rows as usize * p.chunks as usize * p.chunk as usize;
+        out.passes.push(Pass::new(&SHADER, "topk", groups(work, 64)).slots(&[Slot::Arg(0), source, target]).params(&p));
+        if last {
+            return out;
+        }
+        p.count = p.chunks * p.keep;
+        p.first = 0;
+        out.scratch.push(4 * u64::from(p.rows) * u64::from(p.count));
+        source = target;
+    }
+}
+
+fn twin(call: &mut Call) {
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let n = p.n as usize;
+    parallel::chunks(call.write::<i32>(1), p.k as usize, |row, out| {
+        let x = &x[row * n..][..n];
+        // NaN counts as larger than all else; equal ones stay in order.
+        let larger = |a: usize, b: usize| match (x[a].is_nan(), x[b].is_nan()) {
+            (false, false) => x[b].partial_cmp(&x[a]).unwrap_or(Ordering::Equal),
+            (a, b) => b.cmp(&a),
+        };
+        let mut places: Vec<usize> = (0..n).collect();
+        places.sort_by(|&a, &b| if p.largest == 1 { larger(a, b) } else { larger(b, a) });
+        out.iter_mut().zip(places).for_each(|(out, place)| *out = place as i32);
+    });
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&TOPK];
+
+/// Which elements [`Tensor::topk`] finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extreme {
+    /// The largest first.
+    #[default]
+    Largest,
+    /// The smallest first.
+    Smallest,
+}
+
+impl Tensor {
+    /// The `k` largest or smallest elements along a dimension, in order, and their indices (i32). NaN counts as larger than
+    /// all else; of equal ones the first comes first.
+    ///
+    /// # Panics
+    /// If there is no such dimension, it has fewer than `k` elements, or on a GPU `k` is over 16,384 in more than twice as
+    /// many.
+    #[track_caller]
+    pub fn topk(&self, k: usize, dim: isize, extreme: Extreme) -> (Tensor, Tensor) {
+        assert!(self.dtype() == DType::F32, "topk: a tensor of f32 is due, not of {}", self.dtype());
+        let axis = self.shape().dim("topk", dim);
+        let n = self.shape()[axis];
+        assert!(k <= n, "topk: {}: dimension {axis} has no {k} elements", self.shape());
+        let turned = self.detach().transpose(axis as isize, -1).contiguous();
+        let mut sizes = turned.shape().to_vec();
+        let last = sizes.len() - 1;
+        sizes[last] = k;
+        let found = Tensor::empty(sizes, DType::I32, self.device());
+        if found.numel() > 0 {
+            let p = Params {
+                rows: (turned.numel() / n) as u32,
+                n: n as u32,
+                k: k as u32,
+                largest: u32::from(extreme == Extreme::Largest),
+                count: n as u32,
+                chunk: 0,
+                chunks: 0,
+                keep: 0,
+                first: 1,
+            };
+            Tensor::run(&TOPK, &[&turned, &found], &p);
+        }
+        let index = found.transpose(axis as isize, -1).contiguous();
+        (self.gather(axis as isize, &index), index)
+    }
+}

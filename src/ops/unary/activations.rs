@@ -1,0 +1,119 @@
+//! The activations of `torch.nn` that are seldom met.
+
+use super::{
+    CELU, HARDSHRINK, HARDSIGMOID, HARDSWISH, HARDTANH, LOGSIGMOID, MISH, SELU, SOFTSHRINK, SOFTSIGN, THRESHOLD,
+};
+use crate::tensor::Tensor;
+
+impl Tensor {
+    /// `x` held between two bounds (PyTorch's defaults are -1 and 1); unlike [`Tensor::clamp`], the gradient at a bound is 0.
+    #[track_caller]
+    pub fn hardtanh(&self, min: f32, max: f32) -> Tensor {
+        assert!(min < max, "hardtanh: {min}..{max} is no range");
+        self.function(&HARDTANH, min, max)
+    }
+
+    /// `x` held between 0 and 6.
+    #[track_caller]
+    pub fn relu6(&self) -> Tensor {
+        self.hardtanh(0.0, 6.0)
+    }
+
+    /// `x * hardsigmoid(x)` (Howard et al., 2019).
+    #[track_caller]
+    pub fn hardswish(&self) -> Tensor {
+        self.function(&HARDSWISH, 0.0, 0.0)
+    }
+
+    /// `x / 6 + 1 / 2` held between 0 and 1.
+    #[track_caller]
+    pub fn hardsigmoid(&self) -> Tensor {
+        self.function(&HARDSIGMOID, 0.0, 0.0)
+    }
+
+    /// `x / (1 + |x|)`.
+    #[track_caller]
+    pub fn softsign(&self) -> Tensor {
+        self.function(&SOFTSIGN, 0.0, 0.0)
+    }
+
+    /// `x * tanh(log(1 + e^x))` (Misra, 2020).
+    #[track_caller]
+    pub fn mish(&self) -> Tensor {
+        self.function(&MISH, 0.0, 0.0)
+    }
+
+    /// The exponential unit whose outputs keep mean 0 and variance 1 (Klambauer et al., 2017).
+    #[track_caller]
+    pub fn selu(&self) -> Tensor {
+        self.function(&SELU, 0.0, 0.0)
+    }
+
+    /// `x` where positive, else `alpha * (e^(x / alpha) - 1)` (PyTorch's default alpha is 1).
+    #[track_caller]
+    pub fn celu(&self, alpha: f32) -> Tensor {
+        assert!(alpha != 0.0, "celu: an alpha of 0 divides by it");
+        self.function(&CELU, alpha, 0.0)
+    }
+
+    /// `log(1 / (1 + e^-x))`, without underflow.
+    #[track_caller]
+    pub fn logsigmoid(&self) -> Tensor {
+        self.function(&LOGSIGMOID, 0.0, 0.0)
+    }
+
+    /// `x` above a threshold, else a value.
+    #[track_caller]
+    pub fn threshold(&self, threshold: f32, value: f32) -> Tensor {
+        self.function(&THRESHOLD, threshold, value)
+    }
+
+    /// `x` where farther than `lambda` from 0, else 0 (PyTorch's default is 0.5).
+    #[track_caller]
+    pub fn hardshrink(&self, lambda: f32) -> Tensor {
+        self.function(&HARDSHRINK, lambda, 0.0)
+    }
+
+    /// `x` drawn towards 0 by `lambda`, and 0 where nearer (PyTorch's default is 0.5).
+    #[track_caller]
+    pub fn softshrink(&self, lambda: f32) -> Tensor {
+        assert!(lambda >= 0.0, "softshrink: a lambda of {lambda}: a number from 0 up is due");
+        self.function(&SOFTSHRINK, lambda, 0.0)
+    }
+
+    /// `x - tanh(x)`.
+    #[track_caller]
+    pub fn tanhshrink(&self) -> Tensor {
+        self.sub(&self.tanh())
+    }
+
+    /// `x` where positive, else `weight * x`, with a slope for each channel, the second dimension, or one for all (He et
+    /// al., 2015).
+    ///
+    /// # Panics
+    /// If the weight is neither of one element nor of as many as there are channels.
+    #[track_caller]
+    pub fn prelu(&self, weight: &Tensor) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        let channels = if x.rank() > 1 { x[1] } else { 1 };
+        let fits = w.numel() == 1 || w.rank() == 1 && w[0] == channels;
+        assert!(fits, "prelu: {x} x {w}: a slope for all or for each of {channels} channels is due");
+        let mut sizes = vec![1; x.rank()];
+        if w.numel() > 1 {
+            sizes[1] = channels;
+        }
+        self.relu().sub(&self.neg().relu().mul(&weight.reshape_to(sizes.into())))
+    }
+
+    /// The first half along a dimension times the logistic function of the second (Dauphin et al., 2017).
+    ///
+    /// # Panics
+    /// If there is no such dimension, or it is of odd size.
+    #[track_caller]
+    pub fn glu(&self, dim: isize) -> Tensor {
+        let size = self.size(dim);
+        assert!(size.is_multiple_of(2), "glu: {}: {size} elements along {dim} do not halve", self.shape());
+        let half = |start| self.narrow(dim, start, size / 2);
+        half(0).mul(&half(size / 2).sigmoid())
+    }
+}
