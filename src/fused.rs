@@ -9,6 +9,7 @@ pub mod layer_norm;
 pub mod norm;
 pub mod pool;
 pub mod softmax;
+pub mod upsample;
 
 use crate::kernel::Kernel;
 
@@ -23,4 +24,5 @@ pub static KERNELS: &[&[&Kernel]] = &[
     norm::KERNELS,
     pool::KERNELS,
     softmax::KERNELS,
+    upsample::KERNELS,
 ];

@@ -20,7 +20,7 @@ pub use activation::{
     Tanhshrink, Threshold,
 };
 pub use container::{Flatten, Sequential};
-pub use conv::{AvgPool2d, Conv2d, MaxPool2d};
+pub use conv::{AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, MaxPool2d, Upsample};
 pub use ctx::{Ctx, Mode, Randomness};
 pub use dropout::Dropout;
 pub use embedding::Embedding;

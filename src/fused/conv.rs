@@ -6,8 +6,13 @@
 mod columns;
 mod fuse;
 mod implicit;
+mod line;
 mod tiles;
+mod transpose;
 mod twin;
+
+pub use line::{Conv1dOptions, ConvTranspose1dOptions};
+pub use transpose::ConvTranspose2dOptions;
 
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Slot, Tolerance, Variant};

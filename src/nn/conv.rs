@@ -1,9 +1,16 @@
 //! Convolution and pooling layers.
 
+mod line;
+mod transpose;
+
+pub use line::Conv1d;
+pub use transpose::ConvTranspose2d;
+
 use super::ctx::Ctx;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::fused::conv::Conv2dOptions;
 use crate::fused::pool::{AvgPool2dOptions, MaxPool2dOptions};
+use crate::fused::upsample::Upsampling;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
@@ -128,5 +135,33 @@ impl Layer for AvgPool2d {
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let [h, w] = self.0.kernel_size;
         ctx.seen(self, || format!("AvgPool2d({h}x{w})"), x.avg_pool2d(self.0))
+    }
+}
+
+/// [`Tensor::upsample`] by a factor.
+#[derive(Debug, Clone, Copy)]
+pub struct Upsample {
+    /// The factors of height and width.
+    pub scale_factor: [f32; 2],
+    /// By the nearest pixel or by lines.
+    pub mode: Upsampling,
+}
+
+impl Upsample {
+    /// The same factor in both directions.
+    pub fn new(scale_factor: f32, mode: Upsampling) -> Upsample {
+        Upsample { scale_factor: [scale_factor; 2], mode }
+    }
+}
+
+impl Module for Upsample {
+    fn visit(&self, _visitor: &mut Visitor) {}
+}
+
+impl Layer for Upsample {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let [h, w] = self.scale_factor;
+        ctx.seen(self, || format!("Upsample({h}x{w})"), x.upsample(self.scale_factor, self.mode))
     }
 }

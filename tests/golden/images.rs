@@ -1,7 +1,10 @@
 //! Convolution, pooling and batch normalization.
 
 use crate::trial::Trial;
-use wgrad::{AvgPool2dOptions, Conv2dOptions, MaxPool2dOptions, Tensor};
+use wgrad::{
+    AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, MaxPool2dOptions,
+    Tensor, Upsampling,
+};
 
 pub fn conv2d(t: &Trial) -> Tensor {
     let a = t.attrs();
@@ -13,6 +16,61 @@ pub fn conv2d(t: &Trial) -> Tensor {
         groups: a.int("groups", 1).unsigned_abs(),
     };
     t.x().conv2d(t.input("weight"), t.maybe("bias"), options)
+}
+
+fn one(t: &Trial, name: &str, default: usize) -> usize {
+    t.attrs().list(name).map_or(default, |list| match list[..] {
+        [only] => usize::try_from(only).expect("a size is not negative"),
+        _ => panic!("attribute `{name}` has {} numbers, not one", list.len()),
+    })
+}
+
+pub fn conv1d(t: &Trial) -> Tensor {
+    t.attrs().only("padding_mode", "zeros");
+    let options = Conv1dOptions {
+        stride: one(t, "stride", 1),
+        padding: one(t, "padding", 0),
+        dilation: one(t, "dilation", 1),
+        groups: one(t, "groups", 1),
+    };
+    t.x().conv1d(t.input("weight"), t.maybe("bias"), options)
+}
+
+pub fn conv_transpose1d(t: &Trial) -> Tensor {
+    let options = ConvTranspose1dOptions {
+        stride: one(t, "stride", 1),
+        padding: one(t, "padding", 0),
+        output_padding: one(t, "output_padding", 0),
+        dilation: one(t, "dilation", 1),
+        groups: one(t, "groups", 1),
+    };
+    t.x().conv_transpose1d(t.input("weight"), t.maybe("bias"), options)
+}
+
+pub fn conv_transpose2d(t: &Trial) -> Tensor {
+    let a = t.attrs();
+    let options = ConvTranspose2dOptions {
+        stride: a.pair("stride").unwrap_or([1; 2]),
+        padding: a.pair("padding").unwrap_or([0; 2]),
+        output_padding: a.pair("output_padding").unwrap_or([0; 2]),
+        dilation: a.pair("dilation").unwrap_or([1; 2]),
+        groups: one(t, "groups", 1),
+    };
+    t.x().conv_transpose2d(t.input("weight"), t.maybe("bias"), options)
+}
+
+pub fn interpolate(t: &Trial) -> Tensor {
+    let a = t.attrs();
+    let mode = match (a.text("mode", "nearest").as_str(), a.flag("align_corners", false)) {
+        ("nearest", false) => Upsampling::Nearest,
+        ("bilinear", false) => Upsampling::Bilinear,
+        ("bilinear", true) => Upsampling::BilinearAligned,
+        (other, _) => panic!("interpolate: no mode `{other}` is known"),
+    };
+    match a.pair("size") {
+        Some(size) => t.x().interpolate(size, mode),
+        None => t.x().upsample(a.floats("scale_factor", [1.0; 2]), mode),
+    }
 }
 
 /// A stride that is not told is the kernel's size.

@@ -192,6 +192,23 @@ def operations():
            {n: draw(*shape) for n, shape in zip(names, shapes)}, {"equation": equation}, names)
 
 
-for make in [operations, activations, losses, optimizers, schedules]:
+def images():
+    x = draw(2, 4, 5, 6)
+    for i, attrs in enumerate([{"stride": [2, 1], "padding": [1, 2], "output_padding": [1, 0], "dilation": [1, 2]},
+                               {"groups": 2, "stride": [2, 2]}]):
+        w, b = draw(4, 6 // attrs.get("groups", 1), 3, 2), draw(6)
+        op("conv_transpose2d", str(i), F.conv_transpose2d, {"input": x, "weight": w, "bias": b}, attrs, ["input", "weight", "bias"], 1e-4, 5e-4)
+    line = {"input": draw(2, 4, 9), "weight": draw(4, 3, 4)}
+    op("conv_transpose1d", "0", F.conv_transpose1d, line, {"stride": [3], "padding": [1], "output_padding": [2]}, list(line), 1e-4, 5e-4)
+    line = {"input": draw(2, 4, 9), "weight": draw(6, 2, 3), "bias": draw(6)}
+    op("conv1d", "0", F.conv1d, line, {"stride": [2], "padding": [2], "dilation": [2], "groups": 2}, list(line), 1e-4, 5e-4)
+    cases = [{"size": [7, 13]}, {"size": [3, 2]}, {"scale_factor": [2.0, 1.7]}, {"size": [10, 12], "mode": "bilinear"},
+             {"scale_factor": [2.0, 1.7], "mode": "bilinear"}, {"size": [3, 11], "mode": "bilinear", "align_corners": True},
+             {"size": [2, 3], "mode": "bilinear"}]
+    for i, attrs in enumerate(cases):
+        op("interpolate", str(i), F.interpolate, {"input": draw(1, 2, 5, 6)}, attrs, ["input"])
+
+
+for make in [images, operations, activations, losses, optimizers, schedules]:
     torch.manual_seed(0)
     make()

@@ -10,6 +10,7 @@ mod moves;
 mod optimizers;
 mod products;
 mod reductions;
+mod resized;
 mod sequences;
 
 use wgrad::kernel::Kernel;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
         elementwise::cases(),
         moves::cases(),
         reductions::cases(),
+        resized::cases(),
         products::cases(),
         fused::cases(),
         sequences::cases(),

@@ -1,0 +1,69 @@
+// dx[i, h, w] = sum of dy[i, r, c] times the part that pixel (h, w) has in y[i, r, c]: see upsample.wgsl
+//   dy: [count, out_h, out_w]; dx: [count, height, width]
+// One invocation takes one pixel and walks the results that it may have a part in, at most 60,000 iterations.
+
+@group(0) @binding(0) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+struct Params {
+    count: u32,
+    height: u32,
+    width: u32,
+    out_h: u32,
+    out_w: u32,
+    scale_h: f32,
+    scale_w: f32,
+    mode: u32,
+}
+
+// The two pixels that a place of the result lies between along a dimension, and how far it is on the way to the second.
+struct Between {
+    first: u32,
+    second: u32,
+    share: f32,
+}
+
+fn between(at: u32, scale: f32, size: u32) -> Between {
+    if MODE == 0u { return Between(min(u32(f32(at) * scale), size - 1u), 0u, 0.0); }
+    var place = f32(at) * scale;
+    if MODE == 1u { place = max((f32(at) + 0.5) * scale - 0.5, 0.0); }
+    let first = min(u32(place), size - 1u);
+    return Between(first, min(first + 1u, size - 1u), place - f32(first));
+}
+
+// The first place of the result that pixel i may have a part in, and the one past the last; rounding has room.
+fn reach(i: u32, scale: f32, size: u32, out: u32) -> vec2<u32> {
+    let inverse = 1.0 / max(scale, 1e-9);
+    let low = (f32(i) - 1.0) * inverse - 1.5;
+    let high = (f32(i) + 1.5) * inverse + 1.5;
+    let first = select(u32(clamp(low, 0.0, f32(out))), 0u, i == 0u);
+    let end = select(u32(clamp(high, 0.0, f32(out))), out, i + 1u == size);
+    return vec2<u32>(first, end);
+}
+
+fn part(b: Between, i: u32) -> f32 {
+    if MODE == 0u { return select(0.0, 1.0, b.first == i); }
+    return select(0.0, 1.0 - b.share, b.first == i) + select(0.0, b.share, b.second == i);
+}
+
+@compute @workgroup_size(256)
+fn upsample_backward(grid: Grid) {
+    let at = index_of(grid);
+    let row = divide(at, p.width);
+    let image = divide(row, p.height);
+    if image >= p.count { return; }
+    let h = row - image * p.height;
+    let w = at - row * p.width;
+    let rows = reach(h, p.scale_h, p.height, p.out_h);
+    let columns = reach(w, p.scale_w, p.width, p.out_w);
+    var sum = 0.0;
+    for (var r = rows.x; r < rows.y; r++) {
+        let down = part(between(r, p.scale_h, p.height), h);
+        if down == 0.0 { continue; }
+        for (var c = columns.x; c < columns.y; c++) {
+            sum += down * part(between(c, p.scale_w, p.width), w) * dy[(image * p.out_h + r) * p.out_w + c];
+        }
+    }
+    dx[at] = sum;
+}

@@ -1,0 +1,80 @@
+//! Convolution along one dimension: that of images of one row.
+
+use super::{Conv2dOptions, ConvTranspose2dOptions};
+use crate::tensor::Tensor;
+
+/// PyTorch's arguments of `conv1d`, and its defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv1dOptions {
+    /// Distance between positions of the kernel.
+    pub stride: usize,
+    /// Zeros at both ends.
+    pub padding: usize,
+    /// Distance between the kernel's taps.
+    pub dilation: usize,
+    /// Parts of the channels that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for Conv1dOptions {
+    fn default() -> Conv1dOptions {
+        Conv1dOptions { stride: 1, padding: 0, dilation: 1, groups: 1 }
+    }
+}
+
+/// PyTorch's arguments of `conv_transpose1d`, and its defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvTranspose1dOptions {
+    /// Distance between the results of neighbours.
+    pub stride: usize,
+    /// Elements that are cut off at both ends of the result.
+    pub padding: usize,
+    /// Elements more at the end.
+    pub output_padding: usize,
+    /// Distance between the kernel's taps.
+    pub dilation: usize,
+    /// Parts of the channels that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for ConvTranspose1dOptions {
+    fn default() -> ConvTranspose1dOptions {
+        ConvTranspose1dOptions { stride: 1, padding: 0, output_padding: 0, dilation: 1, groups: 1 }
+    }
+}
+
+impl Tensor {
+    /// Convolution of `[n, c, length]` with a weight `[o, c / groups, k]` and a bias `[o]`, to `[n, o, out]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the options.
+    #[track_caller]
+    pub fn conv1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv1dOptions) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        let fits = x.rank() == 3 && w.rank() == 3;
+        assert!(fits, "conv1d: {x} x {w}: [n, c, length] and weights [o, c, k] are due");
+        let Conv1dOptions { stride, padding, dilation, groups } = options;
+        let options = Conv2dOptions { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups };
+        self.unsqueeze(2).conv2d(&weight.unsqueeze(2), bias, options).squeeze(2)
+    }
+
+    /// Transposed convolution of `[n, c, length]` with a weight `[c, o / groups, k]` and a bias `[o]`, to `[n, o, out]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the options.
+    #[track_caller]
+    pub fn conv_transpose1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose1dOptions) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        let fits = x.rank() == 3 && w.rank() == 3;
+        assert!(fits, "conv_transpose1d: {x} x {w}: [n, c, length] and weights [c, o, k] are due");
+        let ConvTranspose1dOptions { stride, padding, output_padding, dilation, groups } = options;
+        let options = ConvTranspose2dOptions {
+            stride: [1, stride],
+            padding: [0, padding],
+            output_padding: [0, output_padding],
+            dilation: [1, dilation],
+            groups,
+        };
+        self.unsqueeze(2).conv_transpose2d(&weight.unsqueeze(2), bias, options).squeeze(2)
+    }
+}

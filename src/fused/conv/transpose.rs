@@ -1,0 +1,111 @@
+//! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
+
+use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last};
+use crate::dtype::DType;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// PyTorch's arguments of `conv_transpose2d`, and its defaults: height before width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvTranspose2dOptions {
+    /// Distance between the results of neighbouring pixels.
+    pub stride: [usize; 2],
+    /// Rows and columns that are cut off around the result.
+    pub padding: [usize; 2],
+    /// Rows and columns more at the end: a stride leaves several sizes open.
+    pub output_padding: [usize; 2],
+    /// Distance between the kernel's taps.
+    pub dilation: [usize; 2],
+    /// Parts of the channels that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for ConvTranspose2dOptions {
+    fn default() -> ConvTranspose2dOptions {
+        ConvTranspose2dOptions { stride: [1; 2], padding: [0; 2], output_padding: [0; 2], dilation: [1; 2], groups: 1 }
+    }
+}
+
+impl Tensor {
+    /// Transposed convolution of images `[n, c, h, w]` with a weight `[c, o / groups, kh, kw]` and a bias `[o]`, to
+    /// `[n, o, oh, ow]` with `oh = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the options.
+    #[track_caller]
+    pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose2dOptions) -> Tensor {
+        let (op, x, w) = ("conv_transpose2d", self.shape(), weight.shape());
+        let ConvTranspose2dOptions { stride, padding, output_padding, dilation, groups } = options;
+        assert!(
+            x.rank() == 4 && w.rank() == 4,
+            "{op}: {x} x {w}: images [n, c, h, w] and weights [c, o, kh, kw] are due"
+        );
+        let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
+        assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
+        assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "{op}: a stride or dilation is 0");
+        let size = |d: usize| {
+            let more = output_padding[d];
+            let fits = more < stride[d].max(dilation[d]);
+            assert!(fits, "{op}: an output padding of {more} is not less than the stride or dilation");
+            let full = (x[2 + d].max(1) - 1) * stride[d] + dilation[d] * (w[2 + d].max(1) - 1) + more + 1;
+            assert!(full > 2 * padding[d], "{op}: {x} x {w}: a padding of {} cuts off everything", padding[d]);
+            full - 2 * padding[d]
+        };
+        let outputs = w[1] * groups;
+        let shape = Shape::from([x[0], outputs, size(0), size(1)]);
+        let (input, kernel) = (self.to_channels_last(), weight.contiguous());
+        let y = channels_last(shape, self);
+        let strides: [u32; 4] = std::array::from_fn(|d| y.layout().strides[d] as u32);
+        // A convolution of the result's shape to the input's.
+        let p = Params {
+            batch: x[0] as u32,
+            channels: outputs as u32,
+            height: shape[2] as u32,
+            width: shape[3] as u32,
+            out_channels: x[1] as u32,
+            out_h: x[2] as u32,
+            out_w: x[3] as u32,
+            groups: groups as u32,
+            kernel_h: w[2] as u32,
+            kernel_w: w[3] as u32,
+            stride_h: stride[0] as u32,
+            stride_w: stride[1] as u32,
+            padding_h: padding[0] as u32,
+            padding_w: padding[1] as u32,
+            dilation_h: dilation[0] as u32,
+            dilation_w: dilation[1] as u32,
+            x_base: 0,
+            x_n: strides[0],
+            x_c: strides[1],
+            x_h: strides[2],
+            x_w: strides[3],
+            image: 0,
+            images: x[0] as u32,
+            bias: 0,
+            relu: 0,
+            pooled_h: 0,
+            pooled_w: 0,
+            y: [0; 4],
+        };
+        Tensor::run(&CONV2D_INPUT, &[&input.detach(), &kernel.detach(), &y], &p);
+        let saved = (input.saved(), kernel.saved());
+        let y = y.tracked(op, &[&input, &kernel], move |dy, needs| {
+            let ((input, kernel), dy) = (&saved, dy.to_channels_last());
+            let dx = || {
+                let dx = channels_last(x, &dy);
+                Tensor::run(&CONV2D, &[&dy, kernel, &dx], &p);
+                dx
+            };
+            let dw = || {
+                let dw = Tensor::empty(w, DType::F32, dy.device());
+                Tensor::run(&CONV2D_WEIGHT, &[&dy, input, &dw], &p);
+                dw
+            };
+            vec![needs[0].then(dx), needs[1].then(dw)]
+        });
+        let Some(bias) = bias else { return y };
+        let b = bias.shape();
+        assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");
+        y.add(&bias.reshape_to(Shape::from([outputs, 1, 1])))
+    }
+}

@@ -1,0 +1,83 @@
+//! Convolution along one dimension as a layer.
+
+use crate::fused::conv::Conv1dOptions;
+use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
+use crate::tensor::Tensor;
+
+/// Convolution of `[n, in, length]` with weight `[out, in / groups, k]` and bias `[out]`.
+#[derive(Debug)]
+pub struct Conv1d {
+    /// `[out, in / groups, k]`.
+    pub weight: Parameter,
+    /// `[out]`.
+    pub bias: Option<Parameter>,
+    /// Stride, padding, dilation, groups.
+    pub options: Conv1dOptions,
+}
+
+impl Conv1d {
+    /// With a bias, stride 1 and no padding; weights and bias are uniform within 1 / sqrt(in * k).
+    pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> Conv1d {
+        Conv1d::with(inputs, outputs, kernel_size, Conv1dOptions::default(), init)
+    }
+
+    /// With all options.
+    ///
+    /// # Panics
+    /// If the groups do not divide the channels.
+    #[track_caller]
+    pub fn with(inputs: usize, outputs: usize, kernel_size: usize, options: Conv1dOptions, init: &mut Init) -> Conv1d {
+        let groups = options.groups;
+        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
+        assert!(whole, "Conv1d: {groups} groups do not divide {inputs} and {outputs} channels");
+        let fan_in = inputs / groups * kernel_size;
+        let weight = init.uniform([outputs, inputs / groups, kernel_size], fan_in);
+        Conv1d { weight, bias: Some(init.uniform([outputs], fan_in)), options }
+    }
+
+    /// The same with zeros at both ends.
+    pub fn padding(mut self, padding: usize) -> Conv1d {
+        self.options.padding = padding;
+        self
+    }
+
+    /// The same with another distance between positions.
+    pub fn stride(mut self, stride: usize) -> Conv1d {
+        self.options.stride = stride;
+        self
+    }
+
+    /// The same with another distance between taps.
+    pub fn dilation(mut self, dilation: usize) -> Conv1d {
+        self.options.dilation = dilation;
+        self
+    }
+
+    /// The same without the bias, as before batch normalisation.
+    pub fn without_bias(mut self) -> Conv1d {
+        self.bias = None;
+        self
+    }
+}
+
+impl Module for Conv1d {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("weight", &self.weight);
+        visitor.child("bias", &self.bias);
+    }
+}
+
+impl Layer for Conv1d {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let weight = ctx.param(&self.weight);
+        let w = weight.shape();
+        let channels = w[1] * self.options.groups;
+        let path = weight.name().unwrap_or("conv1d");
+        let fits = x.rank() == 3 && x.shape()[1] == channels;
+        assert!(fits, "{path}: {} x {w}: [n, {channels}, length] is due", x.shape());
+        let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
+        let y = x.conv1d(&weight, bias.as_ref(), self.options);
+        ctx.seen(self, || format!("Conv1d({channels}, {}, {})", w[0], w[2]), y)
+    }
+}

@@ -1,0 +1,62 @@
+//! Images made larger, and lines: transposed convolution, convolution along one dimension, upsampling.
+
+use super::{Case, Input, case, x};
+use wgrad::{Conv1dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, Upsampling};
+
+use Upsampling::{Bilinear, BilinearAligned, Nearest};
+
+fn transposed(images: Input, weight: Input, options: ConvTranspose2dOptions) -> Case {
+    let ConvTranspose2dOptions { stride, padding, output_padding, dilation, groups } = options;
+    let name = format!("conv_transpose2d by conv2d {stride:?} {padding:?} {output_padding:?} {dilation:?} {groups}:");
+    let outputs = weight.base()[1] * groups;
+    case(&name, [images, weight, x([outputs])], move |x| x[0].conv_transpose2d(&x[1], Some(&x[2]), options))
+}
+
+fn interpolated(images: Input, size: [usize; 2], mode: Upsampling) -> Case {
+    case(&format!("upsample to {size:?} {mode:?}:"), [images], move |x| x[0].interpolate(size, mode))
+}
+
+pub fn cases() -> Vec<Case> {
+    let plain = ConvTranspose2dOptions::default();
+    let doubling = ConvTranspose2dOptions { stride: [2; 2], padding: [1; 2], ..plain };
+    vec![
+        transposed(x([1, 1, 1, 1]), x([1, 1, 1, 1]), plain),
+        transposed(x([2, 3, 4, 5]), x([3, 4, 3, 2]), plain),
+        transposed(x([2, 4, 5, 4]), x([4, 8, 4, 4]), doubling),
+        transposed(
+            x([2, 8, 5, 4]).reversed(),
+            x([8, 4, 3, 3]).transposed(),
+            ConvTranspose2dOptions { output_padding: [1, 0], ..doubling },
+        ),
+        transposed(
+            x([2, 4, 5, 4]),
+            x([4, 3, 3, 2]),
+            ConvTranspose2dOptions { groups: 2, dilation: [2, 1], ..doubling },
+        ),
+        transposed(x([1, 16, 7, 7]), x([16, 8, 4, 4]), doubling),
+        case("conv_transpose1d by conv2d", [x([2, 4, 9]), x([4, 3, 4])], |x| {
+            x[0].conv_transpose1d(
+                &x[1],
+                None,
+                ConvTranspose1dOptions { stride: 3, ..ConvTranspose1dOptions::default() },
+            )
+        }),
+        case("conv1d by conv2d", [x([2, 3, 10]), x([4, 3, 3]), x([4])], |x| {
+            x[0].conv1d(&x[1], Some(&x[2]), Conv1dOptions { padding: 1, ..Conv1dOptions::default() })
+        }),
+        case("conv1d by conv2d, dilated, in groups", [x([2, 4, 11]).transposed(), x([6, 2, 3])], |x| {
+            x[0].conv1d(&x[1], None, Conv1dOptions { stride: 2, padding: 2, dilation: 2, groups: 2 })
+        }),
+        interpolated(x([1, 1, 1, 1]), [3, 2], Nearest),
+        interpolated(x([2, 3, 5, 4]), [10, 8], Nearest),
+        interpolated(x([2, 3, 5, 4]).reversed(), [7, 3], Nearest),
+        interpolated(x([1, 1, 1, 1]), [3, 2], Bilinear),
+        interpolated(x([2, 3, 5, 4]), [10, 8], Bilinear),
+        interpolated(x([2, 3, 9, 7]).narrowed(2), [4, 13], Bilinear),
+        interpolated(x([2, 3, 5, 4]), [9, 7], BilinearAligned),
+        interpolated(x([2, 3, 5, 4]).transposed(), [1, 11], BilinearAligned),
+        // Each pixel spreads over many results.
+        interpolated(x([1, 1, 2, 3]), [70, 129], Bilinear).compared(),
+        case("upsample by a factor", [x([2, 3, 5, 4])], |x| x[0].upsample([1.5, 2.3], Bilinear)),
+    ]
+}
