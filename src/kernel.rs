@@ -3,6 +3,7 @@
 //! Nothing here runs anything. A [`Dispatch`] is the same value on every backend: the CPU calls the kernel's
 //! [`twin`](Kernel::twin), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
 
+pub mod functions;
 pub mod parallel;
 pub mod rewrite;
 pub mod scratch;

@@ -2,11 +2,14 @@
 //!
 //! The lists are made on the null device. `WGRAD_UPDATE=1 cargo test --test plans` writes them anew.
 
+#[path = "../benches/step/gpt.rs"]
+mod gpt;
+
 use std::path::Path;
 use wgrad::nn::{
     BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential,
 };
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Tensor};
 
@@ -116,4 +119,21 @@ fn bn_cnn_momentum() {
     let momentum = Momentum::HeavyBall(0.9);
     let mut sgd = Sgd::new(&model, SgdOptions { momentum, ..SgdOptions::default() }).expect("the options are in range");
     snapshot("bn_cnn_momentum", &step(&model, &mut sgd, [8, 3, 16, 16], &device));
+}
+
+/// The GPT of the bench of steps, with AdamW, as it is replayed.
+#[test]
+fn gpt_adamw_replayed() {
+    let device = Device::null();
+    let model = gpt::Gpt::new(&mut Init::new(0, &device));
+    let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
+    let mut adam = Adam::new(&model, options).expect("the options are in range");
+    let (tokens, labels) = (Tensor::empty([8, 128], DType::I32, &device), Tensor::empty([1024], DType::I32, &device));
+    let randomness = Randomness::new(0);
+    let step = device.capture(&[&tokens, &labels], |inputs| {
+        let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+        adam.step(&loss.backward());
+        Ok(vec![loss])
+    });
+    snapshot("gpt_adamw_replayed", step.expect("it can be captured").plan());
 }

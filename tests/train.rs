@@ -7,6 +7,8 @@
 mod counters;
 #[path = "train/curves.rs"]
 mod curves;
+#[path = "../benches/step/gpt.rs"]
+mod gpt;
 #[path = "../examples/mnist/model.rs"]
 mod model;
 #[path = "train/places.rs"]
@@ -21,3 +23,5 @@ mod resume;
 mod rules;
 #[path = "train/seeds.rs"]
 mod seeds;
+#[path = "train/sequences.rs"]
+mod sequences;

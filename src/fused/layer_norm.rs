@@ -1,47 +1,22 @@
 //! Layer normalisation (Ba, Kiros and Hinton, 2016) and its form without means (Zhang and Sennrich, 2019):
 //! `shaders/layer_norm.wgsl`, `shaders/layer_norm_subgroup.wgsl`, `shaders/layer_norm_backward.wgsl`,
-//! `shaders/layer_norm_backward_subgroup.wgsl`, `shaders/layer_norm_columns.wgsl`.
+//! `shaders/layer_norm_backward_subgroup.wgsl`, `shaders/layer_norm_columns.wgsl`, `shaders/layer_norm_rows.wgsl`,
+//! `shaders/layer_norm_backward_rows.wgsl`.
+
+mod lower;
+mod twin;
 
 use crate::autograd;
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
-use crate::kernel::{
-    self, Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance,
-    Variant, groups, parallel,
-};
+use crate::kernel::{self, Access, Cost, Kernel, Tolerance, Variant};
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, Write};
-
-static FORWARD: Shader = Shader {
-    name: "layer_norm",
-    source: include_str!("../../shaders/layer_norm.wgsl"),
-    access: &[Read, Read, Read, Write, Write],
-};
-static FORWARD_SUBGROUP: Shader = Shader {
-    name: "layer_norm_subgroup",
-    source: include_str!("../../shaders/layer_norm_subgroup.wgsl"),
-    access: FORWARD.access,
-};
-static BACKWARD: Shader = Shader {
-    name: "layer_norm_backward",
-    source: include_str!("../../shaders/layer_norm_backward.wgsl"),
-    access: &[Read, Read, Read, Read, Read, Write],
-};
-static BACKWARD_SUBGROUP: Shader = Shader {
-    name: "layer_norm_backward_subgroup",
-    source: include_str!("../../shaders/layer_norm_backward_subgroup.wgsl"),
-    access: BACKWARD.access,
-};
-static COLUMNS: Shader = Shader {
-    name: "layer_norm_columns",
-    source: include_str!("../../shaders/layer_norm_columns.wgsl"),
-    access: &[Read, Read, Read, Write, Write],
-};
 
 /// The struct `Norm` of the shaders.
 #[repr(C)]
@@ -63,113 +38,6 @@ enum Form {
     Rms,
 }
 
-/// Columns that even 8 lanes walk three times within 65,535 iterations, one at a time.
-const MAX_COLS: u32 = 170_000;
-/// Rows of one invocation's loop, and parts of another's.
-const MAX_CHUNK: u32 = 8192;
-
-fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
-    matches!(info.subgroup, Some(8..=16)) && fits_group(info, d)
-}
-
-fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
-    info.class != Class::Gpu
-}
-
-fn fits_group(info: &Info, d: &Dispatch) -> bool {
-    let p: Params = d.params();
-    info.max_threads >= 256 && p.cols <= MAX_COLS && p.rows <= MAX_CHUNK * MAX_CHUNK
-}
-
-fn any(_: &Info, _: &Dispatch) -> bool {
-    true
-}
-
-/// Invocations that share a row.
-fn threads(p: &Params) -> u32 {
-    if p.cols <= 256 * width(p) { 64 } else { 256 }
-}
-
-/// Columns that the shaders take at a time.
-fn width(p: &Params) -> u32 {
-    if p.cols.is_multiple_of(4) { 4 } else { 1 }
-}
-
-fn constants(pass: Pass, form: Form, p: &Params) -> Pass {
-    let width = width(p);
-    pass.constant("ITEM", Constant::Alias(if width == 4 { "vec4<f32>" } else { "f32" }))
-        .constant("WIDTH", Constant::U32(width))
-        .constant("RMS", Constant::Bool(form == Form::Rms))
-}
-
-fn forward_pass(form: Form, d: &Dispatch, shader: &'static Shader, entry: &'static str) -> Pass {
-    let p: Params = d.params();
-    let pass = constants(Pass::new(shader, entry, u64::from(p.rows)), form, &p);
-    match form {
-        Form::Layer => pass,
-        Form::Rms => pass.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(1), Slot::Arg(2), Slot::Arg(3)]),
-    }
-}
-
-fn forward_group(form: Form, d: &Dispatch) -> Lowering {
-    let threads = threads(&d.params());
-    forward_pass(form, d, &FORWARD, "layer_norm_group").constant("THREADS", Constant::U32(threads)).alone()
-}
-
-fn forward_subgroup(form: Form, info: &Info, d: &Dispatch) -> Lowering {
-    let lanes = Constant::U32(info.subgroup.unwrap_or(8));
-    forward_pass(form, d, &FORWARD_SUBGROUP, "layer_norm_subgroup").constant("LANES", lanes).alone()
-}
-
-/// The pass for dx, and those for dw and db: one where one part of the rows is enough.
-fn backward(form: Form, info: &Info, d: &Dispatch, dx: Pass) -> Lowering {
-    let mut p: Params = d.params();
-    let dx = constants(dx, form, &p).constant("ADD", Constant::Bool(p.add == 1));
-    // A software adapter has few threads to fill; more parts would only be one more pass.
-    let (chunk, threads) = if info.class == Class::Gpu { (64, 64) } else { (2048, info.subgroup.unwrap_or(8)) };
-    p.chunk = chunk.max(p.rows.div_ceil(MAX_CHUNK));
-    p.parts = p.rows.div_ceil(p.chunk);
-    let mut out = Lowering { passes: vec![dx], scratch: Vec::new() };
-    let mut scratch = |bytes: u64| {
-        out.scratch.push(bytes);
-        Slot::Scratch(out.scratch.len() - 1)
-    };
-    let results = [Slot::Arg(6), if form == Form::Layer { Slot::Arg(7) } else { scratch(16) }];
-    let sums = match p.parts {
-        1 => results,
-        parts => {
-            let bytes = u64::from(parts) * u64::from(p.cols) * 4;
-            [scratch(bytes), if form == Form::Rms { results[1] } else { scratch(bytes) }]
-        }
-    };
-    let items = (p.cols / width(&p)) as usize;
-    let pass = |entry, invocations, slots: [Slot; 5]| {
-        let pass = Pass::new(&COLUMNS, entry, groups(invocations, threads as usize));
-        constants(pass, form, &p).constant("THREADS", Constant::U32(threads)).slots(&slots).params(&p)
-    };
-    let [dw, db] = sums;
-    let columns = [Slot::Arg(0), Slot::Arg(1), Slot::Arg(3), dw, db];
-    out.passes.push(pass("layer_norm_columns", items * p.parts as usize, columns));
-    if p.parts > 1 {
-        // Without db, dw stands for what is not read.
-        let db = if form == Form::Rms { dw } else { db };
-        out.passes.push(pass("layer_norm_join", items, [dw, db, Slot::Arg(3), results[0], results[1]]));
-    }
-    out
-}
-
-fn backward_group(form: Form, info: &Info, d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
-    let pass = Pass::new(&BACKWARD, "layer_norm_backward_group", u64::from(p.rows));
-    backward(form, info, d, pass.constant("THREADS", Constant::U32(threads(&p))))
-}
-
-fn backward_subgroup(form: Form, info: &Info, d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
-    let pass = Pass::new(&BACKWARD_SUBGROUP, "layer_norm_backward_subgroup", u64::from(p.rows));
-    backward(form, info, d, pass.constant("LANES", Constant::U32(info.subgroup.unwrap_or(8))))
-}
-
 /// An offset of all values leaves few digits to what is normalised.
 const TOLERANCE: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5 };
 
@@ -179,39 +47,51 @@ macro_rules! kernels {
         static $forward: Kernel = Kernel {
             name: $forward_name,
             access: $inputs,
-            twin: |call| forward_twin($form, call),
+            twin: |call| twin::forward($form, call),
             cost: |d| Cost { flops: 8 * d.len(0) as u64, bytes: d.bytes() },
             tolerance: TOLERANCE,
             rewrites: &[],
             variants: &[
                 Variant {
-                    name: "subgroup",
-                    fits: fits_subgroup,
-                    suits: suits_subgroup,
-                    lower: |info, d| forward_subgroup($form, info, d),
+                    name: "rows",
+                    fits: lower::fits_rows,
+                    suits: lower::suits_subgroup,
+                    lower: |info, d| lower::forward_rows($form, info, d),
                 },
-                Variant { name: "group", fits: fits_group, suits: any, lower: |_, d| forward_group($form, d) },
+                Variant {
+                    name: "subgroup",
+                    fits: lower::fits_subgroup,
+                    suits: lower::suits_subgroup,
+                    lower: |info, d| lower::forward_subgroup($form, info, d),
+                },
+                Variant { name: "group", fits: lower::fits_group, suits: lower::any, lower: |_, d| lower::forward_group($form, d) },
             ],
         };
         static $backward: Kernel = Kernel {
             name: $backward_name,
             access: $outputs,
-            twin: |call| backward_twin($form, call),
+            twin: |call| twin::backward($form, call),
             cost: |d| Cost { flops: 14 * d.len(0) as u64, bytes: d.bytes() },
             tolerance: Tolerance::SUMMED,
             rewrites: &[Rewrite { name: "added to another gradient", apply: added }],
             variants: &[
                 Variant {
+                    name: "rows",
+                    fits: lower::fits_rows,
+                    suits: lower::suits_subgroup,
+                    lower: |info, d| lower::backward_rows($form, info, d),
+                },
+                Variant {
                     name: "subgroup",
-                    fits: fits_subgroup,
-                    suits: suits_subgroup,
-                    lower: |info, d| backward_subgroup($form, info, d),
+                    fits: lower::fits_subgroup,
+                    suits: lower::suits_subgroup,
+                    lower: |info, d| lower::backward_subgroup($form, info, d),
                 },
                 Variant {
                     name: "group",
-                    fits: fits_group,
-                    suits: any,
-                    lower: |info, d| backward_group($form, info, d),
+                    fits: lower::fits_group,
+                    suits: lower::any,
+                    lower: |info, d| lower::backward_group($form, info, d),
                 },
             ],
         };
@@ -247,104 +127,6 @@ fn added(view: &View, at: usize) -> Option<Change> {
     by.params = kernel::Params::new(&Params { add: 1, ..p });
     (by.bindings[4], by.bindings[5]) = (other, sum.bindings[2]);
     Some(Change { replace: vec![at, meets], by })
-}
-
-/// The sum of `f` over a row, several elements at a time.
-fn sum(cols: usize, f: impl Fn(usize) -> f64) -> f64 {
-    const AT_ONCE: usize = 8;
-    let mut sums = [0.0; AT_ONCE];
-    let whole = cols / AT_ONCE * AT_ONCE;
-    for first in (0..whole).step_by(AT_ONCE) {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum += f(first + i);
-        }
-    }
-    sums.iter().sum::<f64>() + (whole..cols).map(f).sum::<f64>()
-}
-
-/// Rows that one task takes.
-fn rows_of_task(cols: usize) -> usize {
-    (parallel::GRAIN / cols.max(1)).max(1)
-}
-
-fn forward_twin(form: Form, call: &mut Call) {
-    let (p, x, w) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (rows, cols) = (p.rows as usize, p.cols as usize);
-    let (b, y) = match form {
-        Form::Layer => (Some(call.read::<f32>(2)), 3),
-        Form::Rms => (None, 2),
-    };
-    let (y, stats) = (call.write::<f32>(y), call.write::<f32>(y + 1));
-    let (means, rstds) = stats.split_at_mut(rows);
-    // The mean and 1 / std of a row.
-    let of_row = |x: &[f32]| {
-        let mean = if form == Form::Layer { sum(cols, |c| f64::from(x[c])) / cols as f64 } else { 0.0 };
-        let variance = sum(cols, |c| (f64::from(x[c]) - mean).powi(2)) / cols as f64;
-        (mean, 1.0 / (variance + f64::from(p.eps)).sqrt())
-    };
-    parallel::chunks2(means, rstds, rows_of_task(cols), |task, means, rstds| {
-        for (i, (mean, rstd)) in means.iter_mut().zip(rstds).enumerate() {
-            let found = of_row(&x[(task * rows_of_task(cols) + i) * cols..][..cols]);
-            (*mean, *rstd) = (found.0 as f32, found.1 as f32);
-        }
-    });
-    parallel::chunks(y, rows_of_task(cols) * cols, |task, y| {
-        for (i, y) in y.chunks_mut(cols).enumerate() {
-            let x = &x[(task * rows_of_task(cols) + i) * cols..][..cols];
-            let (mean, rstd) = of_row(x);
-            for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
-                *y = ((f64::from(*x) - mean) * rstd) as f32 * w;
-            }
-            if let Some(b) = b {
-                y.iter_mut().zip(b).for_each(|(y, b)| *y += b);
-            }
-        }
-    });
-}
-
-fn backward_twin(form: Form, call: &mut Call) {
-    let (p, x, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (w, stats) = (call.read::<f32>(2), call.read::<f32>(3));
-    let (rows, cols) = (p.rows as usize, p.cols as usize);
-    let other = call.read::<f32>(4);
-    let dx = call.write::<f32>(5);
-    parallel::chunks(dx, rows_of_task(cols) * cols, |task, dx| {
-        for (i, dx) in dx.chunks_mut(cols).enumerate() {
-            let row = task * rows_of_task(cols) + i;
-            let (mean, rstd) = (f64::from(stats[row]), f64::from(stats[rows + row]));
-            let (x, dy) = (&x[row * cols..][..cols], &dy[row * cols..][..cols]);
-            let normalised = |c: usize| (f64::from(x[c]) - mean) * rstd;
-            let gradient = |c: usize| f64::from(dy[c]) * f64::from(w[c]);
-            let of_g = if form == Form::Layer { sum(cols, gradient) / cols as f64 } else { 0.0 };
-            let of_gn = sum(cols, |c| gradient(c) * normalised(c)) / cols as f64;
-            for (c, dx) in dx.iter_mut().enumerate() {
-                *dx = (rstd * (gradient(c) - of_g - normalised(c) * of_gn)) as f32;
-            }
-            if p.add == 1 {
-                dx.iter_mut().zip(&other[row * cols..]).for_each(|(dx, other)| *dx += other);
-            }
-        }
-    });
-    // A block of columns at a time, row by row, in order of memory.
-    const COLUMNS: usize = 64;
-    let columns = |out: &mut [f32], term: &(dyn Fn(usize, usize) -> f64 + Sync)| {
-        parallel::chunks(out, COLUMNS, |block, out| {
-            let mut sums = [0.0f64; COLUMNS];
-            for row in 0..rows {
-                let first = block * COLUMNS;
-                sums[..out.len()].iter_mut().enumerate().for_each(|(i, sum)| *sum += term(row, first + i));
-            }
-            out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum as f32);
-        });
-    };
-    let dw = call.write::<f32>(6);
-    columns(dw, &|row, c| {
-        let normalised = (f64::from(x[row * cols + c]) - f64::from(stats[row])) * f64::from(stats[rows + row]);
-        f64::from(dy[row * cols + c]) * normalised
-    });
-    if form == Form::Layer {
-        columns(call.write::<f32>(7), &|row, c| f64::from(dy[row * cols + c]));
-    }
 }
 
 impl Tensor {
@@ -422,7 +204,7 @@ impl Tensor {
         if x.numel() == 0 {
             return self.mul(&y);
         }
-        if cols > MAX_COLS as usize {
+        if cols > lower::MAX_COLS as usize {
             let flat = x.reshape_to(Shape::from([rows, cols]));
             let y = b
                 .as_ref()

@@ -5,10 +5,11 @@
 mod activations;
 
 use crate::dtype::DType;
+use crate::kernel::functions::{exp, normal_cdf};
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
+use std::f64::consts::FRAC_2_SQRT_PI;
 
 static FORWARD: Shader =
     Shader { name: "unary", source: include_str!("../../shaders/unary.wgsl"), access: &[Access::Read, Access::Write] };
@@ -122,8 +123,8 @@ functions! {
     RELU: "relu", |x, _| if x < 0.0 { 0.0 } else { x }, saves Y, |y, _| if y > 0.0 { 1.0 } else { 0.0 };
     LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, saves X, |x, p| if x > 0.0 { 1.0 } else { p.a };
     ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, saves X, |x, p| if x > 0.0 { 1.0 } else { p.a * x.exp() };
-    GELU: "gelu", |x, _| (f64::from(x) * normal_cdf(x.into())) as f32, saves X, |x, _| gelu_slope(x.into()) as f32;
-    GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x.into()) as f32, saves X, |x, _| gelu_tanh_slope(x.into()) as f32;
+    GELU: "gelu", |x, _| x * normal_cdf(x), saves X, |x, _| gelu_slope(x);
+    GELU_TANH: "gelu_tanh", |x, _| x * gelu_tanh_share(x), saves X, |x, _| gelu_tanh_slope(x);
     SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
     SOFTPLUS: "softplus", |x, _| softplus(x), saves X, |x, _| sigmoid(x);
     SQUARE: "square", |x, _| x * x, saves X, |x, _| 2.0 * x;
@@ -176,22 +177,22 @@ fn mish_slope(x: f32) -> f32 {
 const ALPHA: f32 = 1.673_263_2;
 const SCALE: f32 = 1.050_701;
 
-fn normal_cdf(x: f64) -> f64 {
-    0.5 * (1.0 + libm::erf(x * FRAC_1_SQRT_2))
+fn gelu_slope(x: f32) -> f32 {
+    // The density is 1 / sqrt(2 pi) e^(-x^2 / 2).
+    normal_cdf(x) + x * 0.398_942_3 * exp(-0.5 * x * x)
 }
 
-fn gelu_slope(x: f64) -> f64 {
-    normal_cdf(x) + x * (-0.5 * x * x).exp() / (2.0 * PI).sqrt()
+/// sqrt(2 / pi) and the weight of the cube.
+const GELU_CURVE: [f32; 2] = [0.797_884_6, 0.044_715];
+
+/// (1 + tanh(u)) / 2 as 1 / (1 + e^(-2 u)), u the argument of the approximate GELU.
+fn gelu_tanh_share(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-2.0 * GELU_CURVE[0] * (x + GELU_CURVE[1] * x * x * x)))
 }
 
-fn gelu_tanh(x: f64) -> f64 {
-    0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
-}
-
-fn gelu_tanh_slope(x: f64) -> f64 {
-    let scale = (2.0 / PI).sqrt();
-    let t = (scale * (x + 0.044715 * x.powi(3))).tanh();
-    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * scale * (1.0 + 3.0 * 0.044715 * x * x)
+fn gelu_tanh_slope(x: f32) -> f32 {
+    let share = gelu_tanh_share(x);
+    share + 2.0 * x * share * (1.0 - share) * GELU_CURVE[0] * (1.0 + 3.0 * GELU_CURVE[1] * x * x)
 }
 
 impl Tensor {

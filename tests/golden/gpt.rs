@@ -1,8 +1,9 @@
-//! A small GPT made of primitives: pre-norm blocks, causal attention, tanh GELU.
+//! A small GPT: pre-norm blocks, causal attention, tanh GELU.
 
 use crate::models::Sizes;
-use wgrad::Tensor;
+
 use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear};
+use wgrad::{AttentionOptions, Tensor};
 
 const HEADS: usize = 4;
 
@@ -19,18 +20,7 @@ wgrad::module!(Block { ln_1, attn_qkv, attn_proj, ln_2, mlp_fc, mlp_proj });
 
 impl Block {
     fn attention(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let [batch, seq, width] = [0, 1, 2].map(|d| x.size(d));
-        let head_dim = width / HEADS;
-        let qkv = self.attn_qkv.forward(x, ctx);
-        // [batch, heads, seq, head_dim] each.
-        let [q, k, v] = [0, 1, 2].map(|part| {
-            let part = qkv.narrow(2, part * width, width);
-            part.reshape_to([batch, seq, HEADS, head_dim].into()).permute(&[0, 2, 1, 3])
-        });
-        let scores = q.matmul(&k.transpose(2, 3)).affine(1.0 / (head_dim as f32).sqrt(), 0.0);
-        let mask: Vec<f32> = (0..seq * seq).map(|i| if i % seq > i / seq { f32::NEG_INFINITY } else { 0.0 }).collect();
-        let scores = scores.add(&Tensor::from_vec(mask, [seq, seq], x.device()));
-        let mixed = scores.softmax(-1).matmul(&v).permute(&[0, 2, 1, 3]).reshape_to([batch, seq, width].into());
+        let mixed = self.attn_qkv.forward(x, ctx).self_attention(HEADS, &AttentionOptions::causal());
         self.attn_proj.forward(&mixed, ctx)
     }
 

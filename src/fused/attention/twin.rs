@@ -1,6 +1,7 @@
 //! What attention and its gradient mean, on the host: blocks of rows by matrix products.
 
 use super::Params;
+use crate::kernel::functions::exp;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
 
@@ -20,21 +21,6 @@ fn rows_of(x: &[f32], place: [u32; 4], batch: usize, head: usize, row: usize) ->
 
 fn step(place: [u32; 4]) -> u32 {
     4 * place[3]
-}
-
-/// e^x for x <= 88, within 2 units in the last place: 2^n e^r by a polynomial in r, without branches, so that the
-/// compiler takes several elements at a time.
-fn exp(x: f32) -> f32 {
-    // Adding and taking away this rounds to a whole number.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x.max(-87.0);
-    let n = x * std::f32::consts::LOG2_E + ROUND;
-    let whole = n - ROUND;
-    // ln 2 in two parts, the first with few digits.
-    let r = (x - whole * 0.693_359_4) + whole * 2.121_944_4e-4;
-    let series = 1.666_666_5e-1 + r * (4.166_579_6e-2 + r * (8.333_452e-3 + r * (1.398_2e-3 + r * 1.987_569_1e-4)));
-    let e = 1.0 + r + r * r * (0.5 + r * series);
-    e * f32::from_bits((n.to_bits() << 23).wrapping_add(0x3F80_0000))
 }
 
 /// The keys that a query sees.

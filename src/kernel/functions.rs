@@ -1,0 +1,53 @@
+//! Functions for twins, without branches and calls, so that the compiler takes several elements at a time.
+
+use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
+
+/// e^x within 2 units in the last place; it ends at e^-87 below and at e^88 above. NaN stays NaN.
+#[inline]
+pub fn exp(x: f32) -> f32 {
+    // Adding and taking away this rounds to a whole number.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let x = if x > 88.0 { 88.0 } else { x };
+    // 2^n e^r, ln 2 in two parts, the first with few digits.
+    let n = x * LOG2_E + ROUND;
+    let whole = n - ROUND;
+    let r = (x - whole * 0.693_359_4) + whole * 2.121_944_4e-4;
+    let series = 1.666_666_5e-1 + r * (4.166_579_6e-2 + r * (8.333_452e-3 + r * (1.398_2e-3 + r * 1.987_569_1e-4)));
+    let e = 1.0 + r + r * r * (0.5 + r * series);
+    e * f32::from_bits((n.to_bits() << 23).wrapping_add(0x3F80_0000))
+}
+
+/// The distribution function of the normal distribution, with a relative error of 1e-6 below 0 and an absolute one of
+/// 1e-7 above: half of erfc by the Chebyshev fit of Press et al., "Numerical Recipes", 6.2.
+#[inline]
+pub fn normal_cdf(x: f32) -> f32 {
+    let z = x.abs() * FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let high = 0.278_868_07 + t * (-1.135_204 + t * (1.488_515_9 + t * (-0.822_152_2 + t * 0.170_872_77)));
+    let fit = 1.000_023_7 + t * (0.374_091_96 + t * (0.096_784_18 + t * (-0.186_288_06 + t * high)));
+    let tail = 0.5 * t * exp(-1.265_512_2 + t * fit - z * z);
+    if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_as_near_as_they_say() {
+        for i in -8700..=8800 {
+            let x = i as f32 / 100.0;
+            let want = f64::from(x).exp();
+            assert!((f64::from(exp(x)) - want).abs() <= 2.4e-7 * want, "{x}: {} is not {want}", exp(x));
+        }
+        for i in -900..=900 {
+            let x = i as f32 / 100.0;
+            let want = 0.5 * libm::erfc(-f64::from(x) * std::f64::consts::FRAC_1_SQRT_2);
+            let allowed = if x < 0.0 { 1e-5 * want } else { 2.5e-7 };
+            assert!((f64::from(normal_cdf(x)) - want).abs() <= allowed, "{x}: {} is not {want}", normal_cdf(x));
+        }
+        assert!(exp(f32::NAN).is_nan() && normal_cdf(f32::NAN).is_nan());
+        assert_eq!((exp(0.0), exp(-1000.0) < 1e-37, exp(1000.0) > 1e38), (1.0, true, true));
+    }
+}
