@@ -24,26 +24,29 @@ struct Params {
 // 256 floats: one for each invocation of a workgroup.
 var<workgroup> shared_values: array<f32, 256>;
 
+// The dimensions are taken apart from the last on; what is left of the first needs no division.
 fn start_of(o: u32) -> u32 {
     var at = p.base;
     var rest = o;
-    for (var d = p.kept_rank; d > 0u; d--) {
+    for (var d = p.kept_rank; d > 1u; d--) {
         let dim = p.dims[d - 1u];
-        at += (rest % dim.x) * dim.y;
-        rest /= dim.x;
+        let outer = divide(rest, dim.x);
+        at += (rest - outer * dim.x) * dim.y;
+        rest = outer;
     }
-    return at;
+    return at + rest * p.dims[0].y;
 }
 
 fn offset_of(r: u32) -> u32 {
     var at = 0u;
     var rest = r;
-    for (var d = p.reduced_rank; d > 0u; d--) {
+    for (var d = p.reduced_rank; d > 1u; d--) {
         let dim = p.dims[d - 1u];
-        at += (rest % dim.z) * dim.w;
-        rest /= dim.z;
+        let outer = divide(rest, dim.z);
+        at += (rest - outer * dim.z) * dim.w;
+        rest = outer;
     }
-    return at;
+    return at + rest * p.dims[0].w;
 }
 
 // What KIND does to two values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller. A NaN, once met, stays.

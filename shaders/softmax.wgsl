@@ -1,10 +1,10 @@
 // y = softmax(x) or log_softmax(x) over each row: e = exp(x - max), y = e / sum(e) or x - max - log(sum(e))
 //   x, y: [rows, cols]. LOG says which.
-// group: 256 invocations share a row, at most 3 x cols / 256 iterations and two trees of 8 steps.
+// group: THREADS invocations share a row, at most 3 (cols / (WIDTH THREADS) + 1) iterations and two trees of 8 steps.
 // thread: one invocation takes a row, at most 3 x 16,384 iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(1) var<storage, read_write> y: array<ITEM>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 struct Params {
@@ -12,10 +12,23 @@ struct Params {
     cols: u32,
 }
 
-// One float for each invocation of a workgroup.
-var<workgroup> part: array<f32, 256>;
+// Set by the variant: LOG; THREADS; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4, else a float and 1.
 
-fn value(x: f32, top: f32, sum: f32) -> f32 {
+// One float for each invocation of a workgroup.
+var<workgroup> part: array<f32, THREADS>;
+
+// A float, as four, is repeated.
+fn largest(v: ITEM) -> f32 {
+    let four = vec4<f32>(v);
+    return max(max(four.x, four.y), max(four.z, four.w));
+}
+
+fn sum_of(v: ITEM) -> f32 {
+    let four = vec4<f32>(v);
+    return select((four.x + four.y) + (four.z + four.w), four.x, WIDTH == 1u);
+}
+
+fn value(x: ITEM, top: f32, sum: f32) -> ITEM {
     if LOG { return x - top - log(sum); }
     return exp(x - top) / sum;
 }
@@ -24,42 +37,46 @@ fn value(x: f32, top: f32, sum: f32) -> f32 {
 fn softmax_thread(grid: Grid) {
     let row = index_of(grid);
     if row >= p.rows { return; }
-    let start = row * p.cols;
-    var top = x[start];
-    for (var c = 1u; c < p.cols; c++) { top = max(top, x[start + c]); }
-    var sum = 0.0;
-    for (var c = 0u; c < p.cols; c++) { sum += exp(x[start + c] - top); }
-    for (var c = 0u; c < p.cols; c++) { y[start + c] = value(x[start + c], top, sum); }
+    let items = p.cols / WIDTH;
+    let start = row * items;
+    var tops = x[start];
+    for (var c = 1u; c < items; c++) { tops = max(tops, x[start + c]); }
+    let top = largest(tops);
+    var sums = ITEM();
+    for (var c = 0u; c < items; c++) { sums += exp(x[start + c] - top); }
+    let sum = sum_of(sums);
+    for (var c = 0u; c < items; c++) { y[start + c] = value(x[start + c], top, sum); }
 }
 
 // A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn softmax_group(grid: Grid) {
     let row = group_of(grid);
-    let start = min(row, p.rows - 1u) * p.cols;
+    let items = p.cols / WIDTH;
+    let start = min(row, p.rows - 1u) * items;
     let t = grid.thread;
-    var top = x[start + min(t, p.cols - 1u)];
-    for (var c = t; c < p.cols; c += 256u) { top = max(top, x[start + c]); }
-    part[t] = top;
-    for (var half = 128u; half > 0u; half /= 2u) {
+    var tops = x[start + min(t, items - 1u)];
+    for (var c = t; c < items; c += THREADS) { tops = max(tops, x[start + c]); }
+    part[t] = largest(tops);
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         // Every partial maximum must be there before another invocation takes it.
         workgroupBarrier();
         if t < half { part[t] = max(part[t], part[t + half]); }
     }
     workgroupBarrier();
-    top = part[0];
+    let top = part[0];
     // All have read the maximum before its place is used for sums.
     workgroupBarrier();
-    var sum = 0.0;
-    for (var c = t; c < p.cols; c += 256u) { sum += exp(x[start + c] - top); }
-    part[t] = sum;
-    for (var half = 128u; half > 0u; half /= 2u) {
+    var sums = ITEM();
+    for (var c = t; c < items; c += THREADS) { sums += exp(x[start + c] - top); }
+    part[t] = sum_of(sums);
+    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         // Every partial sum must be there before another invocation adds it.
         workgroupBarrier();
         if t < half { part[t] += part[t + half]; }
     }
     workgroupBarrier();
-    sum = part[0];
+    let sum = part[0];
     if row >= p.rows { return; }
-    for (var c = t; c < p.cols; c += 256u) { y[start + c] = value(x[start + c], top, sum); }
+    for (var c = t; c < items; c += THREADS) { y[start + c] = value(x[start + c], top, sum); }
 }

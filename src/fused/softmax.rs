@@ -39,13 +39,24 @@ fn suits_group(info: &Info, d: &Dispatch) -> bool {
     info.class == Class::Gpu && d.params::<Params>().cols >= 64
 }
 
+/// With the constants of both files: whole vec4 where rows are made of them.
+fn pass(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch, count: u64) -> Pass {
+    let cols = d.params::<Params>().cols;
+    let (item, width) = if cols.is_multiple_of(4) { ("vec4<f32>", 4) } else { ("f32", 1) };
+    let threads = if cols / width > 64 { 256 } else { 64 };
+    Pass::new(shader, entry, count)
+        .constant("LOG", Constant::Bool(log))
+        .constant("ITEM", Constant::Alias(item))
+        .constant("WIDTH", Constant::U32(width))
+        .constant("THREADS", Constant::U32(threads))
+}
+
 fn group(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch) -> Lowering {
-    Pass::new(shader, entry, u64::from(d.params::<Params>().rows)).constant("LOG", Constant::Bool(log)).alone()
+    pass(shader, entry, log, d, u64::from(d.params::<Params>().rows)).alone()
 }
 
 fn thread(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch) -> Lowering {
-    let rows = d.params::<Params>().rows as usize;
-    Pass::new(shader, entry, groups(rows, 256)).constant("LOG", Constant::Bool(log)).alone()
+    pass(shader, entry, log, d, groups(d.params::<Params>().rows as usize, 256)).alone()
 }
 
 macro_rules! kernels {

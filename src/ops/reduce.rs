@@ -1,4 +1,5 @@
-//! Sums, extremes and their indices over any dimensions: `shaders/reduce.wgsl`, `shaders/argmax.wgsl`.
+//! Sums, extremes and their indices over any dimensions: `shaders/reduce.wgsl`, `shaders/reduce_quads.wgsl`,
+//! `shaders/argmax.wgsl`.
 
 use crate::dtype::DType;
 use crate::kernel::{
@@ -21,6 +22,12 @@ pub enum KeepDims {
 static SHADER: Shader = Shader {
     name: "reduce",
     source: include_str!("../../shaders/reduce.wgsl"),
+    access: &[Access::Read, Access::Write],
+};
+
+static QUADS: Shader = Shader {
+    name: "reduce_quads",
+    source: include_str!("../../shaders/reduce_quads.wgsl"),
     access: &[Access::Read, Access::Write],
 };
 
@@ -106,30 +113,93 @@ enum Kind {
     Min = 2,
 }
 
-/// Whether one invocation or one workgroup takes a chunk.
-#[derive(Clone, Copy)]
+/// Whether one invocation or one workgroup takes a chunk; by whole vec4 of reduced elements, or of outputs.
+#[derive(Clone, Copy, PartialEq)]
 enum By {
     Threads,
     Tree,
+    Rows,
+    EachRow,
+    Columns,
+}
+
+impl By {
+    /// What suits the adapter, among those that fit.
+    fn suiting(info: &Info, p: &Params) -> By {
+        let all = [By::Columns, By::Rows, By::EachRow, By::Tree];
+        all.into_iter().find(|by| by.fits(info, p) && by.suits(info, p)).unwrap_or(By::Threads)
+    }
+
+    fn fits(self, info: &Info, p: &Params) -> bool {
+        let quads = |words: &[u32]| words.iter().all(|w| w.is_multiple_of(4));
+        let (kept, reduced) = (&p.dims[..p.kept_rank as usize], &p.dims[..p.reduced_rank as usize]);
+        let kept_steps = |dims: &[[u32; 4]]| dims.iter().all(|dim| dim[1].is_multiple_of(4));
+        let reduced_steps = |dims: &[[u32; 4]]| dims.iter().all(|dim| dim[3].is_multiple_of(4));
+        let has_threads = info.max_threads >= 256;
+        match self {
+            By::Threads => true,
+            By::Tree => has_threads && p.count > 0,
+            By::Rows | By::EachRow => {
+                let Some(([_, _, size, step], outer)) = reduced.split_last() else { return false };
+                let fits = *step == 1 && quads(&[*size, p.base]) && kept_steps(kept) && reduced_steps(outer);
+                has_threads && p.count > 0 && reduced.len() <= 2 && fits
+            }
+            By::Columns => {
+                let Some(([size, step, ..], outer)) = kept.split_last() else { return false };
+                let fits = *step == 1 && quads(&[*size, p.base]) && kept_steps(outer) && reduced_steps(reduced);
+                p.count > 0 && reduced.len() <= 2 && fits
+            }
+        }
+    }
+
+    /// A barrier costs a software adapter more than the loop it saves; a GPU wants many threads at work.
+    fn suits(self, info: &Info, p: &Params) -> bool {
+        match self {
+            By::Rows => info.class == Class::Gpu && p.count >= 256,
+            By::Tree => info.class == Class::Gpu && p.count >= 256 && p.n < 4096,
+            By::Threads | By::EachRow | By::Columns => true,
+        }
+    }
+
+    /// The entry point, and the workgroups that so many results take.
+    fn entry(self, results: usize) -> (&'static Shader, &'static str, u64) {
+        match self {
+            By::Threads => (&SHADER, "reduce_threads", groups(results, 256)),
+            By::Tree => (&SHADER, "reduce_tree", groups(results, 1)),
+            By::Rows => (&QUADS, "reduce_rows", groups(results, 1)),
+            By::EachRow => (&QUADS, "reduce_each_row", groups(results, 256)),
+            By::Columns => (&QUADS, "reduce_columns", groups(results, 4 * 64)),
+        }
+    }
+
+    /// Elements of a chunk: with whole vec4 few enough that all chunks fill a GPU.
+    fn chunk(self, p: &Params) -> u32 {
+        let filling = |results: u32, wanted: u32| p.count.div_ceil((wanted / results.max(1)).max(1));
+        let chunk = match self {
+            By::Threads => THREAD_CHUNK,
+            By::Tree => TREE_CHUNK,
+            By::Rows => filling(p.n, 1024).next_multiple_of(1024).min(TREE_CHUNK),
+            By::EachRow => 4 * THREAD_CHUNK,
+            By::Columns => filling(p.n / 4, 16 << 10).clamp(64, THREAD_CHUNK),
+        };
+        chunk.min(p.count.max(1))
+    }
 }
 
 /// Stages of one chunk each, until one result is left for every output: from `from` into `to`; scratch buffers are
-/// numbered from `scratch` on.
-fn stages(first: Params, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usize) -> Lowering {
-    let (entry, chunk, per_group) = match by {
-        By::Threads => ("reduce_threads", THREAD_CHUNK, 256),
-        By::Tree => ("reduce_tree", TREE_CHUNK, 1),
-    };
+/// numbered from `scratch` on. The first is done as `by` says.
+fn stages(info: &Info, first: Params, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usize) -> Lowering {
     let mut out = Lowering::default();
-    let (scale, mut p, mut source) = (first.scale, first, from);
+    let (scale, mut p, mut source, mut by) = (first.scale, first, from, by);
     loop {
-        p.chunk = chunk.min(p.count.max(1));
+        p.chunk = by.chunk(&p);
         p.chunks = p.count.div_ceil(p.chunk).max(1);
         let last = p.chunks == 1;
         p.scale = if last { scale } else { 1.0 };
         let target = if last { to } else { Slot::Scratch(scratch + out.scratch.len()) };
         let results = p.n as usize * p.chunks as usize;
-        let pass = Pass::new(&SHADER, entry, groups(results, per_group)).slots(&[source, target]).params(&p);
+        let (shader, entry, groups) = by.entry(results);
+        let pass = Pass::new(shader, entry, groups).slots(&[source, target]).params(&p);
         out.passes.push(pass.constant("KIND", Constant::U32(kind as u32)));
         if last {
             return out;
@@ -137,22 +207,26 @@ fn stages(first: Params, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usi
         out.scratch.push(results as u64 * 4);
         source = target;
         p = Params::stage(p.n, p.chunks, scale);
+        by = By::suiting(info, &p);
     }
 }
 
 /// The passes that add up `parts` results for each of `n` outputs, laid out [parts, n], in a fixed order.
 pub(crate) fn sum_parts(info: &Info, n: usize, parts: usize, from: Slot, to: Slot, scratch: usize) -> Lowering {
     let p = Params::stage(n as u32, parts as u32, 1.0);
-    stages(p, Kind::Sum, if prefers_tree(info, &p) { By::Tree } else { By::Threads }, [from, to], scratch)
+    stages(info, p, Kind::Sum, By::suiting(info, &p), [from, to], scratch)
 }
 
-/// A barrier costs a software adapter more than the loop it saves; a GPU wants many threads at work.
-fn prefers_tree(info: &Info, p: &Params) -> bool {
-    info.class == Class::Gpu && p.count >= 256 && p.n < 4096
-}
-
-fn fits_tree(info: &Info, d: &Dispatch) -> bool {
-    info.max_threads >= 256 && d.params::<Params>().count > 0
+/// A variant of the kernel that joins as `$kind` says.
+macro_rules! variant {
+    ($name:literal, $by:expr, $kind:expr) => {
+        Variant {
+            name: $name,
+            fits: |info, d| $by.fits(info, &d.params()),
+            suits: |info, d| By::suiting(info, &d.params()) == $by,
+            lower: |info, d| stages(info, d.params(), $kind, $by, [Slot::Arg(0), Slot::Arg(1)], 0),
+        }
+    };
 }
 
 macro_rules! reductions {
@@ -165,18 +239,11 @@ macro_rules! reductions {
             tolerance: Tolerance::SUMMED,
             rewrites: &[],
             variants: &[
-                Variant {
-                    name: "tree",
-                    fits: fits_tree,
-                    suits: |info, d| prefers_tree(info, &d.params()),
-                    lower: |_, d| stages(d.params(), $kind, By::Tree, [Slot::Arg(0), Slot::Arg(1)], 0),
-                },
-                Variant {
-                    name: "threads",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| stages(d.params(), $kind, By::Threads, [Slot::Arg(0), Slot::Arg(1)], 0),
-                },
+                variant!("columns", By::Columns, $kind),
+                variant!("rows", By::Rows, $kind),
+                variant!("each_row", By::EachRow, $kind),
+                variant!("tree", By::Tree, $kind),
+                variant!("threads", By::Threads, $kind),
             ],
         };)*
     };

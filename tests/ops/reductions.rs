@@ -46,6 +46,7 @@ pub fn cases() -> Vec<Case> {
             all.push(case(&format!("{name} over {dims:?} of"), [smooth(shape)], move |x| f(&x[0], dims, keep)));
         }
     }
+    all.extend(by_fours());
     // Past 65,535 loop iterations, past a stage of 1,024 x 1,024, and past 65,535 workgroups of one result each.
     let long = |f: Reduce, name: &'static str, shape: Input, dims: &'static [isize]| {
         case(&format!("{name} over {dims:?} of"), [shape], move |x| f(&x[0], dims, No)).compared()
@@ -93,5 +94,39 @@ pub fn cases() -> Vec<Case> {
         case("argmax of equals, many", [x([200_003]).steps(0.0)], |x| x[0].argmax(0)).constant(),
         case("argmax of", [x([66_003, 3]).distinct()], |x| x[0].argmax(1)).constant(),
     ]);
+    all
+}
+
+/// Where whole vec4 of outputs or of reduced elements are read.
+fn by_fours() -> Vec<Case> {
+    let mut all = Vec::new();
+    for (name, smooth, f) in [KINDS[0], KINDS[2], KINDS[3]] {
+        let shapes: [(Input, &'static [isize]); 15] = [
+            (x([4]), &[0]),
+            (x([260]), &[0]),
+            (x([65, 64]), &[0]),
+            (x([65, 64]), &[1]),
+            (x([3, 1028]), &[1]),
+            (x([1031, 4]), &[0]),
+            (x([3, 5, 8]), &[1]),
+            (x([3, 5, 8]), &[0, 1]),
+            (x([3, 5, 8]), &[0, 2]),
+            (x([2, 4, 3, 8]), &[1, 3]),
+            (x([2, 4, 3, 8]), &[0, 2]),
+            (x([2, 3, 2, 3, 8]), &[0, 2, 4]),
+            (x([8, 12]).transposed(), &[0]),
+            (x([12, 12]).narrowed(0), &[1]),
+            (x([12, 12]).narrowed(1), &[0]),
+        ];
+        for (shape, dims) in shapes {
+            all.push(case(&format!("{name} by fours over {dims:?} of"), [smooth(shape)], move |x| f(&x[0], dims, No)));
+        }
+        let long: [(Input, &'static [isize]); 4] =
+            [(x([70_004]), &[0]), (x([3, 70_004]), &[1]), (x([70_001, 4]), &[0]), (x([66_003, 4]), &[1])];
+        for (shape, dims) in long {
+            let run = move |x: &[Tensor]| f(&x[0], dims, No);
+            all.push(case(&format!("{name} by fours over {dims:?} of"), [smooth(shape)], run).compared());
+        }
+    }
     all
 }
