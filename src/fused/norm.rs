@@ -3,7 +3,8 @@
 
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    parallel,
 };
 use crate::ops::reduce::{KeepDims, sum_parts};
 use crate::shape::Shape;
@@ -94,6 +95,30 @@ fn fits(_: &Info, d: &Dispatch) -> bool {
     d.params::<Params>().chunks <= MAX_CHUNKS
 }
 
+/// Whether the channels are neighbours, four at a time, in memory without gaps.
+fn is_by_fours(p: &Params) -> bool {
+    let [n, channel, position] = p.strides;
+    let steps = channel == 1 && (p.positions == 1 || position == p.channels) && n == p.positions * p.channels;
+    steps && p.channels.is_multiple_of(4)
+}
+
+fn fits_quads(info: &Info, d: &Dispatch) -> bool {
+    is_by_fours(&d.params()) && fits(info, d)
+}
+
+/// With the constants of the files.
+fn wide(pass: Pass, width: usize) -> Pass {
+    let item = if width == 4 { "vec4<f32>" } else { "f32" };
+    pass.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(width as u32))
+}
+
+/// With chunks so short that they fill a GPU.
+fn filling(p: Params) -> Params {
+    let count = p.count() as u32;
+    let chunk = (count / (4096 / (p.channels / 4)).max(1)).clamp(64, CHUNK).min(count);
+    Params { chunk, chunks: count.div_ceil(chunk), ..p }
+}
+
 fn any(_: &Info, _: &Dispatch) -> bool {
     true
 }
@@ -110,18 +135,20 @@ static CHANNEL_STATS: Kernel = Kernel {
     cost,
     tolerance: Tolerance::ROUNDED,
     rewrites: &[],
-    variants: &[Variant { name: "chunks", fits, suits: any, lower: |_, d| stats_passes(d) }],
+    variants: &[
+        Variant { name: "quads", fits: fits_quads, suits: any, lower: |_, d| stats_passes(filling(d.params()), 4) },
+        Variant { name: "chunks", fits, suits: any, lower: |_, d| stats_passes(d.params(), 1) },
+    ],
 };
 
-fn stats_passes(d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
+fn stats_passes(p: Params, width: usize) -> Lowering {
     let slots = [Slot::Arg(0), Slot::Scratch(0), Slot::Arg(1)];
     let parts = p.channels as usize * p.chunks as usize;
+    let pass = |entry, results: usize| {
+        wide(Pass::new(&STATS, entry, groups(results / width, 256)), width).slots(&slots).params(&p)
+    };
     Lowering {
-        passes: vec![
-            Pass::new(&STATS, "stats_chunks", groups(parts, 256)).slots(&slots),
-            Pass::new(&STATS, "stats_join", groups(p.channels as usize, 256)).slots(&slots),
-        ],
+        passes: vec![pass("stats_chunks", parts), pass("stats_join", p.channels as usize)],
         scratch: vec![parts as u64 * 8],
     }
 }
@@ -145,12 +172,20 @@ static BATCH_NORM: Kernel = Kernel {
     cost,
     tolerance: Tolerance::ROUNDED,
     rewrites: &[],
-    variants: &[Variant {
-        name: "each",
-        fits: any,
-        suits: any,
-        lower: |_, d| Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)).alone(),
-    }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| is_by_fours(&d.params()),
+            suits: any,
+            lower: |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone(),
+        },
+        Variant {
+            name: "each",
+            fits: any,
+            suits: any,
+            lower: |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone(),
+        },
+    ],
 };
 
 fn apply_twin(call: &mut Call) {
@@ -170,15 +205,22 @@ static BATCH_NORM_SUMS: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[Variant { name: "chunks", fits: any, suits: any, lower: sums_passes }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: fits_quads,
+            suits: any,
+            lower: |info, d| sums_passes(info, filling(d.params()), 4),
+        },
+        Variant { name: "chunks", fits: any, suits: any, lower: |info, d| sums_passes(info, d.params(), 1) },
+    ],
 };
 
-fn sums_passes(info: &Info, d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
+fn sums_passes(info: &Info, p: Params, width: usize) -> Lowering {
     let parts = p.channels as usize * p.chunks as usize;
     let only = p.chunks == 1;
     let target = if only { Slot::Arg(3) } else { Slot::Scratch(0) };
-    let first = Pass::new(&SUMS, "batch_norm_sums", groups(parts, 256));
+    let first = wide(Pass::new(&SUMS, "batch_norm_sums", groups(parts / width, 256)), width).params(&p);
     let mut out = first.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), target]).alone();
     if !only {
         out.scratch.push(parts as u64 * 8);
@@ -211,12 +253,20 @@ static BATCH_NORM_BACKWARD: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[Variant {
-        name: "each",
-        fits: any,
-        suits: any,
-        lower: |_, d| Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)).alone(),
-    }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| is_by_fours(&d.params()),
+            suits: any,
+            lower: |_, d| wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0) / 4, 256)), 4).alone(),
+        },
+        Variant {
+            name: "each",
+            fits: any,
+            suits: any,
+            lower: |_, d| wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)), 1).alone(),
+        },
+    ],
 };
 
 fn backward_twin(call: &mut Call) {

@@ -261,6 +261,15 @@ fn norms() -> Vec<Case> {
         case("batch_norm of channels last", [x([4, 3, 5, 6]), x([3]), x([3])], |x| {
             last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
         }),
+        norm(x([70, 4]), 4),
+        norm(x([5, 68]), 68),
+        case("batch_norm of channels last, by fours", [x([4, 8, 5, 6]), x([8]), x([8])], |x| {
+            last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
+        }),
+        case("batch_norm of many channels last, by fours", [x([2, 4, 190, 190])], |x| {
+            last(&x[0]).batch_norm(None, None, EPS).output
+        })
+        .compared(),
         case("batch_norm without weight and bias", [x([4, 3, 5, 6])], |x| x[0].batch_norm(None, None, 0.1).output),
         case("batch_norm_eval", [x([4, 3, 5, 6]), x([3]), x([3]).within(0.5, 2.0), x([3]), x([3])], |x| {
             x[0].batch_norm_eval(&x[1], &x[2], Some(&x[3]), Some(&x[4]), EPS)
