@@ -1,6 +1,6 @@
 // sum[i] = a[i] + b[i]
 //   a, b: strided operands; sum: dense, n elements
-// flat: one invocation adds four neighbours; strided: one element. No loops.
+// flat and quads: one invocation adds four neighbours, with quads by p in steps of vec4; strided: one element. No loops.
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(0) var<storage, read> a4: array<vec4<f32>>;
@@ -22,5 +22,14 @@ fn accumulate_strided(grid: Grid) {
     if i < p.n {
         let at = offsets(i, p);
         sum[i] = a[at.x] + b[at.y];
+    }
+}
+
+@compute @workgroup_size(256)
+fn accumulate_quads(grid: Grid) {
+    let i = index_of(grid);
+    if i < p.n {
+        let at = offsets(i, p);
+        sum4[i] = a4[at.x] + b4[at.y];
     }
 }

@@ -1,15 +1,15 @@
 // y[i] = 1 if a[i] <relation> b[i], else 0
-//   a, b: strided operands of type T; y: dense f32, n elements
-// One invocation takes one element. No loops.
+//   a, b: strided operands of type T; y: dense, n elements of type Y
+// One invocation takes one element, or four neighbours where T and Y are vec4 and p in steps of them. No loops.
 
 @group(0) @binding(0) var<storage, read> a: array<T>;
 @group(0) @binding(1) var<storage, read> b: array<T>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<Y>;
 @group(0) @binding(3) var<uniform> p: Strided;
 
-@compute @workgroup_size(256) fn eq(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = f32(a[at.x] == b[at.y]); } }
-@compute @workgroup_size(256) fn ne(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = f32(a[at.x] != b[at.y]); } }
-@compute @workgroup_size(256) fn lt(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = f32(a[at.x] < b[at.y]); } }
-@compute @workgroup_size(256) fn le(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = f32(a[at.x] <= b[at.y]); } }
-@compute @workgroup_size(256) fn gt(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = f32(a[at.x] > b[at.y]); } }
-@compute @workgroup_size(256) fn ge(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = f32(a[at.x] >= b[at.y]); } }
+@compute @workgroup_size(256) fn eq(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] == b[at.y]); } }
+@compute @workgroup_size(256) fn ne(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] != b[at.y]); } }
+@compute @workgroup_size(256) fn lt(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] < b[at.y]); } }
+@compute @workgroup_size(256) fn le(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] <= b[at.y]); } }
+@compute @workgroup_size(256) fn gt(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] > b[at.y]); } }
+@compute @workgroup_size(256) fn ge(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] >= b[at.y]); } }

@@ -1,6 +1,7 @@
 // y[to] = x[from], as 32-bit words of any type
 //   x: strided; y: dense (copy) or strided (copy_into)
-// flat: one invocation moves four neighbours; the others one element. No loops.
+// flat and quads: one invocation moves four neighbours, with quads by p in steps of vec4; the others one element. No
+// loops.
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(0) var<storage, read> x4: array<vec4<u32>>;
@@ -26,5 +27,20 @@ fn copy_into(grid: Grid) {
     if i < p.n {
         let at = offsets(i, p);
         y[at.y] = x[at.x];
+    }
+}
+
+@compute @workgroup_size(256)
+fn copy_quads(grid: Grid) {
+    let i = index_of(grid);
+    if i < p.n { y4[i] = x4[offsets(i, p).x]; }
+}
+
+@compute @workgroup_size(256)
+fn copy_into_quads(grid: Grid) {
+    let i = index_of(grid);
+    if i < p.n {
+        let at = offsets(i, p);
+        y4[at.y] = x4[at.x];
     }
 }

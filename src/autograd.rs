@@ -146,6 +146,16 @@ pub static ACCUMULATE: Kernel = Kernel {
     variants: &[
         Variant { name: "flat", fits: is_flat, suits: |_, _| true, lower: |_, d| lower(d, "accumulate_flat", 4) },
         Variant {
+            name: "quads",
+            fits: |_, d| d.params::<Strided>().quads(2).is_some(),
+            suits: |_, _| true,
+            lower: |_, d| {
+                let p: Strided = d.params();
+                let p = p.quads(2).unwrap_or(p);
+                Pass::new(&SHADER, "accumulate_quads", groups(p.n as usize, 256)).params(&p).alone()
+            },
+        },
+        Variant {
             name: "strided",
             fits: |_, _| true,
             suits: |_, _| true,

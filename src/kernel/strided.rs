@@ -90,6 +90,32 @@ impl Strided {
             && inner[0] % 4 == 0
     }
 
+    /// The same walk in steps of whole vec4, for the first `operands` and a dense result, where they have them: four
+    /// elements side by side in each, all else in steps of 4. A walk without gaps may end within the last vec4.
+    pub fn quads(&self, operands: usize) -> Option<Strided> {
+        let mut out = *self;
+        if self.is_flat(operands) {
+            out.n = self.n.div_ceil(4);
+            out.rank = 1;
+            out.dims[0] = [out.n, 1, 1, 1];
+            return Some(out);
+        }
+        let whole = |words: &[u32]| words.iter().all(|word| word.is_multiple_of(4));
+        let (inner, outer) = self.dims[..self.rank as usize].split_first()?;
+        let fits = whole(&inner[..1]) && inner[1..=operands].iter().all(|&step| step == 1);
+        if !fits || !whole(&self.base[..operands]) || !outer.iter().all(|dim| whole(&dim[1..=operands])) {
+            return None;
+        }
+        out.n /= 4;
+        out.base = self.base.map(|base| base / 4);
+        out.dims[0][0] /= 4;
+        for dim in &mut out.dims[1..self.rank as usize] {
+            // Steps back wrap around in 32 bits.
+            dim[1..].iter_mut().for_each(|step| *step = (*step as i32 / 4) as u32);
+        }
+        Some(out)
+    }
+
     /// On the host: sets each element of `y` from those of `a` and `b`, the first two operands.
     pub fn map2<X: Copy + Sync, Y: Send>(&self, y: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y + Sync) {
         if self.is_flat(2) {

@@ -47,6 +47,12 @@ macro_rules! functions {
                     lower: |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(n(d), 4 * 256)).alone(),
                 },
                 Variant {
+                    name: "quads",
+                    fits: |_, d| d.params::<Strided>().quads(2).is_some(),
+                    suits: |_, _| true,
+                    lower: |_, d| quads(&SHADER, concat!($name, "_quads"), d).alone(),
+                },
+                Variant {
                     name: "strided",
                     fits: |_, _| true,
                     suits: |_, _| true,
@@ -66,7 +72,20 @@ macro_rules! relations {
             cost,
             tolerance: Tolerance::EXACT,
             rewrites: &[],
-            variants: &[Variant { name: "f32", fits: |_, _| true, suits: |_, _| true, lower: |_, d| compare(d, $name, "f32") }],
+            variants: &[
+                Variant {
+                    name: "quads",
+                    fits: |_, d| d.params::<Strided>().quads(2).is_some(),
+                    suits: |_, _| true,
+                    lower: |_, d| compare(quads(&COMPARE, $name, d), "vec4<f32>", "vec4<f32>"),
+                },
+                Variant {
+                    name: "f32",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| compare(Pass::new(&COMPARE, $name, groups(n(d), 256)), "f32", "f32"),
+                },
+            ],
         };)*
     };
 }
@@ -80,13 +99,33 @@ macro_rules! integer_relations {
             cost,
             tolerance: Tolerance::EXACT,
             rewrites: &[],
-            variants: &[Variant { name: "i32", fits: |_, _| true, suits: |_, _| true, lower: |_, d| compare(d, $entry, "i32") }],
+            variants: &[
+                Variant {
+                    name: "quads",
+                    fits: |_, d| d.params::<Strided>().quads(2).is_some(),
+                    suits: |_, _| true,
+                    lower: |_, d| compare(quads(&COMPARE, $entry, d), "vec4<i32>", "vec4<f32>"),
+                },
+                Variant {
+                    name: "i32",
+                    fits: |_, _| true,
+                    suits: |_, _| true,
+                    lower: |_, d| compare(Pass::new(&COMPARE, $entry, groups(n(d), 256)), "i32", "f32"),
+                },
+            ],
         };)*
     };
 }
 
-fn compare(d: &Dispatch, entry: &'static str, dtype: &'static str) -> Lowering {
-    Pass::new(&COMPARE, entry, groups(n(d), 256)).constant("T", Constant::Alias(dtype)).alone()
+fn compare(pass: Pass, from: &'static str, to: &'static str) -> Lowering {
+    pass.constant("T", Constant::Alias(from)).constant("Y", Constant::Alias(to)).alone()
+}
+
+/// A pass that walks two operands by whole vec4, which `fits` has found.
+fn quads(shader: &'static Shader, entry: &'static str, d: &Dispatch) -> Pass {
+    let p: Strided = d.params();
+    let p = p.quads(2).unwrap_or(p);
+    Pass::new(shader, entry, groups(p.n as usize, 256)).params(&p)
 }
 
 functions! {

@@ -3,7 +3,9 @@
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
 use crate::shape::{Layout, MAX_RANK, Shape};
 use crate::tensor::Tensor;
 
@@ -26,6 +28,12 @@ pub(crate) static COPY: Kernel = Kernel {
             lower: |_, d| Pass::new(&SHADER, "copy_flat", groups(d.params::<Strided>().n as usize, 4 * 256)).alone(),
         },
         Variant {
+            name: "quads",
+            fits: |_, d| d.params::<Strided>().quads(1).is_some(),
+            suits: |_, _| true,
+            lower: |_, d| quads("copy_quads", 1, d),
+        },
+        Variant {
             name: "strided",
             fits: |_, _| true,
             suits: |_, _| true,
@@ -42,13 +50,29 @@ static COPY_INTO: Kernel = Kernel {
     cost: |d| Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) },
     tolerance: Tolerance::EXACT,
     rewrites: &[Rewrite { name: "written in place", apply: written_in_place }],
-    variants: &[Variant {
-        name: "strided",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "copy_into", groups(d.params::<Strided>().n as usize, 256)).alone(),
-    }],
+    variants: &[
+        Variant {
+            name: "quads",
+            // What lies behind the last element keeps its value.
+            fits: |_, d| d.params::<Strided>().n.is_multiple_of(4) && d.params::<Strided>().quads(2).is_some(),
+            suits: |_, _| true,
+            lower: |_, d| quads("copy_into_quads", 2, d),
+        },
+        Variant {
+            name: "strided",
+            fits: |_, _| true,
+            suits: |_, _| true,
+            lower: |_, d| Pass::new(&SHADER, "copy_into", groups(d.params::<Strided>().n as usize, 256)).alone(),
+        },
+    ],
 };
+
+/// The pass that walks the operands by whole vec4, which `fits` has found.
+fn quads(entry: &'static str, operands: usize, d: &Dispatch) -> Lowering {
+    let p: Strided = d.params();
+    let p = p.quads(operands).unwrap_or(p);
+    Pass::new(&SHADER, entry, groups(p.n as usize, 256)).params(&p).alone()
+}
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&COPY, &COPY_INTO];

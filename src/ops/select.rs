@@ -2,7 +2,9 @@
 
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Call, Constant, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{
+    Access, Call, Constant, Cost, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -19,13 +21,29 @@ static WHERE: Kernel = Kernel {
     cost: |d| Cost { flops: 0, bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
     rewrites: &[],
-    variants: &[Variant {
-        name: "strided",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "where_nonzero", groups(d.params::<Strided>().n as usize, 256)).alone(),
-    }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| d.params::<Strided>().quads(3).is_some(),
+            suits: |_, _| true,
+            lower: |_, d| {
+                let p: Strided = d.params();
+                where_pass(&p.quads(3).unwrap_or(p), "vec4<f32>")
+            },
+        },
+        Variant {
+            name: "strided",
+            fits: |_, _| true,
+            suits: |_, _| true,
+            lower: |_, d| where_pass(&d.params::<Strided>(), "f32"),
+        },
+    ],
 };
+
+fn where_pass(p: &Strided, item: &'static str) -> Lowering {
+    let pass = Pass::new(&SHADER, "where_nonzero", groups(p.n as usize, 256));
+    pass.params(p).constant("ITEM", Constant::Alias(item)).alone()
+}
 
 fn where_twin(call: &mut Call) {
     let p: Strided = call.params();

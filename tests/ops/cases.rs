@@ -9,6 +9,7 @@ mod losses;
 mod moves;
 mod optimizers;
 mod products;
+mod quads;
 mod reductions;
 mod resized;
 mod sequences;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
     let lists = [
         elementwise::cases(),
         moves::cases(),
+        quads::cases(),
         reductions::cases(),
         resized::cases(),
         products::cases(),
