@@ -177,6 +177,7 @@ fn mish_slope(x: f32) -> f32 {
 const ALPHA: f32 = 1.673_263_2;
 const SCALE: f32 = 1.050_701;
 
+#[inline(always)]
 fn gelu_slope(x: f32) -> f32 {
     // The density is 1 / sqrt(2 pi) e^(-x^2 / 2).
     normal_cdf(x) + x * 0.398_942_3 * exp(-0.5 * x * x)
@@ -186,10 +187,12 @@ fn gelu_slope(x: f32) -> f32 {
 const GELU_CURVE: [f32; 2] = [0.797_884_6, 0.044_715];
 
 /// (1 + tanh(u)) / 2 as 1 / (1 + e^(-2 u)), u the argument of the approximate GELU.
+#[inline(always)]
 fn gelu_tanh_share(x: f32) -> f32 {
     1.0 / (1.0 + exp(-2.0 * GELU_CURVE[0] * (x + GELU_CURVE[1] * x * x * x)))
 }
 
+#[inline(always)]
 fn gelu_tanh_slope(x: f32) -> f32 {
     let share = gelu_tanh_share(x);
     share + 2.0 * x * share * (1.0 - share) * GELU_CURVE[0] * (1.0 + 3.0 * GELU_CURVE[1] * x * x)
