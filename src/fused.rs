@@ -8,6 +8,7 @@ pub mod embedding;
 pub mod layer_norm;
 pub mod norm;
 pub mod pool;
+pub mod recurrent;
 pub mod softmax;
 pub mod upsample;
 
@@ -23,6 +24,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     layer_norm::KERNELS,
     norm::KERNELS,
     pool::KERNELS,
+    recurrent::KERNELS,
     softmax::KERNELS,
     upsample::KERNELS,
 ];

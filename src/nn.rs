@@ -11,6 +11,7 @@ pub mod layer_norm;
 pub mod linear;
 pub mod module;
 pub mod norm;
+pub mod recurrent;
 pub mod state;
 pub mod summary;
 
@@ -28,5 +29,6 @@ pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
 pub use module::{Init, Layer, Module, Parameter, Visitor, parameters};
 pub use norm::{BatchNorm1d, BatchNorm2d};
+pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, Walk, Walked};
 pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, state};
 pub use summary::Summary;

@@ -25,6 +25,8 @@ mod models;
 mod ops;
 #[path = "golden/optim.rs"]
 mod optim;
+#[path = "golden/recurrent.rs"]
+mod recurrent;
 #[path = "golden/report.rs"]
 mod report;
 #[path = "golden/schedules.rs"]

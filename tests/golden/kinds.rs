@@ -2,7 +2,7 @@
 
 use crate::train::Build;
 use crate::trial::Trial;
-use crate::{gpt, images, losses, models, ops, optim, schedules, sequences};
+use crate::{gpt, images, losses, models, ops, optim, recurrent, schedules, sequences};
 use wgrad::Tensor;
 
 /// How a kind of case is run.
@@ -56,6 +56,8 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("gelu", Op(ops::gelu)),
     ("glu", Op(|t| t.x().glu(t.attrs().int("dim", -1)))),
     ("group_norm", Op(sequences::group_norm)),
+    ("gru", Op(recurrent::gru)),
+    ("gru_states", Several(recurrent::gru_states)),
     ("hardshrink", Op(|t| t.x().hardshrink(t.attrs().float("lambd", 0.5)))),
     ("hardsigmoid", Op(|t| t.x().hardsigmoid())),
     ("hardswish", Op(|t| t.x().hardswish())),
@@ -74,6 +76,8 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("logsigmoid", Op(|t| t.x().logsigmoid())),
     ("logsumexp", Op(|t| t.x().logsumexp(&t.dims(), t.keep()))),
     ("lr_scheduler", Op(schedules::rates)),
+    ("lstm", Op(recurrent::lstm)),
+    ("lstm_states", Several(recurrent::lstm_states)),
     ("margin_ranking_loss", Op(losses::margin_ranking)),
     ("matmul", Op(|t| t.x().matmul(t.y()))),
     ("max_pool2d", Op(images::max_pool2d)),
@@ -103,6 +107,8 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("relu6", Op(|t| t.x().relu6())),
     ("reshape", Op(ops::reshape)),
     ("rms_norm", Op(sequences::rms_norm)),
+    ("rnn_states", Several(recurrent::rnn_states)),
+    ("rnn_tanh", Op(recurrent::rnn)),
     ("rsqrt", Op(|t| t.x().rsqrt())),
     ("scaled_dot_product_attention", Op(sequences::attention)),
     ("selu", Op(|t| t.x().selu())),
@@ -128,6 +134,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("train:bn_cnn_adamw", Train(models::normalized_cnn)),
     ("train:cifar_cnn_sgd_momentum", Train(models::cnn)),
     ("train:gpt_adamw", Train(gpt::gpt)),
+    ("train:lstm_rmsprop", Train(recurrent::classifier)),
     ("train:mlp3_adam", Train(models::mlp)),
     ("train:mlp_sgd", Train(models::mlp)),
     ("train:mnist_cnn_adam", Train(models::cnn)),

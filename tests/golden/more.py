@@ -209,6 +209,33 @@ def images():
         op("interpolate", str(i), F.interpolate, {"input": draw(1, 2, 5, 6)}, attrs, ["input"])
 
 
-for make in [images, operations, activations, losses, optimizers, schedules]:
+def recurrent():
+    for name, cls in [("rnn", torch.nn.RNN), ("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)]:
+        for case, hidden, attrs in [("two_ways", 5, {"num_layers": 2, "bidirectional": True}), ("lengths", 4, {"bidirectional": True}),
+                                    ("no_bias", 3, {})]:
+            layer = cls(3, hidden, batch_first=True, bias=case != "no_bias", **attrs).double()
+            weights = {k: v.detach().float().double() for k, v in layer.named_parameters()}
+            states = attrs.get("num_layers", 1) * (2 if "bidirectional" in attrs else 1)
+            inputs = {"input": draw(3, 4, 3), "h_0": draw(states, 3, hidden), **weights}
+            if name == "lstm":
+                inputs["c_0"] = draw(states, 3, hidden)
+            grads = list(inputs)
+            lengths = torch.tensor([4, 1, 3])
+            if case == "lengths":
+                inputs["lengths"] = lengths
+
+            def run(input, h_0, c_0=None, lengths=None, batch_first=True, num_layers=1, bidirectional=False, **weights):
+                first = (h_0, c_0) if c_0 is not None else h_0
+                if lengths is not None:
+                    input = torch.nn.utils.rnn.pack_padded_sequence(input, lengths, batch_first=True, enforce_sorted=False)
+                out, last = torch.func.functional_call(layer, weights, (input, first))
+                if lengths is not None:
+                    out = torch.nn.utils.rnn.pad_packed_sequence(out, batch_first=True)[0]
+                return (out, *last) if c_0 is not None else (out, last)
+
+            op(f"{name}_states", case, run, inputs, {"batch_first": True, **attrs}, grads, 1e-4, 2e-4)
+
+
+for make in [recurrent, images, operations, activations, losses, optimizers, schedules]:
     torch.manual_seed(0)
     make()

@@ -10,6 +10,7 @@ mod moves;
 mod optimizers;
 mod products;
 mod quads;
+mod recurrent;
 mod reductions;
 mod resized;
 mod sequences;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         elementwise::cases(),
         moves::cases(),
         quads::cases(),
+        recurrent::cases(),
         reductions::cases(),
         resized::cases(),
         products::cases(),

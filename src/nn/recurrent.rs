@@ -1,0 +1,293 @@
+//! Recurrent layers, whose parameters are named and ordered as PyTorch's.
+
+use super::ctx::Ctx;
+use super::dropout::Dropout;
+use super::module::{Init, Layer, Module, Parameter, Visitor};
+use crate::fused::recurrent::{Cell, Direction, Recurrence, States};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Which ways a layer walks its sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Directions {
+    /// From the start.
+    #[default]
+    Forward,
+    /// From the start and, with weights of its own, from the end: outputs stand side by side.
+    Both,
+}
+
+impl Directions {
+    fn each(self) -> &'static [Direction] {
+        match self {
+            Directions::Forward => &[Direction::Forward],
+            Directions::Both => &[Direction::Forward, Direction::Reverse],
+        }
+    }
+}
+
+/// PyTorch's arguments, and its defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RecurrentOptions {
+    /// Layers upon one another.
+    pub layers: usize,
+    /// Which ways each walks.
+    pub directions: Directions,
+    /// The chance that an output of a layer is 0 for the next one, in training.
+    pub dropout: f32,
+}
+
+impl Default for RecurrentOptions {
+    fn default() -> RecurrentOptions {
+        RecurrentOptions { layers: 1, directions: Directions::Forward, dropout: 0.0 }
+    }
+}
+
+/// The weights of one direction of one layer.
+#[derive(Debug)]
+pub struct RecurrentWeights {
+    /// `[gates * hidden, inputs]`.
+    pub weight_ih: Parameter,
+    /// `[gates * hidden, hidden]`.
+    pub weight_hh: Parameter,
+    /// `[gates * hidden]`.
+    pub bias_ih: Option<Parameter>,
+    /// `[gates * hidden]`.
+    pub bias_hh: Option<Parameter>,
+}
+
+/// Recurrent layers of any cell: what [`Rnn`], [`Lstm`] and [`Gru`] share.
+#[derive(Debug)]
+pub struct Recurrent {
+    /// What a step does.
+    pub cell: Cell,
+    /// Units of each layer.
+    pub hidden: usize,
+    /// Which ways each layer walks.
+    pub directions: Directions,
+    /// Layer by layer, the direction from the start first.
+    pub weights: Vec<RecurrentWeights>,
+    dropout: Vec<Dropout>,
+}
+
+/// What a walk over sequences starts from and how far it goes.
+#[derive(Debug, Clone, Default)]
+pub struct Walk {
+    /// The output before the first step, `[layers * directions, batch, hidden]`; 0 where there is none.
+    pub hidden: Option<Tensor>,
+    /// The memory before the first step, likewise; only of an LSTM.
+    pub cell: Option<Tensor>,
+    /// The steps that count of each sequence (i32), `[batch]`: outputs past them are 0, and states stay.
+    pub lengths: Option<Tensor>,
+}
+
+/// What a walk over sequences gives.
+#[derive(Debug, Clone)]
+pub struct Walked {
+    /// The last layer's output of each step, `[batch, steps, directions * hidden]`.
+    pub output: Tensor,
+    /// The output after the last step, `[layers * directions, batch, hidden]`.
+    pub hidden: Tensor,
+    /// The memory after the last step, likewise; only of an LSTM.
+    pub cell: Option<Tensor>,
+}
+
+impl Recurrent {
+    fn new(cell: Cell, inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> Recurrent {
+        let RecurrentOptions { layers, directions, dropout } = options;
+        let (ways, rows) = (directions.each().len(), cell.gates() * hidden);
+        let mut weights = Vec::with_capacity(layers * ways);
+        for layer in 0..layers {
+            let inputs = if layer == 0 { inputs } else { ways * hidden };
+            for _ in 0..ways {
+                weights.push(RecurrentWeights {
+                    weight_ih: init.uniform([rows, inputs], hidden),
+                    weight_hh: init.uniform([rows, hidden], hidden),
+                    bias_ih: Some(init.uniform([rows], hidden)),
+                    bias_hh: Some(init.uniform([rows], hidden)),
+                });
+            }
+        }
+        let between = if dropout > 0.0 { layers.saturating_sub(1) } else { 0 };
+        let dropout = (0..between).map(|_| Dropout::new(dropout, init)).collect();
+        Recurrent { cell, hidden, directions, weights, dropout }
+    }
+
+    /// Walks sequences `[batch, steps, inputs]`, PyTorch's `batch_first=True`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
+        let ways = self.directions.each();
+        let layers = self.weights.len() / ways.len();
+        self.check(x, walk);
+        let mut output = x.clone();
+        let (mut hidden, mut memory) = (Vec::new(), Vec::new());
+        for layer in 0..layers {
+            let mut sides = Vec::with_capacity(ways.len());
+            for (way, direction) in ways.iter().enumerate() {
+                let at = layer * ways.len() + way;
+                let states = self.run(&output, at, *direction, walk, ctx);
+                sides.push(self.narrowed(states.outputs()));
+                hidden.push(self.narrowed(states.last(0)));
+                if self.cell == Cell::Lstm {
+                    memory.push(self.narrowed(states.last(1)));
+                }
+            }
+            output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides.iter().collect::<Vec<_>>(), 2) };
+            if let Some(lengths) = &walk.lengths {
+                let steps = Tensor::arange(0, x.shape()[1] as i32, x.device());
+                output = output.mul(&steps.lt(&lengths.unsqueeze(1)).unsqueeze(2));
+            }
+            if let Some(dropout) = self.dropout.get(layer) {
+                output = dropout.forward(&output, ctx);
+            }
+        }
+        let stacked = |parts: &[Tensor]| Tensor::stack(&parts.iter().collect::<Vec<_>>(), 0);
+        Walked { output, hidden: stacked(&hidden), cell: (!memory.is_empty()).then(|| stacked(&memory)) }
+    }
+
+    #[track_caller]
+    fn check(&self, x: &Tensor, walk: &Walk) {
+        let weight = self.weights[0].weight_ih.tensor();
+        let (shape, w) = (x.shape(), weight.shape());
+        let path = weight.name().unwrap_or("recurrent");
+        let fits = shape.rank() == 3 && shape[2] == w[1] && shape[1] > 0;
+        assert!(fits, "{path}: {shape} x {w}: sequences [batch, steps, {}] are due", w[1]);
+        let due = Shape::from([self.weights.len(), shape[0], self.hidden]);
+        for state in [&walk.hidden, &walk.cell].into_iter().flatten() {
+            assert!(state.shape() == due, "{path}: {} is no state {due}", state.shape());
+        }
+        let is_lstm = self.cell == Cell::Lstm;
+        assert!(is_lstm || walk.cell.is_none(), "{path}: only an LSTM has a memory to start from");
+    }
+
+    fn run(&self, x: &Tensor, at: usize, direction: Direction, walk: &Walk, ctx: &Ctx) -> States {
+        let RecurrentWeights { weight_ih, weight_hh, bias_ih, bias_hh } = &self.weights[at];
+        let of = |bias: &Option<Parameter>| bias.as_ref().map(|bias| self.widened(&ctx.param(bias)));
+        let (mut bias_ih, mut bias_hh) = (of(bias_ih), of(bias_hh));
+        if self.cell != Cell::Gru {
+            // Only a GRU tells the two apart.
+            bias_ih = match (bias_ih, bias_hh.take()) {
+                (Some(a), Some(b)) => Some(a.add(&b)),
+                (a, b) => a.or(b),
+            };
+        }
+        let inputs = x.linear(&self.widened(&ctx.param(weight_ih)), bias_ih.as_ref());
+        let wide = self.hidden.next_multiple_of(4);
+        let zeros = || Tensor::zeros([x.shape()[0], wide], x.device());
+        let own = |state: &Option<Tensor>| match state {
+            Some(state) => state.narrow(0, at, 1).squeeze(0).pad(&[(0, wide - self.hidden)], 0.0),
+            None => zeros(),
+        };
+        let initial = match self.cell {
+            Cell::Lstm if walk.hidden.is_none() && walk.cell.is_none() => {
+                Tensor::zeros([2, x.shape()[0], wide], x.device())
+            }
+            Cell::Lstm => Tensor::stack(&[&own(&walk.hidden), &own(&walk.cell)], 0),
+            _ => own(&walk.hidden).unsqueeze(0),
+        };
+        let weight = self.widened(&ctx.param(weight_hh));
+        let weight = if wide == self.hidden { weight } else { weight.pad(&[(0, wide - self.hidden)], 0.0) };
+        inputs.recurrent(&Recurrence {
+            cell: self.cell,
+            weight: &weight,
+            bias: bias_hh.as_ref(),
+            initial: &initial,
+            lengths: walk.lengths.as_ref(),
+            direction,
+        })
+    }
+
+    /// With units that stay 0, so that their number is a multiple of 4.
+    fn widened(&self, weight: &Tensor) -> Tensor {
+        let more = self.hidden.next_multiple_of(4) - self.hidden;
+        if more == 0 {
+            return weight.clone();
+        }
+        let (gates, inner) = (self.cell.gates(), weight.numel() / (self.cell.gates() * self.hidden));
+        let wide = weight.reshape_to(Shape::from([gates, self.hidden, inner])).pad(&[(0, 0), (0, more)], 0.0);
+        let rows = gates * (self.hidden + more);
+        wide.reshape_to(if weight.rank() == 1 { Shape::from([rows]) } else { Shape::from([rows, inner]) })
+    }
+
+    /// Without them.
+    fn narrowed(&self, x: Tensor) -> Tensor {
+        if x.size(-1) == self.hidden { x } else { x.narrow(-1, 0, self.hidden) }
+    }
+}
+
+impl Module for Recurrent {
+    fn visit(&self, visitor: &mut Visitor) {
+        let ways = self.directions.each();
+        for (at, weights) in self.weights.iter().enumerate() {
+            let end = if ways[at % ways.len()] == Direction::Reverse { "_reverse" } else { "" };
+            let layer = at / ways.len();
+            visitor.parameter(&format!("weight_ih_l{layer}{end}"), &weights.weight_ih);
+            visitor.parameter(&format!("weight_hh_l{layer}{end}"), &weights.weight_hh);
+            for (name, bias) in [("bias_ih", &weights.bias_ih), ("bias_hh", &weights.bias_hh)] {
+                if let Some(bias) = bias {
+                    visitor.parameter(&format!("{name}_l{layer}{end}"), bias);
+                }
+            }
+        }
+    }
+}
+
+impl Layer for Recurrent {
+    /// The output of each step, from a state of 0.
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let output = self.walk(x, &Walk::default(), ctx).output;
+        ctx.seen(self, || format!("{:?}({}, {})", self.cell, x.size(-1), self.hidden), output)
+    }
+}
+
+macro_rules! layers {
+    ($($(#[$doc:meta])* $name:ident: $cell:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name(pub Recurrent);
+
+        impl $name {
+            /// One layer that walks from the start; weights and biases are uniform within 1 / sqrt(hidden).
+            pub fn new(inputs: usize, hidden: usize, init: &mut Init) -> $name {
+                $name::with(inputs, hidden, RecurrentOptions::default(), init)
+            }
+
+            /// With all options.
+            pub fn with(inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> $name {
+                $name(Recurrent::new($cell, inputs, hidden, options, init))
+            }
+
+            /// [`Recurrent::walk`].
+            #[track_caller]
+            pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
+                self.0.walk(x, walk, ctx)
+            }
+        }
+
+        impl Module for $name {
+            fn visit(&self, visitor: &mut Visitor) {
+                self.0.visit(visitor);
+            }
+        }
+
+        impl Layer for $name {
+            #[track_caller]
+            fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+                self.0.forward(x, ctx)
+            }
+        }
+    )*};
+}
+
+layers! {
+    /// Layers of `h = tanh(W x + U h + b)`.
+    Rnn: Cell::Tanh;
+    /// Long short-term memory.
+    Lstm: Cell::Lstm;
+    /// Gated recurrent units.
+    Gru: Cell::Gru;
+}
