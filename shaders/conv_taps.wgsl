@@ -1,11 +1,12 @@
-// dw[s, t, o] = sum over the output rows (n, oh) of split s, and ow, of x[n, h, w, c] * dy[n, oh, ow, o], where tap
+// dw[s, t, o] = sum over the output positions (n, oh, ow) of split s of x[n, h, w, c] * dy[n, oh, ow, o], where tap
 // t = (kh, kw, c) saw the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside. After the last tap,
 // the sums of dy.
 //   x: channels last, strided rows and columns; dy: [positions, out_channels]; dw: [splits, taps + 1, out_channels]
 //   for conv_few_taps, which takes channels in any order, x: strided [batch, channels, h, w]
 // Without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 taps x 4 or 8 (WIDE) channels
 // a lane, four positions at a time; eight lanes hold four taps each, conv_few_taps: every eighth, and send them round.
-// Channels are multiples of 4, but for those that conv_few_taps reads. Iterations: p.images output rows x (out_w / 4 + 1).
+// Channels are multiples of 4, but for those that conv_few_taps reads. A split has p.images positions, of conv_few_taps
+// output rows. Iterations: a quarter of the positions, and the rows.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
@@ -47,33 +48,49 @@ fn share_of(g: u32, lane: u32) -> Share {
     return Share(g % tiles * COUNT, g / tiles % strips * LANES * width + lane * width, g / (tiles * strips));
 }
 
-// dy at four positions of a row from ow on; those past its end repeat the last, and meet zeros of x.
-fn slopes(row: u32, ow: u32, j: u32) -> mat4x4<f32> {
+// dy at four positions from `at` on, counted from `start`; those from `end` on repeat the last.
+fn slopes(start: u32, at: u32, j: u32, end: u32) -> mat4x4<f32> {
     let step = p.out_channels / 4u;
-    let at = row * p.out_w * step + min(j, p.out_channels - 4u) / 4u;
-    let last = p.out_w - 1u;
+    let own = start * step + min(j, p.out_channels - 4u) / 4u;
+    let last = end - 1u;
     return mat4x4<f32>(
-        dy[at + ow * step],
-        dy[at + min(ow + 1u, last) * step],
-        dy[at + min(ow + 2u, last) * step],
-        dy[at + min(ow + 3u, last) * step],
+        dy[own + at * step],
+        dy[own + min(at + 1u, last) * step],
+        dy[own + min(at + 2u, last) * step],
+        dy[own + min(at + 3u, last) * step],
     );
 }
 
 // The sum of the positions there are.
-fn sum_of(b: mat4x4<f32>, ow: u32) -> vec4<f32> {
+fn sum_of(b: mat4x4<f32>, at: u32, end: u32) -> vec4<f32> {
     var sum = b[0];
-    if ow + 1u < p.out_w { sum += b[1]; }
-    if ow + 2u < p.out_w { sum += b[2]; }
-    if ow + 3u < p.out_w { sum += b[3]; }
+    if at + 1u < end { sum += b[1]; }
+    if at + 2u < end { sum += b[2]; }
+    if at + 3u < end { sum += b[3]; }
     return sum;
 }
 
-// Four channels of the pixel that a tap sees from position ow of a row that starts at `start`.
-fn pixels(start: u32, ow: u32, right: u32, is_row: bool) -> vec4<f32> {
-    let v = ow * p.stride_w + right;
-    let inside = is_row && v < p.width && ow < p.out_w;
-    return select(vec4<f32>(), x[select(0u, (start + v * p.x_w) / 4u, inside)], inside);
+// An output position.
+struct Spot {
+    n: u32,
+    oh: u32,
+    ow: u32,
+}
+
+fn after(s: Spot) -> Spot {
+    let is_end = s.ow + 1u == p.out_w;
+    let oh = select(s.oh, s.oh + 1u, is_end);
+    let is_last = oh == p.out_h;
+    return Spot(select(s.n, s.n + 1u, is_last), select(oh, 0u, is_last), select(s.ow + 1u, 0u, is_end));
+}
+
+// Four channels of the pixel that a tap sees, where the position is there.
+fn pixels(base: u32, s: Spot, down: u32, right: u32, is_there: bool) -> vec4<f32> {
+    // In unsigned numbers, what lies before 0 is far past the end.
+    let h = s.oh * p.stride_h + down;
+    let v = s.ow * p.stride_w + right;
+    let inside = is_there && h < p.height && v < p.width;
+    return select(vec4<f32>(), x[select(0u, (base + s.n * p.x_n + h * p.x_h + v * p.x_w) / 4u, inside)], inside);
 }
 
 @compute @workgroup_size(LANES)
@@ -89,36 +106,40 @@ fn conv_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let base = p.x_base + own - spot * p.channels;
     var c0: Rows; var c1: Rows; var c2: Rows; var c3: Rows;
     var sum0: vec4<f32>; var sum1: vec4<f32>;
-    let end = min((share.split + 1u) * p.images, p.batch * p.out_h);
-    for (var row = share.split * p.images; row < end; row++) {
-        let n = divide(row, p.out_h);
-        // In unsigned numbers, what lies before 0 is far past the end.
-        let h = (row - n * p.out_h) * p.stride_h + down;
-        let start = base + n * p.x_n + h * p.x_h;
-        let is_row = h < p.height;
-        for (var ow = 0u; ow < p.out_w; ow += 4u) {
-            let b0 = slopes(row, ow, share.j);
-            var b1: mat4x4<f32>;
-            if WIDE { b1 = slopes(row, ow, share.j + 4u); }
-            if SUMS && share.t == 0u {
-                sum0 += sum_of(b0, ow);
-                if WIDE { sum1 += sum_of(b1, ow); }
-            }
-            let m = transpose(mat4x4<f32>(pixels(start, ow, right, is_row), pixels(start, ow + 1u, right, is_row),
-                pixels(start, ow + 2u, right, is_row), pixels(start, ow + 3u, right, is_row)));
-            eight(&c0, WIDE, b0, b1, subgroupBroadcast(m[0], 0u), subgroupBroadcast(m[1], 0u),
-                subgroupBroadcast(m[2], 0u), subgroupBroadcast(m[3], 0u), subgroupBroadcast(m[0], 1u),
-                subgroupBroadcast(m[1], 1u), subgroupBroadcast(m[2], 1u), subgroupBroadcast(m[3], 1u));
-            eight(&c1, WIDE, b0, b1, subgroupBroadcast(m[0], 2u), subgroupBroadcast(m[1], 2u),
-                subgroupBroadcast(m[2], 2u), subgroupBroadcast(m[3], 2u), subgroupBroadcast(m[0], 3u),
-                subgroupBroadcast(m[1], 3u), subgroupBroadcast(m[2], 3u), subgroupBroadcast(m[3], 3u));
-            eight(&c2, WIDE, b0, b1, subgroupBroadcast(m[0], 4u), subgroupBroadcast(m[1], 4u),
-                subgroupBroadcast(m[2], 4u), subgroupBroadcast(m[3], 4u), subgroupBroadcast(m[0], 5u),
-                subgroupBroadcast(m[1], 5u), subgroupBroadcast(m[2], 5u), subgroupBroadcast(m[3], 5u));
-            eight(&c3, WIDE, b0, b1, subgroupBroadcast(m[0], 6u), subgroupBroadcast(m[1], 6u),
-                subgroupBroadcast(m[2], 6u), subgroupBroadcast(m[3], 6u), subgroupBroadcast(m[0], 7u),
-                subgroupBroadcast(m[1], 7u), subgroupBroadcast(m[2], 7u), subgroupBroadcast(m[3], 7u));
+    let first = share.split * p.images;
+    let all = p.batch * p.out_h * p.out_w;
+    let end = min(first + p.images, all);
+    let row = divide(min(first, all - 1u), p.out_w);
+    let n = divide(row, p.out_h);
+    var at = Spot(n, row - n * p.out_h, first - row * p.out_w);
+    for (var i = first; i < end; i += 4u) {
+        // The split's last four may be fewer: those past its end repeat the last, and meet zeros of x.
+        let b0 = slopes(0u, i, share.j, all);
+        var b1: mat4x4<f32>;
+        if WIDE { b1 = slopes(0u, i, share.j + 4u, all); }
+        if SUMS && share.t == 0u {
+            sum0 += sum_of(b0, i, end);
+            if WIDE { sum1 += sum_of(b1, i, end); }
         }
+        let second = after(at);
+        let third = after(second);
+        let fourth = after(third);
+        let m = transpose(mat4x4<f32>(pixels(base, at, down, right, true),
+            pixels(base, second, down, right, i + 1u < end), pixels(base, third, down, right, i + 2u < end),
+            pixels(base, fourth, down, right, i + 3u < end)));
+        at = after(fourth);
+        eight(&c0, WIDE, b0, b1, subgroupBroadcast(m[0], 0u), subgroupBroadcast(m[1], 0u),
+            subgroupBroadcast(m[2], 0u), subgroupBroadcast(m[3], 0u), subgroupBroadcast(m[0], 1u),
+            subgroupBroadcast(m[1], 1u), subgroupBroadcast(m[2], 1u), subgroupBroadcast(m[3], 1u));
+        eight(&c1, WIDE, b0, b1, subgroupBroadcast(m[0], 2u), subgroupBroadcast(m[1], 2u),
+            subgroupBroadcast(m[2], 2u), subgroupBroadcast(m[3], 2u), subgroupBroadcast(m[0], 3u),
+            subgroupBroadcast(m[1], 3u), subgroupBroadcast(m[2], 3u), subgroupBroadcast(m[3], 3u));
+        eight(&c2, WIDE, b0, b1, subgroupBroadcast(m[0], 4u), subgroupBroadcast(m[1], 4u),
+            subgroupBroadcast(m[2], 4u), subgroupBroadcast(m[3], 4u), subgroupBroadcast(m[0], 5u),
+            subgroupBroadcast(m[1], 5u), subgroupBroadcast(m[2], 5u), subgroupBroadcast(m[3], 5u));
+        eight(&c3, WIDE, b0, b1, subgroupBroadcast(m[0], 6u), subgroupBroadcast(m[1], 6u),
+            subgroupBroadcast(m[2], 6u), subgroupBroadcast(m[3], 6u), subgroupBroadcast(m[0], 7u),
+            subgroupBroadcast(m[1], 7u), subgroupBroadcast(m[2], 7u), subgroupBroadcast(m[3], 7u));
     }
     store_rows(share.split, share.t, share.j, &c0);
     store_rows(share.split, share.t + 8u, share.j, &c1);
@@ -183,12 +204,12 @@ fn conv_few_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         var s2: Sight; if COUNT > 16u { s2 = sight(own + 16u, n, oh); }
         var s3: Sight; if COUNT > 24u { s3 = sight(own + 24u, n, oh); }
         for (var ow = 0u; ow < p.out_w; ow += 4u) {
-            let b0 = slopes(row, ow, share.j);
+            let b0 = slopes(row * p.out_w, ow, share.j, p.out_w);
             var b1: mat4x4<f32>;
-            if WIDE { b1 = slopes(row, ow, share.j + 4u); }
+            if WIDE { b1 = slopes(row * p.out_w, ow, share.j + 4u, p.out_w); }
             if SUMS && share.t == 0u {
-                sum0 += sum_of(b0, ow);
-                if WIDE { sum1 += sum_of(b1, ow); }
+                sum0 += sum_of(b0, ow, p.out_w);
+                if WIDE { sum1 += sum_of(b1, ow, p.out_w); }
             }
             spread(&c0, b0, b1, four(s0, ow));
             if COUNT == 9u {

@@ -128,8 +128,10 @@ fn conv_tiles(grid: Grid) {
     // The grid's spill past the last column has none to write.
     if j >= p.out_channels { return; }
     for (var r = 0u; r < 4u; r++) {
-        if i + r < positions() { y4[((i + r) * p.out_channels + j) / 4u] = finish(j, sum.top[r]); }
-        if LARGE && i + r + 4u < positions() { y4[((i + r + 4u) * p.out_channels + j) / 4u] = finish(j, sum.low[r]); }
+        if i + r < positions() { y4[((i + r) * p.out_channels + j) / 4u] = finish(biases(j), sum.top[r]); }
+        if LARGE && i + r + 4u < positions() {
+            y4[((i + r + 4u) * p.out_channels + j) / 4u] = finish(biases(j), sum.low[r]);
+        }
     }
 }
 
@@ -143,6 +145,6 @@ fn conv_tiles_pool(grid: Grid) {
     let sum = product(row, column, t);
     let i = row + t / X * (X / 2u);
     let j = column + t % X * 4u;
-    pool(i, j, sum.top[0], sum.top[1], sum.top[2], sum.top[3]);
-    if LARGE { pool(i + 4u, j, sum.low[0], sum.low[1], sum.low[2], sum.low[3]); }
+    pool(i, j, biases(j), sum.top[0], sum.top[1], sum.top[2], sum.top[3]);
+    if LARGE { pool(i + 4u, j, biases(j), sum.low[0], sum.low[1], sum.low[2], sum.low[3]); }
 }

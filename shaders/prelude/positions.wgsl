@@ -18,9 +18,16 @@ fn place(r: u32) -> vec3<u32> {
     return vec3<u32>(n, row - n * p.out_h, i - row * p.out_w);
 }
 
-fn finish(j: u32, sum: vec4<f32>) -> vec4<f32> {
+// The bias of four channels; read once, since a load costs software adapters as much as a row of products.
+fn biases(j: u32) -> vec4<f32> {
+    let at = min(j, p.out_channels - 4u);
+    if BIAS { return vec4<f32>(bias[at], bias[at + 1u], bias[at + 2u], bias[at + 3u]); }
+    return vec4<f32>();
+}
+
+fn finish(b: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
     var value = sum;
-    if BIAS { value += vec4<f32>(bias[j], bias[j + 1u], bias[j + 2u], bias[j + 3u]); }
+    if BIAS { value += b; }
     if RELU { value = after4(1u, value, vec4<f32>()); }
     return value;
 }
@@ -32,30 +39,32 @@ fn put(start: u32, step: u32, value: vec4<f32>) {
     y[start + 3u * step] = value.w;
 }
 
-// The largest of a window, and its place in the image of positions: the first of equals, or one that is no number.
-fn pool(r: u32, j: u32, c0: vec4<f32>, c1: vec4<f32>, c2: vec4<f32>, c3: vec4<f32>) {
+// The largest values so far, and their places in the image of positions.
+struct Best {
+    value: vec4<f32>,
+    spot: vec4<i32>,
+}
+
+fn larger(best: Best, value: vec4<f32>, spot: vec4<i32>) -> Best {
+    let wins = (value > best.value) | (value != value);
+    return Best(select(best.value, value, wins), select(best.spot, spot, wins));
+}
+
+// The largest of a window: the first of equals, or one that is no number.
+fn pool(r: u32, j: u32, b: vec4<f32>, c0: vec4<f32>, c1: vec4<f32>, c2: vec4<f32>, c3: vec4<f32>) {
     if r >= positions() || j >= p.out_channels { return; }
     let o = place(r);
-    var best = finish(j, c0);
     let first = vec4<i32>(i32(o.y * p.out_w + o.z));
-    var spot = first;
-    let v1 = finish(j, c1);
-    let w1 = (v1 > best) | (v1 != v1);
-    best = select(best, v1, w1);
-    spot = select(spot, first + 1, w1);
-    let v2 = finish(j, c2);
-    let w2 = (v2 > best) | (v2 != v2);
-    best = select(best, v2, w2);
-    spot = select(spot, first + i32(p.out_w), w2);
-    let v3 = finish(j, c3);
-    let w3 = (v3 > best) | (v3 != v3);
-    best = select(best, v3, w3);
-    spot = select(spot, first + i32(p.out_w) + 1, w3);
+    var best = Best(finish(b, c0), first);
+    best = larger(best, finish(b, c1), first + 1);
+    best = larger(best, finish(b, c2), first + i32(p.out_w));
+    best = larger(best, finish(b, c3), first + i32(p.out_w) + 1);
     let start = o.x * p.y_n + o.y / 2u * p.y_h + o.z / 2u * p.y_w + j * p.y_c;
-    put(start, p.y_c, best);
+    put(start, p.y_c, best.value);
     let flat = r / 4u * p.out_channels + j;
-    at[flat] = spot.x;
-    at[flat + 1u] = spot.y;
-    at[flat + 2u] = spot.z;
-    at[flat + 3u] = spot.w;
+    at[flat] = best.spot.x;
+    at[flat + 1u] = best.spot.y;
+    at[flat + 2u] = best.spot.z;
+    at[flat + 3u] = best.spot.w;
 }
+

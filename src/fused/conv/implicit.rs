@@ -1,5 +1,5 @@
-//! Convolution without the matrix of columns: `shaders/conv_rows.wgsl`, `shaders/conv_taps.wgsl`,
-//! `shaders/conv_parts.wgsl`.
+//! Convolution without the matrix of columns: `shaders/conv_rows.wgsl`, `shaders/conv_few.wgsl`,
+//! `shaders/conv_taps.wgsl`, `shaders/conv_parts.wgsl`.
 //!
 //! The shaders look pixels up where a matrix product would read its columns. They want subgroups that fill a workgroup,
 //! and channels as neighbours, four at a time, or few taps; everything else goes by columns.
@@ -10,15 +10,30 @@ use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Sha
 use crate::ops::copy;
 use crate::ops::matmul;
 
+/// x, the weight, a bias, y, and where the largest of each window lies.
+const FORWARD_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
+
 static ROWS: Shader = Shader {
     name: "conv_rows",
     source: concat!(
         include_str!("../../../shaders/prelude/conv.wgsl"),
         include_str!("../../../shaders/prelude/rows.wgsl"),
         include_str!("../../../shaders/prelude/positions.wgsl"),
+        include_str!("../../../shaders/prelude/conv_ends.wgsl"),
         include_str!("../../../shaders/conv_rows.wgsl")
     ),
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
+    access: FORWARD_ACCESS,
+};
+static FEW_ROWS: Shader = Shader {
+    name: "conv_few",
+    source: concat!(
+        include_str!("../../../shaders/prelude/conv.wgsl"),
+        include_str!("../../../shaders/prelude/rows.wgsl"),
+        include_str!("../../../shaders/prelude/positions.wgsl"),
+        include_str!("../../../shaders/prelude/conv_ends.wgsl"),
+        include_str!("../../../shaders/conv_few.wgsl")
+    ),
+    access: FORWARD_ACCESS,
 };
 static TAPS: Shader = Shader {
     name: "conv_taps",
@@ -66,7 +81,7 @@ pub(super) const WEIGHT: Variant = Variant {
         reads(info, &p) && rows_fit(&p)
     },
     suits: |info, _| info.class != Class::Gpu,
-    lower: |info, d| taps(info, d, "conv_taps", 32),
+    lower: |info, d| taps(info, d, "conv_taps", 32, 4),
 };
 
 /// For so few taps that the columns of a position are a few numbers.
@@ -77,9 +92,9 @@ pub(super) const FEW_FORWARD: Variant = Variant {
     lower: |info, d| {
         let (p, ends) = (d.params::<Params>(), Ends::of(d));
         let (lanes, wide, strips) = strips(info, &p);
-        let pass = Pass::new(&ROWS, "conv_few", u64::from(positions(&p).div_ceil(32)) * u64::from(strips));
+        let pass = Pass::new(&FEW_ROWS, "conv_few", u64::from(positions(&p).div_ceil(32)) * u64::from(strips));
         let pass = ended(tiled(pass, lanes, wide), &p, &ends, Slot::Arg(1), Slot::Arg(0));
-        Lowering { passes: vec![pass.constant("ROWS", Constant::U32(32))], scratch: vec![SPARE] }
+        Lowering { passes: vec![pass], scratch: vec![SPARE] }
     },
 };
 
@@ -87,7 +102,10 @@ pub(super) const FEW_WEIGHT: Variant = Variant {
     name: "few",
     fits: |info, d| few_fit(info, &d.params()) && rows_fit(&d.params()),
     suits: |info, d| info.class != Class::Gpu && d.params::<Params>().taps() <= FEW,
-    lower: |info, d| taps(info, d, "conv_few_taps", d.params::<Params>().taps().min(32) as u32),
+    lower: |info, d| {
+        let p: Params = d.params();
+        taps(info, d, "conv_few_taps", p.taps().min(32) as u32, p.out_w)
+    },
 };
 
 /// Up to so many taps no matrix of columns pays.
@@ -220,16 +238,18 @@ fn rows(info: &Info, p: &Params, ends: Ends) -> Pass {
     ended(pass, p, &ends, Slot::Scratch(1), Slot::Arg(0))
 }
 
-/// Sums over parts of the output rows by one of the two entry points, and the sum of these.
-fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32) -> Lowering {
+/// Sums over parts of the positions by one of the two entry points, and the sum of these. The positions of a part come
+/// by whole rows of `unit`.
+fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32, unit: u32) -> Lowering {
     let mut p: Params = d.params();
     let (lanes, wide, strips) = strips(info, &p);
     let tiles = (p.taps() as u32).div_ceil(count) * strips;
-    // Output rows of one split: sums of at most about 2,048 positions, and enough workgroups for any machine.
-    let all = p.batch * p.out_h;
-    let wanted = (all * p.out_w).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all);
-    p.images = all.div_ceil(wanted);
-    let splits = all.div_ceil(p.images);
+    // Sums of at most about 2,048 positions, and enough workgroups for any machine.
+    let all = (p.batch * p.out_h * p.out_w).div_ceil(unit);
+    let wanted = (all * unit).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all);
+    let each = all.div_ceil(wanted);
+    let splits = all.div_ceil(each);
+    p.images = if entry == "conv_taps" { 4 * each } else { each };
     let sums = ("SUMS", Constant::Bool(p.bias == 1));
     let pass = Pass::new(&TAPS, entry, u64::from(tiles) * u64::from(splits));
     let pass = tiled(pass, lanes, wide).constant("COUNT", Constant::U32(count)).constant(sums.0, sums.1);

@@ -78,11 +78,20 @@ fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
 
 fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
     let (rows, columns) = match tiling {
-        Tiling::Subgroup => (16, info.subgroup.unwrap_or(8) * 8),
+        Tiling::Subgroup => subgroup_tile(info, p),
         Tiling::Tiled => (64, 64),
         Tiling::Small => (32, 32),
     };
     u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
+}
+
+/// Rows and columns of a tile without barriers: as large as the product, and as small as gives every thread of a machine
+/// some.
+fn subgroup_tile(info: &Info, p: &MatMul) -> (u32, u32) {
+    let lanes = info.subgroup.unwrap_or(8);
+    let columns = lanes * if p.n > 4 * lanes { 8 } else { 4 };
+    let tall = u64::from(p.m.div_ceil(32)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches);
+    (if p.m > 16 && tall >= 16 { 32 } else { 16 }, columns)
 }
 
 /// What a product reads and writes.
@@ -126,7 +135,12 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let element = |vec| Constant::Alias(if vec { "vec4<f32>" } else { "f32" });
     let mut pass = match tiling {
         Tiling::Subgroup => {
-            Pass::new(&SUBGROUP, "matmul_subgroup", groups).constant("LANES", Constant::U32(info.subgroup.unwrap_or(8)))
+            let (lanes, (rows, columns)) = (info.subgroup.unwrap_or(8), subgroup_tile(info, p));
+            Pass::new(&SUBGROUP, "matmul_subgroup", groups)
+                .constant("LANES", Constant::U32(lanes))
+                .constant("TALL", Constant::Bool(rows == 32))
+                .constant("TAIL", Constant::Bool(!quads(&[p.k])))
+                .constant("WIDE", Constant::Bool(columns == 8 * lanes))
         }
         _ => Pass::new(&TILED, if c_vec { "matmul_tiled_quads" } else { "matmul_tiled" }, groups)
             .constant("LARGE", Constant::Bool(tiling == Tiling::Tiled))

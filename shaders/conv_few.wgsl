@@ -1,0 +1,88 @@
+// y[r, o] = sum over channels c and taps (kh, kw) of x[n, c, h, w] * w[o, c, kh, kw], where output position
+// r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
+//   x: strided [batch, channels, height, width]; w: [out_channels, channels, kh, kw]; bias: [out_channels];
+//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place
+// For few channels, without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 positions x
+// 4 or 8 (WIDE) channels a lane; eight lanes hold the positions and send them round. out_channels is a multiple of 4.
+// Iterations: channels * (kh * kw + kh + 1).
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> at: array<i32>;
+@group(0) @binding(5) var<uniform> p: Conv;
+
+// Set by the variant: LANES, the invocations of a subgroup (8 or more); WIDE; BIAS, RELU and POOL, what follows.
+
+// The pixel under a tap at a position; 0 outside of the image.
+fn pixel(start: u32, o: vec3<u32>, kh: u32, kw: u32) -> f32 {
+    // In unsigned numbers, what lies before 0 is far past the end.
+    let h = o.y * p.stride_h + kh * p.dilation_h - p.padding_h;
+    let v = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
+    let inside = h < p.height && v < p.width;
+    return select(0.0, x[select(0u, start + o.x * p.x_n + h * p.x_h + v * p.x_w, inside)], inside);
+}
+
+// Sends the pixels that eight lanes hold round, and adds their products to eight rows of results.
+fn spread_one(c: ptr<function, Rows>, b0: vec4<f32>, b1: vec4<f32>, s: f32) {
+    let r0 = vec4<f32>(subgroupBroadcast(s, 0u));
+    (*c)[0] = fma(r0, b0, (*c)[0]); if WIDE { (*c)[8] = fma(r0, b1, (*c)[8]); }
+    let r1 = vec4<f32>(subgroupBroadcast(s, 1u));
+    (*c)[1] = fma(r1, b0, (*c)[1]); if WIDE { (*c)[9] = fma(r1, b1, (*c)[9]); }
+    let r2 = vec4<f32>(subgroupBroadcast(s, 2u));
+    (*c)[2] = fma(r2, b0, (*c)[2]); if WIDE { (*c)[10] = fma(r2, b1, (*c)[10]); }
+    let r3 = vec4<f32>(subgroupBroadcast(s, 3u));
+    (*c)[3] = fma(r3, b0, (*c)[3]); if WIDE { (*c)[11] = fma(r3, b1, (*c)[11]); }
+    let r4 = vec4<f32>(subgroupBroadcast(s, 4u));
+    (*c)[4] = fma(r4, b0, (*c)[4]); if WIDE { (*c)[12] = fma(r4, b1, (*c)[12]); }
+    let r5 = vec4<f32>(subgroupBroadcast(s, 5u));
+    (*c)[5] = fma(r5, b0, (*c)[5]); if WIDE { (*c)[13] = fma(r5, b1, (*c)[13]); }
+    let r6 = vec4<f32>(subgroupBroadcast(s, 6u));
+    (*c)[6] = fma(r6, b0, (*c)[6]); if WIDE { (*c)[14] = fma(r6, b1, (*c)[14]); }
+    let r7 = vec4<f32>(subgroupBroadcast(s, 7u));
+    (*c)[7] = fma(r7, b0, (*c)[7]); if WIDE { (*c)[15] = fma(r7, b1, (*c)[15]); }
+}
+
+fn weights(start: u32, taps: u32) -> vec4<f32> {
+    return vec4<f32>(w[start], w[start + taps], w[start + 2u * taps], w[start + 3u * taps]);
+}
+
+@compute @workgroup_size(LANES)
+fn conv_few(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
+    let tiles = (positions() + 31u) / 32u;
+    let g = group_of(grid);
+    let r = (g % tiles) * 32u;
+    // Strips of channels; the grid's spill past the last works on channels that do not exist and writes nothing.
+    let width = select(4u, 8u, WIDE);
+    let j = (g / tiles) * LANES * width + lane * width;
+    let taps = p.channels * p.kernel_h * p.kernel_w;
+    let j0 = min(j, p.out_channels - 4u) * taps;
+    let j1 = min(j + 4u, p.out_channels - 4u) * taps;
+    let o0 = place(r + (lane & 7u));
+    let o1 = place(r + (lane & 7u) + 8u);
+    let o2 = place(r + (lane & 7u) + 16u);
+    let o3 = place(r + (lane & 7u) + 24u);
+    var c0: Rows; var c1: Rows; var c2: Rows; var c3: Rows;
+    var k = 0u;
+    for (var c = 0u; c < p.channels; c++) {
+        let start = p.x_base + c * p.x_c;
+        for (var kh = 0u; kh < p.kernel_h; kh++) {
+            for (var kw = 0u; kw < p.kernel_w; kw++) {
+                let b0 = weights(j0 + k, taps);
+                var b1: vec4<f32>;
+                if WIDE { b1 = weights(j1 + k, taps); }
+                spread_one(&c0, b0, b1, pixel(start, o0, kh, kw));
+                spread_one(&c1, b0, b1, pixel(start, o1, kh, kw));
+                spread_one(&c2, b0, b1, pixel(start, o2, kh, kw));
+                spread_one(&c3, b0, b1, pixel(start, o3, kh, kw));
+                k++;
+            }
+        }
+    }
+    let e0 = biases(j); let e1 = biases(j + 4u);
+    store_rows(r, j, e0, e1, &c0);
+    store_rows(r + 8u, j, e0, e1, &c1);
+    store_rows(r + 16u, j, e0, e1, &c2);
+    store_rows(r + 24u, j, e0, e1, &c3);
+}
