@@ -23,19 +23,23 @@ struct Params {
 
 fn value_at(o: u32, r: u32) -> f32 {
     var at = p.base;
+    // What is left of the first dimension needs no division.
     var rest = o;
-    for (var d = p.kept_rank; d > 0u; d--) {
+    for (var d = p.kept_rank; d > 1u; d--) {
         let dim = p.dims[d - 1u];
-        at += (rest % dim.x) * dim.y;
-        rest /= dim.x;
+        let outer = divide(rest, dim.x);
+        at += (rest - outer * dim.x) * dim.y;
+        rest = outer;
     }
+    at += rest * p.dims[0].y;
     rest = r;
-    for (var d = p.reduced_rank; d > 0u; d--) {
+    for (var d = p.reduced_rank; d > 1u; d--) {
         let dim = p.dims[d - 1u];
-        at += (rest % dim.z) * dim.w;
-        rest /= dim.z;
+        let outer = divide(rest, dim.z);
+        at += (rest - outer * dim.z) * dim.w;
+        rest = outer;
     }
-    return x[at];
+    return x[at + rest * p.dims[0].w];
 }
 
 // NaN counts as the largest.
@@ -45,11 +49,13 @@ fn beats(value: f32, best: f32) -> bool { return value > best || (value != value
 fn argmax_first(grid: Grid) {
     let i = index_of(grid);
     if i >= p.n * p.chunks { return; }
-    let first = (i / p.n) * p.chunk;
+    let chunk = divide(i, p.n);
+    let o = i - chunk * p.n;
+    let first = chunk * p.chunk;
     var at = first;
-    var best = value_at(i % p.n, first);
+    var best = value_at(o, first);
     for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) {
-        let value = value_at(i % p.n, r);
+        let value = value_at(o, r);
         if beats(value, best) {
             best = value;
             at = r;
@@ -62,8 +68,9 @@ fn argmax_first(grid: Grid) {
 fn argmax_again(grid: Grid) {
     let i = index_of(grid);
     if i >= p.n * p.chunks { return; }
-    let o = i % p.n;
-    let first = (i / p.n) * p.chunk;
+    let chunk = divide(i, p.n);
+    let o = i - chunk * p.n;
+    let first = chunk * p.chunk;
     var at = candidates[first * p.n + o];
     var best = value_at(o, u32(at));
     for (var c = first + 1u; c < min(first + p.chunk, p.count); c++) {

@@ -1,17 +1,19 @@
 // dx[n, h, w, c] = sum of dy / (pixels of the window) over the windows that hold the pixel
 //   dy: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
-// One invocation takes one pixel and asks the windows from the first to the last that may hold it, which lie side by
+// One invocation takes one channel of a pixel, or four, and asks the windows from the first to the last that may hold it, which lie side by
 // side: at most (kh / stride + 2) * (kw / stride + 3) iterations.
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(1) var<storage, read_write> dx: array<ITEM>;
 @group(0) @binding(2) var<uniform> p: Pool;
+
+// Set by the variant: ITEM, a float, or a vec4 where p is in steps of vec4.
 
 // The first output whose window may hold `at`, and the one past the last.
 fn outputs(at: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32) -> vec2<u32> {
-    if p.adaptive == 1u { return vec2<u32>(at * out / size, min(out, ((at + 1u) * out + size - 1u) / size)); }
-    let first = select(0u, (at + padding - kernel) / stride + 1u, at + padding >= kernel);
-    return vec2<u32>(first, min(out, (at + padding) / stride + 1u));
+    if p.adaptive == 1u { return vec2<u32>(divide(at * out, size), min(out, divide((at + 1u) * out + size - 1u, size))); }
+    let first = select(0u, divide(at + padding - min(kernel, at + padding), stride) + 1u, at + padding >= kernel);
+    return vec2<u32>(first, min(out, divide(at + padding, stride) + 1u));
 }
 
 @compute @workgroup_size(256)
@@ -25,7 +27,7 @@ fn avg_pool_backward(grid: Grid) {
     let c = pixel.w;
     let rows = outputs(h, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
     let columns = outputs(w, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
-    var sum = 0.0;
+    var sum = ITEM();
     for (var oh = rows.x; oh < rows.y; oh++) {
         let down = window(oh, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h, p.adaptive);
         if h < down.x || h >= down.y { continue; }

@@ -66,8 +66,9 @@ fn first_of(at: u32) -> f32 {
 fn reduce_threads(grid: Grid) {
     let i = index_of(grid);
     if i >= p.n * p.chunks { return; }
-    let start = start_of(i % p.n);
-    let first = (i / p.n) * p.chunk;
+    let chunk = divide(i, p.n);
+    let start = start_of(i - chunk * p.n);
+    let first = chunk * p.chunk;
     var all = first_of(start + offset_of(first));
     for (var r = first; r < min(first + p.chunk, p.count); r++) { all = join(all, x[start + offset_of(r)]); }
     y[i] = all * p.scale;
@@ -78,8 +79,9 @@ fn reduce_threads(grid: Grid) {
 fn reduce_tree(grid: Grid) {
     let i = group_of(grid);
     let at = min(i, p.n * p.chunks - 1u);
-    let start = start_of(at % p.n);
-    let first = (at / p.n) * p.chunk;
+    let chunk = divide(at, p.n);
+    let start = start_of(at - chunk * p.n);
+    let first = chunk * p.chunk;
     var all = first_of(start + offset_of(first));
     for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { all = join(all, x[start + offset_of(r)]); }
     shared_values[grid.thread] = all;

@@ -55,8 +55,8 @@ fn pixel_at(i: u32, p: Pool) -> vec4<u32> {
 // Along one dimension, the first pixel of output o's window, the one past the last, and what the mean divides by.
 fn window(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32, adaptive: u32) -> vec3<u32> {
     if adaptive == 1u {
-        let first = o * size / out;
-        let end = ((o + 1u) * size + out - 1u) / out;
+        let first = divide(o * size, out);
+        let end = divide((o + 1u) * size + out - 1u, out);
         return vec3<u32>(first, end, end - first);
     }
     let start = max(o * stride, padding) - padding;

@@ -232,6 +232,13 @@ impl Params {
         [self.x_n, self.x_c, self.x[0], self.x[1]] == [h * w * c, 1, w * c, c]
     }
 
+    /// The same in steps of four channels.
+    fn by_fours(&self) -> Params {
+        let quarter = |words: [u32; 2]| words.map(|word| word / 4);
+        let (channels, x_base, x_n) = (self.channels / 4, self.x_base / 4, self.x_n / 4);
+        Params { channels, x_base, x_n, x: quarter(self.x), ..*self }
+    }
+
     /// Whether windows lie side by side and cover the image, so that each pixel has one.
     fn windows_tile(&self) -> bool {
         let covered = |d: usize| self.size[d] == self.out[d] * self.kernel[d];
@@ -357,7 +364,20 @@ static AVG_POOL: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&AVG, "avg_pool", d.len(1)) }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: fits_quads,
+            suits: any,
+            lower: |_, d| average(&AVG, "avg_pool", &d.params::<Params>().by_fours(), "vec4<f32>", d.len(1) / 4),
+        },
+        Variant {
+            name: "each",
+            fits,
+            suits: any,
+            lower: |_, d| average(&AVG, "avg_pool", &d.params(), "f32", d.len(1)),
+        },
+    ],
 };
 
 static AVG_POOL_BACKWARD: Kernel = Kernel {
@@ -367,13 +387,28 @@ static AVG_POOL_BACKWARD: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[Variant {
-        name: "each",
-        fits: any,
-        suits: any,
-        lower: |_, d| each_of(&AVG_BACKWARD, "avg_pool_backward", d.len(1)),
-    }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| d.params::<Params>().channels.is_multiple_of(4),
+            suits: any,
+            lower: |_, d| {
+                let p = d.params::<Params>().by_fours();
+                average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
+            },
+        },
+        Variant {
+            name: "each",
+            fits: any,
+            suits: any,
+            lower: |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)),
+        },
+    ],
 };
+
+fn average(shader: &'static Shader, entry: &'static str, p: &Params, item: &'static str, items: usize) -> Lowering {
+    Pass::new(shader, entry, groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
+}
 
 /// The sizes and strides of the results, where the windows are 2 x 2 side by side over images whose channels are
 /// neighbours, in memory without gaps.

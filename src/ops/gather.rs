@@ -2,7 +2,7 @@
 
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -43,13 +43,28 @@ static GATHER: Kernel = Kernel {
     cost: |d| Cost { flops: 0, bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes },
     tolerance: Tolerance::EXACT,
     rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&FORWARD, "gather", groups(d.len(2), 256)).alone(),
-    }],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| d.params::<Params>().each == 0 && d.params::<Params>().inner.is_multiple_of(4),
+            suits: |_, _| true,
+            lower: |_, d| {
+                let p: Params = d.params();
+                gather_pass(&Params { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
+            },
+        },
+        Variant {
+            name: "flat",
+            fits: |_, _| true,
+            suits: |_, _| true,
+            lower: |_, d| gather_pass(&d.params(), "u32", d.len(2)),
+        },
+    ],
 };
+
+fn gather_pass(p: &Params, item: &'static str, items: usize) -> Lowering {
+    Pass::new(&FORWARD, "gather", groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
+}
 
 fn gather_twin(call: &mut Call) {
     let (p, x, index) = (call.params::<Params>(), call.read::<i32>(0), call.read::<i32>(1));

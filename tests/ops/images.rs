@@ -232,6 +232,25 @@ fn pools() -> Vec<Case> {
     ]
 }
 
+/// Means of four channels at a time.
+fn means_by_fours() -> Vec<Case> {
+    let options = [
+        AvgPool2dOptions::new(2),
+        AvgPool2dOptions { padding: [1, 1], ..AvgPool2dOptions::new(3) },
+        AvgPool2dOptions { stride: [1, 2], ..AvgPool2dOptions::new(2) },
+    ];
+    let fixed = options.map(|options| {
+        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let name = format!("avg_pool2d by fours {kernel_size:?} {stride:?} {padding:?}:");
+        case(&name, [x([2, 8, 6, 7])], move |x| last(&x[0]).avg_pool2d(options))
+    });
+    let adaptive = [[1, 1], [2, 3], [7, 5]].map(|size| {
+        let name = format!("adaptive_avg_pool2d by fours to {size:?} of");
+        case(&name, [x([2, 4, 6, 7])], move |x| last(&x[0]).adaptive_avg_pool2d(size))
+    });
+    fixed.into_iter().chain(adaptive).collect()
+}
+
 fn norms() -> Vec<Case> {
     const EPS: f32 = 1e-5;
     let norm = |images: Input, channels: usize| {
@@ -285,5 +304,5 @@ fn norms() -> Vec<Case> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [convolutions(), joined(), pools(), norms()].into_iter().flatten().collect()
+    [convolutions(), joined(), pools(), means_by_fours(), norms()].into_iter().flatten().collect()
 }

@@ -1,6 +1,6 @@
 //! What element-wise kernels read by whole vec4 though it is not one run: rows, slices, broadcasts, steps back.
 
-use super::{Case, Input, case, x};
+use super::{Case, Input, case, whole, x};
 use wgrad::{DType, Tensor};
 
 /// Operands of one shape, or of shapes that broadcast, whose last dimension is a multiple of 4.
@@ -43,6 +43,9 @@ pub fn cases() -> Vec<Case> {
         case("copy_into columns by fours", [x([5, 8]), x([5, 4])], |x| Tensor::cat(&[&x[0], &x[1]], 1)),
         case("copy_into columns past fours", [x([5, 8]), x([5, 3])], |x| Tensor::cat(&[&x[0], &x[1]], 1)),
         case("copy_into an odd end", [x([3]), x([5]), x([4])], |x| Tensor::cat(&[&x[0], &x[1], &x[2]], 0)),
+        case("index_select by fours", [x([5, 7, 8]), whole([4], 0, 7)], |x| x[0].index_select(1, &x[1])),
+        case("matmul by fours in parts", [x([4, 1100]), x([1100, 12])], |x| x[0].matmul(&x[1])),
+        case("linear by fours in parts", [x([4, 1100]), x([8, 1100]), x([8])], |x| x[0].linear(&x[1], Some(&x[2]))),
         case("accumulate by fours", [x([6, 8]), x([8, 6, 8])], |x| {
             let rows = x[0].unsqueeze(0).expand([8, 6, 8]);
             rows.mul(&x[1]).add(&rows.square().mul(&x[1]))

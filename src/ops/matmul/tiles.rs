@@ -184,11 +184,16 @@ pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operand
 /// The pass that adds up the parts of each of `results`, and does what follows a product.
 fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass {
     let Operands { c, bias, after, other, .. } = *operands;
-    Pass::new(&PARTS, "matmul_parts", groups(results as usize, 256))
+    // With a bias, rows must be whole vec4 too.
+    let (entry, width) = match results.is_multiple_of(4) && (bias.is_none() || p.n.is_multiple_of(4)) {
+        true => ("matmul_parts_quads", 4),
+        false => ("matmul_parts", 1),
+    };
+    Pass::new(&PARTS, entry, groups((results / width) as usize, 256))
         .constant("BIAS", Constant::Bool(bias.is_some()))
         .constant("AFTER", Constant::U32(after.0))
         .slots(&[parts, bias.unwrap_or(parts), other.unwrap_or(parts), c])
-        .params(&[results, p.n, p.splits])
+        .params(&[results / width, p.n / width, p.splits])
 }
 
 /// The product with k cut into as many parts as it should be; they lie side by side in c.
