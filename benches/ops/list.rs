@@ -160,6 +160,10 @@ fn elements() -> Vec<Op> {
             Ok(Box::new(move || drop(x.dropout(0.5, &draw))))
         }),
         function("transpose", &[4096, 4096], |x| x.t().contiguous()),
+        pair("lt", N, |a, b| a.lt(b)),
+        pair("where", N, |a, b| Tensor::select(a, a, b)),
+        // The heads of attention: rows of 32 in another order.
+        function("copy of heads", &[8, 128, 4, 32], |x| x.permute(&[0, 2, 1, 3]).contiguous()),
     ]
 }
 
@@ -172,6 +176,13 @@ fn rows() -> Vec<Op> {
         function("softmax", ROWS, |x| x.softmax(-1)),
         gradient("softmax gradient", ROWS, |x| x.softmax(-1)),
         function("log_softmax", ROWS, |x| x.log_softmax(-1)),
+        gradient("log_softmax gradient", ROWS, |x| x.log_softmax(-1)),
+        function("amax of rows", &[4096, 768], |x| x.amax(&[1], KeepDims::No)),
+        function("amin of columns", &[4096, 768], |x| x.amin(&[0], KeepDims::No)),
+        normalised("layer_norm", false, |x, w, b| x.layer_norm(&[768], Some(w), Some(b), 1e-5)),
+        normalised("layer_norm gradients", true, |x, w, b| x.layer_norm(&[768], Some(w), Some(b), 1e-5)),
+        normalised("rms_norm", false, |x, w, _| x.rms_norm(&[768], Some(w), 1e-6)),
+        normalised("rms_norm gradients", true, |x, w, _| x.rms_norm(&[768], Some(w), 1e-6)),
         cross_entropy("cross_entropy", 1024, 65),
         cross_entropy("cross_entropy", 64, 10),
         op("index_select", "1024 rows of 65x128", |device| {
@@ -185,6 +196,19 @@ fn rows() -> Vec<Op> {
             Ok(Box::new(move || drop(y.backward_with(&dy))))
         }),
     ]
+}
+
+/// Rows of 768 that are normalised, or the gradients of that.
+fn normalised(name: &'static str, is_gradient: bool, run: fn(&Tensor, &Tensor, &Tensor) -> Tensor) -> Op {
+    op(name, "2048x768", move |device| {
+        let (x, w, b) = (normal(&[2048, 768], device), Tensor::ones([768], device), Tensor::zeros([768], device));
+        if !is_gradient {
+            return Ok(Box::new(move || drop(run(&x, &w, &b))));
+        }
+        let y = run(&x.requires_grad(), &w.requires_grad(), &b.requires_grad());
+        let dy = y.detach().affine(0.5, 0.1);
+        Ok(Box::new(move || drop(y.backward_with(&dy))))
+    })
 }
 
 /// With the gradient, as a training step runs it.
@@ -230,6 +254,10 @@ fn images() -> Vec<Op> {
     let pooled = |x: &Tensor| x.permute(&[0, 3, 1, 2]).max_pool2d(MaxPool2dOptions::new(2));
     ops.push(function("max_pool2d", IMAGES, pooled));
     ops.push(gradient("max_pool2d gradient", IMAGES, pooled));
+    let mean = |x: &Tensor| x.permute(&[0, 3, 1, 2]).adaptive_avg_pool2d([1, 1]);
+    ops.push(function("mean of images", IMAGES, mean));
+    ops.push(gradient("mean of images gradient", IMAGES, mean));
+    ops.push(gradient("batch_norm gradient", IMAGES, |x| x.permute(&[0, 3, 1, 2]).batch_norm(None, None, 1e-5).output));
     ops.push(op("batch_norm", text(IMAGES), |device| {
         let x = normal(IMAGES, device).permute(&[0, 3, 1, 2]);
         let (w, b) = (Tensor::ones([32], device), Tensor::zeros([32], device));

@@ -86,7 +86,8 @@ impl Params {
     /// The second stage over `chunks` results for each of `n` outputs, laid out [chunks, n].
     pub(crate) fn stage(n: u32, chunks: u32, scale: f32) -> Params {
         let mut dims = [[1, 0, 1, 0]; MAX_RANK];
-        dims[0] = [n, 1, chunks, n];
+        // A single output has no next one to step to.
+        dims[0] = [n, u32::from(n > 1), chunks, n];
         Params { n, count: chunks, chunk: chunks, chunks: 1, base: 0, kept_rank: 1, reduced_rank: 1, scale, dims }
     }
 
