@@ -2,7 +2,7 @@
 
 use wgrad::nn::Parameter;
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::{Conv2dOptions, Device, Draw, KeepDims, MaxPool2dOptions, Result, Rng, Tensor};
+use wgrad::{AttentionOptions, Conv2dOptions, Device, Draw, KeepDims, MaxPool2dOptions, Result, Rng, Tensor};
 
 /// Something to run again and again.
 pub type Run = Box<dyn FnMut()>;
@@ -183,15 +183,25 @@ fn rows() -> Vec<Op> {
         normalised("layer_norm gradients", true, |x, w, b| x.layer_norm(&[768], Some(w), Some(b), 1e-5)),
         normalised("rms_norm", false, |x, w, _| x.rms_norm(&[768], Some(w), 1e-6)),
         normalised("rms_norm gradients", true, |x, w, _| x.rms_norm(&[768], Some(w), 1e-6)),
+        function("self_attention, causal, 4 heads", &[8, 128, 384], |x| {
+            x.self_attention(4, &AttentionOptions::causal())
+        }),
+        gradient("self_attention, causal, 4 heads, gradient", &[8, 128, 384], |x| {
+            x.self_attention(4, &AttentionOptions::causal())
+        }),
+        function("self_attention, 12 heads", &[2, 512, 2304], |x| x.self_attention(12, &AttentionOptions::default())),
+        gradient("self_attention, 12 heads, gradient", &[2, 512, 2304], |x| {
+            x.self_attention(12, &AttentionOptions::default())
+        }),
         cross_entropy("cross_entropy", 1024, 65),
         cross_entropy("cross_entropy", 64, 10),
-        op("index_select", "1024 rows of 65x128", |device| {
+        op("embedding", "1024 rows of 65x128", |device| {
             let (table, index) = (normal(&[65, 128], device), below(65, 1024, device));
-            Ok(Box::new(move || drop(table.index_select(0, &index))))
+            Ok(Box::new(move || drop(table.embedding(&index))))
         }),
-        op("index_select gradient", "1024 rows of 65x128", |device| {
+        op("embedding gradient", "1024 rows of 65x128", |device| {
             let (table, index) = (normal(&[65, 128], device).requires_grad(), below(65, 1024, device));
-            let y = table.index_select(0, &index);
+            let y = table.embedding(&index);
             let dy = y.detach().affine(0.5, 0.1);
             Ok(Box::new(move || drop(y.backward_with(&dy))))
         }),
