@@ -2,6 +2,7 @@
 //! them again from the logarithm of each row's sum. `shaders/attention.wgsl`, `shaders/attention_subgroup.wgsl`,
 //! `shaders/attention_backward.wgsl`, `shaders/attention_backward_subgroup.wgsl`.
 
+mod rotary;
 mod twin;
 
 use crate::dtype::DType;

@@ -236,6 +236,41 @@ def recurrent():
             op(f"{name}_states", case, run, inputs, {"batch_first": True, **attrs}, grads, 1e-4, 2e-4)
 
 
-for make in [recurrent, images, operations, activations, losses, optimizers, schedules]:
+
+def transformers():
+    def of(layer):
+        """A layer's weights, none of which is 0 or 1, as float32 holds them."""
+        return {k: (v.detach() + 0.1 * draw(*v.shape)).float().double() for k, v in layer.named_parameters()}
+
+    def causal(rows):
+        return torch.nn.Transformer.generate_square_subsequent_mask(rows, dtype=torch.double)
+
+    attention = torch.nn.MultiheadAttention(12, 3, batch_first=True).double()
+    weights = of(attention)
+    inputs = {"query": draw(2, 4, 12), "key": draw(2, 5, 12), "value": draw(2, 5, 12), **weights}
+    run = lambda query, key, value, num_heads, **w: torch.func.functional_call(attention, w, (query, key, value))[0]
+    op("multihead_attention", "crossed", run, inputs, {"num_heads": 3}, list(inputs))
+    inputs = {"query": draw(2, 5, 12), **weights}
+    hidden = torch.zeros(2, 5, dtype=torch.double)
+    hidden[0, 3:] = float("-inf")
+    inputs["key_padding_mask"] = hidden
+    run = lambda query, key_padding_mask, num_heads, **w: torch.func.functional_call(
+        attention, w, (query, query, query), {"key_padding_mask": key_padding_mask})[0]
+    op("multihead_attention", "padded", run, inputs, {"num_heads": 3}, ["query", *weights])
+    for name, attrs in [("after", {}), ("before", {"norm_first": True, "activation": "gelu"})]:
+        kinds = {"dropout": 0.0, "batch_first": True, "dim_feedforward": 10, **attrs}
+        layer = torch.nn.TransformerEncoderLayer(8, 2, **kinds).double()
+        inputs = {"src": draw(2, 5, 8), **of(layer)}
+        run = lambda src, nhead, norm_first=False, activation="relu", **w: torch.func.functional_call(
+            layer, w, (src,), {"src_mask": causal(5), "is_causal": True})
+        op("transformer_encoder_layer", name, run, inputs, {"nhead": 2, **attrs}, list(inputs))
+        layer = torch.nn.TransformerDecoderLayer(8, 2, **kinds).double()
+        inputs = {"tgt": draw(2, 5, 8), "memory": draw(2, 3, 8), **of(layer)}
+        run = lambda tgt, memory, nhead, norm_first=False, activation="relu", **w: torch.func.functional_call(
+            layer, w, (tgt, memory), {"tgt_mask": causal(5), "tgt_is_causal": True})
+        op("transformer_decoder_layer", name, run, inputs, {"nhead": 2, **attrs}, list(inputs))
+
+
+for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules]:
     torch.manual_seed(0)
     make()

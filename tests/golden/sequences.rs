@@ -1,6 +1,10 @@
 //! What a Transformer is made of.
 
 use crate::trial::Trial;
+use wgrad::nn::{
+    Ctx, Init, LayerNorm, Linear, MultiheadAttention, NormPlace, TransformerDecoderLayer, TransformerEncoderLayer,
+    TransformerOptions,
+};
 use wgrad::{AttentionOptions, Tensor};
 
 fn sizes(t: &Trial) -> Vec<usize> {
@@ -29,4 +33,72 @@ pub fn attention(t: &Trial) -> Tensor {
         scale: Some(t.attrs().float("scale", f32::NAN)).filter(|scale| !scale.is_nan()),
     };
     t.input("query").scaled_dot_product_attention(t.input("key"), t.input("value"), &options)
+}
+
+fn count(t: &Trial, name: &str) -> usize {
+    usize::try_from(t.attrs().int(name, 1)).expect("a number is not negative")
+}
+
+fn linear(t: &Trial, path: &str) -> Linear {
+    Linear { weight: t.parameter(&format!("{path}.weight")), bias: Some(t.parameter(&format!("{path}.bias"))) }
+}
+
+fn norm(t: &Trial, path: &str) -> LayerNorm {
+    let [weight, bias] = ["weight", "bias"].map(|part| t.parameter(&format!("{path}.{part}")));
+    LayerNorm { weight, bias: Some(bias), eps: 1e-5 }
+}
+
+/// `path` ends with a point, where there is one.
+fn attention_layer(t: &Trial, path: &str, heads: usize) -> MultiheadAttention {
+    MultiheadAttention {
+        in_proj_weight: t.parameter(&format!("{path}in_proj_weight")),
+        in_proj_bias: t.parameter(&format!("{path}in_proj_bias")),
+        out_proj: linear(t, &format!("{path}out_proj")),
+        heads,
+    }
+}
+
+pub fn multihead_attention(t: &Trial) -> Tensor {
+    let (layer, ctx, query) = (attention_layer(t, "", count(t, "num_heads")), Ctx::eval().tracked(), t.input("query"));
+    let padding = t.maybe("key_padding_mask").map(|mask| mask.unsqueeze(1).unsqueeze(1));
+    let options = AttentionOptions { mask: padding, ..AttentionOptions::default() };
+    match t.maybe("key") {
+        Some(key) => layer.attend(query, key, t.input("value"), &options, &ctx),
+        None => layer.attend_self(query, &options, &ctx),
+    }
+}
+
+fn transformer_options(t: &Trial) -> TransformerOptions {
+    let activation = match t.attrs().text("activation", "relu").as_str() {
+        "relu" => Tensor::relu,
+        "gelu" => Tensor::gelu,
+        other => panic!("no activation `{other}` is known"),
+    };
+    let norm = if t.attrs().flag("norm_first", false) { NormPlace::Before } else { NormPlace::After };
+    let feedforward = t.input("linear1.weight").size(0);
+    TransformerOptions { feedforward, dropout: 0.0, activation, norm }
+}
+
+/// The rows see those before them and themselves.
+pub fn encoder_layer(t: &Trial) -> Tensor {
+    let (x, heads) = (t.input("src"), count(t, "nhead"));
+    let init = &mut Init::new(0, x.device());
+    let mut layer = TransformerEncoderLayer::new(x.size(-1), heads, transformer_options(t), init);
+    layer.self_attn = attention_layer(t, "self_attn.", heads);
+    [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|path| linear(t, path));
+    [layer.norm1, layer.norm2] = ["norm1", "norm2"].map(|path| norm(t, path));
+    layer.encode(x, &AttentionOptions::causal(), &Ctx::eval().tracked())
+}
+
+/// The rows see those before them and themselves, and all of the encoder's.
+pub fn decoder_layer(t: &Trial) -> Tensor {
+    let (x, heads) = (t.input("tgt"), count(t, "nhead"));
+    let init = &mut Init::new(0, x.device());
+    let mut layer = TransformerDecoderLayer::new(x.size(-1), heads, transformer_options(t), init);
+    [layer.self_attn, layer.multihead_attn] =
+        ["self_attn.", "multihead_attn."].map(|path| attention_layer(t, path, heads));
+    [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|path| linear(t, path));
+    [layer.norm1, layer.norm2, layer.norm3] = ["norm1", "norm2", "norm3"].map(|path| norm(t, path));
+    let options = [&AttentionOptions::causal(), &AttentionOptions::default()];
+    layer.decode(x, t.input("memory"), options, &Ctx::eval().tracked())
 }

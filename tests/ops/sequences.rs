@@ -143,6 +143,7 @@ fn attentions() -> Vec<Case> {
         packed(&[2, 17, 48], 2, plain),
         packed(&[2, 34, 96], 4, AttentionOptions::causal),
         packed(&[1, 5, 18], 2, AttentionOptions::causal),
+        case("rotary by cat", [x([2, 5, 6])], |x| x[0].rotary(3, 100.0)),
         attention("scaled", same(&[1, 2, 6, 8]), |_| AttentionOptions { scale: Some(-0.3), ..plain() }),
         case("attention by softmax, masked, of", [x([2, 2, 6, 8]), x([2, 2, 6, 8]), x([2, 2, 6, 8]), mask], |x| {
             let options = AttentionOptions { mask: Some(x[3].clone()), ..plain() };

@@ -1,0 +1,116 @@
+//! Multi-head attention, and positions for rows that have no order of their own.
+
+use super::ctx::Ctx;
+use super::init;
+use super::linear::Linear;
+use super::module::{Init, Layer, Module, Parameter, Visitor};
+use crate::device::Device;
+use crate::fused::attention::AttentionOptions;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Attention of several heads side by side (Vaswani et al., 2017), the batch first; parameters are named as those of
+/// PyTorch's `nn.MultiheadAttention`.
+#[derive(Debug)]
+pub struct MultiheadAttention {
+    /// `[3 * width, width]`: for queries, keys and values, Xavier's uniform values at first.
+    pub in_proj_weight: Parameter,
+    /// `[3 * width]`, 0 at first.
+    pub in_proj_bias: Parameter,
+    /// For what the heads give.
+    pub out_proj: Linear,
+    /// The heads.
+    pub heads: usize,
+}
+
+impl MultiheadAttention {
+    /// `heads` heads share rows of `width` elements.
+    ///
+    /// # Panics
+    /// If the width is no multiple of the heads.
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, init: &mut Init) -> MultiheadAttention {
+        let fits = heads > 0 && width.is_multiple_of(heads);
+        assert!(fits, "MultiheadAttention: a width of {width} is no multiple of {heads} heads");
+        let zeros = |size: usize, init: &Init| Parameter::new(Tensor::zeros([size], &init.device));
+        let in_proj_weight = Parameter::new(Tensor::zeros([3 * width, width], &init.device));
+        init::xavier_uniform(&in_proj_weight, 1.0, &mut init.rng);
+        let out_proj = Linear { bias: Some(zeros(width, init)), ..Linear::without_bias(width, width, init) };
+        MultiheadAttention { in_proj_weight, in_proj_bias: zeros(3 * width, init), out_proj, heads }
+    }
+
+    /// Of `x`, `[batch, rows, width]`, to itself: queries, keys and values are one product. A mask is broadcast over
+    /// `[batch, heads, rows, rows]`: one that hides padding is `[batch, 1, 1, rows]` of 0 and negative infinity.
+    ///
+    /// # Panics
+    /// If the shape does not fit.
+    #[track_caller]
+    pub fn attend_self(&self, x: &Tensor, options: &AttentionOptions, ctx: &Ctx) -> Tensor {
+        let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
+        check(x, &weight);
+        let mixed = x.linear(&weight, Some(&bias)).self_attention(self.heads, options);
+        self.out_proj.forward(&mixed, ctx)
+    }
+
+    /// Of queries `[batch, rows, width]` to keys and values `[batch, keys, width]`; a mask is broadcast over
+    /// `[batch, heads, rows, keys]`.
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn attend(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        options: &AttentionOptions,
+        ctx: &Ctx,
+    ) -> Tensor {
+        let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
+        let width = weight.shape()[1];
+        let projected = |x: &Tensor, part: usize| {
+            check(x, &weight);
+            let (weight, bias) = (weight.narrow(0, part * width, width), bias.narrow(0, part * width, width));
+            let y = x.linear(&weight, Some(&bias));
+            let sizes = [x.shape()[0], x.shape()[1], self.heads, width / self.heads];
+            y.reshape_to(Shape::from(sizes)).permute(&[0, 2, 1, 3])
+        };
+        let [q, k, v] = [projected(query, 0), projected(key, 1), projected(value, 2)];
+        let mixed = q.scaled_dot_product_attention(&k, &v, options).permute(&[0, 2, 1, 3]);
+        self.out_proj.forward(&mixed.reshape_to(query.shape()), ctx)
+    }
+}
+
+#[track_caller]
+fn check(x: &Tensor, weight: &Tensor) {
+    let (shape, width) = (x.shape(), weight.shape()[1]);
+    let path = weight.name().unwrap_or("MultiheadAttention");
+    let fits = shape.rank() == 3 && shape[2] == width;
+    assert!(fits, "{path}: {shape} x {}: [batch, rows, {width}] is due", weight.shape());
+}
+
+impl Module for MultiheadAttention {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("in_proj_weight", &self.in_proj_weight);
+        visitor.child("in_proj_bias", &self.in_proj_bias);
+        visitor.child("out_proj", &self.out_proj);
+    }
+}
+
+/// Attention to itself, in which every row sees all.
+impl Layer for MultiheadAttention {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let y = self.attend_self(x, &AttentionOptions::default(), ctx);
+        ctx.seen(self, || format!("MultiheadAttention({}, heads: {})", x.size(-1), self.heads), y)
+    }
+}
+
+/// Sines and cosines of falling frequencies for each position, `[rows, width]`, to be added to rows (Vaswani et al.,
+/// 2017): sin(row / 10000^(2 i / width)) in the even columns 2 i, the cosine in the odd ones.
+pub fn sinusoidal_positions(rows: usize, width: usize, device: &Device) -> Tensor {
+    let angle = |at: usize| (at / width) as f64 / 10_000f64.powf((at % width / 2 * 2) as f64 / width as f64);
+    let value = |at: usize| if (at % width).is_multiple_of(2) { angle(at).sin() } else { angle(at).cos() };
+    let values: Vec<f32> = (0..rows * width).map(|at| value(at) as f32).collect();
+    Tensor::constant(&values, [rows, width], device)
+}

@@ -1,0 +1,198 @@
+//! Layers of Transformers (Vaswani et al., 2017), the batch first.
+
+use super::attention::MultiheadAttention;
+use super::ctx::Ctx;
+use super::dropout::Dropout;
+use super::layer_norm::LayerNorm;
+use super::linear::Linear;
+use super::module::{Init, Layer, Module, Visitor};
+use crate::fused::attention::AttentionOptions;
+use crate::tensor::Tensor;
+
+/// Where a layer normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NormPlace {
+    /// The sum of what came in and what a block gives.
+    #[default]
+    After,
+    /// What goes into a block: PyTorch's `norm_first`.
+    Before,
+}
+
+/// PyTorch's arguments of its Transformer layers, and its defaults.
+#[derive(Debug, Clone, Copy)]
+pub struct TransformerOptions {
+    /// The width of the hidden rows.
+    pub feedforward: usize,
+    /// The chance that an element of what a block gives is 0, in training.
+    pub dropout: f32,
+    /// Between the two linear layers.
+    pub activation: fn(&Tensor) -> Tensor,
+    /// Where a layer normalises.
+    pub norm: NormPlace,
+}
+
+impl Default for TransformerOptions {
+    fn default() -> TransformerOptions {
+        TransformerOptions { feedforward: 2048, dropout: 0.1, activation: Tensor::relu, norm: NormPlace::After }
+    }
+}
+
+/// A block with its way around it.
+#[track_caller]
+fn residual(
+    x: &Tensor,
+    norm: &LayerNorm,
+    dropout: &Dropout,
+    place: NormPlace,
+    ctx: &Ctx,
+    block: impl Fn(&Tensor) -> Tensor,
+) -> Tensor {
+    match place {
+        NormPlace::Before => x.add(&dropout.forward(&block(&norm.forward(x, ctx)), ctx)),
+        NormPlace::After => norm.forward(&x.add(&dropout.forward(&block(x), ctx)), ctx),
+    }
+}
+
+/// Attention to itself and two linear layers: PyTorch's `nn.TransformerEncoderLayer`.
+#[derive(Debug)]
+pub struct TransformerEncoderLayer {
+    /// Attention to itself.
+    pub self_attn: MultiheadAttention,
+    /// To the hidden rows.
+    pub linear1: Linear,
+    /// Back from them.
+    pub linear2: Linear,
+    /// Of the attention.
+    pub norm1: LayerNorm,
+    /// Of the linear layers.
+    pub norm2: LayerNorm,
+    /// One behind the attention, one behind the hidden rows, one behind the linear layers.
+    dropouts: [Dropout; 3],
+    options: TransformerOptions,
+}
+
+impl TransformerEncoderLayer {
+    /// On rows of `width` elements.
+    ///
+    /// # Panics
+    /// If the width is no multiple of the heads.
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, options: TransformerOptions, init: &mut Init) -> TransformerEncoderLayer {
+        TransformerEncoderLayer {
+            self_attn: MultiheadAttention::new(width, heads, init),
+            linear1: Linear::new(width, options.feedforward, init),
+            linear2: Linear::new(options.feedforward, width, init),
+            norm1: LayerNorm::new([width], init),
+            norm2: LayerNorm::new([width], init),
+            dropouts: [0, 1, 2].map(|_| Dropout::new(options.dropout, init)),
+            options,
+        }
+    }
+
+    /// On `[batch, rows, width]`; the options tell which rows see which.
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn encode(&self, x: &Tensor, attention: &AttentionOptions, ctx: &Ctx) -> Tensor {
+        let ([first, hidden, last], place) = (&self.dropouts, self.options.norm);
+        let x = residual(x, &self.norm1, first, place, ctx, |x| self.self_attn.attend_self(x, attention, ctx));
+        residual(&x, &self.norm2, last, place, ctx, |x| {
+            let y = (self.options.activation)(&self.linear1.forward(x, ctx));
+            self.linear2.forward(&hidden.forward(&y, ctx), ctx)
+        })
+    }
+}
+
+impl Module for TransformerEncoderLayer {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("self_attn", &self.self_attn);
+        visitor.child("linear1", &self.linear1);
+        visitor.child("linear2", &self.linear2);
+        visitor.child("norm1", &self.norm1);
+        visitor.child("norm2", &self.norm2);
+    }
+}
+
+/// Every row sees all.
+impl Layer for TransformerEncoderLayer {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let y = self.encode(x, &AttentionOptions::default(), ctx);
+        ctx.seen(self, || format!("TransformerEncoderLayer({})", x.size(-1)), y)
+    }
+}
+
+/// Attention to itself, attention to an encoder's rows, and two linear layers: PyTorch's `nn.TransformerDecoderLayer`.
+#[derive(Debug)]
+pub struct TransformerDecoderLayer {
+    /// Attention to itself.
+    pub self_attn: MultiheadAttention,
+    /// Attention to the encoder's rows.
+    pub multihead_attn: MultiheadAttention,
+    /// To the hidden rows.
+    pub linear1: Linear,
+    /// Back from them.
+    pub linear2: Linear,
+    /// Of the attention to itself.
+    pub norm1: LayerNorm,
+    /// Of the attention to the encoder's rows.
+    pub norm2: LayerNorm,
+    /// Of the linear layers.
+    pub norm3: LayerNorm,
+    /// One behind each attention, one behind the hidden rows, one behind the linear layers.
+    dropouts: [Dropout; 4],
+    options: TransformerOptions,
+}
+
+impl TransformerDecoderLayer {
+    /// On rows of `width` elements.
+    ///
+    /// # Panics
+    /// If the width is no multiple of the heads.
+    #[track_caller]
+    pub fn new(width: usize, heads: usize, options: TransformerOptions, init: &mut Init) -> TransformerDecoderLayer {
+        TransformerDecoderLayer {
+            self_attn: MultiheadAttention::new(width, heads, init),
+            multihead_attn: MultiheadAttention::new(width, heads, init),
+            linear1: Linear::new(width, options.feedforward, init),
+            linear2: Linear::new(options.feedforward, width, init),
+            norm1: LayerNorm::new([width], init),
+            norm2: LayerNorm::new([width], init),
+            norm3: LayerNorm::new([width], init),
+            dropouts: [0, 1, 2, 3].map(|_| Dropout::new(options.dropout, init)),
+            options,
+        }
+    }
+
+    /// On `[batch, rows, width]` beside an encoder's rows `[batch, keys, width]`; each attention has its options, the
+    /// first usually [`AttentionOptions::causal`].
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn decode(&self, x: &Tensor, memory: &Tensor, attention: [&AttentionOptions; 2], ctx: &Ctx) -> Tensor {
+        let ([first, second, hidden, last], place) = (&self.dropouts, self.options.norm);
+        let x = residual(x, &self.norm1, first, place, ctx, |x| self.self_attn.attend_self(x, attention[0], ctx));
+        let x = residual(&x, &self.norm2, second, place, ctx, |x| {
+            self.multihead_attn.attend(x, memory, memory, attention[1], ctx)
+        });
+        residual(&x, &self.norm3, last, place, ctx, |x| {
+            let y = (self.options.activation)(&self.linear1.forward(x, ctx));
+            self.linear2.forward(&hidden.forward(&y, ctx), ctx)
+        })
+    }
+}
+
+impl Module for TransformerDecoderLayer {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("self_attn", &self.self_attn);
+        visitor.child("multihead_attn", &self.multihead_attn);
+        visitor.child("linear1", &self.linear1);
+        visitor.child("linear2", &self.linear2);
+        visitor.child("norm1", &self.norm1);
+        visitor.child("norm2", &self.norm2);
+        visitor.child("norm3", &self.norm3);
+    }
+}
