@@ -104,7 +104,7 @@ fn forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         product.c_base = image * p.positions() as u32 * p.out_channels;
         let after = if p.relu == 1 { After::RELU } else { After::NOTHING };
         let operands = Operands { bias: ends.bias, after, ..Operands::plain(Slot::Scratch(0), Slot::Arg(1), y) };
-        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
+        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
     }
     if let Some(at) = ends.at {
         out.scratch.push(u64::from(whole.batch) * (whole.positions() * whole.out_channels as usize) as u64 * 4);
@@ -122,7 +122,8 @@ fn weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     // Every slice's product is cut along its positions; all parts lie side by side and are added up at the end.
     let parts: Vec<MatMul> = slices
         .iter()
-        .map(|&(_, images)| matmul::split(info, tiling, whole.weight(images as usize * whole.positions())))
+        .map(|&(_, images)| whole.weight(images as usize * whole.positions()))
+        .map(|product| matmul::split(info, tiling.suited(info, &product), product))
         .collect();
     let total: u32 = parts.iter().map(|p| p.splits).sum();
     let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
@@ -136,7 +137,7 @@ fn weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         product.c_base = done * results as u32;
         done += product.splits;
         let operands = Operands::plain(Slot::Arg(1), Slot::Scratch(0), target);
-        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
+        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
     }
     if total > 1 {
         out.scratch.push(u64::from(total) * results as u64 * 4);
@@ -162,7 +163,7 @@ fn input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         let mut product = p.input(images as usize * p.positions());
         product.a_base = image * p.positions() as u32 * p.out_channels;
         let operands = Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0));
-        out.passes.push(matmul::pass(info, tiling, &product, &operands, Slot::Scratch(1)));
+        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
         let gather = Pass::new(&COL2IM, "col2im", groups(images as usize * p.pixels(), 256));
         out.passes.push(gather.slots(&[Slot::Scratch(0), Slot::Arg(2)]).params(&p));
     }

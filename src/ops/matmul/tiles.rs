@@ -43,6 +43,13 @@ pub(crate) enum Tiling {
     Small,
 }
 
+impl Tiling {
+    /// The same, with small tiles in shared memory where large ones do not suit the product.
+    pub(crate) fn suited(self, info: &Info, p: &MatMul) -> Tiling {
+        if self == Tiling::Tiled && !suits_large(info, p) { Tiling::Small } else { self }
+    }
+}
+
 /// Lanes that the barrier-free shader is written for.
 pub(crate) fn fits_subgroup(info: &Info) -> bool {
     matches!(info.subgroup, Some(8..=16))
