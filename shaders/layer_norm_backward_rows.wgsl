@@ -36,8 +36,8 @@ fn sum_of(v: ITEM) -> f32 {
 
 @compute @workgroup_size(LANES)
 fn layer_norm_backward_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
-    let part = group_of(grid);
-    if part >= p.parts { return; }
+    // A group past the last writes the last part once more: after a return, all that follows would be masked.
+    let part = min(group_of(grid), p.parts - 1u);
     let items = p.cols / WIDTH;
     let scale = 1.0 / f32(p.cols);
     var w: array<ITEM, ITEMS>;
