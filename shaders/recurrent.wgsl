@@ -5,7 +5,7 @@
 //   x: [batch, steps, gates, hidden]; W: [gates, hidden, hidden]; bias: [gates, hidden], read where BIASED
 //   lengths: [batch], past which the state stays; states: [parts, steps + 1, batch, hidden]
 //   keeps: [steps, batch, kept, hidden], what the gradient needs: h', or the four gates, or the three and q
-// One invocation takes four units of one sequence: hidden / 4 iterations, hidden up to 65,536.
+// One invocation takes four units of one sequence. step: hidden / 4 iterations, hidden up to 65,536. cell: no loops.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
@@ -42,20 +42,31 @@ fn bias_of(at: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-@compute @workgroup_size(64)
-fn recurrent_step(grid: Grid) {
+struct Place {
+    b: u32,
+    j: u32,
+    units: u32,
+    // Where the states before and after the step lie, that of this invocation's units.
+    before: u32,
+    after: u32,
+    is_there: bool,
+}
+
+fn place_of(at: u32) -> Place {
     let units = p.hidden / 4u;
-    let at = group_of(grid) * 64u + grid.thread;
     let b = divide(at, units);
-    if b >= p.batch { return; }
     let j = at - b * units;
+    return Place(b, j, units, (p.before * p.batch + b) * units + j, (p.after * p.batch + b) * units + j, b < p.batch);
+}
+
+// The step of four units, from what the state gives to each gate.
+fn cell(q: Place, own0: vec4<f32>, own1: vec4<f32>, own2: vec4<f32>, own3: vec4<f32>) {
+    let units = q.units;
     let part = (p.steps + 1u) * p.batch * units;
-    let source = (p.before * p.batch + b) * units;
-    let to = (p.after * p.batch + b) * units + j;
-    let keep = (p.now * p.batch + b) * select(1u, 4u, LSTM || GRU) * units + j;
-    if i32(p.now) >= lengths[b] {
-        states[to] = states[source + j];
-        if LSTM { states[part + to] = states[part + source + j]; }
+    let keep = (p.now * p.batch + q.b) * select(1u, 4u, LSTM || GRU) * units + q.j;
+    if i32(p.now) >= lengths[q.b] {
+        states[q.after] = states[q.before];
+        if LSTM { states[part + q.after] = states[part + q.before]; }
         keeps[keep] = vec4<f32>();
         if LSTM || GRU {
             keeps[keep + units] = vec4<f32>();
@@ -64,45 +75,70 @@ fn recurrent_step(grid: Grid) {
         }
         return;
     }
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    for (var k = 0u; k < units; k++) {
-        let h = states[source + k];
-        s0 += rows(j * 4u, k, units, h);
-        if LSTM || GRU {
-            s1 += rows(p.hidden + j * 4u, k, units, h);
-            s2 += rows(2u * p.hidden + j * 4u, k, units, h);
-        }
-        if LSTM { s3 += rows(3u * p.hidden + j * 4u, k, units, h); }
-    }
     let gates = select(select(1u, 3u, GRU), 4u, LSTM);
-    let input = (b * p.steps + p.now) * gates * units + j;
-    s0 += bias_of(j) + x[input];
+    let input = (q.b * p.steps + p.now) * gates * units + q.j;
+    let s0 = own0 + bias_of(q.j) + x[input];
     if !LSTM && !GRU {
         let h = select(tanh4(s0), select(s0, vec4<f32>(), s0 < vec4<f32>()), CELL == 1u);
         keeps[keep] = h;
-        states[to] = h;
+        states[q.after] = h;
         return;
     }
-    s1 = sigmoid4(s1 + bias_of(units + j) + x[input + units]);
-    s0 = sigmoid4(s0);
-    s2 += bias_of(2u * units + j);
-    keeps[keep] = s0;
-    keeps[keep + units] = s1;
+    let k0 = sigmoid4(s0);
+    let k1 = sigmoid4(own1 + bias_of(units + q.j) + x[input + units]);
+    let s2 = own2 + bias_of(2u * units + q.j);
+    keeps[keep] = k0;
+    keeps[keep + units] = k1;
     if LSTM {
-        s2 = tanh4(s2 + x[input + 2u * units]);
-        s3 = sigmoid4(s3 + bias_of(3u * units + j) + x[input + 3u * units]);
-        keeps[keep + 2u * units] = s2;
-        keeps[keep + 3u * units] = s3;
-        let c = s1 * states[part + source + j] + s0 * s2;
-        states[part + to] = c;
-        states[to] = s3 * tanh4(c);
+        let k2 = tanh4(s2 + x[input + 2u * units]);
+        let k3 = sigmoid4(own3 + bias_of(3u * units + q.j) + x[input + 3u * units]);
+        keeps[keep + 2u * units] = k2;
+        keeps[keep + 3u * units] = k3;
+        let c = k1 * states[part + q.before] + k0 * k2;
+        states[part + q.after] = c;
+        states[q.after] = k3 * tanh4(c);
     } else {
-        let n = tanh4(x[input + 2u * units] + s0 * s2);
+        let n = tanh4(x[input + 2u * units] + k0 * s2);
         keeps[keep + 2u * units] = n;
         keeps[keep + 3u * units] = s2;
-        states[to] = (1.0 - s1) * n + s1 * states[source + j];
+        states[q.after] = (1.0 - k1) * n + k1 * states[q.before];
     }
+}
+
+@compute @workgroup_size(64)
+fn recurrent_step(grid: Grid) {
+    let q = place_of(group_of(grid) * 64u + grid.thread);
+    if !q.is_there { return; }
+    let source = q.before - q.j;
+    var own0 = vec4<f32>();
+    var own1 = vec4<f32>();
+    var own2 = vec4<f32>();
+    var own3 = vec4<f32>();
+    for (var k = 0u; k < q.units; k++) {
+        let h = states[source + k];
+        own0 += rows(q.j * 4u, k, q.units, h);
+        if LSTM || GRU {
+            own1 += rows(p.hidden + q.j * 4u, k, q.units, h);
+            own2 += rows(2u * p.hidden + q.j * 4u, k, q.units, h);
+        }
+        if LSTM { own3 += rows(3u * p.hidden + q.j * 4u, k, q.units, h); }
+    }
+    cell(q, own0, own1, own2, own3);
+}
+
+// After a pass that has made the products of all states and W, [batch, gates, hidden], which are bound in place of W.
+@compute @workgroup_size(64)
+fn recurrent_cell(grid: Grid) {
+    let q = place_of(group_of(grid) * 64u + grid.thread);
+    if !q.is_there { return; }
+    let own = q.b * select(select(1u, 3u, GRU), 4u, LSTM) * q.units + q.j;
+    var own1 = vec4<f32>();
+    var own2 = vec4<f32>();
+    var own3 = vec4<f32>();
+    if LSTM || GRU {
+        own1 = w[own + q.units];
+        own2 = w[own + 2u * q.units];
+    }
+    if LSTM { own3 = w[own + 3u * q.units]; }
+    cell(q, w[own], own1, own2, own3);
 }

@@ -3,7 +3,8 @@
 // and from it dsums [steps, batch, kept, hidden], the gradients of what each gate adds up; of a GRU's third gate first that
 // of x's part, then that of h's. carried: [parts, batch, hidden], what goes to the state before without W, and after the
 // start pass the gradient of the first state.
-// One invocation takes four units of one sequence: gates x hidden / 4 iterations, gates x hidden up to 200,000.
+// One invocation takes four units of one sequence. step and start: gates x hidden / 4 iterations, gates x hidden up to
+// 200,000. cell and begin, after a pass that has made the products: no loops.
 
 @group(0) @binding(0) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> states: array<vec4<f32>>;
@@ -48,19 +49,33 @@ fn place_of(at: u32) -> Place {
     return Place(b, at - b * units, units, (p.steps + 1u) * one, one, b < p.batch);
 }
 
-// The gradient that arrives at the output after the step, all of it.
+// The gradient that arrives at the output after the step, but for what comes through W.
 fn arriving(at: u32, q: Place) -> vec4<f32> {
-    var d = dstates[p.after * q.one + at];
+    let d = dstates[p.after * q.one + at];
     if p.next == 0xffffffffu { return d; }
-    d += carried[at];
+    return d + carried[at];
+}
+
+// What comes through W.
+fn through(q: Place) -> vec4<f32> {
+    var d = vec4<f32>();
+    if p.next == 0xffffffffu { return d; }
     let row = (p.next * p.batch + q.b) * select(1u, 4u, LSTM || GRU) * q.units;
     let count = select(select(1u, 3u, GRU), 4u, LSTM) * q.units;
     for (var k = 0u; k < count; k++) {
         let sum = dsums[row + k + select(0u, q.units, GRU && k >= 2u * q.units)];
         let source = k * 4u * q.units + q.j;
-        d += sum.x * w[source] + sum.y * w[source + q.units] + sum.z * w[source + 2u * q.units] + sum.w * w[source + 3u * q.units];
+        d += sum.x * w[source] + sum.y * w[source + q.units] + sum.z * w[source + 2u * q.units]
+            + sum.w * w[source + 3u * q.units];
     }
     return d;
+}
+
+// The same after a pass that has made the products, which are bound in place of W: [batch, hidden], of a GRU two.
+fn made(at: u32, q: Place) -> vec4<f32> {
+    if p.next == 0xffffffffu { return vec4<f32>(); }
+    if GRU { return w[at] + w[q.one + at]; }
+    return w[at];
 }
 
 fn arriving_at_memory(at: u32, q: Place) -> vec4<f32> {
@@ -69,12 +84,7 @@ fn arriving_at_memory(at: u32, q: Place) -> vec4<f32> {
     return d + carried[q.one + at];
 }
 
-@compute @workgroup_size(64)
-fn recurrent_step_backward(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
-    let q = place_of(at);
-    if !q.is_there { return; }
-    let dh = arriving(at, q);
+fn cell_backward(at: u32, q: Place, dh: vec4<f32>) {
     var dc = vec4<f32>();
     if LSTM { dc = arriving_at_memory(at, q); }
     let units = q.units;
@@ -120,11 +130,35 @@ fn recurrent_step_backward(grid: Grid) {
     }
 }
 
+fn start(at: u32, q: Place, dh: vec4<f32>) {
+    carried[at] = dh;
+    if LSTM { carried[q.one + at] = arriving_at_memory(at, q); }
+}
+
+@compute @workgroup_size(64)
+fn recurrent_step_backward(grid: Grid) {
+    let at = group_of(grid) * 64u + grid.thread;
+    let q = place_of(at);
+    if q.is_there { cell_backward(at, q, arriving(at, q) + through(q)); }
+}
+
 @compute @workgroup_size(64)
 fn recurrent_start_backward(grid: Grid) {
     let at = group_of(grid) * 64u + grid.thread;
     let q = place_of(at);
-    if !q.is_there { return; }
-    carried[at] = arriving(at, q);
-    if LSTM { carried[q.one + at] = arriving_at_memory(at, q); }
+    if q.is_there { start(at, q, arriving(at, q) + through(q)); }
+}
+
+@compute @workgroup_size(64)
+fn recurrent_cell_backward(grid: Grid) {
+    let at = group_of(grid) * 64u + grid.thread;
+    let q = place_of(at);
+    if q.is_there { cell_backward(at, q, arriving(at, q) + made(at, q)); }
+}
+
+@compute @workgroup_size(64)
+fn recurrent_begin_backward(grid: Grid) {
+    let at = group_of(grid) * 64u + grid.thread;
+    let q = place_of(at);
+    if q.is_there { start(at, q, arriving(at, q) + made(at, q)); }
 }

@@ -1,12 +1,15 @@
 //! Recurrent cells over whole sequences: `shaders/recurrent.wgsl`, `shaders/recurrent_backward.wgsl`.
 //!
-//! What the inputs give is one matrix product for all steps, which comes before; a step is one pass, and so is its gradient.
-//! The gradient of the weights is one product over all steps.
+//! What the inputs give is one matrix product for all steps, which comes before; a step is one pass or two, and so is its
+//! gradient. The gradient of the weights is one product over all steps.
 
 mod twin;
 
 use crate::dtype::DType;
-use crate::kernel::{Access, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
+use crate::kernel::{
+    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+};
+use crate::ops::matmul::{self, MatMul, Operands, Tiling};
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -143,6 +146,76 @@ fn pass(shader: &'static Shader, entry: &'static str, p: &Params) -> Pass {
     pass.constant("CELL", Constant::U32(p.cell)).constant("BIASED", Constant::Bool(p.biased == 1))
 }
 
+/// A pass for each step: fewer of them, each with loops.
+fn forward_steps(d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let passes = (0..p.steps).map(|step| pass(&FORWARD, "recurrent_step", &p.at(step))).collect();
+    Lowering { passes, scratch: Vec::new() }
+}
+
+fn backward_steps(d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let steps = (0..p.steps).rev().map(|step| pass(&BACKWARD, "recurrent_step_backward", &p.at(step)));
+    let start = pass(&BACKWARD, "recurrent_start_backward", &p.start());
+    Lowering { passes: steps.chain([start]).collect(), scratch: Vec::new() }
+}
+
+/// Two passes for each step, a matrix product and the cell.
+fn forward_products(info: &Info, d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let [batch, hidden, rows] = [p.batch, p.hidden, p.cell().gates() as u32 * p.hidden].map(|size| size as usize);
+    let (sums, spare) = (Slot::Scratch(0), Slot::Scratch(1));
+    let slots = [Slot::Arg(0), sums, Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5)];
+    let steps = (0..p.steps).flat_map(|step| {
+        let p = p.at(step);
+        let mut product = MatMul::new([batch, rows, hidden], [hidden, 1], [1, hidden]);
+        product.a_base = p.before * p.batch * p.hidden;
+        let operands = Operands::plain(Slot::Arg(4), Slot::Arg(1), sums);
+        let product = matmul::pass(info, matmul::preferred(info), &product, &operands, spare);
+        [product, pass(&FORWARD, "recurrent_cell", &p).slots(&slots)]
+    });
+    Lowering { passes: steps.collect(), scratch: vec![(batch * rows * 4) as u64, matmul::SPARE] }
+}
+
+fn backward_products(info: &Info, d: &Dispatch) -> Lowering {
+    let p: Params = d.params();
+    let [batch, hidden, kept] = [p.batch, p.hidden, p.kept() as u32 * p.hidden].map(|size| size as usize);
+    let (through, spare) = (Slot::Scratch(0), Slot::Scratch(1));
+    let slots = [through, Slot::Arg(1), Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5), Slot::Arg(6)];
+    // Of what each product takes: gates, the first of those that are kept, the first row of W, in numbers of units.
+    let parts: &[[usize; 3]] = match p.cell() {
+        Cell::Gru => &[[2, 0, 0], [1, 3, 2]],
+        Cell::Lstm => &[[4, 0, 0]],
+        Cell::Tanh | Cell::Relu => &[[1, 0, 0]],
+    };
+    let mut passes = Vec::new();
+    let order = (0..p.steps).rev().map(|step| (p.at(step), "recurrent_cell_backward"));
+    for (p, entry) in order.chain([(p.start(), "recurrent_begin_backward")]) {
+        for (at, &[gates, first, row]) in parts.iter().enumerate().filter(|_| p.next != NONE) {
+            let mut product = MatMul::new([batch, hidden, gates * hidden], [kept, 1], [hidden, 1]);
+            product.a_base = p.next * (batch * kept) as u32 + (first * hidden) as u32;
+            product.b_base = (row * hidden * hidden) as u32;
+            product.c_base = (at * batch * hidden) as u32;
+            let operands = Operands::plain(Slot::Arg(5), Slot::Arg(0), through);
+            passes.push(matmul::pass(info, matmul::preferred(info), &product, &operands, spare));
+        }
+        passes.push(pass(&BACKWARD, entry, &p).slots(&slots));
+    }
+    Lowering { passes, scratch: vec![(parts.len() * batch * hidden * 4) as u64, matmul::SPARE] }
+}
+
+/// Whether the sums of a product need no parts.
+fn fits_products(info: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    let fits = if matmul::preferred(info) == Tiling::Subgroup { matmul::fits_subgroup } else { matmul::fits_tiled };
+    fits(info) && p.hidden as usize * p.cell().gates() <= 8192
+}
+
+/// Products pay where they are large, and on software adapters, whose loads in a loop cost more than a pass.
+fn suits_products(info: &Info, d: &Dispatch) -> bool {
+    info.class != Class::Gpu || d.params::<Params>().hidden > 256
+}
+
 /// states [parts, steps + 1, batch, hidden] and what each step keeps [steps, batch, kept, hidden], from inputs
 /// [batch, steps, gates, hidden], weight, bias and lengths.
 static RECURRENT: Kernel = Kernel {
@@ -152,16 +225,10 @@ static RECURRENT: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[Variant {
-        name: "steps",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| {
-            let p: Params = d.params();
-            let passes = (0..p.steps).map(|step| pass(&FORWARD, "recurrent_step", &p.at(step))).collect();
-            Lowering { passes, scratch: Vec::new() }
-        },
-    }],
+    variants: &[
+        Variant { name: "products", fits: fits_products, suits: suits_products, lower: forward_products },
+        Variant { name: "steps", fits: |_, _| true, suits: |_, _| true, lower: |_, d| forward_steps(d) },
+    ],
 };
 
 /// The gradients of what each step adds up [steps, batch, kept, hidden] and of the first state [parts, batch, hidden], from
@@ -173,17 +240,10 @@ static RECURRENT_BACKWARD: Kernel = Kernel {
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
-    variants: &[Variant {
-        name: "steps",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| {
-            let p: Params = d.params();
-            let steps = (0..p.steps).rev().map(|step| pass(&BACKWARD, "recurrent_step_backward", &p.at(step)));
-            let start = pass(&BACKWARD, "recurrent_start_backward", &p.start());
-            Lowering { passes: steps.chain([start]).collect(), scratch: Vec::new() }
-        },
-    }],
+    variants: &[
+        Variant { name: "products", fits: fits_products, suits: suits_products, lower: backward_products },
+        Variant { name: "steps", fits: |_, _| true, suits: |_, _| true, lower: |_, d| backward_steps(d) },
+    ],
 };
 
 /// The kernels of this page.

@@ -1,7 +1,7 @@
 //! Loss curves: the same on every device within rounding, and to the bit on one.
 
 use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CNN, DROPOUT, MLP, Recipe, Trainer};
+use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Recipe, Trainer};
 use wgrad::Device;
 use wgrad::nn::{StateDict, Values};
 
@@ -76,4 +76,14 @@ fn dropout_and_momentum_learn_alike_everywhere() {
 #[test]
 fn batch_norm_and_decay_learn_alike_everywhere() {
     judge(&BATCH_NORM);
+}
+
+#[test]
+fn clipped_groups_learn_alike_everywhere() {
+    judge(&CLIPPED);
+}
+
+#[test]
+fn recurrent_layers_learn_alike_everywhere() {
+    judge(&RECURRENT);
 }

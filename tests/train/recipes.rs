@@ -3,8 +3,8 @@
 use crate::model::{Cnn, Mlp};
 use wgrad::data::{Batch, DataLoader, LoaderOptions, mnist};
 use wgrad::nn::{
-    BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Module, Randomness, Relu, Sequential,
-    StateDict, state,
+    BatchNorm2d, Conv2d, Ctx, Directions, Dropout, Flatten, Gru, Init, Layer, Linear, Lstm, MaxPool2d, Module,
+    Randomness, RecurrentOptions, Relu, Sequential, StateDict, state,
 };
 use wgrad::optim::{Adam, AdamOptions, Lamb, LambOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::{Device, Tensor};
@@ -46,10 +46,38 @@ pub const CLIPPED: Recipe = Recipe {
         Box::new(layers.push(Relu).push(Linear::new(48, 10, init)))
     },
     optimizer: |model| {
-        let of = |weight_decay| LambOptions { lr: 0.01, weight_decay, ..LambOptions::default() };
+        let of = |weight_decay| LambOptions { lr: 0.05, weight_decay, ..LambOptions::default() };
         let lamb = Lamb::grouped(model, |_, shape| of(if shape.rank() > 1 { 0.1 } else { 0.0 }))?;
         Ok(Box::new(lamb.l1_penalty(1e-4)?.clip_grad_value(0.02)?.clip_grad_norm(0.1)?))
     },
+};
+
+/// An image as a sequence of its rows, read by an LSTM in both directions and then by a GRU.
+struct Rows {
+    lstm: Lstm,
+    gru: Gru,
+    fc: Linear,
+}
+
+wgrad::module!(Rows { lstm, gru, fc });
+
+impl Layer for Rows {
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let outputs = self.gru.forward(&self.lstm.forward(&x.squeeze(1), ctx), ctx);
+        self.fc.forward(&outputs.narrow(1, outputs.size(1) - 1, 1).squeeze(1), ctx)
+    }
+}
+
+/// Sequences, whose steps are many passes of one kernel.
+pub const RECURRENT: Recipe = Recipe {
+    name: "an LSTM and a GRU, Adam",
+    model: |init| {
+        let both = RecurrentOptions { directions: Directions::Both, ..RecurrentOptions::default() };
+        // 14 units are no multiple of 4.
+        let (lstm, gru) = (Lstm::with(28, 14, both, init), Gru::new(28, 32, init));
+        Box::new(Rows { lstm, gru, fc: Linear::new(32, 10, init) })
+    },
+    optimizer: |model| adam(model, AdamOptions { lr: 0.015, ..AdamOptions::default() }),
 };
 
 /// Random masks in training.

@@ -2,7 +2,7 @@
 
 use crate::curves::first_difference;
 use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, Trainer};
+use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Trainer};
 use wgrad::nn::{Ctx, Dropout, Init, Layer, Randomness};
 use wgrad::plan::{Captured, Replay};
 use wgrad::{Device, Error, Tensor};
@@ -32,7 +32,7 @@ fn losses(trainer: &mut Trainer, mut replay: Option<&mut Replay>) -> Vec<u32> {
 #[test]
 fn replayed_steps_have_the_bits_of_eager_ones() {
     for (name, device) in devices() {
-        for recipe in [MLP, CNN, DROPOUT, BATCH_NORM, CLIPPED] {
+        for recipe in [MLP, CNN, DROPOUT, BATCH_NORM, CLIPPED, RECURRENT] {
             let (mut eager, mut replayed) = (Trainer::new(&recipe, &device), Trainer::new(&recipe, &device));
             let mut replay = Replay::new();
             let want = losses(&mut eager, None);

@@ -1,0 +1,45 @@
+//! The command line.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Trains an LSTM, a GRU and a plain RNN on the adding problem: two marked numbers in a sequence, their sum to be told.
+#[derive(Parser)]
+pub struct Args {
+    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Steps, each on new sequences.
+    #[arg(long, default_value_t = 2000, value_parser = at_least::<1>)]
+    pub steps: usize,
+    /// Sequences of one step.
+    #[arg(long, default_value_t = 64, value_parser = at_least::<1>)]
+    pub batch_size: usize,
+    /// Numbers of one sequence.
+    #[arg(long, default_value_t = 50, value_parser = at_least::<2>)]
+    pub length: usize,
+    /// Units of each recurrent layer.
+    #[arg(long, default_value_t = 64, value_parser = at_least::<1>)]
+    pub hidden: usize,
+    /// The highest learning rate, which the first third of the steps rises to and the others fall from.
+    #[arg(long, default_value_t = 5e-3)]
+    pub lr: f64,
+    /// First weights and sequences follow from it.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Draws the three curves into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DeviceChoice {
+    Auto,
+    Gpu,
+    Cpu,
+}
+
+fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| format!("a whole number from {LEAST} on is due"))?;
+    if number >= LEAST { Ok(number) } else { Err(format!("a whole number from {LEAST} on is due")) }
+}
