@@ -323,23 +323,43 @@ static ARGMAX: Kernel = Kernel {
     cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
     tolerance: Tolerance::EXACT,
     rewrites: &[],
-    variants: &[Variant { name: "threads", fits: |_, _| true, suits: |_, _| true, lower: argmax_stages }],
+    variants: &[
+        Variant {
+            name: "columns",
+            fits: |info, d| By::Columns.fits(info, &d.params()),
+            suits: |_, _| true,
+            lower: |_, d| argmax_stages(d, By::Columns),
+        },
+        Variant {
+            name: "each_row",
+            fits: |info, d| By::EachRow.fits(info, &d.params()),
+            suits: |_, _| true,
+            lower: |_, d| argmax_stages(d, By::EachRow),
+        },
+        Variant { name: "threads", fits: |_, _| true, suits: |_, _| true, lower: |_, d| argmax_stages(d, By::Threads) },
+    ],
 };
 
-fn argmax_stages(_: &Info, d: &Dispatch) -> Lowering {
+fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
     let mut out = Lowering::default();
     let mut p: Params = d.params();
     let mut source = None;
     loop {
-        p.chunk = THREAD_CHUNK.min(p.count.max(1));
+        let by = if source.is_none() { by } else { By::Threads };
+        p.chunk = by.chunk(&p);
         p.chunks = p.count.div_ceil(p.chunk).max(1);
         let last = p.chunks == 1;
         let target = if last { Slot::Arg(1) } else { Slot::Scratch(out.scratch.len()) };
         let results = p.n as usize * p.chunks as usize;
         // The first stage has no candidates; something has to be bound.
-        let (entry, candidates) = source.map_or(("argmax_first", Slot::Arg(0)), |s| ("argmax_again", s));
+        let (entry, per_group, candidates) = match (source, by) {
+            (Some(from), _) => ("argmax_again", 256, from),
+            (None, By::Columns) => ("argmax_columns", 4 * 64, Slot::Arg(0)),
+            (None, By::EachRow) => ("argmax_rows", 256, Slot::Arg(0)),
+            (None, _) => ("argmax_first", 256, Slot::Arg(0)),
+        };
         let slots = [Slot::Arg(0), candidates, target];
-        out.passes.push(Pass::new(&ARGMAX_SHADER, entry, groups(results, 256)).slots(&slots).params(&p));
+        out.passes.push(Pass::new(&ARGMAX_SHADER, entry, groups(results, per_group)).slots(&slots).params(&p));
         if last {
             return out;
         }

@@ -128,6 +128,13 @@ fn by_fours() -> Vec<Case> {
             all.push(case(&format!("{name} by fours over {dims:?} of"), [smooth(shape)], run).compared());
         }
     }
+    for (shape, dim) in [([65, 8], 0), ([7, 64], 1), ([70_001, 4], 0), ([3, 70_004], 1)] {
+        all.push(case("argmax by fours of", [x(shape).distinct()], move |x| x[0].argmax(dim)).constant());
+        all.push(case("argmax of equals by fours of", [x(shape).steps(0.0)], move |x| x[0].argmax(dim)).constant());
+    }
+    let three = |shape: [usize; 3]| x(shape).distinct();
+    all.push(case("argmax by fours inside of", [three([5, 7, 8])], |x| x[0].argmax(1)).constant());
+    all.push(case("argmax by fours across", [three([5, 7, 8]).reversed()], |x| x[0].argmax(2)).constant());
     // Past 65,535 workgroups of one result each.
     all.push(case("sum by fours over [1] of", [x([66_003, 4])], |x| x[0].sum_dims(&[1], No)).compared());
     all
