@@ -71,6 +71,9 @@ def arguments():
             parser.error(f"`{word}` is neither a workload ({', '.join(WORKLOADS)}) nor a side ({', '.join(SIDES)})")
     if options.rounds < 1:
         parser.error("there is at least one round")
+    # Programs are started in the repository, not where the script was.
+    options.built = options.built.absolute()
+    options.python = os.path.abspath(shutil.which(options.python) or options.python)
     return options
 
 
@@ -109,7 +112,7 @@ def commands(sides, options):
         _, folder, feature = SIDES[side]
         if side == "pytorch":
             probe = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
-            if shutil.which(options.python) and subprocess.run([options.python, "-c", probe]).returncode == 0:
+            if os.path.exists(options.python) and subprocess.run([options.python, "-c", probe]).returncode == 0:
                 found[side] = [options.python, str(HERE / "torch_steps.py")]
             else:
                 missing[side] = f"{options.python} has no torch: `pip install torch`, or name a Python with --python"
@@ -285,7 +288,8 @@ def main():
     print(f"{datetime.date.today()}, {cpu()}; adapter: {', '.join(adapters) or 'not asked for'}; {busy}.")
     print(f"{', '.join(versions)}; {compiler}. Medians of {options.rounds} rounds of {options.seconds:g} s.")
     print()
-    print("| workload | side | ms a step | least | of wgrad's time | of PyTorch's | loss at 0, 10, 15 | first s | MB |")
+    ratios = "times wgrad's | times PyTorch's"
+    print(f"| workload | side | ms a step | least | {ratios} | loss at 0, 10, 15 | first s | MB |")
     print("|---|---|---:|---:|---:|---:|---|---:|---:|")
     for workload in chosen:
         for row in rows(workload, results[workload]):
