@@ -11,6 +11,8 @@ mod curves;
 mod gpt;
 #[path = "../examples/mnist/model.rs"]
 mod model;
+#[path = "train/options.rs"]
+mod options;
 #[path = "train/places.rs"]
 mod places;
 #[path = "train/recipes.rs"]

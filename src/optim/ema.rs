@@ -2,7 +2,7 @@
 
 use super::slab::Slab;
 use super::{checked, rest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::nn::{StateDict, StateTensor};
 use crate::tensor::Tensor;
@@ -112,5 +112,24 @@ impl Ema {
     pub fn state(&self) -> Result<StateDict> {
         let all = self.slabs.iter().flat_map(|slab| &slab.names);
         all.map(|(name, mean)| Ok((name.clone(), StateTensor::of(mean)?))).collect()
+    }
+
+    /// Goes on from saved averages.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if a name is missing or a shape differs; then nothing was changed.
+    pub fn load_state(&mut self, state: &StateDict) -> Result<()> {
+        let all = || self.slabs.iter().flat_map(|slab| &slab.names);
+        for (name, mean) in all() {
+            let Some(value) = state.get(name) else {
+                return Err(Error::Weights(format!("the averages have no `{name}`")));
+            };
+            if value.shape != *mean.shape() {
+                let (have, want) = (&value.shape, mean.shape());
+                return Err(Error::Weights(format!("the average `{name}` is {have:?}, not {want}")));
+            }
+        }
+        all().for_each(|(name, mean)| state[name].write_to(mean));
+        Ok(())
     }
 }

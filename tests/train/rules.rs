@@ -8,7 +8,7 @@ use wgrad::{Device, Tensor};
 
 /// The message that `work` panics with.
 #[track_caller]
-fn panics<R>(work: impl FnOnce() -> R) -> String {
+pub fn panics<R>(work: impl FnOnce() -> R) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(work)) else { panic!("it went through") };
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string())).expect("a message")

@@ -1,0 +1,84 @@
+//! What optimizers, losses and recurrent layers refuse, in which words, and averages that are kept.
+
+use crate::places::devices;
+use crate::rules::panics;
+use wgrad::nn::{Ctx, Gru, Init, Linear, Lstm, StateDict, Walk, state};
+use wgrad::optim::schedule::{ExponentialLr, Scheduler};
+use wgrad::optim::{Adam, AdamOptions, Lion, LionOptions, Optimizer, Sgd, SgdOptions};
+use wgrad::{Device, Error, Reduction, Tensor};
+
+fn line(device: &Device) -> Linear {
+    Linear::new(3, 2, &mut Init::new(0, device))
+}
+
+#[track_caller]
+fn refused<T>(result: wgrad::Result<T>, text: &str) {
+    match result {
+        Err(Error::Option(said)) => assert_eq!(said, text),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("`{text}` went through"),
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let model = line(&Device::cpu());
+    let adam = |options| Adam::new(&model, options);
+    refused(adam(AdamOptions { betas: (0.9, 1.0), ..AdamOptions::default() }), "beta2: 1 is not in 0..1");
+    refused(
+        Lion::new(&model, LionOptions { lr: -1.0, ..LionOptions::default() }),
+        "learning rate: -1 is not a number from 0 up",
+    );
+    let sgd = || Sgd::new(&model, SgdOptions::default()).expect("these are in range");
+    refused(sgd().clip_grad_norm(0.0), "max norm: 0 is not a number above 0");
+    refused(sgd().clip_grad_value(f32::NAN), "clip value: NaN is not a number above 0");
+    refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
+    refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
+    refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: one for each group is due");
+    // A schedule that leaves the numbers.
+    let mut optimizer = sgd();
+    let mut scheduler = Scheduler::new(ExponentialLr { gamma: -1.0 }, &mut optimizer).expect("the first rate is one");
+    refused(scheduler.step(&mut optimizer), "learning rate: -0.001 is not a number from 0 up");
+}
+
+#[test]
+fn shapes_that_do_not_fit_a_loss_or_a_sequence_are_told() {
+    let device = Device::cpu();
+    let tensor = |sizes: &[usize]| Tensor::zeros(sizes, &device);
+    let text = panics(|| tensor(&[2, 3]).mse_loss(&tensor(&[3]), Reduction::Mean));
+    assert_eq!(text, "mse_loss: [2, 3] x [3]: two tensors of one shape are due");
+    let text = panics(|| tensor(&[2]).soft_margin_loss(&tensor(&[2]).requires_grad(), Reduction::Mean));
+    assert_eq!(text, "soft_margin_loss: the target has no gradient: detach it");
+    let text = panics(|| Tensor::einsum("ij,jk->ik", &[&tensor(&[2, 3]), &tensor(&[4, 5])]));
+    assert_eq!(text, "einsum: ij,jk->ik: `j` is 3 in one operand and 4 in another");
+    let mut init = Init::new(0, &device);
+    let (lstm, gru) = (Lstm::new(4, 8, &mut init), Gru::new(4, 8, &mut init));
+    let path = wgrad::nn::parameters(&lstm).remove(0).0;
+    let text = panics(|| lstm.walk(&tensor(&[5, 4]), &Walk::default(), &Ctx::eval()));
+    assert_eq!(text, format!("{path}: [5, 4] x [32, 4]: sequences [batch, steps, 4] are due"));
+    let walk = Walk { cell: Some(tensor(&[1, 5, 8])), ..Walk::default() };
+    let text = panics(|| gru.walk(&tensor(&[5, 3, 4]), &walk, &Ctx::eval()));
+    assert!(text.ends_with("only an LSTM has a memory to start from"), "{text}");
+}
+
+#[test]
+fn averages_are_kept_and_loaded() {
+    for (name, device) in devices() {
+        let model = line(&device);
+        let mut sgd = Sgd::new(&model, SgdOptions { lr: 0.5, ..SgdOptions::default() }).expect("in range");
+        let mut ema = sgd.ema(0.5).expect("in range");
+        sgd.step(&model.weight.tensor().square().sum().backward());
+        ema.update();
+        let averages: StateDict = ema.state().expect("the device works");
+        let weights = state(&model).expect("the device works");
+        ema.swap();
+        assert_eq!(state(&model).expect("the device works"), averages, "on {name}");
+        ema.swap();
+        assert_eq!(state(&model).expect("the device works"), weights, "on {name}");
+        let mut other = sgd.ema(0.5).expect("in range");
+        other.load_state(&averages).expect("they fit");
+        assert_eq!(other.state().expect("the device works"), averages, "on {name}");
+        let missing = other.load_state(&StateDict::new());
+        assert!(matches!(missing, Err(Error::Weights(text)) if text == "the averages have no `weight`"));
+    }
+}
