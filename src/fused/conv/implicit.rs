@@ -254,7 +254,7 @@ fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32, unit: u32) -
     let pass = Pass::new(&TAPS, entry, u64::from(tiles) * u64::from(splits));
     let pass = tiled(pass, lanes, wide).constant("COUNT", Constant::U32(count)).constant(sums.0, sums.1);
     let results = (p.taps() + 1) * p.out_channels as usize;
-    let add = Pass::new(&PARTS, "conv_parts", groups(results, 64)).constant(sums.0, sums.1);
+    let add = Pass::new(&PARTS, "conv_parts", groups(results / 4, 64)).constant(sums.0, sums.1);
     let db = if p.bias == 1 { Slot::Arg(3) } else { Slot::Scratch(0) };
     Lowering {
         passes: vec![

@@ -133,7 +133,7 @@ fn weight(info: &Info, d: &Dispatch, is_large: bool) -> Lowering {
     let pass = Pass::new(&TAPS, "conv_tile_taps", tiles * u64::from(splits)).constant("SUMS", sums);
     let pass = tiled(info, pass, &p, is_large, true);
     let results = (p.taps() + 1) * p.out_channels as usize;
-    let add = Pass::new(&PARTS, "conv_parts", groups(results, 64)).constant("SUMS", sums);
+    let add = Pass::new(&PARTS, "conv_parts", groups(results / 4, 64)).constant("SUMS", sums);
     let db = if p.bias == 1 { Slot::Arg(3) } else { Slot::Scratch(0) };
     Lowering {
         passes: vec![
