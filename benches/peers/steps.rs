@@ -167,11 +167,6 @@ impl Job {
         Job { start, workload: workload.clone(), seconds, batches: batches(workload, Path::new(folder)) }
     }
 
-    /// Says in a few words why there is nothing to time.
-    pub fn leave_out(&self, why: &str) {
-        println!("{{\"left_out\": \"{why}\"}}");
-    }
-
     /// Trains: `step` takes a batch and whether its loss is to be read, which it then gives.
     pub fn train(self, mut step: impl FnMut(&Batch, bool) -> Option<f32>) {
         let mut batches = self.batches.iter().cycle();

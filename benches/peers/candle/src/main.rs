@@ -1,6 +1,6 @@
 //! Training steps of candle on the CPU.
 
-#[expect(dead_code, reason = "layers keep PyTorch's layout here, and no workload is left out")]
+#[expect(dead_code, reason = "layers keep PyTorch's layout here")]
 #[path = "../../steps.rs"]
 mod steps;
 
