@@ -90,7 +90,6 @@ fn conv_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     store_rows(r, j, e0, e1, &c0);
     store_rows(r + 8u, j, e0, e1, &c1);
     if ROWS > 16u { store_rows(r + 16u, j, e0, e1, &c2); store_rows(r + 24u, j, e0, e1, &c3); }
-    if ROWS <= 32u { return; }
-    store_rows(r + 32u, j, e0, e1, &c4); store_rows(r + 40u, j, e0, e1, &c5);
-    store_rows(r + 48u, j, e0, e1, &c6); store_rows(r + 56u, j, e0, e1, &c7);
+    if ROWS > 32u { store_rows(r + 32u, j, e0, e1, &c4); store_rows(r + 40u, j, e0, e1, &c5); }
+    if ROWS > 32u { store_rows(r + 48u, j, e0, e1, &c6); store_rows(r + 56u, j, e0, e1, &c7); }
 }

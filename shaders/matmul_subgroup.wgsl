@@ -23,34 +23,39 @@ fn b_at(at: u32) -> f32 { return b[at / 4u][at % 4u]; }
 
 // Four neighbours of a from `at` on.
 fn load_a(at: u32) -> vec4<f32> {
-    if A_VEC { return a[at / 4u]; }
     let s = select(p.a_col, p.a_row, A_T);
-    return vec4<f32>(a_at(at), a_at(at + s), a_at(at + 2u * s), a_at(at + 3u * s));
+    var four: vec4<f32>;
+    if A_VEC { four = a[at / 4u]; } else { four = vec4<f32>(a_at(at), a_at(at + s), a_at(at + 2u * s), a_at(at + 3u * s)); }
+    return four;
 }
 
 fn load_b(at: u32) -> vec4<f32> {
-    if B_VEC { return b[at / 4u]; }
     let s = select(p.b_col, p.b_row, B_T);
-    return vec4<f32>(b_at(at), b_at(at + s), b_at(at + 2u * s), b_at(at + 3u * s));
+    var four: vec4<f32>;
+    if B_VEC { four = b[at / 4u]; } else { four = vec4<f32>(b_at(at), b_at(at + s), b_at(at + 2u * s), b_at(at + 3u * s)); }
+    return four;
 }
 
 // Four rows of b, k to k + 3, at four columns from j on; columns past n repeat the last.
 fn rows_of_b(base: u32, k: u32, j: u32) -> mat4x4<f32> {
+    let last = p.n - 1u;
+    var m: mat4x4<f32>;
     if B_T {
         let at = base + k * p.b_row;
-        let last = p.n - 1u;
-        return transpose(mat4x4<f32>(
+        m = transpose(mat4x4<f32>(
             load_b(at + min(j, last) * p.b_col),
             load_b(at + min(j + 1u, last) * p.b_col),
             load_b(at + min(j + 2u, last) * p.b_col),
             load_b(at + min(j + 3u, last) * p.b_col),
         ));
+    } else if B_VEC {
+        let at = base + k * p.b_row + j * p.b_col;
+        m = mat4x4<f32>(load_b(at), load_b(at + p.b_row), load_b(at + 2u * p.b_row), load_b(at + 3u * p.b_row));
+    } else {
+        m = mat4x4<f32>(edge_of_b(base, k, j), edge_of_b(base, k + 1u, j), edge_of_b(base, k + 2u, j),
+            edge_of_b(base, k + 3u, j));
     }
-    let at = base + k * p.b_row + j * p.b_col;
-    if B_VEC {
-        return mat4x4<f32>(load_b(at), load_b(at + p.b_row), load_b(at + 2u * p.b_row), load_b(at + 3u * p.b_row));
-    }
-    return mat4x4<f32>(edge_of_b(base, k, j), edge_of_b(base, k + 1u, j), edge_of_b(base, k + 2u, j), edge_of_b(base, k + 3u, j));
+    return m;
 }
 
 fn edge_of_b(base: u32, k: u32, j: u32) -> vec4<f32> {
@@ -77,29 +82,30 @@ fn edge_of_a(base: u32, i: u32, k: u32) -> vec4<f32> {
 }
 
 fn store(base: u32, i: u32, j: u32, value: vec4<f32>) {
-    if i >= p.m || j >= p.n { return; }
-    let at = base + i * p.c_row + j;
-    var y = value;
-    if BIAS {
-        y.x += bias[j];
-        if j + 1u < p.n { y.y += bias[j + 1u]; }
-        if j + 2u < p.n { y.z += bias[j + 2u]; }
-        if j + 3u < p.n { y.w += bias[j + 3u]; }
-    }
-    if AFTER > 0u {
-        var more = vec4<f32>();
-        if AFTER > 1u {
-            more.x = other[at];
-            if j + 1u < p.n { more.y = other[at + 1u]; }
-            if j + 2u < p.n { more.z = other[at + 2u]; }
-            if j + 3u < p.n { more.w = other[at + 3u]; }
+    if i < p.m && j < p.n {
+        let at = base + i * p.c_row + j;
+        var y = value;
+        if BIAS {
+            y.x += bias[j];
+            if j + 1u < p.n { y.y += bias[j + 1u]; }
+            if j + 2u < p.n { y.z += bias[j + 2u]; }
+            if j + 3u < p.n { y.w += bias[j + 3u]; }
         }
-        y = after4(AFTER, y, more);
+        if AFTER > 0u {
+            var more = vec4<f32>();
+            if AFTER > 1u {
+                more.x = other[at];
+                if j + 1u < p.n { more.y = other[at + 1u]; }
+                if j + 2u < p.n { more.z = other[at + 2u]; }
+                if j + 3u < p.n { more.w = other[at + 3u]; }
+            }
+            y = after4(AFTER, y, more);
+        }
+        c[at] = y.x;
+        if j + 1u < p.n { c[at + 1u] = y.y; }
+        if j + 2u < p.n { c[at + 2u] = y.z; }
+        if j + 3u < p.n { c[at + 3u] = y.w; }
     }
-    c[at] = y.x;
-    if j + 1u < p.n { c[at + 1u] = y.y; }
-    if j + 2u < p.n { c[at + 2u] = y.z; }
-    if j + 3u < p.n { c[at + 3u] = y.w; }
 }
 
 // Sends the rows that eight lanes hold round, and adds their products to eight rows of results.
@@ -111,32 +117,38 @@ fn spread(c: ptr<function, Rows>, b0: mat4x4<f32>, b1: mat4x4<f32>, s: vec4<f32>
 
 // Four neighbouring rows of a from `row` on, at four k: one column for each row.
 fn quads_of_a(base: u32, row: u32, k: u32, k_end: u32) -> mat4x4<f32> {
+    var m: mat4x4<f32>;
     if TAIL && k + 4u > k_end {
-        var m: mat4x4<f32>;
         for (var t = 0u; t < 4u && k + t < k_end; t++) { m[t] = edge_of_a(base, row, k + t); }
-        return transpose(m);
-    }
-    if A_VEC {
+    } else if A_VEC {
         let at = base + min(row, p.m - 4u) + k * p.a_col;
-        return transpose(mat4x4<f32>(load_a(at), load_a(at + p.a_col), load_a(at + 2u * p.a_col), load_a(at + 3u * p.a_col)));
+        m = mat4x4<f32>(load_a(at), load_a(at + p.a_col), load_a(at + 2u * p.a_col), load_a(at + 3u * p.a_col));
+    } else {
+        m = mat4x4<f32>(edge_of_a(base, row, k), edge_of_a(base, row, k + 1u), edge_of_a(base, row, k + 2u),
+            edge_of_a(base, row, k + 3u));
     }
-    return transpose(mat4x4<f32>(edge_of_a(base, row, k), edge_of_a(base, row, k + 1u), edge_of_a(base, row, k + 2u),
-        edge_of_a(base, row, k + 3u)));
+    return transpose(m);
 }
 
 // One row of a at four k, with zeros beyond the last.
 fn row_of_a(at: u32, k: u32, k_end: u32) -> vec4<f32> {
-    if !TAIL || k + 4u <= k_end { return load_a(at); }
     var row = vec4<f32>();
-    for (var t = 0u; t < 4u && k + t < k_end; t++) { row[t] = a_at(at + t * p.a_col); }
+    if !TAIL || k + 4u <= k_end {
+        row = load_a(at);
+    } else {
+        for (var t = 0u; t < 4u && k + t < k_end; t++) { row[t] = a_at(at + t * p.a_col); }
+    }
     return row;
 }
 
 // Four rows of b, those beyond the last of zeros, at four columns.
 fn four_of_b(base: u32, k: u32, k_end: u32, j: u32) -> mat4x4<f32> {
-    if !TAIL || k + 4u <= k_end { return rows_of_b(base, k, j); }
     var m: mat4x4<f32>;
-    for (var t = 0u; t < 4u && k + t < k_end; t++) { m[t] = edge_of_b(base, k + t, j); }
+    if !TAIL || k + 4u <= k_end {
+        m = rows_of_b(base, k, j);
+    } else {
+        for (var t = 0u; t < 4u && k + t < k_end; t++) { m[t] = edge_of_b(base, k + t, j); }
+    }
     return m;
 }
 

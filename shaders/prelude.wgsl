@@ -145,22 +145,6 @@ fn silu_slope4(x: vec4<f32>) -> vec4<f32> {
     return s * (1.0 + x * (1.0 - s));
 }
 
-// What follows a product before it is stored. `after` is a constant of the module: 0 nothing, 1 relu, 2 the sum with
-// `other`, from 3 on the slope at `other` of a function, in the order of `SLOPES` in src/ops/matmul/after.rs.
-fn after4(after: u32, c: vec4<f32>, other: vec4<f32>) -> vec4<f32> {
-    switch after {
-        case 1u: { return select(c, vec4<f32>(), c < vec4<f32>()); }
-        case 2u: { return c + other; }
-        case 3u: { return c * relu_slope4(other); }
-        case 4u: { return c * tanh_slope4(other); }
-        case 5u: { return c * sigmoid_slope4(other); }
-        case 6u: { return c * gelu_slope4(other); }
-        case 7u: { return c * gelu_tanh_slope4(other); }
-        case 8u: { return c * silu_slope4(other); }
-        default: { return c; }
-    }
-}
-
 // NaN and infinity are no constants in WGSL: they are made of bits that the compiler does not see through.
 fn from_bits4(bits: u32) -> vec4<f32> {
     var word = bits;

@@ -8,27 +8,27 @@ fn positions() -> u32 {
 // Image, row and column of an output position; those past the last repeat it. The four of a window follow each other.
 fn place(r: u32) -> vec3<u32> {
     let i = min(r, positions() - 1u);
-    if POOL {
-        let row = divide(i / 4u, p.pooled_w);
-        let n = divide(row, p.pooled_h);
-        return vec3<u32>(n, 2u * (row - n * p.pooled_h) + (i % 4u) / 2u, 2u * (i / 4u - row * p.pooled_w) + i % 2u);
-    }
-    let row = divide(i, p.out_w);
-    let n = divide(row, p.out_h);
-    return vec3<u32>(n, row - n * p.out_h, i - row * p.out_w);
+    let width = select(p.out_w, p.pooled_w, POOL);
+    let height = select(p.out_h, p.pooled_h, POOL);
+    let spot = select(i, i / 4u, POOL);
+    let row = divide(spot, width);
+    let n = divide(row, height);
+    let at = vec3<u32>(n, row - n * height, spot - row * width);
+    return select(at, vec3<u32>(n, 2u * at.y + (i % 4u) / 2u, 2u * at.z + i % 2u), POOL);
 }
 
 // The bias of four channels; read once, since a load costs software adapters as much as a row of products.
 fn biases(j: u32) -> vec4<f32> {
     let at = min(j, p.out_channels - 4u);
-    if BIAS { return vec4<f32>(bias[at], bias[at + 1u], bias[at + 2u], bias[at + 3u]); }
-    return vec4<f32>();
+    var b: vec4<f32>;
+    if BIAS { b = vec4<f32>(bias[at], bias[at + 1u], bias[at + 2u], bias[at + 3u]); }
+    return b;
 }
 
 fn finish(b: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
     var value = sum;
     if BIAS { value += b; }
-    if RELU { value = after4(1u, value, vec4<f32>()); }
+    if RELU { value = select(value, vec4<f32>(), value < vec4<f32>()); }
     return value;
 }
 
@@ -52,19 +52,20 @@ fn larger(best: Best, value: vec4<f32>, spot: vec4<i32>) -> Best {
 
 // The largest of a window: the first of equals, or one that is no number.
 fn pool(r: u32, j: u32, b: vec4<f32>, c0: vec4<f32>, c1: vec4<f32>, c2: vec4<f32>, c3: vec4<f32>) {
-    if r >= positions() || j >= p.out_channels { return; }
-    let o = place(r);
-    let first = vec4<i32>(i32(o.y * p.out_w + o.z));
-    var best = Best(finish(b, c0), first);
-    best = larger(best, finish(b, c1), first + 1);
-    best = larger(best, finish(b, c2), first + i32(p.out_w));
-    best = larger(best, finish(b, c3), first + i32(p.out_w) + 1);
-    let start = o.x * p.y_n + o.y / 2u * p.y_h + o.z / 2u * p.y_w + j * p.y_c;
-    put(start, p.y_c, best.value);
-    let flat = r / 4u * p.out_channels + j;
-    at[flat] = best.spot.x;
-    at[flat + 1u] = best.spot.y;
-    at[flat + 2u] = best.spot.z;
-    at[flat + 3u] = best.spot.w;
+    if r < positions() && j < p.out_channels {
+        let o = place(r);
+        let first = vec4<i32>(i32(o.y * p.out_w + o.z));
+        var best = Best(finish(b, c0), first);
+        best = larger(best, finish(b, c1), first + 1);
+        best = larger(best, finish(b, c2), first + i32(p.out_w));
+        best = larger(best, finish(b, c3), first + i32(p.out_w) + 1);
+        let start = o.x * p.y_n + o.y / 2u * p.y_h + o.z / 2u * p.y_w + j * p.y_c;
+        put(start, p.y_c, best.value);
+        let flat = r / 4u * p.out_channels + j;
+        at[flat] = best.spot.x;
+        at[flat + 1u] = best.spot.y;
+        at[flat + 2u] = best.spot.z;
+        at[flat + 3u] = best.spot.w;
+    }
 }
 

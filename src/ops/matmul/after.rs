@@ -4,7 +4,8 @@ use super::{MatMul, Operands, product};
 use crate::kernel::{Call, Dispatch, Slot};
 use crate::ops::unary::{self, Function};
 
-/// What is done to each result before it is stored: a code that `after4` of the prelude knows.
+/// What is done to each result before it is stored: a code that `after4` of `shaders/prelude/after.wgsl` or of
+/// `after_slopes.wgsl` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct After(pub u32);
 
@@ -19,6 +20,11 @@ impl After {
     pub const RELU: After = After(1);
     /// Another matrix is added.
     pub const ADD: After = After(2);
+
+    /// Whether it takes the shaders that know every slope.
+    pub(super) fn is_slope(self) -> bool {
+        self.0 > 3
+    }
 
     /// Whether another matrix of the shape of the result is read.
     fn reads(self) -> bool {

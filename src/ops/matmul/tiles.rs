@@ -6,29 +6,37 @@ use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Sha
 /// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
-static SUBGROUP: Shader = Shader {
-    name: "matmul_subgroup",
-    source: concat!(
-        include_str!("../../../shaders/prelude/rows.wgsl"),
-        include_str!("../../../shaders/matmul_subgroup.wgsl")
-    ),
-    access: ACCESS,
-};
+macro_rules! products {
+    ($($shader:ident: $name:literal behind [$($before:literal)?], $access:expr;)*) => {$(
+        /// With what is quickly compiled behind the product, and with every slope.
+        static $shader: [Shader; 2] = [
+            Shader {
+                name: $name,
+                source: concat!(
+                    include_str!("../../../shaders/prelude/after.wgsl"),
+                    $(include_str!(concat!("../../../shaders/prelude/", $before, ".wgsl")),)?
+                    include_str!(concat!("../../../shaders/", $name, ".wgsl"))
+                ),
+                access: $access,
+            },
+            Shader {
+                name: $name,
+                source: concat!(
+                    include_str!("../../../shaders/prelude/after_slopes.wgsl"),
+                    $(include_str!(concat!("../../../shaders/prelude/", $before, ".wgsl")),)?
+                    include_str!(concat!("../../../shaders/", $name, ".wgsl"))
+                ),
+                access: $access,
+            },
+        ];
+    )*};
+}
 
-static TILED: Shader = Shader {
-    name: "matmul_tiled",
-    source: concat!(
-        include_str!("../../../shaders/prelude/tiles.wgsl"),
-        include_str!("../../../shaders/matmul_tiled.wgsl")
-    ),
-    access: ACCESS,
-};
-
-static PARTS: Shader = Shader {
-    name: "matmul_parts",
-    source: include_str!("../../../shaders/matmul_parts.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
-};
+products! {
+    SUBGROUP: "matmul_subgroup" behind ["rows"], ACCESS;
+    TILED: "matmul_tiled" behind ["tiles"], ACCESS;
+    PARTS: "matmul_parts" behind [], &[Access::Read, Access::Read, Access::Read, Access::Write];
+}
 
 /// The k of one invocation's loop: it keeps the iterations far under 65,535 and the rounding of the sum small.
 const MAX_K: u32 = 8192;
@@ -140,16 +148,18 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let b_vec = b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2));
     let c_vec = quads(&[p.n, p.c_base, p.c_row, p.c_split]) && quads(&steps(3));
     let element = |vec| Constant::Alias(if vec { "vec4<f32>" } else { "f32" });
+    let (bias, after) = if p.splits > 1 { (None, After::NOTHING) } else { (operands.bias, operands.after) };
+    let slopes = usize::from(after.is_slope());
     let mut pass = match tiling {
         Tiling::Subgroup => {
             let (lanes, (rows, columns)) = (info.subgroup.unwrap_or(8), subgroup_tile(info, p));
-            Pass::new(&SUBGROUP, "matmul_subgroup", groups)
+            Pass::new(&SUBGROUP[slopes], "matmul_subgroup", groups)
                 .constant("LANES", Constant::U32(lanes))
                 .constant("TALL", Constant::Bool(rows == 32))
                 .constant("TAIL", Constant::Bool(!quads(&[p.k])))
                 .constant("WIDE", Constant::Bool(columns == 8 * lanes))
         }
-        _ => Pass::new(&TILED, if c_vec { "matmul_tiled_quads" } else { "matmul_tiled" }, groups)
+        _ => Pass::new(&TILED[slopes], if c_vec { "matmul_tiled_quads" } else { "matmul_tiled" }, groups)
             .constant("LARGE", Constant::Bool(tiling == Tiling::Tiled))
             // A software adapter takes seconds to compile the loop unrolled: there, only the commonest layouts are.
             .constant("ROLLED", Constant::Bool(info.class != Class::Gpu && !(a_vec && b_vec && c_vec)))
@@ -158,7 +168,6 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     };
     pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t), flag("SUMS", operands.sums.is_some())]);
     pass.constants.extend([flag("A_VEC", a_vec), flag("B_VEC", b_vec)]);
-    let (bias, after) = if p.splits > 1 { (None, After::NOTHING) } else { (operands.bias, operands.after) };
     pass.constants.extend([flag("BIAS", bias.is_some()), ("AFTER", Constant::U32(after.0))]);
     let Operands { a, b, c, other, sums, .. } = *operands;
     pass.slots(&[a, b, bias.unwrap_or(a), other.unwrap_or(a), c, sums.unwrap_or(spare)]).params(p)
@@ -196,7 +205,7 @@ fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass 
         true => ("matmul_parts_quads", 4),
         false => ("matmul_parts", 1),
     };
-    Pass::new(&PARTS, entry, groups((results / width) as usize, 256))
+    Pass::new(&PARTS[usize::from(after.is_slope())], entry, groups((results / width) as usize, 256))
         .constant("BIAS", Constant::Bool(bias.is_some()))
         .constant("AFTER", Constant::U32(after.0))
         .slots(&[parts, bias.unwrap_or(parts), other.unwrap_or(parts), c])
