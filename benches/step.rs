@@ -14,6 +14,8 @@ mod ceilings;
 mod gpt;
 #[path = "step/line.rs"]
 mod line;
+#[path = "step/models.rs"]
+mod models;
 #[path = "shared/timing.rs"]
 mod timing;
 #[path = "step/workload.rs"]

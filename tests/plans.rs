@@ -4,6 +4,8 @@
 
 #[path = "../benches/step/gpt.rs"]
 mod gpt;
+#[path = "../benches/step/models.rs"]
+mod models;
 
 use std::path::Path;
 use wgrad::nn::{
@@ -16,10 +18,15 @@ use wgrad::{DType, Device, Tensor};
 /// Holds a plan against the list in `tests/plans`, or writes that list.
 #[track_caller]
 fn snapshot(name: &str, plan: &Plan) {
+    kept(name, plan, "");
+}
+
+#[track_caller]
+fn kept(name: &str, plan: &Plan, more: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(format!("{name}.txt"));
     let cost = plan.cost();
     let count = plan.dispatches().len();
-    let text = format!("{plan}{count} kernels, {} operations, {} bytes\n", cost.flops, cost.bytes);
+    let text = format!("{plan}{count} kernels, {} operations, {} bytes{more}\n", cost.flops, cost.bytes);
     if std::env::var("WGRAD_UPDATE").is_ok_and(|value| value == "1") {
         std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         return;
@@ -121,19 +128,52 @@ fn bn_cnn_momentum() {
     snapshot("bn_cnn_momentum", &step(&model, &mut sgd, [8, 3, 16, 16], &device));
 }
 
-/// The GPT of the bench of steps, with AdamW, as it is replayed.
+/// Holds a step as it is replayed against the list in `tests/plans`, the bytes of its memory with it.
+#[track_caller]
+fn replayed(name: &str, model: &dyn Layer, optimizer: &mut dyn Optimizer, x: Tensor, labels: usize) {
+    let device = x.device().clone();
+    let labels = Tensor::empty([labels], DType::I32, &device);
+    let randomness = Randomness::new(0);
+    let step = device.capture(&[&x, &labels], |inputs| {
+        let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+        optimizer.step(&loss.backward());
+        Ok(vec![loss])
+    });
+    let step = step.expect("it can be captured");
+    kept(name, step.plan(), &format!(", {} bytes of memory", step.planned_bytes()));
+}
+
+/// The workloads of the bench of steps.
 #[test]
-fn gpt_adamw_replayed() {
+fn w1_replayed() {
+    let device = Device::null();
+    let model = models::mlp(&mut Init::new(0, &device));
+    let mut adam = Adam::new(&model, AdamOptions::default()).expect("the options are in range");
+    replayed("w1_replayed", &model, &mut adam, Tensor::empty([64, 784], DType::F32, &device), 64);
+}
+
+#[test]
+fn w2_replayed() {
+    let device = Device::null();
+    let model = models::convolutional(1, 28, &mut Init::new(0, &device));
+    let mut adam = Adam::new(&model, AdamOptions::default()).expect("the options are in range");
+    replayed("w2_replayed", &model, &mut adam, Tensor::empty([64, 1, 28, 28], DType::F32, &device), 64);
+}
+
+#[test]
+fn w3_replayed() {
+    let device = Device::null();
+    let model = models::convolutional(3, 32, &mut Init::new(0, &device));
+    let options = SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
+    let mut sgd = Sgd::new(&model, options).expect("the options are in range");
+    replayed("w3_replayed", &model, &mut sgd, Tensor::empty([64, 3, 32, 32], DType::F32, &device), 64);
+}
+
+#[test]
+fn w4_replayed() {
     let device = Device::null();
     let model = gpt::Gpt::new(&mut Init::new(0, &device));
     let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
     let mut adam = Adam::new(&model, options).expect("the options are in range");
-    let (tokens, labels) = (Tensor::empty([8, 128], DType::I32, &device), Tensor::empty([1024], DType::I32, &device));
-    let randomness = Randomness::new(0);
-    let step = device.capture(&[&tokens, &labels], |inputs| {
-        let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
-        adam.step(&loss.backward());
-        Ok(vec![loss])
-    });
-    snapshot("gpt_adamw_replayed", step.expect("it can be captured").plan());
+    replayed("w4_replayed", &model, &mut adam, Tensor::empty([8, 128], DType::I32, &device), 1024);
 }

@@ -13,6 +13,8 @@ mod gpt;
 mod model;
 #[path = "train/options.rs"]
 mod options;
+#[path = "../benches/step/models.rs"]
+mod models;
 #[path = "train/places.rs"]
 mod places;
 #[path = "train/recipes.rs"]

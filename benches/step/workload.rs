@@ -5,10 +5,10 @@
 
 use super::batches::{self, Batch};
 use super::gpt::Gpt;
+use super::models;
 use clap::ValueEnum;
 use std::path::Path;
-use wgrad::nn::{self, Conv2d, Flatten, Init, Layer, Linear, MaxPool2d, Module, Relu, Sequential};
-use wgrad::nn::{StateDict, StateTensor, Strictness, Values};
+use wgrad::nn::{self, Init, Layer, Module, StateDict, StateTensor, Strictness, Values};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::{Device, Result};
 
@@ -38,20 +38,19 @@ impl Workload {
         let init = &mut Init::new(0, device);
         match self {
             Workload::W1 => {
-                let model =
-                    Sequential::new().push(Linear::new(784, 128, init)).push(Relu).push(Linear::new(128, 10, init));
+                let model = models::mlp(init);
                 hash_weights(&model)?;
                 let optimizer = Box::new(Adam::new(&model, AdamOptions::default())?);
                 Ok(Training { model: Box::new(model), optimizer, batches: batches::mnist(mnist, &[784])? })
             }
             Workload::W2 => {
-                let model = convolutional(1, 28, init);
+                let model = models::convolutional(1, 28, init);
                 hash_weights(&model)?;
                 let optimizer = Box::new(Adam::new(&model, AdamOptions::default())?);
                 Ok(Training { model: Box::new(model), optimizer, batches: batches::mnist(mnist, &[1, 28, 28])? })
             }
             Workload::W3 => {
-                let model = convolutional(3, 32, init);
+                let model = models::convolutional(3, 32, init);
                 hash_weights(&model)?;
                 let options = SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
                 let optimizer = Box::new(Sgd::new(&model, options)?);
@@ -66,20 +65,6 @@ impl Workload {
             }
         }
     }
-}
-
-fn convolutional(channels: usize, side: usize, init: &mut Init) -> Sequential {
-    Sequential::new()
-        .push(Conv2d::new(channels, 32, 3, init).padding(1))
-        .push(Relu)
-        .push(MaxPool2d::new(2))
-        .push(Conv2d::new(32, 64, 3, init).padding(1))
-        .push(Relu)
-        .push(MaxPool2d::new(2))
-        .push(Flatten)
-        .push(Linear::new(64 * (side / 4) * (side / 4), 128, init))
-        .push(Relu)
-        .push(Linear::new(128, 10, init))
 }
 
 /// Numbers the parameters from 1: each is uniform within 1 / sqrt(inputs of its layer) by the hash of its number. Norms

@@ -1,9 +1,12 @@
 //! A captured step gives the bits of the code that it was captured from, and refuses what it cannot replay.
 
 use crate::curves::first_difference;
+use crate::gpt::Gpt;
+use crate::models;
 use crate::places::devices;
 use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Trainer};
 use wgrad::nn::{Ctx, Dropout, Init, Layer, Randomness};
+use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::{Captured, Replay};
 use wgrad::{Device, Error, Tensor};
 
@@ -96,6 +99,36 @@ fn a_plan_is_shorter_and_smaller_than_what_was_recorded() {
     assert!(step.plan().dispatches().len() + 8 <= plain.dispatches().len(), "{}", step.plan());
     let all: u64 = plain.dispatches().iter().flat_map(|d| &d.bindings).map(|b| b.bytes).sum();
     assert!(step.planned_bytes() * 4 < all, "{} of {all}", step.planned_bytes());
+}
+
+/// The passes of a step as a driver sees them, for the workloads of the bench of steps.
+#[test]
+fn a_replayed_step_is_few_passes() {
+    for (_, device) in devices().into_iter().filter(|(name, _)| *name == "gpu") {
+        let image = |sizes: [usize; 4]| Tensor::zeros(sizes, &device);
+        let init = &mut Init::new(0, &device);
+        let all: [(&str, Box<dyn Layer>, Tensor, usize, u64); 4] = [
+            ("w1", Box::new(models::mlp(init)), Tensor::zeros([64, 784], &device), 64, 10),
+            ("w2", Box::new(models::convolutional(1, 28, init)), image([64, 1, 28, 28]), 64, 24),
+            ("w3", Box::new(models::convolutional(3, 32, init)), image([64, 3, 32, 32]), 64, 24),
+            ("w4", Box::new(Gpt::new(init)), Tensor::from_vec(vec![0i32; 1024], [8, 128], &device), 1024, 110),
+        ];
+        for (name, model, x, labels, most) in all {
+            let labels = Tensor::from_vec(vec![0i32; labels], [labels], &device);
+            let mut adam = Adam::new(&*model, AdamOptions::default()).expect("the options are in range");
+            let randomness = Randomness::new(0);
+            let step = device.capture(&[&x, &labels], |inputs| {
+                let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+                adam.step(&loss.backward());
+                Ok(vec![loss])
+            });
+            let step = step.expect("it can be captured");
+            let before = device.counters().passes;
+            step.run(&[&x, &labels]).expect("the shapes fit");
+            let passes = device.counters().passes - before;
+            assert!(passes <= most, "{name}: {passes} passes, not {most}:\n{}", step.plan());
+        }
+    }
 }
 
 #[track_caller]
