@@ -282,7 +282,7 @@ impl Device {
     }
 
     pub(crate) fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
-        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.wrote()));
+        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.wrote(buffer)));
         if self.failure().is_none() {
             self.0.backend.write(buffer, offset, data);
         }

@@ -11,10 +11,10 @@ mod curves;
 mod gpt;
 #[path = "../examples/mnist/model.rs"]
 mod model;
-#[path = "train/options.rs"]
-mod options;
 #[path = "../benches/step/models.rs"]
 mod models;
+#[path = "train/options.rs"]
+mod options;
 #[path = "train/places.rs"]
 mod places;
 #[path = "train/recipes.rs"]

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Dispatch};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 
@@ -38,6 +38,8 @@ pub(crate) struct Capture {
     thread: ThreadId,
     /// Whether the host writes what it will write again before each run.
     aside: bool,
+    /// What it has written so.
+    rewritten: HashSet<BufferId>,
     pub hooks: Vec<Hook>,
     pub handles: HashMap<BufferId, Weak<dyn Handle>>,
     /// Constants, which live as long as the plan.
@@ -51,6 +53,7 @@ impl Recording {
         let capture = Capture {
             thread: std::thread::current().id(),
             aside: false,
+            rewritten: HashSet::new(),
             hooks: Vec::new(),
             handles: HashMap::new(),
             kept: Vec::new(),
@@ -89,7 +92,14 @@ impl Capture {
     }
 
     /// The host wrote into a buffer.
-    pub fn wrote(&mut self) {
+    pub fn wrote(&mut self, buffer: BufferId) {
+        if self.aside && !self.rewritten.insert(buffer) {
+            self.fail(
+                "capture: the numbers of an optimizer's step were written twice inside the step, and all its kernels would \
+                 see the last: let each captured step call each optimizer once"
+                    .into(),
+            );
+        }
         if !self.aside {
             self.fail(
                 "capture: elements were written from the host inside the step, and each replay would see the same ones: \

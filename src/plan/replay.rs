@@ -42,7 +42,8 @@ impl Device {
     /// an optimizer or dropout changes does so by itself.
     ///
     /// # Errors
-    /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if another thread queues kernels
+    /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if an optimizer steps twice, if
+    /// another thread queues kernels
     /// meanwhile, if a tensor from before the step ends in it, or if the device is recording already; and whatever
     /// `work` answers. None of the step's kernels has run then.
     pub fn capture(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<Captured> {

@@ -21,8 +21,8 @@ pub struct Case {
     pub tolerance: Option<Tolerance>,
     /// Too large for the devices that check each kernel.
     pub big: bool,
-    /// A second run goes on from the first.
-    pub goes_on: bool,
+    /// It steps an optimizer several times, which a captured step must not.
+    pub steps: bool,
 }
 
 /// What is asked of the gradient.
@@ -58,7 +58,7 @@ pub fn case<const N: usize>(
         gradient: Gradient::Checked,
         tolerance: None,
         big: false,
-        goes_on: false,
+        steps: false,
     }
 }
 
@@ -87,9 +87,9 @@ impl Case {
         self
     }
 
-    /// A second run goes on from the first: an optimizer takes another step.
-    pub fn going_on(mut self) -> Case {
-        self.goes_on = true;
+    /// It steps an optimizer several times, which a captured step must not.
+    pub fn stepping(mut self) -> Case {
+        self.steps = true;
         self
     }
 
@@ -231,6 +231,7 @@ impl Case {
         let all: Vec<&Tensor> = all.iter().collect();
         match device.capture(&all, |inputs| Ok(self.step(inputs))) {
             Ok(captured) => [queued, captured.plan().clone()],
+            Err(_) if self.steps => [queued.clone(), queued],
             Err(error) => panic!("{}: {error}", self.name),
         }
     }

@@ -99,7 +99,6 @@ fn adam(name: &str, options: AdamOptions) -> Case {
         })
         .constant()
         .tolerance(1e-4, 1e-5)
-        .going_on()
 }
 
 /// An optimizer of another kind, beside its rule.
@@ -135,7 +134,7 @@ fn adagrad() -> Case {
         let lr = options.lr / (1.0 + (step - 1) as f32 * options.lr_decay);
         value - slope.div(&(kept[0].sqrt() + options.eps)) * lr
     };
-    other("adagrad", move |pair| Adagrad::new(pair, options), rule).going_on()
+    other("adagrad", move |pair| Adagrad::new(pair, options), rule)
 }
 
 fn adadelta() -> Case {
@@ -180,7 +179,7 @@ fn lamb() -> Case {
         let ratio = value.square().sum().sqrt().div(&by.square().sum().sqrt());
         value - by.mul(&ratio) * lr
     };
-    other("lamb lamb_apply square_sums", move |pair| Lamb::new(pair, options), rule).going_on()
+    other("lamb lamb_apply square_sums", move |pair| Lamb::new(pair, options), rule)
 }
 
 /// Steps of SGD with a rate of 1, so that what was done to the gradients is seen: first those of sum(a t) + sum(b u), then
@@ -288,7 +287,7 @@ fn scaled(gradient: &Tensor, most: f32) -> [Tensor; 2] {
 pub fn cases() -> Vec<Case> {
     let slow = SgdOptions { lr: 0.1, ..SgdOptions::default() };
     let quick = AdamOptions { lr: 0.05, ..AdamOptions::default() };
-    vec![
+    let all = vec![
         sgd("sgd", slow),
         sgd("sgd with decay", SgdOptions { weight_decay: 0.2, ..slow }),
         sgd("sgd_momentum", SgdOptions { momentum: Momentum::HeavyBall(0.9), weight_decay: 0.1, ..slow }),
@@ -310,7 +309,6 @@ pub fn cases() -> Vec<Case> {
         lamb(),
         grouped(),
         ema(),
-        summed(),
         prepared("clip_factor square_sums", |sgd| sgd.clip_grad_norm(9.0), |_, g, _| scaled(g, 9.0)),
         prepared("clip_factor of what is small", |sgd| sgd.clip_grad_norm(9e9), |_, g, _| scaled(g, 9e9)),
         prepared("penalty of L1", |sgd| sgd.l1_penalty(0.3), |v, g, has| [g + sign(v) * 0.3 * has, none(v)]),
@@ -321,5 +319,6 @@ pub fn cases() -> Vec<Case> {
             |sgd| sgd.l1_penalty(0.3)?.clip_grad_value(0.7)?.clip_grad_norm(5.0),
             |v, g, has| scaled(&(g + sign(v) * 0.3 * has).clamp(-0.7, 0.7), 5.0),
         ),
-    ]
+    ];
+    all.into_iter().map(Case::stepping).chain([summed()]).collect()
 }
