@@ -107,7 +107,8 @@ fn a_replayed_step_is_few_passes() {
     for (_, device) in devices().into_iter().filter(|(name, _)| *name == "gpu") {
         let image = |sizes: [usize; 4]| Tensor::zeros(sizes, &device);
         let init = &mut Init::new(0, &device);
-        let all: [(&str, Box<dyn Layer>, Tensor, usize, u64); 4] = [
+        type Row = (&'static str, Box<dyn Layer>, Tensor, usize, u64);
+        let all: [Row; 4] = [
             ("w1", Box::new(models::mlp(init)), Tensor::zeros([64, 784], &device), 64, 10),
             ("w2", Box::new(models::convolutional(1, 28, init)), image([64, 1, 28, 28]), 64, 24),
             ("w3", Box::new(models::convolutional(3, 32, init)), image([64, 3, 32, 32]), 64, 24),
