@@ -16,7 +16,8 @@
 // Set by the variant: LANES, the invocations of a subgroup (8 or more); TALL and WIDE; TAIL, whether some k are left over
 // from fours: a branch in the loop, which software adapters pay dearly; A_T and B_T, whether the rows of a
 // and the k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 can be read; SUMS,
-// whether the rows of a are summed too (with A_T only); BIAS, whether there is one; AFTER, what follows.
+// whether the rows of a are summed too (with A_T only); BIAS, whether there is one; AFTER, what follows; FULL, whether the
+// columns come by fours.
 
 fn a_at(at: u32) -> f32 { return a[at / 4u][at % 4u]; }
 fn b_at(at: u32) -> f32 { return b[at / 4u][at % 4u]; }
@@ -81,30 +82,36 @@ fn edge_of_a(base: u32, i: u32, k: u32) -> vec4<f32> {
     );
 }
 
-fn store(base: u32, i: u32, j: u32, value: vec4<f32>) {
+// The bias of four columns, those past n repeat the last: read once, since a load costs software adapters as much as a
+// row of products.
+fn biases(j: u32) -> vec4<f32> {
+    let last = p.n - 1u;
+    var b: vec4<f32>;
+    if BIAS {
+        b = vec4<f32>(bias[min(j, last)], bias[min(j + 1u, last)], bias[min(j + 2u, last)], bias[min(j + 3u, last)]);
+    }
+    return b;
+}
+
+fn store(base: u32, i: u32, j: u32, b: vec4<f32>, value: vec4<f32>) {
     if i < p.m && j < p.n {
         let at = base + i * p.c_row + j;
         var y = value;
-        if BIAS {
-            y.x += bias[j];
-            if j + 1u < p.n { y.y += bias[j + 1u]; }
-            if j + 2u < p.n { y.z += bias[j + 2u]; }
-            if j + 3u < p.n { y.w += bias[j + 3u]; }
-        }
+        if BIAS { y += b; }
         if AFTER > 0u {
             var more = vec4<f32>();
             if AFTER > 1u {
                 more.x = other[at];
-                if j + 1u < p.n { more.y = other[at + 1u]; }
-                if j + 2u < p.n { more.z = other[at + 2u]; }
-                if j + 3u < p.n { more.w = other[at + 3u]; }
+                if FULL || j + 1u < p.n { more.y = other[at + 1u]; }
+                if FULL || j + 2u < p.n { more.z = other[at + 2u]; }
+                if FULL || j + 3u < p.n { more.w = other[at + 3u]; }
             }
             y = after4(AFTER, y, more);
         }
         c[at] = y.x;
-        if j + 1u < p.n { c[at + 1u] = y.y; }
-        if j + 2u < p.n { c[at + 2u] = y.z; }
-        if j + 3u < p.n { c[at + 3u] = y.w; }
+        if FULL || j + 1u < p.n { c[at + 1u] = y.y; }
+        if FULL || j + 2u < p.n { c[at + 2u] = y.z; }
+        if FULL || j + 3u < p.n { c[at + 3u] = y.w; }
     }
 }
 
@@ -152,15 +159,15 @@ fn four_of_b(base: u32, k: u32, k_end: u32, j: u32) -> mat4x4<f32> {
     return m;
 }
 
-fn store_rows(base: u32, i: u32, j: u32, c: ptr<function, Rows>) {
-    store(base, i + 0u, j, (*c)[0]); if WIDE { store(base, i + 0u, j + 4u, (*c)[8]); }
-    store(base, i + 1u, j, (*c)[1]); if WIDE { store(base, i + 1u, j + 4u, (*c)[9]); }
-    store(base, i + 2u, j, (*c)[2]); if WIDE { store(base, i + 2u, j + 4u, (*c)[10]); }
-    store(base, i + 3u, j, (*c)[3]); if WIDE { store(base, i + 3u, j + 4u, (*c)[11]); }
-    store(base, i + 4u, j, (*c)[4]); if WIDE { store(base, i + 4u, j + 4u, (*c)[12]); }
-    store(base, i + 5u, j, (*c)[5]); if WIDE { store(base, i + 5u, j + 4u, (*c)[13]); }
-    store(base, i + 6u, j, (*c)[6]); if WIDE { store(base, i + 6u, j + 4u, (*c)[14]); }
-    store(base, i + 7u, j, (*c)[7]); if WIDE { store(base, i + 7u, j + 4u, (*c)[15]); }
+fn store_rows(base: u32, i: u32, j: u32, b0: vec4<f32>, b1: vec4<f32>, c: ptr<function, Rows>) {
+    store(base, i + 0u, j, b0, (*c)[0]); if WIDE { store(base, i + 0u, j + 4u, b1, (*c)[8]); }
+    store(base, i + 1u, j, b0, (*c)[1]); if WIDE { store(base, i + 1u, j + 4u, b1, (*c)[9]); }
+    store(base, i + 2u, j, b0, (*c)[2]); if WIDE { store(base, i + 2u, j + 4u, b1, (*c)[10]); }
+    store(base, i + 3u, j, b0, (*c)[3]); if WIDE { store(base, i + 3u, j + 4u, b1, (*c)[11]); }
+    store(base, i + 4u, j, b0, (*c)[4]); if WIDE { store(base, i + 4u, j + 4u, b1, (*c)[12]); }
+    store(base, i + 5u, j, b0, (*c)[5]); if WIDE { store(base, i + 5u, j + 4u, b1, (*c)[13]); }
+    store(base, i + 6u, j, b0, (*c)[6]); if WIDE { store(base, i + 6u, j + 4u, b1, (*c)[14]); }
+    store(base, i + 7u, j, b0, (*c)[7]); if WIDE { store(base, i + 7u, j + 4u, b1, (*c)[15]); }
 }
 
 @compute @workgroup_size(LANES)
@@ -223,10 +230,13 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         if quad + 2u < p.m { sums[at + 2u] = of_rows.z; }
         if quad + 3u < p.m { sums[at + 3u] = of_rows.w; }
     }
-    store_rows(tile.c, i, j, &c0);
-    store_rows(tile.c, i + 8u, j, &c1);
+    let e0 = biases(j);
+    var e1: vec4<f32>;
+    if WIDE { e1 = biases(j + 4u); }
+    store_rows(tile.c, i, j, e0, e1, &c0);
+    store_rows(tile.c, i + 8u, j, e0, e1, &c1);
     if TALL {
-        store_rows(tile.c, i + 16u, j, &c2);
-        store_rows(tile.c, i + 24u, j, &c3);
+        store_rows(tile.c, i + 16u, j, e0, e1, &c2);
+        store_rows(tile.c, i + 24u, j, e0, e1, &c3);
     }
 }

@@ -19,8 +19,8 @@ pub struct Rewrite {
 pub struct Change {
     /// Their indices.
     pub replace: Vec<usize>,
-    /// It writes what is still read of their results, and takes the place of the last of them, or of the first where
-    /// something in between stands in the way.
+    /// It writes what is still read of their results, and takes the place of the first of them, so that what it reads is
+    /// soon free, or of the last where something in between stands in the way.
     pub by: Dispatch,
 }
 

@@ -64,7 +64,7 @@ impl Plan {
         self.forget_unbound()
     }
 
-    /// Where the new dispatch of a change can stand: in the place of the last or the first that it replaces. None where
+    /// Where the new dispatch of a change can stand: in the place of the first or the last that it replaces. None where
     /// the change would lose a result that is read, bind a buffer in two ways, or move an access across another that it must
     /// not pass.
     fn position(&self, Change { replace, by }: &Change) -> Option<usize> {
@@ -104,7 +104,7 @@ impl Plan {
                 })
             })
         };
-        [last, first].into_iter().find(|position| passes(*position))
+        [first, last].into_iter().find(|position| passes(*position))
     }
 
     /// Buffers from outside that the list writes.

@@ -157,6 +157,7 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
                 .constant("LANES", Constant::U32(lanes))
                 .constant("TALL", Constant::Bool(rows == 32))
                 .constant("TAIL", Constant::Bool(!quads(&[p.k])))
+                .constant("FULL", Constant::Bool(quads(&[p.n])))
                 .constant("WIDE", Constant::Bool(columns == 8 * lanes))
         }
         _ => Pass::new(&TILED[slopes], if c_vec { "matmul_tiled_quads" } else { "matmul_tiled" }, groups)
