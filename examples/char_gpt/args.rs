@@ -1,0 +1,73 @@
+//! The command line.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Trains a Transformer to tell the next character of a text, then lets it write.
+#[derive(Parser)]
+#[command(args_override_self = true)]
+pub struct Args {
+    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// The text, in UTF-8; without it, the play that comes with wgrad. Its last tenth is held out.
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Blocks of attention and a hidden layer.
+    #[arg(long, default_value_t = 4, value_parser = at_least::<1>)]
+    pub layers: usize,
+    /// Elements of the vector that stands for a character; a multiple of the heads.
+    #[arg(long, default_value_t = 128, value_parser = at_least::<1>)]
+    pub width: usize,
+    /// Heads of each attention.
+    #[arg(long, default_value_t = 4, value_parser = at_least::<1>)]
+    pub heads: usize,
+    /// Characters that the model sees at once.
+    #[arg(long, default_value_t = 64, value_parser = at_least::<2>)]
+    pub context: usize,
+    /// Pieces of text in one step.
+    #[arg(long, default_value_t = 12, value_parser = at_least::<1>)]
+    pub batch_size: usize,
+    /// Training steps; with 0, the model only writes.
+    #[arg(long, default_value_t = 1500)]
+    pub steps: usize,
+    /// The highest learning rate: the first tenth of the steps rises to it, the others fall along half a cosine.
+    #[arg(long, default_value_t = 2e-3, allow_negative_numbers = true)]
+    pub lr: f32,
+    /// How many of the values that blocks add are dropped in training.
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub dropout: f32,
+    /// First weights, pieces of text and what is written follow from it.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Writes the weights and the alphabet there at the end, as safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Starts from these weights and their alphabet.
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
+    /// What the written text goes on from [default: a new line, or where the text has but one, its first character].
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Characters to write.
+    #[arg(long, default_value_t = 500)]
+    pub length: usize,
+    /// How daring the writing is: 0 takes the likeliest character, 1 draws as the model learned.
+    #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
+    pub temperature: f32,
+    /// Draws among so many of the likeliest characters.
+    #[arg(long, default_value_t = 20, value_parser = at_least::<1>)]
+    pub top_k: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DeviceChoice {
+    Auto,
+    Gpu,
+    Cpu,
+}
+
+fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
+    let due = || format!("a whole number from {LEAST} on is due");
+    text.parse().ok().filter(|number| *number >= LEAST).ok_or_else(due)
+}

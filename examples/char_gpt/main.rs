@@ -1,0 +1,204 @@
+//! Trains a causal Transformer on the characters of a play, and lets it write.
+//!
+//!     cargo run --release --example char_gpt
+
+mod args;
+mod model;
+mod text;
+mod writer;
+
+use args::{Args, DeviceChoice};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use model::{Gpt, Size};
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+use text::{Alphabet, Text};
+use wgrad::backend::WgpuOptions;
+use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness};
+use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
+use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
+use wgrad::plan::Replay;
+use wgrad::{Device, Error, Result, Rng, Tensor, checkpoint, nn};
+use writer::{Sampling, Writer};
+
+/// Rows of the table.
+const ROWS: usize = 8;
+
+/// Steps from one look at the loss to the next.
+const READ_EVERY: usize = 10;
+
+fn main() -> ExitCode {
+    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
+    env_logger::init_from_env(quiet);
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    check(args)?;
+    if let Some(path) = &args.save {
+        // Better to hear of a wrong path now than after the last step.
+        checkpoint::check_writable(path)?;
+    }
+    let text = text::read(args.data.as_deref())?;
+    let mut saved = args.load.as_ref().map(checkpoint::read).transpose()?;
+    let alphabet = match (&mut saved, &args.load) {
+        (Some(saved), Some(path)) => Alphabet::take(saved, path)?,
+        _ => Alphabet::of(&text),
+    };
+    let own = if text.contains('\n') { "\n" } else { &text[..text.chars().next().map_or(0, char::len_utf8)] };
+    let prompt = alphabet.numbers(args.prompt.as_deref().unwrap_or(own), "the prompt")?;
+    let text = Text::new(alphabet.numbers(&text, "the text")?, args.context)?;
+    let device = match args.device {
+        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
+        DeviceChoice::Cpu => Device::cpu(),
+        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
+    };
+    eprintln!("device: {device}: {}", device.why());
+
+    let Args { layers, width, heads, context, dropout, .. } = *args;
+    let size = Size { letters: alphabet.len(), layers, width, heads, context, dropout };
+    let model = Gpt::new(size, &mut Init::new(args.seed, &device));
+    if let Some(saved) = &saved {
+        nn::load_state(&model, saved, Strictness::Strict)?;
+    }
+    let [train, held_out] = text.sizes();
+    let parameters: usize = nn::parameters(&model).iter().map(|(_, p)| p.shape().numel()).sum();
+    println!("{parameters} parameters, {} different characters", alphabet.len());
+    println!("{train} characters to learn from, {held_out} held out\n");
+    if args.steps > 0 {
+        teach(&model, &text, args, &device)?;
+    }
+    println!("held-out loss {:.4} nats a character", judge(&model, &text, args, &device)?);
+    if let Some(path) = &args.save {
+        let mut state = nn::state(&model)?;
+        alphabet.put(&mut state);
+        checkpoint::write(&state, path)?;
+        eprintln!("weights saved to {}", path.display());
+    }
+    if args.length > 0 { write(&model, &alphabet, &prompt, args, &device) } else { Ok(()) }
+}
+
+/// What clap cannot see.
+fn check(args: &Args) -> Result<()> {
+    let Args { width, heads, dropout, temperature, .. } = *args;
+    let wrong = if !width.is_multiple_of(heads) {
+        format!("a width of {width} cannot be shared by {heads} heads: use a multiple of {heads}")
+    } else if !(0.0..1.0).contains(&dropout) {
+        format!("--dropout {dropout} is not in 0..1")
+    } else if !(temperature.is_finite() && temperature >= 0.0) {
+        format!("--temperature {temperature} is not a number from 0 up")
+    } else if args.prompt.as_deref() == Some("") {
+        "the prompt is empty: give at least one character to go on from".into()
+    } else {
+        return Ok(());
+    };
+    Err(Error::Option(wrong))
+}
+
+/// Trains, and prints a row from time to time.
+fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
+    let plain = AdamOptions { lr: args.lr, betas: (0.9, 0.99), ..AdamOptions::default() };
+    let decaying = AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..plain };
+    // Biases and the weights of norms are vectors, and do not decay.
+    let options = |_: &str, shape: wgrad::Shape| if shape.rank() < 2 { plain } else { decaying };
+    let mut optimizer = Adam::grouped(model, options)?.clip_grad_norm(1.0)?;
+    let warm_up = (args.steps / 10).max(1) as u64;
+    let rise = LinearLr { start_factor: 1.0 / (warm_up + 1) as f64, end_factor: 1.0, total_iters: warm_up };
+    let fall = CosineAnnealingLr { t_max: (args.steps as u64 - warm_up).max(1), eta_min: 0.0 };
+    let mut scheduler = Scheduler::new(SequentialLr::new().until(warm_up, rise).then(fall), &mut optimizer)?;
+    let randomness = Randomness::new(args.seed);
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {eta} left");
+    let bar = ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template"));
+
+    println!(" step  train loss  held-out loss  characters/s  seconds");
+    let (start, mut training) = (Instant::now(), 0.0);
+    let mut draw = Rng::stream(args.seed, 1);
+    // Captured when it first runs, and replayed from then on.
+    let mut step = Replay::new();
+    let (mut waiting, mut losses) = (Vec::new(), Vec::new());
+    let mut since = Instant::now();
+    for i in 1..=args.steps {
+        let [seen, next] = text.draw(args.batch_size, args.context, &mut draw, device);
+        let loss = step.run(&[&seen, &next], |inputs| {
+            let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+            optimizer.step(&loss.backward());
+            Ok(vec![loss])
+        })?;
+        // The next step overwrites its loss; a copy waits on the device until it is looked at.
+        waiting.push(loss[0].copy());
+        scheduler.step(&mut optimizer)?;
+        let is_row = i * ROWS / args.steps > (i - 1) * ROWS / args.steps;
+        if !is_row && waiting.len() < READ_EVERY {
+            device.submit();
+            continue;
+        }
+        losses.extend(Tensor::stack(&waiting.iter().collect::<Vec<_>>(), 0).to_vec::<f32>()?);
+        waiting.clear();
+        let last = losses[losses.len() - 1];
+        if !last.is_finite() {
+            return Err(Error::Option(format!("the loss became {last} by step {i}: use a smaller --lr")));
+        }
+        bar.set_message(format!("loss {last:.4}"));
+        bar.set_position(i as u64);
+        if is_row {
+            training += since.elapsed().as_secs_f64();
+            let mean = losses.iter().sum::<f32>() / losses.len() as f32;
+            losses.clear();
+            let judged = judge(model, text, args, device)?;
+            let rate = (i * args.batch_size * args.context) as f64 / training;
+            let seconds = start.elapsed().as_secs_f32();
+            bar.suspend(|| println!("{i:>5}  {mean:>10.4}  {judged:>13.4}  {rate:>12.0}  {seconds:>7.1}"));
+            since = Instant::now();
+        }
+    }
+    bar.finish_and_clear();
+    println!();
+    Ok(())
+}
+
+/// The mean loss of a held-out character.
+fn judge(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<f32> {
+    let (mut sum, mut count) = (0.0, 0);
+    for [seen, next] in text.held_out(args.batch_size, args.context, device) {
+        let loss = model.forward(&seen, &Ctx::eval()).cross_entropy(&next).item()?;
+        sum += f64::from(loss) * next.numel() as f64;
+        count += next.numel();
+    }
+    Ok((sum / count as f64) as f32)
+}
+
+/// Writes on from the prompt.
+fn write(model: &Gpt, alphabet: &Alphabet, prompt: &[i32], args: &Args, device: &Device) -> Result<()> {
+    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k };
+    let (mut writer, mut rng) = (Writer::new(model, device), Rng::stream(args.seed, 2));
+    println!();
+    let mut logits = Vec::new();
+    for &number in prompt {
+        logits = writer.read(number)?;
+        show(alphabet.letter(number));
+    }
+    let start = Instant::now();
+    for _ in 0..args.length {
+        let number = sampling.choose(&logits, &mut rng);
+        show(alphabet.letter(number));
+        logits = writer.read(number)?;
+    }
+    println!();
+    eprintln!("{:.0} characters a second", args.length as f64 / start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Each character at once: a program that writes is there to be watched.
+fn show(letter: char) {
+    print!("{letter}");
+    // Where nobody reads on, there is nobody to tell.
+    let _ = std::io::stdout().flush();
+}
