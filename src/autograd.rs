@@ -1,5 +1,9 @@
 //! Reverse-mode differentiation: each tracked result remembers how to send its gradient on.
 
+mod check;
+
+pub use check::gradient_check;
+
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};

@@ -11,5 +11,7 @@ mod data;
 mod mistakes;
 #[path = "train/places.rs"]
 mod places;
+#[path = "mnist_cli/program.rs"]
+mod program;
 #[path = "mnist_cli/runs.rs"]
 mod runs;

@@ -15,6 +15,7 @@ use devices::{Asked, gpu, say};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use wgrad::autograd::gradient_check;
 use wgrad::backend::WgpuOptions;
 use wgrad::backend::wgpu::Features;
 use wgrad::kernel::{Info, Tolerance, Variant};
@@ -201,6 +202,13 @@ fn a_gradient_off_by_a_hundredth_is_caught() {
     for factor in [1.01, 0.99, 0.0, -1.0] {
         assert!(judge::gradient(&square_with(factor), &cpu).is_err(), "{factor}");
     }
+    // The judge that the crate gives its users.
+    let x = Tensor::uniform([65], -2.0, 2.0, &mut wgrad::Rng::new(0), &cpu).requires_grad();
+    let checked = |factor| gradient_check(square_with(factor).run, std::slice::from_ref(&x));
+    assert_eq!(checked(1.0), Ok(()));
+    for factor in [1.01, 0.99, 0.0, -1.0] {
+        assert!(checked(factor).is_err(), "{factor}");
+    }
 }
 
 #[test]
@@ -218,6 +226,14 @@ fn a_gradient_of_one_wrong_element_is_caught() {
 fn a_gradient_that_is_forgotten_is_caught() {
     let forgotten = case("a forgotten gradient", [x([5])], |x| x[0].detach().square());
     assert!(judge::gradient(&forgotten, &Device::cpu()).is_err());
+    // Forgotten for one input of two.
+    let half = |x: &[Tensor]| x[0].mul(&x[1].detach());
+    let x = Tensor::full([5], 0.5f32, &Device::cpu()).requires_grad();
+    let said = gradient_check(half, &[x.clone(), x.clone()]).expect_err("one is forgotten").to_string();
+    assert!(said.contains("along the gradient of input 1"), "{said}");
+    assert_eq!(gradient_check(half, &[x.clone(), x.detach()]), Ok(()));
+    let said = gradient_check(|x| x[0].detach(), &[x]).expect_err("all is forgotten").to_string();
+    assert!(said.contains("no history"), "{said}");
 }
 
 #[test]

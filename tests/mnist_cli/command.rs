@@ -1,69 +1,12 @@
-//! Running the example and reading what it says.
+//! Running the MNIST example.
 
+use crate::program::{Said, run};
 use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::process::Command;
 
-/// What a run came to.
-#[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-/// The example's binary, which lies beside the folder of this test's own.
-fn binary() -> PathBuf {
-    let own = std::env::current_exe().expect("the test knows where it is");
-    let name = format!("mnist{}", std::env::consts::EXE_SUFFIX);
-    let path = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("examples").join(name);
-    assert!(path.is_file(), "{}: there is none; `cargo build --example mnist` makes it", path.display());
-    path
-}
-
-/// Runs the example with nothing of the caller's environment that changes what it does.
 pub fn mnist_under(variables: &[(&str, &str)], args: &[&dyn AsRef<OsStr>]) -> Said {
-    let mut command = Command::new(binary());
-    for name in ["RUST_LOG", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"] {
-        command.env_remove(name);
-    }
-    let output = command.envs(variables.iter().copied()).args(args).output().expect("the example starts");
-    let text = |bytes| String::from_utf8(bytes).expect("the example says UTF-8");
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    run("mnist", variables, args)
 }
 
 pub fn mnist(args: &[&dyn AsRef<OsStr>]) -> Said {
     mnist_under(&[], args)
-}
-
-impl Said {
-    /// The lines of stderr that are not the line about the device.
-    fn complaints(&self) -> Vec<&str> {
-        self.err.lines().filter(|line| !line.starts_with("device: ")).collect()
-    }
-
-    /// The run ended with one sentence that holds all of `parts`, before any result.
-    #[track_caller]
-    pub fn refuses(&self, parts: &[&str]) {
-        let lines = self.complaints();
-        assert!(self.code == Some(1) && lines.len() == 1 && lines[0].starts_with("error: "), "{parts:?}: {self:#?}");
-        assert!(parts.iter().all(|part| lines[0].contains(part)), "{} lacks one of {parts:?}", lines[0]);
-        let result = |line: &str| line.starts_with("test accuracy") || line.starts_with("prediction");
-        assert!(!self.out.lines().any(result), "{parts:?}: {self:#?}");
-    }
-
-    /// The command line itself was refused, by a first line that holds all of `parts`.
-    #[track_caller]
-    pub fn refuses_usage(&self, parts: &[&str]) {
-        assert!(self.code == Some(2) && self.err.starts_with("error: ") && self.out.is_empty(), "{parts:?}: {self:#?}");
-        assert!(parts.iter().all(|part| self.err.contains(part)), "{} lacks one of {parts:?}", self.err);
-    }
-
-    /// The run went through; its last line without the words before it.
-    #[track_caller]
-    pub fn ends(&self, words: &str) -> &str {
-        assert!(self.code == Some(0) && !self.err.contains("error"), "{self:#?}");
-        let last = self.out.lines().last().expect("it says something");
-        last.strip_prefix(words).unwrap_or_else(|| panic!("{last:?} does not start with {words:?}"))
-    }
 }

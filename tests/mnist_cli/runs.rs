@@ -1,8 +1,9 @@
 //! Good runs, on few images.
 
-use crate::command::{Said, mnist};
+use crate::command::mnist;
 use crate::data::{Style, digits, folder, small_mnist, write_png};
 use crate::places::devices;
+use crate::program::Said;
 
 /// The accuracy of the last line, `test accuracy NN.NN%`.
 #[track_caller]

@@ -1,0 +1,135 @@
+//! Adds an operation of one's own (WGSL, twin, gradient: the page `snake.rs`) from outside the crate, checks it, and
+//! trains networks with it: on x / 2 + sin(2 x) between -6 and 6, asked between 6 and 12.
+//!
+//!     cargo run --release --example custom_kernel
+//!
+//! On the CPU backend it prints:
+//!
+//!     the gradient agrees with differences of the function
+//!     each kernel agrees with its twin
+//!     activation  error from -6 to 6  from 6 to 12
+//!     relu                    0.0292       23.6213
+//!     tanh                    0.0103        5.3795
+//!     snake                   0.0000        0.0088
+
+mod args;
+mod snake;
+
+use args::{Args, DeviceChoice};
+use clap::Parser;
+use std::process::ExitCode;
+use wgrad::autograd::gradient_check;
+use wgrad::backend::WgpuOptions;
+use wgrad::nn::{Ctx, Init, Layer, Linear, Parameter, Randomness, Relu, Sequential, Tanh};
+use wgrad::optim::schedule::{OneCycleLr, Scheduler};
+use wgrad::optim::{Adam, AdamOptions, Optimizer};
+use wgrad::plan::Replay;
+use wgrad::{Device, Error, Reduction, Result, Rng, Tensor};
+
+/// Units of the hidden layer.
+const HIDDEN: usize = 64;
+
+/// The operation as a layer: its a is a parameter, and optimizers, checkpoints and summaries find it.
+struct Snake {
+    a: Parameter,
+}
+wgrad::module!(Snake { a });
+
+impl Layer for Snake {
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        ctx.seen(self, || "Snake".into(), snake::snake(x, &ctx.param(&self.a)))
+    }
+}
+
+fn main() -> ExitCode {
+    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
+    env_logger::init_from_env(quiet);
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    // The twins on the CPU: is the gradient that of the function?
+    let on_cpu = inputs([7, 5], &Device::cpu());
+    gradient_check(|x| snake::snake(&x[0], &x[1]), &on_cpu)?;
+    println!("the gradient agrees with differences of the function");
+
+    // The shaders on the device: does each do what its twin does? More elements than one workgroup has threads.
+    let device = Device::checked(device(args)?);
+    let on_device = inputs([77, 5], &device);
+    let y = snake::snake(&on_device[0], &on_device[1]);
+    let grads = y.square().mean().backward();
+    for x in &on_device {
+        grads.of(x).ok_or_else(|| Error::Mismatch("snake: an input has no gradient".into()))?.to_vec::<f32>()?;
+    }
+    println!("each kernel agrees with its twin");
+
+    let device = self::device(args)?;
+    eprintln!("device: {device}: {}", device.why());
+    if args.steps > 0 {
+        println!("activation  error from -6 to 6  from 6 to 12");
+    }
+    for name in ["relu", "tanh", "snake"].into_iter().filter(|_| args.steps > 0) {
+        let [inside, outside] = train(name, args, &device)?;
+        println!("{name:<10}  {inside:>18.4}  {outside:>12.4}");
+    }
+    Ok(())
+}
+
+fn device(args: &Args) -> Result<Device> {
+    Ok(match args.device {
+        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
+        DeviceChoice::Cpu => Device::cpu(),
+        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
+    })
+}
+
+/// Values of some columns, and an a for each column, which is not near 0.
+fn inputs([rows, columns]: [usize; 2], device: &Device) -> Vec<Tensor> {
+    let mut rng = Rng::new(1);
+    let x = Tensor::uniform([rows, columns], -2.0, 2.0, &mut rng, device).requires_grad();
+    let a = Tensor::uniform([columns], 0.5, 1.5, &mut rng, device).requires_grad();
+    vec![x, a]
+}
+
+/// x, and x / 2 + sin(2 x), as columns.
+fn points(from: f32, to: f32, device: &Device) -> [Tensor; 2] {
+    let x: Vec<f32> = (0..256).map(|i| from + (to - from) * i as f32 / 255.0).collect();
+    let y = x.iter().map(|x| 0.5 * x + (2.0 * x).sin()).collect();
+    [x, y].map(|column: Vec<f32>| Tensor::from_vec(column, [256, 1], device))
+}
+
+/// Trains a network of one hidden layer; its mean squared errors where it was trained, and beyond.
+fn train(name: &str, args: &Args, device: &Device) -> Result<[f32; 2]> {
+    let mut init = Init::new(args.seed, device);
+    let model = Sequential::new().push(Linear::new(1, HIDDEN, &mut init));
+    let model = match name {
+        "relu" => model.push(Relu),
+        "tanh" => model.push(Tanh),
+        _ => model.push(Snake { a: Parameter::new(Tensor::ones([HIDDEN], device)) }),
+    };
+    let model = model.push(Linear::new(HIDDEN, 1, &mut init));
+    let mut optimizer = Adam::new(&model, AdamOptions::default())?;
+    let mut scheduler = Scheduler::new(OneCycleLr::new(args.lr, args.steps), &mut optimizer)?;
+    let randomness = Randomness::new(args.seed);
+    let [x, y] = points(-6.0, 6.0, device);
+    let mut step = Replay::new();
+    for i in 0..args.steps {
+        step.run(&[&x, &y], |inputs| {
+            let said = model.forward(&inputs[0], &Ctx::train(&randomness));
+            optimizer.step(&said.mse_loss(&inputs[1], Reduction::Mean).backward());
+            Ok(vec![])
+        })?;
+        scheduler.step(&mut optimizer)?;
+        if i % 50 == 49 {
+            device.submit();
+        }
+    }
+    let error = |[x, y]: [Tensor; 2]| model.forward(&x, &Ctx::eval()).mse_loss(&y, Reduction::Mean).item();
+    Ok([error([x, y])?, error(points(6.0, 12.0, device))?])
+}

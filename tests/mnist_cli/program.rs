@@ -1,0 +1,65 @@
+//! Running an example as a program and reading what it says.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// An example's binary, which lies beside the folder of this test's own.
+fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("the test knows where it is");
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let path = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("examples").join(file);
+    assert!(path.is_file(), "{}: there is none; `cargo build --example {name}` makes it", path.display());
+    path
+}
+
+/// Runs an example with nothing of the caller's environment that changes what it does.
+pub fn run(name: &str, variables: &[(&str, &str)], args: &[&dyn AsRef<OsStr>]) -> Said {
+    let mut command = Command::new(binary(name));
+    for name in ["RUST_LOG", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"] {
+        command.env_remove(name);
+    }
+    let output = command.envs(variables.iter().copied()).args(args).output().expect("the example starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the example says UTF-8");
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+impl Said {
+    /// The lines of stderr that are not the line about the device.
+    fn complaints(&self) -> Vec<&str> {
+        self.err.lines().filter(|line| !line.starts_with("device: ")).collect()
+    }
+
+    /// The run ended with one sentence that holds all of `parts`, before any result.
+    #[track_caller]
+    pub fn refuses(&self, parts: &[&str]) {
+        let lines = self.complaints();
+        assert!(self.code == Some(1) && lines.len() == 1 && lines[0].starts_with("error: "), "{parts:?}: {self:#?}");
+        assert!(parts.iter().all(|part| lines[0].contains(part)), "{} lacks one of {parts:?}", lines[0]);
+        let result = |line: &str| line.starts_with("test accuracy") || line.starts_with("prediction");
+        assert!(!self.out.lines().any(result), "{parts:?}: {self:#?}");
+    }
+
+    /// The command line itself was refused, by a first line that holds all of `parts`.
+    #[track_caller]
+    pub fn refuses_usage(&self, parts: &[&str]) {
+        assert!(self.code == Some(2) && self.err.starts_with("error: ") && self.out.is_empty(), "{parts:?}: {self:#?}");
+        assert!(parts.iter().all(|part| self.err.contains(part)), "{} lacks one of {parts:?}", self.err);
+    }
+
+    /// The run went through; its last line without the words before it.
+    #[track_caller]
+    pub fn ends(&self, words: &str) -> &str {
+        assert!(self.code == Some(0) && !self.err.contains("error"), "{self:#?}");
+        let last = self.out.lines().last().expect("it says something");
+        last.strip_prefix(words).unwrap_or_else(|| panic!("{last:?} does not start with {words:?}"))
+    }
+}
