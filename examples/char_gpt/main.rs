@@ -1,6 +1,41 @@
 //! Trains a causal Transformer on the characters of a play, and lets it write.
 //!
 //!     cargo run --release --example char_gpt
+//!
+//! On the CPU backend a step takes about 70 ms of one processor's time. With two threads of a machine that others kept
+//! busy, hence the seconds in the table, it printed:
+//!
+//!     818241 parameters, 65 different characters
+//!     156549 characters to learn from, 17394 held out
+//!
+//!      step  train loss  held-out loss  characters/s  seconds
+//!       188      2.7980         2.4095          2173     67.2
+//!       375      2.2577         2.1180          2649    112.1
+//!       563      2.0019         1.9632          2734    162.4
+//!       750      1.8722         1.8723          2804    210.1
+//!       938      1.7720         1.7945          2919    252.0
+//!      1125      1.6918         1.7399          2577    341.6
+//!      1313      1.6303         1.7149          2632    392.4
+//!      1500      1.6171         1.7073          2746    429.8
+//!
+//!     held-out loss 1.7073 nats a character
+//!
+//!     My dear, bear you shall live the hather?
+//!
+//!     Pol.
+//!     By by whold all the are well bell be,
+//!     And the with not uperinard in taked of here again unnows
+//!     dead your fathers.
+//!     O, by couppreaven in!
+//!     O anter is what thich, good this rembers of I matter?
+//!
+//!     Ham.
+//!     This mount heave in it feche such, and great of thrien
+//!     ..
+//!
+//! `--load` and `--steps 0` write from saved weights, at the same cost for the thousandth character as for the tenth.
+//! `--data FILE` learns another text: all nine plays that this one was taken from, 2,000 steps of `--lr 1e-3`, gave a
+//! held-out loss of 1.911. `--help` names the sizes.
 
 mod args;
 mod model;

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use wgrad::nn::{Init, Linear};
+use wgrad::{Device, checkpoint};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -162,6 +164,10 @@ fn mistakes_are_told_in_a_sentence() {
     with("--heads", "3").refuses(&["a width of 32 cannot be shared by 3 heads"]);
     with("--dropout", "1").refuses(&["--dropout 1 is not in 0..1"]);
     with("--temperature", "NaN").refuses(&["--temperature NaN is not a number from 0 up"]);
+    let weights = folder.path().join("w.safetensors");
+    let other = Linear::new(2, 2, &mut Init::new(0, &Device::cpu()));
+    checkpoint::save(&other, &weights).expect("it can be saved");
+    with("--load", weights.to_str().expect("UTF-8")).refuses(&["w.safetensors: holds no alphabet", "--save"]);
     with("--load", "none.safetensors").refuses(&["none.safetensors: cannot be read"]);
     with("--save", "none/w.safetensors").refuses(&["none/w.safetensors: cannot be written"]);
     let small = |option: &str, value: &str| {
