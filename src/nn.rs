@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod augment;
 pub mod container;
 pub mod conv;
 pub mod ctx;
@@ -23,6 +24,7 @@ pub use activation::{
     Tanhshrink, Threshold,
 };
 pub use attention::{MultiheadAttention, sinusoidal_positions};
+pub use augment::RandomCropFlip;
 pub use container::{Flatten, Sequential};
 pub use conv::{AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, MaxPool2d, Upsample};
 pub use ctx::{Ctx, Mode, Randomness};

@@ -1,7 +1,8 @@
-//! Images made larger, and lines: transposed convolution, convolution along one dimension, upsampling.
+//! Images made larger, moved and mirrored, and lines: transposed convolution, convolution along one dimension,
+//! upsampling, random crops.
 
-use super::{Case, Input, case, x};
-use wgrad::{Conv1dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, Upsampling};
+use super::{Case, Input, case, whole, x};
+use wgrad::{Conv1dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, Draw, Upsampling};
 
 use Upsampling::{Bilinear, BilinearAligned, Nearest};
 
@@ -14,6 +15,12 @@ fn transposed(images: Input, weight: Input, options: ConvTranspose2dOptions) -> 
 
 fn interpolated(images: Input, size: [usize; 2], mode: Upsampling) -> Case {
     case(&format!("upsample to {size:?} {mode:?}:"), [images], move |x| x[0].interpolate(size, mode))
+}
+
+fn moved(images: Input, padding: usize) -> Case {
+    case(&format!("random_crop_flip by {padding} of"), [images, whole([2], 0, 9)], move |x| {
+        x[0].random_crop_flip(padding, &Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_540, step: x[1].clone() })
+    })
 }
 
 pub fn cases() -> Vec<Case> {
@@ -57,6 +64,14 @@ pub fn cases() -> Vec<Case> {
         interpolated(x([2, 3, 5, 4]).transposed(), [1, 11], BilinearAligned),
         // Each pixel spreads over many results.
         interpolated(x([1, 1, 2, 3]), [70, 129], Bilinear).compared(),
+        moved(x([1, 1, 1, 1]), 0),
+        moved(x([5, 3, 4, 8]), 2),
+        moved(x([5, 3, 5, 7]), 2),
+        moved(x([3, 2, 6, 4]).reversed(), 1),
+        moved(x([4, 3, 7, 9]).narrowed(2), 3),
+        // Further than the images are wide.
+        moved(x([9, 1, 3, 5]), 8),
+        moved(x([64, 3, 32, 32]), 4).compared(),
         case("upsample by a factor", [x([2, 3, 5, 4])], |x| x[0].upsample([1.5, 2.3], Bilinear)),
     ]
 }
