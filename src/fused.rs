@@ -19,6 +19,7 @@ use crate::kernel::Kernel;
 pub static KERNELS: &[&[&Kernel]] = &[
     attention::KERNELS,
     conv::KERNELS,
+    conv::depthwise::KERNELS,
     cross_entropy::KERNELS,
     dropout::KERNELS,
     embedding::KERNELS,

@@ -232,13 +232,34 @@ fn cross_entropy(name: &'static str, rows: usize, classes: usize) -> Op {
 
 /// Images [n, channels, side, side] under 3x3 kernels.
 fn convolutions([n, channels, side, outputs]: [usize; 4]) -> Vec<Op> {
-    let shape = format!("{n}x{channels}x{side}x{side} to {outputs}");
+    let names = ["conv2d", "conv2d input gradient", "conv2d weight gradient"];
     let options = Conv2dOptions { padding: [1, 1], ..Conv2dOptions::default() };
+    let shape = format!("{n}x{channels}x{side}x{side} to {outputs}");
+    convolution(names, &shape, [n, channels, side], [outputs, channels, 3], options)
+}
+
+/// The same under a kernel for each channel.
+fn depthwise([n, channels, side, kernel]: [usize; 4], stride: usize) -> Vec<Op> {
+    let names = ["depthwise", "depthwise input gradient", "depthwise weight gradient"];
+    let padding = [kernel / 2; 2];
+    let options = Conv2dOptions { padding, stride: [stride; 2], groups: channels, ..Conv2dOptions::default() };
+    let shape = format!("{n}x{channels}x{side}x{side}, {kernel}x{kernel}, stride {stride}");
+    convolution(names, &shape, [n, channels, side], [channels, 1, kernel], options)
+}
+
+/// Images [n, channels, side, side] under a weight [outputs, inputs, kernel, kernel].
+fn convolution(
+    names: [&'static str; 3],
+    shape: &str,
+    [n, channels, side]: [usize; 3],
+    [outputs, inputs, kernel]: [usize; 3],
+    options: Conv2dOptions,
+) -> Vec<Op> {
     let start = move |which: usize| {
         move |device: &Device| -> Result<Run> {
             // Channels are neighbours in memory, as the layer before leaves them.
             let x = normal(&[n, side, side, channels], device).permute(&[0, 3, 1, 2]);
-            let w = normal(&[outputs, channels, 3, 3], device);
+            let w = normal(&[outputs, inputs, kernel, kernel], device);
             let y = match which {
                 0 => return Ok(Box::new(move || drop(x.conv2d(&w, None, options)))),
                 1 => x.requires_grad().conv2d(&w, None, options),
@@ -248,11 +269,7 @@ fn convolutions([n, channels, side, outputs]: [usize; 4]) -> Vec<Op> {
             Ok(Box::new(move || drop(y.backward_with(&dy))))
         }
     };
-    vec![
-        op("conv2d", shape.clone(), start(0)),
-        op("conv2d input gradient", shape.clone(), start(1)),
-        op("conv2d weight gradient", shape, start(2)),
-    ]
+    (0..3).map(|which| op(names[which], shape, start(which))).collect()
 }
 
 fn images() -> Vec<Op> {
@@ -261,6 +278,11 @@ fn images() -> Vec<Op> {
         .into_iter()
         .flat_map(convolutions)
         .collect();
+    ops.extend(
+        [([32, 64, 28, 3], 1), ([32, 64, 28, 3], 2), ([16, 96, 14, 7], 1)]
+            .into_iter()
+            .flat_map(|(s, step)| depthwise(s, step)),
+    );
     let pooled = |x: &Tensor| x.permute(&[0, 3, 1, 2]).max_pool2d(MaxPool2dOptions::new(2));
     ops.push(function("max_pool2d", IMAGES, pooled));
     ops.push(gradient("max_pool2d gradient", IMAGES, pooled));

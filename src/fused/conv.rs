@@ -1,9 +1,10 @@
 //! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, without that matrix in
-//! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs.
+//! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs; depthwise in `conv/depthwise.rs`.
 //!
 //! Outputs lie channels last in memory, in the shape [n, c, h, w].
 
 mod columns;
+pub mod depthwise;
 mod fuse;
 mod implicit;
 mod line;
@@ -293,6 +294,9 @@ impl Tensor {
         if let Some(bias) = bias {
             let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
             assert!(fits, "conv2d: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
+        }
+        if depthwise::fits(&p) {
+            return self.depthwise(weight, bias, p);
         }
         match bias {
             Some(bias) if groups == 1 => self.convolved(&input, [weight, &kernel], Some(bias), Params { bias: 1, ..p }),

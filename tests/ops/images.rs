@@ -84,6 +84,63 @@ fn convolutions() -> Vec<Case> {
     ]
 }
 
+/// Results that see one channel each: by fours and not, one or more of a channel, in strides and dilations that keep
+/// pixels from tap to tap and that do not.
+fn depthwise() -> Vec<Case> {
+    let deep = |images: Input, weight: Input, options: Conv2dOptions| {
+        let Conv2dOptions { stride, padding, dilation, .. } = options;
+        let options = Conv2dOptions { groups: images.base()[1], ..options };
+        let name = format!("depthwise depthwise_input depthwise_weight {stride:?} {padding:?} {dilation:?}:");
+        let bias = x([weight.base()[0]]).within(-0.5, 0.5);
+        case(&name, [images, weight, bias], move |x| last(&x[0]).conv2d(&x[1], Some(&x[2]), options))
+    };
+    let steps = |stride: [usize; 2], dilation: [usize; 2], padding: [usize; 2]| Conv2dOptions {
+        stride,
+        dilation,
+        padding,
+        ..plain()
+    };
+    vec![
+        deep(x([1, 4, 1, 1]), x([4, 1, 1, 1]), plain()),
+        deep(x([2, 4, 5, 7]), x([4, 1, 3, 3]), around(1)),
+        deep(x([2, 8, 6, 9]), x([8, 1, 3, 2]), plain()),
+        deep(x([2, 12, 9, 8]), x([12, 1, 3, 3]), steps([2, 2], [1, 1], [1, 1])),
+        deep(x([1, 4, 11, 13]), x([4, 1, 7, 7]), around(3)),
+        deep(x([1, 4, 12, 11]), x([4, 1, 2, 9]), around(4)),
+        deep(x([2, 4, 9, 10]), x([4, 1, 3, 3]), steps([2, 2], [2, 2], [2, 1])),
+        deep(x([2, 4, 9, 10]), x([4, 1, 3, 3]), steps([3, 1], [2, 2], [0, 3])),
+        deep(x([2, 4, 9, 10]), x([4, 1, 3, 5]), steps([1, 3], [1, 2], [2, 5])),
+        deep(x([2, 3, 5, 6]), x([3, 1, 3, 3]), around(1)),
+        deep(x([2, 6, 5, 6]), x([6, 1, 3, 3]), steps([2, 1], [1, 1], [1, 1])),
+        deep(x([2, 4, 6, 5]), x([8, 1, 3, 3]), around(1)),
+        deep(x([2, 5, 6, 5]), x([15, 1, 2, 3]), steps([2, 2], [1, 1], [1, 1])),
+        // The last rows and columns are seen by no window, and more zeros around than the turned kernel can see.
+        deep(x([1, 4, 8, 8]), x([4, 1, 3, 3]), steps([3, 4], [1, 1], [0, 0])),
+        deep(x([1, 4, 3, 3]), x([4, 1, 1, 1]), around(2)),
+        deep(x([64, 4, 33, 33]).within(-0.5, 0.5), x([4, 1, 3, 3]), around(1)).compared(),
+        deep(x([1, 4, 2, 9_000]).within(-0.5, 0.5), x([4, 1, 1, 3]), around(1)).compared(),
+        case("depthwise of channels apart", [x([2, 4, 5, 6]), x([4, 1, 3, 3])], move |x| {
+            x[0].conv2d(&x[1], None, Conv2dOptions { groups: 4, ..around(1) })
+        }),
+        case("depthwise and relu", [x([2, 4, 5, 6]), x([4, 1, 3, 3]), x([4]), x([3, 4, 1, 1])], move |x| {
+            let y = last(&x[0]).conv2d(&x[1], Some(&x[2]), Conv2dOptions { groups: 4, ..around(1) });
+            y.relu().conv2d(&x[3], None, plain())
+        })
+        .compared(),
+        case(
+            "depthwise of weights alone",
+            [x([2, 4, 5, 6]).detached(), x([4, 1, 3, 3]), x([4]).detached()],
+            move |x| x[0].conv2d(&x[1], Some(&x[2]), Conv2dOptions { groups: 4, ..around(1) }),
+        ),
+        case("depthwise of a bias alone", [x([2, 4, 5, 6]), x([4, 1, 3, 3]).detached(), x([4])], move |x| {
+            x[0].conv2d(&x[1], Some(&x[2]), Conv2dOptions { groups: 4, ..around(1) })
+        }),
+        case("depthwise of images alone", [x([2, 4, 5, 6]), x([4, 1, 3, 3]).detached()], move |x| {
+            x[0].conv2d(&x[1], None, Conv2dOptions { groups: 4, ..around(1) })
+        }),
+    ]
+}
+
 /// A bias, a relu and a pooling, which a captured step joins to the convolution.
 fn joined() -> Vec<Case> {
     let block = |images: Input, weight: Input, options: Conv2dOptions, what: &str| {
@@ -304,5 +361,5 @@ fn norms() -> Vec<Case> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [convolutions(), joined(), pools(), means_by_fours(), norms()].into_iter().flatten().collect()
+    [convolutions(), depthwise(), joined(), pools(), means_by_fours(), norms()].into_iter().flatten().collect()
 }
