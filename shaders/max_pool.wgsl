@@ -1,11 +1,17 @@
 // y[n, oh, ow, c] = the largest of x[n, c, h, w] over a window, at = its place h * width + w, the first of equals
 //   x, y: strided [batch, channels, height, width]; at: [batch, oh, ow, channels]
-// One invocation takes one output: at most kh * kw + kh iterations.
+// One invocation takes one output: at most kh * kw + kh iterations, of the window's height and width where it is adaptive.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<storage, read_write> at: array<i32>;
 @group(0) @binding(3) var<uniform> p: Pool;
+
+// Along one dimension, where output o's window starts, and its length.
+fn taps(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32) -> vec2<u32> {
+    if p.adaptive == 0u { return vec2<u32>(o * stride - padding, kernel); }
+    return window(o, size, out, stride, kernel, padding, 1u).xz;
+}
 
 @compute @workgroup_size(256)
 fn max_pool(grid: Grid) {
@@ -15,12 +21,14 @@ fn max_pool(grid: Grid) {
     var best = from_bits4(0xff800000u).x;
     var place = 0u;
     var any = false;
-    for (var kh = 0u; kh < p.kernel_h; kh++) {
+    let down = taps(o.y, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
+    let right = taps(o.z, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
+    for (var kh = 0u; kh < down.y; kh++) {
         // In unsigned numbers, what lies before 0 is far past the end.
-        let h = o.y * p.stride_h + kh * p.dilation_h - p.padding_h;
+        let h = down.x + kh * p.dilation_h;
         if h >= p.height { continue; }
-        for (var kw = 0u; kw < p.kernel_w; kw++) {
-            let w = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
+        for (var kw = 0u; kw < right.y; kw++) {
+            let w = right.x + kw * p.dilation_w;
             if w >= p.width { continue; }
             let value = x[p.x_base + o.x * p.x_n + o.w * p.x_c + h * p.x_h + w * p.x_w];
             if !any || value > best || value != value {

@@ -1,7 +1,8 @@
 // dx[n, h, w, c] = sum of dy over the windows whose largest lies there
 //   dy: strided [batch, channels, oh, ow]; at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
 //   y: strided, what a relu and the pooling gave: with RELU, the slope of that relu is a factor
-// One invocation takes one pixel and asks each window that may hold it: at most kh * kw + kh iterations.
+// One invocation takes one pixel and asks each window that may hold it: at most kh * kw + kh iterations, or those of the
+// outputs that a pixel has where the image is cut into parts.
 
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read> at: array<i32>;
@@ -39,6 +40,27 @@ fn max_pool_backward(grid: Grid) {
             if at[window] != place { continue; }
             sum += dy[pixel.x * p.dy_n + pixel.w * p.dy_c + oh * p.dy_h + ow * p.dy_w];
             // In each window that the pixel wins, this is the pixel's own value.
+            if RELU { slope = relu_slope4(vec4<f32>(y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w])).x; }
+        }
+    }
+    dx[i] = sum * slope;
+}
+
+// The same for windows that cut the image into parts: those that may hold a pixel lie side by side.
+@compute @workgroup_size(256)
+fn max_pool_backward_adaptive(grid: Grid) {
+    let i = index_of(grid);
+    if i >= p.batch * p.height * p.width * p.channels { return; }
+    let pixel = pixel_at(i, p);
+    let place = i32(pixel.y * p.width + pixel.z);
+    let end_h = min(p.out_h, divide((pixel.y + 1u) * p.out_h + p.height - 1u, p.height));
+    let end_w = min(p.out_w, divide((pixel.z + 1u) * p.out_w + p.width - 1u, p.width));
+    var sum = 0.0;
+    var slope = 1.0;
+    for (var oh = divide(pixel.y * p.out_h, p.height); oh < end_h; oh++) {
+        for (var ow = divide(pixel.z * p.out_w, p.width); ow < end_w; ow++) {
+            if at[((pixel.x * p.out_h + oh) * p.out_w + ow) * p.channels + pixel.w] != place { continue; }
+            sum += dy[pixel.x * p.dy_n + pixel.w * p.dy_c + oh * p.dy_h + ow * p.dy_w];
             if RELU { slope = relu_slope4(vec4<f32>(y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w])).x; }
         }
     }

@@ -87,7 +87,7 @@ pub use fused::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, Conv
 pub use fused::cross_entropy::{CrossEntropyOptions, Reduction};
 pub use fused::dropout::Draw;
 pub use fused::norm::BatchNorm;
-pub use fused::pool::{AvgPool2dOptions, MaxPool2dOptions};
+pub use fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
 pub use fused::upsample::Upsampling;
 pub use ops::reduce::KeepDims;
 pub use ops::topk::Extreme;

@@ -8,11 +8,13 @@ pub mod conv;
 pub mod ctx;
 pub mod dropout;
 pub mod embedding;
+mod fits;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
 pub mod module;
 pub mod norm;
+pub mod pool;
 pub mod recurrent;
 pub mod state;
 pub mod summary;
@@ -25,15 +27,19 @@ pub use activation::{
 };
 pub use attention::{MultiheadAttention, sinusoidal_positions};
 pub use augment::RandomCropFlip;
-pub use container::{Flatten, Sequential};
-pub use conv::{AvgPool2d, Conv1d, Conv2d, ConvTranspose2d, MaxPool2d, Upsample};
+pub use container::{Flatten, Identity, Sequential, Unflatten};
+pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 pub use ctx::{Ctx, Mode, Randomness};
-pub use dropout::Dropout;
-pub use embedding::Embedding;
+pub use dropout::{ChannelDropout, Dropout};
+pub use embedding::{Embedding, Positions};
 pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
 pub use module::{Init, Layer, Module, Parameter, Visitor, parameters};
-pub use norm::{BatchNorm1d, BatchNorm2d};
+pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm};
+pub use pool::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, MaxPool1d,
+    MaxPool2d, PixelShuffle, Upsample,
+};
 pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, Walk, Walked};
 pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, state};
 pub use summary::Summary;

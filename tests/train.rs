@@ -9,6 +9,8 @@ mod counters;
 mod curves;
 #[path = "../benches/step/gpt.rs"]
 mod gpt;
+#[path = "train/layers.rs"]
+mod layers;
 #[path = "../examples/mnist/model.rs"]
 mod model;
 #[path = "../benches/step/models.rs"]
@@ -19,6 +21,8 @@ mod options;
 mod places;
 #[path = "train/recipes.rs"]
 mod recipes;
+#[path = "train/refusals.rs"]
+mod refusals;
 #[path = "train/replay.rs"]
 mod replay;
 #[path = "train/resume.rs"]

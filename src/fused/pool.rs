@@ -4,7 +4,10 @@
 //! Results lie channels last in memory, in the shape [n, c, h, w].
 
 mod fuse;
+mod line;
 mod twin;
+
+pub use line::{AvgPool1dOptions, MaxPool1dOptions};
 
 use super::conv::channels_last;
 use crate::dtype::DType;
@@ -151,6 +154,16 @@ impl Params {
         Params::over(x, words(out), words(kernel), words(stride), words(padding), words(dilation), 0)
     }
 
+    /// Windows that cut the images into `size` parts.
+    #[track_caller]
+    fn adaptive(op: &str, x: &Tensor, size: [usize; 2]) -> Params {
+        let shape = x.shape();
+        let fits = x.dtype() == DType::F32 && shape.rank() == 4 && shape[2] * shape[3] > 0;
+        assert!(fits, "{op}: {shape}: images [n, c, h, w] of f32 are due");
+        assert!(size[0] * size[1] > 0, "{op}: an output of {size:?} is empty");
+        Params::over(x, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1)
+    }
+
     fn over(
         x: &Tensor,
         out: [u32; 2],
@@ -291,10 +304,15 @@ fn fits_quads(info: &Info, d: &Dispatch) -> bool {
     fits(info, d) && p.x_c == 1 && quads && p.y[1] == 1
 }
 
+/// The same, where windows are all of one size.
+fn fits_quads_of_fixed(info: &Info, d: &Dispatch) -> bool {
+    d.params::<Params>().adaptive == 0 && fits_quads(info, d)
+}
+
 /// Whether each pixel has one window, and channels come by fours.
 fn fits_windows(_: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();
-    p.windows_tile() && p.channels.is_multiple_of(4)
+    p.adaptive == 0 && p.windows_tile() && p.channels.is_multiple_of(4)
 }
 
 static MAX_POOL: Kernel = Kernel {
@@ -307,7 +325,7 @@ static MAX_POOL: Kernel = Kernel {
     variants: &[
         Variant {
             name: "quads",
-            fits: fits_quads,
+            fits: fits_quads_of_fixed,
             suits: any,
             lower: |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4),
         },
@@ -341,7 +359,11 @@ const BACKWARD: &[Variant] = &[
         name: "each",
         fits: any,
         suits: any,
-        lower: |_, d| backward(d, &MAX_BACKWARD, "max_pool_backward", d.len(d.bindings.len() - 1)),
+        lower: |_, d| {
+            let entry =
+                if d.params::<Params>().adaptive == 1 { "max_pool_backward_adaptive" } else { "max_pool_backward" };
+            backward(d, &MAX_BACKWARD, entry, d.len(d.bindings.len() - 1))
+        },
     },
 ];
 
@@ -458,12 +480,26 @@ impl Tensor {
     #[track_caller]
     pub fn max_pool2d(&self, options: MaxPool2dOptions) -> Tensor {
         let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
-        let p = Params::new("max_pool2d", self, kernel_size, stride, padding, dilation);
+        self.largest("max_pool2d", Params::new("max_pool2d", self, kernel_size, stride, padding, dilation))
+    }
+
+    /// The largest of images [n, c, h, w] in windows that cut them into `size` parts; the first of equals gets the gradient.
+    /// On a GPU a window has fewer than 60,000 pixels.
+    ///
+    /// # Panics
+    /// If the shape is not that of images, or a size is 0.
+    #[track_caller]
+    pub fn adaptive_max_pool2d(&self, size: [usize; 2]) -> Tensor {
+        self.largest("adaptive_max_pool2d", Params::adaptive("adaptive_max_pool2d", self, size))
+    }
+
+    #[track_caller]
+    fn largest(&self, op: &'static str, p: Params) -> Tensor {
         let y = channels_last(p.output(), self);
         let at = Tensor::empty([y.numel()], DType::I32, self.device());
         Tensor::run(&MAX_POOL, &[&self.detach(), &y, &at], &p);
         let (shape, at) = (self.shape(), at.saved());
-        y.tracked("max_pool2d", &[self], move |dy, _| {
+        y.tracked(op, &[self], move |dy, _| {
             let dx = channels_last(shape, dy);
             let dy = if dy.base() == 0 { dy.detach() } else { dy.contiguous() };
             Tensor::run(&MAX_POOL_BACKWARD, &[&dy, &at, &dx], &p.given(&dy));
@@ -500,18 +536,13 @@ impl Tensor {
     /// If the shape is not that of images, or a size is 0.
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Tensor {
-        let shape = self.shape();
-        assert!(shape.rank() == 4 && shape.numel() > 0, "adaptive_avg_pool2d: {shape}: images [n, c, h, w] are due");
-        assert!(size[0] * size[1] > 0, "adaptive_avg_pool2d: an output of {size:?} is empty");
+        let (shape, p) = (self.shape(), Params::adaptive("adaptive_avg_pool2d", self, size));
         let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
         if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
             // In two steps, as `avg_pool2d` does.
             return self.adaptive_avg_pool2d([size[0], shape[3]]).adaptive_avg_pool2d(size);
         }
-        self.averaged(
-            "adaptive_avg_pool2d",
-            Params::over(self, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1),
-        )
+        self.averaged("adaptive_avg_pool2d", p)
     }
 
     #[track_caller]

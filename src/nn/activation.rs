@@ -1,6 +1,7 @@
 //! Activations as layers.
 
 use super::ctx::Ctx;
+use super::fits::fit;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -126,6 +127,9 @@ impl Layer for PRelu {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        ctx.seen(self, || format!("PRelu({})", weight.numel()), x.prelu(&weight))
+        let (slopes, channels) = (weight.numel(), if x.rank() > 1 { x.shape()[1] } else { 1 });
+        let fits = slopes == 1 || slopes == channels;
+        fit(fits, "PRelu", x, &weight, || format!("a batch [n, {slopes}, ..] is due"));
+        ctx.seen(self, || format!("PRelu({slopes})"), x.prelu(&weight))
     }
 }

@@ -1,6 +1,7 @@
 //! Multi-head attention, and positions for rows that have no order of their own.
 
 use super::ctx::Ctx;
+use super::fits::{fit, path};
 use super::init;
 use super::linear::Linear;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
@@ -76,6 +77,15 @@ impl MultiheadAttention {
             y.reshape_to(Shape::from(sizes)).permute(&[0, 2, 1, 3])
         };
         let [q, k, v] = [projected(query, 0), projected(key, 1), projected(value, 2)];
+        let fits = k.shape()[0] == q.shape()[0] && k.shape() == v.shape();
+        assert!(
+            fits,
+            "{}: {} x {} x {}: keys and values of one length for each query's batch are due",
+            path(&weight, "MultiheadAttention"),
+            query.shape(),
+            key.shape(),
+            value.shape()
+        );
         let mixed = q.scaled_dot_product_attention(&k, &v, options).permute(&[0, 2, 1, 3]);
         self.out_proj.forward(&mixed.reshape_to(query.shape()), ctx)
     }
@@ -84,9 +94,8 @@ impl MultiheadAttention {
 #[track_caller]
 fn check(x: &Tensor, weight: &Tensor) {
     let (shape, width) = (x.shape(), weight.shape()[1]);
-    let path = weight.name().unwrap_or("MultiheadAttention");
     let fits = shape.rank() == 3 && shape[2] == width;
-    assert!(fits, "{path}: {shape} x {}: [batch, rows, {width}] is due", weight.shape());
+    fit(fits, "MultiheadAttention", x, weight, || format!("[batch, rows, {width}] is due"));
 }
 
 impl Module for MultiheadAttention {

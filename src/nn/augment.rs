@@ -1,6 +1,7 @@
 //! Augmentation as a layer.
 
 use super::ctx::{Ctx, Mode};
+use super::fits::fit_behind;
 use super::module::{Init, Layer, Module, Visitor};
 use crate::tensor::Tensor;
 
@@ -26,6 +27,7 @@ impl Module for RandomCropFlip {
 impl Layer for RandomCropFlip {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        fit_behind(x.rank() == 4, "RandomCropFlip", x, ctx, || "images [n, c, h, w] are due".into());
         let y = match ctx.mode() {
             Mode::Train => x.random_crop_flip(self.padding, &ctx.draw(self.stream, x.device())),
             Mode::Eval => x.clone(),

@@ -1,7 +1,9 @@
-//! Layers one after another.
+//! Layers one after another, and layers that give their input another shape.
 
 use super::ctx::Ctx;
+use super::fits::fit_behind;
 use super::module::{Layer, Module, Visitor};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Layers that each take the output of the one before; their paths are their numbers.
@@ -56,6 +58,46 @@ impl Module for Flatten {
 impl Layer for Flatten {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        fit_behind(x.rank() > 0, "Flatten", x, ctx, || "a batch [n, ..] is due".into());
         ctx.seen(self, || "Flatten".into(), x.flatten(1))
+    }
+}
+
+/// One dimension as several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unflatten {
+    /// The dimension; from the end where it is negative.
+    pub dim: isize,
+    /// The sizes that take its place.
+    pub sizes: Vec<usize>,
+}
+
+impl Module for Unflatten {
+    fn visit(&self, _visitor: &mut Visitor) {}
+}
+
+impl Layer for Unflatten {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let (shape, size) = (x.shape(), self.sizes.iter().product::<usize>());
+        let dim = if self.dim < 0 { self.dim + x.rank() as isize } else { self.dim } as usize;
+        let fits = dim < x.rank() && shape[dim] == size;
+        fit_behind(fits, "Unflatten", x, ctx, || format!("{size} elements along {} are due", self.dim));
+        let sizes = [&shape[..dim], &self.sizes, &shape[dim + 1..]].concat();
+        ctx.seen(self, || format!("Unflatten({}, {:?})", self.dim, self.sizes), x.reshape_to(Shape::from(sizes)))
+    }
+}
+
+/// Its input: a place where there is nothing to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Identity;
+
+impl Module for Identity {
+    fn visit(&self, _visitor: &mut Visitor) {}
+}
+
+impl Layer for Identity {
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        ctx.seen(self, || "Identity".into(), x.clone())
     }
 }

@@ -1,16 +1,15 @@
-//! Convolution and pooling layers.
+//! Convolution as layers.
 
 mod line;
 mod transpose;
 
-pub use line::Conv1d;
+pub use line::{Conv1d, ConvTranspose1d};
 pub use transpose::ConvTranspose2d;
 
 use super::ctx::Ctx;
+use super::fits::fit;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::fused::conv::Conv2dOptions;
-use crate::fused::pool::{AvgPool2dOptions, MaxPool2dOptions};
-use crate::fused::upsample::Upsampling;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
@@ -83,85 +82,14 @@ impl Layer for Conv2d {
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
-        let path = weight.name().unwrap_or("conv2d");
         let fits = x.rank() == 4 && x.shape()[1] == channels;
-        assert!(fits, "{path}: {} x {w}: images [n, {channels}, h, w] are due", x.shape());
+        fit(fits, "Conv2d", x, &weight, || format!("images [n, {channels}, h, w] are due"));
+        let Conv2dOptions { padding, dilation, .. } = self.options;
+        let least = [0, 1].map(|d| (dilation[d] * (w[2 + d] - 1) + 1).saturating_sub(2 * padding[d]));
+        let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
+        fit(fits, "Conv2d", x, &weight, || format!("images of at least {} x {} are due", least[0], least[1]));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv2d(&weight, bias.as_ref(), self.options);
         ctx.seen(self, || format!("Conv2d({channels}, {}, {}x{})", w[0], w[2], w[3]), y)
-    }
-}
-
-/// The largest of each window of [n, c, h, w].
-#[derive(Debug, Clone)]
-pub struct MaxPool2d(pub MaxPool2dOptions);
-
-impl MaxPool2d {
-    /// Square windows side by side.
-    pub fn new(kernel_size: usize) -> MaxPool2d {
-        MaxPool2d(MaxPool2dOptions::new(kernel_size))
-    }
-}
-
-impl Module for MaxPool2d {
-    fn visit(&self, _visitor: &mut Visitor) {}
-}
-
-impl Layer for MaxPool2d {
-    #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let [h, w] = self.0.kernel_size;
-        ctx.seen(self, || format!("MaxPool2d({h}x{w})"), x.max_pool2d(self.0))
-    }
-}
-
-/// The mean of each window of [n, c, h, w].
-#[derive(Debug, Clone)]
-pub struct AvgPool2d(pub AvgPool2dOptions);
-
-impl AvgPool2d {
-    /// Square windows side by side.
-    pub fn new(kernel_size: usize) -> AvgPool2d {
-        AvgPool2d(AvgPool2dOptions::new(kernel_size))
-    }
-}
-
-impl Module for AvgPool2d {
-    fn visit(&self, _visitor: &mut Visitor) {}
-}
-
-impl Layer for AvgPool2d {
-    #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let [h, w] = self.0.kernel_size;
-        ctx.seen(self, || format!("AvgPool2d({h}x{w})"), x.avg_pool2d(self.0))
-    }
-}
-
-/// [`Tensor::upsample`] by a factor.
-#[derive(Debug, Clone, Copy)]
-pub struct Upsample {
-    /// The factors of height and width.
-    pub scale_factor: [f32; 2],
-    /// By the nearest pixel or by lines.
-    pub mode: Upsampling,
-}
-
-impl Upsample {
-    /// The same factor in both directions.
-    pub fn new(scale_factor: f32, mode: Upsampling) -> Upsample {
-        Upsample { scale_factor: [scale_factor; 2], mode }
-    }
-}
-
-impl Module for Upsample {
-    fn visit(&self, _visitor: &mut Visitor) {}
-}
-
-impl Layer for Upsample {
-    #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let [h, w] = self.scale_factor;
-        ctx.seen(self, || format!("Upsample({h}x{w})"), x.upsample(self.scale_factor, self.mode))
     }
 }

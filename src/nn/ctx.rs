@@ -58,12 +58,15 @@ pub struct Ctx {
     /// The step on the device, written when a layer first draws.
     on_device: OnceCell<Tensor>,
     rows: Option<RefCell<Vec<Row>>>,
+    /// The last parameter that a layer asked for, which tells where the pass is.
+    last: RefCell<Option<Parameter>>,
 }
 
 impl Ctx {
     fn new(mode: Mode, tracked: bool) -> Ctx {
         let (next, step, counts) = (None, Arc::default(), Cell::new(false));
-        Ctx { mode, tracked, seed: 0, next, step, counts, on_device: OnceCell::new(), rows: None }
+        let (on_device, last) = (OnceCell::new(), RefCell::default());
+        Ctx { mode, tracked, seed: 0, next, step, counts, on_device, rows: None, last }
     }
 
     /// A training pass with gradients and the next random numbers.
@@ -97,7 +100,15 @@ impl Ctx {
     pub fn param(&self, parameter: &Parameter) -> Tensor {
         let tensor = parameter.tensor();
         self.count(tensor.device());
+        self.last.replace(Some(parameter.clone()));
         if self.tracked { tensor } else { tensor.detach() }
+    }
+
+    /// What a layer without parameters is called in messages: `MaxPool2d behind conv1`.
+    pub(super) fn place(&self, layer: &str) -> String {
+        let last = self.last.borrow().as_ref().map(Parameter::tensor);
+        let path = last.as_ref().and_then(Tensor::name).and_then(|name| name.rsplit_once('.'));
+        path.map_or(layer.to_string(), |(path, _)| format!("{layer} behind {path}"))
     }
 
     /// Each replay of this pass takes the next number too.

@@ -1,6 +1,7 @@
 //! Tables of vectors as a layer.
 
 use super::ctx::Ctx;
+use super::fits::fit;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::dtype::DType;
 use crate::tensor::Tensor;
@@ -10,13 +11,31 @@ use crate::tensor::Tensor;
 pub struct Embedding {
     /// `[size, width]`, normally distributed at first.
     pub weight: Parameter,
+    /// The number of a row that is not trained, which stands for nothing: PyTorch's `padding_idx`.
+    pub padding: Option<i32>,
 }
 
 impl Embedding {
     /// `size` vectors of `width` elements.
     pub fn new(size: usize, width: usize, init: &mut Init) -> Embedding {
         let weight = Tensor::normal([size, width], 0.0, 1.0, &mut init.rng, &init.device);
-        Embedding { weight: Parameter::new(weight) }
+        Embedding { weight: Parameter::new(weight), padding: None }
+    }
+
+    /// The same with a row of zeros that is not trained.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[track_caller]
+    pub fn padding(mut self, row: usize) -> Embedding {
+        let weight = self.weight.tensor().detach();
+        let size = weight.shape()[0];
+        assert!(row < size, "Embedding: there is no row {row} of {size} to pad with");
+        let rows = Tensor::arange(0, size as i32, weight.device()).unsqueeze(1);
+        let is_padding = rows.eq(&Tensor::full([], row as i32, weight.device()));
+        self.weight = Parameter::new(weight.masked_fill(&is_padding, 0.0));
+        self.padding = Some(row as i32);
+        self
     }
 }
 
@@ -30,13 +49,52 @@ impl Layer for Embedding {
     #[track_caller]
     fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let (path, table) = (weight.name().unwrap_or("Embedding"), weight.shape());
-        assert!(
-            ids.dtype() == DType::I32,
-            "{path}: {} x {table}: indices of i32 are due, not of {}",
-            ids.shape(),
-            ids.dtype()
-        );
-        ctx.seen(self, || format!("Embedding({}, {})", table[0], table[1]), weight.embedding(ids))
+        let table = weight.shape();
+        fit(ids.dtype() == DType::I32, "Embedding", ids, &weight, || {
+            format!("indices of i32 are due, not of {}", ids.dtype())
+        });
+        let rows = weight.embedding(ids);
+        let y = match self.padding {
+            // The same values, but nothing flows back to the row.
+            Some(padding) => {
+                let is_padding = ids.unsqueeze(ids.rank()).eq(&Tensor::full([], padding, ids.device()));
+                Tensor::select(&is_padding, &rows.detach(), &rows)
+            }
+            None => rows,
+        };
+        ctx.seen(self, || format!("Embedding({}, {})", table[0], table[1]), y)
+    }
+}
+
+/// Learned positions: adds the first rows of a table to rows that have no order of their own. Its parameter is that of an
+/// [`Embedding`] of the numbers 0, 1, .., which it stands for.
+#[derive(Debug)]
+pub struct Positions {
+    /// `[rows, width]`, normally distributed at first.
+    pub weight: Parameter,
+}
+
+impl Positions {
+    /// For up to `rows` rows of `width` elements.
+    pub fn new(rows: usize, width: usize, init: &mut Init) -> Positions {
+        Positions { weight: Embedding::new(rows, width, init).weight }
+    }
+}
+
+impl Module for Positions {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("weight", &self.weight);
+    }
+}
+
+impl Layer for Positions {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let weight = ctx.param(&self.weight);
+        let (shape, [rows, width]) = (x.shape(), [0, 1].map(|d| weight.shape()[d]));
+        let fits = shape.rank() >= 2 && shape.ends_with(&[width]) && shape[shape.rank() - 2] <= rows;
+        fit(fits, "Positions", x, &weight, || format!("[.., up to {rows} rows, {width}] is due"));
+        let y = x.add(&weight.narrow(0, 0, shape[shape.rank() - 2]));
+        ctx.seen(self, || format!("Positions({rows}, {width})"), y)
     }
 }

@@ -1,16 +1,15 @@
 //! Normalisation of rows as layers.
 
 use super::ctx::Ctx;
+use super::fits::fit;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// The layer's path, for messages; both shapes and what is due are told where the last sizes are others.
 #[track_caller]
 fn check(x: &Tensor, weight: &Tensor, layer: &str) {
     let sizes = weight.shape();
-    let path = weight.name().unwrap_or(layer);
-    assert!(x.shape().ends_with(&sizes), "{path}: {} x {sizes}: last sizes of {sizes} are due", x.shape());
+    fit(x.shape().ends_with(&sizes), layer, x, weight, || format!("last sizes of {sizes} are due"));
 }
 
 /// Layer normalisation over the last dimensions: [`Tensor::layer_norm`].

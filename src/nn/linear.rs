@@ -1,6 +1,7 @@
 //! Fully connected layers.
 
 use super::ctx::Ctx;
+use super::fits::fit;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -38,8 +39,9 @@ impl Layer for Linear {
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
         let (inputs, have) = (weight.shape()[1], x.shape().last().copied().unwrap_or(1));
-        let path = weight.name().unwrap_or("linear");
-        assert!(inputs == have, "{path}: {} x {}: rows of {inputs} are due, not of {have}", x.shape(), weight.shape());
+        fit(x.rank() > 0 && inputs == have, "Linear", x, &weight, || {
+            format!("rows of {inputs} are due, not of {have}")
+        });
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.linear(&weight, bias.as_ref());
         ctx.seen(self, || format!("Linear({inputs}, {})", weight.shape()[0]), y)

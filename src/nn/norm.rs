@@ -1,6 +1,7 @@
-//! Batch normalisation as layers.
+//! Batch and group normalisation as layers.
 
 use super::ctx::{Ctx, Mode};
+use super::fits::{fit, fit_behind};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -84,8 +85,10 @@ macro_rules! layers {
                 let weight = self.0.weight.tensor();
                 let channels = weight.shape()[0];
                 let fits = matches!(x.rank(), $ranks) && x.shape()[1] == channels;
-                let path = weight.name().unwrap_or(stringify!($name));
-                assert!(fits, "{path}: {} x {}: a batch {} of {channels} channels is due", x.shape(), weight.shape(), $shape);
+                let name = stringify!($name);
+                fit(fits, name, x, &weight, || format!("a batch {} of {channels} channels is due", $shape));
+                let counts = ctx.mode() == Mode::Eval || x.numel() > channels;
+                fit(counts, name, x, &weight, || "in training more than one value a channel is due".into());
                 ctx.seen(self, || format!("{}({channels})", stringify!($name)), self.0.forward(x, ctx))
             }
         }
@@ -97,4 +100,65 @@ layers! {
     BatchNorm1d: 2 | 3, "[n, c] or [n, c, length]";
     /// Batch normalisation of images [n, c, h, w].
     BatchNorm2d: 4, "[n, c, h, w]";
+}
+
+/// Normalisation of groups of neighbouring channels: [`Tensor::group_norm`].
+#[derive(Debug)]
+pub struct GroupNorm {
+    /// `[c]`, 1 at first; none where nothing is scaled.
+    pub weight: Option<Parameter>,
+    /// `[c]`, 0 at first; none where nothing is shifted.
+    pub bias: Option<Parameter>,
+    /// The groups.
+    pub groups: usize,
+    /// The channels.
+    pub channels: usize,
+    /// Added to the variance: 1e-5 as PyTorch does, unless it is set.
+    pub eps: f32,
+}
+
+impl GroupNorm {
+    /// `groups` groups of `channels` channels in all.
+    ///
+    /// # Panics
+    /// If the channels are no multiple of the groups.
+    #[track_caller]
+    pub fn new(groups: usize, channels: usize, init: &mut Init) -> GroupNorm {
+        let whole = groups > 0 && channels.is_multiple_of(groups);
+        assert!(whole, "GroupNorm: {channels} channels are no multiple of {groups} groups");
+        GroupNorm {
+            weight: Some(Parameter::new(Tensor::ones([channels], &init.device))),
+            bias: Some(Parameter::new(Tensor::zeros([channels], &init.device))),
+            groups,
+            channels,
+            eps: 1e-5,
+        }
+    }
+
+    /// Each channel by itself, neither scaled nor shifted: PyTorch's `InstanceNorm1d` and `InstanceNorm2d`.
+    pub fn instance(channels: usize) -> GroupNorm {
+        GroupNorm { weight: None, bias: None, groups: channels, channels, eps: 1e-5 }
+    }
+}
+
+impl Module for GroupNorm {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("weight", &self.weight);
+        visitor.child("bias", &self.bias);
+    }
+}
+
+impl Layer for GroupNorm {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let [weight, bias] = [&self.weight, &self.bias].map(|part| part.as_ref().map(|part| ctx.param(part)));
+        let (fits, due) =
+            (x.rank() >= 2 && x.shape()[1] == self.channels, || format!("a batch [n, {}, ..] is due", self.channels));
+        match &weight {
+            Some(weight) => fit(fits, "GroupNorm", x, weight, due),
+            None => fit_behind(fits, "GroupNorm", x, ctx, due),
+        }
+        let y = x.group_norm(self.groups, weight.as_ref(), bias.as_ref(), self.eps);
+        ctx.seen(self, || format!("GroupNorm({}, {})", self.groups, self.channels), y)
+    }
 }

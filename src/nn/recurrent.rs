@@ -2,7 +2,9 @@
 
 use super::ctx::Ctx;
 use super::dropout::Dropout;
+use super::fits::{fit, path};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
+use crate::dtype::DType;
 use crate::fused::recurrent::{Cell, Direction, Recurrence, States};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -152,12 +154,21 @@ impl Recurrent {
     fn check(&self, x: &Tensor, walk: &Walk) {
         let weight = self.weights[0].weight_ih.tensor();
         let (shape, w) = (x.shape(), weight.shape());
-        let path = weight.name().unwrap_or("recurrent");
+        let layer = match self.cell {
+            Cell::Tanh | Cell::Relu => "Rnn",
+            Cell::Lstm => "Lstm",
+            Cell::Gru => "Gru",
+        };
         let fits = shape.rank() == 3 && shape[2] == w[1] && shape[1] > 0;
-        assert!(fits, "{path}: {shape} x {w}: sequences [batch, steps, {}] are due", w[1]);
+        fit(fits, layer, x, &weight, || format!("sequences [batch, steps, {}] are due", w[1]));
+        let path = path(&weight, layer);
         let due = Shape::from([self.weights.len(), shape[0], self.hidden]);
         for state in [&walk.hidden, &walk.cell].into_iter().flatten() {
-            assert!(state.shape() == due, "{path}: {} is no state {due}", state.shape());
+            assert!(state.shape() == due, "{path}: {shape} x {}: a state {due} is due", state.shape());
+        }
+        if let Some(lengths) = &walk.lengths {
+            let fits = lengths.shape()[..] == shape[..1] && lengths.dtype() == DType::I32;
+            assert!(fits, "{path}: {shape} x {}: a length (i32) for each sequence is due", lengths.shape());
         }
         let is_lstm = self.cell == Cell::Lstm;
         assert!(is_lstm || walk.cell.is_none(), "{path}: only an LSTM has a memory to start from");
@@ -261,6 +272,14 @@ macro_rules! layers {
                 $name(Recurrent::new($cell, inputs, hidden, options, init))
             }
 
+            /// The same without biases.
+            pub fn without_bias(mut self) -> $name {
+                for weights in &mut self.0.weights {
+                    (weights.bias_ih, weights.bias_hh) = (None, None);
+                }
+                self
+            }
+
             /// [`Recurrent::walk`].
             #[track_caller]
             pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
@@ -290,4 +309,11 @@ layers! {
     Lstm: Cell::Lstm;
     /// Gated recurrent units.
     Gru: Cell::Gru;
+}
+
+impl Rnn {
+    /// With relu in the place of tanh: PyTorch's `nonlinearity="relu"`.
+    pub fn relu(inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> Rnn {
+        Rnn(Recurrent::new(Cell::Relu, inputs, hidden, options, init))
+    }
 }

@@ -1,5 +1,6 @@
-//! Tensors cut into parts along a dimension, as views.
+//! Tensors cut into parts along a dimension, as views, and channels laid out as pixels.
 
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -38,5 +39,20 @@ impl Tensor {
     pub fn chunk(&self, chunks: usize, dim: isize) -> Vec<Tensor> {
         assert!(chunks > 0, "chunk: {}: 0 parts hold nothing", self.shape());
         self.split(self.size(dim).div_ceil(chunks).max(1), dim)
+    }
+
+    /// Images `[n, c r^2, h, w]` whose channels become pixels, `[n, c, h r, w r]` (Shi et al., 2016): channel
+    /// `c r^2 + i r + j` gives the pixels i rows and j columns from each corner.
+    ///
+    /// # Panics
+    /// If this is no batch of images with a multiple of `factor^2` channels.
+    #[track_caller]
+    pub fn pixel_shuffle(&self, factor: usize) -> Tensor {
+        let (shape, each) = (self.shape(), factor * factor);
+        let fits = shape.rank() == 4 && each > 0 && shape[1].is_multiple_of(each);
+        assert!(fits, "pixel_shuffle: {shape}: images [n, c, h, w] of a multiple of {each} channels are due");
+        let [n, c, h, w] = [shape[0], shape[1] / each, shape[2], shape[3]];
+        let parts = self.reshape_to(Shape::from([n, c, factor, factor, h, w])).permute(&[0, 1, 4, 2, 5, 3]);
+        parts.reshape_to(Shape::from([n, c, h * factor, w * factor]))
     }
 }

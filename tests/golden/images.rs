@@ -100,6 +100,14 @@ pub fn avg_pool2d(t: &Trial) -> Tensor {
     })
 }
 
+pub fn adaptive_max_pool2d(t: &Trial) -> Tensor {
+    t.x().adaptive_max_pool2d(t.attrs().pair("output_size").expect("adaptive_max_pool2d: `output_size` is due"))
+}
+
+pub fn pixel_shuffle(t: &Trial) -> Tensor {
+    t.x().pixel_shuffle(t.attrs().int("upscale_factor", 1).unsigned_abs())
+}
+
 pub fn adaptive_avg_pool2d(t: &Trial) -> Tensor {
     t.x().adaptive_avg_pool2d(t.attrs().pair("output_size").expect("adaptive_avg_pool2d: `output_size` is due"))
 }

@@ -23,6 +23,7 @@ use Runner::{Op, Several, Train, Values};
 pub static KINDS: &[(&str, Runner)] = &[
     ("abs", Op(|t| t.x().abs())),
     ("adaptive_avg_pool2d", Op(images::adaptive_avg_pool2d)),
+    ("adaptive_max_pool2d", Op(images::adaptive_max_pool2d)),
     ("add", Op(|t| t.x().add(t.y()))),
     ("amax", Op(|t| t.x().amax(&t.dims(), t.keep()))),
     ("amin", Op(|t| t.x().amin(&t.dims(), t.keep()))),
@@ -99,6 +100,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("optim_sgd", Op(optim::sgd)),
     ("pad", Op(ops::pad)),
     ("permute", Op(ops::permute)),
+    ("pixel_shuffle", Op(images::pixel_shuffle)),
     ("poisson_nll_loss", Op(losses::poisson_nll)),
     ("pow", Op(|t| t.x().pow(t.y()))),
     ("pow_scalar", Op(|t| t.x().pow_scalar(t.attrs().float("exponent", f32::NAN)))),

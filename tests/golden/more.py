@@ -271,6 +271,17 @@ def transformers():
         op("transformer_decoder_layer", name, run, inputs, {"nhead": 2, **attrs}, list(inputs))
 
 
-for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules]:
+def layers():
+    for i, size in enumerate([[1, 1], [2, 3], [5, 7]]):
+        op("adaptive_max_pool2d", str(i), F.adaptive_max_pool2d, {"input": draw(2, 3, 5, 7)}, {"output_size": size}, ["input"])
+    op("pixel_shuffle", "0", F.pixel_shuffle, {"input": draw(2, 12, 3, 2)}, {"upscale_factor": 2}, ["input"])
+    for i, (shape, weight, attrs) in enumerate([((2, 8, 6, 5), (8, 1, 3, 3), {"padding": [1, 1], "groups": 8}),
+                                                ((2, 3, 7, 6), (6, 1, 3, 2), {"stride": [2, 1], "groups": 3}),
+                                                ((1, 4, 9, 9), (4, 1, 5, 5), {"padding": [4, 4], "dilation": [2, 2], "groups": 4})]):
+        inputs = {"input": draw(*shape), "weight": draw(*weight), "bias": draw(weight[0])}
+        op("conv2d", f"depthwise_{i}", F.conv2d, inputs, attrs, list(inputs), 1e-4, 5e-4)
+
+
+for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers]:
     torch.manual_seed(0)
     make()

@@ -2,7 +2,9 @@
 //! upsampling, random crops.
 
 use super::{Case, Input, case, whole, x};
-use wgrad::{Conv1dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, Draw, Upsampling};
+use wgrad::{
+    AvgPool1dOptions, Conv1dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, Draw, MaxPool1dOptions, Upsampling,
+};
 
 use Upsampling::{Bilinear, BilinearAligned, Nearest};
 
@@ -21,6 +23,11 @@ fn moved(images: Input, padding: usize) -> Case {
     case(&format!("random_crop_flip by {padding} of"), [images, whole([2], 0, 9)], move |x| {
         x[0].random_crop_flip(padding, &Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_540, step: x[1].clone() })
     })
+}
+
+fn adaptive(images: Input, size: [usize; 2]) -> Case {
+    let name = format!("adaptive_max_pool2d by max_pool2d, max_pool2d_backward to {size:?} of");
+    case(&name, [images.distinct()], move |x| x[0].adaptive_max_pool2d(size))
 }
 
 pub fn cases() -> Vec<Case> {
@@ -72,6 +79,26 @@ pub fn cases() -> Vec<Case> {
         // Further than the images are wide.
         moved(x([9, 1, 3, 5]), 8),
         moved(x([64, 3, 32, 32]), 4).compared(),
+        adaptive(x([1, 1, 1, 1]), [1, 1]),
+        adaptive(x([2, 3, 5, 7]), [1, 1]),
+        adaptive(x([2, 3, 5, 7]), [2, 3]),
+        adaptive(x([1, 4, 6, 4]), [3, 2]),
+        adaptive(x([1, 4, 3, 2]), [5, 7]),
+        adaptive(x([2, 4, 7, 5]).reversed(), [3, 5]),
+        adaptive(x([2, 3, 9, 5]).narrowed(2), [4, 2]),
+        case("adaptive_max_pool2d of relu", [x([2, 4, 5, 7])], |x| x[0].relu().adaptive_max_pool2d([2, 3])).compared(),
+        case("adaptive_max_pool2d of equals", [x([2, 4, 5, 7]).steps(0.0)], |x| x[0].adaptive_max_pool2d([2, 3]))
+            .compared(),
+        case("adaptive_max_pool1d", [x([2, 3, 7]).distinct()], |x| x[0].adaptive_max_pool1d(3)),
+        case("adaptive_avg_pool1d", [x([2, 3, 7])], |x| x[0].adaptive_avg_pool1d(3)),
+        case("max_pool1d", [x([2, 3, 9]).distinct()], |x| {
+            x[0].max_pool1d(MaxPool1dOptions { stride: 2, padding: 1, ..MaxPool1dOptions::new(3) })
+        }),
+        case("avg_pool1d", [x([2, 3, 9])], |x| {
+            x[0].avg_pool1d(AvgPool1dOptions { stride: 2, padding: 1, ..AvgPool1dOptions::new(3) })
+        }),
+        case("pixel_shuffle", [x([2, 12, 3, 2])], |x| x[0].pixel_shuffle(2)),
+        case("pixel_shuffle by 3", [x([1, 9, 2, 3]).reversed()], |x| x[0].pixel_shuffle(3)),
         case("upsample by a factor", [x([2, 3, 5, 4])], |x| x[0].upsample([1.5, 2.3], Bilinear)),
     ]
 }

@@ -98,18 +98,18 @@ fn shapes_that_do_not_fit_are_told_with_the_layer_and_both_shapes() {
         let cnn = Trainer::new(&CNN, &device);
         let eval = |model: &dyn Layer, x: &Tensor| panics(|| model.forward(x, &Ctx::eval()));
         let text = eval(&cnn.model, &images([2, 3, 28, 28], &device));
-        assert!(text.starts_with("conv1.weight: [2, 3, 28, 28] x [32, 1, 3, 3]: "), "{text}");
+        assert!(text.starts_with("conv1: [2, 3, 28, 28] x [32, 1, 3, 3]: "), "{text}");
         let text = eval(&cnn.model, &images([2, 1, 28, 28], &device).reshape([2, 784]));
-        assert!(text.starts_with("conv1.weight: [2, 784] x [32, 1, 3, 3]: "), "{text}");
+        assert!(text.starts_with("conv1: [2, 784] x [32, 1, 3, 3]: "), "{text}");
         let text = eval(&cnn.model, &images([2, 1, 32, 32], &device));
-        assert!(text.starts_with("fc1.weight: [2, 4096] x [128, 3136]: "), "{text}");
+        assert!(text.starts_with("fc1: [2, 4096] x [128, 3136]: "), "{text}");
 
         let init = &mut Init::new(0, &device);
         let nested = Sequential::new().push(Conv2d::new(1, 4, 3, init)).push(BatchNorm2d::new(5, init));
         let model = Sequential::new().push(nested).push(Linear::new(4, 2, init));
         parameters(&model);
         let text = panics(|| model.forward(&images([2, 1, 8, 8], &device), &Ctx::train(&Randomness::new(0))));
-        assert!(text.starts_with("0.1.weight: [2, 4, 6, 6] x [5]: "), "{text}");
+        assert!(text.starts_with("0.1: [2, 4, 6, 6] x [5]: "), "{text}");
 
         let (logits, labels) = (Tensor::zeros([4, 10], &device), Tensor::from_vec(vec![1, 2, 3], [3], &device));
         let text = panics(|| logits.cross_entropy(&labels));

@@ -1,6 +1,7 @@
 //! Convolution along one dimension as a layer.
 
-use crate::fused::conv::Conv1dOptions;
+use crate::fused::conv::{Conv1dOptions, ConvTranspose1dOptions};
+use crate::nn::fits::fit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -73,11 +74,77 @@ impl Layer for Conv1d {
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
-        let path = weight.name().unwrap_or("conv1d");
         let fits = x.rank() == 3 && x.shape()[1] == channels;
-        assert!(fits, "{path}: {} x {w}: [n, {channels}, length] is due", x.shape());
+        fit(fits, "Conv1d", x, &weight, || format!("[n, {channels}, length] is due"));
+        let Conv1dOptions { padding, dilation, .. } = self.options;
+        let least = (dilation * (w[2] - 1) + 1).saturating_sub(2 * padding);
+        fit(x.shape()[2] >= least, "Conv1d", x, &weight, || format!("a length of at least {least} is due"));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv1d(&weight, bias.as_ref(), self.options);
         ctx.seen(self, || format!("Conv1d({channels}, {}, {})", w[0], w[2]), y)
+    }
+}
+
+/// Transposed convolution of `[n, in, length]` with weight `[in, out / groups, k]` and bias `[out]`.
+#[derive(Debug)]
+pub struct ConvTranspose1d {
+    /// `[in, out / groups, k]`.
+    pub weight: Parameter,
+    /// `[out]`.
+    pub bias: Option<Parameter>,
+    /// Stride, padding, output padding, dilation, groups.
+    pub options: ConvTranspose1dOptions,
+}
+
+impl ConvTranspose1d {
+    /// With a bias, stride 1 and no padding; weights and bias are uniform within 1 / sqrt(out * k), as in PyTorch.
+    pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> ConvTranspose1d {
+        ConvTranspose1d::with(inputs, outputs, kernel_size, ConvTranspose1dOptions::default(), init)
+    }
+
+    /// With all options.
+    ///
+    /// # Panics
+    /// If the groups do not divide the channels.
+    #[track_caller]
+    pub fn with(
+        inputs: usize,
+        outputs: usize,
+        kernel_size: usize,
+        options: ConvTranspose1dOptions,
+        init: &mut Init,
+    ) -> ConvTranspose1d {
+        let groups = options.groups;
+        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
+        assert!(whole, "ConvTranspose1d: {groups} groups do not divide {inputs} and {outputs} channels");
+        let fan_in = outputs / groups * kernel_size;
+        let weight = init.uniform([inputs, outputs / groups, kernel_size], fan_in);
+        ConvTranspose1d { weight, bias: Some(init.uniform([outputs], fan_in)), options }
+    }
+
+    /// The same without the bias, as before batch normalisation.
+    pub fn without_bias(mut self) -> ConvTranspose1d {
+        self.bias = None;
+        self
+    }
+}
+
+impl Module for ConvTranspose1d {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("weight", &self.weight);
+        visitor.child("bias", &self.bias);
+    }
+}
+
+impl Layer for ConvTranspose1d {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let weight = ctx.param(&self.weight);
+        let w = weight.shape();
+        let fits = x.rank() == 3 && x.shape()[1] == w[0];
+        fit(fits, "ConvTranspose1d", x, &weight, || format!("[n, {}, length] is due", w[0]));
+        let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
+        let y = x.conv_transpose1d(&weight, bias.as_ref(), self.options);
+        ctx.seen(self, || format!("ConvTranspose1d({}, {}, {})", w[0], w[1] * self.options.groups, w[2]), y)
     }
 }

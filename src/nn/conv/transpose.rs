@@ -1,6 +1,7 @@
 //! Transposed convolution as a layer.
 
 use crate::fused::conv::ConvTranspose2dOptions;
+use crate::nn::fits::fit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -79,9 +80,8 @@ impl Layer for ConvTranspose2d {
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
-        let path = weight.name().unwrap_or("conv_transpose2d");
         let fits = x.rank() == 4 && x.shape()[1] == w[0];
-        assert!(fits, "{path}: {} x {w}: images [n, {}, h, w] are due", x.shape(), w[0]);
+        fit(fits, "ConvTranspose2d", x, &weight, || format!("images [n, {}, h, w] are due", w[0]));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv_transpose2d(&weight, bias.as_ref(), self.options);
         let title = || format!("ConvTranspose2d({}, {}, {}x{})", w[0], w[1] * self.options.groups, w[2], w[3]);

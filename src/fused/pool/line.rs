@@ -1,0 +1,95 @@
+//! Pooling along one dimension: that of images of one row.
+
+use super::{AvgPool2dOptions, MaxPool2dOptions};
+use crate::tensor::Tensor;
+
+/// PyTorch's arguments of `max_pool1d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool1dOptions {
+    /// The window.
+    pub kernel_size: usize,
+    /// Distance between windows.
+    pub stride: usize,
+    /// Elements at both ends that never are the largest; at most half the window.
+    pub padding: usize,
+    /// Distance between the window's elements.
+    pub dilation: usize,
+}
+
+impl MaxPool1dOptions {
+    /// Windows side by side.
+    pub fn new(kernel_size: usize) -> MaxPool1dOptions {
+        MaxPool1dOptions { kernel_size, stride: kernel_size, padding: 0, dilation: 1 }
+    }
+}
+
+/// PyTorch's arguments of `avg_pool1d`. Zeros of the padding count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvgPool1dOptions {
+    /// The window.
+    pub kernel_size: usize,
+    /// Distance between windows.
+    pub stride: usize,
+    /// Zeros at both ends; at most half the window.
+    pub padding: usize,
+}
+
+impl AvgPool1dOptions {
+    /// Windows side by side.
+    pub fn new(kernel_size: usize) -> AvgPool1dOptions {
+        AvgPool1dOptions { kernel_size, stride: kernel_size, padding: 0 }
+    }
+}
+
+impl Tensor {
+    /// [`Tensor::max_pool2d`] of `[n, c, length]`.
+    ///
+    /// # Panics
+    /// If the shape does not fit the options.
+    #[track_caller]
+    pub fn max_pool1d(&self, options: MaxPool1dOptions) -> Tensor {
+        let MaxPool1dOptions { kernel_size, stride, padding, dilation } = options;
+        let options = MaxPool2dOptions {
+            kernel_size: [1, kernel_size],
+            stride: [1, stride],
+            padding: [0, padding],
+            dilation: [1, dilation],
+        };
+        self.as_row("max_pool1d").max_pool2d(options).squeeze(2)
+    }
+
+    /// [`Tensor::avg_pool2d`] of `[n, c, length]`.
+    ///
+    /// # Panics
+    /// If the shape does not fit the options.
+    #[track_caller]
+    pub fn avg_pool1d(&self, options: AvgPool1dOptions) -> Tensor {
+        let AvgPool1dOptions { kernel_size, stride, padding } = options;
+        let options = AvgPool2dOptions { kernel_size: [1, kernel_size], stride: [1, stride], padding: [0, padding] };
+        self.as_row("avg_pool1d").avg_pool2d(options).squeeze(2)
+    }
+
+    /// [`Tensor::adaptive_avg_pool2d`] of `[n, c, length]`.
+    ///
+    /// # Panics
+    /// If the shape is another, or the size is 0.
+    #[track_caller]
+    pub fn adaptive_avg_pool1d(&self, size: usize) -> Tensor {
+        self.as_row("adaptive_avg_pool1d").adaptive_avg_pool2d([1, size]).squeeze(2)
+    }
+
+    /// [`Tensor::adaptive_max_pool2d`] of `[n, c, length]`.
+    ///
+    /// # Panics
+    /// If the shape is another, or the size is 0.
+    #[track_caller]
+    pub fn adaptive_max_pool1d(&self, size: usize) -> Tensor {
+        self.as_row("adaptive_max_pool1d").adaptive_max_pool2d([1, size]).squeeze(2)
+    }
+
+    #[track_caller]
+    fn as_row(&self, op: &str) -> Tensor {
+        assert!(self.rank() == 3, "{op}: {}: [n, c, length] is due", self.shape());
+        self.unsqueeze(2)
+    }
+}

@@ -1,0 +1,146 @@
+//! Pooling, and other ways to change the size of images, as layers.
+
+use super::ctx::Ctx;
+use super::fits::fit_behind;
+use super::module::{Layer, Module, Visitor};
+use crate::fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+use crate::fused::upsample::Upsampling;
+use crate::tensor::Tensor;
+
+/// Layers without parameters of one rank: what holds their options, what is due, the sizes that an input must have at
+/// least, a title, and the function.
+macro_rules! layers {
+    ($($(#[$doc:meta])* $name:ident($options:ty): $rank:literal, $due:literal,
+        $least:expr, $title:expr, $function:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub struct $name(pub $options);
+
+        impl Module for $name {
+            fn visit(&self, _visitor: &mut Visitor) {}
+        }
+
+        impl Layer for $name {
+            #[track_caller]
+            fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+                let name = stringify!($name);
+                fit_behind(x.rank() == $rank, name, x, ctx, || concat!($due, " due").into());
+                let least = $least(&self.0);
+                let fits = x.shape()[2..].iter().zip(&least).all(|(size, least)| size >= least);
+                fit_behind(fits, name, x, ctx, || format!("at least {least:?} behind the channels is due"));
+                ctx.seen(self, || format!("{name}({})", $title(&self.0)), x.$function(self.0))
+            }
+        }
+    )*};
+}
+
+/// The least size that has a window along one dimension.
+fn least(kernel_size: usize, dilation: usize, padding: usize) -> usize {
+    (dilation * (kernel_size.max(1) - 1) + 1).saturating_sub(2 * padding)
+}
+
+layers! {
+    /// The largest of each window of images [n, c, h, w].
+    MaxPool2d(MaxPool2dOptions): 4, "images [n, c, h, w] are",
+        |o: &MaxPool2dOptions| [0, 1].map(|d| least(o.kernel_size[d], o.dilation[d], o.padding[d])),
+        |o: &MaxPool2dOptions| format!("{}x{}", o.kernel_size[0], o.kernel_size[1]), max_pool2d;
+    /// The mean of each window of images [n, c, h, w].
+    AvgPool2d(AvgPool2dOptions): 4, "images [n, c, h, w] are",
+        |o: &AvgPool2dOptions| [0, 1].map(|d| least(o.kernel_size[d], 1, o.padding[d])),
+        |o: &AvgPool2dOptions| format!("{}x{}", o.kernel_size[0], o.kernel_size[1]), avg_pool2d;
+    /// The largest of each window of [n, c, length].
+    MaxPool1d(MaxPool1dOptions): 3, "[n, c, length] is",
+        |o: &MaxPool1dOptions| [least(o.kernel_size, o.dilation, o.padding)],
+        |o: &MaxPool1dOptions| o.kernel_size.to_string(), max_pool1d;
+    /// The mean of each window of [n, c, length].
+    AvgPool1d(AvgPool1dOptions): 3, "[n, c, length] is",
+        |o: &AvgPool1dOptions| [least(o.kernel_size, 1, o.padding)],
+        |o: &AvgPool1dOptions| o.kernel_size.to_string(), avg_pool1d;
+    /// The means of images [n, c, h, w] over windows that cut them into so many rows and columns.
+    AdaptiveAvgPool2d([usize; 2]): 4, "images [n, c, h, w] are",
+        |_: &[usize; 2]| [1, 1], |o: &[usize; 2]| format!("{}x{}", o[0], o[1]), adaptive_avg_pool2d;
+    /// The largest of images [n, c, h, w] in windows that cut them into so many rows and columns.
+    AdaptiveMaxPool2d([usize; 2]): 4, "images [n, c, h, w] are",
+        |_: &[usize; 2]| [1, 1], |o: &[usize; 2]| format!("{}x{}", o[0], o[1]), adaptive_max_pool2d;
+    /// The means of [n, c, length] over so many windows.
+    AdaptiveAvgPool1d(usize): 3, "[n, c, length] is", |_: &usize| [1], usize::to_string, adaptive_avg_pool1d;
+    /// The largest of [n, c, length] in so many windows.
+    AdaptiveMaxPool1d(usize): 3, "[n, c, length] is", |_: &usize| [1], usize::to_string, adaptive_max_pool1d;
+}
+
+impl MaxPool2d {
+    /// Square windows side by side.
+    pub fn new(kernel_size: usize) -> MaxPool2d {
+        MaxPool2d(MaxPool2dOptions::new(kernel_size))
+    }
+}
+
+impl AvgPool2d {
+    /// Square windows side by side.
+    pub fn new(kernel_size: usize) -> AvgPool2d {
+        AvgPool2d(AvgPool2dOptions::new(kernel_size))
+    }
+}
+
+impl MaxPool1d {
+    /// Windows side by side.
+    pub fn new(kernel_size: usize) -> MaxPool1d {
+        MaxPool1d(MaxPool1dOptions::new(kernel_size))
+    }
+}
+
+impl AvgPool1d {
+    /// Windows side by side.
+    pub fn new(kernel_size: usize) -> AvgPool1d {
+        AvgPool1d(AvgPool1dOptions::new(kernel_size))
+    }
+}
+
+/// [`Tensor::upsample`] by a factor.
+#[derive(Debug, Clone, Copy)]
+pub struct Upsample {
+    /// The factors of height and width.
+    pub scale_factor: [f32; 2],
+    /// By the nearest pixel or by lines.
+    pub mode: Upsampling,
+}
+
+impl Upsample {
+    /// The same factor in both directions.
+    pub fn new(scale_factor: f32, mode: Upsampling) -> Upsample {
+        Upsample { scale_factor: [scale_factor; 2], mode }
+    }
+}
+
+impl Module for Upsample {
+    fn visit(&self, _visitor: &mut Visitor) {}
+}
+
+impl Layer for Upsample {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        fit_behind(x.rank() == 4, "Upsample", x, ctx, || "images [n, c, h, w] are due".into());
+        let [h, w] = self.scale_factor;
+        ctx.seen(self, || format!("Upsample({h}x{w})"), x.upsample(self.scale_factor, self.mode))
+    }
+}
+
+/// [`Tensor::pixel_shuffle`] by a factor.
+#[derive(Debug, Clone, Copy)]
+pub struct PixelShuffle(pub usize);
+
+impl Module for PixelShuffle {
+    fn visit(&self, _visitor: &mut Visitor) {}
+}
+
+impl Layer for PixelShuffle {
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let each = self.0 * self.0;
+        let fits = x.rank() == 4 && each > 0 && x.shape()[1].is_multiple_of(each);
+        fit_behind(fits, "PixelShuffle", x, ctx, || {
+            format!("images [n, c, h, w] of a multiple of {each} channels are due")
+        });
+        ctx.seen(self, || format!("PixelShuffle({})", self.0), x.pixel_shuffle(self.0))
+    }
+}

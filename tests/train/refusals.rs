@@ -1,0 +1,206 @@
+//! What each layer says to an input that does not fit: its path, both shapes, and what would fit.
+
+use crate::places::devices;
+use crate::rules::panics;
+use wgrad::nn::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
+    BatchNorm2d, ChannelDropout, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm,
+    Gru, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, Module, MultiheadAttention, PRelu, PixelShuffle,
+    Positions, RandomCropFlip, Randomness, RmsNorm, Rnn, StateDict, Strictness, TransformerDecoderLayer,
+    TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample, Visitor, Walk, load_state, parameters, state,
+};
+use wgrad::{AttentionOptions, Conv2dOptions, Device, Error, Tensor, Upsampling};
+
+/// A layer of one's own name inside a model, behind another.
+struct Net {
+    first: Linear,
+    layer: Box<dyn Layer>,
+}
+
+impl Module for Net {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.child("first", &self.first);
+        visitor.child("blocks.1.attn_qkv", &self.layer);
+    }
+}
+
+/// What the layer says to zeros of a shape, in a pass that has been through another layer.
+fn said(layer: impl Layer + 'static, sizes: &[usize], init: &mut Init) -> String {
+    let net = Net { first: Linear::new(1, 1, init), layer: Box::new(layer) };
+    parameters(&net);
+    let randomness = Randomness::new(0);
+    let ctx = Ctx::train(&randomness);
+    net.first.forward(&Tensor::zeros([1, 1], &init.device), &ctx);
+    panics(|| net.layer.forward(&Tensor::zeros(sizes, &init.device), &ctx))
+}
+
+#[test]
+fn layers_name_their_path_both_shapes_and_what_fits() {
+    for (_, device) in devices() {
+        let init = &mut Init::new(0, &device);
+        let small = TransformerOptions { feedforward: 8, ..TransformerOptions::default() };
+        let groups = Conv2dOptions { groups: 2, ..Conv2dOptions::default() };
+        let table: Vec<(String, &str)> = vec![
+            (said(Linear::new(4, 2, init), &[3, 5], init), "[3, 5] x [2, 4]: rows of 4 are due, not of 5"),
+            (said(Linear::new(4, 2, init), &[], init), "[] x [2, 4]: rows of 4 are due, not of 1"),
+            (
+                said(Conv2d::new(3, 8, 3, init), &[2, 1, 8, 8], init),
+                "[2, 1, 8, 8] x [8, 3, 3, 3]: images [n, 3, h, w] are due",
+            ),
+            (
+                said(Conv2d::new(3, 8, 3, init), &[2, 3, 8], init),
+                "[2, 3, 8] x [8, 3, 3, 3]: images [n, 3, h, w] are due",
+            ),
+            (
+                said(Conv2d::new(3, 8, 5, init).padding(1), &[2, 3, 2, 8], init),
+                "[2, 3, 2, 8] x [8, 3, 5, 5]: images of at least 3 x 3 are due",
+            ),
+            (
+                said(Conv2d::with(4, 8, [3, 3], groups, init), &[2, 2, 8, 8], init),
+                "[2, 2, 8, 8] x [8, 2, 3, 3]: images [n, 4, h, w] are due",
+            ),
+            (said(Conv1d::new(3, 8, 3, init), &[2, 4, 9], init), "[2, 4, 9] x [8, 3, 3]: [n, 3, length] is due"),
+            (
+                said(Conv1d::new(3, 8, 3, init), &[2, 3, 2], init),
+                "[2, 3, 2] x [8, 3, 3]: a length of at least 3 is due",
+            ),
+            (
+                said(ConvTranspose2d::new(3, 8, 3, init), &[2, 8, 4, 4], init),
+                "[2, 8, 4, 4] x [3, 8, 3, 3]: images [n, 3, h, w] are due",
+            ),
+            (
+                said(ConvTranspose1d::new(3, 8, 3, init), &[2, 8, 4], init),
+                "[2, 8, 4] x [3, 8, 3]: [n, 3, length] is due",
+            ),
+            (
+                said(BatchNorm1d::new(4, init), &[2, 5], init),
+                "[2, 5] x [4]: a batch [n, c] or [n, c, length] of 4 channels is due",
+            ),
+            (
+                said(BatchNorm1d::new(4, init), &[1, 4], init),
+                "[1, 4] x [4]: in training more than one value a channel is due",
+            ),
+            (
+                said(BatchNorm2d::new(4, init), &[2, 4, 3], init),
+                "[2, 4, 3] x [4]: a batch [n, c, h, w] of 4 channels is due",
+            ),
+            (said(LayerNorm::new([4], init), &[2, 5], init), "[2, 5] x [4]: last sizes of [4] are due"),
+            (said(RmsNorm::new([3, 4], init), &[2, 4], init), "[2, 4] x [3, 4]: last sizes of [3, 4] are due"),
+            (said(GroupNorm::new(2, 4, init), &[2, 6, 3], init), "[2, 6, 3] x [4]: a batch [n, 4, ..] is due"),
+            (said(Embedding::new(7, 4, init), &[2, 3], init), "[2, 3] x [7, 4]: indices of i32 are due, not of f32"),
+            (said(Positions::new(7, 4, init), &[2, 8, 4], init), "[2, 8, 4] x [7, 4]: [.., up to 7 rows, 4] is due"),
+            (said(PRelu::new(4, init), &[2, 3], init), "[2, 3] x [4]: a batch [n, 4, ..] is due"),
+            (said(Rnn::new(4, 8, init), &[2, 3, 5], init), "[2, 3, 5] x [8, 4]: sequences [batch, steps, 4] are due"),
+            (said(Lstm::new(4, 8, init), &[2, 4], init), "[2, 4] x [32, 4]: sequences [batch, steps, 4] are due"),
+            (said(Gru::new(4, 8, init), &[2, 0, 4], init), "[2, 0, 4] x [24, 4]: sequences [batch, steps, 4] are due"),
+            (
+                said(MultiheadAttention::new(4, 2, init), &[2, 3, 6], init),
+                "[2, 3, 6] x [12, 4]: [batch, rows, 4] is due",
+            ),
+            (
+                said(TransformerEncoderLayer::new(4, 2, small, init), &[2, 4], init),
+                ".self_attn: [2, 4] x [12, 4]: [batch, rows, 4] is due",
+            ),
+        ];
+        for (said, due) in table {
+            let start = if due.starts_with('.') { "" } else { ": " };
+            assert_eq!(said, format!("blocks.1.attn_qkv{start}{due}"));
+        }
+    }
+}
+
+#[test]
+fn layers_without_parameters_name_the_layer_before_them() {
+    let device = Device::cpu();
+    let init = &mut Init::new(0, &device);
+    let table: Vec<(String, &str)> = vec![
+        (said(MaxPool2d::new(2), &[2, 784], init), "MaxPool2d behind first: [2, 784]: images [n, c, h, w] are due"),
+        (
+            said(MaxPool2d::new(3), &[2, 4, 3, 2], init),
+            "MaxPool2d behind first: [2, 4, 3, 2]: at least [3, 3] behind the channels is due",
+        ),
+        (said(AvgPool2d::new(2), &[2, 4, 4], init), "AvgPool2d behind first: [2, 4, 4]: images [n, c, h, w] are due"),
+        (
+            said(MaxPool1d::new(2), &[2, 4, 1], init),
+            "MaxPool1d behind first: [2, 4, 1]: at least [2] behind the channels is due",
+        ),
+        (said(AvgPool1d::new(2), &[2, 4], init), "AvgPool1d behind first: [2, 4]: [n, c, length] is due"),
+        (
+            said(AdaptiveAvgPool2d([1, 1]), &[2, 4], init),
+            "AdaptiveAvgPool2d behind first: [2, 4]: images [n, c, h, w] are due",
+        ),
+        (
+            said(AdaptiveMaxPool2d([1, 1]), &[2, 4, 0, 3], init),
+            "AdaptiveMaxPool2d behind first: [2, 4, 0, 3]: at least [1, 1] behind the channels is due",
+        ),
+        (said(AdaptiveAvgPool1d(2), &[2, 4], init), "AdaptiveAvgPool1d behind first: [2, 4]: [n, c, length] is due"),
+        (said(AdaptiveMaxPool1d(2), &[2, 4], init), "AdaptiveMaxPool1d behind first: [2, 4]: [n, c, length] is due"),
+        (
+            said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init),
+            "Upsample behind first: [2, 4]: images [n, c, h, w] are due",
+        ),
+        (
+            said(PixelShuffle(2), &[2, 6, 3, 3], init),
+            "PixelShuffle behind first: [2, 6, 3, 3]: images [n, c, h, w] of a multiple of 4 channels are due",
+        ),
+        (
+            said(RandomCropFlip::new(2, init), &[2, 9], init),
+            "RandomCropFlip behind first: [2, 9]: images [n, c, h, w] are due",
+        ),
+        (
+            said(GroupNorm::instance(3), &[2, 4, 5], init),
+            "GroupNorm behind first: [2, 4, 5]: a batch [n, 3, ..] is due",
+        ),
+        (
+            said(ChannelDropout::new(0.5, init), &[2], init),
+            "ChannelDropout behind first: [2]: a batch [n, c, ..] is due",
+        ),
+        (said(Flatten, &[], init), "Flatten behind first: []: a batch [n, ..] is due"),
+        (
+            said(Unflatten { dim: -1, sizes: vec![2, 3] }, &[2, 5], init),
+            "Unflatten behind first: [2, 5]: 6 elements along -1 are due",
+        ),
+    ];
+    for (said, due) in table {
+        assert_eq!(said, due);
+    }
+}
+
+#[test]
+fn layers_of_several_inputs_name_all_shapes() {
+    let device = Device::cpu();
+    let init = &mut Init::new(0, &device);
+    let zeros = |sizes: &[usize]| Tensor::zeros(sizes, &device);
+    let plain = AttentionOptions::default();
+    let small = TransformerOptions { feedforward: 8, ..TransformerOptions::default() };
+    let decoders = vec![TransformerDecoderLayer::new(4, 2, small, init)];
+    parameters(&decoders);
+    let text = panics(|| decoders[0].decode(&zeros(&[2, 3, 4]), &zeros(&[5, 3, 4]), [&plain; 2], &Ctx::eval()));
+    let due = "keys and values of one length for each query's batch are due";
+    assert_eq!(text, format!("0.multihead_attn: [2, 3, 4] x [5, 3, 4] x [5, 3, 4]: {due}"));
+
+    let lstms = vec![Lstm::new(4, 8, init)];
+    parameters(&lstms);
+    let x = zeros(&[2, 3, 4]);
+    let walk = |walk: Walk| panics(|| lstms[0].walk(&x, &walk, &Ctx::eval()));
+    let text = walk(Walk { hidden: Some(zeros(&[1, 3, 8])), ..Walk::default() });
+    assert_eq!(text, "0: [2, 3, 4] x [1, 3, 8]: a state [1, 2, 8] is due");
+    let text = walk(Walk { lengths: Some(zeros(&[2])), ..Walk::default() });
+    assert_eq!(text, "0: [2, 3, 4] x [2]: a length (i32) for each sequence is due");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_listed() {
+    let device = Device::cpu();
+    let init = &mut Init::new(0, &device);
+    let model = vec![Linear::new(4, 2, init)];
+    let mut saved: StateDict = state(&vec![Linear::new(4, 3, init)]).expect("the device works");
+    let bias = saved.remove("0.bias").expect("it has one");
+    saved.insert("1.bias".into(), bias);
+    let text = match load_state(&model, &saved, Strictness::Strict) {
+        Err(Error::Weights(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let due = "missing: 0.bias; extra: 1.bias; of another shape: 0.weight is [3, 4], not [2, 4]";
+    assert_eq!(text, format!("the weights do not fit the model: {due}"));
+}
