@@ -4,7 +4,7 @@
 //   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place
 // For few channels, without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 positions x
 // 4 or 8 (WIDE) channels a lane; eight lanes hold the positions and send them round. out_channels is a multiple of 4.
-// Iterations: channels * (kh * kw + kh + 1).
+// Iterations: channels * (kh * kw + kh + 1), and 8.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
@@ -22,26 +22,6 @@ fn pixel(start: u32, o: vec3<u32>, kh: u32, kw: u32) -> f32 {
     let v = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
     let inside = h < p.height && v < p.width;
     return select(0.0, x[select(0u, start + o.x * p.x_n + h * p.x_h + v * p.x_w, inside)], inside);
-}
-
-// Sends the pixels that eight lanes hold round, and adds their products to eight rows of results.
-fn spread_one(c: ptr<function, Rows>, b0: vec4<f32>, b1: vec4<f32>, s: f32) {
-    let r0 = vec4<f32>(subgroupBroadcast(s, 0u));
-    (*c)[0] = fma(r0, b0, (*c)[0]); if WIDE { (*c)[8] = fma(r0, b1, (*c)[8]); }
-    let r1 = vec4<f32>(subgroupBroadcast(s, 1u));
-    (*c)[1] = fma(r1, b0, (*c)[1]); if WIDE { (*c)[9] = fma(r1, b1, (*c)[9]); }
-    let r2 = vec4<f32>(subgroupBroadcast(s, 2u));
-    (*c)[2] = fma(r2, b0, (*c)[2]); if WIDE { (*c)[10] = fma(r2, b1, (*c)[10]); }
-    let r3 = vec4<f32>(subgroupBroadcast(s, 3u));
-    (*c)[3] = fma(r3, b0, (*c)[3]); if WIDE { (*c)[11] = fma(r3, b1, (*c)[11]); }
-    let r4 = vec4<f32>(subgroupBroadcast(s, 4u));
-    (*c)[4] = fma(r4, b0, (*c)[4]); if WIDE { (*c)[12] = fma(r4, b1, (*c)[12]); }
-    let r5 = vec4<f32>(subgroupBroadcast(s, 5u));
-    (*c)[5] = fma(r5, b0, (*c)[5]); if WIDE { (*c)[13] = fma(r5, b1, (*c)[13]); }
-    let r6 = vec4<f32>(subgroupBroadcast(s, 6u));
-    (*c)[6] = fma(r6, b0, (*c)[6]); if WIDE { (*c)[14] = fma(r6, b1, (*c)[14]); }
-    let r7 = vec4<f32>(subgroupBroadcast(s, 7u));
-    (*c)[7] = fma(r7, b0, (*c)[7]); if WIDE { (*c)[15] = fma(r7, b1, (*c)[15]); }
 }
 
 fn weights(start: u32, taps: u32) -> vec4<f32> {
@@ -72,17 +52,18 @@ fn conv_few(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
                 let b0 = weights(j0 + k, taps);
                 var b1: vec4<f32>;
                 if WIDE { b1 = weights(j1 + k, taps); }
-                spread_one(&c0, b0, b1, pixel(start, o0, kh, kw));
-                spread_one(&c1, b0, b1, pixel(start, o1, kh, kw));
-                spread_one(&c2, b0, b1, pixel(start, o2, kh, kw));
-                spread_one(&c3, b0, b1, pixel(start, o3, kh, kw));
+                spread_one(&c0, WIDE, b0, b1, pixel(start, o0, kh, kw));
+                spread_one(&c1, WIDE, b0, b1, pixel(start, o1, kh, kw));
+                spread_one(&c2, WIDE, b0, b1, pixel(start, o2, kh, kw));
+                spread_one(&c3, WIDE, b0, b1, pixel(start, o3, kh, kw));
                 k++;
             }
         }
     }
     let e0 = biases(j); let e1 = biases(j + 4u);
-    store_rows(r, j, e0, e1, &c0);
-    store_rows(r + 8u, j, e0, e1, &c1);
-    store_rows(r + 16u, j, e0, e1, &c2);
-    store_rows(r + 24u, j, e0, e1, &c3);
+    let end = min(r + 32u, positions());
+    for (var i = r; i < end; i += 4u) {
+        store_four(i, j, e0, e1, &c0);
+        up_four(&c0, WIDE, &c1); up_four(&c1, WIDE, &c2); up_four(&c2, WIDE, &c3); up_four(&c3, WIDE, &c3);
+    }
 }

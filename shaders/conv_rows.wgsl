@@ -5,7 +5,7 @@
 // The input gradient is the same sum over dy with the weight turned around. Without barriers: for adapters whose
 // subgroups are a workgroup. One subgroup computes ROWS positions x 4 or 8 (WIDE) channels a lane; eight lanes hold the
 // positions and send them round. Channels are multiples of 4.
-// Iterations: kh * kw * channels / 4 and kh * kw + kh more.
+// Iterations: kh * kw * channels / 4 and kh * kw + kh + 16 more.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
@@ -87,9 +87,12 @@ fn conv_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         }
     }
     let e0 = biases(j); let e1 = biases(j + 4u);
-    store_rows(r, j, e0, e1, &c0);
-    store_rows(r + 8u, j, e0, e1, &c1);
-    if ROWS > 16u { store_rows(r + 16u, j, e0, e1, &c2); store_rows(r + 24u, j, e0, e1, &c3); }
-    if ROWS > 32u { store_rows(r + 32u, j, e0, e1, &c4); store_rows(r + 40u, j, e0, e1, &c5); }
-    if ROWS > 32u { store_rows(r + 48u, j, e0, e1, &c6); store_rows(r + 56u, j, e0, e1, &c7); }
+    let end = min(r + ROWS, positions());
+    for (var i = r; i < end; i += 4u) {
+        store_four(i, j, e0, e1, &c0);
+        up_four(&c0, WIDE, &c1); up_four(&c1, WIDE, &c2);
+        if ROWS > 16u { up_four(&c2, WIDE, &c3); up_four(&c3, WIDE, &c4); }
+        if ROWS > 32u { up_four(&c4, WIDE, &c5); up_four(&c5, WIDE, &c6); }
+        if ROWS > 32u { up_four(&c6, WIDE, &c7); up_four(&c7, WIDE, &c7); }
+    }
 }

@@ -6,7 +6,7 @@
 // Without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 taps x 4 or 8 (WIDE) channels
 // a lane, four positions at a time; eight lanes hold four taps each, conv_few_taps: every eighth, and send them round.
 // Channels are multiples of 4, but for those that conv_few_taps reads. A split has p.images positions, of conv_few_taps
-// output rows. Iterations: a quarter of the positions, and the rows.
+// output rows. Iterations: a quarter of the positions, the rows, and 8.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
@@ -22,16 +22,13 @@ fn store(split: u32, t: u32, j: u32, value: vec4<f32>) {
     if is_there && j < p.out_channels { dw[((split * (taps + 1u) + t) * p.out_channels + j) / 4u] = value; }
 }
 
-fn store_rows(split: u32, t: u32, j: u32, c: ptr<function, Rows>) {
-    let end = p.kernel_h * p.kernel_w * p.channels;
-    if t + 0u < end { store(split, t + 0u, j, (*c)[0]); if WIDE { store(split, t + 0u, j + 4u, (*c)[8]); } }
-    if t + 1u < end { store(split, t + 1u, j, (*c)[1]); if WIDE { store(split, t + 1u, j + 4u, (*c)[9]); } }
-    if t + 2u < end { store(split, t + 2u, j, (*c)[2]); if WIDE { store(split, t + 2u, j + 4u, (*c)[10]); } }
-    if t + 3u < end { store(split, t + 3u, j, (*c)[3]); if WIDE { store(split, t + 3u, j + 4u, (*c)[11]); } }
-    if t + 4u < end { store(split, t + 4u, j, (*c)[4]); if WIDE { store(split, t + 4u, j + 4u, (*c)[12]); } }
-    if t + 5u < end { store(split, t + 5u, j, (*c)[5]); if WIDE { store(split, t + 5u, j + 4u, (*c)[13]); } }
-    if t + 6u < end { store(split, t + 6u, j, (*c)[6]); if WIDE { store(split, t + 6u, j + 4u, (*c)[14]); } }
-    if t + 7u < end { store(split, t + 7u, j, (*c)[7]); if WIDE { store(split, t + 7u, j + 4u, (*c)[15]); } }
+// Stores the first of eight rows, and moves the others up.
+fn store_first(split: u32, t: u32, j: u32, c: ptr<function, Rows>) {
+    if t < p.kernel_h * p.kernel_w * p.channels {
+        store(split, t, j, (*c)[0]);
+        if WIDE { store(split, t, j + 4u, (*c)[8]); }
+    }
+    up_one(c, WIDE);
 }
 
 // A group's share: the first tap, the first channel of the lane, the split.
@@ -141,10 +138,14 @@ fn conv_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             subgroupBroadcast(m[2], 6u), subgroupBroadcast(m[3], 6u), subgroupBroadcast(m[0], 7u),
             subgroupBroadcast(m[1], 7u), subgroupBroadcast(m[2], 7u), subgroupBroadcast(m[3], 7u));
     }
-    store_rows(share.split, share.t, share.j, &c0);
-    store_rows(share.split, share.t + 8u, share.j, &c1);
-    store_rows(share.split, share.t + 16u, share.j, &c2);
-    store_rows(share.split, share.t + 24u, share.j, &c3);
+    let count = min(8u, taps - share.t);
+    for (var r = 0u; r < count; r++) {
+        let t = share.t + r;
+        store_first(share.split, t, share.j, &c0);
+        store_first(share.split, t + 8u, share.j, &c1);
+        store_first(share.split, t + 16u, share.j, &c2);
+        store_first(share.split, t + 24u, share.j, &c3);
+    }
     if share.t == 0u { store_sums(share, sum0, sum1); }
 }
 
@@ -226,9 +227,13 @@ fn conv_few_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             }
         }
     }
-    store_rows(share.split, share.t, share.j, &c0);
-    if COUNT > 8u { store_rows(share.split, share.t + 8u, share.j, &c1); }
-    if COUNT > 16u { store_rows(share.split, share.t + 16u, share.j, &c2); }
-    if COUNT > 24u { store_rows(share.split, share.t + 24u, share.j, &c3); }
+    let count = min(8u, p.kernel_h * p.kernel_w * p.channels - share.t);
+    for (var r = 0u; r < count; r++) {
+        let t = share.t + r;
+        store_first(share.split, t, share.j, &c0);
+        if COUNT > 8u { store_first(share.split, t + 8u, share.j, &c1); }
+        if COUNT > 16u { store_first(share.split, t + 16u, share.j, &c2); }
+        if COUNT > 24u { store_first(share.split, t + 24u, share.j, &c3); }
+    }
     if share.t == 0u { store_sums(share, sum0, sum1); }
 }

@@ -3,7 +3,7 @@
 //   [splits, batches, m, n], to be added up by a second pass; bias: [n]; other: as c; sums: [splits, m], of a's rows
 // One subgroup computes 16 or 32 (TALL) rows x 4 or 8 (WIDE) columns a lane. Each lane holds columns of b; eight lanes
 // hold the rows of a and send them round. Groups run down the rows first, so that the strip of b stays in the cache.
-// At most 2,050 loop iterations: one for 4 of at most 8,192 k, and the tail.
+// At most 2,050 loop iterations: one for 4 of at most 8,192 k, 3 k left over, and 8 rows to store.
 
 @group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
@@ -14,7 +14,7 @@
 @group(0) @binding(6) var<uniform> p: MatMul;
 
 // Set by the variant: LANES, the invocations of a subgroup (8 or more); TALL and WIDE; TAIL, whether some k are left over
-// from fours: a branch in the loop, which software adapters pay dearly; A_T and B_T, whether the rows of a
+// from fours; A_T and B_T, whether the rows of a
 // and the k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 can be read; SUMS,
 // whether the rows of a are summed too (with A_T only); BIAS, whether there is one; AFTER, what follows; FULL, whether the
 // columns come by fours.
@@ -123,11 +123,9 @@ fn spread(c: ptr<function, Rows>, b0: mat4x4<f32>, b1: mat4x4<f32>, s: vec4<f32>
 }
 
 // Four neighbouring rows of a from `row` on, at four k: one column for each row.
-fn quads_of_a(base: u32, row: u32, k: u32, k_end: u32) -> mat4x4<f32> {
+fn quads_of_a(base: u32, row: u32, k: u32) -> mat4x4<f32> {
     var m: mat4x4<f32>;
-    if TAIL && k + 4u > k_end {
-        for (var t = 0u; t < 4u && k + t < k_end; t++) { m[t] = edge_of_a(base, row, k + t); }
-    } else if A_VEC {
+    if A_VEC {
         let at = base + min(row, p.m - 4u) + k * p.a_col;
         m = mat4x4<f32>(load_a(at), load_a(at + p.a_col), load_a(at + 2u * p.a_col), load_a(at + 3u * p.a_col));
     } else {
@@ -137,37 +135,11 @@ fn quads_of_a(base: u32, row: u32, k: u32, k_end: u32) -> mat4x4<f32> {
     return transpose(m);
 }
 
-// One row of a at four k, with zeros beyond the last.
-fn row_of_a(at: u32, k: u32, k_end: u32) -> vec4<f32> {
-    var row = vec4<f32>();
-    if !TAIL || k + 4u <= k_end {
-        row = load_a(at);
-    } else {
-        for (var t = 0u; t < 4u && k + t < k_end; t++) { row[t] = a_at(at + t * p.a_col); }
-    }
-    return row;
-}
-
-// Four rows of b, those beyond the last of zeros, at four columns.
-fn four_of_b(base: u32, k: u32, k_end: u32, j: u32) -> mat4x4<f32> {
-    var m: mat4x4<f32>;
-    if !TAIL || k + 4u <= k_end {
-        m = rows_of_b(base, k, j);
-    } else {
-        for (var t = 0u; t < 4u && k + t < k_end; t++) { m[t] = edge_of_b(base, k + t, j); }
-    }
-    return m;
-}
-
-fn store_rows(base: u32, i: u32, j: u32, b0: vec4<f32>, b1: vec4<f32>, c: ptr<function, Rows>) {
-    store(base, i + 0u, j, b0, (*c)[0]); if WIDE { store(base, i + 0u, j + 4u, b1, (*c)[8]); }
-    store(base, i + 1u, j, b0, (*c)[1]); if WIDE { store(base, i + 1u, j + 4u, b1, (*c)[9]); }
-    store(base, i + 2u, j, b0, (*c)[2]); if WIDE { store(base, i + 2u, j + 4u, b1, (*c)[10]); }
-    store(base, i + 3u, j, b0, (*c)[3]); if WIDE { store(base, i + 3u, j + 4u, b1, (*c)[11]); }
-    store(base, i + 4u, j, b0, (*c)[4]); if WIDE { store(base, i + 4u, j + 4u, b1, (*c)[12]); }
-    store(base, i + 5u, j, b0, (*c)[5]); if WIDE { store(base, i + 5u, j + 4u, b1, (*c)[13]); }
-    store(base, i + 6u, j, b0, (*c)[6]); if WIDE { store(base, i + 6u, j + 4u, b1, (*c)[14]); }
-    store(base, i + 7u, j, b0, (*c)[7]); if WIDE { store(base, i + 7u, j + 4u, b1, (*c)[15]); }
+// Stores the first of eight rows, and moves the others up.
+fn store_first(base: u32, i: u32, j: u32, b0: vec4<f32>, b1: vec4<f32>, c: ptr<function, Rows>) {
+    store(base, i, j, b0, (*c)[0]);
+    if WIDE { store(base, i, j + 4u, b1, (*c)[8]); }
+    up_one(c, WIDE);
 }
 
 @compute @workgroup_size(LANES)
@@ -192,12 +164,14 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let quad = i + 4u * select(pick & 3u, pick, TALL);
     var c0: Rows; var c1: Rows; var c2: Rows; var c3: Rows;
     var of_rows = vec4<f32>();
-    for (var k = tile.k; k < tile.k_end; k += 4u) {
-        let b0 = four_of_b(tile.b, k, tile.k_end, j0);
+    var whole = tile.k_end;
+    if TAIL { whole -= (tile.k_end - tile.k) % 4u; }
+    for (var k = tile.k; k < whole; k += 4u) {
+        let b0 = rows_of_b(tile.b, k, j0);
         var b1: mat4x4<f32>;
-        if WIDE { b1 = four_of_b(tile.b, k, tile.k_end, j1); }
+        if WIDE { b1 = rows_of_b(tile.b, k, j1); }
         if A_T {
-            let m = quads_of_a(tile.a, quad, k, tile.k_end);
+            let m = quads_of_a(tile.a, quad, k);
             if SUMS { of_rows += vec4<f32>(1.0) * m; }
             eight(&c0, WIDE, b0, b1, subgroupBroadcast(m[0], 0u), subgroupBroadcast(m[1], 0u), subgroupBroadcast(m[2], 0u),
                 subgroupBroadcast(m[3], 0u), subgroupBroadcast(m[0], 1u), subgroupBroadcast(m[1], 1u),
@@ -215,12 +189,24 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             }
         } else {
             let c = k * p.a_col;
-            spread(&c0, b0, b1, row_of_a(a0 + c, k, tile.k_end));
-            spread(&c1, b0, b1, row_of_a(a1 + c, k, tile.k_end));
+            spread(&c0, b0, b1, load_a(a0 + c));
+            spread(&c1, b0, b1, load_a(a1 + c));
             if TALL {
-                spread(&c2, b0, b1, row_of_a(a2 + c, k, tile.k_end));
-                spread(&c3, b0, b1, row_of_a(a3 + c, k, tile.k_end));
+                spread(&c2, b0, b1, load_a(a2 + c));
+                spread(&c3, b0, b1, load_a(a3 + c));
             }
+        }
+    }
+    if TAIL {
+        for (var k = whole; k < tile.k_end; k++) {
+            let b0 = edge_of_b(tile.b, k, j0);
+            var b1: vec4<f32>;
+            if WIDE { b1 = edge_of_b(tile.b, k, j1); }
+            if SUMS { of_rows += edge_of_a(tile.a, quad, k); }
+            let c = k * p.a_col;
+            spread_one(&c0, WIDE, b0, b1, a_at(a0 + c));
+            spread_one(&c1, WIDE, b0, b1, a_at(a1 + c));
+            if TALL { spread_one(&c2, WIDE, b0, b1, a_at(a2 + c)); spread_one(&c3, WIDE, b0, b1, a_at(a3 + c)); }
         }
     }
     if SUMS && tile.column == 0u && lane < select(4u, 8u, TALL) {
@@ -233,10 +219,13 @@ fn matmul_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let e0 = biases(j);
     var e1: vec4<f32>;
     if WIDE { e1 = biases(j + 4u); }
-    store_rows(tile.c, i, j, e0, e1, &c0);
-    store_rows(tile.c, i + 8u, j, e0, e1, &c1);
-    if TALL {
-        store_rows(tile.c, i + 16u, j, e0, e1, &c2);
-        store_rows(tile.c, i + 24u, j, e0, e1, &c3);
+    let count = min(8u, p.m - i);
+    for (var r = 0u; r < count; r++) {
+        store_first(tile.c, i + r, j, e0, e1, &c0);
+        store_first(tile.c, i + r + 8u, j, e0, e1, &c1);
+        if TALL {
+            store_first(tile.c, i + r + 16u, j, e0, e1, &c2);
+            store_first(tile.c, i + r + 24u, j, e0, e1, &c3);
+        }
     }
 }

@@ -1,25 +1,18 @@
-// Stands before the files of convolutions without barriers: how the eight rows that a lane holds are stored. The variants
-// set WIDE.
+// Stands before the files of convolutions without barriers: how the rows that a lane holds are stored, four at a time.
+// The variants set WIDE.
 
 fn store(r: u32, j: u32, b: vec4<f32>, sum: vec4<f32>) {
     if r < positions() && j < p.out_channels { put(r * p.out_channels + j, 1u, finish(b, sum)); }
 }
 
-fn store_rows(r: u32, j: u32, b0: vec4<f32>, b1: vec4<f32>, c: ptr<function, Rows>) {
+fn store_four(r: u32, j: u32, b0: vec4<f32>, b1: vec4<f32>, c: ptr<function, Rows>) {
     if POOL {
         pool(r, j, b0, (*c)[0], (*c)[1], (*c)[2], (*c)[3]);
-        pool(r + 4u, j, b0, (*c)[4], (*c)[5], (*c)[6], (*c)[7]);
         if WIDE { pool(r, j + 4u, b1, (*c)[8], (*c)[9], (*c)[10], (*c)[11]); }
-        if WIDE { pool(r + 4u, j + 4u, b1, (*c)[12], (*c)[13], (*c)[14], (*c)[15]); }
     } else {
         store(r + 0u, j, b0, (*c)[0]); if WIDE { store(r + 0u, j + 4u, b1, (*c)[8]); }
         store(r + 1u, j, b0, (*c)[1]); if WIDE { store(r + 1u, j + 4u, b1, (*c)[9]); }
         store(r + 2u, j, b0, (*c)[2]); if WIDE { store(r + 2u, j + 4u, b1, (*c)[10]); }
         store(r + 3u, j, b0, (*c)[3]); if WIDE { store(r + 3u, j + 4u, b1, (*c)[11]); }
-        store(r + 4u, j, b0, (*c)[4]); if WIDE { store(r + 4u, j + 4u, b1, (*c)[12]); }
-        store(r + 5u, j, b0, (*c)[5]); if WIDE { store(r + 5u, j + 4u, b1, (*c)[13]); }
-        store(r + 6u, j, b0, (*c)[6]); if WIDE { store(r + 6u, j + 4u, b1, (*c)[14]); }
-        store(r + 7u, j, b0, (*c)[7]); if WIDE { store(r + 7u, j + 4u, b1, (*c)[15]); }
     }
 }
-
