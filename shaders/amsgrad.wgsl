@@ -1,7 +1,7 @@
 // m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, most = max(most, v),
 // x = x - step_size m / (sqrt(most) / root + eps), over a stretch of slabs
 //   g, x, m, v, most: slabs; numbers: the factor that clips g, .., and from `at` on
-//   lr, step_size = lr / (1 - b1^t), root = sqrt(1 - b2^t)
+//   lr, step_size = lr / (1 - b1^t), root = sqrt(1 - b2^t), b1, 1 - b1
 //   weight decay w: coupled, g = g + w x; decoupled (AdamW), x = x - lr w x first
 // One invocation takes four neighbours. No loops.
 
@@ -17,10 +17,8 @@ struct Params {
     first: u32,
     n: u32,
     at: u32,
-    beta1: f32,
     beta2: f32,
-    // 1 - beta1 and 1 - beta2 to the last bit: f32 would lose them in the difference.
-    rest1: f32,
+    // 1 - beta2 to the last bit: f32 would lose it in the difference.
     rest2: f32,
     eps: f32,
     // One of the two is the weight decay, the other 0.
@@ -36,7 +34,7 @@ fn amsgrad(grid: Grid) {
     var value = x[i];
     let slope = numbers[0] * g[i] + p.coupled * value;
     value -= numbers[p.at] * p.decoupled * value;
-    let mean = p.beta1 * m[i] + p.rest1 * slope;
+    let mean = numbers[p.at + 3u] * m[i] + numbers[p.at + 4u] * slope;
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;

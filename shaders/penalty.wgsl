@@ -1,4 +1,4 @@
-// g = clamp(g + l1 sign(x) + l2 x, -bound, bound), over a stretch of slabs
+// g = clamp(factor g + l1 sign(x) + l2 x, -bound, bound), over a stretch of slabs
 //   g, x: slabs
 // One invocation takes four neighbours. No loops.
 
@@ -9,6 +9,7 @@
 struct Params {
     first: u32,
     n: u32,
+    factor: f32,
     l1: f32,
     l2: f32,
     bound: f32,
@@ -19,7 +20,7 @@ fn penalty(grid: Grid) {
     let at = index_of(grid);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = g[i] + p.l1 * sign(x[i]) + p.l2 * x[i];
+    let slope = p.factor * g[i] + p.l1 * sign(x[i]) + p.l2 * x[i];
     // NaN stays what it is: a comparison with it is false.
     let low = select(slope, vec4<f32>(-p.bound), slope < vec4<f32>(-p.bound));
     g[i] = select(low, vec4<f32>(p.bound), low > vec4<f32>(p.bound));

@@ -17,7 +17,6 @@ struct Params {
     rest: f32,
     eps: f32,
     decay: f32,
-    momentum: f32,
 }
 
 @compute @workgroup_size(256)

@@ -1,6 +1,6 @@
 // s = g + w x, v = a v + (1 - a) s^2, m = m + (1 - a) (s - m),
 // u = momentum u + s / (sqrt(v - m^2) + eps), x = x - lr u, over a stretch of slabs
-//   g, x, v, u, m: slabs; numbers: the factor that clips g, .., and from `at` on lr; w the weight decay
+//   g, x, v, u, m: slabs; numbers: the factor that clips g, .., and from `at` on lr, momentum; w the weight decay
 // One invocation takes four neighbours. No loops.
 
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
@@ -20,7 +20,6 @@ struct Params {
     rest: f32,
     eps: f32,
     decay: f32,
-    momentum: f32,
 }
 
 @compute @workgroup_size(256)
@@ -33,7 +32,7 @@ fn rmsprop_centered(grid: Grid) {
     v[i] = square;
     let mean = m[i] + p.rest * (slope - m[i]);
     m[i] = mean;
-    let velocity = p.momentum * u[i] + slope / (sqrt(square - mean * mean) + p.eps);
+    let velocity = numbers[p.at + 1u] * u[i] + slope / (sqrt(square - mean * mean) + p.eps);
     u[i] = velocity;
     x[i] -= numbers[p.at] * velocity;
 }

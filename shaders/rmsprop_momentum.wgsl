@@ -1,5 +1,5 @@
 // s = g + w x, v = a v + (1 - a) s^2, u = momentum u + s / (sqrt(v) + eps), x = x - lr u, over a stretch of slabs
-//   g, x, v, u: slabs; numbers: the factor that clips g, .., and from `at` on lr; w the weight decay
+//   g, x, v, u: slabs; numbers: the factor that clips g, .., and from `at` on lr, momentum; w the weight decay
 // One invocation takes four neighbours. No loops.
 
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
@@ -18,7 +18,6 @@ struct Params {
     rest: f32,
     eps: f32,
     decay: f32,
-    momentum: f32,
 }
 
 @compute @workgroup_size(256)
@@ -29,7 +28,7 @@ fn rmsprop_momentum(grid: Grid) {
     let slope = numbers[0] * g[i] + p.decay * x[i];
     let square = p.alpha * v[i] + p.rest * slope * slope;
     v[i] = square;
-    let velocity = p.momentum * u[i] + slope / (sqrt(square) + p.eps);
+    let velocity = numbers[p.at + 1u] * u[i] + slope / (sqrt(square) + p.eps);
     u[i] = velocity;
     x[i] -= numbers[p.at] * velocity;
 }

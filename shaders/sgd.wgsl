@@ -11,7 +11,6 @@ struct Params {
     first: u32,
     n: u32,
     at: u32,
-    momentum: f32,
     nesterov: u32,
     decay: f32,
 }

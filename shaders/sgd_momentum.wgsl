@@ -1,5 +1,6 @@
-// s = g + w x, u = momentum u + s, x = x - lr u, or with Nesterov x = x - lr (s + momentum u), over a stretch of slabs
-//   g, x, u: slabs; numbers: the factor that clips g, .., and from `at` on lr; w the weight decay
+// s = g + w x, u = momentum u + rest s, x = x - lr u, or with Nesterov x = x - lr (s + momentum u), over a stretch of slabs
+//   g, x, u: slabs; numbers: the factor that clips g, .., and from `at` on lr, momentum, rest; w the
+//   weight decay
 // One invocation takes four neighbours. No loops.
 
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
@@ -12,7 +13,6 @@ struct Params {
     first: u32,
     n: u32,
     at: u32,
-    momentum: f32,
     nesterov: u32,
     decay: f32,
 }
@@ -23,8 +23,9 @@ fn sgd_momentum(grid: Grid) {
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     let slope = numbers[0] * g[i] + p.decay * x[i];
-    let velocity = p.momentum * u[i] + slope;
+    let momentum = numbers[p.at + 1u];
+    let velocity = momentum * u[i] + numbers[p.at + 2u] * slope;
     u[i] = velocity;
     let lr = numbers[p.at];
-    if p.nesterov == 1u { x[i] -= lr * (slope + p.momentum * velocity); } else { x[i] -= lr * velocity; }
+    if p.nesterov == 1u { x[i] -= lr * (slope + momentum * velocity); } else { x[i] -= lr * velocity; }
 }

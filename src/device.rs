@@ -211,6 +211,11 @@ impl Device {
         self.noting(|recording| recording.capture.as_mut().map(|capture| capture.hooks.push(Box::new(hook))));
     }
 
+    /// Runs `undo` if the step that is being captured turns out to be none.
+    pub(crate) fn if_capture_fails(&self, undo: impl Fn() + Send + Sync + 'static) {
+        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.undo.push(Box::new(undo))));
+    }
+
     /// Runs `work`, whose writes a captured step may rely on.
     pub(crate) fn aside<R>(&self, work: impl FnOnce() -> R) -> R {
         let set = |to| self.noting(|recording| recording.capture.as_mut().map(|capture| capture.set_aside(to)));

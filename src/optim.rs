@@ -81,6 +81,15 @@ pub trait Optimizer {
         self.set_lrs(&vec![lr; self.lrs().len()])
     }
 
+    /// The momentum of the first group, where it has one: that of SGD and RMSprop, or Adam's first beta.
+    fn momentum(&self) -> Option<f32>;
+
+    /// Sets the momentum of all groups for the next steps.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if it is not in 0..1, or a group has none.
+    fn set_momentum(&mut self, momentum: f32) -> Result<()>;
+
     /// The global norm of the last step's gradients before they were clipped, where they are clipped by it.
     fn grad_norm(&self) -> Option<Tensor>;
 

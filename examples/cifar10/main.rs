@@ -105,7 +105,7 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
     };
     let options = SgdOptions { lr: args.lr() as f32, momentum, weight_decay: 5e-4 };
     let mut optimizer = Sgd::new(model, options)?;
-    let schedule = OneCycleLr::new(args.lr(), (loader.len() * args.epochs) as u64);
+    let schedule = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), (loader.len() * args.epochs) as u64) };
     let mut scheduler = Scheduler::new(schedule, &mut optimizer)?;
     let randomness = Randomness::new(args.seed);
     let mut epochs = report::Epochs::new(args.epochs, loader.len());

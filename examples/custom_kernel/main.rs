@@ -115,7 +115,8 @@ fn train(name: &str, args: &Args, device: &Device) -> Result<[f32; 2]> {
     };
     let model = model.push(Linear::new(HIDDEN, 1, &mut init));
     let mut optimizer = Adam::new(&model, AdamOptions::default())?;
-    let mut scheduler = Scheduler::new(OneCycleLr::new(args.lr, args.steps), &mut optimizer)?;
+    let mut scheduler =
+        Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps) }, &mut optimizer)?;
     let randomness = Randomness::new(args.seed);
     let [x, y] = points(-6.0, 6.0, device);
     let mut step = Replay::new();

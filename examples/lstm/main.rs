@@ -94,7 +94,8 @@ fn train(name: &str, args: &Args, device: &Device) -> Result<Vec<f32>> {
     let parameters: usize = wgrad::nn::parameters(&model).iter().map(|(_, p)| p.shape().numel()).sum();
     // Long sequences give seldom a gradient that is far too long.
     let mut optimizer = Adam::new(&model, AdamOptions::default())?.clip_grad_norm(1.0)?;
-    let mut scheduler = Scheduler::new(OneCycleLr::new(args.lr, args.steps as u64), &mut optimizer)?;
+    let mut scheduler =
+        Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) }, &mut optimizer)?;
     let randomness = Randomness::new(args.seed);
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
     let bar =

@@ -41,6 +41,8 @@ pub(crate) struct Capture {
     /// What it has written so.
     rewritten: HashSet<BufferId>,
     pub hooks: Vec<Hook>,
+    /// What takes back what the host counted, should the capture fail.
+    pub undo: Vec<Hook>,
     pub handles: HashMap<BufferId, Weak<dyn Handle>>,
     /// Constants, which live as long as the plan.
     pub kept: Vec<Arc<dyn Handle>>,
@@ -55,6 +57,7 @@ impl Recording {
             aside: false,
             rewritten: HashSet::new(),
             hooks: Vec::new(),
+            undo: Vec::new(),
             handles: HashMap::new(),
             kept: Vec::new(),
             failure: None,
@@ -83,6 +86,13 @@ impl Recording {
             }
         }
         self.events.push(event);
+    }
+}
+
+impl Drop for Capture {
+    /// A capture that succeeded has emptied the list.
+    fn drop(&mut self) {
+        self.undo.iter().rev().for_each(|undo| undo());
     }
 }
 

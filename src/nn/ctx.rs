@@ -114,7 +114,10 @@ impl Ctx {
     /// Each replay of this pass takes the next number too.
     fn count(&self, device: &Device) {
         let Some(next) = self.next.clone().filter(|_| !self.counts.replace(true)) else { return };
-        let step = self.step.clone();
+        let (step, counted) = (self.step.clone(), next.clone());
+        device.if_capture_fails(move || {
+            counted.fetch_sub(1, Ordering::Relaxed);
+        });
         device.before_replays(move || step.store(next.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed));
     }
 

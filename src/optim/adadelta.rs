@@ -1,6 +1,6 @@
 //! Adadelta (Zeiler, 2012): `shaders/adadelta.wgsl`.
 
-use super::rule::{Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, twin, update};
 use super::{Fused, at_least_0, checked_lr, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -71,8 +71,8 @@ impl Rule for AdadeltaOptions {
         &[("square_avg", 0.0), ("acc_delta", 0.0)]
     }
 
-    fn numbers(&self, lr: f32, _steps: u64) -> Vec<f32> {
-        vec![lr]
+    fn numbers(&self, now: Now) -> Vec<f32> {
+        vec![now.lr]
     }
 
     fn step(&self, run: &Run) {

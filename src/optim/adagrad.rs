@@ -1,6 +1,6 @@
 //! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`.
 
-use super::rule::{Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, twin, update};
 use super::{Fused, at_least_0, checked_lr, decimal};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -15,13 +15,15 @@ pub struct AdagradOptions {
     pub lr_decay: f32,
     /// The part of each weight that is added to its gradient.
     pub weight_decay: f32,
+    /// The sum at the start.
+    pub initial_accumulator_value: f32,
     /// Added to the root of the sum.
     pub eps: f32,
 }
 
 impl Default for AdagradOptions {
     fn default() -> AdagradOptions {
-        AdagradOptions { lr: 1e-2, lr_decay: 0.0, weight_decay: 0.0, eps: 1e-10 }
+        AdagradOptions { lr: 1e-2, lr_decay: 0.0, weight_decay: 0.0, initial_accumulator_value: 0.0, eps: 1e-10 }
     }
 }
 
@@ -56,6 +58,7 @@ impl Rule for AdagradOptions {
         checked_lr(self.lr)?;
         at_least_0("decay of the learning rate", self.lr_decay)?;
         at_least_0("weight decay", self.weight_decay)?;
+        at_least_0("initial accumulator value", self.initial_accumulator_value)?;
         at_least_0("eps", self.eps).map(drop)
     }
 
@@ -67,7 +70,11 @@ impl Rule for AdagradOptions {
         &[("sum", 0.0)]
     }
 
-    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32> {
+    fn firsts(&self) -> Vec<f32> {
+        vec![self.initial_accumulator_value]
+    }
+
+    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
         vec![(decimal(lr) / (1.0 + steps.saturating_sub(1) as f64 * decimal(self.lr_decay))) as f32]
     }
 

@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019): `shaders/adam.wgsl`,
 //! `shaders/amsgrad.wgsl`.
 
-use super::rule::{Place, Rule, Run, twin, update};
+use super::rule::{NUMBERS, Now, Place, Rule, Run, twin, update};
 use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -75,9 +75,7 @@ impl Default for AdamOptions {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     place: Place,
-    beta1: f32,
     beta2: f32,
-    rest1: f32,
     rest2: f32,
     eps: f32,
     coupled: f32,
@@ -86,17 +84,17 @@ struct Params {
 
 impl Params {
     /// Moves a value and its moments as far as both kinds do alike.
-    fn moments(&self, lr: f32, g: f32, [x, m, v]: [f32; 3]) -> [f32; 3] {
+    fn moments(&self, [lr, .., beta1, rest1]: [f32; NUMBERS], g: f32, [x, m, v]: [f32; 3]) -> [f32; 3] {
         let slope = g + self.coupled * x;
         let x = x - lr * self.decoupled * x;
-        [x, self.beta1 * m + self.rest1 * slope, self.beta2 * v + self.rest2 * slope * slope]
+        [x, beta1 * m + rest1 * slope, self.beta2 * v + self.rest2 * slope * slope]
     }
 }
 
 update!(ADAM, PLAIN, "adam", Params, moments 2, flops 12, |call| {
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut m, mut v]| {
-        [x, m, v] = p.moments(now[0], g, [x, m, v]);
+        [x, m, v] = p.moments(now, g, [x, m, v]);
         x -= now[1] * m / (v.sqrt() / now[2] + p.eps);
         [x, m, v]
     });
@@ -105,7 +103,7 @@ update!(ADAM, PLAIN, "adam", Params, moments 2, flops 12, |call| {
 update!(AMSGRAD, LARGEST, "amsgrad", Params, moments 3, flops 13, |call| {
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut m, mut v, mut most]| {
-        [x, m, v] = p.moments(now[0], g, [x, m, v]);
+        [x, m, v] = p.moments(now, g, [x, m, v]);
         most = most.max(v);
         x -= now[1] * m / (most.sqrt() / now[2] + p.eps);
         [x, m, v, most]
@@ -157,18 +155,22 @@ impl Rule for AdamOptions {
         }
     }
 
-    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32> {
+    fn momentum(&self) -> Option<f32> {
+        Some(self.betas.0)
+    }
+
+    fn numbers(&self, Now { lr, momentum: beta1, steps }: Now) -> Vec<f32> {
         // In f64: 1 - 0.999 would lose half its digits in f32.
         let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
-        vec![lr, (decimal(lr) / unbiased(self.betas.0)) as f32, unbiased(self.betas.1).sqrt() as f32]
+        let step_size = (decimal(lr) / unbiased(beta1)) as f32;
+        vec![lr, step_size, unbiased(self.betas.1).sqrt() as f32, beta1, rest(beta1)]
     }
 
     fn step(&self, run: &Run) {
-        let (beta1, beta2) = self.betas;
+        let beta2 = self.betas.1;
         let [coupled, decoupled] = self.weight_decay.split();
-        let (rest1, rest2) = (rest(beta1), rest(beta2));
         let kernel = if self.second_moment == SecondMoment::Last { &ADAM } else { &AMSGRAD };
-        let p = Params { place: run.place(), beta1, beta2, rest1, rest2, eps: self.eps, coupled, decoupled };
+        let p = Params { place: run.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
         run.update(kernel, &p);
     }
 }

@@ -3,9 +3,9 @@
 use super::hyper::{Hyper, Numbers};
 use super::norms::Norms;
 use super::penalty::Penalty;
-use super::rule::{Rule, Run};
+use super::rule::{Now, Rule, Run};
 use super::slab::{self, Slab, Stretch};
-use super::{Ema, Optimizer, at_least_0, checked, checked_lr};
+use super::{Ema, Optimizer, at_least_0, checked, checked_lr, share};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, parameters};
@@ -77,17 +77,17 @@ impl<R: Rule> Fused<R> {
             }
         }
         let device = slab::device(named.iter().flat_map(|(_, members)| members));
-        let group = |(rule, members): (R, Vec<(String, Parameter)>)| {
-            let firsts: Vec<f32> = rule.moments().iter().map(|(_, first)| *first).collect();
-            Group { rule, slabs: Slab::of(members, &firsts, &device) }
+        let group = |(rule, members): (R, Vec<(String, Parameter)>)| Group {
+            rule,
+            slabs: Slab::of(members, &rule.firsts(), &device),
         };
         let groups: Vec<Group<R>> = named.into_iter().map(group).collect();
-        let lrs = groups.iter().map(|group| group.rule.lr()).collect();
+        let start = |rule: &R| Now { lr: rule.lr(), momentum: rule.momentum().unwrap_or(0.0), steps: 0 };
         let numbers = groups.iter().map(|group| {
             let rule = group.rule;
-            Box::new(move |lr, steps| rule.numbers(lr, steps)) as Numbers
+            Box::new(move |now| rule.numbers(now)) as Numbers
         });
-        let hyper = Hyper::new(&device, lrs, numbers.collect());
+        let hyper = Hyper::new(&device, groups.iter().map(|group| start(&group.rule)).collect(), numbers.collect());
         let mut out = Fused { groups, hyper, penalty: Penalty::default(), norms: None, max_norm: None };
         if R::needs_norms() {
             out.measure();
@@ -135,6 +135,13 @@ impl<R: Rule> Fused<R> {
         Ok(self)
     }
 
+    /// Moves along the gradients and not against them: PyTorch's `maximize`. Penalties still draw values towards 0.
+    #[must_use]
+    pub fn maximize(mut self) -> Self {
+        self.penalty.factor = -1.0;
+        self
+    }
+
     fn measure(&mut self) {
         if self.norms.is_none() {
             self.norms = Some(Norms::new(self.groups.iter_mut().flat_map(|group| &mut group.slabs)));
@@ -172,7 +179,7 @@ impl<R: Rule> Optimizer for Fused<R> {
     }
 
     fn lrs(&self) -> Vec<f32> {
-        self.hyper.lrs()
+        self.hyper.now().iter().map(|now| now.lr).collect()
     }
 
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
@@ -182,6 +189,18 @@ impl<R: Rule> Optimizer for Fused<R> {
         }
         lrs.iter().try_for_each(|lr| checked_lr(*lr).map(drop))?;
         self.hyper.set_lrs(lrs);
+        Ok(())
+    }
+
+    fn momentum(&self) -> Option<f32> {
+        self.groups[0].rule.momentum().map(|_| self.hyper.now()[0].momentum)
+    }
+
+    fn set_momentum(&mut self, momentum: f32) -> Result<()> {
+        if self.groups.iter().any(|group| group.rule.momentum().is_none()) {
+            return Err(Error::Option(format!("momentum: {} has none here, so {momentum} cannot be set", R::NAME)));
+        }
+        self.hyper.set_momentum(share("momentum", momentum)?);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! LAMB (You et al., 2020): `shaders/lamb.wgsl`, `shaders/lamb_apply.wgsl`.
 
-use super::rule::{Place, Rule, Run};
+use super::rule::{Now, Place, Rule, Run};
 use super::slab::Slab;
 use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
 use crate::error::Result;
@@ -161,7 +161,7 @@ impl Rule for LambOptions {
         &[("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
     }
 
-    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32> {
+    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
         let whole = |beta: f32| (1.0 / (1.0 - decimal(beta).powf(steps as f64))) as f32;
         vec![lr, whole(self.betas.0), whole(self.betas.1)]
     }

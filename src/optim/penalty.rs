@@ -16,6 +16,7 @@ static SHADER: Shader = Shader {
 struct Params {
     first: u32,
     n: u32,
+    factor: f32,
     l1: f32,
     l2: f32,
     bound: f32,
@@ -27,7 +28,7 @@ static PENALTY: Kernel = Kernel {
     twin,
     cost: |d| {
         let n = u64::from(d.params::<Params>().n);
-        Cost { flops: 6 * n, bytes: 12 * n }
+        Cost { flops: 7 * n, bytes: 12 * n }
     },
     tolerance: Tolerance::ROUNDED,
     rewrites: &[],
@@ -49,13 +50,15 @@ fn twin(call: &mut Call) {
     parallel::chunks(&mut call.write::<f32>(0)[run], parallel::GRAIN, |piece, g| {
         for (g, &x) in g.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
             let sign = if x == 0.0 { 0.0 } else { x.signum() };
-            *g = (*g + p.l1 * sign + p.l2 * x).clamp(-p.bound, p.bound);
+            *g = (p.factor * *g + p.l1 * sign + p.l2 * x).clamp(-p.bound, p.bound);
         }
     });
 }
 
 /// Slopes that are added to gradients, and the bound that holds each element after that.
 pub struct Penalty {
+    /// What gradients are multiplied by first.
+    pub factor: f32,
     pub l1: f32,
     /// What values are multiplied by.
     pub l2: f32,
@@ -65,20 +68,20 @@ pub struct Penalty {
 impl Default for Penalty {
     fn default() -> Penalty {
         // The largest number bounds nothing, and unlike infinity it is no special case in a shader.
-        Penalty { l1: 0.0, l2: 0.0, bound: f32::MAX }
+        Penalty { factor: 1.0, l1: 0.0, l2: 0.0, bound: f32::MAX }
     }
 }
 
 impl Penalty {
     /// One kernel for each stretch, if there is anything to do.
     pub fn apply(&self, gathered: &[(&Slab, Vec<Stretch>)]) {
-        let &Penalty { l1, l2, bound } = self;
-        if l1 == 0.0 && l2 == 0.0 && bound == f32::MAX {
+        let &Penalty { factor, l1, l2, bound } = self;
+        if factor == 1.0 && l1 == 0.0 && l2 == 0.0 && bound == f32::MAX {
             return;
         }
         for (slab, stretches) in gathered {
             for &Stretch { first, n, .. } in stretches {
-                Tensor::run(&PENALTY, &[&slab.gradients, &slab.values], &Params { first, n, l1, l2, bound });
+                Tensor::run(&PENALTY, &[&slab.gradients, &slab.values], &Params { first, n, factor, l1, l2, bound });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! RMSprop (Hinton, 2012): `shaders/rmsprop.wgsl`, `shaders/rmsprop_momentum.wgsl`, `shaders/rmsprop_centered.wgsl`.
 
-use super::rule::{Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, twin, update};
 use super::{Fused, at_least_0, checked_lr, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -48,7 +48,6 @@ struct Params {
     rest: f32,
     eps: f32,
     decay: f32,
-    momentum: f32,
 }
 
 update!(RMSPROP, PLAIN, "rmsprop", Params, moments 1, flops 8, |call| {
@@ -66,7 +65,7 @@ update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", Params, moments 2, flops 10
     twin(call, p.place, |now, g, [mut x, mut v, mut u]| {
         let slope = g + p.decay * x;
         v = p.alpha * v + p.rest * slope * slope;
-        u = p.momentum * u + slope / (v.sqrt() + p.eps);
+        u = now[1] * u + slope / (v.sqrt() + p.eps);
         x -= now[0] * u;
         [x, v, u]
     });
@@ -78,7 +77,7 @@ update!(RMSPROP_CENTERED, CENTERED, "rmsprop_centered", Params, moments 3, flops
         let slope = g + p.decay * x;
         v = p.alpha * v + p.rest * slope * slope;
         m += p.rest * (slope - m);
-        u = p.momentum * u + slope / ((v - m * m).sqrt() + p.eps);
+        u = now[1] * u + slope / ((v - m * m).sqrt() + p.eps);
         x -= now[0] * u;
         [x, v, u, m]
     });
@@ -113,13 +112,17 @@ impl Rule for RmsPropOptions {
         }
     }
 
-    fn numbers(&self, lr: f32, _steps: u64) -> Vec<f32> {
-        vec![lr]
+    fn momentum(&self) -> Option<f32> {
+        (self.moments().len() > 1).then_some(self.momentum)
+    }
+
+    fn numbers(&self, now: Now) -> Vec<f32> {
+        vec![now.lr, now.momentum]
     }
 
     fn step(&self, run: &Run) {
-        let RmsPropOptions { alpha, eps, weight_decay: decay, momentum, .. } = *self;
+        let RmsPropOptions { alpha, eps, weight_decay: decay, .. } = *self;
         let kernel = [&RMSPROP, &RMSPROP_MOMENTUM, &RMSPROP_CENTERED][self.moments().len() - 1];
-        run.update(kernel, &Params { place: run.place(), alpha, rest: rest(alpha), eps, decay, momentum });
+        run.update(kernel, &Params { place: run.place(), alpha, rest: rest(alpha), eps, decay });
     }
 }

@@ -25,9 +25,21 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn moments(&self) -> &'static [(&'static str, f32)];
 
+    /// What each of these is at first.
+    #[doc(hidden)]
+    fn firsts(&self) -> Vec<f32> {
+        self.moments().iter().map(|(_, first)| *first).collect()
+    }
+
+    /// The part of the last direction that a step keeps, where there is such a part.
+    #[doc(hidden)]
+    fn momentum(&self) -> Option<f32> {
+        None
+    }
+
     /// The numbers of a step that its kernels read, always as many and at most [`NUMBERS`].
     #[doc(hidden)]
-    fn numbers(&self, lr: f32, steps: u64) -> Vec<f32>;
+    fn numbers(&self, now: Now) -> Vec<f32>;
 
     /// Moves a stretch.
     #[doc(hidden)]
@@ -40,8 +52,19 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     }
 }
 
+/// What changes from step to step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Now {
+    /// The learning rate.
+    pub lr: f32,
+    /// The momentum; 0 where the rule has none.
+    pub momentum: f32,
+    /// Steps so far, the current one counted.
+    pub steps: u64,
+}
+
 /// The most numbers that a group has.
-pub const NUMBERS: usize = 3;
+pub const NUMBERS: usize = 5;
 
 /// A stretch of a slab in one step.
 pub struct Run<'a> {

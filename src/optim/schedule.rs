@@ -29,9 +29,14 @@ pub struct At {
 pub trait Schedule: Send + Sync {
     /// The rate of a step.
     fn rate(&self, at: At) -> f64;
+
+    /// The momentum of a step, where it changes too.
+    fn momentum(&self, _step: u64) -> Option<f64> {
+        None
+    }
 }
 
-/// Keeps an optimizer's rates, each group's from its own base.
+/// Keeps an optimizer's rates, each group's from its own base, and its momentum where the schedule says it too.
 ///
 /// ```
 /// use wgrad::nn::{Init, Linear};
@@ -111,6 +116,9 @@ impl Scheduler {
 
     fn set(&self, optimizer: &mut dyn Optimizer) -> Result<()> {
         let rates: Vec<f32> = self.rates.iter().map(|rate| *rate as f32).collect();
+        if let Some(momentum) = self.schedule.momentum(self.step) {
+            optimizer.set_momentum(momentum as f32)?;
+        }
         optimizer.set_lrs(&rates)
     }
 }
@@ -153,6 +161,17 @@ impl Schedule for SequentialLr {
         }
         at.last
     }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        let mut start = 0;
+        for (end, schedule) in &self.parts {
+            if step < *end {
+                return schedule.momentum(step - start);
+            }
+            start = *end;
+        }
+        None
+    }
 }
 
 /// All schedules at once: each changes what the one before it gives.
@@ -179,11 +198,19 @@ impl Schedule for ChainedLr {
     fn rate(&self, at: At) -> f64 {
         self.parts.iter().fold(at.last, |last, schedule| schedule.rate(At { last, ..at }))
     }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        self.parts.iter().rev().find_map(|schedule| schedule.momentum(step))
+    }
 }
 
 impl Schedule for Box<dyn Schedule> {
     fn rate(&self, at: At) -> f64 {
         (**self).rate(at)
+    }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        (**self).momentum(step)
     }
 }
 

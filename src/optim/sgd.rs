@@ -1,7 +1,7 @@
 //! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`.
 
-use super::rule::{Place, Rule, Run, twin, update};
-use super::{Fused, at_least_0, checked_lr};
+use super::rule::{Now, Place, Rule, Run, twin, update};
+use super::{Fused, at_least_0, checked, checked_lr, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use bytemuck::{Pod, Zeroable};
@@ -12,7 +12,7 @@ pub enum Momentum {
     /// They do not.
     #[default]
     None,
-    /// By this part of the last velocity (Polyak, 1964), without dampening.
+    /// By this part of the last velocity (Polyak, 1964).
     HeavyBall(f32),
     /// Looking ahead along it (Nesterov, 1983; Sutskever et al., 2013).
     Nesterov(f32),
@@ -25,13 +25,15 @@ pub struct SgdOptions {
     pub lr: f32,
     /// Whether steps keep some of the last ones' direction.
     pub momentum: Momentum,
+    /// The part of each gradient that does not enter the velocity, from the second step on; not with Nesterov's.
+    pub dampening: f32,
     /// The part of each weight that is added to its gradient.
     pub weight_decay: f32,
 }
 
 impl Default for SgdOptions {
     fn default() -> SgdOptions {
-        SgdOptions { lr: 1e-3, momentum: Momentum::None, weight_decay: 0.0 }
+        SgdOptions { lr: 1e-3, momentum: Momentum::None, dampening: 0.0, weight_decay: 0.0 }
     }
 }
 
@@ -39,7 +41,6 @@ impl Default for SgdOptions {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     place: Place,
-    momentum: f32,
     nesterov: u32,
     decay: f32,
 }
@@ -53,8 +54,8 @@ update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", Params, moments 1, flops 8, |call| 
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut u]| {
         let slope = g + p.decay * x;
-        u = p.momentum * u + slope;
-        x -= now[0] * if p.nesterov == 1 { slope + p.momentum * u } else { u };
+        u = now[1] * u + now[2] * slope;
+        x -= now[0] * if p.nesterov == 1 { slope + now[1] * u } else { u };
         [x, u]
     });
 });
@@ -74,7 +75,9 @@ impl Rule for SgdOptions {
         if let Momentum::HeavyBall(momentum) | Momentum::Nesterov(momentum) = self.momentum {
             at_least_0("momentum", momentum)?;
         }
-        Ok(())
+        let range = if matches!(self.momentum, Momentum::Nesterov(_)) { 0.0..=0.0 } else { 0.0..=1.0 };
+        let text = format!("in {}..={}, as this momentum takes it", range.start(), range.end());
+        checked("dampening", self.dampening, |value| range.contains(&value), &text).map(drop)
     }
 
     fn lr(&self) -> f32 {
@@ -85,16 +88,27 @@ impl Rule for SgdOptions {
         if self.momentum == Momentum::None { &[] } else { &[("momentum_buffer", 0.0)] }
     }
 
-    fn numbers(&self, lr: f32, _steps: u64) -> Vec<f32> {
-        vec![lr]
+    fn momentum(&self) -> Option<f32> {
+        match self.momentum {
+            Momentum::None => None,
+            Momentum::HeavyBall(momentum) | Momentum::Nesterov(momentum) => Some(momentum),
+        }
+    }
+
+    fn numbers(&self, now: Now) -> Vec<f32> {
+        match self.momentum {
+            Momentum::None => vec![now.lr],
+            // The first velocity is the gradient itself.
+            _ => vec![now.lr, now.momentum, if now.steps <= 1 { 1.0 } else { rest(self.dampening) }],
+        }
     }
 
     fn step(&self, run: &Run) {
-        let (kernel, momentum, nesterov) = match self.momentum {
-            Momentum::None => (&SGD, 0.0, 0),
-            Momentum::HeavyBall(momentum) => (&SGD_MOMENTUM, momentum, 0),
-            Momentum::Nesterov(momentum) => (&SGD_MOMENTUM, momentum, 1),
+        let (kernel, nesterov) = match self.momentum {
+            Momentum::None => (&SGD, 0),
+            Momentum::HeavyBall(_) => (&SGD_MOMENTUM, 0),
+            Momentum::Nesterov(_) => (&SGD_MOMENTUM, 1),
         };
-        run.update(kernel, &Params { place: run.place(), momentum, nesterov, decay: self.weight_decay });
+        run.update(kernel, &Params { place: run.place(), nesterov, decay: self.weight_decay });
     }
 }

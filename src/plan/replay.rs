@@ -45,7 +45,7 @@ impl Device {
     /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if an optimizer steps twice, if
     /// another thread queues kernels
     /// meanwhile, if a tensor from before the step ends in it, or if the device is recording already; and whatever
-    /// `work` answers. None of the step's kernels has run then.
+    /// `work` answers. None of the step's kernels has run then, and no optimizer has counted a step.
     pub fn capture(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<Captured> {
         let own: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
         // Without its history, a result does not keep the whole step's memory alive.
@@ -69,7 +69,7 @@ impl Device {
         let plan = plan.improved(|dispatch| self.suits(dispatch));
         let sources: Vec<BufferId> = own.iter().map(Tensor::buffer).collect();
         let written = plan.written();
-        let (mut changes, mut kept) = (Vec::new(), capture.kept);
+        let (mut changes, mut kept) = (Vec::new(), std::mem::take(&mut capture.kept));
         for id in plan.dispatches.iter().flat_map(|d| &d.bindings).map(|b| b.buffer) {
             // Inputs come anew with each run; inner buffers are gone; of several uses the first finds the handle.
             let handle = capture.handles.remove(&id).filter(|_| !sources.contains(&id));
@@ -89,13 +89,14 @@ impl Device {
             list,
             inputs: own.iter().map(|input| (*input.layout(), input.dtype())).collect(),
             outputs,
-            hooks: capture.hooks,
+            hooks: std::mem::take(&mut capture.hooks),
             written,
             changes,
             kept,
             memory,
         };
         captured.planned_bytes += self.start(&captured.list)?;
+        capture.undo.clear();
         Ok(captured)
     }
 

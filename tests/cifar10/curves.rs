@@ -24,7 +24,9 @@ fn losses((make, lr, steps, images): Recipe, device: &Device) -> Vec<f32> {
     let model = make(&mut Init::new(3, device));
     let options = SgdOptions { lr, momentum: Momentum::Nesterov(0.9), weight_decay: 5e-4 };
     let mut optimizer = Sgd::new(&model, options).expect("a rate");
-    let mut scheduler = Scheduler::new(OneCycleLr::new(lr.into(), steps), &mut optimizer).expect("rates");
+    let mut scheduler =
+        Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(lr.into(), steps) }, &mut optimizer)
+            .expect("rates");
     let options = LoaderOptions { batch_size: BATCH, shuffle: Some(3), ..LoaderOptions::default() };
     let loader = DataLoader::new(photographs().take(images), options).expect("a full set");
     let (randomness, mut step) = (Randomness::new(3), Replay::new());

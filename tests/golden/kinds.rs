@@ -92,6 +92,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("narrow", Op(ops::narrow)),
     ("neg", Op(|t| t.x().neg())),
     ("nll_loss", Op(losses::nll)),
+    ("one_cycle", Values(optim::one_cycle)),
     ("optim_adadelta", Op(optim::adadelta)),
     ("optim_adagrad", Op(optim::adagrad)),
     ("optim_adam", Op(optim::adam)),

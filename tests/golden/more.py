@@ -282,6 +282,51 @@ def layers():
         op("conv2d", f"depthwise_{i}", F.conv2d, inputs, attrs, list(inputs), 1e-4, 5e-4)
 
 
-for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers]:
+def stepped(optimizer, param, grads):
+    after = []
+    for grad in grads:
+        param.grad = grad.clone()
+        optimizer.step()
+        after.append(param.detach().clone())
+    return torch.stack(after)
+
+
+def options():
+    made = {
+        "sgd": (torch.optim.SGD, [
+            ("dampening", {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.1}),
+            ("maximize", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1, "maximize": True}),
+        ]),
+        "adam": (torch.optim.Adam, [("maximize", {"lr": 0.1, "weight_decay": 0.1, "maximize": True})]),
+        "adamw": (torch.optim.AdamW, [("maximize", {"lr": 0.1, "maximize": True})]),
+        "rmsprop": (torch.optim.RMSprop, [("maximize", {"lr": 0.1, "momentum": 0.5, "maximize": True})]),
+        "adagrad": (torch.optim.Adagrad, [("initial", {"lr": 0.1, "initial_accumulator_value": 0.7})]),
+    }
+    for name, (cls, cases) in made.items():
+        for case, attrs in cases:
+            start, grads = draw(3, 4), draw(12, 3, 4)
+            param = torch.nn.Parameter(start.clone())
+            out = stepped(cls([param], **attrs), param, grads)
+            write(f"optim_{name}", case, f"optim:{name}", attrs, {"in.param": start, "in.grads": grads, "out": out})
+    for case, cls, attrs, cycle in [("sgd", torch.optim.SGD, {"momentum": 0.9, "nesterov": True}, {}),
+                                    ("adamw", torch.optim.AdamW, {}, {"three_phase": True}),
+                                    ("rmsprop", torch.optim.RMSprop, {"momentum": 0.5}, {})]:
+        start, grads, momenta = draw(3, 4), draw(16, 3, 4), []
+        param = torch.nn.Parameter(start.clone())
+        optimizer = cls([param], lr=0.1, **attrs)
+        group, after = optimizer.param_groups[0], []
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=16, **cycle)
+        for step, grad in enumerate(grads):
+            momenta.append(group["betas"][0] if "betas" in group else group["momentum"])
+            param.grad = grad.clone()
+            optimizer.step()
+            after.append(param.detach().clone())
+            if step < 15:
+                scheduler.step()
+        tensors = {"in.param": start, "in.grads": grads, "out.0": torch.stack(after), "out.1": torch.tensor(momenta).double()}
+        write("one_cycle", case, "one_cycle", {"optimizer": case, "max_lr": 0.2, **attrs, **cycle}, tensors)
+
+
+for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options]:
     torch.manual_seed(0)
     make()

@@ -4,36 +4,41 @@ use crate::attrs::Attrs;
 use crate::trial::Trial;
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
+use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Momentum, Optimizer, RmsProp,
-    RmsPropOptions, SecondMoment, Sgd, SgdOptions, WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Fused, Momentum, Optimizer,
+    RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, WeightDecay,
 };
 
 /// A new optimizer by PyTorch's name in lower case.
 pub fn optimizer(name: &str, a: &Attrs, model: &dyn Module) -> Box<dyn Optimizer> {
     let made: wgrad::Result<Box<dyn Optimizer>> = (|| {
-        a.only("maximize", false);
+        let maximize = a.flag("maximize", false);
         Ok(match name {
-            "sgd" => Box::new(Sgd::new(model, sgd_options(a))?) as Box<dyn Optimizer>,
-            "adam" => Box::new(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled))?),
-            "adamw" => Box::new(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled))?),
-            "rmsprop" => Box::new(RmsProp::new(model, rmsprop_options(a))?),
-            "adagrad" => Box::new(Adagrad::new(model, adagrad_options(a))?),
-            "adadelta" => Box::new(Adadelta::new(model, adadelta_options(a))?),
+            "sgd" => boxed(Sgd::new(model, sgd_options(a))?, maximize),
+            "adam" => boxed(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled))?, maximize),
+            "adamw" => boxed(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled))?, maximize),
+            "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, maximize),
+            "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, maximize),
+            "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, maximize),
             other => panic!("the crate has no optimizer `{other}`"),
         })
     })();
     made.expect("the options are in range")
 }
 
+fn boxed<R: Rule>(optimizer: Fused<R>, maximize: bool) -> Box<dyn Optimizer> {
+    Box::new(if maximize { optimizer.maximize() } else { optimizer })
+}
+
 fn sgd_options(a: &Attrs) -> SgdOptions {
-    a.only("dampening", 0.0);
     let momentum = match (a.float("momentum", 0.0), a.flag("nesterov", false)) {
         (0.0, false) => Momentum::None,
         (momentum, false) => Momentum::HeavyBall(momentum),
         (momentum, true) => Momentum::Nesterov(momentum),
     };
-    SgdOptions { lr: a.float("lr", 1e-3), momentum, weight_decay: a.float("weight_decay", 0.0) }
+    let (lr, dampening) = (a.float("lr", 1e-3), a.float("dampening", 0.0));
+    SgdOptions { lr, momentum, dampening, weight_decay: a.float("weight_decay", 0.0) }
 }
 
 fn adam_options(a: &Attrs, decay: f32, kind: fn(f32) -> WeightDecay) -> AdamOptions {
@@ -55,11 +60,11 @@ fn rmsprop_options(a: &Attrs) -> RmsPropOptions {
 }
 
 fn adagrad_options(a: &Attrs) -> AdagradOptions {
-    a.only("initial_accumulator_value", 0.0);
     AdagradOptions {
         lr: a.float("lr", 1e-2),
         lr_decay: a.float("lr_decay", 0.0),
         weight_decay: a.float("weight_decay", 0.0),
+        initial_accumulator_value: a.float("initial_accumulator_value", 0.0),
         eps: a.float("eps", 1e-10),
     }
 }
@@ -110,6 +115,28 @@ pub fn adagrad(t: &Trial) -> Tensor {
 
 pub fn adadelta(t: &Trial) -> Tensor {
     steps(t, "adadelta")
+}
+
+/// The parameter after each step of a cycle of rates and momenta, and these momenta.
+pub fn one_cycle(t: &Trial) -> Vec<(String, Tensor)> {
+    let (a, grads) = (t.attrs(), t.input("grads"));
+    let parameter = Parameter::new(t.input("param").clone());
+    let mut optimizer = optimizer(&a.text("optimizer", "sgd"), a, &parameter);
+    let schedule = OneCycleLr {
+        phases: if a.flag("three_phase", false) { Phases::Three } else { Phases::Two },
+        ..OneCycleLr::new(a.double("max_lr", f64::NAN), grads.size(0) as u64)
+    };
+    let mut scheduler = Scheduler::new(schedule, optimizer.as_mut()).expect("the rates are numbers");
+    let (mut after, mut momenta) = (Vec::new(), Vec::new());
+    for step in 0..grads.size(0) {
+        momenta.push(optimizer.momentum().expect("it has one"));
+        let loss = parameter.tensor().mul(&grads.narrow(0, step, 1).squeeze(0)).sum();
+        optimizer.step(&loss.backward());
+        after.push(parameter.tensor().detach().copy());
+        scheduler.step(optimizer.as_mut()).expect("the rates are numbers");
+    }
+    let momenta = Tensor::from_slice(&momenta, [momenta.len()], t.device());
+    vec![("out.0".into(), Tensor::stack(&after.iter().collect::<Vec<_>>(), 0)), ("out.1".into(), momenta)]
 }
 
 /// Parameters `0`, `1` ..

@@ -46,6 +46,7 @@ fn schedule(t: &Trial, name: &str) -> Box<dyn Schedule> {
         "OneCycleLR" => {
             a.only("cycle_momentum", false);
             Box::new(OneCycleLr {
+                momentum: None,
                 pct_start: a.double("pct_start", 0.3),
                 anneal_strategy: match a.text("anneal_strategy", "cos").as_str() {
                     "cos" => Annealing::Cos,

@@ -60,14 +60,15 @@ fn sgd(name: &str, options: SgdOptions) -> Case {
     let inputs = [x([67]), x([3, 43]), x([67])];
     case(&format!("{name}:"), inputs, move |x| trained(x, |pair| Sgd::new(pair, options)))
         .defined(move |x| {
-            defined(x, |value, gradient, kept, _| {
+            defined(x, |value, gradient, kept, step| {
                 let slope = gradient.add(&(value * options.weight_decay));
                 let (momentum, ahead) = match options.momentum {
                     Momentum::None => (0.0, false),
                     Momentum::HeavyBall(momentum) => (momentum, false),
                     Momentum::Nesterov(momentum) => (momentum, true),
                 };
-                kept[0] = &kept[0] * momentum + &slope;
+                let share = if step == 1 { 1.0 } else { 1.0 - options.dampening };
+                kept[0] = &kept[0] * momentum + &slope * share;
                 let by = if ahead { slope.add(&(&kept[0] * momentum)) } else { kept[0].clone() };
                 value.sub(&(by * options.lr))
             })
@@ -291,6 +292,7 @@ pub fn cases() -> Vec<Case> {
         sgd("sgd", slow),
         sgd("sgd with decay", SgdOptions { weight_decay: 0.2, ..slow }),
         sgd("sgd_momentum", SgdOptions { momentum: Momentum::HeavyBall(0.9), weight_decay: 0.1, ..slow }),
+        sgd("sgd_momentum with dampening", SgdOptions { momentum: Momentum::HeavyBall(0.9), dampening: 0.3, ..slow }),
         sgd("sgd_momentum of Nesterov", SgdOptions { momentum: Momentum::Nesterov(0.8), ..slow }),
         adam("adam", quick),
         adam("adam with other betas", AdamOptions { betas: (0.5, 0.7), eps: 1e-3, ..quick }),

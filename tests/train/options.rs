@@ -3,8 +3,8 @@
 use crate::places::devices;
 use crate::rules::panics;
 use wgrad::nn::{Ctx, Gru, Init, Linear, Lstm, StateDict, Walk, state};
-use wgrad::optim::schedule::{ExponentialLr, Scheduler};
-use wgrad::optim::{Adam, AdamOptions, Lion, LionOptions, Optimizer, Sgd, SgdOptions};
+use wgrad::optim::schedule::{ExponentialLr, OneCycleLr, Scheduler};
+use wgrad::optim::{Adam, AdamOptions, Lion, LionOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::{Device, Error, Reduction, Tensor};
 
 fn line(device: &Device) -> Linear {
@@ -35,6 +35,13 @@ fn options_out_of_range_are_refused() {
     refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
     refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
     refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: one for each group is due");
+    let nesterov = SgdOptions { momentum: Momentum::Nesterov(0.9), dampening: 0.1, ..SgdOptions::default() };
+    refused(Sgd::new(&model, nesterov), "dampening: 0.1 is not in 0..=0, as this momentum takes it");
+    refused(sgd().set_momentum(0.9), "momentum: Sgd has none here, so 0.9 cannot be set");
+    refused(adam(AdamOptions::default()).and_then(|mut adam| adam.set_momentum(1.0)), "momentum: 1 is not in 0..1");
+    // A cycle of momenta where there is none.
+    let cycle = OneCycleLr::new(0.1, 10);
+    refused(Scheduler::new(cycle, &mut sgd()), "momentum: Sgd has none here, so 0.95 cannot be set");
     // A schedule that leaves the numbers.
     let mut optimizer = sgd();
     let mut scheduler = Scheduler::new(ExponentialLr { gamma: -1.0 }, &mut optimizer).expect("the first rate is one");

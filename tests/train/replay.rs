@@ -5,7 +5,7 @@ use crate::gpt::Gpt;
 use crate::models;
 use crate::places::devices;
 use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Trainer};
-use wgrad::nn::{Ctx, Dropout, Init, Layer, Randomness};
+use wgrad::nn::{Ctx, Dropout, Init, Layer, Linear, Randomness, Values};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::{Captured, Replay};
 use wgrad::{Device, Error, Tensor};
@@ -188,6 +188,38 @@ fn a_panic_in_a_captured_step_leaves_the_device_in_order() {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(fails)).is_err());
         assert_eq!(x.exp().to_vec::<f32>().expect("the device works").len(), 2);
         assert!(device.capture(&[&x], |inputs| Ok(vec![inputs[0].exp()])).is_ok());
+    }
+}
+
+/// What the host counted in a step that could not be captured is taken back: the next step has the number it would have had.
+#[test]
+fn a_step_that_is_not_captured_is_not_counted() {
+    for (name, device) in devices() {
+        let line = Linear::new(2, 1, &mut Init::new(0, &device));
+        let mut optimizer = Adam::new(&line, AdamOptions::default()).expect("the options are in range");
+        let randomness = Randomness::new(0);
+        let x = Tensor::ones([3, 2], &device);
+        let mut fail = |panics: bool| {
+            let work = |inputs: &[Tensor]| {
+                let loss = line.forward(&inputs[0], &Ctx::train(&randomness)).sum();
+                optimizer.step(&loss.backward());
+                assert!(!panics, "as it is meant to");
+                loss.item().map(|_| vec![])
+            };
+            device.capture(&[&x], work).map(drop)
+        };
+        assert!(fail(false).is_err());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fail(true))).is_err());
+        let state = optimizer.state().expect("the device works");
+        assert_eq!((state["step"].values.clone(), randomness.step()), (Values::I64(vec![0]), 0), "on {name}");
+        let work = |inputs: &[Tensor]| {
+            let loss = line.forward(&inputs[0], &Ctx::train(&randomness)).sum();
+            optimizer.step(&loss.backward());
+            Ok(vec![loss])
+        };
+        device.capture(&[&x], work).expect("it can be captured").run(&[&x]).expect("the shapes fit");
+        let state = optimizer.state().expect("the device works");
+        assert_eq!((state["step"].values.clone(), randomness.step()), (Values::I64(vec![2]), 2), "on {name}");
     }
 }
 

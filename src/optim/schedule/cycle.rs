@@ -81,8 +81,8 @@ pub enum Phases {
     Three,
 }
 
-/// Up to the highest rate, and down to nearly nothing (Smith and Topin, 2019). It says all rates itself, whatever the
-/// base; momentum stays as it is, which in PyTorch is `cycle_momentum=False`.
+/// Up to the highest rate, and down to nearly nothing (Smith and Topin, 2019), while the momentum goes the other way. It
+/// says all rates itself, whatever the base.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OneCycleLr {
     /// The highest rate.
@@ -99,6 +99,9 @@ pub struct OneCycleLr {
     pub final_div_factor: f64,
     /// How it comes down.
     pub phases: Phases,
+    /// The least and the most momentum; none where it is to stay, which in PyTorch is `cycle_momentum=False` and has to be
+    /// said for an optimizer without momentum.
+    pub momentum: Option<(f64, f64)>,
 }
 
 impl OneCycleLr {
@@ -112,23 +115,21 @@ impl OneCycleLr {
             div_factor: 25.0,
             final_div_factor: 1e4,
             phases: Phases::Two,
+            momentum: Some((0.85, 0.95)),
         }
     }
 }
 
-impl Schedule for OneCycleLr {
-    fn rate(&self, at: At) -> f64 {
-        let first = self.max_lr / self.div_factor;
-        let least = first / self.final_div_factor;
+impl OneCycleLr {
+    /// The value of a step that is `first`, then `most`, and in the end `least`.
+    fn at(&self, step: u64, [first, most, least]: [f64; 3]) -> f64 {
         let (up, last) = (self.pct_start * self.total_steps as f64, self.total_steps as f64 - 1.0);
-        // The step that each part ends at, and its rates.
+        // The step that each part ends at, and its values.
         let parts = match self.phases {
-            Phases::Two => [(up - 1.0, first, self.max_lr), (last, self.max_lr, least), (last, least, least)],
-            Phases::Three => {
-                [(up - 1.0, first, self.max_lr), (2.0 * up - 2.0, self.max_lr, first), (last, first, least)]
-            }
+            Phases::Two => [(up - 1.0, first, most), (last, most, least), (last, least, least)],
+            Phases::Three => [(up - 1.0, first, most), (2.0 * up - 2.0, most, first), (last, first, least)],
         };
-        let (step, mut start) = (at.step as f64, 0.0);
+        let (step, mut start) = (step as f64, 0.0);
         for (end, from, to) in parts {
             if step <= end {
                 return self.anneal_strategy.between(from, to, (step - start) / (end - start));
@@ -136,5 +137,16 @@ impl Schedule for OneCycleLr {
             start = end;
         }
         least
+    }
+}
+
+impl Schedule for OneCycleLr {
+    fn rate(&self, at: At) -> f64 {
+        let first = self.max_lr / self.div_factor;
+        self.at(at.step, [first, self.max_lr, first / self.final_div_factor])
+    }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        self.momentum.map(|(least, most)| self.at(step, [most, least, most]))
     }
 }
