@@ -103,7 +103,7 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
         ModelChoice::Resnet => Momentum::Nesterov(0.9),
         ModelChoice::Net => Momentum::HeavyBall(0.9),
     };
-    let options = SgdOptions { lr: args.lr() as f32, momentum, weight_decay: 5e-4 };
+    let options = SgdOptions { lr: args.lr() as f32, momentum, weight_decay: 5e-4, ..SgdOptions::default() };
     let mut optimizer = Sgd::new(model, options)?;
     let schedule = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), (loader.len() * args.epochs) as u64) };
     let mut scheduler = Scheduler::new(schedule, &mut optimizer)?;

@@ -22,7 +22,7 @@ type Recipe = (fn(&mut Init) -> Classifier, f32, u64, usize);
 /// The losses of a run that replays its first step.
 fn losses((make, lr, steps, images): Recipe, device: &Device) -> Vec<f32> {
     let model = make(&mut Init::new(3, device));
-    let options = SgdOptions { lr, momentum: Momentum::Nesterov(0.9), weight_decay: 5e-4 };
+    let options = SgdOptions { lr, momentum: Momentum::Nesterov(0.9), weight_decay: 5e-4, ..SgdOptions::default() };
     let mut optimizer = Sgd::new(&model, options).expect("a rate");
     let mut scheduler =
         Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(lr.into(), steps) }, &mut optimizer)
