@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
 
 /// Adds an activation to the crate from outside, checks it, and trains networks with it and without it.
 #[derive(Parser)]
@@ -17,6 +18,9 @@ pub struct Args {
     /// First weights follow from it.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
+    #[arg(long, value_name = "FILE")]
+    pub losses: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -13,10 +13,13 @@
 //!     snake                   0.0000        0.0088
 
 mod args;
+#[path = "../mnist/losses.rs"]
+mod losses;
 mod snake;
 
 use args::{Args, DeviceChoice};
 use clap::Parser;
+use losses::Losses;
 use std::process::ExitCode;
 use wgrad::autograd::gradient_check;
 use wgrad::backend::WgpuOptions;
@@ -74,8 +77,9 @@ fn run(args: &Args) -> Result<()> {
     if args.steps > 0 {
         println!("activation  error from -6 to 6  from 6 to 12");
     }
+    let mut losses = Losses::new(args.losses.as_deref())?;
     for name in ["relu", "tanh", "snake"].into_iter().filter(|_| args.steps > 0) {
-        let [inside, outside] = train(name, args, &device)?;
+        let [inside, outside] = train(name, args, &mut losses, &device)?;
         println!("{name:<10}  {inside:>18.4}  {outside:>12.4}");
     }
     Ok(())
@@ -105,7 +109,7 @@ fn points(from: f32, to: f32, device: &Device) -> [Tensor; 2] {
 }
 
 /// Trains a network of one hidden layer; its mean squared errors where it was trained, and beyond.
-fn train(name: &str, args: &Args, device: &Device) -> Result<[f32; 2]> {
+fn train(name: &str, args: &Args, losses: &mut Losses, device: &Device) -> Result<[f32; 2]> {
     let mut init = Init::new(args.seed, device);
     let model = Sequential::new().push(Linear::new(1, HIDDEN, &mut init));
     let model = match name {
@@ -121,11 +125,13 @@ fn train(name: &str, args: &Args, device: &Device) -> Result<[f32; 2]> {
     let [x, y] = points(-6.0, 6.0, device);
     let mut step = Replay::new();
     for i in 0..args.steps {
-        step.run(&[&x, &y], |inputs| {
+        let loss = step.run(&[&x, &y], |inputs| {
             let said = model.forward(&inputs[0], &Ctx::train(&randomness));
-            optimizer.step(&said.mse_loss(&inputs[1], Reduction::Mean).backward());
-            Ok(vec![])
+            let loss = said.mse_loss(&inputs[1], Reduction::Mean);
+            optimizer.step(&loss.backward());
+            Ok(vec![loss])
         })?;
+        losses.add(name, &loss[0])?;
         scheduler.step(&mut optimizer)?;
         if i % 50 == 49 {
             device.submit();

@@ -27,6 +27,9 @@ pub struct Args {
     /// First weights and sequences follow from it.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
+    #[arg(long, value_name = "FILE")]
+    pub losses: Option<PathBuf>,
     /// Draws the three curves into this file.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,

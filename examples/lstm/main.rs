@@ -14,11 +14,14 @@
 //! The plain RNN forgets what it saw in the first half; `docs/lstm.svg` shows the three curves.
 
 mod args;
+#[path = "../mnist/losses.rs"]
+mod losses;
 mod plot;
 
 use args::{Args, DeviceChoice};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use losses::Losses;
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Randomness, Rnn, Visitor};
@@ -71,9 +74,10 @@ fn run(args: &Args) -> Result<()> {
     eprintln!("device: {device}: {}", device.why());
     println!("always answering 1 has a mean squared error of 0.1667");
     println!("model  parameters  last 100 steps  fresh sequences  seconds");
+    let mut file = Losses::new(args.losses.as_deref())?;
     let mut curves = Vec::new();
     for name in ["LSTM", "GRU", "RNN"] {
-        curves.push((name, train(name, args, &device)?));
+        curves.push((name, train(name, args, &mut file, &device)?));
     }
     if let Some(path) = &args.plot {
         plot::write(path, &curves)?;
@@ -83,7 +87,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// Trains a model and tells the error of each step.
-fn train(name: &str, args: &Args, device: &Device) -> Result<Vec<f32>> {
+fn train(name: &str, args: &Args, file: &mut Losses, device: &Device) -> Result<Vec<f32>> {
     let mut init = Init::new(args.seed, device);
     let rnn: Box<dyn Layer> = match name {
         "LSTM" => Box::new(Lstm::new(2, args.hidden, &mut init)),
@@ -113,6 +117,7 @@ fn train(name: &str, args: &Args, device: &Device) -> Result<Vec<f32>> {
             optimizer.step(&loss.backward());
             Ok(vec![loss])
         })?;
+        file.add(name, &loss[0])?;
         // The next step overwrites its loss; a copy waits on the device until it is looked at.
         waiting.push(loss[0].copy());
         scheduler.step(&mut optimizer)?;

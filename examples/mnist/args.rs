@@ -45,6 +45,9 @@ pub struct Args {
     /// Prints where the time of one step goes; with a file name, writes a trace that Perfetto opens.
     #[arg(long, value_name = "TRACE.json")]
     pub profile: Option<Option<PathBuf>>,
+    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
+    #[arg(long, value_name = "FILE")]
+    pub losses: Option<PathBuf>,
     /// Classifies this image with the weights of --load.
     #[arg(long, value_name = "FILE.png", requires = "load")]
     pub predict: Option<PathBuf>,

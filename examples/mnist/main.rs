@@ -18,11 +18,13 @@
 
 mod args;
 mod input;
+mod losses;
 mod model;
 mod report;
 
 use args::{Args, DeviceChoice, ModelChoice, OptimizerChoice};
 use clap::Parser;
+use losses::Losses;
 use model::{Cnn, Mlp};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
@@ -80,6 +82,8 @@ fn run(args: &Args) -> Result<()> {
         checkpoint::check_writable(path)?;
     }
 
+    let mut losses = Losses::new(args.losses.as_deref())?;
+
     let (train, test) = input::mnist(args)?;
     println!("{}", Summary::of(&model, [1, 1, 28, 28], &device));
     println!("{} training images, {} test images\n", train.len(), test.len());
@@ -115,17 +119,18 @@ fn run(args: &Args) -> Result<()> {
                     optimizer.step(&loss.backward());
                     let right = logits.detach().argmax(1).eq(labels).sum();
                     totals.assign(&(&totals + Tensor::stack(&[&(loss.detach() * rows as f32), &right], 0)));
-                    Ok(vec![])
+                    Ok(vec![loss])
                 })
             };
-            match &args.profile {
+            let loss = match &args.profile {
                 Some(trace) if epoch == 0 && i + 1 == PROFILED => {
                     let (ran, profile) = device.profile(run)?;
-                    ran?;
                     report::profile(&profile, trace.as_deref(), &bar)?;
+                    ran?
                 }
-                _ => drop(run()?),
-            }
+                _ => run()?,
+            };
+            losses.add("loss", &loss[0])?;
             images += rows;
             if (i + 1).is_multiple_of(READ_EVERY) || i + 1 == loader.len() {
                 let sums = totals.to_vec::<f32>()?;

@@ -39,6 +39,9 @@ pub struct Args {
     /// The split, first weights and the order of rows follow from it.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
+    #[arg(long, value_name = "FILE")]
+    pub losses: Option<PathBuf>,
     /// Writes the made-up flats into this file and ends.
     #[arg(long, value_name = "FILE.csv")]
     pub make: Option<PathBuf>,

@@ -39,12 +39,15 @@
 
 mod args;
 mod encoder;
+#[path = "../mnist/losses.rs"]
+mod losses;
 mod made_up;
 mod table;
 
 use args::{Args, DeviceChoice};
 use clap::Parser;
 use encoder::{Encoder, Goal, Scale, median};
+use losses::Losses;
 use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
@@ -135,6 +138,7 @@ fn run(args: &Args) -> Result<()> {
     let mut optimizer = Adam::new(&model, AdamOptions { lr: args.lr, ..AdamOptions::default() })?;
     let randomness = Randomness::new(args.seed);
     let mut step = Replay::new();
+    let mut file = Losses::new(args.losses.as_deref())?;
 
     // The best weights so far, their validation loss and their epoch.
     let mut best = (nn::state(&model)?, f32::INFINITY, 0);
@@ -150,6 +154,7 @@ fn run(args: &Args) -> Result<()> {
                 optimizer.step(&loss.backward());
                 Ok(vec![loss])
             })?;
+            file.add("loss", &losses[0])?;
             sum.assign(&(&sum + losses[0].detach().affine(rows.len() as f32, 0.0)));
         }
         let training_loss = sum.item()? / train_rows.len() as f32;
