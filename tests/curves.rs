@@ -1,5 +1,5 @@
-//! The examples' losses over the first 30 steps: with one seed, the same on every device within a thousandth. The curves
-//! of `cifar10` and `char_gpt` stand in the tests of these names.
+//! The examples' losses over the first 30 steps: with one seed, the same on every device within a thousandth. Those
+//! of `cifar10` stand in its own test.
 //!
 //! Cargo builds the examples for `cargo test`; before this test alone, `cargo build --examples` does.
 //! `cargo test --test curves -- --nocapture` tells how near the curves are.
@@ -92,6 +92,18 @@ fn both_networks_of_the_gan() {
     let args: [&dyn AsRef<OsStr>; 6] =
         [&"--epochs=3", &"--batch-size=60", &"--data", &data.path(), &"--out", &out.path()];
     judge("gan", &["discriminator", "generator"], &args);
+}
+
+/// With masks of dropout, on a text so short that what is held out costs nothing.
+#[test]
+fn a_transformer() {
+    let place = data::folder();
+    let text = place.path().join("text.txt");
+    let words = include_str!("../examples/data/text/hamlet.txt");
+    fs::write(&text, &words[..8000]).expect("it can be written");
+    let steps: [&dyn AsRef<OsStr>; 4] = [&"--steps=30", &"--layers=2", &"--dropout=0.1", &"--length=0"];
+    let args: [&dyn AsRef<OsStr>; 2] = [&"--data", &text];
+    judge("char_gpt", &["loss"], &[&steps[..], &args].concat());
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn mistakes_get_one_sentence() {
     with("--lr", &"-1").refuses(&["learning rate", "-1 is not"]);
     with("--lr", &"1e30").refuses(&["a loss became", "in epoch 1", "smaller --lr"]);
     with("--save", &"none/w.safetensors").refuses(&["none/w.safetensors: cannot be written"]);
+    with("--losses", &"none/losses").refuses(&["none/losses: cannot be written"]);
     with("--judge", &"none.safetensors").refuses(&["none.safetensors: cannot be read"]);
     let weights = place.path().join("mlp.safetensors");
     checkpoint::save(&model::Mlp::new(&mut Init::new(0, &Device::cpu())), &weights).expect("it can be saved");

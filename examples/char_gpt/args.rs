@@ -46,6 +46,9 @@ pub struct Args {
     /// Starts from these weights and their alphabet.
     #[arg(long, value_name = "FILE")]
     pub load: Option<PathBuf>,
+    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
+    #[arg(long, value_name = "FILE")]
+    pub losses: Option<PathBuf>,
     /// What the written text goes on from [default: a new line, or where the text has but one, its first character].
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,

@@ -38,6 +38,8 @@
 //! held-out loss of 1.911. `--help` names the sizes.
 
 mod args;
+#[path = "../mnist/losses.rs"]
+mod losses;
 mod model;
 mod text;
 mod writer;
@@ -45,6 +47,7 @@ mod writer;
 use args::{Args, DeviceChoice};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use losses::Losses;
 use model::{Gpt, Size};
 use std::io::Write;
 use std::process::ExitCode;
@@ -150,6 +153,7 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
     let fall = CosineAnnealingLr { t_max: (args.steps as u64 - warm_up).max(1), eta_min: 0.0 };
     let mut scheduler = Scheduler::new(SequentialLr::new().until(warm_up, rise).then(fall), &mut optimizer)?;
     let randomness = Randomness::new(args.seed);
+    let mut file = Losses::new(args.losses.as_deref())?;
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {eta} left");
     let bar = ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template"));
 
@@ -167,6 +171,7 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
             optimizer.step(&loss.backward());
             Ok(vec![loss])
         })?;
+        file.add("loss", &loss[0])?;
         // The next step overwrites its loss; a copy waits on the device until it is looked at.
         waiting.push(loss[0].copy());
         scheduler.step(&mut optimizer)?;
