@@ -2,7 +2,8 @@
 //   x: [rows, n]; candidates: [rows, count], places in their rows, -1 where there is none; in the first stage all n
 //   places themselves; out: [rows, chunks * keep], -1 where a chunk has fewer
 // NaN counts as larger than all else, equal ones come in order of their places. An invocation takes a candidate and
-// counts those before it: as many iterations as a chunk has, at most 32,768.
+// counts those before it: as many iterations as a chunk has, at most 32,768. `topk_merge` makes one of two sorted chunks:
+// an invocation takes a candidate and looks for its place in the other half, in at most 31 iterations.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> candidates: array<i32>;
@@ -64,4 +65,39 @@ fn topk(grid: Grid) {
     let to = (row * p.chunks + c) * p.keep;
     if own >= 0 && before < p.keep { out[to + before] = own; }
     if i >= all && i < p.keep { out[to + i] = -1; }
+}
+
+// Whether candidate a of a row comes before b; one that is none comes last.
+fn precedes(row: u32, a: i32, b: i32) -> bool {
+    if a < 0 || b < 0 { return a >= 0; }
+    let key_a = key(row, a);
+    let key_b = key(row, b);
+    return key_a > key_b || key_a == key_b && a < b;
+}
+
+@compute @workgroup_size(64)
+fn topk_merge(grid: Grid) {
+    let at = group_of(grid) * 64u + grid.thread;
+    let group = divide(at, p.chunk);
+    let row = divide(group, p.chunks);
+    if row >= p.rows { return; }
+    let c = group - row * p.chunks;
+    let i = at - group * p.chunk;
+    let half = p.chunk / 2u;
+    let start = c * p.chunk;
+    let own = candidate(row, start + i);
+    let is_left = i < half;
+    let other = start + select(0u, half, is_left);
+    // Those of the other half that come before lie between its start and `low`; none of the right half that is none does.
+    var low = 0u;
+    var high = half;
+    while low < high {
+        let middle = (low + high) / 2u;
+        let found = candidate(row, other + middle);
+        let before = precedes(row, found, own) || own < 0 && !is_left;
+        low = select(low, middle + 1u, before);
+        high = select(middle, high, before);
+    }
+    let place = select(i - half, i, is_left) + low;
+    if place < p.keep { out[(row * p.chunks + c) * p.keep + place] = own; }
 }

@@ -332,7 +332,7 @@ impl Tensor {
         Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype }
     }
 
-    /// Queues a kernel on `args`, one per binding. A kernel that knows strides takes them, and each argument's
+    /// Queues a kernel on `args`, one per binding, if it has anything to write. A kernel that knows strides takes them, and each argument's
     /// [`base`](Tensor::base), in its parameters; any other needs arguments that are dense with a base of 0.
     ///
     /// # Panics
@@ -364,6 +364,10 @@ impl Tensor {
                 let alone = args.iter().filter(|other| Arc::ptr_eq(&other.buffer, &arg.buffer)).count() == 1;
                 assert!(alone, "{}: a buffer is written and bound a second time", kernel.name);
             }
+        }
+        let mut written = args.iter().zip(kernel.access).filter(|(_, access)| **access != Access::Read);
+        if written.all(|(arg, _)| arg.numel() == 0) {
+            return;
         }
         device.hold(args.iter().map(|arg| {
             let handle: Weak<dyn Handle> = Arc::<Buffer>::downgrade(&arg.buffer);

@@ -7,6 +7,8 @@
 mod counters;
 #[path = "train/curves.rs"]
 mod curves;
+#[path = "train/edges.rs"]
+mod edges;
 #[path = "../benches/step/gpt.rs"]
 mod gpt;
 #[path = "train/layers.rs"]

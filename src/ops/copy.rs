@@ -330,7 +330,7 @@ impl Tensor {
     /// If there are none, or sizes or types differ.
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
-        let first = *tensors.first().expect("cat: no tensors");
+        let first = tensors.first().map_or_else(|| panic!("cat: at least one tensor is due"), |first| *first);
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();
         sizes[dim] = 0;
@@ -365,6 +365,11 @@ impl Tensor {
     /// If there are none or their shapes differ.
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], dim: usize) -> Tensor {
+        let first = tensors.first().map_or_else(|| panic!("stack: at least one tensor is due"), |first| first.shape());
+        for t in tensors {
+            assert!(t.shape() == first, "stack: {first} x {}: tensors of one shape are due", t.shape());
+        }
+        assert!(dim <= first.rank(), "stack: {first} has no place {dim}");
         let rows: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
         Tensor::cat(&rows.iter().collect::<Vec<_>>(), dim as isize)
     }
@@ -402,10 +407,12 @@ impl Tensor {
     /// The order of some dimensions reversed.
     ///
     /// # Panics
-    /// If there is no such dimension.
+    /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn flip(&self, dims: &[isize]) -> Tensor {
         let dims: Vec<usize> = dims.iter().map(|&d| self.shape().dim("flip", d)).collect();
+        let once = (1..dims.len()).all(|at| !dims[..at].contains(&dims[at]));
+        assert!(once, "flip: {}: each of the dimensions {dims:?} may be named once", self.shape());
         let out = Tensor::empty(self.shape(), self.dtype(), self.device());
         // Steps backwards: strides wrap around in 32 bits, on the device as in the twin.
         let mut source = Layout { offset: self.base(), ..*self.layout() };

@@ -15,6 +15,18 @@ impl Named {
         self.labels.iter().position(|l| *l == label).map(|d| self.tensor.shape()[d])
     }
 
+    /// With the diagonal in the place of two dimensions of one name.
+    fn without_repeats(mut self) -> Named {
+        while let Some(second) = (0..self.labels.len()).find(|&d| self.labels[..d].contains(&self.labels[d])) {
+            let label = self.labels.remove(second);
+            let first = self.labels.iter().position(|l| *l == label).expect("it is there twice");
+            self.labels.remove(first);
+            self.labels.push(label);
+            self.tensor = self.tensor.diagonal(first as isize, second as isize);
+        }
+        self
+    }
+
     /// Without the dimensions that nobody else asks for.
     fn summed(self, kept: impl Fn(char) -> bool) -> Named {
         let dropped = |(d, label): (usize, &char)| (!kept(*label)).then_some(d as isize);
@@ -56,7 +68,8 @@ impl Named {
 impl Tensor {
     /// Sums of products: `bij,bjk->bik` is a batch of matrix products, `ij->j` sums of columns, `i,j->ij` an outer product.
     /// A letter names a dimension; those behind the arrow stay, the others are summed over. Without an arrow those stay that
-    /// occur once, in the order of the alphabet. Operands are taken from left to right.
+    /// occur once, in the order of the alphabet. A letter twice in an operand is its diagonal, and `...` stands for the
+    /// dimensions without letters, which are the same at the end of each operand. Operands are taken from left to right.
     ///
     /// ```
     /// let device = wgrad::Device::cpu();
@@ -68,11 +81,12 @@ impl Tensor {
     /// ```
     ///
     /// # Panics
-    /// If the letters do not fit the operands: another number of them, two sizes for one letter, a letter twice in one
-    /// operand, or one behind the arrow that no operand has.
+    /// If the letters do not fit the operands: another number of them, two sizes for one letter, or one behind the arrow
+    /// that no operand has.
     #[track_caller]
     pub fn einsum(equation: &str, operands: &[&Tensor]) -> Tensor {
         let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
+        let text = spelled_out(&text, operands);
         let (inputs, output) = text.split_once("->").map_or((&text[..], None), |(left, right)| (left, Some(right)));
         let inputs: Vec<Vec<char>> = inputs.split(',').map(|labels| labels.chars().collect()).collect();
         let all: Vec<char> = inputs.concat();
@@ -90,8 +104,10 @@ impl Tensor {
         let (have, want) = (operands.len(), inputs.len());
         assert!(have == want, "einsum: {equation}: {have} operands for {want} lists of letters");
         check(equation, &inputs, &output, operands);
-        let mut rest =
-            inputs.iter().zip(operands).map(|(labels, x)| Named { tensor: (*x).clone(), labels: labels.clone() });
+        let mut rest = inputs
+            .iter()
+            .zip(operands)
+            .map(|(labels, x)| Named { tensor: (*x).clone(), labels: labels.clone() }.without_repeats());
         let mut result = rest.next().expect("a split gives at least one part");
         for (at, next) in rest.enumerate() {
             let later = |label: char| inputs[at + 2..].iter().any(|labels| labels.contains(&label));
@@ -103,6 +119,38 @@ impl Tensor {
     }
 }
 
+/// The equation with letters of their own in the place of each `...`; without an arrow, those stay in front.
+fn spelled_out(text: &str, operands: &[&Tensor]) -> String {
+    const DOTS: &str = "...";
+    if !text.contains(DOTS) {
+        return text.to_string();
+    }
+    let free: Vec<char> = ('A'..='Z').rev().filter(|letter| !text.contains(*letter)).collect();
+    let inputs = text.split("->").next().unwrap_or(text);
+    let hidden = |labels: &str, x: &Tensor| x.rank().saturating_sub(labels.replacen(DOTS, "", 1).chars().count());
+    let counts = inputs.split(',').zip(operands).filter(|(labels, _)| labels.contains(DOTS));
+    let most = counts.map(|(labels, x)| hidden(labels, x)).max().unwrap_or(0).min(free.len());
+    // The last dimensions of all operands have the same letters.
+    let letters: String = free[..most].iter().collect();
+    let spelled = |labels: &str, x: Option<&&Tensor>| {
+        let count = x.map_or(most, |x| hidden(labels, x).min(most));
+        labels.replacen(DOTS, &letters[most - count..], 1)
+    };
+    let left: Vec<String> =
+        inputs.split(',').enumerate().map(|(at, labels)| spelled(labels, operands.get(at))).collect();
+    let left = left.join(",");
+    match text.split_once("->") {
+        Some((_, output)) => format!("{left}->{}", spelled(output, None)),
+        None => {
+            let once = |letter: &char| left.matches(*letter).count() == 1 && letter.is_ascii_alphabetic();
+            let mut single: Vec<char> =
+                left.chars().filter(|letter| once(letter) && !letters.contains(*letter)).collect();
+            single.sort_unstable();
+            format!("{left}->{letters}{}", single.into_iter().collect::<String>())
+        }
+    }
+}
+
 /// Refuses letters that do not fit.
 #[track_caller]
 fn check(equation: &str, inputs: &[Vec<char>], output: &[char], operands: &[&Tensor]) {
@@ -111,15 +159,10 @@ fn check(equation: &str, inputs: &[Vec<char>], output: &[char], operands: &[&Ten
         let (shape, count) = (operand.shape(), labels.len());
         assert!(shape.rank() == count, "einsum: {equation}: {count} letters for {shape}");
         for (d, label) in labels.iter().enumerate() {
-            let twice = labels[..d].contains(label);
-            assert!(
-                !twice,
-                "einsum: {equation}: `{label}` names two dimensions of one operand: diagonals are not taken"
-            );
             match sizes.iter().find(|(other, _)| other == label) {
                 Some((_, size)) => {
                     let fits = *size == shape[d];
-                    assert!(fits, "einsum: {equation}: `{label}` is {size} in one operand and {} in another", shape[d]);
+                    assert!(fits, "einsum: {equation}: `{label}` is {size} in one place and {} in another", shape[d]);
                 }
                 None => sizes.push((*label, shape[d])),
             }

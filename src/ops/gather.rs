@@ -137,7 +137,8 @@ impl Tensor {
     pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
         let dim = self.shape().dim("gather", dim);
         let (x, i) = (self.shape(), index.shape());
-        let fits = x.rank() == i.rank() && (0..x.rank()).all(|d| d == dim || i[d] <= x[d]);
+        assert!(x.rank() == i.rank(), "gather: {x} x {i}: an index of {} dimensions is due", x.rank());
+        let fits = (0..x.rank()).all(|d| d == dim || i[d] <= x[d]);
         assert!(fits, "gather: {x} x {i}: the index is larger than what it picks from");
         let cut = |t: Tensor, d: usize| if d == dim || i[d] == x[d] { t } else { t.narrow(d as isize, 0, i[d]) };
         (0..x.rank()).fold(self.clone(), cut).picked("gather", dim, index, 1)

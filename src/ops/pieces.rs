@@ -1,10 +1,10 @@
-//! Tensors cut into parts along a dimension, as views, and channels laid out as pixels.
+//! Tensors cut into parts along a dimension and diagonals, as views, and channels laid out as pixels.
 
-use crate::shape::Shape;
+use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// Parts of `size` elements along a dimension; the last may be smaller.
+    /// Parts of `size` elements along a dimension; the last may be smaller. Of nothing there is one part, which is empty.
     ///
     /// # Panics
     /// If there is no such dimension or the size is 0.
@@ -12,7 +12,7 @@ impl Tensor {
     pub fn split(&self, size: usize, dim: isize) -> Vec<Tensor> {
         let n = self.size(dim);
         assert!(size > 0, "split: {}: parts of 0 elements never end", self.shape());
-        (0..n).step_by(size).map(|start| self.narrow(dim, start, size.min(n - start))).collect()
+        (0..n.max(1)).step_by(size).map(|start| self.narrow(dim, start, size.min(n - start))).collect()
     }
 
     /// Parts of these sizes along a dimension, which together are all of it.
@@ -54,5 +54,31 @@ impl Tensor {
         let [n, c, h, w] = [shape[0], shape[1] / each, shape[2], shape[3]];
         let parts = self.reshape_to(Shape::from([n, c, factor, factor, h, w])).permute(&[0, 1, 4, 2, 5, 3]);
         parts.reshape_to(Shape::from([n, c, h * factor, w * factor]))
+    }
+
+    /// The elements whose indices along two dimensions are equal, as a view; their dimension comes last. PyTorch's
+    /// `diagonal`, whose `dim1` and `dim2` are 0 and 1 where they are not given.
+    ///
+    /// # Panics
+    /// If there are no such two dimensions.
+    #[track_caller]
+    pub fn diagonal(&self, a: isize, b: isize) -> Tensor {
+        let shape = self.shape();
+        let (first, second) = (shape.dim("diagonal", a), shape.dim("diagonal", b));
+        assert!(first != second && shape.rank() > 1, "diagonal: {shape}: {a} and {b} are no two dimensions");
+        let along = move |layout: &Layout| {
+            let kept: Vec<usize> = (0..shape.rank()).filter(|d| ![first, second].contains(d)).collect();
+            let mut sizes: Vec<usize> = kept.iter().map(|d| shape[*d]).collect();
+            sizes.push(shape[first].min(shape[second]));
+            let mut out = Layout { shape: Shape::from(sizes), ..*layout };
+            let steps = kept.iter().map(|d| layout.strides[*d]).chain([layout.strides[first] + layout.strides[second]]);
+            out.strides.iter_mut().zip(steps).for_each(|(to, step)| *to = step);
+            out
+        };
+        self.with_layout(along(self.layout())).tracked("diagonal", &[self], move |dy, _| {
+            let dx = Tensor::zeros(shape, dy.device());
+            dx.with_layout(along(dx.layout())).assign(dy);
+            vec![Some(dx)]
+        })
     }
 }

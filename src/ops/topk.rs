@@ -31,7 +31,7 @@ struct Params {
     first: u32,
 }
 
-/// Candidates that are compared with one another, and the most that are asked for.
+/// Candidates that are compared with one another, and the most of which the largest are found without sorting.
 const CHUNK: u32 = 1024;
 const MOST: u32 = 16_384;
 
@@ -46,13 +46,45 @@ static TOPK: Kernel = Kernel {
     },
     tolerance: Tolerance::EXACT,
     rewrites: &[],
-    variants: &[Variant {
-        name: "stages",
-        fits: |_, d| d.params::<Params>().k <= MOST || d.params::<Params>().n <= 2 * MOST,
-        suits: |_, _| true,
-        lower: |_, d| stages(d),
-    }],
+    variants: &[
+        Variant {
+            name: "stages",
+            fits: |_, d| d.params::<Params>().k <= MOST || d.params::<Params>().n <= 2 * MOST,
+            // With more, comparing all in a chunk costs more than sorting them.
+            suits: |_, d| d.params::<Params>().k <= CHUNK / 2,
+            lower: |_, d| stages(d),
+        },
+        Variant { name: "merges", fits: |_, _| true, suits: |_, _| true, lower: |_, d| merges(d) },
+    ],
 };
+
+/// Chunks that are sorted each, and then two by two made one.
+fn merges(d: &Dispatch) -> Lowering {
+    let mut p: Params = d.params();
+    p.chunk = CHUNK.min(p.n);
+    let mut out = Lowering::default();
+    let (mut entry, mut source) = ("topk", Slot::Arg(0));
+    loop {
+        p.chunks = p.count.div_ceil(p.chunk);
+        p.keep = p.k.min(p.chunk);
+        let last = p.chunks == 1;
+        // Each pass reads what the one before it wrote.
+        let turn = out.passes.len() % 2;
+        let target = if last { Slot::Arg(1) } else { Slot::Scratch(turn) };
+        let work = p.rows as usize * p.chunks as usize * p.chunk as usize;
+        out.passes.push(Pass::new(&SHADER, entry, groups(work, 64)).slots(&[Slot::Arg(0), source, target]).params(&p));
+        if last {
+            return out;
+        }
+        p.count = p.chunks * p.keep;
+        (p.first, p.chunk, entry, source) = (0, 2 * p.keep, "topk_merge", target);
+        let bytes = 4 * u64::from(p.rows) * u64::from(p.count);
+        match out.scratch.get_mut(turn) {
+            Some(scratch) => *scratch = bytes.max(*scratch),
+            None => out.scratch.push(bytes),
+        }
+    }
+}
 
 fn stages(d: &Dispatch) -> Lowering {
     let mut p: Params = d.params();
@@ -111,8 +143,7 @@ impl Tensor {
     /// all else; of equal ones the first comes first.
     ///
     /// # Panics
-    /// If there is no such dimension, it has fewer than `k` elements, or on a GPU `k` is over 16,384 in more than twice as
-    /// many.
+    /// If there is no such dimension, or it has fewer than `k` elements.
     #[track_caller]
     pub fn topk(&self, k: usize, dim: isize, extreme: Extreme) -> (Tensor, Tensor) {
         assert!(self.dtype() == DType::F32, "topk: a tensor of f32 is due, not of {}", self.dtype());

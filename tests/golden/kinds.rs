@@ -44,6 +44,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("cosine_embedding_loss", Op(losses::cosine_embedding)),
     ("cross_entropy", Op(ops::cross_entropy)),
     ("cumsum", Op(|t| t.x().cumsum(t.attrs().int("dim", 0)))),
+    ("diagonal", Op(|t| t.x().diagonal(t.attrs().int("dim1", 0), t.attrs().int("dim2", 1)))),
     ("div", Op(|t| t.x().div(t.y()))),
     ("einsum", Op(|t| Tensor::einsum(&t.attrs().text("equation", ""), &t.list()))),
     ("elu", Op(|t| t.x().elu(t.attrs().float("alpha", 1.0)))),

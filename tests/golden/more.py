@@ -291,6 +291,35 @@ def stepped(optimizer, param, grads):
     return torch.stack(after)
 
 
+def sums():
+    sums = {"...ij,...jk->...ik": [(2, 3, 4), (2, 4, 5)], "ii->i": [(4, 4)], "ii": [(4, 4)], "b...,...": [(2, 3, 4), (3, 4)],
+            "aba->b": [(3, 4, 3)], "...a->a...": [(2, 3, 4)]}
+    for i, (equation, shapes) in enumerate(sums.items()):
+        names = [str(n) for n in range(len(shapes))]
+        op("einsum", f"dots_{i}", lambda equation, **x: torch.einsum(equation, *x.values()),
+           {n: draw(*shape) for n, shape in zip(names, shapes)}, {"equation": equation}, names)
+    op("diagonal", "0", torch.diagonal, {"input": draw(3, 4, 5)}, {"dim1": 0, "dim2": 2}, ["input"])
+    op("diagonal", "1", torch.diagonal, {"input": draw(4, 3)}, {}, ["input"])
+    for name, cls in [("rnn", torch.nn.RNN), ("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)]:
+        layer = cls(3, 5, batch_first=True, num_layers=2, bidirectional=True).double()
+        weights = {k: v.detach().float().double() for k, v in layer.named_parameters()}
+        inputs = {"input": draw(4, 5, 3), "h_0": draw(4, 4, 5), **weights}
+        if name == "lstm":
+            inputs["c_0"] = draw(4, 4, 5)
+        grads = list(inputs)
+        inputs["lengths"] = torch.tensor([5, 2, 1, 4])
+
+        def run(input, h_0, lengths, c_0=None, batch_first=True, num_layers=2, bidirectional=True, **weights):
+            first = (h_0, c_0) if c_0 is not None else h_0
+            input = torch.nn.utils.rnn.pack_padded_sequence(input, lengths, batch_first=True, enforce_sorted=False)
+            out, last = torch.func.functional_call(layer, weights, (input, first))
+            out = torch.nn.utils.rnn.pad_packed_sequence(out, batch_first=True)[0]
+            return (out, *last) if c_0 is not None else (out, last)
+
+        attrs = {"batch_first": True, "num_layers": 2, "bidirectional": True}
+        op(f"{name}_states", "deep_lengths", run, inputs, attrs, grads, 1e-4, 2e-4)
+
+
 def options():
     made = {
         "sgd": (torch.optim.SGD, [
@@ -327,6 +356,6 @@ def options():
         write("one_cycle", case, "one_cycle", {"optimizer": case, "max_lr": 0.2, **attrs, **cycle}, tensors)
 
 
-for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options]:
+for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options, sums]:
     torch.manual_seed(0)
     make()

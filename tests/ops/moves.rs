@@ -100,6 +100,11 @@ pub fn cases() -> Vec<Case> {
         topk(x([2, 5003]), 3, 1, Extreme::Largest).compared(),
         topk(x([3003]), 1100, 0, Extreme::Smallest).compared(),
         topk(x([66_000, 3]), 2, 1, Extreme::Largest).compared(),
+        // Sorted in chunks that are merged: an odd number of them, equal elements, and more than are compared at once.
+        topk(x([2, 1025]), 1025, 1, Extreme::Largest).compared(),
+        topk(x([2, 3, 5003]).steps(0.0), 1700, 2, Extreme::Smallest).compared(),
+        case("topk of 40,000 in", [x([70_001])], |x| x[0].topk(40_000, 0, Extreme::Largest).1).constant(),
+        case("topk of all", [x([66_000]).steps(0.0)], |x| x[0].topk(66_000, 0, Extreme::Smallest).1).constant(),
         case(
             "topk of what is no number",
             [x([1, 8]).listed(&[0.0, f32::NAN, -0.0, f32::INFINITY, -1.0, -f32::INFINITY])],

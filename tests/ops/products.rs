@@ -60,6 +60,13 @@ pub fn cases() -> Vec<Case> {
         einsum("bij,bjk->bik", [x([3, 5, 7]), x([3, 7, 4])]).defined(|x| x[0].matmul(&x[1])),
         einsum("bhid,bhjd->bhij", [x([2, 3, 5, 8]), x([2, 3, 4, 8])]).defined(|x| x[0].matmul(&x[1].transpose(-1, -2))),
         einsum("bqhd,bkhd->bhqk", [x([2, 5, 3, 8]), x([2, 4, 3, 8]).transposed()]),
+        einsum("...ij,...jk->...ik", [x([2, 3, 5, 7]), x([2, 3, 7, 4])]).defined(|x| x[0].matmul(&x[1])),
+        einsum("b...,...->b", [x([4, 3, 5]), x([3, 5])]).defined(|x| x[0].mul(&x[1]).sum_dims(&[1, 2], KeepDims::No)),
+        einsum("...i,i...", [x([3, 5]), x([5, 3])]).defined(|x| x[0].mul(&x[1].t()).sum_dims(&[1], KeepDims::No)),
+        einsum("ii,ij->j", [x([5, 5]), x([5, 4])])
+            .defined(|x| x[0].diagonal(0, 1).unsqueeze(1).mul(&x[1]).sum_dims(&[0], KeepDims::No)),
+        einsum("bii,->b", [x([3, 4, 4]).transposed(), x([])])
+            .defined(|x| x[0].diagonal(1, 2).sum_dims(&[1], KeepDims::No).mul(&x[1])),
         einsum("i,j", [x([5]), x([7])]).defined(|x| x[0].unsqueeze(1).mul(&x[1])),
         einsum("i,i->", [x([65]), x([65])]).defined(|x| x[0].mul(&x[1]).sum()),
         einsum("ij,ij->i", [x([5, 7]), x([5, 7])]).defined(|x| x[0].mul(&x[1]).sum_dims(&[1], KeepDims::No)),

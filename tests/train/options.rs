@@ -57,7 +57,7 @@ fn shapes_that_do_not_fit_a_loss_or_a_sequence_are_told() {
     let text = panics(|| tensor(&[2]).soft_margin_loss(&tensor(&[2]).requires_grad(), Reduction::Mean));
     assert_eq!(text, "soft_margin_loss: the target has no gradient: detach it");
     let text = panics(|| Tensor::einsum("ij,jk->ik", &[&tensor(&[2, 3]), &tensor(&[4, 5])]));
-    assert_eq!(text, "einsum: ij,jk->ik: `j` is 3 in one operand and 4 in another");
+    assert_eq!(text, "einsum: ij,jk->ik: `j` is 3 in one place and 4 in another");
     let mut init = Init::new(0, &device);
     let (lstm, gru) = (Lstm::new(4, 8, &mut init), Gru::new(4, 8, &mut init));
     let text = panics(|| lstm.walk(&tensor(&[5, 4]), &Walk::default(), &Ctx::eval()));

@@ -1,0 +1,109 @@
+//! Operations on nothing, and what they refuse, in which words.
+
+use crate::places::devices;
+use crate::rules::panics;
+use wgrad::{Device, Extreme, KeepDims, Tensor};
+
+fn read(x: &Tensor) -> Vec<f32> {
+    x.to_vec::<f32>().expect("the device works")
+}
+
+#[test]
+fn nothing_gives_nothing() {
+    for (name, device) in devices() {
+        let x = Tensor::zeros([0, 3], &device).requires_grad();
+        let none = Tensor::from_slice::<i32>(&[], [0], &device);
+        let parts = |parts: Vec<Tensor>| parts.iter().map(|part| part.shape()[0]).collect::<Vec<_>>();
+        assert_eq!((parts(x.split(2, 0)), parts(x.chunk(3, 0))), (vec![0], vec![0]), "on {name}");
+        let empty: Vec<(&str, Tensor, &[usize])> = vec![
+            ("flip", x.flip(&[0, 1]), &[0, 3]),
+            ("cat", Tensor::cat(&[&x, &x], 0), &[0, 3]),
+            ("stack", Tensor::stack(&[&x, &x], 1), &[0, 2, 3]),
+            ("where", Tensor::select(&x, &x, &x), &[0, 3]),
+            ("gather", x.gather(1, &Tensor::from_slice::<i32>(&[], [0, 3], &device)), &[0, 3]),
+            ("index_select", Tensor::ones([2, 3], &device).requires_grad().index_select(0, &none), &[0, 3]),
+            ("embedding", Tensor::ones([2, 4], &device).requires_grad().embedding(&none), &[0, 4]),
+            ("tril", Tensor::zeros([2, 0, 3], &device).requires_grad().tril(0), &[2, 0, 3]),
+            ("pixel_shuffle", Tensor::zeros([0, 4, 2, 2], &device).requires_grad().pixel_shuffle(2), &[0, 1, 4, 4]),
+            ("cumsum", x.cumsum(0), &[0, 3]),
+            ("topk", x.topk(2, 1, Extreme::Largest).0, &[0, 2]),
+            ("topk of none", Tensor::zeros([2, 3], &device).requires_grad().topk(0, 1, Extreme::Largest).0, &[2, 0]),
+            ("einsum", Tensor::einsum("ij,kj->ik", &[&x, &x]), &[0, 0]),
+            ("exp", x.exp(), &[0, 3]),
+            ("add", x.add(&Tensor::ones([3], &device)), &[0, 3]),
+            ("matmul", x.matmul(&Tensor::ones([3, 2], &device)), &[0, 2]),
+            ("softmax", x.softmax(1), &[0, 3]),
+            ("one_hot", none.one_hot(4), &[0, 4]),
+        ];
+        for (what, y, shape) in empty {
+            assert_eq!(y.shape()[..], *shape, "{what} on {name}");
+            assert!(read(&y).is_empty(), "{what} on {name}");
+            if y.is_tracked() {
+                y.sum().backward();
+            }
+        }
+        // A sum of no terms is 0.
+        for sum in [x.sum(), Tensor::einsum("ij->", &[&x]), x.sum_dims(&[0], KeepDims::No).sum()] {
+            assert_eq!(read(&sum), [0.0], "on {name}");
+        }
+        let inner = Tensor::einsum("ij,ik->jk", &[&x, &x]);
+        assert_eq!(read(&inner), [0.0; 9], "on {name}");
+    }
+}
+
+#[test]
+fn indices_outside_give_nan_and_labels_outside_zeros() {
+    for (name, device) in devices() {
+        let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [2, 2], &device);
+        let index = Tensor::from_slice(&[0, 2, -1, 1], [2, 2], &device);
+        let y = read(&x.gather(1, &index));
+        assert!(y[0] == 1.0 && y[1].is_nan() && y[2].is_nan() && y[3] == 4.0, "on {name}: {y:?}");
+        assert_eq!(read(&Tensor::from_slice(&[1, 5, -1], [3], &device).one_hot(2)), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}
+
+#[test]
+fn wrong_use_is_told_in_one_sentence() {
+    let device = Device::cpu();
+    let zeros = |sizes: &[usize]| Tensor::zeros(sizes, &device);
+    let x = zeros(&[2, 3]);
+    let whole = |sizes: &[usize]| zeros(sizes).cast(wgrad::DType::I32);
+    let table = [
+        (panics(|| x.split(0, 1)), "split: [2, 3]: parts of 0 elements never end"),
+        (panics(|| x.split(1, 2)), "[2, 3] has no dimension 2"),
+        (panics(|| x.split_sizes(&[1, 1], 1)), "split_sizes: [2, 3]: parts of 2 elements do not fill the 3 along 1"),
+        (panics(|| x.chunk(0, 1)), "chunk: [2, 3]: 0 parts hold nothing"),
+        (panics(|| Tensor::stack(&[], 0)), "stack: at least one tensor is due"),
+        (panics(|| Tensor::stack(&[&x, &zeros(&[3])], 0)), "stack: [2, 3] x [3]: tensors of one shape are due"),
+        (panics(|| Tensor::stack(&[&x], 3)), "stack: [2, 3] has no place 3"),
+        (panics(|| Tensor::cat(&[], 0)), "cat: at least one tensor is due"),
+        (panics(|| Tensor::cat(&[&x, &zeros(&[2, 4])], 0)), "cat: [2, 3] x [2, 4]: only dimension 0 may differ"),
+        (panics(|| x.flip(&[-3])), "flip: [2, 3] has no dimension -3"),
+        (panics(|| x.flip(&[1, -1])), "flip: [2, 3]: each of the dimensions [1, 1] may be named once"),
+        (panics(|| zeros(&[3]).tril(0)), "tril: [3]: at least two dimensions are due"),
+        (panics(|| x.gather(0, &whole(&[2]))), "gather: [2, 3] x [2]: an index of 2 dimensions is due"),
+        (
+            panics(|| x.gather(0, &whole(&[2, 4]))),
+            "gather: [2, 3] x [2, 4]: the index is larger than what it picks from",
+        ),
+        (panics(|| x.gather(0, &x)), "gather: indices of i32 are due, not of f32"),
+        (panics(|| x.index_select(0, &whole(&[2, 2]))), "index_select: [2, 3] x [2, 2]: a vector of indices is due"),
+        (panics(|| x.one_hot(3)), "one_hot: labels of i32 are due, not of f32"),
+        (panics(|| x.topk(4, 1, Extreme::Largest)), "topk: [2, 3]: dimension 1 has no 4 elements"),
+        (panics(|| x.diagonal(1, -1)), "diagonal: [2, 3]: 1 and -1 are no two dimensions"),
+        (panics(|| Tensor::select(&zeros(&[4]), &x, &x)), "where: [4] x [2, 3] x [2, 3]: the shapes do not broadcast"),
+        (panics(|| Tensor::einsum("ij,jk", &[&x])), "einsum: ij,jk: 1 operands for 2 lists of letters"),
+        (panics(|| Tensor::einsum("ijk->i", &[&x])), "einsum: ijk->i: 3 letters for [2, 3]"),
+        (panics(|| Tensor::einsum("ij->k", &[&x])), "einsum: ij->k: no operand has `k`"),
+        (panics(|| Tensor::einsum("ij->ii", &[&x])), "einsum: ij->ii: `i` is asked for twice"),
+        (panics(|| Tensor::einsum("i1->i", &[&x])), "einsum: i1->i: letters, commas and one arrow are due"),
+        (panics(|| Tensor::einsum("ii->i", &[&x])), "einsum: ii->i: `i` is 2 in one place and 3 in another"),
+        (
+            panics(|| Tensor::einsum("...j,...k->...jk", &[&x, &zeros(&[4, 3])])),
+            "einsum: ...j,...k->...jk: `Z` is 2 in one place and 4 in another",
+        ),
+    ];
+    for (said, due) in table {
+        assert!(said.ends_with(due), "`{said}`, not `{due}`");
+    }
+}
