@@ -202,13 +202,6 @@ fn a_gradient_off_by_a_hundredth_is_caught() {
     for factor in [1.01, 0.99, 0.0, -1.0] {
         assert!(judge::gradient(&square_with(factor), &cpu).is_err(), "{factor}");
     }
-    // The judge that the crate gives its users.
-    let x = Tensor::uniform([65], -2.0, 2.0, &mut wgrad::Rng::new(0), &cpu).requires_grad();
-    let checked = |factor| gradient_check(square_with(factor).run, std::slice::from_ref(&x));
-    assert_eq!(checked(1.0), Ok(()));
-    for factor in [1.01, 0.99, 0.0, -1.0] {
-        assert!(checked(factor).is_err(), "{factor}");
-    }
 }
 
 #[test]

@@ -86,7 +86,9 @@ impl Tensor {
         eps: f32,
         reduction: Reduction,
     ) -> Tensor {
-        let v = variance.clamp(eps, f32::INFINITY);
+        let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
+        let none = Tensor::scalar(f32::NAN, variance.device());
+        let v = Tensor::select(&negative, &none, &variance.clamp(eps, f32::INFINITY));
         let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
         reduced(&v.log().add(&self.sub(target).square().div(&v)).affine(0.5, shift), reduction)
     }

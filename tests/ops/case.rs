@@ -2,6 +2,7 @@
 
 use super::input::{Data, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use wgrad::autograd::gradient_check;
 use wgrad::kernel::{Dispatch, Tolerance};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Rng, Shape, Tensor};
@@ -117,11 +118,6 @@ impl Case {
         (0..n).map(|_| (0.25 + rng.uniform()) * if rng.below(2) == 0 { -1.0 } else { 1.0 }).collect()
     }
 
-    /// Numbers for a judge.
-    pub fn draws(&self) -> Rng {
-        self.rng(2)
-    }
-
     fn leaf(&self, input: &Input, base: Tensor) -> Tensor {
         if input.tracked && self.gradient != Gradient::Absent { base.requires_grad() } else { base }
     }
@@ -131,25 +127,28 @@ impl Case {
         run(&seen)
     }
 
-    /// The result alone.
-    pub fn value(&self, device: &Device, data: &[Data]) -> Result<Data, String> {
-        guarded(|| {
-            let bases: Vec<Tensor> =
-                self.inputs.iter().zip(data).map(|(input, data)| data.tensor(input.base(), device)).collect();
-            Data::of(&self.forward(&self.run, &bases))
-        })
-    }
-
     /// The result and the gradients.
     pub fn outcome(&self, device: &Device) -> Result<Outcome, String> {
         self.outcome_of(&self.run, device)
     }
 
+    /// Whether differences of the function confirm the gradients.
+    pub fn checked(&self, device: &Device) -> Result<(), String> {
+        guarded(|| {
+            let leaves = self.leaves(device);
+            gradient_check(|bases| self.forward(&self.run, bases), &leaves).map_err(|error| error.to_string())
+        })
+    }
+
+    fn leaves(&self, device: &Device) -> Vec<Tensor> {
+        let made = |(input, data): (&Input, Data)| self.leaf(input, data.tensor(input.base(), device));
+        self.inputs.iter().zip(self.data()).map(made).collect()
+    }
+
     /// The result and the gradients of the function or of its definition.
     pub fn outcome_of(&self, run: &Function, device: &Device) -> Result<Outcome, String> {
         guarded(|| {
-            let made = |(input, data): (&Input, Data)| self.leaf(input, data.tensor(input.base(), device));
-            let leaves: Vec<Tensor> = self.inputs.iter().zip(self.data()).map(made).collect();
+            let leaves = self.leaves(device);
             let y = self.forward(run, &leaves);
             if y.is_tracked() == (self.gradient == Gradient::Absent) {
                 return Err(format!("a gradient is {:?}, but the result says otherwise", self.gradient));

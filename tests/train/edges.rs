@@ -2,7 +2,8 @@
 
 use crate::places::devices;
 use crate::rules::panics;
-use wgrad::{Device, Extreme, KeepDims, Tensor};
+use wgrad::loss::{GaussianConstant, KlTarget};
+use wgrad::{Device, Extreme, KeepDims, Reduction, Tensor};
 
 fn read(x: &Tensor) -> Vec<f32> {
     x.to_vec::<f32>().expect("the device works")
@@ -59,6 +60,43 @@ fn indices_outside_give_nan_and_labels_outside_zeros() {
         let y = read(&x.gather(1, &index));
         assert!(y[0] == 1.0 && y[1].is_nan() && y[2].is_nan() && y[3] == 4.0, "on {name}: {y:?}");
         assert_eq!(read(&Tensor::from_slice(&[1, 5, -1], [3], &device).one_hot(2)), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}
+
+/// What is no probability, no variance or no class is only found on the device, where it makes the loss and the gradient
+/// of its element NaN, and leaves the others as they are.
+#[test]
+fn losses_of_what_is_out_of_range_are_nan() {
+    for (name, device) in devices() {
+        let tensor = |values: [f32; 4]| Tensor::from_slice(&values, [4], &device);
+        let ok = tensor([0.2, 0.9, 0.0, 1.0]);
+        let binary = |x: &Tensor| x.binary_cross_entropy(&ok, Reduction::None);
+        let divergence = |t: &Tensor| ok.log().clamp(-9.0, 0.0).kl_div(t, KlTarget::Probabilities, Reduction::None);
+        let log = ok.affine(0.5, 0.1).log();
+        let kl_backwards =
+            |x: &Tensor| x.kl_div(&tensor([0.5, -0.5, 0.0, 1.0]), KlTarget::Probabilities, Reduction::None);
+        let gaussian =
+            |v: &Tensor| ok.gaussian_nll_loss(&ok.zeros_like(), v, GaussianConstant::Out, 1e-6, Reduction::None);
+        for what in [1.5, -0.1, f32::NAN] {
+            let x = tensor([0.5, what, 0.0, 1.0]).requires_grad();
+            let loss = binary(&x);
+            let found = (read(&loss), read(loss.sum().backward().of(&x).expect("it has one")));
+            for found in [found.0, found.1] {
+                let nan: Vec<bool> = found.iter().map(|y| y.is_nan()).collect();
+                assert_eq!(nan, [false, true, false, false], "binary_cross_entropy of {what} on {name}: {found:?}");
+            }
+        }
+        for (what, y) in [
+            ("kl_div of a negative target", divergence(&tensor([0.5, -0.5, 0.0, 1.0]))),
+            ("kl_div beside a negative target", kl_backwards(&log)),
+            ("gaussian_nll_loss of a negative variance", gaussian(&tensor([0.5, -0.5, 0.0, 1.0]))),
+        ] {
+            let nan: Vec<bool> = read(&y).iter().map(|y| y.is_nan()).collect();
+            assert_eq!(nan, [false, true, false, false], "{what} on {name}: {:?}", read(&y));
+        }
+        let classes = Tensor::from_slice(&[0, 3, -1, 1], [4], &device);
+        let y = Tensor::zeros([4, 3], &device).log_softmax(1).nll_loss(&classes);
+        assert!(read(&y)[0].is_nan(), "nll_loss of no class on {name}");
     }
 }
 
