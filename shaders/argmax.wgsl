@@ -8,42 +8,9 @@
 @group(0) @binding(1) var<storage, read> candidates: array<i32>;
 @group(0) @binding(2) var<storage, read_write> y: array<i32>;
 @group(0) @binding(2) var<storage, read_write> y4: array<vec4<i32>>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: Reduce;
 
-struct Params {
-    // Outputs, reduced elements (or candidates) of each, those of a chunk, chunks.
-    n: u32,
-    count: u32,
-    chunk: u32,
-    chunks: u32,
-    base: u32,
-    kept_rank: u32,
-    reduced_rank: u32,
-    scale: f32,
-    // (kept size, kept stride, reduced size, reduced stride), the last dimension varying fastest
-    dims: array<vec4<u32>, 6>,
-}
-
-fn place_of(o: u32, r: u32) -> u32 {
-    var at = p.base;
-    // What is left of the first dimension needs no division.
-    var rest = o;
-    for (var d = p.kept_rank; d > 1u; d--) {
-        let dim = p.dims[d - 1u];
-        let outer = divide(rest, dim.x);
-        at += (rest - outer * dim.x) * dim.y;
-        rest = outer;
-    }
-    at += rest * p.dims[0].y;
-    rest = r;
-    for (var d = p.reduced_rank; d > 1u; d--) {
-        let dim = p.dims[d - 1u];
-        let outer = divide(rest, dim.z);
-        at += (rest - outer * dim.z) * dim.w;
-        rest = outer;
-    }
-    return at + rest * p.dims[0].w;
-}
+fn place_of(o: u32, r: u32) -> u32 { return start_of(o) + offset_of(r); }
 
 fn value_at(o: u32, r: u32) -> f32 { return x[place_of(o, r)]; }
 

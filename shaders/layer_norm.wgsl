@@ -10,41 +10,7 @@
 @group(0) @binding(4) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(5) var<uniform> p: Norm;
 
-struct Norm {
-    rows: u32,
-    cols: u32,
-    // rows of one part of the sums over rows, and the parts
-    chunk: u32,
-    parts: u32,
-    eps: f32,
-    // for the host
-    add: u32,
-}
-
 // Set by the variant: THREADS; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4, else a float and 1; RMS.
-
-// One float for each invocation.
-var<workgroup> part: array<f32, THREADS>;
-
-// The sum of an item's columns.
-fn sum_of(v: ITEM) -> f32 {
-    return dot(vec4<f32>(v), select(vec4<f32>(1.0, 0.0, 0.0, 0.0), vec4<f32>(1.0), WIDTH == 4u));
-}
-
-// The sum over all invocations, for each of them.
-fn whole(value: f32, t: u32) -> f32 {
-    part[t] = value;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        // Every partial sum must be there before another invocation takes it.
-        workgroupBarrier();
-        if t < half { part[t] += part[t + half]; }
-    }
-    workgroupBarrier();
-    let sum = part[0];
-    // The next sum may not overwrite this one before all have read it.
-    workgroupBarrier();
-    return sum;
-}
 
 // A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(THREADS)

@@ -10,17 +10,6 @@
 @group(0) @binding(4) var<storage, read_write> db: array<ITEM>;
 @group(0) @binding(5) var<uniform> p: Norm;
 
-struct Norm {
-    rows: u32,
-    cols: u32,
-    // rows of one part of the sums over rows, and the parts
-    chunk: u32,
-    parts: u32,
-    eps: f32,
-    // for the host
-    add: u32,
-}
-
 // Set by the variant: THREADS; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4, else a float and 1; RMS,
 // which has no db.
 

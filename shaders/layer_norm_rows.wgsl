@@ -11,24 +11,8 @@
 @group(0) @binding(4) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(5) var<uniform> p: Norm;
 
-struct Norm {
-    rows: u32,
-    cols: u32,
-    // rows of one workgroup
-    chunk: u32,
-    parts: u32,
-    eps: f32,
-    // for the host
-    add: u32,
-}
-
 // Set by the variant: LANES, the invocations of a subgroup; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4,
 // else a float and 1; ITEMS; EVEN, whether ITEMS are full; RMS.
-
-// The sum of an item's columns.
-fn sum_of(v: ITEM) -> f32 {
-    return dot(vec4<f32>(v), select(vec4<f32>(1.0, 0.0, 0.0, 0.0), vec4<f32>(1.0), WIDTH == 4u));
-}
 
 @compute @workgroup_size(LANES)
 fn layer_norm_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {

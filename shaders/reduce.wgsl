@@ -5,49 +5,10 @@
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<uniform> p: Params;
-
-struct Params {
-    // Outputs, reduced elements of each, elements of a chunk, chunks.
-    n: u32,
-    count: u32,
-    chunk: u32,
-    chunks: u32,
-    base: u32,
-    kept_rank: u32,
-    reduced_rank: u32,
-    scale: f32,
-    // (kept size, kept stride, reduced size, reduced stride), the last dimension varying fastest
-    dims: array<vec4<u32>, 6>,
-}
+@group(0) @binding(2) var<uniform> p: Reduce;
 
 // 256 floats: one for each invocation of a workgroup.
 var<workgroup> shared_values: array<f32, 256>;
-
-// The dimensions are taken apart from the last on; what is left of the first needs no division.
-fn start_of(o: u32) -> u32 {
-    var at = p.base;
-    var rest = o;
-    for (var d = p.kept_rank; d > 1u; d--) {
-        let dim = p.dims[d - 1u];
-        let outer = divide(rest, dim.x);
-        at += (rest - outer * dim.x) * dim.y;
-        rest = outer;
-    }
-    return at + rest * p.dims[0].y;
-}
-
-fn offset_of(r: u32) -> u32 {
-    var at = 0u;
-    var rest = r;
-    for (var d = p.reduced_rank; d > 1u; d--) {
-        let dim = p.dims[d - 1u];
-        let outer = divide(rest, dim.z);
-        at += (rest - outer * dim.z) * dim.w;
-        rest = outer;
-    }
-    return at + rest * p.dims[0].w;
-}
 
 // What KIND does to two values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller. A NaN, once met, stays.
 fn join(a: f32, b: f32) -> f32 {

@@ -7,40 +7,13 @@
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y4: array<vec4<f32>>;
-@group(0) @binding(2) var<uniform> p: Params;
-
-struct Params {
-    // Outputs, reduced elements of each, elements of a chunk, chunks.
-    n: u32,
-    count: u32,
-    chunk: u32,
-    chunks: u32,
-    base: u32,
-    kept_rank: u32,
-    reduced_rank: u32,
-    scale: f32,
-    // (kept size, kept stride, reduced size, reduced stride), the last dimension varying fastest
-    dims: array<vec4<u32>, 6>,
-}
+@group(0) @binding(2) var<uniform> p: Reduce;
 
 // One for each invocation of a workgroup.
 var<workgroup> part: array<f32, 256>;
 
-// Where output o starts. What is left of the first dimension needs no division.
-fn start_of(o: u32) -> u32 {
-    var at = p.base;
-    var rest = o;
-    for (var d = p.kept_rank; d > 1u; d--) {
-        let dim = p.dims[d - 1u];
-        let outer = divide(rest, dim.x);
-        at += (rest - outer * dim.x) * dim.y;
-        rest = outer;
-    }
-    return at + rest * p.dims[0].y;
-}
-
-// Where reduced element r lies, of at most two dimensions.
-fn offset_of(r: u32) -> u32 {
+// The same where at most two dimensions are reduced.
+fn offset_of_two(r: u32) -> u32 {
     if p.reduced_rank < 2u { return r * p.dims[0].w; }
     let outer = divide(r, p.dims[1].z);
     return outer * p.dims[0].w + (r - outer * p.dims[1].z) * p.dims[1].w;
@@ -72,9 +45,9 @@ fn reduce_rows(grid: Grid) {
     let chunk = divide(at, p.n);
     let start = start_of(at - chunk * p.n);
     let first = chunk * p.chunk;
-    var all = first_of(start + offset_of(first));
+    var all = first_of(start + offset_of_two(first));
     let end = min(first + p.chunk, p.count);
-    for (var r = first + t * 4u; r < end; r += 1024u) { all = join4(all, x[(start + offset_of(r)) / 4u]); }
+    for (var r = first + t * 4u; r < end; r += 1024u) { all = join4(all, x[(start + offset_of_two(r)) / 4u]); }
     part[t] = joined(all);
     for (var half = 128u; half > 0u; half /= 2u) {
         // Every partial result must be there before another invocation takes it.
@@ -91,8 +64,8 @@ fn reduce_each_row(grid: Grid) {
     let chunk = divide(i, p.n);
     let start = start_of(i - chunk * p.n);
     let first = chunk * p.chunk;
-    var all = first_of(start + offset_of(first));
-    for (var r = first; r < min(first + p.chunk, p.count); r += 4u) { all = join4(all, x[(start + offset_of(r)) / 4u]); }
+    var all = first_of(start + offset_of_two(first));
+    for (var r = first; r < min(first + p.chunk, p.count); r += 4u) { all = join4(all, x[(start + offset_of_two(r)) / 4u]); }
     y[i] = joined(all) * p.scale;
 }
 
@@ -104,7 +77,7 @@ fn reduce_columns(grid: Grid) {
     let chunk = divide(i, quads);
     let start = start_of((i - chunk * quads) * 4u);
     let first = chunk * p.chunk;
-    var all = first_of(start + offset_of(first));
-    for (var r = first; r < min(first + p.chunk, p.count); r++) { all = join4(all, x[(start + offset_of(r)) / 4u]); }
+    var all = first_of(start + offset_of_two(first));
+    for (var r = first; r < min(first + p.chunk, p.count); r++) { all = join4(all, x[(start + offset_of_two(r)) / 4u]); }
     y4[i] = all * p.scale;
 }

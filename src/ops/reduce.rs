@@ -21,19 +21,19 @@ pub enum KeepDims {
 
 static SHADER: Shader = Shader {
     name: "reduce",
-    source: include_str!("../../shaders/reduce.wgsl"),
+    source: concat!(include_str!("../../shaders/prelude/reduce.wgsl"), include_str!("../../shaders/reduce.wgsl")),
     access: &[Access::Read, Access::Write],
 };
 
 static QUADS: Shader = Shader {
     name: "reduce_quads",
-    source: include_str!("../../shaders/reduce_quads.wgsl"),
+    source: concat!(include_str!("../../shaders/prelude/reduce.wgsl"), include_str!("../../shaders/reduce_quads.wgsl")),
     access: &[Access::Read, Access::Write],
 };
 
 static ARGMAX_SHADER: Shader = Shader {
     name: "argmax",
-    source: include_str!("../../shaders/argmax.wgsl"),
+    source: concat!(include_str!("../../shaders/prelude/reduce.wgsl"), include_str!("../../shaders/argmax.wgsl")),
     access: &[Access::Read, Access::Read, Access::Write],
 };
 

@@ -7,37 +7,60 @@ use Access::{Read, Write};
 
 static FORWARD: Shader = Shader {
     name: "layer_norm",
-    source: include_str!("../../../shaders/layer_norm.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/prelude/whole.wgsl"),
+        include_str!("../../../shaders/layer_norm.wgsl")
+    ),
     access: &[Read, Read, Read, Write, Write],
 };
 static FORWARD_SUBGROUP: Shader = Shader {
     name: "layer_norm_subgroup",
-    source: include_str!("../../../shaders/layer_norm_subgroup.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/layer_norm_subgroup.wgsl")
+    ),
     access: FORWARD.access,
 };
 static FORWARD_ROWS: Shader = Shader {
     name: "layer_norm_rows",
-    source: include_str!("../../../shaders/layer_norm_rows.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/layer_norm_rows.wgsl")
+    ),
     access: FORWARD.access,
 };
 static BACKWARD: Shader = Shader {
     name: "layer_norm_backward",
-    source: include_str!("../../../shaders/layer_norm_backward.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/prelude/whole.wgsl"),
+        include_str!("../../../shaders/layer_norm_backward.wgsl")
+    ),
     access: &[Read, Read, Read, Read, Read, Write],
 };
 static BACKWARD_SUBGROUP: Shader = Shader {
     name: "layer_norm_backward_subgroup",
-    source: include_str!("../../../shaders/layer_norm_backward_subgroup.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/layer_norm_backward_subgroup.wgsl")
+    ),
     access: BACKWARD.access,
 };
 static BACKWARD_ROWS: Shader = Shader {
     name: "layer_norm_backward_rows",
-    source: include_str!("../../../shaders/layer_norm_backward_rows.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/layer_norm_backward_rows.wgsl")
+    ),
     access: &[Read, Read, Read, Read, Read, Write, Write, Write],
 };
 static COLUMNS: Shader = Shader {
     name: "layer_norm_columns",
-    source: include_str!("../../../shaders/layer_norm_columns.wgsl"),
+    source: concat!(
+        include_str!("../../../shaders/prelude/norm.wgsl"),
+        include_str!("../../../shaders/layer_norm_columns.wgsl")
+    ),
     access: &[Read, Read, Read, Write, Write],
 };
 
