@@ -246,6 +246,9 @@ impl Tensor {
             x.rank() == 4 && w.rank() == 4,
             "conv2d: {x} x {w}: images [n, c, h, w] and weights [o, c, kh, kw] are due"
         );
+        for t in [self, weight] {
+            assert!(t.dtype() == DType::F32, "conv2d: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
+        }
         let whole = groups > 0 && x[1] == w[1] * groups && w[0] % groups == 0;
         assert!(whole, "conv2d: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
         assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "conv2d: a stride or dilation is 0");

@@ -1,7 +1,7 @@
 //! Tables of vectors as a layer.
 
 use super::ctx::Ctx;
-use super::fits::fit;
+use super::fits::{fit, told};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::dtype::DType;
 use crate::tensor::Tensor;
@@ -50,7 +50,7 @@ impl Layer for Embedding {
     fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
         let table = weight.shape();
-        fit(ids.dtype() == DType::I32, "Embedding", ids, &weight, || {
+        told(ids.dtype() == DType::I32, "Embedding", ids, &weight, || {
             format!("indices of i32 are due, not of {}", ids.dtype())
         });
         let rows = weight.embedding(ids);

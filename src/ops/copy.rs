@@ -338,7 +338,8 @@ impl Tensor {
             let alike = t.rank() == first.rank()
                 && t.dtype() == first.dtype()
                 && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
-            assert!(alike, "cat: {} x {}: only dimension {dim} may differ", first.shape(), t.shape());
+            let [a, b] = [first, *t].map(|t| (t.dtype(), t.shape()));
+            assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
             sizes[dim] += t.shape()[dim];
         }
         let out = Tensor::empty(sizes, first.dtype(), first.device());

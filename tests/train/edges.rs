@@ -115,7 +115,22 @@ fn wrong_use_is_told_in_one_sentence() {
         (panics(|| Tensor::stack(&[&x, &zeros(&[3])], 0)), "stack: [2, 3] x [3]: tensors of one shape are due"),
         (panics(|| Tensor::stack(&[&x], 3)), "stack: [2, 3] has no place 3"),
         (panics(|| Tensor::cat(&[], 0)), "cat: at least one tensor is due"),
-        (panics(|| Tensor::cat(&[&x, &zeros(&[2, 4])], 0)), "cat: [2, 3] x [2, 4]: only dimension 0 may differ"),
+        (
+            panics(|| Tensor::cat(&[&x, &zeros(&[2, 4])], 0)),
+            "cat: f32 [2, 3] x f32 [2, 4]: only dimension 0 may differ",
+        ),
+        (
+            panics(|| Tensor::cat(&[&x, &whole(&[2, 3])], 0)),
+            "cat: f32 [2, 3] x i32 [2, 3]: only dimension 0 may differ",
+        ),
+        (
+            panics(|| whole(&[1, 2, 4, 4]).conv2d(&zeros(&[2, 2, 3, 3]), None, Default::default())),
+            "conv2d: [1, 2, 4, 4] x [2, 2, 3, 3]: tensors of f32 are due, not of i32",
+        ),
+        (
+            panics(|| zeros(&[1, 2, 4, 4]).conv_transpose2d(&whole(&[2, 2, 3, 3]), None, Default::default())),
+            "conv_transpose2d: [1, 2, 4, 4] x [2, 2, 3, 3]: tensors of f32 are due, not of i32",
+        ),
         (panics(|| x.flip(&[-3])), "flip: [2, 3] has no dimension -3"),
         (panics(|| x.flip(&[1, -1])), "flip: [2, 3]: each of the dimensions [1, 1] may be named once"),
         (panics(|| zeros(&[3]).tril(0)), "tril: [3]: at least two dimensions are due"),

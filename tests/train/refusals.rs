@@ -26,12 +26,16 @@ impl Module for Net {
 
 /// What the layer says to zeros of a shape, in a pass that has been through another layer.
 fn said(layer: impl Layer + 'static, sizes: &[usize], init: &mut Init) -> String {
+    said_to(layer, Tensor::zeros(sizes, &init.device), init)
+}
+
+fn said_to(layer: impl Layer + 'static, x: Tensor, init: &mut Init) -> String {
     let net = Net { first: Linear::new(1, 1, init), layer: Box::new(layer) };
     parameters(&net);
     let randomness = Randomness::new(0);
     let ctx = Ctx::train(&randomness);
     net.first.forward(&Tensor::zeros([1, 1], &init.device), &ctx);
-    panics(|| net.layer.forward(&Tensor::zeros(sizes, &init.device), &ctx))
+    panics(|| net.layer.forward(&x, &ctx))
 }
 
 #[test]
@@ -42,6 +46,10 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
         let groups = Conv2dOptions { groups: 2, ..Conv2dOptions::default() };
         let table: Vec<(String, &str)> = vec![
             (said(Linear::new(4, 2, init), &[3, 5], init), "[3, 5] x [2, 4]: rows of 4 are due, not of 5"),
+            (
+                said_to(Linear::new(4, 2, init), Tensor::from_slice(&[1, 2, 3, 4], [1, 4], &device), init),
+                "[1, 4] x [2, 4]: a tensor of f32 is due, not of i32",
+            ),
             (said(Linear::new(4, 2, init), &[], init), "[] x [2, 4]: rows of 4 are due, not of 1"),
             (
                 said(Conv2d::new(3, 8, 3, init), &[2, 1, 8, 8], init),

@@ -40,6 +40,9 @@ impl Tensor {
             x.rank() == 4 && w.rank() == 4,
             "{op}: {x} x {w}: images [n, c, h, w] and weights [c, o, kh, kw] are due"
         );
+        for t in [self, weight] {
+            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
+        }
         let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
         assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "{op}: a stride or dilation is 0");
