@@ -15,6 +15,7 @@ use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
 use std::collections::HashMap;
+use std::iter::repeat;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A device of wgpu with its queue of work.
@@ -166,17 +167,20 @@ impl Wgpu {
     fn make_ready(&self, list: &List) -> Result<u64> {
         // Before the lock: tuning may run kernels.
         let variants = list.dispatches.iter().map(|d| self.variant(d)).collect::<Result<Vec<_>>>()?;
+        let lowered =
+            |(d, variant): (&Dispatch, &'static Variant)| (d.title(), variant, (variant.lower)(&self.info, d));
+        let lowered: Vec<_> = list.dispatches.iter().zip(variants).map(lowered).collect();
         let state = &mut *self.state();
         let State { pool, pipelines, counters, .. } = state;
+        let passes = lowered.iter().flat_map(|(title, _, lowering)| lowering.passes.iter().zip(repeat(title.as_str())));
+        pipelines.build(&self.device, &passes.collect::<Vec<_>>())?;
         let (mut steps, mut scratch, mut flops) = (Vec::new(), ready::Scratch::default(), 0);
-        for (dispatch, variant) in list.dispatches.iter().zip(variants) {
-            let title = dispatch.title();
-            let lowering = (variant.lower)(&self.info, dispatch);
+        for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
             let scratch = scratch.take(&lowering.scratch, pool, &self.device, counters)?;
             for (at, pass) in lowering.passes.iter().enumerate() {
-                let pipeline = pipelines.of(&self.device, pass, &title)?;
+                let pipeline = pipelines.of(&self.device, pass, title)?;
                 let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
-                let grid = self.grid(pass.groups, &title)?;
+                let grid = self.grid(pass.groups, title)?;
                 let (ranges, title) = (ranges(pass, dispatch, &scratch), told(dispatch, variant, pass, at));
                 steps.push(ready::Step { pipeline, ranges, params, grid, title });
             }

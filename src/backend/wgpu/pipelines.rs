@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 use crate::kernel::{Access, Constant, Pass, Shader, module_source};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// A pipeline with its explicit layout.
 pub struct Pipeline {
@@ -40,37 +42,43 @@ impl Pipelines {
 
     /// The pipeline of a pass, built where it is new. `title` names the kernel in errors.
     pub fn of(&mut self, device: &wgpu::Device, pass: &Pass, title: &str) -> Result<Arc<Pipeline>> {
-        let key = ((pass.shader.name, pass.constants.clone()), pass.entry);
+        let key = (module_key(pass), pass.entry);
         if let Some(pipeline) = self.built.get(&key) {
             return Ok(pipeline.clone());
         }
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let layout = self.layout(device, pass.shader.access);
-        let checks = self.checks;
-        let module = self.modules.entry(key.0.clone()).or_insert_with(|| module(device, pass.shader, &key.0.1, checks));
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(pass.entry),
-            layout: Some(&layout.pipeline),
-            module,
-            entry_point: Some(pass.entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // Every kernel writes what it shares before it reads it; one thread zeroing a tile costs a GPU much.
-                zero_initialize_workgroup_memory: false,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        let failed = pollster::block_on(internal.pop()).or(pollster::block_on(scope.pop()));
-        if let Some(error) = failed {
-            return Err(Error::Device(format!(
-                "{title}: its shader {}.wgsl does not build: {error}",
-                pass.shader.name
-            )));
+        self.build(device, &[(pass, title)])?;
+        Ok(self.built[&key].clone())
+    }
+
+    /// Builds the pipelines of passes that are new, on all cores: drivers take tens of milliseconds for one. Of several
+    /// that fail, the first is told.
+    pub fn build(&mut self, device: &wgpu::Device, passes: &[(&Pass, &str)]) -> Result<()> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for &(pass, title) in passes {
+            let key = (module_key(pass), pass.entry);
+            if self.built.contains_key(&key) {
+                continue;
+            }
+            match jobs.iter_mut().find(|job| job.key == key.0) {
+                Some(job) if job.entries.iter().any(|(entry, _)| *entry == key.1) => {}
+                Some(job) => job.entries.push((key.1, title)),
+                None => jobs.push(Job {
+                    shader: pass.shader,
+                    module: self.modules.get(&key.0).cloned(),
+                    layout: self.layout(device, pass.shader.access),
+                    key: key.0,
+                    entries: vec![(key.1, title)],
+                }),
+            }
         }
-        let pipeline = Arc::new(Pipeline { pipeline, layout });
-        self.built.insert(key, pipeline.clone());
-        Ok(pipeline)
+        let checks = self.checks;
+        for (job, (module, pipelines)) in jobs.iter().zip(on_all_cores(&jobs, |job| job.run(device, checks))) {
+            self.modules.insert(job.key.clone(), module);
+            for ((entry, _), pipeline) in job.entries.iter().zip(pipelines) {
+                self.built.insert((job.key.clone(), entry), pipeline?);
+            }
+        }
+        Ok(())
     }
 
     fn layout(&mut self, device: &wgpu::Device, access: &'static [Access]) -> Arc<Layout> {
@@ -99,6 +107,95 @@ impl Pipelines {
         };
         self.layouts.entry(access).or_insert_with(make).clone()
     }
+}
+
+fn module_key(pass: &Pass) -> ModuleKey {
+    (pass.shader.name, pass.constants.clone())
+}
+
+/// Pipelines that one module is to be built for.
+struct Job<'a> {
+    key: ModuleKey,
+    shader: &'static Shader,
+    /// Where it is built already.
+    module: Option<wgpu::ShaderModule>,
+    layout: Arc<Layout>,
+    /// Entry points with the kernels that errors name.
+    entries: Vec<(&'static str, &'a str)>,
+}
+
+impl Job<'_> {
+    fn run(&self, device: &wgpu::Device, checks: ShaderChecks) -> (wgpu::ShaderModule, Vec<Result<Arc<Pipeline>>>) {
+        let scopes = Scopes::open(device);
+        let built = self.module.clone();
+        let module = built.unwrap_or_else(|| module(device, self.shader, &self.key.1, checks));
+        let mut failed = scopes.close();
+        let build = |&(entry, title): &(&'static str, &str)| {
+            let scopes = Scopes::open(device);
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(entry),
+                layout: Some(&self.layout.pipeline),
+                module: &module,
+                entry_point: Some(entry),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    // Every kernel writes what it shares before it reads it; one thread zeroing a tile costs a GPU much.
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+            // What is wrong with the module says more than that it cannot be used.
+            match failed.take().or(scopes.close()) {
+                None => Ok(Arc::new(Pipeline { pipeline, layout: self.layout.clone() })),
+                Some(error) => {
+                    let name = self.shader.name;
+                    Err(Error::Device(format!("{title}: its shader {name}.wgsl does not build: {error}")))
+                }
+            }
+        };
+        let pipelines = self.entries.iter().map(build).collect();
+        (module, pipelines)
+    }
+}
+
+/// Catches what this thread's calls do wrong.
+struct Scopes(wgpu::ErrorScopeGuard, wgpu::ErrorScopeGuard);
+
+impl Scopes {
+    fn open(device: &wgpu::Device) -> Scopes {
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        Scopes(validation, device.push_error_scope(wgpu::ErrorFilter::Internal))
+    }
+
+    fn close(self) -> Option<wgpu::Error> {
+        let internal = pollster::block_on(self.1.pop());
+        internal.or(pollster::block_on(self.0.pop()))
+    }
+}
+
+/// Does all jobs; their results are in the order of the jobs.
+fn on_all_cores<J: Sync, R: Send>(jobs: &[J], run: impl Fn(&J) -> R + Sync) -> Vec<R> {
+    // A browser has no threads to start. These are not rayon's, which would take up other work that waits for this.
+    let cores = if cfg!(target_arch = "wasm32") { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()) };
+    if cores.min(jobs.len()) < 2 {
+        return jobs.iter().map(run).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        jobs.get(at).map(|job| (at, run(job)))
+    };
+    let work = || std::iter::from_fn(take).collect::<Vec<_>>();
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..cores.min(jobs.len())).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn module(
