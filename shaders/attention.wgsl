@@ -1,118 +1,117 @@
-// y = softmax(scale q k^T, masked) v for each head, by the online softmax of Milakov and Gimelshein; lse: the logarithm
-// of each row's sum of exponentials
-//   q, y: [batch, heads, queries, 4 D4] and k, v: [batch, heads, keys, 4 D4] by strides; lse: [batch, queries, heads]
-// A workgroup takes 64 queries of a head, one an invocation, which keeps its query and its sum in registers; TILE
-// keys and values at a time lie in shared memory. A causal mask ends the walk at the workgroup's last query. A pass
-// takes as many keys as 60,000 iterations allow, the next goes on from what it left.
+// y = softmax(scale q k^T + mask) v for each head, by the online softmax of Milakov and Gimelshein; lse: the logarithm
+// of each row's sum of exponentials. A row whose keys are all masked gives 0.
+//   q, y: [batch, heads, queries, 4 quads], k, v: [batch, heads, keys, 4 quads], mask: [batch, heads, queries, keys]
+//   by strides; lse: [batch, queries, heads]
+// A workgroup takes the own rows of a tile, which are queries (see prelude/attention_tiles.wgsl). A causal mask ends
+// the walk at the workgroup's last query. A pass takes as many keys as 60,000 iterations allow, the next goes on from
+// what it left.
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> k: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
-@group(0) @binding(5) var<uniform> p: Attention;
+@group(0) @binding(3) var<storage, read> mask: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(6) var<uniform> p: Attention;
 
-struct Attention {
-    queries: u32,
-    keys: u32,
-    heads: u32,
-    batch: u32,
-    scale: f32,
-    causal: u32,
-    quads: u32,
-    lanes: u32,
-    // The keys, or for dk and dv the queries, of one pass; passes after the first go on from what is there.
-    first: u32,
-    end: u32,
-    pad_0: u32,
-    pad_1: u32,
-    // The first vec4 and the strides of batch, head and row, in vec4, of each operand.
-    q: vec4<u32>,
-    k: vec4<u32>,
-    v: vec4<u32>,
-    y: vec4<u32>,
-    dy: vec4<u32>,
-    dq: vec4<u32>,
-    dk: vec4<u32>,
-    dv: vec4<u32>,
+fn own_at(second: bool, at: u32) -> vec4<f32> { return q[at]; }
+
+fn other_at(second: bool, at: u32) -> vec4<f32> {
+    if second { return v[at]; }
+    return k[at];
 }
 
-// Set by the variant: D4, the vec4 of a row, at most 32; TILE, keys at a time: 16 KiB hold 512 / D4 of both kinds.
-
-var<workgroup> keys_here: array<vec4<f32>, TILE * D4>;
-var<workgroup> values_here: array<vec4<f32>, TILE * D4>;
-
-const MASKED: f32 = -1e30;
-
-fn first_of(at: vec4<u32>, batch: u32, head: u32) -> u32 {
-    return at.x + batch * at.y + head * at.z;
+// The scores with one key, whose place in the mask is given.
+fn score(s: vec4<f32>, key: u32, last: vec4<u32>, places: vec4<u32>, hidden: f32) -> vec4<f32> {
+    var scaled = s * p.scale;
+    if MASKED { scaled += added(places, min(key, p.keys - 1u) * p.mask_key); }
+    return select(vec4<f32>(hidden), scaled, vec4<u32>(key) <= last);
 }
 
-// A group past the last works on the last again and writes nothing, so that every barrier is met by all.
-@compute @workgroup_size(64)
+@compute @workgroup_size(X * Y)
 fn attention(grid: Grid) {
-    let blocks = (p.queries + 63u) / 64u;
-    let count = blocks * p.heads * p.batch;
-    let group = min(group_of(grid), count - 1u);
-    let both = group / blocks;
-    let batch = both / p.heads;
-    let head = both - batch * p.heads;
-    let start = (group - both * blocks) * 64u;
-    let i = start + grid.thread;
-    let row = min(i, p.queries - 1u);
-    var query: array<vec4<f32>, D4>;
-    var sum: array<vec4<f32>, D4>;
-    for (var d = 0u; d < D4; d++) {
-        query[d] = q[first_of(p.q, batch, head) + row * p.q.w + d] * p.scale;
-        sum[d] = vec4<f32>();
-    }
-    var top = MASKED;
-    var total = 0.0;
-    let of_y = first_of(p.y, batch, head) + row * p.y.w;
-    let of_lse = (batch * p.queries + row) * p.heads + head;
+    let t = grid.thread;
+    let place = place_of(group_of(grid), p.queries, OWN);
+    let queries = rows_at(p.q, place, p.queries);
+    let keys = rows_at(p.k, place, p.keys);
+    let values = rows_at(p.v, place, p.keys);
+    let i = rows_of(place, t);
+    let row = min(i, vec4<u32>(p.queries - 1u));
+    let of_y = first_of(p.y, place) + min(t % X, p.quads - 1u) + row * p.y.w;
+    let of_lse = vec4<u32>(
+        of_query(place, row.x), of_query(place, row.y), of_query(place, row.z), of_query(place, row.w),
+    );
+    var sum = mat4x4<f32>();
+    var top = vec4<f32>(LOWEST);
+    // Of the thread's own keys.
+    var total = vec4<f32>();
     if p.first > 0u {
         // What came before is like one key with the score lse and the value y.
-        top = lse[of_lse];
-        total = 1.0;
-        for (var d = 0u; d < D4; d++) { sum[d] = y[of_y + d]; }
+        top = vec4<f32>(lse[of_lse.x], lse[of_lse.y], lse[of_lse.z], lse[of_lse.w]);
+        let is_none = top == vec4<f32>(NONE);
+        top = select(top, vec4<f32>(LOWEST), is_none);
+        total = select(vec4<f32>(f32(t % X == 0u)), vec4<f32>(), is_none);
+        sum = mat4x4<f32>(y[of_y.x], y[of_y.y], y[of_y.z], y[of_y.w]);
     }
-    let last = select(p.end - 1u, min(i, p.end - 1u), p.causal == 1u);
+    let last = min(vec4<u32>(p.end - 1u), select(vec4<u32>(p.end), i, p.causal == 1u));
+    let places = first_of(p.mask, place) + row * p.mask.w;
+    var hidden = LOWEST;
+    if MASKED { hidden = from_bits4(0xff800000u).x; }
     var end = p.end;
-    if p.causal == 1u { end = min(end, start + 64u); }
-    for (var j = p.first; j < end; j += TILE) {
-        // All must be done with the last tile before it is overwritten.
-        workgroupBarrier();
-        for (var at = grid.thread; at < TILE * D4; at += 64u) {
-            let source = min(j + at / D4, p.keys - 1u);
-            keys_here[at] = k[first_of(p.k, batch, head) + source * p.k.w + at % D4];
-            values_here[at] = v[first_of(p.v, batch, head) + source * p.v.w + at % D4];
+    if p.causal == 1u { end = min(end, place.start + OWN); }
+    for (var j = p.first; j < end; j += OTHER) {
+        var s = products(false, queries, place.start, keys, j, t);
+        s[0] = score(s[0], j + column(0u, t), last, places, hidden);
+        s[1] = score(s[1], j + column(1u, t), last, places, hidden);
+        var highest = max(s[0], s[1]);
+        if KEYS == 4u {
+            s[2] = score(s[2], j + column(2u, t), last, places, hidden);
+            s[3] = score(s[3], j + column(3u, t), last, places, hidden);
+            highest = max(highest, max(s[2], s[3]));
         }
-        // The tile must be whole before any of it is read.
+        // All must be done with the chunk before it is overwritten.
         workgroupBarrier();
-        for (var t = 0u; t < TILE; t += 4u) {
-            var s = vec4<f32>();
-            for (var d = 0u; d < D4; d++) {
-                s += query[d] * mat4x4<f32>(
-                    keys_here[t * D4 + d], keys_here[(t + 1u) * D4 + d],
-                    keys_here[(t + 2u) * D4 + d], keys_here[(t + 3u) * D4 + d],
-                );
-            }
-            s = select(vec4<f32>(MASKED), s, vec4<u32>(0u, 1u, 2u, 3u) + j + t <= vec4<u32>(last));
-            let highest = max(top, max(max(s.x, s.y), max(s.z, s.w)));
-            let shrink = exp(top - highest);
-            let e = exp(s - highest);
-            top = highest;
-            total = total * shrink + dot(e, vec4<f32>(1.0));
-            for (var d = 0u; d < D4; d++) {
-                sum[d] = sum[d] * shrink + mat4x4<f32>(
-                    values_here[t * D4 + d], values_here[(t + 1u) * D4 + d],
-                    values_here[(t + 2u) * D4 + d], values_here[(t + 3u) * D4 + d],
-                ) * e;
-            }
+        chunk[t] = highest;
+        // Every thread's must be there.
+        workgroupBarrier();
+        highest = top;
+        // X turns.
+        for (var x = 0u; x < X; x++) { highest = max(highest, chunk[t / X * X + x]); }
+        let shrink = exp(top - highest);
+        top = highest;
+        var e = mat4x4<f32>(exp(s[0] - top), exp(s[1] - top), vec4<f32>(), vec4<f32>());
+        if KEYS == 4u {
+            e[2] = exp(s[2] - top);
+            e[3] = exp(s[3] - top);
         }
+        total = total * shrink + ((e[0] + e[1]) + (e[2] + e[3]));
+        keep(e, t);
+        sum = mat4x4<f32>(sum[0] * shrink.x, sum[1] * shrink.y, sum[2] * shrink.z, sum[3] * shrink.w);
+        sum = mix(sum, true, values, j, t);
     }
-    if i < p.queries && group_of(grid) < count {
-        for (var d = 0u; d < D4; d++) { y[of_y + d] = sum[d] / total; }
-        lse[of_lse] = top + log(total);
+    // All must be done with the chunk before it is overwritten.
+    workgroupBarrier();
+    chunk[t] = total;
+    // Every thread's must be there.
+    workgroupBarrier();
+    total = vec4<f32>();
+    // X turns.
+    for (var x = 0u; x < X; x++) { total += chunk[t / X * X + x]; }
+    let is_none = total == vec4<f32>();
+    let share = select(1.0 / total, vec4<f32>(), is_none);
+    let logs = select(top + log(total), vec4<f32>(NONE), is_none);
+    // Row by row: what is past the last query is not written.
+    let is_there = vec4<bool>(i < vec4<u32>(p.queries)) & vec4<bool>(place.is_there);
+    if t % X < p.quads {
+        if is_there.x { y[of_y.x] = sum[0] * share.x; }
+        if is_there.y { y[of_y.y] = sum[1] * share.y; }
+        if is_there.z { y[of_y.z] = sum[2] * share.z; }
+        if is_there.w { y[of_y.w] = sum[3] * share.w; }
+    }
+    if t % X == 0u {
+        if is_there.x { lse[of_lse.x] = logs.x; }
+        if is_there.y { lse[of_lse.y] = logs.y; }
+        if is_there.z { lse[of_lse.z] = logs.z; }
+        if is_there.w { lse[of_lse.w] = logs.w; }
     }
 }

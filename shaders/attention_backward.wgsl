@@ -1,187 +1,139 @@
-// The gradients of attention, weights recomputed from lse: P = exp(scale q k^T - lse), dS = P (dy v^T - delta),
-//   dq = scale dS k, and dk = scale dS^T q, dv = P^T dy; delta = the sum of dy y over each row
+// The gradients of attention, weights computed again from lse: P = exp(scale q k^T + mask - lse),
+//   dS = P (dy v^T - delta), dq = scale dS k, dk = scale dS^T q, dv = P^T dy; delta = the sum of dy y over each row
 //   own and other are q and dy beside k and v for dq, the other way round for dk and dv, by strides as in Attention;
-//   y: as q; lse, delta: [batch, queries, heads]; grads: dq, dk and dv, each by strides
-// A workgroup takes 64 own rows of a head, one an invocation, which keeps them and their gradients in registers;
-// TILE other rows at a time lie in shared memory. A causal mask leaves out the tiles in which it hides all. A pass
-// takes as many other rows as 60,000 iterations allow, the next adds to what it left.
+//   mask: [batch, heads, queries, keys] by strides; lse, delta: [batch, queries, heads]; grads: dq, dk, dv, by strides
+// A workgroup takes the own rows of a tile (see prelude/attention_tiles.wgsl). A causal mask leaves out the tiles in
+// which it hides all. A pass takes as many other rows as 60,000 iterations allow, the next adds to what it left.
 
 @group(0) @binding(0) var<storage, read> own_a: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> own_b: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> other_a: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> other_b: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> y: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> mask: array<f32>;
 @group(0) @binding(5) var<storage, read> lse: array<f32>;
-@group(0) @binding(6) var<storage, read_write> delta: array<f32>;
+@group(0) @binding(6) var<storage, read> delta: array<f32>;
 @group(0) @binding(7) var<storage, read_write> grads: array<vec4<f32>>;
 @group(0) @binding(8) var<uniform> p: Attention;
 
-struct Attention {
-    queries: u32,
-    keys: u32,
-    heads: u32,
-    batch: u32,
-    scale: f32,
-    causal: u32,
-    quads: u32,
-    lanes: u32,
-    // The keys, or for dk and dv the queries, of one pass; passes after the first go on from what is there.
-    first: u32,
-    end: u32,
-    pad_0: u32,
-    pad_1: u32,
-    // The first vec4 and the strides of batch, head and row, in vec4, of each operand.
-    q: vec4<u32>,
-    k: vec4<u32>,
-    v: vec4<u32>,
-    y: vec4<u32>,
-    dy: vec4<u32>,
-    dq: vec4<u32>,
-    dk: vec4<u32>,
-    dv: vec4<u32>,
+fn own_at(second: bool, at: u32) -> vec4<f32> {
+    if second { return own_b[at]; }
+    return own_a[at];
 }
 
-// Set by the variant: D4, the vec4 of a row, at most 32; TILE, other rows at a time: 15 KiB hold 480 / D4.
-
-var<workgroup> a_here: array<vec4<f32>, TILE * D4>;
-var<workgroup> b_here: array<vec4<f32>, TILE * D4>;
-// lse and delta of the other rows.
-var<workgroup> of_rows: array<vec2<f32>, TILE>;
-
-// Where a workgroup works: the head, counted over the batch, and the first own row.
-struct Place {
-    batch: u32,
-    head: u32,
-    start: u32,
-    // Not a group past the last.
-    is_there: bool,
+fn other_at(second: bool, at: u32) -> vec4<f32> {
+    if second { return other_b[at]; }
+    return other_a[at];
 }
 
-// A group past the last works on the last again and writes nothing, so that every barrier is met by all.
-fn place_of(number: u32, rows: u32) -> Place {
-    let blocks = (rows + 63u) / 64u;
-    let count = blocks * p.heads * p.batch;
-    let group = min(number, count - 1u);
-    let both = group / blocks;
-    let batch = both / p.heads;
-    return Place(batch, both - batch * p.heads, (group - both * blocks) * 64u, number < count);
+// The weights of own rows with one other row, `other` of `count`, where they are seen.
+fn weight(
+    s: vec4<f32>, lse: vec4<f32>, is_seen: vec4<bool>, places: vec4<u32>, other: u32, count: u32, step: u32,
+) -> vec4<f32> {
+    var scaled = s * p.scale;
+    if MASKED { scaled += added(places, min(other, count - 1u) * step); }
+    return select(vec4<f32>(), exp(scaled - lse), is_seen);
 }
 
-fn first_of(at: vec4<u32>, place: Place) -> u32 {
-    return at.x + place.batch * at.y + place.head * at.z;
+// Four rows of a gradient, of which those before `count` are there; what passes before this one left is added.
+fn put(at: vec4<u32>, place: Place, i: vec4<u32>, count: u32, t: u32, values: mat4x4<f32>) {
+    let to = first_of(at, place) + t % X + i * at.w;
+    let is_there = (i < vec4<u32>(count)) & vec4<bool>(place.is_there && t % X < p.quads);
+    if is_there.x { put_row(to.x, values[0]); }
+    if is_there.y { put_row(to.y, values[1]); }
+    if is_there.z { put_row(to.z, values[2]); }
+    if is_there.w { put_row(to.w, values[3]); }
 }
 
-// What passes before this one left is added.
-fn put(at: u32, value: vec4<f32>) {
+fn put_row(at: u32, value: vec4<f32>) {
     if p.first > 0u { grads[at] += value; } else { grads[at] = value; }
 }
 
-// Where lse and delta of a query are.
-fn of_query(place: Place, row: u32) -> u32 {
-    return (place.batch * p.queries + row) * p.heads + place.head;
+// dS of own queries with one key: s and t are q k^T and dy v^T.
+fn of_key(
+    s: vec4<f32>, t: vec4<f32>, key: u32, lse: vec4<f32>, shift: vec4<f32>, last: vec4<u32>, places: vec4<u32>,
+) -> vec4<f32> {
+    return weight(s, lse, vec4<u32>(key) <= last, places, key, p.keys, p.mask_key) * (t - shift);
 }
 
 // Own rows are queries.
-@compute @workgroup_size(64)
+@compute @workgroup_size(X * Y)
 fn attention_backward_queries(grid: Grid) {
-    let place = place_of(group_of(grid), p.queries);
-    let i = place.start + grid.thread;
-    let row = min(i, p.queries - 1u);
-    var query: array<vec4<f32>, D4>;
-    var slope: array<vec4<f32>, D4>;
-    var dq: array<vec4<f32>, D4>;
-    var along = vec4<f32>();
-    for (var d = 0u; d < D4; d++) {
-        query[d] = own_a[first_of(p.q, place) + row * p.q.w + d] * p.scale;
-        slope[d] = own_b[first_of(p.dy, place) + row * p.dy.w + d];
-        along += slope[d] * y[first_of(p.y, place) + row * p.y.w + d];
-        dq[d] = vec4<f32>();
-    }
-    let shift = dot(along, vec4<f32>(1.0));
-    let of_row = lse[of_query(place, row)];
-    if i < p.queries && place.is_there { delta[of_query(place, row)] = shift; }
-    let last = select(p.end - 1u, min(i, p.end - 1u), p.causal == 1u);
+    let t = grid.thread;
+    let place = place_of(group_of(grid), p.queries, OWN);
+    let queries = rows_at(p.q, place, p.queries);
+    let slopes = rows_at(p.dy, place, p.queries);
+    let keys = rows_at(p.k, place, p.keys);
+    let values = rows_at(p.v, place, p.keys);
+    let i = rows_of(place, t);
+    let row = min(i, vec4<u32>(p.queries - 1u));
+    let at = vec4<u32>(of_query(place, row.x), of_query(place, row.y), of_query(place, row.z), of_query(place, row.w));
+    let of_rows = vec4<f32>(lse[at.x], lse[at.y], lse[at.z], lse[at.w]);
+    let shift = vec4<f32>(delta[at.x], delta[at.y], delta[at.z], delta[at.w]);
+    let last = min(vec4<u32>(p.end - 1u), select(vec4<u32>(p.end), i, p.causal == 1u));
+    let places = first_of(p.mask, place) + row * p.mask.w;
+    var dq = mat4x4<f32>();
     var end = p.end;
-    if p.causal == 1u { end = min(end, place.start + 64u); }
-    for (var j = p.first; j < end; j += TILE) {
-        // All must be done with the last tile before it is overwritten.
-        workgroupBarrier();
-        for (var at = grid.thread; at < TILE * D4; at += 64u) {
-            let source = min(j + at / D4, p.keys - 1u);
-            a_here[at] = other_a[first_of(p.k, place) + source * p.k.w + at % D4];
-            b_here[at] = other_b[first_of(p.v, place) + source * p.v.w + at % D4];
+    if p.causal == 1u { end = min(end, place.start + OWN); }
+    for (var j = p.first; j < end; j += OTHER) {
+        let s = products(false, queries, place.start, keys, j, t);
+        var ds = products(true, slopes, place.start, values, j, t);
+        ds[0] = of_key(s[0], ds[0], j + column(0u, t), of_rows, shift, last, places);
+        ds[1] = of_key(s[1], ds[1], j + column(1u, t), of_rows, shift, last, places);
+        if KEYS == 4u {
+            ds[2] = of_key(s[2], ds[2], j + column(2u, t), of_rows, shift, last, places);
+            ds[3] = of_key(s[3], ds[3], j + column(3u, t), of_rows, shift, last, places);
         }
-        // The tile must be whole before any of it is read.
-        workgroupBarrier();
-        for (var l = 0u; l < TILE; l++) {
-            var s = vec4<f32>();
-            var t = vec4<f32>();
-            for (var d = 0u; d < D4; d++) {
-                s += query[d] * a_here[l * D4 + d];
-                t += slope[d] * b_here[l * D4 + d];
-            }
-            let weight = exp(dot(s, vec4<f32>(1.0)) - of_row);
-            let ds = select(0.0, weight * (dot(t, vec4<f32>(1.0)) - shift), j + l <= last);
-            for (var d = 0u; d < D4; d++) { dq[d] += ds * a_here[l * D4 + d]; }
-        }
+        keep(ds, t);
+        dq = mix(dq, false, keys, j, t);
     }
-    if i < p.queries && place.is_there {
-        for (var d = 0u; d < D4; d++) { put(first_of(p.dq, place) + row * p.dq.w + d, dq[d] * p.scale); }
-    }
+    put(p.dq, place, i, p.queries, t, dq * p.scale);
 }
 
+// The weights of own keys with one query.
+fn of_other_query(s: vec4<f32>, query: u32, place: Place, first: vec4<u32>, places: vec4<u32>) -> vec4<f32> {
+    let of_row = lse[of_query(place, min(query, p.queries - 1u))];
+    let is_seen = (vec4<u32>(query) >= first) & vec4<bool>(query < p.end);
+    return weight(s, vec4<f32>(of_row), is_seen, places, query, p.queries, p.mask.w);
+}
+
+fn shift_of(query: u32, place: Place) -> f32 { return delta[of_query(place, min(query, p.queries - 1u))]; }
+
 // Own rows are keys.
-@compute @workgroup_size(64)
+@compute @workgroup_size(X * Y)
 fn attention_backward_keys(grid: Grid) {
-    let place = place_of(group_of(grid), p.keys);
-    let j = place.start + grid.thread;
-    let row = min(j, p.keys - 1u);
-    var key: array<vec4<f32>, D4>;
-    var value: array<vec4<f32>, D4>;
-    var dk: array<vec4<f32>, D4>;
-    var dv: array<vec4<f32>, D4>;
-    for (var d = 0u; d < D4; d++) {
-        key[d] = own_a[first_of(p.k, place) + row * p.k.w + d] * p.scale;
-        value[d] = own_b[first_of(p.v, place) + row * p.v.w + d];
-        dk[d] = vec4<f32>();
-        dv[d] = vec4<f32>();
-    }
-    let first = select(0u, j, p.causal == 1u);
+    let t = grid.thread;
+    let place = place_of(group_of(grid), p.keys, OWN);
+    let queries = rows_at(p.q, place, p.queries);
+    let slopes = rows_at(p.dy, place, p.queries);
+    let keys = rows_at(p.k, place, p.keys);
+    let values = rows_at(p.v, place, p.keys);
+    let j = rows_of(place, t);
+    let row = min(j, vec4<u32>(p.keys - 1u));
+    let first = select(vec4<u32>(), j, p.causal == 1u);
+    let places = first_of(p.mask, place) + row * p.mask_key;
+    var dk = mat4x4<f32>();
+    var dv = mat4x4<f32>();
     let begin = select(p.first, max(p.first, place.start), p.causal == 1u);
-    for (var i = begin; i < p.end; i += TILE) {
-        // All must be done with the last tile before it is overwritten.
+    for (var i = begin; i < p.end; i += OTHER) {
+        var s = products(false, keys, place.start, queries, i, t);
+        var ds = products(true, values, place.start, slopes, i, t);
+        s[0] = of_other_query(s[0], i + column(0u, t), place, first, places);
+        s[1] = of_other_query(s[1], i + column(1u, t), place, first, places);
+        ds[0] = s[0] * (ds[0] - shift_of(i + column(0u, t), place));
+        ds[1] = s[1] * (ds[1] - shift_of(i + column(1u, t), place));
+        if KEYS == 4u {
+            s[2] = of_other_query(s[2], i + column(2u, t), place, first, places);
+            s[3] = of_other_query(s[3], i + column(3u, t), place, first, places);
+            ds[2] = s[2] * (ds[2] - shift_of(i + column(2u, t), place));
+            ds[3] = s[3] * (ds[3] - shift_of(i + column(3u, t), place));
+        }
+        keep(s, t);
+        dv = mix(dv, true, slopes, i, t);
+        // All must be done with the weights before they are overwritten.
         workgroupBarrier();
-        for (var at = grid.thread; at < TILE * D4; at += 64u) {
-            let source = min(i + at / D4, p.queries - 1u);
-            a_here[at] = other_a[first_of(p.q, place) + source * p.q.w + at % D4];
-            b_here[at] = other_b[first_of(p.dy, place) + source * p.dy.w + at % D4];
-        }
-        if grid.thread < TILE {
-            let at = of_query(place, min(i + grid.thread, p.queries - 1u));
-            of_rows[grid.thread] = vec2<f32>(lse[at], delta[at]);
-        }
-        // The tile must be whole before any of it is read.
-        workgroupBarrier();
-        for (var l = 0u; l < TILE; l++) {
-            var s = vec4<f32>();
-            var t = vec4<f32>();
-            for (var d = 0u; d < D4; d++) {
-                s += key[d] * a_here[l * D4 + d];
-                t += value[d] * b_here[l * D4 + d];
-            }
-            let is_seen = i + l >= first && i + l < p.end;
-            let weight = select(0.0, exp(dot(s, vec4<f32>(1.0)) - of_rows[l].x), is_seen);
-            let ds = weight * (dot(t, vec4<f32>(1.0)) - of_rows[l].y);
-            for (var d = 0u; d < D4; d++) {
-                dk[d] += ds * a_here[l * D4 + d];
-                dv[d] += weight * b_here[l * D4 + d];
-            }
-        }
+        keep(ds, t);
+        dk = mix(dk, false, queries, i, t);
     }
-    if j < p.keys && place.is_there {
-        for (var d = 0u; d < D4; d++) {
-            put(first_of(p.dk, place) + row * p.dk.w + d, dk[d] * p.scale);
-            put(first_of(p.dv, place) + row * p.dv.w + d, dv[d]);
-        }
-    }
+    put(p.dk, place, j, p.keys, t, dk * p.scale);
+    put(p.dv, place, j, p.keys, t, dv);
 }

@@ -13,6 +13,8 @@ mod edges;
 mod gpt;
 #[path = "train/layers.rs"]
 mod layers;
+#[path = "train/long.rs"]
+mod long;
 #[path = "../examples/mnist/model.rs"]
 mod model;
 #[path = "../benches/step/models.rs"]

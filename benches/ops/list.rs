@@ -167,6 +167,13 @@ fn elements() -> Vec<Op> {
     ]
 }
 
+/// A causal mask, and one that hides the end of each sequence of a batch.
+fn padded(x: &Tensor) -> AttentionOptions {
+    let (batch, rows) = (x.size(0), x.size(1));
+    let lengths: Vec<i32> = (0..batch).map(|i| (rows - rows * i / (2 * batch)) as i32).collect();
+    AttentionOptions::causal().padded(&Tensor::from_slice(&lengths, [batch], x.device()), rows)
+}
+
 fn rows() -> Vec<Op> {
     const ROWS: &[usize] = &[2048, 768];
     vec![
@@ -193,6 +200,14 @@ fn rows() -> Vec<Op> {
         gradient("self_attention, 12 heads, gradient", &[2, 512, 2304], |x| {
             x.self_attention(12, &AttentionOptions::default())
         }),
+        function("self_attention, 4 heads of 128", &[1, 256, 1536], |x| {
+            x.self_attention(4, &AttentionOptions::default())
+        }),
+        gradient("self_attention, 4 heads of 128, gradient", &[1, 256, 1536], |x| {
+            x.self_attention(4, &AttentionOptions::default())
+        }),
+        function("self_attention, padded, 4 heads", &[8, 128, 384], |x| x.self_attention(4, &padded(x))),
+        gradient("self_attention, padded, 4 heads, gradient", &[8, 128, 384], |x| x.self_attention(4, &padded(x))),
         cross_entropy("cross_entropy", 1024, 65),
         cross_entropy("cross_entropy", 64, 10),
         op("embedding", "1024 rows of 65x128", |device| {

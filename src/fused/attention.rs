@@ -1,26 +1,28 @@
 //! Scaled dot-product attention in the manner of Dao et al., 2022: no matrix of weights is kept, the gradient computes
 //! them again from the logarithm of each row's sum. `shaders/attention.wgsl`, `shaders/attention_subgroup.wgsl`,
-//! `shaders/attention_backward.wgsl`, `shaders/attention_backward_subgroup.wgsl`.
+//! `shaders/attention_delta.wgsl`, `shaders/attention_backward.wgsl`, `shaders/attention_backward_subgroup.wgsl`.
 
 mod rotary;
 mod twin;
 
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant,
+    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
 };
+use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-use Access::{Read, ReadWrite, Write};
+use Access::{Read, Write};
 
 /// PyTorch's arguments of `scaled_dot_product_attention`, and its defaults.
 #[derive(Debug, Clone, Default)]
 pub struct AttentionOptions {
     /// Whether a query sees only keys up to its own position.
     pub is_causal: bool,
-    /// Added to the scores, `[.., queries, keys]`, broadcast over the batch; negative infinity hides a key.
+    /// Added to the scores `[.., queries, keys]`, to which it is broadcast; negative infinity hides a key. Beside
+    /// `is_causal`, both hide. One whose gradient is asked for goes by primitives.
     pub mask: Option<Tensor>,
     /// What scores are multiplied by; 1 / sqrt(head_dim) where nothing is said.
     pub scale: Option<f32>,
@@ -31,30 +33,47 @@ impl AttentionOptions {
     pub fn causal() -> AttentionOptions {
         AttentionOptions { is_causal: true, ..AttentionOptions::default() }
     }
+
+    /// The same, but keys past the length of their sequence are hidden: `lengths` `[batch]` (i32) of `keys` keys, for
+    /// queries `[batch, heads, queries, head_dim]`. It adds `[batch, 1, 1, keys]` to a mask that is there.
+    ///
+    /// # Panics
+    /// If the lengths are of another shape or type.
+    #[track_caller]
+    pub fn padded(self, lengths: &Tensor, keys: usize) -> AttentionOptions {
+        let (shape, device) = (lengths.shape(), lengths.device());
+        let fits = shape.rank() == 1 && lengths.dtype() == DType::I32;
+        assert!(fits, "padded: {shape}: lengths [batch] of i32 are due");
+        let hidden = Tensor::arange(0, keys as i32, device).ge(&lengths.unsqueeze(1));
+        let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
+        let added = added.reshape_to(Shape::from([shape[0], 1, 1, keys]));
+        let mask = self.mask.as_ref().map_or_else(|| added.clone(), |mask| mask.add(&added));
+        AttentionOptions { mask: Some(mask), ..self }
+    }
 }
 
-const FORWARD_ACCESS: &[Access] = &[Read, Read, Read, Write, Write];
+/// A shader behind the files of the prelude that stand before it.
+macro_rules! shader {
+    ($name:literal, [$($before:literal),*], $access:expr) => {
+        Shader {
+            name: $name,
+            source: concat!(
+                $(include_str!(concat!("../../shaders/prelude/", $before, ".wgsl")),)*
+                include_str!(concat!("../../shaders/", $name, ".wgsl"))
+            ),
+            access: $access,
+        }
+    };
+}
 
-static FORWARD: Shader =
-    Shader { name: "attention", source: include_str!("../../shaders/attention.wgsl"), access: FORWARD_ACCESS };
-static FORWARD_SUBGROUP: Shader = Shader {
-    name: "attention_subgroup",
-    source: include_str!("../../shaders/attention_subgroup.wgsl"),
-    access: FORWARD_ACCESS,
-};
+const FORWARD_ACCESS: &[Access] = &[Read, Read, Read, Read, Write, Write];
+static FORWARD: Shader = shader!("attention", ["attention", "attention_tiles"], FORWARD_ACCESS);
+static FORWARD_SUBGROUP: Shader = shader!("attention_subgroup", ["attention"], FORWARD_ACCESS);
 
-const BACKWARD_ACCESS: &[Access] = &[Read, Read, Read, Read, Read, Read, ReadWrite, Write];
-
-static BACKWARD: Shader = Shader {
-    name: "attention_backward",
-    source: include_str!("../../shaders/attention_backward.wgsl"),
-    access: BACKWARD_ACCESS,
-};
-static BACKWARD_SUBGROUP: Shader = Shader {
-    name: "attention_backward_subgroup",
-    source: include_str!("../../shaders/attention_backward_subgroup.wgsl"),
-    access: BACKWARD_ACCESS,
-};
+const BACKWARD_ACCESS: &[Access] = &[Read, Read, Read, Read, Read, Read, Read, Write];
+static DELTA: Shader = shader!("attention_delta", ["attention"], &[Read, Read, Write]);
+static BACKWARD: Shader = shader!("attention_backward", ["attention", "attention_tiles"], BACKWARD_ACCESS);
+static BACKWARD_SUBGROUP: Shader = shader!("attention_backward_subgroup", ["attention"], BACKWARD_ACCESS);
 
 /// The struct `Attention` of the shaders. A place is the first vec4 and the strides of batch, head and row, in vec4.
 #[repr(C)]
@@ -73,7 +92,9 @@ struct Params {
     /// The keys, or for dk and dv the queries, of one pass.
     first: u32,
     end: u32,
-    pad: [u32; 2],
+    /// The mask's stride of a key, in elements.
+    mask_key: u32,
+    masked: u32,
     q: [u32; 4],
     k: [u32; 4],
     v: [u32; 4],
@@ -82,6 +103,8 @@ struct Params {
     dq: [u32; 4],
     dk: [u32; 4],
     dv: [u32; 4],
+    /// In elements.
+    mask: [u32; 4],
 }
 
 impl Params {
@@ -104,6 +127,16 @@ impl Params {
     fn lse(&self) -> usize {
         (self.batch * self.heads * self.queries) as usize
     }
+
+    /// The vec4 of a row of results that threads side by side have.
+    fn across(&self) -> u32 {
+        self.quads.next_power_of_two().max(8)
+    }
+
+    /// The rows that a workgroup of tiles takes.
+    fn own_rows(&self) -> u32 {
+        if self.across() == 8 { 64 } else { 32 }
+    }
 }
 
 /// The most vec4 of a row that the shaders keep in registers.
@@ -119,7 +152,7 @@ fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
 }
 
 fn fits_tiles(info: &Info, _: &Dispatch) -> bool {
-    info.max_threads >= 64 && info.max_shared_bytes >= 16 << 10
+    info.max_threads >= 256 && info.max_shared_bytes >= 16 << 10
 }
 
 fn any(_: &Info, _: &Dispatch) -> bool {
@@ -130,46 +163,62 @@ fn groups_of(p: &Params, rows: u32, per_group: u32) -> u64 {
     u64::from(rows.div_ceil(per_group)) * u64::from(p.heads) * u64::from(p.batch)
 }
 
-/// A pass for each part of the `others` rows that all own rows meet. With its loops over vec4, which compilers may or may
-/// not unroll, and over lanes, an invocation walks less than 3 D4 + 5 iterations for each.
-fn parts<'a>(p: &Params, others: u32, pass: impl Fn(&Params) -> Pass + 'a) -> impl Iterator<Item = Pass> + 'a {
-    let (p, part) = (*p, 60_000 / (3 * p.quads + 5) / 64 * 64);
+/// A pass for each part of the `others` rows that all own rows meet, of `part` at most.
+fn parts<'a>(
+    p: &Params,
+    others: u32,
+    part: u32,
+    pass: impl Fn(&Params) -> Pass + 'a,
+) -> impl Iterator<Item = Pass> + 'a {
+    let p = *p;
     (0..others).step_by(part as usize).map(move |first| pass(&Params { first, end: (first + part).min(others), ..p }))
+}
+
+/// The other rows of a pass by lanes. With its loops over vec4, which compilers may or may not unroll, and over lanes,
+/// an invocation walks less than 3 D4 + 5 iterations for each.
+fn lane_part(p: &Params) -> u32 {
+    60_000 / (3 * p.quads + 5) / 64 * 64
+}
+
+/// The other rows of a pass by tiles, which take at most 2 iterations for each.
+const TILE_PART: u32 = 60_000 / 2 / 64 * 64;
+
+fn lanes(pass: Pass, p: &Params) -> Pass {
+    pass.constant("LANES", Constant::U32(p.lanes))
+        .constant("D4", Constant::U32(p.quads))
+        .constant("MASKED", Constant::Bool(p.masked == 1))
+        .params(p)
+}
+
+fn tiles(pass: Pass, p: &Params) -> Pass {
+    pass.constant("X", Constant::U32(p.across())).constant("MASKED", Constant::Bool(p.masked == 1)).params(p)
 }
 
 fn forward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
     let p = Params { lanes: info.subgroup.unwrap_or(8), ..d.params() };
-    let pass = |p: &Params| {
-        Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(p, p.queries, 2 * p.lanes))
-            .constant("LANES", Constant::U32(p.lanes))
-            .constant("D4", Constant::U32(p.quads))
-            .params(p)
-    };
-    Lowering { passes: parts(&p, p.keys, pass).collect(), scratch: Vec::new() }
-}
-
-/// Rows of two tensors that `vec4` of shared memory hold, a multiple of 4.
-fn tile(p: &Params, vec4: u32) -> Constant {
-    Constant::U32((vec4 / p.quads / 4 * 4).clamp(4, 32))
+    let pass =
+        |p: &Params| lanes(Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(p, p.queries, 2 * p.lanes)), p);
+    Lowering { passes: parts(&p, p.keys, lane_part(&p), pass).collect(), scratch: Vec::new() }
 }
 
 fn forward_tiles(_: &Info, d: &Dispatch) -> Lowering {
     let p: Params = d.params();
-    let pass = |p: &Params| {
-        Pass::new(&FORWARD, "attention", groups_of(p, p.queries, 64))
-            .constant("D4", Constant::U32(p.quads))
-            .constant("TILE", tile(p, 512))
-            .params(p)
-    };
-    Lowering { passes: parts(&p, p.keys, pass).collect(), scratch: Vec::new() }
+    let pass = |p: &Params| tiles(Pass::new(&FORWARD, "attention", groups_of(p, p.queries, p.own_rows())), p);
+    Lowering { passes: parts(&p, p.keys, TILE_PART, pass).collect(), scratch: Vec::new() }
 }
 
-/// c = a b for each head: y = softmax(scale q k^T) v, and lse.
+/// Bytes of what is bound; where there is no mask, the queries stand in its place.
+fn bytes(d: &Dispatch) -> u64 {
+    let stand_in = if d.params::<Params>().masked == 1 { 0 } else { d.bindings[3].bytes };
+    d.bytes() - stand_in
+}
+
+/// For each head y = softmax(scale q k^T + mask) v, and lse.
 static ATTENTION: Kernel = Kernel {
     name: "attention",
     access: FORWARD_ACCESS,
     twin: twin::forward,
-    cost: |d| Cost { flops: d.params::<Params>().flops(2), bytes: d.bytes() },
+    cost: |d| Cost { flops: d.params::<Params>().flops(2), bytes: bytes(d) },
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
     variants: &[
@@ -178,49 +227,42 @@ static ATTENTION: Kernel = Kernel {
     ],
 };
 
-/// The passes for dq, then those for dk and dv; the first leave the sums of dy y for the others. A pass is made of its
-/// parameters and own rows.
-fn backward(p: &Params, of_queries: impl Fn(&Params, u32) -> Pass, of_keys: impl Fn(&Params, u32) -> Pass) -> Lowering {
-    let [q, k, v, y, lse, dy, grads] = std::array::from_fn(Slot::Arg);
+/// The pass for the sums of dy y, then those for dq, then those for dk and dv, of `part` other rows at most. A pass is
+/// made of its parameters and own rows.
+fn backward(
+    p: &Params,
+    part: u32,
+    of_queries: impl Fn(&Params, u32) -> Pass,
+    of_keys: impl Fn(&Params, u32) -> Pass,
+) -> Lowering {
+    let [q, k, v, mask, y, lse, dy, grads] = std::array::from_fn(Slot::Arg);
     let delta = Slot::Scratch(0);
-    let constant = Constant::U32(p.quads);
-    let own_queries = |p: &Params| {
-        let slots = [q, dy, k, v, y, lse, delta, grads];
-        of_queries(p, p.queries).constant("D4", constant).slots(&slots).params(p)
-    };
-    let own_keys = |p: &Params| {
-        let slots = [k, v, q, dy, y, lse, delta, grads];
-        of_keys(p, p.keys).constant("D4", constant).slots(&slots).params(p)
-    };
-    let passes = parts(p, p.keys, own_queries).chain(parts(p, p.queries, own_keys)).collect();
-    Lowering { passes, scratch: vec![p.lse() as u64 * 4] }
+    let sums = Pass::new(&DELTA, "attention_delta", groups(p.lse(), 256)).slots(&[y, dy, delta]).params(p);
+    let own_queries = |p: &Params| of_queries(p, p.queries).slots(&[q, dy, k, v, mask, lse, delta, grads]);
+    let own_keys = |p: &Params| of_keys(p, p.keys).slots(&[k, v, q, dy, mask, lse, delta, grads]);
+    let passes = parts(p, p.keys, part, own_queries).chain(parts(p, p.queries, part, own_keys));
+    Lowering { passes: std::iter::once(sums).chain(passes).collect(), scratch: vec![p.lse() as u64 * 4] }
 }
 
 fn backward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
     let p = Params { lanes: info.subgroup.unwrap_or(8), ..d.params() };
-    let pass = |entry| {
-        move |p: &Params, rows| {
-            let pass = Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(p, rows, 2 * p.lanes));
-            pass.constant("LANES", Constant::U32(p.lanes))
-        }
-    };
-    backward(&p, pass("attention_backward_queries_subgroup"), pass("attention_backward_keys_subgroup"))
+    let pass =
+        |entry| move |p: &Params, rows| lanes(Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(p, rows, 2 * p.lanes)), p);
+    let (of_queries, of_keys) = ("attention_backward_queries_subgroup", "attention_backward_keys_subgroup");
+    backward(&p, lane_part(&p), pass(of_queries), pass(of_keys))
 }
 
 fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
-    let pass = |entry| {
-        move |p: &Params, rows| Pass::new(&BACKWARD, entry, groups_of(p, rows, 64)).constant("TILE", tile(p, 480))
-    };
-    backward(&p, pass("attention_backward_queries"), pass("attention_backward_keys"))
+    let pass = |entry| move |p: &Params, rows| tiles(Pass::new(&BACKWARD, entry, groups_of(p, rows, p.own_rows())), p);
+    backward(&d.params(), TILE_PART, pass("attention_backward_queries"), pass("attention_backward_keys"))
 }
 
 /// The gradients of q, k and v, in one buffer.
 static ATTENTION_BACKWARD: Kernel = Kernel {
     name: "attention_backward",
-    access: &[Read, Read, Read, Read, Read, Read, Write],
+    access: BACKWARD_ACCESS,
     twin: twin::backward,
-    cost: |d| Cost { flops: d.params::<Params>().flops(5), bytes: d.bytes() },
+    cost: |d| Cost { flops: d.params::<Params>().flops(5), bytes: bytes(d) },
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
     variants: &[
@@ -232,9 +274,17 @@ static ATTENTION_BACKWARD: Kernel = Kernel {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&ATTENTION, &ATTENTION_BACKWARD];
 
-/// Whether the kernels take it.
+/// Whether the kernels take it: a mask that asks for its gradient would need that of every weight.
 fn is_fused(head_dim: usize, options: &AttentionOptions) -> bool {
-    head_dim.is_multiple_of(4) && head_dim <= 4 * MAX_QUADS && options.mask.is_none()
+    head_dim <= 4 * MAX_QUADS && !options.mask.as_ref().is_some_and(Tensor::is_tracked)
+}
+
+/// What the mask is broadcast to, queries and keys at its end.
+#[track_caller]
+fn check_mask(mask: &Tensor, scores: Shape) {
+    let (shape, dtype) = (mask.shape(), mask.dtype());
+    let fits = dtype == DType::F32 && mask.layout().expand(scores).is_some();
+    assert!(fits, "scaled_dot_product_attention: a mask {shape} of {dtype}: f32 that broadcasts to {scores} is due");
 }
 
 /// Where the vec4 of [batch, heads, rows, head_dim] lie, from `base` on; none where they are not whole vec4.
@@ -263,9 +313,9 @@ fn merged(sizes: [usize; 4], x: &Tensor) -> Tensor {
     Tensor::empty([batch, rows, heads, head_dim], DType::F32, x.device()).permute(&[0, 2, 1, 3])
 }
 
-/// What a forward pass leaves for the gradient: the inputs, y and lse, and the places.
+/// What a forward pass leaves for the gradient: the inputs, the mask or q in its place, y and lse, and the places.
 struct Run {
-    args: [Tensor; 5],
+    args: [Tensor; 6],
     p: Params,
 }
 
@@ -277,6 +327,15 @@ impl Run {
         let y = merged(sizes, q);
         let lse = Tensor::empty([batch, queries, heads], DType::F32, q.device());
         let [(q, of_q), (k, of_k), (v, of_v)] = [q, k, v].map(walkable);
+        let (mask, of_mask) = match &options.mask {
+            Some(mask) => {
+                let mask = mask.detach().expand([batch, heads, queries, keys]);
+                let steps: [usize; 4] = std::array::from_fn(|d| mask.layout().strides[d]);
+                (mask, Some(steps.map(|step| step as u32)))
+            }
+            None => (q.clone(), None),
+        };
+        let [of_batch, of_head, of_query, of_key] = of_mask.unwrap_or_default();
         let p = Params {
             queries: queries as u32,
             keys: keys as u32,
@@ -285,14 +344,17 @@ impl Run {
             scale: options.scale.unwrap_or(1.0 / (head_dim as f32).sqrt()),
             causal: u32::from(options.is_causal),
             quads: head_dim as u32 / 4,
+            masked: u32::from(of_mask.is_some()),
+            mask: [mask.base() as u32, of_batch, of_head, of_query],
+            mask_key: of_key,
             q: of_q,
             k: of_k,
             v: of_v,
             y: place(y.layout(), 0).expect("rows are whole vec4"),
             ..Params::zeroed()
         };
-        Tensor::run(&ATTENTION, &[&q, &k, &v, &y, &lse], &p);
-        Run { args: [q, k, v, y, lse], p }
+        Tensor::run(&ATTENTION, &[&q, &k, &v, &mask, &y, &lse], &p);
+        Run { args: [q, k, v, mask, y, lse], p }
     }
 
     fn saved(&self) -> Run {
@@ -301,21 +363,24 @@ impl Run {
 
     /// Writes the gradients to `grads`, each at its place.
     fn backward(&self, dy: &Tensor, grads: &Tensor, [dq, dk, dv]: [[u32; 4]; 3]) {
-        let [q, k, v, y, lse] = &self.args;
+        let [q, k, v, mask, y, lse] = &self.args;
         let (dy, of_dy) = walkable(dy);
         let p = Params { dy: of_dy, dq, dk, dv, ..self.p };
-        Tensor::run(&ATTENTION_BACKWARD, &[q, k, v, y, lse, &dy, grads], &p);
+        Tensor::run(&ATTENTION_BACKWARD, &[q, k, v, mask, y, lse, &dy, grads], &p);
     }
 }
 
 impl Tensor {
-    /// `softmax(scale q k^T + mask) v`: queries `[.., queries, head_dim]` (self) on keys and values `[.., keys, head_dim]`
-    /// of the same batch, to `[.., queries, head_dim]`. Without a mask it is one kernel whose memory grows with the
-    /// rows, not with their square; it reads views that split heads as they are, and what it gives is merged into
-    /// `[batch, rows, heads * head_dim]` without a copy.
+    /// `softmax(scale q k^T + mask) v`: queries `[.., queries, head_dim]` (self) on keys and values
+    /// `[.., keys, head_dim]` of the same batch, to `[.., queries, head_dim]`. A query whose keys are all masked gives
+    /// 0, and a gradient of 0, as in PyTorch.
+    ///
+    /// Heads of up to 128 elements are one kernel whose memory grows with the rows, not with their square, unless a
+    /// mask asks for its gradient. It reads masks and views that split heads as they are, and what it gives is merged
+    /// into `[batch, rows, heads * head_dim]` without a copy; heads that are no multiple of 4 are copied for it.
     ///
     /// # Panics
-    /// If the shapes do not fit, or a causal mask is asked for beside another.
+    /// If the shapes do not fit, or the mask does not broadcast to `[.., queries, keys]`.
     #[track_caller]
     pub fn scaled_dot_product_attention(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
         let [q, k, v] = [self, key, value].map(Tensor::shape);
@@ -325,24 +390,34 @@ impl Tensor {
             rank >= 2 && k == v && k.rank() == rank && q[..rank - 2] == k[..rank - 2] && q[rank - 1] == k[rank - 1],
             "{title}: {q} x {k} x {v}: queries, keys and values [.., rows, head_dim] of one batch are due"
         );
-        assert!(
-            !options.is_causal || options.mask.is_none(),
-            "{title}: a causal mask is asked for beside another: add them"
-        );
         let head_dim = q[rank - 1];
+        let scores = Shape::from([&q[..rank - 1], &[k[rank - 2]]].concat());
+        if let Some(mask) = &options.mask {
+            check_mask(mask, scores);
+        }
         if !is_fused(head_dim, options) || q.numel() * k.numel() == 0 {
             return self.attention_definition(key, value, options);
+        }
+        if !head_dim.is_multiple_of(4) {
+            // Zeros behind each row add nothing to a product.
+            let whole = |x: &Tensor| x.pad(&[(0, 4 - head_dim % 4)], 0.0);
+            let scale = options.scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
+            let options = AttentionOptions { scale: Some(scale), ..options.clone() };
+            let y = whole(self).scaled_dot_product_attention(&whole(key), &whole(value), &options);
+            return y.narrow(-1, 0, head_dim);
         }
         if rank != 4 {
             // One head for each of a batch without heads; further dimensions are a part of the batch.
             let outer: usize = q[..rank - 2].iter().product();
             let (batch, heads) = if rank > 4 { (outer / q[rank - 3], q[rank - 3]) } else { (outer, 1) };
-            let four = |x: &Tensor| x.reshape_to(Shape::from([batch, heads, x.shape()[rank - 2], head_dim]));
-            return four(self).scaled_dot_product_attention(&four(key), &four(value), options).reshape_to(q);
+            let four = |x: &Tensor| x.reshape_to(Shape::from([batch, heads, x.shape()[rank - 2], x.shape()[rank - 1]]));
+            let mask = options.mask.as_ref().map(|mask| four(&mask.expand(scores)));
+            let options = AttentionOptions { mask, ..options.clone() };
+            return four(self).scaled_dot_product_attention(&four(key), &four(value), &options).reshape_to(q);
         }
         let run = Run::new([self, key, value], options);
         let saved = run.saved();
-        let y = run.args[3].clone();
+        let y = run.args[4].clone();
         y.tracked("attention", &[self, key, value], move |dy, needs| {
             // Side by side, each in the order of memory of [batch, rows, heads, head_dim].
             let grads = Tensor::empty([q.numel() + 2 * k.numel()], DType::F32, dy.device());
@@ -379,14 +454,17 @@ impl Tensor {
             })
         };
         let merge = |y: &Tensor| y.permute(&[0, 2, 1, 3]).reshape_to(Shape::from([batch, rows, width]));
-        if !is_fused(head_dim, options) || shape.numel() == 0 {
+        if let Some(mask) = &options.mask {
+            check_mask(mask, Shape::from([batch, heads, rows, rows]));
+        }
+        if !is_fused(head_dim, options) || !head_dim.is_multiple_of(4) || shape.numel() == 0 {
             let [q, k, v] = split(self);
             return merge(&q.scaled_dot_product_attention(&k, &v, options));
         }
         let [q, k, v] = split(&self.detach());
         let run = Run::new([&q, &k, &v], options);
         let saved = run.saved();
-        merge(&run.args[3]).tracked("attention", &[self], move |dy, _| {
+        merge(&run.args[4]).tracked("attention", &[self], move |dy, _| {
             let grads = Tensor::empty(shape, DType::F32, dy.device());
             let places = split(&grads).map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
             let dy = dy.reshape_to(Shape::from([batch, rows, heads, head_dim])).permute(&[0, 2, 1, 3]);
@@ -407,9 +485,9 @@ impl Tensor {
             let mask: Vec<f32> = (0..queries * keys).map(hidden).collect();
             scores = scores.add(&Tensor::constant(&mask, [queries, keys], self.device()));
         }
-        if let Some(mask) = &options.mask {
-            scores = scores.add(mask);
-        }
-        scores.softmax(-1).matmul(value)
+        let Some(mask) = &options.mask else { return scores.softmax(-1).matmul(value) };
+        scores = scores.add(mask);
+        let hidden = scores.detach().amax(&[-1], KeepDims::Yes).eq_scalar(f32::NEG_INFINITY);
+        scores.masked_fill(&hidden, 0.0).softmax(-1).masked_fill(&hidden, 0.0).matmul(value)
     }
 }

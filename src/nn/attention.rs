@@ -41,7 +41,9 @@ impl MultiheadAttention {
     }
 
     /// Of `x`, `[batch, rows, width]`, to itself: queries, keys and values are one product. A mask is broadcast over
-    /// `[batch, heads, rows, rows]`: one that hides padding is `[batch, 1, 1, rows]` of 0 and negative infinity.
+    /// `[batch, heads, rows, rows]`: PyTorch's `attn_mask` as it is, a `key_padding_mask` as `[batch, 1, 1, rows]` of 0
+    /// and negative infinity, which [`AttentionOptions::padded`] makes of lengths. A row that sees no key gives the
+    /// bias of `out_proj`, where PyTorch gives NaN if it is asked for the weights, too.
     ///
     /// # Panics
     /// If the shape does not fit.
@@ -54,7 +56,7 @@ impl MultiheadAttention {
     }
 
     /// Of queries `[batch, rows, width]` to keys and values `[batch, keys, width]`; a mask is broadcast over
-    /// `[batch, heads, rows, keys]`.
+    /// `[batch, heads, rows, keys]`: padding is `[batch, 1, 1, keys]`.
     ///
     /// # Panics
     /// If a shape does not fit.

@@ -90,7 +90,8 @@ impl TransformerEncoderLayer {
         }
     }
 
-    /// On `[batch, rows, width]`; the options tell which rows see which.
+    /// On `[batch, rows, width]`; the options tell which rows see which: PyTorch's `src_mask` and
+    /// `src_key_padding_mask`, as for [`MultiheadAttention::attend_self`].
     ///
     /// # Panics
     /// If a shape does not fit.
@@ -167,7 +168,7 @@ impl TransformerDecoderLayer {
     }
 
     /// On `[batch, rows, width]` beside an encoder's rows `[batch, keys, width]`; each attention has its options, the
-    /// first usually [`AttentionOptions::causal`].
+    /// first usually [`AttentionOptions::causal`], the second with the encoder's padding, if it has any.
     ///
     /// # Panics
     /// If a shape does not fit.

@@ -356,6 +356,23 @@ def options():
         write("one_cycle", case, "one_cycle", {"optimizer": case, "max_lr": 0.2, **attrs, **cycle}, tensors)
 
 
-for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options, sums]:
+def masks():
+    rows = {"query": draw(2, 3, 4, 8), "key": draw(2, 3, 5, 8), "value": draw(2, 3, 5, 8)}
+    padded = torch.zeros(2, 1, 1, 5, dtype=torch.double)
+    padded[0, ..., 3:] = float("-inf")
+    added = draw(3, 4, 5)
+    added[1, 2, :3] = float("-inf")
+    added[2, 1] = float("-inf")
+    kind, function = "scaled_dot_product_attention", F.scaled_dot_product_attention
+    op(kind, "padded", function, {**rows, "attn_mask": padded}, {}, list(rows))
+    op(kind, "added_and_a_row_that_sees_nothing", function, {**rows, "attn_mask": added}, {}, list(rows))
+    learned = {**rows, "attn_mask": draw(4, 5)}
+    op(kind, "learned", function, learned, {"scale": 0.5}, list(learned))
+    odd = {"query": draw(2, 6, 7), "key": draw(2, 6, 7), "value": draw(2, 6, 7)}
+    op(kind, "odd_heads", function, odd, {"is_causal": True}, list(odd))
+
+
+for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
+             sums, masks]:
     torch.manual_seed(0)
     make()

@@ -8,6 +8,9 @@ use crate::ops::matmul::gemm;
 /// Queries of one block: their scores stay in the cache.
 const BLOCK: usize = 32;
 
+/// lse of a query whose keys are all masked.
+const NONE: f32 = f32::MAX;
+
 /// A place in elements: the first, and the strides of batch, head and row.
 fn elements(place: [u32; 4]) -> [usize; 4] {
     place.map(|at| 4 * at as usize)
@@ -26,6 +29,20 @@ fn step(place: [u32; 4]) -> u32 {
 /// The keys that a query sees.
 fn seen(p: &Params, query: usize) -> usize {
     if p.causal == 1 { p.keys.min(query as u32 + 1) as usize } else { p.keys as usize }
+}
+
+/// Scores scaled, and the mask of their query added, whose keys are `step` apart.
+fn add_mask(scores: &mut [f32], scale: f32, mask: &[f32], step: usize) {
+    match step {
+        1 => scores.iter_mut().zip(mask).for_each(|(s, m)| *s = scale * *s + m),
+        _ => scores.iter_mut().enumerate().for_each(|(j, s)| *s = scale * *s + mask[j * step]),
+    }
+}
+
+/// Where the mask of one query starts.
+fn masked<'a>(mask: &'a [f32], p: &Params, [batch, head, query]: [usize; 3]) -> &'a [f32] {
+    let [first, of_batch, of_head, of_row] = p.mask.map(|at| at as usize);
+    &mask[first + batch * of_batch + head * of_head + query * of_row..]
 }
 
 /// The sum of a row, several elements at a time.
@@ -54,7 +71,8 @@ type Piece<'a> = (usize, &'a mut [f32], &'a mut [f32]);
 
 pub fn forward(call: &mut Call) {
     let (p, q, k, v) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
-    let (y, lse, scratch) = (call.write::<f32>(3), call.write::<f32>(4), call.scratch());
+    let (mask, y, lse) = (call.read::<f32>(3), call.write::<f32>(4), call.write::<f32>(5));
+    let scratch = call.scratch();
     let [queries, keys, heads, d] = [p.queries, p.keys, p.heads, 4 * p.quads].map(|n| n as usize);
     let blocks = queries.div_ceil(BLOCK);
     let mut pieces: Vec<Piece> = Vec::with_capacity(blocks * p.batch as usize);
@@ -76,8 +94,19 @@ pub fn forward(call: &mut Call) {
                 for (i, row) in scores.chunks_mut(end).enumerate() {
                     let (row, hidden) = row.split_at_mut(seen(&p, first + i));
                     hidden.fill(0.0);
-                    let top = p.scale * if p.scale < 0.0 { -largest_of_negated(row) } else { largest(row) };
-                    row.iter_mut().for_each(|s| *s = exp(p.scale * *s - top));
+                    let (scale, top) = if p.masked == 1 {
+                        let mask = masked(mask, &p, [batch, head, first + i]);
+                        add_mask(row, p.scale, mask, p.mask_key as usize);
+                        (1.0, largest(row))
+                    } else {
+                        (p.scale, p.scale * if p.scale < 0.0 { -largest_of_negated(row) } else { largest(row) })
+                    };
+                    if top == f32::NEG_INFINITY {
+                        row.fill(0.0);
+                        lse[i * heads + head] = NONE;
+                        continue;
+                    }
+                    row.iter_mut().for_each(|s| *s = exp(scale * *s - top));
                     let total = sum(row);
                     let share = (1.0 / total) as f32;
                     row.iter_mut().for_each(|s| *s *= share);
@@ -99,8 +128,8 @@ fn largest_of_negated(row: &[f32]) -> f32 {
 
 pub fn backward(call: &mut Call) {
     let (p, q, k, v) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
-    let (y, lse, dy) = (call.read::<f32>(3), call.read::<f32>(4), call.read::<f32>(5));
-    let (grads, scratch) = (call.write::<f32>(6), call.scratch());
+    let (mask, y, lse) = (call.read::<f32>(3), call.read::<f32>(4), call.read::<f32>(5));
+    let (dy, grads, scratch) = (call.read::<f32>(6), call.write::<f32>(7), call.scratch());
     let [queries, keys, heads, d] = [p.queries, p.keys, p.heads, 4 * p.quads].map(|n| n as usize);
     let (of_q, of_k) = (queries * d, keys * d);
     // The gradients of each head side by side, then all of them at their places.
@@ -131,8 +160,19 @@ pub fn backward(call: &mut Call) {
                         hidden.fill(0.0);
                         let (slopes, hidden) = slopes.split_at_mut(weights.len());
                         hidden.fill(0.0);
+                        if lse == NONE {
+                            weights.fill(0.0);
+                            slopes.fill(0.0);
+                            continue;
+                        }
+                        let mut scale = p.scale;
+                        if p.masked == 1 {
+                            let mask = masked(mask, &p, [batch, head, first + i]);
+                            add_mask(weights, scale, mask, p.mask_key as usize);
+                            scale = 1.0;
+                        }
                         for (weight, slope) in weights.iter_mut().zip(slopes) {
-                            *weight = exp(p.scale * *weight - lse);
+                            *weight = exp(scale * *weight - lse);
                             *slope = *weight * (*slope - delta) * p.scale;
                         }
                     }

@@ -1,0 +1,129 @@
+// Stands before the files of attention by tiles in shared memory, for GPUs, which name their own rows `own_at`, the
+// others `other_at` (with `second`, those of their second operand), and the mask.
+//
+// A workgroup of X Y threads takes 4 Y own rows of a head, and OTHER other rows at a time. Thread (x, y) has four own
+// rows, `rows_of`, beside each of KEYS other rows, and vec4 x of these own rows' results. No row is kept in registers:
+// 4 vec4 at a time of all rows lie in shared memory, then the weights and 256 / X other rows at a time. A tile takes at
+// most 2 iterations for each of its other rows.
+
+// Set by the variant: X, threads side by side, not less than the vec4 of a row: 8, 16 or 32; MASKED.
+const Y: u32 = select(8u, 16u, X == 8u);
+const KEYS: u32 = select(4u, 2u, X == 32u);
+const THREADS: u32 = X * Y;
+const OWN: u32 = 4u * Y;
+const OTHER: u32 = KEYS * X;
+
+// One row more than there are, so that neighbours in memory are no neighbours in banks: own rows vec4 by vec4, then
+// others. Later other rows, row by row, or what the threads of a row tell each other.
+var<workgroup> chunk: array<vec4<f32>, 4u * (OWN + OTHER + 2u)>;
+// For each other row and y, those of four own rows; a column more for the same reason.
+var<workgroup> weights: array<vec4<f32>, OTHER * (Y + 1u)>;
+
+// The first vec4 of a head, the stride of its rows, and their number.
+struct Rows { first: u32, step: u32, count: u32 }
+
+fn rows_at(at: vec4<u32>, place: Place, count: u32) -> Rows {
+    return Rows(first_of(at, place), at.w, count);
+}
+
+// The own rows of a thread.
+fn rows_of(place: Place, t: u32) -> vec4<u32> {
+    return vec4<u32>(0u, Y, 2u * Y, 3u * Y) + place.start + t / X;
+}
+
+// Other row k of a thread, counted from the tile's first.
+fn column(k: u32, t: u32) -> u32 { return t % X + k * X; }
+
+// What the mask adds to the scores of own rows with one other row: the rows' places in it, and that of the other.
+fn added(places: vec4<u32>, other: u32) -> vec4<f32> {
+    let at = places + other;
+    return vec4<f32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);
+}
+
+// sum + m w
+fn plus(sum: vec4<f32>, m: mat4x4<f32>, w: vec4<f32>) -> vec4<f32> {
+    let half = fma(m[1], vec4<f32>(w.y), fma(m[0], vec4<f32>(w.x), sum));
+    return fma(m[3], vec4<f32>(w.w), fma(m[2], vec4<f32>(w.z), half));
+}
+
+// One vec4 of the rows in the chunk, multiplied and added to s.
+fn one_quad(s: mat4x4<f32>, quad: u32, t: u32) -> mat4x4<f32> {
+    let own = quad * (OWN + 1u) + t / X;
+    let rows = transpose(mat4x4<f32>(chunk[own], chunk[own + Y], chunk[own + 2u * Y], chunk[own + 3u * Y]));
+    let other = 4u * (OWN + 1u) + quad * (OTHER + 1u) + t % X;
+    var sum = s;
+    sum[0] = plus(s[0], rows, chunk[other]);
+    sum[1] = plus(s[1], rows, chunk[other + X]);
+    if KEYS == 4u {
+        sum[2] = plus(s[2], rows, chunk[other + 2u * X]);
+        sum[3] = plus(s[3], rows, chunk[other + 3u * X]);
+    }
+    return sum;
+}
+
+// The products of a thread's own rows with other rows from j on, a column for each of these.
+fn products(second: bool, own: Rows, start: u32, other: Rows, j: u32, t: u32) -> mat4x4<f32> {
+    var s = mat4x4<f32>();
+    for (var d = 0u; d < p.quads; d += 4u) {
+        // All must be done with the chunk before it is overwritten.
+        workgroupBarrier();
+        let quad = d + t % 4u;
+        let is_there = quad < p.quads;
+        let source = min(quad, p.quads - 1u);
+        // At most 2 turns.
+        for (var row = t / 4u; row < OWN; row += THREADS / 4u) {
+            let value = own_at(second, own.first + min(start + row, own.count - 1u) * own.step + source);
+            chunk[t % 4u * (OWN + 1u) + row] = select(vec4<f32>(), value, is_there);
+        }
+        // At most 2 turns.
+        for (var row = t / 4u; row < OTHER; row += THREADS / 4u) {
+            let value = other_at(second, other.first + min(j + row, other.count - 1u) * other.step + source);
+            chunk[4u * (OWN + 1u) + t % 4u * (OTHER + 1u) + row] = select(vec4<f32>(), value, is_there);
+        }
+        // The chunk must be whole before any of it is read.
+        workgroupBarrier();
+        s = one_quad(one_quad(one_quad(one_quad(s, 0u, t), 1u, t), 2u, t), 3u, t);
+    }
+    return s;
+}
+
+// Leaves weights for `mix`, a column for each other row of the thread.
+fn keep(s: mat4x4<f32>, t: u32) {
+    let at = column(0u, t) * (Y + 1u) + t / X;
+    weights[at] = s[0];
+    weights[at + X * (Y + 1u)] = s[1];
+    if KEYS == 4u {
+        weights[at + 2u * X * (Y + 1u)] = s[2];
+        weights[at + 3u * X * (Y + 1u)] = s[3];
+    }
+}
+
+// Other rows from j on, by the weights, added to the thread's vec4 of four results.
+fn mix(results: mat4x4<f32>, second: bool, other: Rows, j: u32, t: u32) -> mat4x4<f32> {
+    var sum = results;
+    let x = min(t % X, p.quads - 1u);
+    for (var l = 0u; l < OTHER; l += 256u / X) {
+        // All must be done with the chunk before it is overwritten; the weights must be whole.
+        workgroupBarrier();
+        // At most 2 turns.
+        for (var at = t; at < 256u; at += THREADS) {
+            let row = min(j + l + at / X, other.count - 1u);
+            chunk[at] = other_at(second, other.first + row * other.step + x);
+        }
+        // The chunk must be whole before any of it is read.
+        workgroupBarrier();
+        // 2 to 8 turns.
+        for (var i = 0u; i < 256u / X; i += 4u) {
+            let at = (l + i) * (Y + 1u) + t / X;
+            let w = transpose(mat4x4<f32>(
+                weights[at], weights[at + Y + 1u], weights[at + 2u * (Y + 1u)], weights[at + 3u * (Y + 1u)],
+            ));
+            let place = i * X + t % X;
+            let rows = mat4x4<f32>(chunk[place], chunk[place + X], chunk[place + 2u * X], chunk[place + 3u * X]);
+            sum = mat4x4<f32>(
+                plus(sum[0], rows, w[0]), plus(sum[1], rows, w[1]), plus(sum[2], rows, w[2]), plus(sum[3], rows, w[3]),
+            );
+        }
+    }
+    return sum;
+}
