@@ -48,6 +48,8 @@ pub fn cases() -> Vec<Case> {
             ConvTranspose2dOptions { groups: 2, dilation: [2, 1], ..doubling },
         ),
         transposed(x([1, 16, 7, 7]), x([16, 8, 4, 4]), doubling),
+        transposed(x([2, 4, 5, 4]), x([4, 1, 4, 4]), ConvTranspose2dOptions { groups: 4, ..doubling }),
+        transposed(x([2, 6, 4, 5]), x([6, 1, 3, 2]), ConvTranspose2dOptions { groups: 3, dilation: [2, 1], ..plain }),
         case("conv_transpose1d by conv2d", [x([2, 4, 9]), x([4, 3, 4])], |x| {
             x[0].conv_transpose1d(
                 &x[1],

@@ -2,7 +2,7 @@
 //! `shaders/depthwise_input.wgsl`, `shaders/depthwise_weight.wgsl`, `shaders/depthwise_parts.wgsl`.
 //!
 //! A product with so few terms is no matrix product: what counts is how often a pixel is read. Images and results lie
-//! channels last, so that four channels are one load.
+//! channels last, so that four channels are one load. Transposed, the same kernels change places.
 
 use super::implicit::{MAX_ITERATIONS, is_turnable, turned};
 use super::{Params, channels_last, cost, fuse};
@@ -36,7 +36,7 @@ shader!(WEIGHT, "depthwise_weight", &[Read, Read, Write]);
 shader!(PARTS, "depthwise_parts", &[Read, Write, Write]);
 
 /// y [n, oh, ow, o] from x [n, h, w, c], w [o, 1, kh, kw] and a bias [o]; w stands in for a bias that is none.
-static DEPTHWISE: Kernel = Kernel {
+pub(super) static DEPTHWISE: Kernel = Kernel {
     name: "depthwise",
     access: FORWARD.access,
     twin: forward_twin,
@@ -66,7 +66,7 @@ static DEPTHWISE: Kernel = Kernel {
 };
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
-static DEPTHWISE_INPUT: Kernel = Kernel {
+pub(super) static DEPTHWISE_INPUT: Kernel = Kernel {
     name: "depthwise_input",
     access: INPUT.access,
     twin: input_twin,
@@ -100,7 +100,7 @@ static DEPTHWISE_INPUT: Kernel = Kernel {
 };
 
 /// dw [o, 1, kh, kw] and db [o] from x and dy.
-static DEPTHWISE_WEIGHT: Kernel = Kernel {
+pub(super) static DEPTHWISE_WEIGHT: Kernel = Kernel {
     name: "depthwise_weight",
     access: &[Read, Read, Write, Write],
     twin: weight_twin,

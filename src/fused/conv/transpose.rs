@@ -1,5 +1,6 @@
 //! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
 
+use super::depthwise::{self, DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
 use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last};
 use crate::dtype::DType;
 use crate::shape::Shape;
@@ -90,18 +91,30 @@ impl Tensor {
             pooled_w: 0,
             y: [0; 4],
         };
-        Tensor::run(&CONV2D_INPUT, &[&input.detach(), &kernel.detach(), &y], &p);
+        let is_deep = depthwise::fits(&p);
+        let forward = if is_deep { &DEPTHWISE_INPUT } else { &CONV2D_INPUT };
+        Tensor::run(forward, &[&input.detach(), &kernel.detach(), &y], &p);
         let saved = (input.saved(), kernel.saved());
         let y = y.tracked(op, &[&input, &kernel], move |dy, needs| {
             let ((input, kernel), dy) = (&saved, dy.to_channels_last());
             let dx = || {
                 let dx = channels_last(x, &dy);
-                Tensor::run(&CONV2D, &[&dy, kernel, &dx], &p);
+                if is_deep {
+                    Tensor::run(&DEPTHWISE, &[&dy, kernel, kernel, &dx], &p);
+                } else {
+                    Tensor::run(&CONV2D, &[&dy, kernel, &dx], &p);
+                }
                 dx
             };
             let dw = || {
                 let dw = Tensor::empty(w, DType::F32, dy.device());
-                Tensor::run(&CONV2D_WEIGHT, &[&dy, input, &dw], &p);
+                if is_deep {
+                    // Beside it comes the sum of the input, which nobody asks for.
+                    let sums = Tensor::empty([x[1]], DType::F32, dy.device());
+                    Tensor::run(&DEPTHWISE_WEIGHT, &[&dy, input, &dw, &sums], &p);
+                } else {
+                    Tensor::run(&CONV2D_WEIGHT, &[&dy, input, &dw], &p);
+                }
                 dw
             };
             vec![needs[0].then(dx), needs[1].then(dw)]
