@@ -61,25 +61,36 @@ fn one_quad(s: mat4x4<f32>, quad: u32, t: u32) -> mat4x4<f32> {
     return sum;
 }
 
+// Puts a vec4 of a row where `one_quad` finds it, or zeros past the row's end.
+fn place_own(value: vec4<f32>, row: u32, t: u32, is_there: bool) {
+    chunk[t % 4u * (OWN + 1u) + row] = select(vec4<f32>(), value, is_there);
+}
+
+fn place_other(value: vec4<f32>, row: u32, t: u32, is_there: bool) {
+    chunk[4u * (OWN + 1u) + t % 4u * (OTHER + 1u) + row] = select(vec4<f32>(), value, is_there);
+}
+
+// Where a row starts; past the last, the last.
+fn start_of(rows: Rows, row: u32) -> u32 { return rows.first + min(row, rows.count - 1u) * rows.step; }
+
 // The products of a thread's own rows with other rows from j on, a column for each of these.
 fn products(second: bool, own: Rows, start: u32, other: Rows, j: u32, t: u32) -> mat4x4<f32> {
     var s = mat4x4<f32>();
+    // Threads take a vec4 of one row and, where there are more rows than a fourth of them, of another.
+    let row = t / 4u;
+    let of_own = start_of(own, start + row);
+    let of_own_too = start_of(own, start + row + THREADS / 4u);
+    let of_other = start_of(other, j + row);
+    let of_other_too = start_of(other, j + row + THREADS / 4u);
     for (var d = 0u; d < p.quads; d += 4u) {
+        let is_there = d + t % 4u < p.quads;
+        let quad = min(d + t % 4u, p.quads - 1u);
         // All must be done with the chunk before it is overwritten.
         workgroupBarrier();
-        let quad = d + t % 4u;
-        let is_there = quad < p.quads;
-        let source = min(quad, p.quads - 1u);
-        // At most 2 turns.
-        for (var row = t / 4u; row < OWN; row += THREADS / 4u) {
-            let value = own_at(second, own.first + min(start + row, own.count - 1u) * own.step + source);
-            chunk[t % 4u * (OWN + 1u) + row] = select(vec4<f32>(), value, is_there);
-        }
-        // At most 2 turns.
-        for (var row = t / 4u; row < OTHER; row += THREADS / 4u) {
-            let value = other_at(second, other.first + min(j + row, other.count - 1u) * other.step + source);
-            chunk[4u * (OWN + 1u) + t % 4u * (OTHER + 1u) + row] = select(vec4<f32>(), value, is_there);
-        }
+        if OWN >= THREADS / 4u || row < OWN { place_own(own_at(second, of_own + quad), row, t, is_there); }
+        if OWN > THREADS / 4u { place_own(own_at(second, of_own_too + quad), row + THREADS / 4u, t, is_there); }
+        place_other(other_at(second, of_other + quad), row, t, is_there);
+        if OTHER > THREADS / 4u { place_other(other_at(second, of_other_too + quad), row + THREADS / 4u, t, is_there); }
         // The chunk must be whole before any of it is read.
         workgroupBarrier();
         s = one_quad(one_quad(one_quad(one_quad(s, 0u, t), 1u, t), 2u, t), 3u, t);
@@ -105,11 +116,8 @@ fn mix(results: mat4x4<f32>, second: bool, other: Rows, j: u32, t: u32) -> mat4x
     for (var l = 0u; l < OTHER; l += 256u / X) {
         // All must be done with the chunk before it is overwritten; the weights must be whole.
         workgroupBarrier();
-        // At most 2 turns.
-        for (var at = t; at < 256u; at += THREADS) {
-            let row = min(j + l + at / X, other.count - 1u);
-            chunk[at] = other_at(second, other.first + row * other.step + x);
-        }
+        chunk[t] = other_at(second, start_of(other, j + l + t / X) + x);
+        if THREADS == 128u { chunk[t + 128u] = other_at(second, start_of(other, j + l + 128u / X + t / X) + x); }
         // The chunk must be whole before any of it is read.
         workgroupBarrier();
         // 2 to 8 turns.
