@@ -8,7 +8,7 @@
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> numbers: array<f32>;
+@group(0) @binding(4) var<storage, read> numbers: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> p: Params;
 
 struct Params {
@@ -29,12 +29,14 @@ fn adam(grid: Grid) {
     let at = index_of(grid);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
+    // lr, step_size, root, b1
+    let now = numbers[p.at / 4u];
     var value = x[i];
-    let slope = numbers[0] * g[i] + p.coupled * value;
-    value -= numbers[p.at] * p.decoupled * value;
-    let mean = numbers[p.at + 3u] * m[i] + numbers[p.at + 4u] * slope;
+    let slope = numbers[0].x * g[i] + p.coupled * value;
+    value -= now.x * p.decoupled * value;
+    let mean = now.w * m[i] + numbers[p.at / 4u + 1u].x * slope;
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;
-    x[i] = value - numbers[p.at + 1u] * mean / (sqrt(square) / numbers[p.at + 2u] + p.eps);
+    x[i] = value - now.y * mean / (sqrt(square) / now.z + p.eps);
 }

@@ -10,7 +10,7 @@
 @group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> most: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> numbers: array<f32>;
+@group(0) @binding(5) var<storage, read> numbers: array<vec4<f32>>;
 @group(0) @binding(6) var<uniform> p: Params;
 
 struct Params {
@@ -31,14 +31,16 @@ fn amsgrad(grid: Grid) {
     let at = index_of(grid);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
+    // lr, step_size, root, b1
+    let now = numbers[p.at / 4u];
     var value = x[i];
-    let slope = numbers[0] * g[i] + p.coupled * value;
-    value -= numbers[p.at] * p.decoupled * value;
-    let mean = numbers[p.at + 3u] * m[i] + numbers[p.at + 4u] * slope;
+    let slope = numbers[0].x * g[i] + p.coupled * value;
+    value -= now.x * p.decoupled * value;
+    let mean = now.w * m[i] + numbers[p.at / 4u + 1u].x * slope;
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;
     let largest = max(most[i], square);
     most[i] = largest;
-    x[i] = value - numbers[p.at + 1u] * mean / (sqrt(largest) / numbers[p.at + 2u] + p.eps);
+    x[i] = value - now.y * mean / (sqrt(largest) / now.z + p.eps);
 }

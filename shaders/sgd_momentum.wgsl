@@ -6,7 +6,7 @@
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> u: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> numbers: array<f32>;
+@group(0) @binding(3) var<storage, read> numbers: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 struct Params {
@@ -22,10 +22,10 @@ fn sgd_momentum(grid: Grid) {
     let at = index_of(grid);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = numbers[0] * g[i] + p.decay * x[i];
-    let momentum = numbers[p.at + 1u];
-    let velocity = momentum * u[i] + numbers[p.at + 2u] * slope;
+    // lr, momentum, rest
+    let now = numbers[p.at / 4u];
+    let slope = numbers[0].x * g[i] + p.decay * x[i];
+    let velocity = now.y * u[i] + now.z * slope;
     u[i] = velocity;
-    let lr = numbers[p.at];
-    if p.nesterov == 1u { x[i] -= lr * (slope + momentum * velocity); } else { x[i] -= lr * velocity; }
+    if p.nesterov == 1u { x[i] -= now.x * (slope + now.y * velocity); } else { x[i] -= now.x * velocity; }
 }

@@ -9,9 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The numbers of a group.
 pub type Numbers = Box<dyn Fn(Now) -> Vec<f32> + Send + Sync>;
 
+/// Numbers that a kernel reads at once: those of each group start at a multiple.
+const QUAD: usize = 4;
+
 /// Where the numbers of the first group start: before them stand the factor that clipping gives to all gradients, and
 /// their norm.
-pub const FIRST: usize = 2;
+pub const FIRST: usize = QUAD;
 
 /// What an optimizer's kernels read of a step.
 pub struct Hyper {
@@ -24,7 +27,11 @@ pub struct Hyper {
 }
 
 fn numbers(now: &[Now], groups: &[Numbers]) -> Vec<Vec<f32>> {
-    groups.iter().zip(now).map(|(numbers, now)| numbers(*now)).collect()
+    let padded = |mut numbers: Vec<f32>| {
+        numbers.resize(numbers.len().next_multiple_of(QUAD), 0.0);
+        numbers
+    };
+    groups.iter().zip(now).map(|(numbers, now)| padded(numbers(*now))).collect()
 }
 
 fn locked(now: &Mutex<Vec<Now>>) -> MutexGuard<'_, Vec<Now>> {
@@ -51,7 +58,8 @@ impl Hyper {
             let mut now = locked(&now);
             now.iter_mut().for_each(|now| now.steps += 1);
             // Gradients are taken as they are, unless a kernel says otherwise.
-            let mut all = vec![1.0, 0.0];
+            let mut all = vec![0.0; FIRST];
+            all[0] = 1.0;
             all.extend(numbers(&now, &groups).concat());
             tensor.upload(&all);
         });
