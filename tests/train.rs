@@ -3,6 +3,8 @@
 //!
 //! `WGRAD_DEVICES=cpu` runs what needs no GPU; `cargo test --test train -- --nocapture` shows how near the curves are.
 
+#[path = "train/broken.rs"]
+mod broken;
 #[path = "train/counters.rs"]
 mod counters;
 #[path = "train/curves.rs"]
