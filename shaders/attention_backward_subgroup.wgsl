@@ -17,7 +17,8 @@
 @group(0) @binding(7) var<storage, read_write> grads: array<vec4<f32>>;
 @group(0) @binding(8) var<uniform> p: Attention;
 
-// Set by the variant: LANES, the invocations of a subgroup; D4, the vec4 of a row; MASKED.
+// Set by the variant: LANES, the invocations of a subgroup; D4, the vec4 of a row; MASKED, and
+// PADDED where the mask is the same for all queries.
 
 // What passes before this one left is added.
 fn put(at: u32, value: vec4<f32>) {
@@ -68,6 +69,8 @@ fn attention_backward_queries_subgroup(grid: Grid, @builtin(subgroup_invocation_
             key[d] = other_a[first_of(p.k, place) + source * p.k.w + d];
             value[d] = other_b[first_of(p.v, place) + source * p.v.w + d];
         }
+        var added_here = 0.0;
+        if PADDED { added_here = added(place, 0u, source); }
         for (var l = 0u; l < p.lanes; l++) {
             var s0 = vec4<f32>();
             var t0 = vec4<f32>();
@@ -83,7 +86,11 @@ fn attention_backward_queries_subgroup(grid: Grid, @builtin(subgroup_invocation_
             }
             var score0 = dot(s0, vec4<f32>(1.0)) - of_row0;
             var score1 = dot(s1, vec4<f32>(1.0)) - of_row1;
-            if MASKED {
+            if PADDED {
+                let here = subgroupShuffle(added_here, l);
+                score0 += here;
+                score1 += here;
+            } else if MASKED {
                 score0 += added(place, i0, j + l);
                 score1 += added(place, i1, j + l);
             }
@@ -132,6 +139,12 @@ fn attention_backward_keys_subgroup(grid: Grid, @builtin(subgroup_invocation_id)
         dk1[d] = vec4<f32>();
         dv1[d] = vec4<f32>();
     }
+    var added0 = 0.0;
+    var added1 = 0.0;
+    if PADDED {
+        added0 = added(place, 0u, row0);
+        added1 = added(place, 0u, row1);
+    }
     let first0 = select(0u, j0, p.causal == 1u);
     let first1 = select(0u, j1, p.causal == 1u);
     let begin = select(p.first, max(p.first, place.start), p.causal == 1u);
@@ -162,7 +175,10 @@ fn attention_backward_keys_subgroup(grid: Grid, @builtin(subgroup_invocation_id)
             let shift = subgroupShuffle(shifts, l);
             var score0 = dot(s0, vec4<f32>(1.0)) - of_row;
             var score1 = dot(s1, vec4<f32>(1.0)) - of_row;
-            if MASKED {
+            if PADDED {
+                score0 += added0;
+                score1 += added1;
+            } else if MASKED {
                 score0 += added(place, i + l, j0);
                 score1 += added(place, i + l, j1);
             }

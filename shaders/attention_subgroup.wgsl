@@ -14,7 +14,8 @@
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(6) var<uniform> p: Attention;
 
-// Set by the variant: LANES, the invocations of a subgroup; D4, the vec4 of a row; MASKED.
+// Set by the variant: LANES, the invocations of a subgroup; D4, the vec4 of a row; MASKED, and
+// PADDED where the mask is the same for all queries.
 
 @compute @workgroup_size(LANES)
 fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
@@ -68,6 +69,8 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             key[d] = k[of_k + own * p.k.w + d];
             value[d] = v[of_v + own * p.v.w + d];
         }
+        var added = 0.0;
+        if PADDED { added = mask[of_mask + own * p.mask_key]; }
         var scores0: array<f32, LANES>;
         var highest0 = top0;
         var scores1: array<f32, LANES>;
@@ -82,7 +85,11 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             }
             var score0 = dot(s0, vec4<f32>(1.0));
             var score1 = dot(s1, vec4<f32>(1.0));
-            if MASKED {
+            if PADDED {
+                let here = subgroupShuffle(added, l);
+                score0 += here;
+                score1 += here;
+            } else if MASKED {
                 let at = of_mask + min(j + l, p.keys - 1u) * p.mask_key;
                 score0 += mask[at + min(row0, p.queries - 1u) * p.mask.w];
                 score1 += mask[at + min(row1, p.queries - 1u) * p.mask.w];

@@ -187,6 +187,7 @@ fn lanes(pass: Pass, p: &Params) -> Pass {
     pass.constant("LANES", Constant::U32(p.lanes))
         .constant("D4", Constant::U32(p.quads))
         .constant("MASKED", Constant::Bool(p.masked == 1))
+        .constant("PADDED", Constant::Bool(p.masked == 1 && p.mask[3] == 0))
         .params(p)
 }
 

@@ -155,6 +155,18 @@ fn masks() -> Vec<Case> {
             late,
         )
         .compared(),
+        case(
+            "attention by attention, padded to 5 keys, of",
+            [x([1, 2, 9, 8]), x([1, 2, 9, 8]), whole([1], 5, 6)],
+            |x| {
+                let options = AttentionOptions::default().padded(&x[2], 9);
+                x[0].scaled_dot_product_attention(&x[1], &x[1], &options)
+            },
+        )
+        .defined(|x| {
+            let seen = x[1].narrow(2, 0, 5);
+            x[0].attention_definition(&seen, &seen, &plain())
+        }),
         case("self_attention by attention, padded, of", [x([3, 9, 48]), whole([3], 2, 9)], move |x| {
             x[0].self_attention(2, &padded(x))
         }),
