@@ -13,6 +13,8 @@ mod curves;
 mod edges;
 #[path = "../benches/step/gpt.rs"]
 mod gpt;
+#[path = "train/huge.rs"]
+mod huge;
 #[path = "train/layers.rs"]
 mod layers;
 #[path = "train/long.rs"]

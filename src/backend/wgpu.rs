@@ -174,7 +174,7 @@ impl Wgpu {
         let State { pool, pipelines, counters, .. } = state;
         let passes = lowered.iter().flat_map(|(title, _, lowering)| lowering.passes.iter().zip(repeat(title.as_str())));
         pipelines.build(&self.device, &passes.collect::<Vec<_>>())?;
-        let (mut steps, mut scratch, mut flops) = (Vec::new(), ready::Scratch::default(), 0);
+        let (mut steps, mut scratch) = (Vec::new(), ready::Scratch::default());
         for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
             let scratch = scratch.take(&lowering.scratch, pool, &self.device, counters)?;
             for (at, pass) in lowering.passes.iter().enumerate() {
@@ -184,10 +184,9 @@ impl Wgpu {
                 let (ranges, title) = (ranges(pass, dispatch, &scratch), told(dispatch, variant, pass, at));
                 steps.push(ready::Step { pipeline, ranges, params, grid, title });
             }
-            flops += (dispatch.kernel.cost)(dispatch).flops;
         }
         counters.pipelines = pipelines.len() as u64;
-        let ready = ready::Ready::new((&self.device, &self.queue), pool, steps, &list.inputs, scratch, flops);
+        let ready = ready::Ready::new((&self.device, &self.queue), pool, steps, &list.inputs, scratch);
         let bytes = ready.scratch_bytes();
         state.ready.insert(list.id, ready);
         Ok(bytes)
@@ -339,12 +338,17 @@ impl Backend for Wgpu {
         }
         let State { pool, queue, ready, counters, .. } = &mut *self.state();
         let Some(ready) = ready.get_mut(&list.id) else { return };
-        if queue.is_full() {
-            queue.submit(&self.device, &self.queue, counters, |_| ());
-        }
-        let commands = ready.bind(&self.device, pool, inputs, queue.batch, counters);
+        let commands = ready.bind(&self.device, pool, inputs, counters);
         counters.dispatches += list.dispatches.len() as u64;
-        queue.push_ready(commands, ready.flops, counters);
+        let mut first = 0;
+        for &(end, flops) in &ready.parts {
+            if queue.is_full() {
+                queue.submit(&self.device, &self.queue, counters, |_| ());
+            }
+            ready.is_in(queue.batch, pool, inputs);
+            queue.push_ready(commands.clone(), first..end, flops, counters);
+            first = end;
+        }
     }
 
     fn forget(&self, list: u64) {

@@ -13,7 +13,7 @@ pub const SLOT: u64 = 256;
 /// Passes that one submit may hold; also the slots of the uniform ring.
 const MAX_PASSES: usize = 2048;
 /// Operations that one submit may hold: a driver's watchdog resets a device that is silent for about two seconds.
-const MAX_FLOPS: u64 = 400_000_000_000;
+pub const MAX_FLOPS: u64 = 400_000_000_000;
 /// Submits that may be under way before the queue waits for the oldest.
 const MAX_IN_FLIGHT: usize = 3;
 /// Bind groups kept before the cache starts anew.
@@ -46,7 +46,8 @@ pub struct Command {
 /// What waits to be sent out.
 enum Work {
     One(Command),
-    Many(Arc<[Command]>),
+    /// This part of a list that is ready.
+    Many(Arc<[Command]>, std::ops::Range<usize>),
 }
 
 impl Command {
@@ -60,7 +61,7 @@ impl Command {
 fn commands(pending: &[Work]) -> impl Iterator<Item = &Command> {
     pending.iter().flat_map(|work| match work {
         Work::One(command) => std::slice::from_ref(command),
-        Work::Many(commands) => commands,
+        Work::Many(commands, part) => &commands[part.clone()],
     })
 }
 
@@ -139,12 +140,18 @@ impl Queue {
         self.pending.push(Work::One(Command { pipeline, bind_group, slot, grid, title }));
     }
 
-    /// Appends passes that are ready.
-    pub fn push_ready(&mut self, commands: Arc<[Command]>, flops: u64, counters: &mut Counters) {
-        counters.passes += commands.len() as u64;
-        self.passes += commands.len();
+    /// Appends some of the passes that are ready, with their operations.
+    pub fn push_ready(
+        &mut self,
+        commands: Arc<[Command]>,
+        part: std::ops::Range<usize>,
+        flops: u64,
+        counters: &mut Counters,
+    ) {
+        counters.passes += part.len() as u64;
+        self.passes += part.len();
         self.add_flops(flops);
-        self.pending.push(Work::Many(commands));
+        self.pending.push(Work::Many(commands, part));
     }
 
     /// Sends out what is pending, then `after` on the same encoder.

@@ -2,7 +2,7 @@
 
 use super::pipelines::Pipeline;
 use super::pool::Pool;
-use super::queue::{Command, Range, SLOT, bind_group};
+use super::queue::{Command, MAX_FLOPS, Range, SLOT, bind_group};
 use crate::backend::{Counters, Purpose, Title};
 use crate::error::Result;
 use crate::kernel::BufferId;
@@ -24,8 +24,8 @@ pub struct Ready {
     buffers: Vec<BufferId>,
     uniforms: wgpu::Buffer,
     scratch: Scratch,
-    /// Operations of the whole list.
-    pub flops: u64,
+    /// What goes out together: where it ends, and its operations.
+    pub parts: Vec<(usize, u64)>,
 }
 
 /// A pass of the list.
@@ -44,8 +44,8 @@ impl Ready {
         steps: Vec<Step>,
         inputs: &[BufferId],
         scratch: Scratch,
-        flops: u64,
     ) -> Ready {
+        let parts = parts(steps.iter().map(|step| step.title.cost.flops));
         let uniforms = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("parameters of a list"),
             size: SLOT * steps.len().max(1) as u64,
@@ -69,21 +69,17 @@ impl Ready {
         buffers.sort_unstable();
         buffers.dedup();
         let (inputs, bound) = (inputs.to_vec(), HashMap::new());
-        Ready { commands, open, inputs, bound, buffers, uniforms, scratch, flops }
+        Ready { commands, open, inputs, bound, buffers, uniforms, scratch, parts }
     }
 
     /// The commands with `inputs` in the place of the list's own.
     pub fn bind(
         &mut self,
         device: &wgpu::Device,
-        pool: &mut Pool,
+        pool: &Pool,
         inputs: &[BufferId],
-        batch: u64,
         counters: &mut Counters,
     ) -> Arc<[Command]> {
-        for id in self.buffers.iter().chain(inputs) {
-            pool.used(*id, batch);
-        }
         if let Some(commands) = self.bound.get(inputs) {
             return commands.clone();
         }
@@ -102,6 +98,13 @@ impl Ready {
         commands
     }
 
+    /// Tells the pool that the list is in this batch, with `inputs`.
+    pub fn is_in(&self, batch: u64, pool: &mut Pool, inputs: &[BufferId]) {
+        for id in self.buffers.iter().chain(inputs) {
+            pool.used(*id, batch);
+        }
+    }
+
     /// The bytes of its scratch memory.
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch.all.iter().map(|(_, bytes)| bytes).sum()
@@ -113,6 +116,18 @@ impl Ready {
             pool.free(id);
         }
     }
+}
+
+/// Cuts a list so that no submit holds many more operations than [`MAX_FLOPS`], as those of work that is queued.
+fn parts(flops: impl ExactSizeIterator<Item = u64>) -> Vec<(usize, u64)> {
+    let (count, mut parts, mut sum) = (flops.len(), Vec::new(), 0u64);
+    for (at, flops) in flops.enumerate() {
+        sum = sum.saturating_add(flops);
+        if sum >= MAX_FLOPS || at + 1 == count {
+            parts.push((at + 1, std::mem::take(&mut sum)));
+        }
+    }
+    parts
 }
 
 /// Scratch buffers of a list: each kernel takes what it needs, and the next takes the same again.
