@@ -381,7 +381,7 @@ impl Tensor {
     /// into `[batch, rows, heads * head_dim]` without a copy; heads that are no multiple of 4 are copied for it.
     ///
     /// # Panics
-    /// If the shapes do not fit, or the mask does not broadcast to `[.., queries, keys]`.
+    /// If the shapes do not fit, an element type is not f32, or the mask does not broadcast to `[.., queries, keys]`.
     #[track_caller]
     pub fn scaled_dot_product_attention(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
         let [q, k, v] = [self, key, value].map(Tensor::shape);
@@ -391,6 +391,9 @@ impl Tensor {
             rank >= 2 && k == v && k.rank() == rank && q[..rank - 2] == k[..rank - 2] && q[rank - 1] == k[rank - 1],
             "{title}: {q} x {k} x {v}: queries, keys and values [.., rows, head_dim] of one batch are due"
         );
+        for (what, x) in [("queries", self), ("keys", key), ("values", value)] {
+            assert!(x.dtype() == DType::F32, "{title}: {what} of {}: f32 are due", x.dtype());
+        }
         let head_dim = q[rank - 1];
         let scores = Shape::from([&q[..rank - 1], &[k[rank - 2]]].concat());
         if let Some(mask) = &options.mask {

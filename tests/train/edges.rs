@@ -131,6 +131,10 @@ fn wrong_use_is_told_in_one_sentence() {
             panics(|| zeros(&[1, 2, 4, 4]).conv_transpose2d(&whole(&[2, 2, 3, 3]), None, Default::default())),
             "conv_transpose2d: [1, 2, 4, 4] x [2, 2, 3, 3]: tensors of f32 are due, not of i32",
         ),
+        (
+            panics(|| x.scaled_dot_product_attention(&x, &whole(&[2, 3]), &Default::default())),
+            "scaled_dot_product_attention: values of i32: f32 are due",
+        ),
         (panics(|| x.flip(&[-3])), "flip: [2, 3] has no dimension -3"),
         (panics(|| x.flip(&[1, -1])), "flip: [2, 3]: each of the dimensions [1, 1] may be named once"),
         (panics(|| zeros(&[3]).tril(0)), "tril: [3]: at least two dimensions are due"),
