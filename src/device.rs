@@ -267,10 +267,11 @@ impl Device {
         let limit = self.info().max_binding_bytes;
         if bytes > limit {
             let text = format!(
-                "a tensor of {} MiB is over the {} MiB that {} binds at once: use a smaller batch, or the CPU backend",
+                "a tensor of {} MiB is over the {} MiB that {} binds at once: use a smaller batch{}",
                 bytes >> 20,
                 limit >> 20,
-                self.info().name
+                self.info().name,
+                if self.info().class == Class::Host { "" } else { ", or the CPU backend" }
             );
             self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Error::Limit(text));
             return self.0.backend.alloc(4, purpose);

@@ -56,7 +56,7 @@ pub trait Optimizer {
     /// Moves every parameter that `grads` has a gradient for; the others and their moments stay.
     ///
     /// # Panics
-    /// If `grads` has a gradient for none of them.
+    /// If `grads` has a gradient for none of them, or an optimizer that was made later took one of them over.
     fn step(&mut self, grads: &Grads);
 
     /// The learning rate of each group of parameters.

@@ -212,6 +212,10 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         assert!(T::DTYPE == self.dtype, "to_vec: the tensor holds {}, not {}", self.dtype, T::DTYPE);
+        if self.numel() == 0 {
+            // Where a view of nothing starts there may be no memory, but a failure is told.
+            return self.device().read(self.buffer.id, 0, 4).map(|_| Vec::new());
+        }
         let span = self.layout.span();
         let bytes = self.device().read(self.buffer.id, span.start as u64 * 4, (span.len() * 4) as u64)?;
         let memory: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
@@ -327,8 +331,9 @@ impl Tensor {
     }
 
     fn binding(&self) -> Binding {
-        let start = self.layout.offset - self.base();
-        let bytes = ((self.layout.span().end - start).max(1) * 4) as u64;
+        // Where a view of nothing starts there may be no memory.
+        let start = if self.numel() == 0 { 0 } else { self.layout.offset - self.base() };
+        let bytes = (self.layout.span().end.saturating_sub(start).max(1) * 4) as u64;
         Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype }
     }
 

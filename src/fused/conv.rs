@@ -227,6 +227,16 @@ pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
     Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
 }
 
+/// What no images give: nothing, and gradients of 0.
+fn of_nothing(op: &'static str, shape: Shape, inputs: &[&Tensor]) -> Tensor {
+    let y = Tensor::empty(shape, DType::F32, inputs[0].device());
+    let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
+    y.tracked(op, inputs, move |dy, needs| {
+        let gradient = |(shape, needed): (&Shape, &bool)| needed.then(|| Tensor::zeros(*shape, dy.device()));
+        shapes.iter().zip(needs).map(gradient).collect()
+    })
+}
+
 impl Tensor {
     /// The same elements with the channels of [n, c, h, w] as neighbours in memory.
     pub(crate) fn to_channels_last(&self) -> Tensor {
@@ -297,6 +307,10 @@ impl Tensor {
         if let Some(bias) = bias {
             let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
             assert!(fits, "conv2d: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
+        }
+        if x[0] == 0 {
+            let y = Shape::from([0, w[0], out_h, out_w]);
+            return of_nothing("conv2d", y, &[&[self, weight], bias.as_slice()].concat());
         }
         if depthwise::fits(&p) {
             return self.depthwise(weight, bias, p);

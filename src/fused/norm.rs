@@ -65,7 +65,9 @@ impl Params {
     fn new(x: &Tensor, eps: f32) -> Params {
         let (shape, strides) = (x.shape(), &x.layout().strides);
         let positions: usize = shape[2..].iter().product();
-        let last = if shape.rank() > 2 { strides[shape.rank() - 1] } else { 1 };
+        // A dimension of size 1 may have any stride.
+        let last = (2..shape.rank()).rev().find(|&d| shape[d] > 1).map_or(1, |d| strides[d]);
+        let step = if shape[1] > 1 { strides[1] } else { positions };
         let count = (shape[0] * positions) as u32;
         Params {
             batch: shape[0] as u32,
@@ -74,7 +76,7 @@ impl Params {
             strides: [strides[0] as u32, strides[1] as u32, last as u32],
             chunk: CHUNK.min(count),
             chunks: count.div_ceil(CHUNK),
-            step: strides[1] as u32,
+            step: step as u32,
             eps,
         }
     }

@@ -26,6 +26,10 @@ pub struct Conv2d {
 impl Conv2d {
     /// A square kernel with a bias, stride 1 and no padding; weights and bias are uniform within
     /// 1 / sqrt(in * kh * kw).
+    ///
+    /// # Panics
+    /// If the kernel's size is 0.
+    #[track_caller]
     pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> Conv2d {
         Conv2d::with(inputs, outputs, [kernel_size; 2], Conv2dOptions::default(), init)
     }
@@ -33,12 +37,13 @@ impl Conv2d {
     /// With all options.
     ///
     /// # Panics
-    /// If the groups do not divide the channels.
+    /// If the groups do not divide the channels, or a size of the kernel is 0.
     #[track_caller]
     pub fn with(inputs: usize, outputs: usize, kernel: [usize; 2], options: Conv2dOptions, init: &mut Init) -> Conv2d {
         let groups = options.groups;
         let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
         assert!(whole, "Conv2d: {groups} groups do not divide {inputs} and {outputs} channels");
+        assert!(kernel[0] * kernel[1] > 0, "Conv2d: a kernel of {kernel:?} sees nothing: take at least 1 x 1");
         let fan_in = inputs / groups * kernel[0] * kernel[1];
         let weight = init.uniform([outputs, inputs / groups, kernel[0], kernel[1]], fan_in);
         Conv2d { weight, bias: Some(init.uniform([outputs], fan_in)), options }
@@ -85,7 +90,7 @@ impl Layer for Conv2d {
         let fits = x.rank() == 4 && x.shape()[1] == channels;
         fit(fits, "Conv2d", x, &weight, || format!("images [n, {channels}, h, w] are due"));
         let Conv2dOptions { padding, dilation, .. } = self.options;
-        let least = [0, 1].map(|d| (dilation[d] * (w[2 + d] - 1) + 1).saturating_sub(2 * padding[d]));
+        let least = [0, 1].map(|d| (dilation[d] * (w[2 + d].max(1) - 1) + 1).saturating_sub(2 * padding[d]));
         let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
         fit(fits, "Conv2d", x, &weight, || format!("images of at least {} x {} are due", least[0], least[1]));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));

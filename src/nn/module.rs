@@ -2,6 +2,7 @@
 
 use super::ctx::Ctx;
 use crate::device::Device;
+use crate::kernel::BufferId;
 use crate::rng::Rng;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -57,6 +58,11 @@ impl Parameter {
             Some(name) => place.named(name),
             None => place,
         };
+    }
+
+    /// Whether its values lie in `buffer`.
+    pub(crate) fn lies_in(&self, buffer: BufferId) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).buffer() == buffer
     }
 
     /// Gives the parameter its path, unless it has one.

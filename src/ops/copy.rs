@@ -156,6 +156,9 @@ impl Tensor {
 
     /// Overwrites part of this tensor, from `start` along `dim`, with the elements of `part`.
     pub(crate) fn write_part(&self, dim: usize, start: usize, part: &Tensor) {
+        if part.numel() == 0 {
+            return;
+        }
         let mut target = *self.layout();
         target.offset = self.base() + start * target.strides[dim];
         target.shape = part.shape();
@@ -286,7 +289,8 @@ impl Tensor {
     pub fn narrow(&self, dim: isize, start: usize, len: usize) -> Tensor {
         let shape = self.shape();
         let dim = shape.dim("narrow", dim);
-        assert!(start + len <= shape[dim], "narrow: {shape}: {start}..{} is outside dimension {dim}", start + len);
+        let end = start.saturating_add(len);
+        assert!(end <= shape[dim], "narrow: {shape}: {start}..{end} is outside dimension {dim}");
         let mut sizes = shape.to_vec();
         sizes[dim] = len;
         let mut layout = *self.layout();
@@ -347,9 +351,7 @@ impl Tensor {
         let mut parts = Vec::with_capacity(tensors.len());
         for t in tensors {
             let len = t.shape()[dim];
-            if t.numel() > 0 {
-                out.write_part(dim, start, t);
-            }
+            out.write_part(dim, start, t);
             parts.push((start, len));
             start += len;
         }

@@ -1,6 +1,6 @@
 //! An exponential moving average of weights: `shaders/ema.wgsl`.
 
-use super::slab::Slab;
+use super::slab::{Owned, Slab};
 use super::{checked, rest};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
@@ -76,6 +76,7 @@ struct Averaged {
     values: Tensor,
     mean: Tensor,
     names: Vec<(String, Tensor)>,
+    owned: Owned,
 }
 
 impl Ema {
@@ -84,21 +85,31 @@ impl Ema {
         let averaged = |slab: &Slab| {
             let mean = slab.values.copy();
             let names = slab.named().map(|(name, place)| (name.to_string(), mean.with_layout(*place.layout())));
-            Averaged { values: slab.values.clone(), names: names.collect(), mean }
+            Averaged { values: slab.values.clone(), names: names.collect(), owned: slab.owned(), mean }
         };
         Ok(Ema { decay, slabs: slabs.map(averaged).collect() })
     }
 
     /// Takes in the weights as they are now: after each step, and while the model has its own weights.
+    ///
+    /// # Panics
+    /// If an optimizer that was made later took the weights over.
+    #[track_caller]
     pub fn update(&mut self) {
-        for Averaged { values, mean, .. } in &self.slabs {
+        for Averaged { values, mean, owned, .. } in &self.slabs {
+            owned.check();
             Tensor::run(&EMA, &[values, mean], &Params { n: values.numel() as u32, rest: rest(self.decay) });
         }
     }
 
     /// Exchanges the model's weights and the averages.
+    ///
+    /// # Panics
+    /// If an optimizer that was made later took the weights over.
+    #[track_caller]
     pub fn swap(&mut self) {
-        for Averaged { values, mean, .. } in &self.slabs {
+        for Averaged { values, mean, owned, .. } in &self.slabs {
+            owned.check();
             let weights = values.copy();
             values.assign(mean);
             mean.assign(&weights);

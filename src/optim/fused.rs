@@ -4,17 +4,19 @@ use super::hyper::{Hyper, Numbers};
 use super::norms::Norms;
 use super::penalty::Penalty;
 use super::rule::{Now, Rule, Run};
-use super::slab::{self, Slab, Stretch};
+use super::slab::{self, Owned, Slab, Stretch};
 use super::{Ema, Optimizer, at_least_0, checked, checked_lr, share};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, parameters};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// An optimizer after a rule: [`Adam`](super::Adam) is `Fused<AdamOptions>`.
 pub struct Fused<R: Rule> {
     groups: Vec<Group<R>>,
+    owned: Arc<Vec<Owned>>,
     hyper: Hyper,
     penalty: Penalty,
     norms: Option<Norms>,
@@ -28,7 +30,9 @@ struct Group<R> {
 }
 
 impl<R: Rule> Fused<R> {
-    /// Takes over the parameters of `model`, which goes on to read them in place.
+    /// Takes over the parameters of `model`, which goes on to read them in place. A part of a model trains alone where the
+    /// optimizer is made for that part; the rest then computes with [`Ctx::untracked`](crate::nn::Ctx::untracked), which
+    /// spares its gradients. An optimizer that had a parameter before cannot step any more.
     ///
     /// # Errors
     /// [`Error::Option`] if an option is out of range.
@@ -88,7 +92,8 @@ impl<R: Rule> Fused<R> {
             Box::new(move |now| rule.numbers(now)) as Numbers
         });
         let hyper = Hyper::new(&device, groups.iter().map(|group| start(&group.rule)).collect(), numbers.collect());
-        let mut out = Fused { groups, hyper, penalty: Penalty::default(), norms: None, max_norm: None };
+        let owned = Arc::new(groups.iter().flat_map(|group| &group.slabs).map(Slab::owned).collect());
+        let mut out = Fused { groups, owned, hyper, penalty: Penalty::default(), norms: None, max_norm: None };
         if R::needs_norms() {
             out.measure();
         }
@@ -160,6 +165,9 @@ impl<R: Rule> Fused<R> {
 impl<R: Rule> Optimizer for Fused<R> {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
+        let owned = self.owned.clone();
+        owned.iter().for_each(Owned::check);
+        self.hyper.tensor.device().before_replays(move || owned.iter().for_each(Owned::check));
         self.hyper.advance();
         let gathered: Vec<(&Slab, Vec<Stretch>)> = self.slabs().map(|slab| (slab, slab.gather(grads))).collect();
         let moved = gathered.iter().any(|(_, stretches)| !stretches.is_empty());

@@ -4,6 +4,7 @@ use super::norms::Table;
 use crate::autograd::Grads;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::kernel::BufferId;
 use crate::nn::{Parameter, StateDict, StateTensor, Values};
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
@@ -42,6 +43,27 @@ pub struct Slab {
     pub moments: Vec<Tensor>,
     /// Where the length of each parameter is found, if it is asked for.
     pub norms: Option<Table>,
+}
+
+/// Parameters and the buffer that an optimizer moved them to.
+pub struct Owned {
+    named: Vec<(Arc<str>, Parameter)>,
+    buffer: BufferId,
+}
+
+impl Owned {
+    /// # Panics
+    /// If an optimizer that was made later has moved one of them elsewhere: what is written here, nobody reads.
+    #[track_caller]
+    pub fn check(&self) {
+        let lost = self.named.iter().find(|(_, parameter)| !parameter.lies_in(self.buffer));
+        if let Some((name, _)) = lost {
+            panic!(
+                "optimizer: {name} went over to an optimizer that was made later: step that one, or make one for a \
+                 struct of all models that share it, and capture replayed steps anew"
+            );
+        }
+    }
 }
 
 /// A part of a slab without gaps, whose parameters all have a gradient.
@@ -103,6 +125,12 @@ impl Slab {
     /// The place of each parameter: its first element and their number.
     pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.entries.iter().map(|entry| (entry.offset, entry.shape.numel()))
+    }
+
+    /// What tells whether the parameters still lie here.
+    pub fn owned(&self) -> Owned {
+        let named = self.entries.iter().map(|entry| (entry.name.clone(), entry.parameter.clone()));
+        Owned { named: named.collect(), buffer: self.values.buffer() }
     }
 
     /// The place and the name of each parameter.

@@ -231,6 +231,10 @@ fn pools() -> Vec<Case> {
             last(&x[0]).relu().max_pool2d(largest(2))
         })
         .compared(),
+        case("max_pool2d of a channel repeated", [x([3, 1, 8, 5]).distinct()], move |x| {
+            x[0].expand([3, 5, 8, 5]).max_pool2d(MaxPool2dOptions { stride: [3, 1], ..largest(1) })
+        })
+        .defined(move |x| x[0].max_pool2d(MaxPool2dOptions { stride: [3, 1], ..largest(1) }).expand([3, 5, 3, 5])),
         case("max_pool2d of relu, some pixels unseen", [x([2, 4, 7, 5])], move |x| {
             last(&x[0]).relu().max_pool2d(largest(2))
         })
@@ -334,6 +338,14 @@ fn norms() -> Vec<Case> {
             last(&x[0]).batch_norm(None, None, EPS).output
         })
         .compared(),
+        case("batch_norm of one column", [x([2, 4, 3, 1]).narrowed(3), x([4]), x([4])], |x| {
+            x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
+        })
+        .defined(|x| x[0].batch_norm_definition(&x[1], &x[2], EPS)),
+        case("batch_norm of one channel and column", [x([3, 1, 6, 1]).narrowed(1), x([1]), x([1])], |x| {
+            x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
+        })
+        .defined(|x| x[0].batch_norm_definition(&x[1], &x[2], EPS)),
         case("batch_norm of channels last", [x([4, 3, 5, 6]), x([3]), x([3])], |x| {
             last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
         }),

@@ -39,6 +39,12 @@ pub fn cases() -> Vec<Case> {
         )
         .constant()
         .big(),
+        case("narrow to nothing, beside others", [x([6, 4, 2]), x([6, 4, 2])], |x| {
+            Tensor::cat(&[&x[0], &x[1].narrow(1, 4, 0)], 1).square()
+        }),
+        case("sum of nothing at the end of a buffer", [x([64])], |x| {
+            x[0].narrow(0, 64, 0).sum() + x[0].narrow(0, 0, 1)
+        }),
         case("permute", [x([3, 4, 5])], |x| x[0].permute(&[2, 0, 1]).square()),
         case("transpose", [x([3, 4, 5]).narrowed(2)], |x| x[0].transpose(0, -1)),
         case("t", [x([5, 13])], |x| x[0].t().contiguous().exp()),

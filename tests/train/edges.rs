@@ -3,10 +3,64 @@
 use crate::places::devices;
 use crate::rules::panics;
 use wgrad::loss::{GaussianConstant, KlTarget};
-use wgrad::{Device, Extreme, KeepDims, Reduction, Tensor};
+use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Randomness};
+use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+use wgrad::plan::Replay;
+use wgrad::{Conv2dOptions, ConvTranspose2dOptions, Device, Extreme, KeepDims, Reduction, Shape, Tensor};
 
 fn read(x: &Tensor) -> Vec<f32> {
     x.to_vec::<f32>().expect("the device works")
+}
+
+#[test]
+fn a_batch_of_no_images_moves_no_weight() {
+    for (name, device) in devices() {
+        for groups in [1, 4] {
+            let [x, w, b] =
+                [&[0usize, 4, 5, 5][..], &[4, 4 / groups, 3, 3], &[4]].map(|sizes| Tensor::ones(sizes, &device));
+            let (w, b) = (w.requires_grad(), b.requires_grad());
+            let y = x.conv2d(&w, Some(&b), Conv2dOptions { groups, ..Default::default() }).relu();
+            let wide = x.conv_transpose2d(&w.reshape([4, -1, 3, 3]), None, ConvTranspose2dOptions::default());
+            for y in [y, wide] {
+                let grads = y.sum().backward();
+                let none = |t: &Tensor| grads.of(t).is_none_or(|dw| read(dw).iter().all(|v| *v == 0.0));
+                assert!(grads.of(&w).is_some() && none(&w) && none(&b), "{groups} groups on {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_last_optimizer_of_a_parameter_steps() {
+    for (name, device) in devices() {
+        let model = Linear::new(3, 1, &mut Init::new(0, &device));
+        let make = || Sgd::new(&model, SgdOptions::default()).expect("the options are in range");
+        let (mut first, x, randomness) = (make(), Tensor::ones([2, 3], &device), Randomness::new(0));
+        let mut ema = first.ema(0.9).expect("the decay is in range");
+        let loss = |x: &Tensor| model.forward(x, &Ctx::train(&randomness)).square().mean();
+        let mut replay = Replay::new();
+        let mut run = |optimizer: &mut Sgd| {
+            let step = replay.run(&[&x], |x| {
+                let loss = loss(&x[0]);
+                optimizer.step(&loss.backward());
+                Ok(vec![loss])
+            });
+            step.expect("the step is captured");
+        };
+        run(&mut first);
+        ema.update();
+        let mut second = make();
+        second.step(&loss(&x).backward());
+        let due = "optimizer: weight went over to an optimizer that was made later: step that one, or make one for a \
+                   struct of all models that share it, and capture replayed steps anew";
+        let said = [
+            panics(|| first.step(&loss(&x).backward())),
+            panics(|| run(&mut second)),
+            panics(|| ema.update()),
+            panics(|| ema.swap()),
+        ];
+        said.iter().for_each(|said| assert!(said.ends_with(due), "`{said}` on {name}"));
+    }
 }
 
 #[test]
@@ -111,6 +165,18 @@ fn wrong_use_is_told_in_one_sentence() {
         (panics(|| x.split(1, 2)), "[2, 3] has no dimension 2"),
         (panics(|| x.split_sizes(&[1, 1], 1)), "split_sizes: [2, 3]: parts of 2 elements do not fill the 3 along 1"),
         (panics(|| x.chunk(0, 1)), "chunk: [2, 3]: 0 parts hold nothing"),
+        (
+            panics(|| x.narrow(1, usize::MAX, 2)),
+            "narrow: [2, 3]: 18446744073709551615..18446744073709551615 is outside dimension 1",
+        ),
+        (
+            panics(|| Shape::new(&[1 << 40, 1 << 40])),
+            "shape [1099511627776, 1099511627776]: no machine has memory for so many elements",
+        ),
+        (
+            panics(|| Conv2d::new(2, 2, 0, &mut Init::new(0, &device))),
+            "Conv2d: a kernel of [0, 0] sees nothing: take at least 1 x 1",
+        ),
         (panics(|| Tensor::stack(&[], 0)), "stack: at least one tensor is due"),
         (panics(|| Tensor::stack(&[&x, &zeros(&[3])], 0)), "stack: [2, 3] x [3]: tensors of one shape are due"),
         (panics(|| Tensor::stack(&[&x], 3)), "stack: [2, 3] has no place 3"),

@@ -1,7 +1,7 @@
 //! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
 
 use super::depthwise::{self, DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
-use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last};
+use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last, of_nothing};
 use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -57,6 +57,12 @@ impl Tensor {
         };
         let outputs = w[1] * groups;
         let shape = Shape::from([x[0], outputs, size(0), size(1)]);
+        if let Some(b) = bias.map(Tensor::shape) {
+            assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");
+        }
+        if x[0] == 0 {
+            return of_nothing(op, shape, &[&[self, weight], bias.as_slice()].concat());
+        }
         let (input, kernel) = (self.to_channels_last(), weight.contiguous());
         let y = channels_last(shape, self);
         let strides: [u32; 4] = std::array::from_fn(|d| y.layout().strides[d] as u32);
@@ -120,8 +126,6 @@ impl Tensor {
             vec![needs[0].then(dx), needs[1].then(dw)]
         });
         let Some(bias) = bias else { return y };
-        let b = bias.shape();
-        assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");
         y.add(&bias.reshape_to(Shape::from([outputs, 1, 1])))
     }
 }

@@ -23,18 +23,19 @@ pub fn max(call: &mut Call) {
             for h in p.taps(0, oh) {
                 for w in p.taps(1, ow) {
                     let (start, place) = (p.input([n, h, w, 0]), (h * p.size[1] as usize + w) as i32);
-                    let pixels = x[start..].iter().step_by(p.x_c.max(1) as usize);
+                    // Channels may be one that is repeated, by a step of 0.
+                    let pixels = (0..channels).map(|c| x[start + c * p.x_c as usize]);
                     match (first, p.x_c) {
                         (true, _) => {
                             at.fill(place);
-                            y.iter_mut().zip(pixels).for_each(|(y, value)| *y = *value);
+                            y.iter_mut().zip(pixels).for_each(|(y, value)| *y = value);
                         }
                         // Neighbours, several at a time.
                         (_, 1) => {
                             let pixels = &x[start..][..channels];
                             y.iter_mut().zip(&mut *at).zip(pixels).for_each(|((y, at), &v)| take(y, at, v, place));
                         }
-                        _ => y.iter_mut().zip(&mut *at).zip(pixels).for_each(|((y, at), &v)| take(y, at, v, place)),
+                        _ => y.iter_mut().zip(&mut *at).zip(pixels).for_each(|((y, at), v)| take(y, at, v, place)),
                     }
                     first = false;
                 }
