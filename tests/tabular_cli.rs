@@ -95,6 +95,7 @@ fn mistakes_are_told_with_line_and_column() {
     let absent = |option: &str| learn(&colours(WHOLE), NEW, &["--target=bought", option]);
     absent("--ignore=name").refuses(&["d.csv, line 1: there is no column `name` among id, size, colour, bought"]);
     absent("--categories=name").refuses(&["no column `name`"]);
+    absent("--ignore=bought").refuses(&["--ignore bought: that is the column to be told"]);
     absent("--ignore=id,size,colour").refuses(&["no column is left"]);
     tabular(&[&"--target=price"]).refuses(&["flats.csv, line 1: there is no column `price`"]);
     tabular(&[&"--data=none.csv", &"--target=price"]).refuses(&["none.csv: cannot be read"]);

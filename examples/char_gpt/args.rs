@@ -14,19 +14,19 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Blocks of attention and a hidden layer.
-    #[arg(long, default_value_t = 4, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 4, value_parser = between::<1, 1_024>)]
     pub layers: usize,
     /// Elements of the vector that stands for a character; a multiple of the heads.
-    #[arg(long, default_value_t = 128, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 128, value_parser = between::<1, 16_384>)]
     pub width: usize,
     /// Heads of each attention.
-    #[arg(long, default_value_t = 4, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 4, value_parser = between::<1, 1_024>)]
     pub heads: usize,
     /// Characters that the model sees at once.
-    #[arg(long, default_value_t = 64, value_parser = at_least::<2>)]
+    #[arg(long, default_value_t = 64, value_parser = between::<2, 65_536>)]
     pub context: usize,
     /// Pieces of text in one step.
-    #[arg(long, default_value_t = 12, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 12, value_parser = between::<1, 65_536>)]
     pub batch_size: usize,
     /// Training steps; with 0, the model only writes.
     #[arg(long, default_value_t = 1500)]
@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0.8, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Draws among so many of the likeliest characters.
-    #[arg(long, default_value_t = 20, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 20, value_parser = between::<1, 1_000_000>)]
     pub top_k: usize,
 }
 
@@ -70,7 +70,7 @@ pub enum DeviceChoice {
     Cpu,
 }
 
-fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
-    let due = || format!("a whole number from {LEAST} on is due");
-    text.parse().ok().filter(|number| *number >= LEAST).ok_or_else(due)
+fn between<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    let due = || format!("a whole number from {LEAST} to {MOST} is due");
+    text.parse().ok().filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(due)
 }

@@ -10,16 +10,16 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
     /// Steps, each on new sequences.
-    #[arg(long, default_value_t = 2000, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 2000, value_parser = between::<1, 1_000_000_000>)]
     pub steps: usize,
     /// Sequences of one step.
-    #[arg(long, default_value_t = 64, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 64, value_parser = between::<1, 65_536>)]
     pub batch_size: usize,
     /// Numbers of one sequence.
-    #[arg(long, default_value_t = 50, value_parser = at_least::<2>)]
+    #[arg(long, default_value_t = 50, value_parser = between::<2, 65_536>)]
     pub length: usize,
     /// Units of each recurrent layer.
-    #[arg(long, default_value_t = 64, value_parser = at_least::<1>)]
+    #[arg(long, default_value_t = 64, value_parser = between::<1, 16_384>)]
     pub hidden: usize,
     /// The highest learning rate, which the first third of the steps rises to and the others fall from.
     #[arg(long, default_value_t = 5e-3)]
@@ -42,7 +42,7 @@ pub enum DeviceChoice {
     Cpu,
 }
 
-fn at_least<const LEAST: usize>(text: &str) -> Result<usize, String> {
-    let number: usize = text.parse().map_err(|_| format!("a whole number from {LEAST} on is due"))?;
-    if number >= LEAST { Ok(number) } else { Err(format!("a whole number from {LEAST} on is due")) }
+fn between<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
+    let due = || format!("a whole number from {LEAST} to {MOST} is due");
+    text.parse().ok().filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(due)
 }

@@ -201,6 +201,11 @@ fn read(path: &Path) -> Result<Table> {
 /// The columns to learn from: all but the target and those that are to be ignored.
 fn inputs(args: &Args, table: &Table, target: &str) -> Result<Vec<String>> {
     let mut ignored = args.ignore.clone();
+    if ignored.iter().any(|name| name == target) {
+        return Err(Error::Option(format!(
+            "--ignore {target}: that is the column to be told, which is never learned from"
+        )));
+    }
     if args.data.is_none() {
         // The other target is not known of a flat that is yet to be let.
         ignored.extend(["rent".to_string(), "demand".to_string()]);

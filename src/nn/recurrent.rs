@@ -79,7 +79,8 @@ pub struct Walk {
     pub hidden: Option<Tensor>,
     /// The memory before the first step, likewise; only of an LSTM.
     pub cell: Option<Tensor>,
-    /// The steps that count of each sequence (i32), `[batch]`: outputs past them are 0, and states stay.
+    /// The steps that count of each sequence (i32), `[batch]`: outputs past them are 0, and states stay. They are on the
+    /// device and not looked at: a length past the steps is all of them, one below 0 none.
     pub lengths: Option<Tensor>,
 }
 
