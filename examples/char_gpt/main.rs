@@ -2,21 +2,20 @@
 //!
 //!     cargo run --release --example char_gpt
 //!
-//! On the CPU backend a step takes about 70 ms of one processor's time. With two threads of a machine that others kept
-//! busy, hence the seconds in the table, it printed:
+//! On the CPU backend with two threads it prints:
 //!
 //!     818241 parameters, 65 different characters
 //!     156549 characters to learn from, 17394 held out
 //!
 //!      step  train loss  held-out loss  characters/s  seconds
-//!       188      2.7980         2.4095          2173     67.2
-//!       375      2.2577         2.1180          2649    112.1
-//!       563      2.0019         1.9632          2734    162.4
-//!       750      1.8722         1.8723          2804    210.1
-//!       938      1.7720         1.7945          2919    252.0
-//!      1125      1.6918         1.7399          2577    341.6
-//!      1313      1.6303         1.7149          2632    392.4
-//!      1500      1.6171         1.7073          2746    429.8
+//!       188      2.7980         2.4095         21954      6.9
+//!       375      2.2577         2.1180         22072     13.6
+//!       563      2.0019         1.9632         22136     20.4
+//!       750      1.8722         1.8723         22170     27.1
+//!       938      1.7720         1.7945         22142     34.0
+//!      1125      1.6918         1.7399         22105     40.8
+//!      1313      1.6303         1.7149         21998     47.8
+//!      1500      1.6171         1.7073         21976     54.7
 //!
 //!     held-out loss 1.7073 nats a character
 //!

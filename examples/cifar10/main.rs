@@ -2,15 +2,15 @@
 //!
 //!     cargo run --release --example cifar10
 //!
-//! From the 2,000 images that come with it, on the CPU backend with two threads of a machine that is busy otherwise, it
-//! prints, between a summary of the model and a confusion matrix:
+//! From the 2,000 images that come with it, on the CPU backend with two threads, it prints, between a summary of the model
+//! and a confusion matrix:
 //!
 //!     epoch    loss  train accuracy  test accuracy  images/s  seconds
-//!         1  2.2072          18.70%         14.40%       118     16.8
-//!         2  1.9541          26.41%         26.20%        91     21.9
+//!         1  2.2072          18.70%         14.40%      1125      1.8
+//!         2  1.9541          26.41%         26.20%      1154      1.7
 //!     ..
-//!        24  0.8763          68.75%         55.80%        69     28.6
-//!        25  0.8769          68.95%         56.40%       102     19.4
+//!        24  0.8763          68.75%         55.80%      1150      1.7
+//!        25  0.8769          68.95%         56.40%      1141      1.7
 //!     ..
 //!     class       accuracy  most often taken for
 //!     airplane      52.63%  ship (12)
@@ -20,7 +20,7 @@
 //!     ..
 //!     test accuracy 56.40%
 //!
-//! An epoch takes 5 seconds of processor time. With `--download` it learns from all 50,000 images.
+//! With `--download` it learns from all 50,000 images.
 
 mod args;
 mod download;

@@ -3,13 +3,13 @@
 //!
 //!     cargo run --release --example lstm -- --plot curves.svg
 //!
-//! Each step is on new sequences. On the CPU backend with two busy threads it prints:
+//! Each step is on new sequences. On the CPU backend with two threads it prints:
 //!
 //!     always answering 1 has a mean squared error of 0.1667
 //!     model  parameters  last 100 steps  fresh sequences  seconds
-//!     LSTM        17473          0.0056           0.0054     71.9
-//!     GRU         13121          0.0002           0.0002     46.4
-//!     RNN          4417          0.1632           0.1622     16.9
+//!     LSTM        17473          0.0056           0.0054     25.6
+//!     GRU         13121          0.0002           0.0002     12.2
+//!     RNN          4417          0.1632           0.1622      6.6
 //!
 //! The plain RNN forgets what it saw in the first half; `docs/lstm.svg` shows the three curves.
 
