@@ -24,6 +24,12 @@ fn n(d: &Dispatch) -> usize {
     d.params::<Strided>().n as usize
 }
 
+/// Invocations of the kernels of a row, each of which takes four columns of four rows.
+fn strips(d: &Dispatch) -> usize {
+    let [[columns, ..], [rows, ..], ..] = d.params::<Strided>().dims;
+    (rows.div_ceil(4) * (columns / 4)) as usize
+}
+
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr;)*) => {
         $(pub(crate) static $constant: Kernel = Kernel {
@@ -44,7 +50,7 @@ macro_rules! functions {
                     name: "row",
                     fits: |_, d| d.params::<Strided>().is_row(),
                     suits: |_, _| true,
-                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(n(d), 4 * 256)).alone(),
+                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(strips(d), 256)).alone(),
                 },
                 Variant {
                     name: "quads",
