@@ -7,8 +7,11 @@
 mod model;
 #[path = "train/places.rs"]
 mod places;
-#[path = "char_gpt/program.rs"]
+#[path = "mnist_cli/program.rs"]
+#[expect(dead_code, reason = "what this example writes ends by no words of its own")]
 mod program;
+#[path = "char_gpt/runs.rs"]
+mod runs;
 #[path = "../examples/char_gpt/writer.rs"]
 mod writer;
 

@@ -8,8 +8,10 @@ mod curves;
 mod model;
 #[path = "train/places.rs"]
 mod places;
-#[path = "cifar10/program.rs"]
+#[path = "mnist_cli/program.rs"]
 mod program;
+#[path = "cifar10/runs.rs"]
+mod runs;
 #[path = "../examples/cifar10/sheet.rs"]
 mod sheet;
 

@@ -1,51 +1,20 @@
 //! The example as its user meets it.
 
 use crate::places::devices;
+use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use wgrad::nn::{Init, Linear};
 use wgrad::{Device, checkpoint};
 
-/// What a run came to.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// The example's binary, which lies beside the folder of this test's own.
-fn binary() -> PathBuf {
-    let own = std::env::current_exe().expect("the test knows where it is");
-    let name = format!("char_gpt{}", std::env::consts::EXE_SUFFIX);
-    let path = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("examples").join(name);
-    assert!(path.is_file(), "{}: there is none; `cargo build --example char_gpt` makes it", path.display());
-    path
-}
-
-/// Runs a small model, with nothing of the caller's environment that changes what it does.
+/// Runs a small model.
 fn char_gpt(args: &[&dyn AsRef<OsStr>]) -> Said {
-    let mut command = Command::new(binary());
-    for name in ["RUST_LOG", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"] {
-        command.env_remove(name);
-    }
-    command.args(["--layers=2", "--width=32", "--heads=2", "--batch-size=8"]);
-    let output = command.args(args).output().expect("the example starts");
-    let text = |bytes| String::from_utf8(bytes).expect("the example says UTF-8");
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    let small: [&dyn AsRef<OsStr>; 4] = [&"--layers=2", &"--width=32", &"--heads=2", &"--batch-size=8"];
+    run("char_gpt", &[], &[&small, args].concat())
 }
 
 impl Said {
-    /// The run ended with one sentence that holds all of `parts`.
-    #[track_caller]
-    fn refuses(&self, parts: &[&str]) {
-        let lines: Vec<&str> = self.err.lines().filter(|line| !line.starts_with("device: ")).collect();
-        assert!(self.code == Some(1) && lines.len() == 1 && lines[0].starts_with("error: "), "{parts:?}: {self:#?}");
-        assert!(parts.iter().all(|part| lines[0].contains(part)), "{} lacks one of {parts:?}", lines[0]);
-    }
-
     /// The training and the held-out losses of the table.
     fn table(&self) -> Vec<[f32; 2]> {
         assert!(self.code == Some(0) && !self.err.contains("error"), "{self:#?}");
@@ -176,6 +145,5 @@ fn mistakes_are_told_in_a_sentence() {
     small("--prompt", "to bed!").refuses(&["the prompt has '!', which the model does not know"]);
     small("--lr", "1e30").refuses(&["the loss became", "use a smaller --lr"]);
     small("--lr", "-1").refuses(&["learning rate: -1 is not"]);
-    let zero = small("--top-k", "0");
-    assert!(zero.code == Some(2) && zero.err.contains("a whole number from 1 to "), "{zero:#?}");
+    small("--top-k", "0").refuses_usage(&["a whole number from 1 to "]);
 }

@@ -2,28 +2,13 @@
 
 use crate::photographs;
 use crate::places::devices;
+use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
 use tempfile::TempDir;
 
-/// What a run came to.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// Runs the example, which lies beside the folder of this test's own.
 fn cifar10(args: &[&dyn AsRef<OsStr>]) -> Said {
-    let own = std::env::current_exe().expect("the test knows where it is");
-    let name = format!("cifar10{}", std::env::consts::EXE_SUFFIX);
-    let path = own.ancestors().nth(2).expect("it is in target/PROFILE/deps").join("examples").join(name);
-    assert!(path.is_file(), "{}: there is none; `cargo build --example cifar10` makes it", path.display());
-    let output = Command::new(path).env_remove("RUST_LOG").args(args).output().expect("the example starts");
-    let text = |bytes| String::from_utf8(bytes).expect("the example says UTF-8");
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    run("cifar10", &[], args)
 }
 
 /// CIFAR-10's files with 48 training images and 24 test images.
@@ -38,23 +23,11 @@ fn small() -> TempDir {
     folder
 }
 
-impl Said {
-    /// The run went through; the accuracy that its last line tells.
-    #[track_caller]
-    fn accuracy(&self) -> f64 {
-        assert!(self.code == Some(0) && !self.err.contains("error"), "{self:#?}");
-        let last = self.out.lines().last().expect("it says something");
-        let number = last.strip_prefix("test accuracy ").and_then(|rest| rest.strip_suffix('%'));
-        number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{last:?} tells no accuracy"))
-    }
-
-    /// The run ended with one sentence that holds all of `parts`.
-    #[track_caller]
-    fn refuses(&self, parts: &[&str]) {
-        let lines: Vec<&str> = self.err.lines().filter(|line| !line.starts_with("device: ")).collect();
-        assert!(self.code == Some(1) && lines.len() == 1 && lines[0].starts_with("error: "), "{parts:?}: {self:#?}");
-        assert!(parts.iter().all(|part| lines[0].contains(part)), "{} lacks one of {parts:?}", lines[0]);
-    }
+/// The accuracy that a run ends with.
+#[track_caller]
+fn accuracy(said: &Said) -> f64 {
+    let number = said.ends("test accuracy ").strip_suffix('%').and_then(|number| number.parse().ok());
+    number.unwrap_or_else(|| panic!("no accuracy at the end: {said:#?}"))
 }
 
 #[test]
@@ -69,11 +42,11 @@ fn networks_are_trained_saved_and_loaded() {
                 cifar10(&[&device, &model, &epochs, &"--batch-size=16", &"--data", &data.path(), &option, &weights])
             };
             let trained = with("2", "--save");
-            let reached = trained.accuracy();
+            let reached = accuracy(&trained);
             for part in ["48 training images, 24 test images", "epoch    loss", "true \\ predicted", "airplane "] {
                 assert!(trained.out.contains(part), "{} lacks {part:?}", trained.out);
             }
-            assert_eq!(with("0", "--load").accuracy(), reached, "{model} on {name}");
+            assert_eq!(accuracy(&with("0", "--load")), reached, "{model} on {name}");
         }
     }
 }
@@ -91,6 +64,7 @@ fn mistakes_are_told_in_a_sentence() {
     with("16", "--lr=1e30").refuses(&["the loss became", "in epoch 1", "smaller --lr"]);
     with("16", "--load=none.safetensors").refuses(&["none.safetensors: cannot be read"]);
     with("16", "--save=none/w.safetensors").refuses(&["none/w.safetensors: cannot be written"]);
+    cifar10(&[&"--device=abacus"]).refuses_usage(&["--device", "abacus"]);
     cifar10(&[&"--device=cpu", &"--data=nowhere"]).refuses(&["nowhere: there is no such folder", "CIFAR-10"]);
     fs::write(data.path().join("test_batch.bin"), [0; 3000]).expect("it can be written");
     with("16", "--seed=1").refuses(&["test_batch.bin", "truncated"]);
