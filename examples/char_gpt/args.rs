@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use crate::start::DeviceChoice;
+use clap::Parser;
 use std::path::PathBuf;
 
 /// Trains a Transformer to tell the next character of a text, then lets it write.
@@ -61,13 +62,6 @@ pub struct Args {
     /// Draws among so many of the likeliest characters.
     #[arg(long, default_value_t = 20, value_parser = between::<1, 1_000_000>)]
     pub top_k: usize,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 fn between<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {

@@ -40,19 +40,21 @@ mod args;
 #[path = "../mnist/losses.rs"]
 mod losses;
 mod model;
+#[path = "../mnist/start.rs"]
+mod start;
 mod text;
 mod writer;
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use losses::Losses;
 use model::{Gpt, Size};
+use start::start;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 use text::{Alphabet, Text};
-use wgrad::backend::WgpuOptions;
 use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
@@ -67,15 +69,7 @@ const ROWS: usize = 8;
 const READ_EVERY: usize = 10;
 
 fn main() -> ExitCode {
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -93,11 +87,7 @@ fn run(args: &Args) -> Result<()> {
     let own = if text.contains('\n') { "\n" } else { &text[..text.chars().next().map_or(0, char::len_utf8)] };
     let prompt = alphabet.numbers(args.prompt.as_deref().unwrap_or(own), "the prompt")?;
     let text = Text::new(alphabet.numbers(&text, "the text")?, args.context)?;
-    let device = match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-    };
+    let device = args.device.open()?;
     eprintln!("device: {device}: {}", device.why());
 
     let Args { layers, width, heads, context, dropout, .. } = *args;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::start::DeviceChoice;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 
@@ -47,13 +48,6 @@ impl Args {
             ModelChoice::Net => 0.02,
         })
     }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -1,7 +1,8 @@
 //! Where the images come from.
 
 use crate::args::Args;
-use crate::{download, report, sheet};
+use crate::download_bar::Download;
+use crate::{download, sheet};
 use wgrad::Result;
 use wgrad::data::{ImageSet, cifar};
 
@@ -9,7 +10,7 @@ use wgrad::data::{ImageSet, cifar};
 pub fn cifar10(args: &Args) -> Result<(ImageSet, ImageSet)> {
     let mut folder = args.data.clone();
     if args.download {
-        let bar = report::Download::new();
+        let bar = Download::new();
         folder = Some(download::cifar10(folder.as_deref(), &mut |done, total| bar.set(done, total))?);
     }
     if let Some(folder) = folder {

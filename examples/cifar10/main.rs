@@ -24,16 +24,20 @@
 
 mod args;
 mod download;
+#[path = "../mnist/download_bar.rs"]
+mod download_bar;
 mod input;
 mod model;
 mod report;
 mod sheet;
+#[path = "../mnist/start.rs"]
+mod start;
 
-use args::{Args, DeviceChoice, ModelChoice};
+use args::{Args, ModelChoice};
 use clap::Parser;
 use model::{Classifier, Net, ResNet};
+use start::start;
 use std::process::ExitCode;
-use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
@@ -46,23 +50,11 @@ use wgrad::{Device, Error, Result, Tensor, checkpoint};
 const READ_EVERY: usize = 10;
 
 fn main() -> ExitCode {
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-    };
+    let device = args.device.open()?;
     eprintln!("device: {device}: {}", device.why());
 
     let mut init = Init::new(args.seed, &device);

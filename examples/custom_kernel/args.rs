@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use crate::start::DeviceChoice;
+use clap::Parser;
 use std::path::PathBuf;
 
 /// Adds an activation to the crate from outside, checks it, and trains networks with it and without it.
@@ -21,11 +22,4 @@ pub struct Args {
     /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
     #[arg(long, value_name = "FILE")]
     pub losses: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }

@@ -16,13 +16,15 @@ mod args;
 #[path = "../mnist/losses.rs"]
 mod losses;
 mod snake;
+#[path = "../mnist/start.rs"]
+mod start;
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use clap::Parser;
 use losses::Losses;
+use start::start;
 use std::process::ExitCode;
 use wgrad::autograd::gradient_check;
-use wgrad::backend::WgpuOptions;
 use wgrad::nn::{Ctx, Init, Layer, Linear, Parameter, Randomness, Relu, Sequential, Tanh};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
@@ -45,15 +47,7 @@ impl Layer for Snake {
 }
 
 fn main() -> ExitCode {
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
@@ -63,7 +57,7 @@ fn run(args: &Args) -> Result<()> {
     println!("the gradient agrees with differences of the function");
 
     // The shaders on the device: does each do what its twin does? More elements than one workgroup has threads.
-    let device = Device::checked(device(args)?);
+    let device = Device::checked(args.device.open()?);
     let on_device = inputs([77, 5], &device);
     let y = snake::snake(&on_device[0], &on_device[1]);
     let grads = y.square().mean().backward();
@@ -72,7 +66,7 @@ fn run(args: &Args) -> Result<()> {
     }
     println!("each kernel agrees with its twin");
 
-    let device = self::device(args)?;
+    let device = args.device.open()?;
     eprintln!("device: {device}: {}", device.why());
     if args.steps > 0 {
         println!("activation  error from -6 to 6  from 6 to 12");
@@ -83,14 +77,6 @@ fn run(args: &Args) -> Result<()> {
         println!("{name:<10}  {inside:>18.4}  {outside:>12.4}");
     }
     Ok(())
-}
-
-fn device(args: &Args) -> Result<Device> {
-    Ok(match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-    })
 }
 
 /// Values of some columns, and an a for each column, which is not near 0.

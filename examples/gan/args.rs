@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use crate::start::DeviceChoice;
+use clap::Parser;
 use std::path::PathBuf;
 
 /// Trains two networks on MNIST against each other until one of them draws digits.
@@ -48,13 +49,6 @@ pub struct Args {
     /// Prints where the time of one step goes.
     #[arg(long)]
     pub profile: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 fn even(text: &str) -> Result<usize, String> {

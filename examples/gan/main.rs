@@ -21,7 +21,10 @@
 //! first line is not needed. `docs/gan.png` is the picture after the last epoch.
 
 mod args;
+#[path = "../mnist/download_bar.rs"]
+mod download_bar;
 mod grid;
+#[path = "../mnist/input.rs"]
 mod input;
 mod judge;
 #[path = "../mnist/losses.rs"]
@@ -31,16 +34,18 @@ mod losses;
 mod mnist;
 mod model;
 mod report;
+#[path = "../mnist/start.rs"]
+mod start;
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use clap::Parser;
 use judge::Judge;
 use losses::Losses;
 use model::{Discriminator, Generator, NOISE};
 use report::Means;
+use start::start;
 use std::fs;
 use std::process::ExitCode;
-use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions, Normalization};
 use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
 use wgrad::optim::schedule::{LinearLr, Scheduler};
@@ -61,23 +66,11 @@ const PROFILED: usize = 5;
 const JUDGED: usize = 500;
 
 fn main() -> ExitCode {
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-    };
+    let device = args.device.open()?;
     eprintln!("device: {device}: {}", device.why());
 
     let mut init = Init::new(args.seed, &device);

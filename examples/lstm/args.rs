@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use crate::start::DeviceChoice;
+use clap::Parser;
 use std::path::PathBuf;
 
 /// Trains an LSTM, a GRU and a plain RNN on the adding problem: two marked numbers in a sequence, their sum to be told.
@@ -33,13 +34,6 @@ pub struct Args {
     /// Draws the three curves into this file.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 fn between<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {

@@ -17,13 +17,15 @@ mod args;
 #[path = "../mnist/losses.rs"]
 mod losses;
 mod plot;
+#[path = "../mnist/start.rs"]
+mod start;
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use losses::Losses;
+use start::start;
 use std::process::ExitCode;
-use wgrad::backend::WgpuOptions;
 use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Randomness, Rnn, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
@@ -54,23 +56,11 @@ impl Layer for Adder {
 }
 
 fn main() -> ExitCode {
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-    };
+    let device = args.device.open()?;
     eprintln!("device: {device}: {}", device.why());
     println!("always answering 1 has a mean squared error of 0.1667");
     println!("model  parameters  last 100 steps  fresh sequences  seconds");

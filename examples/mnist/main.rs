@@ -17,15 +17,19 @@
 //!     test accuracy 97.90%
 
 mod args;
+mod download_bar;
 mod input;
 mod losses;
 mod model;
+mod picture;
 mod report;
+mod start;
 
-use args::{Args, DeviceChoice, ModelChoice, OptimizerChoice};
+use args::{Args, ModelChoice, OptimizerChoice};
 use clap::Parser;
 use losses::Losses;
 use model::{Cnn, Mlp};
+use start::{DeviceChoice, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LoaderOptions};
@@ -42,27 +46,16 @@ const READ_EVERY: usize = 10;
 const PROFILED: usize = 5;
 
 fn main() -> ExitCode {
-    // What Vulkan's loader says of missing drivers would drown the sentence that says what to do about it.
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = match (args.device, &args.tune) {
-        (DeviceChoice::Auto, None) => Device::best_of(&WgpuOptions::from_env()),
-        (DeviceChoice::Cpu, None) => Device::cpu(),
-        (DeviceChoice::Cpu, Some(_)) => {
+    let device = match &args.tune {
+        None => args.device.open()?,
+        Some(_) if args.device == DeviceChoice::Cpu => {
             return Err(wgrad::Error::Option("--tune chooses among shaders, and --device cpu runs none".into()));
         }
-        (DeviceChoice::Gpu, None) => Device::wgpu(&WgpuOptions::from_env())?,
-        (_, Some(folder)) => tuning::open(&WgpuOptions::from_env(), folder)?,
+        Some(folder) => tuning::open(&WgpuOptions::from_env(), folder)?,
     };
     eprintln!("device: {device}: {}", device.why());
 
@@ -183,7 +176,7 @@ fn evaluate(model: &impl Layer, loader: &DataLoader, device: &Device) -> Result<
 }
 
 fn predict(model: &impl Layer, path: &std::path::Path, device: &Device) -> Result<()> {
-    let x = Tensor::from_vec(input::png(path)?, [1, 1, 28, 28], device);
+    let x = Tensor::from_vec(picture::png(path)?, [1, 1, 28, 28], device);
     let probabilities = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
     report::prediction(&probabilities);
     Ok(())

@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, ValueEnum};
+use crate::start::DeviceChoice;
+use clap::Parser;
 use std::path::PathBuf;
 
 /// Learns one column of a CSV file from the others: a number (regression) or a category (classification).
@@ -45,13 +46,6 @@ pub struct Args {
     /// Writes the made-up flats into this file and ends.
     #[arg(long, value_name = "FILE.csv")]
     pub make: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DeviceChoice {
-    Auto,
-    Gpu,
-    Cpu,
 }
 
 fn at_least_1(text: &str) -> Result<usize, String> {

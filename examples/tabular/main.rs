@@ -42,20 +42,22 @@ mod encoder;
 #[path = "../mnist/losses.rs"]
 mod losses;
 mod made_up;
+#[path = "../mnist/start.rs"]
+mod start;
 mod table;
 
-use args::{Args, DeviceChoice};
+use args::Args;
 use clap::Parser;
 use encoder::{Encoder, Goal, Scale, median};
 use losses::Losses;
+use start::start;
 use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
-use wgrad::backend::WgpuOptions;
 use wgrad::nn::{self, Ctx, Init, Layer, Linear, Randomness, Relu, Sequential, Strictness};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
-use wgrad::{DType, Device, Error, Reduction, Result, Rng, Tensor};
+use wgrad::{DType, Error, Reduction, Result, Rng, Tensor};
 
 /// One row in five judges the model and is not trained on.
 const VALIDATION: usize = 5;
@@ -64,15 +66,7 @@ const VALIDATION: usize = 5;
 const LEAST_ROWS: usize = 20;
 
 fn main() -> ExitCode {
-    let quiet = env_logger::Env::default().default_filter_or("error,wgpu_hal::vulkan::instance=off");
-    env_logger::init_from_env(quiet);
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(|| run(&Args::parse()))
 }
 
 /// Rows on the device, with their right answers.
@@ -85,11 +79,7 @@ fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.make {
         return std::fs::write(path, made_up::flats()).map_err(|problem| Error::file(path, problem));
     }
-    let device = match args.device {
-        DeviceChoice::Auto => Device::best_of(&WgpuOptions::from_env()),
-        DeviceChoice::Cpu => Device::cpu(),
-        DeviceChoice::Gpu => Device::wgpu(&WgpuOptions::from_env())?,
-    };
+    let device = args.device.open()?;
     eprintln!("device: {device}: {}", device.why());
 
     let table = match &args.data {
