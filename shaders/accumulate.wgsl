@@ -11,14 +11,14 @@
 @group(0) @binding(3) var<uniform> p: Strided;
 
 @compute @workgroup_size(256)
-fn accumulate_flat(grid: Grid) {
-    let i = index_of(grid);
+fn accumulate_flat(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i * 4u < p.n { sum4[i] = a4[i] + b4[i]; }
 }
 
 @compute @workgroup_size(256)
-fn accumulate_strided(grid: Grid) {
-    let i = index_of(grid);
+fn accumulate_strided(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
         sum[i] = a[at.x] + b[at.y];
@@ -26,8 +26,8 @@ fn accumulate_strided(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn accumulate_quads(grid: Grid) {
-    let i = index_of(grid);
+fn accumulate_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
         sum4[i] = a4[at.x] + b4[at.y];

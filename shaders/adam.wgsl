@@ -25,8 +25,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn adam(grid: Grid) {
-    let at = index_of(grid);
+fn adam(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     // lr, step_size, root, b1

@@ -20,8 +20,8 @@ fn beats(value: f32, best: f32) -> bool { return value > best || (value != value
 fn beats4(value: vec4<f32>, best: vec4<f32>) -> vec4<bool> { return (value > best) | ((value != value) & (best == best)); }
 
 @compute @workgroup_size(256)
-fn argmax_rows(grid: Grid) {
-    let i = index_of(grid);
+fn argmax_rows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n * p.chunks { return; }
     let chunk = divide(i, p.n);
     let o = i - chunk * p.n;
@@ -49,8 +49,8 @@ fn pair(value: vec2<f32>, at: vec2<u32>) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn argmax_columns(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn argmax_columns(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let quads = p.n / 4u;
     if i >= quads * p.chunks { return; }
     let chunk = divide(i, quads);
@@ -68,8 +68,8 @@ fn argmax_columns(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn argmax_first(grid: Grid) {
-    let i = index_of(grid);
+fn argmax_first(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n * p.chunks { return; }
     let chunk = divide(i, p.n);
     let o = i - chunk * p.n;
@@ -87,8 +87,8 @@ fn argmax_first(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn argmax_again(grid: Grid) {
-    let i = index_of(grid);
+fn argmax_again(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n * p.chunks { return; }
     let chunk = divide(i, p.n);
     let o = i - chunk * p.n;

@@ -29,8 +29,7 @@ fn score(s: vec4<f32>, key: u32, last: vec4<u32>, places: vec4<u32>, hidden: f32
 }
 
 @compute @workgroup_size(X * Y)
-fn attention(grid: Grid) {
-    let t = grid.thread;
+fn attention(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let place = place_of(group_of(grid), p.queries, OWN);
     let queries = rows_at(p.q, place, p.queries);
     let keys = rows_at(p.k, place, p.keys);

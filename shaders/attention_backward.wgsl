@@ -57,8 +57,7 @@ fn of_key(
 
 // Own rows are queries.
 @compute @workgroup_size(X * Y)
-fn attention_backward_queries(grid: Grid) {
-    let t = grid.thread;
+fn attention_backward_queries(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let place = place_of(group_of(grid), p.queries, OWN);
     let queries = rows_at(p.q, place, p.queries);
     let slopes = rows_at(p.dy, place, p.queries);
@@ -100,8 +99,7 @@ fn shift_of(query: u32, place: Place) -> f32 { return delta[of_query(place, min(
 
 // Own rows are keys.
 @compute @workgroup_size(X * Y)
-fn attention_backward_keys(grid: Grid) {
-    let t = grid.thread;
+fn attention_backward_keys(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let place = place_of(group_of(grid), p.keys, OWN);
     let queries = rows_at(p.q, place, p.queries);
     let slopes = rows_at(p.dy, place, p.queries);

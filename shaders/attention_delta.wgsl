@@ -8,8 +8,8 @@
 @group(0) @binding(3) var<uniform> p: Attention;
 
 @compute @workgroup_size(256)
-fn attention_delta(grid: Grid) {
-    let i = index_of(grid);
+fn attention_delta(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.queries * p.heads * p.batch { return; }
     let both = divide(i, p.heads);
     let batch = divide(both, p.queries);

@@ -11,8 +11,8 @@
 // Set by the variant: ITEM, a float, or a vec4 where the channels are neighbours and p in steps of vec4.
 
 @compute @workgroup_size(256)
-fn avg_pool(grid: Grid) {
-    let i = index_of(grid);
+fn avg_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.out_h * p.out_w * p.channels { return; }
     let o = output_at(i, p);
     let down = window(o.y, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h, p.adaptive);

@@ -17,8 +17,8 @@ fn outputs(at: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32)
 }
 
 @compute @workgroup_size(256)
-fn avg_pool_backward(grid: Grid) {
-    let i = index_of(grid);
+fn avg_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.height * p.width * p.channels { return; }
     let pixel = pixel_at(i, p);
     let n = pixel.x;

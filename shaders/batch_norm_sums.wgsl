@@ -12,8 +12,8 @@
 // Set by the variant: ITEM and WIDTH, a vec4 and 4 where the channels are neighbours, a multiple of 4, else a float and 1.
 
 @compute @workgroup_size(256)
-fn batch_norm_sums(grid: Grid) {
-    let i = index_of(grid);
+fn batch_norm_sums(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     let channels = p.channels / WIDTH;
     if i >= channels * p.chunks { return; }
     let chunk = divide(i, channels);

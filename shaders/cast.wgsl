@@ -10,7 +10,7 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn cast_each(grid: Grid) {
-    let i = index_of(grid);
+fn cast_each(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i * 4u < p.n { y[i] = vec4<To>(x[i]); }
 }

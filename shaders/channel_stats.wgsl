@@ -19,8 +19,8 @@ fn at(r: u32, c: u32) -> u32 {
 }
 
 @compute @workgroup_size(256)
-fn stats_chunks(grid: Grid) {
-    let i = index_of(grid);
+fn stats_chunks(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     let channels = p.channels / WIDTH;
     if i >= channels * p.chunks { return; }
     let chunk = divide(i, channels);
@@ -41,8 +41,8 @@ fn stats_chunks(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn stats_join(grid: Grid) {
-    let c = index_of(grid);
+fn stats_join(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let c = index_of(grid, thread);
     let channels = p.channels / WIDTH;
     if c >= channels { return; }
     let all = p.batch * p.positions;

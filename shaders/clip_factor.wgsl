@@ -14,16 +14,16 @@ struct Params {
 var<workgroup> part: array<f32, 256>;
 
 @compute @workgroup_size(256)
-fn clip_factor(grid: Grid) {
+fn clip_factor(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var sum = 0.0;
-    for (var i = grid.thread; i < p.n; i += 256u) { sum += sums[i]; }
-    part[grid.thread] = sum;
+    for (var i = thread; i < p.n; i += 256u) { sum += sums[i]; }
+    part[thread] = sum;
     for (var half = 128u; half > 0u; half /= 2u) {
         // Every partial sum must be there before another invocation adds it.
         workgroupBarrier();
-        if grid.thread < half { part[grid.thread] += part[grid.thread + half]; }
+        if thread < half { part[thread] += part[thread + half]; }
     }
-    if grid.thread == 0u {
+    if thread == 0u {
         let norm = sqrt(part[0]);
         numbers[0] = min(1.0, p.max_norm / (norm + 1e-6));
         numbers[1] = norm;

@@ -16,8 +16,8 @@ fn position(at: u32, k: u32, stride: u32, dilation: u32) -> u32 {
 }
 
 @compute @workgroup_size(256)
-fn col2im(grid: Grid) {
-    let i = index_of(grid);
+fn col2im(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.images * p.height * p.width * p.channels { return; }
     let column = divide(i, p.channels);
     let c = i - column * p.channels;

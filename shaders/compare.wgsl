@@ -7,9 +7,9 @@
 @group(0) @binding(2) var<storage, read_write> y: array<Y>;
 @group(0) @binding(3) var<uniform> p: Strided;
 
-@compute @workgroup_size(256) fn eq(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] == b[at.y]); } }
-@compute @workgroup_size(256) fn ne(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] != b[at.y]); } }
-@compute @workgroup_size(256) fn lt(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] < b[at.y]); } }
-@compute @workgroup_size(256) fn le(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] <= b[at.y]); } }
-@compute @workgroup_size(256) fn gt(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] > b[at.y]); } }
-@compute @workgroup_size(256) fn ge(g: Grid) { let i = index_of(g); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] >= b[at.y]); } }
+@compute @workgroup_size(256) fn eq(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] == b[at.y]); } }
+@compute @workgroup_size(256) fn ne(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] != b[at.y]); } }
+@compute @workgroup_size(256) fn lt(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] < b[at.y]); } }
+@compute @workgroup_size(256) fn le(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] <= b[at.y]); } }
+@compute @workgroup_size(256) fn gt(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] > b[at.y]); } }
+@compute @workgroup_size(256) fn ge(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = Y(a[at.x] >= b[at.y]); } }

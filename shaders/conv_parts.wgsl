@@ -12,8 +12,8 @@
 // Set by the lowering: SUMS, whether db is wanted.
 
 @compute @workgroup_size(64)
-fn conv_parts(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn conv_parts(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let area = p.kernel_h * p.kernel_w;
     let rows = area * p.channels + select(0u, 1u, SUMS);
     let quads = p.out_channels / 4u;

@@ -18,7 +18,7 @@
 
 fn store(split: u32, t: u32, j: u32, value: vec4<f32>) {
     let taps = p.kernel_h * p.kernel_w * p.channels;
-    let is_there = t < taps || SUMS && t == taps;
+    let is_there = t < taps || (SUMS && t == taps);
     if is_there && j < p.out_channels { dw[((split * (taps + 1u) + t) * p.out_channels + j) / 4u] = value; }
 }
 

@@ -75,12 +75,11 @@ fn fill(k: u32, left: u32, t: u32) {
 }
 
 @compute @workgroup_size(8u * X)
-fn conv_tile_taps(grid: Grid) {
+fn conv_tile_taps(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let taps = p.kernel_h * p.kernel_w * p.channels;
     let down = (taps + 4u * X - 1u) / (4u * X);
     let across = (p.out_channels + 4u * X - 1u) / (4u * X);
     let g = group_of(grid);
-    let t = grid.thread;
     let row = g % down * 4u * X;
     let column = g / down % across * 4u * X;
     let split = g / (down * across);

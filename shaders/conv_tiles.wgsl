@@ -116,10 +116,9 @@ fn product(row: u32, column: u32, t: u32) -> Sums {
 }
 
 @compute @workgroup_size(8u * X)
-fn conv_tiles(grid: Grid) {
+fn conv_tiles(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let down = (positions() + 4u * X - 1u) / (4u * X);
     let g = group_of(grid);
-    let t = grid.thread;
     let row = g % down * 4u * X;
     let column = g / down * 4u * X;
     let sum = product(row, column, t);
@@ -136,10 +135,9 @@ fn conv_tiles(grid: Grid) {
 }
 
 @compute @workgroup_size(8u * X)
-fn conv_tiles_pool(grid: Grid) {
+fn conv_tiles_pool(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let down = (positions() + 4u * X - 1u) / (4u * X);
     let g = group_of(grid);
-    let t = grid.thread;
     let row = g % down * 4u * X;
     let column = g / down * 4u * X;
     let sum = product(row, column, t);

@@ -10,20 +10,20 @@
 @group(0) @binding(2) var<uniform> p: Strided;
 
 @compute @workgroup_size(256)
-fn copy_flat(grid: Grid) {
-    let i = index_of(grid);
+fn copy_flat(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i * 4u < p.n { y4[i] = x4[i]; }
 }
 
 @compute @workgroup_size(256)
-fn copy_strided(grid: Grid) {
-    let i = index_of(grid);
+fn copy_strided(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n { y[i] = x[offsets(i, p).x]; }
 }
 
 @compute @workgroup_size(256)
-fn copy_into(grid: Grid) {
-    let i = index_of(grid);
+fn copy_into(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
         y[at.y] = x[at.x];
@@ -31,14 +31,14 @@ fn copy_into(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn copy_quads(grid: Grid) {
-    let i = index_of(grid);
+fn copy_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n { y4[i] = x4[offsets(i, p).x]; }
 }
 
 @compute @workgroup_size(256)
-fn copy_into_quads(grid: Grid) {
-    let i = index_of(grid);
+fn copy_into_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
         y4[at.y] = x4[at.x];

@@ -70,8 +70,8 @@ fn finish(t: u32, sum: vec2<f32>) {
 }
 
 @compute @workgroup_size(256)
-fn cross_entropy_rows(grid: Grid) {
-    let row = index_of(grid);
+fn cross_entropy_rows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let row = index_of(grid, thread);
     if row >= p.rows { return; }
     let loss = row_loss(row);
     out[row] = loss.x;
@@ -79,20 +79,20 @@ fn cross_entropy_rows(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn cross_entropy_finish(grid: Grid) {
+fn cross_entropy_finish(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var sum = vec2<f32>();
-    for (var row = grid.thread; row < p.rows; row += 256u) { sum += vec2<f32>(out[row], out[p.rows + row]); }
-    finish(grid.thread, sum);
+    for (var row = thread; row < p.rows; row += 256u) { sum += vec2<f32>(out[row], out[p.rows + row]); }
+    finish(thread, sum);
 }
 
 @compute @workgroup_size(256)
-fn cross_entropy_whole(grid: Grid) {
+fn cross_entropy_whole(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var sum = vec2<f32>();
-    for (var row = grid.thread; row < p.rows; row += 256u) {
+    for (var row = thread; row < p.rows; row += 256u) {
         let loss = row_loss(row);
         out[row] = loss.x;
         out[p.rows + row] = loss.y;
         sum += loss;
     }
-    finish(grid.thread, sum);
+    finish(thread, sum);
 }

@@ -28,8 +28,8 @@ fn weight_of(c: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn cross_entropy_backward(grid: Grid) {
-    let row = group_of(grid) * 64u + grid.thread;
+fn cross_entropy_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let row = group_of(grid) * 64u + thread;
     if row >= p.rows { return; }
     let start = row * p.classes;
     let label = labels[row];

@@ -26,8 +26,8 @@ fn place(line: u32, i: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn cumsum_chunks(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn cumsum_chunks(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     if at >= p.outer * p.inner * p.chunks { return; }
     let line = divide(at, p.chunks);
     let start = (at - line * p.chunks) * p.chunk;
@@ -47,8 +47,8 @@ fn cumsum_chunks(grid: Grid) {
 }
 
 @compute @workgroup_size(64)
-fn cumsum_totals(grid: Grid) {
-    let line = group_of(grid) * 64u + grid.thread;
+fn cumsum_totals(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let line = group_of(grid) * 64u + thread;
     if line >= p.outer * p.inner { return; }
     var sum = 0.0;
     for (var c = 0u; c < p.chunks; c++) {
@@ -59,8 +59,8 @@ fn cumsum_totals(grid: Grid) {
 }
 
 @compute @workgroup_size(64)
-fn cumsum_add(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn cumsum_add(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     if at >= p.outer * p.inner * p.chunks { return; }
     let line = divide(at, p.chunks);
     let start = (at - line * p.chunks) * p.chunk;

@@ -20,8 +20,8 @@ fn pixel(line: u32, column: u32) -> ITEM {
 }
 
 @compute @workgroup_size(64)
-fn depthwise(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn depthwise(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let across = (p.out_w + 3u) / 4u;
     if i >= p.batch * p.out_h * across * p.out_channels { return; }
     let spot = divide(i, p.out_channels);

@@ -19,8 +19,8 @@ fn seers(at: u32, out: u32, stride: u32, reach: u32) -> vec2<u32> {
 }
 
 @compute @workgroup_size(64)
-fn depthwise_input(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn depthwise_input(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     if i >= p.batch * p.height * p.width * p.channels { return; }
     let spot = divide(i, p.channels);
     let c = i - spot * p.channels;

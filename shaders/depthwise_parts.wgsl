@@ -8,8 +8,8 @@
 @group(0) @binding(3) var<uniform> p: Conv;
 
 @compute @workgroup_size(64)
-fn depthwise_parts(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn depthwise_parts(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let taps = p.kernel_h * p.kernel_w;
     let each = (taps + 1u) * p.out_channels;
     if i >= each { return; }

@@ -19,8 +19,8 @@ fn pixel(line: u32, column: u32, end: u32) -> ITEM {
 }
 
 @compute @workgroup_size(64)
-fn depthwise_weight(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn depthwise_weight(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let blocks = (p.kernel_w + 3u) / 4u;
     let rows = p.batch * p.out_h;
     let splits = (rows + p.images - 1u) / p.images;

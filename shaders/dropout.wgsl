@@ -19,8 +19,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn dropout(grid: Grid) {
-    let i = index_of(grid);
+fn dropout(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i * 4u >= p.n { return; }
     let words = philox(vec4<u32>(i, step[0], step[1], p.stream), vec2<u32>(p.seed_low, p.seed_high));
     let draws = vec4<f32>(words >> vec4<u32>(8u)) * (1.0 / 16777216.0);

@@ -12,7 +12,7 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn ema(grid: Grid) {
-    let i = index_of(grid);
+fn ema(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i * 4u < p.n { mean[i] += p.rest * (x[i] - mean[i]); }
 }

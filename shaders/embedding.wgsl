@@ -18,8 +18,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn embedding(grid: Grid) {
-    let i = index_of(grid);
+fn embedding(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.length * p.quads { return; }
     let l = divide(i, p.quads);
     let row = index[l];

@@ -19,8 +19,8 @@ struct Params {
 }
 
 @compute @workgroup_size(64)
-fn embedding_backward(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn embedding_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let number = divide(i, p.quads);
     let start = number * p.block;
     if start >= p.size { return; }

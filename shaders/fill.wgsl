@@ -10,7 +10,7 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn fill(grid: Grid) {
-    let i = index_of(grid);
+fn fill(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i * 4u < p.n { y[i] = vec4<u32>(p.value); }
 }

@@ -21,8 +21,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn gather(grid: Grid) {
-    let at = index_of(grid);
+fn gather(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at >= p.outer * p.length * p.inner { return; }
     let row = divide(at, p.inner);
     let i = at - row * p.inner;

@@ -21,8 +21,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn gather_backward(grid: Grid) {
-    let at = index_of(grid);
+fn gather_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at >= p.outer * p.size * p.inner { return; }
     let row = divide(at, p.inner);
     let i = at - row * p.inner;

@@ -7,8 +7,8 @@
 @group(0) @binding(2) var<uniform> p: Conv;
 
 @compute @workgroup_size(256)
-fn im2col(grid: Grid) {
-    let i = index_of(grid);
+fn im2col(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.images * p.out_h * p.out_w * p.channels { return; }
     let r = divide(i, p.channels);
     let c = i - r * p.channels;

@@ -19,8 +19,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn lamb_apply(grid: Grid) {
-    let at = index_of(grid);
+fn lamb_apply(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     let owner = p.entry + u32(owners[i / 16u]);

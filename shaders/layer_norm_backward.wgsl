@@ -16,12 +16,11 @@
 
 // A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(THREADS)
-fn layer_norm_backward_group(grid: Grid) {
+fn layer_norm_backward_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let group = group_of(grid);
     let row = min(group, p.rows - 1u);
     let items = p.cols / WIDTH;
     let start = row * items;
-    let t = grid.thread;
     let mean = stats[row];
     let rstd = stats[p.rows + row];
     var plain = ITEM();

@@ -14,8 +14,8 @@
 // which has no db.
 
 @compute @workgroup_size(THREADS)
-fn layer_norm_columns(grid: Grid) {
-    let i = group_of(grid) * THREADS + grid.thread;
+fn layer_norm_columns(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * THREADS + thread;
     let items = p.cols / WIDTH;
     let part = divide(i, items);
     if part >= p.parts { return; }
@@ -33,8 +33,8 @@ fn layer_norm_columns(grid: Grid) {
 }
 
 @compute @workgroup_size(THREADS)
-fn layer_norm_join(grid: Grid) {
-    let c = group_of(grid) * THREADS + grid.thread;
+fn layer_norm_join(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let c = group_of(grid) * THREADS + thread;
     let items = p.cols / WIDTH;
     if c >= items { return; }
     var weighted = ITEM();

@@ -22,8 +22,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn matmul_parts(grid: Grid) {
-    let i = index_of(grid);
+fn matmul_parts(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n { return; }
     var sum = 0.0;
     for (var s = 0u; s < p.splits; s++) { sum += parts[s * p.n + i]; }
@@ -34,8 +34,8 @@ fn matmul_parts(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn matmul_parts_quads(grid: Grid) {
-    let i = index_of(grid);
+fn matmul_parts_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n { return; }
     var sum = vec4<f32>();
     for (var s = 0u; s < p.splits; s++) { sum += parts4[s * p.n + i]; }

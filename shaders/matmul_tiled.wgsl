@@ -171,21 +171,21 @@ fn store_row4(here: Tile, i: u32, j: u32, y: vec4<f32>) {
 }
 
 @compute @workgroup_size(8u * X)
-fn matmul_tiled(grid: Grid) {
+fn matmul_tiled(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let here = tile_of(group_of(grid), 4u * X, 4u * X, p);
-    let sum = product(here, grid.thread);
-    let at = vec2<u32>(here.row + grid.thread / X * (X / 2u), here.column + grid.thread % X * 4u);
+    let sum = product(here, thread);
+    let at = vec2<u32>(here.row + thread / X * (X / 2u), here.column + thread % X * 4u);
     for (var r = 0u; r < 4u; r++) { store_row(here, at.x + r, at.y, sum.top[r]); }
     for (var r = 0u; LARGE && r < 4u; r++) { store_row(here, at.x + 4u + r, at.y, sum.low[r]); }
-    if SUMS { store_sums(here, grid.thread); }
+    if SUMS { store_sums(here, thread); }
 }
 
 @compute @workgroup_size(8u * X)
-fn matmul_tiled_quads(grid: Grid) {
+fn matmul_tiled_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let here = tile_of(group_of(grid), 4u * X, 4u * X, p);
-    let sum = product(here, grid.thread);
-    let at = vec2<u32>(here.row + grid.thread / X * (X / 2u), here.column + grid.thread % X * 4u);
+    let sum = product(here, thread);
+    let at = vec2<u32>(here.row + thread / X * (X / 2u), here.column + thread % X * 4u);
     for (var r = 0u; r < 4u; r++) { store_row4(here, at.x + r, at.y, sum.top[r]); }
     for (var r = 0u; LARGE && r < 4u; r++) { store_row4(here, at.x + 4u + r, at.y, sum.low[r]); }
-    if SUMS { store_sums(here, grid.thread); }
+    if SUMS { store_sums(here, thread); }
 }

@@ -14,8 +14,8 @@ fn taps(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32) -> 
 }
 
 @compute @workgroup_size(256)
-fn max_pool(grid: Grid) {
-    let i = index_of(grid);
+fn max_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.out_h * p.out_w * p.channels { return; }
     let o = output_at(i, p);
     var best = from_bits4(0xff800000u).x;

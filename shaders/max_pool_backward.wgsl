@@ -19,8 +19,8 @@ fn taps(place: u32, stride: u32, dilation: u32) -> vec2<u32> {
 }
 
 @compute @workgroup_size(256)
-fn max_pool_backward(grid: Grid) {
-    let i = index_of(grid);
+fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.height * p.width * p.channels { return; }
     let pixel = pixel_at(i, p);
     let down = pixel.y + p.padding_h;
@@ -48,8 +48,8 @@ fn max_pool_backward(grid: Grid) {
 
 // The same for windows that cut the image into parts: those that may hold a pixel lie side by side.
 @compute @workgroup_size(256)
-fn max_pool_backward_adaptive(grid: Grid) {
-    let i = index_of(grid);
+fn max_pool_backward_adaptive(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.height * p.width * p.channels { return; }
     let pixel = pixel_at(i, p);
     let place = i32(pixel.y * p.width + pixel.z);

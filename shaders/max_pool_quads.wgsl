@@ -8,8 +8,8 @@
 @group(0) @binding(3) var<uniform> p: Pool;
 
 @compute @workgroup_size(256)
-fn max_pool_quads(grid: Grid) {
-    let i = index_of(grid);
+fn max_pool_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.out_h * p.out_w * (p.channels / 4u) { return; }
     let o = output_at(i * 4u, p);
     var best = vec4<f32>();

@@ -17,8 +17,8 @@ fn dy_at(at: u32) -> f32 { return dy[at / 4u][at % 4u]; }
 fn y_at(at: u32) -> f32 { return y[at / 4u][at % 4u]; }
 
 @compute @workgroup_size(256)
-fn max_pool_windows(grid: Grid) {
-    let i = index_of(grid);
+fn max_pool_windows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.batch * p.out_h * p.out_w * (p.channels / 4u) { return; }
     let o = output_at(i * 4u, p);
     let start = o.x * p.dy_n + o.w * p.dy_c + o.y * p.dy_h + o.z * p.dy_w;

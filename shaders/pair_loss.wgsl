@@ -52,13 +52,13 @@ fn divergence4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
 
 fn hinge4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> { return select(max(p.a - x, vec4<f32>()), x, t > vec4<f32>()); }
 
-@compute @workgroup_size(256) fn mse_loss_value(g: Grid) { let i = index_of(g); if inside(i) { let d = x[i] - t[i]; y[i] = d * d; } }
-@compute @workgroup_size(256) fn l1_loss_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = abs(x[i] - t[i]); } }
-@compute @workgroup_size(256) fn smooth_l1_loss_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = smooth4(x[i] - t[i]); } }
-@compute @workgroup_size(256) fn huber_loss_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = huber4(x[i] - t[i]); } }
-@compute @workgroup_size(256) fn binary_cross_entropy_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = binary4(x[i], t[i]); } }
-@compute @workgroup_size(256) fn binary_cross_entropy_with_logits_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = softplus4(x[i]) - x[i] * t[i]; } }
-@compute @workgroup_size(256) fn kl_div_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = divergence4(x[i], t[i]); } }
-@compute @workgroup_size(256) fn kl_div_log_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = exp(t[i]) * (t[i] - x[i]); } }
-@compute @workgroup_size(256) fn soft_margin_loss_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = softplus4(-t[i] * x[i]); } }
-@compute @workgroup_size(256) fn hinge_embedding_loss_value(g: Grid) { let i = index_of(g); if inside(i) { y[i] = hinge4(x[i], t[i]); } }
+@compute @workgroup_size(256) fn mse_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { let d = x[i] - t[i]; y[i] = d * d; } }
+@compute @workgroup_size(256) fn l1_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = abs(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn smooth_l1_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = smooth4(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn huber_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = huber4(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn binary_cross_entropy_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = binary4(x[i], t[i]); } }
+@compute @workgroup_size(256) fn binary_cross_entropy_with_logits_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = softplus4(x[i]) - x[i] * t[i]; } }
+@compute @workgroup_size(256) fn kl_div_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = divergence4(x[i], t[i]); } }
+@compute @workgroup_size(256) fn kl_div_log_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = exp(t[i]) * (t[i] - x[i]); } }
+@compute @workgroup_size(256) fn soft_margin_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = softplus4(-t[i] * x[i]); } }
+@compute @workgroup_size(256) fn hinge_embedding_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = hinge4(x[i], t[i]); } }

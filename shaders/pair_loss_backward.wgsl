@@ -38,13 +38,13 @@ fn hinge_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     return select(select(vec4<f32>(), vec4<f32>(-1.0), x < vec4<f32>(p.a)), vec4<f32>(1.0), t > vec4<f32>());
 }
 
-@compute @workgroup_size(256) fn mse_loss_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * 2.0 * (x[i] - t[i]); } }
-@compute @workgroup_size(256) fn l1_loss_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * sign(x[i] - t[i]); } }
-@compute @workgroup_size(256) fn smooth_l1_loss_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * smooth_slope4(x[i] - t[i]); } }
-@compute @workgroup_size(256) fn huber_loss_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * huber_slope4(x[i] - t[i]); } }
-@compute @workgroup_size(256) fn binary_cross_entropy_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * binary_slope4(x[i], t[i]); } }
-@compute @workgroup_size(256) fn binary_cross_entropy_with_logits_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * (sigmoid4(x[i]) - t[i]); } }
-@compute @workgroup_size(256) fn kl_div_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * -t[i]; } }
-@compute @workgroup_size(256) fn kl_div_log_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * -exp(t[i]); } }
-@compute @workgroup_size(256) fn soft_margin_loss_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * -t[i] * sigmoid4(-t[i] * x[i]); } }
-@compute @workgroup_size(256) fn hinge_embedding_loss_slope(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = upstream(i) * hinge_slope4(x[i], t[i]); } }
+@compute @workgroup_size(256) fn mse_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * 2.0 * (x[i] - t[i]); } }
+@compute @workgroup_size(256) fn l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * sign(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn smooth_l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * smooth_slope4(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn huber_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * huber_slope4(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn binary_cross_entropy_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * binary_slope4(x[i], t[i]); } }
+@compute @workgroup_size(256) fn binary_cross_entropy_with_logits_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * (sigmoid4(x[i]) - t[i]); } }
+@compute @workgroup_size(256) fn kl_div_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -t[i]; } }
+@compute @workgroup_size(256) fn kl_div_log_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -exp(t[i]); } }
+@compute @workgroup_size(256) fn soft_margin_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -t[i] * sigmoid4(-t[i] * x[i]); } }
+@compute @workgroup_size(256) fn hinge_embedding_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * hinge_slope4(x[i], t[i]); } }

@@ -16,8 +16,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn penalty(grid: Grid) {
-    let at = index_of(grid);
+fn penalty(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     let slope = p.factor * g[i] + p.l1 * sign(x[i]) + p.l2 * x[i];

@@ -4,7 +4,6 @@
 struct Grid {
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
 }
 
 // The workgroup's number in the flat grid.
@@ -13,8 +12,8 @@ fn group_of(grid: Grid) -> u32 {
 }
 
 // The invocation's number in a flat grid of workgroups of 256.
-fn index_of(grid: Grid) -> u32 {
-    return group_of(grid) * 256u + grid.thread;
+fn index_of(grid: Grid, thread: u32) -> u32 {
+    return group_of(grid) * 256u + thread;
 }
 
 // How to walk up to three strided operands in the order of one dense result.

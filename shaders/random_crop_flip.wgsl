@@ -56,8 +56,8 @@ fn single(i: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn random_crop_flip(grid: Grid) {
-    let quad = index_of(grid);
+fn random_crop_flip(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let quad = index_of(grid, thread);
     let i = quad * 4u;
     if i >= p.n { return; }
     if QUADS {

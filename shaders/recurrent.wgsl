@@ -106,8 +106,8 @@ fn cell(q: Place, own0: vec4<f32>, own1: vec4<f32>, own2: vec4<f32>, own3: vec4<
 }
 
 @compute @workgroup_size(64)
-fn recurrent_step(grid: Grid) {
-    let q = place_of(group_of(grid) * 64u + grid.thread);
+fn recurrent_step(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let q = place_of(group_of(grid) * 64u + thread);
     if !q.is_there { return; }
     let source = q.before - q.j;
     var own0 = vec4<f32>();
@@ -128,8 +128,8 @@ fn recurrent_step(grid: Grid) {
 
 // After a pass that has made the products of all states and W, [batch, gates, hidden], which are bound in place of W.
 @compute @workgroup_size(64)
-fn recurrent_cell(grid: Grid) {
-    let q = place_of(group_of(grid) * 64u + grid.thread);
+fn recurrent_cell(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let q = place_of(group_of(grid) * 64u + thread);
     if !q.is_there { return; }
     let own = q.b * select(select(1u, 3u, GRU), 4u, LSTM) * q.units + q.j;
     var own1 = vec4<f32>();

@@ -136,29 +136,29 @@ fn start(at: u32, q: Place, dh: vec4<f32>) {
 }
 
 @compute @workgroup_size(64)
-fn recurrent_step_backward(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn recurrent_step_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     let q = place_of(at);
     if q.is_there { cell_backward(at, q, arriving(at, q) + through(q)); }
 }
 
 @compute @workgroup_size(64)
-fn recurrent_start_backward(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn recurrent_start_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     let q = place_of(at);
     if q.is_there { start(at, q, arriving(at, q) + through(q)); }
 }
 
 @compute @workgroup_size(64)
-fn recurrent_cell_backward(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn recurrent_cell_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     let q = place_of(at);
     if q.is_there { cell_backward(at, q, arriving(at, q) + made(at, q)); }
 }
 
 @compute @workgroup_size(64)
-fn recurrent_begin_backward(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn recurrent_begin_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     let q = place_of(at);
     if q.is_there { start(at, q, arriving(at, q) + made(at, q)); }
 }

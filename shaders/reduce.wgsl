@@ -24,8 +24,8 @@ fn first_of(at: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn reduce_threads(grid: Grid) {
-    let i = index_of(grid);
+fn reduce_threads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n * p.chunks { return; }
     let chunk = divide(i, p.n);
     let start = start_of(i - chunk * p.n);
@@ -37,19 +37,19 @@ fn reduce_threads(grid: Grid) {
 
 // A group past the last works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(256)
-fn reduce_tree(grid: Grid) {
+fn reduce_tree(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = group_of(grid);
     let at = min(i, p.n * p.chunks - 1u);
     let chunk = divide(at, p.n);
     let start = start_of(at - chunk * p.n);
     let first = chunk * p.chunk;
     var all = first_of(start + offset_of(first));
-    for (var r = first + grid.thread; r < min(first + p.chunk, p.count); r += 256u) { all = join(all, x[start + offset_of(r)]); }
-    shared_values[grid.thread] = all;
+    for (var r = first + thread; r < min(first + p.chunk, p.count); r += 256u) { all = join(all, x[start + offset_of(r)]); }
+    shared_values[thread] = all;
     for (var half = 128u; half > 0u; half /= 2u) {
         // Every partial result must be there before another invocation takes it.
         workgroupBarrier();
-        if grid.thread < half { shared_values[grid.thread] = join(shared_values[grid.thread], shared_values[grid.thread + half]); }
+        if thread < half { shared_values[thread] = join(shared_values[thread], shared_values[thread + half]); }
     }
-    if grid.thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0] * p.scale; }
+    if thread == 0u && i < p.n * p.chunks { y[i] = shared_values[0] * p.scale; }
 }

@@ -38,9 +38,8 @@ fn first_of(at: u32) -> vec4<f32> {
 
 // A group past the last works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(256)
-fn reduce_rows(grid: Grid) {
+fn reduce_rows(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let i = group_of(grid);
-    let t = grid.thread;
     let at = min(i, p.n * p.chunks - 1u);
     let chunk = divide(at, p.n);
     let start = start_of(at - chunk * p.n);
@@ -58,8 +57,8 @@ fn reduce_rows(grid: Grid) {
 }
 
 @compute @workgroup_size(256)
-fn reduce_each_row(grid: Grid) {
-    let i = index_of(grid);
+fn reduce_each_row(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n * p.chunks { return; }
     let chunk = divide(i, p.n);
     let start = start_of(i - chunk * p.n);
@@ -70,8 +69,8 @@ fn reduce_each_row(grid: Grid) {
 }
 
 @compute @workgroup_size(64)
-fn reduce_columns(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn reduce_columns(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     let quads = p.n / 4u;
     if i >= quads * p.chunks { return; }
     let chunk = divide(i, quads);

@@ -20,8 +20,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn rmsprop(grid: Grid) {
-    let at = index_of(grid);
+fn rmsprop(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     let slope = numbers[0] * g[i] + p.decay * x[i];

@@ -23,8 +23,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn rmsprop_centered(grid: Grid) {
-    let at = index_of(grid);
+fn rmsprop_centered(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     let slope = numbers[0] * g[i] + p.decay * x[i];

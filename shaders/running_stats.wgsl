@@ -16,8 +16,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn running_stats(grid: Grid) {
-    let c = index_of(grid);
+fn running_stats(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let c = index_of(grid, thread);
     if c == 0u { batches[0] += 1; }
     if c >= p.channels { return; }
     mean[c] = (1.0 - p.momentum) * mean[c] + p.momentum * stats[c];

@@ -9,8 +9,8 @@
 @group(0) @binding(4) var<uniform> p: Strided;
 
 @compute @workgroup_size(256)
-fn where_nonzero(grid: Grid) {
-    let i = index_of(grid);
+fn where_nonzero(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
         y[i] = select(b[at.z], a[at.y], condition[at.x] != ITEM());

@@ -18,8 +18,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn sgd_momentum(grid: Grid) {
-    let at = index_of(grid);
+fn sgd_momentum(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
     // lr, momentum, rest

@@ -34,8 +34,8 @@ fn value(x: ITEM, top: f32, sum: f32) -> ITEM {
 }
 
 @compute @workgroup_size(256)
-fn softmax_thread(grid: Grid) {
-    let row = index_of(grid);
+fn softmax_thread(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let row = index_of(grid, thread);
     if row >= p.rows { return; }
     let items = p.cols / WIDTH;
     let start = row * items;
@@ -50,11 +50,10 @@ fn softmax_thread(grid: Grid) {
 
 // A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
 @compute @workgroup_size(THREADS)
-fn softmax_group(grid: Grid) {
+fn softmax_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let row = group_of(grid);
     let items = p.cols / WIDTH;
     let start = min(row, p.rows - 1u) * items;
-    let t = grid.thread;
     var tops = x[start + min(t, items - 1u)];
     for (var c = t; c < items; c += THREADS) { tops = max(tops, x[start + c]); }
     part[t] = largest(tops);

@@ -28,25 +28,25 @@ fn square_at(i: u32, chunk: vec2<i32>) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn square_sums_tree(grid: Grid) {
+fn square_sums_tree(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = group_of(grid);
     var sum = 0.0;
     if at < p.chunks {
         let chunk = table[p.chunk + at];
-        for (var i = grid.thread; i * 4u < u32(chunk.y); i += 256u) { sum += square_at(i, chunk); }
+        for (var i = thread; i * 4u < u32(chunk.y); i += 256u) { sum += square_at(i, chunk); }
     }
-    part[grid.thread] = sum;
+    part[thread] = sum;
     for (var half = 128u; half > 0u; half /= 2u) {
         // Every partial sum must be there before another invocation adds it.
         workgroupBarrier();
-        if grid.thread < half { part[grid.thread] += part[grid.thread + half]; }
+        if thread < half { part[thread] += part[thread + half]; }
     }
-    if grid.thread == 0u && at < p.chunks { out[at] = part[0]; }
+    if thread == 0u && at < p.chunks { out[at] = part[0]; }
 }
 
 @compute @workgroup_size(64)
-fn square_sums_threads(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn square_sums_threads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     if at >= p.chunks { return; }
     let chunk = table[p.chunk + at];
     var sum = 0.0;
@@ -55,8 +55,8 @@ fn square_sums_threads(grid: Grid) {
 }
 
 @compute @workgroup_size(64)
-fn square_sums_join(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn square_sums_join(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     if at >= p.entries { return; }
     let entry = table[p.entry + at];
     let first = u32(entry.x) - p.chunk;

@@ -43,8 +43,8 @@ fn key(row: u32, place: i32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn topk(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn topk(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     let group = divide(at, p.chunk);
     let row = divide(group, p.chunks);
     if row >= p.rows { return; }
@@ -60,7 +60,7 @@ fn topk(grid: Grid) {
         if other < 0 { continue; }
         all += 1u;
         let other_key = key(row, other);
-        if other_key > own_key || other_key == own_key && other < own { before += 1u; }
+        if other_key > own_key || (other_key == own_key && other < own) { before += 1u; }
     }
     let to = (row * p.chunks + c) * p.keep;
     if own >= 0 && before < p.keep { out[to + before] = own; }
@@ -72,12 +72,12 @@ fn precedes(row: u32, a: i32, b: i32) -> bool {
     if a < 0 || b < 0 { return a >= 0; }
     let key_a = key(row, a);
     let key_b = key(row, b);
-    return key_a > key_b || key_a == key_b && a < b;
+    return key_a > key_b || (key_a == key_b && a < b);
 }
 
 @compute @workgroup_size(64)
-fn topk_merge(grid: Grid) {
-    let at = group_of(grid) * 64u + grid.thread;
+fn topk_merge(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = group_of(grid) * 64u + thread;
     let group = divide(at, p.chunk);
     let row = divide(group, p.chunks);
     if row >= p.rows { return; }
@@ -94,7 +94,7 @@ fn topk_merge(grid: Grid) {
     while low < high {
         let middle = (low + high) / 2u;
         let found = candidate(row, other + middle);
-        let before = precedes(row, found, own) || own < 0 && !is_left;
+        let before = precedes(row, found, own) || (own < 0 && !is_left);
         low = select(low, middle + 1u, before);
         high = select(middle, high, before);
     }

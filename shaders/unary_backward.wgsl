@@ -28,35 +28,35 @@ fn mish_slope4(x: vec4<f32>) -> vec4<f32> {
     return t + x * sigmoid4(x) * (1.0 - t * t);
 }
 
-@compute @workgroup_size(256) fn exp_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * x[i]; } }
-@compute @workgroup_size(256) fn log_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.0 / x[i]; } }
-@compute @workgroup_size(256) fn sqrt_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 0.5 / x[i]; } }
-@compute @workgroup_size(256) fn rsqrt_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * -0.5 * x[i] * x[i] * x[i]; } }
-@compute @workgroup_size(256) fn reciprocal_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * -x[i] * x[i]; } }
-@compute @workgroup_size(256) fn abs_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sign(x[i]); } }
-@compute @workgroup_size(256) fn sin_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * cos(x[i]); } }
-@compute @workgroup_size(256) fn cos_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * -sin(x[i]); } }
-@compute @workgroup_size(256) fn tanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * tanh_slope4(x[i]); } }
-@compute @workgroup_size(256) fn sigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sigmoid_slope4(x[i]); } }
-@compute @workgroup_size(256) fn relu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * relu_slope4(x[i]); } }
-@compute @workgroup_size(256) fn leaky_relu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(p.a), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
-@compute @workgroup_size(256) fn elu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(p.a * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
-@compute @workgroup_size(256) fn gelu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * gelu_slope4(x[i]); } }
-@compute @workgroup_size(256) fn gelu_tanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * gelu_tanh_slope4(x[i]); } }
-@compute @workgroup_size(256) fn silu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * silu_slope4(x[i]); } }
-@compute @workgroup_size(256) fn softplus_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sigmoid4(x[i]); } }
-@compute @workgroup_size(256) fn square_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 2.0 * x[i]; } }
-@compute @workgroup_size(256) fn clamp_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(), vec4<f32>(1.0), (x[i] >= vec4<f32>(p.a)) & (x[i] <= vec4<f32>(p.b))); } }
-@compute @workgroup_size(256) fn erf_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.1283792 * exp(-x[i] * x[i]); } }
-@compute @workgroup_size(256) fn pow_scalar_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * p.a * power4(x[i], vec4<f32>(p.a - 1.0)); } }
-@compute @workgroup_size(256) fn hardtanh_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4((x[i] > vec4<f32>(p.a)) & (x[i] < vec4<f32>(p.b))); } }
-@compute @workgroup_size(256) fn hardswish_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * hardswish_slope4(x[i]); } }
-@compute @workgroup_size(256) fn hardsigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) < vec4<f32>(3.0)) / 6.0; } }
-@compute @workgroup_size(256) fn softsign_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] / ((1.0 + abs(x[i])) * (1.0 + abs(x[i]))); } }
-@compute @workgroup_size(256) fn mish_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * mish_slope4(x[i]); } }
-@compute @workgroup_size(256) fn selu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * 1.050701 * select(1.6732632 * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
-@compute @workgroup_size(256) fn celu_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * select(exp(x[i] / p.a), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
-@compute @workgroup_size(256) fn logsigmoid_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * sigmoid4(-x[i]); } }
-@compute @workgroup_size(256) fn threshold_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(x[i] > vec4<f32>(p.a)); } }
-@compute @workgroup_size(256) fn hardshrink_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) > vec4<f32>(p.a)); } }
-@compute @workgroup_size(256) fn softshrink_backward(g: Grid) { let i = index_of(g); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) > vec4<f32>(p.a)); } }
+@compute @workgroup_size(256) fn exp_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * x[i]; } }
+@compute @workgroup_size(256) fn log_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 1.0 / x[i]; } }
+@compute @workgroup_size(256) fn sqrt_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 0.5 / x[i]; } }
+@compute @workgroup_size(256) fn rsqrt_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * -0.5 * x[i] * x[i] * x[i]; } }
+@compute @workgroup_size(256) fn reciprocal_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * -x[i] * x[i]; } }
+@compute @workgroup_size(256) fn abs_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * sign(x[i]); } }
+@compute @workgroup_size(256) fn sin_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * cos(x[i]); } }
+@compute @workgroup_size(256) fn cos_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * -sin(x[i]); } }
+@compute @workgroup_size(256) fn tanh_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * tanh_slope4(x[i]); } }
+@compute @workgroup_size(256) fn sigmoid_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * sigmoid_slope4(x[i]); } }
+@compute @workgroup_size(256) fn relu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * relu_slope4(x[i]); } }
+@compute @workgroup_size(256) fn leaky_relu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(p.a), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn elu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * select(p.a * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn gelu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * gelu_slope4(x[i]); } }
+@compute @workgroup_size(256) fn gelu_tanh_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * gelu_tanh_slope4(x[i]); } }
+@compute @workgroup_size(256) fn silu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * silu_slope4(x[i]); } }
+@compute @workgroup_size(256) fn softplus_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * sigmoid4(x[i]); } }
+@compute @workgroup_size(256) fn square_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 2.0 * x[i]; } }
+@compute @workgroup_size(256) fn clamp_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * select(vec4<f32>(), vec4<f32>(1.0), (x[i] >= vec4<f32>(p.a)) & (x[i] <= vec4<f32>(p.b))); } }
+@compute @workgroup_size(256) fn erf_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 1.1283792 * exp(-x[i] * x[i]); } }
+@compute @workgroup_size(256) fn pow_scalar_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * p.a * power4(x[i], vec4<f32>(p.a - 1.0)); } }
+@compute @workgroup_size(256) fn hardtanh_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * one4((x[i] > vec4<f32>(p.a)) & (x[i] < vec4<f32>(p.b))); } }
+@compute @workgroup_size(256) fn hardswish_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * hardswish_slope4(x[i]); } }
+@compute @workgroup_size(256) fn hardsigmoid_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) < vec4<f32>(3.0)) / 6.0; } }
+@compute @workgroup_size(256) fn softsign_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] / ((1.0 + abs(x[i])) * (1.0 + abs(x[i]))); } }
+@compute @workgroup_size(256) fn mish_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * mish_slope4(x[i]); } }
+@compute @workgroup_size(256) fn selu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 1.050701 * select(1.6732632 * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn celu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * select(exp(x[i] / p.a), vec4<f32>(1.0), x[i] > vec4<f32>()); } }
+@compute @workgroup_size(256) fn logsigmoid_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * sigmoid4(-x[i]); } }
+@compute @workgroup_size(256) fn threshold_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * one4(x[i] > vec4<f32>(p.a)); } }
+@compute @workgroup_size(256) fn hardshrink_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) > vec4<f32>(p.a)); } }
+@compute @workgroup_size(256) fn softshrink_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * one4(abs(x[i]) > vec4<f32>(p.a)); } }

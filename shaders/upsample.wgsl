@@ -34,8 +34,8 @@ fn between(at: u32, scale: f32, size: u32) -> Between {
 }
 
 @compute @workgroup_size(256)
-fn upsample(grid: Grid) {
-    let at = index_of(grid);
+fn upsample(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     let row = divide(at, p.out_w);
     let image = divide(row, p.out_h);
     if image >= p.count { return; }

@@ -48,8 +48,8 @@ fn part(b: Between, i: u32) -> f32 {
 }
 
 @compute @workgroup_size(256)
-fn upsample_backward(grid: Grid) {
-    let at = index_of(grid);
+fn upsample_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let at = index_of(grid, thread);
     let row = divide(at, p.width);
     let image = divide(row, p.height);
     if image >= p.count { return; }

@@ -31,8 +31,8 @@ static SHADER: Shader = Shader {
 
 // Slow and right: 2,000 iterations.
 @compute @workgroup_size(64)
-fn right(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn right(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     if i >= p.x { return; }
     var sum = 0.0;
     for (var k = 0u; k < 2000u; k++) { sum = select(sum, x[i] * 2.0, (k & p.y) == 0u); }
@@ -40,14 +40,14 @@ fn right(grid: Grid) {
 }
 
 @compute @workgroup_size(64)
-fn wrong(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn wrong(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     if i < p.x { y[i] = x[i] * 3.0; }
 }
 
 @compute @workgroup_size(64)
-fn quick(grid: Grid) {
-    let i = group_of(grid) * 64u + grid.thread;
+fn quick(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = group_of(grid) * 64u + thread;
     if i < p.x { y[i] = x[i] * 2.0; }
 }
 ",

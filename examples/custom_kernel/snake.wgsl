@@ -13,8 +13,8 @@ struct Params {
 }
 
 @compute @workgroup_size(256)
-fn snake(grid: Grid) {
-    let i = index_of(grid);
+fn snake(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
     if i >= p.n { return; }
     let a_i = a[i % p.columns];
     let s = sin(a_i * x[i]);
