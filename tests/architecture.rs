@@ -1,16 +1,29 @@
 //! What the house is held to: floors, names, sizes, and that every kernel and entry point has its place and its case.
 //! Nothing is needed to run it.
 
-#[expect(dead_code, unused_imports, reason = "only the judges need results and tolerances")]
-#[path = "ops/cases.rs"]
-mod cases;
 #[path = "architecture/source.rs"]
 mod source;
 
+use crate::cases;
 use source::{Source, files};
 use std::collections::BTreeSet;
 use std::io::Write;
 use wgrad::kernel::Kernel;
+
+/// Each test with its name.
+pub const TESTS: &[(&str, fn())] = &[
+    ("floors_use_only_what_is_below", floors_use_only_what_is_below),
+    ("only_one_floor_names_wgpu", only_one_floor_names_wgpu),
+    ("there_is_one_unsafe_call", there_is_one_unsafe_call),
+    ("the_environment_is_read_at_the_edge", the_environment_is_read_at_the_edge),
+    ("files_are_small_and_named_well", files_are_small_and_named_well),
+    ("no_path_of_a_machine_is_written_down", no_path_of_a_machine_is_written_down),
+    ("shaders_are_plain_wgsl_under_a_comment", shaders_are_plain_wgsl_under_a_comment),
+    ("every_entry_point_is_named_in_rust", every_entry_point_is_named_in_rust),
+    ("every_kernel_is_in_a_list", every_kernel_is_in_a_list),
+    ("every_kernel_has_a_case", every_kernel_has_a_case),
+    ("the_machinery_knows_no_operation", the_machinery_knows_no_operation),
+];
 
 /// A module may use those on its own floor and below.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -64,7 +77,6 @@ fn given_on() -> Vec<(String, String)> {
     found
 }
 
-#[test]
 fn floors_use_only_what_is_below() {
     let given_on = given_on();
     let mut found = Vec::new();
@@ -99,7 +111,6 @@ fn floors_use_only_what_is_below() {
     refuse(found);
 }
 
-#[test]
 fn only_one_floor_names_wgpu() {
     let mut found = Vec::new();
     for file in files("src", ".rs").iter().filter(|file| !is_wgpu(&file.path)) {
@@ -116,7 +127,6 @@ fn only_one_floor_names_wgpu() {
     refuse(found);
 }
 
-#[test]
 fn there_is_one_unsafe_call() {
     let mut all = Vec::new();
     for folder in ["src", "tests", "examples", "benches"] {
@@ -129,7 +139,6 @@ fn there_is_one_unsafe_call() {
     assert!(all[0].starts_with("src/backend/wgpu/pipelines.rs"), "{all:?}");
 }
 
-#[test]
 fn the_environment_is_read_at_the_edge() {
     let mut found = Vec::new();
     for file in files("src", ".rs") {
@@ -144,7 +153,6 @@ fn the_environment_is_read_at_the_edge() {
     refuse(found);
 }
 
-#[test]
 fn files_are_small_and_named_well() {
     let mut found = Vec::new();
     for folder in ["src", "tests", "examples", "benches"] {
@@ -187,7 +195,6 @@ fn files_are_small_and_named_well() {
     refuse(found);
 }
 
-#[test]
 fn no_path_of_a_machine_is_written_down() {
     // In two parts, so that this file is clean itself.
     let roots = [concat!("/wo", "rk/"), concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/tm", "p/")];
@@ -204,7 +211,6 @@ fn no_path_of_a_machine_is_written_down() {
     refuse(found);
 }
 
-#[test]
 fn shaders_are_plain_wgsl_under_a_comment() {
     let mut found = Vec::new();
     for file in files("shaders", "") {
@@ -232,7 +238,6 @@ fn entry_points(file: &Source) -> Vec<String> {
         .collect()
 }
 
-#[test]
 fn every_entry_point_is_named_in_rust() {
     // A name as it is, or a row's name with a suffix that the table of the same file adds.
     let mut named = BTreeSet::new();
@@ -261,7 +266,6 @@ fn every_entry_point_is_named_in_rust() {
     refuse(found);
 }
 
-#[test]
 fn every_kernel_is_in_a_list() {
     let mut found = Vec::new();
     let sources = files("src", ".rs");
@@ -292,7 +296,6 @@ fn every_kernel_is_in_a_list() {
     refuse(found);
 }
 
-#[test]
 fn every_kernel_has_a_case() {
     let all: BTreeSet<&str> = cases::kernels().map(|kernel| kernel.name).collect();
     assert_eq!(all.len(), cases::kernels().count(), "two kernels share a name");
@@ -317,7 +320,6 @@ fn every_kernel_has_a_case() {
     refuse(found);
 }
 
-#[test]
 fn the_machinery_knows_no_operation() {
     let operations: BTreeSet<&str> = cases::kernels().map(|kernel| kernel.name).collect();
     let mut found = Vec::new();

@@ -5,18 +5,13 @@
 
 #[path = "../examples/char_gpt/model.rs"]
 mod model;
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-#[expect(dead_code, reason = "what this example writes ends by no words of its own")]
-mod program;
 #[path = "char_gpt/runs.rs"]
 mod runs;
 #[path = "../examples/char_gpt/writer.rs"]
 mod writer;
 
+use crate::devices::devices;
 use model::{Gpt, Size};
-use places::devices;
 use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::{Device, Rng, Tensor};
 use writer::{Sampling, Writer};

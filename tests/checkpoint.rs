@@ -2,8 +2,6 @@
 
 #[path = "checkpoint/broken.rs"]
 mod broken;
-#[path = "train/places.rs"]
-mod places;
 #[path = "checkpoint/round_trip.rs"]
 mod round_trip;
 #[path = "checkpoint/writing.rs"]

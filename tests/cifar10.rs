@@ -6,10 +6,6 @@
 mod curves;
 #[path = "../examples/cifar10/model.rs"]
 mod model;
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-mod program;
 #[path = "cifar10/runs.rs"]
 mod runs;
 #[path = "../examples/cifar10/sheet.rs"]

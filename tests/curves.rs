@@ -4,15 +4,6 @@
 //! Cargo builds the examples for `cargo test`; before this test alone, `cargo build --examples` does.
 //! `cargo test --test curves -- --nocapture` tells how near the curves are.
 
-#[path = "mnist_cli/data.rs"]
-#[expect(dead_code, reason = "what is broken or a picture is for another test")]
-mod data;
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-#[expect(dead_code, reason = "no run here is refused")]
-mod program;
-
 use std::ffi::OsStr;
 use std::fs;
 
@@ -23,10 +14,10 @@ const APART: f64 = 1e-3;
 
 /// The losses of an example's first steps, by the curve's name.
 fn losses(example: &str, device: &str, curves: &[&str], args: &[&dyn AsRef<OsStr>]) -> Vec<Vec<f64>> {
-    let place = data::folder();
+    let place = crate::digits::folder();
     let file = place.path().join("losses");
     let own: [&dyn AsRef<OsStr>; 4] = [&"--device", &device, &"--losses", &file];
-    program::run(example, &[], &[&own, args].concat()).ends("");
+    crate::program::run(example, &[], &[&own, args].concat()).ends("");
     let text = fs::read_to_string(&file).expect("it was written");
     let lines: Vec<(&str, f64)> = text
         .lines()
@@ -43,7 +34,7 @@ fn losses(example: &str, device: &str, curves: &[&str], args: &[&dyn AsRef<OsStr
 #[track_caller]
 fn judge(example: &str, curves: &[&str], args: &[&dyn AsRef<OsStr>]) {
     let mut first: Option<Vec<Vec<f64>>> = None;
-    for (device, _) in places::devices() {
+    for (device, _) in crate::devices::devices() {
         let losses = losses(example, device, curves, args);
         let reference = first.get_or_insert_with(|| losses.clone());
         for ((name, got), want) in curves.iter().zip(&losses).zip(reference) {
@@ -62,12 +53,12 @@ fn judge(example: &str, curves: &[&str], args: &[&dyn AsRef<OsStr>]) {
 #[test]
 fn mnist_by_convolutions() {
     // Ten steps an epoch, the last of them smaller.
-    judge("mnist", &["loss"], &[&"--epochs=3", &"--data", &data::small_mnist().path()]);
+    judge("mnist", &["loss"], &[&"--epochs=3", &"--data", &crate::digits::small_mnist().path()]);
 }
 
 #[test]
 fn mnist_by_one_hidden_layer() {
-    judge("mnist", &["loss"], &[&"--model=mlp", &"--epochs=3", &"--data", &data::small_mnist().path()]);
+    judge("mnist", &["loss"], &[&"--model=mlp", &"--epochs=3", &"--data", &crate::digits::small_mnist().path()]);
 }
 
 #[test]
@@ -87,7 +78,7 @@ fn classes_of_a_table() {
 
 #[test]
 fn both_networks_of_the_gan() {
-    let (data, out) = (data::small_mnist(), data::folder());
+    let (data, out) = (crate::digits::small_mnist(), crate::digits::folder());
     // Every step is on a full batch.
     let args: [&dyn AsRef<OsStr>; 6] =
         [&"--epochs=3", &"--batch-size=60", &"--data", &data.path(), &"--out", &out.path()];
@@ -97,7 +88,7 @@ fn both_networks_of_the_gan() {
 /// With masks of dropout, on a text so short that what is held out costs nothing.
 #[test]
 fn a_transformer() {
-    let place = data::folder();
+    let place = crate::digits::folder();
     let text = place.path().join("text.txt");
     let words = include_str!("../examples/data/text/hamlet.txt");
     fs::write(&text, &words[..8000]).expect("it can be written");

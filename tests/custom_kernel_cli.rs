@@ -2,16 +2,11 @@
 //!
 //! Cargo builds the example for `cargo test`; before this test alone, `cargo build --example custom_kernel` does.
 
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-mod program;
-
-use program::run;
+use crate::program::run;
 
 #[test]
 fn the_operation_is_checked_and_trained_on_every_device() {
-    for (name, _) in places::devices() {
+    for (name, _) in crate::devices::devices() {
         let said = run("custom_kernel", &[], &[&"--device", &name, &"--steps=100"]);
         let outside: f32 =
             said.ends("snake ").split_whitespace().last().expect("two errors").parse().expect("a number");

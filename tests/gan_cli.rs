@@ -2,18 +2,11 @@
 //!
 //! Cargo builds the example for `cargo test`; before this test alone, `cargo build --example gan` does.
 
-#[path = "mnist_cli/data.rs"]
-#[expect(dead_code, reason = "pictures are written for another test")]
-mod data;
 #[path = "../examples/mnist/model.rs"]
 mod model;
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-mod program;
 
-use data::{folder, small_mnist};
-use program::{Said, run};
+use crate::digits::{folder, small_mnist};
+use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -42,7 +35,7 @@ fn digits_are_drawn_saved_loaded_and_judged() {
     let (data, place) = (small_mnist(), folder());
     let [judge, weights] = ["judge.safetensors", "w.safetensors"].map(|name| place.path().join(name));
     checkpoint::save(&model::Cnn::new(&mut Init::new(0, &Device::cpu())), &judge).expect("it can be saved");
-    for (name, _) in places::devices() {
+    for (name, _) in crate::devices::devices() {
         let [first, second] = ["first", "second"].map(|part| place.path().join(format!("{name}/{part}")));
         let trained = gan(&[
             &"--device",

@@ -5,13 +5,7 @@
 
 #[path = "mnist_cli/command.rs"]
 mod command;
-#[path = "mnist_cli/data.rs"]
-mod data;
 #[path = "mnist_cli/mistakes.rs"]
 mod mistakes;
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-mod program;
 #[path = "mnist_cli/runs.rs"]
 mod runs;

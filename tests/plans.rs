@@ -2,11 +2,7 @@
 //!
 //! The lists are made on the null device. `WGRAD_UPDATE=1 cargo test --test plans` writes them anew.
 
-#[path = "../benches/step/gpt.rs"]
-mod gpt;
-#[path = "../benches/step/models.rs"]
-mod models;
-
+use crate::{gpt, models};
 use std::path::Path;
 use wgrad::nn::{
     BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential,

@@ -3,16 +3,25 @@
 //! The cases of `tests/ops` run on the null device, and what they would run is lowered for several kinds of adapter
 //! with every variant that fits there.
 
-#[expect(dead_code, unused_imports, reason = "only the judges need results and tolerances")]
-#[path = "ops/cases.rs"]
-mod cases;
-
+use crate::cases;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, ShaderStage, StorageAccess};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use wgrad::kernel::{Access, Class, Constant, Dispatch, Info, Pass, Shader, Slot, module_source};
+
+/// Each test with its name.
+pub const TESTS: &[(&str, fn())] = &[
+    ("every_module_is_valid", every_module_is_valid),
+    ("every_entry_point_translates", every_entry_point_translates),
+    ("bindings_are_as_the_shader_table_says", bindings_are_as_the_shader_table_says),
+    ("modules_without_subgroups_fit_a_browser", modules_without_subgroups_fit_a_browser),
+    ("every_kernel_runs_in_a_browser", every_kernel_runs_in_a_browser),
+    ("a_window_past_the_bound_of_loops_is_refused", a_window_past_the_bound_of_loops_is_refused),
+    ("passes_keep_to_what_their_kernel_says", passes_keep_to_what_their_kernel_says),
+    ("every_file_is_used", every_file_is_used),
+];
 
 /// What WebGPU guarantees, and what the browsers' adapters are held to.
 const THREADS: u32 = 256;
@@ -138,7 +147,6 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
     Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups }
 }
 
-#[test]
 fn every_module_is_valid() {
     assert!(ALL.modules.len() > 20 && ALL.lowered.len() > 1000, "hardly anything is lowered");
     for module in &ALL.modules {
@@ -148,7 +156,6 @@ fn every_module_is_valid() {
     }
 }
 
-#[test]
 fn every_entry_point_translates() {
     for module in &ALL.modules {
         for &entry in &module.entries {
@@ -181,7 +188,6 @@ fn every_entry_point_translates() {
     }
 }
 
-#[test]
 fn bindings_are_as_the_shader_table_says() {
     for module in &ALL.modules {
         let (name, access) = (module.name(), module.shader.access);
@@ -216,7 +222,6 @@ fn writes_once(module: &Module) -> bool {
     ALL.lowered.iter().all(|lowered| passes(lowered) <= 1)
 }
 
-#[test]
 fn modules_without_subgroups_fit_a_browser() {
     for module in ALL.modules.iter().filter(|module| !module.subgroups) {
         for name in &module.entries {
@@ -241,7 +246,6 @@ fn modules_without_subgroups_fit_a_browser() {
     assert!(ALL.modules.iter().any(|module| module.subgroups), "none uses subgroups: is it noticed at all?");
 }
 
-#[test]
 fn every_kernel_runs_in_a_browser() {
     assert!(ALL.beyond_browsers.is_empty(), "no variant fits: {:#?}", ALL.beyond_browsers);
     let capable = |lowered: &&Lowered| lowered.title.contains(" on a browser in ");
@@ -252,7 +256,6 @@ fn every_kernel_runs_in_a_browser() {
     }
 }
 
-#[test]
 fn a_window_past_the_bound_of_loops_is_refused() {
     let device = wgrad::Device::null();
     let [square, line] = [[1, 1, 260, 260], [1, 1, 1, 70_000]].map(|sizes| wgrad::Tensor::zeros(sizes, &device));
@@ -266,7 +269,6 @@ fn a_window_past_the_bound_of_loops_is_refused() {
     }
 }
 
-#[test]
 fn passes_keep_to_what_their_kernel_says() {
     for Lowered { dispatch, title, passes } in &ALL.lowered {
         let mut written = BTreeSet::new();
@@ -289,7 +291,6 @@ fn passes_keep_to_what_their_kernel_says() {
     }
 }
 
-#[test]
 fn every_file_is_used() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let used: BTreeSet<&str> = ALL.modules.iter().map(|module| module.shader.name).collect();

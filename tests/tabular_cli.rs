@@ -2,12 +2,7 @@
 //!
 //! Cargo builds the example for `cargo test`; before this test alone, `cargo build --example tabular` does.
 
-#[path = "train/places.rs"]
-mod places;
-#[path = "mnist_cli/program.rs"]
-mod program;
-
-use program::{Said, run};
+use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
@@ -62,7 +57,7 @@ fn rents_and_demands_are_learned_nearly_as_well_as_can_be() {
 
 #[test]
 fn a_file_of_ones_own_is_learned_on_every_device() {
-    for (name, _) in places::devices() {
+    for (name, _) in crate::devices::devices() {
         let device = format!("--device={name}");
         let said = tabular(&[&device, &"--epochs=2", &"--target=demand", &"--batch-size=400"]);
         said.ends("validation accuracy: ");

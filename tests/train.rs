@@ -11,8 +11,6 @@ mod counters;
 mod curves;
 #[path = "train/edges.rs"]
 mod edges;
-#[path = "../benches/step/gpt.rs"]
-mod gpt;
 #[path = "train/huge.rs"]
 mod huge;
 #[path = "train/layers.rs"]
@@ -21,12 +19,8 @@ mod layers;
 mod long;
 #[path = "../examples/mnist/model.rs"]
 mod model;
-#[path = "../benches/step/models.rs"]
-mod models;
 #[path = "train/options.rs"]
 mod options;
-#[path = "train/places.rs"]
-mod places;
 #[path = "train/recipes.rs"]
 mod recipes;
 #[path = "train/refusals.rs"]

@@ -1,22 +1,10 @@
 //! Choosing variants by measuring: it cannot make a result wrong, and what was chosen can be kept and frozen.
-//!
-//! `WGRAD_DEVICES=cpu` leaves it out: the CPU backend has no variants.
 
-#[path = "train/places.rs"]
-mod places;
-
+use crate::devices::has_gpu;
 use std::str::FromStr;
 use wgrad::backend::{Choices, Tuning, WgpuOptions};
 use wgrad::kernel::{Access, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
 use wgrad::{Device, Rng, Tensor, tuning};
-
-fn has_gpu() -> bool {
-    let found = places::devices().iter().any(|(name, _)| *name == "gpu");
-    if !found {
-        println!("nothing is measured without a GPU, as WGRAD_DEVICES says");
-    }
-    found
-}
 
 fn device(tuning: Tuning) -> Device {
     Device::wgpu(&WgpuOptions { tuning, ..WgpuOptions::from_env() }).expect("an adapter")
@@ -87,7 +75,7 @@ fn doubled(device: &Device) -> Vec<f32> {
 }
 
 #[test]
-fn a_wrong_variant_is_never_taken_however_fast_it_is() {
+fn gpu_a_wrong_variant_is_never_taken_however_fast_it_is() {
     if !has_gpu() {
         return;
     }
@@ -108,7 +96,7 @@ fn product(device: &Device) -> Vec<u32> {
 }
 
 #[test]
-fn frozen_choices_give_the_same_bits_and_survive_in_a_file() {
+fn gpu_frozen_choices_give_the_same_bits_and_survive_in_a_file() {
     if !has_gpu() {
         return;
     }

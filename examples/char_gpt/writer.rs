@@ -1,6 +1,6 @@
 //! Writing, a character at a time.
 
-use crate::model::{Cache, Gpt};
+use super::model::{Cache, Gpt};
 use wgrad::plan::Replay;
 use wgrad::{Device, Result, Rng, Tensor};
 

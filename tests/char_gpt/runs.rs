@@ -1,6 +1,6 @@
 //! The example as its user meets it.
 
-use crate::places::devices;
+use crate::devices::devices;
 use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Files that are missing, damaged, or of another model: one sentence each, and the model is as it was.
 
-use crate::round_trip::{file_of, model, values};
+use super::round_trip::{file_of, model, values};
 use safetensors::tensor::Dtype;
 use std::fs;
 use std::path::Path;

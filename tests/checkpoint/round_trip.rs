@@ -1,6 +1,6 @@
 //! What is saved is what is loaded, under PyTorch's names and in its types.
 
-use crate::places::devices;
+use crate::devices::devices;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::path::Path;
 use wgrad::nn::{

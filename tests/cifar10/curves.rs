@@ -1,8 +1,8 @@
 //! Loss curves over the first steps: the same on every device, with one seed.
 
-use crate::model::{Classifier, Net, ResNet};
-use crate::photographs;
-use crate::places::devices;
+use super::model::{Classifier, Net, ResNet};
+use super::photographs;
+use crate::devices::devices;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::nn::{Ctx, Init, Layer, Randomness};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};

@@ -1,7 +1,7 @@
 //! Running the example and reading what it says.
 
-use crate::photographs;
-use crate::places::devices;
+use super::photographs;
+use crate::devices::devices;
 use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use wgrad::data::download::{RemoteFile, fetch};
 use wgrad::{Error, Rng};
 
-use crate::server::{Reply, Server};
+use super::server::{Reply, Server};
 
 /// What the file holds: 300,000 bytes that do not compress.
 fn contents() -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! Mistakes: each ends with one sentence and a code that scripts notice.
 
-use crate::command::{mnist, mnist_under};
-use crate::data::{folder, small_mnist, write_images, write_labels};
-use crate::places::devices;
+use super::command::{mnist, mnist_under};
+use crate::devices::has_gpu;
+use crate::digits::{folder, small_mnist, write_images, write_labels};
 use std::fs;
 use wgrad::Device;
 use wgrad::checkpoint;
@@ -113,9 +113,8 @@ fn pictures_that_are_none() {
 }
 
 #[test]
-fn an_adapter_that_is_not_there() {
-    if !devices().iter().any(|(name, _)| *name == "gpu") {
-        println!("no GPU was looked for by name, as WGRAD_DEVICES says");
+fn gpu_an_adapter_that_is_not_there() {
+    if !has_gpu() {
         return;
     }
     let named = [("WGPU_ADAPTER_NAME", "nonsense")];

@@ -1,8 +1,8 @@
 //! Good runs, on few images.
 
-use crate::command::mnist;
-use crate::data::{Style, digits, folder, small_mnist, write_png};
-use crate::places::devices;
+use super::command::mnist;
+use crate::devices::devices;
+use crate::digits::{Style, digits, folder, small_mnist, write_png};
 use crate::program::Said;
 
 /// The accuracy of the last line, `test accuracy NN.NN%`.

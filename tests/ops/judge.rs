@@ -1,6 +1,6 @@
 //! What is asked of a case, on one device and between two.
 
-use super::cases::{Case, Data, Gradient, Outcome};
+use crate::cases::{Case, Data, Gradient, Outcome};
 use wgrad::Device;
 use wgrad::kernel::Tolerance;
 
@@ -81,4 +81,18 @@ pub fn on_the_host(case: &Case, device: &Device) -> Result<(), String> {
     let Some(definition) = &case.definition else { return Ok(()) };
     let want = case.outcome_of(definition, device).map_err(|what| format!("the definition: {what}"))?;
     agreement(case, &case.outcome(device)?, &want).map_err(|what| format!("beside its definition, {what}"))
+}
+
+/// A captured step gives the bits that its kernels gave one by one, and so does its replay.
+pub fn replayed(case: &Case, device: &Device, want: &Outcome) -> Result<(), String> {
+    if case.steps {
+        return match case.replayed(device) {
+            Err(what) if what.contains("call each optimizer once") => Ok(()),
+            Err(what) => Err(what),
+            Ok(_) => Err("a captured step that calls an optimizer twice was not refused".into()),
+        };
+    }
+    let [captured, replayed] = case.replayed(device)?;
+    sameness(want, &captured).map_err(|what| format!("captured: {what}"))?;
+    sameness(want, &replayed).map_err(|what| format!("replayed: {what}"))
 }

@@ -1,8 +1,8 @@
 //! A shader that does not build is told by its kernel's name, queued and replayed, whichever thread found it.
 
-use crate::places::devices;
+use crate::devices::gpu;
+use wgrad::Tensor;
 use wgrad::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant};
-use wgrad::{Device, Tensor};
 
 const ACCESS: &[Access] = &[Access::ReadWrite];
 
@@ -39,12 +39,8 @@ fn work(x: &Tensor) -> Tensor {
     (y + w).softmax(-1).matmul(&x.t())
 }
 
-fn gpu() -> Option<Device> {
-    devices().into_iter().find(|(name, _)| *name == "gpu").map(|(_, device)| device)
-}
-
 #[test]
-fn a_shader_that_does_not_build_names_its_kernel() {
+fn gpu_a_shader_that_does_not_build_names_its_kernel() {
     // The first error of a device stays, so each form gets one of its own.
     let (Some(queued), Some(replayed)) = (gpu(), gpu()) else { return };
     let x = |device| Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [2, 2], device);

@@ -1,20 +1,11 @@
 //! What a step costs on a GPU: one submit, and nothing new once the first steps have made it.
 
-use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CNN, DROPOUT, Trainer};
+use super::recipes::{BATCH_NORM, CNN, DROPOUT, Trainer};
+use crate::devices::gpu;
 use wgrad::backend::Counters;
 use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, Relu, Sequential};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::{Device, Tensor};
-
-/// The GPU, unless `WGRAD_DEVICES` leaves it out.
-fn gpu() -> Option<Device> {
-    let found = devices().into_iter().find(|(name, _)| *name == "gpu");
-    if found.is_none() {
-        println!("no GPU was counted on, as WGRAD_DEVICES says");
-    }
-    found.map(|(_, device)| device)
-}
 
 fn since(before: Counters, device: &Device) -> Counters {
     let now = device.counters();
@@ -30,7 +21,7 @@ fn since(before: Counters, device: &Device) -> Counters {
 }
 
 #[test]
-fn a_step_is_one_submit_and_makes_nothing_new() {
+fn gpu_a_step_is_one_submit_and_makes_nothing_new() {
     let Some(device) = gpu() else { return };
     for recipe in [CNN, DROPOUT, BATCH_NORM] {
         let mut trainer = Trainer::new(&recipe, &device);
@@ -70,7 +61,7 @@ fn many_steps(device: &Device, interval: usize, mut at: impl FnMut(usize)) {
 }
 
 #[test]
-fn a_thousand_steps_that_read_their_loss_stay_flat() {
+fn gpu_a_thousand_steps_that_read_their_loss_stay_flat() {
     let Some(device) = gpu() else { return };
     let mut before = device.counters();
     many_steps(&device, 1, |step| match step {
@@ -86,7 +77,7 @@ fn a_thousand_steps_that_read_their_loss_stay_flat() {
 /// Without a read nothing waits, yet nothing piles up: the optimizer's write of its step's numbers sends out the step
 /// before, so that at most one step is pending, and its batch has buffers of its own.
 #[test]
-fn a_thousand_steps_that_seldom_read_stay_bounded() {
+fn gpu_a_thousand_steps_that_seldom_read_stay_bounded() {
     let Some(device) = gpu() else { return };
     let (mut third, mut hundredth) = (device.counters(), device.counters());
     many_steps(&device, 50, |step| match step {

@@ -1,7 +1,7 @@
 //! Loss curves: the same on every device within rounding, and to the bit on one.
 
-use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Recipe, Trainer};
+use super::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Recipe, Trainer};
+use crate::devices::devices;
 use wgrad::Device;
 use wgrad::nn::{StateDict, Values};
 

@@ -1,7 +1,7 @@
 //! Operations on nothing, and what they refuse, in which words.
 
-use crate::places::devices;
-use crate::rules::panics;
+use super::rules::panics;
+use crate::devices::devices;
 use wgrad::loss::{GaussianConstant, KlTarget};
 use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Randomness};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};

@@ -1,6 +1,6 @@
 //! A replayed step that is too long for one submit goes out in parts: a watchdog resets a device that is silent.
 
-use crate::places::devices;
+use crate::devices::devices;
 use wgrad::Tensor;
 use wgrad::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant};
 

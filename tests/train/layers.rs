@@ -1,6 +1,6 @@
 //! What layers do that no operation's case tells.
 
-use crate::places::devices;
+use crate::devices::devices;
 use wgrad::nn::{
     ChannelDropout, Ctx, Embedding, GroupNorm, Identity, Init, Layer, Positions, Randomness, Sequential, Unflatten,
     parameters,

@@ -1,6 +1,6 @@
 //! Long sequences: the memory of a step grows with the tokens, not with their square.
 
-use crate::places::devices;
+use crate::devices::devices;
 use wgrad::nn::{Ctx, Init, Randomness, TransformerEncoderLayer, TransformerOptions, parameters};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::{AttentionOptions, DType, Device, Rng, Tensor};

@@ -1,7 +1,7 @@
 //! What optimizers, losses and recurrent layers refuse, in which words, and averages that are kept.
 
-use crate::places::devices;
-use crate::rules::panics;
+use super::rules::panics;
+use crate::devices::devices;
 use wgrad::nn::{Ctx, Gru, Init, Linear, Lstm, StateDict, Walk, state};
 use wgrad::optim::schedule::{ExponentialLr, OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Lion, LionOptions, Momentum, Optimizer, Sgd, SgdOptions};

@@ -1,6 +1,6 @@
 //! Small runs on real digits: a model, an optimizer, and batches in an order that follows from the seed.
 
-use crate::model::{Cnn, Mlp};
+use super::model::{Cnn, Mlp};
 use wgrad::data::{Batch, DataLoader, LoaderOptions, mnist};
 use wgrad::nn::{
     BatchNorm2d, Conv2d, Ctx, Directions, Dropout, Flatten, Gru, Init, Layer, Linear, Lstm, MaxPool2d, Module,

@@ -1,7 +1,7 @@
 //! What each layer says to an input that does not fit: its path, both shapes, and what would fit.
 
-use crate::places::devices;
-use crate::rules::panics;
+use super::rules::panics;
+use crate::devices::devices;
 use wgrad::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
     BatchNorm2d, ChannelDropout, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm,

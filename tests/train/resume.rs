@@ -1,8 +1,8 @@
 //! Runs that are saved and go on elsewhere, and states that do not fit.
 
-use crate::curves::first_difference;
-use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, Recipe, Trainer};
+use super::curves::first_difference;
+use super::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, Recipe, Trainer};
+use crate::devices::devices;
 use wgrad::nn::{StateDict, StateTensor, Strictness, Values, load_state};
 use wgrad::{Device, Error, checkpoint};
 

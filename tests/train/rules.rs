@@ -1,7 +1,7 @@
 //! What training refuses, and in which words.
 
-use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CNN, DROPOUT, Trainer};
+use super::recipes::{BATCH_NORM, CNN, DROPOUT, Trainer};
+use crate::devices::devices;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Init, Layer, Linear, Mode, Randomness, Sequential, parameters};
 use wgrad::{Device, Tensor};

@@ -1,8 +1,8 @@
 //! One seed, one run: weights, order and masks have the same bits on every device.
 
-use crate::curves::{bits, first_difference};
-use crate::places::devices;
-use crate::recipes::{BATCH_NORM, CNN, DROPOUT, SEED, loader};
+use super::curves::{bits, first_difference};
+use super::recipes::{BATCH_NORM, CNN, DROPOUT, SEED, loader};
+use crate::devices::devices;
 use wgrad::nn::{Ctx, Dropout, Init, Layer, Randomness, StateDict, state};
 use wgrad::{Device, Tensor};
 

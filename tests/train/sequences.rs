@@ -1,7 +1,7 @@
 //! A GPT on chains of tokens: alike on both backends, the same bits twice and replayed.
 
+use crate::devices::devices;
 use crate::gpt::Gpt;
-use crate::places::devices;
 use wgrad::nn::{Ctx, Init, Layer, Randomness};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
 use wgrad::plan::Replay;

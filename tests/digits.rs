@@ -14,7 +14,7 @@ pub fn folder() -> TempDir {
 pub fn digits() -> ImageSet {
     macro_rules! embedded {
         ($kind:literal) => {
-            include_bytes!(concat!("../../examples/data/mnist/t10k-", $kind, "-ubyte.gz"))
+            include_bytes!(concat!("../examples/data/mnist/t10k-", $kind, "-ubyte.gz"))
         };
     }
     mnist::from_bytes(embedded!("images-idx3"), embedded!("labels-idx1")).expect("the example's data")

@@ -1,0 +1,15 @@
+//! The library as its users meet it: training runs, files, data, plans and the choice of variants.
+//!
+//! Tests whose names begin with `gpu` need a GPU or a software adapter.
+
+mod checkpoint;
+mod data;
+#[expect(dead_code, reason = "the last test binary says what was not run")]
+mod devices;
+#[path = "../benches/step/gpt.rs"]
+mod gpt;
+#[path = "../benches/step/models.rs"]
+mod models;
+mod plans;
+mod train;
+mod tuning;

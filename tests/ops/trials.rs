@@ -1,0 +1,111 @@
+//! The cases as tests: one for each case and device, under the case's name.
+
+use crate::cases::{self, Case, kernels};
+use crate::devices::{has_cpu, has_gpu, open};
+use crate::judge;
+use libtest_mimic::{Failed, Trial};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use wgrad::Device;
+use wgrad::backend::WgpuOptions;
+use wgrad::backend::wgpu::Features;
+use wgrad::kernel::{Dispatch, Info, Variant};
+
+/// The cases on the devices that tests run on.
+pub fn trials() -> Vec<Trial> {
+    let part = std::env::var("WGRAD_CASE").unwrap_or_default();
+    let all = cases::all().into_iter().filter(|case| case.name.contains(&part)).map(Arc::new);
+    let on = |case: &Arc<Case>, device: &str, judge: fn(&Case) -> Result<(), String>| {
+        let own = case.clone();
+        Trial::test(format!("ops::{device}::{}", case.name), move || judge(&own).map_err(Failed::from))
+    };
+    let mut trials = Vec::new();
+    for case in all {
+        if has_cpu() {
+            trials.push(on(&case, "cpu", on_the_host));
+        }
+        if has_gpu() {
+            trials.push(on(&case, "gpu", on_a_gpu));
+        }
+    }
+    trials
+}
+
+/// The gradient by differences, and a replay.
+fn on_the_host(case: &Case) -> Result<(), String> {
+    with("cpu", Device::cpu, |device| {
+        judge::on_the_host(case, device)?;
+        judge::replayed(case, device, &case.outcome(device)?)
+    })
+}
+
+/// The GPU against the CPU backend and against itself, and each kernel against its definition: as the adapter is, as a
+/// browser would run it, and with every variant that fits and is not chosen by itself.
+fn on_a_gpu(case: &Case) -> Result<(), String> {
+    static BASE: LazyLock<WgpuOptions> = LazyLock::new(WgpuOptions::from_env);
+    static INFO: LazyLock<Info> = LazyLock::new(|| open(&BASE).info().clone());
+    let base = &*BASE;
+    with(
+        "gpu",
+        || open(base),
+        |device| {
+            let first = case.outcome(device)?;
+            let want = with("cpu", Device::cpu, |cpu| case.outcome(cpu))?;
+            judge::agreement(case, &first, &want)?;
+            judge::sameness(&first, &case.outcome(device)?)?;
+            judge::replayed(case, device, &first)
+        },
+    )?;
+    if case.big {
+        return Ok(());
+    }
+    checked(case, "kernel by kernel", base)?;
+    checked(case, "as a browser", &WgpuOptions { features: Features::Browser, ..base.clone() })?;
+    let (names, dispatches) = (variant_names(), case.dispatches());
+    for name in names.into_iter().filter(|name| is_changed(&dispatches, name, &INFO)) {
+        checked(case, name, &WgpuOptions { variant: Some(name), ..base.clone() })?;
+    }
+    Ok(())
+}
+
+/// Each kernel against its definition, on a device made by `options`.
+fn checked(case: &Case, title: &str, options: &WgpuOptions) -> Result<(), String> {
+    with(
+        title,
+        || Device::checked(open(options)),
+        |device| {
+            if case.is_joined() { case.replayed(device).map(drop) } else { case.outcome(device).map(drop) }
+        },
+    )
+    .map_err(|what| format!("{title}: {what}"))
+}
+
+fn variant_names() -> BTreeSet<&'static str> {
+    kernels().flat_map(|kernel| kernel.variants).map(|variant| variant.name).collect()
+}
+
+/// Whether forcing the variant changes how some kernel runs on this adapter.
+fn is_changed(dispatches: &[Dispatch], name: &str, info: &Info) -> bool {
+    dispatches.iter().any(|d| {
+        let fits = |v: &&Variant| (v.fits)(info, d);
+        let chosen = d.kernel.variants.iter().find(|v| fits(v) && (v.suits)(info, d));
+        let forced = d.kernel.variants.iter().find(|v| v.name == name && fits(v));
+        forced.is_some_and(|forced| chosen.is_none_or(|chosen| chosen.name != forced.name))
+    })
+}
+
+/// Lends a device to `work`. Devices wait for the next case under their title; one that has failed is dropped, as a
+/// failure sticks to its device.
+fn with<R>(
+    title: &str,
+    open: impl FnOnce() -> Device,
+    work: impl FnOnce(&Device) -> Result<R, String>,
+) -> Result<R, String> {
+    static IDLE: Mutex<BTreeMap<String, Vec<Device>>> = Mutex::new(BTreeMap::new());
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = idle().get_mut(title).and_then(Vec::pop);
+    let device = found.unwrap_or_else(open);
+    let result = work(&device)?;
+    idle().entry(title.to_string()).or_default().push(device);
+    Ok(result)
+}
