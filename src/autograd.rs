@@ -10,8 +10,9 @@ use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, 
 use crate::tensor::Tensor;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 
 /// The gradient of one operation: from the gradient of its result, and which inputs need one, those of its inputs.
 type Backward = Box<dyn Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync>;
@@ -108,7 +109,53 @@ impl Grads {
     }
 }
 
+/// The backward passes under way, by their threads, each with what is wrong with it.
+static PASSES: Mutex<Vec<(ThreadId, Option<String>)>> = Mutex::new(Vec::new());
+
+fn passes() -> MutexGuard<'static, Vec<(ThreadId, Option<String>)>> {
+    PASSES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Panics at the caller's line; within a gradient's closure, which does not know that line, at that of `backward`.
+#[track_caller]
+pub(crate) fn refuse(text: String) {
+    let here = std::thread::current().id();
+    let mut passes = passes();
+    if let Some((_, wrong)) = passes.iter_mut().rev().find(|(thread, _)| *thread == here) {
+        wrong.get_or_insert(text);
+        return;
+    }
+    drop(passes);
+    panic!("{text}");
+}
+
+/// A backward pass of this thread, until it ends or panics.
+struct Watch(ThreadId);
+
+impl Watch {
+    fn start() -> Watch {
+        let here = std::thread::current().id();
+        passes().push((here, None));
+        Watch(here)
+    }
+
+    fn wrong(&self) -> Option<String> {
+        passes().iter_mut().rev().find(|(thread, _)| *thread == self.0)?.1.take()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut passes = passes();
+        if let Some(at) = passes.iter().rposition(|(thread, _)| *thread == self.0) {
+            passes.remove(at);
+        }
+    }
+}
+
+#[track_caller]
 pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor) -> Grads {
+    let pass = Watch::start();
     let mut waiting = BTreeMap::from([(root.id, (root.clone(), upstream))]);
     let mut of = HashMap::new();
     while let Some((id, (node, dy))) = waiting.pop_last() {
@@ -119,6 +166,9 @@ pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor) -> Grads {
         let needs: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
         // Under the layer's name, so that the kernels of the gradient are labelled too.
         let gradients = backward(&dy.with_name(node.name.clone()), &needs);
+        if let Some(wrong) = pass.wrong() {
+            panic!("{wrong}");
+        }
         assert!(gradients.len() == node.inputs.len(), "{}: a gradient for each input is due", node.op);
         for (input, gradient) in node.inputs.iter().zip(gradients) {
             let (Some(input), Some(gradient)) = (input, gradient) else { continue };
@@ -183,6 +233,7 @@ fn accumulate_twin(call: &mut Call) {
     p.map2(sum, a, b, |a, b| a + b);
 }
 
+#[track_caller]
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert!(a.shape() == b.shape(), "accumulate: gradients of {} and {} meet at one tensor", a.shape(), b.shape());
     let out = Tensor::empty_like(a.layout(), DType::F32, a.device());

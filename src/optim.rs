@@ -57,6 +57,7 @@ pub trait Optimizer {
     ///
     /// # Panics
     /// If `grads` has a gradient for none of them, or an optimizer that was made later took one of them over.
+    #[track_caller]
     fn step(&mut self, grads: &Grads);
 
     /// The learning rate of each group of parameters.

@@ -46,10 +46,22 @@ impl Drop for Buffer {
     }
 }
 
+/// Two devices in a message that refuses to mix them.
+pub(crate) fn apart(a: &Device, b: &Device) -> String {
+    let (a, b) = (a.to_string(), b.to_string());
+    if a == b {
+        return format!(
+            "on two devices of one kind, {a}: each call that opens a device gives another; clone the first"
+        );
+    }
+    format!("on {a} and on {b}")
+}
+
 /// Elements that start a binding: offsets are multiples of 256 bytes.
 const ALIGN: usize = 64;
 
 impl Tensor {
+    #[track_caller]
     fn alloc(layout: Layout, dtype: DType, device: &Device, purpose: Purpose) -> Tensor {
         let id = device.alloc((layout.span().end.max(1) * 4) as u64, purpose);
         let buffer = Arc::new(Buffer { device: device.clone(), id, version: AtomicU64::new(0) });
@@ -57,16 +69,19 @@ impl Tensor {
     }
 
     /// A tensor with any content, for a kernel to write.
+    #[track_caller]
     pub fn empty(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
         Tensor::alloc(Layout::contiguous(shape.into()), dtype, device, Purpose::Result)
     }
 
     /// A tensor with any content, for the host to write.
+    #[track_caller]
     pub(crate) fn staged(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
         Tensor::alloc(Layout::contiguous(shape.into()), dtype, device, Purpose::Upload)
     }
 
     /// A tensor with any content in a given dense layout.
+    #[track_caller]
     pub(crate) fn empty_like(layout: &Layout, dtype: DType, device: &Device) -> Tensor {
         Tensor::alloc(layout.dense_like(), dtype, device, Purpose::Result)
     }
@@ -94,6 +109,7 @@ impl Tensor {
     }
 
     /// Elements that are the same whenever the code that makes them runs: a captured step may hold them.
+    #[track_caller]
     pub(crate) fn constant<T: Element>(data: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let out = device.aside(|| Tensor::from_slice(data, shape, device));
         device.keep(|| out.buffer.clone());
@@ -101,11 +117,13 @@ impl Tensor {
     }
 
     /// A tensor without dimensions.
+    #[track_caller]
     pub fn scalar<T: Element>(value: T, device: &Device) -> Tensor {
         Tensor::constant(&[value], [], device)
     }
 
     /// `start`, `start + 1` .. up to `end`, which is left out.
+    #[track_caller]
     pub fn arange(start: i32, end: i32, device: &Device) -> Tensor {
         let data: Vec<i32> = (start..end).collect();
         Tensor::constant(&data, [data.len()], device)
@@ -295,6 +313,13 @@ impl Tensor {
             self.shape(),
             upstream.shape()
         );
+        assert!(
+            upstream.dtype() == DType::F32,
+            "backward_with: an upstream gradient of f32 is due, not of {}",
+            upstream.dtype()
+        );
+        let (device, other) = (self.device(), upstream.device());
+        assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
         let node = self.node.as_ref().expect(
             "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
         );
@@ -354,16 +379,16 @@ impl Tensor {
         );
         let device = args[0].device();
         for (arg, access) in args.iter().zip(kernel.access) {
-            assert!(arg.device() == device, "{}: tensors on {device} and on {}", kernel.name, arg.device());
+            assert!(arg.device() == device, "{}: tensors {}", kernel.name, apart(device, arg.device()));
             let version = &arg.buffer.version;
             if *access == Access::Read {
-                let fresh = arg.saved.is_none_or(|saved| saved == version.load(Ordering::Relaxed));
-                assert!(
-                    fresh,
-                    "{}: a tensor{} that was saved for this gradient was changed in place since",
-                    kernel.name,
-                    arg.name().map_or(String::new(), |name| format!(" ({name})"))
-                );
+                if arg.saved.is_some_and(|saved| saved != version.load(Ordering::Relaxed)) {
+                    let name = arg.name().map_or(String::new(), |name| format!(" ({name})"));
+                    crate::autograd::refuse(format!(
+                        "{}: a tensor{name} that was saved for this gradient was changed in place since",
+                        kernel.name
+                    ));
+                }
             } else {
                 arg.buffer.changed();
                 let alone = args.iter().filter(|other| Arc::ptr_eq(&other.buffer, &arg.buffer)).count() == 1;

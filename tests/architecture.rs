@@ -16,6 +16,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("only_one_floor_names_wgpu", only_one_floor_names_wgpu),
     ("there_is_one_unsafe_call", there_is_one_unsafe_call),
     ("the_environment_is_read_at_the_edge", the_environment_is_read_at_the_edge),
+    ("no_closure_panics", no_closure_panics),
+    ("tests_here_are_in_a_table", tests_here_are_in_a_table),
     ("files_are_small_and_named_well", files_are_small_and_named_well),
     ("no_path_of_a_machine_is_written_down", no_path_of_a_machine_is_written_down),
     ("shaders_are_plain_wgsl_under_a_comment", shaders_are_plain_wgsl_under_a_comment),
@@ -151,6 +153,33 @@ fn the_environment_is_read_at_the_edge() {
         found.extend(file.words("thread_local").map(|at| format!("{}:{}: thread_local", file.path, file.line(at))));
     }
     refuse(found);
+}
+
+/// Where mistakes of a program are told.
+const TOLD: [&str; 9] = ["autograd", "data", "fused", "loss", "metrics", "nn", "ops", "optim", "tensor"];
+
+fn no_closure_panics() {
+    // A closure knows no caller's line, and a mistake is told with that.
+    let mut found = Vec::new();
+    for file in files("src", ".rs").iter().filter(|file| TOLD.contains(&file.module())) {
+        for word in ["panic", "assert", "assert_eq"] {
+            for at in file.words(word).filter(|&at| file.code[at + word.len()..].starts_with('!')) {
+                if file.is_in_closure(at) {
+                    found.push(format!("{}:{}: {word}! in a closure", file.path, file.line(at)));
+                }
+            }
+        }
+    }
+    refuse(found);
+}
+
+fn tests_here_are_in_a_table() {
+    // This binary has a harness of its own, and `#[test]` would say nothing.
+    let own = files("tests", ".rs").into_iter().filter(|file| {
+        ["ops", "architecture", "shaders"].iter().any(|page| file.path.starts_with(&format!("tests/{page}")))
+    });
+    let mark = ["#[te", "st]"].concat();
+    refuse(own.filter(|file| file.code.contains(&mark)).map(|file| format!("{}: {mark}", file.path)).collect());
 }
 
 fn files_are_small_and_named_well() {

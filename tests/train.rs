@@ -15,6 +15,8 @@ mod edges;
 mod huge;
 #[path = "train/layers.rs"]
 mod layers;
+#[path = "train/lines.rs"]
+mod lines;
 #[path = "train/long.rs"]
 mod long;
 #[path = "../examples/mnist/model.rs"]

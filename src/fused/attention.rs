@@ -47,7 +47,10 @@ impl AttentionOptions {
         let hidden = Tensor::arange(0, keys as i32, device).ge(&lengths.unsqueeze(1));
         let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
         let added = added.reshape_to(Shape::from([shape[0], 1, 1, keys]));
-        let mask = self.mask.as_ref().map_or_else(|| added.clone(), |mask| mask.add(&added));
+        let mask = match &self.mask {
+            Some(mask) => mask.add(&added),
+            None => added,
+        };
         AttentionOptions { mask: Some(mask), ..self }
     }
 }
@@ -415,7 +418,10 @@ impl Tensor {
             let outer: usize = q[..rank - 2].iter().product();
             let (batch, heads) = if rank > 4 { (outer / q[rank - 3], q[rank - 3]) } else { (outer, 1) };
             let four = |x: &Tensor| x.reshape_to(Shape::from([batch, heads, x.shape()[rank - 2], x.shape()[rank - 1]]));
-            let mask = options.mask.as_ref().map(|mask| four(&mask.expand(scores)));
+            let mask = match &options.mask {
+                Some(mask) => Some(four(&mask.expand(scores))),
+                None => None,
+            };
             let options = AttentionOptions { mask, ..options.clone() };
             return four(self).scaled_dot_product_attention(&four(key), &four(value), &options).reshape_to(q);
         }

@@ -262,16 +262,17 @@ impl Tensor {
         let whole = groups > 0 && x[1] == w[1] * groups && w[0] % groups == 0;
         assert!(whole, "conv2d: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
         assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "conv2d: a stride or dilation is 0");
-        let size = |d: usize| {
+        let mut out = [0; 2];
+        for d in 0..2 {
             let reach = dilation[d] * (w[2 + d].max(1) - 1) + 1;
             let padded = x[2 + d] + 2 * padding[d];
             assert!(
                 padded >= reach,
                 "conv2d: {x} x {w}: the kernel reaches over {reach} pixels, the image has {padded}"
             );
-            (padded - reach) / stride[d] + 1
-        };
-        let (out_h, out_w) = (size(0), size(1));
+            out[d] = (padded - reach) / stride[d] + 1;
+        }
+        let [out_h, out_w] = out;
         let (input, kernel) = (self.detach(), weight.contiguous());
         let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| input.layout().strides[d] as u32);
         let p = Params {

@@ -339,7 +339,10 @@ impl Tensor {
         check(op, x, classes, options);
         let (x, t) = (self.classes_last(), target.classes_last());
         let t = if smoothing == 0.0 { t } else { t.affine(1.0 - smoothing, smoothing / classes as f32) };
-        let t = options.weight.as_ref().map_or(t.clone(), |w| t.mul(&w.detach()));
+        let t = match &options.weight {
+            Some(weight) => t.mul(&weight.detach()),
+            None => t,
+        };
         let losses = x.log_softmax(-1).mul(&t).sum_dims(&[-1], KeepDims::No).neg();
         match options.reduction {
             Reduction::None => losses,

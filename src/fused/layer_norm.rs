@@ -179,13 +179,18 @@ impl Tensor {
         let y = self.reshape_to(Shape::from([shape[0], groups, size])).layer_norm(&[size], None, None, eps);
         let mut sizes = vec![1; shape.rank() - 1];
         sizes[0] = shape[1];
-        let column = |part: &Tensor| {
+        for part in [weight, bias].into_iter().flatten() {
             assert!(*part.shape() == shape[1..2], "group_norm: {shape} x {}: [c] is due", part.shape());
-            part.reshape_to(Shape::from(sizes.clone()))
-        };
-        let y = y.reshape_to(shape);
-        let y = weight.map_or(y.clone(), |weight| y.mul(&column(weight)));
-        bias.map_or(y.clone(), |bias| y.add(&column(bias)))
+        }
+        let column = |part: &Tensor| part.reshape_to(Shape::from(sizes.clone()));
+        let mut y = y.reshape_to(shape);
+        if let Some(weight) = weight {
+            y = y.mul(&column(weight));
+        }
+        if let Some(bias) = bias {
+            y = y.add(&column(bias));
+        }
+        y
     }
 
     #[track_caller]

@@ -476,10 +476,15 @@ impl Tensor {
         let mut sizes = vec![1; self.rank() - 1];
         sizes[0] = self.shape()[1];
         let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
-        let scale = variance.affine(1.0, eps).rsqrt();
-        let scale = weight.map_or(scale.clone(), |w| scale.mul(w));
+        let mut scale = variance.affine(1.0, eps).rsqrt();
+        if let Some(weight) = weight {
+            scale = scale.mul(weight);
+        }
         let y = self.sub(&column(mean)).mul(&column(&scale));
-        bias.map_or(y.clone(), |b| y.add(&column(b)))
+        match bias {
+            Some(bias) => y.add(&column(bias)),
+            None => y,
+        }
     }
 
     /// The definition of [`Tensor::batch_norm`]'s output in primitives.

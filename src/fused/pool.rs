@@ -138,7 +138,8 @@ impl Params {
         let shape = x.shape();
         assert!(x.dtype() == DType::F32 && shape.rank() == 4, "{op}: {shape}: images [n, c, h, w] of f32 are due");
         let size = [shape[2], shape[3]];
-        let out: [usize; 2] = std::array::from_fn(|d| {
+        let mut out = [0; 2];
+        for d in 0..2 {
             let (k, s, p) = (kernel[d], stride[d], padding[d]);
             assert!(k > 0 && s > 0 && dilation[d] > 0, "{op}: a window, stride or dilation is 0");
             assert!(2 * p <= k, "{op}: the padding {p} is over half the window {k}");
@@ -148,8 +149,8 @@ impl Params {
                 "{op}: {shape}: the window reaches over {reach} pixels, the image has {}",
                 size[d] + 2 * p
             );
-            (size[d] + 2 * p - reach) / s + 1
-        });
+            out[d] = (size[d] + 2 * p - reach) / s + 1;
+        }
         let words = |v: [usize; 2]| v.map(|v| v as u32);
         Params::over(x, words(out), words(kernel), words(stride), words(padding), words(dilation), 0)
     }

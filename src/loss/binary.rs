@@ -46,6 +46,9 @@ impl Tensor {
                 target.affine(-1.0, 1.0).mul(self).add(&share.mul(&self.neg().softplus()))
             }
         };
-        reduced(&weight.as_ref().map_or(losses.clone(), |weight| losses.mul(weight)), *reduction)
+        match weight {
+            Some(weight) => reduced(&losses.mul(weight), *reduction),
+            None => reduced(&losses, *reduction),
+        }
     }
 }

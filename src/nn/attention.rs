@@ -71,8 +71,10 @@ impl MultiheadAttention {
     ) -> Tensor {
         let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
         let width = weight.shape()[1];
-        let projected = |x: &Tensor, part: usize| {
+        for x in [query, key, value] {
             check(x, &weight);
+        }
+        let projected = |x: &Tensor, part: usize| {
             let (weight, bias) = (weight.narrow(0, part * width, width), bias.narrow(0, part * width, width));
             let y = x.linear(&weight, Some(&bias));
             let sizes = [x.shape()[0], x.shape()[1], self.heads, width / self.heads];

@@ -43,7 +43,11 @@ impl Module for Sequential {
 impl Layer for Sequential {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        self.layers.iter().fold(x.clone(), |x, layer| layer.forward(&x, ctx))
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = layer.forward(&x, ctx);
+        }
+        x
     }
 }
 

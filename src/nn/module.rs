@@ -112,6 +112,7 @@ pub trait Module {
 /// A module that maps one tensor to one tensor.
 pub trait Layer: Module {
     /// The output for `x`.
+    #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor;
 }
 
@@ -203,6 +204,7 @@ impl<M: Module + ?Sized> Module for Box<M> {
 }
 
 impl<L: Layer + ?Sized> Layer for Box<L> {
+    #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         (**self).forward(x, ctx)
     }

@@ -175,6 +175,7 @@ impl Recurrent {
         assert!(is_lstm || walk.cell.is_none(), "{path}: only an LSTM has a memory to start from");
     }
 
+    #[track_caller]
     fn run(&self, x: &Tensor, at: usize, direction: Direction, walk: &Walk, ctx: &Ctx) -> States {
         let RecurrentWeights { weight_ih, weight_hh, bias_ih, bias_hh } = &self.weights[at];
         let of = |bias: &Option<Parameter>| bias.as_ref().map(|bias| self.widened(&ctx.param(bias)));

@@ -38,19 +38,22 @@ impl Default for TransformerOptions {
     }
 }
 
-/// A block with its way around it.
+/// What a block reads of the way around it.
 #[track_caller]
-fn residual(
-    x: &Tensor,
-    norm: &LayerNorm,
-    dropout: &Dropout,
-    place: NormPlace,
-    ctx: &Ctx,
-    block: impl Fn(&Tensor) -> Tensor,
-) -> Tensor {
+fn entered(x: &Tensor, norm: &LayerNorm, place: NormPlace, ctx: &Ctx) -> Tensor {
     match place {
-        NormPlace::Before => x.add(&dropout.forward(&block(&norm.forward(x, ctx)), ctx)),
-        NormPlace::After => norm.forward(&x.add(&dropout.forward(&block(x), ctx)), ctx),
+        NormPlace::Before => norm.forward(x, ctx),
+        NormPlace::After => x.clone(),
+    }
+}
+
+/// The way around a block, and what the block gave.
+#[track_caller]
+fn left(x: &Tensor, y: &Tensor, norm: &LayerNorm, dropout: &Dropout, place: NormPlace, ctx: &Ctx) -> Tensor {
+    let y = x.add(&dropout.forward(y, ctx));
+    match place {
+        NormPlace::Before => y,
+        NormPlace::After => norm.forward(&y, ctx),
     }
 }
 
@@ -98,11 +101,11 @@ impl TransformerEncoderLayer {
     #[track_caller]
     pub fn encode(&self, x: &Tensor, attention: &AttentionOptions, ctx: &Ctx) -> Tensor {
         let ([first, hidden, last], place) = (&self.dropouts, self.options.norm);
-        let x = residual(x, &self.norm1, first, place, ctx, |x| self.self_attn.attend_self(x, attention, ctx));
-        residual(&x, &self.norm2, last, place, ctx, |x| {
-            let y = (self.options.activation)(&self.linear1.forward(x, ctx));
-            self.linear2.forward(&hidden.forward(&y, ctx), ctx)
-        })
+        let y = self.self_attn.attend_self(&entered(x, &self.norm1, place, ctx), attention, ctx);
+        let x = left(x, &y, &self.norm1, first, place, ctx);
+        let y = (self.options.activation)(&self.linear1.forward(&entered(&x, &self.norm2, place, ctx), ctx));
+        let y = self.linear2.forward(&hidden.forward(&y, ctx), ctx);
+        left(&x, &y, &self.norm2, last, place, ctx)
     }
 }
 
@@ -175,14 +178,14 @@ impl TransformerDecoderLayer {
     #[track_caller]
     pub fn decode(&self, x: &Tensor, memory: &Tensor, attention: [&AttentionOptions; 2], ctx: &Ctx) -> Tensor {
         let ([first, second, hidden, last], place) = (&self.dropouts, self.options.norm);
-        let x = residual(x, &self.norm1, first, place, ctx, |x| self.self_attn.attend_self(x, attention[0], ctx));
-        let x = residual(&x, &self.norm2, second, place, ctx, |x| {
-            self.multihead_attn.attend(x, memory, memory, attention[1], ctx)
-        });
-        residual(&x, &self.norm3, last, place, ctx, |x| {
-            let y = (self.options.activation)(&self.linear1.forward(x, ctx));
-            self.linear2.forward(&hidden.forward(&y, ctx), ctx)
-        })
+        let y = self.self_attn.attend_self(&entered(x, &self.norm1, place, ctx), attention[0], ctx);
+        let x = left(x, &y, &self.norm1, first, place, ctx);
+        let y = entered(&x, &self.norm2, place, ctx);
+        let y = self.multihead_attn.attend(&y, memory, memory, attention[1], ctx);
+        let x = left(&x, &y, &self.norm2, second, place, ctx);
+        let y = (self.options.activation)(&self.linear1.forward(&entered(&x, &self.norm3, place, ctx), ctx));
+        let y = self.linear2.forward(&hidden.forward(&y, ctx), ctx);
+        left(&x, &y, &self.norm3, last, place, ctx)
     }
 }
 

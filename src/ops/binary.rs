@@ -179,8 +179,9 @@ fn twin<T: crate::Element, Y: crate::Element>(call: &mut Call, f: impl Fn(T, T) 
 /// memory order of the first that is dense in it.
 #[track_caller]
 fn broadcast(op: &str, a: &Tensor, b: &Tensor) -> (Tensor, Tensor, Tensor) {
-    let shape = a.shape().broadcast(&b.shape());
-    let shape = shape.unwrap_or_else(|| panic!("{op}: {} x {}: the shapes do not broadcast", a.shape(), b.shape()));
+    let Some(shape) = a.shape().broadcast(&b.shape()) else {
+        panic!("{op}: {} x {}: the shapes do not broadcast", a.shape(), b.shape())
+    };
     let (a, b) = (a.detach().expand(shape), b.detach().expand(shape));
     let like = if a.layout().is_dense() || !b.layout().is_dense() { &a } else { &b };
     let y = Tensor::empty_like(like.layout(), DType::F32, a.device());
@@ -219,6 +220,7 @@ fn relation(float: &'static Kernel, integer: &'static Kernel, a: &Tensor, b: &Te
 
 impl Tensor {
     /// The sum over what broadcasting to `self` repeated: back to `shape`.
+    #[track_caller]
     pub(crate) fn sum_to(&self, shape: Shape) -> Tensor {
         if self.shape() == shape {
             return self.clone();

@@ -142,6 +142,7 @@ impl Tensor {
         self.copied(&self.layout().dense_like())
     }
 
+    #[track_caller]
     fn copied(&self, layout: &Layout) -> Tensor {
         let out = Tensor::empty_like(layout, self.dtype(), self.device());
         Tensor::run(&COPY, &[self, &out], &Strided::new(out.layout(), [(self.layout(), self.base())]));
@@ -149,12 +150,14 @@ impl Tensor {
     }
 
     /// The same elements in the memory order of a dense `other` of the same shape, from a binding's start.
+    #[track_caller]
     pub(crate) fn in_layout_of(&self, other: &Tensor) -> Tensor {
         let want = other.layout().dense_like();
         if self.layout().strides() == want.strides() && self.base() == 0 { self.clone() } else { self.copied(&want) }
     }
 
     /// Overwrites part of this tensor, from `start` along `dim`, with the elements of `part`.
+    #[track_caller]
     pub(crate) fn write_part(&self, dim: usize, start: usize, part: &Tensor) {
         if part.numel() == 0 {
             return;
@@ -276,8 +279,7 @@ impl Tensor {
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let (from, to) = (self.shape(), shape.into());
-        let layout = self.layout().expand(to);
-        let layout = layout.unwrap_or_else(|| panic!("expand: {from} x {to}: only sizes of 1 stretch"));
+        let Some(layout) = self.layout().expand(to) else { panic!("expand: {from} x {to}: only sizes of 1 stretch") };
         self.with_layout(layout).tracked("expand", &[self], move |dy, _| vec![Some(dy.sum_to(from))])
     }
 
@@ -334,7 +336,7 @@ impl Tensor {
     /// If there are none, or sizes or types differ.
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
-        let first = tensors.first().map_or_else(|| panic!("cat: at least one tensor is due"), |first| *first);
+        let [first, ..] = tensors else { panic!("cat: at least one tensor is due") };
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();
         sizes[dim] = 0;
@@ -368,7 +370,8 @@ impl Tensor {
     /// If there are none or their shapes differ.
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], dim: usize) -> Tensor {
-        let first = tensors.first().map_or_else(|| panic!("stack: at least one tensor is due"), |first| first.shape());
+        let [first, ..] = tensors else { panic!("stack: at least one tensor is due") };
+        let first = first.shape();
         for t in tensors {
             assert!(t.shape() == first, "stack: {first} x {}: tensors of one shape are due", t.shape());
         }
@@ -413,7 +416,11 @@ impl Tensor {
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn flip(&self, dims: &[isize]) -> Tensor {
-        let dims: Vec<usize> = dims.iter().map(|&d| self.shape().dim("flip", d)).collect();
+        let mut places = Vec::with_capacity(dims.len());
+        for &dim in dims {
+            places.push(self.shape().dim("flip", dim));
+        }
+        let dims = places;
         let once = (1..dims.len()).all(|at| !dims[..at].contains(&dims[at]));
         assert!(once, "flip: {}: each of the dimensions {dims:?} may be named once", self.shape());
         let out = Tensor::empty(self.shape(), self.dtype(), self.device());

@@ -16,6 +16,7 @@ impl Named {
     }
 
     /// With the diagonal in the place of two dimensions of one name.
+    #[track_caller]
     fn without_repeats(mut self) -> Named {
         while let Some(second) = (0..self.labels.len()).find(|&d| self.labels[..d].contains(&self.labels[d])) {
             let label = self.labels.remove(second);
@@ -28,6 +29,7 @@ impl Named {
     }
 
     /// Without the dimensions that nobody else asks for.
+    #[track_caller]
     fn summed(self, kept: impl Fn(char) -> bool) -> Named {
         let dropped = |(d, label): (usize, &char)| (!kept(*label)).then_some(d as isize);
         let dims: Vec<isize> = self.labels.iter().enumerate().filter_map(dropped).collect();
@@ -39,6 +41,7 @@ impl Named {
     }
 
     /// The dimensions in this order, as one for each group of names.
+    #[track_caller]
     fn grouped(&self, groups: &[&[char]]) -> Tensor {
         let place = |label: &char| self.labels.iter().position(|l| l == label).expect("the operand has this label");
         let order: Vec<usize> = groups.concat().iter().map(place).collect();
@@ -47,6 +50,7 @@ impl Named {
     }
 
     /// The product of two, summed over what both have and nobody else asks for.
+    #[track_caller]
     fn times(self, other: Named, kept: impl Fn(char) -> bool) -> Named {
         let (a, b) = (self.summed(|l| kept(l) || other.labels.contains(&l)), other);
         let b = b.summed(|l| kept(l) || a.labels.contains(&l));

@@ -44,6 +44,7 @@ fn twin(call: &mut Call) {
 
 impl Tensor {
     /// Every element `value`; its type is the tensor's.
+    #[track_caller]
     pub fn full<T: Element>(shape: impl Into<Shape>, value: T, device: &Device) -> Tensor {
         let out = Tensor::empty(shape, T::DTYPE, device);
         Tensor::run(&FILL, &[&out], &Params { n: out.numel() as u32, value: bytemuck::cast(value) });
@@ -51,16 +52,19 @@ impl Tensor {
     }
 
     /// Every element 0.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::full(shape, 0.0f32, device)
     }
 
     /// Every element 1.
+    #[track_caller]
     pub fn ones(shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::full(shape, 1.0f32, device)
     }
 
     /// Every element 0, of this tensor's shape and type.
+    #[track_caller]
     pub fn zeros_like(&self) -> Tensor {
         match self.dtype() {
             DType::F32 => Tensor::full(self.shape(), 0.0f32, self.device()),
@@ -69,6 +73,7 @@ impl Tensor {
     }
 
     /// Uniform in [low, high), drawn on the host: one seed gives the same values on every device.
+    #[track_caller]
     pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, rng: &mut Rng, device: &Device) -> Tensor {
         let shape = shape.into();
         let data: Vec<f32> = (0..shape.numel()).map(|_| low + (high - low) * rng.uniform()).collect();
@@ -76,6 +81,7 @@ impl Tensor {
     }
 
     /// Normal, drawn on the host: one seed gives the same values on every device.
+    #[track_caller]
     pub fn normal(shape: impl Into<Shape>, mean: f32, deviation: f32, rng: &mut Rng, device: &Device) -> Tensor {
         let shape = shape.into();
         let data: Vec<f32> = (0..shape.numel()).map(|_| mean + deviation * rng.normal()).collect();

@@ -207,8 +207,9 @@ impl Tensor {
         let (a_rank, b_rank) = (a_shape.rank(), b_shape.rank());
         let [m, k] = [a_shape[a_rank - 2], a_shape[a_rank - 1]];
         let n = b_shape[b_rank - 1];
-        let batch = Shape::new(&a_shape[..a_rank - 2]).broadcast(&Shape::new(&b_shape[..b_rank - 2]));
-        let batch = batch.unwrap_or_else(|| panic!("matmul: {a_shape} x {b_shape}: the batches do not broadcast"));
+        let Some(batch) = Shape::new(&a_shape[..a_rank - 2]).broadcast(&Shape::new(&b_shape[..b_rank - 2])) else {
+            panic!("matmul: {a_shape} x {b_shape}: the batches do not broadcast")
+        };
         let with = |rows: usize, columns: usize| {
             let mut sizes = batch.to_vec();
             sizes.extend([rows, columns]);

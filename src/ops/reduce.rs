@@ -447,7 +447,11 @@ impl Tensor {
 
     #[track_caller]
     fn counted(&self, op: &str, dims: &[isize]) -> usize {
-        dims.iter().map(|&d| self.shape()[self.shape().dim(op, d)]).product()
+        let mut count = 1;
+        for &dim in dims {
+            count *= self.shape()[self.shape().dim(op, dim)];
+        }
+        count
     }
 
     /// The variance over some dimensions: squared distances from the mean, divided by their number less `correction`

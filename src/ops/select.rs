@@ -111,9 +111,9 @@ impl Tensor {
             assert!(t.dtype() == DType::F32, "where: a tensor of f32 is due, not of {}", t.dtype());
         }
         let shape = condition.shape().broadcast(&a.shape()).and_then(|s| s.broadcast(&b.shape()));
-        let shape = shape.unwrap_or_else(|| {
+        let Some(shape) = shape else {
             panic!("where: {} x {} x {}: the shapes do not broadcast", condition.shape(), a.shape(), b.shape())
-        });
+        };
         let [wide_condition, wide_a, wide_b] = all.map(|t| t.detach().expand(shape));
         let y = Tensor::empty(shape, DType::F32, a.device());
         let operands = [&wide_condition, &wide_a, &wide_b].map(|t| (t.layout(), t.base()));

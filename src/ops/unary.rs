@@ -200,6 +200,7 @@ fn gelu_tanh_slope(x: f32) -> f32 {
 
 impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
+    #[track_caller]
     fn packed(&self, op: &str) -> Tensor {
         assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
         if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }

@@ -166,10 +166,15 @@ impl<R: Rule> Optimizer for Fused<R> {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
         let owned = self.owned.clone();
-        owned.iter().for_each(Owned::check);
+        for owned in owned.iter() {
+            owned.check();
+        }
         self.hyper.tensor.device().before_replays(move || owned.iter().for_each(Owned::check));
         self.hyper.advance();
-        let gathered: Vec<(&Slab, Vec<Stretch>)> = self.slabs().map(|slab| (slab, slab.gather(grads))).collect();
+        let mut gathered: Vec<(&Slab, Vec<Stretch>)> = Vec::new();
+        for slab in self.slabs() {
+            gathered.push((slab, slab.gather(grads)));
+        }
         let moved = gathered.iter().any(|(_, stretches)| !stretches.is_empty());
         assert!(moved, "{}: there is no gradient for any of its parameters", R::NAME);
         self.penalty.apply(&gathered);

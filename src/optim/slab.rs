@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernel::BufferId;
 use crate::nn::{Parameter, StateDict, StateTensor, Values};
 use crate::shape::{Layout, Shape};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, apart};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -81,11 +81,11 @@ pub struct Stretch {
 /// If there are none or they live on several.
 #[track_caller]
 pub fn device<'a>(mut named: impl Iterator<Item = &'a (String, Parameter)>) -> Device {
-    let (_, first) = named.next().expect("optimizer: the model has no parameters");
-    let device = first.tensor().device().clone();
+    let (first, parameter) = named.next().expect("optimizer: the model has no parameters");
+    let device = parameter.tensor().device().clone();
     for (name, parameter) in named {
         let tensor = parameter.tensor();
-        assert!(*tensor.device() == device, "optimizer: {name} is on {}, not on {device}", tensor.device());
+        assert!(*tensor.device() == device, "optimizer: {name} and {first} {}", apart(tensor.device(), &device));
     }
     device
 }
@@ -139,6 +139,7 @@ impl Slab {
     }
 
     /// Copies gradients into the slab, and tells the stretches that have one.
+    #[track_caller]
     pub fn gather(&self, grads: &Grads) -> Vec<Stretch> {
         let mut stretches: Vec<Stretch> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {

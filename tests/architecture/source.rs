@@ -74,6 +74,46 @@ impl Source {
         Source { path, text, code, literals }
     }
 
+    /// Whether a place in the code is within a closure: going outwards, one is met before a function.
+    pub fn is_in_closure(&self, at: usize) -> bool {
+        let is_closure = |text: &str| {
+            let text = text.trim_start();
+            let text = text.strip_prefix("move").unwrap_or(text).trim_start();
+            text.starts_with('|')
+        };
+        // Outwards, and in each block to the start of the statement.
+        let (mut depth, mut end, mut same) = (0, at, true);
+        for (place, sign) in self.code[..at].char_indices().rev() {
+            match sign {
+                ')' | ']' | '}' => {
+                    same &= depth > 0 || sign != '}';
+                    depth += 1;
+                }
+                '(' | '[' | '{' if depth > 0 => depth -= 1,
+                ';' if depth == 0 => same = false,
+                '(' | '[' | ',' | '=' if depth == 0 => {
+                    if same && is_closure(&self.code[place + 1..end]) {
+                        return true;
+                    }
+                    same |= matches!(sign, '(' | '[');
+                }
+                '{' => {
+                    let head = &self.code[..place];
+                    let start = head.rfind([';', '{', '}']).map_or(0, |start| start + 1);
+                    if head[start..].split_whitespace().any(|word| word == "fn") {
+                        return false;
+                    }
+                    if head.trim_end().ends_with('|') {
+                        return true;
+                    }
+                    (end, same) = (place, true);
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// The first directory or file under `src`.
     pub fn module(&self) -> &str {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);

@@ -47,16 +47,17 @@ impl Tensor {
         let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
         assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "{op}: a stride or dilation is 0");
-        let size = |d: usize| {
+        let mut size = [0; 2];
+        for d in 0..2 {
             let more = output_padding[d];
             let fits = more < stride[d].max(dilation[d]);
             assert!(fits, "{op}: an output padding of {more} is not less than the stride or dilation");
             let full = (x[2 + d].max(1) - 1) * stride[d] + dilation[d] * (w[2 + d].max(1) - 1) + more + 1;
             assert!(full > 2 * padding[d], "{op}: {x} x {w}: a padding of {} cuts off everything", padding[d]);
-            full - 2 * padding[d]
-        };
+            size[d] = full - 2 * padding[d];
+        }
         let outputs = w[1] * groups;
-        let shape = Shape::from([x[0], outputs, size(0), size(1)]);
+        let shape = Shape::from([x[0], outputs, size[0], size[1]]);
         if let Some(b) = bias.map(Tensor::shape) {
             assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");
         }
