@@ -1,5 +1,5 @@
 // m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, x = x - step_size m / (sqrt(v) / root + eps), over a stretch of slabs
-//   g, x, m, v: slabs; numbers: the factor that clips g, .., and from `at` on
+//   g, x, m, v: slabs; numbers: the factor that clips g, .., and from `at`, or from the slot of each 64 elements, on
 //   lr, step_size = lr / (1 - b1^t), root = sqrt(1 - b2^t), b1, 1 - b1
 //   weight decay w: coupled, g = g + w x; decoupled (AdamW), x = x - lr w x first
 // One invocation takes four neighbours. No loops.
@@ -9,7 +9,8 @@
 @group(0) @binding(2) var<storage, read_write> m: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> v: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> numbers: array<vec4<f32>>;
-@group(0) @binding(5) var<uniform> p: Params;
+@group(0) @binding(5) var<storage, read> slots: array<u32>;
+@group(0) @binding(6) var<uniform> p: Params;
 
 struct Params {
     first: u32,
@@ -29,12 +30,15 @@ fn adam(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
+    // Parameters that have seen different numbers of gradients have numbers of their own.
+    var place = p.at / 4u;
+    if numbers[0].z == 1.0 { place = slots[i / 16u]; }
     // lr, step_size, root, b1
-    let now = numbers[p.at / 4u];
+    let now = numbers[place];
     var value = x[i];
     let slope = numbers[0].x * g[i] + p.coupled * value;
     value -= now.x * p.decoupled * value;
-    let mean = now.w * m[i] + numbers[p.at / 4u + 1u].x * slope;
+    let mean = now.w * m[i] + numbers[place + 1u].x * slope;
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;

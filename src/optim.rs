@@ -69,6 +69,12 @@ pub trait Optimizer {
     /// [`Error::Option`] if one is no number or negative, or their number is not that of the groups.
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()>;
 
+    /// The rates that schedules start from: those of the options, or those that were set last. A loaded state does not
+    /// change them.
+    fn base_lrs(&self) -> Vec<f32> {
+        self.lrs()
+    }
+
     /// The learning rate of the first group.
     fn lr(&self) -> f32 {
         self.lrs()[0]
@@ -100,16 +106,17 @@ pub trait Optimizer {
     /// [`Error::Option`] if `decay` is not in 0..=1.
     fn ema(&self, decay: f32) -> Result<Ema>;
 
-    /// Moments and step count by name, to go on from later.
+    /// Moments, counts of steps, rates and the rule's name, to go on from later.
     ///
     /// # Errors
     /// The device's first failure.
     fn state(&self) -> Result<StateDict>;
 
-    /// Goes on from a saved state.
+    /// Goes on from a saved state, with its rates.
     ///
     /// # Errors
-    /// [`Error::Weights`] if a name is missing or a shape differs; then nothing was changed.
+    /// [`Error::Weights`] if a name is missing, a shape or the number of groups differs, or it is another rule's state; then
+    /// nothing was changed.
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
 }
 

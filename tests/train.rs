@@ -7,6 +7,8 @@
 mod broken;
 #[path = "train/counters.rs"]
 mod counters;
+#[path = "train/counts.rs"]
+mod counts;
 #[path = "train/curves.rs"]
 mod curves;
 #[path = "train/edges.rs"]

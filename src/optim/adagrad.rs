@@ -1,6 +1,6 @@
 //! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, counted, update};
 use super::{Fused, at_least_0, checked_lr, decimal};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -35,9 +35,9 @@ struct Params {
     decay: f32,
 }
 
-update!(ADAGRAD, SHADER, "adagrad", Params, moments 1, flops 7, |call| {
+update!(ADAGRAD, SHADER, "adagrad", Params, moments 1, slots 1, flops 7, |call| {
     let p: Params = call.params();
-    twin(call, p.place, |now, g, [mut x, mut sum]| {
+    counted(call, p.place, |now, g, [mut x, mut sum]| {
         let slope = g + p.decay * x;
         sum += slope * slope;
         x -= now[0] * slope / (sum.sqrt() + p.eps);
@@ -76,6 +76,10 @@ impl Rule for AdagradOptions {
 
     fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
         vec![(decimal(lr) / (1.0 + steps.saturating_sub(1) as f64 * decimal(self.lr_decay))) as f32]
+    }
+
+    fn counts(&self) -> bool {
+        true
     }
 
     fn step(&self, run: &Run) {

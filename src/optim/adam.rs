@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019): `shaders/adam.wgsl`,
 //! `shaders/amsgrad.wgsl`.
 
-use super::rule::{NUMBERS, Now, Place, Rule, Run, twin, update};
+use super::rule::{NUMBERS, Now, Place, Rule, Run, counted, update};
 use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -91,18 +91,18 @@ impl Params {
     }
 }
 
-update!(ADAM, PLAIN, "adam", Params, moments 2, flops 12, |call| {
+update!(ADAM, PLAIN, "adam", Params, moments 2, slots 1, flops 12, |call| {
     let p: Params = call.params();
-    twin(call, p.place, |now, g, [mut x, mut m, mut v]| {
+    counted(call, p.place, |now, g, [mut x, mut m, mut v]| {
         [x, m, v] = p.moments(now, g, [x, m, v]);
         x -= now[1] * m / (v.sqrt() / now[2] + p.eps);
         [x, m, v]
     });
 });
 
-update!(AMSGRAD, LARGEST, "amsgrad", Params, moments 3, flops 13, |call| {
+update!(AMSGRAD, LARGEST, "amsgrad", Params, moments 3, slots 1, flops 13, |call| {
     let p: Params = call.params();
-    twin(call, p.place, |now, g, [mut x, mut m, mut v, mut most]| {
+    counted(call, p.place, |now, g, [mut x, mut m, mut v, mut most]| {
         [x, m, v] = p.moments(now, g, [x, m, v]);
         most = most.max(v);
         x -= now[1] * m / (most.sqrt() / now[2] + p.eps);
@@ -164,6 +164,10 @@ impl Rule for AdamOptions {
         let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
         let step_size = (decimal(lr) / unbiased(beta1)) as f32;
         vec![lr, step_size, unbiased(self.betas.1).sqrt() as f32, beta1, rest(beta1)]
+    }
+
+    fn counts(&self) -> bool {
+        true
     }
 
     fn step(&self, run: &Run) {

@@ -1,6 +1,6 @@
 //! What all optimizers have in common.
 
-use super::hyper::{Hyper, Numbers};
+use super::hyper::{self, Hyper};
 use super::norms::Norms;
 use super::penalty::Penalty;
 use super::rule::{Now, Rule, Run};
@@ -8,16 +8,21 @@ use super::slab::{self, Owned, Slab, Stretch};
 use super::{Ema, Optimizer, at_least_0, checked, checked_lr, share};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::sync::Arc;
+
+/// What stands before the rule's name in the name of a value of its state.
+const RULE: &str = "rule.";
 
 /// An optimizer after a rule: [`Adam`](super::Adam) is `Fused<AdamOptions>`.
 pub struct Fused<R: Rule> {
     groups: Vec<Group<R>>,
     owned: Arc<Vec<Owned>>,
     hyper: Hyper,
+    /// The rates that were set last, not those of a loaded state.
+    bases: Vec<f32>,
     penalty: Penalty,
     norms: Option<Norms>,
     max_norm: Option<f32>,
@@ -85,15 +90,25 @@ impl<R: Rule> Fused<R> {
             rule,
             slabs: Slab::of(members, &rule.firsts(), &device),
         };
-        let groups: Vec<Group<R>> = named.into_iter().map(group).collect();
+        let mut groups: Vec<Group<R>> = named.into_iter().map(group).collect();
         let start = |rule: &R| Now { lr: rule.lr(), momentum: rule.momentum().unwrap_or(0.0), steps: 0 };
-        let numbers = groups.iter().map(|group| {
-            let rule = group.rule;
-            Box::new(move |now| rule.numbers(now)) as Numbers
-        });
-        let hyper = Hyper::new(&device, groups.iter().map(|group| start(&group.rule)).collect(), numbers.collect());
+        let numbered = |&Group { rule, ref slabs }: &Group<R>| hyper::Group {
+            now: start(&rule),
+            numbers: Box::new(move |now| rule.numbers(now)),
+            members: slabs.iter().map(Slab::members).sum(),
+            counts: rule.counts(),
+        };
+        let hyper = Hyper::new(&device, groups.iter().map(numbered).collect());
+        for (group, own) in groups.iter_mut().zip(&hyper.own) {
+            let Some((mut first, each)) = *own else { continue };
+            for slab in &mut group.slabs {
+                slab.count(first, each);
+                first += each * slab.members();
+            }
+        }
+        let bases = hyper.now().iter().map(|now| now.lr).collect();
         let owned = Arc::new(groups.iter().flat_map(|group| &group.slabs).map(Slab::owned).collect());
-        let mut out = Fused { groups, owned, hyper, penalty: Penalty::default(), norms: None, max_norm: None };
+        let mut out = Fused { groups, owned, hyper, bases, penalty: Penalty::default(), norms: None, max_norm: None };
         if R::needs_norms() {
             out.measure();
         }
@@ -153,6 +168,38 @@ impl<R: Rule> Fused<R> {
         }
     }
 
+    fn has_momentum(&self) -> bool {
+        self.groups.iter().all(|group| group.rule.momentum().is_some())
+    }
+
+    /// A saved number of each group; none in a state from before they were saved.
+    fn saved_rates(&self, saved: &StateDict, name: &str, fits: impl Fn(f32) -> bool) -> Result<Option<Vec<f32>>> {
+        let Some(StateTensor { values, .. }) = saved.get(name) else { return Ok(None) };
+        let groups = self.groups.len();
+        match values {
+            Values::F32(rates) if rates.len() == groups && rates.iter().all(|rate| fits(*rate)) => {
+                Ok(Some(rates.clone()))
+            }
+            other => Err(Error::Weights(format!(
+                "the optimizer's state `{name}` is {other:?}, not one number for each of {groups} groups"
+            ))),
+        }
+    }
+
+    /// Which parameters of each group a step moves, counted through all its slabs.
+    fn moved(&self, gathered: &[(&Slab, Vec<Stretch>)]) -> Vec<Vec<usize>> {
+        let mut gathered = gathered.iter();
+        let mut of_group = |group: &Group<R>| {
+            let (mut first, mut moved) = (0, Vec::new());
+            for (slab, stretches) in gathered.by_ref().take(group.slabs.len()) {
+                moved.extend(stretches.iter().flat_map(|stretch| stretch.entries.clone()).map(|at| first + at));
+                first += slab.members();
+            }
+            moved
+        };
+        self.groups.iter().map(&mut of_group).collect()
+    }
+
     fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.groups.iter().flat_map(|group| &group.slabs)
     }
@@ -170,13 +217,17 @@ impl<R: Rule> Optimizer for Fused<R> {
             owned.check();
         }
         self.hyper.tensor.device().before_replays(move || owned.iter().for_each(Owned::check));
-        self.hyper.advance();
         let mut gathered: Vec<(&Slab, Vec<Stretch>)> = Vec::new();
         for slab in self.slabs() {
             gathered.push((slab, slab.gather(grads)));
         }
-        let moved = gathered.iter().any(|(_, stretches)| !stretches.is_empty());
-        assert!(moved, "{}: there is no gradient for any of its parameters", R::NAME);
+        let moved = self.moved(&gathered);
+        assert!(
+            moved.iter().any(|group| !group.is_empty()),
+            "{}: there is no gradient for any of its parameters",
+            R::NAME
+        );
+        self.hyper.advance(moved);
         self.penalty.apply(&gathered);
         if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
             norms.clip(&gathered, &self.hyper.tensor, max_norm);
@@ -195,6 +246,10 @@ impl<R: Rule> Optimizer for Fused<R> {
         self.hyper.now().iter().map(|now| now.lr).collect()
     }
 
+    fn base_lrs(&self) -> Vec<f32> {
+        self.bases.clone()
+    }
+
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
         if lrs.len() != self.groups.len() {
             let (have, want) = (lrs.len(), self.groups.len());
@@ -202,6 +257,7 @@ impl<R: Rule> Optimizer for Fused<R> {
         }
         lrs.iter().try_for_each(|lr| checked_lr(*lr).map(drop))?;
         self.hyper.set_lrs(lrs);
+        self.bases = lrs.to_vec();
         Ok(())
     }
 
@@ -210,10 +266,10 @@ impl<R: Rule> Optimizer for Fused<R> {
     }
 
     fn set_momentum(&mut self, momentum: f32) -> Result<()> {
-        if self.groups.iter().any(|group| group.rule.momentum().is_none()) {
+        if !self.has_momentum() {
             return Err(Error::Option(format!("momentum: {} has none here, so {momentum} cannot be set", R::NAME)));
         }
-        self.hyper.set_momentum(share("momentum", momentum)?);
+        self.hyper.set_momenta(&vec![share("momentum", momentum)?; self.groups.len()]);
         Ok(())
     }
 
@@ -226,11 +282,32 @@ impl<R: Rule> Optimizer for Fused<R> {
     }
 
     fn state(&self) -> Result<StateDict> {
-        slab::state(self.states(), self.hyper.steps())
+        let mut state = slab::state(self.states(), &self.hyper.counts())?;
+        let now = self.hyper.now();
+        let rates = |of: fn(&Now) -> f32| StateTensor {
+            shape: vec![now.len()],
+            values: Values::F32(now.iter().map(of).collect()),
+        };
+        state.insert("lr".into(), rates(|now| now.lr));
+        if self.has_momentum() {
+            state.insert("momentum".into(), rates(|now| now.momentum));
+        }
+        state.insert(format!("{RULE}{}", R::NAME), StateTensor { shape: vec![], values: Values::I64(vec![1]) });
+        Ok(state)
     }
 
     fn load_state(&mut self, saved: &StateDict) -> Result<()> {
-        self.hyper.set_steps(slab::load_state(self.states(), saved)?);
+        let rule = saved.keys().find_map(|name| name.strip_prefix(RULE));
+        if let Some(rule) = rule.filter(|rule| *rule != R::NAME) {
+            return Err(Error::Weights(format!("the optimizer's state is {rule}'s, not {}'s", R::NAME)));
+        }
+        let found = slab::find(R::NAME, self.states(), saved)?;
+        let lrs = self.saved_rates(saved, "lr", |lr| checked_lr(lr).is_ok())?;
+        let momenta = self.saved_rates(saved, "momentum", |momentum| at_least_0("momentum", momentum).is_ok())?;
+        found.write();
+        self.hyper.set_counts(&found.counts);
+        lrs.iter().for_each(|lrs| self.hyper.set_lrs(lrs));
+        momenta.iter().filter(|_| self.has_momentum()).for_each(|momenta| self.hyper.set_momenta(momenta));
         Ok(())
     }
 }

@@ -10,81 +10,139 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub type Numbers = Box<dyn Fn(Now) -> Vec<f32> + Send + Sync>;
 
 /// Numbers that a kernel reads at once: those of each group start at a multiple.
-const QUAD: usize = 4;
+pub const QUAD: usize = 4;
 
-/// Where the numbers of the first group start: before them stand the factor that clipping gives to all gradients, and
-/// their norm.
+/// Where the numbers of the first group start. Before them stand the factor that clipping gives to all gradients, their
+/// norm, and 1 where parameters of one group have seen different numbers of gradients, so that each has numbers of its own.
 pub const FIRST: usize = QUAD;
+
+/// A group of parameters at its start.
+pub struct Group {
+    /// Its learning rate and momentum.
+    pub now: Now,
+    /// What its kernels read.
+    pub numbers: Numbers,
+    /// How many parameters it has.
+    pub members: usize,
+    /// Whether its numbers depend on how many gradients a parameter has seen.
+    pub counts: bool,
+}
+
+/// Where each group is, and how many gradients each of its parameters has seen.
+struct State {
+    now: Vec<Now>,
+    counts: Vec<Vec<u64>>,
+}
 
 /// What an optimizer's kernels read of a step.
 pub struct Hyper {
-    /// The numbers of the current step.
+    /// The numbers of the current step: those of each group, and behind them those of each parameter.
     pub tensor: Tensor,
     /// Where each group's numbers start.
     pub starts: Vec<u32>,
-    now: Arc<Mutex<Vec<Now>>>,
-    groups: Arc<Vec<Numbers>>,
+    /// Where the numbers of each group's first parameter start, and how many there are for each, where they are told apart.
+    pub own: Vec<Option<(usize, usize)>>,
+    state: Arc<Mutex<State>>,
+    groups: Arc<Vec<Group>>,
 }
 
-fn numbers(now: &[Now], groups: &[Numbers]) -> Vec<Vec<f32>> {
-    let padded = |mut numbers: Vec<f32>| {
-        numbers.resize(numbers.len().next_multiple_of(QUAD), 0.0);
-        numbers
-    };
-    groups.iter().zip(now).map(|(numbers, now)| padded(numbers(*now))).collect()
+fn padded(mut numbers: Vec<f32>) -> Vec<f32> {
+    numbers.resize(numbers.len().next_multiple_of(QUAD), 0.0);
+    numbers
 }
 
-fn locked(now: &Mutex<Vec<Now>>) -> MutexGuard<'_, Vec<Now>> {
-    now.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The numbers of a step that moves these parameters, as far as its kernels read them.
+fn numbers(state: &State, groups: &[Group], moved: &[Vec<usize>]) -> Vec<f32> {
+    let mut all = vec![0.0; FIRST];
+    // Gradients are taken as they are, unless a kernel says otherwise.
+    all[0] = 1.0;
+    let mut apart = false;
+    for (((group, now), counts), moved) in groups.iter().zip(&state.now).zip(&state.counts).zip(moved) {
+        let steps = moved.first().map_or(0, |first| counts[*first]);
+        apart |= group.counts && moved.iter().any(|at| counts[*at] != steps);
+        all.extend(padded((group.numbers)(Now { steps, ..*now })));
+    }
+    if !apart {
+        return all;
+    }
+    all[2] = 1.0;
+    for ((group, now), counts) in groups.iter().zip(&state.now).zip(&state.counts).filter(|((g, _), _)| g.counts) {
+        let mut last: (u64, Vec<f32>) = (u64::MAX, Vec::new());
+        for &steps in counts {
+            if last.0 != steps {
+                last = (steps, padded((group.numbers)(Now { steps, ..*now })));
+            }
+            all.extend(&last.1);
+        }
+    }
+    all
 }
 
 impl Hyper {
-    /// For groups that start so.
-    pub fn new(device: &Device, now: Vec<Now>, groups: Vec<Numbers>) -> Hyper {
-        let mut len = FIRST;
+    pub fn new(device: &Device, groups: Vec<Group>) -> Hyper {
+        let lens: Vec<usize> = groups.iter().map(|group| padded((group.numbers)(group.now)).len()).collect();
+        let mut end = FIRST;
         let mut starts = Vec::with_capacity(groups.len());
-        for numbers in numbers(&now, &groups) {
-            starts.push(len as u32);
-            len += numbers.len();
+        for len in &lens {
+            starts.push(end as u32);
+            end += len;
         }
-        let tensor = Tensor::empty([len], DType::F32, device);
-        Hyper { tensor, starts, now: Arc::new(Mutex::new(now)), groups: Arc::new(groups) }
+        let mut own = Vec::with_capacity(groups.len());
+        for (group, len) in groups.iter().zip(lens) {
+            own.push(group.counts.then_some((end, len)));
+            end += if group.counts { len * group.members } else { 0 };
+        }
+        let tensor = Tensor::empty([end], DType::F32, device);
+        let now = groups.iter().map(|group| group.now).collect();
+        let counts = groups.iter().map(|group| vec![0; group.members]).collect();
+        Hyper { tensor, starts, own, state: Arc::new(Mutex::new(State { now, counts })), groups: Arc::new(groups) }
     }
 
-    /// Goes on to the next step, here and before each replay of a step that is being captured.
-    pub fn advance(&self) {
-        let (tensor, now, groups) = (self.tensor.clone(), self.now.clone(), self.groups.clone());
+    /// Goes on to the next step, here and before each replay of a step that is being captured: it moves these parameters of
+    /// each group.
+    pub fn advance(&self, moved: Vec<Vec<usize>>) {
+        let (tensor, state, groups) = (self.tensor.clone(), self.state.clone(), self.groups.clone());
+        let moved = Arc::new(moved);
+        let again = moved.clone();
         self.tensor.device().each_run(move || {
-            let mut now = locked(&now);
-            now.iter_mut().for_each(|now| now.steps += 1);
-            // Gradients are taken as they are, unless a kernel says otherwise.
-            let mut all = vec![0.0; FIRST];
-            all[0] = 1.0;
-            all.extend(numbers(&now, &groups).concat());
-            tensor.upload(&all);
+            let mut state = locked(&state);
+            for (counts, moved) in state.counts.iter_mut().zip(&*moved) {
+                moved.iter().for_each(|at| counts[*at] += 1);
+            }
+            let all = numbers(&state, &groups, &moved);
+            tensor.narrow(0, 0, all.len()).upload(&all);
         });
-        let now = self.now.clone();
-        self.tensor.device().if_capture_fails(move || locked(&now).iter_mut().for_each(|now| now.steps -= 1));
+        let state = self.state.clone();
+        self.tensor.device().if_capture_fails(move || {
+            for (counts, moved) in locked(&state).counts.iter_mut().zip(&*again) {
+                moved.iter().for_each(|at| counts[*at] -= 1);
+            }
+        });
     }
 
     /// Where each group is.
     pub fn now(&self) -> Vec<Now> {
-        locked(&self.now).clone()
+        locked(&self.state).now.clone()
     }
 
     pub fn set_lrs(&self, lrs: &[f32]) {
-        locked(&self.now).iter_mut().zip(lrs).for_each(|(now, lr)| now.lr = *lr);
+        locked(&self.state).now.iter_mut().zip(lrs).for_each(|(now, lr)| now.lr = *lr);
     }
 
-    pub fn set_momentum(&self, momentum: f32) {
-        locked(&self.now).iter_mut().for_each(|now| now.momentum = momentum);
+    pub fn set_momenta(&self, momenta: &[f32]) {
+        locked(&self.state).now.iter_mut().zip(momenta).for_each(|(now, momentum)| now.momentum = *momentum);
     }
 
-    pub fn steps(&self) -> u64 {
-        locked(&self.now).first().map_or(0, |now| now.steps)
+    /// How many gradients each parameter has seen, group by group.
+    pub fn counts(&self) -> Vec<u64> {
+        locked(&self.state).counts.concat()
     }
 
-    pub fn set_steps(&self, steps: u64) {
-        locked(&self.now).iter_mut().for_each(|now| now.steps = steps);
+    pub fn set_counts(&self, all: &[u64]) {
+        locked(&self.state).counts.iter_mut().flatten().zip(all).for_each(|(count, seen)| *count = *seen);
     }
 }

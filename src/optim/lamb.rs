@@ -1,6 +1,7 @@
 //! LAMB (You et al., 2020): `shaders/lamb.wgsl`, `shaders/lamb_apply.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run};
+use super::hyper::QUAD;
+use super::rule::{Now, Place, Rule, Run, SLOT, slots};
 use super::slab::Slab;
 use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
 use crate::error::Result;
@@ -32,7 +33,7 @@ use Access::{Read, ReadWrite};
 static MOMENTS: Shader = Shader {
     name: "lamb",
     source: include_str!("../../shaders/lamb.wgsl"),
-    access: &[ReadWrite, Read, ReadWrite, ReadWrite, Read],
+    access: &[ReadWrite, Read, ReadWrite, ReadWrite, Read, Read],
 };
 
 static APPLY: Shader = Shader {
@@ -75,12 +76,16 @@ static LAMB: Kernel = Kernel {
 
 fn moments_twin(call: &mut Call) {
     let (p, numbers) = (call.params::<Params>(), call.read::<f32>(4));
-    let (factor, now) = (numbers[0], &numbers[p.place.at as usize..]);
+    let factor = numbers[0];
+    let slots = slots(call, p.place, 4);
     let run = p.place.range();
     let x = &call.read::<f32>(1)[run.clone()];
     let moved = [0, 2, 3].map(|i| &mut call.write::<f32>(i)[run.clone()]);
     parallel::chunks_of(moved, parallel::GRAIN, |piece, [g, m, v]| {
-        for (((g, m), v), x) in g.iter_mut().zip(m).zip(v).zip(&x[piece * parallel::GRAIN..]) {
+        let first = piece * parallel::GRAIN;
+        for (i, (((g, m), v), x)) in g.iter_mut().zip(m).zip(v).zip(&x[first..]).enumerate() {
+            let at = slots.map_or(p.place.at as usize, |slots| QUAD * slots[(first + i) / SLOT] as usize);
+            let now = &numbers[at..];
             let slope = factor * *g;
             *m = p.beta1 * *m + p.rest1 * slope;
             *v = p.beta2 * *v + p.rest2 * slope * slope;
@@ -166,13 +171,18 @@ impl Rule for LambOptions {
         vec![lr, whole(self.betas.0), whole(self.betas.1)]
     }
 
+    fn counts(&self) -> bool {
+        true
+    }
+
     fn step(&self, run: &Run) {
         let LambOptions { betas: (beta1, beta2), eps, weight_decay: decay, .. } = *self;
-        let Slab { values, gradients, moments, norms, .. } = run.slab;
+        let Slab { values, gradients, moments, norms, slots, .. } = run.slab;
         let table = norms.as_ref().expect("the lengths are asked for");
         let (rest1, rest2) = (rest(beta1), rest(beta2));
         let p = Params { place: run.place(), beta1, beta2, rest1, rest2, eps, decay };
-        Tensor::run(&LAMB, &[gradients, values, &moments[0], &moments[1], run.numbers], &p);
+        let slots = slots.as_ref().expect("steps are counted");
+        Tensor::run(&LAMB, &[gradients, values, &moments[0], &moments[1], run.numbers, slots], &p);
         table.square_sums(gradients, run.stretch, &table.gradients);
         table.square_sums(values, run.stretch, &table.values);
         let args = [gradients, values, &table.owners, &table.values, &table.gradients, run.numbers];

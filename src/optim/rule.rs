@@ -1,5 +1,6 @@
 //! What one optimizer does that others do not.
 
+use super::hyper::QUAD;
 use super::slab::{Slab, Stretch};
 use crate::error::Result;
 use crate::kernel::{Call, Kernel, parallel};
@@ -45,6 +46,12 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn step(&self, run: &Run);
 
+    /// Whether its numbers depend on how many gradients a parameter has seen: its kernels then bind the [`Slab::slots`].
+    #[doc(hidden)]
+    fn counts(&self) -> bool {
+        false
+    }
+
     /// Whether the length of each parameter is needed.
     #[doc(hidden)]
     fn needs_norms() -> bool {
@@ -59,7 +66,7 @@ pub struct Now {
     pub lr: f32,
     /// The momentum; 0 where the rule has none.
     pub momentum: f32,
-    /// Steps so far, the current one counted.
+    /// Gradients that a parameter has seen, the current one counted.
     pub steps: u64,
 }
 
@@ -89,10 +96,11 @@ impl Run<'_> {
         Place { first: self.stretch.first, n: self.stretch.n, at: self.at }
     }
 
-    /// Runs a kernel of [gradients, values, moments .., numbers].
+    /// Runs a kernel of [gradients, values, moments .., numbers], and where it counts, of slots.
     pub fn update<P: Pod>(&self, kernel: &'static Kernel, params: &P) {
-        let Slab { values, gradients, moments, .. } = self.slab;
-        let args: Vec<&Tensor> = [gradients, values].into_iter().chain(moments).chain([self.numbers]).collect();
+        let Slab { values, gradients, moments, slots, .. } = self.slab;
+        let args = [gradients, values].into_iter().chain(moments).chain([self.numbers]).chain(slots);
+        let args: Vec<&Tensor> = args.take(kernel.access.len()).collect();
         Tensor::run(kernel, &args, params);
     }
 }
@@ -106,21 +114,53 @@ impl Place {
 /// Elements that a twin takes at once; every stretch is whole multiples of them.
 const BLOCK: usize = 16;
 
-/// The twin of such a kernel with N - 1 moments: `each` gets the numbers of the step's group, a gradient after clipping,
-/// and the value with its moments, and tells what these are now.
+/// Elements with one slot.
+pub const SLOT: usize = 64;
+
+/// The twin of such a kernel with N - 1 moments: `each` gets the numbers of the step's group, or of the parameter where the
+/// kernel counts and parameters differ, a gradient after clipping, and the value with its moments, and tells what these are
+/// now.
+pub fn counted<const N: usize>(
+    call: &mut Call,
+    place: Place,
+    each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
+) {
+    let slots = slots(call, place, N + 1);
+    moved(call, place, slots, each);
+}
+
+/// The same for a kernel that does not count.
 pub fn twin<const N: usize>(
     call: &mut Call,
     place: Place,
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
+    moved(call, place, None, each);
+}
+
+/// The slots of a stretch, which are bound behind the numbers, where these say that parameters differ.
+pub fn slots<'a>(call: &Call<'a>, place: Place, numbers: usize) -> Option<&'a [i32]> {
+    let apart = call.read::<f32>(numbers)[2] == 1.0;
+    apart.then(|| &call.read::<i32>(numbers + 1)[place.first as usize / SLOT..])
+}
+
+fn moved<const N: usize>(
+    call: &mut Call,
+    place: Place,
+    slots: Option<&[i32]>,
+    each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
+) {
     let all = call.read::<f32>(N + 1);
     let factor = all[0];
-    let own: [f32; NUMBERS] = std::array::from_fn(|i| all.get(place.at as usize + i).copied().unwrap_or(0.0));
+    let own = |at: usize| -> [f32; NUMBERS] { std::array::from_fn(|i| all.get(at + i).copied().unwrap_or(0.0)) };
+    let shared = own(place.at as usize);
     let gradients = &call.read::<f32>(0)[place.range()];
     let moved: [&mut [f32]; N] = std::array::from_fn(|i| &mut call.write::<f32>(1 + i)[place.range()]);
     parallel::chunks_of(moved, parallel::GRAIN, |piece, moved| {
         let mut moved = moved.map(|values| values.as_chunks_mut::<BLOCK>().0.iter_mut());
-        for gradients in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0 {
+        for (at, gradients) in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0.iter().enumerate() {
+            let at = piece * parallel::GRAIN + at * BLOCK;
+            let own = slots.map_or(shared, |slots| own(QUAD * slots[at / SLOT] as usize));
             // In arrays of its own the compiler sees that nothing overlaps, and takes several elements at a time.
             let mut blocks: [Option<&mut [f32; BLOCK]>; N] = moved.each_mut().map(|blocks| blocks.next());
             let mut now = [[0.0; BLOCK]; N];
@@ -141,18 +181,24 @@ pub fn twin<const N: usize>(
     });
 }
 
-/// The kernel and the shader of a rule's update: [gradients, values, moments .., numbers], flat in fours.
+/// The kernel and the shader of a rule's update: [gradients, values, moments .., numbers], and where it counts, slots; flat
+/// in fours.
 macro_rules! update {
     ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, flops $flops:literal, $twin:expr) => {
+        update!($kernel, $shader, $name, $params, moments $moments, slots 0, flops $flops, $twin);
+    };
+    ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, slots $slots:literal,
+        flops $flops:literal, $twin:expr) => {
         static $shader: $crate::kernel::Shader = $crate::kernel::Shader {
             name: $name,
             source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
             access: {
                 use $crate::kernel::Access::{Read, ReadWrite};
-                const ACCESS: [$crate::kernel::Access; $moments + 3] = {
-                    let mut access = [ReadWrite; $moments + 3];
+                const ACCESS: [$crate::kernel::Access; $moments + 3 + $slots] = {
+                    let mut access = [ReadWrite; $moments + 3 + $slots];
                     access[0] = Read;
                     access[$moments + 2] = Read;
+                    access[$moments + 2 + $slots] = Read;
                     access
                 };
                 &ACCESS

@@ -69,7 +69,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
     pub fn new(schedule: impl Schedule + 'static, optimizer: &mut dyn Optimizer) -> Result<Scheduler> {
-        let bases: Vec<f64> = optimizer.lrs().iter().map(|lr| super::decimal(*lr)).collect();
+        let bases: Vec<f64> = optimizer.base_lrs().iter().map(|lr| super::decimal(*lr)).collect();
         let mut out = Scheduler { schedule: Box::new(schedule), rates: bases.clone(), bases, step: 0 };
         out.go_to(0, optimizer)?;
         Ok(out)

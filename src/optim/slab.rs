@@ -1,5 +1,6 @@
 //! Parameters of a model side by side in memory, with their gradients and moments.
 
+use super::hyper::QUAD;
 use super::norms::Table;
 use crate::autograd::Grads;
 use crate::device::Device;
@@ -41,6 +42,9 @@ pub struct Slab {
     pub gradients: Tensor,
     /// What the optimizer keeps for each value.
     pub moments: Vec<Tensor>,
+    /// For each 64 elements, where the numbers of their parameter lie among those of a step, in fours: where these depend on
+    /// how many gradients it has seen.
+    pub slots: Option<Tensor>,
     /// Where the length of each parameter is found, if it is asked for.
     pub norms: Option<Table>,
 }
@@ -119,7 +123,21 @@ impl Slab {
         }
         let gradients = Tensor::zeros([len], device);
         let moments = moments.iter().map(|first| Tensor::full([len], *first, device)).collect();
-        Slab { entries, values, gradients, moments, norms: None }
+        Slab { entries, values, gradients, moments, slots: None, norms: None }
+    }
+
+    /// Tells kernels where the numbers of each parameter lie: from `first` on, as many for each.
+    pub fn count(&mut self, first: usize, each: usize) {
+        let mut slots = vec![0i32; self.values.numel().div_ceil(ALIGN)];
+        for (at, entry) in self.entries.iter().enumerate() {
+            slots[entry.offset / ALIGN..entry.end() / ALIGN].fill(((first + at * each) / QUAD) as i32);
+        }
+        self.slots = Some(Tensor::constant(&slots, [slots.len()], self.values.device()));
+    }
+
+    /// How many parameters it has.
+    pub fn members(&self) -> usize {
+        self.entries.len()
     }
 
     /// The place of each parameter: its first element and their number.
@@ -161,29 +179,68 @@ impl Slab {
 /// A slab with what its moments are called.
 type Named<'a> = (&'a Slab, &'static [(&'static str, f32)]);
 
-/// Moments by the names of the parameters, under PyTorch's names for them.
-pub fn state<'a>(slabs: impl Iterator<Item = Named<'a>>, steps: u64) -> Result<StateDict> {
-    let mut out = StateDict::new();
+/// What any rule keeps for each value.
+const ALL_MOMENTS: [&str; 8] =
+    ["acc_delta", "exp_avg", "exp_avg_sq", "grad_avg", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum"];
+
+/// Moments by the names of the parameters, under PyTorch's names for them, and how many gradients each has seen: `step`,
+/// and `step.<name>` where it is another number.
+pub fn state<'a>(slabs: impl Iterator<Item = Named<'a>>, counts: &[u64]) -> Result<StateDict> {
+    let count = |steps: u64| StateTensor { shape: vec![], values: Values::I64(vec![steps as i64]) };
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let mut counts = counts.iter();
+    let mut out = StateDict::from([("step".into(), count(most))]);
     for (slab, moments) in slabs {
         for ((moment, _), tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 out.insert(format!("{moment}.{}", entry.name), StateTensor::of(&entry.view(tensor))?);
             }
         }
+        for (entry, &steps) in slab.entries.iter().zip(&mut counts).filter(|(_, steps)| **steps != most) {
+            out.insert(format!("step.{}", entry.name), count(steps));
+        }
     }
-    out.insert("step".into(), StateTensor { shape: vec![], values: Values::I64(vec![steps as i64]) });
     Ok(out)
 }
 
-/// Overwrites the moments, and tells the step count.
-pub fn load_state<'a>(slabs: impl Iterator<Item = Named<'a>>, state: &StateDict) -> Result<u64> {
+/// What a saved state holds for these slabs, checked as a whole.
+pub struct Found<'a> {
+    moments: Vec<(Tensor, &'a StateTensor)>,
+    /// How many gradients each parameter has seen.
+    pub counts: Vec<u64>,
+}
+
+impl Found<'_> {
+    pub fn write(&self) {
+        for (view, value) in &self.moments {
+            value.write_to(view);
+        }
+    }
+}
+
+/// Finds what `rule` keeps in a saved state.
+pub fn find<'s, 'a>(rule: &str, slabs: impl Iterator<Item = Named<'a>>, state: &'s StateDict) -> Result<Found<'s>> {
     let missing = |name: &str| Error::Weights(format!("the optimizer's state has no `{name}`"));
-    let steps = match state.get("step").map(|t| &t.values) {
-        Some(Values::I64(steps)) if steps.len() == 1 && steps[0] >= 0 => steps[0] as u64,
-        _ => return Err(missing("step")),
+    let count = |name: &str| match state.get(name).map(|t| &t.values) {
+        None => Ok(None),
+        Some(Values::I64(steps)) if steps.len() == 1 && steps[0] >= 0 => Ok(Some(steps[0] as u64)),
+        Some(_) => Err(Error::Weights(format!("the optimizer's state `{name}` is no number of steps"))),
     };
-    let mut found = Vec::new();
+    let steps = count("step")?.ok_or_else(|| missing("step"))?;
+    let mut found = Found { moments: Vec::new(), counts: Vec::new() };
     for (slab, moments) in slabs {
+        for entry in &slab.entries {
+            let kept = |moment: &str| moments.iter().any(|(name, _)| *name == moment);
+            let name = |moment: &str| format!("{moment}.{}", entry.name);
+            let foreign = ALL_MOMENTS.iter().filter(|moment| !kept(moment)).map(|moment| name(moment));
+            if let Some(name) = foreign.into_iter().find(|name| state.contains_key(name)) {
+                return Err(Error::Weights(format!(
+                    "the optimizer's state has `{name}`, which {rule} does not keep with these options: it is another \
+                     optimizer's"
+                )));
+            }
+            found.counts.push(count(&name("step"))?.unwrap_or(steps));
+        }
         for ((moment, _), tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 let name = format!("{moment}.{}", entry.name);
@@ -192,12 +249,9 @@ pub fn load_state<'a>(slabs: impl Iterator<Item = Named<'a>>, state: &StateDict)
                     let (have, want) = (&value.shape, entry.shape);
                     return Err(Error::Weights(format!("the optimizer's state `{name}` is {have:?}, not {want}")));
                 }
-                found.push((entry.view(tensor), value));
+                found.moments.push((entry.view(tensor), value));
             }
         }
     }
-    for (view, value) in found {
-        value.write_to(&view);
-    }
-    Ok(steps)
+    Ok(found)
 }

@@ -20,10 +20,10 @@ impl Module for Pair {
     }
 }
 
-const STEPS: usize = 4;
+const STEPS: usize = 5;
 
-/// A step in which b has no gradient, so that nothing of it may move.
-const WITHOUT_B: usize = 2;
+/// Steps in which b has no gradient, so that nothing of it may move, nor count.
+const WITHOUT_B: [usize; 2] = [0, 3];
 
 fn joined(a: &Tensor, b: &Tensor) -> Tensor {
     Tensor::cat(&[&a.flatten(0), &b.flatten(0)], 0)
@@ -35,7 +35,7 @@ fn trained<O: Optimizer>(x: &[Tensor], optimizer: impl Fn(&Pair) -> wgrad::Resul
     let mut optimizer = optimizer(&pair).expect("the options are in range");
     for step in 0..STEPS {
         let mut loss = pair.a.tensor().mul(&x[2]).sum();
-        if step != WITHOUT_B {
+        if !WITHOUT_B.contains(&step) {
             loss = loss.add(&(pair.b.tensor().square().sum() * 0.5));
         }
         optimizer.step(&loss.backward());
@@ -43,14 +43,17 @@ fn trained<O: Optimizer>(x: &[Tensor], optimizer: impl Fn(&Pair) -> wgrad::Resul
     joined(&pair.a.tensor().detach(), &pair.b.tensor().detach())
 }
 
-/// The same steps by a rule in primitives: it moves a value by its gradient and what it keeps of it, in the how-manieth step.
+/// The same steps by a rule in primitives: it moves a value by its gradient and what it keeps of it, at the how-manieth
+/// gradient of its own.
 fn defined(x: &[Tensor], rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 3], i32) -> Tensor) -> Tensor {
     let (mut a, mut b) = (x[0].copy(), x[1].copy());
     let mut kept = [&a, &b].map(|t| [t.zeros_like(), t.zeros_like(), t.zeros_like()]);
+    let mut seen = 0;
     for step in 0..STEPS {
         a = rule(&a, &x[2], &mut kept[0], step as i32 + 1);
-        if step != WITHOUT_B {
-            b = rule(&b, &b, &mut kept[1], step as i32 + 1);
+        if !WITHOUT_B.contains(&step) {
+            seen += 1;
+            b = rule(&b, &b, &mut kept[1], seen);
         }
     }
     joined(&a, &b)
