@@ -25,6 +25,8 @@ mod long;
 mod model;
 #[path = "train/options.rs"]
 mod options;
+#[path = "train/rates.rs"]
+mod rates;
 #[path = "train/recipes.rs"]
 mod recipes;
 #[path = "train/refusals.rs"]

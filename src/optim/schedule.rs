@@ -12,7 +12,7 @@ pub use decay::{ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, Poly
 pub use plateau::{Better, ReduceLrOnPlateau, Threshold};
 
 use super::Optimizer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where a schedule is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +29,14 @@ pub struct At {
 pub trait Schedule: Send + Sync {
     /// The rate of a step.
     fn rate(&self, at: At) -> f64;
+
+    /// Refuses arguments that give no rates: [`Scheduler::new`] asks.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option) with the argument and its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The momentum of a step, where it changes too.
     fn momentum(&self, _step: u64) -> Option<f64> {
@@ -64,11 +72,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts from the optimizer's rates, and sets those of its first step.
+    /// Starts from the optimizer's rates, those of a loaded state aside, and sets those of its first step.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
+    /// [`Error::Option`](crate::Error::Option) if an argument of the schedule is out of range or it gives what is no rate.
     pub fn new(schedule: impl Schedule + 'static, optimizer: &mut dyn Optimizer) -> Result<Scheduler> {
+        schedule.check()?;
         let bases: Vec<f64> = optimizer.base_lrs().iter().map(|lr| super::decimal(*lr)).collect();
         let mut out = Scheduler { schedule: Box::new(schedule), rates: bases.clone(), bases, step: 0 };
         out.go_to(0, optimizer)?;
@@ -123,6 +132,22 @@ impl Scheduler {
     }
 }
 
+/// Refuses a number that is not in `range`, by the name of the schedule and its argument.
+fn inside(what: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
+    // Neither NaN nor infinity is in a range whose end is a number.
+    if range.contains(&value) && value.is_finite() {
+        return Ok(());
+    }
+    let (start, end) = range.into_inner();
+    let due = if end == f64::MAX { format!("a number from {start} up") } else { format!("in {start}..={end}") };
+    Err(Error::Option(format!("{what}: {value} is not {due}")))
+}
+
+/// Refuses 0 steps where there is nothing to go by.
+fn some_steps(what: &str, steps: u64) -> Result<()> {
+    if steps > 0 { Ok(()) } else { Err(Error::Option(format!("{what}: 0 is not a number of steps from 1 up"))) }
+}
+
 /// One schedule after another; each starts from the base when its turn comes.
 #[derive(Default)]
 pub struct SequentialLr {
@@ -150,6 +175,17 @@ impl SequentialLr {
 }
 
 impl Schedule for SequentialLr {
+    fn check(&self) -> Result<()> {
+        let ends: Vec<u64> = self.parts.iter().map(|(end, _)| *end).collect();
+        if let Some(pair) = ends.windows(2).find(|pair| pair[0] > pair[1]) {
+            return Err(Error::Option(format!(
+                "SequentialLr: a part until {} cannot follow one until {}",
+                pair[1], pair[0]
+            )));
+        }
+        self.parts.iter().try_for_each(|(_, schedule)| schedule.check())
+    }
+
     fn rate(&self, at: At) -> f64 {
         let mut start = 0;
         for (end, schedule) in &self.parts {
@@ -195,6 +231,10 @@ impl ChainedLr {
 }
 
 impl Schedule for ChainedLr {
+    fn check(&self) -> Result<()> {
+        self.parts.iter().try_for_each(Schedule::check)
+    }
+
     fn rate(&self, at: At) -> f64 {
         self.parts.iter().fold(at.last, |last, schedule| schedule.rate(At { last, ..at }))
     }
@@ -205,6 +245,10 @@ impl Schedule for ChainedLr {
 }
 
 impl Schedule for Box<dyn Schedule> {
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+
     fn rate(&self, at: At) -> f64 {
         (**self).rate(at)
     }

@@ -1,6 +1,6 @@
 //! Each parameter goes by the gradients that it has seen itself, whatever the others have seen.
 
-use crate::places::devices;
+use crate::devices::devices;
 use wgrad::nn::{Module, Parameter, StateTensor, Values, Visitor};
 use wgrad::optim::{
     Adagrad, AdagradOptions, Adam, AdamOptions, Lamb, LambOptions, Lion, LionOptions, Momentum, Optimizer,

@@ -1,6 +1,7 @@
 //! Rates that go in waves.
 
-use super::{At, Schedule};
+use super::{At, Schedule, inside, some_steps};
+use crate::error::Result;
 use std::f64::consts::PI;
 
 /// Half a wave from the base down to `eta_min` in `t_max` steps, and back up in as many (Loshchilov and Hutter, 2017).
@@ -13,13 +14,18 @@ pub struct CosineAnnealingLr {
 }
 
 impl Schedule for CosineAnnealingLr {
+    fn check(&self) -> Result<()> {
+        some_steps("CosineAnnealingLr: t_max", self.t_max)?;
+        inside("CosineAnnealingLr: eta_min", self.eta_min, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, At { step, base, last }: At) -> f64 {
         let (t_max, eta_min) = (self.t_max, self.eta_min);
         if step == 0 {
             return last;
         }
         // At the lowest point there is no rate to multiply.
-        if step > t_max && (step - 1 - t_max).is_multiple_of(2 * t_max) {
+        if step > t_max && (step - 1 - t_max).is_multiple_of(t_max.saturating_mul(2)) {
             return last + (base - eta_min) * (1.0 - (PI / t_max as f64).cos()) / 2.0;
         }
         let height = |step: u64| 1.0 + (PI * step as f64 / t_max as f64).cos();
@@ -39,6 +45,12 @@ pub struct CosineAnnealingWarmRestarts {
 }
 
 impl Schedule for CosineAnnealingWarmRestarts {
+    fn check(&self) -> Result<()> {
+        some_steps("CosineAnnealingWarmRestarts: t_0", self.t_0)?;
+        inside("CosineAnnealingWarmRestarts: t_mult", self.t_mult as f64, 1.0..=f64::MAX)?;
+        inside("CosineAnnealingWarmRestarts: eta_min", self.eta_min, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         let (mut step, mut length) = (at.step, self.t_0.max(1));
         if self.t_mult <= 1 {
@@ -46,7 +58,7 @@ impl Schedule for CosineAnnealingWarmRestarts {
         }
         while step >= length {
             step -= length;
-            length *= self.t_mult;
+            length = length.saturating_mul(self.t_mult);
         }
         self.eta_min + (at.base - self.eta_min) * (1.0 + (PI * step as f64 / length as f64).cos()) / 2.0
     }
@@ -132,6 +144,10 @@ impl OneCycleLr {
         let (step, mut start) = (step as f64, 0.0);
         for (end, from, to) in parts {
             if step <= end {
+                // A part that is over as it begins is at its end.
+                if start >= end {
+                    return to;
+                }
                 return self.anneal_strategy.between(from, to, (step - start) / (end - start));
             }
             start = end;
@@ -141,6 +157,16 @@ impl OneCycleLr {
 }
 
 impl Schedule for OneCycleLr {
+    fn check(&self) -> Result<()> {
+        some_steps("OneCycleLr: total_steps", self.total_steps)?;
+        inside("OneCycleLr: max_lr", self.max_lr, 0.0..=f64::MAX)?;
+        inside("OneCycleLr: pct_start", self.pct_start, 0.0..=1.0)?;
+        inside("OneCycleLr: div_factor", self.div_factor, f64::MIN_POSITIVE..=f64::MAX)?;
+        inside("OneCycleLr: final_div_factor", self.final_div_factor, f64::MIN_POSITIVE..=f64::MAX)?;
+        let (least, most) = self.momentum.unwrap_or((0.0, 0.0));
+        [least, most].into_iter().try_for_each(|momentum| inside("OneCycleLr: momentum", momentum, 0.0..=1.0))
+    }
+
     fn rate(&self, at: At) -> f64 {
         let first = self.max_lr / self.div_factor;
         self.at(at.step, [first, self.max_lr, first / self.final_div_factor])

@@ -1,6 +1,7 @@
 //! Rates that fall by factors.
 
-use super::{At, Schedule};
+use super::{At, Schedule, inside, some_steps};
+use crate::error::Result;
 
 /// Multiplies the rate by `gamma` every `step_size` steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,6 +13,11 @@ pub struct StepLr {
 }
 
 impl Schedule for StepLr {
+    fn check(&self) -> Result<()> {
+        some_steps("StepLr: step_size", self.step_size)?;
+        inside("StepLr: gamma", self.gamma, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         let changes = at.step > 0 && at.step.is_multiple_of(self.step_size);
         if changes { at.last * self.gamma } else { at.last }
@@ -28,6 +34,10 @@ pub struct MultiStepLr {
 }
 
 impl Schedule for MultiStepLr {
+    fn check(&self) -> Result<()> {
+        inside("MultiStepLr: gamma", self.gamma, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         let times = self.milestones.iter().filter(|milestone| **milestone == at.step).count();
         if at.step == 0 { at.last } else { at.last * self.gamma.powi(times as i32) }
@@ -42,12 +52,17 @@ pub struct ExponentialLr {
 }
 
 impl Schedule for ExponentialLr {
+    fn check(&self) -> Result<()> {
+        inside("ExponentialLr: gamma", self.gamma, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         if at.step == 0 { at.last } else { at.last * self.gamma }
     }
 }
 
-/// The rate times `factor` for `total_iters` steps, and then whole.
+/// The rate times `factor` for `total_iters` steps, and then whole; after a factor of 0 it is the base again, whatever
+/// other schedules did to it meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConstantLr {
     /// The factor; PyTorch's default is 1/3.
@@ -57,9 +72,15 @@ pub struct ConstantLr {
 }
 
 impl Schedule for ConstantLr {
+    fn check(&self) -> Result<()> {
+        inside("ConstantLr: factor", self.factor, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         match at.step {
             step if step == 0 && self.total_iters > 0 => at.last * self.factor,
+            // From a rate of 0 there is no way back but to the base.
+            step if step > 0 && step == self.total_iters && self.factor == 0.0 => at.base,
             step if step > 0 && step == self.total_iters => at.last / self.factor,
             _ => at.last,
         }
@@ -69,24 +90,33 @@ impl Schedule for ConstantLr {
 /// The rate times a factor that goes in a straight line, over `total_iters` steps: a warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinearLr {
-    /// The factor of the first step, above 0; PyTorch's default is 1/3.
+    /// The factor of the first step; PyTorch's default is 1/3. From 0, which PyTorch refuses, the second step's rate is told
+    /// from the base.
     pub start_factor: f64,
     /// The factor at the end; PyTorch's default is 1.
     pub end_factor: f64,
-    /// Steps that it takes; PyTorch's default is 5.
+    /// Steps that it takes; PyTorch's default is 5. In 0 steps it is at its end at once.
     pub total_iters: u64,
 }
 
 impl Schedule for LinearLr {
+    fn check(&self) -> Result<()> {
+        inside("LinearLr: start_factor", self.start_factor, 0.0..=f64::MAX)?;
+        inside("LinearLr: end_factor", self.end_factor, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         if at.step == 0 {
-            return at.last * self.start_factor;
+            return at.last * if self.total_iters == 0 { self.end_factor } else { self.start_factor };
         }
         if at.step > self.total_iters {
             return at.last;
         }
         let way = self.end_factor - self.start_factor;
         let before = self.total_iters as f64 * self.start_factor + (at.step - 1) as f64 * way;
+        if before == 0.0 {
+            return at.base * (self.start_factor + way * at.step as f64 / self.total_iters as f64);
+        }
         at.last * (1.0 + way / before)
     }
 }
@@ -101,6 +131,11 @@ pub struct PolynomialLr {
 }
 
 impl Schedule for PolynomialLr {
+    fn check(&self) -> Result<()> {
+        some_steps("PolynomialLr: total_iters", self.total_iters)?;
+        inside("PolynomialLr: power", self.power, 0.0..=f64::MAX)
+    }
+
     fn rate(&self, at: At) -> f64 {
         if at.step == 0 || at.step > self.total_iters {
             return at.last;

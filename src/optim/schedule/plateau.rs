@@ -1,7 +1,7 @@
 //! Rates that fall when nothing gets better any more.
 
-use super::Optimizer;
-use crate::error::Result;
+use super::{Optimizer, inside};
+use crate::error::{Error, Result};
 
 /// Which of two measures is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,7 +16,7 @@ pub enum Better {
 /// How much better a measure must be to count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Threshold {
-    /// By this part of the best: PyTorch's `rel`.
+    /// By this part of the size of the best: PyTorch's `rel` for measures above 0.
     Relative(f64),
     /// By this much: PyTorch's `abs`.
     Absolute(f64),
@@ -80,12 +80,24 @@ impl Default for ReduceLrOnPlateau {
 }
 
 impl ReduceLrOnPlateau {
+    fn check(&self) -> Result<()> {
+        if !(0.0..1.0).contains(&self.factor) {
+            return Err(Error::Option(format!("ReduceLrOnPlateau: factor: {} is not in 0..1", self.factor)));
+        }
+        let (Threshold::Relative(threshold) | Threshold::Absolute(threshold)) = self.threshold;
+        inside("ReduceLrOnPlateau: threshold", threshold, 0.0..=f64::MAX)?;
+        inside("ReduceLrOnPlateau: min_lr", self.min_lr, 0.0..=f64::MAX)?;
+        inside("ReduceLrOnPlateau: eps", self.eps, 0.0..=f64::MAX)
+    }
+
     fn is_better(&self, measure: f64) -> bool {
         let Some(best) = self.best else { return !measure.is_nan() };
+        // A part of a measure below 0 is counted by its size, so that it asks for more and not for less.
+        let signed = |part: f64| if best < 0.0 { -part } else { part };
         match (self.mode, self.threshold) {
-            (Better::Smaller, Threshold::Relative(part)) => measure < best * (1.0 - part),
+            (Better::Smaller, Threshold::Relative(part)) => measure < best * (1.0 - signed(part)),
             (Better::Smaller, Threshold::Absolute(much)) => measure < best - much,
-            (Better::Larger, Threshold::Relative(part)) => measure > best * (1.0 + part),
+            (Better::Larger, Threshold::Relative(part)) => measure > best * (1.0 + signed(part)),
             (Better::Larger, Threshold::Absolute(much)) => measure > best + much,
         }
     }
@@ -93,8 +105,9 @@ impl ReduceLrOnPlateau {
     /// Takes a measure, such as an epoch's loss on held-out data, and sets the rates of the steps after it.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) if the factor makes of a rate what is none.
+    /// [`Error::Option`](crate::Error::Option) if a field is out of range.
     pub fn step(&mut self, measure: f64, optimizer: &mut dyn Optimizer) -> Result<()> {
+        self.check()?;
         if self.is_better(measure) {
             (self.best, self.bad) = (Some(measure), 0);
         } else {

@@ -1,0 +1,154 @@
+//! Schedules at the ends of their arguments' ranges, and rates that a saved run keeps.
+
+use wgrad::nn::{Init, Linear};
+use wgrad::optim::schedule::{
+    Better, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LinearLr,
+    MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau, Schedule, Scheduler, SequentialLr, StepLr, Threshold,
+};
+use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::{Device, Error};
+
+fn sgd(lr: f32) -> Sgd {
+    let model = Linear::new(2, 1, &mut Init::new(0, &Device::cpu()));
+    let options = SgdOptions { lr, momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
+    Sgd::new(&model, options).expect("the options are in range")
+}
+
+/// The rates of the first steps from a base of 1.
+fn rates(schedule: impl Schedule + 'static, steps: usize) -> Vec<f32> {
+    let mut optimizer = sgd(1.0);
+    let mut scheduler = Scheduler::new(schedule, &mut optimizer).expect("its arguments fit");
+    let mut rates = vec![optimizer.lr()];
+    for _ in 1..steps {
+        scheduler.step(&mut optimizer).expect("it gives rates");
+        rates.push(optimizer.lr());
+    }
+    rates
+}
+
+fn near(got: &[f32], want: &[f32]) {
+    assert!(
+        got.len() == want.len() && got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6),
+        "{got:?}, not {want:?}"
+    );
+}
+
+#[test]
+fn limits_with_a_meaning_are_taken() {
+    let steep = OneCycleLr { pct_start: 0.1, ..OneCycleLr::new(1.0, 10) };
+    let cycle = rates(steep, 10);
+    assert!(cycle[0] == 1.0 && cycle.windows(2).all(|pair| pair[1] < pair[0]), "{cycle:?}");
+    near(&cycle[9..], &[1.0 / 25.0 / 1e4]);
+    near(&rates(ConstantLr { factor: 0.0, total_iters: 2 }, 4), &[0.0, 0.0, 1.0, 1.0]);
+    let warm_up = LinearLr { start_factor: 0.0, end_factor: 1.0, total_iters: 4 };
+    near(&rates(warm_up, 6), &[0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
+    near(&rates(LinearLr { total_iters: 0, ..warm_up }, 2), &[1.0, 1.0]);
+    let joined = SequentialLr::new().until(4, warm_up).then(ExponentialLr { gamma: 0.5 });
+    near(&rates(joined, 7), &[0.0, 0.25, 0.5, 0.75, 1.0, 0.5, 0.25]);
+    near(&rates(ExponentialLr { gamma: 0.0 }, 3), &[1.0, 0.0, 0.0]);
+    near(&rates(CosineAnnealingLr { t_max: 1, eta_min: 0.0 }, 4), &[1.0, 0.0, 1.0, 0.0]);
+    // Steps by the billion overflow nothing.
+    let long = CosineAnnealingWarmRestarts { t_0: 1, t_mult: u64::MAX, eta_min: 0.0 };
+    near(&rates(long, 3), &[1.0, 1.0, 1.0]);
+    near(&rates(CosineAnnealingLr { t_max: u64::MAX, eta_min: 0.0 }, 3), &[1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn arguments_are_checked_when_a_schedule_is_made() {
+    let refused = |schedule: Box<dyn Schedule>, part: &str| {
+        let mut optimizer = sgd(0.5);
+        match Scheduler::new(schedule, &mut optimizer) {
+            Err(Error::Option(text)) => assert!(text.contains(part), "{text} lacks {part}"),
+            other => panic!("{part}: {:?}", other.map(|scheduler| scheduler.rates().to_vec())),
+        }
+        assert_eq!(optimizer.lr(), 0.5, "{part}: the rate was set");
+    };
+    let nan = f64::NAN;
+    refused(Box::new(StepLr { step_size: 0, gamma: 0.1 }), "StepLr: step_size: 0 is not a number of steps from 1 up");
+    refused(Box::new(StepLr { step_size: 1, gamma: nan }), "StepLr: gamma: NaN is not a number from 0 up");
+    refused(Box::new(MultiStepLr { milestones: vec![1], gamma: -1.0 }), "MultiStepLr: gamma: -1");
+    refused(Box::new(ExponentialLr { gamma: f64::INFINITY }), "ExponentialLr: gamma: inf");
+    refused(Box::new(ConstantLr { factor: -0.5, total_iters: 1 }), "ConstantLr: factor");
+    refused(Box::new(LinearLr { start_factor: nan, end_factor: 1.0, total_iters: 1 }), "LinearLr: start_factor");
+    refused(Box::new(LinearLr { start_factor: 0.5, end_factor: -1.0, total_iters: 1 }), "LinearLr: end_factor");
+    refused(Box::new(PolynomialLr { total_iters: 0, power: 1.0 }), "PolynomialLr: total_iters");
+    refused(Box::new(PolynomialLr { total_iters: 5, power: -1.0 }), "PolynomialLr: power");
+    refused(Box::new(CosineAnnealingLr { t_max: 0, eta_min: 0.0 }), "CosineAnnealingLr: t_max");
+    refused(Box::new(CosineAnnealingLr { t_max: 1, eta_min: -1.0 }), "CosineAnnealingLr: eta_min");
+    let restarts = CosineAnnealingWarmRestarts { t_0: 2, t_mult: 1, eta_min: 0.0 };
+    refused(Box::new(CosineAnnealingWarmRestarts { t_0: 0, ..restarts }), "CosineAnnealingWarmRestarts: t_0");
+    refused(Box::new(CosineAnnealingWarmRestarts { t_mult: 0, ..restarts }), "CosineAnnealingWarmRestarts: t_mult");
+    let cycle = OneCycleLr::new(1.0, 10);
+    refused(Box::new(OneCycleLr { total_steps: 0, ..cycle }), "OneCycleLr: total_steps");
+    refused(Box::new(OneCycleLr { pct_start: 1.5, ..cycle }), "OneCycleLr: pct_start: 1.5 is not in 0..=1");
+    refused(Box::new(OneCycleLr { div_factor: 0.0, ..cycle }), "OneCycleLr: div_factor");
+    refused(Box::new(OneCycleLr { final_div_factor: nan, ..cycle }), "OneCycleLr: final_div_factor");
+    refused(Box::new(OneCycleLr { max_lr: nan, ..cycle }), "OneCycleLr: max_lr");
+    refused(Box::new(OneCycleLr { momentum: Some((-0.1, 0.9)), ..cycle }), "OneCycleLr: momentum");
+    // Parts are asked too.
+    let broken = StepLr { step_size: 0, gamma: 0.1 };
+    refused(Box::new(SequentialLr::new().until(2, ExponentialLr { gamma: 0.5 }).then(broken)), "step_size");
+    refused(Box::new(ChainedLr::new().and(broken)), "step_size");
+    let back = SequentialLr::new().until(5, ExponentialLr { gamma: 0.5 }).until(3, ExponentialLr { gamma: 0.5 });
+    refused(Box::new(back), "a part until 3 cannot follow one until 5");
+}
+
+#[test]
+fn a_plateau_is_seen_whatever_the_sign() {
+    let falls = [0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.001, 0.001];
+    for (mode, threshold) in [
+        (Better::Smaller, Threshold::Relative(1e-4)),
+        (Better::Larger, Threshold::Relative(1e-4)),
+        (Better::Smaller, Threshold::Absolute(1e-4)),
+        (Better::Larger, Threshold::Absolute(1e-4)),
+    ] {
+        for measure in [1.0, -1.0, 0.0] {
+            let mut optimizer = sgd(0.1);
+            let mut plateau = ReduceLrOnPlateau { mode, threshold, patience: 2, ..ReduceLrOnPlateau::default() };
+            let step = |_| {
+                plateau.step(measure, &mut optimizer).expect("its fields are in range");
+                optimizer.lr()
+            };
+            near(&falls.map(step), &falls);
+        }
+    }
+    let mut optimizer = sgd(0.1);
+    for (wrong, part) in [
+        (ReduceLrOnPlateau { factor: 1.0, ..ReduceLrOnPlateau::default() }, "factor: 1 is not in 0..1"),
+        (ReduceLrOnPlateau { factor: f64::NAN, ..ReduceLrOnPlateau::default() }, "factor: NaN"),
+        (ReduceLrOnPlateau { min_lr: -1.0, ..ReduceLrOnPlateau::default() }, "min_lr"),
+    ] {
+        let Err(Error::Option(text)) = { wrong }.step(1.0, &mut optimizer) else { panic!("{part} went in") };
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_lowered_rate_is_saved_and_a_schedule_still_starts_from_the_base() {
+    let mut optimizer = sgd(0.5);
+    optimizer.set_lr(0.1).expect("a rate");
+    let state = optimizer.state().expect("the device works");
+    let mut resumed = sgd(0.5);
+    resumed.load_state(&state).expect("it fits");
+    assert_eq!(resumed.lr(), 0.1);
+    // In either order of making a scheduler and loading, the run goes on by the rates that it had.
+    let wave = CosineAnnealingLr { t_max: 10, eta_min: 0.0 };
+    let mut whole = sgd(0.5);
+    let mut scheduler = Scheduler::new(wave, &mut whole).expect("its arguments fit");
+    for _ in 0..4 {
+        scheduler.step(&mut whole).expect("it gives rates");
+    }
+    let state = whole.state().expect("the device works");
+    for load_first in [true, false] {
+        let mut resumed = sgd(0.5);
+        if load_first {
+            resumed.load_state(&state).expect("it fits");
+        }
+        let mut again = Scheduler::new(wave, &mut resumed).expect("its arguments fit");
+        if !load_first {
+            resumed.load_state(&state).expect("it fits");
+        }
+        again.go_to(scheduler.steps(), &mut resumed).expect("it gives rates");
+        assert_eq!(resumed.lr(), whole.lr());
+    }
+}
