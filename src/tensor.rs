@@ -350,15 +350,16 @@ impl Tensor {
         self.buffer.id
     }
 
-    /// Elements between the start of its binding and its first element.
+    /// Elements between the start of its binding and its first element; 0 where there is none.
     pub fn base(&self) -> usize {
-        self.layout.offset % ALIGN
+        if self.numel() == 0 { 0 } else { self.layout.offset % ALIGN }
     }
 
     fn binding(&self) -> Binding {
         // Where a view of nothing starts there may be no memory.
-        let start = if self.numel() == 0 { 0 } else { self.layout.offset - self.base() };
-        let bytes = (self.layout.span().end.saturating_sub(start).max(1) * 4) as u64;
+        let (start, end) =
+            if self.numel() == 0 { (0, 1) } else { (self.layout.offset - self.base(), self.layout.span().end) };
+        let bytes = ((end - start) * 4) as u64;
         Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype }
     }
 

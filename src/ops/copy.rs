@@ -131,10 +131,13 @@ fn copy_into_twin(call: &mut Call) {
 impl Tensor {
     /// The same elements in row-major order from a binding's start; itself where they lie so already.
     pub fn contiguous(&self) -> Tensor {
+        let packed = Layout::contiguous(self.shape());
         if self.layout().is_contiguous() && self.base() == 0 {
-            return self.clone();
+            // Sizes of 1 may have had any stride.
+            let layout = Layout { offset: self.layout().offset, ..packed };
+            return self.with_layout(layout).with_node(self.node().cloned());
         }
-        self.copied(&Layout::contiguous(self.shape()))
+        self.copied(&packed)
     }
 
     /// A copy with elements of its own.

@@ -235,6 +235,11 @@ fn pools() -> Vec<Case> {
             x[0].expand([3, 5, 8, 5]).max_pool2d(MaxPool2dOptions { stride: [3, 1], ..largest(1) })
         })
         .defined(move |x| x[0].max_pool2d(MaxPool2dOptions { stride: [3, 1], ..largest(1) }).expand([3, 5, 3, 5])),
+        // Its gradient is one number, repeated.
+        case("max_pool2d of windows that overlap, added up", [x([2, 3, 6, 7]).distinct()], move |x| {
+            let options = MaxPool2dOptions { stride: [1, 2], ..largest(2) };
+            x[0].max_pool2d(options).add(&x[0].max_pool2d(largest(1)).narrow(2, 0, 5).narrow(3, 0, 3)).sum()
+        }),
         case("max_pool2d of relu, some pixels unseen", [x([2, 4, 7, 5])], move |x| {
             last(&x[0]).relu().max_pool2d(largest(2))
         })

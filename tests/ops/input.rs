@@ -156,12 +156,21 @@ impl Input {
         if matches!(self.values, Values::Whole(..)) { DType::I32 } else { DType::F32 }
     }
 
+    /// What uniform values lie between, where they are uniform.
+    pub fn bounds(&self) -> Option<(f32, f32)> {
+        match self.values {
+            Values::Range(low, high) | Values::Avoiding(low, high, _) => Some((low, high)),
+            _ => None,
+        }
+    }
+
     pub fn data(&self, rng: &mut Rng) -> Data {
         let n = self.base().numel();
+        let (low, high) = self.bounds().unwrap_or_default();
         let mut many = |draw: &mut dyn FnMut(&mut Rng) -> f32| (0..n).map(|_| draw(rng)).collect();
         Data::F32(match self.values {
-            Values::Range(low, high) => many(&mut |rng| low + (high - low) * rng.uniform()),
-            Values::Avoiding(low, high, kinks) => many(&mut |rng| {
+            Values::Range(..) => many(&mut |rng| low + (high - low) * rng.uniform()),
+            Values::Avoiding(_, _, kinks) => many(&mut |rng| {
                 loop {
                     let value = low + (high - low) * rng.uniform();
                     if kinks.iter().all(|kink| (value - kink).abs() > MARGIN) {

@@ -100,6 +100,10 @@ pub fn cases() -> Vec<Case> {
             let heads = |t: &Tensor| t.permute(&[0, 2, 1, 3]);
             heads(&x[0]).matmul(&heads(&x[1]).transpose(-2, -1))
         }),
+        // Its gradient is one number, repeated.
+        case("linear linear_weight of one column, added up", [x([9, 3]), x([1, 3]), x([1])], |x| {
+            x[0].linear(&x[1], Some(&x[2])).sum()
+        }),
         case("matmul by itself", [x([9, 9])], |x| x[0].matmul(&x[0].t())),
         case("matmul without k", [x([5, 3]), x([3, 4])], |x| x[0].narrow(1, 0, 0).matmul(&x[1].narrow(0, 0, 0)))
             .constant(),

@@ -68,6 +68,14 @@ pub fn cases() -> Vec<Case> {
         case("sum of none", [x([65, 3])], |x| x[0].sum_dims(&[], No)),
         case("sum of a repeated", [x([6, 7]).expanded(1)], |x| x[0].sum_dims(&[1], No)),
         case("sum over a size of 0", [x([3, 4])], |x| x[0].narrow(1, 2, 0).sum_dims(&[1], No)).constant(),
+        case("sum of nothing behind an odd number of elements", [x([3, 5])], |x| {
+            x[0].narrow(0, 3, 0).sum_dims(&[0], No) + x[0].narrow(0, 2, 1).narrow(1, 5, 0).sum()
+        }),
+        case("sum of nothing past the end of a buffer", [x([3, 5])], |x| {
+            // A view of nothing starts where a copy of it has no memory.
+            let none = x[0].narrow(0, 2, 0).copy();
+            none.narrow(1, 4, 1).sum() + x[0].sum()
+        }),
         case("amax of equals", [x([5, 70]).steps(0.0)], |x| x[0].amax(&[1], No)).compared(),
         case("amin of equals", [x([70, 5]).steps(0.0)], |x| x[0].amin(&[0], No)).compared(),
         case("amax of a pair of equals", [x([1, 2]).listed(&[0.5])], |x| x[0].amax(&[1], No)),

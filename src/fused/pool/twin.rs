@@ -74,10 +74,10 @@ pub fn max_backward(call: &mut Call) {
     let out = [p.out[0] as usize, p.out[1] as usize];
     // What flows to the largest of each channel of an output, and the slope of the relu there.
     let flows = |n: usize, oh: usize, ow: usize| {
-        let dy = dy[p.output_at(p.dy, n, oh, ow)..].iter().step_by(p.dy[1] as usize);
-        let y = if is_relu { &y[p.output_at(p.y, n, oh, ow)..] } else { &[] };
-        let slopes = y.iter().step_by(p.y[1] as usize).map(|y| if *y > 0.0 { 1.0 } else { 0.0 });
-        dy.zip(slopes.chain(std::iter::repeat(1.0))).take(channels)
+        let (from, to) = (p.output_at(p.dy, n, oh, ow), p.output_at(p.y, n, oh, ow));
+        // Steps may be 0, where one value is that of all channels.
+        let slope = move |c: usize| if !is_relu || y[to + c * p.y[1] as usize] > 0.0 { 1.0 } else { 0.0 };
+        (0..channels).map(move |c| (dy[from + c * p.dy[1] as usize], slope(c)))
     };
     if !p.windows_tile() {
         return parallel::chunks(dx, p.size[0] as usize * width * channels, |n, dx| {
