@@ -1,7 +1,4 @@
 //! The example that writes: as a program, and its cache beside the whole forward pass.
-//!
-//! Cargo builds the example for `cargo test`; before `cargo test --test char_gpt` it takes
-//! `cargo build --example char_gpt`.
 
 #[path = "../examples/char_gpt/model.rs"]
 mod model;

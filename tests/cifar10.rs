@@ -1,6 +1,4 @@
 //! The CIFAR-10 example: as its user meets it, and its networks on both backends.
-//!
-//! Cargo builds the example for `cargo test`; before `cargo test --test cifar10`, `cargo build --example cifar10` does.
 
 #[path = "cifar10/curves.rs"]
 mod curves;

@@ -1,8 +1,7 @@
 //! The examples' losses over the first 30 steps: with one seed, the same on every device within a thousandth. Those
 //! of `cifar10` stand in its own test.
 //!
-//! Cargo builds the examples for `cargo test`; before this test alone, `cargo build --examples` does.
-//! `cargo test --test curves -- --nocapture` tells how near the curves are.
+//! `cargo test --test commands curves -- --nocapture` tells how near the curves are.
 
 use std::ffi::OsStr;
 use std::fs;

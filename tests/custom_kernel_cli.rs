@@ -1,6 +1,4 @@
 //! The custom kernel example as its user meets it: its checks on every device, and a small training run.
-//!
-//! Cargo builds the example for `cargo test`; before this test alone, `cargo build --example custom_kernel` does.
 
 use crate::program::run;
 

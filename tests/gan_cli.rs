@@ -1,6 +1,4 @@
 //! The GAN example as its user meets it: small runs on every device, and one sentence for each mistake.
-//!
-//! Cargo builds the example for `cargo test`; before this test alone, `cargo build --example gan` does.
 
 #[path = "../examples/mnist/model.rs"]
 mod model;

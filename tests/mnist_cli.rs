@@ -1,7 +1,5 @@
 //! The MNIST example as its user meets it: one sentence for each mistake, and a run that trains, saves, loads and
 //! predicts.
-//!
-//! Cargo builds the example for `cargo test`; before `cargo test --test mnist_cli`, `cargo build --example mnist` does.
 
 #[path = "mnist_cli/command.rs"]
 mod command;

@@ -1,6 +1,6 @@
 //! What a training step runs, kernel by kernel: a change that adds three kernels a layer is seen in the review.
 //!
-//! The lists are made on the null device. `WGRAD_UPDATE=1 cargo test --test plans` writes them anew.
+//! The lists are made on the null device. `WGRAD_UPDATE=1 cargo test --test library plans` writes them anew.
 
 use crate::{gpt, models};
 use std::path::Path;
@@ -28,10 +28,12 @@ fn kept(name: &str, plan: &Plan, more: &str) {
         return;
     }
     let kept = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{name}: {error}; WGRAD_UPDATE=1 cargo test --test plans writes it"))
+        .unwrap_or_else(|error| panic!("{name}: {error}; WGRAD_UPDATE=1 cargo test --test library plans writes it"))
         .replace("\r\n", "\n");
     if let Some(what) = difference(&kept, &text) {
-        panic!("{name}: {what}\nif this is meant, WGRAD_UPDATE=1 cargo test --test plans writes the new list\n{text}");
+        panic!(
+            "{name}: {what}\nif this is meant, WGRAD_UPDATE=1 cargo test --test library plans writes the new list\n{text}"
+        );
     }
 }
 

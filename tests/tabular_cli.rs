@@ -1,6 +1,4 @@
 //! The tabular example as its user meets it: what it learns, and one sentence with line and column for each mistake.
-//!
-//! Cargo builds the example for `cargo test`; before this test alone, `cargo build --example tabular` does.
 
 use crate::program::{Said, run};
 use std::ffi::OsStr;

@@ -1,7 +1,7 @@
 //! The examples in small: the same run on every backend, the same bits twice, no waste per step, and what training
 //! refuses.
 //!
-//! `WGRAD_DEVICES=cpu` runs what needs no GPU; `cargo test --test train -- --nocapture` shows how near the curves are.
+//! `cargo test --test library train -- --nocapture` shows how near the curves are.
 
 #[path = "train/broken.rs"]
 mod broken;
