@@ -1,14 +1,14 @@
 //! Weights and training state in safetensors files, which Python's `safetensors` reads and writes too.
 
 use crate::error::{Error, Result};
-use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_state, state};
+use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-/// Writes a module's parameters and buffers under their paths. An existing file is replaced only when the new one is
-/// whole.
+/// Writes a module's parameters and buffers under their paths, as [`write()`] does.
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be written; the device's first failure.
@@ -20,16 +20,21 @@ pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be read or is no safetensors file, [`Error::Weights`] with the list of what does
-/// not fit, if it has to; then nothing was changed.
+/// not fit, if it has to, or with a tied weight that has two values; then nothing was changed.
 pub fn load(module: &dyn Module, path: impl AsRef<Path>, strictness: Strictness) -> Result<LoadReport> {
     let path = path.as_ref();
-    load_state(module, &read(path)?, strictness).map_err(|error| match error {
-        Error::Weights(text) => Error::Weights(format!("{}: {text}", path.display())),
+    let (values, unread) = read_all(path)?;
+    load_read(module, &values, &unread, strictness).map_err(|error| match error {
+        Error::Weights(text) => {
+            let sides = "missing and extra in the file; of two shapes, its own stands first and the model's last";
+            Error::Weights(format!("{}: {text} ({sides})", path.display()))
+        }
         other => other,
     })
 }
 
-/// Writes values under their names. An existing file is replaced only when the new one is whole.
+/// Writes values under their names. An existing file is replaced only when the new one is whole, and keeps its mode; behind a
+/// link it is the file that the link names. What killed runs left of the same file is removed.
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be written.
@@ -53,54 +58,157 @@ pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
         .map_err(|error| Error::file(path, format!("cannot be written: {error}; an older file is as it was")))
 }
 
-/// The name that a file has until it is whole. What is there and is no file is refused: the rename would replace a
-/// device or a pipe, too.
-fn part_of(path: &Path) -> std::io::Result<PathBuf> {
+/// The file that a path means in the end, behind links: a link stays what it is. What is there and is no file is refused:
+/// the rename would replace a device or a pipe, too.
+fn target(path: &Path) -> std::io::Result<PathBuf> {
     let wrong = |what| Err(std::io::Error::other(what));
     match path.metadata() {
         Ok(there) if there.is_dir() => return wrong("it is a folder; name a file in it"),
         Ok(there) if !there.is_file() => return wrong("it is no regular file"),
         _ => (),
     }
+    let mut path = path.to_path_buf();
+    // A path with more links than this is refused by systems, too.
+    for _ in 0..40 {
+        if !path.is_symlink() {
+            break;
+        }
+        path = path.with_file_name("").join(fs::read_link(&path)?);
+    }
+    if path.is_symlink() {
+        return wrong("its links go round");
+    }
     // `new/` has the file name `new`, but no file can take it.
-    let named = path.file_name().filter(|_| !path.to_string_lossy().ends_with(std::path::is_separator));
-    let Some(name) = named else { return wrong("it names no file") };
-    let mut part = name.to_os_string();
+    match path.file_name() {
+        Some(_) if !path.to_string_lossy().ends_with(std::path::is_separator) => Ok(path),
+        _ => wrong("it names no file"),
+    }
+}
+
+/// The name that a file has until it is whole.
+fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.file_name().unwrap_or_default().to_os_string();
     part.push(format!(".{}.part", std::process::id()));
-    Ok(path.with_file_name(part))
+    path.with_file_name(part)
+}
+
+/// Held while a part is there: the name is this process's.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Gives `write` the part of a file, which takes the file's name and mode then; `None` where it is to go again.
+fn with_part(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<Option<()>>) -> std::io::Result<()> {
+    let path = target(path)?;
+    let part = part_of(&path);
+    let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    remove_left_parts(&path, &part);
+    let mut file = held(&part)?;
+    let written = like(&path, &file).and_then(|()| write(&mut file)).and_then(|keep| match keep {
+        Some(()) => fs::rename(&part, &path).map(|()| true),
+        None => Ok(false),
+    });
+    if !matches!(written, Ok(true)) {
+        // Nothing else can be done about a part that cannot be removed.
+        let _ = fs::remove_file(&part);
+    }
+    written.map(drop)
+}
+
+/// A new part, locked so that others see that somebody writes it.
+fn held(part: &Path) -> std::io::Result<File> {
+    loop {
+        let file = File::create(part)?;
+        // Where files have no locks, nobody takes one for left.
+        let _ = file.lock();
+        if part.symlink_metadata().is_ok() {
+            return Ok(file);
+        }
+    }
+}
+
+/// Gives a part the mode of the file that it replaces.
+fn like(path: &Path, part: &File) -> std::io::Result<()> {
+    match path.metadata() {
+        Ok(there) if cfg!(unix) && part.metadata()?.is_file() => part.set_permissions(there.permissions()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the parts of a file that runs left which were killed: nobody holds their locks.
+fn remove_left_parts(path: &Path, own: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let process =
+            found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".part"));
+        let is_part = process.is_some_and(|id| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_digit()));
+        let part = entry.path();
+        if !is_part || part.file_name() == own.file_name() || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        if File::open(&part).is_ok_and(|file| file.try_lock().is_ok()) {
+            // It may be another's, who is the one to remove it then.
+            let _ = fs::remove_file(&part);
+        }
+    }
 }
 
 /// Writes beside the file and renames, so that a full disk or a break never costs what was there.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let part = part_of(path)?;
-    let written = File::create(&part).and_then(|mut file| {
+    with_part(path, |file| {
         file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| fs::rename(&part, path)).inspect_err(|_| {
-        // Nothing else can be done about a part that cannot be removed.
-        let _ = fs::remove_file(&part);
+        file.sync_all().map(Some)
     })
 }
 
-/// The values of a file by name. F16, BF16 and F64 become f32, integers i64.
+/// The values of a file by name. Floats become f32, integers i64; what is of another type is left out, with a warning in
+/// the log.
 ///
 /// # Errors
-/// [`Error::File`] if the file cannot be read, is no safetensors file or holds a type that has no place here.
+/// [`Error::File`] if the file cannot be read or is no safetensors file.
 pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
-    let path = path.as_ref();
+    let (values, unread) = read_all(path.as_ref())?;
+    for (name, dtype) in unread {
+        let path = path.as_ref().display();
+        log::warn!("{path}: `{name}` holds {dtype}, which is neither float nor integer here, and is left out");
+    }
+    Ok(values)
+}
+
+/// What a file holds, and the names and types of what has no place here.
+fn read_all(path: &Path) -> Result<(StateDict, Vec<(String, String)>)> {
     let bytes = fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| Error::file(path, format!("is no whole safetensors file ({error})")))?;
-    file.tensors()
-        .into_iter()
-        .map(|(name, view)| {
-            let values = values(view.dtype(), view.data()).ok_or_else(|| {
-                Error::file(path, format!("`{name}` holds {:?}, which is neither float nor integer", view.dtype()))
-            })?;
-            Ok((name, StateTensor { shape: view.shape().to_vec(), values }))
-        })
-        .collect()
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::file(path, no_safetensors(&bytes, &error)))?;
+    let (mut found, mut unread) = (StateDict::new(), Vec::new());
+    for (name, view) in file.tensors() {
+        match values(view.dtype(), view.data()) {
+            Some(values) => drop(found.insert(name, StateTensor { shape: view.shape().to_vec(), values })),
+            None => unread.push((name, format!("{:?}", view.dtype()))),
+        }
+    }
+    unread.sort();
+    Ok((found, unread))
+}
+
+/// What a file is instead, as far as its first bytes tell.
+fn no_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
+    let is_pickle = matches!(bytes, [0x80, 2..=5, ..]);
+    let kind = match bytes {
+        _ if is_pickle || bytes.starts_with(b"PK\x03\x04") => {
+            let form = if is_pickle { "a pickle" } else { "a ZIP archive" };
+            return format!(
+                "is no whole safetensors file but {form}, as torch.save writes: convert it in Python by \
+                 `safetensors.torch.save_file(torch.load(\"FILE.pt\"), \"FILE.safetensors\")`; of a whole model, \
+                 save its state_dict()"
+            );
+        }
+        _ if bytes.starts_with(b"\x89HDF") => "an HDF5 file",
+        _ if bytes.starts_with(b"\x93NUMPY") => "an array of NumPy",
+        _ if bytes.starts_with(b"GGUF") => "a GGUF file",
+        _ => return format!("is no whole safetensors file ({error})"),
+    };
+    format!("is no whole safetensors file but {kind}: save it by the package `safetensors`")
 }
 
 fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
@@ -115,6 +223,12 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
         Dtype::I64 => Values::I64(each(data, i64::from_le_bytes)),
         Dtype::I32 => Values::I64(each(data, |b| i32::from_le_bytes(b).into())),
         Dtype::I16 => Values::I64(each(data, |b| i16::from_le_bytes(b).into())),
+        Dtype::I8 => Values::I64(each(data, |b| i8::from_le_bytes(b).into())),
+        Dtype::U16 => Values::I64(each(data, |b| u16::from_le_bytes(b).into())),
+        Dtype::U32 => Values::I64(each(data, |b| u32::from_le_bytes(b).into())),
+        Dtype::U64 => {
+            Values::I64(each(data, u64::from_le_bytes).into_iter().map(i64::try_from).collect::<Result<_, _>>().ok()?)
+        }
         Dtype::U8 | Dtype::BOOL => Values::I64(data.iter().map(|&b| b.into()).collect()),
         _ => return None,
     })
@@ -126,7 +240,5 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
 /// [`Error::File`] with what stands in the way.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    part_of(path)
-        .and_then(|part| File::create(&part).and_then(|_| fs::remove_file(&part)))
-        .map_err(|error| Error::file(path, format!("cannot be written: {error}")))
+    with_part(path, |_| Ok(None)).map_err(|error| Error::file(path, format!("cannot be written: {error}")))
 }

@@ -345,6 +345,11 @@ impl Tensor {
         Tensor { layout, node: None, name: self.name.clone(), ..self.clone() }
     }
 
+    /// Whether both are the same elements of one buffer.
+    pub(crate) fn is_at(&self, other: &Tensor) -> bool {
+        self.buffer.id == other.buffer.id && self.device() == other.device() && self.layout == other.layout
+    }
+
     /// The buffer that holds its elements.
     pub(crate) fn buffer(&self) -> BufferId {
         self.buffer.id

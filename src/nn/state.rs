@@ -38,6 +38,20 @@ impl StateTensor {
         Ok(StateTensor { shape: tensor.shape().to_vec(), values })
     }
 
+    /// Whether both are the same to the bit, floats and integers converted.
+    fn is_equal(&self, other: &StateTensor) -> bool {
+        let bits = |values: &Values| -> Vec<u32> {
+            match values {
+                Values::F32(v) => v.iter().map(|v| v.to_bits()).collect(),
+                Values::I64(v) => v.iter().map(|&v| (v as f32).to_bits()).collect(),
+            }
+        };
+        match (&self.values, &other.values) {
+            (Values::I64(a), Values::I64(b)) => a == b,
+            (a, b) => bits(a) == bits(b),
+        }
+    }
+
     /// Overwrites a tensor of the same shape; integers and floats convert.
     pub(crate) fn write_to(&self, tensor: &Tensor) {
         let shape = crate::Shape::new(&self.shape);
@@ -78,6 +92,8 @@ pub struct LoadReport {
     pub extra: Vec<String>,
     /// Names whose shape differs: of the model, and of the values.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
+    /// Names that a file holds in a type that has no place here, and the type; they are neither missing nor extra.
+    pub unread: Vec<(String, String)>,
 }
 
 impl LoadReport {
@@ -90,10 +106,12 @@ impl LoadReport {
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shapes = |(name, want, got): &(String, Vec<usize>, Vec<usize>)| format!("{name} is {got:?}, not {want:?}");
+        let types = |(name, dtype): &(String, String)| format!("`{name}` holds {dtype}");
         let lists = [
             ("missing", self.missing.join(", ")),
             ("extra", self.extra.join(", ")),
             ("of another shape", self.misshapen.iter().map(shapes).collect::<Vec<_>>().join(", ")),
+            ("neither float nor integer", self.unread.iter().map(types).collect::<Vec<_>>().join(", ")),
         ];
         let parts: Vec<String> =
             lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what}: {list}")).collect();
@@ -126,31 +144,53 @@ fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor)>) {
     module.visit(&mut Visitor::new(&mut each));
 }
 
-/// Overwrites a module's parameters and buffers in place.
+/// Overwrites a module's parameters and buffers in place. A tied weight needs one of its names.
 ///
 /// # Errors
-/// [`Error::Weights`] with the list of what does not fit, if it has to; then nothing was changed.
+/// [`Error::Weights`] with the list of what does not fit, if it has to, or if there are two values for one tied weight; then
+/// nothing was changed.
 pub fn load_state(module: &dyn Module, values: &StateDict, strictness: Strictness) -> Result<LoadReport> {
+    load_read(module, values, &[], strictness)
+}
+
+/// The same, where a file holds more that cannot be read: names and types.
+pub(crate) fn load_read(
+    module: &dyn Module,
+    values: &StateDict,
+    unread: &[(String, String)],
+    strictness: Strictness,
+) -> Result<LoadReport> {
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
-    let mut report = LoadReport::default();
-    let mut fitting = Vec::new();
+    let mut report = LoadReport { unread: unread.to_vec(), ..LoadReport::default() };
+    let is_unread = |path: &str| unread.iter().any(|(name, _)| name == path);
+    let mut fitting: Vec<(&str, &Tensor, &StateTensor)> = Vec::new();
     for (path, tensor) in &tensors {
         match values.get(path) {
             // PyTorch's own rule: files older than the count go without it.
             None if path.ends_with("num_batches_tracked") => (),
+            None if is_unread(path) => (),
+            // Under another name it is there.
+            None if tensors.iter().any(|(other, same)| same.is_at(tensor) && values.contains_key(other)) => (),
             None => report.missing.push(path.clone()),
             Some(found) if found.shape != *tensor.shape() => {
                 report.misshapen.push((path.clone(), tensor.shape().to_vec(), found.shape.clone()));
             }
-            Some(found) => fitting.push((tensor, found)),
+            Some(found) => fitting.push((path, tensor, found)),
         }
     }
     report.extra = values.keys().filter(|name| !tensors.iter().any(|(path, _)| path == *name)).cloned().collect();
     if strictness == Strictness::Strict && !report.is_clean() {
         return Err(Error::Weights(format!("the weights do not fit the model: {report}")));
     }
-    for (tensor, found) in fitting {
+    for (at, (path, tensor, found)) in fitting.iter().enumerate() {
+        let same = fitting[..at].iter().find(|(_, other, _)| other.is_at(tensor));
+        if let Some((other, ..)) = same.filter(|(_, _, value)| !value.is_equal(found)) {
+            let text = format!("`{other}` and `{path}` are one weight of the model, and there are two values for it");
+            return Err(Error::Weights(text));
+        }
+    }
+    for (_, tensor, found) in fitting {
         found.write_to(tensor);
     }
     Ok(report)

@@ -6,13 +6,15 @@ use std::fmt;
 
 /// Longer tensors show the ends of each dimension only.
 const WHOLE: usize = 1000;
+/// Decimals where none are asked for.
+const DECIMALS: usize = 4;
 /// How many elements an end shows.
 const EDGE: usize = 3;
 
 impl Tensor {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values: crate::Result<Vec<String>> = match self.dtype() {
-            DType::F32 => self.to_vec::<f32>().map(|v| strings(&v)),
+            DType::F32 => self.to_vec::<f32>().map(|v| strings(&v, f.precision().unwrap_or(DECIMALS))),
             DType::I32 => self.to_vec::<i32>().map(|v| v.iter().map(i32::to_string).collect()),
         };
         match values {
@@ -22,12 +24,12 @@ impl Tensor {
     }
 }
 
-/// Four decimals, or scientific notation where those would hide the value.
-fn strings(values: &[f32]) -> Vec<String> {
+/// So many decimals, or scientific notation where four of them would hide the value.
+fn strings(values: &[f32], decimals: usize) -> Vec<String> {
     let sizes = || values.iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v > 0.0);
     let (least, most) = sizes().fold((f32::MAX, 0.0f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
     let scientific = most > 0.0 && (!(1e-3..1e6).contains(&most) || least < 1e-6 * most && most >= 1e3);
-    values.iter().map(|v| if scientific { format!("{v:.4e}") } else { format!("{v:.4}") }).collect()
+    values.iter().map(|v| if scientific { format!("{v:.decimals$e}") } else { format!("{v:.decimals$}") }).collect()
 }
 
 fn nested(f: &mut fmt::Formatter<'_>, shape: &[usize], values: &[String], cut: bool, depth: usize) -> fmt::Result {
@@ -53,7 +55,7 @@ fn nested(f: &mut fmt::Formatter<'_>, shape: &[usize], values: &[String], cut: b
     f.write_str("]")
 }
 
-/// The values, then type and shape.
+/// The values, then type and shape. `{:.2}` asks for two decimals, where else there are four.
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.show(f)?;
@@ -82,6 +84,10 @@ mod tests {
         let device = Device::cpu();
         let x = Tensor::from_slice(&[1.0f32, -2.5, 0.0, 3.25], [2, 2], &device);
         assert_eq!(x.to_string(), "[[1.0000, -2.5000],\n [0.0000, 3.2500]] f32 [2, 2]");
+        assert_eq!(format!("{x:.1}"), "[[1.0, -2.5],\n [0.0, 3.2]] f32 [2, 2]");
+        assert_eq!(format!("{:.2}", &x * 1e9), "[[1.00e9, -2.50e9],\n [0.00e0, 3.25e9]] f32 [2, 2]");
+        assert_eq!(format!("{:.0}", Tensor::scalar(7i32, &device)), "7 i32 []");
+        assert!(format!("{x:.0?}").ends_with("[[1, -2],\n [0, 3]]"));
         assert_eq!(x.permute(&[1, 0]).to_string(), "[[1.0000, 0.0000],\n [-2.5000, 3.2500]] f32 [2, 2]");
         assert_eq!(Tensor::scalar(7i32, &device).to_string(), "7 i32 []");
         assert_eq!(Tensor::scalar(1e-9f32, &device).to_string(), "1.0000e-9 f32 []");

@@ -1,10 +1,10 @@
 //! Files that are missing, damaged, or of another model: one sentence each, and the model is as it was.
 
 use super::round_trip::{file_of, model, values};
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, TensorView};
 use std::fs;
 use std::path::Path;
-use wgrad::nn::{Module, StateTensor, Strictness, Values};
+use wgrad::nn::{Embedding, Init, Linear, Module, StateDict, StateTensor, Strictness, Values};
 use wgrad::{Device, Error, checkpoint};
 
 /// Loads a file that must be refused with all of `parts` in one sentence after its path.
@@ -54,11 +54,80 @@ fn files_that_are_none_are_refused() {
 }
 
 #[test]
+fn files_of_other_kinds_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.pt");
+    let module = model(1, &Device::cpu());
+    for (bytes, parts) in [
+        (&b"PK\x03\x04\0\0 archive/data.pkl"[..], ["a ZIP archive", "torch.save", "save_file(torch.load("]),
+        (b"\x80\x02}q\0.", ["a pickle", "torch.save", "save_file(torch.load("]),
+        (b"\x89HDF\r\n\x1a\n", ["is no whole safetensors file", "an HDF5 file", "safetensors"]),
+        (b"GGUF\x03\0\0\0", ["is no whole safetensors file", "a GGUF file", "safetensors"]),
+    ] {
+        fs::write(&path, bytes).expect("it can be written");
+        refused(&module, &path, &parts);
+    }
+}
+
+/// One tensor of a type that has no place here costs that tensor, and not the file.
+#[test]
 fn types_without_a_place_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("w.safetensors");
     file_of(&path, "w", Dtype::F8_E4M3, &[2], &[0, 1]);
-    refused(&model(1, &Device::cpu()), &path, &["`w` holds F8_E4M3"]);
+    let module = model(1, &Device::cpu());
+    refused(&module, &path, &["`w` holds F8_E4M3"]);
+    let halves = [0.5f32; 2].map(f32::to_le_bytes).concat();
+    let two = [
+        ("0.bias", TensorView::new(Dtype::F32, vec![2], &halves).expect("the bytes fill the shape")),
+        ("0.weight", TensorView::new(Dtype::F8_E5M2, vec![18], &[0; 18]).expect("the bytes fill the shape")),
+    ];
+    fs::write(&path, safetensors::serialize(two, None).expect("a file")).expect("it can be written");
+    refused(&module, &path, &["missing: 1.weight", "`0.weight` holds F8_E5M2"]);
+    let before = values(&module);
+    let report = checkpoint::load(&module, &path, Strictness::Partial).expect("what fits is loaded");
+    assert_eq!(report.unread, [("0.weight".to_string(), "F8_E5M2".to_string())]);
+    assert!(!report.missing.contains(&"0.weight".to_string()) && report.extra.is_empty(), "{report}");
+    let after = values(&module);
+    assert_eq!(after["0.bias"].values, Values::F32(vec![0.5; 2]));
+    assert_eq!(after["0.weight"], before["0.weight"]);
+    assert_eq!(checkpoint::read(&path).expect("it can be read").into_keys().collect::<Vec<_>>(), ["0.bias"]);
+}
+
+/// An embedding whose weight is the output's, too.
+struct Tied {
+    embedding: Embedding,
+    head: Linear,
+}
+
+wgrad::module!(Tied { embedding, head });
+
+#[test]
+fn a_tied_weight_needs_one_name_and_one_value() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.safetensors");
+    let init = &mut Init::new(0, &Device::cpu());
+    let embedding = Embedding::new(3, 2, init);
+    let module = Tied { head: Linear { weight: embedding.weight.clone(), bias: None }, embedding };
+    let full = |value: f32| StateTensor { shape: vec![3, 2], values: Values::F32(vec![value; 6]) };
+    for names in [&["embedding.weight"][..], &["head.weight"], &["embedding.weight", "head.weight"]] {
+        for value in [names.len() as f32, f32::NAN] {
+            let file: StateDict = names.iter().map(|name| (name.to_string(), full(value))).collect();
+            checkpoint::write(&file, &path).expect("it can be written");
+            let report = checkpoint::load(&module, &path, Strictness::Strict).expect("one name is enough");
+            assert!(report.is_clean(), "{report}");
+            let Values::F32(loaded) = &values(&module)["head.weight"].values else { panic!("floats") };
+            assert!(loaded.iter().all(|loaded| loaded.to_bits() == value.to_bits()), "{loaded:?}");
+        }
+    }
+    checkpoint::write(&StateDict::from([("head.weight".into(), full(1.0))]), &path).expect("it can be written");
+    checkpoint::load(&module, &path, Strictness::Strict).expect("it fits");
+    let unequal = StateDict::from([("embedding.weight".into(), full(2.0)), ("head.weight".into(), full(3.0))]);
+    checkpoint::write(&unequal, &path).expect("it can be written");
+    refused(&module, &path, &["`embedding.weight` and `head.weight` are one weight of the model", "two values"]);
+    assert!(checkpoint::load(&module, &path, Strictness::Partial).is_err());
+    checkpoint::write(&StateDict::new(), &path).expect("it can be written");
+    refused(&module, &path, &["missing: embedding.weight, head.weight"]);
 }
 
 #[test]
@@ -76,6 +145,7 @@ fn what_does_not_fit_is_listed() {
     checkpoint::write(&other, &path).expect("it can be written");
     let lists = ["missing: 3.bias", "extra: 4.weight", "of another shape: 1.running_mean is [3], not [2]"];
     refused(&module, &path, &lists);
+    refused(&module, &path, &["missing and extra in the file; of two shapes, its own stands first"]);
 
     let before = values(&module);
     let report = checkpoint::load(&module, &path, Strictness::Partial).expect("what fits is loaded");

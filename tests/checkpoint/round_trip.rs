@@ -119,6 +119,10 @@ fn half_precision_and_other_types_become_floats_and_integers() {
     assert_eq!(read(Dtype::F64, &f64, 2), Ok(Values::F32(vec![1.0 / 3.0, f32::NEG_INFINITY])));
     assert_eq!(read(Dtype::I32, &(-5i32).to_le_bytes(), 1), Ok(Values::I64(vec![-5])));
     assert_eq!(read(Dtype::I16, &(-5i16).to_le_bytes(), 1), Ok(Values::I64(vec![-5])));
+    assert_eq!(read(Dtype::I8, &[255, 1], 2), Ok(Values::I64(vec![-1, 1])));
+    assert_eq!(read(Dtype::U16, &u16::MAX.to_le_bytes(), 1), Ok(Values::I64(vec![65535])));
+    assert_eq!(read(Dtype::U32, &u32::MAX.to_le_bytes(), 1), Ok(Values::I64(vec![4294967295])));
+    assert_eq!(read(Dtype::U64, &7u64.to_le_bytes(), 1), Ok(Values::I64(vec![7])));
     assert_eq!(read(Dtype::U8, &[200, 1], 2), Ok(Values::I64(vec![200, 1])));
     assert_eq!(read(Dtype::BOOL, &[0, 1], 2), Ok(Values::I64(vec![0, 1])));
 }

@@ -113,3 +113,67 @@ fn what_is_no_file_is_not_replaced() {
     assert_eq!(names(folder.path()), ["socket"]);
     assert!(!fs::metadata(&path).expect("it is there").is_file());
 }
+
+/// The file that a link names is written, be it there or not, and the link stays; a mode stays too.
+#[cfg(unix)]
+#[test]
+fn links_and_modes_stay() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = tempfile::tempdir().expect("a folder");
+    let sub = folder.path().join("sub");
+    fs::create_dir(&sub).expect("it can be made");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let (link, second, real) = (folder.path().join("link"), folder.path().join("second"), sub.join("w.safetensors"));
+    symlink("sub/w.safetensors", &link).expect("it can be linked");
+    symlink(&link, &second).expect("it can be linked");
+    for (path, bits) in [(&link, None), (&second, Some(0o600)), (&real, Some(0o640)), (&link, Some(0o444))] {
+        if let Some(bits) = bits {
+            fs::set_permissions(&real, fs::Permissions::from_mode(bits)).expect("it is ours");
+        }
+        checkpoint::check_writable(path).expect("it can be");
+        checkpoint::write(&state(), path).expect("it can be written");
+        assert!(link.is_symlink() && second.is_symlink() && !real.is_symlink());
+        assert_eq!(checkpoint::read(path), Ok(state()));
+        assert!(bits.is_none_or(|bits| mode(&real) == bits), "{:o}", mode(&real));
+        assert_eq!((names(folder.path()).len(), names(&sub).len()), (3, 1));
+    }
+    let round = folder.path().join("round");
+    symlink("round", &round).expect("it can be linked");
+    file_error(checkpoint::write(&state(), &round), &round);
+}
+
+#[test]
+fn threads_that_save_to_one_path_all_succeed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.safetensors");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    checkpoint::write(&state(), &path).expect("it can be written");
+                    checkpoint::check_writable(&path).expect("it can be");
+                    assert_eq!(checkpoint::read(&path), Ok(state()));
+                }
+            });
+        }
+    });
+    assert_eq!(names(folder.path()), ["w.safetensors"]);
+}
+
+#[test]
+fn parts_of_killed_runs_are_removed_and_others_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.safetensors");
+    for name in ["w.safetensors.123456789.part", "w.safetensors.1.part"] {
+        fs::write(folder.path().join(name), "half a f").expect("it can be written");
+    }
+    let others = ["w.safetensors.old.part", "w.safetensors.part", "v.safetensors.7.part", "w.safetensors.8.part.gz"];
+    others.iter().for_each(|name| fs::write(folder.path().join(name), "mine").expect("it can be written"));
+    // This one is being written.
+    let busy = fs::File::create(folder.path().join("w.safetensors.9.part")).expect("it can be made");
+    busy.lock().expect("it can be locked");
+    checkpoint::write(&state(), &path).expect("it can be written");
+    let mut want: Vec<&str> = [&others[..], &["w.safetensors", "w.safetensors.9.part"]].concat();
+    want.sort_unstable();
+    assert_eq!(names(folder.path()), want);
+}
