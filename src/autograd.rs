@@ -25,6 +25,8 @@ pub struct Node {
     name: Option<Arc<str>>,
     inputs: Vec<Option<Arc<Node>>>,
     backward: Option<Backward>,
+    /// The first operation up to here that read a gradient.
+    reads: Option<&'static str>,
 }
 
 impl Node {
@@ -33,13 +35,20 @@ impl Node {
         name: Option<Arc<str>>,
         inputs: Vec<Option<Arc<Node>>>,
         backward: Option<Backward>,
+        reads: Option<&'static str>,
     ) -> Arc<Node> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Node { id: NEXT.fetch_add(1, Ordering::Relaxed), op, name, inputs, backward })
+        let reads = inputs.iter().flatten().find_map(|input| input.reads).or(reads);
+        Arc::new(Node { id: NEXT.fetch_add(1, Ordering::Relaxed), op, name, inputs, backward, reads })
+    }
+
+    /// The operation that read a gradient, where one did.
+    pub(crate) fn reads(&self) -> Option<&'static str> {
+        self.reads
     }
 
     pub(crate) fn leaf(name: Option<Arc<str>>) -> Arc<Node> {
-        Node::new("leaf", name, Vec::new(), None)
+        Node::new("leaf", name, Vec::new(), None, None)
     }
 }
 
@@ -65,12 +74,13 @@ impl Tensor {
         inputs: &[&Tensor],
         backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
     ) -> Tensor {
+        let reads = inputs.iter().any(|input| input.is_gradient());
         if inputs.iter().all(|input| !input.is_tracked()) {
-            return self;
+            return if reads { self.as_gradient() } else { self };
         }
         let nodes = inputs.iter().map(|input| input.node().cloned()).collect();
         let name = inputs.iter().find_map(|input| input.name().map(Arc::from));
-        self.with_node(Some(Node::new(op, name, nodes, Some(Box::new(backward)))))
+        self.with_node(Some(Node::new(op, name, nodes, Some(Box::new(backward)), reads.then_some(op))))
     }
 }
 
@@ -94,7 +104,7 @@ impl AddAssign for Grads {
         // In the order of ids, so that equal steps queue equal kernels.
         for (id, gradient) in BTreeMap::from_iter(other.of) {
             match self.of.get_mut(&id) {
-                Some(sum) => *sum = accumulate(sum, &gradient),
+                Some(sum) => *sum = accumulate(sum, &gradient).as_gradient(),
                 None => drop(self.of.insert(id, gradient)),
             }
         }
@@ -160,7 +170,7 @@ pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor) -> Grads {
     let mut of = HashMap::new();
     while let Some((id, (node, dy))) = waiting.pop_last() {
         let Some(backward) = &node.backward else {
-            of.insert(id, dy);
+            of.insert(id, dy.as_gradient());
             continue;
         };
         let needs: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();

@@ -2,7 +2,7 @@
 
 mod recording;
 
-pub(crate) use recording::{Event, Handle, Hook, Recording};
+pub(crate) use recording::{Capture, Event, Handle, Hook, Recording};
 
 use crate::backend::{
     self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Class, Dispatch, Info};
 use crate::plan::Plan;
 use std::fmt;
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -29,15 +30,16 @@ struct Inner {
     backend: Box<dyn Backend>,
     why: String,
     failure: Mutex<Option<Error>>,
-    recording: Mutex<Option<Recording>>,
-    /// Whether there is a recording: a look that costs next to nothing.
+    /// Of each thread that records, its recording.
+    recordings: Mutex<Vec<Recording>>,
+    /// Whether there are any: a look that costs next to nothing.
     records: AtomicBool,
 }
 
 impl Device {
     fn new(backend: Box<dyn Backend>, why: String) -> Device {
-        let (failure, recording, records) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Device(Arc::new(Inner { backend, why, failure, recording, records }))
+        let (failure, recordings, records) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Device(Arc::new(Inner { backend, why, failure, recordings, records }))
     }
 
     /// A GPU, or the CPU backend where there is none. A software adapter is not taken: it is far slower than the CPU
@@ -142,25 +144,27 @@ impl Device {
         done.map(drop)
     }
 
-    /// Runs `work` and keeps the list of kernels that it ran on this device.
+    /// Runs `work` and keeps the list of kernels that it ran on this device from this thread.
     ///
     /// # Panics
-    /// If the device is recording already.
+    /// If this thread is recording on the device already.
     #[track_caller]
     pub fn record<R>(&self, work: impl FnOnce() -> R) -> (R, Plan) {
         let (result, recording) =
-            self.recorded(Recording::default(), work).expect("record: the device is not recording already");
+            self.recorded(Recording::new(), work).expect("record: this thread is not recording already");
         (result, Plan::of(recording.events))
     }
 
-    /// Runs `work` and notes what it asks of this device.
+    /// Runs `work` and notes what it asks of this device. Other threads go on meanwhile: their work is no part of it.
     pub(crate) fn recorded<R>(&self, fresh: Recording, work: impl FnOnce() -> R) -> Result<(R, Recording)> {
         /// Ends the recording, also where `work` panics.
         struct End<'a>(&'a Device);
         impl End<'_> {
             fn take(&self) -> Option<Recording> {
-                self.0.0.records.store(false, Ordering::Relaxed);
-                self.0.recording().take()
+                let mut all = self.0.recordings();
+                let own = all.iter().position(Recording::is_own).map(|at| all.swap_remove(at));
+                self.0.0.records.store(!all.is_empty(), Ordering::Relaxed);
+                own
             }
         }
         impl Drop for End<'_> {
@@ -169,34 +173,46 @@ impl Device {
             }
         }
         {
-            let mut recording = self.recording();
-            if recording.is_some() {
-                return Err(Error::Capture("capture: the device is recording already; captures do not nest".into()));
+            let mut all = self.recordings();
+            if all.iter().any(Recording::is_own) {
+                let text = "capture: this thread is recording on the device already; captures do not nest";
+                return Err(Error::Capture(text.into()));
             }
-            *recording = Some(fresh);
+            all.push(fresh);
+            self.0.records.store(true, Ordering::Relaxed);
         }
-        self.0.records.store(true, Ordering::Relaxed);
         let end = End(self);
         let result = work();
         let recording = end.take().expect("only this function ends a recording");
         Ok((result, recording))
     }
 
-    fn recording(&self) -> MutexGuard<'_, Option<Recording>> {
-        self.0.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recordings(&self) -> MutexGuard<'_, Vec<Recording>> {
+        self.0.recordings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `each` makes of the recording, where there is one.
-    fn noting<R>(&self, each: impl FnOnce(&mut Recording) -> R) -> Option<R> {
-        if !self.0.records.load(Ordering::Relaxed) {
+    fn records(&self) -> bool {
+        self.0.records.load(Ordering::Relaxed)
+    }
+
+    /// What `each` makes of the step that this thread is capturing, where there is one.
+    fn capturing<R>(&self, each: impl FnOnce(&mut Capture) -> R) -> Option<R> {
+        if !self.records() {
             return None;
         }
-        self.recording().as_mut().map(each)
+        self.recordings().iter_mut().find(|recording| recording.is_own())?.capture.as_mut().map(each)
     }
 
-    /// Whether a step is being captured to be replayed.
+    /// Tells all recordings of an event.
+    fn note(&self, event: impl Fn() -> Event) {
+        if self.records() {
+            self.recordings().iter_mut().for_each(|recording| recording.note(&event));
+        }
+    }
+
+    /// Whether this thread is capturing a step to be replayed.
     pub(crate) fn is_capturing(&self) -> bool {
-        self.noting(|recording| recording.capture.is_some()).unwrap_or(false)
+        self.capturing(|_| ()).is_some()
     }
 
     /// Runs `hook` now and, where a step is being captured, before each replay of it: for what the host writes anew at
@@ -208,31 +224,34 @@ impl Device {
 
     /// Runs `hook` before each replay of the step that is being captured.
     pub(crate) fn before_replays(&self, hook: impl Fn() + Send + Sync + 'static) {
-        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.hooks.push(Box::new(hook))));
+        self.capturing(|capture| capture.hooks.push(Box::new(hook)));
     }
 
     /// Runs `undo` if the step that is being captured turns out to be none.
     pub(crate) fn if_capture_fails(&self, undo: impl Fn() + Send + Sync + 'static) {
-        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.undo.push(Box::new(undo))));
+        self.capturing(|capture| capture.undo.push(Box::new(undo)));
     }
 
     /// Runs `work`, whose writes a captured step may rely on.
     pub(crate) fn aside<R>(&self, work: impl FnOnce() -> R) -> R {
-        let set = |to| self.noting(|recording| recording.capture.as_mut().map(|capture| capture.set_aside(to)));
+        let set = |to| self.capturing(|capture| capture.set_aside(to));
         set(true);
         let result = work();
         set(false);
         result
     }
 
-    /// Keeps a constant alive for as long as the plan that is being captured.
-    pub(crate) fn keep(&self, handle: impl FnOnce() -> Arc<dyn Handle>) {
-        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.kept.push(handle())));
+    /// Keeps a constant of these bytes alive for as long as the plan that is being captured.
+    pub(crate) fn keep(&self, buffer: BufferId, bytes: &[u8], handle: impl FnOnce() -> Arc<dyn Handle>) {
+        self.capturing(|capture| {
+            capture.kept.push(handle());
+            capture.constants.insert(buffer, bytes.to_vec());
+        });
     }
 
     /// Notes what keeps the buffers of the next dispatch alive, where a step is being captured.
     pub(crate) fn hold(&self, handles: impl Iterator<Item = (BufferId, Weak<dyn Handle>)>) {
-        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.handles.extend(handles)));
+        self.capturing(|capture| capture.handles.extend(handles));
     }
 
     pub(crate) fn start_profile(&self) {
@@ -277,49 +296,56 @@ impl Device {
             return self.0.backend.alloc(4, purpose);
         }
         let buffer = self.0.backend.alloc(bytes, purpose);
-        self.noting(|recording| recording.note(Event::Alloc(buffer, bytes)));
+        self.note(|| Event::Alloc(buffer, bytes));
         buffer
     }
 
     pub(crate) fn free(&self, buffer: BufferId) {
         // First the note: the next owner of the buffer may be another thread.
-        self.noting(|recording| recording.note(Event::Free(buffer)));
+        self.note(|| Event::Free(buffer));
         self.0.backend.free(buffer);
     }
 
     pub(crate) fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
-        self.noting(|recording| recording.capture.as_mut().map(|capture| capture.wrote(buffer)));
+        if self.records() {
+            for recording in self.recordings().iter_mut() {
+                let is_own = recording.is_own();
+                recording.capture.iter_mut().for_each(|capture| capture.wrote(buffer, is_own));
+            }
+        }
         if self.failure().is_none() {
             self.0.backend.write(buffer, offset, data);
         }
     }
 
     pub(crate) fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        self.readable()?;
+        self.readable(buffer)?;
         self.0.backend.read(buffer, offset, bytes)
     }
 
-    fn readable(&self) -> Result<()> {
-        let refused = self.noting(|recording| recording.capture.as_ref().map(|capture| capture.refuse_read()));
-        self.failure().or(refused.flatten()).map_or(Ok(()), Err)
+    fn readable(&self, buffer: BufferId) -> Result<()> {
+        let refusal = |recording: &Recording| recording.capture.as_ref()?.refuse_read(buffer, recording.is_own());
+        let refused = if self.records() { self.recordings().iter().find_map(refusal) } else { None };
+        self.failure().or(refused).map_or(Ok(()), Err)
     }
 
     pub(crate) fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
-        match self.readable() {
+        match self.readable(buffer) {
             Err(error) => Box::pin(std::future::ready(Err(error))),
             Ok(()) => self.0.backend.read_async(buffer, offset, bytes),
         }
     }
 
-    pub(crate) fn dispatch(&self, dispatch: Dispatch) {
+    /// Queues a kernel for a line of code.
+    pub(crate) fn dispatch(&self, dispatch: Dispatch, line: &'static Location<'static>) {
         if self.failure().is_some() {
             return;
         }
         // A step that is being captured runs when it is whole.
-        if !self.noting(|recording| recording.waits()).unwrap_or(false) {
+        if !self.is_capturing() {
             self.0.backend.dispatch(&dispatch);
         }
-        self.noting(|recording| recording.note(Event::Run(dispatch)));
+        self.note(|| Event::Run(dispatch.clone(), line));
     }
 }
 

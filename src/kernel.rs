@@ -20,9 +20,10 @@ use std::sync::Arc;
 pub enum Access {
     /// Only read.
     Read,
-    /// Every element is written, none is read before.
+    /// Every element is written, none is read before. Kernels store whole vec4: what lies behind the last element up to a
+    /// whole vec4 may be overwritten, so that nothing may lie there ([`Binding::padded`]).
     Write,
-    /// Read and written; what is not written keeps its value.
+    /// Read and written; what is not written keeps its value, and so does what lies behind the last element.
     ReadWrite,
 }
 
@@ -215,9 +216,18 @@ pub struct Binding {
     pub bytes: u64,
     /// What the bytes hold.
     pub dtype: DType,
+    /// Whether nothing lies behind it up to a whole vec4 of 16 bytes: the end of a buffer, or padding.
+    pub padded: bool,
 }
 
 impl Binding {
+    /// Whether all bytes of the other are among its own.
+    pub fn covers(&self, other: &Binding) -> bool {
+        self.buffer == other.buffer
+            && self.offset <= other.offset
+            && other.offset + other.bytes <= self.offset + self.bytes
+    }
+
     /// Whether both share bytes.
     pub fn overlaps(&self, other: &Binding) -> bool {
         self.buffer == other.buffer

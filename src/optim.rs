@@ -66,7 +66,8 @@ pub trait Optimizer {
     /// Sets the learning rate of each group for the next steps.
     ///
     /// # Errors
-    /// [`Error::Option`] if one is no number or negative, or their number is not that of the groups.
+    /// [`Error::Option`] if one is no number or negative, or their number is not that of the groups; [`Error::Capture`]
+    /// inside a step that is being captured, which would set it once and never again.
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()>;
 
     /// The rates that schedules start from: those of the options, or those that were set last. A loaded state does not
@@ -83,7 +84,7 @@ pub trait Optimizer {
     /// Sets the learning rate of all groups for the next steps.
     ///
     /// # Errors
-    /// [`Error::Option`] if it is no number or negative.
+    /// As [`set_lrs`](Optimizer::set_lrs).
     fn set_lr(&mut self, lr: f32) -> Result<()> {
         self.set_lrs(&vec![lr; self.lrs().len()])
     }
@@ -94,7 +95,7 @@ pub trait Optimizer {
     /// Sets the momentum of all groups for the next steps.
     ///
     /// # Errors
-    /// [`Error::Option`] if it is not in 0..1, or a group has none.
+    /// [`Error::Option`] if it is not in 0..1, or a group has none; [`Error::Capture`] inside a step that is being captured.
     fn set_momentum(&mut self, momentum: f32) -> Result<()>;
 
     /// The global norm of the last step's gradients before they were clipped, where they are clipped by it.
@@ -115,8 +116,8 @@ pub trait Optimizer {
     /// Goes on from a saved state, with its rates.
     ///
     /// # Errors
-    /// [`Error::Weights`] if a name is missing, a shape or the number of groups differs, or it is another rule's state; then
-    /// nothing was changed.
+    /// [`Error::Weights`] if a name is missing, a shape or the number of groups differs, or it is another rule's state;
+    /// [`Error::Capture`] inside a step that is being captured; then nothing was changed.
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
 }
 

@@ -7,13 +7,15 @@
 mod memory;
 mod passes;
 mod replay;
+mod trace;
 
 pub use replay::{Captured, Replay};
 
 use crate::device::Event;
-use crate::kernel::{BufferId, Cost, Dispatch};
+use crate::kernel::{Access, BufferId, Cost, Dispatch};
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::Location;
 
 /// The kernels of a piece of work in the order they ran. Printed, one line a kernel.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,46 +31,63 @@ pub struct Plan {
 /// Numbers of inner buffers start here, far from those of a backend.
 const FIRST_INNER: u64 = 1 << 63;
 
-impl Plan {
-    pub(crate) fn of(events: Vec<Event>) -> Plan {
-        let mut plan = Plan { dispatches: Vec::new(), inner: HashMap::new(), lost: Vec::new() };
-        let mut names: HashMap<BufferId, (BufferId, u64)> = HashMap::new();
-        let mut next = FIRST_INNER;
+/// A recording in which each buffer has a name of its own: memory that was used again counts as another buffer.
+struct Named {
+    kernels: Vec<(Dispatch, &'static Location<'static>)>,
+    /// The buffers that were made, by name, with their bytes.
+    made: HashMap<BufferId, u64>,
+    /// The names of those that are alive.
+    alive: HashMap<BufferId, BufferId>,
+    /// Buffers from outside that were freed before the end.
+    lost: Vec<BufferId>,
+}
+
+impl Named {
+    fn of(events: Vec<Event>) -> Named {
+        let mut out = Named { kernels: Vec::new(), made: HashMap::new(), alive: HashMap::new(), lost: Vec::new() };
         for event in events {
             match event {
                 Event::Alloc(id, bytes) => {
-                    names.insert(id, (BufferId(next), bytes));
-                    next += 1;
+                    let name = BufferId(FIRST_INNER + out.made.len() as u64);
+                    out.made.insert(name, bytes);
+                    out.alive.insert(id, name);
                 }
-                Event::Free(id) => match names.remove(&id) {
-                    Some((name, bytes)) => drop(plan.inner.insert(name, bytes)),
-                    None if plan.dispatches.iter().any(|d| d.bindings.iter().any(|b| b.buffer == id)) => {
-                        plan.lost.push(id);
+                Event::Free(id) => {
+                    let binds = |d: &Dispatch| d.bindings.iter().any(|b| b.buffer == id);
+                    if out.alive.remove(&id).is_none() && out.kernels.iter().any(|(d, _)| binds(d)) {
+                        out.lost.push(id);
                     }
-                    None => {}
-                },
-                Event::Run(mut dispatch) => {
-                    plan.rename(&mut dispatch, &|id| names.get(&id).map_or(id, |(name, _)| *name));
-                    plan.dispatches.push(dispatch);
+                }
+                Event::Run(mut dispatch, line) => {
+                    rename(&mut dispatch, |id| out.alive.get(&id).copied().unwrap_or(id));
+                    out.kernels.push((dispatch, line));
                 }
             }
         }
-        // What is still alive has a life after the list, under its own name.
-        let alive: HashMap<BufferId, BufferId> = names.into_iter().map(|(id, (name, _))| (name, id)).collect();
-        plan.renamed(|id| alive.get(&id).copied().unwrap_or(id))
+        out
     }
+}
 
-    fn rename(&self, dispatch: &mut Dispatch, name: &impl Fn(BufferId) -> BufferId) {
-        for binding in &mut dispatch.bindings {
-            binding.buffer = name(binding.buffer);
-        }
+fn rename(dispatch: &mut Dispatch, name: impl Fn(BufferId) -> BufferId) {
+    for binding in &mut dispatch.bindings {
+        binding.buffer = name(binding.buffer);
+    }
+}
+
+fn access_of(dispatch: &Dispatch, binding: usize) -> Access {
+    dispatch.kernel.access[binding]
+}
+
+impl Plan {
+    pub(crate) fn of(events: Vec<Event>) -> Plan {
+        Named::of(events).into()
     }
 
     /// The same list on other buffers.
     fn renamed(mut self, name: impl Fn(BufferId) -> BufferId) -> Plan {
         let mut dispatches = std::mem::take(&mut self.dispatches);
         for dispatch in &mut dispatches {
-            self.rename(dispatch, &name);
+            rename(dispatch, &name);
         }
         Plan { dispatches, ..self }
     }
@@ -84,6 +103,17 @@ impl Plan {
             let cost = (d.kernel.cost)(d);
             Cost { flops: sum.flops + cost.flops, bytes: sum.bytes + cost.bytes }
         })
+    }
+}
+
+impl From<Named> for Plan {
+    fn from(named: Named) -> Plan {
+        let Named { kernels, made, alive, lost } = named;
+        // What is still alive has a life after the list, under its own name.
+        let outside: HashMap<BufferId, BufferId> = alive.into_iter().map(|(id, name)| (name, id)).collect();
+        let inner = made.into_iter().filter(|(name, _)| !outside.contains_key(name)).collect();
+        let dispatches = kernels.into_iter().map(|(dispatch, _)| dispatch).collect();
+        Plan { dispatches, inner, lost }.renamed(|id| outside.get(&id).copied().unwrap_or(id))
     }
 }
 

@@ -6,10 +6,11 @@ use crate::autograd::{Grads, Node};
 use crate::backend::Purpose;
 use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params};
 use crate::shape::{Layout, Shape};
 use bytemuck::Pod;
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -22,10 +23,35 @@ pub struct Tensor {
     buffer: Arc<Buffer>,
     layout: Layout,
     dtype: DType,
+    /// Elements of the buffer up to which nothing lies behind this tensor's last one but padding.
+    room: usize,
     node: Option<Arc<Node>>,
     name: Option<Arc<str>>,
     /// The buffer's version when this handle was saved for a gradient.
     saved: Option<u64>,
+    /// Whether it is a gradient or was made of one, without a history of its own.
+    gradient: bool,
+    /// The run of a captured step that it is a result of.
+    run: Option<Run>,
+}
+
+/// A run of a captured step, whose results the next run overwrites.
+#[derive(Clone)]
+pub(crate) struct Run {
+    number: u64,
+    last: Arc<AtomicU64>,
+}
+
+impl Run {
+    /// The one that gave the step's results first.
+    pub fn first() -> Run {
+        Run { number: 0, last: Arc::default() }
+    }
+
+    /// The next one, by which the results of all before are lost.
+    pub fn next(&self) -> Run {
+        Run { number: self.last.fetch_add(1, Ordering::Relaxed) + 1, last: self.last.clone() }
+    }
 }
 
 struct Buffer {
@@ -60,12 +86,17 @@ pub(crate) fn apart(a: &Device, b: &Device) -> String {
 /// Elements that start a binding: offsets are multiples of 256 bytes.
 const ALIGN: usize = 64;
 
+/// Elements that kernels store at once.
+const QUAD: usize = 4;
+
 impl Tensor {
     #[track_caller]
     fn alloc(layout: Layout, dtype: DType, device: &Device, purpose: Purpose) -> Tensor {
-        let id = device.alloc((layout.span().end.max(1) * 4) as u64, purpose);
+        let len = layout.span().end.max(1);
+        let id = device.alloc((len * 4) as u64, purpose);
         let buffer = Arc::new(Buffer { device: device.clone(), id, version: AtomicU64::new(0) });
-        Tensor { buffer, layout, dtype, node: None, name: None, saved: None }
+        let room = len.next_multiple_of(QUAD);
+        Tensor { buffer, layout, dtype, room, node: None, name: None, saved: None, gradient: false, run: None }
     }
 
     /// A tensor with any content, for a kernel to write.
@@ -112,7 +143,7 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn constant<T: Element>(data: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let out = device.aside(|| Tensor::from_slice(data, shape, device));
-        device.keep(|| out.buffer.clone());
+        device.keep(out.buffer(), bytemuck::cast_slice(data), || out.buffer.clone());
         out
     }
 
@@ -206,12 +237,23 @@ impl Tensor {
     pub fn requires_grad(mut self) -> Tensor {
         assert!(self.dtype == DType::F32, "requires_grad: {} has no gradients", self.dtype);
         self.node = Some(Node::leaf(self.name.clone()));
+        self.gradient = false;
         self
     }
 
     /// The same elements without their history: no gradient flows through.
     pub fn detach(&self) -> Tensor {
-        Tensor { node: None, ..self.clone() }
+        Tensor { node: None, gradient: false, ..self.clone() }
+    }
+
+    /// Whether it is a gradient or was made of one, without a history of its own.
+    pub(crate) fn is_gradient(&self) -> bool {
+        self.gradient
+    }
+
+    /// The same elements as a gradient, or as what was made of one.
+    pub(crate) fn as_gradient(self) -> Tensor {
+        Tensor { gradient: true, ..self }
     }
 
     /// A detached handle for a gradient to use later, which notices if the elements change in the meantime.
@@ -230,6 +272,7 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         assert!(T::DTYPE == self.dtype, "to_vec: the tensor holds {}, not {}", self.dtype, T::DTYPE);
+        self.current("to_vec")?;
         if self.numel() == 0 {
             // Where a view of nothing starts there may be no memory, but a failure is told.
             return self.device().read(self.buffer.id, 0, 4).map(|_| Vec::new());
@@ -266,10 +309,11 @@ impl Tensor {
     #[track_caller]
     pub fn item_async(&self) -> impl Future<Output = Result<f32>> + Send + use<> {
         assert!(self.numel() == 1, "item_async: {} has {} elements, not one", self.shape(), self.numel());
-        let arriving = self.device().read_async(self.buffer.id, self.layout.offset as u64 * 4, 4);
+        let read = || self.device().read_async(self.buffer.id, self.layout.offset as u64 * 4, 4);
+        let arriving = self.current("item_async").map(|()| read());
         let dtype = self.dtype;
         async move {
-            let word: u32 = bytemuck::pod_read_unaligned(&arriving.await?);
+            let word: u32 = bytemuck::pod_read_unaligned(&arriving?.await?);
             Ok(match dtype {
                 DType::F32 => f32::from_bits(word),
                 DType::I32 => word as i32 as f32,
@@ -294,7 +338,7 @@ impl Tensor {
     /// The gradients of this scalar with respect to every tensor that requires one.
     ///
     /// # Panics
-    /// If it has more than one element or no history.
+    /// If it has more than one element or no history, or reads a gradient.
     #[track_caller]
     pub fn backward(&self) -> Grads {
         assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
@@ -304,7 +348,8 @@ impl Tensor {
     /// The gradients of `sum(upstream * self)`.
     ///
     /// # Panics
-    /// If the shapes differ or it has no history.
+    /// If the shapes differ, it has no history, or it reads a gradient that was not [detached](Tensor::detach): there are
+    /// no gradients of gradients.
     #[track_caller]
     pub fn backward_with(&self, upstream: &Tensor) -> Grads {
         assert!(
@@ -320,6 +365,13 @@ impl Tensor {
         );
         let (device, other) = (self.device(), upstream.device());
         assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
+        let reads = self.node.as_ref().map_or(self.gradient.then_some("the loss"), |node| node.reads());
+        if let Some(op) = reads {
+            panic!(
+                "backward: {op} reads a gradient, and there is no gradient of a gradient here: detach() it where it is meant \
+                 to be a constant"
+            );
+        }
         let node = self.node.as_ref().expect(
             "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
         );
@@ -342,7 +394,47 @@ impl Tensor {
 
     /// The same buffer under another layout, without history.
     pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
-        Tensor { layout, node: None, name: self.name.clone(), ..self.clone() }
+        let end = layout.span().end;
+        let room = if end == self.layout.span().end { self.room } else { end };
+        Tensor { layout, room, node: None, name: self.name.clone(), ..self.clone() }
+    }
+
+    /// The same elements, with padding behind them up to this element of the buffer.
+    pub(crate) fn padded_to(self, room: usize) -> Tensor {
+        Tensor { room, ..self }
+    }
+
+    /// The same place in the buffer of a tensor that is laid out alike.
+    pub(crate) fn placed_in(&self, other: &Tensor) -> Tensor {
+        Tensor { buffer: other.buffer.clone(), room: other.room.min(self.room), run: other.run.clone(), ..self.clone() }
+    }
+
+    /// The same elements as a result of a run, which the next run overwrites.
+    pub(crate) fn result_of(&self, run: &Run) -> Tensor {
+        Tensor { run: Some(run.clone()), ..self.clone() }
+    }
+
+    /// Refuses what a later run of its step has overwritten.
+    pub(crate) fn current(&self, op: &str) -> Result<()> {
+        let lost = self.run.as_ref().filter(|run| run.number < run.last.load(Ordering::Relaxed));
+        lost.map_or(Ok(()), |run| {
+            Err(Error::Capture(format!(
+                "{op}: the tensor is a result of run {} of a replayed step, and run {} has overwritten it: read it before the \
+                 next run, or keep a copy (Tensor::copy)",
+                run.number + 1,
+                run.last.load(Ordering::Relaxed) + 1
+            )))
+        })
+    }
+
+    /// Whether a kernel that writes all of it may store whole vec4.
+    pub(crate) fn is_padded(&self) -> bool {
+        self.binding().padded
+    }
+
+    /// Tells the handles that were saved for gradients that the elements are others now.
+    pub(crate) fn changed(&self) {
+        self.buffer.changed();
     }
 
     /// Whether both are the same elements of one buffer.
@@ -365,15 +457,17 @@ impl Tensor {
         let (start, end) =
             if self.numel() == 0 { (0, 1) } else { (self.layout.offset - self.base(), self.layout.span().end) };
         let bytes = ((end - start) * 4) as u64;
-        Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype }
+        let padded = self.numel() == 0 || end.next_multiple_of(QUAD) <= self.room;
+        Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype, padded }
     }
 
     /// Queues a kernel on `args`, one per binding, if it has anything to write. A kernel that knows strides takes them, and each argument's
     /// [`base`](Tensor::base), in its parameters; any other needs arguments that are dense with a base of 0.
     ///
     /// # Panics
-    /// If the arguments live on several devices, one that was saved for a gradient has changed since, or a buffer
-    /// is bound both to be read and to be written.
+    /// If the arguments live on several devices, one that was saved for a gradient has changed since or is a result that
+    /// a later run of a captured step has overwritten, a buffer is bound both to be read and to be written, or one that
+    /// is written as a whole is a view with other elements right behind it.
     #[track_caller]
     pub fn run<P: Pod>(kernel: &'static Kernel, args: &[&Tensor], params: &P) {
         assert!(
@@ -386,6 +480,9 @@ impl Tensor {
         let device = args[0].device();
         for (arg, access) in args.iter().zip(kernel.access) {
             assert!(arg.device() == device, "{}: tensors {}", kernel.name, apart(device, arg.device()));
+            if let Err(lost) = arg.current(kernel.name) {
+                panic!("{lost}");
+            }
             let version = &arg.buffer.version;
             if *access == Access::Read {
                 if arg.saved.is_some_and(|saved| saved != version.load(Ordering::Relaxed)) {
@@ -401,6 +498,15 @@ impl Tensor {
                 assert!(alone, "{}: a buffer is written and bound a second time", kernel.name);
             }
         }
+        let bindings: Vec<Binding> = args.iter().map(|arg| arg.binding()).collect();
+        for (binding, access) in bindings.iter().zip(kernel.access) {
+            assert!(
+                *access != Access::Write || binding.padded,
+                "{}: other elements lie right behind a view that is written as a whole: write a tensor of its own, and assign \
+                 it to the view",
+                kernel.name
+            );
+        }
         let mut written = args.iter().zip(kernel.access).filter(|(_, access)| **access != Access::Read);
         if written.all(|(arg, _)| arg.numel() == 0) {
             return;
@@ -409,11 +515,7 @@ impl Tensor {
             let handle: Weak<dyn Handle> = Arc::<Buffer>::downgrade(&arg.buffer);
             (arg.buffer.id, handle)
         }));
-        device.dispatch(Dispatch {
-            kernel,
-            bindings: args.iter().map(|arg| arg.binding()).collect(),
-            params: Params::new(params),
-            label: args.iter().find_map(|arg| arg.name.clone()),
-        });
+        let label = args.iter().find_map(|arg| arg.name.clone());
+        device.dispatch(Dispatch { kernel, bindings, params: Params::new(params), label }, Location::caller());
     }
 }

@@ -13,6 +13,8 @@ mod counts;
 mod curves;
 #[path = "train/edges.rs"]
 mod edges;
+#[path = "train/frozen.rs"]
+mod frozen;
 #[path = "train/huge.rs"]
 mod huge;
 #[path = "train/layers.rs"]
@@ -41,3 +43,5 @@ mod rules;
 mod seeds;
 #[path = "train/sequences.rs"]
 mod sequences;
+#[path = "train/threads.rs"]
+mod threads;

@@ -1,8 +1,9 @@
-//! What a device notes while work is recorded.
+//! What a device notes while a thread's work is recorded.
 
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Dispatch};
 use std::collections::{HashMap, HashSet};
+use std::panic::Location;
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 
@@ -13,8 +14,8 @@ pub(crate) enum Event {
     Alloc(BufferId, u64),
     /// An end of a buffer.
     Free(BufferId),
-    /// A kernel.
-    Run(Dispatch),
+    /// A kernel, and the line that asked for it.
+    Run(Dispatch, &'static Location<'static>),
 }
 
 /// What keeps a buffer alive.
@@ -26,16 +27,19 @@ pub(crate) trait Handle: Send + Sync {
 /// What the host does before each run of a captured step.
 pub(crate) type Hook = Box<dyn Fn() + Send + Sync>;
 
-/// The events so far and, where they are to be replayed, what that takes.
-#[derive(Default)]
+/// The events of a thread so far and, where they are to be replayed, what that takes.
 pub(crate) struct Recording {
+    thread: ThreadId,
     pub events: Vec<Event>,
     pub capture: Option<Capture>,
 }
 
 /// A step that is being captured.
+#[derive(Default)]
 pub(crate) struct Capture {
-    thread: ThreadId,
+    /// Buffers that the step has made, and that other threads have made since it began, as far as they live.
+    own: HashSet<BufferId>,
+    foreign: HashSet<BufferId>,
     /// Whether the host writes what it will write again before each run.
     aside: bool,
     /// What it has written so.
@@ -44,48 +48,49 @@ pub(crate) struct Capture {
     /// What takes back what the host counted, should the capture fail.
     pub undo: Vec<Hook>,
     pub handles: HashMap<BufferId, Weak<dyn Handle>>,
-    /// Constants, which live as long as the plan.
+    /// Constants, which live as long as the plan, and what they hold.
     pub kept: Vec<Arc<dyn Handle>>,
+    pub constants: HashMap<BufferId, Vec<u8>>,
     failure: Option<Error>,
 }
 
 impl Recording {
-    /// For a step that is to be replayed, on this thread.
+    /// Of this thread's work.
+    pub fn new() -> Recording {
+        Recording { thread: std::thread::current().id(), events: Vec::new(), capture: None }
+    }
+
+    /// Of a step of this thread, which is to be replayed.
     pub fn capture() -> Recording {
-        let capture = Capture {
-            thread: std::thread::current().id(),
-            aside: false,
-            rewritten: HashSet::new(),
-            hooks: Vec::new(),
-            undo: Vec::new(),
-            handles: HashMap::new(),
-            kept: Vec::new(),
-            failure: None,
-        };
-        Recording { events: Vec::new(), capture: Some(capture) }
+        Recording { capture: Some(Capture::default()), ..Recording::new() }
     }
 
-    /// Whether what this thread queues is part of a step that is being captured.
-    pub fn waits(&self) -> bool {
-        self.capture.as_ref().is_some_and(|capture| capture.thread == std::thread::current().id())
+    /// Whether it is this thread's.
+    pub fn is_own(&self) -> bool {
+        self.thread == std::thread::current().id()
     }
 
-    /// Notes an event; while a step is captured, only its own thread has events.
-    pub fn note(&mut self, event: Event) {
-        if let Some(capture) = &mut self.capture {
-            let is_own = capture.thread == std::thread::current().id();
-            match &event {
-                Event::Run(dispatch) if !is_own => {
-                    return capture.fail(format!(
-                        "capture: {} was queued by another thread: only what the capturing thread runs can be replayed",
-                        dispatch.title()
-                    ));
+    /// Notes an event of any thread.
+    pub fn note(&mut self, event: &dyn Fn() -> Event) {
+        let (is_own, event) = (self.is_own(), event());
+        match (&event, &mut self.capture) {
+            (Event::Free(id), capture) => {
+                if let Some(capture) = capture {
+                    capture.own.remove(id);
+                    capture.foreign.remove(id);
                 }
-                Event::Alloc(..) if !is_own => return,
-                _ => {}
             }
+            (Event::Alloc(id, _), Some(capture)) => {
+                let made = if is_own { &mut capture.own } else { &mut capture.foreign };
+                made.insert(*id);
+            }
+            (Event::Run(dispatch, _), Some(capture)) => capture.ran(dispatch, is_own),
+            (_, None) => {}
         }
-        self.events.push(event);
+        // An end of what the step uses counts whoever brings it about.
+        if is_own || matches!(event, Event::Free(_)) {
+            self.events.push(event);
+        }
     }
 }
 
@@ -101,8 +106,36 @@ impl Capture {
         self.failure.get_or_insert(Error::Capture(text));
     }
 
-    /// The host wrote into a buffer.
-    pub fn wrote(&mut self, buffer: BufferId) {
+    /// A kernel was queued, by the step or by another thread.
+    fn ran(&mut self, dispatch: &Dispatch, is_own: bool) {
+        let binds = |all: &HashSet<BufferId>| dispatch.bindings.iter().any(|b| all.contains(&b.buffer));
+        if is_own && binds(&self.foreign) {
+            self.fail(format!(
+                "capture: {} reads or writes a tensor that another thread made while the step was captured, and each replay \
+                 would see the same one: only what the capturing thread runs can be replayed",
+                dispatch.title()
+            ));
+        }
+        if !is_own && binds(&self.own) {
+            self.fail(format!(
+                "capture: another thread ran {} on a tensor of the step, which has no values before the step is captured: \
+                 let the capturing thread run it, or hand over results after the step",
+                dispatch.title()
+            ));
+        }
+    }
+
+    /// The host wrote into a buffer, in the step or on another thread.
+    pub fn wrote(&mut self, buffer: BufferId, is_own: bool) {
+        if !is_own {
+            // What other threads upload is theirs, unless the step would write over it when it runs.
+            if self.own.contains(&buffer) {
+                self.fail(
+                    "capture: another thread wrote elements into a tensor of the step, before the step ran".into(),
+                );
+            }
+            return;
+        }
         if self.aside && !self.rewritten.insert(buffer) {
             self.fail(
                 "capture: the numbers of an optimizer's step were written twice inside the step, and all its kernels would \
@@ -119,12 +152,20 @@ impl Capture {
         }
     }
 
-    /// What a read answers.
-    pub fn refuse_read(&self) -> Error {
-        Error::Capture(
-            "capture: a value was read inside the step, which a replay cannot do: return the tensor and read it afterwards"
-                .into(),
-        )
+    /// What a read answers, in the step or on another thread.
+    pub fn refuse_read(&self, buffer: BufferId, is_own: bool) -> Option<Error> {
+        let text = match is_own {
+            true => {
+                "capture: a value was read inside the step, which a replay cannot do: return the tensor and read it \
+                 afterwards"
+            }
+            false if self.own.contains(&buffer) => {
+                "read: the tensor belongs to a step that another thread is capturing, and has no values before that has \
+                 ended: wait for it"
+            }
+            false => return None,
+        };
+        Some(Error::Capture(text.into()))
     }
 
     /// The first thing that cannot be replayed.

@@ -256,6 +256,7 @@ impl<R: Rule> Optimizer for Fused<R> {
             return Err(Error::Option(format!("{have} learning rates for {want} groups: one for each group is due")));
         }
         lrs.iter().try_for_each(|lr| checked_lr(*lr).map(drop))?;
+        self.hyper.settable("rate")?;
         self.hyper.set_lrs(lrs);
         self.bases = lrs.to_vec();
         Ok(())
@@ -269,7 +270,9 @@ impl<R: Rule> Optimizer for Fused<R> {
         if !self.has_momentum() {
             return Err(Error::Option(format!("momentum: {} has none here, so {momentum} cannot be set", R::NAME)));
         }
-        self.hyper.set_momenta(&vec![share("momentum", momentum)?; self.groups.len()]);
+        let momentum = share("momentum", momentum)?;
+        self.hyper.settable("momentum")?;
+        self.hyper.set_momenta(&vec![momentum; self.groups.len()]);
         Ok(())
     }
 
@@ -297,6 +300,7 @@ impl<R: Rule> Optimizer for Fused<R> {
     }
 
     fn load_state(&mut self, saved: &StateDict) -> Result<()> {
+        self.hyper.settable("state")?;
         let rule = saved.keys().find_map(|name| name.strip_prefix(RULE));
         if let Some(rule) = rule.filter(|rule| *rule != R::NAME) {
             return Err(Error::Weights(format!("the optimizer's state is {rule}'s, not {}'s", R::NAME)));

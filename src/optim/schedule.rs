@@ -87,11 +87,16 @@ impl Scheduler {
     /// Sets the rates of the next step.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
+    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate, and
+    /// [`Error::Capture`](crate::Error::Capture) inside a step that is being captured; then the scheduler is where it was.
     pub fn step(&mut self, optimizer: &mut dyn Optimizer) -> Result<()> {
+        let before = self.rates.clone();
         self.step += 1;
         self.advance();
-        self.set(optimizer)
+        self.set(optimizer).inspect_err(|_| {
+            self.step -= 1;
+            self.rates = before;
+        })
     }
 
     /// The number of the current step, from 0: all that a saved run needs to keep.

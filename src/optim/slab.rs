@@ -29,7 +29,7 @@ impl Entry {
     }
 
     fn view(&self, slab: &Tensor) -> Tensor {
-        slab.with_layout(Layout { offset: self.offset, ..Layout::contiguous(self.shape) })
+        slab.with_layout(Layout { offset: self.offset, ..Layout::contiguous(self.shape) }).padded_to(self.end())
     }
 }
 

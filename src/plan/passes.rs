@@ -65,8 +65,9 @@ impl Plan {
     }
 
     /// Where the new dispatch of a change can stand: in the place of the first or the last that it replaces. None where
-    /// the change would lose a result that is read, bind a buffer in two ways, or move an access across another that it must
-    /// not pass.
+    /// the change would lose a result that is read, write what was not written (the padding behind a result apart, which a
+    /// kernel that writes all of a binding may overwrite), bind a buffer in two ways, or move an access across another that
+    /// it must not pass.
     fn position(&self, Change { replace, by }: &Change) -> Option<usize> {
         let (first, last) = (*replace.iter().min()?, *replace.iter().max()?);
         if first == last {
@@ -77,14 +78,19 @@ impl Plan {
             return None;
         }
         let stays = |at: &usize| !replace.contains(at);
-        let writes = |b: &Binding| accesses(by).any(|(own, access)| access != Access::Read && own.overlaps(b));
+        let written = |at: &usize| writes(&self.dispatches[*at]).map(|(b, _)| b);
+        let is_new = |own: &Binding| !replace.iter().flat_map(written).any(|b| b.covers(own));
+        if writes(by).any(|(own, access)| is_new(own) || access == Access::Write && !own.padded) {
+            return None;
+        }
         for &at in replace {
-            for (result, _) in accesses(&self.dispatches[at]).filter(|(_, access)| *access != Access::Read) {
+            for result in written(&at) {
                 let is_read = || {
                     let others = (0..self.dispatches.len()).filter(stays);
                     others.flat_map(|at| accesses(&self.dispatches[at])).any(|(b, _)| b.overlaps(result))
                 };
-                if !writes(result) && (!self.inner.contains_key(&result.buffer) || is_read()) {
+                let is_written = writes(by).any(|(own, _)| own.covers(result));
+                if !is_written && (!self.inner.contains_key(&result.buffer) || is_read()) {
                     return None;
                 }
             }
@@ -109,8 +115,12 @@ impl Plan {
 
     /// Buffers from outside that the list writes.
     pub(crate) fn written(&self) -> HashSet<BufferId> {
-        let writes = self.dispatches.iter().flat_map(accesses).filter(|(_, access)| *access != Access::Read);
-        writes.map(|(b, _)| b.buffer).filter(|id| !self.inner.contains_key(id)).collect()
+        self.dispatches
+            .iter()
+            .flat_map(writes)
+            .map(|(b, _)| b.buffer)
+            .filter(|id| !self.inner.contains_key(id))
+            .collect()
     }
 
     fn forget_unbound(mut self) -> Plan {
@@ -131,6 +141,10 @@ fn binds_twice(dispatch: &Dispatch) -> bool {
             _ => a.overlaps(b),
         })
     })
+}
+
+fn writes(dispatch: &Dispatch) -> impl Iterator<Item = (&Binding, Access)> {
+    accesses(dispatch).filter(|(_, access)| *access != Access::Read)
 }
 
 fn accesses(dispatch: &Dispatch) -> impl Iterator<Item = (&Binding, Access)> {

@@ -1,28 +1,32 @@
 //! Steps that are captured once and replayed: the code that queued their kernels does not run again.
 
-use super::Plan;
+use super::trace::Trace;
+use super::{Named, Plan};
 use crate::backend::{List, Purpose};
-use crate::device::{Device, Handle, Hook, Recording};
+use crate::device::{Capture, Device, Handle, Hook, Recording};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Class, Dispatch};
 use crate::shape::Layout;
-use crate::tensor::Tensor;
+use crate::tensor::{Run, Tensor};
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A step whose kernels run again without the code that queued them.
 ///
 /// It keeps alive what the step saw: tensors from before it, such as weights, and its results. Each run overwrites the
-/// results of the run before.
+/// results of the run before, which cannot be read from then on; a copy ([`Tensor::copy`]) can.
 pub struct Captured {
     device: Device,
     plan: Plan,
     list: List,
-    inputs: Vec<(Layout, DType)>,
-    outputs: Vec<Tensor>,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+    last: Mutex<Last>,
+    /// What was asked for, where it is to be compared.
+    trace: Option<Trace>,
     hooks: Vec<Hook>,
     /// Buffers from outside that the step writes.
     written: HashSet<BufferId>,
@@ -34,6 +38,36 @@ pub struct Captured {
     planned_bytes: u64,
 }
 
+/// What an input has to be like.
+struct Input {
+    layout: Layout,
+    dtype: DType,
+    /// Whether the step may overwrite the padding behind it.
+    padded: bool,
+}
+
+/// A result as the step gave it.
+struct Output {
+    tensor: Tensor,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy)]
+enum Origin {
+    /// An input, or a view of it.
+    Input(usize),
+    /// The step made it, and each run overwrites it.
+    Step,
+    /// It is from before the step.
+    Before,
+}
+
+/// The last run and its results.
+struct Last {
+    run: Run,
+    results: Vec<Tensor>,
+}
+
 impl Device {
     /// Runs `work` on `inputs` and keeps the kernels that it asks for, improved by the passes over plans, to be run again
     /// on other inputs of the same shapes by [`Captured::run`]. They run for the first time when `work` is done.
@@ -42,23 +76,47 @@ impl Device {
     /// an optimizer or dropout changes does so by itself.
     ///
     /// # Errors
-    /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if an optimizer steps twice, if
-    /// another thread queues kernels
-    /// meanwhile, if a tensor from before the step ends in it, or if the device is recording already; and whatever
-    /// `work` answers. None of the step's kernels has run then, and no optimizer has counted a step.
+    /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if it sets an optimizer's rate or an
+    /// optimizer steps twice, if a tensor from before the step ends in it, if it shares tensors with another thread that
+    /// are made meanwhile, or if this thread is capturing on the device already; and whatever `work` answers. None of the
+    /// step's kernels has run then, and no optimizer has counted a step. What other threads do on tensors of their own
+    /// goes on and is no part of the step.
     pub fn capture(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<Captured> {
-        let own: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
-        // Without its history, a result does not keep the whole step's memory alive.
-        let detached = || work(&own).map(|results| results.iter().map(Tensor::detach).collect::<Vec<_>>());
-        let (outputs, recording) = self.recorded(Recording::capture(), detached)?;
-        self.captured(own, outputs?, recording)
+        let step = self.recorded_step(inputs, work)?;
+        self.captured(step, false)
     }
 
-    /// The step of a recording, which runs here for the first time.
-    fn captured(&self, own: Vec<Tensor>, outputs: Vec<Tensor>, mut recording: Recording) -> Result<Captured> {
-        let mut capture = recording.capture.take().expect("the recording is a capture");
+    fn recorded_step(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<Step> {
+        inputs.iter().try_for_each(|input| input.current("capture"))?;
+        let inputs: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
+        // Without its history, a result does not keep the whole step's memory alive.
+        let detached = || work(&inputs).map(|results| results.iter().map(Tensor::detach).collect::<Vec<_>>());
+        let (outputs, recording) = self.recorded(Recording::capture(), detached)?;
+        let Recording { events, capture, .. } = recording;
+        let mut capture = capture.expect("the recording is a capture");
+        let outputs = outputs?;
         capture.result()?;
-        let plan = Plan::of(recording.events);
+        Ok(Step {
+            sources: inputs.iter().map(Tensor::buffer).collect(),
+            inputs,
+            outputs,
+            named: Named::of(events),
+            capture,
+        })
+    }
+
+    /// A recorded step, which runs here for the first time.
+    fn captured(&self, step: Step, traced: bool) -> Result<Captured> {
+        let trace = traced.then(|| step.trace());
+        let Step { inputs: own, sources, outputs, named, mut capture } = step;
+        let origin = |y: &Tensor| match sources.iter().position(|id| *id == y.buffer()) {
+            Some(at) => Origin::Input(at),
+            None if named.alive.contains_key(&y.buffer()) => Origin::Step,
+            None => Origin::Before,
+        };
+        let outputs: Vec<Output> =
+            outputs.into_iter().map(|tensor| Output { origin: origin(&tensor), tensor }).collect();
+        let plan = Plan::from(named);
         if let Some(lost) = plan.dispatches.iter().find(|d| d.bindings.iter().any(|b| plan.lost.contains(&b.buffer))) {
             return Err(Error::Capture(format!(
                 "capture: {} reads or writes a tensor from before the step that was dropped in it: \
@@ -67,7 +125,6 @@ impl Device {
             )));
         }
         let plan = plan.improved(|dispatch| self.suits(dispatch));
-        let sources: Vec<BufferId> = own.iter().map(Tensor::buffer).collect();
         let written = plan.written();
         let (mut changes, mut kept) = (Vec::new(), std::mem::take(&mut capture.kept));
         for id in plan.dispatches.iter().flat_map(|d| &d.bindings).map(|b| b.buffer) {
@@ -87,8 +144,10 @@ impl Device {
             planned_bytes: slots.sizes.iter().sum(),
             plan,
             list,
-            inputs: own.iter().map(|input| (*input.layout(), input.dtype())).collect(),
+            inputs: own.iter().map(Input::like).collect(),
+            last: Mutex::new(Last { run: Run::first(), results: Vec::new() }),
             outputs,
+            trace,
             hooks: std::mem::take(&mut capture.hooks),
             written,
             changes,
@@ -96,6 +155,7 @@ impl Device {
             memory,
         };
         captured.planned_bytes += self.start(&captured.list)?;
+        captured.give(Run::first(), &own.iter().collect::<Vec<_>>());
         capture.undo.clear();
         Ok(captured)
     }
@@ -108,12 +168,36 @@ impl Device {
     }
 }
 
+/// What a thread asked for while it was recorded.
+struct Step {
+    inputs: Vec<Tensor>,
+    /// Their buffers.
+    sources: Vec<BufferId>,
+    outputs: Vec<Tensor>,
+    named: Named,
+    /// Unless its list of them is emptied, its end takes back what the host counted.
+    capture: Capture,
+}
+
+impl Step {
+    fn trace(&self) -> Trace {
+        Trace::of(&self.named, &self.sources, &self.outputs, &self.capture.constants)
+    }
+}
+
+impl Input {
+    fn like(tensor: &Tensor) -> Input {
+        Input { layout: *tensor.layout(), dtype: tensor.dtype(), padded: tensor.is_padded() }
+    }
+}
+
 impl Captured {
-    /// Runs the step on `inputs`; the results are in the same tensors each time.
+    /// Runs the step on `inputs`, and answers with its results. They lie in the same memory each time: those of the runs
+    /// before are overwritten. A result that is an input or a view of one is that of this run.
     ///
     /// # Errors
     /// [`Error::Capture`] if the inputs do not have the captured layouts, if one of them is a result of the step
-    /// itself, or while another step is being captured.
+    /// itself or one that was overwritten, or while this thread captures another step.
     pub fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         if self.device.is_capturing() {
             return Err(Error::Capture("run: a captured step cannot run inside another that is being captured".into()));
@@ -123,9 +207,10 @@ impl Captured {
             return Err(Error::Capture(format!(
                 "run: inputs of {} do not fit the captured step, which takes {}",
                 shapes(&mut inputs.iter().map(|x| format!("{} {}", x.dtype(), x.shape()))),
-                shapes(&mut self.inputs.iter().map(|(layout, dtype)| format!("{dtype} {}", layout.shape)))
+                shapes(&mut self.inputs.iter().map(|own| format!("{} {}", own.dtype, own.layout.shape)))
             )));
         }
+        inputs.iter().try_for_each(|input| input.current("run"))?;
         let buffers: Vec<BufferId> = inputs.iter().map(|input| input.buffer()).collect();
         let is_own = |(own, new): (&BufferId, &BufferId)| self.written.contains(new) && own != new;
         if self.list.inputs.iter().zip(&buffers).any(is_own) {
@@ -140,27 +225,62 @@ impl Captured {
         for handle in &self.changes {
             handle.changed();
         }
-        Ok(self.outputs.clone())
+        for (input, own) in inputs.iter().zip(&self.list.inputs) {
+            if self.written.contains(own) {
+                input.changed();
+            }
+        }
+        let run = self.last().run.next();
+        Ok(self.give(run, inputs))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The results of a run on these inputs, which are the last ones now.
+    fn give(&self, run: Run, inputs: &[&Tensor]) -> Vec<Tensor> {
+        let result = |Output { tensor, origin }: &Output| match *origin {
+            Origin::Input(at) => tensor.placed_in(inputs[at]),
+            Origin::Step => tensor.result_of(&run),
+            Origin::Before => tensor.clone(),
+        };
+        let results: Vec<Tensor> = self.outputs.iter().map(result).collect();
+        *self.last() = Last { results: results.clone(), run };
+        results
+    }
+
+    /// Whether `work` still asks for what was captured.
+    fn compare(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<()> {
+        let Some(trace) = &self.trace else { return Ok(()) };
+        // The recording ends here, and takes back what the host has counted.
+        let now = self.device.recorded_step(inputs, work)?.trace();
+        trace.difference(&now).map_or(Ok(()), |what| {
+            Err(Error::Capture(format!("run: the step is not what it was when it was captured: {what}")))
+        })
     }
 
     /// Whether [`Captured::run`] takes these inputs: as many as were captured, each of the same shape, strides and type
     /// and on the same device.
     pub fn fits(&self, inputs: &[&Tensor]) -> bool {
-        let is_alike = |(new, (layout, dtype)): (&&Tensor, &(Layout, DType))| {
-            new.layout() == layout && new.dtype() == *dtype && *new.device() == self.device
+        let is_alike = |((new, own), id): ((&&Tensor, &Input), &BufferId)| {
+            // What is written may be written with the padding behind it.
+            let may_be_written = new.is_padded() || !own.padded || !self.written.contains(id);
+            let alike = *new.layout() == own.layout && new.dtype() == own.dtype && may_be_written;
+            alike && *new.device() == self.device
         };
         // One buffer behind two inputs stays one.
         let shares = |a: usize, b: usize| {
             (inputs[a].buffer() == inputs[b].buffer()) == (self.list.inputs[a] == self.list.inputs[b])
         };
         inputs.len() == self.inputs.len()
-            && inputs.iter().zip(&self.inputs).all(is_alike)
+            && inputs.iter().zip(&self.inputs).zip(&self.list.inputs).all(is_alike)
             && (0..inputs.len()).all(|a| (0..a).all(|b| shares(a, b)))
     }
 
     /// The results of the last run.
-    pub fn outputs(&self) -> &[Tensor] {
-        &self.outputs
+    pub fn outputs(&self) -> Vec<Tensor> {
+        self.last().results.clone()
     }
 
     /// What runs, after all passes over it.
@@ -191,7 +311,16 @@ impl fmt::Debug for Captured {
     }
 }
 
-/// A step that is captured when it first runs, and replayed from then on.
+/// A step that is captured when it first runs, and replayed from then on: its kernels run again, its code does not. So
+///
+/// * numbers of the host (`x * weight_of(epoch)`) stay what they were: what changes goes in as a tensor, as an input;
+/// * branches stay those of the first run: a step that has two ways is two `Replay`s;
+/// * rates are set before or after [`run`](Replay::run), by a scheduler too: inside it that is an error;
+/// * the `Ctx` of a training pass is made inside the step, and only the `Randomness` outside, so that each run draws anew;
+/// * results last until the next run, which overwrites them: read them before it, or keep a [`copy`](Tensor::copy).
+///
+/// In debug builds the second run asks the code once more, runs none of it, and answers with an error that names the kernel
+/// and the number if anything is another; [`Replay::checked`] does so at every run.
 ///
 /// ```
 /// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
@@ -216,15 +345,38 @@ impl fmt::Debug for Captured {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Replay {
     captured: Option<Captured>,
+    checks: Checks,
+}
+
+/// Which runs compare the step with what was captured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Checks {
+    None,
+    /// The next one.
+    One,
+    All,
+}
+
+impl Default for Replay {
+    fn default() -> Replay {
+        Replay::new()
+    }
 }
 
 impl Replay {
-    /// Nothing is captured yet.
+    /// Nothing is captured yet. In debug builds the second run is checked.
     pub fn new() -> Replay {
-        Replay::default()
+        Replay { captured: None, checks: if cfg!(debug_assertions) { Checks::One } else { Checks::None } }
+    }
+
+    /// A replay whose every run records `work` once more, without running it, and refuses to go on if its kernels, their
+    /// numbers or their tensors are not those that were captured. What `work` changes on the host it changes at each run
+    /// then, but for steps of optimizers and draws of random numbers, which are counted once.
+    pub fn checked() -> Replay {
+        Replay { captured: None, checks: Checks::All }
     }
 
     /// Runs one step: the first run captures `work`, later ones replay it. Inputs of other shapes than the first run's,
@@ -233,7 +385,8 @@ impl Replay {
     /// The results are without history; the next run overwrites them.
     ///
     /// # Errors
-    /// As [`Device::capture`] and [`Captured::run`].
+    /// As [`Device::capture`] and [`Captured::run`]; and [`Error::Capture`] where a run that is checked finds that `work`
+    /// asks for something else than what was captured. Then nothing has run.
     ///
     /// # Panics
     /// If there are no inputs.
@@ -244,15 +397,26 @@ impl Replay {
         work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
     ) -> Result<Vec<Tensor>> {
         assert!(!inputs.is_empty(), "run: a replayed step takes at least one input");
-        let captured = match &self.captured {
-            Some(captured) if captured.fits(inputs) => return captured.run(inputs),
+        let captured = match &mut self.captured {
+            Some(captured) if captured.fits(inputs) => {
+                if self.checks != Checks::None {
+                    captured.compare(inputs, work)?;
+                    if self.checks == Checks::One {
+                        (self.checks, captured.trace) = (Checks::None, None);
+                    }
+                }
+                return captured.run(inputs);
+            }
             Some(_) => {
                 let own: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
                 return Ok(work(&own)?.iter().map(Tensor::detach).collect());
             }
-            None => inputs[0].device().capture(inputs, work)?,
+            None => {
+                let device = inputs[0].device();
+                device.captured(device.recorded_step(inputs, work)?, self.checks != Checks::None)?
+            }
         };
-        Ok(self.captured.insert(captured).outputs.clone())
+        Ok(self.captured.insert(captured).outputs())
     }
 
     /// The captured step, after the first run.

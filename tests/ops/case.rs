@@ -37,6 +37,13 @@ pub enum Gradient {
     Absent,
 }
 
+/// Which numbers the inputs hold.
+#[derive(Debug, Clone, Copy)]
+enum Values {
+    First = 0,
+    Other = 2,
+}
+
 /// What a case gave on one device.
 pub struct Outcome {
     pub y: Data,
@@ -107,8 +114,8 @@ impl Case {
     }
 
     /// The values of each input before it is viewed.
-    pub fn data(&self) -> Vec<Data> {
-        let mut rng = self.rng(0);
+    fn data(&self, values: Values) -> Vec<Data> {
+        let mut rng = self.rng(values as u32);
         self.inputs.iter().map(|input| input.data(&mut rng)).collect()
     }
 
@@ -132,23 +139,32 @@ impl Case {
         self.outcome_of(&self.run, device)
     }
 
+    /// The result and the gradients from other inputs of the same shapes.
+    pub fn other_outcome(&self, device: &Device) -> Result<Outcome, String> {
+        self.given(&self.run, Values::Other, device)
+    }
+
     /// Whether differences of the function confirm the gradients.
     pub fn checked(&self, device: &Device) -> Result<(), String> {
         guarded(|| {
-            let leaves = self.leaves(device);
+            let leaves = self.leaves(Values::First, device);
             gradient_check(|bases| self.forward(&self.run, bases), &leaves).map_err(|error| error.to_string())
         })
     }
 
-    fn leaves(&self, device: &Device) -> Vec<Tensor> {
+    fn leaves(&self, values: Values, device: &Device) -> Vec<Tensor> {
         let made = |(input, data): (&Input, Data)| self.leaf(input, data.tensor(input.base(), device));
-        self.inputs.iter().zip(self.data()).map(made).collect()
+        self.inputs.iter().zip(self.data(values)).map(made).collect()
     }
 
     /// The result and the gradients of the function or of its definition.
     pub fn outcome_of(&self, run: &Function, device: &Device) -> Result<Outcome, String> {
+        self.given(run, Values::First, device)
+    }
+
+    fn given(&self, run: &Function, values: Values, device: &Device) -> Result<Outcome, String> {
         guarded(|| {
-            let leaves = self.leaves(device);
+            let leaves = self.leaves(values, device);
             let y = self.forward(run, &leaves);
             if y.is_tracked() == (self.gradient == Gradient::Absent) {
                 return Err(format!("a gradient is {:?}, but the result says otherwise", self.gradient));
@@ -171,16 +187,17 @@ impl Case {
         })
     }
 
-    /// The result and the gradients of a captured step that ran, and of its replay.
+    /// The result and the gradients of a captured step that ran, and of its replay on other inputs.
     pub fn replayed(&self, device: &Device) -> Result<[Outcome; 2], String> {
         guarded(|| {
             let made = |(input, data): (&Input, Data)| data.tensor(input.base(), device);
-            let mut all: Vec<Tensor> = self.inputs.iter().zip(self.data()).map(made).collect();
-            if self.gradient != Gradient::Absent {
-                let shape = self.shape();
-                all.push(Tensor::from_vec(self.upstream(shape.numel()), shape, device));
-            }
-            let all: Vec<&Tensor> = all.iter().collect();
+            let shape = (self.gradient != Gradient::Absent).then(|| self.shape());
+            let upstream = shape.map(|shape| Tensor::from_vec(self.upstream(shape.numel()), shape, device));
+            let inputs = |values| -> Vec<Tensor> {
+                self.inputs.iter().zip(self.data(values)).map(made).chain(upstream.clone()).collect()
+            };
+            let (first, other) = (inputs(Values::First), inputs(Values::Other));
+            let [all, others] = [&first, &other].map(|all| all.iter().collect::<Vec<&Tensor>>());
             let said = |error: wgrad::Error| error.to_string();
             let captured = device.capture(&all, |inputs| Ok(self.step(inputs))).map_err(said)?;
             let outcome = |results: &[Tensor]| -> Result<Outcome, String> {
@@ -190,7 +207,7 @@ impl Case {
                 let gradients = each.map(Option::transpose).collect::<Result<_, String>>()?;
                 Ok(Outcome { y: Data::of(&results[0])?, gradients })
             };
-            Ok([outcome(captured.outputs())?, outcome(&captured.run(&all).map_err(said)?)?])
+            Ok([outcome(&captured.outputs())?, outcome(&captured.run(&others).map_err(said)?)?])
         })
     }
 

@@ -64,6 +64,29 @@ pub fn cases() -> Vec<Case> {
         case("copy_into by stack", [x([5, 7]), x([5, 7]).transposed()], |x| Tensor::stack(&[&x[0], &x[1]], 1)),
         case("copy_into by pad", [x([3, 5])], |x| x[0].pad(&[(1, 2)], 0.5)),
         case("copy_into by pad", [x([2, 3, 5]).reversed()], |x| x[0].pad(&[(1, 0), (0, 3), (2, 2)], -1.0)),
+        case("copy_into by pad behind a function", [x([3])], |x| x[0].exp().pad(&[(0, 1)], 0.0)),
+        case("copy_into by pad behind a function", [x([67])], |x| x[0].exp().pad(&[(64, 2)], 0.0)),
+        case("copy_into by pad behind a product", [x([3, 2]), x([2, 3])], |x| {
+            x[0].matmul(&x[1]).pad(&[(0, 0), (0, 2)], 0.5)
+        }),
+        case("copy_into by the gradient of narrow", [x([7, 3])], |x| x[0].narrow(0, 0, 3).exp()),
+        case("copy_into by the gradient of diagonal", [x([5, 1])], |x| x[0].exp().diagonal(0, 1).square()),
+        case("copy_into by the gradient of diagonal", [x([1, 6])], |x| x[0].diagonal(0, 1).exp()),
+        case("copy_into by cat behind functions", [x([3]), x([66])], |x| {
+            Tensor::cat(&[&x[0].exp(), &x[1].square(), &x[0].square()], 0)
+        }),
+        case("copy_into by assign of a function to a view", [x([3]), x([7])], |x| {
+            let y = x[1].copy();
+            y.narrow(0, 0, 3).assign(&x[0].square());
+            y
+        })
+        .constant(),
+        case("copy_into by assign of a sum to a row", [x([5, 9]), x([3, 9])], |x| {
+            let y = x[1].exp();
+            y.narrow(0, 0, 1).squeeze(0).assign(&x[0].sum_dims(&[0], wgrad::ops::reduce::KeepDims::No));
+            y
+        })
+        .constant(),
         case("copy_into by assign", [x([5, 7]), x([5, 7]).transposed()], |x| {
             let y = x[0].copy();
             y.assign(&x[1]);

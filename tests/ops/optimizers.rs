@@ -249,11 +249,7 @@ fn ema() -> Case {
 fn grouped() -> Case {
     let of = |lr, weight_decay| SgdOptions { lr, weight_decay, ..SgdOptions::default() };
     case("sgd of two groups:", [x([67]), x([3, 43]), x([67])], move |x| {
-        trained(x, |pair| {
-            let mut sgd = Sgd::grouped(pair, |path, _| if path == "a" { of(0.1, 0.5) } else { of(0.2, 0.0) })?;
-            sgd.set_lrs(&[0.3, 0.2])?;
-            Ok(sgd)
-        })
+        trained(x, |pair| Sgd::grouped(pair, |path, _| if path == "a" { of(0.3, 0.5) } else { of(0.2, 0.0) }))
     })
     .defined(|x| {
         defined(x, |value, gradient, _, _| {

@@ -38,16 +38,12 @@ fn only_the_last_optimizer_of_a_parameter_steps() {
         let (mut first, x, randomness) = (make(), Tensor::ones([2, 3], &device), Randomness::new(0));
         let mut ema = first.ema(0.9).expect("the decay is in range");
         let loss = |x: &Tensor| model.forward(x, &Ctx::train(&randomness)).square().mean();
-        let mut replay = Replay::new();
-        let mut run = |optimizer: &mut Sgd| {
-            let step = replay.run(&[&x], |x| {
-                let loss = loss(&x[0]);
-                optimizer.step(&loss.backward());
-                Ok(vec![loss])
-            });
-            step.expect("the step is captured");
-        };
-        run(&mut first);
+        let step = device.capture(&[&x], |x| {
+            let loss = loss(&x[0]);
+            first.step(&loss.backward());
+            Ok(vec![loss])
+        });
+        let step = step.expect("the step is captured");
         ema.update();
         let mut second = make();
         second.step(&loss(&x).backward());
@@ -55,7 +51,7 @@ fn only_the_last_optimizer_of_a_parameter_steps() {
                    struct of all models that share it, and capture replayed steps anew";
         let said = [
             panics(|| first.step(&loss(&x).backward())),
-            panics(|| run(&mut second)),
+            panics(|| step.run(&[&x])),
             panics(|| ema.update()),
             panics(|| ema.swap()),
         ];
@@ -228,5 +224,34 @@ fn wrong_use_is_told_in_one_sentence() {
     ];
     for (said, due) in table {
         assert!(said.ends_with(due), "`{said}`, not `{due}`");
+    }
+}
+
+/// A loss that reads a gradient would train as if that were a constant: it is refused, unless it says that it is one.
+#[test]
+fn a_gradient_inside_a_loss_is_refused() {
+    for (_, device) in devices() {
+        let x = Tensor::from_slice(&[1.0f32, 2.0], [2], &device).requires_grad();
+        let score = || x.square().sum();
+        let mut grads = score().backward();
+        grads += score().backward();
+        let dx = grads.of(&x).expect("the score depends on x");
+        let penalty = (dx.norm(&[0], KeepDims::No) - 1.0).square().mean();
+        let advice = "reads a gradient, and there is no gradient of a gradient here: detach() it";
+        let said = panics(|| (&score() + &penalty * 10.0).backward());
+        assert!(said.contains(advice) && said.contains("add"), "{said}");
+        let said = panics(|| penalty.backward());
+        assert!(said.contains("the loss reads a gradient") && said.contains(advice), "{said}");
+        for made in [dx.copy(), dx.reshape([1, 2]).narrow(1, 0, 1), Tensor::cat(&[dx, dx], 0), dx.matmul(&x)] {
+            assert!(panics(|| (made.sum() * score()).backward()).contains(advice));
+        }
+        let other = Tensor::ones([2], &device).requires_grad();
+        assert!(panics(|| dx.maximum(&other).sum().backward()).contains(advice));
+        // Meant as a constant, as the start of another graph, or from above, it is none of this.
+        let constant = (&score() + penalty.detach() * 10.0).backward();
+        assert_eq!(read(constant.of(&x).expect("the loss depends on x")), [2.0, 4.0]);
+        let start = (&x.detach() - dx * 0.5).requires_grad();
+        assert_eq!(read(start.square().sum().backward().of(&start).expect("it starts there")), [-2.0, -4.0]);
+        assert_eq!(read(x.square().backward_with(dx).of(&x).expect("the loss depends on x")), [8.0, 32.0]);
     }
 }

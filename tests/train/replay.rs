@@ -155,12 +155,12 @@ fn what_cannot_be_replayed_is_refused() {
         refused(device.capture(&[&x], |inputs| device.capture(&[&inputs[0]], double).map(|_| vec![])), "do not nest");
         let step = device.capture(&[&x], double).expect("it can be captured");
         refused(device.capture(&[&x], |inputs| step.run(&[&inputs[0]])), "inside another");
-        // A kernel of another thread.
+        // What another thread makes.
         let elsewhere = |inputs: &[Tensor]| {
-            std::thread::scope(|scope| scope.spawn(|| inputs[0].exp()).join().map(drop)).expect("no panic");
-            Ok(vec![inputs[0].sin()])
+            let y = std::thread::scope(|scope| scope.spawn(|| inputs[0].exp()).join()).expect("no panic");
+            Ok(vec![&y + &inputs[0]])
         };
-        refused(device.capture(&[&x], elsewhere), "by another thread");
+        refused(device.capture(&[&x], elsewhere), "another thread made while the step was captured");
         // A tensor from before that ends in the step.
         let mut state = Some(Tensor::ones([2], &device));
         let replaced = |inputs: &[Tensor]| {

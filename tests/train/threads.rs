@@ -1,0 +1,138 @@
+//! Other threads go on while one captures a step.
+
+use crate::devices::devices;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, Sequential, Tanh};
+use wgrad::optim::{Adam, AdamOptions, Optimizer};
+use wgrad::plan::Replay;
+use wgrad::{Device, Error, Result, Tensor};
+
+/// What a thread does over and over beside one that trains.
+type Beside = fn(&Device, &Tensor) -> Result<()>;
+
+fn uploads(device: &Device, _: &Tensor) -> Result<()> {
+    drop(Tensor::from_vec(vec![0.5f32; 64], [64], device));
+    Ok(())
+}
+
+fn runs(_: &Device, x: &Tensor) -> Result<()> {
+    drop((x * 2.0).exp());
+    Ok(())
+}
+
+fn reads(_: &Device, x: &Tensor) -> Result<()> {
+    let sum = (x * 2.0).sum().item()?;
+    assert_eq!(sum, 128.0);
+    Ok(())
+}
+
+fn captures(_: &Device, x: &Tensor) -> Result<()> {
+    let mut step = Replay::checked();
+    for _ in 0..2 {
+        let sum = step.run(&[x], |x| Ok(vec![(&x[0] * 3.0).sum()]))?[0].item()?;
+        assert_eq!(sum, 192.0);
+    }
+    Ok(())
+}
+
+/// The losses of three steps, captured, checked and replayed.
+fn trained(device: &Device) -> Vec<f32> {
+    let init = &mut Init::new(0, device);
+    let mut model = Sequential::new();
+    for _ in 0..8 {
+        model = model.push(Linear::new(16, 16, init)).push(Tanh);
+    }
+    let mut adam = Adam::new(&model, AdamOptions::default()).expect("the options are in range");
+    let (randomness, mut step, x) = (Randomness::new(0), Replay::new(), Tensor::ones([4, 16], device));
+    let mut losses = Vec::new();
+    for _ in 0..3 {
+        let loss = step.run(&[&x], |x| {
+            let loss = model.forward(&x[0], &Ctx::train(&randomness)).square().mean();
+            adam.step(&loss.backward());
+            Ok(vec![loss])
+        });
+        losses.push(loss.expect("it can be replayed")[0].item().expect("the device works"));
+    }
+    losses
+}
+
+#[test]
+fn other_threads_go_on_while_a_step_is_captured() {
+    let works: [(&str, Beside); 4] = [("uploads", uploads), ("runs", runs), ("reads", reads), ("captures", captures)];
+    for (name, device) in devices() {
+        let want = trained(&device);
+        for (what, work) in works {
+            let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
+            let served = Tensor::ones([64], &device);
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    let mut result = Ok(());
+                    while !stop.load(Ordering::Relaxed) && result.is_ok() {
+                        result = work(&device, &served);
+                        rounds.fetch_add(1, Ordering::Relaxed);
+                    }
+                    result
+                });
+                for _ in 0..6 {
+                    assert_eq!(trained(&device), want, "a thread that {what}, on {name}");
+                }
+                stop.store(true, Ordering::Relaxed);
+                let result = other.join().expect("no panic");
+                assert!(result.is_ok(), "a thread that {what}, on {name}: {result:?}");
+            });
+            assert!(rounds.into_inner() > 0);
+        }
+    }
+}
+
+/// A tensor of a step that is being captured has no values, and a thread that asks for them is told so.
+#[test]
+fn a_tensor_of_a_captured_step_is_no_use_to_other_threads() {
+    for (_, device) in devices() {
+        let x = Tensor::ones([2], &device);
+        let beside = |y: Tensor, work: fn(&Tensor) -> Result<()>| {
+            std::thread::scope(|scope| scope.spawn(move || work(&y)).join()).expect("no panic")
+        };
+        let mut said = Ok(());
+        let read = device.capture(&[&x], |x| {
+            let y = x[0].exp();
+            said = beside(y.clone(), |y| y.to_vec::<f32>().map(drop));
+            Ok(vec![y])
+        });
+        assert!(matches!(&said, Err(Error::Capture(text)) if text.contains("another thread is capturing")), "{said:?}");
+        assert!(read.is_ok());
+        let ran = device.capture(&[&x], |x| {
+            let y = x[0].exp();
+            beside(y.clone(), |y| Ok(drop(y + 1.0)))?;
+            Ok(vec![y])
+        });
+        let text = ran.map(drop).expect_err("the other thread saw no values").to_string();
+        assert!(text.contains("another thread ran affine on a tensor of the step"), "{text}");
+    }
+}
+
+/// The last handle of a tensor that a step reads may end on another thread while the step is captured.
+#[test]
+fn an_end_on_another_thread_counts() {
+    for (_, device) in devices() {
+        let x = Tensor::ones([2], &device);
+        let ended = device.capture(&[&x], |x| {
+            let before = std::thread::scope(|scope| {
+                let (sender, receiver) = mpsc::channel::<Tensor>();
+                let ended = scope.spawn(move || receiver.recv().map(drop));
+                let y = Tensor::ones([2], &device);
+                let sum = &x[0] + &y;
+                sender.send(y).expect("it is waited for");
+                ended.join().expect("no panic").expect("it was sent");
+                sum
+            });
+            // This may take the memory of the one that has ended.
+            let other = x[0].exp();
+            Ok(vec![before, other])
+        });
+        let step = ended.expect("it can be captured");
+        let results = step.run(&[&(&x * 2.0)]).expect("the shapes fit");
+        assert_eq!(results[0].to_vec::<f32>().expect("the device works"), [3.0, 3.0]);
+    }
+}
