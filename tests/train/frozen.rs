@@ -1,9 +1,9 @@
 //! What a replayed step would keep from its first run, and how one is told.
 
-use crate::devices::devices;
 use super::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, Trainer};
 use super::rules::panics;
-use wgrad::nn::{Ctx, Dropout, Init, Layer, Parameter, Randomness};
+use crate::devices::devices;
+use wgrad::nn::{Ctx, Dropout, Init, Layer, Linear, Parameter, Randomness};
 use wgrad::optim::schedule::{ExponentialLr, Scheduler};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -166,6 +166,33 @@ fn rates_are_not_set_inside_a_step() {
             let got = weight.tensor().item().expect("the device works");
             assert!((got - want).abs() < 1e-6, "{got}, not {want}");
             scheduler.step(&mut sgd).expect("a good rate");
+        }
+    }
+}
+
+/// Each group's rate counts in the next run.
+#[test]
+fn rates_of_groups_are_set_between_runs() {
+    for (name, device) in devices() {
+        let line = Linear::new(1, 1, &mut Init::new(0, &device));
+        let of = |path: &str| SgdOptions { lr: if path == "bias" { 1.0 } else { 2.0 }, ..SgdOptions::default() };
+        let mut sgd = Sgd::grouped(&line, |path, _| of(path)).expect("the options are in range");
+        let (randomness, x, mut replay) = (Randomness::new(0), Tensor::ones([1, 1], &device), Replay::checked());
+        let now = || [&line.weight, line.bias.as_ref().expect("it has one")].map(|p| p.tensor().sum().item());
+        for (at, rates) in [[2.0f32, 1.0], [0.5, 0.25], [0.0, 4.0]].into_iter().enumerate() {
+            if at > 0 {
+                sgd.set_lrs(&rates).expect("good rates");
+            }
+            let before = now();
+            let step = replay.run(&[&x], |x| {
+                sgd.step(&line.forward(&x[0], &Ctx::train(&randomness)).sum().backward());
+                Ok(vec![])
+            });
+            step.expect("it can be replayed");
+            for ((was, is), rate) in before.into_iter().zip(now()).zip(rates) {
+                let moved = was.expect("the device works") - is.expect("the device works");
+                assert!((moved - rate).abs() < 1e-6, "moved by {moved}, not by {rate}, on {name}");
+            }
         }
     }
 }
