@@ -5,7 +5,6 @@ use crate::devices::devices;
 use wgrad::loss::{GaussianConstant, KlTarget};
 use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Randomness};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
-use wgrad::plan::Replay;
 use wgrad::{Conv2dOptions, ConvTranspose2dOptions, Device, Extreme, KeepDims, Reduction, Shape, Tensor};
 
 fn read(x: &Tensor) -> Vec<f32> {
