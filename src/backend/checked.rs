@@ -7,7 +7,11 @@ use crate::kernel::scratch::Scratch;
 use crate::kernel::{Access, BufferId, Call, Dispatch, Info, Slice};
 use std::sync::{Mutex, PoisonError};
 
-/// A backend whose every kernel is compared with its definition. It is slow: each kernel is waited for and read back.
+/// What a result holds before the device writes it, and before its definition does: numbers that no kernel gives.
+const UNWRITTEN: [u32; 2] = [0x7e5a_a5e7, 0xfe5a_a5e7];
+
+/// A backend whose every kernel is compared with its definition, and has to write every element that it is said to write.
+/// It is slow: each kernel is waited for and read back.
 pub struct Checked {
     inner: Box<dyn Backend>,
     failure: Mutex<Option<Error>>,
@@ -29,6 +33,12 @@ impl Checked {
 
     fn check(&self, dispatch: &Dispatch) -> Result<()> {
         let mut want = self.contents(dispatch)?;
+        let bound = dispatch.bindings.iter().zip(dispatch.kernel.access).zip(&mut want);
+        for ((b, _), memory) in bound.filter(|((_, access), _)| **access == Access::Write) {
+            memory.fill(UNWRITTEN[0]);
+            self.inner.write(b.buffer, b.offset, bytemuck::cast_slice(memory));
+            memory.fill(UNWRITTEN[1]);
+        }
         let slices = want
             .iter_mut()
             .zip(dispatch.kernel.access)
@@ -43,6 +53,10 @@ impl Checked {
         for (at, binding) in
             dispatch.bindings.iter().enumerate().filter(|(at, _)| dispatch.kernel.access[*at] != Access::Read)
         {
+            if let Some(i) = got[at].iter().zip(&want[at]).position(|(got, want)| [*got, *want] == UNWRITTEN) {
+                let title = dispatch.title();
+                return Err(Error::Mismatch(format!("{title}: element {i} of binding {at} is not written")));
+            }
             compare(dispatch, at, binding.dtype, &got[at], &want[at])?;
         }
         Ok(())

@@ -4,8 +4,8 @@ use crate::cases::{self, Case, Outcome, case, x};
 use crate::judge;
 use std::collections::BTreeSet;
 use wgrad::autograd::gradient_check;
-use wgrad::kernel::Tolerance;
-use wgrad::{Device, Tensor};
+use wgrad::kernel::{Access, Cost, Kernel, Tolerance};
+use wgrad::{DType, Device, Tensor};
 
 /// Each test with its name.
 pub const TESTS: &[(&str, fn())] = &[
@@ -14,6 +14,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_gradient_of_one_wrong_element_is_caught", a_gradient_of_one_wrong_element_is_caught),
     ("a_gradient_that_is_forgotten_is_caught", a_gradient_that_is_forgotten_is_caught),
     ("a_result_that_is_off_is_caught", a_result_that_is_off_is_caught),
+    ("an_element_that_no_kernel_writes_is_caught", an_element_that_no_kernel_writes_is_caught),
 ];
 
 fn names_are_unique() {
@@ -72,4 +73,21 @@ fn a_result_that_is_off_is_caught() {
     let bits = |y: f32| Outcome { y: cases::Data::F32(vec![y]), gradients: Vec::new() };
     assert_eq!(judge::sameness(&bits(0.0), &bits(0.0)), Ok(()));
     assert!(judge::sameness(&bits(0.0), &bits(-0.0)).is_err());
+}
+
+fn an_element_that_no_kernel_writes_is_caught() {
+    static HALF: Kernel = Kernel {
+        name: "half",
+        access: &[Access::Write],
+        twin: |call| call.write::<f32>(0)[..32].fill(1.0),
+        cost: |_| Cost::default(),
+        tolerance: Tolerance::EXACT,
+        rewrites: &[],
+        variants: &[],
+    };
+    let device = Device::checked(Device::cpu());
+    let y = Tensor::empty([65], DType::F32, &device);
+    Tensor::run(&HALF, &[&y], &0u32);
+    let said = y.to_vec::<f32>().expect_err("half of it is not written").to_string();
+    assert!(said.contains("half: element 32 of binding 0 is not written"), "{said}");
 }
