@@ -47,7 +47,7 @@ fn upsample(grid: Grid, @builtin(local_invocation_index) thread: u32) {
         return;
     }
     let bottom = (image * p.height + rows.second) * p.width;
-    let upper = x[top + columns.first] + columns.share * (x[top + columns.second] - x[top + columns.first]);
-    let lower = x[bottom + columns.first] + columns.share * (x[bottom + columns.second] - x[bottom + columns.first]);
-    y[at] = upper + rows.share * (lower - upper);
+    let upper = (1.0 - columns.share) * x[top + columns.first] + columns.share * x[top + columns.second];
+    let lower = (1.0 - columns.share) * x[bottom + columns.first] + columns.share * x[bottom + columns.second];
+    y[at] = (1.0 - rows.share) * upper + rows.share * lower;
 }

@@ -62,7 +62,8 @@ fn upsample_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
         let down = part(between(r, p.scale_h, p.height), h);
         if down == 0.0 { continue; }
         for (var c = columns.x; c < columns.y; c++) {
-            sum += down * part(between(c, p.scale_w, p.width), w) * dy[(image * p.out_h + r) * p.out_w + c];
+            let share = down * part(between(c, p.scale_w, p.width), w);
+            if share != 0.0 { sum += share * dy[(image * p.out_h + r) * p.out_w + c]; }
         }
     }
     dx[at] = sum;

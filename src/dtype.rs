@@ -35,3 +35,8 @@ impl Element for f32 {
 impl Element for i32 {
     const DTYPE: DType = DType::I32;
 }
+
+/// The decimal number that an f32 was written as: 0.999 and not 0.99900001287.
+pub(crate) fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}

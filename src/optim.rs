@@ -32,6 +32,7 @@ pub use rule::Rule;
 pub use sgd::{Momentum, Sgd, SgdOptions};
 
 use crate::autograd::Grads;
+use crate::dtype::decimal;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::nn::StateDict;
@@ -141,9 +142,4 @@ fn share(what: &str, value: f32) -> Result<f32> {
 /// `1 - beta` to the last bit: in f32, 1 - 0.999 is off by 1e-5 of itself, and so would every step be.
 fn rest(beta: f32) -> f32 {
     (1.0 - decimal(beta)) as f32
-}
-
-/// The decimal number that an f32 was written as: 0.999 and not 0.99900001287.
-fn decimal(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
 }

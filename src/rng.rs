@@ -89,6 +89,12 @@ impl Rng {
         unit(self.next_u32())
     }
 
+    /// Uniform in [low, high). The upper bound, which rounding may meet, gives way to the number below it.
+    pub fn within(&mut self, low: f32, high: f32) -> f32 {
+        let drawn = low + (high - low) * self.uniform();
+        if drawn < high { drawn } else { high.next_down().max(low) }
+    }
+
     /// Normal with mean 0 and deviation 1 (Box and Muller, 1958).
     pub fn normal(&mut self) -> f32 {
         // 1 - u lies in (0, 1], where the logarithm is finite.

@@ -55,9 +55,20 @@ impl Shape {
     /// The dimension that `dim` names, where negative numbers count from the end.
     ///
     /// # Panics
-    /// If there is no such dimension.
+    /// If there is no such dimension; a scalar has none.
     #[track_caller]
     pub fn dim(&self, op: &str, dim: isize) -> usize {
+        assert!(self.rank > 0, "{op}: a scalar has no dimension {dim}");
+        self.dim_or_scalar(op, dim)
+    }
+
+    /// [`Shape::dim`] by PyTorch's rule for reductions and functions along a dimension: a scalar counts as a vector of one
+    /// element there, so that its dimensions 0 and -1 are 0.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn dim_or_scalar(&self, op: &str, dim: isize) -> usize {
         let rank = self.rank.max(1) as isize;
         assert!((-rank..rank).contains(&dim), "{op}: {self:?} has no dimension {dim}");
         (if dim < 0 { dim + rank } else { dim }) as usize

@@ -5,6 +5,8 @@
 
 #[path = "train/broken.rs"]
 mod broken;
+#[path = "train/conventions.rs"]
+mod conventions;
 #[path = "train/counters.rs"]
 mod counters;
 #[path = "train/counts.rs"]

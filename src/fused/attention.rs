@@ -376,8 +376,8 @@ impl Run {
 
 impl Tensor {
     /// `softmax(scale q k^T + mask) v`: queries `[.., queries, head_dim]` (self) on keys and values
-    /// `[.., keys, head_dim]` of the same batch, to `[.., queries, head_dim]`. A query whose keys are all masked gives
-    /// 0, and a gradient of 0, as in PyTorch.
+    /// `[.., keys, head_dim]` of the same batch, to `[.., queries, head_dim]`; batches broadcast, and the values' rows may be
+    /// of another length than the keys'. A query whose keys are all masked gives 0, and a gradient of 0, as in PyTorch.
     ///
     /// Heads of up to 128 elements are one kernel whose memory grows with the rows, not with their square, unless a
     /// mask asks for its gradient. It reads masks and views that split heads as they are, and what it gives is merged
@@ -388,12 +388,19 @@ impl Tensor {
     #[track_caller]
     pub fn scaled_dot_product_attention(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
         let [q, k, v] = [self, key, value].map(Tensor::shape);
-        let rank = q.rank();
         let title = "scaled_dot_product_attention";
-        assert!(
-            rank >= 2 && k == v && k.rank() == rank && q[..rank - 2] == k[..rank - 2] && q[rank - 1] == k[rank - 1],
-            "{title}: {q} x {k} x {v}: queries, keys and values [.., rows, head_dim] of one batch are due"
-        );
+        let is_deep = q.rank().min(k.rank()).min(v.rank()) >= 2;
+        let fits = is_deep && q.last() == k.last() && k[k.rank() - 2] == v[v.rank() - 2];
+        assert!(fits, "{title}: {q} x {k} x {v}: expected queries, keys and values [.., rows, head_dim] of one batch");
+        let batch_of = |shape: &Shape| Shape::new(&shape[..shape.rank() - 2]);
+        let Some(batch) = batch_of(&q).broadcast(&batch_of(&k)).and_then(|both| both.broadcast(&batch_of(&v))) else {
+            panic!("{title}: {q} x {k} x {v}: the batches do not broadcast")
+        };
+        if [q, k, v].iter().any(|shape| batch_of(shape) != batch) {
+            let whole = |x: &Tensor| x.expand(Shape::from([&batch[..], &x.shape()[x.rank() - 2..]].concat()));
+            return whole(self).scaled_dot_product_attention(&whole(key), &whole(value), options);
+        }
+        let rank = q.rank();
         for (what, x) in [("queries", self), ("keys", key), ("values", value)] {
             assert!(x.dtype() == DType::F32, "{title}: {what} of {}: f32 are due", x.dtype());
         }
@@ -402,16 +409,18 @@ impl Tensor {
         if let Some(mask) = &options.mask {
             check_mask(mask, scores);
         }
-        if !is_fused(head_dim, options) || q.numel() * k.numel() == 0 {
+        let length = v[rank - 1];
+        let whole_length = head_dim.max(length).next_multiple_of(4);
+        if !is_fused(whole_length, options) || q.numel() * k.numel() * v.numel() == 0 {
             return self.attention_definition(key, value, options);
         }
-        if !head_dim.is_multiple_of(4) {
+        if head_dim != whole_length || length != whole_length {
             // Zeros behind each row add nothing to a product.
-            let whole = |x: &Tensor| x.pad(&[(0, 4 - head_dim % 4)], 0.0);
+            let whole = |x: &Tensor| x.pad(&[(0, whole_length - x.size(-1))], 0.0);
             let scale = options.scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
             let options = AttentionOptions { scale: Some(scale), ..options.clone() };
             let y = whole(self).scaled_dot_product_attention(&whole(key), &whole(value), &options);
-            return y.narrow(-1, 0, head_dim);
+            return y.narrow(-1, 0, length);
         }
         if rank != 4 {
             // One head for each of a batch without heads; further dimensions are a part of the batch.

@@ -207,7 +207,9 @@ impl Tensor {
         let b = (form == Form::Layer).then(|| constant(parts[1], 0.0f32));
         let y = Tensor::empty(x.shape(), DType::F32, device);
         if x.numel() == 0 {
-            return self.mul(&y);
+            // Of nothing, but the weights have gradients of 0.
+            let y = parts[0].map_or_else(|| self.affine(1.0, 0.0), |weight| self.mul(weight));
+            return parts[1].map_or(y.clone(), |bias| y.add(bias));
         }
         if cols > lower::MAX_COLS as usize {
             let flat = x.reshape_to(Shape::from([rows, cols]));

@@ -1,7 +1,7 @@
 //! Images at another size, by the nearest pixel or by straight lines between pixels: `shaders/upsample.wgsl`,
 //! `shaders/upsample_backward.wgsl`.
 
-use crate::dtype::DType;
+use crate::dtype::{DType, decimal};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
@@ -126,8 +126,12 @@ fn forward_twin(call: &mut Call) {
         let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];
         for (at, y) in y.iter_mut().enumerate() {
             let (left, right, along) = p.columns(at);
-            let mix = |line: &[f32]| line[left] + along * (line[right] - line[left]);
-            *y = mix(line(top)) + down * (mix(line(bottom)) - mix(line(top)));
+            if p.mode == 0 {
+                *y = line(top)[left];
+                continue;
+            }
+            let mix = |line: &[f32]| (1.0 - along) * line[left] + along * line[right];
+            *y = (1.0 - down) * mix(line(top)) + down * mix(line(bottom));
         }
     });
 }
@@ -140,6 +144,10 @@ fn backward_twin(call: &mut Call) {
         let mut sums = vec![0.0f64; dx.len()];
         for (at, &dy) in dy[image * results..][..results].iter().enumerate() {
             let ((top, bottom, down), (left, right, along)) = (p.rows(at / out_w), p.columns(at % out_w));
+            if p.mode == 0 {
+                sums[top * width + left] += f64::from(dy);
+                continue;
+            }
             for (row, by) in [(top, 1.0 - down), (bottom, down)] {
                 for (column, share) in [(left, 1.0 - along), (right, along)] {
                     sums[row * width + column] += f64::from(by * share * dy);
@@ -174,10 +182,12 @@ impl Tensor {
     /// If it is no batch of images, or nothing would be left of them.
     #[track_caller]
     pub fn upsample(&self, factor: [f32; 2], mode: Upsampling) -> Tensor {
-        let size = [0, 1].map(|d| (self.shape().get(2 + d).copied().unwrap_or(0) as f32 * factor[d]) as usize);
+        // In f64 and from the factor's decimals, as PyTorch: 100 times 0.29 is 28.999999999999996.
+        let factor = factor.map(decimal);
+        let size = [0, 1].map(|d| (self.shape().get(2 + d).copied().unwrap_or(0) as f64 * factor[d]) as usize);
         match mode {
             Upsampling::BilinearAligned => self.interpolate(size, mode),
-            _ => self.upsampled(size, factor.map(|factor| 1.0 / factor), mode),
+            _ => self.upsampled(size, factor.map(|factor| (1.0 / factor) as f32), mode),
         }
     }
 

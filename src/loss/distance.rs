@@ -7,20 +7,25 @@ use crate::tensor::Tensor;
 use std::f32::consts::PI;
 
 impl Tensor {
-    /// `x . y / max(|x| |y|, eps)` along a dimension (PyTorch's default eps is 1e-8).
+    /// `x / max(|x|, eps) . y / max(|y|, eps)` along a dimension of what both broadcast to (PyTorch's default eps is 1e-8).
+    /// The gradient is that of `|x|` where eps holds it, too.
     ///
     /// # Panics
     /// If the shapes do not broadcast or there is no such dimension.
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Tensor, dim: isize, eps: f32) -> Tensor {
-        let sum = |x: Tensor| x.sum_dims(&[dim], KeepDims::No);
-        // A product of squares has no kink at 0, and eps keeps the root away from it.
-        let sizes = sum(self.square()).mul(&sum(other.square())).clamp(eps * eps, f32::INFINITY).sqrt();
-        sum(self.mul(other)).div(&sizes)
+        let Some(shape) = self.shape().broadcast(&other.shape()) else {
+            panic!("cosine_similarity: {} x {}: the shapes do not broadcast", self.shape(), other.shape())
+        };
+        let unit = |x: &Tensor| {
+            let x = x.expand(shape);
+            x.div(&raised(&x.norm(&[dim], KeepDims::Yes), eps))
+        };
+        unit(self).mul(&unit(other)).sum_dims(&[dim], KeepDims::No)
     }
 
-    /// `1 - cos` of the rows of two tensors `[n, d]` where the target is 1, `max(0, cos - margin)` where it is -1
-    /// (PyTorch's default margin is 0).
+    /// `1 - cos` of the rows of two tensors `[n, d]` where the target is 1, `max(0, cos - margin)` where it is -1, and 0
+    /// elsewhere (PyTorch's default margin is 0). As in PyTorch, `cos` is `x . y / sqrt((|x|^2 + 1e-12) (|y|^2 + 1e-12))`.
     ///
     /// # Panics
     /// If the shapes do not fit.
@@ -29,9 +34,12 @@ impl Tensor {
         let (x, t) = (self.shape(), target.shape());
         let fits = x.rank() >= 1 && x == other.shape() && x[..x.rank() - 1] == *t;
         assert!(fits, "cosine_embedding_loss: {x} x {} x {t}: [n, d], [n, d] and [n] are due", other.shape());
-        let cos = self.cosine_similarity(other, -1, 1e-8);
+        let sum = |x: Tensor| x.sum_dims(&[-1], KeepDims::No);
+        let squares = |x: &Tensor| sum(x.square()).affine(1.0, 1e-12);
+        let cos = sum(self.mul(other)).div(&squares(self).mul(&squares(other)).sqrt());
         let apart = cos.affine(1.0, -margin).relu();
-        let alike = target.detach().eq_scalar(1.0);
+        let [alike, unlike] = [1.0, -1.0].map(|value| target.detach().eq_scalar(value));
+        let apart = Tensor::select(&unlike, &apart, &cos.zeros_like());
         reduced(&Tensor::select(&alike, &cos.affine(-1.0, 1.0), &apart), reduction)
     }
 
@@ -72,8 +80,8 @@ impl Tensor {
         reduced(&self.exp().sub(&target.mul(self)), reduction)
     }
 
-    /// `(log(2 pi v) + (x - t)^2 / v) / 2` with variances v held above `eps` (PyTorch's default is 1e-6); PyTorch adds the
-    /// constant only if `full` is asked for, and so does [`GaussianConstant::Full`].
+    /// `(log(2 pi v) + (x - t)^2 / v) / 2` with variances v held above `eps` (PyTorch's default is 1e-6), as if they were not
+    /// for the gradient; PyTorch adds the constant only if `full` is asked for, and so does [`GaussianConstant::Full`].
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -88,10 +96,15 @@ impl Tensor {
     ) -> Tensor {
         let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
         let none = Tensor::scalar(f32::NAN, variance.device());
-        let v = Tensor::select(&negative, &none, &variance.clamp(eps, f32::INFINITY));
+        let v = Tensor::select(&negative, &none, &raised(variance, eps));
         let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
         reduced(&v.log().add(&self.sub(target).square().div(&v)).affine(0.5, shift), reduction)
     }
+}
+
+/// What is at least `least`; the gradient passes all the same.
+fn raised(x: &Tensor, least: f32) -> Tensor {
+    x.detach().clamp(least, f32::INFINITY).tracked("raised", &[x], |dy, _| vec![Some(dy.clone())])
 }
 
 /// Whether a Gaussian's negative log-likelihood holds the constant `log(2 pi) / 2`.

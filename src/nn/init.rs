@@ -72,7 +72,7 @@ fn draw(parameter: &Parameter, mut each: impl FnMut() -> f32) {
 
 /// Uniform in `low..high`.
 pub fn uniform(parameter: &Parameter, low: f32, high: f32, rng: &mut Rng) {
-    draw(parameter, || low + (high - low) * rng.uniform());
+    draw(parameter, || rng.within(low, high));
 }
 
 /// Normal.

@@ -227,7 +227,7 @@ impl Tensor {
     /// If there is no such dimension.
     #[track_caller]
     pub fn flatten(&self, start: isize) -> Tensor {
-        let start = self.shape().dim("flatten", start);
+        let start = self.shape().dim_or_scalar("flatten", start);
         let mut sizes = self.shape()[..start.min(self.rank())].to_vec();
         sizes.push(self.shape()[start.min(self.rank())..].iter().product());
         self.reshape_to(Shape::from(sizes))
@@ -260,8 +260,12 @@ impl Tensor {
     /// If there is no such dimension.
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Tensor {
+        let (a, b) = (self.shape().dim_or_scalar("transpose", a), self.shape().dim_or_scalar("transpose", b));
+        if self.rank() == 0 {
+            return self.clone();
+        }
         let mut order: Vec<usize> = (0..self.rank()).collect();
-        order.swap(self.shape().dim("transpose", a), self.shape().dim("transpose", b));
+        order.swap(a, b);
         self.permute(&order)
     }
 
@@ -326,7 +330,10 @@ impl Tensor {
     /// If its size is not 1.
     #[track_caller]
     pub fn squeeze(&self, dim: isize) -> Tensor {
-        let dim = self.shape().dim("squeeze", dim);
+        let dim = self.shape().dim_or_scalar("squeeze", dim);
+        if self.rank() == 0 {
+            return self.clone();
+        }
         assert!(self.shape()[dim] == 1, "squeeze: {}: dimension {dim} is not of size 1", self.shape());
         let mut sizes = self.shape().to_vec();
         sizes.remove(dim);
@@ -421,11 +428,14 @@ impl Tensor {
     pub fn flip(&self, dims: &[isize]) -> Tensor {
         let mut places = Vec::with_capacity(dims.len());
         for &dim in dims {
-            places.push(self.shape().dim("flip", dim));
+            places.push(self.shape().dim_or_scalar("flip", dim));
         }
         let dims = places;
         let once = (1..dims.len()).all(|at| !dims[..at].contains(&dims[at]));
         assert!(once, "flip: {}: each of the dimensions {dims:?} may be named once", self.shape());
+        if self.rank() == 0 {
+            return self.clone();
+        }
         let out = Tensor::empty(self.shape(), self.dtype(), self.device());
         // Steps backwards: strides wrap around in 32 bits, on the device as in the twin.
         let mut source = Layout { offset: self.base(), ..*self.layout() };

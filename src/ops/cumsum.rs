@@ -86,10 +86,10 @@ impl Tensor {
     #[track_caller]
     pub fn cumsum(&self, dim: isize) -> Tensor {
         assert!(self.dtype() == DType::F32, "cumsum: a tensor of f32 is due, not of {}", self.dtype());
+        let dim = self.shape().dim_or_scalar("cumsum", dim);
         if self.rank() == 0 {
             return self.clone();
         }
-        let dim = self.shape().dim("cumsum", dim);
         self.running_sum(dim, 0).tracked("cumsum", &[self], move |dy, _| vec![Some(dy.running_sum(dim, 1))])
     }
 

@@ -28,6 +28,16 @@ impl Named {
         self
     }
 
+    /// Without the dimensions of one element that are larger in another operand: their element meets all of those.
+    #[track_caller]
+    fn without_broadcast(mut self, size_of: impl Fn(char) -> usize) -> Named {
+        while let Some(d) = (0..self.labels.len()).find(|&d| self.tensor.shape()[d] != size_of(self.labels[d])) {
+            self.labels.remove(d);
+            self.tensor = self.tensor.squeeze(d as isize);
+        }
+        self
+    }
+
     /// Without the dimensions that nobody else asks for.
     #[track_caller]
     fn summed(self, kept: impl Fn(char) -> bool) -> Named {
@@ -73,7 +83,8 @@ impl Tensor {
     /// Sums of products: `bij,bjk->bik` is a batch of matrix products, `ij->j` sums of columns, `i,j->ij` an outer product.
     /// A letter names a dimension; those behind the arrow stay, the others are summed over. Without an arrow those stay that
     /// occur once, in the order of the alphabet. A letter twice in an operand is its diagonal, and `...` stands for the
-    /// dimensions without letters, which are the same at the end of each operand. Operands are taken from left to right.
+    /// dimensions without letters, which are the same at the end of each operand. A size of 1 broadcasts. Operands are taken
+    /// from left to right.
     ///
     /// ```
     /// let device = wgrad::Device::cpu();
@@ -107,11 +118,13 @@ impl Tensor {
         assert!(is_letter, "einsum: {equation}: letters, commas and one arrow are due");
         let (have, want) = (operands.len(), inputs.len());
         assert!(have == want, "einsum: {equation}: {have} operands for {want} lists of letters");
-        check(equation, &inputs, &output, operands);
+        let sizes = check(equation, &inputs, &output, operands);
+        let size_of = |label: char| sizes.iter().find(|(other, _)| *other == label).map_or(1, |(_, size)| *size);
         let mut rest = inputs
             .iter()
             .zip(operands)
-            .map(|(labels, x)| Named { tensor: (*x).clone(), labels: labels.clone() }.without_repeats());
+            .map(|(labels, x)| Named { tensor: (*x).clone(), labels: labels.clone() }.without_repeats())
+            .map(|operand| operand.without_broadcast(size_of));
         let mut result = rest.next().expect("a split gives at least one part");
         for (at, next) in rest.enumerate() {
             let later = |label: char| inputs[at + 2..].iter().any(|labels| labels.contains(&label));
@@ -155,17 +168,21 @@ fn spelled_out(text: &str, operands: &[&Tensor]) -> String {
     }
 }
 
-/// Refuses letters that do not fit.
+/// The size of each letter; refuses letters that do not fit.
 #[track_caller]
-fn check(equation: &str, inputs: &[Vec<char>], output: &[char], operands: &[&Tensor]) {
+fn check(equation: &str, inputs: &[Vec<char>], output: &[char], operands: &[&Tensor]) -> Vec<(char, usize)> {
     let mut sizes: Vec<(char, usize)> = Vec::new();
     for (labels, operand) in inputs.iter().zip(operands) {
         let (shape, count) = (operand.shape(), labels.len());
         assert!(shape.rank() == count, "einsum: {equation}: {count} letters for {shape}");
         for (d, label) in labels.iter().enumerate() {
-            match sizes.iter().find(|(other, _)| other == label) {
+            let first = labels.iter().position(|other| other == label).unwrap_or(d);
+            let is_diagonal = shape[first] == shape[d];
+            assert!(is_diagonal, "einsum: {equation}: `{label}` is {} and {} in {shape}", shape[first], shape[d]);
+            match sizes.iter_mut().find(|(other, _)| other == label) {
+                Some((_, size)) if *size == 1 => *size = shape[d],
                 Some((_, size)) => {
-                    let fits = *size == shape[d];
+                    let fits = *size == shape[d] || shape[d] == 1;
                     assert!(fits, "einsum: {equation}: `{label}` is {size} in one place and {} in another", shape[d]);
                 }
                 None => sizes.push((*label, shape[d])),
@@ -177,4 +194,5 @@ fn check(equation: &str, inputs: &[Vec<char>], output: &[char], operands: &[&Ten
         assert!(known, "einsum: {equation}: no operand has `{label}`");
         assert!(!output[..at].contains(label), "einsum: {equation}: `{label}` is asked for twice");
     }
+    sizes
 }

@@ -73,10 +73,14 @@ impl Tensor {
     }
 
     /// Uniform in [low, high), drawn on the host: one seed gives the same values on every device.
+    ///
+    /// # Panics
+    /// If `low` is above `high`, or one is NaN.
     #[track_caller]
     pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, rng: &mut Rng, device: &Device) -> Tensor {
+        assert!(low <= high, "uniform: the lower bound, {low}, is above the upper, {high}");
         let shape = shape.into();
-        let data: Vec<f32> = (0..shape.numel()).map(|_| low + (high - low) * rng.uniform()).collect();
+        let data: Vec<f32> = (0..shape.numel()).map(|_| rng.within(low, high)).collect();
         Tensor::from_vec(data, shape, device)
     }
 

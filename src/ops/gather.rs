@@ -117,14 +117,21 @@ pub static KERNELS: &[&Kernel] = &[&GATHER, &GATHER_BACKWARD];
 
 impl Tensor {
     /// Picks along a dimension: `out[.., j, ..] = self[.., index[j], ..]` for a vector of indices. An index outside
-    /// gives NaN. The rows of a table by their numbers, as an embedding does, are `table.index_select(0, ids)`.
+    /// gives NaN. The rows of a table by their numbers, as an embedding does, are `table.index_select(0, ids)`. A scalar is
+    /// picked from as a vector of one element, by one index.
     ///
     /// # Panics
-    /// If there is no such dimension, or `index` is not a vector of i32.
+    /// If there is no such dimension, or `index` is not a vector of i32 or one of its elements.
     #[track_caller]
     pub fn index_select(&self, dim: isize, index: &Tensor) -> Tensor {
-        assert!(index.rank() == 1, "index_select: {} x {}: a vector of indices is due", self.shape(), index.shape());
-        let dim = self.shape().dim("index_select", dim);
+        let (x, i) = (self.shape(), index.shape());
+        assert!(i.rank() <= 1, "index_select: {x} x {i}: expected a vector of indices");
+        let dim = x.dim_or_scalar("index_select", dim);
+        if x.rank() == 0 {
+            assert!(i.numel() == 1, "index_select: {x} x {i}: a scalar is picked from by one index");
+            return self.unsqueeze(0).index_select(0, index).squeeze(0);
+        }
+        let index = &index.reshape_to(Shape::from([i.numel()]));
         self.picked("index_select", dim, index, 0)
     }
 
@@ -135,8 +142,13 @@ impl Tensor {
     /// If the ranks differ, `index` is larger in another dimension, or it is not of i32.
     #[track_caller]
     pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
-        let dim = self.shape().dim("gather", dim);
+        let dim = self.shape().dim_or_scalar("gather", dim);
         let (x, i) = (self.shape(), index.shape());
+        if x.rank().max(i.rank()) <= 1 && x.rank().min(i.rank()) == 0 {
+            // A scalar counts as a vector of one element on either side.
+            let vector = |t: &Tensor| t.reshape_to(Shape::from([t.numel()]));
+            return vector(self).gather(0, &vector(index)).reshape_to(i);
+        }
         assert!(x.rank() == i.rank(), "gather: {x} x {i}: an index of {} dimensions is due", x.rank());
         let fits = (0..x.rank()).all(|d| d == dim || i[d] <= x[d]);
         assert!(fits, "gather: {x} x {i}: the index is larger than what it picks from");

@@ -195,7 +195,7 @@ impl Tensor {
             // One tall product, whose weight gradient is one product too.
             let mut sizes = a.to_vec();
             sizes[a.rank() - 1] = b[1];
-            let rows = a.numel() / inner_a.max(1);
+            let rows = a[..a.rank() - 1].iter().product();
             return self.reshape_to(Shape::from([rows, inner_a])).matmul(other).reshape_to(Shape::from(sizes));
         }
         self.product(other)
@@ -216,17 +216,18 @@ impl Tensor {
             Shape::from(sizes)
         };
         let (a, b) = (walkable(self).expand(with(m, k)), walkable(other).expand(with(k, n)));
-        let c = Tensor::empty(with(m, n), DType::F32, self.device());
+        let c = if k > 0 {
+            Tensor::empty(with(m, n), DType::F32, self.device())
+        } else {
+            Tensor::zeros(with(m, n), self.device())
+        };
         let rank = c.rank();
         let mut p = MatMul::of([m, n, k], &a, &b);
         let outer = |x: &Tensor| x.layout().strides[..rank - 2].to_vec();
         for (size, steps) in collapse::<3>(&batch, [&outer(&a), &outer(&b), &outer(&c)]) {
             p = p.batched(size, steps);
         }
-        if c.numel() > 0 && k == 0 {
-            return Tensor::zeros(c.shape(), c.device());
-        }
-        if c.numel() > 0 {
+        if c.numel() * k > 0 {
             Tensor::run(&MATMUL, &[&a, &b, &c], &p);
         }
         let (a, b) = (self.saved(), other.saved());

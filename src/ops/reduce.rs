@@ -387,7 +387,7 @@ pub static KERNELS: &[&Kernel] = &[&SUM, &AMAX, &AMIN, &ARGMAX];
 fn plan(op: &str, shape: Shape, dims: &[isize], keep: KeepDims) -> ([bool; MAX_RANK], Shape, Shape) {
     let mut reduced = [false; MAX_RANK];
     for &dim in dims {
-        let dim = shape.dim(op, dim);
+        let dim = shape.dim_or_scalar(op, dim);
         assert!(!reduced[dim], "{op}: {shape}: dimension {dim} is named twice");
         reduced[dim] = true;
     }
@@ -421,7 +421,8 @@ impl Tensor {
         self.sum_dims(&self.all_dims(), KeepDims::No)
     }
 
-    /// The sum over some dimensions; negative numbers count from the end.
+    /// The sum over some dimensions; negative numbers count from the end. Here and in all reductions, an empty list reduces
+    /// nothing and gives the elements as they are, where PyTorch reads it as all dimensions: that is [`Tensor::sum`].
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
@@ -436,7 +437,7 @@ impl Tensor {
         self.mean_dims(&self.all_dims(), KeepDims::No)
     }
 
-    /// The mean over some dimensions.
+    /// The mean over some dimensions. An empty list gives the elements as they are.
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
@@ -449,27 +450,52 @@ impl Tensor {
     fn counted(&self, op: &str, dims: &[isize]) -> usize {
         let mut count = 1;
         for &dim in dims {
-            count *= self.shape()[self.shape().dim(op, dim)];
+            count *= self.shape().get(self.shape().dim_or_scalar(op, dim)).copied().unwrap_or(1);
         }
         count
     }
 
     /// The variance over some dimensions: squared distances from the mean, divided by their number less `correction`
-    /// (PyTorch's default is 1).
+    /// (PyTorch's default is 1), or by 0 where that is less. An empty list of dimensions gives 0 / (1 - correction).
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn var_dims(&self, dims: &[isize], correction: usize, keep: KeepDims) -> Tensor {
-        let divisor = self.counted("var", dims) as f32 - correction as f32;
-        let centred = self.sub(&self.mean_dims(dims, KeepDims::Yes));
-        centred.square().scaled_sum("var", dims, keep, 1.0 / divisor)
+        let freedom = self.counted("var", dims) as f32 - correction as f32;
+        self.variance(dims, freedom, keep, move |dy, centred| centred.mul(&dy.affine(2.0 / freedom, 0.0)))
     }
 
-    /// The variance of all elements.
+    /// The variance of all elements, as [`Tensor::var_dims`]. Of no more elements than `correction`, the gradient of each
+    /// is infinite, and NaN where it is the mean.
     #[track_caller]
     pub fn var(&self, correction: usize) -> Tensor {
-        self.var_dims(&self.all_dims(), correction, KeepDims::No)
+        let dims = self.all_dims();
+        let freedom = self.numel() as f32 - correction as f32;
+        if freedom > 0.0 {
+            return self.var_dims(&dims, correction, KeepDims::No);
+        }
+        self.variance(&dims, freedom, KeepDims::No, |dy, centred| {
+            let [none, infinite] = [f32::NAN, f32::INFINITY].map(|value| Tensor::scalar(value, dy.device()));
+            dy.mul(&Tensor::select(&centred.eq_scalar(0.0), &none, &infinite))
+        })
+    }
+
+    /// `slope` makes the gradient of x from that of the variance and from x less its mean.
+    #[track_caller]
+    fn variance(
+        &self,
+        dims: &[isize],
+        freedom: f32,
+        keep: KeepDims,
+        slope: impl Fn(&Tensor, &Tensor) -> Tensor + Send + Sync + 'static,
+    ) -> Tensor {
+        let (_, kept, _) = plan("var", self.shape(), dims, keep);
+        let x = self.detach();
+        let centred = x.sub(&x.mean_dims(dims, KeepDims::Yes));
+        let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0));
+        let centred = centred.saved();
+        y.tracked("var", &[self], move |dy, _| vec![Some(slope(&dy.reshape_to(kept), &centred))])
     }
 
     #[track_caller]
@@ -501,7 +527,7 @@ impl Tensor {
         self.amin(&self.all_dims(), KeepDims::No)
     }
 
-    /// The largest over some dimensions; equal ones share the gradient.
+    /// The largest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.
     ///
     /// # Panics
     /// If there is no such dimension, one is named twice, or the tensor is empty.
@@ -510,7 +536,7 @@ impl Tensor {
         self.extreme(&AMAX, dims, keep)
     }
 
-    /// The smallest over some dimensions; equal ones share the gradient.
+    /// The smallest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.
     ///
     /// # Panics
     /// If there is no such dimension, one is named twice, or the tensor is empty.
@@ -533,7 +559,8 @@ impl Tensor {
         y
     }
 
-    /// The Euclidean length over some dimensions, `sqrt(sum(x^2))`; its gradient at 0 is 0.
+    /// The Euclidean length over some dimensions, `sqrt(sum(x^2))`; its gradient at 0 is 0. An empty list gives each
+    /// element's absolute value.
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
@@ -548,7 +575,7 @@ impl Tensor {
         })
     }
 
-    /// `log(sum(exp(x)))` over some dimensions, without overflow.
+    /// `log(sum(exp(x)))` over some dimensions, without overflow. An empty list gives the elements as they are.
     ///
     /// # Panics
     /// If there is no such dimension, one is named twice, or the tensor is empty.

@@ -147,7 +147,12 @@ impl Tensor {
     #[track_caller]
     pub fn topk(&self, k: usize, dim: isize, extreme: Extreme) -> (Tensor, Tensor) {
         assert!(self.dtype() == DType::F32, "topk: a tensor of f32 is due, not of {}", self.dtype());
-        let axis = self.shape().dim("topk", dim);
+        let axis = self.shape().dim_or_scalar("topk", dim);
+        if self.rank() == 0 {
+            assert!(k == 1, "topk: a scalar has one element, not {k}");
+            let (values, index) = self.unsqueeze(0).topk(1, 0, extreme);
+            return (values.squeeze(0), index.squeeze(0));
+        }
         let n = self.shape()[axis];
         assert!(k <= n, "topk: {}: dimension {axis} has no {k} elements", self.shape());
         let turned = self.detach().transpose(axis as isize, -1).contiguous();

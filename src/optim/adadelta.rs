@@ -1,7 +1,7 @@
 //! Adadelta (Zeiler, 2012): `shaders/adadelta.wgsl`.
 
 use super::rule::{Now, Place, Rule, Run, twin, update};
-use super::{Fused, at_least_0, checked_lr, rest, share};
+use super::{Fused, at_least_0, checked, checked_lr, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use bytemuck::{Pod, Zeroable};
@@ -58,7 +58,7 @@ impl Rule for AdadeltaOptions {
 
     fn check(&self) -> Result<()> {
         checked_lr(self.lr)?;
-        share("rho", self.rho)?;
+        checked("rho", self.rho, |rho| (0.0..=1.0).contains(&rho), "in 0..=1")?;
         at_least_0("eps", self.eps)?;
         at_least_0("weight decay", self.weight_decay).map(drop)
     }

@@ -116,12 +116,12 @@ impl<R: Rule> Fused<R> {
     }
 
     /// Holds the global norm of all gradients under a bound, as `torch.nn.utils.clip_grad_norm_` does: where it is larger,
-    /// all are scaled down. The norm stays on the device.
+    /// all are scaled down; where it is NaN, all become NaN. The norm stays on the device.
     ///
     /// # Errors
-    /// [`Error::Option`] if the bound is not positive.
+    /// [`Error::Option`] if the bound is negative or NaN.
     pub fn clip_grad_norm(mut self, max_norm: f32) -> Result<Self> {
-        self.max_norm = Some(checked("max norm", max_norm, |v| v > 0.0, "a number above 0")?);
+        self.max_norm = Some(checked("max norm", max_norm, |v| v >= 0.0, "a number from 0 up")?);
         self.measure();
         Ok(self)
     }
@@ -130,9 +130,9 @@ impl<R: Rule> Fused<R> {
     /// their norm is taken.
     ///
     /// # Errors
-    /// [`Error::Option`] if the bound is not positive.
+    /// [`Error::Option`] if the bound is negative or NaN.
     pub fn clip_grad_value(mut self, value: f32) -> Result<Self> {
-        self.penalty.bound = checked("clip value", value, |v| v > 0.0, "a number above 0")?;
+        self.penalty.bound = checked("clip value", value, |v| v >= 0.0, "a number from 0 up")?;
         Ok(self)
     }
 

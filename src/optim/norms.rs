@@ -97,7 +97,9 @@ static CLIP_FACTOR: Kernel = Kernel {
     twin: |call| {
         let (p, sums, numbers) = (call.params::<ClipParams>(), call.read::<f32>(0), call.write::<f32>(1));
         let norm = sums[..p.n as usize].iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt();
-        numbers[0] = (f64::from(p.max_norm) / (norm + 1e-6)).min(1.0) as f32;
+        let factor = f64::from(p.max_norm) / (norm + 1e-6);
+        // Of a NaN, all become NaN.
+        numbers[0] = if factor > 1.0 { 1.0 } else { factor as f32 };
         numbers[1] = norm as f32;
     },
     cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },

@@ -1,7 +1,7 @@
 //! RMSprop (Hinton, 2012): `shaders/rmsprop.wgsl`, `shaders/rmsprop_momentum.wgsl`, `shaders/rmsprop_centered.wgsl`.
 
 use super::rule::{Now, Place, Rule, Run, twin, update};
-use super::{Fused, at_least_0, checked_lr, rest, share};
+use super::{Fused, at_least_0, checked_lr, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use bytemuck::{Pod, Zeroable};
@@ -94,7 +94,7 @@ impl Rule for RmsPropOptions {
 
     fn check(&self) -> Result<()> {
         checked_lr(self.lr)?;
-        share("alpha", self.alpha)?;
+        at_least_0("alpha", self.alpha)?;
         at_least_0("eps", self.eps)?;
         at_least_0("weight decay", self.weight_decay)?;
         at_least_0("momentum", self.momentum).map(drop)

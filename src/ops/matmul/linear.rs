@@ -88,8 +88,9 @@ pub static KERNELS: &[&Kernel] = &[&LINEAR, &LINEAR_WITH, &LINEAR_WEIGHT];
 
 /// [rows, columns]: all but the last dimension are rows.
 fn rows_of(x: &Tensor) -> Tensor {
-    let columns = x.shape()[x.rank() - 1];
-    x.reshape_to(Shape::from([x.numel() / columns.max(1), columns]))
+    let shape = x.shape();
+    let (rows, columns) = shape.split_at(shape.rank() - 1);
+    x.reshape_to(Shape::from([rows.iter().product(), columns[0]]))
 }
 
 impl Tensor {

@@ -9,7 +9,7 @@ impl Tensor {
     /// `x` held between two bounds (PyTorch's defaults are -1 and 1); unlike [`Tensor::clamp`], the gradient at a bound is 0.
     #[track_caller]
     pub fn hardtanh(&self, min: f32, max: f32) -> Tensor {
-        assert!(min < max, "hardtanh: {min}..{max} is no range");
+        assert!(min <= max, "hardtanh: the lower bound, {min}, is above the upper, {max}");
         self.function(&HARDTANH, min, max)
     }
 
