@@ -155,7 +155,7 @@ fn remove_left_parts(path: &Path, own: &Path) {
 }
 
 /// Writes beside the file and renames, so that a full disk or a break never costs what was there.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     with_part(path, |file| {
         file.write_all(bytes)?;
         file.sync_all().map(Some)

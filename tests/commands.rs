@@ -11,5 +11,6 @@ mod devices;
 mod digits;
 mod gan_cli;
 mod mnist_cli;
+mod outputs;
 mod program;
 mod tabular_cli;

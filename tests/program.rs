@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -30,6 +30,17 @@ pub fn run(name: &str, variables: &[(&str, &str)], args: &[&dyn AsRef<OsStr>]) -
     let output = command.envs(variables.iter().copied()).args(args).output().expect("the example starts");
     let text = |bytes| String::from_utf8(bytes).expect("the example says UTF-8");
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The same, with its output and its complaints going elsewhere: nobody reads the output.
+pub fn run_into(name: &str, args: &[&dyn AsRef<OsStr>], out: Stdio, err: Stdio) -> Said {
+    let mut command = Command::new(binary(name));
+    command.env_remove("RUST_LOG").args(args).stdout(out).stderr(err);
+    let mut child = command.spawn().expect("the example starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the example ends");
+    let err = String::from_utf8(output.stderr).expect("the example says UTF-8");
+    Said { code: output.status.code(), out: String::new(), err }
 }
 
 impl Said {

@@ -68,6 +68,30 @@ fn a_file_of_ones_own_is_learned_on_every_device() {
     learn(&colours(WHOLE), "id,colour\n3,red\n", &["--target=size", "--ignore=bought", "--categories=colour"]).ends("");
 }
 
+/// Seconds since 1970, a minute apart: in f32 the column would have two values of 128 apart, or one.
+#[test]
+fn large_whole_numbers_keep_their_last_digits() {
+    let line = |i: usize| format!("{},{},{}\n", 1_700_000_000 + 60 * i, 1_600_000_000_000_u64 + 7 * i as u64, i % 2);
+    let text = format!("time,stamp,odd\n{}", (0..40).map(line).collect::<String>());
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let [data, rows] = ["d.csv", "new.csv"].map(|name| folder.path().join(name));
+    let new = "time\n1700000060\n";
+    fs::write(&data, text).and_then(|()| fs::write(&rows, new)).expect("they can be written");
+    let said = tabular(&[&"--device=cpu", &"--data", &data, &"--predict", &rows, &"--target=stamp", &"--ignore=odd"]);
+    said.ends("validation mean error: ");
+    let rows = said.out.lines().find(|line| line.starts_with("time")).expect("the column is described");
+    // 32 of 40 rows in steps of 60 deviate by 600 to 760; those of f32 do not.
+    let part = |name: &str| -> f64 {
+        let rest = rows.split_once(name).expect("it is told").1;
+        rest.split(',').next().expect("a number").trim().parse().expect("a number")
+    };
+    assert!((1_700_000_600.0..1_700_001_800.0).contains(&part("mean ")), "{rows}");
+    assert!((560.0..800.0).contains(&part("deviation ")), "{rows}");
+    let answer = said.out.lines().find_map(|line| line.split_once("stamp ")?.1.parse::<f64>().ok());
+    let off = answer.expect("the new row is answered") - 1_600_000_000_007.0;
+    assert!(off.abs() < 60.0, "off by {off}: {said:#?}");
+}
+
 #[test]
 fn mistakes_are_told_with_line_and_column() {
     let with = |text: &str, new: &str| learn(text, new, &["--target=bought", "--ignore=id"]);

@@ -50,8 +50,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use losses::Losses;
 use model::{Gpt, Size};
-use start::start;
-use std::io::Write;
+use start::{note, out, say, start};
 use std::process::ExitCode;
 use std::time::Instant;
 use text::{Alphabet, Text};
@@ -88,7 +87,7 @@ fn run(args: &Args) -> Result<()> {
     let prompt = alphabet.numbers(args.prompt.as_deref().unwrap_or(own), "the prompt")?;
     let text = Text::new(alphabet.numbers(&text, "the text")?, args.context)?;
     let device = args.device.open()?;
-    eprintln!("device: {device}: {}", device.why());
+    note!("device: {device}: {}", device.why());
 
     let Args { layers, width, heads, context, dropout, .. } = *args;
     let size = Size { letters: alphabet.len(), layers, width, heads, context, dropout };
@@ -98,17 +97,17 @@ fn run(args: &Args) -> Result<()> {
     }
     let [train, held_out] = text.sizes();
     let parameters: usize = nn::parameters(&model).iter().map(|(_, p)| p.shape().numel()).sum();
-    println!("{parameters} parameters, {} different characters", alphabet.len());
-    println!("{train} characters to learn from, {held_out} held out\n");
+    say!("{parameters} parameters, {} different characters", alphabet.len())?;
+    say!("{train} characters to learn from, {held_out} held out\n")?;
     if args.steps > 0 {
         teach(&model, &text, args, &device)?;
     }
-    println!("held-out loss {:.4} nats a character", judge(&model, &text, args, &device)?);
+    say!("held-out loss {:.4} nats a character", judge(&model, &text, args, &device)?)?;
     if let Some(path) = &args.save {
         let mut state = nn::state(&model)?;
         alphabet.put(&mut state);
         checkpoint::write(&state, path)?;
-        eprintln!("weights saved to {}", path.display());
+        note!("weights saved to {}", path.display());
     }
     if args.length > 0 { write(&model, &alphabet, &prompt, args, &device) } else { Ok(()) }
 }
@@ -146,7 +145,7 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {eta} left");
     let bar = ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template"));
 
-    println!(" step  train loss  held-out loss  characters/s  seconds");
+    say!(" step  train loss  held-out loss  characters/s  seconds")?;
     let (start, mut training) = (Instant::now(), 0.0);
     let mut draw = Rng::stream(args.seed, 1);
     // Captured when it first runs, and replayed from then on.
@@ -184,12 +183,12 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
             let judged = judge(model, text, args, device)?;
             let rate = (i * args.batch_size * args.context) as f64 / training;
             let seconds = start.elapsed().as_secs_f32();
-            bar.suspend(|| println!("{i:>5}  {mean:>10.4}  {judged:>13.4}  {rate:>12.0}  {seconds:>7.1}"));
+            bar.suspend(|| say!("{i:>5}  {mean:>10.4}  {judged:>13.4}  {rate:>12.0}  {seconds:>7.1}"))?;
             since = Instant::now();
         }
     }
     bar.finish_and_clear();
-    println!();
+    say!("")?;
     Ok(())
 }
 
@@ -208,26 +207,24 @@ fn judge(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<f32> 
 fn write(model: &Gpt, alphabet: &Alphabet, prompt: &[i32], args: &Args, device: &Device) -> Result<()> {
     let sampling = Sampling { temperature: args.temperature, top_k: args.top_k };
     let (mut writer, mut rng) = (Writer::new(model, device), Rng::stream(args.seed, 2));
-    println!();
+    say!("")?;
     let mut logits = Vec::new();
     for &number in prompt {
         logits = writer.read(number)?;
-        show(alphabet.letter(number));
+        show(alphabet.letter(number))?;
     }
     let start = Instant::now();
     for _ in 0..args.length {
         let number = sampling.choose(&logits, &mut rng);
-        show(alphabet.letter(number));
+        show(alphabet.letter(number))?;
         logits = writer.read(number)?;
     }
-    println!();
-    eprintln!("{:.0} characters a second", args.length as f64 / start.elapsed().as_secs_f64());
+    say!("")?;
+    note!("{:.0} characters a second", args.length as f64 / start.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// Each character at once: a program that writes is there to be watched.
-fn show(letter: char) {
-    print!("{letter}");
-    // Where nobody reads on, there is nobody to tell.
-    let _ = std::io::stdout().flush();
+fn show(letter: char) -> Result<()> {
+    out(format_args!("{letter}"))
 }

@@ -36,7 +36,7 @@ mod start;
 use args::{Args, ModelChoice};
 use clap::Parser;
 use model::{Classifier, Net, ResNet};
-use start::start;
+use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    eprintln!("device: {device}: {}", device.why());
+    note!("device: {device}: {}", device.why());
 
     let mut init = Init::new(args.seed, &device);
     let model = match args.model {
@@ -71,8 +71,8 @@ fn run(args: &Args) -> Result<()> {
     }
 
     let (train, test) = input::cifar10(args)?;
-    println!("{}", Summary::of(&model, [1, 3, 32, 32], &device));
-    println!("{} training images, {} test images\n", train.len(), test.len());
+    say!("{}", Summary::of(&model, [1, 3, 32, 32], &device))?;
+    say!("{} training images, {} test images\n", train.len(), test.len())?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 250, ..LoaderOptions::default() })?;
     if args.epochs > 0 {
         // All batches have one shape, so that each step is a replay of the first.
@@ -83,10 +83,9 @@ fn run(args: &Args) -> Result<()> {
 
     if let Some(path) = &args.save {
         checkpoint::save(&model, path)?;
-        eprintln!("weights saved to {}", path.display());
+        note!("weights saved to {}", path.display());
     }
-    report::classes(&evaluate(&model, &test, &device)?);
-    Ok(())
+    report::classes(&evaluate(&model, &test, &device)?)
 }
 
 /// Trains for as many epochs as the command line says.
@@ -100,7 +99,7 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
     let schedule = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), (loader.len() * args.epochs) as u64) };
     let mut scheduler = Scheduler::new(schedule, &mut optimizer)?;
     let randomness = Randomness::new(args.seed);
-    let mut epochs = report::Epochs::new(args.epochs, loader.len());
+    let mut epochs = report::Epochs::new(args.epochs, loader.len())?;
     // Captured when it first runs, and replayed from then on: each time with new crops.
     let mut step = Replay::new();
     // The sums of the steps' losses and of right answers, on the device: reading them is what waits for it.
@@ -136,7 +135,7 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
         }
         let seconds = epochs.seconds();
         let accuracy = evaluate(model, test, device)?.accuracy();
-        epochs.add(epoch, means, loader.len() * args.batch_size, seconds, accuracy);
+        epochs.add(epoch, means, loader.len() * args.batch_size, seconds, accuracy)?;
     }
     epochs.finish();
     Ok(())

@@ -1,7 +1,9 @@
 //! What the terminal shows.
 
+use crate::start::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Instant;
+use wgrad::Result;
 use wgrad::metrics::ConfusionMatrix;
 
 /// The classes by label.
@@ -15,11 +17,11 @@ pub struct Epochs {
 }
 
 impl Epochs {
-    pub fn new(epochs: usize, steps: usize) -> Epochs {
-        println!("epoch    loss  train accuracy  test accuracy  images/s  seconds");
+    pub fn new(epochs: usize, steps: usize) -> Result<Epochs> {
+        say!("epoch    loss  train accuracy  test accuracy  images/s  seconds")?;
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
         let bar = ProgressBar::new(steps as u64).with_style(style.expect("a valid template"));
-        Epochs { bar, epochs, start: Instant::now() }
+        Ok(Epochs { bar, epochs, start: Instant::now() })
     }
 
     pub fn start(&mut self, epoch: usize) {
@@ -40,11 +42,10 @@ impl Epochs {
     }
 
     /// An epoch's row: means over its images, how long they took, and the accuracy after it.
-    pub fn add(&self, epoch: usize, [loss, train]: [f32; 2], images: usize, seconds: f64, test: f64) {
+    pub fn add(&self, epoch: usize, [loss, train]: [f32; 2], images: usize, seconds: f64, test: f64) -> Result<()> {
         let (train, test, rate) = (100.0 * train, 100.0 * test, images as f64 / seconds);
-        self.bar.suspend(|| {
-            println!("{:>5}  {loss:.4}  {train:>13.2}%  {test:>12.2}%  {rate:>8.0}  {seconds:>7.1}", epoch + 1);
-        });
+        self.bar
+            .suspend(|| say!("{:>5}  {loss:.4}  {train:>13.2}%  {test:>12.2}%  {rate:>8.0}  {seconds:>7.1}", epoch + 1))
     }
 
     pub fn finish(self) {
@@ -53,15 +54,15 @@ impl Epochs {
 }
 
 /// How many images of each class are named right, and what the others are taken for.
-pub fn classes(matrix: &ConfusionMatrix) {
-    println!("\n{matrix}\n\nclass       accuracy  most often taken for");
+pub fn classes(matrix: &ConfusionMatrix) -> Result<()> {
+    say!("\n{matrix}\n\nclass       accuracy  most often taken for")?;
     for (class, name) in CLASSES.iter().enumerate() {
         let images: u64 = (0..CLASSES.len()).map(|other| matrix.count(class, other)).sum();
         let accuracy = 100.0 * matrix.count(class, class) as f64 / images.max(1) as f64;
         let others = (0..CLASSES.len()).filter(|&other| other != class && matrix.count(class, other) > 0);
         let worst = others.max_by_key(|&other| matrix.count(class, other));
         let wrong = worst.map_or(String::new(), |other| format!("{} ({})", CLASSES[other], matrix.count(class, other)));
-        println!("{name:<10}  {accuracy:>7.2}%  {wrong}");
+        say!("{name:<10}  {accuracy:>7.2}%  {wrong}")?;
     }
-    println!("test accuracy {:.2}%", 100.0 * matrix.accuracy());
+    say!("test accuracy {:.2}%", 100.0 * matrix.accuracy())
 }

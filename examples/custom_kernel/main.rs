@@ -22,7 +22,7 @@ mod start;
 use args::Args;
 use clap::Parser;
 use losses::Losses;
-use start::start;
+use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::autograd::gradient_check;
 use wgrad::nn::{Ctx, Init, Layer, Linear, Parameter, Randomness, Relu, Sequential, Tanh};
@@ -54,7 +54,7 @@ fn run(args: &Args) -> Result<()> {
     // The twins on the CPU: is the gradient that of the function?
     let on_cpu = inputs([7, 5], &Device::cpu());
     gradient_check(|x| snake::snake(&x[0], &x[1]), &on_cpu)?;
-    println!("the gradient agrees with differences of the function");
+    say!("the gradient agrees with differences of the function")?;
 
     // The shaders on the device: does each do what its twin does? More elements than one workgroup has threads.
     let device = Device::checked(args.device.open()?);
@@ -64,17 +64,17 @@ fn run(args: &Args) -> Result<()> {
     for x in &on_device {
         grads.of(x).ok_or_else(|| Error::Mismatch("snake: an input has no gradient".into()))?.to_vec::<f32>()?;
     }
-    println!("each kernel agrees with its twin");
+    say!("each kernel agrees with its twin")?;
 
     let device = args.device.open()?;
-    eprintln!("device: {device}: {}", device.why());
+    note!("device: {device}: {}", device.why());
     if args.steps > 0 {
-        println!("activation  error from -6 to 6  from 6 to 12");
+        say!("activation  error from -6 to 6  from 6 to 12")?;
     }
     let mut losses = Losses::new(args.losses.as_deref())?;
     for name in ["relu", "tanh", "snake"].into_iter().filter(|_| args.steps > 0) {
         let [inside, outside] = train(name, args, &mut losses, &device)?;
-        println!("{name:<10}  {inside:>18.4}  {outside:>12.4}");
+        say!("{name:<10}  {inside:>18.4}  {outside:>12.4}")?;
     }
     Ok(())
 }

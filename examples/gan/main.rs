@@ -43,7 +43,7 @@ use judge::Judge;
 use losses::Losses;
 use model::{Discriminator, Generator, NOISE};
 use report::Means;
-use start::start;
+use start::{note, say, start};
 use std::fs;
 use std::process::ExitCode;
 use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions, Normalization};
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    eprintln!("device: {device}: {}", device.why());
+    note!("device: {device}: {}", device.why());
 
     let mut init = Init::new(args.seed, &device);
     let generator = Generator::new(args.width, &mut init);
@@ -87,9 +87,9 @@ fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&args.out).map_err(|problem| Error::file(&args.out, format!("cannot be made: {problem}")))?;
 
     let (train, test) = input::mnist(args)?;
-    println!("{}", Summary::of(&generator, [1, NOISE], &device));
-    println!("{}", Summary::of(&discriminator, [1, 1, 28, 28], &device));
-    println!("{} training images\n", train.len());
+    say!("{}", Summary::of(&generator, [1, NOISE], &device))?;
+    say!("{}", Summary::of(&discriminator, [1, 1, 28, 28], &device))?;
+    say!("{} training images\n", train.len())?;
     // The same noise for the picture of each epoch, so that one sees a digit become one.
     let noise = noise(grid::SIDE * grid::SIDE, &mut Rng::stream(args.seed, 2), &device);
     let draw = |name: &str| {
@@ -103,17 +103,17 @@ fn run(args: &Args) -> Result<()> {
     }
     if let Some(path) = &args.save {
         checkpoint::save(&generator, path)?;
-        eprintln!("weights saved to {}", path.display());
+        note!("weights saved to {}", path.display());
     }
-    eprintln!("digits drawn into {}", draw("digits.png")?.display());
+    note!("digits drawn into {}", draw("digits.png")?.display());
     if let Some(judge) = judge {
         let noise = self::noise(JUDGED, &mut Rng::stream(args.seed, 3), &device);
         let images = generator.forward(&noise, &Ctx::eval()).affine(0.5, 0.5);
-        report::verdict("drawn", JUDGED, &judge.of(&images)?);
+        report::verdict("drawn", JUDGED, &judge.of(&images)?)?;
         let real = test.take(JUDGED);
         let pixels = real.pixels().iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
         let images = Tensor::from_vec(pixels, [real.len(), 1, 28, 28], &device);
-        report::verdict("real", real.len(), &judge.of(&images)?);
+        report::verdict("real", real.len(), &judge.of(&images)?)?;
     }
     Ok(())
 }
@@ -148,7 +148,7 @@ fn learn(
     let mut file = Losses::new(args.losses.as_deref())?;
     let mut rng = Rng::stream(args.seed, 1);
 
-    let mut epochs = report::Epochs::new(args.epochs, loader.len());
+    let mut epochs = report::Epochs::new(args.epochs, loader.len())?;
     // Both networks' step is one: captured when it first runs, and replayed from then on.
     let mut step = Replay::new();
     // The sums of what is told at the end of an epoch, on the device: reading them is what waits for it.
@@ -189,7 +189,7 @@ fn learn(
             };
             let losses = if args.profile && epoch == 0 && i + 1 == PROFILED {
                 let (ran, profile) = device.profile(run)?;
-                epochs.print(&format!("{profile}\n"));
+                epochs.print(&format!("{profile}\n"))?;
                 ran?
             } else {
                 run()?
@@ -208,7 +208,7 @@ fn learn(
                 }
                 epochs.show(i + 1, &means);
                 if i + 1 == loader.len() {
-                    epochs.add(epoch, &means);
+                    epochs.add(epoch, &means)?;
                 }
             } else {
                 // The device works on this step while the host draws the next noise.

@@ -1,8 +1,10 @@
 //! What the terminal shows.
 
 use crate::judge::Verdict;
+use crate::start::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Instant;
+use wgrad::Result;
 
 /// The table of epochs, printed row by row, and the bar of the epoch under way.
 pub struct Epochs {
@@ -20,11 +22,11 @@ pub struct Means {
 }
 
 impl Epochs {
-    pub fn new(epochs: usize, steps: usize) -> Epochs {
-        println!("epoch  discriminator  generator  real taken for real  drawn taken for real  seconds");
+    pub fn new(epochs: usize, steps: usize) -> Result<Epochs> {
+        say!("epoch  discriminator  generator  real taken for real  drawn taken for real  seconds")?;
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
         let bar = ProgressBar::new(steps as u64).with_style(style.expect("a valid template"));
-        Epochs { bar, epochs, start: Instant::now() }
+        Ok(Epochs { bar, epochs, start: Instant::now() })
     }
 
     pub fn start(&mut self, epoch: usize) {
@@ -41,20 +43,18 @@ impl Epochs {
     }
 
     /// An epoch's row.
-    pub fn add(&self, epoch: usize, means: &Means) {
+    pub fn add(&self, epoch: usize, means: &Means) -> Result<()> {
         let Means { losses: [discriminator, generator], real, drawn } = means;
         let (real, drawn, seconds) = (100.0 * real, 100.0 * drawn, self.start.elapsed().as_secs_f64());
         let epoch = epoch + 1;
         self.bar.suspend(|| {
-            println!(
-                "{epoch:>5}  {discriminator:>13.4}  {generator:>9.4}  {real:>18.1}%  {drawn:>19.1}%  {seconds:>7.1}"
-            );
-        });
+            say!("{epoch:>5}  {discriminator:>13.4}  {generator:>9.4}  {real:>18.1}%  {drawn:>19.1}%  {seconds:>7.1}")
+        })
     }
 
     /// Prints something above the bar.
-    pub fn print(&self, text: &str) {
-        self.bar.suspend(|| println!("{text}"));
+    pub fn print(&self, text: &str) -> Result<()> {
+        self.bar.suspend(|| say!("{text}"))
     }
 
     pub fn finish(self) {
@@ -63,9 +63,9 @@ impl Epochs {
 }
 
 /// What some images were taken for.
-pub fn verdict(name: &str, images: usize, verdict: &Verdict) {
+pub fn verdict(name: &str, images: usize, verdict: &Verdict) -> Result<()> {
     let found = verdict.counts.iter().filter(|count| **count > 0).count();
     let counts: Vec<String> = verdict.counts.iter().map(|count| format!("{count:>3}")).collect();
     let (confidence, counts) = (verdict.confidence, counts.join(" "));
-    println!("{images} {name} digits: mean confidence {confidence:.3}, {found} classes: {counts}");
+    say!("{images} {name} digits: mean confidence {confidence:.3}, {found} classes: {counts}")
 }

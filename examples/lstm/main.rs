@@ -24,7 +24,7 @@ use args::Args;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use losses::Losses;
-use start::start;
+use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Randomness, Rnn, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
@@ -61,9 +61,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    eprintln!("device: {device}: {}", device.why());
-    println!("always answering 1 has a mean squared error of 0.1667");
-    println!("model  parameters  last 100 steps  fresh sequences  seconds");
+    note!("device: {device}: {}", device.why());
+    say!("always answering 1 has a mean squared error of 0.1667")?;
+    say!("model  parameters  last 100 steps  fresh sequences  seconds")?;
     let mut file = Losses::new(args.losses.as_deref())?;
     let mut curves = Vec::new();
     for name in ["LSTM", "GRU", "RNN"] {
@@ -71,7 +71,7 @@ fn run(args: &Args) -> Result<()> {
     }
     if let Some(path) = &args.plot {
         plot::write(path, &curves)?;
-        eprintln!("curves written to {}", path.display());
+        note!("curves written to {}", path.display());
     }
     Ok(())
 }
@@ -127,7 +127,7 @@ fn train(name: &str, args: &Args, file: &mut Losses, device: &Device) -> Result<
     let mean = last.iter().sum::<f32>() / last.len().max(1) as f32;
     let [x, sums] = sequences(FRESH, args.length, &mut Rng::stream(args.seed, 2), device);
     let fresh = model.forward(&x, &Ctx::eval()).mse_loss(&sums, Reduction::Mean).item()?;
-    println!("{name:<5}  {parameters:>10}  {mean:>14.4}  {fresh:>15.4}  {seconds:>7.1}");
+    say!("{name:<5}  {parameters:>10}  {mean:>14.4}  {fresh:>15.4}  {seconds:>7.1}")?;
     Ok(losses)
 }
 

@@ -29,7 +29,7 @@ use args::{Args, ModelChoice, OptimizerChoice};
 use clap::Parser;
 use losses::Losses;
 use model::{Cnn, Mlp};
-use start::{DeviceChoice, start};
+use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LoaderOptions};
@@ -57,7 +57,7 @@ fn run(args: &Args) -> Result<()> {
         }
         Some(folder) => tuning::open(&WgpuOptions::from_env(), folder)?,
     };
-    eprintln!("device: {device}: {}", device.why());
+    note!("device: {device}: {}", device.why());
 
     let mut init = Init::new(args.seed, &device);
     let model: Box<dyn Layer> = match args.model {
@@ -70,16 +70,19 @@ fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.predict {
         return predict(&model, path, &device);
     }
+    // Better to hear of a wrong path now than after the last epoch.
     if let Some(path) = &args.save {
-        // Better to hear of a wrong path now than after the last epoch.
         checkpoint::check_writable(path)?;
+    }
+    if let Some(folder) = &args.tune {
+        tuning::keep(&device, folder)?;
     }
 
     let mut losses = Losses::new(args.losses.as_deref())?;
 
     let (train, test) = input::mnist(args)?;
-    println!("{}", Summary::of(&model, [1, 1, 28, 28], &device));
-    println!("{} training images, {} test images\n", train.len(), test.len());
+    say!("{}", Summary::of(&model, [1, 1, 28, 28], &device))?;
+    say!("{} training images, {} test images\n", train.len(), test.len())?;
     let options = LoaderOptions { batch_size: args.batch_size, shuffle: Some(args.seed), ..LoaderOptions::default() };
     let loader = DataLoader::new(train, options)?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
@@ -87,7 +90,7 @@ fn run(args: &Args) -> Result<()> {
     let randomness = Randomness::new(args.seed);
 
     let steps = (loader.len() * args.epochs) as f32;
-    let mut epochs = report::Epochs::new();
+    let mut epochs = report::Epochs::new()?;
     // Captured when it first runs, and replayed from then on.
     let mut step = Replay::new();
     // The sum of losses and the number of right answers so far, on the device: reading them is what waits for it.
@@ -138,20 +141,20 @@ fn run(args: &Args) -> Result<()> {
             }
         }
         let accuracy = evaluate(&model, &test, &device)?.accuracy();
-        epochs.add(epoch, bar.finish(), accuracy);
+        epochs.add(epoch, bar.finish(), accuracy)?;
     }
 
+    // The weights first: what they took is more than what the choices did.
+    if let Some(path) = &args.save {
+        checkpoint::save(&model, path)?;
+        note!("weights saved to {}", path.display());
+    }
     if let Some(folder) = &args.tune {
         tuning::keep(&device, folder)?;
     }
-    if let Some(path) = &args.save {
-        checkpoint::save(&model, path)?;
-        eprintln!("weights saved to {}", path.display());
-    }
     let matrix = evaluate(&model, &test, &device)?;
-    println!("{matrix}");
-    println!("test accuracy {:.2}%", 100.0 * matrix.accuracy());
-    Ok(())
+    say!("{matrix}")?;
+    say!("test accuracy {:.2}%", 100.0 * matrix.accuracy())
 }
 
 fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
@@ -178,6 +181,5 @@ fn evaluate(model: &impl Layer, loader: &DataLoader, device: &Device) -> Result<
 fn predict(model: &impl Layer, path: &std::path::Path, device: &Device) -> Result<()> {
     let x = Tensor::from_vec(picture::png(path)?, [1, 1, 28, 28], device);
     let probabilities = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
-    report::prediction(&probabilities);
-    Ok(())
+    report::prediction(&probabilities)
 }

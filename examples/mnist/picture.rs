@@ -1,5 +1,6 @@
 //! A digit from a picture.
 
+use crate::start::note;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -34,7 +35,7 @@ pub fn png(path: &Path) -> Result<Vec<f32>> {
         })
         .collect();
     if (0..28).map(|i| pixels[i] + pixels[756 + i]).sum::<f32>() > 28.0 {
-        eprintln!("{}: dark on light, so it is inverted: MNIST's digits are light on dark", path.display());
+        note!("{}: dark on light, so it is inverted: MNIST's digits are light on dark", path.display());
         pixels.iter_mut().for_each(|p| *p = 1.0 - *p);
     }
     Ok(pixels)

@@ -1,5 +1,6 @@
 //! What the terminal shows.
 
+use crate::start::{note, say};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
 use std::time::Instant;
@@ -52,10 +53,10 @@ impl Progress {
 
 /// Where the time of a step goes, and the same as a trace in a file.
 pub fn profile(profile: &Profile, trace: Option<&Path>, progress: &Progress) -> Result<()> {
-    progress.bar.suspend(|| println!("{profile}\n"));
+    progress.bar.suspend(|| say!("{profile}\n"))?;
     if let Some(path) = trace {
         std::fs::write(path, profile.trace()).map_err(|problem| Error::file(path, problem))?;
-        progress.bar.suspend(|| eprintln!("trace written to {}: open it at ui.perfetto.dev", path.display()));
+        progress.bar.suspend(|| note!("trace written to {}: open it at ui.perfetto.dev", path.display()));
     }
     Ok(())
 }
@@ -64,25 +65,25 @@ pub fn profile(profile: &Profile, trace: Option<&Path>, progress: &Progress) -> 
 pub struct Epochs;
 
 impl Epochs {
-    pub fn new() -> Epochs {
-        println!("epoch    loss  train accuracy  test accuracy  images/s  seconds");
-        Epochs
+    pub fn new() -> Result<Epochs> {
+        say!("epoch    loss  train accuracy  test accuracy  images/s  seconds")?;
+        Ok(Epochs)
     }
 
-    pub fn add(&mut self, epoch: usize, means: Epoch, test: f64) {
+    pub fn add(&mut self, epoch: usize, means: Epoch, test: f64) -> Result<()> {
         let Epoch { loss, accuracy, rate, seconds } = means;
         let (train, test) = (100.0 * accuracy, 100.0 * test);
-        println!("{:>5}  {loss:.4}  {train:>13.2}%  {test:>12.2}%  {rate:>8.0}  {seconds:>7.1}", epoch + 1);
+        say!("{:>5}  {loss:.4}  {train:>13.2}%  {test:>12.2}%  {rate:>8.0}  {seconds:>7.1}", epoch + 1)
     }
 }
 
 /// The classes by probability.
-pub fn prediction(probabilities: &[f32]) {
+pub fn prediction(probabilities: &[f32]) -> Result<()> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     for &class in &order {
         let part = probabilities[class];
-        println!("{class}  {:>6.2}%  {}", 100.0 * part, "█".repeat((part * 40.0).round() as usize));
+        say!("{class}  {:>6.2}%  {}", 100.0 * part, "█".repeat((part * 40.0).round() as usize))?;
     }
-    println!("prediction {}", order[0]);
+    say!("prediction {}", order[0])
 }

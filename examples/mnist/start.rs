@@ -1,9 +1,40 @@
 //! How each example starts and ends, and what `--device` means.
 
 use clap::ValueEnum;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
-use wgrad::{Device, Result};
+use wgrad::{Device, Error, Result};
+
+/// What a closed output is called; it ends a program without a word.
+const CLOSED: &str = "standard output is closed";
+
+/// A line on standard output, where `println!` would panic if nobody reads on or the disk is full.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::start::out(format_args!("{}\n", format_args!($($text)*))) };
+}
+pub(crate) use say;
+
+/// A line on standard error, where a complaint cannot be complained about.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::start::err(format_args!($($text)*)) };
+}
+pub(crate) use note;
+
+/// Text on standard output, at once.
+pub fn out(text: Arguments) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_fmt(text).and_then(|()| stdout.flush()).map_err(|problem| match problem.kind() {
+        ErrorKind::BrokenPipe => Error::File(CLOSED.into()),
+        _ => Error::File(format!("standard output cannot be written: {problem}")),
+    })
+}
+
+/// A line on standard error.
+pub fn err(text: Arguments) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum DeviceChoice {
@@ -30,8 +61,10 @@ pub fn start(run: impl FnOnce() -> Result<()>) -> ExitCode {
     env_logger::init_from_env(quiet);
     match run() {
         Ok(()) => ExitCode::SUCCESS,
+        // As when `head` has seen enough.
+        Err(Error::File(text)) if text == CLOSED => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             ExitCode::FAILURE
         }
     }

@@ -11,35 +11,36 @@ pub struct Encoder {
 
 enum Column {
     /// (x - mean) / std, where a missing x is the median; and, if any is missing, a 1 beside those that are.
-    Number { name: String, median: f32, scale: Scale, missing: usize },
+    Number { name: String, median: f64, scale: Scale, missing: usize },
     /// One number for each category: 1 for the row's own, 0 for the others, and only 0 where it is missing.
     Category { name: String, values: Vec<String>, missing: usize },
 }
 
 #[derive(Clone, Copy)]
 pub struct Scale {
-    pub mean: f32,
-    pub std: f32,
+    pub mean: f64,
+    pub std: f64,
 }
 
 impl Scale {
-    fn of(values: &[f32]) -> Scale {
+    fn of(values: &[f64]) -> Scale {
         let count = values.len().max(1) as f64;
-        let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-        let std = (values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let mean = values.iter().sum::<f64>() / count;
+        let std = (values.iter().map(|&x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
         // A column without variation can be divided by 1.
-        Scale { mean: mean as f32, std: if std > 0.0 { std as f32 } else { 1.0 } }
+        Scale { mean, std: if std > 0.0 { std } else { 1.0 } }
     }
 
-    fn apply(self, x: f32) -> f32 {
-        (x - self.mean) / self.std
+    /// Rounded to f32 at last: what is left is about 1 in size.
+    fn apply(self, x: f64) -> f32 {
+        ((x - self.mean) / self.std) as f32
     }
 }
 
 /// The middle value, or the mean of the two in the middle; 0 for none.
-pub fn median(values: &[f32]) -> f32 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
+    sorted.sort_by(f64::total_cmp);
     match sorted.len() {
         0 => 0.0,
         n => (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0,
@@ -72,10 +73,10 @@ impl Encoder {
             let (name, column) = (name.clone(), table.column(name)?);
             let missing = rows.iter().filter(|&&row| table.text(row, column).is_none()).count();
             columns.push(if table.is_number(rows, column) && !as_categories.contains(&name) {
-                let numbers: Vec<Option<f32>> =
+                let numbers: Vec<Option<f64>> =
                     rows.iter().map(|&row| table.number(row, column)).collect::<Result<_>>()?;
                 let median = median(&numbers.iter().flatten().copied().collect::<Vec<_>>());
-                let filled: Vec<f32> = numbers.iter().map(|x| x.unwrap_or(median)).collect();
+                let filled: Vec<f64> = numbers.iter().map(|x| x.unwrap_or(median)).collect();
                 Column::Number { name, median, scale: Scale::of(&filled), missing }
             } else {
                 Column::Category { name, values: categories(table, rows, column), missing }

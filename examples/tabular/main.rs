@@ -50,7 +50,7 @@ use args::Args;
 use clap::Parser;
 use encoder::{Encoder, Goal, Scale, median};
 use losses::Losses;
-use start::start;
+use start::{note, say, start};
 use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
@@ -80,7 +80,7 @@ fn run(args: &Args) -> Result<()> {
         return std::fs::write(path, made_up::flats()).map_err(|problem| Error::file(path, problem));
     }
     let device = args.device.open()?;
-    eprintln!("device: {device}: {}", device.why());
+    note!("device: {device}: {}", device.why());
 
     let table = match &args.data {
         Some(path) => read(path)?,
@@ -96,12 +96,12 @@ fn run(args: &Args) -> Result<()> {
     let mut rows: Vec<usize> = (0..table.len()).collect();
     Rng::stream(args.seed, 1).shuffle(&mut rows);
     let (validation_rows, train_rows) = rows.split_at(table.len() / VALIDATION);
-    println!("{}: {} rows to train, {} to validate", table.name, train_rows.len(), validation_rows.len());
+    say!("{}: {} rows to train, {} to validate", table.name, train_rows.len(), validation_rows.len())?;
 
     // What the columns become is measured on the training rows alone: the others stand for rows not yet seen.
     let encoder = Encoder::fit(&table, train_rows, &inputs, &args.categories)?;
     let goal = Goal::fit(&table, train_rows, target_column, &args.categories)?;
-    print!("{encoder}");
+    say!("{}", encoder.to_string().trim_end())?;
     let width = encoder.width();
     let x = encoder.encode(&table, 0..table.len())?;
     let y = goal.answers(&table, &(0..table.len()).collect::<Vec<_>>(), target_column)?;
@@ -133,7 +133,7 @@ fn run(args: &Args) -> Result<()> {
     // The best weights so far, their validation loss and their epoch.
     let mut best = (nn::state(&model)?, f32::INFINITY, 0);
     let mut train_rows = train_rows.to_vec();
-    println!("epoch  training loss  validation loss  {:>10}", goal.metric());
+    say!("epoch  training loss  validation loss  {:>10}", goal.metric())?;
     for epoch in 1..=args.epochs {
         Rng::stream(args.seed, 1 + epoch as u32).shuffle(&mut train_rows);
         let sum = Tensor::zeros([1], &device);
@@ -161,13 +161,13 @@ fn run(args: &Args) -> Result<()> {
         let ends = epoch == args.epochs || epoch - best.2 > args.patience;
         if epoch % 10 == 1 || ends {
             let metric = goal.show(goal.measure(&said, &validation.y)?);
-            println!("{epoch:>5}  {training_loss:>13.4}  {validation_loss:>15.4}  {metric:>10}");
+            say!("{epoch:>5}  {training_loss:>13.4}  {validation_loss:>15.4}  {metric:>10}")?;
         }
         if ends {
             break;
         }
     }
-    println!("the best epoch was {}", best.2);
+    say!("the best epoch was {}", best.2)?;
     nn::load_state(&model, &best.0, Strictness::Strict)?;
 
     if let Some((new, x)) = new {
@@ -175,11 +175,11 @@ fn run(args: &Args) -> Result<()> {
     }
     let said = model.forward(&validation.x, &Ctx::eval());
     let [title, always] = [goal.baseline_title(), &goal.show(goal.baseline(&part(&train_rows).y, &validation.y)?)];
-    println!("{title}: {always}");
+    say!("{title}: {always}")?;
     if let Some(known) = goal.best_possible(target).filter(|_| args.data.is_none()) {
-        println!("the formula itself, at best: {}", goal.show(known));
+        say!("the formula itself, at best: {}", goal.show(known))?;
     }
-    println!("validation {}: {}", goal.metric(), goal.show(goal.measure(&said, &validation.y)?));
+    say!("validation {}: {}", goal.metric(), goal.show(goal.measure(&said, &validation.y)?))?;
     Ok(())
 }
 
@@ -230,7 +230,7 @@ impl Goal {
     /// The mean absolute error in the unit of the column, or the share of right answers.
     fn measure(&self, said: &Tensor, y: &Tensor) -> Result<f32> {
         match self {
-            Goal::Number(scale) => Ok(said.squeeze(1).l1_loss(y, Reduction::Mean).item()? * scale.std),
+            Goal::Number(scale) => Ok(said.squeeze(1).l1_loss(y, Reduction::Mean).item()? * scale.std as f32),
             Goal::Class(_) => said.argmax(1).eq(y).mean().item(),
         }
     }
@@ -246,9 +246,9 @@ impl Goal {
     fn baseline(&self, train: &Tensor, validation: &Tensor) -> Result<f32> {
         match self {
             Goal::Number(scale) => {
-                let middle = median(&train.to_vec::<f32>()?);
+                let middle = median(&train.to_vec::<f32>()?.into_iter().map(f64::from).collect::<Vec<_>>()) as f32;
                 let off = validation.to_vec::<f32>()?.iter().map(|y| (y - middle).abs()).sum::<f32>();
-                Ok(off / validation.numel() as f32 * scale.std)
+                Ok(off / validation.numel() as f32 * scale.std as f32)
             }
             Goal::Class(values) => {
                 let train = train.to_vec::<i32>()?;
@@ -283,7 +283,7 @@ fn predict(model: &impl Layer, goal: &Goal, target: &str, table: &Table, x: &Ten
     match goal {
         Goal::Number(Scale { mean, std }) => {
             for (row, y) in said.to_vec::<f32>()?.iter().enumerate() {
-                println!("{}: {target} {:.1}", table.place(row), y * std + mean);
+                say!("{}: {target} {:.1}", table.place(row), f64::from(*y) * std + mean)?;
             }
         }
         Goal::Class(values) => {
@@ -291,7 +291,7 @@ fn predict(model: &impl Layer, goal: &Goal, target: &str, table: &Table, x: &Ten
             for (row, shares) in shares.chunks(values.len()).enumerate() {
                 let (name, share) =
                     values.iter().zip(shares).max_by(|a, b| a.1.total_cmp(b.1)).expect("there are classes");
-                println!("{}: {target} {name} ({:.0}%)", table.place(row), 100.0 * share);
+                say!("{}: {target} {name} ({:.0}%)", table.place(row), 100.0 * share)?;
             }
         }
     }

@@ -58,10 +58,10 @@ impl Table {
         Some(self.rows[row].fields[column].as_str()).filter(|text| !["", "NA"].contains(text))
     }
 
-    /// The number that a field holds.
-    pub fn number(&self, row: usize, column: usize) -> Result<Option<f32>> {
+    /// The number that a field holds. In f64, so that large ones still differ by their last digits, but no larger than an f32.
+    pub fn number(&self, row: usize, column: usize) -> Result<Option<f64>> {
         let Some(text) = self.text(row, column) else { return Ok(None) };
-        let number = text.parse().ok().filter(|number: &f32| number.is_finite());
+        let number = text.parse().ok().filter(|number: &f64| (*number as f32).is_finite());
         let wrong = || self.wrong(row, column, &format!("`{text}` is no number, as others of this column are"));
         number.map(Some).ok_or_else(wrong)
     }
