@@ -2,7 +2,7 @@
 
 mod recording;
 
-pub(crate) use recording::{Capture, Event, Handle, Hook, Recording};
+pub(crate) use recording::{Capture, Event, Handle, Hook, Recording, moment};
 
 use crate::backend::{
     self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
@@ -213,6 +213,24 @@ impl Device {
     /// Whether this thread is capturing a step to be replayed.
     pub(crate) fn is_capturing(&self) -> bool {
         self.capturing(|_| ()).is_some()
+    }
+
+    /// Refuses what a replay cannot do, where this thread is capturing a step: the capture fails with this sentence, even if
+    /// nobody looks at the error.
+    pub(crate) fn refuse_in_capture(&self, text: impl FnOnce() -> String) -> Result<()> {
+        let refusal = |capture: &mut Capture| {
+            let text = text();
+            capture.fail(text.clone());
+            Err(Error::Capture(text))
+        };
+        self.capturing(refusal).unwrap_or(Ok(()))
+    }
+
+    /// Whether this thread is capturing a step that began after a [`moment`].
+    pub(crate) fn is_capturing_since(&self, moment: u64) -> bool {
+        let began =
+            |recording: &Recording| recording.is_own() && recording.capture.is_some() && recording.began > moment;
+        self.records() && self.recordings().iter().any(began)
     }
 
     /// Runs `hook` now and, where a step is being captured, before each replay of it: for what the host writes anew at

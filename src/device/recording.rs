@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Dispatch};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::ThreadId;
 
@@ -27,9 +28,17 @@ pub(crate) trait Handle: Send + Sync {
 /// What the host does before each run of a captured step.
 pub(crate) type Hook = Box<dyn Fn() + Send + Sync>;
 
+/// A number that is larger than all that were given before.
+pub(crate) fn moment() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The events of a thread so far and, where they are to be replayed, what that takes.
 pub(crate) struct Recording {
     thread: ThreadId,
+    /// The moment when it began.
+    pub began: u64,
     pub events: Vec<Event>,
     pub capture: Option<Capture>,
 }
@@ -57,7 +66,7 @@ pub(crate) struct Capture {
 impl Recording {
     /// Of this thread's work.
     pub fn new() -> Recording {
-        Recording { thread: std::thread::current().id(), events: Vec::new(), capture: None }
+        Recording { thread: std::thread::current().id(), began: moment(), events: Vec::new(), capture: None }
     }
 
     /// Of a step of this thread, which is to be replayed.
@@ -102,7 +111,7 @@ impl Drop for Capture {
 }
 
 impl Capture {
-    fn fail(&mut self, text: String) {
+    pub fn fail(&mut self, text: String) {
         self.failure.get_or_insert(Error::Capture(text));
     }
 

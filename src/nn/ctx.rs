@@ -2,7 +2,7 @@
 
 use super::module::{Module, Parameter, parameters};
 use super::summary::Row;
-use crate::device::Device;
+use crate::device::{Device, moment};
 use crate::dtype::DType;
 use crate::fused::dropout::Draw;
 use crate::tensor::Tensor;
@@ -51,6 +51,8 @@ pub struct Ctx {
     seed: u64,
     /// Where the next pass's number comes from, in a training pass.
     next: Option<Arc<AtomicU64>>,
+    /// When it was made.
+    made: u64,
     /// The number of this pass, or of its current replay.
     step: Arc<AtomicU64>,
     /// Whether a device knows that replays of this pass count.
@@ -66,7 +68,7 @@ impl Ctx {
     fn new(mode: Mode, tracked: bool) -> Ctx {
         let (next, step, counts) = (None, Arc::default(), Cell::new(false));
         let (on_device, last) = (OnceCell::new(), RefCell::default());
-        Ctx { mode, tracked, seed: 0, next, step, counts, on_device, rows: None, last }
+        Ctx { mode, tracked, seed: 0, next, made: moment(), step, counts, on_device, rows: None, last }
     }
 
     /// A training pass with gradients and the next random numbers.
@@ -121,8 +123,17 @@ impl Ctx {
         device.before_replays(move || step.store(next.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed));
     }
 
-    /// The random numbers of a layer that draws from `stream`.
+    /// The random numbers of a layer that draws from `stream`. Inside a step that is being captured, a training pass has to
+    /// be one that was made there: another has its number already.
     pub fn draw(&self, stream: u32, device: &Device) -> Draw {
+        if self.next.is_some() && device.is_capturing_since(self.made) {
+            // The error is the capture's, which ends with it.
+            let _ = device.refuse_in_capture(|| {
+                "capture: random numbers were drawn inside the step by a Ctx from before it, whose numbers are those of one \
+                 pass: make the Ctx inside the step, and only its Randomness outside"
+                    .into()
+            });
+        }
         let make = || {
             self.count(device);
             let (tensor, step) = (Tensor::staged([2], DType::I32, device), self.step.clone());

@@ -3,7 +3,7 @@
 use super::rule::Now;
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::Tensor;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -132,13 +132,12 @@ impl Hyper {
 
     /// Refuses to set what a step that is being captured has read: each replay would go on with what it is then.
     pub fn settable(&self, what: &str) -> Result<()> {
-        if !self.tensor.device().is_capturing() {
-            return Ok(());
-        }
-        Err(Error::Capture(format!(
-            "{what}: an optimizer's {what} was set inside a step that is being captured, where no replay would set it again: \
-             set it before or after the step (before or after `Replay::run`)"
-        )))
+        self.tensor.device().refuse_in_capture(|| {
+            format!(
+                "{what}: an optimizer's {what} was set inside a step that is being captured, where no replay would set it \
+                 again: set it before or after the step (before or after `Replay::run`)"
+            )
+        })
     }
 
     pub fn set_lrs(&self, lrs: &[f32]) {

@@ -131,8 +131,7 @@ impl Pairs<'_> {
             // A constant that was made once and kept.
             (Place::Made, Place::Before) if self.is_kept(was, is) => None,
             (Place::Made, Place::Before) => Some(format!(
-                "a tensor was made in the step and is now one that was kept from an earlier run (of a Ctx that outlives the \
-                 step, say); {REPLACED}"
+                "a tensor was made in the step and is now one that was kept from an earlier run; {REPLACED}"
             )),
             (Place::Before, Place::Before) => {
                 Some(format!("a tensor from outside of the step was replaced by another; {REPLACED}"))

@@ -57,10 +57,32 @@ fn a_checked_replay_names_what_has_changed() {
             Ok(vec![y])
         });
         assert!(text.contains("exp (kernel 1 of 1") && text.contains("another tensor"), "{text}");
+        let mut made = None;
+        let text = second(&device, |_, x| Ok(vec![made.get_or_insert_with(|| x[0].exp()).square()]));
+        assert!(text.contains("exp (kernel 1 of 2") && text.contains("it is square now"), "{text}");
         let (layer, randomness) = (Dropout::new(0.5, &mut Init::new(0, &device)), Randomness::new(0));
+        let mut ctx = None;
+        let drawn = |_, x: &[Tensor]| {
+            let ctx: &Ctx = ctx.get_or_insert_with(|| Ctx::train(&randomness));
+            Ok(vec![layer.forward(&x[0], ctx)])
+        };
+        let text = second(&device, drawn);
+        assert!(text.contains("random numbers were drawn inside the step by a Ctx from before it"), "{text}");
+    }
+}
+
+#[test]
+fn a_step_draws_by_a_ctx_of_its_own() {
+    for (_, device) in devices() {
+        let (layer, randomness) = (Dropout::new(0.5, &mut Init::new(0, &device)), Randomness::new(0));
+        let x = Tensor::ones([2], &device);
         let ctx = Ctx::train(&randomness);
-        let text = second(&device, |_, x| Ok(vec![layer.forward(&x[0], &ctx)]));
-        assert!(text.contains("dropout (kernel 1 of 1") && text.contains("a Ctx that outlives the step"), "{text}");
+        let run = Replay::new().run(&[&x], |x| Ok(vec![layer.forward(&x[0], &ctx)]));
+        let text = run.map(drop).expect_err("each replay would need another").to_string();
+        assert!(text.contains("make the Ctx inside the step, and only its Randomness outside"), "{text}");
+        // Without chance there is nothing to be new.
+        let ctx = Ctx::eval();
+        assert!(Replay::new().run(&[&x], |x| Ok(vec![layer.forward(&x[0], &ctx)])).is_ok());
     }
 }
 
@@ -151,6 +173,8 @@ fn rates_are_not_set_inside_a_step() {
             assert!(text.contains("before or after `Replay::run`"), "{text}");
         };
         told(Replay::new().run(&[&x], |x| sgd.set_lr(0.5).map(|()| x.to_vec())), "rate");
+        // Nor where nobody looks at the error.
+        told(Replay::new().run(&[&x], |x| Ok(sgd.set_lr(0.5).map_or(vec![], |()| x.to_vec()))), "rate");
         told(Replay::new().run(&[&x], |x| scheduler.step(&mut sgd).map(|()| x.to_vec())), "rate");
         let state = sgd.state().expect("the device works");
         told(Replay::new().run(&[&x], |x| sgd.load_state(&state).map(|()| x.to_vec())), "state");
