@@ -172,9 +172,11 @@ fn forward_twin(call: &mut Call) {
             Target::Outside => (f64::NAN, f64::NAN),
             Target::Class(c) => {
                 let lse = log_sum_exp(x, &p);
-                let others: f64 = x.iter().enumerate().map(|(c, &x)| weight(c) * (lse - f64::from(x))).sum();
-                let own = weight(c) * (lse - f64::from(x[c]));
-                ((1.0 - smoothing) * own + smoothing / classes as f64 * others, weight(c))
+                let own = (1.0 - smoothing) * (weight(c) * (lse - f64::from(x[c])));
+                // Without smoothing the others are no part of it: their terms may be infinite.
+                let each = x.iter().enumerate().filter(|_| smoothing > 0.0);
+                let others: f64 = each.map(|(c, &x)| weight(c) * (lse - f64::from(x))).sum();
+                (own + smoothing / classes as f64 * others, weight(c))
             }
         };
         losses[row] = loss as f32;
@@ -202,11 +204,11 @@ fn backward_twin(call: &mut Call) {
         let lse = log_sum_exp(x, &p);
         let own = (1.0 - f64::from(p.smoothing)) * weight(class);
         let all = own + (0..classes).map(|c| share * weight(c)).sum::<f64>();
-        // Log-probabilities move nothing but the loss's own terms.
-        let all = if p.logged == 1 { 0.0 } else { all };
         for (c, (dx, &x)) in dx.iter_mut().zip(x).enumerate() {
             let hit = if c == class { own } else { 0.0 };
-            *dx = (scale * (all * (f64::from(x) - lse).exp() - hit - share * weight(c))) as f32;
+            // Log-probabilities move nothing but the loss's own terms.
+            let softmax = if p.logged == 1 { 0.0 } else { all * (f64::from(x) - lse).exp() };
+            *dx = (scale * (softmax - hit - share * weight(c))) as f32;
         }
     });
 }
