@@ -44,7 +44,7 @@ fn amsgrad(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;
-    let largest = max(most[i], square);
+    let largest = larger4(most[i], square);
     most[i] = largest;
     x[i] = value - now.y * mean / (sqrt(largest) / now.z + p.eps);
 }

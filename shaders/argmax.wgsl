@@ -12,12 +12,10 @@
 
 fn place_of(o: u32, r: u32) -> u32 { return start_of(o) + offset_of(r); }
 
-fn value_at(o: u32, r: u32) -> f32 { return x[place_of(o, r)]; }
+// Values are compared by their place in the order of floats, in which NaN is the largest.
+fn key_at(o: u32, r: u32) -> u32 { return order4(vec4<f32>(x[place_of(o, r)])).x; }
 
-// NaN counts as the largest.
-fn beats(value: f32, best: f32) -> bool { return value > best || (value != value && best == best); }
-
-fn beats4(value: vec4<f32>, best: vec4<f32>) -> vec4<bool> { return (value > best) | ((value != value) & (best == best)); }
+fn keys_at(o: u32, r: u32) -> vec4<u32> { return order4(x4[place_of(o, r) / 4u]); }
 
 @compute @workgroup_size(256)
 fn argmax_rows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
@@ -27,24 +25,24 @@ fn argmax_rows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let o = i - chunk * p.n;
     let first = chunk * p.chunk;
     // Each of the four keeps the first of its own; then the best of them, and of equals the first.
-    var best = x4[place_of(o, first) / 4u];
+    var best = keys_at(o, first);
     var at = vec4<u32>(0u, 1u, 2u, 3u) + first;
     for (var r = first + 4u; r < min(first + p.chunk, p.count); r += 4u) {
-        let value = x4[place_of(o, r) / 4u];
-        let wins = beats4(value, best);
+        let value = keys_at(o, r);
+        let wins = value > best;
         best = select(best, value, wins);
         at = select(at, vec4<u32>(r, r + 1u, r + 2u, r + 3u), wins);
     }
     let low = pair(best.xy, at.xy);
     let high = pair(best.zw, at.zw);
-    let values = vec2<f32>(select(best.x, best.y, low == at.y), select(best.z, best.w, high == at.w));
+    let values = vec2<u32>(select(best.x, best.y, low == at.y), select(best.z, best.w, high == at.w));
     y[i] = i32(pair(values, vec2<u32>(low, high)));
 }
 
 // The index of the better of two, and of equals the lower one.
-fn pair(value: vec2<f32>, at: vec2<u32>) -> u32 {
-    if beats(value.y, value.x) { return at.y; }
-    if beats(value.x, value.y) { return at.x; }
+fn pair(value: vec2<u32>, at: vec2<u32>) -> u32 {
+    if value.y > value.x { return at.y; }
+    if value.x > value.y { return at.x; }
     return min(at.x, at.y);
 }
 
@@ -56,11 +54,11 @@ fn argmax_columns(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let chunk = divide(i, quads);
     let o = (i - chunk * quads) * 4u;
     let first = chunk * p.chunk;
-    var best = x4[place_of(o, first) / 4u];
+    var best = keys_at(o, first);
     var at = vec4<u32>(first);
     for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) {
-        let value = x4[place_of(o, r) / 4u];
-        let wins = beats4(value, best);
+        let value = keys_at(o, r);
+        let wins = value > best;
         best = select(best, value, wins);
         at = select(at, vec4<u32>(r), wins);
     }
@@ -75,10 +73,10 @@ fn argmax_first(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let o = i - chunk * p.n;
     let first = chunk * p.chunk;
     var at = first;
-    var best = value_at(o, first);
+    var best = key_at(o, first);
     for (var r = first + 1u; r < min(first + p.chunk, p.count); r++) {
-        let value = value_at(o, r);
-        if beats(value, best) {
+        let value = key_at(o, r);
+        if value > best {
             best = value;
             at = r;
         }
@@ -94,11 +92,11 @@ fn argmax_again(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let o = i - chunk * p.n;
     let first = chunk * p.chunk;
     var at = candidates[first * p.n + o];
-    var best = value_at(o, u32(at));
+    var best = key_at(o, u32(at));
     for (var c = first + 1u; c < min(first + p.chunk, p.count); c++) {
         let r = candidates[c * p.n + o];
-        let value = value_at(o, u32(r));
-        if beats(value, best) {
+        let value = key_at(o, u32(r));
+        if value > best {
             best = value;
             at = r;
         }

@@ -24,10 +24,6 @@ fn strip_of(i: u32) -> Strip {
     return Strip(first, min(first + 4u * width, p.n / 4u), width, column);
 }
 
-// Where either is NaN, so is the result.
-fn larger(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(select(b, a, a > b), a + b, (a != a) | (b != b)); }
-fn smaller(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(select(b, a, a < b), a + b, (a != a) | (b != b)); }
-
 @compute @workgroup_size(256) fn add_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = a4[i] + b4[i]; } }
 @compute @workgroup_size(256) fn add_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = a4[i] + row; } }
 @compute @workgroup_size(256) fn add_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = a4[at.x] + b4[at.y]; } }
@@ -44,14 +40,14 @@ fn smaller(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> { return select(select(b, a,
 @compute @workgroup_size(256) fn div_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = a4[i] / row; } }
 @compute @workgroup_size(256) fn div_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = a4[at.x] / b4[at.y]; } }
 @compute @workgroup_size(256) fn div_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = a[at.x] / b[at.y]; } }
-@compute @workgroup_size(256) fn maximum_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = larger(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn maximum_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = larger(a4[i], row); } }
-@compute @workgroup_size(256) fn maximum_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = larger(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn maximum_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = larger(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
-@compute @workgroup_size(256) fn minimum_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = smaller(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn minimum_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = smaller(a4[i], row); } }
-@compute @workgroup_size(256) fn minimum_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = smaller(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn minimum_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = smaller(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
+@compute @workgroup_size(256) fn maximum_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = larger4(a4[i], b4[i]); } }
+@compute @workgroup_size(256) fn maximum_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = larger4(a4[i], row); } }
+@compute @workgroup_size(256) fn maximum_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = larger4(a4[at.x], b4[at.y]); } }
+@compute @workgroup_size(256) fn maximum_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = larger4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
+@compute @workgroup_size(256) fn minimum_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = smaller4(a4[i], b4[i]); } }
+@compute @workgroup_size(256) fn minimum_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = smaller4(a4[i], row); } }
+@compute @workgroup_size(256) fn minimum_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = smaller4(a4[at.x], b4[at.y]); } }
+@compute @workgroup_size(256) fn minimum_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = smaller4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
 @compute @workgroup_size(256) fn pow_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = power4(a4[i], b4[i]); } }
 @compute @workgroup_size(256) fn pow_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = power4(a4[i], row); } }
 @compute @workgroup_size(256) fn pow_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = power4(a4[at.x], b4[at.y]); } }

@@ -25,7 +25,7 @@ fn clip_factor(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     }
     if thread == 0u {
         let norm = sqrt(part[0]);
-        numbers[0] = min(1.0, p.max_norm / (norm + 1e-6));
+        numbers[0] = smaller4(vec4<f32>(1.0), vec4<f32>(p.max_norm / (norm + 1e-6))).x;
         numbers[1] = norm;
     }
 }

@@ -81,6 +81,11 @@ fn depthwise(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     if ow + 3u < p.out_w { put(to + 3u * p.out_channels, sum3); }
 }
 
+// As `relu4`; BITS has as many elements as ITEM.
+fn relu(sum: ITEM) -> ITEM {
+    return select(sum, ITEM(), bitcast<BITS>(sum) - BITS(0x80000001u) <= BITS(0x7f7fffffu));
+}
+
 fn put(to: u32, sum: ITEM) {
-    if p.relu == 1u { y[to] = select(sum, ITEM(), sum < ITEM()); } else { y[to] = sum; }
+    if p.relu == 1u { y[to] = relu(sum); } else { y[to] = sum; }
 }

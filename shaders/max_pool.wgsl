@@ -31,7 +31,7 @@ fn max_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             let w = right.x + kw * p.dilation_w;
             if w >= p.width { continue; }
             let value = x[p.x_base + o.x * p.x_n + o.w * p.x_c + h * p.x_h + w * p.x_w];
-            if !any || value > best || value != value {
+            if !any || beats4(vec4<f32>(value), vec4<f32>(best)).x {
                 best = value;
                 place = h * p.width + w;
                 any = true;

@@ -1,6 +1,6 @@
 // dx[n, h, w, c] = sum of dy over the windows whose largest lies there
 //   dy: strided [batch, channels, oh, ow]; at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
-//   y: strided, what a relu and the pooling gave: with RELU, the slope of that relu is a factor
+//   y: strided, what a relu and the pooling gave: with RELU, only what passes that relu
 // One invocation takes one pixel and asks each window that may hold it: at most kh * kw + kh iterations, or those of the
 // outputs that a pixel has where the image is cut into parts.
 
@@ -29,7 +29,8 @@ fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let columns = taps(right, p.stride_w, p.dilation_w);
     let place = i32(pixel.y * p.width + pixel.z);
     var sum = 0.0;
-    var slope = 1.0;
+    // What the relu gave: in each window that the pixel wins, this is the pixel's own value.
+    var own = 1.0;
     for (var kh = rows.x; kh < p.kernel_h && kh * p.dilation_h <= down; kh += rows.y) {
         let oh = divide(down - kh * p.dilation_h, p.stride_h);
         if oh >= p.out_h || oh * p.stride_h + kh * p.dilation_h != down { continue; }
@@ -39,11 +40,10 @@ fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             let window = ((pixel.x * p.out_h + oh) * p.out_w + ow) * p.channels + pixel.w;
             if at[window] != place { continue; }
             sum += dy[pixel.x * p.dy_n + pixel.w * p.dy_c + oh * p.dy_h + ow * p.dy_w];
-            // In each window that the pixel wins, this is the pixel's own value.
-            if RELU { slope = relu_slope4(vec4<f32>(y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w])).x; }
+            if RELU { own = y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w]; }
         }
     }
-    dx[i] = sum * slope;
+    dx[i] = past_relu4(vec4<f32>(sum), vec4<f32>(own)).x;
 }
 
 // The same for windows that cut the image into parts: those that may hold a pixel lie side by side.
@@ -56,13 +56,14 @@ fn max_pool_backward_adaptive(grid: Grid, @builtin(local_invocation_index) threa
     let end_h = min(p.out_h, divide((pixel.y + 1u) * p.out_h + p.height - 1u, p.height));
     let end_w = min(p.out_w, divide((pixel.z + 1u) * p.out_w + p.width - 1u, p.width));
     var sum = 0.0;
-    var slope = 1.0;
+    // What the relu gave: in each window that the pixel wins, this is the pixel's own value.
+    var own = 1.0;
     for (var oh = divide(pixel.y * p.out_h, p.height); oh < end_h; oh++) {
         for (var ow = divide(pixel.z * p.out_w, p.width); ow < end_w; ow++) {
             if at[((pixel.x * p.out_h + oh) * p.out_w + ow) * p.channels + pixel.w] != place { continue; }
             sum += dy[pixel.x * p.dy_n + pixel.w * p.dy_c + oh * p.dy_h + ow * p.dy_w];
-            if RELU { slope = relu_slope4(vec4<f32>(y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w])).x; }
+            if RELU { own = y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w]; }
         }
     }
-    dx[i] = sum * slope;
+    dx[i] = past_relu4(vec4<f32>(sum), vec4<f32>(own)).x;
 }

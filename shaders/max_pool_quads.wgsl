@@ -23,7 +23,7 @@ fn max_pool_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             let w = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
             if w >= p.width { continue; }
             let value = x[(p.x_base + o.x * p.x_n + o.w + h * p.x_h + w * p.x_w) / 4u];
-            let wins = (value > best) | (value != value) | vec4<bool>(first);
+            let wins = beats4(value, best) | vec4<bool>(first);
             best = select(best, value, wins);
             place = select(place, vec4<i32>(i32(h * p.width + w)), wins);
             first = false;

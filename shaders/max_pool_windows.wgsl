@@ -1,6 +1,6 @@
 // dx[n, h, w, c] = dy of the window that holds the pixel, where its largest lies there, else 0
 //   dy: strided [batch, channels, oh, ow]; at: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
-//   y: strided, what a relu and the pooling gave: with RELU, the slope of that relu is a factor
+//   y: strided, what a relu and the pooling gave: with RELU, only what passes that relu
 // Channels are multiples of 4.
 // For windows side by side that cover the image: one invocation takes four channels of one window and writes all of its
 // pixels, kh * kw + kh iterations.
@@ -28,8 +28,8 @@ fn max_pool_windows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     }
     if RELU {
         let own = o.x * p.y_n + o.w * p.y_c + o.y * p.y_h + o.z * p.y_w;
-        if Y_QUADS { slope *= relu_slope4(y[own / 4u]); } else {
-            slope *= relu_slope4(vec4<f32>(y_at(own), y_at(own + p.y_c), y_at(own + 2u * p.y_c), y_at(own + 3u * p.y_c)));
+        if Y_QUADS { slope = past_relu4(slope, y[own / 4u]); } else {
+            slope = past_relu4(slope, vec4<f32>(y_at(own), y_at(own + p.y_c), y_at(own + 2u * p.y_c), y_at(own + 3u * p.y_c)));
         }
     }
     let place = at[i];

@@ -35,30 +35,30 @@ fn log1m4(x: vec4<f32>) -> vec4<f32> {
 // Logarithms are held above -100, as PyTorch holds them; what is no probability gives NaN.
 fn binary4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     let least = vec4<f32>(-100.0);
-    let yes = select(least, max(log(x), least), x > vec4<f32>());
-    let no = select(least, max(log1m4(x), least), x < vec4<f32>(1.0));
-    let fits = (x >= vec4<f32>()) & (x <= vec4<f32>(1.0));
+    let yes = select(least, larger4(log(x), least), x > vec4<f32>());
+    let no = select(least, larger4(log1m4(x), least), x < vec4<f32>(1.0));
+    let fits = (x >= vec4<f32>()) & (x <= vec4<f32>(1.0)) & !is_nan4(x);
     return select(from_bits4(0x7fc00000u), -(t * yes + (1.0 - t) * no), fits);
 }
 
-// log(1 + e^x)
-fn softplus4(x: vec4<f32>) -> vec4<f32> { return max(x, vec4<f32>()) + log1p4(exp(-abs(x))); }
+// (1 - t) x - log(sigmoid(x)): what is left near the target is not the difference of large terms.
+fn logits4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> { return (1.0 - t) * x + (relu4(-x) + log1p4(exp(-abs(x)))); }
 
-// t (log t - x): 0 where t is, and no less than 0 may be.
+// t log t - t x, where 0 log 0 is 0.
 fn divergence4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
-    let value = select(from_bits4(0x7fc00000u), t * (log(t) - x), t > vec4<f32>());
-    return select(value, vec4<f32>(), t == vec4<f32>());
+    let known = select(from_bits4(0x7fc00000u), t * (log(t) - x), t > vec4<f32>());
+    return select(known, t * -x, t == vec4<f32>());
 }
 
-fn hinge4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> { return select(max(p.a - x, vec4<f32>()), x, t > vec4<f32>()); }
+fn hinge4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> { return select(relu4(p.a - x), x, t > vec4<f32>()); }
 
 @compute @workgroup_size(256) fn mse_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { let d = x[i] - t[i]; y[i] = d * d; } }
 @compute @workgroup_size(256) fn l1_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = abs(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn smooth_l1_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = smooth4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn huber_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = huber4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn binary_cross_entropy_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = binary4(x[i], t[i]); } }
-@compute @workgroup_size(256) fn binary_cross_entropy_with_logits_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = softplus4(x[i]) - x[i] * t[i]; } }
+@compute @workgroup_size(256) fn binary_cross_entropy_with_logits_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = logits4(x[i], t[i]); } }
 @compute @workgroup_size(256) fn kl_div_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = divergence4(x[i], t[i]); } }
-@compute @workgroup_size(256) fn kl_div_log_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = exp(t[i]) * (t[i] - x[i]); } }
+@compute @workgroup_size(256) fn kl_div_log_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = exp4(t[i]) * (t[i] - x[i]); } }
 @compute @workgroup_size(256) fn soft_margin_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = softplus4(-t[i] * x[i]); } }
 @compute @workgroup_size(256) fn hinge_embedding_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = hinge4(x[i], t[i]); } }

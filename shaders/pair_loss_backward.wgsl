@@ -24,14 +24,14 @@ fn upstream(i: u32) -> vec4<f32> {
     return vec4<f32>(p.scale * dy[0].x);
 }
 
-fn smooth_slope4(d: vec4<f32>) -> vec4<f32> { return select(sign(d), d / p.a, abs(d) < vec4<f32>(p.a)); }
+fn smooth_slope4(d: vec4<f32>) -> vec4<f32> { return select(sign4(d), d / p.a, abs(d) < vec4<f32>(p.a)); }
 
-fn huber_slope4(d: vec4<f32>) -> vec4<f32> { return select(p.a * sign(d), d, abs(d) < vec4<f32>(p.a)); }
+fn huber_slope4(d: vec4<f32>) -> vec4<f32> { return select(p.a * sign4(d), d, abs(d) < vec4<f32>(p.a)); }
 
 // PyTorch holds the divisor above 1e-12.
 fn binary_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
-    let fits = (x >= vec4<f32>()) & (x <= vec4<f32>(1.0));
-    return select(from_bits4(0x7fc00000u), (x - t) / max((1.0 - x) * x, vec4<f32>(1e-12)), fits);
+    let fits = (x >= vec4<f32>()) & (x <= vec4<f32>(1.0)) & !is_nan4(x);
+    return select(from_bits4(0x7fc00000u), (x - t) / larger4((1.0 - x) * x, vec4<f32>(1e-12)), fits);
 }
 
 fn hinge_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
@@ -39,12 +39,12 @@ fn hinge_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256) fn mse_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * 2.0 * (x[i] - t[i]); } }
-@compute @workgroup_size(256) fn l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * sign(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * sign4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn smooth_l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * smooth_slope4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn huber_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * huber_slope4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn binary_cross_entropy_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * binary_slope4(x[i], t[i]); } }
 @compute @workgroup_size(256) fn binary_cross_entropy_with_logits_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * (sigmoid4(x[i]) - t[i]); } }
 @compute @workgroup_size(256) fn kl_div_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -t[i]; } }
-@compute @workgroup_size(256) fn kl_div_log_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -exp(t[i]); } }
+@compute @workgroup_size(256) fn kl_div_log_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -exp4(t[i]); } }
 @compute @workgroup_size(256) fn soft_margin_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * -t[i] * sigmoid4(-t[i] * x[i]); } }
 @compute @workgroup_size(256) fn hinge_embedding_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * hinge_slope4(x[i], t[i]); } }

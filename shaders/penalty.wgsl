@@ -20,8 +20,6 @@ fn penalty(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = p.factor * g[i] + p.l1 * sign(x[i]) + p.l2 * x[i];
-    // NaN stays what it is: a comparison with it is false.
-    let low = select(slope, vec4<f32>(-p.bound), slope < vec4<f32>(-p.bound));
-    g[i] = select(low, vec4<f32>(p.bound), low > vec4<f32>(p.bound));
+    let slope = p.factor * g[i] + p.l1 * sign4(x[i]) + p.l2 * x[i];
+    g[i] = held4(slope, vec4<f32>(-p.bound), vec4<f32>(p.bound));
 }

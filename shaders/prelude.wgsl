@@ -68,11 +68,85 @@ fn offsets(i: u32, p: Strided) -> vec3<u32> {
     return at + outer * p.dims[5].yzw;
 }
 
+// A NaN or an infinity that the definition gives is given, though WGSL lets a compiler assume that there is none: it may
+// make max(x, 0) of `select(x, 0, x < 0)`, and `false` of `x != x`. So NaN is found by its bits, and the built-ins max, min,
+// clamp and sign meet floats in these functions alone, and where a NaN comes back by other terms (tests/ops/folded.rs holds it).
+
+fn is_nan4(x: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// NaN and infinity are no constants in WGSL: they are made of bits that the compiler does not see through.
+fn from_bits4(bits: u32) -> vec4<f32> {
+    var word = bits;
+    return vec4<f32>(bitcast<f32>(word));
+}
+
+// Numbers in the order of floats, NaN last; both zeros are one.
+fn order4(x: vec4<f32>) -> vec4<u32> {
+    let bits = bitcast<vec4<u32>>(x);
+    let size = bits & vec4<u32>(0x7fffffffu);
+    let ordered = select(0x80000000u + size, 0x80000000u - size, bits >= vec4<u32>(0x80000000u));
+    return select(ordered, vec4<u32>(0xffffffffu), size > vec4<u32>(0x7f800000u));
+}
+
+// The larger of two, the smaller of two: NaN where either is.
+fn larger4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return select(select(b, a, a > b), a + b, is_nan4(a) | is_nan4(b));
+}
+
+fn smaller4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return select(select(b, a, a < b), a + b, is_nan4(a) | is_nan4(b));
+}
+
+// Whether a value takes the place of the largest so far: it is larger, or NaN.
+fn beats4(value: vec4<f32>, best: vec4<f32>) -> vec4<bool> {
+    return is_nan4(value) | ((value > best) & !is_nan4(best));
+}
+
+// What is held above `low` and then below `high`; NaN stays.
+fn held4(x: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
+    let above = select(x, low, x < low);
+    return select(select(above, high, above > high), x, is_nan4(x));
+}
+
+// 1, -1, or x where it is 0 or NaN.
+fn sign4(x: vec4<f32>) -> vec4<f32> {
+    let positive = select(x, vec4<f32>(1.0), x > vec4<f32>());
+    return select(select(positive, vec4<f32>(-1.0), x < vec4<f32>()), x, is_nan4(x));
+}
+
+// From the bits of -2^-149 to those of -infinity: 0.
+fn relu4(x: vec4<f32>) -> vec4<f32> {
+    return select(x, vec4<f32>(), bitcast<vec4<u32>>(x) - vec4<u32>(0x80000001u) <= vec4<u32>(0x7f7fffffu));
+}
+
+// What of a gradient passes a relu that gave y: nothing where that is 0, be the gradient infinite.
+fn past_relu4(dy: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    return select(dy, vec4<f32>(), y <= vec4<f32>());
+}
+
+// 2^n e^x for x in -0.35..0.35 and whole n, where the result is neither subnormal nor infinite.
+fn scaled_exp4(n: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
+    let series = 0.16666665 + x * (0.041665796 + x * (0.008333452 + x * (0.0013982 + x * 0.00019875691)));
+    let e = 1.0 + (x + x * x * (0.5 + x * series));
+    return bitcast<vec4<f32>>(bitcast<vec4<i32>>(e) + vec4<i32>(n) * 0x800000);
+}
+
+// e^x. The built-in may be off by 3 + 2 |x| units in the last place. What is below the smallest normal number is 0.
+fn exp4(x: vec4<f32>) -> vec4<f32> {
+    let n = round(x * 1.442695);
+    // ln 2 in two parts, the first with few digits.
+    let e = scaled_exp4(n, (x - n * 0.6933594) + n * 0.00021219444);
+    let small = select(e, vec4<f32>(), x < vec4<f32>(-87.33654));
+    return select(select(small, from_bits4(0x7f800000u), x > vec4<f32>(88.72283)), x, is_nan4(x));
+}
+
 // The built-in tanh may overflow for large x and lose digits for small x: a series below 1/4, exponentials above.
 fn tanh4(x: vec4<f32>) -> vec4<f32> {
     let s = x * x;
     let near = x * (1.0 + s * (-0.33333333 + s * (0.13333333 + s * (-0.053968254 + s * 0.021869489))));
-    let far = sign(x) * (1.0 - 2.0 / (exp(2.0 * abs(x)) + 1.0));
+    let far = sign4(x) * (1.0 - 2.0 / (exp(2.0 * abs(x)) + 1.0));
     return select(far, near, s < vec4<f32>(0.0625));
 }
 
@@ -92,6 +166,11 @@ fn log1p4(x: vec4<f32>) -> vec4<f32> {
     return select(log(1.0 + x), near, x < vec4<f32>(0.03));
 }
 
+// log(1 + e^x)
+fn softplus4(x: vec4<f32>) -> vec4<f32> {
+    return relu4(x) + log1p4(exp(-abs(x)));
+}
+
 // The error function: its Taylor series below 1; above, 1 - erfc(x) by the Chebyshev fit of Press et al.,
 // "Numerical Recipes", 6.2, with a relative error of 1.2e-7 in erfc.
 fn erf4(x: vec4<f32>) -> vec4<f32> {
@@ -103,7 +182,7 @@ fn erf4(x: vec4<f32>) -> vec4<f32> {
     let t = 1.0 / (1.0 + 0.5 * z);
     let fit = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
         + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
-    let far = sign(x) * (1.0 - t * exp(fit - z * z));
+    let far = sign4(x) * (1.0 - t * exp(fit - z * z));
     return select(far, near, z < vec4<f32>(1.0));
 }
 
@@ -118,10 +197,6 @@ fn gelu_inner(x: vec4<f32>) -> vec4<f32> {
 }
 
 // The slopes of functions: at x, or at y = f(x) where that is cheaper.
-fn relu_slope4(y: vec4<f32>) -> vec4<f32> {
-    return select(vec4<f32>(), vec4<f32>(1.0), y > vec4<f32>());
-}
-
 fn tanh_slope4(y: vec4<f32>) -> vec4<f32> {
     return 1.0 - y * y;
 }
@@ -142,22 +217,6 @@ fn gelu_tanh_slope4(x: vec4<f32>) -> vec4<f32> {
 fn silu_slope4(x: vec4<f32>) -> vec4<f32> {
     let s = sigmoid4(x);
     return s * (1.0 + x * (1.0 - s));
-}
-
-// NaN and infinity are no constants in WGSL: they are made of bits that the compiler does not see through.
-fn from_bits4(bits: u32) -> vec4<f32> {
-    var word = bits;
-    return vec4<f32>(bitcast<f32>(word));
-}
-
-// x^e. The built-in takes no negative base: there, a whole exponent decides the sign and any other gives NaN.
-fn power4(x: vec4<f32>, e: vec4<f32>) -> vec4<f32> {
-    let size = pow(abs(x), e);
-    let whole = floor(e) == e;
-    let odd = floor(e * 0.5) * 2.0 != e;
-    let below = select(from_bits4(0x7fc00000u), select(size, -size, odd), whole);
-    let at_zero = select(select(vec4<f32>(), from_bits4(0x7f800000u), e < vec4<f32>()), vec4<f32>(1.0), e == vec4<f32>());
-    return select(select(size, below, x < vec4<f32>()), at_zero, x == vec4<f32>());
 }
 
 // Batched matrix products: sizes, where each operand starts, its strides, and the split of k over workgroups.

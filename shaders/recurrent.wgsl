@@ -79,7 +79,7 @@ fn cell(q: Place, own0: vec4<f32>, own1: vec4<f32>, own2: vec4<f32>, own3: vec4<
     let input = (q.b * p.steps + p.now) * gates * units + q.j;
     let s0 = own0 + bias_of(q.j) + x[input];
     if !LSTM && !GRU {
-        let h = select(tanh4(s0), select(s0, vec4<f32>(), s0 < vec4<f32>()), CELL == 1u);
+        let h = select(tanh4(s0), relu4(s0), CELL == 1u);
         keeps[keep] = h;
         states[q.after] = h;
         return;

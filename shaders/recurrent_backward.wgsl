@@ -103,7 +103,7 @@ fn cell_backward(at: u32, q: Place, dh: vec4<f32>) {
     }
     let k0 = keeps[keep];
     if !LSTM && !GRU {
-        dsums[keep] = dh * select(1.0 - k0 * k0, select(zero, vec4<f32>(1.0), k0 > zero), CELL == 1u);
+        dsums[keep] = select(dh * (1.0 - k0 * k0), past_relu4(dh, k0), CELL == 1u);
         carried[at] = zero;
         return;
     }

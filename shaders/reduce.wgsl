@@ -10,11 +10,11 @@
 // 256 floats: one for each invocation of a workgroup.
 var<workgroup> shared_values: array<f32, 256>;
 
-// What KIND does to two values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller. A NaN, once met, stays.
+// What KIND does to two values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller.
 fn join(a: f32, b: f32) -> f32 {
     if KIND == 0u { return a + b; }
-    if KIND == 1u { return select(a, b, b > a || b != b); }
-    return select(a, b, b < a || b != b);
+    if KIND == 1u { return larger4(vec4<f32>(a), vec4<f32>(b)).x; }
+    return smaller4(vec4<f32>(a), vec4<f32>(b)).x;
 }
 
 // What a loop starts from: nothing, or an element that it meets again.

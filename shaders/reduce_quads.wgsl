@@ -19,11 +19,11 @@ fn offset_of_two(r: u32) -> u32 {
     return outer * p.dims[0].w + (r - outer * p.dims[1].z) * p.dims[1].w;
 }
 
-// What KIND does to values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller. A NaN, once met, stays.
+// What KIND does to values, set by the variant: 0 adds, 1 takes the larger, 2 the smaller.
 fn join4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     if KIND == 0u { return a + b; }
-    if KIND == 1u { return select(a, b, (b > a) | (b != b)); }
-    return select(a, b, (b < a) | (b != b));
+    if KIND == 1u { return larger4(a, b); }
+    return smaller4(a, b);
 }
 
 fn join(a: f32, b: f32) -> f32 { return join4(vec4<f32>(a), vec4<f32>(b)).x; }

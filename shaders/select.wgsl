@@ -1,4 +1,4 @@
-// y[i] = a[i] where condition[i] != 0, else b[i]
+// y[i] = b[i] where condition[i] is 0, else a[i]: NaN is not 0
 //   condition, a, b: strided operands; y: dense, n elements
 // One invocation takes one ITEM: one element, or four neighbours and p in steps of vec4. No loops.
 
@@ -13,6 +13,6 @@ fn where_nonzero(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
-        y[i] = select(b[at.z], a[at.y], condition[at.x] != ITEM());
+        y[i] = select(a[at.y], b[at.z], condition[at.x] == ITEM());
     }
 }

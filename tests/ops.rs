@@ -10,6 +10,8 @@ mod cases;
 mod caught;
 #[expect(dead_code, reason = "a trial takes a device that waits for it")]
 mod devices;
+#[path = "ops/folded.rs"]
+mod folded;
 #[path = "ops/judge.rs"]
 mod judge;
 mod shaders;
@@ -20,7 +22,12 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let pages = [("architecture", architecture::TESTS), ("caught", caught::TESTS), ("shaders", shaders::TESTS)];
+    let pages = [
+        ("architecture", architecture::TESTS),
+        ("caught", caught::TESTS),
+        ("shaders", shaders::TESTS),
+        ("shaders", folded::TESTS),
+    ];
     let named = pages.into_iter().flat_map(|(page, tests)| {
         tests.iter().map(move |&(name, test)| {
             Trial::test(format!("{page}::{name}"), move || {

@@ -57,12 +57,12 @@ fn adapters() -> Vec<Info> {
 }
 
 /// A module with the entry points that lowerings use.
-struct Module {
-    shader: &'static Shader,
+pub struct Module {
+    pub shader: &'static Shader,
     constants: Vec<(&'static str, Constant)>,
     entries: BTreeSet<&'static str>,
-    naga: naga::Module,
-    info: ModuleInfo,
+    pub naga: naga::Module,
+    pub info: ModuleInfo,
     /// Whether it needs subgroups.
     subgroups: bool,
 }
@@ -97,14 +97,14 @@ struct Lowered {
     passes: Vec<Pass>,
 }
 
-struct Collected {
-    modules: Vec<Module>,
+pub struct Collected {
+    pub modules: Vec<Module>,
     lowered: Vec<Lowered>,
     /// Kernels that no variant runs with a browser's means, and for what.
     beyond_browsers: Vec<String>,
 }
 
-static ALL: LazyLock<Collected> = LazyLock::new(collect);
+pub static ALL: LazyLock<Collected> = LazyLock::new(collect);
 
 fn collect() -> Collected {
     let mut lowered = Vec::new();

@@ -1,12 +1,12 @@
 // Stands before the files of products. The functions that are quickly compiled; `after_slopes.wgsl` has all.
 
-// What follows a product before it is stored: 0 nothing, 1 relu, 2 the sum with `other`, 3 the slope of relu at `other`.
+// What follows a product before it is stored: 0 nothing, 1 relu, 2 the sum with `other`, 3 what of it passes a relu that gave `other`.
 // `after` is a constant of the module, but every store carries all of this until a compiler has seen that.
 fn after4(after: u32, c: vec4<f32>, other: vec4<f32>) -> vec4<f32> {
     var y = c;
-    if after == 1u { y = select(c, vec4<f32>(), c < vec4<f32>()); }
+    if after == 1u { y = relu4(c); }
     if after == 2u { y = c + other; }
-    if after == 3u { y = c * relu_slope4(other); }
+    if after == 3u { y = past_relu4(c, other); }
     return y;
 }
 

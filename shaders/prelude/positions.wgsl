@@ -28,7 +28,7 @@ fn biases(j: u32) -> vec4<f32> {
 fn finish(b: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
     var value = sum;
     if BIAS { value += b; }
-    if RELU { value = select(value, vec4<f32>(), value < vec4<f32>()); }
+    if RELU { value = relu4(value); }
     return value;
 }
 
@@ -46,7 +46,7 @@ struct Best {
 }
 
 fn larger(best: Best, value: vec4<f32>, spot: vec4<i32>) -> Best {
-    let wins = (value > best.value) | (value != value);
+    let wins = beats4(value, best.value);
     return Best(select(best.value, value, wins), select(best.spot, spot, wins));
 }
 

@@ -7,6 +7,7 @@
 use super::{batch, reduced};
 use crate::dtype::DType;
 use crate::fused::cross_entropy::Reduction;
+use crate::kernel::functions::relu;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -138,15 +139,15 @@ losses! {
             held(x.affine(-1.0, 1.0).log()).sub(&held(x.log()))
         });
     BINARY_LOGITS: "binary_cross_entropy_with_logits",
-        |x, t, _| softplus(x) - x * t, |x, t, _| sigmoid(x) - t, Target::Times(|x, _| x.neg());
+        |x, t, _| (1.0 - t) * x + softplus(-x), |x, t, _| sigmoid(x) - t, Target::Times(|x, _| x.neg());
     KL_DIV: "kl_div",
-        |x, t, _| if t == 0.0 { 0.0 } else { t * (t.ln() - x) }, |_, t, _| -t,
+        |x, t, _| if t == 0.0 { t * -x } else { t * (t.ln() - x) }, |_, t, _| -t,
         Target::Times(|x, t| t.log().sub(x).affine(1.0, 1.0));
     KL_DIV_LOG: "kl_div_log",
         |x, t, _| t.exp() * (t - x), |_, t, _| -t.exp(), Target::Times(|x, t| t.sub(x).affine(1.0, 1.0).mul(&t.exp()));
     SOFT_MARGIN: "soft_margin_loss", |x, t, _| softplus(-t * x), |x, t, _| -t * sigmoid(-t * x), Target::Fixed;
     HINGE_EMBEDDING: "hinge_embedding_loss",
-        |x, t, a| if t > 0.0 { x } else { (a - x).max(0.0) },
+        |x, t, a| if t > 0.0 { x } else { relu(a - x) },
         |x, t, a| if t > 0.0 { 1.0 } else if x < a { -1.0 } else { 0.0 },
         Target::Fixed;
 }
@@ -165,7 +166,7 @@ fn held(log: f32) -> f32 {
 }
 
 fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+    relu(x) + (-x.abs()).exp().ln_1p()
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -266,7 +267,7 @@ impl Tensor {
         self.pair_loss(&BINARY, target, 0.0, reduction)
     }
 
-    /// The binary cross-entropy of logits x, `log(1 + e^x) - t x`, without overflow.
+    /// The binary cross-entropy of logits x, `(1 - t) x + log(1 + e^-x)`, without overflow; near the target no digits are lost.
     #[track_caller]
     pub fn binary_cross_entropy_with_logits(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         self.pair_loss(&BINARY_LOGITS, target, 0.0, reduction)

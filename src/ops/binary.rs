@@ -12,7 +12,11 @@ use crate::tensor::Tensor;
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static SHADER: Shader = Shader { name: "binary", source: include_str!("../../shaders/binary.wgsl"), access: ACCESS };
+static SHADER: Shader = Shader {
+    name: "binary",
+    source: concat!(include_str!("../../shaders/prelude/power.wgsl"), include_str!("../../shaders/binary.wgsl")),
+    access: ACCESS,
+};
 
 static COMPARE: Shader = Shader { name: "compare", source: include_str!("../../shaders/compare.wgsl"), access: ACCESS };
 
@@ -124,7 +128,9 @@ macro_rules! integer_relations {
 }
 
 fn compare(pass: Pass, from: &'static str, to: &'static str) -> Lowering {
-    pass.constant("T", Constant::Alias(from)).constant("Y", Constant::Alias(to)).alone()
+    let bits = if to == "f32" { "u32" } else { "vec4<u32>" };
+    let pass = pass.constant("T", Constant::Alias(from)).constant("Y", Constant::Alias(to));
+    pass.constant("BITS", Constant::Alias(bits)).constant("FLOAT", Constant::Bool(from == to)).alone()
 }
 
 /// A pass that walks two operands by whole vec4, which `fits` has found.
@@ -232,6 +238,11 @@ impl Tensor {
         summed.reshape_to(shape)
     }
 
+    /// A gradient for one of two: nothing where the other was taken, half where both were.
+    fn shared(&self, lost: &Tensor, equal: &Tensor) -> Tensor {
+        Tensor::select(lost, &Tensor::zeros([], self.device()), &self.mul(&equal.affine(-0.5, 1.0)))
+    }
+
     /// `self + other`, broadcast.
     #[track_caller]
     pub fn add(&self, other: &Tensor) -> Tensor {
@@ -277,10 +288,17 @@ impl Tensor {
         let y = arithmetic(&POW, self, other);
         let (a, b, power) = (self.saved(), other.saved(), y.saved());
         y.tracked("pow", &[self, other], move |dy, needs| {
-            let da = || dy.mul(&b).mul(&a.pow(&b.affine(1.0, -1.0))).sum_to(a.shape());
-            // Where the base is 0, the power stays 0 for any positive exponent: the slope is 0, not 0 * log 0.
-            let log = || Tensor::select(&a.eq_scalar(0.0), &a.zeros_like(), &a.log());
-            vec![needs[0].then(da), needs[1].then(|| dy.mul(&power).mul(&log()).sum_to(b.shape()))]
+            let zero = Tensor::zeros([], a.device());
+            // Nothing depends on the base where the exponent is 0, nor on an exponent from 0 up where the base is 0.
+            let da = || {
+                let slope = dy.mul(&b.mul(&a.pow(&b.affine(1.0, -1.0))));
+                Tensor::select(&b.eq(&zero), &zero, &slope).sum_to(a.shape())
+            };
+            let db = || {
+                let still = a.eq(&zero).mul(&b.ge(&zero));
+                dy.mul(&Tensor::select(&still, &zero, &power.mul(&a.log()))).sum_to(b.shape())
+            };
+            vec![needs[0].then(da), needs[1].then(db)]
         })
     }
 
@@ -289,9 +307,7 @@ impl Tensor {
     pub fn maximum(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.saved(), other.saved());
         arithmetic(&MAXIMUM, self, other).tracked("maximum", &[self, other], move |dy, needs| {
-            // 1 where larger, 1/2 where equal.
-            let part =
-                |x: &Tensor, other: &Tensor| dy.mul(&x.gt(other).add(&x.ge(other)).affine(0.5, 0.0)).sum_to(x.shape());
+            let part = |x: &Tensor, other: &Tensor| dy.shared(&x.lt(other), &x.eq(other)).sum_to(x.shape());
             vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
         })
     }
@@ -301,8 +317,7 @@ impl Tensor {
     pub fn minimum(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.saved(), other.saved());
         arithmetic(&MINIMUM, self, other).tracked("minimum", &[self, other], move |dy, needs| {
-            let part =
-                |x: &Tensor, other: &Tensor| dy.mul(&x.lt(other).add(&x.le(other)).affine(0.5, 0.0)).sum_to(x.shape());
+            let part = |x: &Tensor, other: &Tensor| dy.shared(&x.gt(other), &x.eq(other)).sum_to(x.shape());
             vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
         })
     }

@@ -5,18 +5,29 @@
 mod activations;
 
 use crate::dtype::DType;
-use crate::kernel::functions::{exp, normal_cdf};
+use crate::kernel::functions::{exp, normal_cdf, relu};
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::f64::consts::FRAC_2_SQRT_PI;
 
-static FORWARD: Shader =
-    Shader { name: "unary", source: include_str!("../../shaders/unary.wgsl"), access: &[Access::Read, Access::Write] };
+static FORWARD: Shader = Shader {
+    name: "unary",
+    source: concat!(
+        include_str!("../../shaders/prelude/circle.wgsl"),
+        include_str!("../../shaders/prelude/power.wgsl"),
+        include_str!("../../shaders/unary.wgsl")
+    ),
+    access: &[Access::Read, Access::Write],
+};
 
 static BACKWARD: Shader = Shader {
     name: "unary_backward",
-    source: include_str!("../../shaders/unary_backward.wgsl"),
+    source: concat!(
+        include_str!("../../shaders/prelude/circle.wgsl"),
+        include_str!("../../shaders/prelude/power.wgsl"),
+        include_str!("../../shaders/unary_backward.wgsl")
+    ),
     access: &[Access::Read, Access::Read, Access::Write],
 };
 
@@ -40,14 +51,14 @@ fn forward_twin(call: &mut Call, f: impl Fn(f32, Params) -> f32 + Sync) {
     parallel::map(&mut call.write::<f32>(1)[..p.n as usize], x, |x| f(x, p));
 }
 
-fn backward_twin(call: &mut Call, slope: impl Fn(f32, Params) -> f32 + Sync) {
+fn backward_twin(call: &mut Call, gradient: impl Fn(f32, Params, f32) -> f32 + Sync) {
     let (p, saved, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
-    parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], saved, dy, |saved, dy| dy * slope(saved, p));
+    parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], saved, dy, |saved, dy| gradient(saved, p, dy));
 }
 
-fn times_slope(dy: &mut [f32], saved: &[f32], slope: impl Fn(f32, Params) -> f32) {
+fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, Params, f32) -> f32) {
     for (dy, &saved) in dy.iter_mut().zip(saved) {
-        *dy *= slope(saved, Params::zeroed());
+        *dy = gradient(saved, Params::zeroed(), *dy);
     }
 }
 
@@ -63,16 +74,16 @@ pub(crate) struct Function {
     pub forward: Kernel,
     pub backward: Kernel,
     saves: Saves,
-    /// Multiplies gradients with the slope at what was saved, for functions without arguments of their own.
-    pub times_slope: fn(&mut [f32], &[f32]),
+    /// Makes of gradients what passes the function, from what was saved; for functions without arguments of their own.
+    pub pass: fn(&mut [f32], &[f32]),
 }
 
 macro_rules! functions {
-    ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $slope:expr;)*) => {
+    ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $gradient:expr;)*) => {
         $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
-            times_slope: |dy, saved| times_slope(dy, saved, $slope),
+            pass: |dy, saved| pass(dy, saved, $gradient),
             forward: Kernel {
                 name: $name,
                 access: &[Access::Read, Access::Write],
@@ -90,7 +101,7 @@ macro_rules! functions {
             backward: Kernel {
                 name: concat!($name, "_backward"),
                 access: &[Access::Read, Access::Read, Access::Write],
-                twin: |call| backward_twin(call, $slope),
+                twin: |call| backward_twin(call, $gradient),
                 cost,
                 tolerance: Tolerance::ROUNDED,
                 rewrites: &[],
@@ -108,40 +119,43 @@ macro_rules! functions {
     };
 }
 
-// Each row: the value at x, what is saved, and the slope at what is saved.
+// Each row: the value at x, what is saved, and the gradient from what was saved and the one from above. As in PyTorch, where
+// a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one that is written here.
 functions! {
-    EXP: "exp", |x, _| x.exp(), saves Y, |y, _| y;
-    LOG: "log", |x, _| x.ln(), saves X, |x, _| 1.0 / x;
-    SQRT: "sqrt", |x, _| x.sqrt(), saves Y, |y, _| 0.5 / y;
-    RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), saves Y, |y, _| -0.5 * y * y * y;
-    RECIPROCAL: "reciprocal", |x, _| 1.0 / x, saves Y, |y, _| -y * y;
-    ABS: "abs", |x, _| x.abs(), saves X, |x, _| if x == 0.0 { 0.0 } else { x.signum() };
-    SIN: "sin", |x, _| x.sin(), saves X, |x, _| x.cos();
-    COS: "cos", |x, _| x.cos(), saves X, |x, _| -x.sin();
-    TANH: "tanh", |x, _| x.tanh(), saves Y, |y, _| 1.0 - y * y;
-    SIGMOID: "sigmoid", |x, _| sigmoid(x), saves Y, |y, _| y * (1.0 - y);
-    RELU: "relu", |x, _| if x < 0.0 { 0.0 } else { x }, saves Y, |y, _| if y > 0.0 { 1.0 } else { 0.0 };
-    LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, saves X, |x, p| if x > 0.0 { 1.0 } else { p.a };
-    ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, saves X, |x, p| if x > 0.0 { 1.0 } else { p.a * x.exp() };
-    GELU: "gelu", |x, _| x * normal_cdf(x), saves X, |x, _| gelu_slope(x);
-    GELU_TANH: "gelu_tanh", |x, _| x * gelu_tanh_share(x), saves X, |x, _| gelu_tanh_slope(x);
-    SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
-    SOFTPLUS: "softplus", |x, _| softplus(x), saves X, |x, _| sigmoid(x);
-    SQUARE: "square", |x, _| x * x, saves X, |x, _| 2.0 * x;
-    CLAMP: "clamp", |x, p| if x < p.a { p.a } else if x > p.b { p.b } else { x }, saves X, |x, p| if x >= p.a && x <= p.b { 1.0 } else { 0.0 };
-    ERF: "erf", |x, _| libm::erf(x.into()) as f32, saves X, |x, _| (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32;
-    HARDTANH: "hardtanh", |x, p| if x < p.a { p.a } else if x > p.b { p.b } else { x }, saves X, |x, p| if x > p.a && x < p.b { 1.0 } else { 0.0 };
-    HARDSWISH: "hardswish", |x, _| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), saves X, |x, _| if x < -3.0 { 0.0 } else if x < 3.0 { x / 3.0 + 0.5 } else { 1.0 };
-    HARDSIGMOID: "hardsigmoid", |x, _| (x / 6.0 + 0.5).clamp(0.0, 1.0), saves X, |x, _| if x.abs() < 3.0 { 1.0 / 6.0 } else { 0.0 };
-    SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), saves X, |x, _| 1.0 / ((1.0 + x.abs()) * (1.0 + x.abs()));
-    MISH: "mish", |x, _| x * softplus(x).tanh(), saves X, |x, _| mish_slope(x);
-    SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, saves X, |x, _| SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() };
-    CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, saves X, |x, p| if x > 0.0 { 1.0 } else { (x / p.a).exp() };
-    LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), saves X, |x, _| sigmoid(-x);
-    THRESHOLD: "threshold", |x, p| if x > p.a { x } else { p.b }, saves X, |x, p| if x > p.a { 1.0 } else { 0.0 };
-    HARDSHRINK: "hardshrink", |x, p| if x.abs() > p.a { x } else { 0.0 }, saves X, |x, p| if x.abs() > p.a { 1.0 } else { 0.0 };
-    SOFTSHRINK: "softshrink", |x, p| if x > p.a { x - p.a } else if x < -p.a { x + p.a } else { 0.0 }, saves X, |x, p| if x.abs() > p.a { 1.0 } else { 0.0 };
-    POW_SCALAR: "pow_scalar", |x, p| x.powf(p.a), saves X, |x, p| p.a * x.powf(p.a - 1.0);
+    EXP: "exp", |x, _| x.exp(), saves Y, |y, _, dy| dy * y;
+    LOG: "log", |x, _| x.ln(), saves X, |x, _, dy| dy / x;
+    SQRT: "sqrt", |x, _| x.sqrt(), saves Y, |y, _, dy| dy * 0.5 / y;
+    RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), saves Y, |y, _, dy| dy * (-0.5 * y * y * y);
+    RECIPROCAL: "reciprocal", |x, _| 1.0 / x, saves Y, |y, _, dy| dy * (-y * y);
+    ABS: "abs", |x, _| x.abs(), saves X, |x, _, dy| dy * if x == 0.0 { 0.0 } else { x.signum() };
+    SIN: "sin", |x, _| x.sin(), saves X, |x, _, dy| dy * x.cos();
+    COS: "cos", |x, _| x.cos(), saves X, |x, _, dy| dy * -x.sin();
+    TANH: "tanh", |x, _| x.tanh(), saves Y, |y, _, dy| dy * (1.0 - y * y);
+    SIGMOID: "sigmoid", |x, _| sigmoid(x), saves Y, |y, _, dy| dy * (y * (1.0 - y));
+    RELU: "relu", |x, _| relu(x), saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy };
+    LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a };
+    ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) };
+    GELU: "gelu", |x, _| x * normal_cdf(x), saves X, |x, _, dy| dy * gelu_slope(x);
+    GELU_TANH: "gelu_tanh", |x, _| x * gelu_tanh_share(x), saves X, |x, _, dy| dy * gelu_tanh_slope(x);
+    SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))));
+    SOFTPLUS: "softplus", |x, _| softplus(x), saves X, |x, _, dy| dy * sigmoid(x);
+    SQUARE: "square", |x, _| x * x, saves X, |x, _, dy| dy * (2.0 * x);
+    CLAMP: "clamp", |x, p| if p.a.is_nan() || p.b.is_nan() { f32::NAN } else { held(x, p.a, p.b) }, saves X, inside;
+    ERF: "erf", |x, _| libm::erf(x.into()) as f32, saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32;
+    HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), saves X, inside;
+    HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), saves X,
+        |x, _, dy| if x <= -3.0 { 0.0 } else if x < 3.0 { dy * (x / 3.0 + 0.5) } else { dy };
+    HARDSIGMOID: "hardsigmoid", |x, _| held(x / 6.0 + 0.5, 0.0, 1.0), saves X, |x, _, dy| if x.abs() >= 3.0 { 0.0 } else { dy / 6.0 };
+    SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), saves X, |x, _, dy| dy * softsign_slope(x);
+    MISH: "mish", |x, _| x * softplus(x).tanh(), saves X, |x, _, dy| dy * mish_slope(x);
+    SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() });
+    CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() };
+    LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), saves X, |x, _, dy| dy * sigmoid(-x);
+    THRESHOLD: "threshold", |x, p| if x <= p.a { p.b } else { x }, saves X, |x, p, dy| if x <= p.a { 0.0 } else { dy };
+    HARDSHRINK: "hardshrink", |x, p| if x.abs() <= p.a { 0.0 } else { x }, saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy };
+    SOFTSHRINK: "softshrink", |x, p| if x.abs() <= p.a { 0.0 } else if x < 0.0 { x + p.a } else { x - p.a }, saves X,
+        |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy };
+    POW_SCALAR: "pow_scalar", |x, p| power(x, p.a), saves X, |x, p, dy| if p.a == 0.0 { 0.0 } else { dy * (p.a * power(x, p.a - 1.0)) };
 }
 
 /// y = a x + b: negation, and arithmetic with a number.
@@ -160,12 +174,39 @@ static AFFINE: Kernel = Kernel {
     }],
 };
 
+/// A root where the exponent is one half, as in PyTorch: it is NaN of -infinity, and of -0 it has a sign.
+fn power(x: f32, exponent: f32) -> f32 {
+    match exponent {
+        0.5 => x.sqrt(),
+        -0.5 => 1.0 / x.sqrt(),
+        _ => x.powf(exponent),
+    }
+}
+
+/// The slope of `x / (1 + |x|)`, which is NaN of infinity.
+fn softsign_slope(x: f32) -> f32 {
+    let size = 1.0 + x.abs();
+    if x.is_infinite() { f32::NAN } else { 1.0 / (size * size) }
+}
+
+/// What is held above one bound and then below another; NaN stays.
+fn held(x: f32, low: f32, high: f32) -> f32 {
+    let above = if x < low { low } else { x };
+    if above > high { high } else { above }
+}
+
+/// The gradient between two bounds, without the bounds themselves; an infinite one is none.
+fn inside(x: f32, p: Params, dy: f32) -> f32 {
+    let is_out = x <= p.a && p.a > f32::NEG_INFINITY || x >= p.b && p.b < f32::INFINITY;
+    if is_out { 0.0 } else { dy }
+}
+
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
 fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+    relu(x) + (-x.abs()).exp().ln_1p()
 }
 
 fn mish_slope(x: f32) -> f32 {
@@ -349,7 +390,7 @@ impl Tensor {
         self.function(&SQUARE, 0.0, 0.0)
     }
 
-    /// `x` held between `min` and `max`; the gradient is 0 outside. An infinite bound is none.
+    /// `x` held above `min` and then below `max`; the gradient is 0 at the bounds and outside. An infinite bound is none.
     #[track_caller]
     pub fn clamp(&self, min: f32, max: f32) -> Tensor {
         self.function(&CLAMP, min, max)
@@ -361,7 +402,8 @@ impl Tensor {
         self.function(&ERF, 0.0, 0.0)
     }
 
-    /// `x` to the power of a number; NaN for a negative `x` unless the exponent is whole.
+    /// `x` to the power of a number; NaN for a negative `x` unless the exponent is whole. To the power of 0 all is 1, and the
+    /// gradient 0.
     #[track_caller]
     pub fn pow_scalar(&self, exponent: f32) -> Tensor {
         if exponent == 2.0 { self.square() } else { self.function(&POW_SCALAR, exponent, 0.0) }

@@ -104,7 +104,7 @@ update!(AMSGRAD, LARGEST, "amsgrad", Params, moments 3, slots 1, flops 13, |call
     let p: Params = call.params();
     counted(call, p.place, |now, g, [mut x, mut m, mut v, mut most]| {
         [x, m, v] = p.moments(now, g, [x, m, v]);
-        most = most.max(v);
+        most = if v > most || v.is_nan() { v } else { most };
         x -= now[1] * m / (most.sqrt() / now[2] + p.eps);
         [x, m, v, most]
     });

@@ -24,6 +24,10 @@ pub struct Case {
     pub big: bool,
     /// It steps an optimizer several times, which a captured step must not.
     pub steps: bool,
+    /// The result that is due, number by number.
+    pub wanted: Option<&'static [f32]>,
+    /// The gradients of the result's sum that are due, by the number of the input.
+    pub slopes: Vec<(usize, &'static [f32])>,
 }
 
 /// What is asked of the gradient.
@@ -67,6 +71,8 @@ pub fn case<const N: usize>(
         tolerance: None,
         big: false,
         steps: false,
+        wanted: None,
+        slopes: Vec::new(),
     }
 }
 
@@ -98,6 +104,18 @@ impl Case {
     /// It steps an optimizer several times, which a captured step must not.
     pub fn stepping(mut self) -> Case {
         self.steps = true;
+        self
+    }
+
+    /// The result that is due on every device.
+    pub fn gives(mut self, wanted: &'static [f32]) -> Case {
+        self.wanted = Some(wanted);
+        self
+    }
+
+    /// The gradient of the result's sum by one of the inputs that is due on every device.
+    pub fn sloped(mut self, input: usize, wanted: &'static [f32]) -> Case {
+        self.slopes.push((input, wanted));
         self
     }
 
@@ -141,7 +159,7 @@ impl Case {
 
     /// The result and the gradients from other inputs of the same shapes.
     pub fn other_outcome(&self, device: &Device) -> Result<Outcome, String> {
-        self.given(&self.run, Values::Other, device)
+        self.given(&self.run, Values::Other, device, |n| self.upstream(n))
     }
 
     /// Whether differences of the function confirm the gradients.
@@ -157,12 +175,23 @@ impl Case {
         self.inputs.iter().zip(self.data(values)).map(made).collect()
     }
 
-    /// The result and the gradients of the function or of its definition.
-    pub fn outcome_of(&self, run: &Function, device: &Device) -> Result<Outcome, String> {
-        self.given(run, Values::First, device)
+    /// The result and the gradients of its sum.
+    pub fn of_sum(&self, device: &Device) -> Result<Outcome, String> {
+        self.given(&self.run, Values::First, device, |n| vec![1.0; n])
     }
 
-    fn given(&self, run: &Function, values: Values, device: &Device) -> Result<Outcome, String> {
+    /// The result and the gradients of the function or of its definition.
+    pub fn outcome_of(&self, run: &Function, device: &Device) -> Result<Outcome, String> {
+        self.given(run, Values::First, device, |n| self.upstream(n))
+    }
+
+    fn given(
+        &self,
+        run: &Function,
+        values: Values,
+        device: &Device,
+        upstream: impl Fn(usize) -> Vec<f32>,
+    ) -> Result<Outcome, String> {
         guarded(|| {
             let leaves = self.leaves(values, device);
             let y = self.forward(run, &leaves);
@@ -172,7 +201,7 @@ impl Case {
             if self.gradient == Gradient::Absent {
                 return Ok(Outcome { y: Data::of(&y)?, gradients: Vec::new() });
             }
-            let upstream = Tensor::from_vec(self.upstream(y.numel()), y.shape(), device);
+            let upstream = Tensor::from_vec(upstream(y.numel()), y.shape(), device);
             let grads = y.backward_with(&upstream);
             let gradient = |leaf: &Tensor| {
                 let Some(gradient) = grads.of(leaf) else {

@@ -14,6 +14,7 @@ mod recurrent;
 mod reductions;
 mod resized;
 mod sequences;
+mod special;
 
 use wgrad::kernel::Kernel;
 
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Case> {
         products::cases(),
         fused::cases(),
         sequences::cases(),
+        special::cases(),
         images::cases(),
         losses::cases(),
         optimizers::cases(),

@@ -66,7 +66,9 @@ fn a_gradient_that_is_forgotten_is_caught() {
 fn a_result_that_is_off_is_caught() {
     let near = |got: &[f32], want: &[f32]| judge::near("it", got, want, Tolerance { relative: 1e-5, absolute: 1e-6 });
     assert_eq!(near(&[1.0, f32::NAN, f32::INFINITY], &[1.000001, f32::NAN, f32::INFINITY]), Ok(()));
-    for (got, want) in [(1.0, 1.001), (f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, 1.0), (0.0, 1e-3)] {
+    for (got, want) in
+        [(1.0, 1.001), (f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, 1.0), (1.0, f32::INFINITY), (0.0, 1e-3)]
+    {
         assert!(near(&[got], &[want]).is_err(), "{got} {want}");
     }
     assert!(near(&[1.0], &[1.0, 1.0]).is_err());

@@ -50,6 +50,7 @@ fn on_a_gpu(case: &Case) -> Result<(), String> {
         || open(base),
         |device| {
             let first = case.outcome(device)?;
+            judge::written(case, device)?;
             let want = with("cpu", Device::cpu, |cpu| case.outcome(cpu))?;
             judge::agreement(case, &first, &want)?;
             judge::sameness(&first, &case.outcome(device)?)?;

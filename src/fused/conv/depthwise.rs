@@ -7,6 +7,7 @@
 use super::implicit::{MAX_ITERATIONS, is_turnable, turned};
 use super::{Params, channels_last, cost, fuse};
 use crate::dtype::DType;
+use crate::kernel::functions::relu;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
@@ -165,6 +166,7 @@ fn forward(p: &Params, walk: Strided, quads: bool, [bias, y]: [Slot; 2]) -> Lowe
     let items = (p.batch * p.out_h * p.out_w.div_ceil(4) * p.out_channels) as usize;
     let pass = Pass::new(&FORWARD, "depthwise", groups(items, 64))
         .constant("ITEM", Constant::Alias(item))
+        .constant("BITS", Constant::Alias(if quads { "vec4<u32>" } else { "u32" }))
         .constant("MULTIPLE", Constant::Bool(p.channels != p.out_channels))
         .constant("SLIDES", Constant::Bool(p.stride_w == p.dilation_w))
         .constant("KERNEL_W", Constant::U32(known));
@@ -303,7 +305,7 @@ fn forward_twin(call: &mut Call) {
                 }
             }
             if p.relu == 1 {
-                y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
+                y.iter_mut().for_each(|y| *y = relu(*y));
             }
         });
     });

@@ -4,6 +4,7 @@
 //! so that pixels move as runs of neighbours; weights are turned to that order first.
 
 use super::Params;
+use crate::kernel::functions::relu;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
@@ -220,7 +221,7 @@ impl Forward<'_> {
             }
         }
         if self.p.relu == 1 {
-            y.iter_mut().for_each(|y| *y = if *y < 0.0 { 0.0 } else { *y });
+            y.iter_mut().for_each(|y| *y = relu(*y));
         }
     }
 }

@@ -65,6 +65,11 @@ fn max_elsewhere(p: &Params, x: &[f32], y: &mut [f32], at: &mut [i32]) {
     });
 }
 
+/// Whether a gradient passes a relu that gave y.
+fn relu_passes(y: f32) -> bool {
+    y > 0.0 || y.is_nan()
+}
+
 pub fn max_backward(call: &mut Call) {
     let (p, dy, at) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
     let is_relu = p.relu == 1;
@@ -72,12 +77,12 @@ pub fn max_backward(call: &mut Call) {
     let dx = call.write::<f32>(if is_relu { 3 } else { 2 });
     let (channels, width) = (p.channels as usize, p.size[1] as usize);
     let out = [p.out[0] as usize, p.out[1] as usize];
-    // What flows to the largest of each channel of an output, and the slope of the relu there.
+    // What flows to the largest of each channel of an output, and whether the relu there lets it pass.
     let flows = |n: usize, oh: usize, ow: usize| {
         let (from, to) = (p.output_at(p.dy, n, oh, ow), p.output_at(p.y, n, oh, ow));
         // Steps may be 0, where one value is that of all channels.
-        let slope = move |c: usize| if !is_relu || y[to + c * p.y[1] as usize] > 0.0 { 1.0 } else { 0.0 };
-        (0..channels).map(move |c| (dy[from + c * p.dy[1] as usize], slope(c)))
+        let passes = move |c: usize| !is_relu || relu_passes(y[to + c * p.y[1] as usize]);
+        (0..channels).map(move |c| (dy[from + c * p.dy[1] as usize], passes(c)))
     };
     if !p.windows_tile() {
         return parallel::chunks(dx, p.size[0] as usize * width * channels, |n, dx| {
@@ -90,7 +95,8 @@ pub fn max_backward(call: &mut Call) {
             }
             for (i, at) in outputs().filter(|_| is_relu) {
                 let flows = flows(n, i / out[1], i % out[1]);
-                at.iter().enumerate().zip(flows).for_each(|((c, at), (_, by))| dx[*at as usize * channels + c] *= by);
+                let stopped = at.iter().enumerate().zip(flows).filter(|(_, (_, passes))| !passes);
+                stopped.for_each(|((c, at), _)| dx[*at as usize * channels + c] = 0.0);
             }
         });
     }
@@ -102,7 +108,7 @@ pub fn max_backward(call: &mut Call) {
             let from = ((n * out[0] + oh) * out[1] + w / kernel) * channels;
             let place = (h * width + w) as i32;
             let each = dx.iter_mut().zip(flows(n, oh, w / kernel)).zip(&at[from..][..channels]);
-            each.for_each(|((dx, (dy, slope)), at)| *dx = if *at == place { (0.0 + dy) * slope } else { 0.0 });
+            each.for_each(|((dx, (dy, passes)), at)| *dx = if *at == place && passes { 0.0 + dy } else { 0.0 });
         }
     });
 }

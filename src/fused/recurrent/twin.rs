@@ -162,7 +162,7 @@ pub fn backward(call: &mut Call) {
                 carried_h[at] = 0.0;
                 match cell {
                     Cell::Tanh => sums[j] = dh * (1.0 - keep(0) * keep(0)),
-                    Cell::Relu => sums[j] = if keep(0) > 0.0 { dh } else { 0.0 },
+                    Cell::Relu => sums[j] = if keep(0) <= 0.0 { 0.0 } else { dh },
                     Cell::Lstm => {
                         let (input, forget, new, output) = (keep(0), keep(1), keep(2), keep(3));
                         let seen = states[part + after + at].tanh();

@@ -1,6 +1,7 @@
 //! What follows a product in the same kernel.
 
 use super::{MatMul, Operands, product};
+use crate::kernel::functions::relu;
 use crate::kernel::{Call, Dispatch, Slot};
 use crate::ops::unary::{self, Function};
 
@@ -9,7 +10,7 @@ use crate::ops::unary::{self, Function};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct After(pub u32);
 
-/// Functions whose slope may follow, in the order of `after4`.
+/// Functions whose gradient may follow, in the order of `after4`.
 pub(super) static SLOPES: &[&Function] =
     &[&unary::RELU, &unary::TANH, &unary::SIGMOID, &unary::GELU, &unary::GELU_TANH, &unary::SILU];
 
@@ -35,9 +36,9 @@ impl After {
     fn finish(self, c: &mut [f32], other: &[f32]) {
         match self {
             After::NOTHING => {}
-            After::RELU => c.iter_mut().for_each(|c| *c = if *c < 0.0 { 0.0 } else { *c }),
+            After::RELU => c.iter_mut().for_each(|c| *c = relu(*c)),
             After::ADD => c.iter_mut().zip(other).for_each(|(c, other)| *c += other),
-            After(code) => (SLOPES[code as usize - 3].times_slope)(c, other),
+            After(code) => (SLOPES[code as usize - 3].pass)(c, other),
         }
     }
 }

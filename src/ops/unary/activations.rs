@@ -6,10 +6,13 @@ use super::{
 use crate::tensor::Tensor;
 
 impl Tensor {
-    /// `x` held between two bounds (PyTorch's defaults are -1 and 1); unlike [`Tensor::clamp`], the gradient at a bound is 0.
+    /// `x` held between two bounds (PyTorch's defaults are -1 and 1); the gradient at a bound is 0.
+    ///
+    /// # Panics
+    /// If the lower bound is above the upper one; [`Tensor::clamp`] takes such a pair.
     #[track_caller]
     pub fn hardtanh(&self, min: f32, max: f32) -> Tensor {
-        assert!(min <= max, "hardtanh: the lower bound, {min}, is above the upper, {max}");
+        assert!(min <= max, "hardtanh: {min}..{max} is no range: give the lower bound first");
         self.function(&HARDTANH, min, max)
     }
 
@@ -88,7 +91,7 @@ impl Tensor {
     }
 
     /// `x` where positive, else `weight * x`, with a slope for each channel, the second dimension, or one for all (He et
-    /// al., 2015).
+    /// al., 2015); the gradient at 0 is `weight`.
     ///
     /// # Panics
     /// If the weight is neither of one element nor of as many as there are channels.
@@ -102,7 +105,10 @@ impl Tensor {
         if w.numel() > 1 {
             sizes[1] = channels;
         }
-        self.relu().sub(&self.neg().relu().mul(&weight.reshape_to(sizes.into())))
+        // Where x is positive, the weight meets 0 and not an infinite x.
+        let (is_positive, zero) = (self.gt(&Tensor::zeros([], self.device())), Tensor::zeros([], self.device()));
+        let rest = Tensor::select(&is_positive, &zero, self);
+        Tensor::select(&is_positive, self, &rest.mul(&weight.reshape_to(sizes.into())))
     }
 
     /// The first half along a dimension times the logistic function of the second (Dauphin et al., 2017).
