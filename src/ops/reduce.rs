@@ -397,6 +397,12 @@ fn plan(op: &str, shape: Shape, dims: &[isize], keep: KeepDims) -> ([bool; MAX_R
     (reduced, kept, if keep == KeepDims::Yes { kept } else { Shape::from(dropped) })
 }
 
+/// What elements that are no extreme have of its gradient, which matters where that is infinite. PyTorch has both.
+enum Others {
+    Nothing,
+    Times0,
+}
+
 impl Tensor {
     fn all_dims(&self) -> Vec<isize> {
         (0..self.rank() as isize).collect()
@@ -499,7 +505,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims) -> Tensor {
+    fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
         assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
@@ -511,20 +517,23 @@ impl Tensor {
             // Equal extremes share the gradient.
             let hit = x.eq(&best.reshape_to(kept));
             let share = dy.reshape_to(kept).div(&hit.sum_dims(&dims, KeepDims::Yes));
-            vec![Some(hit.mul(&share))]
+            vec![Some(match others {
+                Others::Nothing => Tensor::select(&hit, &share, &Tensor::zeros([], x.device())),
+                Others::Times0 => hit.mul(&share),
+            })]
         })
     }
 
-    /// The largest of all elements; NaN if there is one.
+    /// The largest of all elements, NaN if there is one; equal ones share the gradient.
     #[track_caller]
     pub fn max(&self) -> Tensor {
-        self.amax(&self.all_dims(), KeepDims::No)
+        self.extreme(&AMAX, &self.all_dims(), KeepDims::No, Others::Nothing)
     }
 
-    /// The smallest of all elements; NaN if there is one.
+    /// The smallest of all elements, NaN if there is one; equal ones share the gradient.
     #[track_caller]
     pub fn min(&self) -> Tensor {
-        self.amin(&self.all_dims(), KeepDims::No)
+        self.extreme(&AMIN, &self.all_dims(), KeepDims::No, Others::Nothing)
     }
 
     /// The largest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.
@@ -533,7 +542,7 @@ impl Tensor {
     /// If there is no such dimension, one is named twice, or the tensor is empty.
     #[track_caller]
     pub fn amax(&self, dims: &[isize], keep: KeepDims) -> Tensor {
-        self.extreme(&AMAX, dims, keep)
+        self.extreme(&AMAX, dims, keep, Others::Times0)
     }
 
     /// The smallest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.
@@ -542,7 +551,7 @@ impl Tensor {
     /// If there is no such dimension, one is named twice, or the tensor is empty.
     #[track_caller]
     pub fn amin(&self, dims: &[isize], keep: KeepDims) -> Tensor {
-        self.extreme(&AMIN, dims, keep)
+        self.extreme(&AMIN, dims, keep, Others::Times0)
     }
 
     /// The index of the largest element along a dimension, the first of equals; i32.

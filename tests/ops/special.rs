@@ -3,7 +3,9 @@
 use super::{Case, Input, case, whole, x};
 use std::f32::consts::LN_2;
 use wgrad::KeepDims::No;
-use wgrad::{Conv2dOptions, CrossEntropyOptions, DType, Extreme, MaxPool2dOptions, Reduction, Shape, Tensor};
+use wgrad::{
+    AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Extreme, MaxPool2dOptions, Reduction, Shape, Tensor,
+};
 
 type One = fn(&Tensor) -> Tensor;
 type Two = fn(&Tensor, &Tensor) -> Tensor;
@@ -136,6 +138,8 @@ const FLAT: &[AtKink] = &[
         &[0.0, 0.0, 0.288_675_13],
     ),
     ("maximum before sqrt", &[-1.0, 4.0], |x| x.maximum(&x.zeros_like()).sqrt(), &[0.0, 2.0], &[0.0, 0.25]),
+    ("max before log", &[-1.0, 0.0, -2.0], |x| x.max().log(), &[-INF], &[0.0, INF, 0.0]),
+    ("min before log", &[1.0, 0.0, 2.0], |x| x.min().log(), &[-INF], &[0.0, INF, 0.0]),
     ("abs before sqrt", &[0.0], |x| x.abs().sqrt(), &[0.0], &[NAN]),
     ("leaky_relu before sqrt", &[-1.0, 4.0], |x| x.leaky_relu(0.0).sqrt(), &[0.0, 2.0], &[NAN, 0.25]),
 ];
@@ -283,10 +287,31 @@ pub fn cases() -> Vec<Case> {
         let loss = case(&format!("{name} of NaN"), pair, move |x| f(&x[0], &x[1], Reduction::None));
         all.push(loss.constant().gives(&[NAN, NAN]));
     }
+    all.extend(hidden());
     all.extend(losses());
     all.extend(pooled());
     all.extend(joined());
     all
+}
+
+/// Keys that a mask hides, with values that would show a weight that is not quite 0.
+fn hidden() -> Vec<Case> {
+    const VALUES: &[f32] = &[1.0, 1.0, 1.0, 1.0, 3e38, 3e38, 3e38, 3e38, 3.0, 3.0, 3.0, 3.0];
+    const BY_INFINITY: &[f32] = &[0.0, -INF, 0.0];
+    const BY_MUCH: &[f32] = &[0.0, -200.0, 0.0];
+    let names = [("attention of a key hidden by -inf", BY_INFINITY), ("attention of a key hidden by -200", BY_MUCH)];
+    let made = |(name, mask): (&str, &'static [f32])| {
+        let keys = x([1, 1, 3, 4]).listed(&[0.5]).detached();
+        let inputs =
+            [x([1, 1, 2, 4]).listed(&[0.0]), keys, x([1, 1, 3, 4]).listed(VALUES), x([3]).listed(mask).detached()];
+        let run = |x: &[Tensor]| {
+            let options = AttentionOptions { mask: Some(x[3].clone()), ..AttentionOptions::default() };
+            x[0].scaled_dot_product_attention(&x[1], &x[2], &options)
+        };
+        let each: &[f32] = &[1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0];
+        case(name, inputs, run).compared().gives(&[2.0; 8]).sloped(2, each)
+    };
+    names.map(made).into()
 }
 
 fn losses() -> Vec<Case> {
