@@ -1,0 +1,125 @@
+//! Random programs: the same on both backends, eager and replayed.
+//!
+//! `WGRAD_PROGRAMS=COUNT` runs so many, `WGRAD_SEED=N` starts at that seed. A program that fails is shrunk and printed as
+//! a test.
+
+#[expect(dead_code, unused_imports, reason = "only the judges of cases need what cases give")]
+#[path = "ops/cases.rs"]
+mod cases;
+#[path = "ops/devices.rs"]
+mod devices;
+#[path = "programs/draw.rs"]
+mod draw;
+#[path = "programs/found.rs"]
+mod found;
+#[path = "programs/judge.rs"]
+mod judge;
+#[path = "programs/layers.rs"]
+mod layers;
+#[path = "programs/op.rs"]
+mod op;
+#[path = "programs/program.rs"]
+mod program;
+#[path = "programs/shrink.rs"]
+mod shrink;
+
+use devices::{Asked, say};
+use judge::{Bench, Seen};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use wgrad::Device;
+
+/// How many a test run has.
+const COUNT: u64 = 2_000;
+
+/// A run ends after so many failures.
+const MOST_FAILURES: usize = 20;
+
+/// A device is replaced by a new one after so many programs.
+const RENEWED: u64 = 500;
+
+fn number(name: &str, default: u64) -> u64 {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}: a whole number is due"))
+}
+
+/// What all programs together had.
+#[derive(Default)]
+struct Tally {
+    failures: Vec<String>,
+    seen: Seen,
+    steps: usize,
+    operations: BTreeMap<String, usize>,
+}
+
+#[test]
+fn programs_agree() {
+    judge::hush();
+    let asked = Asked::from_env();
+    let (count, first) = (number("WGRAD_PROGRAMS", COUNT), number("WGRAD_SEED", 0));
+    let started = Instant::now();
+    let (next, tally) = (AtomicU64::new(first), Mutex::new(Tally::default()));
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).clamp(1, 4);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let (mut bench, cpu) = (Bench::new(asked.gpu), Device::cpu());
+                let mut done = 0;
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count || is_enough(&tally) {
+                        break;
+                    }
+                    one(seed, &mut bench, &cpu, &tally);
+                    done += 1;
+                    if done % RENEWED == 0 {
+                        bench.renew();
+                        say(&format!("programs: {} in {:.0} s", seed - first, started.elapsed().as_secs_f32()));
+                    }
+                }
+            });
+        }
+    });
+    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let cases = op::CASES.iter().filter(|case| tally.operations.contains_key(&case.name)).count();
+    say(&format!(
+        "programs: {count} of {} steps from seed {first}, {} operations of which {cases} are cases, in {:.0} s; {} elements \
+         compared, {:.2}% of them blurred by roundings",
+        tally.steps,
+        tally.operations.len(),
+        started.elapsed().as_secs_f32(),
+        tally.seen.elements,
+        100.0 * tally.seen.blurred as f32 / tally.seen.elements.max(1) as f32
+    ));
+    assert!(tally.failures.is_empty(), "{} failures:\n{}", tally.failures.len(), tally.failures.join("\n"));
+}
+
+fn is_enough(tally: &Mutex<Tally>) -> bool {
+    tally.lock().unwrap_or_else(PoisonError::into_inner).failures.len() >= MOST_FAILURES
+}
+
+fn one(seed: u64, bench: &mut Bench, cpu: &Device, tally: &Mutex<Tally>) {
+    let program = draw::program(seed, cpu);
+    let found = bench.judge(&program);
+    let failure = found.as_ref().err().map(|fault| {
+        let again = bench.judge(&program).is_err();
+        let short = if again { shrink::shrunk(&program, fault, bench) } else { program.clone() };
+        let now = bench.judge(&short).err().map_or("not when it is run again".into(), |fault| fault.text);
+        format!("WGRAD_SEED={seed}, {}: {}\n// {now}\n{short}", fault.kind, fault.text)
+    });
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(failure) = failure {
+        say(&format!("FAILED {failure}"));
+        tally.failures.push(failure);
+    }
+    if let Ok(seen) = found {
+        tally.seen.elements += seen.elements;
+        tally.seen.blurred += seen.blurred;
+    }
+    for (_, op, _) in program.steps() {
+        tally.steps += 1;
+        *tally.operations.entry(op.title()).or_default() += 1;
+    }
+}

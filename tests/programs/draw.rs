@@ -1,0 +1,599 @@
+//! Draws a program from a seed. Each operation runs on the CPU as it is drawn, so that shapes are known and values stay
+//! in a range where results can be compared.
+
+use super::judge::{Noise, Work, guarded};
+use super::op::{CASES, ONES, Op, POSITIVE, REDUCTIONS, TWOS};
+use super::program::{Fill, Given, Item, Lies, Program, largest, rng};
+use std::sync::LazyLock;
+use wgrad::{DType, Device, Extreme, KeepDims, Rng, Shape, Tensor};
+
+/// Sizes around what kernels treat apart: nothing, one, vec4, subgroups, tiles, workgroups.
+const SIZES: &[usize] =
+    &[0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257];
+
+/// No value has more elements.
+const MOST: usize = 6_000;
+
+/// No input of a case that is used has more.
+const MOST_OF_CASE: usize = 3_000;
+
+/// The cases that can be steps.
+static USABLE: LazyLock<Vec<usize>> = LazyLock::new(|| {
+    let is_small = |case: &super::cases::Case| case.inputs.iter().all(|input| input.base().numel() <= MOST_OF_CASE);
+    (0..CASES.len()).filter(|&at| !CASES[at].big && !CASES[at].steps && is_small(&CASES[at])).collect()
+});
+
+pub struct Drawing {
+    pub rng: Rng,
+    program: Program,
+    values: Vec<Tensor>,
+    /// Tensors of the program's own that may be written in place.
+    own: Vec<usize>,
+    cpu: Device,
+    /// A panic that is no refusal.
+    broken: bool,
+}
+
+/// The program of a seed.
+pub fn program(seed: u64, cpu: &Device) -> Program {
+    let drawing = Drawing {
+        rng: Rng::stream(seed, 7),
+        program: Program { seed, items: Vec::new(), results: Vec::new(), losses: Vec::new() },
+        values: Vec::new(),
+        own: Vec::new(),
+        cpu: cpu.clone(),
+        broken: false,
+    };
+    drawing.all()
+}
+
+/// Whether a panic is one of Rust's own, and no sentence that refuses.
+pub fn is_raw(panic: &str) -> bool {
+    let raw = [
+        "index out of bounds",
+        "out of range",
+        "attempt to",
+        "overflow",
+        "divide by zero",
+        "`Option::unwrap",
+        "`Result::unwrap",
+        "mid > len",
+        "slice index",
+        "assertion `",
+    ];
+    raw.iter().any(|part| panic.contains(part))
+}
+
+impl Drawing {
+    fn all(mut self) -> Program {
+        let steps = 5 + self.below(36);
+        for _ in 0..1 + self.below(3) {
+            self.fresh();
+        }
+        let mut tries = 0;
+        while self.program.steps().count() < steps && tries < 20 * steps && !self.broken {
+            tries += 1;
+            self.step();
+        }
+        self.finish();
+        self.program
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.rng.below(bound.max(1) as u32) as usize
+    }
+
+    pub fn chance(&mut self, of_100: usize) -> bool {
+        self.below(100) < of_100
+    }
+
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    pub fn tensor(&self, at: usize) -> &Tensor {
+        &self.values[at]
+    }
+
+    pub fn shape(&self, at: usize) -> Vec<usize> {
+        self.values[at].shape().to_vec()
+    }
+
+    /// A size: small ones are likelier.
+    pub fn size(&mut self) -> usize {
+        match self.below(100) {
+            0..3 => 0,
+            3..15 => 1,
+            15..65 => 2 + self.below(8),
+            65..75 => 4 * (1 + self.below(6)),
+            _ => self.pick(SIZES),
+        }
+    }
+
+    /// A size that is not 0, and not large.
+    pub fn small(&mut self) -> usize {
+        if self.chance(15) { 1 } else { 2 + self.below(8) }
+    }
+
+    pub fn sizes(&mut self) -> Vec<usize> {
+        let rank = self.pick(&[0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5]);
+        let mut sizes: Vec<usize> = (0..rank).map(|_| self.size()).collect();
+        while sizes.iter().product::<usize>() > MOST / 4 {
+            let at = self.below(rank);
+            sizes[at] = self.small();
+        }
+        sizes
+    }
+
+    /// Another input.
+    pub fn given(&mut self, given: Given) -> usize {
+        let at = self.program.givens().count();
+        let source = given.source();
+        let data = source.input.data(&mut rng(self.program.seed, at, 0));
+        let base = data.tensor(source.input.base(), &self.cpu);
+        self.values.push(source.leaf(&source.seen(&base)));
+        if given.outside && !given.tracked && !matches!(given.lies, Lies::Expanded(_)) {
+            self.own.push(self.program.items.len());
+        }
+        self.program.items.push(Item::Given(given));
+        self.values.len() - 1
+    }
+
+    fn fresh(&mut self) -> usize {
+        let shape = self.sizes();
+        let rank = shape.len();
+        let lies = match self.below(20) {
+            0 | 1 if rank >= 2 => Lies::Transposed,
+            2 => Lies::Shifted,
+            3 if rank >= 1 => Lies::Narrowed(self.below(rank)),
+            4 if rank >= 1 => Lies::Expanded(self.below(rank)),
+            5 if rank >= 3 => Lies::Reversed,
+            _ => Lies::Plain,
+        };
+        let (tracked, outside) = (self.chance(75), self.chance(25));
+        self.given(Given { lies, tracked, outside, ..Given::plain(&shape, Fill::Uniform) })
+    }
+
+    /// A weight of this shape: often held, and tracked.
+    pub fn weight(&mut self, shape: &[usize]) -> usize {
+        let (tracked, outside) = (self.chance(85), self.chance(60));
+        let size = if shape.len() > 1 { Fill::Within(-0.5, 0.5) } else { Fill::Uniform };
+        self.given(Given { tracked, outside, ..Given::plain(shape, size) })
+    }
+
+    pub fn whole(&mut self, shape: &[usize], below: usize) -> usize {
+        self.given(Given::plain(shape, Fill::Whole(0, below.max(1) as i32)))
+    }
+
+    /// Another step, if it can be taken.
+    pub fn push(&mut self, op: Op, of: &[usize]) -> Option<usize> {
+        let made = guarded(|| {
+            let operands: Vec<&Tensor> = of.iter().map(|&at| &self.values[at]).collect();
+            Ok(op.apply(&operands))
+        });
+        let value = match made {
+            Ok(value) => value,
+            Err(panic) => {
+                if is_raw(&panic) {
+                    self.broken = true;
+                    self.program.items.push(Item::Step { op, of: of.to_vec() });
+                    self.program.results.push(self.program.items.len() - 1);
+                }
+                return None;
+            }
+        };
+        let most = largest(&value)?;
+        if value.numel() > MOST {
+            return None;
+        }
+        self.program.items.push(Item::Step { op, of: of.to_vec() });
+        self.values.push(value);
+        let at = self.values.len() - 1;
+        if most > 8.0 {
+            let scale = 2f32.powi(-(most.log2().ceil() as i32)) * 2.0;
+            return self.push(Op::Affine(scale, 0.0), &[at]);
+        }
+        Some(at)
+    }
+
+    /// A value of f32, recent ones more likely.
+    pub fn operand(&mut self) -> usize {
+        for _ in 0..50 {
+            let n = self.values.len();
+            let back = if self.chance(60) { self.below(4.min(n)) } else { self.below(n) };
+            if self.values[n - 1 - back].dtype() == DType::F32 {
+                return n - 1 - back;
+            }
+        }
+        self.fresh()
+    }
+
+    /// Steps that bring a value to a shape; another input where it is far from it.
+    pub fn fit(&mut self, at: usize, shape: &[usize]) -> Option<usize> {
+        let from = self.shape(at);
+        let (have, want) = (from.iter().product::<usize>(), shape.iter().product::<usize>());
+        if from == shape {
+            return Some(at);
+        }
+        if self.tensor(at).shape().broadcast(&Shape::new(shape)) == Some(Shape::new(shape)) {
+            return self.push(Op::Expand(shape.to_vec()), &[at]);
+        }
+        if have == want {
+            return self.push(Op::Reshape(shape.to_vec()), &[at]);
+        }
+        if want > 40 * have.max(4) {
+            return Some(self.weight(shape));
+        }
+        let flat = if from.len() == 1 { at } else { self.push(Op::Reshape(vec![have]), &[at])? };
+        let line = if have > want {
+            let start = self.below(have - want + 1);
+            self.push(Op::Narrow(0, start, want), &[flat])?
+        } else {
+            let before = self.below(want - have + 1);
+            let value = self.pick(&[0.0, 0.5]);
+            self.push(Op::Pad(vec![(before, want - have - before)], value), &[flat])?
+        };
+        if shape.len() == 1 { Some(line) } else { self.push(Op::Reshape(shape.to_vec()), &[line]) }
+    }
+
+    /// A value of this shape.
+    pub fn of_shape(&mut self, shape: &[usize]) -> Option<usize> {
+        let at = self.operand();
+        self.fit(at, shape)
+    }
+
+    /// A value above 0.
+    pub fn positive(&mut self, at: usize) -> Option<usize> {
+        let abs = ONES.iter().position(|(text, _)| *text == "x.abs()").expect("abs is in the table");
+        let sigmoid = ONES.iter().position(|(text, _)| *text == "x.sigmoid()").expect("sigmoid is in the table");
+        let how = self.pick(&[abs, sigmoid]);
+        let at = self.push(Op::One(how), &[at])?;
+        self.push(Op::Affine(1.0, 0.5), &[at])
+    }
+
+    /// A dimension, counted from either end.
+    pub fn dim(&mut self, rank: usize) -> Option<isize> {
+        if rank == 0 {
+            return None;
+        }
+        let dim = self.below(rank) as isize;
+        Some(if self.chance(30) { dim - rank as isize } else { dim })
+    }
+
+    fn step(&mut self) -> Option<usize> {
+        match self.below(100) {
+            0..14 => self.one(),
+            14..25 => self.two(),
+            25..33 => self.reduction(),
+            33..50 => self.view(),
+            50..55 => self.several(),
+            55..60 => self.in_place(),
+            60..63 => self.gradient(),
+            63..81 => self.layer(),
+            _ => self.case(),
+        }
+    }
+
+    fn one(&mut self) -> Option<usize> {
+        let x = self.operand();
+        if self.chance(12) {
+            let op = Op::One(ONES.len() + self.below(POSITIVE.len()));
+            let x = self.positive(x)?;
+            return self.push(op, &[x]);
+        }
+        let op = match self.below(20) {
+            0 => Op::Detach,
+            1 => Op::Affine(self.pick(&[-1.0, 0.5, 2.0]), self.pick(&[0.0, 0.25])),
+            _ => Op::One(self.below(ONES.len())),
+        };
+        self.push(op, &[x])
+    }
+
+    fn two(&mut self) -> Option<usize> {
+        let a = self.operand();
+        let b = if self.chance(30) { a } else { self.operand() };
+        let alike = self.tensor(a).shape().broadcast(&self.tensor(b).shape());
+        let b = if alike.is_some_and(|shape| shape.numel() <= MOST) { b } else { self.beside(a)? };
+        let (a, b) = if self.chance(30) { (b, a) } else { (a, b) };
+        let op = self.below(TWOS.len());
+        let (a, b) = match TWOS[op].0 {
+            "a.div(b)" => (a, self.positive(b)?),
+            "a.pow(b)" => (self.positive(a)?, b),
+            _ => (a, b),
+        };
+        self.push(Op::Two(op), &[a, b])
+    }
+
+    /// Something that broadcasts with a value.
+    fn beside(&mut self, at: usize) -> Option<usize> {
+        let mut shape = self.shape(at);
+        for size in &mut shape {
+            if self.chance(30) {
+                *size = 1;
+            }
+        }
+        let cut = if self.chance(30) { self.below(shape.len() + 1) } else { 0 };
+        let shape = shape[cut..].to_vec();
+        if self.chance(50) { Some(self.weight(&shape)) } else { self.of_shape(&shape) }
+    }
+
+    fn reduction(&mut self) -> Option<usize> {
+        let x = self.operand();
+        let rank = self.shape(x).len();
+        if self.chance(35) {
+            let (kind, dim) = (self.below(super::op::ALONG.len()), self.dim(rank)?);
+            let y = self.push(Op::Along(kind, dim), &[x])?;
+            return self.floats(y);
+        }
+        if self.chance(12) {
+            let dim = self.dim(rank)?;
+            let n = self.tensor(x).size(dim);
+            let k = self.below(n + 1);
+            let extreme = self.pick(&[Extreme::Largest, Extreme::Smallest]);
+            return self.push(Op::TopK(k, dim, extreme), &[x]);
+        }
+        let mut dims: Vec<isize> = Vec::new();
+        for dim in 0..rank {
+            if self.chance(45) {
+                dims.push(if self.chance(25) { dim as isize - rank as isize } else { dim as isize });
+            }
+        }
+        if dims.is_empty() {
+            dims.push(self.dim(rank)?);
+        }
+        let keep = self.pick(&[KeepDims::Yes, KeepDims::No]);
+        let kind = self.below(REDUCTIONS.len());
+        self.push(Op::Reduce(kind, dims, keep), &[x])
+    }
+
+    /// Whole numbers as floats.
+    fn floats(&mut self, at: usize) -> Option<usize> {
+        if self.tensor(at).dtype() == DType::I32 { self.push(Op::Cast(DType::F32), &[at]) } else { Some(at) }
+    }
+
+    fn view(&mut self) -> Option<usize> {
+        let x = self.operand();
+        self.view_of(x)
+    }
+
+    fn view_of(&mut self, x: usize) -> Option<usize> {
+        let shape = self.shape(x);
+        let rank = shape.len();
+        let op = match self.below(9) {
+            0 | 1 => Op::Permute(self.order(rank)),
+            2 | 3 => {
+                let dim = self.dim(rank)?;
+                let n = self.tensor(x).size(dim);
+                let start = self.below(n + 1);
+                Op::Narrow(dim, start, self.below(n - start + 1))
+            }
+            4 => Op::Reshape(self.reshaped(&shape)),
+            5 => {
+                let mut wider = shape;
+                for size in wider.iter_mut().filter(|size| **size == 1) {
+                    *size = self.small();
+                }
+                if wider.len() < 5 && self.chance(50) {
+                    wider.insert(0, self.small());
+                }
+                Op::Expand(wider)
+            }
+            6 | 7 => {
+                let pairs = (0..rank.min(1 + self.below(3))).map(|_| (self.below(4), self.below(4))).collect();
+                Op::Pad(pairs, self.pick(&[0.0, 0.0, 0.5, -1.0]))
+            }
+            _ => {
+                let a = self.below(rank) as isize;
+                let b = self.below(rank) as isize;
+                Op::Diagonal(a, b)
+            }
+        };
+        if matches!(op, Op::Diagonal(a, b) if a == b) {
+            return None;
+        }
+        self.push(op, &[x])
+    }
+
+    fn order(&mut self, rank: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..rank).collect();
+        self.rng.shuffle(&mut order);
+        order
+    }
+
+    /// As many elements under another shape.
+    fn reshaped(&mut self, shape: &[usize]) -> Vec<usize> {
+        let mut sizes = shape.to_vec();
+        for _ in 0..1 + self.below(2) {
+            if sizes.len() >= 2 && self.chance(50) {
+                let at = self.below(sizes.len() - 1);
+                let joined = sizes.remove(at) * sizes[at];
+                sizes[at] = joined;
+            } else if sizes.len() < 5 {
+                let at = self.below(sizes.len() + 1);
+                let factor = self.pick(&[1, 2, 3, 4]);
+                match sizes.get(at) {
+                    Some(&size) if size % factor == 0 => {
+                        sizes[at] = size / factor;
+                        sizes.insert(at, factor);
+                    }
+                    _ => sizes.insert(at, 1),
+                }
+            }
+        }
+        sizes
+    }
+
+    /// Several in one.
+    fn several(&mut self) -> Option<usize> {
+        let x = self.operand();
+        let mut shape = self.shape(x);
+        match self.below(3) {
+            0 => {
+                let dim = self.dim(shape.len())?;
+                let mut parts = vec![x];
+                for _ in 0..1 + self.below(3) {
+                    let at = if dim < 0 { dim + shape.len() as isize } else { dim } as usize;
+                    shape[at] = self.size().min(70);
+                    let part = self.of_shape(&shape)?;
+                    parts.push(part);
+                }
+                self.rng.shuffle(&mut parts);
+                self.push(Op::Cat(dim), &parts)
+            }
+            1 => {
+                let other = self.of_shape(&shape)?;
+                let dim = self.below(shape.len() + 1);
+                self.push(Op::Stack(dim), &[x, other])
+            }
+            _ => {
+                let (a, b) = (self.beside(x)?, self.beside(x)?);
+                self.push(Op::Select, &[x, a, b])
+            }
+        }
+    }
+
+    /// A tensor is copied, or one from outside is taken, and a view of it is written.
+    fn in_place(&mut self) -> Option<usize> {
+        let target = if self.own.is_empty() || self.chance(50) {
+            let x = self.operand();
+            let detached = self.push(Op::Detach, &[x])?;
+            let copy = ONES.iter().position(|(text, _)| *text == "x.copy()").expect("copy is in the table");
+            let copy = self.push(Op::One(copy), &[detached])?;
+            self.own.push(copy);
+            copy
+        } else {
+            let own = self.own.clone();
+            self.pick(&own)
+        };
+        let mut view = target;
+        for _ in 0..self.below(3) {
+            let rank = self.shape(view).len();
+            let op = if self.chance(50) && rank > 0 {
+                let dim = self.dim(rank)?;
+                let n = self.tensor(view).size(dim);
+                let start = self.below(n + 1);
+                Op::Narrow(dim, start, self.below(n - start + 1))
+            } else {
+                Op::Permute(self.order(rank))
+            };
+            view = self.push(op, &[view])?;
+        }
+        let shape = self.shape(view);
+        let source = self.of_shape(&shape)?;
+        self.push(Op::Assign, &[view, source])?;
+        // The whole is used again.
+        let used = if self.chance(50) { target } else { view };
+        let op = self.pick(&[0, 3, 13]);
+        self.push(Op::One(op), &[used])
+    }
+
+    /// A gradient that goes on into other work.
+    fn gradient(&mut self) -> Option<usize> {
+        let x = self.operand();
+        let of: Vec<usize> = (0..self.values.len())
+            .filter(|&at| matches!(&self.program.items[at], Item::Given(given) if given.tracked))
+            .collect();
+        if of.is_empty() || !self.tensor(x).is_tracked() {
+            return None;
+        }
+        let leaf = self.pick(&of);
+        self.push(Op::Gradient, &[x, leaf])
+    }
+
+    fn case(&mut self) -> Option<usize> {
+        let number = self.pick(&USABLE);
+        let case = &CASES[number];
+        let mut of = Vec::new();
+        for (at, input) in case.inputs.iter().enumerate() {
+            let base = input.base().to_vec();
+            let bounds = input.bounds();
+            of.push(match bounds {
+                Some((low, high)) if self.chance(85) => {
+                    let mut x = self.of_shape(&base)?;
+                    if (low, high) != (-2.0, 2.0) {
+                        let sigmoid = ONES.iter().position(|(text, _)| *text == "x.sigmoid()").expect("it is there");
+                        let within = self.push(Op::One(sigmoid), &[x])?;
+                        x = self.push(Op::Affine(high - low, low), &[within])?;
+                    }
+                    if !input.tracked || case.gradient == super::cases::Gradient::Absent {
+                        x = self.push(Op::Detach, &[x])?;
+                    }
+                    x
+                }
+                _ => {
+                    let tracked = input.tracked && case.gradient != super::cases::Gradient::Absent;
+                    self.given(Given { tracked, ..Given::plain(&base, Fill::OfCase(number, at)) })
+                }
+            });
+        }
+        let y = self.push(Op::Case(number), &of)?;
+        self.floats(y)
+    }
+
+    /// What is returned, and what gradients are taken of.
+    fn finish(&mut self) {
+        if self.broken {
+            return;
+        }
+        let n = self.values.len();
+        // Ends of what was made, of which most count, and some that are used as well.
+        let mut is_used = vec![false; n];
+        self.program.steps().for_each(|(_, _, of)| of.iter().for_each(|&at| is_used[at] = true));
+        let ends: Vec<usize> = (0..n).filter(|&at| !is_used[at]).collect();
+        let mut results = vec![n - 1];
+        for &end in &ends {
+            if self.chance(70) {
+                results.push(end);
+            }
+        }
+        for _ in 0..1 + self.below(3) {
+            results.push(self.below(n));
+        }
+        results.sort_unstable();
+        results.dedup();
+        let tracked: Vec<usize> = (0..n).filter(|&at| self.values[at].is_tracked()).collect();
+        let mut losses: Vec<usize> = Vec::new();
+        if !tracked.is_empty() {
+            losses.extend(tracked.last());
+            for &end in ends.iter().filter(|&&end| self.values[end].is_tracked()).collect::<Vec<_>>() {
+                if self.chance(50) {
+                    losses.push(end);
+                }
+            }
+            for _ in 0..self.below(3) {
+                losses.push(self.pick(&tracked));
+            }
+            losses.sort_unstable();
+            losses.dedup();
+            for loss in &mut losses {
+                // Slopes of many sizes, and not 1 everywhere.
+                let shape = self.shape(*loss);
+                if self.chance(70) {
+                    let factor = self.given(Given::plain(&shape, Fill::Uniform));
+                    let mul = TWOS.iter().position(|(text, _)| *text == "a.mul(b)").expect("it is there");
+                    *loss = self.push(Op::Two(mul), &[*loss, factor]).unwrap_or(*loss);
+                }
+            }
+        }
+        (self.program.results, self.program.losses) = (results, losses);
+        // A tensor that was written after a gradient saved it is refused, as it should be.
+        let ran = guarded(|| {
+            let x: Vec<Tensor> = self.program.items.iter().zip(&self.values).filter_map(given_value).collect();
+            self.program.run(&x, &mut Noise::none())
+        });
+        if ran.is_err_and(|what| what.contains("was changed in place since")) {
+            for item in &mut self.program.items {
+                if let Item::Step { op, of } = item
+                    && *op == Op::Assign
+                {
+                    (*op, *of) = (Op::Detach, vec![of[0]]);
+                }
+            }
+        }
+        self.program = self.program.compact();
+    }
+}
+
+fn given_value((item, value): (&Item, &Tensor)) -> Option<Tensor> {
+    matches!(item, Item::Given(_)).then(|| value.clone())
+}

@@ -1,0 +1,110 @@
+//! Programs that once failed, as they were printed.
+
+use super::cases::Input;
+use super::cases::x;
+use super::devices::Asked;
+use super::judge::{Bench, Noise, Source, Work};
+use super::program::gradients;
+use wgrad::{MaxPool2dOptions, Shape, Tensor};
+
+/// A program as a closure.
+struct Pasted<'a> {
+    seed: u64,
+    sources: &'a [Source],
+    run: &'a dyn Fn(&[Tensor]) -> Vec<Tensor>,
+}
+
+impl Work for Pasted<'_> {
+    fn sources(&self) -> Vec<Source> {
+        self.sources.to_vec()
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn writes(&self) -> bool {
+        true
+    }
+
+    fn run(&self, x: &[Tensor], _: &mut Noise) -> Result<Vec<Tensor>, String> {
+        Ok((self.run)(x))
+    }
+}
+
+/// An input that is passed.
+fn passed(input: Input) -> Source {
+    Source { input, is_base: false, outside: false }
+}
+
+/// The tensor of which an input is a view.
+fn base(input: Input) -> Source {
+    Source { is_base: true, ..passed(input) }
+}
+
+/// A tensor that the program holds.
+fn outside(input: Input) -> Source {
+    Source { outside: true, ..passed(input) }
+}
+
+/// What a program returns: values, and the gradients of the losses.
+fn returned(results: &[&Tensor], losses: &[&Tensor], x: &[Tensor]) -> Vec<Tensor> {
+    results.iter().map(|result| result.detach()).chain(gradients(losses, x)).collect()
+}
+
+#[track_caller]
+fn alike(seed: u64, sources: &[Source], run: impl Fn(&[Tensor]) -> Vec<Tensor>) {
+    let asked = Asked::from_env();
+    let found = Bench::new(asked.gpu).judge(&Pasted { seed, sources, run: &run });
+    if let Err(fault) = found {
+        panic!("{}: {}", fault.kind, fault.text);
+    }
+}
+
+#[test]
+fn what_lies_behind_a_view() {
+    alike(1, &[passed(x([3]))], |x| {
+        let v1 = x[0].exp();
+        let v2 = v1.pad(&[(0, 1)], 0.0);
+        returned(&[&v2], &[&v2], x)
+    });
+    alike(2, &[passed(x([3, 1]))], |x| {
+        let v1 = x[0].diagonal(0, 1);
+        returned(&[], &[&v1], x)
+    });
+    alike(3, &[passed(x([3])), passed(x([4]).detached())], |x| {
+        let v2 = x[1].copy();
+        v2.narrow(0, 0, 3).assign(&x[0].square());
+        returned(&[&v2], &[], x)
+    });
+}
+
+#[test]
+fn inputs_that_are_returned() {
+    alike(4, &[passed(x([2]))], |x| {
+        let v1 = x[0].reshape_to(Shape::from([2, 1]));
+        returned(&[&x[0], &v1], &[], x)
+    });
+}
+
+#[test]
+fn gradients_that_are_one_repeated_number() {
+    alike(191, &[passed(x([1, 4, 1, 1]).detached()), passed(x([1, 1])), passed(x([1]))], |x| {
+        let v3 = x[0].linear(&x[1], Some(&x[2]));
+        returned(&[], &[&v3], x)
+    });
+    alike(62, &[passed(x([1, 2, 2, 1]))], |x| {
+        let options = MaxPool2dOptions { kernel_size: [2, 1], stride: [3, 1], padding: [0, 0], dilation: [1, 1] };
+        let v1 = x[0].max_pool2d(options);
+        returned(&[], &[&v1], x)
+    });
+}
+
+#[test]
+fn views_of_nothing() {
+    alike(1780, &[passed(x([0, 0, 0, 0, 8]).narrowed(3))], |x| returned(&[], &[&x[0]], x));
+    alike(1988, &[passed(x([23, 0, 0, 0]).reversed())], |x| {
+        let v1 = x[0].narrow(-4, 23, 0);
+        returned(&[], &[&v1], x)
+    });
+}
