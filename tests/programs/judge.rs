@@ -53,8 +53,13 @@ impl Noise {
         if value.dtype() != DType::F32 || value.numel() == 0 {
             return value;
         }
-        let factors = (0..value.numel()).map(|_| 1.0 + *scale * (2.0 * rng.uniform() - 1.0)).collect();
-        value.mul(&Tensor::from_vec(factors, value.shape(), value.device()))
+        let (scale, mut draw) = (*scale, || 2.0 * rng.uniform() - 1.0);
+        let factors = (0..value.numel()).map(|_| 1.0 + scale * draw()).collect();
+        // What cancels is off by more than its own size tells; 0 is 0 everywhere.
+        let values = value.to_vec::<f32>().expect("the CPU backend reads");
+        let shifts = values.iter().map(|v| if *v == 0.0 { 0.0 } else { 0.1 * scale * draw() }).collect();
+        let [factors, shifts] = [factors, shifts].map(|all| Tensor::from_vec(all, value.shape(), value.device()));
+        value.mul(&factors).add(&shifts)
     }
 }
 
