@@ -6,7 +6,7 @@
 #[expect(dead_code, unused_imports, reason = "only the judges of cases need what cases give")]
 #[path = "ops/cases.rs"]
 mod cases;
-#[path = "ops/devices.rs"]
+#[expect(dead_code, reason = "the last test binary says what was not run")]
 mod devices;
 #[path = "programs/draw.rs"]
 mod draw;
@@ -22,9 +22,13 @@ mod op;
 mod program;
 #[path = "programs/shrink.rs"]
 mod shrink;
+#[path = "programs/update.rs"]
+mod update;
 
-use devices::{Asked, say};
-use judge::{Bench, Seen};
+use devices::{has_gpu, say};
+use judge::{Bench, Fault, Seen};
+use op::{ALONG, CASES, ONES, Op, POSITIVE, REDUCTIONS, TWOS};
+use program::Program;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -57,7 +61,6 @@ struct Tally {
 #[test]
 fn programs_agree() {
     judge::hush();
-    let asked = Asked::from_env();
     let (count, first) = (number("WGRAD_PROGRAMS", COUNT), number("WGRAD_SEED", 0));
     let started = Instant::now();
     let (next, tally) = (AtomicU64::new(first), Mutex::new(Tally::default()));
@@ -65,7 +68,7 @@ fn programs_agree() {
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let (mut bench, cpu) = (Bench::new(asked.gpu), Device::cpu());
+                let (mut bench, cpu) = (Bench::new(has_gpu()), Device::cpu());
                 let mut done = 0;
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +86,7 @@ fn programs_agree() {
         }
     });
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let cases = op::CASES.iter().filter(|case| tally.operations.contains_key(&case.name)).count();
+    let cases = CASES.iter().filter(|case| tally.operations.contains_key(&case.name)).count();
     say(&format!(
         "programs: {count} of {} steps from seed {first}, {} operations of which {cases} are cases, in {:.0} s; {} elements \
          compared, {:.2}% of them blurred by roundings",
@@ -105,7 +108,8 @@ fn one(seed: u64, bench: &mut Bench, cpu: &Device, tally: &Mutex<Tally>) {
     let found = bench.judge(&program);
     let failure = found.as_ref().err().map(|fault| {
         let again = bench.judge(&program).is_err();
-        let short = if again { shrink::shrunk(&program, fault, bench) } else { program.clone() };
+        let mut judge = |program: &Program| bench.judge(program).err();
+        let short = if again { shrink::shrunk(&program, fault, &mut judge) } else { program.clone() };
         let now = bench.judge(&short).err().map_or("not when it is run again".into(), |fault| fault.text);
         format!("WGRAD_SEED={seed}, {}: {}\n// {now}\n{short}", fault.kind, fault.text)
     });
@@ -121,5 +125,38 @@ fn one(seed: u64, bench: &mut Bench, cpu: &Device, tally: &Mutex<Tally>) {
     for (_, op, _) in program.steps() {
         tally.steps += 1;
         *tally.operations.entry(op.title()).or_default() += 1;
+    }
+}
+
+/// Every function of the tables and most cases are in the programs of a test run, so that a new one joins by itself.
+#[test]
+fn every_operation_is_drawn() {
+    judge::hush();
+    let cpu = Device::cpu();
+    let mut seen = BTreeMap::new();
+    for seed in 0..600 {
+        draw::program(seed, &cpu).steps().for_each(|(_, op, _)| *seen.entry(op.title()).or_insert(0) += 1);
+    }
+    let ones = (0..ONES.len() + POSITIVE.len()).map(|at| Op::One(at).title());
+    let tables = ones.chain((0..TWOS.len()).map(|at| Op::Two(at).title()));
+    let tables = tables.chain(REDUCTIONS.iter().map(|(text, _)| text.to_string()));
+    let tables = tables.chain(ALONG.iter().map(|(text, _)| text.to_string()));
+    let missing: Vec<String> = tables.filter(|title| !seen.contains_key(title)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let cases = CASES.iter().filter(|case| seen.contains_key(&case.name)).count();
+    assert!(3 * cases > CASES.len(), "{cases} of {} cases", CASES.len());
+}
+
+/// Of 40 programs with a softmax, each is shrunk to one operation and a small input.
+#[test]
+fn a_fault_is_shrunk_to_what_it_needs() {
+    judge::hush();
+    let cpu = Device::cpu();
+    let fault = Fault { kind: "a softmax", text: String::new() };
+    let is_softmax = |program: &Program| program.steps().any(|(_, op, _)| op.title() == "x.softmax(dim)");
+    let programs = (0..400).map(|seed| draw::program(seed, &cpu)).filter(|program| is_softmax(program));
+    for program in programs.take(40) {
+        let short = shrink::shrunk(&program, &fault, &mut |program| is_softmax(program).then(|| fault.clone()));
+        assert!(short.steps().count() <= 2 && short.items.len() <= 4, "{short}");
     }
 }

@@ -4,7 +4,9 @@
 use super::judge::{Noise, Work, guarded};
 use super::op::{CASES, ONES, Op, POSITIVE, REDUCTIONS, TWOS};
 use super::program::{Fill, Given, Item, Lies, Program, largest, rng};
+use super::update::{UPDATES, Update};
 use std::sync::LazyLock;
+use wgrad::autograd::Grads;
 use wgrad::{DType, Device, Extreme, KeepDims, Rng, Shape, Tensor};
 
 /// Sizes around what kernels treat apart: nothing, one, vec4, subgroups, tiles, workgroups.
@@ -38,7 +40,14 @@ pub struct Drawing {
 pub fn program(seed: u64, cpu: &Device) -> Program {
     let drawing = Drawing {
         rng: Rng::stream(seed, 7),
-        program: Program { seed, items: Vec::new(), results: Vec::new(), losses: Vec::new() },
+        program: Program {
+            seed,
+            items: Vec::new(),
+            results: Vec::new(),
+            losses: Vec::new(),
+            update: Update::Nothing,
+            gives_gradients: true,
+        },
         values: Vec::new(),
         own: Vec::new(),
         cpu: cpu.clone(),
@@ -116,6 +125,9 @@ impl Drawing {
     }
 
     pub fn sizes(&mut self) -> Vec<usize> {
+        if self.chance(4) {
+            return vec![self.pick(&[511, 1023, 1024, 1025, 1027, 1028, 2047, 2049, 4095, 4096, 4097])];
+        }
         let rank = self.pick(&[0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5]);
         let mut sizes: Vec<usize> = (0..rank).map(|_| self.size()).collect();
         while sizes.iter().product::<usize>() > MOST / 4 {
@@ -577,11 +589,20 @@ impl Drawing {
         }
         (self.program.results, self.program.losses) = (results, losses);
         // A tensor that was written after a gradient saved it is refused, as it should be.
+        let mut learns = false;
         let ran = guarded(|| {
             let x: Vec<Tensor> = self.program.items.iter().zip(&self.values).filter_map(given_value).collect();
-            self.program.run(&x, &mut Noise::none())
+            let weights = self
+                .program
+                .givens()
+                .zip(&x)
+                .filter(|(given, _)| given.outside && given.tracked)
+                .filter(|(_, x)| x.numel() > 0);
+            let weights: Vec<&Tensor> = weights.map(|(_, x)| x).collect();
+            let mut step = |grads: &Grads| learns = weights.iter().any(|weight| grads.of(weight).is_some());
+            Ok(self.program.run(&x, &mut Noise::none(), &mut step))
         });
-        if ran.is_err_and(|what| what.contains("was changed in place since")) {
+        if ran.is_err_and(|what| what.contains("changed in place since") || what.contains("had changed")) {
             for item in &mut self.program.items {
                 if let Item::Step { op, of } = item
                     && *op == Op::Assign
@@ -589,6 +610,9 @@ impl Drawing {
                     (*op, *of) = (Op::Detach, vec![of[0]]);
                 }
             }
+        }
+        if learns && self.chance(50) {
+            (self.program.update, self.program.gives_gradients) = (self.pick(UPDATES), self.chance(40));
         }
         self.program = self.program.compact();
     }

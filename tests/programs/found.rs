@@ -2,16 +2,17 @@
 
 use super::cases::Input;
 use super::cases::x;
-use super::devices::Asked;
+use super::devices::has_gpu;
 use super::judge::{Bench, Noise, Source, Work};
-use super::program::gradients;
+use super::update::{Step, Update, returned};
 use wgrad::{MaxPool2dOptions, Shape, Tensor};
 
 /// A program as a closure.
 struct Pasted<'a> {
     seed: u64,
     sources: &'a [Source],
-    run: &'a dyn Fn(&[Tensor]) -> Vec<Tensor>,
+    update: Update,
+    run: &'a dyn Fn(&[Tensor], Step) -> Vec<Tensor>,
 }
 
 impl Work for Pasted<'_> {
@@ -27,8 +28,12 @@ impl Work for Pasted<'_> {
         true
     }
 
-    fn run(&self, x: &[Tensor], _: &mut Noise) -> Result<Vec<Tensor>, String> {
-        Ok((self.run)(x))
+    fn update(&self) -> Update {
+        self.update
+    }
+
+    fn run(&self, x: &[Tensor], _: &mut Noise, step: Step) -> Vec<Tensor> {
+        (self.run)(x, step)
     }
 }
 
@@ -47,15 +52,9 @@ fn outside(input: Input) -> Source {
     Source { outside: true, ..passed(input) }
 }
 
-/// What a program returns: values, and the gradients of the losses.
-fn returned(results: &[&Tensor], losses: &[&Tensor], x: &[Tensor]) -> Vec<Tensor> {
-    results.iter().map(|result| result.detach()).chain(gradients(losses, x)).collect()
-}
-
 #[track_caller]
-fn alike(seed: u64, sources: &[Source], run: impl Fn(&[Tensor]) -> Vec<Tensor>) {
-    let asked = Asked::from_env();
-    let found = Bench::new(asked.gpu).judge(&Pasted { seed, sources, run: &run });
+fn alike(seed: u64, update: Update, sources: &[Source], run: impl Fn(&[Tensor], Step) -> Vec<Tensor>) {
+    let found = Bench::new(has_gpu()).judge(&Pasted { seed, sources, update, run: &run });
     if let Err(fault) = found {
         panic!("{}: {}", fault.kind, fault.text);
     }
@@ -63,48 +62,48 @@ fn alike(seed: u64, sources: &[Source], run: impl Fn(&[Tensor]) -> Vec<Tensor>) 
 
 #[test]
 fn what_lies_behind_a_view() {
-    alike(1, &[passed(x([3]))], |x| {
+    alike(1, Update::Nothing, &[passed(x([3]))], |x, step| {
         let v1 = x[0].exp();
         let v2 = v1.pad(&[(0, 1)], 0.0);
-        returned(&[&v2], &[&v2], x)
+        returned(&[&v2], &[&v2], x, step)
     });
-    alike(2, &[passed(x([3, 1]))], |x| {
+    alike(2, Update::Nothing, &[passed(x([3, 1]))], |x, step| {
         let v1 = x[0].diagonal(0, 1);
-        returned(&[], &[&v1], x)
+        returned(&[], &[&v1], x, step)
     });
-    alike(3, &[passed(x([3])), passed(x([4]).detached())], |x| {
+    alike(3, Update::Nothing, &[passed(x([3])), passed(x([4]).detached())], |x, step| {
         let v2 = x[1].copy();
         v2.narrow(0, 0, 3).assign(&x[0].square());
-        returned(&[&v2], &[], x)
+        returned(&[&v2], &[], x, step)
     });
 }
 
 #[test]
 fn inputs_that_are_returned() {
-    alike(4, &[passed(x([2]))], |x| {
+    alike(4, Update::Nothing, &[passed(x([2]))], |x, step| {
         let v1 = x[0].reshape_to(Shape::from([2, 1]));
-        returned(&[&x[0], &v1], &[], x)
+        returned(&[&x[0], &v1], &[], x, step)
     });
 }
 
 #[test]
 fn gradients_that_are_one_repeated_number() {
-    alike(191, &[passed(x([1, 4, 1, 1]).detached()), passed(x([1, 1])), passed(x([1]))], |x| {
+    alike(191, Update::Nothing, &[passed(x([1, 4, 1, 1]).detached()), passed(x([1, 1])), passed(x([1]))], |x, step| {
         let v3 = x[0].linear(&x[1], Some(&x[2]));
-        returned(&[], &[&v3], x)
+        returned(&[], &[&v3], x, step)
     });
-    alike(62, &[passed(x([1, 2, 2, 1]))], |x| {
+    alike(62, Update::Nothing, &[passed(x([1, 2, 2, 1]))], |x, step| {
         let options = MaxPool2dOptions { kernel_size: [2, 1], stride: [3, 1], padding: [0, 0], dilation: [1, 1] };
         let v1 = x[0].max_pool2d(options);
-        returned(&[], &[&v1], x)
+        returned(&[], &[&v1], x, step)
     });
 }
 
 #[test]
 fn views_of_nothing() {
-    alike(1780, &[passed(x([0, 0, 0, 0, 8]).narrowed(3))], |x| returned(&[], &[&x[0]], x));
-    alike(1988, &[passed(x([23, 0, 0, 0]).reversed())], |x| {
+    alike(1780, Update::Nothing, &[passed(x([0, 0, 0, 0, 8]).narrowed(3))], |x, step| returned(&[], &[&x[0]], x, step));
+    alike(1988, Update::Nothing, &[passed(x([23, 0, 0, 0]).reversed())], |x, step| {
         let v1 = x[0].narrow(-4, 23, 0);
-        returned(&[], &[&v1], x)
+        returned(&[], &[&v1], x, step)
     });
 }

@@ -1,11 +1,15 @@
 //! Runs a program on both backends, eager and replayed, and compares the four.
 
 use super::cases::{Data, Input};
-use super::devices::gpu;
+use super::devices::open;
 use super::program::rng;
+use super::update::{Step, Update};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use wgrad::autograd::Grads;
 use wgrad::backend::WgpuOptions;
+use wgrad::nn::Parameter;
+use wgrad::optim::Optimizer;
 use wgrad::{DType, Device, Rng, Tensor};
 
 /// Something to run on some inputs: a program, or a closure that was one.
@@ -15,7 +19,8 @@ pub trait Work {
     /// Whether it writes in place what it was given.
     fn writes(&self) -> bool;
     /// What it returns for tensors that are tracked where they are said to be.
-    fn run(&self, x: &[Tensor], noise: &mut Noise) -> Result<Vec<Tensor>, String>;
+    fn update(&self) -> Update;
+    fn run(&self, x: &[Tensor], noise: &mut Noise, step: Step) -> Vec<Tensor>;
 }
 
 /// Where a tensor comes from that is given.
@@ -85,41 +90,75 @@ fn made(work: &dyn Work, device: &Device, round: u32) -> Vec<Made> {
     work.sources().into_iter().enumerate().map(each).collect()
 }
 
-/// The inputs in the program's order: those that are passed, and those from outside.
-fn leaves(all: &[Made], passed: &[Tensor]) -> Vec<Tensor> {
-    let mut passed = passed.iter();
-    let each = |made: &Made| {
-        made.source.leaf(if made.source.outside { &made.seen } else { passed.next().expect("an input for each") })
-    };
-    all.iter().map(each).collect()
-}
-
 fn passed(all: &[Made]) -> Vec<Tensor> {
     all.iter().filter(|made| !made.source.outside).map(|made| made.seen.clone()).collect()
 }
 
-fn read(work: &dyn Work, results: &[Tensor], all: &[Made]) -> Result<Vec<Data>, String> {
-    let mut data = results.iter().map(Data::of).collect::<Result<Vec<Data>, String>>()?;
-    if work.writes() {
-        for made in all {
-            data.push(Data::of(&made.base)?);
-        }
+/// What lives as long as the rounds.
+struct Held {
+    all: Vec<Made>,
+    /// The tracked tensors from outside, where an optimizer moves them.
+    weights: Vec<Option<Parameter>>,
+    optimizer: Option<Box<dyn Optimizer>>,
+}
+
+impl Held {
+    fn new(work: &dyn Work, device: &Device) -> Result<Held, String> {
+        let all = made(work, device, 0);
+        let is_weight = |made: &Made| {
+            work.update() != Update::Nothing
+                && made.source.outside
+                && made.source.input.tracked
+                && made.seen.numel() > 0
+        };
+        let weights: Vec<Option<Parameter>> =
+            all.iter().map(|made| is_weight(made).then(|| Parameter::new(made.seen.copy()))).collect();
+        let moved: Vec<Parameter> = weights.iter().flatten().cloned().collect();
+        let optimizer = work.update().optimizer(&moved).map_err(|error| error.to_string())?;
+        Ok(Held { all, weights, optimizer })
     }
-    Ok(data)
+
+    /// A round on what is passed.
+    fn run(&mut self, work: &dyn Work, passed: &[Tensor], noise: &mut Noise) -> Vec<Tensor> {
+        let mut passed = passed.iter();
+        let each = |(made, weight): (&Made, &Option<Parameter>)| match weight {
+            Some(weight) => weight.tensor(),
+            None if made.source.outside => made.source.leaf(&made.seen),
+            None => made.source.leaf(passed.next().expect("an input for each")),
+        };
+        let x: Vec<Tensor> = self.all.iter().zip(&self.weights).map(each).collect();
+        let optimizer = &mut self.optimizer;
+        work.run(&x, noise, &mut |grads: &Grads| {
+            if let Some(optimizer) = optimizer {
+                optimizer.step(grads);
+            }
+        })
+    }
+
+    /// All that can be seen after a round.
+    fn read(&self, work: &dyn Work, results: &[Tensor], passed: &[Made]) -> Result<Vec<Data>, String> {
+        let mut data = results.iter().map(Data::of).collect::<Result<Vec<Data>, String>>()?;
+        for weight in self.weights.iter().flatten() {
+            data.push(Data::of(&weight.tensor())?);
+        }
+        if work.writes() {
+            let held = self.all.iter().filter(|made| made.source.outside);
+            for made in held.chain(passed.iter().filter(|made| !made.source.outside)) {
+                data.push(Data::of(&made.base)?);
+            }
+        }
+        Ok(data)
+    }
 }
 
 pub fn eager(work: &dyn Work, device: &Device, rounds: u32, mut noise: Noise) -> Result<Ran, String> {
     guarded(|| {
-        let mut all = made(work, device, 0);
+        let mut held = Held::new(work, device)?;
         let mut ran = Vec::new();
         for round in 0..rounds {
-            if round > 0 {
-                let next = made(work, device, round);
-                let held = |(old, new): (Made, Made)| if old.source.outside { old } else { new };
-                all = all.into_iter().zip(next).map(held).collect();
-            }
-            let results = work.run(&leaves(&all, &passed(&all)), &mut noise)?;
-            ran.push(read(work, &results, &all)?);
+            let now = made(work, device, round);
+            let results = held.run(work, &passed(&now), &mut noise);
+            ran.push(held.read(work, &results, &now)?);
         }
         Ok(ran)
     })
@@ -129,37 +168,22 @@ pub fn eager(work: &dyn Work, device: &Device, rounds: u32, mut noise: Noise) ->
 fn replayed(work: &dyn Work, device: &Device) -> Result<Ran, String> {
     let said = |error: wgrad::Error| error.to_string();
     guarded(|| {
-        let all = made(work, device, 0);
-        let first = passed(&all);
-        let step = {
-            let refs: Vec<&Tensor> = first.iter().collect();
-            let mut failed = None;
-            let captured = device.capture(&refs, |x| {
-                work.run(&leaves(&all, x), &mut Noise::none()).or_else(|what| {
-                    failed = Some(what);
-                    Ok(Vec::new())
-                })
-            });
-            if let Some(what) = failed {
-                return Err(what);
-            }
-            captured.map_err(said)?
-        };
-        let mut ran = vec![read(work, step.outputs(), &all)?];
-        let next = made(work, device, 1);
-        let second = passed(&next);
+        let mut held = Held::new(work, device)?;
+        let [one, two, three] = [0, 1, 2].map(|round| made(work, device, round));
+        let [first, second] = [&one, &two].map(|all| passed(all));
+        let refs: Vec<&Tensor> = first.iter().collect();
+        let step = device.capture(&refs, |x| Ok(held.run(work, x, &mut Noise::none()))).map_err(said)?;
+        let mut ran = vec![held.read(work, step.outputs(), &one)?];
         let results = step.run(&second.iter().collect::<Vec<_>>()).map_err(said)?;
-        let held = |(old, new): (&Made, Made)| if old.source.outside { old.clone() } else { new };
-        let seen: Vec<Made> = all.iter().zip(next).map(held).collect();
-        ran.push(read(work, &results, &seen)?);
-        for (old, new) in all.iter().zip(made(work, device, 2)).filter(|(old, _)| !old.source.outside) {
+        ran.push(held.read(work, &results, &two)?);
+        for (old, new) in one.iter().zip(&three) {
             match Data::of(&new.base)? {
                 Data::F32(data) => old.base.upload(&data),
                 Data::I32(data) => old.base.upload(&data),
             }
         }
-        let results = step.run(&first.iter().collect::<Vec<_>>()).map_err(said)?;
-        ran.push(read(work, &results, &all)?);
+        let results = step.run(&refs).map_err(said)?;
+        ran.push(held.read(work, &results, &one)?);
         Ok(ran)
     })
 }
@@ -226,7 +250,7 @@ impl Bench {
         if !self.has_gpu {
             return Ok(Seen::default());
         }
-        let gpu = self.gpu.get_or_insert_with(|| gpu(&WgpuOptions::from_env()));
+        let gpu = self.gpu.get_or_insert_with(|| open(&WgpuOptions::from_env()));
         let first = eager(work, gpu, ROUNDS, Noise::none()).map_err(fault("GPU"))?;
         let got = replayed(work, gpu).map_err(fault("GPU replayed"))?;
         same(&first, &got).map_err(fault("GPU replayed"))?;

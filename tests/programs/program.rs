@@ -3,6 +3,7 @@
 use super::cases::{Input, whole, x};
 use super::judge::{Noise, Source, Work};
 use super::op::{CASES, Op};
+use super::update::{Step, Update, moved, returned};
 use std::fmt;
 use wgrad::{DType, Rng, Tensor};
 
@@ -12,8 +13,12 @@ pub struct Program {
     pub items: Vec<Item>,
     /// What is returned, by numbers of items: inputs and views of inputs too.
     pub results: Vec<usize>,
-    /// The gradients of the sums of these are added up and returned as well.
+    /// The gradients of the sums of these are added up.
     pub losses: Vec<usize>,
+    /// What moves the weights by them.
+    pub update: Update,
+    /// Whether they are returned as well.
+    pub gives_gradients: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +169,7 @@ impl Program {
             Item::Given(given) => Item::Given(given.clone()),
             Item::Step { op, of } => Item::Step { op: op.clone(), of: moved(of) },
         });
-        Program { seed: self.seed, items: items.collect(), results: moved(&self.results), losses: moved(&self.losses) }
+        Program { items: items.collect(), results: moved(&self.results), losses: moved(&self.losses), ..*self }
     }
 }
 
@@ -181,11 +186,15 @@ impl Work for Program {
         self.steps().any(|(_, op, _)| *op == Op::Assign)
     }
 
-    fn run(&self, x: &[Tensor], noise: &mut Noise) -> Result<Vec<Tensor>, String> {
+    fn update(&self) -> Update {
+        self.update
+    }
+
+    fn run(&self, x: &[Tensor], noise: &mut Noise, step: Step) -> Vec<Tensor> {
         let values = self.values(x, noise);
-        let mut results: Vec<Tensor> = self.results.iter().map(|&at| values[at].detach()).collect();
-        results.extend(gradients(&self.losses.iter().map(|&at| &values[at]).collect::<Vec<_>>(), x));
-        Ok(results)
+        let all = |of: &[usize]| of.iter().map(|&at| &values[at]).collect::<Vec<_>>();
+        let (results, losses) = (all(&self.results), all(&self.losses));
+        if self.gives_gradients { returned(&results, &losses, x, step) } else { moved(&results, &losses, step) }
     }
 }
 
@@ -200,25 +209,20 @@ impl fmt::Display for Program {
         }
         writeln!(f, "#[test]\nfn seed_{}() {{", self.seed)?;
         let given: Vec<String> = self.givens().map(Given::code).collect();
-        writeln!(f, "    alike({}, &[{}], |x| {{", self.seed, given.join(", "))?;
+        writeln!(f, "    alike({}, Update::{:?}, &[{}], |x, step| {{", self.seed, self.update, given.join(", "))?;
         for (at, op, of) in self.steps() {
             let of: Vec<String> = of.iter().map(|&at| names[at].clone()).collect();
             writeln!(f, "        let v{at} = {};", op.code(&of))?;
         }
         let all = |of: &[usize]| of.iter().map(|&at| format!("&{}", names[at])).collect::<Vec<_>>().join(", ");
-        writeln!(f, "        returned(&[{}], &[{}], x)\n    }});\n}}", all(&self.results), all(&self.losses))
+        let (results, losses) = (all(&self.results), all(&self.losses));
+        let last = if self.gives_gradients {
+            format!("returned(&[{results}], &[{losses}], x, step)")
+        } else {
+            format!("moved(&[{results}], &[{losses}], step)")
+        };
+        writeln!(f, "        {last}\n    }});\n}}")
     }
-}
-
-/// The gradients of the sums of some losses, added up, with respect to all inputs that have one.
-pub fn gradients(losses: &[&Tensor], x: &[Tensor]) -> Vec<Tensor> {
-    let mut losses = losses.iter().filter(|loss| loss.is_tracked());
-    let Some(first) = losses.next() else { return Vec::new() };
-    let mut grads = first.sum().backward();
-    for loss in losses {
-        grads += loss.sum().backward();
-    }
-    x.iter().filter_map(|leaf| grads.of(leaf).cloned()).collect()
 }
 
 /// The values of an input in a round.

@@ -1,25 +1,29 @@
 //! Makes a program that fails shorter and smaller, as long as it fails in the same way.
 
-use super::judge::{Bench, Fault, Noise, guarded};
+use super::judge::{Fault, Noise, guarded};
 use super::op::Op;
 use super::program::{Fill, Given, Item, Lies, Program};
+use super::update::Update;
 use std::time::{Duration, Instant};
 use wgrad::{DType, Device, Tensor};
 
 /// No failure is worth more time than this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-pub struct Shrinking<'a> {
-    bench: &'a mut Bench,
+/// Whether a program fails, and how.
+pub type Judge<'a> = &'a mut dyn FnMut(&Program) -> Option<Fault>;
+
+struct Shrinking<'a> {
+    judge: Judge<'a>,
     fault: Fault,
     until: Instant,
-    pub best: Program,
+    best: Program,
 }
 
 /// The shortest program that was found to fail as `program` does.
-pub fn shrunk(program: &Program, fault: &Fault, bench: &mut Bench) -> Program {
+pub fn shrunk(program: &Program, fault: &Fault, judge: Judge) -> Program {
     let until = Instant::now() + LONGEST;
-    let mut shrinking = Shrinking { bench, fault: fault.clone(), until, best: program.clone() };
+    let mut shrinking = Shrinking { judge, fault: fault.clone(), until, best: program.clone() };
     loop {
         let before = shrinking.best.clone();
         shrinking.results();
@@ -43,7 +47,7 @@ impl Shrinking<'_> {
         if self.fault.kind != "CPU" && shapes.is_err() {
             return false;
         }
-        let fails = self.bench.judge(&program).is_err_and(|fault| fault.is_like(&self.fault));
+        let fails = (self.judge)(&program).is_some_and(|fault| fault.is_like(&self.fault));
         if fails {
             self.best = program;
         }
@@ -51,6 +55,12 @@ impl Shrinking<'_> {
     }
 
     fn results(&mut self) {
+        for (update, gives_gradients) in [(Update::Nothing, true), (Update::Sgd, false), (self.best.update, false)] {
+            let program = Program { update, gives_gradients, ..self.best.clone() };
+            if self.best.update != Update::Nothing && self.take(program) {
+                break;
+            }
+        }
         for at in (0..self.best.losses.len()).rev() {
             let mut program = self.best.clone();
             program.losses.remove(at);
