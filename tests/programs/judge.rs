@@ -173,7 +173,7 @@ fn replayed(work: &dyn Work, device: &Device) -> Result<Ran, String> {
         let [first, second] = [&one, &two].map(|all| passed(all));
         let refs: Vec<&Tensor> = first.iter().collect();
         let step = device.capture(&refs, |x| Ok(held.run(work, x, &mut Noise::none()))).map_err(said)?;
-        let mut ran = vec![held.read(work, step.outputs(), &one)?];
+        let mut ran = vec![held.read(work, &step.outputs(), &one)?];
         let results = step.run(&second.iter().collect::<Vec<_>>()).map_err(said)?;
         ran.push(held.read(work, &results, &two)?);
         for (old, new) in one.iter().zip(&three) {

@@ -55,6 +55,18 @@ impl Shrinking<'_> {
     }
 
     fn results(&mut self) {
+        // One value alone, the first that does, and how it is used.
+        for at in 0..self.best.items.len() {
+            let one = [(vec![at], Vec::new()), (Vec::new(), vec![at])];
+            let with = |(results, losses)| Program { results, losses, ..self.best.clone() }.compact();
+            let [as_result, as_loss] = one.map(with);
+            let is_less = |program: &Program, best: &Program| weight(program) < weight(best);
+            if is_less(&as_result, &self.best) && self.take(as_result)
+                || is_less(&as_loss, &self.best) && self.take(as_loss)
+            {
+                break;
+            }
+        }
         for (update, gives_gradients) in [(Update::Nothing, true), (Update::Sgd, false), (self.best.update, false)] {
             let program = Program { update, gives_gradients, ..self.best.clone() };
             if self.best.update != Update::Nothing && self.take(program) {
@@ -153,6 +165,13 @@ impl Shrinking<'_> {
             }
         }
     }
+}
+
+/// What is to be little, the first first.
+fn weight(program: &Program) -> (usize, usize, usize) {
+    let results = program.results.iter().chain(&program.losses);
+    let inputs = results.clone().filter(|&&at| matches!(program.items[at], Item::Given(_))).count();
+    (program.items.len(), results.count(), inputs)
 }
 
 /// The shapes and types of all values, by a device that runs nothing.
