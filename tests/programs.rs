@@ -6,7 +6,7 @@
 #[expect(dead_code, unused_imports, reason = "only the judges of cases need what cases give")]
 #[path = "ops/cases.rs"]
 mod cases;
-#[expect(dead_code, reason = "the last test binary says what was not run")]
+#[expect(dead_code, reason = "a worker opens its own devices")]
 mod devices;
 #[path = "programs/draw.rs"]
 mod draw;
@@ -26,7 +26,7 @@ mod shrink;
 mod update;
 
 use devices::{has_gpu, say};
-use judge::{Bench, Fault, Seen};
+use judge::{Bench, Fault, Seen, Way};
 use op::{ALONG, CASES, ONES, Op, POSITIVE, REDUCTIONS, TWOS};
 use program::Program;
 use std::collections::BTreeMap;
@@ -41,8 +41,27 @@ const COUNT: u64 = 2_000;
 /// A run ends after so many failures.
 const MOST_FAILURES: usize = 20;
 
-/// A device is replaced by a new one after so many programs.
-const RENEWED: u64 = 500;
+/// A worker takes so many at a time.
+const BLOCK: u64 = 50;
+
+/// A device is replaced by a new one after so many blocks.
+const RENEWED: u64 = 20;
+
+/// How the GPU runs a program: a long run goes through all variants of kernels.
+fn way(seed: u64) -> Way {
+    let turn = seed / (5 * BLOCK);
+    let mut names: Vec<&str> =
+        cases::kernels().flat_map(|kernel| kernel.variants).map(|variant| variant.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    match turn % 8 {
+        _ if seed < COUNT => Way::Suited,
+        0..4 => Way::Suited,
+        4 => Way::Browser,
+        5 => Way::Checked,
+        _ => Way::Variant(names[turn as usize / 4 % names.len()]),
+    }
+}
 
 fn number(name: &str, default: u64) -> u64 {
     let Ok(text) = std::env::var(name) else { return default };
@@ -69,17 +88,20 @@ fn programs_agree() {
         for _ in 0..workers {
             scope.spawn(|| {
                 let (mut bench, cpu) = (Bench::new(has_gpu()), Device::cpu());
-                let mut done = 0;
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count || is_enough(&tally) {
+                for done in 1.. {
+                    let from = next.fetch_add(BLOCK, Ordering::Relaxed);
+                    for seed in from..(from + BLOCK).min(first + count) {
+                        if !is_enough(&tally) {
+                            bench.go(way(seed));
+                            one(seed, &mut bench, &cpu, &tally);
+                        }
+                    }
+                    if from >= first + count || is_enough(&tally) {
                         break;
                     }
-                    one(seed, &mut bench, &cpu, &tally);
-                    done += 1;
                     if done % RENEWED == 0 {
                         bench.renew();
-                        say(&format!("programs: {} in {:.0} s", seed - first, started.elapsed().as_secs_f32()));
+                        say(&format!("programs: {} in {:.0} s", from - first, started.elapsed().as_secs_f32()));
                     }
                 }
             });
@@ -96,6 +118,7 @@ fn programs_agree() {
         tally.seen.elements,
         100.0 * tally.seen.blurred as f32 / tally.seen.elements.max(1) as f32
     ));
+    devices::say_what_is_missing();
     assert!(tally.failures.is_empty(), "{} failures:\n{}", tally.failures.len(), tally.failures.join("\n"));
 }
 
@@ -111,7 +134,7 @@ fn one(seed: u64, bench: &mut Bench, cpu: &Device, tally: &Mutex<Tally>) {
         let mut judge = |program: &Program| bench.judge(program).err();
         let short = if again { shrink::shrunk(&program, fault, &mut judge) } else { program.clone() };
         let now = bench.judge(&short).err().map_or("not when it is run again".into(), |fault| fault.text);
-        format!("WGRAD_SEED={seed}, {}: {}\n// {now}\n{short}", fault.kind, fault.text)
+        format!("WGRAD_SEED={seed} {:?}, {}: {}\n// {now}\n{short}", way(seed), fault.kind, fault.text)
     });
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(failure) = failure {

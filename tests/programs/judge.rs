@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wgrad::autograd::Grads;
 use wgrad::backend::WgpuOptions;
+use wgrad::backend::wgpu::Features;
 use wgrad::nn::Parameter;
 use wgrad::optim::Optimizer;
 use wgrad::{DType, Device, Rng, Tensor};
@@ -214,21 +215,54 @@ pub struct Seen {
     pub blurred: usize,
 }
 
+/// How a program's kernels run on a GPU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Way {
+    /// As they suit the adapter.
+    Suited,
+    /// With what every browser has.
+    Browser,
+    /// Each in the variant of this name, where it has one that fits.
+    Variant(&'static str),
+    /// Each beside its definition.
+    Checked,
+}
+
+impl Way {
+    fn open(self) -> Device {
+        let base = WgpuOptions::from_env();
+        match self {
+            Way::Suited => open(&base),
+            Way::Browser => open(&WgpuOptions { features: Features::Browser, ..base }),
+            Way::Variant(name) => open(&WgpuOptions { variant: Some(name), ..base }),
+            Way::Checked => Device::checked(open(&base)),
+        }
+    }
+}
+
 /// A device of each backend.
 pub struct Bench {
     cpu: Device,
     gpu: Option<Device>,
-    has_gpu: bool,
+    /// None where there is no GPU.
+    way: Option<Way>,
 }
 
 impl Bench {
     pub fn new(has_gpu: bool) -> Bench {
-        Bench { cpu: Device::cpu(), gpu: None, has_gpu }
+        Bench { cpu: Device::cpu(), gpu: None, way: has_gpu.then_some(Way::Suited) }
     }
 
     /// New devices, without what the old ones hold.
     pub fn renew(&mut self) {
-        *self = Bench::new(self.has_gpu);
+        (self.cpu, self.gpu) = (Device::cpu(), None);
+    }
+
+    /// Runs kernels so from now on.
+    pub fn go(&mut self, way: Way) {
+        if self.way.is_some_and(|own| own != way) {
+            (self.way, self.gpu) = (Some(way), None);
+        }
     }
 
     /// # Errors
@@ -247,10 +281,8 @@ impl Bench {
         let want = eager(work, &self.cpu, ROUNDS, Noise::none()).map_err(fault("CPU"))?;
         let got = replayed(work, &self.cpu).map_err(fault("CPU replayed"))?;
         same(&want, &got).map_err(fault("CPU replayed"))?;
-        if !self.has_gpu {
-            return Ok(Seen::default());
-        }
-        let gpu = self.gpu.get_or_insert_with(|| open(&WgpuOptions::from_env()));
+        let Some(way) = self.way else { return Ok(Seen::default()) };
+        let gpu = self.gpu.get_or_insert_with(|| way.open());
         let first = eager(work, gpu, ROUNDS, Noise::none()).map_err(fault("GPU"))?;
         let got = replayed(work, gpu).map_err(fault("GPU replayed"))?;
         same(&first, &got).map_err(fault("GPU replayed"))?;
