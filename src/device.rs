@@ -2,7 +2,7 @@
 
 mod recording;
 
-pub(crate) use recording::{Capture, Event, Handle, Hook, Recording, moment};
+pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Recording, moment};
 
 use crate::backend::{
     self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
@@ -238,6 +238,11 @@ impl Device {
     pub(crate) fn each_run(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.aside(&hook);
         self.before_replays(hook);
+    }
+
+    /// Asks `guard` before each replay of the step that is being captured; what it finds wrong is a panic there.
+    pub(crate) fn guard_replays(&self, guard: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.capturing(|capture| capture.guards.push(Box::new(guard)));
     }
 
     /// Runs `hook` before each replay of the step that is being captured.

@@ -25,6 +25,9 @@ pub(crate) trait Handle: Send + Sync {
     fn changed(&self);
 }
 
+/// What must hold before each run of a captured step, or what is wrong.
+pub(crate) type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// What the host does before each run of a captured step.
 pub(crate) type Hook = Box<dyn Fn() + Send + Sync>;
 
@@ -53,6 +56,7 @@ pub(crate) struct Capture {
     aside: bool,
     /// What it has written so.
     rewritten: HashSet<BufferId>,
+    pub guards: Vec<Guard>,
     pub hooks: Vec<Hook>,
     /// What takes back what the host counted, should the capture fail.
     pub undo: Vec<Hook>,

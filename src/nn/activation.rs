@@ -1,7 +1,7 @@
 //! Activations as layers.
 
 use super::ctx::Ctx;
-use super::fits::fit;
+use super::fits::{misfit, no_float, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -21,7 +21,12 @@ impl Module for Activation {
 impl Layer for Activation {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         ctx.seen(self, || self.name.to_string(), (self.function)(x))
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        no_float(self.name, x, ctx)
     }
 }
 
@@ -41,8 +46,13 @@ macro_rules! activations {
         impl Layer for $name {
             #[track_caller]
             fn forward(&self, $x: &Tensor, ctx: &Ctx) -> Tensor {
+                refuse(self.misfit($x, ctx));
                 $(let $field = *self;)?
                 ctx.seen(self, || stringify!($name).to_string(), $value)
+            }
+
+            fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+                no_float(stringify!($name), x, ctx)
             }
         }
     )*};
@@ -126,10 +136,15 @@ impl Module for PRelu {
 impl Layer for PRelu {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
+        ctx.seen(self, || format!("PRelu({})", weight.numel()), x.prelu(&weight))
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
         let (slopes, channels) = (weight.numel(), if x.rank() > 1 { x.shape()[1] } else { 1 });
         let fits = slopes == 1 || slopes == channels;
-        fit(fits, "PRelu", x, &weight, || format!("a batch [n, {slopes}, ..] is due"));
-        ctx.seen(self, || format!("PRelu({slopes})"), x.prelu(&weight))
+        misfit(fits, "PRelu", x, &weight, || format!("a batch [n, {slopes}, ..] is due"))
     }
 }

@@ -1,7 +1,7 @@
 //! Multi-head attention, and positions for rows that have no order of their own.
 
 use super::ctx::Ctx;
-use super::fits::{fit, path};
+use super::fits::{misfit, path, refuse};
 use super::init;
 use super::linear::Linear;
 use super::module::{Init, Layer, Module, Parameter, Visitor};
@@ -72,7 +72,7 @@ impl MultiheadAttention {
         let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
         let width = weight.shape()[1];
         for x in [query, key, value] {
-            check(x, &weight);
+            refuse(check(x, &weight));
         }
         let projected = |x: &Tensor, part: usize| {
             let (weight, bias) = (weight.narrow(0, part * width, width), bias.narrow(0, part * width, width));
@@ -95,11 +95,10 @@ impl MultiheadAttention {
     }
 }
 
-#[track_caller]
-fn check(x: &Tensor, weight: &Tensor) {
+fn check(x: &Tensor, weight: &Tensor) -> Option<String> {
     let (shape, width) = (x.shape(), weight.shape()[1]);
     let fits = shape.rank() == 3 && shape[2] == width;
-    fit(fits, "MultiheadAttention", x, weight, || format!("[batch, rows, {width}] is due"));
+    misfit(fits, "MultiheadAttention", x, weight, || format!("[batch, rows, {width}] is due"))
 }
 
 impl Module for MultiheadAttention {
@@ -116,6 +115,10 @@ impl Layer for MultiheadAttention {
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let y = self.attend_self(x, &AttentionOptions::default(), ctx);
         ctx.seen(self, || format!("MultiheadAttention({}, heads: {})", x.size(-1), self.heads), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        check(x, &self.in_proj_weight.tensor())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Augmentation as a layer.
 
 use super::ctx::{Ctx, Mode};
-use super::fits::fit_behind;
+use super::fits::{misfit_behind, refuse};
 use super::module::{Init, Layer, Module, Visitor};
 use crate::tensor::Tensor;
 
@@ -27,11 +27,15 @@ impl Module for RandomCropFlip {
 impl Layer for RandomCropFlip {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        fit_behind(x.rank() == 4, "RandomCropFlip", x, ctx, || "images [n, c, h, w] are due".into());
+        refuse(self.misfit(x, ctx));
         let y = match ctx.mode() {
             Mode::Train => x.random_crop_flip(self.padding, &ctx.draw(self.stream, x.device())),
             Mode::Eval => x.clone(),
         };
         ctx.seen(self, || format!("RandomCropFlip({})", self.padding), y)
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        misfit_behind(x.rank() == 4, "RandomCropFlip", x, ctx, || "images [n, c, h, w] are due".into())
     }
 }

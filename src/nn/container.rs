@@ -1,7 +1,7 @@
 //! Layers one after another, and layers that give their input another shape.
 
 use super::ctx::Ctx;
-use super::fits::fit_behind;
+use super::fits::{misfit_behind, refuse};
 use super::module::{Layer, Module, Visitor};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -49,6 +49,10 @@ impl Layer for Sequential {
         }
         x
     }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        self.layers.first().and_then(|layer| layer.misfit(x, ctx))
+    }
 }
 
 /// All dimensions after the first as one.
@@ -62,8 +66,12 @@ impl Module for Flatten {
 impl Layer for Flatten {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        fit_behind(x.rank() > 0, "Flatten", x, ctx, || "a batch [n, ..] is due".into());
+        refuse(self.misfit(x, ctx));
         ctx.seen(self, || "Flatten".into(), x.flatten(1))
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        misfit_behind(x.rank() > 0, "Flatten", x, ctx, || "a batch [n, ..] is due".into())
     }
 }
 
@@ -83,12 +91,23 @@ impl Module for Unflatten {
 impl Layer for Unflatten {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let (shape, size) = (x.shape(), self.sizes.iter().product::<usize>());
-        let dim = if self.dim < 0 { self.dim + x.rank() as isize } else { self.dim } as usize;
-        let fits = dim < x.rank() && shape[dim] == size;
-        fit_behind(fits, "Unflatten", x, ctx, || format!("{size} elements along {} are due", self.dim));
+        refuse(self.misfit(x, ctx));
+        let (shape, dim) = (x.shape(), self.place(x));
         let sizes = [&shape[..dim], &self.sizes, &shape[dim + 1..]].concat();
         ctx.seen(self, || format!("Unflatten({}, {:?})", self.dim, self.sizes), x.reshape_to(Shape::from(sizes)))
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        let (dim, size) = (self.place(x), self.sizes.iter().product::<usize>());
+        let fits = dim < x.rank() && x.shape()[dim] == size;
+        misfit_behind(fits, "Unflatten", x, ctx, || format!("{size} elements along {} are due", self.dim))
+    }
+}
+
+impl Unflatten {
+    /// The dimension counted from the start; past the rank where there is none.
+    fn place(&self, x: &Tensor) -> usize {
+        (if self.dim < 0 { self.dim + x.rank() as isize } else { self.dim }) as usize
     }
 }
 

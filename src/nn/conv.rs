@@ -7,7 +7,7 @@ pub use line::{Conv1d, ConvTranspose1d};
 pub use transpose::ConvTranspose2d;
 
 use super::ctx::Ctx;
-use super::fits::fit;
+use super::fits::{misfit, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::fused::conv::Conv2dOptions;
 use crate::tensor::Tensor;
@@ -84,17 +84,25 @@ impl Module for Conv2d {
 impl Layer for Conv2d {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
-        let fits = x.rank() == 4 && x.shape()[1] == channels;
-        fit(fits, "Conv2d", x, &weight, || format!("images [n, {channels}, h, w] are due"));
-        let Conv2dOptions { padding, dilation, .. } = self.options;
-        let least = [0, 1].map(|d| (dilation[d] * (w[2 + d].max(1) - 1) + 1).saturating_sub(2 * padding[d]));
-        let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
-        fit(fits, "Conv2d", x, &weight, || format!("images of at least {} x {} are due", least[0], least[1]));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv2d(&weight, bias.as_ref(), self.options);
         ctx.seen(self, || format!("Conv2d({channels}, {}, {}x{})", w[0], w[2], w[3]), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let w = weight.shape();
+        let channels = w[1] * self.options.groups;
+        let fits = x.rank() == 4 && x.shape()[1] == channels;
+        misfit(fits, "Conv2d", x, &weight, || format!("images [n, {channels}, h, w] are due")).or_else(|| {
+            let Conv2dOptions { padding, dilation, .. } = self.options;
+            let least = [0, 1].map(|d| (dilation[d] * (w[2 + d].max(1) - 1) + 1).saturating_sub(2 * padding[d]));
+            let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
+            misfit(fits, "Conv2d", x, &weight, || format!("images of at least {} x {} are due", least[0], least[1]))
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Dropout as layers.
 
 use super::ctx::{Ctx, Mode};
-use super::fits::fit_behind;
+use super::fits::{misfit_behind, no_float, refuse};
 use super::module::{Init, Layer, Module, Visitor};
 use crate::tensor::Tensor;
 
@@ -30,9 +30,14 @@ impl Module for Dropout {
 impl Layer for Dropout {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let drops = ctx.mode() == Mode::Train && self.p > 0.0;
         let y = if drops { x.dropout(self.p, &ctx.draw(self.stream, x.device())) } else { x.clone() };
         ctx.seen(self, || format!("Dropout({})", self.p), y)
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        no_float("Dropout", x, ctx)
     }
 }
 
@@ -57,7 +62,7 @@ impl Module for ChannelDropout {
 impl Layer for ChannelDropout {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        fit_behind(x.rank() >= 2, "ChannelDropout", x, ctx, || "a batch [n, c, ..] is due".into());
+        refuse(self.misfit(x, ctx));
         let Dropout { p, stream } = self.0;
         let y = if ctx.mode() == Mode::Train && p > 0.0 {
             let mut sizes = vec![1; x.rank()];
@@ -67,5 +72,9 @@ impl Layer for ChannelDropout {
             x.clone()
         };
         ctx.seen(self, || format!("ChannelDropout({p})"), y)
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        misfit_behind(x.rank() >= 2, "ChannelDropout", x, ctx, || "a batch [n, c, ..] is due".into())
     }
 }

@@ -1,7 +1,7 @@
 //! Tables of vectors as a layer.
 
 use super::ctx::Ctx;
-use super::fits::{fit, told};
+use super::fits::{misfit, refuse, told};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::dtype::DType;
 use crate::tensor::Tensor;
@@ -48,11 +48,9 @@ impl Module for Embedding {
 impl Layer for Embedding {
     #[track_caller]
     fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(ids, ctx));
         let weight = ctx.param(&self.weight);
         let table = weight.shape();
-        told(ids.dtype() == DType::I32, "Embedding", ids, &weight, || {
-            format!("indices of i32 are due, not of {}", ids.dtype())
-        });
         let rows = weight.embedding(ids);
         let y = match self.padding {
             // The same values, but nothing flows back to the row.
@@ -63,6 +61,11 @@ impl Layer for Embedding {
             None => rows,
         };
         ctx.seen(self, || format!("Embedding({}, {})", table[0], table[1]), y)
+    }
+
+    fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let due = || format!("indices of i32 are due, not of {}", ids.dtype());
+        told(ids.dtype() == DType::I32, "Embedding", ids, &self.weight.tensor(), due)
     }
 }
 
@@ -90,11 +93,17 @@ impl Module for Positions {
 impl Layer for Positions {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
         let (shape, [rows, width]) = (x.shape(), [0, 1].map(|d| weight.shape()[d]));
-        let fits = shape.rank() >= 2 && shape.ends_with(&[width]) && shape[shape.rank() - 2] <= rows;
-        fit(fits, "Positions", x, &weight, || format!("[.., up to {rows} rows, {width}] is due"));
         let y = x.add(&weight.narrow(0, 0, shape[shape.rank() - 2]));
         ctx.seen(self, || format!("Positions({rows}, {width})"), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let (shape, [rows, width]) = (x.shape(), [0, 1].map(|d| weight.shape()[d]));
+        let fits = shape.rank() >= 2 && shape.ends_with(&[width]) && shape[shape.rank() - 2] <= rows;
+        misfit(fits, "Positions", x, &weight, || format!("[.., up to {rows} rows, {width}] is due"))
     }
 }

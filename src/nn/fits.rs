@@ -2,27 +2,60 @@
 
 use super::ctx::Ctx;
 use crate::dtype::DType;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, apart};
 
-/// Refuses what does not fit a layer's weight: `blocks.1.attn_qkv: [2, 5] x [384, 128]: rows of 128 are due, not of 5`.
-#[track_caller]
-pub(super) fn fit(fits: bool, layer: &str, x: &Tensor, weight: &Tensor, due: impl FnOnce() -> String) {
+/// What is wrong with an input of a layer with a weight, if anything: `blocks.1.attn_qkv: [2, 5] x [384, 128]: rows of 128
+/// are due, not of 5`.
+pub(super) fn misfit(
+    fits: bool,
+    layer: &str,
+    x: &Tensor,
+    weight: &Tensor,
+    due: impl FnOnce() -> String,
+) -> Option<String> {
     let is_float = x.dtype() == DType::F32;
-    told(is_float, layer, x, weight, || format!("a tensor of f32 is due, not of {}", x.dtype()));
-    told(fits, layer, x, weight, due);
+    told(is_float, layer, x, weight, || format!("a tensor of f32 is due, not of {}", x.dtype()))
+        .or_else(|| told(fits, layer, x, weight, due))
 }
 
 /// The same for a layer that takes indices.
-#[track_caller]
-pub(super) fn told(fits: bool, layer: &str, x: &Tensor, weight: &Tensor, due: impl FnOnce() -> String) {
-    assert!(fits, "{}: {} x {}: {}", path(weight, layer), x.shape(), weight.shape(), due());
+pub(super) fn told(
+    fits: bool,
+    layer: &str,
+    x: &Tensor,
+    weight: &Tensor,
+    due: impl FnOnce() -> String,
+) -> Option<String> {
+    let path = path(weight, layer);
+    if x.device() != weight.device() {
+        return Some(format!("{path}: an input and a weight {}", apart(x.device(), weight.device())));
+    }
+    (!fits).then(|| format!("{path}: {} x {}: {}", x.shape(), weight.shape(), due()))
 }
 
-/// Refuses what does not fit a layer without parameters, which has no path of its own: `MaxPool2d behind conv1: [2, 784]:
-/// images [n, c, h, w] are due`.
+/// The same for a layer without parameters, which has no path of its own: `MaxPool2d behind conv1: [2, 784]: images
+/// [n, c, h, w] are due`.
+pub(super) fn misfit_behind(
+    fits: bool,
+    layer: &str,
+    x: &Tensor,
+    ctx: &Ctx,
+    due: impl FnOnce() -> String,
+) -> Option<String> {
+    (!fits).then(|| format!("{}: {}: {}", ctx.place(layer), x.shape(), due()))
+}
+
+/// The same for a layer that takes any tensor of f32.
+pub(super) fn no_float(layer: &str, x: &Tensor, ctx: &Ctx) -> Option<String> {
+    misfit_behind(x.dtype() == DType::F32, layer, x, ctx, || format!("a tensor of f32 is due, not of {}", x.dtype()))
+}
+
+/// Refuses what does not fit.
 #[track_caller]
-pub(super) fn fit_behind(fits: bool, layer: &str, x: &Tensor, ctx: &Ctx, due: impl FnOnce() -> String) {
-    assert!(fits, "{}: {}: {}", ctx.place(layer), x.shape(), due());
+pub(super) fn refuse(wrong: Option<String>) {
+    if let Some(wrong) = wrong {
+        panic!("{wrong}");
+    }
 }
 
 /// The path of the layer that a parameter belongs to; what the layer is, where it is the whole model or nobody has asked

@@ -1,15 +1,14 @@
 //! Normalisation of rows as layers.
 
 use super::ctx::Ctx;
-use super::fits::fit;
+use super::fits::{misfit, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-#[track_caller]
-fn check(x: &Tensor, weight: &Tensor, layer: &str) {
+fn check(x: &Tensor, weight: &Tensor, layer: &str) -> Option<String> {
     let sizes = weight.shape();
-    fit(x.shape().ends_with(&sizes), layer, x, weight, || format!("last sizes of {sizes} are due"));
+    misfit(x.shape().ends_with(&sizes), layer, x, weight, || format!("last sizes of {sizes} are due"))
 }
 
 /// Layer normalisation over the last dimensions: [`Tensor::layer_norm`].
@@ -47,10 +46,14 @@ impl Module for LayerNorm {
 impl Layer for LayerNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let (weight, bias) = (ctx.param(&self.weight), self.bias.as_ref().map(|bias| ctx.param(bias)));
-        check(x, &weight, "LayerNorm");
         let y = x.layer_norm(&weight.shape(), Some(&weight), bias.as_ref(), self.eps);
         ctx.seen(self, || format!("LayerNorm({})", weight.shape()), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        check(x, &self.weight.tensor(), "LayerNorm")
     }
 }
 
@@ -79,9 +82,13 @@ impl Module for RmsNorm {
 impl Layer for RmsNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
-        check(x, &weight, "RmsNorm");
         let y = x.rms_norm(&weight.shape(), Some(&weight), self.eps);
         ctx.seen(self, || format!("RmsNorm({})", weight.shape()), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        check(x, &self.weight.tensor(), "RmsNorm")
     }
 }

@@ -1,7 +1,7 @@
 //! Fully connected layers.
 
 use super::ctx::Ctx;
-use super::fits::fit;
+use super::fits::{misfit, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -37,13 +37,18 @@ impl Module for Linear {
 impl Layer for Linear {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
-        let (inputs, have) = (weight.shape()[1], x.shape().last().copied().unwrap_or(1));
-        fit(x.rank() > 0 && inputs == have, "Linear", x, &weight, || {
-            format!("rows of {inputs} are due, not of {have}")
-        });
+        let inputs = weight.shape()[1];
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.linear(&weight, bias.as_ref());
         ctx.seen(self, || format!("Linear({inputs}, {})", weight.shape()[0]), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let (inputs, have) = (weight.shape()[1], x.shape().last().copied().unwrap_or(1));
+        let fits = x.rank() > 0 && inputs == have;
+        misfit(fits, "Linear", x, &weight, || format!("rows of {inputs} are due, not of {have}"))
     }
 }

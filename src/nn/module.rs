@@ -1,6 +1,7 @@
 //! Modules: structs of layers whose parameters and buffers can be visited by name.
 
 use super::ctx::Ctx;
+use super::fits::refuse;
 use crate::device::Device;
 use crate::kernel::BufferId;
 use crate::rng::Rng;
@@ -114,6 +115,13 @@ pub trait Layer: Module {
     /// The output for `x`.
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor;
+
+    /// What is wrong with such an input, if anything. A layer behind `dyn` does not know its caller's line, so it is asked
+    /// before its `forward` is called.
+    #[doc(hidden)]
+    fn misfit(&self, _x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        None
+    }
 }
 
 /// What a visitor meets.
@@ -206,7 +214,12 @@ impl<M: Module + ?Sized> Module for Box<M> {
 impl<L: Layer + ?Sized> Layer for Box<L> {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         (**self).forward(x, ctx)
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        (**self).misfit(x, ctx)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Batch and group normalisation as layers.
 
 use super::ctx::{Ctx, Mode};
-use super::fits::{fit, fit_behind};
+use super::fits::{misfit, misfit_behind, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -82,14 +82,21 @@ macro_rules! layers {
         impl Layer for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+                refuse(self.misfit(x, ctx));
+                let channels = self.0.weight.tensor().shape()[0];
+                ctx.seen(self, || format!("{}({channels})", stringify!($name)), self.0.forward(x, ctx))
+            }
+
+            fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
                 let weight = self.0.weight.tensor();
                 let channels = weight.shape()[0];
                 let fits = matches!(x.rank(), $ranks) && x.shape()[1] == channels;
                 let name = stringify!($name);
-                fit(fits, name, x, &weight, || format!("a batch {} of {channels} channels is due", $shape));
-                let counts = ctx.mode() == Mode::Eval || x.numel() > channels;
-                fit(counts, name, x, &weight, || "in training more than one value a channel is due".into());
-                ctx.seen(self, || format!("{}({channels})", stringify!($name)), self.0.forward(x, ctx))
+                let due = || format!("a batch {} of {channels} channels is due", $shape);
+                misfit(fits, name, x, &weight, due).or_else(|| {
+                    let counts = ctx.mode() == Mode::Eval || x.numel() > channels;
+                    misfit(counts, name, x, &weight, || "in training more than one value a channel is due".into())
+                })
             }
         }
     )*};
@@ -151,14 +158,18 @@ impl Module for GroupNorm {
 impl Layer for GroupNorm {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let [weight, bias] = [&self.weight, &self.bias].map(|part| part.as_ref().map(|part| ctx.param(part)));
-        let (fits, due) =
-            (x.rank() >= 2 && x.shape()[1] == self.channels, || format!("a batch [n, {}, ..] is due", self.channels));
-        match &weight {
-            Some(weight) => fit(fits, "GroupNorm", x, weight, due),
-            None => fit_behind(fits, "GroupNorm", x, ctx, due),
-        }
         let y = x.group_norm(self.groups, weight.as_ref(), bias.as_ref(), self.eps);
         ctx.seen(self, || format!("GroupNorm({}, {})", self.groups, self.channels), y)
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        let fits = x.rank() >= 2 && x.shape()[1] == self.channels;
+        let due = || format!("a batch [n, {}, ..] is due", self.channels);
+        match &self.weight {
+            Some(weight) => misfit(fits, "GroupNorm", x, &weight.tensor(), due),
+            None => misfit_behind(fits, "GroupNorm", x, ctx, due),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Pooling, and other ways to change the size of images, as layers.
 
 use super::ctx::Ctx;
-use super::fits::fit_behind;
+use super::fits::{misfit_behind, refuse};
 use super::module::{Layer, Module, Visitor};
 use crate::fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
 use crate::fused::upsample::Upsampling;
@@ -23,12 +23,17 @@ macro_rules! layers {
         impl Layer for $name {
             #[track_caller]
             fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+                refuse(self.misfit(x, ctx));
+                ctx.seen(self, || format!("{}({})", stringify!($name), $title(&self.0)), x.$function(self.0))
+            }
+
+            fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
                 let name = stringify!($name);
-                fit_behind(x.rank() == $rank, name, x, ctx, || concat!($due, " due").into());
-                let least = $least(&self.0);
-                let fits = x.shape()[2..].iter().zip(&least).all(|(size, least)| size >= least);
-                fit_behind(fits, name, x, ctx, || format!("at least {least:?} behind the channels is due"));
-                ctx.seen(self, || format!("{name}({})", $title(&self.0)), x.$function(self.0))
+                misfit_behind(x.rank() == $rank, name, x, ctx, || concat!($due, " due").into()).or_else(|| {
+                    let least = $least(&self.0);
+                    let fits = x.shape()[2..].iter().zip(&least).all(|(size, least)| size >= least);
+                    misfit_behind(fits, name, x, ctx, || format!("at least {least:?} behind the channels is due"))
+                })
             }
         }
     )*};
@@ -119,9 +124,13 @@ impl Module for Upsample {
 impl Layer for Upsample {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        fit_behind(x.rank() == 4, "Upsample", x, ctx, || "images [n, c, h, w] are due".into());
+        refuse(self.misfit(x, ctx));
         let [h, w] = self.scale_factor;
         ctx.seen(self, || format!("Upsample({h}x{w})"), x.upsample(self.scale_factor, self.mode))
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        misfit_behind(x.rank() == 4, "Upsample", x, ctx, || "images [n, c, h, w] are due".into())
     }
 }
 
@@ -136,11 +145,14 @@ impl Module for PixelShuffle {
 impl Layer for PixelShuffle {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
+        ctx.seen(self, || format!("PixelShuffle({})", self.0), x.pixel_shuffle(self.0))
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         let each = self.0 * self.0;
         let fits = x.rank() == 4 && each > 0 && x.shape()[1].is_multiple_of(each);
-        fit_behind(fits, "PixelShuffle", x, ctx, || {
-            format!("images [n, c, h, w] of a multiple of {each} channels are due")
-        });
-        ctx.seen(self, || format!("PixelShuffle({})", self.0), x.pixel_shuffle(self.0))
+        let due = || format!("images [n, c, h, w] of a multiple of {each} channels are due");
+        misfit_behind(fits, "PixelShuffle", x, ctx, due)
     }
 }

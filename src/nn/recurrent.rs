@@ -2,7 +2,7 @@
 
 use super::ctx::Ctx;
 use super::dropout::Dropout;
-use super::fits::{fit, path};
+use super::fits::{misfit, path, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::dtype::DType;
 use crate::fused::recurrent::{Cell, Direction, Recurrence, States};
@@ -124,7 +124,7 @@ impl Recurrent {
     pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
         let ways = self.directions.each();
         let layers = self.weights.len() / ways.len();
-        self.check(x, walk);
+        self.check(x, walk, ctx);
         let mut output = x.clone();
         let (mut hidden, mut memory) = (Vec::new(), Vec::new());
         for layer in 0..layers {
@@ -151,18 +151,20 @@ impl Recurrent {
         Walked { output, hidden: stacked(&hidden), cell: (!memory.is_empty()).then(|| stacked(&memory)) }
     }
 
-    #[track_caller]
-    fn check(&self, x: &Tensor, walk: &Walk) {
-        let weight = self.weights[0].weight_ih.tensor();
-        let (shape, w) = (x.shape(), weight.shape());
-        let layer = match self.cell {
+    /// What the layer is called where it has no path.
+    fn kind(&self) -> &'static str {
+        match self.cell {
             Cell::Tanh | Cell::Relu => "Rnn",
             Cell::Lstm => "Lstm",
             Cell::Gru => "Gru",
-        };
-        let fits = shape.rank() == 3 && shape[2] == w[1] && shape[1] > 0;
-        fit(fits, layer, x, &weight, || format!("sequences [batch, steps, {}] are due", w[1]));
-        let path = path(&weight, layer);
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) {
+        refuse(self.misfit(x, ctx));
+        let (shape, weight) = (x.shape(), self.weights[0].weight_ih.tensor());
+        let path = path(&weight, self.kind());
         let due = Shape::from([self.weights.len(), shape[0], self.hidden]);
         for state in [&walk.hidden, &walk.cell].into_iter().flatten() {
             assert!(state.shape() == due, "{path}: {shape} x {}: a state {due} is due", state.shape());
@@ -255,6 +257,13 @@ impl Layer for Recurrent {
         let output = self.walk(x, &Walk::default(), ctx).output;
         ctx.seen(self, || format!("{:?}({}, {})", self.cell, x.size(-1), self.hidden), output)
     }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weights[0].weight_ih.tensor();
+        let (shape, inputs) = (x.shape(), weight.shape()[1]);
+        let fits = shape.rank() == 3 && shape[2] == inputs && shape[1] > 0;
+        misfit(fits, self.kind(), x, &weight, || format!("sequences [batch, steps, {inputs}] are due"))
+    }
 }
 
 macro_rules! layers {
@@ -299,6 +308,10 @@ macro_rules! layers {
             #[track_caller]
             fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
                 self.0.forward(x, ctx)
+            }
+
+            fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+                self.0.misfit(x, ctx)
             }
         }
     )*};

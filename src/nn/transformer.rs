@@ -126,6 +126,10 @@ impl Layer for TransformerEncoderLayer {
         let y = self.encode(x, &AttentionOptions::default(), ctx);
         ctx.seen(self, || format!("TransformerEncoderLayer({})", x.size(-1)), y)
     }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        self.self_attn.misfit(x, ctx)
+    }
 }
 
 /// Attention to itself, attention to an encoder's rows, and two linear layers: PyTorch's `nn.TransformerDecoderLayer`.

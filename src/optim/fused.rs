@@ -216,7 +216,7 @@ impl<R: Rule> Optimizer for Fused<R> {
         for owned in owned.iter() {
             owned.check();
         }
-        self.hyper.tensor.device().before_replays(move || owned.iter().for_each(Owned::check));
+        self.hyper.tensor.device().guard_replays(move || owned.iter().find_map(Owned::lost));
         let mut gathered: Vec<(&Slab, Vec<Stretch>)> = Vec::new();
         for slab in self.slabs() {
             gathered.push((slab, slab.gather(grads)));

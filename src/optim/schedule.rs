@@ -144,7 +144,11 @@ fn inside(what: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Resul
         return Ok(());
     }
     let (start, end) = range.into_inner();
-    let due = if end == f64::MAX { format!("a number from {start} up") } else { format!("in {start}..={end}") };
+    let due = match (start, end) {
+        (f64::MIN, f64::MAX) => "a number".into(),
+        (start, f64::MAX) => format!("a number from {start} up"),
+        (start, end) => format!("in {start}..={end}"),
+    };
     Err(Error::Option(format!("{what}: {value} is not {due}")))
 }
 

@@ -60,13 +60,18 @@ impl Owned {
     /// If an optimizer that was made later has moved one of them elsewhere: what is written here, nobody reads.
     #[track_caller]
     pub fn check(&self) {
-        let lost = self.named.iter().find(|(_, parameter)| !parameter.lies_in(self.buffer));
-        if let Some((name, _)) = lost {
-            panic!(
-                "optimizer: {name} went over to an optimizer that was made later: step that one, or make one for a \
-                 struct of all models that share it, and capture replayed steps anew"
-            );
+        if let Some(lost) = self.lost() {
+            panic!("{lost}");
         }
+    }
+
+    /// What to say of a parameter that is elsewhere.
+    pub fn lost(&self) -> Option<String> {
+        let (name, _) = self.named.iter().find(|(_, parameter)| !parameter.lies_in(self.buffer))?;
+        Some(format!(
+            "optimizer: {name} went over to an optimizer that was made later: step that one, or make one for a struct of \
+             all models that share it, and capture replayed steps anew"
+        ))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::trace::Trace;
 use super::{Named, Plan};
 use crate::backend::{List, Purpose};
-use crate::device::{Capture, Device, Handle, Hook, Recording};
+use crate::device::{Capture, Device, Guard, Handle, Hook, Recording};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Class, Dispatch};
@@ -27,6 +27,7 @@ pub struct Captured {
     last: Mutex<Last>,
     /// What was asked for, where it is to be compared.
     trace: Option<Trace>,
+    guards: Vec<Guard>,
     hooks: Vec<Hook>,
     /// Buffers from outside that the step writes.
     written: HashSet<BufferId>,
@@ -148,6 +149,7 @@ impl Device {
             last: Mutex::new(Last { run: Run::first(), results: Vec::new() }),
             outputs,
             trace,
+            guards: std::mem::take(&mut capture.guards),
             hooks: std::mem::take(&mut capture.hooks),
             written,
             changes,
@@ -198,6 +200,10 @@ impl Captured {
     /// # Errors
     /// [`Error::Capture`] if the inputs do not have the captured layouts, if one of them is a result of the step
     /// itself or one that was overwritten, or while this thread captures another step.
+    ///
+    /// # Panics
+    /// If an optimizer that steps within lost a parameter to one that was made later.
+    #[track_caller]
     pub fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
         if self.device.is_capturing() {
             return Err(Error::Capture("run: a captured step cannot run inside another that is being captured".into()));
@@ -217,6 +223,9 @@ impl Captured {
             return Err(Error::Capture(
                 "run: an input is a tensor that the step itself writes: pass a copy of it (Tensor::copy)".into(),
             ));
+        }
+        if let Some(wrong) = self.guards.iter().find_map(|guard| guard()) {
+            panic!("{wrong}");
         }
         for hook in &self.hooks {
             hook();

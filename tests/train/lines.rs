@@ -10,9 +10,11 @@ use wgrad::loss::{BinaryOptions, KlTarget};
 use wgrad::nn::{
     AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Dropout, Embedding,
     Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Randomness, Relu,
-    RmsNorm, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample, Walk,
+    RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
+    Walk,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+use wgrad::plan::Replay;
 use wgrad::{
     AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose2dOptions, CrossEntropyOptions,
     DType, Device, Extreme, KeepDims, MaxPool2dOptions, Reduction, Tensor, Upsampling,
@@ -178,7 +180,7 @@ fn shapes_and_images_tell_the_line() {
 #[test]
 fn layers_and_optimizers_tell_the_line() {
     for (_, device) in devices() {
-        let Wrong { a, int, .. } = Wrong::new(&device);
+        let Wrong { a, int, far, .. } = Wrong::new(&device);
         let image = Tensor::ones([1, 2, 4, 4], &device);
         let init = &mut Init::new(0, &device);
         let (randomness, eval) = (Randomness::new(0), Ctx::eval());
@@ -187,6 +189,22 @@ fn layers_and_optimizers_tell_the_line() {
         let (rows, plain) = (Tensor::ones([1, 2, 4], &device), AttentionOptions::default());
         let layer = Linear::new(3, 1, init);
         let mut first = Sgd::new(&layer, SgdOptions::default()).expect("the options fit");
+        let step = |inputs: &[Tensor], first: &mut Sgd| {
+            first.step(&layer.forward(&inputs[0], &Ctx::train(&randomness)).sum().backward());
+            Ok(vec![])
+        };
+        let captured = device.capture(&[&a], |inputs| step(inputs, &mut first)).expect("it can be captured");
+        let mut replay = Replay::new();
+        replay.run(&[&a], |inputs| step(inputs, &mut first)).expect("it can be captured");
+        replay.run(&[&a], |inputs| step(inputs, &mut first)).expect("it runs");
+        let dynamic: Vec<Box<dyn Layer>> = vec![
+            Box::new(Conv2d::new(3, 1, 3, init)),
+            Box::new(MaxPool2d::new(2)),
+            Box::new(Lstm::new(4, 2, init)),
+            Box::new(BatchNorm2d::new(3, init)),
+            Box::new(GroupNorm::new(1, 4, init)),
+            Box::new(MultiheadAttention::new(4, 2, init)),
+        ];
         let _second = Sgd::new(&layer, SgdOptions::default()).expect("the options fit");
         let other = Linear::new(3, 1, init);
         let mut own = Sgd::new(&other, SgdOptions::default()).expect("the options fit");
@@ -205,6 +223,11 @@ fn layers_and_optimizers_tell_the_line() {
             Lstm::new(3, 2, init).walk(&Tensor::ones([2, 2, 4], &device), &Walk::default(), &eval);
             TransformerEncoderLayer::new(4, 2, small, init).forward(&a, &eval);
             TransformerDecoderLayer::new(4, 2, small, init).decode(&rows, &a, [&plain; 2], &eval);
+            Sequential::new().push(Linear::new(3, 4, init)).push(Linear::new(5, 1, init)).forward(&a, &eval);
+            Sequential::new().push(Sequential::new().push(Relu)).forward(&int, &eval);
+            dynamic[0].forward(&a, &eval); dynamic[1].forward(&a, &eval); dynamic[2].forward(&a, &eval);
+            dynamic[3].forward(&a, &train); dynamic[4].forward(&a, &eval); dynamic[5].forward(&a, &eval);
+            layer.forward(&far, &eval); captured.run(&[&a]); replay.run(&[&a], |_| Ok(vec![]));
             first.step(&layer.forward(&a, &train).sum().backward());
             own.step(&layer.forward(&a, &train).sum().backward());
         }

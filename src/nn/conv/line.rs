@@ -1,7 +1,7 @@
 //! Convolution along one dimension as a layer.
 
 use crate::fused::conv::{Conv1dOptions, ConvTranspose1dOptions};
-use crate::nn::fits::fit;
+use crate::nn::fits::{misfit, refuse};
 use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -71,17 +71,25 @@ impl Module for Conv1d {
 impl Layer for Conv1d {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
-        let fits = x.rank() == 3 && x.shape()[1] == channels;
-        fit(fits, "Conv1d", x, &weight, || format!("[n, {channels}, length] is due"));
-        let Conv1dOptions { padding, dilation, .. } = self.options;
-        let least = (dilation * (w[2] - 1) + 1).saturating_sub(2 * padding);
-        fit(x.shape()[2] >= least, "Conv1d", x, &weight, || format!("a length of at least {least} is due"));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv1d(&weight, bias.as_ref(), self.options);
         ctx.seen(self, || format!("Conv1d({channels}, {}, {})", w[0], w[2]), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let w = weight.shape();
+        let channels = w[1] * self.options.groups;
+        let fits = x.rank() == 3 && x.shape()[1] == channels;
+        misfit(fits, "Conv1d", x, &weight, || format!("[n, {channels}, length] is due")).or_else(|| {
+            let Conv1dOptions { padding, dilation, .. } = self.options;
+            let least = (dilation * (w[2].max(1) - 1) + 1).saturating_sub(2 * padding);
+            misfit(x.shape()[2] >= least, "Conv1d", x, &weight, || format!("a length of at least {least} is due"))
+        })
     }
 }
 
@@ -139,12 +147,18 @@ impl Module for ConvTranspose1d {
 impl Layer for ConvTranspose1d {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
-        let fits = x.rank() == 3 && x.shape()[1] == w[0];
-        fit(fits, "ConvTranspose1d", x, &weight, || format!("[n, {}, length] is due", w[0]));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv_transpose1d(&weight, bias.as_ref(), self.options);
         ctx.seen(self, || format!("ConvTranspose1d({}, {}, {})", w[0], w[1] * self.options.groups, w[2]), y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let inputs = weight.shape()[0];
+        let fits = x.rank() == 3 && x.shape()[1] == inputs;
+        misfit(fits, "ConvTranspose1d", x, &weight, || format!("[n, {inputs}, length] is due"))
     }
 }

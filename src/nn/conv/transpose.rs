@@ -1,7 +1,7 @@
 //! Transposed convolution as a layer.
 
 use crate::fused::conv::ConvTranspose2dOptions;
-use crate::nn::fits::fit;
+use crate::nn::fits::{misfit, refuse};
 use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
 use crate::tensor::Tensor;
 
@@ -78,13 +78,19 @@ impl Module for ConvTranspose2d {
 impl Layer for ConvTranspose2d {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
         let weight = ctx.param(&self.weight);
         let w = weight.shape();
-        let fits = x.rank() == 4 && x.shape()[1] == w[0];
-        fit(fits, "ConvTranspose2d", x, &weight, || format!("images [n, {}, h, w] are due", w[0]));
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let y = x.conv_transpose2d(&weight, bias.as_ref(), self.options);
         let title = || format!("ConvTranspose2d({}, {}, {}x{})", w[0], w[1] * self.options.groups, w[2], w[3]);
         ctx.seen(self, title, y)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let inputs = weight.shape()[0];
+        let fits = x.rank() == 4 && x.shape()[1] == inputs;
+        misfit(fits, "ConvTranspose2d", x, &weight, || format!("images [n, {inputs}, h, w] are due"))
     }
 }

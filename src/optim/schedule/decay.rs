@@ -15,7 +15,7 @@ pub struct StepLr {
 impl Schedule for StepLr {
     fn check(&self) -> Result<()> {
         some_steps("StepLr: step_size", self.step_size)?;
-        inside("StepLr: gamma", self.gamma, 0.0..=f64::MAX)
+        inside("StepLr: gamma", self.gamma, f64::MIN..=f64::MAX)
     }
 
     fn rate(&self, at: At) -> f64 {
@@ -35,7 +35,7 @@ pub struct MultiStepLr {
 
 impl Schedule for MultiStepLr {
     fn check(&self) -> Result<()> {
-        inside("MultiStepLr: gamma", self.gamma, 0.0..=f64::MAX)
+        inside("MultiStepLr: gamma", self.gamma, f64::MIN..=f64::MAX)
     }
 
     fn rate(&self, at: At) -> f64 {
@@ -53,7 +53,7 @@ pub struct ExponentialLr {
 
 impl Schedule for ExponentialLr {
     fn check(&self) -> Result<()> {
-        inside("ExponentialLr: gamma", self.gamma, 0.0..=f64::MAX)
+        inside("ExponentialLr: gamma", self.gamma, f64::MIN..=f64::MAX)
     }
 
     fn rate(&self, at: At) -> f64 {
