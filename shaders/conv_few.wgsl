@@ -64,6 +64,6 @@ fn conv_few(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let end = min(r + 32u, positions());
     for (var i = r; i < end; i += 4u) {
         store_four(i, j, e0, e1, &c0);
-        up_four(&c0, WIDE, &c1); up_four(&c1, WIDE, &c2); up_four(&c2, WIDE, &c3); up_four(&c3, WIDE, &c3);
+        up_four(&c0, WIDE, &c1); up_four(&c1, WIDE, &c2); up_four(&c2, WIDE, &c3); last_four(&c3, WIDE);
     }
 }

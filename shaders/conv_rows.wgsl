@@ -93,6 +93,6 @@ fn conv_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         up_four(&c0, WIDE, &c1); up_four(&c1, WIDE, &c2);
         if ROWS > 16u { up_four(&c2, WIDE, &c3); up_four(&c3, WIDE, &c4); }
         if ROWS > 32u { up_four(&c4, WIDE, &c5); up_four(&c5, WIDE, &c6); }
-        if ROWS > 32u { up_four(&c6, WIDE, &c7); up_four(&c7, WIDE, &c7); }
+        if ROWS > 32u { up_four(&c6, WIDE, &c7); last_four(&c7, WIDE); }
     }
 }

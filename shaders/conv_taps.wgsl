@@ -31,18 +31,19 @@ fn store_first(split: u32, t: u32, j: u32, c: ptr<function, Rows>) {
     up_one(c, WIDE);
 }
 
-// A group's share: the first tap, the first channel of the lane, the split.
+// A group's share: the first tap, the first channel, the split. No lane's number is in it: a compiler judges a struct as
+// a whole, and what is the same for all lanes decides about loops.
 struct Share {
     t: u32,
     j: u32,
     split: u32,
 }
 
-fn share_of(g: u32, lane: u32) -> Share {
+fn share_of(g: u32) -> Share {
     let tiles = (p.kernel_h * p.kernel_w * p.channels + COUNT - 1u) / COUNT;
     let width = select(4u, 8u, WIDE);
     let strips = (p.out_channels + LANES * width - 1u) / (LANES * width);
-    return Share(g % tiles * COUNT, g / tiles % strips * LANES * width + lane * width, g / (tiles * strips));
+    return Share(g % tiles * COUNT, g / tiles % strips * LANES * width, g / (tiles * strips));
 }
 
 // dy at four positions from `at` on, counted from `start`; those from `end` on repeat the last.
@@ -93,7 +94,9 @@ fn pixels(base: u32, s: Spot, down: u32, right: u32, is_there: bool) -> vec4<f32
 @compute @workgroup_size(LANES)
 fn conv_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let taps = p.kernel_h * p.kernel_w * p.channels;
-    let share = share_of(group_of(grid), lane);
+    let share = share_of(group_of(grid));
+    // The lane's first channel.
+    let j = share.j + lane * select(4u, 8u, WIDE);
     // This lane's four taps: one place of the kernel, four channels; taps past the last repeat the last four.
     let own = min(share.t + 4u * (lane & 7u), taps - 4u);
     let spot = own / p.channels;
@@ -111,9 +114,9 @@ fn conv_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     var at = Spot(n, row - n * p.out_h, first - row * p.out_w);
     for (var i = first; i < end; i += 4u) {
         // The split's last four may be fewer: those past its end repeat the last, and meet zeros of x.
-        let b0 = slopes(0u, i, share.j, all);
+        let b0 = slopes(0u, i, j, all);
         var b1: mat4x4<f32>;
-        if WIDE { b1 = slopes(0u, i, share.j + 4u, all); }
+        if WIDE { b1 = slopes(0u, i, j + 4u, all); }
         if SUMS && share.t == 0u {
             sum0 += sum_of(b0, i, end);
             if WIDE { sum1 += sum_of(b1, i, end); }
@@ -141,19 +144,19 @@ fn conv_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let count = min(8u, taps - share.t);
     for (var r = 0u; r < count; r++) {
         let t = share.t + r;
-        store_first(share.split, t, share.j, &c0);
-        store_first(share.split, t + 8u, share.j, &c1);
-        store_first(share.split, t + 16u, share.j, &c2);
-        store_first(share.split, t + 24u, share.j, &c3);
+        store_first(share.split, t, j, &c0);
+        store_first(share.split, t + 8u, j, &c1);
+        store_first(share.split, t + 16u, j, &c2);
+        store_first(share.split, t + 24u, j, &c3);
     }
-    if share.t == 0u { store_sums(share, sum0, sum1); }
+    if share.t == 0u { store_sums(share.split, j, sum0, sum1); }
 }
 
-fn store_sums(share: Share, sum0: vec4<f32>, sum1: vec4<f32>) {
+fn store_sums(split: u32, j: u32, sum0: vec4<f32>, sum1: vec4<f32>) {
     if !SUMS { return; }
     let taps = p.kernel_h * p.kernel_w * p.channels;
-    store(share.split, taps, share.j, sum0);
-    if WIDE { store(share.split, taps, share.j + 4u, sum1); }
+    store(split, taps, j, sum0);
+    if WIDE { store(split, taps, j + 4u, sum1); }
 }
 
 // What a lane's tap sees in a row: where the row starts, the shift along it, and whether there is such a row.
@@ -192,7 +195,9 @@ fn spread(c: ptr<function, Rows>, b0: mat4x4<f32>, b1: mat4x4<f32>, s: vec4<f32>
 
 @compute @workgroup_size(LANES)
 fn conv_few_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
-    let share = share_of(group_of(grid), lane);
+    let share = share_of(group_of(grid));
+    // The lane's first channel.
+    let j = share.j + lane * select(4u, 8u, WIDE);
     let own = share.t + (lane & 7u);
     var c0: Rows; var c1: Rows; var c2: Rows; var c3: Rows;
     var sum0: vec4<f32>; var sum1: vec4<f32>;
@@ -205,9 +210,9 @@ fn conv_few_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         var s2: Sight; if COUNT > 16u { s2 = sight(own + 16u, n, oh); }
         var s3: Sight; if COUNT > 24u { s3 = sight(own + 24u, n, oh); }
         for (var ow = 0u; ow < p.out_w; ow += 4u) {
-            let b0 = slopes(row * p.out_w, ow, share.j, p.out_w);
+            let b0 = slopes(row * p.out_w, ow, j, p.out_w);
             var b1: mat4x4<f32>;
-            if WIDE { b1 = slopes(row * p.out_w, ow, share.j + 4u, p.out_w); }
+            if WIDE { b1 = slopes(row * p.out_w, ow, j + 4u, p.out_w); }
             if SUMS && share.t == 0u {
                 sum0 += sum_of(b0, ow, p.out_w);
                 if WIDE { sum1 += sum_of(b1, ow, p.out_w); }
@@ -230,10 +235,10 @@ fn conv_few_taps(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let count = min(8u, p.kernel_h * p.kernel_w * p.channels - share.t);
     for (var r = 0u; r < count; r++) {
         let t = share.t + r;
-        store_first(share.split, t, share.j, &c0);
-        if COUNT > 8u { store_first(share.split, t + 8u, share.j, &c1); }
-        if COUNT > 16u { store_first(share.split, t + 16u, share.j, &c2); }
-        if COUNT > 24u { store_first(share.split, t + 24u, share.j, &c3); }
+        store_first(share.split, t, j, &c0);
+        if COUNT > 8u { store_first(share.split, t + 8u, j, &c1); }
+        if COUNT > 16u { store_first(share.split, t + 16u, j, &c2); }
+        if COUNT > 24u { store_first(share.split, t + 24u, j, &c3); }
     }
-    if share.t == 0u { store_sums(share, sum0, sum1); }
+    if share.t == 0u { store_sums(share.split, j, sum0, sum1); }
 }

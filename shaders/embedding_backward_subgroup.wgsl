@@ -45,15 +45,16 @@ fn embedding_backward_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane
             let offset = u32(index[min(at, p.end - 1u)]) - start;
             var hits = subgroupBallot(at < p.end && offset < rows).x;
             while hits != 0u {
-                let hit = firstTrailingBit(hits);
+                // The index is read again: lanes may exchange values only where a compiler sees that all of them do.
+                let met = l + part * LANES + firstTrailingBit(hits);
                 hits &= hits - 1u;
-                let found = start + subgroupShuffle(offset, hit);
+                let found = u32(index[met]);
                 if found != row {
                     if is_there { dw[row * p.quads + c] = sum; }
                     row = found;
                     sum = dw[row * p.quads + c];
                 }
-                sum += dy[(l + part * LANES + hit) * p.quads + c];
+                sum += dy[met * p.quads + c];
             }
         }
     }

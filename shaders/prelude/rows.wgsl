@@ -58,12 +58,17 @@ fn up_one(c: ptr<function, Rows>, wide: bool) {
     (*c)[6] = (*c)[7]; if wide { (*c)[14] = (*c)[15]; }
 }
 
-// Moves the rows up by four; the first four of `after` follow.
-fn up_four(c: ptr<function, Rows>, wide: bool, after: ptr<function, Rows>) {
+// Moves the rows up by four; the last four stay as well.
+fn last_four(c: ptr<function, Rows>, wide: bool) {
     (*c)[0] = (*c)[4]; if wide { (*c)[8] = (*c)[12]; }
     (*c)[1] = (*c)[5]; if wide { (*c)[9] = (*c)[13]; }
     (*c)[2] = (*c)[6]; if wide { (*c)[10] = (*c)[14]; }
     (*c)[3] = (*c)[7]; if wide { (*c)[11] = (*c)[15]; }
+}
+
+// Moves the rows up by four; the first four of `after` follow.
+fn up_four(c: ptr<function, Rows>, wide: bool, after: ptr<function, Rows>) {
+    last_four(c, wide);
     (*c)[4] = (*after)[0]; if wide { (*c)[12] = (*after)[8]; }
     (*c)[5] = (*after)[1]; if wide { (*c)[13] = (*after)[9]; }
     (*c)[6] = (*after)[2]; if wide { (*c)[14] = (*after)[10]; }
