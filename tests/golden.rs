@@ -1,7 +1,8 @@
-//! Operations, optimizers and whole training runs against the numbers that PyTorch computed.
+//! Operations, optimizers and whole training runs against the numbers that PyTorch computed: at once, by views, and
+//! replayed.
 //!
-//! `WGRAD_GOLDEN` names another folder of cases, `WGRAD_DEVICES` (`cpu`, `gpu` or `cpu,gpu`) where they run;
-//! `cargo test --test golden -- --nocapture` shows the table.
+//! `WGRAD_GOLDEN` names another folder of cases, `WGRAD_CASE` a part of the names of those that run, `WGRAD_DEVICES`
+//! (`cpu`, `gpu` or `cpu,gpu`) where; `cargo test --test golden -- --nocapture` shows the table.
 
 #[path = "golden/attrs.rs"]
 mod attrs;
@@ -17,6 +18,8 @@ mod images;
 mod judge;
 #[path = "golden/kinds.rs"]
 mod kinds;
+#[path = "golden/layers.rs"]
+mod layers;
 #[path = "golden/losses.rs"]
 mod losses;
 #[path = "golden/models.rs"]
@@ -25,6 +28,8 @@ mod models;
 mod ops;
 #[path = "golden/optim.rs"]
 mod optim;
+#[path = "golden/reasons.rs"]
+mod reasons;
 #[path = "golden/recurrent.rs"]
 mod recurrent;
 #[path = "golden/report.rs"]
@@ -37,12 +42,17 @@ mod sequences;
 mod train;
 #[path = "golden/trial.rs"]
 mod trial;
+#[path = "golden/ways.rs"]
+mod ways;
 
 use case::Case;
 use judge::Finding;
-use report::{Outcome, Report, table};
+use kinds::Runner;
+use reasons::Reasons;
+use report::{Line, Outcome, Report, table};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use ways::Way;
 use wgrad::Device;
 use wgrad::backend::WgpuOptions;
 use wgrad::backend::wgpu::INSTALL_HINT;
@@ -94,38 +104,47 @@ fn files(root: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-fn outcome(kind: &str, path: &Path, device: &Device) -> Outcome {
-    let Some(runner) = kinds::runner(kind) else { return Outcome::Unsupported };
+fn outcome(path: &Path, runner: &Runner, way: Way, device: &Device) -> Outcome {
     let found = match Case::load(path) {
         Err(problem) => vec![Finding::new("file", problem)],
-        Ok(case) => guard::guarded(|| trial::run(&case, runner, device))
+        Ok(case) => guard::guarded(|| trial::run(&case, runner, way, device))
             .unwrap_or_else(|message| vec![Finding::new("run", message)]),
     };
     if found.is_empty() { Outcome::Passed } else { Outcome::Failed(found) }
 }
 
-fn run_all(files: &[(String, PathBuf)], place: &Place) -> Report {
+fn run_all(files: &[(String, PathBuf)], place: &Place, reasons: &Reasons) -> Report {
     let mut device = (place.open)();
-    let mut outcomes: BTreeMap<String, Vec<(String, Outcome)>> = BTreeMap::new();
+    let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
     for (kind, path) in files {
-        let outcome = outcome(kind, path, &device);
-        // A device's first failure sticks, and would fail all cases after it.
-        if matches!(outcome, Outcome::Failed(_)) && device.wait().is_err() {
-            device = (place.open)();
+        let case = format!("{}/{}", case::folder(kind), case::stem(path));
+        let mut outcomes = Vec::new();
+        let runner = kinds::runner(kind);
+        let ways = if matches!(runner, Some(Runner::Host(_))) { &[Way::Eager][..] } else { &Way::ALL };
+        for &way in ways {
+            let outcome = runner.map_or(Outcome::Unsupported, |runner| outcome(path, runner, way, &device));
+            // A device's first failure sticks, and would fail all cases after it.
+            if matches!(outcome, Outcome::Failed(_)) && device.wait().is_err() {
+                device = (place.open)();
+            }
+            outcomes.push((way, reasons.weigh(place.backend, way, &case, outcome)));
         }
-        let name = format!("{}/{}", case::folder(kind), case::stem(path));
-        outcomes.entry(kind.clone()).or_default().push((name, outcome));
+        lines.entry(kind.clone()).or_default().push(Line { case, outcomes });
     }
-    Report { backend: place.backend, outcomes }
+    Report { backend: place.backend, lines }
 }
 
 #[test]
 fn cases_that_pytorch_computed() {
     let root = std::env::var_os("WGRAD_GOLDEN")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cases"), PathBuf::from);
-    let files = files(&root);
+    let mut files = files(&root);
+    if let Ok(part) = std::env::var("WGRAD_CASE") {
+        files.retain(|(kind, path)| format!("{kind}/{}", case::stem(path)).contains(&part));
+    }
     assert!(!files.is_empty(), "{}: there are no cases here", root.display());
-    let reports: Vec<Report> = places().iter().map(|place| run_all(&files, place)).collect();
+    let reasons = Reasons::load();
+    let reports: Vec<Report> = places().iter().map(|place| run_all(&files, place, &reasons)).collect();
     println!("{}\n", table(&reports));
     for report in &reports {
         print!("{}", report.failures());

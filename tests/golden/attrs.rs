@@ -58,6 +58,14 @@ impl Attrs {
         })
     }
 
+    /// A size, which PyTorch also takes as a list of one.
+    pub fn size(&self, name: &str) -> Option<usize> {
+        self.list(name).map(|list| match list[..] {
+            [only] => usize::try_from(only).unwrap_or_else(|_| panic!("attribute `{name}` is negative")),
+            _ => panic!("attribute `{name}` has {} numbers, not one", list.len()),
+        })
+    }
+
     /// A number for rows and one for columns, or one for both.
     pub fn pair(&self, name: &str) -> Option<[usize; 2]> {
         let size = |v: isize| usize::try_from(v).unwrap_or_else(|_| panic!("attribute `{name}` is negative"));

@@ -2,8 +2,8 @@
 
 use crate::trial::Trial;
 use wgrad::{
-    AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, MaxPool2dOptions,
-    Tensor, Upsampling,
+    AvgPool1dOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions,
+    MaxPool1dOptions, MaxPool2dOptions, Tensor, Upsampling,
 };
 
 pub fn conv2d(t: &Trial) -> Tensor {
@@ -19,10 +19,7 @@ pub fn conv2d(t: &Trial) -> Tensor {
 }
 
 fn one(t: &Trial, name: &str, default: usize) -> usize {
-    t.attrs().list(name).map_or(default, |list| match list[..] {
-        [only] => usize::try_from(only).expect("a size is not negative"),
-        _ => panic!("attribute `{name}` has {} numbers, not one", list.len()),
-    })
+    t.attrs().size(name).unwrap_or(default)
 }
 
 pub fn conv1d(t: &Trial) -> Tensor {
@@ -97,6 +94,25 @@ pub fn avg_pool2d(t: &Trial) -> Tensor {
         kernel_size,
         stride: a.pair("stride").unwrap_or(kernel_size),
         padding: a.pair("padding").unwrap_or([0; 2]),
+    })
+}
+
+pub fn max_pool1d(t: &Trial) -> Tensor {
+    let kernel_size = t.size("kernel_size");
+    t.x().max_pool1d(MaxPool1dOptions {
+        kernel_size,
+        stride: one(t, "stride", kernel_size),
+        padding: one(t, "padding", 0),
+        dilation: one(t, "dilation", 1),
+    })
+}
+
+pub fn avg_pool1d(t: &Trial) -> Tensor {
+    let kernel_size = t.size("kernel_size");
+    t.x().avg_pool1d(AvgPool1dOptions {
+        kernel_size,
+        stride: one(t, "stride", kernel_size),
+        padding: one(t, "padding", 0),
     })
 }
 

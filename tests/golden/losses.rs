@@ -71,6 +71,11 @@ pub fn cosine_embedding(t: &Trial) -> Tensor {
     t.input("input1").cosine_embedding_loss(t.input("input2"), target(t), margin, reduction(t))
 }
 
+pub fn cosine_similarity(t: &Trial) -> Tensor {
+    let (dim, eps) = (t.attrs().int("dim", 1), t.attrs().float("eps", 1e-8));
+    t.input("input1").cosine_similarity(t.input("input2"), dim, eps)
+}
+
 pub fn margin_ranking(t: &Trial) -> Tensor {
     let margin = t.attrs().float("margin", 0.0);
     t.input("input1").margin_ranking_loss(t.input("input2"), target(t), margin, reduction(t))

@@ -16,9 +16,9 @@ pub fn argmax(t: &Trial) -> Tensor {
         t.attrs().only("keepdim", false);
         return x.reshape([-1]).argmax(0);
     };
-    let found = x.argmax(dims[0]);
-    let axis = dims[0].rem_euclid(x.rank() as isize) as usize;
-    if t.attrs().flag("keepdim", false) { found.unsqueeze(axis) } else { found }
+    let (found, keep) = (x.argmax(dims[0]), t.attrs().flag("keepdim", false));
+    // A scalar has no dimension to keep.
+    if keep && x.rank() > 0 { found.unsqueeze(dims[0].rem_euclid(x.rank() as isize) as usize) } else { found }
 }
 
 pub fn clamp(t: &Trial) -> Tensor {
@@ -59,10 +59,24 @@ pub fn linear(t: &Trial) -> Tensor {
     layer.forward(t.x(), &Ctx::eval().tracked())
 }
 
+pub fn masked_fill(t: &Trial) -> Tensor {
+    t.x().masked_fill(&t.input("mask").cast(DType::F32), t.attrs().float("value", f32::NAN))
+}
+
 pub fn narrow(t: &Trial) -> Tensor {
     let [dim, start, length] = ["dim", "start", "length"].map(|name| t.attrs().int(name, 0));
     let first = if start < 0 { start + t.x().size(dim) as isize } else { start };
     t.x().narrow(dim, size(first), size(length))
+}
+
+/// The number beside the tensor; JSON has no words for some.
+pub fn number(t: &Trial) -> f32 {
+    match t.attrs().text("text", "").as_str() {
+        "nan" => f32::NAN,
+        "inf" => f32::INFINITY,
+        "-inf" => f32::NEG_INFINITY,
+        _ => t.attrs().float("other", f32::NAN),
+    }
 }
 
 pub fn pad(t: &Trial) -> Tensor {
@@ -91,6 +105,23 @@ pub fn softplus(t: &Trial) -> Tensor {
     let beta = t.attrs().float("beta", 1.0);
     t.attrs().only("threshold", 20.0);
     if beta == 1.0 { t.x().softplus() } else { t.x().affine(beta, 0.0).softplus().affine(1.0 / beta, 0.0) }
+}
+
+pub fn chunk(t: &Trial) -> Vec<Tensor> {
+    t.x().chunk(t.size("chunks"), t.attrs().int("dim", 0))
+}
+
+pub fn split(t: &Trial) -> Vec<Tensor> {
+    t.x().split(t.size("split_size"), t.attrs().int("dim", 0))
+}
+
+pub fn split_sizes(t: &Trial) -> Vec<Tensor> {
+    let sizes = t.attrs().list("split_sizes").expect("`split_sizes` are due");
+    t.x().split_sizes(&sizes.into_iter().map(size).collect::<Vec<_>>(), t.attrs().int("dim", 0))
+}
+
+pub fn unsqueeze(t: &Trial) -> Tensor {
+    t.x().unsqueeze(t.attrs().int("dim", 0).rem_euclid(t.x().rank() as isize + 1) as usize)
 }
 
 pub fn stack(t: &Trial) -> Tensor {

@@ -2,6 +2,7 @@
 
 use crate::attrs::Attrs;
 use crate::trial::Trial;
+use crate::ways::Way;
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
@@ -9,6 +10,7 @@ use wgrad::optim::{
     Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Fused, Momentum, Optimizer,
     RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, WeightDecay,
 };
+use wgrad::plan::Replay;
 
 /// A new optimizer by PyTorch's name in lower case.
 pub fn optimizer(name: &str, a: &Attrs, model: &dyn Module) -> Box<dyn Optimizer> {
@@ -79,60 +81,73 @@ fn adadelta_options(a: &Attrs) -> AdadeltaOptions {
 }
 
 /// The parameter after each step with the file's gradients.
-fn steps(t: &Trial, name: &str) -> Tensor {
+fn steps(t: &Trial, name: &str) -> Vec<(String, Tensor)> {
     let parameter = Parameter::new(t.input("param").clone());
     let mut optimizer = optimizer(name, t.attrs(), &parameter);
-    let grads = t.input("grads");
-    let after = (0..grads.size(0)).map(|step| {
-        // The gradient of this sum is the file's, to the bit.
-        let loss = parameter.tensor().mul(&grads.narrow(0, step, 1).squeeze(0)).sum();
-        optimizer.step(&loss.backward());
-        parameter.tensor().detach().copy()
-    });
-    let after: Vec<Tensor> = after.collect();
-    Tensor::stack(&after.iter().collect::<Vec<_>>(), 0)
+    let mut replay = Replay::new();
+    let after: Vec<Tensor> =
+        gradients(t).map(|grad| step(t, &mut replay, &parameter, &grad, optimizer.as_mut())).collect();
+    vec![("out".into(), Tensor::stack(&after.iter().collect::<Vec<_>>(), 0))]
 }
 
-pub fn sgd(t: &Trial) -> Tensor {
+/// The gradient of each step, in memory of the same form.
+fn gradients(t: &Trial) -> impl Iterator<Item = Tensor> {
+    let (way, grads) = (t.way(), t.input("grads").clone());
+    (0..grads.size(0)).map(move |step| {
+        let grad = grads.narrow(0, step, 1).squeeze(0);
+        if way == Way::Replayed { grad.copy() } else { grad }
+    })
+}
+
+/// The parameter after a step with this gradient.
+fn step(t: &Trial, replay: &mut Replay, parameter: &Parameter, grad: &Tensor, optimizer: &mut dyn Optimizer) -> Tensor {
+    t.way().step(replay, &[grad], |own| {
+        // The gradient of this sum is the file's, to the bit.
+        let loss = parameter.tensor().mul(&own[0]).sum();
+        optimizer.step(&loss.backward());
+        loss
+    });
+    parameter.tensor().detach().copy()
+}
+
+pub fn sgd(t: &Trial) -> Vec<(String, Tensor)> {
     steps(t, "sgd")
 }
 
-pub fn adam(t: &Trial) -> Tensor {
+pub fn adam(t: &Trial) -> Vec<(String, Tensor)> {
     steps(t, "adam")
 }
 
-pub fn adamw(t: &Trial) -> Tensor {
+pub fn adamw(t: &Trial) -> Vec<(String, Tensor)> {
     steps(t, "adamw")
 }
 
-pub fn rmsprop(t: &Trial) -> Tensor {
+pub fn rmsprop(t: &Trial) -> Vec<(String, Tensor)> {
     steps(t, "rmsprop")
 }
 
-pub fn adagrad(t: &Trial) -> Tensor {
+pub fn adagrad(t: &Trial) -> Vec<(String, Tensor)> {
     steps(t, "adagrad")
 }
 
-pub fn adadelta(t: &Trial) -> Tensor {
+pub fn adadelta(t: &Trial) -> Vec<(String, Tensor)> {
     steps(t, "adadelta")
 }
 
 /// The parameter after each step of a cycle of rates and momenta, and these momenta.
 pub fn one_cycle(t: &Trial) -> Vec<(String, Tensor)> {
-    let (a, grads) = (t.attrs(), t.input("grads"));
+    let a = t.attrs();
     let parameter = Parameter::new(t.input("param").clone());
     let mut optimizer = optimizer(&a.text("optimizer", "sgd"), a, &parameter);
     let schedule = OneCycleLr {
         phases: if a.flag("three_phase", false) { Phases::Three } else { Phases::Two },
-        ..OneCycleLr::new(a.double("max_lr", f64::NAN), grads.size(0) as u64)
+        ..OneCycleLr::new(a.double("max_lr", f64::NAN), t.input("grads").size(0) as u64)
     };
     let mut scheduler = Scheduler::new(schedule, optimizer.as_mut()).expect("the rates are numbers");
-    let (mut after, mut momenta) = (Vec::new(), Vec::new());
-    for step in 0..grads.size(0) {
+    let (mut after, mut momenta, mut replay) = (Vec::new(), Vec::new(), Replay::new());
+    for grad in gradients(t) {
         momenta.push(optimizer.momentum().expect("it has one"));
-        let loss = parameter.tensor().mul(&grads.narrow(0, step, 1).squeeze(0)).sum();
-        optimizer.step(&loss.backward());
-        after.push(parameter.tensor().detach().copy());
+        after.push(step(t, &mut replay, &parameter, &grad, optimizer.as_mut()));
         scheduler.step(optimizer.as_mut()).expect("the rates are numbers");
     }
     let momenta = Tensor::from_slice(&momenta, [momenta.len()], t.device());
@@ -157,9 +172,21 @@ pub fn clip_grad_norm(t: &Trial) -> Vec<(String, Tensor)> {
     let sgd = Sgd::new(&model, SgdOptions { lr: 1.0, ..SgdOptions::default() });
     let clipped = sgd.and_then(|sgd| sgd.clip_grad_norm(t.attrs().float("max_norm", f32::NAN)));
     let mut sgd = clipped.expect("the options are in range");
-    let losses = model.0.iter().zip(&gradients).map(|(p, g)| p.tensor().mul(g).sum());
-    let loss = losses.reduce(|a, b| a.add(&b)).expect("there are gradients");
-    sgd.step(&loss.backward());
+    let mut step = |replay: &mut Replay, gradients: &[&Tensor]| {
+        t.way().step(replay, gradients, |own| {
+            let losses = model.0.iter().zip(own).map(|(p, g)| p.tensor().mul(g).sum());
+            let loss = losses.reduce(|a, b| a.add(&b)).expect("there are gradients");
+            sgd.step(&loss.backward());
+            loss
+        })
+    };
+    let mut replay = Replay::new();
+    if t.way() == Way::Replayed {
+        // Captured on zeros, after which the parameters are still 0.
+        let zeros: Vec<Tensor> = gradients.iter().map(|g| g.zeros_like()).collect();
+        step(&mut replay, &zeros.iter().collect::<Vec<_>>());
+    }
+    step(&mut replay, &gradients);
     let after = model.0.iter().enumerate().map(|(i, p)| (format!("out.{i}"), p.tensor().detach().neg()));
     let norm = sgd.grad_norm().expect("it is clipped by its norm").reshape([1]);
     after.chain([("norm".to_string(), norm)]).collect()

@@ -16,7 +16,7 @@ fn walked(t: &Trial, make: fn(usize, usize, RecurrentOptions, &mut Init) -> Recu
     let options = RecurrentOptions { layers: a.int("num_layers", 1).unsigned_abs(), directions, dropout: 0.0 };
     let inputs = t.x().size(-1);
     let hidden = t.input("weight_hh_l0").size(1);
-    let mut layer = make(inputs, hidden, options, &mut Init::new(0, t.device()));
+    let mut layer = make(inputs, hidden, options, &mut t.init());
     let ways = if directions == Directions::Both { 2 } else { 1 };
     for (at, weights) in layer.weights.iter_mut().enumerate() {
         let end = format!("l{}{}", at / ways, if at % ways == 1 { "_reverse" } else { "" });

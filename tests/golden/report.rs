@@ -1,86 +1,124 @@
 //! What came of all cases on one backend.
 
 use crate::judge::Finding;
+use crate::reasons::Kind;
+use crate::ways::Way;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// How one case ended.
+/// How one case ended in one way.
 pub enum Outcome {
     Passed,
     Failed(Vec<Finding>),
+    /// It has a reason not to pass.
+    Excused(Kind),
     Unsupported,
+}
+
+/// One case in each way that it runs.
+pub struct Line {
+    pub case: String,
+    pub outcomes: Vec<(Way, Outcome)>,
 }
 
 /// The outcomes on one backend, by kind and case.
 pub struct Report {
     pub backend: &'static str,
-    pub outcomes: BTreeMap<String, Vec<(String, Outcome)>>,
+    pub lines: BTreeMap<String, Vec<Line>>,
 }
 
-/// Cases passed, failed and unsupported.
+/// Cases by how they ended in one way.
 #[derive(Clone, Copy, PartialEq, Default)]
-struct Counts {
-    passed: usize,
-    failed: usize,
-    unsupported: usize,
+pub struct Counts {
+    pub passed: usize,
+    pub refused: usize,
+    pub differ: usize,
+    pub faults: usize,
+    pub failed: usize,
+    pub unsupported: usize,
 }
 
-fn count<'a>(outcomes: impl IntoIterator<Item = &'a (String, Outcome)>) -> Counts {
-    outcomes.into_iter().fold(Counts::default(), |mut counts, (_, outcome)| {
-        match outcome {
-            Outcome::Passed => counts.passed += 1,
-            Outcome::Failed(_) => counts.failed += 1,
-            Outcome::Unsupported => counts.unsupported += 1,
-        }
+impl Counts {
+    fn all(self) -> usize {
+        self.excused() + self.passed + self.failed + self.unsupported
+    }
+
+    fn excused(self) -> usize {
+        self.refused + self.differ + self.faults
+    }
+}
+
+pub fn count<'a>(lines: impl IntoIterator<Item = &'a Line>, way: Way) -> Counts {
+    let all = lines.into_iter().flat_map(|line| &line.outcomes).filter(|(w, _)| *w == way);
+    all.fold(Counts::default(), |mut counts, (_, outcome)| {
+        *match outcome {
+            Outcome::Passed => &mut counts.passed,
+            Outcome::Failed(_) => &mut counts.failed,
+            Outcome::Excused(Kind::Refused) => &mut counts.refused,
+            Outcome::Excused(Kind::Differs) => &mut counts.differ,
+            Outcome::Excused(Kind::Fault) => &mut counts.faults,
+            Outcome::Unsupported => &mut counts.unsupported,
+        } += 1;
         counts
     })
 }
 
 impl Report {
-    fn counts(&self) -> Counts {
-        count(self.outcomes.values().flatten())
+    pub fn counts(&self, way: Way) -> Counts {
+        count(self.lines.values().flatten(), way)
     }
 
-    /// Cases that ran, whatever came of them.
+    /// Runs of cases, whatever came of them.
     pub fn ran(&self) -> usize {
-        self.counts().passed + self.counts().failed
+        Way::ALL.iter().map(|&way| self.counts(way)).map(|counts| counts.all() - counts.unsupported).sum()
     }
 
     pub fn failed(&self) -> usize {
-        self.counts().failed
+        Way::ALL.iter().map(|&way| self.counts(way).failed).sum()
     }
 
     /// Each failure with its case.
     pub fn failures(&self) -> String {
         let mut text = String::new();
-        for (case, outcome) in self.outcomes.values().flatten() {
-            let Outcome::Failed(findings) = outcome else { continue };
-            for finding in findings {
-                let _ = writeln!(text, "golden {}: {case}: {finding}", self.backend);
+        for line in self.lines.values().flatten() {
+            for (way, outcome) in &line.outcomes {
+                let Outcome::Failed(findings) = outcome else { continue };
+                for finding in findings {
+                    let _ = writeln!(text, "golden {}: {} ({}): {finding}", self.backend, line.case, way.name());
+                }
             }
         }
         text
     }
 
     pub fn summary(&self) -> String {
-        let Counts { passed, failed, unsupported } = self.counts();
-        format!("golden {}: {passed} passed, {failed} failed, {unsupported} unsupported", self.backend)
+        let mut text = format!("golden {}:", self.backend);
+        for way in Way::ALL {
+            let Counts { passed, refused, differ, faults, failed, unsupported } = self.counts(way);
+            let excused = refused + differ + faults;
+            let _ = write!(text, " {} {passed} passed, {excused} with a reason, {failed} failed", way.name());
+            let _ = write!(text, ", {unsupported} unsupported;");
+        }
+        text.trim_end_matches(';').to_string()
     }
 }
 
-/// One row for each kind, with three columns for each backend.
+/// One row for each kind, with passes of each way, reasons and failures on each backend.
 pub fn table(reports: &[Report]) -> String {
     let (mut text, mut columns) = (format!("{:34}", ""), format!("\n{:34}", "kind"));
     for report in reports {
-        let _ = write!(text, "{:>27}", report.backend);
-        let _ = write!(columns, "  passed failed unsupported");
+        let _ = write!(text, "{:>48}", report.backend);
+        let _ = write!(columns, "   eager strided replayed  reasons failed missing");
     }
     text += &columns;
-    for kind in reports.iter().flat_map(|report| report.outcomes.keys()).collect::<BTreeSet<_>>() {
+    for kind in reports.iter().flat_map(|report| report.lines.keys()).collect::<BTreeSet<_>>() {
         let _ = write!(text, "\n{kind:34}");
         for report in reports {
-            let Counts { passed, failed, unsupported } = count(&report.outcomes[kind]);
-            let _ = write!(text, "{passed:>8} {failed:>6} {unsupported:>11}");
+            let ways = Way::ALL.map(|way| count(&report.lines[kind], way));
+            let [eager, strided, replayed] = ways.map(|counts| counts.passed);
+            let sum = |of: fn(Counts) -> usize| ways.iter().map(|&counts| of(counts)).sum::<usize>();
+            let (reasons, failed, missing) = (sum(Counts::excused), sum(|c| c.failed), sum(|c| c.unsupported));
+            let _ = write!(text, "{eager:>8} {strided:>7} {replayed:>8} {reasons:>8} {failed:>6} {missing:>7}");
         }
     }
     text

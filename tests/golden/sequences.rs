@@ -2,7 +2,7 @@
 
 use crate::trial::Trial;
 use wgrad::nn::{
-    Ctx, Init, LayerNorm, Linear, MultiheadAttention, NormPlace, TransformerDecoderLayer, TransformerEncoderLayer,
+    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, TransformerDecoderLayer, TransformerEncoderLayer,
     TransformerOptions,
 };
 use wgrad::{AttentionOptions, Tensor};
@@ -59,9 +59,19 @@ fn attention_layer(t: &Trial, path: &str, heads: usize) -> MultiheadAttention {
 }
 
 pub fn multihead_attention(t: &Trial) -> Tensor {
-    let (layer, ctx, query) = (attention_layer(t, "", count(t, "num_heads")), Ctx::eval().tracked(), t.input("query"));
+    let (heads, ctx, query) = (count(t, "num_heads"), Ctx::eval().tracked(), t.input("query"));
+    let layer = attention_layer(t, "", heads);
     let padding = t.maybe("key_padding_mask").map(|mask| mask.unsqueeze(1).unsqueeze(1));
-    let options = AttentionOptions { mask: padding, ..AttentionOptions::default() };
+    // One for all, or one for each head of each sequence.
+    let scores = t.maybe("attn_mask").map(|mask| match mask.shape()[..] {
+        [_, rows, keys] => mask.reshape([-1, heads as isize, rows as isize, keys as isize]),
+        _ => mask.clone(),
+    });
+    let mask = match (padding, scores) {
+        (Some(padding), Some(scores)) => Some(padding.add(&scores)),
+        (padding, scores) => padding.or(scores),
+    };
+    let options = AttentionOptions { mask, ..AttentionOptions::default() };
     match t.maybe("key") {
         Some(key) => layer.attend(query, key, t.input("value"), &options, &ctx),
         None => layer.attend_self(query, &options, &ctx),
@@ -82,7 +92,7 @@ fn transformer_options(t: &Trial) -> TransformerOptions {
 /// The rows see those before them and themselves.
 pub fn encoder_layer(t: &Trial) -> Tensor {
     let (x, heads) = (t.input("src"), count(t, "nhead"));
-    let init = &mut Init::new(0, x.device());
+    let init = &mut t.init();
     let mut layer = TransformerEncoderLayer::new(x.size(-1), heads, transformer_options(t), init);
     layer.self_attn = attention_layer(t, "self_attn.", heads);
     [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|path| linear(t, path));
@@ -93,7 +103,7 @@ pub fn encoder_layer(t: &Trial) -> Tensor {
 /// The rows see those before them and themselves, and all of the encoder's.
 pub fn decoder_layer(t: &Trial) -> Tensor {
     let (x, heads) = (t.input("tgt"), count(t, "nhead"));
-    let init = &mut Init::new(0, x.device());
+    let init = &mut t.init();
     let mut layer = TransformerDecoderLayer::new(x.size(-1), heads, transformer_options(t), init);
     [layer.self_attn, layer.multihead_attn] =
         ["self_attn.", "multihead_attn."].map(|path| attention_layer(t, path, heads));

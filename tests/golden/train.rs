@@ -4,27 +4,32 @@ use crate::case::{Case, Data, Value};
 use crate::judge::Finding;
 use crate::models::Sizes;
 use crate::optim::optimizer;
+use crate::ways::Way;
 use wgrad::nn::{Ctx, Init, Layer, Randomness, StateDict, StateTensor, Strictness, Values, load_state, state};
+use wgrad::plan::Replay;
 use wgrad::{Device, Tensor};
 
 /// Makes a model of a file's sizes.
 pub type Build = fn(&Sizes, &mut Init) -> Box<dyn Layer>;
 
 /// Everything that is wrong with a run.
-pub fn run(case: &Case, build: Build, device: &Device) -> Vec<Finding> {
+pub fn run(case: &Case, build: Build, way: Way, device: &Device) -> Vec<Finding> {
     let model = build(&Sizes(case), &mut Init::new(0, device));
     let first: StateDict = case.under("init.").map(|(name, value)| (name.to_string(), stored(value))).collect();
     load_state(&model, &first, Strictness::Strict).expect("the file's weights are the model's");
     let mut optimizer = optimizer(&case.attrs.text("optimizer", "sgd"), &case.attrs, &model);
     let (want, randomness) = (case.value("loss").floats(), Randomness::new(0));
+    let mut replay = Replay::new();
     let losses: Vec<Tensor> = (0..want.len())
         .map(|step| {
-            let [x, y] = ["x", "y"].map(|name| batch(case.value(name), step, device));
-            let logits = model.forward(&x, &Ctx::train(&randomness));
-            let classes = logits.size(-1) as isize;
-            let loss = logits.reshape([-1, classes]).cross_entropy(&y.reshape([-1]));
-            optimizer.step(&loss.backward());
-            loss.detach()
+            let [x, y] = ["x", "y"].map(|name| way.upload(&batch(case.value(name), step), device));
+            way.step(&mut replay, &[&x, &y], |own| {
+                let logits = model.forward(&own[0], &Ctx::train(&randomness));
+                let classes = logits.size(-1) as isize;
+                let loss = logits.reshape([-1, classes]).cross_entropy(&own[1].reshape([-1]));
+                optimizer.step(&loss.backward());
+                loss.detach()
+            })
         })
         .collect();
     let losses: Result<Vec<f32>, _> = losses.iter().map(Tensor::item).collect();
@@ -49,14 +54,15 @@ fn stored(value: &Value) -> StateTensor {
 }
 
 /// One step's part of a tensor whose first axis is the step.
-fn batch(all: &Value, step: usize, device: &Device) -> Tensor {
-    let shape = &all.shape[1..];
+fn batch(all: &Value, step: usize) -> Value {
+    let shape = all.shape[1..].to_vec();
     let len: usize = shape.iter().product();
     let part = step * len..(step + 1) * len;
-    match &all.data {
-        Data::Float(data) => Tensor::from_slice(&data[part], shape, device),
-        Data::Int(_) => Tensor::from_slice(&all.ints()[part], shape, device),
-    }
+    let data = match &all.data {
+        Data::Float(data) => Data::Float(data[part].to_vec()),
+        Data::Int(data) => Data::Int(data[part].to_vec()),
+    };
+    Value { shape, data }
 }
 
 fn judge_losses(case: &Case, got: &[f32]) -> Option<Finding> {

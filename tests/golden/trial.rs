@@ -1,32 +1,46 @@
 //! One case on one device: its inputs as tensors, and the judgement of what a runner makes of them.
 
 use crate::attrs::Attrs;
-use crate::case::{Case, Data, Value};
+use crate::case::Case;
 use crate::judge::{Finding, judge};
 use crate::kinds::Runner;
 use crate::train;
+use crate::ways::{Way, others, packed};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use wgrad::nn::Parameter;
-use wgrad::{Device, KeepDims, Tensor};
+use wgrad::nn::{Init, Parameter};
+use wgrad::{DType, Device, KeepDims, Tensor};
 
 /// What a runner sees: inputs that are tracked where the file holds their gradient, and the other arguments.
 pub struct Trial<'a> {
     case: &'a Case,
+    way: Way,
     device: &'a Device,
     inputs: BTreeMap<&'a str, Tensor>,
+    /// Those of them whose gradient the file holds, from before anything was done to them.
+    leaves: BTreeMap<&'a str, Tensor>,
     /// Inputs that became a layer's parameters: the gradient flows there.
     parameters: RefCell<BTreeMap<String, Tensor>>,
 }
 
 impl<'a> Trial<'a> {
-    pub fn new(case: &'a Case, device: &'a Device) -> Trial<'a> {
-        let inputs = case.under("in.").map(|(name, value)| {
-            let x = upload(value, device);
-            let tracked = case.tensors.contains_key(&format!("grad.{name}"));
-            (name, if tracked { x.requires_grad() } else { x })
-        });
-        Trial { case, device, inputs: inputs.collect(), parameters: RefCell::default() }
+    /// `inputs` are those of the file, in its order.
+    fn new(case: &'a Case, way: Way, device: &'a Device, inputs: &[Tensor], hem: Hem) -> Trial<'a> {
+        let (mut all, mut leaves) = (BTreeMap::new(), BTreeMap::new());
+        for ((name, _), x) in case.under("in.").zip(inputs) {
+            let mut x = x.clone();
+            if case.tensors.contains_key(&format!("grad.{name}")) {
+                x = x.requires_grad();
+                leaves.insert(name, x.clone());
+            }
+            all.insert(name, hem(&x));
+        }
+        Trial { case, way, device, inputs: all, leaves, parameters: RefCell::default() }
+    }
+
+    /// How the steps of an optimizer run.
+    pub fn way(&self) -> Way {
+        self.way
     }
 
     pub fn attrs(&self) -> &Attrs {
@@ -39,6 +53,11 @@ impl<'a> Trial<'a> {
 
     pub fn device(&self) -> &Device {
         self.device
+    }
+
+    /// A size that the file must tell.
+    pub fn size(&self, name: &str) -> usize {
+        self.attrs().size(name).unwrap_or_else(|| panic!("`{name}` is due"))
     }
 
     /// How many elements the file's output has.
@@ -64,6 +83,12 @@ impl<'a> Trial<'a> {
         self.inputs.get(name)
     }
 
+    /// What draws the weights of a layer before the file's take their place: on a device of their own, since a step that
+    /// is captured takes nothing from the host.
+    pub fn init(&self) -> Init {
+        Init::new(0, &Device::null())
+    }
+
     /// An input as a layer holds it.
     pub fn parameter(&self, name: &str) -> Parameter {
         let parameter = Parameter::new(self.input(name).clone());
@@ -86,64 +111,112 @@ impl<'a> Trial<'a> {
     }
 }
 
-pub fn upload(value: &Value, device: &Device) -> Tensor {
-    match &value.data {
-        Data::Float(data) => Tensor::from_slice(data, &value.shape, device),
-        Data::Int(_) => Tensor::from_vec(value.ints(), &value.shape, device),
-    }
+/// What is done to each input before, and to each result behind, what a case tests.
+type Hem = fn(&Tensor) -> Tensor;
+
+/// A kernel that changes nothing, for rewrites to join to its neighbours.
+fn one_kernel(x: &Tensor) -> Tensor {
+    // A sum with -0 keeps a zero's sign.
+    if x.dtype() == DType::F32 { x.affine(1.0, -0.0) } else { x.clone() }
 }
 
 /// Everything that is wrong with a case.
-pub fn run(case: &Case, runner: &Runner, device: &Device) -> Vec<Finding> {
-    let mut found = match runner {
-        Runner::Op(op) => {
-            let trial = Trial::new(case, device);
-            differentiate(&trial, &[("out", "cot", op(&trial))], device)
+pub fn run(case: &Case, runner: &Runner, way: Way, device: &Device) -> Vec<Finding> {
+    let inputs: Vec<Tensor> = case.under("in.").map(|(_, value)| way.upload(value, device)).collect();
+    let trial = || Trial::new(case, way, device, &inputs, Tensor::clone);
+    let mut found = match (runner, way) {
+        (Runner::Train(build), _) => train::run(case, *build, way, device),
+        (Runner::Steps(steps), _) => judge_all(case, &steps(&trial())),
+        (Runner::Op(_) | Runner::Several(_) | Runner::Host(_), Way::Eager | Way::Strided) => {
+            let cotangents = cotangents(case, device);
+            results(&trial(), runner, &cotangents, Tensor::clone)
+                .map_or_else(|bad| vec![bad], |all| judge_all(case, &all))
         }
-        Runner::Several(op) => {
-            let trial = Trial::new(case, device);
-            let names = [("out.0", "cot.0"), ("out.1", "cot.1"), ("out.2", "cot.2")];
-            let outputs: Vec<_> = names.into_iter().zip(op(&trial)).map(|((out, cot), got)| (out, cot, got)).collect();
-            differentiate(&trial, &outputs, device)
+        (Runner::Op(_) | Runner::Several(_) | Runner::Host(_), Way::Replayed) => {
+            let hems: [Hem; 2] = [Tensor::clone, one_kernel];
+            hems.into_iter().flat_map(|hem| replayed(case, runner, device, &inputs, hem)).collect()
         }
-        Runner::Values(values) => {
-            let got = values(&Trial::new(case, device));
-            got.iter().filter_map(|(name, got)| judge(name, got, case.value(name), case.tolerance)).collect()
-        }
-        Runner::Train(build) => train::run(case, *build, device),
     };
     found.extend(case.attrs.unread().iter().map(|name| Finding::new("attrs", format!("nothing here knows `{name}`"))));
     found
 }
 
-/// The outputs of an operation and the gradients of its inputs under the file's cotangents.
-fn differentiate(trial: &Trial, outputs: &[(&str, &str, Tensor)], device: &Device) -> Vec<Finding> {
+fn judge_all(case: &Case, got: &[(String, Tensor)]) -> Vec<Finding> {
+    got.iter().filter_map(|(name, got)| judge(name, got, case.value(name), case.tolerance)).collect()
+}
+
+/// The file's cotangents, by the names of the outputs.
+fn cotangents(case: &Case, device: &Device) -> BTreeMap<String, Tensor> {
+    case.under("cot").map(|(name, value)| (format!("out{name}"), packed(value, device))).collect()
+}
+
+/// The outputs of an operation and the gradients of its inputs, under the names that the file has for them.
+fn results(
+    trial: &Trial,
+    runner: &Runner,
+    cotangents: &BTreeMap<String, Tensor>,
+    hem: Hem,
+) -> Result<Vec<(String, Tensor)>, Finding> {
     let case = trial.case;
-    let judged = |(out, _, got): &(&str, &str, Tensor)| judge(out, got, case.value(out), case.tolerance);
-    let mut found: Vec<Finding> = outputs.iter().filter_map(judged).collect();
+    let outputs = match runner {
+        Runner::Op(op) | Runner::Host(op) => vec![("out".to_string(), op(trial))],
+        Runner::Several(op) => (0..).map(|i: usize| format!("out.{i}")).zip(op(trial)).collect(),
+        Runner::Steps(_) | Runner::Train(_) => panic!("its runner judges it"),
+    };
+    let mut all: Vec<(String, Tensor)> = outputs.into_iter().map(|(name, got)| (name, hem(&got))).collect();
+    let wanted = case.tensors.keys().filter(|name| *name == "out" || name.starts_with("out.")).count();
+    if all.len() != wanted {
+        return Err(Finding::new("out", format!("got {} outputs, want {wanted}", all.len())));
+    }
     let mut loss: Option<Tensor> = None;
-    for (out, cot, got) in outputs {
-        let Some(cotangent) = case.tensors.get(*cot) else { continue };
+    for (name, got) in &all {
+        let Some(cotangent) = cotangents.get(name) else { continue };
         // A cotangent of another shape would panic and hide what is wrong with the output.
-        if got.shape()[..] != cotangent.shape[..] {
-            return found;
+        if got.shape() != cotangent.shape() {
+            return Ok(all);
         }
         if case.under("grad.").next().is_some() && !got.is_tracked() {
-            found.push(Finding::new(*out, "it has no history, so that no gradient flows back"));
-            return found;
+            return Err(Finding::new(name, "it has no history, so that no gradient flows back"));
         }
-        let part = got.mul(&upload(cotangent, device)).sum();
+        let part = got.mul(cotangent).sum();
         loss = Some(loss.map_or(part.clone(), |loss| loss.add(&part)));
     }
-    let Some(loss) = loss else { return found };
+    let Some(loss) = loss else { return Ok(all) };
     let grads = loss.backward();
-    for (name, want) in case.under("grad.") {
-        let tensor = format!("grad.{name}");
-        let parameters = trial.parameters.borrow();
-        match grads.of(parameters.get(name).unwrap_or_else(|| trial.input(name))) {
-            Some(got) => found.extend(judge(&tensor, got, want, case.tolerance)),
-            None => found.push(Finding::new(tensor, "no gradient arrived")),
+    for (name, _) in case.under("grad.") {
+        let (parameters, whole) = (trial.parameters.borrow(), format!("grad.{name}"));
+        let leaf = trial.leaves.get(name).expect("a gradient is asked for an input");
+        match grads.of(leaf).or_else(|| grads.of(parameters.get(name)?)) {
+            Some(grad) => all.push((whole, grad.clone())),
+            None => return Err(Finding::new(whole, "no gradient arrived")),
         }
     }
-    found
+    Ok(all)
+}
+
+/// The same, captured on other numbers and replayed on the case's.
+fn replayed(case: &Case, runner: &Runner, device: &Device, inputs: &[Tensor], hem: Hem) -> Vec<Finding> {
+    let others: Vec<Tensor> = case.under("in.").map(|(_, value)| others(value, device)).collect();
+    let cotangents = cotangents(case, device);
+    let mut told = Ok(Vec::new());
+    let captured = device.capture(&others.iter().collect::<Vec<_>>(), |own| {
+        let all = results(&Trial::new(case, Way::Replayed, device, own, hem), runner, &cotangents, hem);
+        let (names, tensors) = all
+            .map(|all| all.into_iter().unzip::<_, _, Vec<String>, Vec<Tensor>>())
+            .map_or_else(|bad| (Err(bad), Vec::new()), |(names, tensors)| (Ok(names), tensors));
+        told = names;
+        Ok(tensors)
+    });
+    let names = match told {
+        Ok(names) => names,
+        Err(bad) => return vec![bad],
+    };
+    let captured = match captured {
+        Ok(captured) => captured,
+        Err(error) => return vec![Finding::new("capture", error.to_string())],
+    };
+    match captured.run(&inputs.iter().collect::<Vec<_>>()) {
+        Ok(got) => judge_all(case, &names.into_iter().zip(got).collect::<Vec<_>>()),
+        Err(error) => vec![Finding::new("replay", error.to_string())],
+    }
 }
