@@ -1,5 +1,5 @@
 //! Operations, optimizers and whole training runs against the numbers that PyTorch computed: at once, by views, and
-//! replayed.
+//! replayed. A test is a kind of case on one backend.
 //!
 //! `WGRAD_GOLDEN` names another folder of cases, `WGRAD_CASE` a part of the names of those that run, `WGRAD_DEVICES`
 //! (`cpu`, `gpu` or `cpu,gpu`) where; `cargo test --test golden -- --nocapture` shows the table.
@@ -8,6 +8,8 @@
 mod attrs;
 #[path = "golden/case.rs"]
 mod case;
+#[expect(dead_code, reason = "a trial takes a device that waits for it")]
+mod devices;
 #[path = "golden/gpt.rs"]
 mod gpt;
 #[path = "golden/guard.rs"]
@@ -46,40 +48,48 @@ mod trial;
 mod ways;
 
 use case::Case;
+use devices::{has_cpu, has_gpu};
 use judge::Finding;
 use kinds::Runner;
+use libtest_mimic::{Arguments, Failed, Trial};
 use reasons::Reasons;
-use report::{Line, Outcome, Report, table};
+use report::{Line, Outcome, Report};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use ways::Way;
 use wgrad::Device;
 use wgrad::backend::WgpuOptions;
-use wgrad::backend::wgpu::INSTALL_HINT;
 
-/// A place to run, and how to open it afresh after a case has broken it.
+/// A backend, and how a device of it is opened.
+#[derive(Clone, Copy)]
 struct Place {
     backend: &'static str,
     open: fn() -> Device,
 }
 
-fn open_gpu() -> Device {
-    Device::wgpu(&WgpuOptions::from_env()).unwrap_or_else(|error| {
-        let error = error.to_string();
-        let hint = if error.contains(INSTALL_HINT) { String::new() } else { format!(": {INSTALL_HINT}") };
-        panic!("{error}{hint}; or run `WGRAD_DEVICES=cpu cargo test`")
-    })
+fn places() -> Vec<Place> {
+    let cpu = has_cpu().then_some(Place { backend: "cpu", open: Device::cpu });
+    let gpu = Place { backend: "wgpu", open: || devices::open(&WgpuOptions::from_env()) };
+    cpu.into_iter().chain(has_gpu().then_some(gpu)).collect()
 }
 
-fn places() -> Vec<Place> {
-    let wanted = std::env::var("WGRAD_DEVICES").unwrap_or_else(|_| "cpu,gpu".into());
-    let place = |name: &str| match name.trim() {
-        "cpu" => Place { backend: "cpu", open: Device::cpu },
-        "gpu" => Place { backend: "wgpu", open: open_gpu },
-        other => panic!("WGRAD_DEVICES names `{other}`: `cpu`, `gpu` or `cpu,gpu` are known"),
-    };
-    wanted.split(',').map(place).collect()
+impl Place {
+    /// A device that has not failed: one that waits, or a new one.
+    fn device(self) -> Device {
+        IDLE.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(self.backend)
+            .and_then(Vec::pop)
+            .unwrap_or_else(self.open)
+    }
+
+    fn give_back(self, device: Device) {
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).entry(self.backend).or_default().push(device);
+    }
 }
+
+static IDLE: Mutex<BTreeMap<&str, Vec<Device>>> = Mutex::new(BTreeMap::new());
 
 /// The files of a folder with this ending, or its folders.
 fn sorted(folder: &Path, fits: fn(&Path) -> bool) -> Vec<PathBuf> {
@@ -90,17 +100,21 @@ fn sorted(folder: &Path, fits: fn(&Path) -> bool) -> Vec<PathBuf> {
     paths
 }
 
-/// Every file below the folder with what it is a case of.
-fn files(root: &Path) -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
+/// Every file below the folder, by what it is a case of.
+fn files(root: &Path) -> BTreeMap<String, Vec<PathBuf>> {
+    let part = std::env::var("WGRAD_CASE").unwrap_or_default();
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for folder in sorted(root, Path::is_dir) {
         let kind = case::stem(&folder);
         for path in sorted(&folder, |path| path.extension().is_some_and(|e| e == "safetensors")) {
             // A training run is a kind of its own: what it needs differs from model to model.
             let model = if kind == "train" { format!("train:{}", case::stem(&path)) } else { kind.clone() };
-            found.push((model, path));
+            if format!("{kind}/{}", case::stem(&path)).contains(&part) {
+                found.entry(model).or_default().push(path);
+            }
         }
     }
+    assert!(!found.is_empty(), "{}: there are no cases here", root.display());
     found
 }
 
@@ -113,47 +127,71 @@ fn outcome(path: &Path, runner: &Runner, way: Way, device: &Device) -> Outcome {
     if found.is_empty() { Outcome::Passed } else { Outcome::Failed(found) }
 }
 
-fn run_all(files: &[(String, PathBuf)], place: &Place, reasons: &Reasons) -> Report {
-    let mut device = (place.open)();
-    let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
-    for (kind, path) in files {
+/// The cases of one kind on one backend.
+fn lines(kind: &str, paths: &[PathBuf], place: Place, reasons: &Reasons) -> Vec<Line> {
+    let (mut device, runner) = (place.device(), kinds::runner(kind));
+    let ways = if matches!(runner, Some(Runner::Host(_))) { &[Way::Eager][..] } else { &Way::ALL };
+    let line = |path: &PathBuf| {
         let case = format!("{}/{}", case::folder(kind), case::stem(path));
-        let mut outcomes = Vec::new();
-        let runner = kinds::runner(kind);
-        let ways = if matches!(runner, Some(Runner::Host(_))) { &[Way::Eager][..] } else { &Way::ALL };
-        for &way in ways {
+        let one = |&way: &Way| {
             let outcome = runner.map_or(Outcome::Unsupported, |runner| outcome(path, runner, way, &device));
             // A device's first failure sticks, and would fail all cases after it.
             if matches!(outcome, Outcome::Failed(_)) && device.wait().is_err() {
                 device = (place.open)();
             }
-            outcomes.push((way, reasons.weigh(place.backend, way, &case, outcome)));
-        }
-        lines.entry(kind.clone()).or_default().push(Line { case, outcomes });
-    }
-    Report { backend: place.backend, lines }
+            (way, reasons.weigh(place.backend, way, &case, outcome))
+        };
+        let outcomes = ways.iter().map(one).collect();
+        Line { case, outcomes }
+    };
+    let lines = paths.iter().map(line).collect();
+    place.give_back(device);
+    lines
 }
 
-#[test]
-fn cases_that_pytorch_computed() {
+/// A test for each kind and backend, which leaves what came of it in a report.
+fn trials(reports: &Arc<Vec<Mutex<Report>>>) -> Vec<Trial> {
     let root = std::env::var_os("WGRAD_GOLDEN")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cases"), PathBuf::from);
-    let mut files = files(&root);
-    if let Ok(part) = std::env::var("WGRAD_CASE") {
-        files.retain(|(kind, path)| format!("{kind}/{}", case::stem(path)).contains(&part));
+    let reasons = Arc::new(Reasons::load());
+    let mut trials = Vec::new();
+    for (kind, paths) in files(&root) {
+        for (at, place) in places().into_iter().enumerate() {
+            let (own, kind, paths, reasons) = (reports.clone(), kind.clone(), paths.clone(), reasons.clone());
+            trials.push(Trial::test(format!("golden::{}::{kind}", place.backend), move || {
+                let lines = lines(&kind, &paths, place, &reasons);
+                let failures = report::failures(&lines);
+                own[at].lock().unwrap_or_else(PoisonError::into_inner).lines.insert(kind, lines);
+                if failures.is_empty() { Ok(()) } else { Err(Failed::from(failures)) }
+            }));
+        }
     }
-    assert!(!files.is_empty(), "{}: there are no cases here", root.display());
-    let reasons = Reasons::load();
-    let reports: Vec<Report> = places().iter().map(|place| run_all(&files, place, &reasons)).collect();
-    println!("{}\n", table(&reports));
-    for report in &reports {
-        print!("{}", report.failures());
+    trials
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let new = |place: &Place| Mutex::new(Report { backend: place.backend, lines: BTreeMap::new() });
+    let reports = Arc::new(places().iter().map(new).collect::<Vec<_>>());
+    let pages = [("judge", judge::TESTS), ("reasons", reasons::TESTS)];
+    let named = pages.into_iter().flat_map(|(page, tests)| {
+        tests.iter().map(move |&(name, test)| {
+            Trial::test(format!("golden::{page}::{name}"), move || {
+                test();
+                Ok(())
+            })
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, named.chain(trials(&reports)).collect());
+    let reports: Vec<_> = reports.iter().map(|r| r.lock().unwrap_or_else(PoisonError::into_inner)).collect();
+    let reports: Vec<&Report> =
+        reports.iter().map(|report| &**report).filter(|report| !report.lines.is_empty()).collect();
+    if arguments.nocapture {
+        println!("{}\n", report::table(&reports));
     }
     for report in &reports {
         println!("{}", report.summary());
     }
-    for report in &reports {
-        assert!(report.ran() > 0, "golden {}: no case ran", report.backend);
-        assert!(report.failed() == 0, "{}: each is named above", report.summary());
-    }
+    devices::say_what_is_missing();
+    conclusion.exit();
 }

@@ -97,41 +97,40 @@ fn unequal(got: &[i32], want: &[i64]) -> Option<Bad> {
     Some(Bad { first, count: 1 + off.count(), got, want, allowed: 0.0 })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Each test of this page with its name.
+pub const TESTS: &[(&str, fn())] = &[
+    ("the_tolerance_is_relative_with_a_floor", the_tolerance_is_relative_with_a_floor),
+    ("what_is_not_finite_must_be_the_same", what_is_not_finite_must_be_the_same),
+    ("the_first_wrong_element_is_named", the_first_wrong_element_is_named),
+];
 
-    const TIGHT: Tolerance = Tolerance { rtol: 1e-4, atol: 1e-5 };
+const TIGHT: Tolerance = Tolerance { rtol: 1e-4, atol: 1e-5 };
 
-    fn passes(got: &[f32], want: &[f32]) -> bool {
-        beyond(got, want, TIGHT).is_none()
-    }
+fn passes(got: &[f32], want: &[f32]) -> bool {
+    beyond(got, want, TIGHT).is_none()
+}
 
-    #[test]
-    fn the_tolerance_is_relative_with_a_floor() {
-        assert!(passes(&[1.0001], &[1.0]));
-        assert!(!passes(&[1.00012], &[1.0]));
-        // The floor follows the largest element, down to 1e-7.
-        assert!(passes(&[1.0, 0.9e-5], &[1.0, 0.0]));
-        assert!(!passes(&[1e-3, 0.9e-5], &[1e-3, 0.0]));
-        assert!(passes(&[0.9e-7], &[0.0]));
-        assert!(!passes(&[1.1e-7], &[0.0]));
-    }
+fn the_tolerance_is_relative_with_a_floor() {
+    assert!(passes(&[1.0001], &[1.0]));
+    assert!(!passes(&[1.00012], &[1.0]));
+    // The floor follows the largest element, down to 1e-7.
+    assert!(passes(&[1.0, 0.9e-5], &[1.0, 0.0]));
+    assert!(!passes(&[1e-3, 0.9e-5], &[1e-3, 0.0]));
+    assert!(passes(&[0.9e-7], &[0.0]));
+    assert!(!passes(&[1.1e-7], &[0.0]));
+}
 
-    #[test]
-    fn what_is_not_finite_must_be_the_same() {
-        assert!(!passes(&[f32::NAN], &[1.0]));
-        assert!(!passes(&[f32::NAN], &[f32::INFINITY]));
-        assert!(!passes(&[f32::MAX], &[f32::INFINITY]));
-        assert!(!passes(&[1.0], &[f32::NAN]));
-        assert!(passes(&[f32::NEG_INFINITY, f32::NAN], &[f32::NEG_INFINITY, f32::NAN]));
-    }
+fn what_is_not_finite_must_be_the_same() {
+    assert!(!passes(&[f32::NAN], &[1.0]));
+    assert!(!passes(&[f32::NAN], &[f32::INFINITY]));
+    assert!(!passes(&[f32::MAX], &[f32::INFINITY]));
+    assert!(!passes(&[1.0], &[f32::NAN]));
+    assert!(passes(&[f32::NEG_INFINITY, f32::NAN], &[f32::NEG_INFINITY, f32::NAN]));
+}
 
-    #[test]
-    fn the_first_wrong_element_is_named() {
-        let bad = beyond(&[1.0, 2.0, 3.0, 9.0, 9.0, 6.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], TIGHT).expect("two are off");
-        assert_eq!((bad.first, bad.count), (3, 2));
-        assert!(bad.describe(Shape::new(&[2, 3])).starts_with("[1, 0] got 9, want 4 within"), "{bad:?}");
-        assert!(unequal(&[1, 2], &[1, 2]).is_none() && unequal(&[1, 2], &[1, 3]).is_some());
-    }
+fn the_first_wrong_element_is_named() {
+    let bad = beyond(&[1.0, 2.0, 3.0, 9.0, 9.0, 6.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], TIGHT).expect("two are off");
+    assert_eq!((bad.first, bad.count), (3, 2));
+    assert!(bad.describe(Shape::new(&[2, 3])).starts_with("[1, 0] got 9, want 4 within"), "{bad:?}");
+    assert!(unequal(&[1, 2], &[1, 2]).is_none() && unequal(&[1, 2], &[1, 3]).is_some());
 }

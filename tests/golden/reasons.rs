@@ -148,3 +148,46 @@ fn documentation(folder: &Path) -> String {
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// Each test of this page with its name.
+pub const TESTS: &[(&str, fn())] = &[
+    ("a_reason_whose_case_passes_is_refused", a_reason_whose_case_passes_is_refused),
+    ("a_refusal_says_what_its_reason_says", a_refusal_says_what_its_reason_says),
+    ("a_reason_holds_where_it_says", a_reason_holds_where_it_says),
+];
+
+fn one(text: &str) -> Reasons {
+    Reasons(vec![Reason::parse(&serde_json::from_str(text).expect("it is JSON"))])
+}
+
+fn failed(fact: &str) -> Outcome {
+    Outcome::Failed(vec![Finding::new("out", fact)])
+}
+
+fn a_reason_whose_case_passes_is_refused() {
+    let text = r#"{"kind": "differs", "because": "it is otherwise", "cases": ["a/b"]}"#;
+    let weigh = |text: &str, outcome| one(text).weigh("cpu", Way::Eager, "a/b", outcome);
+    assert!(matches!(weigh(text, failed("off")), Outcome::Excused(Kind::Differs)));
+    assert!(matches!(weigh(text, Outcome::Passed), Outcome::Failed(_)));
+    let by_adapter = text.replace("\"cases\"", "\"by_adapter\": true, \"cases\"");
+    assert!(matches!(weigh(&by_adapter, Outcome::Passed), Outcome::Passed));
+}
+
+fn a_refusal_says_what_its_reason_says() {
+    let text = r#"{"kind": "refused", "because": "it is too much", "says": "too much", "documented": "Not that.",
+        "cases": ["a/b"]}"#;
+    let weigh = |fact: &str| one(text).weigh("cpu", Way::Eager, "a/b", failed(fact));
+    assert!(matches!(weigh("panicked: this is too much"), Outcome::Excused(Kind::Refused)));
+    assert!(matches!(weigh("panicked: index out of bounds"), Outcome::Failed(_)));
+    one(text).check("Some words. Not that. More.");
+    assert!(std::panic::catch_unwind(|| one(text).check("Some words.")).is_err());
+}
+
+fn a_reason_holds_where_it_says() {
+    let text = r#"{"kind": "fault", "because": "it is wrong there", "backend": "wgpu", "way": "replayed",
+        "cases": ["a/b"]}"#;
+    assert!(one(text).of("wgpu", Way::Replayed, "a/b").is_some());
+    assert!(one(text).of("cpu", Way::Replayed, "a/b").is_none());
+    assert!(one(text).of("wgpu", Way::Eager, "a/b").is_none());
+    assert!(one(text).of("wgpu", Way::Replayed, "a/c").is_none());
+}

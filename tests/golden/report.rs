@@ -39,10 +39,6 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn all(self) -> usize {
-        self.excused() + self.passed + self.failed + self.unsupported
-    }
-
     fn excused(self) -> usize {
         self.refused + self.differ + self.faults
     }
@@ -63,32 +59,23 @@ pub fn count<'a>(lines: impl IntoIterator<Item = &'a Line>, way: Way) -> Counts 
     })
 }
 
+/// Each failure with its case.
+pub fn failures(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        for (way, outcome) in &line.outcomes {
+            let Outcome::Failed(findings) = outcome else { continue };
+            for finding in findings {
+                let _ = writeln!(text, "{} ({}): {finding}", line.case, way.name());
+            }
+        }
+    }
+    text
+}
+
 impl Report {
     pub fn counts(&self, way: Way) -> Counts {
         count(self.lines.values().flatten(), way)
-    }
-
-    /// Runs of cases, whatever came of them.
-    pub fn ran(&self) -> usize {
-        Way::ALL.iter().map(|&way| self.counts(way)).map(|counts| counts.all() - counts.unsupported).sum()
-    }
-
-    pub fn failed(&self) -> usize {
-        Way::ALL.iter().map(|&way| self.counts(way).failed).sum()
-    }
-
-    /// Each failure with its case.
-    pub fn failures(&self) -> String {
-        let mut text = String::new();
-        for line in self.lines.values().flatten() {
-            for (way, outcome) in &line.outcomes {
-                let Outcome::Failed(findings) = outcome else { continue };
-                for finding in findings {
-                    let _ = writeln!(text, "golden {}: {} ({}): {finding}", self.backend, line.case, way.name());
-                }
-            }
-        }
-        text
     }
 
     pub fn summary(&self) -> String {
@@ -104,7 +91,7 @@ impl Report {
 }
 
 /// One row for each kind, with passes of each way, reasons and failures on each backend.
-pub fn table(reports: &[Report]) -> String {
+pub fn table(reports: &[&Report]) -> String {
     let (mut text, mut columns) = (format!("{:34}", ""), format!("\n{:34}", "kind"));
     for report in reports {
         let _ = write!(text, "{:>48}", report.backend);
@@ -114,7 +101,7 @@ pub fn table(reports: &[Report]) -> String {
     for kind in reports.iter().flat_map(|report| report.lines.keys()).collect::<BTreeSet<_>>() {
         let _ = write!(text, "\n{kind:34}");
         for report in reports {
-            let ways = Way::ALL.map(|way| count(&report.lines[kind], way));
+            let ways = Way::ALL.map(|way| count(report.lines.get(kind).into_iter().flatten(), way));
             let [eager, strided, replayed] = ways.map(|counts| counts.passed);
             let sum = |of: fn(Counts) -> usize| ways.iter().map(|&counts| of(counts)).sum::<usize>();
             let (reasons, failed, missing) = (sum(Counts::excused), sum(|c| c.failed), sum(|c| c.unsupported));
