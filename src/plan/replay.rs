@@ -6,7 +6,7 @@ use crate::backend::{List, Purpose};
 use crate::device::{Capture, Device, Guard, Handle, Hook, Recording};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::kernel::{BufferId, Class, Dispatch};
+use crate::kernel::{Access, BufferId, Class, Dispatch};
 use crate::shape::Layout;
 use crate::tensor::{Run, Tensor};
 use std::collections::HashSet;
@@ -185,6 +185,21 @@ impl Step {
     fn trace(&self) -> Trace {
         Trace::of(&self.named, &self.sources, &self.outputs, &self.capture.constants)
     }
+
+    /// A kernel whose result outlives the step without being one of the step's.
+    fn leaves(self) -> Option<String> {
+        let Step { inputs, outputs, named, mut capture, .. } = self;
+        let handles = std::mem::take(&mut capture.handles);
+        drop((inputs, outputs, capture));
+        let is_left =
+            |(id, _): &(&BufferId, &BufferId)| handles.get(id).is_some_and(|handle| handle.strong_count() > 0);
+        let left: HashSet<BufferId> = named.alive.iter().filter(is_left).map(|(_, name)| *name).collect();
+        let writer = named.kernels.iter().find(|(kernel, _)| {
+            let mut bound = kernel.bindings.iter().zip(kernel.kernel.access);
+            bound.any(|(b, access)| *access != Access::Read && left.contains(&b.buffer))
+        });
+        writer.map(|(kernel, _)| kernel.title())
+    }
 }
 
 impl Input {
@@ -263,9 +278,16 @@ impl Captured {
     fn compare(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<()> {
         let Some(trace) = &self.trace else { return Ok(()) };
         // The recording ends here, and takes back what the host has counted.
-        let now = self.device.recorded_step(inputs, work)?.trace();
-        trace.difference(&now).map_or(Ok(()), |what| {
-            Err(Error::Capture(format!("run: the step is not what it was when it was captured: {what}")))
+        let step = self.device.recorded_step(inputs, work)?;
+        if let Some(what) = trace.difference(&step.trace()) {
+            let text = format!("run: the step is not what it was when it was captured: {what}");
+            return Err(Error::Capture(text));
+        }
+        step.leaves().map_or(Ok(()), |kernel| {
+            Err(Error::Capture(format!(
+                "run: the step leaves what {kernel} gives in a variable outside of it, which no replay sets anew: return the \
+                 tensor from the step"
+            )))
         })
     }
 
@@ -326,7 +348,8 @@ impl fmt::Debug for Captured {
 /// * branches stay those of the first run: a step that has two ways is two `Replay`s;
 /// * rates are set before or after [`run`](Replay::run), by a scheduler too: inside it that is an error;
 /// * the `Ctx` of a training pass is made inside the step, and only the `Randomness` outside, so that each run draws anew;
-/// * results last until the next run, which overwrites them: read them before it, or keep a [`copy`](Tensor::copy).
+/// * results are returned, not left in variables, and last until the next run: read them, or keep a
+///   [`copy`](Tensor::copy).
 ///
 /// In debug builds the second run asks the code once more, runs none of it, and answers with an error that names the kernel
 /// and the number if anything is another; [`Replay::checked`] does so at every run.

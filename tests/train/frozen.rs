@@ -36,6 +36,13 @@ fn a_checked_replay_names_what_has_changed() {
         assert!(text.contains("it asked for 1 kernels then and for 2 now: a branch"), "{text}");
         let text = second(&device, |i, x| Ok(vec![if i == 0 { x[0].clone() } else { &x[0] + 1.0 }]));
         assert!(text.contains("it asked for 0 kernels then and for 1 now"), "{text}");
+        let mut left = None;
+        let text = second(&device, |_, x| {
+            let y = x[0].exp();
+            left = Some(y.clone());
+            Ok(vec![y.square()])
+        });
+        assert!(text.contains("leaves what exp gives in a variable outside of it"), "{text}");
         let text = second(&device, |i, x| Ok((0..=i).map(|_| x[0].clone()).collect()));
         assert!(text.contains("it gave 1 results then and gives 2 now"), "{text}");
         let text = second(&device, |i, x| Ok(vec![x[0].narrow(0, i, 1)]));
