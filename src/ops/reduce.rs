@@ -1,6 +1,8 @@
 //! Sums, extremes and their indices over any dimensions: `shaders/reduce.wgsl`, `shaders/reduce_quads.wgsl`,
 //! `shaders/argmax.wgsl`.
 
+mod statistics;
+
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant,
@@ -461,49 +463,6 @@ impl Tensor {
         count
     }
 
-    /// The variance over some dimensions: squared distances from the mean, divided by their number less `correction`
-    /// (PyTorch's default is 1), or by 0 where that is less. An empty list of dimensions gives 0 / (1 - correction).
-    ///
-    /// # Panics
-    /// If there is no such dimension, or one is named twice.
-    #[track_caller]
-    pub fn var_dims(&self, dims: &[isize], correction: usize, keep: KeepDims) -> Tensor {
-        let freedom = self.counted("var", dims) as f32 - correction as f32;
-        self.variance(dims, freedom, keep, move |dy, centred| centred.mul(&dy.affine(2.0 / freedom, 0.0)))
-    }
-
-    /// The variance of all elements, as [`Tensor::var_dims`]. Of no more elements than `correction`, the gradient of each
-    /// is infinite, and NaN where it is the mean.
-    #[track_caller]
-    pub fn var(&self, correction: usize) -> Tensor {
-        let dims = self.all_dims();
-        let freedom = self.numel() as f32 - correction as f32;
-        if freedom > 0.0 {
-            return self.var_dims(&dims, correction, KeepDims::No);
-        }
-        self.variance(&dims, freedom, KeepDims::No, |dy, centred| {
-            let [none, infinite] = [f32::NAN, f32::INFINITY].map(|value| Tensor::scalar(value, dy.device()));
-            dy.mul(&Tensor::select(&centred.eq_scalar(0.0), &none, &infinite))
-        })
-    }
-
-    /// `slope` makes the gradient of x from that of the variance and from x less its mean.
-    #[track_caller]
-    fn variance(
-        &self,
-        dims: &[isize],
-        freedom: f32,
-        keep: KeepDims,
-        slope: impl Fn(&Tensor, &Tensor) -> Tensor + Send + Sync + 'static,
-    ) -> Tensor {
-        let (_, kept, _) = plan("var", self.shape(), dims, keep);
-        let x = self.detach();
-        let centred = x.sub(&x.mean_dims(dims, KeepDims::Yes));
-        let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0));
-        let centred = centred.saved();
-        y.tracked("var", &[self], move |dy, _| vec![Some(slope(&dy.reshape_to(kept), &centred))])
-    }
-
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
@@ -566,36 +525,5 @@ impl Tensor {
         let y = Tensor::empty(shape, DType::I32, self.device());
         Tensor::run(&ARGMAX, &[&self.detach(), &y], &Params::new(self, &reduced, 1.0));
         y
-    }
-
-    /// The Euclidean length over some dimensions, `sqrt(sum(x^2))`; its gradient at 0 is 0. An empty list gives each
-    /// element's absolute value.
-    ///
-    /// # Panics
-    /// If there is no such dimension, or one is named twice.
-    #[track_caller]
-    pub fn norm(&self, dims: &[isize], keep: KeepDims) -> Tensor {
-        let (_, kept, shape) = plan("norm", self.shape(), dims, keep);
-        let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt();
-        let (x, length) = (self.saved(), y.saved());
-        y.reshape_to(shape).tracked("norm", &[self], move |dy, _| {
-            let share = dy.reshape_to(kept).div(&length);
-            vec![Some(x.mul(&Tensor::select(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
-        })
-    }
-
-    /// `log(sum(exp(x)))` over some dimensions, without overflow. An empty list gives the elements as they are.
-    ///
-    /// # Panics
-    /// If there is no such dimension, one is named twice, or the tensor is empty.
-    #[track_caller]
-    pub fn logsumexp(&self, dims: &[isize], keep: KeepDims) -> Tensor {
-        let (_, _, shape) = plan("logsumexp", self.shape(), dims, keep);
-        let largest = self.detach().amax(dims, KeepDims::Yes);
-        // An infinite maximum would turn the difference into NaN.
-        let infinite = largest.abs().eq_scalar(f32::INFINITY);
-        let shift = Tensor::select(&infinite, &largest.zeros_like(), &largest);
-        let sum = self.sub(&shift).exp().sum_dims(dims, KeepDims::Yes);
-        sum.log().add(&shift).reshape_to(shape)
     }
 }
