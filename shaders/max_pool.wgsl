@@ -1,5 +1,6 @@
 // y[n, oh, ow, c] = the largest of x[n, c, h, w] over a window, at = its place h * width + w, the first of equals
 //   x, y: strided [batch, channels, height, width]; at: [batch, oh, ow, channels]
+// A window that lies in the padding as a whole gives -inf and -1.
 // One invocation takes one output: at most kh * kw + kh iterations, of the window's height and width where it is adaptive.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -19,7 +20,7 @@ fn max_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     if i >= p.batch * p.out_h * p.out_w * p.channels { return; }
     let o = output_at(i, p);
     var best = from_bits4(0xff800000u).x;
-    var place = 0u;
+    var place = 0xffffffffu;
     var any = false;
     let down = taps(o.y, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
     let right = taps(o.z, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w);

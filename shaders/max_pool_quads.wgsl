@@ -1,5 +1,6 @@
 // y[n, oh, ow, c] = the largest of x[n, c, h, w] over a window, at = its place h * width + w, the first of equals
 //   x: channels last, strided images, rows and columns; y, at: [batch, oh, ow, channels]; channels are multiples of 4
+// A window that lies in the padding as a whole gives -inf and -1.
 // One invocation takes four channels of one output: at most kh * kw + kh iterations.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
@@ -12,8 +13,8 @@ fn max_pool_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i >= p.batch * p.out_h * p.out_w * (p.channels / 4u) { return; }
     let o = output_at(i * 4u, p);
-    var best = vec4<f32>();
-    var place = vec4<i32>();
+    var best = from_bits4(0xff800000u);
+    var place = vec4<i32>(-1);
     var first = true;
     for (var kh = 0u; kh < p.kernel_h; kh++) {
         // In unsigned numbers, what lies before 0 is far past the end.

@@ -117,6 +117,11 @@ impl Grads {
     pub fn of(&self, tensor: &Tensor) -> Option<&Tensor> {
         self.of.get(&tensor.node()?.id)
     }
+
+    /// Why one of the gradients could not be computed.
+    pub(crate) fn lost(&self) -> Option<crate::Error> {
+        self.of.values().find_map(Tensor::lost)
+    }
 }
 
 /// The backward passes under way, by their threads, each with what is wrong with it.

@@ -2,6 +2,7 @@
 
 pub mod checked;
 pub mod cpu;
+mod memory;
 pub mod null;
 pub mod wgpu;
 
@@ -102,13 +103,19 @@ pub type Readback = std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Sen
 
 /// A place where kernels run. Calls take effect in the order they are made, and `read` waits for what came before it.
 ///
-/// Nothing but reading answers with an error: the first failure sticks, later work is dropped, and every read
-/// returns that failure.
+/// Where memory or a shader is refused, that buffer or that kernel alone has failed, and the backend goes on. Any other
+/// failure shows in reading: the first sticks, later work is dropped, and every read returns it.
 pub trait Backend: Send + Sync {
     /// What it is and what it offers.
     fn info(&self) -> &Info;
     /// A buffer of at least `bytes` bytes with any content.
-    fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId;
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) or [`Error::Limit`](crate::Error::Limit); all else goes on.
+    fn alloc(&self, bytes: u64, purpose: Purpose) -> Result<BufferId>;
+    /// Fills memory with this word before anybody has it, scratch memory too: for finding kernels that read what nobody
+    /// wrote, and elements that none writes.
+    fn fill_fresh(&self, _word: u32) {}
     /// Gives a buffer back; queued work may still use it.
     fn free(&self, buffer: BufferId);
     /// Overwrites a range. `offset` and the length are multiples of 4.
@@ -121,17 +128,21 @@ pub trait Backend: Send + Sync {
         Box::pin(std::future::ready(result))
     }
     /// Queues one kernel.
-    fn dispatch(&self, dispatch: &Dispatch);
+    ///
+    /// # Errors
+    /// If nothing of it ran, since no shader fits or there is no memory for it; all else goes on.
+    fn dispatch(&self, dispatch: &Dispatch) -> Result<()>;
     /// Runs a list for the first time and makes it ready to be replayed; tells the bytes of scratch memory that it takes.
     fn start(&self, list: &List) -> Result<u64> {
-        self.replay(list, &list.inputs);
+        self.replay(list, &list.inputs)?;
         Ok(0)
     }
     /// Queues a list of kernels, with these buffers in the place of its inputs.
-    fn replay(&self, list: &List, inputs: &[BufferId]) {
-        for dispatch in list.with_inputs(inputs) {
-            self.dispatch(&dispatch);
-        }
+    ///
+    /// # Errors
+    /// That of the first kernel that did not run; none behind it ran.
+    fn replay(&self, list: &List, inputs: &[BufferId]) -> Result<()> {
+        list.with_inputs(inputs).try_for_each(|dispatch| self.dispatch(&dispatch))
     }
     /// Drops what was made ready for a list.
     fn forget(&self, _list: u64) {}

@@ -1,5 +1,6 @@
 //! Devices: chosen at run time, cheap to clone, shared by the tensors that live on them.
 
+mod failed;
 mod recording;
 
 pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Recording, moment};
@@ -7,8 +8,8 @@ pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Recording, momen
 use crate::backend::{
     self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
 };
-use crate::error::{Error, Result};
-use crate::kernel::{BufferId, Class, Dispatch, Info};
+use crate::error::{Error, Result, sizes};
+use crate::kernel::{Binding, BufferId, Class, Dispatch, Info};
 use crate::plan::Plan;
 use std::fmt;
 use std::panic::Location;
@@ -29,7 +30,7 @@ pub struct Device(Arc<Inner>);
 struct Inner {
     backend: Box<dyn Backend>,
     why: String,
-    failure: Mutex<Option<Error>>,
+    failed: failed::Failed,
     /// Of each thread that records, its recording.
     recordings: Mutex<Vec<Recording>>,
     /// Whether there are any: a look that costs next to nothing.
@@ -38,8 +39,8 @@ struct Inner {
 
 impl Device {
     fn new(backend: Box<dyn Backend>, why: String) -> Device {
-        let (failure, recordings, records) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Device(Arc::new(Inner { backend, why, failure, recordings, records }))
+        let (failed, recordings, records) = (failed::Failed::default(), Mutex::default(), AtomicBool::new(false));
+        Device(Arc::new(Inner { backend, why, failed, recordings, records }))
     }
 
     /// A GPU, or the CPU backend where there is none. A software adapter is not taken: it is far slower than the CPU
@@ -287,46 +288,70 @@ impl Device {
 
     /// Runs a list for the first time and makes it ready to be replayed; tells the bytes of scratch memory that it takes.
     pub(crate) fn start(&self, list: &List) -> Result<u64> {
-        self.failure().map_or_else(|| self.0.backend.start(list), Err)
+        let mut bytes = 0;
+        self.0.failed.guard_list(list, &list.inputs, || {
+            bytes = self.0.backend.start(list)?;
+            Ok(())
+        })?;
+        Ok(bytes)
     }
 
     /// Queues a list of kernels, with these buffers in the place of its inputs.
-    pub(crate) fn replay(&self, list: &List, inputs: &[BufferId]) {
-        if self.failure().is_none() {
-            self.0.backend.replay(list, inputs);
-        }
+    pub(crate) fn replay(&self, list: &List, inputs: &[BufferId]) -> Result<()> {
+        self.0.failed.guard_list(list, inputs, || self.0.backend.replay(list, inputs))
     }
 
     pub(crate) fn forget(&self, list: u64) {
         self.0.backend.forget(list);
     }
 
-    fn failure(&self) -> Option<Error> {
-        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why a tensor's elements are lost; the tensor alone is, and what is made of it.
+    pub(crate) fn lost(&self, binding: &Binding) -> Option<Error> {
+        self.0.failed.why(binding)
+    }
+
+    /// Has the next read tell why elements were not changed in place.
+    pub(crate) fn missed(&self, error: &Error) {
+        self.0.failed.missed(error);
+    }
+
+    /// Fills memory with this word before anybody has it, scratch memory too. For tests: a kernel that reads what none
+    /// wrote, or leaves an element that it is to write, gives another result.
+    pub fn fill_fresh(&self, word: u32) {
+        self.0.backend.fill_fresh(word);
     }
 
     pub(crate) fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId {
         let limit = self.info().max_binding_bytes;
-        if bytes > limit {
-            let text = format!(
-                "a tensor of {} MiB is over the {} MiB that {} binds at once: use a smaller batch{}",
-                bytes >> 20,
-                limit >> 20,
+        let made = if bytes > limit {
+            let [size, most] = sizes([bytes, limit]);
+            Err(Error::Limit(format!(
+                "a tensor of {size} is over the {most} that {} binds at once: use a smaller batch{}",
                 self.info().name,
                 if self.info().class == Class::Host { "" } else { ", or the CPU backend" }
-            );
-            self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(Error::Limit(text));
-            return self.0.backend.alloc(4, purpose);
+            )))
+        } else {
+            self.0.backend.alloc(bytes, purpose)
+        };
+        match made {
+            Ok(buffer) => {
+                self.0.failed.made(buffer);
+                self.note(|| Event::Alloc(buffer, bytes));
+                buffer
+            }
+            Err(error) => {
+                self.capturing(|capture| capture.refused(&error));
+                self.0.failed.refuse(&error)
+            }
         }
-        let buffer = self.0.backend.alloc(bytes, purpose);
-        self.note(|| Event::Alloc(buffer, bytes));
-        buffer
     }
 
     pub(crate) fn free(&self, buffer: BufferId) {
         // First the note: the next owner of the buffer may be another thread.
         self.note(|| Event::Free(buffer));
-        self.0.backend.free(buffer);
+        if self.0.failed.freed(buffer) {
+            self.0.backend.free(buffer);
+        }
     }
 
     pub(crate) fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
@@ -336,24 +361,25 @@ impl Device {
                 recording.capture.iter_mut().for_each(|capture| capture.wrote(buffer, is_own));
             }
         }
-        if self.failure().is_none() {
+        if self.0.failed.writes(buffer, offset..offset + data.len() as u64) {
             self.0.backend.write(buffer, offset, data);
         }
     }
 
     pub(crate) fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        self.readable(buffer)?;
+        self.readable(buffer, offset, bytes)?;
         self.0.backend.read(buffer, offset, bytes)
     }
 
-    fn readable(&self, buffer: BufferId) -> Result<()> {
+    fn readable(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<()> {
         let refusal = |recording: &Recording| recording.capture.as_ref()?.refuse_read(buffer, recording.is_own());
         let refused = if self.records() { self.recordings().iter().find_map(refusal) } else { None };
-        self.failure().or(refused).map_or(Ok(()), Err)
+        refused.map_or(Ok(()), Err)?;
+        self.0.failed.reads(buffer, offset..offset + bytes)
     }
 
     pub(crate) fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
-        match self.readable(buffer) {
+        match self.readable(buffer, offset, bytes) {
             Err(error) => Box::pin(std::future::ready(Err(error))),
             Ok(()) => self.0.backend.read_async(buffer, offset, bytes),
         }
@@ -361,12 +387,9 @@ impl Device {
 
     /// Queues a kernel for a line of code.
     pub(crate) fn dispatch(&self, dispatch: Dispatch, line: &'static Location<'static>) {
-        if self.failure().is_some() {
-            return;
-        }
         // A step that is being captured runs when it is whole.
         if !self.is_capturing() {
-            self.0.backend.dispatch(&dispatch);
+            self.0.failed.guard(&dispatch, || self.0.backend.dispatch(&dispatch));
         }
         self.note(|| Event::Run(dispatch.clone(), line));
     }

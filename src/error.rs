@@ -43,6 +43,13 @@ impl Error {
     }
 }
 
+/// Numbers of bytes for a message: in MiB, or to the byte where MiB would not tell two of them apart.
+pub(crate) fn sizes<const N: usize>(bytes: [u64; N]) -> [String; N] {
+    let alike = |a: &u64, b: &u64| a != b && a >> 20 == b >> 20;
+    let exact = bytes.iter().any(|a| *a < 1 << 20 || bytes.iter().any(|b| alike(a, b)));
+    bytes.map(|n| if exact { format!("{n} bytes") } else { format!("{} MiB", n >> 20) })
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Error::NoAdapter(text)
@@ -61,3 +68,16 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_differ_look_different() {
+        assert_eq!(sizes([3 << 20, 1 << 20]), ["3 MiB", "1 MiB"]);
+        assert_eq!(sizes([(1 << 20) + 4, 1 << 20]), ["1048580 bytes", "1048576 bytes"]);
+        assert_eq!(sizes([1 << 20, 1000]), ["1048576 bytes", "1000 bytes"]);
+        assert_eq!(sizes([2 << 20, 2 << 20]), ["2 MiB", "2 MiB"]);
+    }
+}

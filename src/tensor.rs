@@ -452,6 +452,11 @@ impl Tensor {
         if self.numel() == 0 { 0 } else { self.layout.offset % ALIGN }
     }
 
+    /// Why its elements could not be computed.
+    pub(crate) fn lost(&self) -> Option<crate::Error> {
+        self.device().lost(&self.binding())
+    }
+
     fn binding(&self) -> Binding {
         // Where a view of nothing starts there may be no memory.
         let (start, end) =

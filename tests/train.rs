@@ -25,6 +25,8 @@ mod layers;
 mod lines;
 #[path = "train/long.rs"]
 mod long;
+#[path = "train/memory.rs"]
+mod memory;
 #[path = "../examples/mnist/model.rs"]
 mod model;
 #[path = "train/options.rs"]

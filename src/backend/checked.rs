@@ -3,7 +3,7 @@
 use super::{Backend, Choices, Counters, Purpose, Span};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::kernel::scratch::Scratch;
+use crate::kernel::scratch::{self, Scratch};
 use crate::kernel::{Access, BufferId, Call, Dispatch, Info, Slice};
 use std::sync::{Mutex, PoisonError};
 
@@ -47,8 +47,8 @@ impl Checked {
                 Access::Write | Access::ReadWrite => Slice::Write(words),
             })
             .collect();
-        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch));
-        self.inner.dispatch(dispatch);
+        scratch::caught(|| (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch)))?;
+        self.inner.dispatch(dispatch)?;
         let got = self.contents(dispatch)?;
         for (at, binding) in
             dispatch.bindings.iter().enumerate().filter(|(at, _)| dispatch.kernel.access[*at] != Access::Read)
@@ -99,8 +99,13 @@ impl Backend for Checked {
         self.inner.info()
     }
 
-    fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId {
+    fn alloc(&self, bytes: u64, purpose: Purpose) -> Result<BufferId> {
         self.inner.alloc(bytes, purpose)
+    }
+
+    fn fill_fresh(&self, word: u32) {
+        self.inner.fill_fresh(word);
+        self.scratch.fill_fresh(word);
     }
 
     fn free(&self, buffer: BufferId) {
@@ -115,13 +120,18 @@ impl Backend for Checked {
         self.error().map_or_else(|| self.inner.read(buffer, offset, bytes), Err)
     }
 
-    fn dispatch(&self, dispatch: &Dispatch) {
+    fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
         if self.error().is_some() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.check(dispatch) {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        match self.check(dispatch) {
+            Err(error @ (Error::Limit(_) | Error::OutOfMemory(_))) => return Err(error),
+            Err(error) => {
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     fn start_profile(&self) {

@@ -1,10 +1,12 @@
 //! The reference: each kernel's twin, run at once on the host's memory.
 
+use super::memory::{Usage, size_class};
 use super::{Backend, Counters, List, Purpose, Span, Title};
-use crate::error::{Error, Result};
-use crate::kernel::scratch::Scratch;
-use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice, parallel};
-use std::collections::HashMap;
+use crate::error::{Error, Result, sizes};
+use crate::kernel::scratch::{self, Scratch};
+use crate::kernel::{Access, Binding, BufferId, Call, Class, Cost, Dispatch, Info, Slice, parallel};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,13 +20,34 @@ pub struct Cpu {
 #[derive(Default)]
 struct State {
     next: u64,
-    buffers: HashMap<BufferId, Vec<u32>>,
-    /// Freed memory by length: a training step asks for the same sizes again.
-    pool: HashMap<usize, Vec<Vec<u32>>>,
+    buffers: HashMap<BufferId, Memory>,
+    free: Free,
     counters: Counters,
     /// The kernels so far, where they are timed, and when that began.
     profile: Option<(Instant, Vec<Span>)>,
+    /// What memory is filled with before anybody has it.
+    fill: Option<u32>,
 }
+
+/// A buffer's words, which has room for all of its size class.
+struct Memory {
+    class: usize,
+    words: Vec<u32>,
+}
+
+/// Freed memory by size class: a training step asks for the same sizes again.
+#[derive(Default)]
+struct Free {
+    /// Each with when it was freed, the oldest first.
+    classes: HashMap<usize, VecDeque<(u64, Memory)>>,
+    /// The class of each, the oldest first.
+    oldest: BTreeMap<u64, usize>,
+    usage: Usage,
+    clock: u64,
+}
+
+/// A list of kernels with less work than this is done before another thread has started on it.
+const SHORT: Cost = Cost { flops: 1 << 20, bytes: 256 << 10 };
 
 impl Cpu {
     /// The host's processor.
@@ -44,6 +67,8 @@ impl Cpu {
         Cpu { info, state: Mutex::default(), scratch: Scratch::default() }
     }
 
+    /// Who calls holds the state until its kernels are done, and waits outside of the pool: the pool's threads, on which
+    /// the kernels' pieces run, never ask for it.
     fn state(&self) -> MutexGuard<'_, State> {
         // A twin that panicked leaves whole buffers behind, so the state stays usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -60,56 +85,77 @@ fn words(bytes: u64) -> usize {
     bytes.div_ceil(4) as usize
 }
 
-impl Backend for Cpu {
-    fn info(&self) -> &Info {
-        &self.info
+/// The words of the size class that a buffer of so many bytes is of.
+fn class(bytes: u64) -> usize {
+    words(size_class(bytes, u64::MAX))
+}
+
+impl Free {
+    /// The one of the class that was used last.
+    fn take(&mut self, class: usize) -> Option<Memory> {
+        let (freed, memory) = self.classes.get_mut(&class)?.pop_back()?;
+        self.oldest.remove(&freed);
+        Some(memory)
     }
 
-    fn alloc(&self, bytes: u64, _purpose: Purpose) -> BufferId {
-        let mut state = self.state();
-        state.next += 1;
-        let id = BufferId(state.next);
-        let len = words(bytes);
-        let memory = state.pool.get_mut(&len).and_then(Vec::pop).unwrap_or_else(|| {
-            state.counters.buffers += 1;
-            state.counters.bytes += len as u64 * 4;
-            vec![0; len]
-        });
-        state.buffers.insert(id, memory);
-        id
+    fn put(&mut self, memory: Memory) {
+        self.clock += 1;
+        self.usage.gave(memory.class as u64 * 4);
+        self.oldest.insert(self.clock, memory.class);
+        self.classes.entry(memory.class).or_default().push_back((self.clock, memory));
     }
 
-    fn free(&self, buffer: BufferId) {
-        let mut state = self.state();
-        if let Some(memory) = state.buffers.remove(&buffer) {
-            state.pool.entry(memory.len()).or_default().push(memory);
+    /// Drops the one that is free for longest; its words.
+    fn drop_oldest(&mut self) -> Option<usize> {
+        let (_, class) = self.oldest.pop_first()?;
+        self.classes.get_mut(&class)?.pop_front();
+        self.usage.dropped(class as u64 * 4);
+        Some(class)
+    }
+}
+
+impl State {
+    /// Memory of a class, with any content in the first `len` words.
+    fn memory(&mut self, class: usize, len: usize) -> Result<Memory> {
+        let old = self.free.take(class);
+        let is_new = old.is_none();
+        let mut memory = old.map_or_else(|| self.made(class), Ok)?;
+        self.free.usage.took(class as u64 * 4, is_new);
+        if memory.words.len() < len {
+            memory.words.resize(len, 0);
         }
+        if let Some(word) = self.fill {
+            memory.words.fill(word);
+        }
+        Ok(memory)
     }
 
-    fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
-        let mut state = self.state();
-        let memory = state.buffers.get_mut(&buffer).expect("a live buffer");
-        let target: &mut [u8] = bytemuck::cast_slice_mut(memory);
-        target[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+    /// New memory; what is free makes place for it.
+    fn made(&mut self, class: usize) -> Result<Memory> {
+        let mut words = Vec::new();
+        while words.try_reserve_exact(class).is_err() {
+            let Some(dropped) = self.free.drop_oldest() else {
+                let [bytes, used] = sizes([class as u64 * 4, self.counters.bytes]);
+                return Err(Error::OutOfMemory(format!(
+                    "the host has no {bytes} beside the {used} in use: use a smaller batch or model"
+                )));
+            };
+            self.counters.bytes -= dropped as u64 * 4;
+        }
+        self.counters.buffers += 1;
+        self.counters.bytes += class as u64 * 4;
+        Ok(Memory { class, words })
     }
 
-    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        let state = self.state();
-        let memory = state.buffers.get(&buffer).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
-        let source: &[u8] = bytemuck::cast_slice(memory);
-        Ok(source[offset as usize..(offset + bytes) as usize].to_vec())
-    }
-
-    fn dispatch(&self, dispatch: &Dispatch) {
-        let state = &mut *self.state();
-        state.counters.dispatches += 1;
-        state.counters.passes += 1;
+    fn run(&mut self, dispatch: &Dispatch, scratch: &Scratch) -> Result<()> {
+        self.counters.dispatches += 1;
+        self.counters.passes += 1;
         let accesses = || dispatch.bindings.iter().zip(dispatch.kernel.access).enumerate();
         // What is written leaves the map while the twin runs, so that the borrow checker sees it apart from what is read.
-        let mut written: Vec<(BufferId, Vec<u32>)> = Vec::new();
+        let mut written: Vec<(BufferId, Memory)> = Vec::new();
         for (_, (b, access)) in accesses() {
             if *access != Access::Read && written.iter().all(|(id, _)| *id != b.buffer) {
-                written.push((b.buffer, state.buffers.remove(&b.buffer).expect("written buffers are live")));
+                written.push((b.buffer, self.buffers.remove(&b.buffer).expect("written buffers are live")));
             }
         }
         let mut slices: Vec<(usize, Slice)> = Vec::with_capacity(dispatch.bindings.len());
@@ -118,7 +164,7 @@ impl Backend for Cpu {
             let own = accesses().filter(|(_, (b, access))| b.buffer == *id && **access != Access::Read);
             let mut parts: Vec<(usize, &Binding)> = own.map(|(at, (b, _))| (at, b)).collect();
             parts.sort_by_key(|(_, b)| b.offset);
-            let (mut rest, mut done) = (memory.as_mut_slice(), 0);
+            let (mut rest, mut done) = (memory.words.as_mut_slice(), 0);
             for (at, b) in parts {
                 let (part, after) = rest[words(b.offset) - done..].split_at_mut(words(b.bytes));
                 slices.push((at, Slice::Write(part)));
@@ -126,26 +172,94 @@ impl Backend for Cpu {
             }
         }
         for (at, (b, _)) in accesses().filter(|(_, (_, access))| **access == Access::Read) {
-            let memory =
-                state.buffers.get(&b.buffer).expect("read buffers are live and not written by the same kernel");
-            slices.push((at, Slice::Read(&memory[words(b.offset)..words(b.offset) + words(b.bytes)])));
+            let memory = self.buffers.get(&b.buffer).expect("read buffers are live and not written by the same kernel");
+            slices.push((at, Slice::Read(&memory.words[words(b.offset)..words(b.offset) + words(b.bytes)])));
         }
         slices.sort_by_key(|(at, _)| *at);
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
-        let started = state.profile.as_ref().map(|(origin, _)| origin.elapsed());
-        (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch));
-        if let (Some(start), Some((origin, spans))) = (started, &mut state.profile) {
+        let started = self.profile.as_ref().map(|(origin, _)| origin.elapsed());
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            scratch::caught(|| (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, scratch)))
+        }));
+        self.buffers.extend(written);
+        done.unwrap_or_else(|panic| resume_unwind(panic))?;
+        if let (Some(start), Some((origin, spans))) = (started, &mut self.profile) {
             let kernel = dispatch.kernel;
             let (label, cost) = (dispatch.label.clone(), (kernel.cost)(dispatch));
             let title = Arc::new(Title { kernel: kernel.name, variant: "", entry: kernel.name, label, cost });
             let ns = (origin.elapsed() - start).as_nanos() as u64;
             spans.push(Span { title, start_ns: start.as_nanos() as u64, ns });
         }
-        state.buffers.extend(written);
+        Ok(())
+    }
+}
+
+/// Whether a list has so little work that handing it to another thread takes longer than doing it.
+fn is_short(list: &List) -> bool {
+    let mut left = SHORT;
+    list.dispatches.iter().all(|dispatch| {
+        let Cost { flops, bytes } = (dispatch.kernel.cost)(dispatch);
+        let rest = left.flops.checked_sub(flops).zip(left.bytes.checked_sub(bytes));
+        rest.map(|(flops, bytes)| left = Cost { flops, bytes }).is_some()
+    })
+}
+
+impl Backend for Cpu {
+    fn info(&self) -> &Info {
+        &self.info
     }
 
-    fn replay(&self, list: &List, inputs: &[BufferId]) {
-        parallel::inside(|| list.with_inputs(inputs).for_each(|dispatch| self.dispatch(&dispatch)));
+    fn alloc(&self, bytes: u64, _purpose: Purpose) -> Result<BufferId> {
+        let state = &mut *self.state();
+        let memory = state.memory(class(bytes), words(bytes))?;
+        state.next += 1;
+        let id = BufferId(state.next);
+        state.buffers.insert(id, memory);
+        Ok(id)
+    }
+
+    fn fill_fresh(&self, word: u32) {
+        self.state().fill = Some(word);
+        self.scratch.fill_fresh(word);
+    }
+
+    fn free(&self, buffer: BufferId) {
+        let state = &mut *self.state();
+        let Some(memory) = state.buffers.remove(&buffer) else { return };
+        state.free.put(memory);
+        while state.free.usage.is_over() {
+            let Some(dropped) = state.free.drop_oldest() else { break };
+            state.counters.bytes -= dropped as u64 * 4;
+        }
+    }
+
+    fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
+        let mut state = self.state();
+        let memory = state.buffers.get_mut(&buffer).expect("a live buffer");
+        let target: &mut [u8] = bytemuck::cast_slice_mut(&mut memory.words);
+        target[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+    }
+
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let state = self.state();
+        let memory = state.buffers.get(&buffer).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
+        let source: &[u8] = bytemuck::cast_slice(&memory.words);
+        let source = &source[offset as usize..(offset + bytes) as usize];
+        let mut read = Vec::new();
+        read.try_reserve_exact(source.len())
+            .map_err(|_| Error::OutOfMemory(format!("the host has no {} to read a tensor into", sizes([bytes])[0])))?;
+        read.extend_from_slice(source);
+        Ok(read)
+    }
+
+    fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
+        self.state().run(dispatch, &self.scratch)
+    }
+
+    fn replay(&self, list: &List, inputs: &[BufferId]) -> Result<()> {
+        let state = &mut *self.state();
+        let mut run = || list.with_inputs(inputs).try_for_each(|dispatch| state.run(&dispatch, &self.scratch));
+        if is_short(list) { run() } else { parallel::inside(run) }
     }
 
     fn start_profile(&self) {

@@ -44,11 +44,11 @@ impl Backend for Null {
         &self.info
     }
 
-    fn alloc(&self, bytes: u64, _purpose: Purpose) -> BufferId {
+    fn alloc(&self, bytes: u64, _purpose: Purpose) -> Result<BufferId> {
         let mut counters = self.count();
         counters.buffers += 1;
         counters.bytes += bytes;
-        BufferId(counters.buffers)
+        Ok(BufferId(counters.buffers))
     }
 
     fn free(&self, _buffer: BufferId) {}
@@ -59,10 +59,11 @@ impl Backend for Null {
         Ok(vec![0; bytes as usize])
     }
 
-    fn dispatch(&self, _dispatch: &Dispatch) {
+    fn dispatch(&self, _dispatch: &Dispatch) -> Result<()> {
         let mut counters = self.count();
         counters.dispatches += 1;
         counters.passes += 1;
+        Ok(())
     }
 
     fn counters(&self) -> Counters {

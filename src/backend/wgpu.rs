@@ -14,7 +14,7 @@ pub use tuning::{Choices, Tuning};
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter::repeat;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +38,19 @@ struct State {
     /// Lists that are ready to be replayed, by number.
     ready: HashMap<u64, ready::Ready>,
     counters: Counters,
+    /// What memory is filled with before anybody has it.
+    fill: Option<u32>,
+}
+
+impl State {
+    /// Drops bind groups of buffers that are no more, once they are worth a look at all.
+    fn tidy(&mut self) {
+        if let Some(dropped) = self.pool.dropped() {
+            let dropped: HashSet<BufferId> = dropped.into_iter().collect();
+            self.queue.forget(&dropped);
+            self.ready.values_mut().for_each(|ready| ready.drop_inputs(&dropped));
+        }
+    }
 }
 
 /// The first thing that went wrong; later ones follow from it.
@@ -87,6 +100,7 @@ impl Wgpu {
             queue: queue::Queue::new(&device),
             ready: HashMap::new(),
             counters: Counters::default(),
+            fill: None,
         };
         let known = match &options.tuning {
             Tuning::Measured(known) | Tuning::Frozen(known) if known.is_for(&info) => known.clone(),
@@ -135,14 +149,20 @@ impl Wgpu {
     /// Queues the passes of one variant.
     fn run(&self, dispatch: &Dispatch, variant: &'static Variant) -> Result<()> {
         let title = dispatch.title();
-        let Lowering { passes, scratch } = (variant.lower)(&self.info, dispatch);
+        let Lowering { passes, scratch: sizes } = (variant.lower)(&self.info, dispatch);
         let state = &mut *self.state();
+        let mut scratch: Vec<(BufferId, u64)> = Vec::with_capacity(sizes.len());
+        for bytes in sizes {
+            match self.memory(state, bytes, Purpose::Result) {
+                Ok(id) => scratch.push((id, bytes)),
+                Err(error) => {
+                    scratch.iter().for_each(|(id, _)| state.pool.free(*id, &mut state.counters));
+                    return Err(error);
+                }
+            }
+        }
         let State { pool, pipelines, queue, counters, .. } = state;
         counters.dispatches += 1;
-        let scratch: Vec<(BufferId, u64)> = scratch
-            .iter()
-            .map(|&bytes| Ok((pool.alloc(&self.device, bytes, Purpose::Result, queue.batch, counters)?, bytes)))
-            .collect::<Result<_>>()?;
         for (at, pass) in passes.iter().enumerate() {
             let pipeline = pipelines.of(&self.device, pass, &title)?;
             let ranges = ranges(pass, dispatch, &scratch);
@@ -158,9 +178,28 @@ impl Wgpu {
         queue.add_flops((dispatch.kernel.cost)(dispatch).flops);
         counters.pipelines = pipelines.len() as u64;
         for (id, _) in scratch {
-            pool.free(id);
+            pool.free(id, counters);
         }
+        state.tidy();
         Ok(())
+    }
+
+    /// A buffer; where there is no memory for it, what is free makes place.
+    fn memory(&self, state: &mut State, bytes: u64, purpose: Purpose) -> Result<BufferId> {
+        let first = state.pool.alloc(self.ask(&state.queue, state.fill), bytes, purpose, &mut state.counters);
+        if !matches!(first, Err(Error::OutOfMemory(_))) || !state.pool.drop_oldest(&mut state.counters) {
+            return first;
+        }
+        while state.pool.drop_oldest(&mut state.counters) {}
+        state.queue.submit(&self.device, &self.queue, &mut state.counters, |_| ());
+        state.tidy();
+        // A lost device reports itself through its callback.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        state.pool.alloc(self.ask(&state.queue, state.fill), bytes, purpose, &mut state.counters)
+    }
+
+    fn ask(&self, queue: &queue::Queue, fill: Option<u32>) -> pool::Ask<'_> {
+        pool::Ask { device: &self.device, queue: &self.queue, batch: queue.batch, fill }
     }
 
     /// Lowers a list once and for all, and tells the bytes of its scratch memory.
@@ -171,12 +210,19 @@ impl Wgpu {
             |(d, variant): (&Dispatch, &'static Variant)| (d.title(), variant, (variant.lower)(&self.info, d));
         let lowered: Vec<_> = list.dispatches.iter().zip(variants).map(lowered).collect();
         let state = &mut *self.state();
+        let ask = pool::Ask { batch: 0, ..self.ask(&state.queue, state.fill) };
         let State { pool, pipelines, counters, .. } = state;
         let passes = lowered.iter().flat_map(|(title, _, lowering)| lowering.passes.iter().zip(repeat(title.as_str())));
         pipelines.build(&self.device, &passes.collect::<Vec<_>>())?;
         let (mut steps, mut scratch) = (Vec::new(), ready::Scratch::default());
         for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
-            let scratch = scratch.take(&lowering.scratch, pool, &self.device, counters)?;
+            let scratch = match scratch.take(&lowering.scratch, pool, ask, counters) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    scratch.free(pool, counters);
+                    return Err(error);
+                }
+            };
             for (at, pass) in lowering.passes.iter().enumerate() {
                 let pipeline = pipelines.of(&self.device, pass, title)?;
                 let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
@@ -242,16 +288,18 @@ impl Backend for Wgpu {
         &self.info
     }
 
-    fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId {
-        let State { pool, queue, counters, .. } = &mut *self.state();
-        pool.alloc(&self.device, bytes, purpose, queue.batch, counters).unwrap_or_else(|error| {
-            self.failure.set(error);
-            BufferId(0)
-        })
+    fn alloc(&self, bytes: u64, purpose: Purpose) -> Result<BufferId> {
+        self.memory(&mut self.state(), bytes, purpose)
+    }
+
+    fn fill_fresh(&self, word: u32) {
+        self.state().fill = Some(word);
     }
 
     fn free(&self, buffer: BufferId) {
-        self.state().pool.free(buffer);
+        let state = &mut *self.state();
+        state.pool.free(buffer, &mut state.counters);
+        state.tidy();
     }
 
     fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
@@ -311,12 +359,17 @@ impl Backend for Wgpu {
         })
     }
 
-    fn dispatch(&self, dispatch: &Dispatch) {
+    fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
         if self.error().is_some() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.variant(dispatch).and_then(|variant| self.run(dispatch, variant)) {
-            self.failure.set(error);
+        match self.variant(dispatch).and_then(|variant| self.run(dispatch, variant)) {
+            Err(error @ (Error::Limit(_) | Error::OutOfMemory(_))) => Err(error),
+            Err(error) => {
+                self.failure.set(error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -324,20 +377,20 @@ impl Backend for Wgpu {
         self.error().map_or(Ok(()), Err)?;
         if matches!(self.tuning, Tuning::Measured(_)) {
             // Variants are measured on what the kernels before them have computed.
-            list.dispatches.iter().for_each(|dispatch| self.dispatch(dispatch));
+            list.dispatches.iter().try_for_each(|dispatch| self.dispatch(dispatch))?;
             return self.make_ready(list);
         }
         let bytes = self.make_ready(list)?;
-        self.replay(list, &list.inputs);
+        self.replay(list, &list.inputs)?;
         Ok(bytes)
     }
 
-    fn replay(&self, list: &List, inputs: &[BufferId]) {
+    fn replay(&self, list: &List, inputs: &[BufferId]) -> Result<()> {
         if self.error().is_some() {
-            return;
+            return Ok(());
         }
         let State { pool, queue, ready, counters, .. } = &mut *self.state();
-        let Some(ready) = ready.get_mut(&list.id) else { return };
+        let Some(ready) = ready.get_mut(&list.id) else { return Ok(()) };
         let commands = ready.bind(&self.device, pool, inputs, counters);
         counters.dispatches += list.dispatches.len() as u64;
         let mut first = 0;
@@ -349,12 +402,13 @@ impl Backend for Wgpu {
             queue.push_ready(commands.clone(), first..end, flops, counters);
             first = end;
         }
+        Ok(())
     }
 
     fn forget(&self, list: u64) {
-        let State { pool, ready, .. } = &mut *self.state();
+        let State { pool, ready, counters, .. } = &mut *self.state();
         if let Some(ready) = ready.remove(&list) {
-            ready.free(pool);
+            ready.free(pool, counters);
         }
     }
 

@@ -119,6 +119,11 @@ impl Capture {
         self.failure.get_or_insert(Error::Capture(text));
     }
 
+    /// Memory for the step was refused.
+    pub fn refused(&mut self, error: &Error) {
+        self.failure.get_or_insert_with(|| error.clone());
+    }
+
     /// A kernel was queued, by the step or by another thread.
     fn ran(&mut self, dispatch: &Dispatch, is_own: bool) {
         let binds = |all: &HashSet<BufferId>| dispatch.bindings.iter().any(|b| all.contains(&b.buffer));

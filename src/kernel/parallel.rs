@@ -3,23 +3,38 @@
 /// Elements that one thread takes at a time in element-wise twins.
 pub const GRAIN: usize = 16 << 10;
 
+/// The crate's own threads. Only pieces of twins and lists of kernels run on them, which wait for nothing but other
+/// pieces: a thread that waits there may take up any of them. A user's threads, rayon's among them, wait outside.
+#[cfg(feature = "rayon")]
+fn pool() -> Option<&'static rayon::ThreadPool> {
+    static POOL: std::sync::OnceLock<Option<rayon::ThreadPool>> = std::sync::OnceLock::new();
+    let build = || rayon::ThreadPoolBuilder::new().thread_name(|at| format!("wgrad {at}")).build().ok();
+    POOL.get_or_init(build).as_ref().filter(|pool| pool.current_num_threads() > 1)
+}
+
 /// Runs `work` where starting a piece of it on another thread costs least: for many kernels in a row.
 pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "rayon")]
-    return rayon::scope(|_| work());
-    #[cfg(not(feature = "rayon"))]
+    if let Some(pool) = pool().filter(|pool| pool.current_thread_index().is_none()) {
+        if rayon::current_thread_index().is_none() {
+            return pool.install(work);
+        }
+        // A thread of another pool would take up other work of that pool while it waits, which may want what this holds.
+        let done = std::thread::scope(|scope| scope.spawn(|| pool.install(work)).join());
+        return done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
     work()
 }
 
 /// Both, at once where there are threads.
 fn both(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
     #[cfg(feature = "rayon")]
-    rayon::join(left, right);
-    #[cfg(not(feature = "rayon"))]
-    {
-        left();
-        right();
+    if pool().is_some() {
+        rayon::join(left, right);
+        return;
     }
+    left();
+    right();
 }
 
 /// Calls `each` with the number and the slice of every piece of `chunk` elements of `out`; the last may be shorter.
@@ -30,10 +45,9 @@ pub fn chunks<T: Send>(out: &mut [T], chunk: usize, each: impl Fn(usize, &mut [T
 /// One instance for each element type: with one for each twin, the crate would take half as long again to build.
 fn pieces<T: Send>(out: &mut [T], chunk: usize, each: &(dyn Fn(usize, &mut [T]) + Sync)) {
     #[cfg(feature = "rayon")]
-    if out.len() > chunk {
+    if out.len() > chunk && pool().is_some() {
         use rayon::prelude::*;
-        out.par_chunks_mut(chunk).enumerate().for_each(|(at, piece)| each(at, piece));
-        return;
+        return inside(|| out.par_chunks_mut(chunk).enumerate().for_each(|(at, piece)| each(at, piece)));
     }
     for (at, piece) in out.chunks_mut(chunk).enumerate() {
         each(at, piece);
@@ -78,8 +92,10 @@ pub fn chunks_of<T: Send, const N: usize>(
 ) {
     let len = outs[0].len();
     assert!(outs.iter().all(|out| out.len() == len), "chunks_of: the slices differ in length");
-    if len > 0 {
-        halves(outs, 0, chunk.max(1), &each);
+    match len {
+        0 => {}
+        _ if len <= chunk => each(0, outs),
+        _ => inside(|| halves(outs, 0, chunk.max(1), &each)),
     }
 }
 
@@ -112,11 +128,12 @@ pub fn chunks2<A: Send, B: Send>(
     assert!(a.len() == b.len(), "chunks2: {} elements beside {}", a.len(), b.len());
     let chunk = chunk.max(1);
     #[cfg(feature = "rayon")]
-    if a.len() > chunk {
+    if a.len() > chunk && pool().is_some() {
         use rayon::prelude::*;
-        let pieces = a.par_chunks_mut(chunk).zip(b.par_chunks_mut(chunk)).enumerate();
-        pieces.for_each(|(at, (a, b))| each(at, a, b));
-        return;
+        return inside(|| {
+            let pieces = a.par_chunks_mut(chunk).zip(b.par_chunks_mut(chunk)).enumerate();
+            pieces.for_each(|(at, (a, b))| each(at, a, b));
+        });
     }
     for (at, (a, b)) in a.chunks_mut(chunk).zip(b.chunks_mut(chunk)).enumerate() {
         each(at, a, b);

@@ -1,32 +1,94 @@
 //! Memory that twins use and leave.
 
-use std::sync::{Mutex, PoisonError};
+use crate::error::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Free memory, kept from one call to the next: fresh pages cost more than what most twins do with them.
 #[derive(Default)]
-pub struct Scratch(Mutex<Vec<Vec<f32>>>);
+pub struct Scratch(Mutex<State>);
 
-/// The most pieces that are kept.
+#[derive(Default)]
+struct State {
+    /// Those that are free for longest first.
+    free: Vec<Vec<f32>>,
+    /// Elements that are lent, and the most that were lately.
+    lent: usize,
+    peak: usize,
+    /// What memory is filled with before a twin has it.
+    fill: Option<f32>,
+}
+
+/// The most pieces that are kept, and elements that may be kept in any case.
 const KEPT: usize = 64;
+const FLOOR: usize = 4 << 20;
 
 impl Scratch {
-    /// Calls `work` with `len` elements of any content.
+    /// Calls `work` with `len` elements of any content. Where there is no memory for them, the kernel is left: see [`caught`].
     pub fn with<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-        let mut memory = self.take(len);
+        let mut memory = self.take(len).unwrap_or_else(|error| resume_unwind(Box::new(error)));
         let result = work(&mut memory[..len]);
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() == KEPT {
-            free.remove(0);
+        let mut state = self.state();
+        state.lent -= memory.len();
+        state.free.push(memory);
+        while state.free.len() > KEPT || state.is_over() {
+            state.free.remove(0);
         }
-        free.push(memory);
         result
     }
 
-    /// The smallest piece that is long enough, of equals the one that was used last.
-    fn take(&self, len: usize) -> Vec<f32> {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = free.iter().enumerate().filter(|(_, memory)| memory.len() >= len);
-        let best = fits.min_by_key(|(at, memory)| (memory.len(), usize::MAX - at)).map(|(at, _)| at);
-        best.map(|at| free.remove(at)).unwrap_or_else(|| vec![0.0; len])
+    /// Fills memory with this word before a twin has it.
+    pub fn fill_fresh(&self, word: u32) {
+        self.state().fill = Some(f32::from_bits(word));
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The smallest piece that is long enough, of equals the one that was used last; none that is far too long.
+    fn take(&self, len: usize) -> Result<Vec<f32>> {
+        let mut state = self.state();
+        let rounded = len.max(64).next_multiple_of((len.next_power_of_two() / 8).max(64));
+        let fits = |memory: &Vec<f32>| (len..=4 * rounded).contains(&memory.len());
+        let fitting = state.free.iter().enumerate().filter(|(_, memory)| fits(memory));
+        let best = fitting.min_by_key(|(at, memory)| (memory.len(), usize::MAX - at)).map(|(at, _)| at);
+        let mut memory = match best {
+            Some(at) => state.free.remove(at),
+            None => {
+                let mut memory = Vec::new();
+                memory.try_reserve_exact(rounded).map_err(|_| {
+                    Error::OutOfMemory(format!(
+                        "the host has no {} bytes for a kernel to work in: use a smaller batch or model",
+                        rounded * 4
+                    ))
+                })?;
+                memory.resize(rounded, 0.0);
+                memory
+            }
+        };
+        state.lent += memory.len();
+        // The peak fades, so that what was needed once is not kept for ever.
+        state.peak = (state.peak - state.peak / 1024).max(state.lent);
+        if let Some(word) = state.fill {
+            memory.fill(word);
+        }
+        Ok(memory)
+    }
+}
+
+impl State {
+    /// Whether more is free than was lent at once lately.
+    fn is_over(&self) -> bool {
+        self.free.iter().map(Vec::len).sum::<usize>() > self.peak.max(FLOOR)
+    }
+}
+
+/// Runs a twin.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if it was left since there was no memory for it to work in.
+pub fn caught(twin: impl FnOnce()) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(twin))
+        .or_else(|panic| panic.downcast::<Error>().map_or_else(|p| resume_unwind(p), |e| Err(*e)))
 }

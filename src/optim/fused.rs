@@ -216,6 +216,10 @@ impl<R: Rule> Optimizer for Fused<R> {
         for owned in owned.iter() {
             owned.check();
         }
+        if let Some(error) = grads.lost() {
+            // Nothing moves, rather than a part of the parameters; the next read tells why.
+            return self.hyper.tensor.device().missed(&error);
+        }
         self.hyper.tensor.device().guard_replays(move || owned.iter().find_map(Owned::lost));
         let mut gathered: Vec<(&Slab, Vec<Stretch>)> = Vec::new();
         for slab in self.slabs() {

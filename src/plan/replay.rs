@@ -245,7 +245,7 @@ impl Captured {
         for hook in &self.hooks {
             hook();
         }
-        self.device.replay(&self.list, &buffers);
+        self.device.replay(&self.list, &buffers)?;
         for handle in &self.changes {
             handle.changed();
         }

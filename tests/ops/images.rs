@@ -218,6 +218,8 @@ fn pools() -> Vec<Case> {
     };
     let largest = MaxPool2dOptions::new;
     let mean = AvgPool2dOptions::new;
+    // Windows that have no pixel of images three pixels wide.
+    let beside = MaxPool2dOptions { stride: [1, 1], padding: [0, 1], dilation: [1, 4], ..largest(2) };
     vec![
         max(x([1, 1, 1, 1]), largest(1)),
         max(x([2, 3, 4, 6]), largest(2)),
@@ -227,6 +229,11 @@ fn pools() -> Vec<Case> {
         max(x([2, 3, 7, 7]).narrowed(3), MaxPool2dOptions { stride: [2, 2], padding: [1, 1], ..largest(3) }),
         max(x([2, 3, 4, 6]).reversed(), largest(2)),
         max(x([2, 65, 4, 4]), largest(2)),
+        max(x([2, 3, 5, 3]), beside).compared(),
+        case("max_pool2d by fours, all in the padding", [x([2, 8, 5, 3]).distinct()], move |x| {
+            last(&x[0]).max_pool2d(beside)
+        })
+        .compared(),
         case("max_pool2d_relu_backward by fours", [x([2, 8, 6, 4])], move |x| {
             last(&x[0]).relu().max_pool2d(largest(2))
         })

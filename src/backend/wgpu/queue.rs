@@ -5,7 +5,7 @@ use super::pipelines::Pipeline;
 use super::pool::Pool;
 use crate::backend::{Counters, Title};
 use crate::kernel::BufferId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The bytes of one slot of a uniform buffer: every adapter takes offsets that are multiples of 256.
@@ -16,7 +16,7 @@ const MAX_PASSES: usize = 2048;
 pub const MAX_FLOPS: u64 = 400_000_000_000;
 /// Submits that may be under way before the queue waits for the oldest.
 const MAX_IN_FLIGHT: usize = 3;
-/// Bind groups kept before the cache starts anew.
+/// The most bind groups that are kept.
 const MAX_BIND_GROUPS: usize = 8192;
 
 /// A range of a buffer as a bind group sees it: buffer, offset, length.
@@ -65,6 +65,38 @@ fn commands(pending: &[Work]) -> impl Iterator<Item = &Command> {
     })
 }
 
+/// What was used lately by what it was asked for with: half of the most it may hold at least, of those used last.
+pub struct Cache<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    most: usize,
+}
+
+impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
+    pub fn new(most: usize) -> Cache<K, V> {
+        Cache { young: HashMap::new(), old: HashMap::new(), most }
+    }
+
+    /// What is kept for the key, or what `make` gives.
+    pub fn get(&mut self, key: K, make: impl FnOnce(&K) -> V) -> V {
+        if let Some(value) = self.young.get(&key) {
+            return value.clone();
+        }
+        if self.young.len() >= self.most / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let value = self.old.remove(&key).unwrap_or_else(|| make(&key));
+        self.young.insert(key, value.clone());
+        value
+    }
+
+    /// Keeps only some.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.young.retain(|key, _| keep(key));
+        self.old.retain(|key, _| keep(key));
+    }
+}
+
 /// The pending list of a device and its caches.
 pub struct Queue {
     pending: Vec<Work>,
@@ -72,7 +104,7 @@ pub struct Queue {
     flops: u64,
     uniforms: Vec<u8>,
     ring: wgpu::Buffer,
-    bind_groups: HashMap<(u32, Vec<Range>), wgpu::BindGroup>,
+    bind_groups: Cache<(u32, Vec<Range>), wgpu::BindGroup>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     staging: Option<wgpu::Buffer>,
     /// Times passes, where a profile is taken.
@@ -95,7 +127,7 @@ impl Queue {
             flops: 0,
             uniforms: Vec::new(),
             ring,
-            bind_groups: HashMap::new(),
+            bind_groups: Cache::new(MAX_BIND_GROUPS),
             in_flight: VecDeque::new(),
             staging: None,
             clock: None,
@@ -123,18 +155,10 @@ impl Queue {
         self.uniforms.extend_from_slice(params);
         self.uniforms.resize(slot as usize + SLOT as usize, 0);
         let key = (pipeline.layout.id, ranges);
-        let bind_group = match self.bind_groups.get(&key) {
-            Some(group) => group.clone(),
-            None => {
-                if self.bind_groups.len() >= MAX_BIND_GROUPS {
-                    self.bind_groups.clear();
-                }
-                let group = bind_group(device, pool, &pipeline, &key.1, &self.ring);
-                counters.bind_groups += 1;
-                self.bind_groups.insert(key, group.clone());
-                group
-            }
-        };
+        let bind_group = self.bind_groups.get(key, |(_, ranges)| {
+            counters.bind_groups += 1;
+            bind_group(device, pool, &pipeline, ranges, &self.ring)
+        });
         counters.passes += 1;
         self.passes += 1;
         self.pending.push(Work::One(Command { pipeline, bind_group, slot, grid, title }));
@@ -198,6 +222,11 @@ impl Queue {
         index
     }
 
+    /// Drops the bind groups of these buffers, which are no more.
+    pub fn forget(&mut self, buffers: &HashSet<BufferId>) {
+        self.bind_groups.retain(|(_, ranges)| ranges.iter().all(|(id, ..)| !buffers.contains(id)));
+    }
+
     /// Whether nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
@@ -251,4 +280,22 @@ pub fn bind_group(
         layout: &pipeline.layout.bindings,
         entries: &entries,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_keeps_what_was_used_lately() {
+        let (mut cache, mut made) = (Cache::new(8), 0);
+        for at in 0..10_000 {
+            let mut asked = |key| cache.get(key, |key| (made += 1, *key).1);
+            assert_eq!((asked(at + 1), asked(0)), (at + 1, 0), "one that comes once, one that comes again and again");
+        }
+        assert_eq!(made, 10_001);
+        assert!(cache.young.len() + cache.old.len() <= 8);
+        cache.retain(|key| *key == 0);
+        assert_eq!(cache.young.len() + cache.old.len(), 1);
+    }
 }

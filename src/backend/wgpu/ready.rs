@@ -1,12 +1,12 @@
 //! Lists that are lowered once: pipelines, bind groups and grids in the order they are encoded.
 
 use super::pipelines::Pipeline;
-use super::pool::Pool;
+use super::pool::{Ask, Pool};
 use super::queue::{Command, MAX_FLOPS, Range, SLOT, bind_group};
 use crate::backend::{Counters, Purpose, Title};
 use crate::error::Result;
 use crate::kernel::BufferId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Sets of inputs whose commands are kept.
@@ -110,11 +110,14 @@ impl Ready {
         self.scratch.all.iter().map(|(_, bytes)| bytes).sum()
     }
 
+    /// Drops the commands for inputs that are no more.
+    pub fn drop_inputs(&mut self, buffers: &HashSet<BufferId>) {
+        self.bound.retain(|inputs, _| inputs.iter().all(|id| !buffers.contains(id)));
+    }
+
     /// Gives its memory back.
-    pub fn free(self, pool: &mut Pool) {
-        for (id, _) in self.scratch.all {
-            pool.free(id);
-        }
+    pub fn free(self, pool: &mut Pool, counters: &mut Counters) {
+        self.scratch.free(pool, counters);
     }
 }
 
@@ -142,7 +145,7 @@ impl Scratch {
         &mut self,
         sizes: &[u64],
         pool: &mut Pool,
-        device: &wgpu::Device,
+        ask: Ask,
         counters: &mut Counters,
     ) -> Result<Vec<(BufferId, u64)>> {
         let mut taken: Vec<(BufferId, u64)> = Vec::with_capacity(sizes.len());
@@ -151,7 +154,7 @@ impl Scratch {
             let id = match self.all.iter().filter(is_free).min_by_key(|(_, size)| *size) {
                 Some((id, _)) => *id,
                 None => {
-                    let id = pool.alloc(device, bytes, Purpose::Result, 0, counters)?;
+                    let id = pool.alloc(ask, bytes, Purpose::Result, counters)?;
                     self.all.push((id, bytes));
                     id
                 }
@@ -159,5 +162,12 @@ impl Scratch {
             taken.push((id, bytes));
         }
         Ok(taken)
+    }
+
+    /// Gives all of it back.
+    pub fn free(self, pool: &mut Pool, counters: &mut Counters) {
+        for (id, _) in self.all {
+            pool.free(id, counters);
+        }
     }
 }

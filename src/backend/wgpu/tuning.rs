@@ -138,7 +138,7 @@ impl Wgpu {
             places.iter().map(|at| self.content(&dispatch.bindings[*at])).collect::<Result<_>>()?;
         for at in &places {
             let bytes = dispatch.bindings[*at].bytes;
-            let buffer = self.alloc(bytes, Purpose::Result);
+            let buffer = self.alloc(bytes, Purpose::Result)?;
             trial.bindings[*at] = Binding { buffer, offset: 0, ..dispatch.bindings[*at] };
         }
         let measure = |variant: &'static Variant| -> Result<(Vec<Vec<u8>>, Duration)> {

@@ -20,6 +20,8 @@ pub fn max(call: &mut Call) {
         let (n, oh) = (row / out_h, row % out_h);
         for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
             let mut first = true;
+            // What a window gives that lies in the padding as a whole.
+            (y.fill(f32::NEG_INFINITY), at.fill(-1));
             for h in p.taps(0, oh) {
                 for w in p.taps(1, ow) {
                     let (start, place) = (p.input([n, h, w, 0]), (h * p.size[1] as usize + w) as i32);
@@ -59,7 +61,7 @@ fn max_elsewhere(p: &Params, x: &[f32], y: &mut [f32], at: &mut [i32]) {
                     }
                 }
             }
-            let (value, place) = best.expect("a window has a pixel");
+            let (value, place) = best.unwrap_or((f32::NEG_INFINITY, -1));
             (y[p.output_at(p.y, 0, oh, ow) + c * p.y[1] as usize], *at) = (value, place);
         }
     });
@@ -88,7 +90,7 @@ pub fn max_backward(call: &mut Call) {
         return parallel::chunks(dx, p.size[0] as usize * width * channels, |n, dx| {
             dx.fill(0.0);
             let image = n * out[0] * out[1] * channels..(n + 1) * out[0] * out[1] * channels;
-            let outputs = || at[image.clone()].chunks(channels).enumerate();
+            let outputs = || at[image.clone()].chunks(channels).enumerate().filter(|(_, at)| at[0] >= 0);
             for (i, at) in outputs() {
                 let flows = flows(n, i / out[1], i % out[1]);
                 at.iter().enumerate().zip(flows).for_each(|((c, at), (dy, _))| dx[*at as usize * channels + c] += dy);
