@@ -1,14 +1,18 @@
 // dx[n, c, h, w] = sum of dcol[r, q] over the output positions r and taps q that saw that pixel
 //   dcol: [images * oh * ow, channels * kh * kw] for images n0 on; dx: [batch, height, width, channels]
-// One invocation takes one pixel of one channel: at most kh * kw + kh iterations.
+// One invocation takes one pixel of one channel: at most kh * kw + kh iterations. Where an image's positions come in
+// parts, those behind the first add theirs.
 
 @group(0) @binding(0) var<storage, read> dcol: array<f32>;
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(2) var<uniform> p: Conv;
 
-// The output position whose tap k saw a pixel `at` zeros and pixels in, or a position past the last where none did.
+// Set by the lowering: ADD, whether dx has the sums of other positions already.
+
+// The output position whose tap k saw a pixel `at` zeros and pixels in, or a position past the last where none did: so far
+// before the first position that `at` wraps around, none did.
 fn position(at: u32, k: u32, stride: u32, dilation: u32) -> u32 {
-    if k * dilation > at { return 0xffffffffu; }
+    if k * dilation > at || at >= 0x80000000u { return 0xffffffffu; }
     let far = at - k * dilation;
     if stride == 1u { return far; }
     let o = divide(far, stride);
@@ -37,5 +41,7 @@ fn col2im(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             }
         }
     }
-    dx[i + p.image * p.height * p.width * p.channels] = sum;
+    let to = i + p.image * p.height * p.width * p.channels;
+    if ADD { sum += dx[to]; }
+    dx[to] = sum;
 }

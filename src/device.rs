@@ -385,6 +385,12 @@ impl Device {
         }
     }
 
+    /// Takes a kernel for one that could not run.
+    pub(crate) fn refuse(&self, dispatch: &Dispatch, error: Error) {
+        self.capturing(|capture| capture.refused(&error));
+        self.0.failed.guard(dispatch, || Err(error));
+    }
+
     /// Queues a kernel for a line of code.
     pub(crate) fn dispatch(&self, dispatch: Dispatch, line: &'static Location<'static>) {
         // A step that is being captured runs when it is whole.

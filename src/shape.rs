@@ -275,6 +275,44 @@ impl Layout {
     }
 }
 
+/// The most elements along a dimension with padding around: kernels count them in 31 bits.
+pub(crate) const MAX_EXTENT: usize = i32::MAX as usize;
+
+/// How a window of `taps` elements walks along a dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Windows {
+    pub taps: usize,
+    pub stride: usize,
+    pub padding: usize,
+    pub dilation: usize,
+}
+
+impl Windows {
+    /// The number of windows over `size` elements, and the same walk without numbers that do not matter: the distance from
+    /// the only window or tap to the next.
+    ///
+    /// # Panics
+    /// If a number is 0, or the window is larger than what there is.
+    #[track_caller]
+    pub fn over(self, op: &str, shapes: &dyn fmt::Display, size: usize) -> (usize, Windows) {
+        let Windows { taps, stride, padding, dilation } = self;
+        assert!(taps > 0, "{op}: {shapes}: a window of no elements sees nothing: take at least 1");
+        assert!(stride > 0 && dilation > 0, "{op}: {shapes}: a stride or dilation is 0");
+        let padded = padding.saturating_mul(2).saturating_add(size);
+        assert!(
+            padded <= MAX_EXTENT,
+            "{op}: {shapes}: a padding of {padding} makes more than the {MAX_EXTENT} elements that a dimension may have"
+        );
+        let reach = dilation.saturating_mul(taps - 1).saturating_add(1);
+        assert!(
+            reach <= padded,
+            "{op}: {shapes}: {taps} taps, {dilation} apart, reach over more than the {padded} elements there are"
+        );
+        let dilation = if taps == 1 { 1 } else { dilation };
+        ((padded - reach) / stride + 1, Windows { stride: stride.min(padded), dilation, ..self })
+    }
+}
+
 /// Merges neighbouring dimensions that every operand walks with one stride, and drops those of size 1: what is left
 /// is the fewest dimensions a strided kernel must take apart. Each entry is (size, one stride per operand).
 pub fn collapse<const N: usize>(shape: &[usize], strides: [&[usize]; N]) -> Vec<(usize, [usize; N])> {
@@ -295,6 +333,28 @@ pub fn collapse<const N: usize>(shape: &[usize], strides: [&[usize]; N]) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_of_any_numbers_are_counted_or_refused() {
+        let one = Windows { taps: 3, stride: 2, padding: 1, dilation: 2 };
+        assert_eq!(one.over("op", &"x", 9), (4, one));
+        let huge = Windows { taps: 1, stride: usize::MAX, padding: 1, dilation: usize::MAX };
+        assert_eq!(huge.over("op", &"x", 3), (1, Windows { stride: 5, dilation: 1, ..huge }));
+        let refused = [
+            Windows { taps: 0, ..one },
+            Windows { stride: 0, ..one },
+            Windows { dilation: 0, ..one },
+            Windows { padding: usize::MAX, ..one },
+            Windows { padding: MAX_EXTENT, ..one },
+            Windows { dilation: usize::MAX, ..one },
+            Windows { taps: usize::MAX, ..one },
+        ];
+        for windows in refused {
+            let said = std::panic::catch_unwind(|| windows.over("op", &"[2, 3]", 9)).expect_err("it makes no sense");
+            let said = said.downcast::<String>().expect("a sentence");
+            assert!(said.starts_with("op: [2, 3]: "), "{said}");
+        }
+    }
 
     #[test]
     fn broadcasting_follows_the_last_dimensions() {

@@ -452,8 +452,15 @@ impl Tensor {
         if self.numel() == 0 { 0 } else { self.layout.offset % ALIGN }
     }
 
+    /// Whether its sizes and strides are numbers that kernels count with.
+    fn is_counted(&self) -> bool {
+        let walks =
+            |(size, stride): (&usize, &usize)| *size <= 1 || [size, stride].iter().all(|n| u32::try_from(**n).is_ok());
+        self.layout.shape.iter().zip(self.layout.strides()).all(walks)
+    }
+
     /// Why its elements could not be computed.
-    pub(crate) fn lost(&self) -> Option<crate::Error> {
+    pub(crate) fn lost(&self) -> Option<Error> {
         self.device().lost(&self.binding())
     }
 
@@ -521,6 +528,14 @@ impl Tensor {
             (arg.buffer.id, handle)
         }));
         let label = args.iter().find_map(|arg| arg.name.clone());
-        device.dispatch(Dispatch { kernel, bindings, params: Params::new(params), label }, Location::caller());
+        let dispatch = Dispatch { kernel, bindings, params: Params::new(params), label };
+        match args.iter().find(|arg| !arg.is_counted()) {
+            None => device.dispatch(dispatch, Location::caller()),
+            Some(arg) => {
+                let (title, shape, most) = (dispatch.title(), arg.shape(), u32::MAX);
+                let text = format!("{title}: {shape}: kernels count the elements of a dimension up to {most}");
+                device.refuse(&dispatch, Error::Limit(text));
+            }
+        }
     }
 }

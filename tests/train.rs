@@ -21,6 +21,8 @@ mod frozen;
 mod huge;
 #[path = "train/layers.rs"]
 mod layers;
+#[path = "train/limits.rs"]
+mod limits;
 #[path = "train/lines.rs"]
 mod lines;
 #[path = "train/long.rs"]

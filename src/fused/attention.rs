@@ -44,6 +44,7 @@ impl AttentionOptions {
         let (shape, device) = (lengths.shape(), lengths.device());
         let fits = shape.rank() == 1 && lengths.dtype() == DType::I32;
         assert!(fits, "padded: {shape}: lengths [batch] of i32 are due");
+        assert!(i32::try_from(keys).is_ok(), "padded: lengths of i32 cannot count {keys} keys");
         let hidden = Tensor::arange(0, keys as i32, device).ge(&lengths.unsqueeze(1));
         let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
         let added = added.reshape_to(Shape::from([shape[0], 1, 1, keys]));
@@ -462,7 +463,7 @@ impl Tensor {
     #[track_caller]
     pub fn self_attention(&self, heads: usize, options: &AttentionOptions) -> Tensor {
         let shape = self.shape();
-        let fits = shape.rank() == 3 && heads > 0 && shape[2].is_multiple_of(3 * heads);
+        let fits = shape.rank() == 3 && heads > 0 && shape[2].is_multiple_of(heads.saturating_mul(3));
         assert!(fits, "self_attention: {shape}: [batch, rows, 3 * width] with a width of {heads} heads is due");
         let [batch, rows, width] = [shape[0], shape[1], shape[2] / 3];
         let head_dim = width / heads;

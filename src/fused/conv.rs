@@ -17,7 +17,7 @@ pub use transpose::ConvTranspose2dOptions;
 
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Slot, Tolerance, Variant};
-use crate::shape::Shape;
+use crate::shape::{Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -259,20 +259,12 @@ impl Tensor {
         for t in [self, weight] {
             assert!(t.dtype() == DType::F32, "conv2d: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
         }
-        let whole = groups > 0 && x[1] == w[1] * groups && w[0] % groups == 0;
+        let whole = groups > 0 && w[1].checked_mul(groups) == Some(x[1]) && w[0] % groups == 0;
         assert!(whole, "conv2d: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
-        assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "conv2d: a stride or dilation is 0");
-        let mut out = [0; 2];
-        for d in 0..2 {
-            let reach = dilation[d] * (w[2 + d].max(1) - 1) + 1;
-            let padded = x[2 + d] + 2 * padding[d];
-            assert!(
-                padded >= reach,
-                "conv2d: {x} x {w}: the kernel reaches over {reach} pixels, the image has {padded}"
-            );
-            out[d] = (padded - reach) / stride[d] + 1;
-        }
-        let [out_h, out_w] = out;
+        let shapes = format!("{x} x {w}");
+        let walk = |d: usize| Windows { taps: w[2 + d], stride: stride[d], padding: padding[d], dilation: dilation[d] };
+        let (out_h, down) = walk(0).over("conv2d", &shapes, x[2]);
+        let (out_w, right) = walk(1).over("conv2d", &shapes, x[3]);
         let (input, kernel) = (self.detach(), weight.contiguous());
         let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| input.layout().strides[d] as u32);
         let p = Params {
@@ -286,12 +278,12 @@ impl Tensor {
             groups: groups as u32,
             kernel_h: w[2] as u32,
             kernel_w: w[3] as u32,
-            stride_h: stride[0] as u32,
-            stride_w: stride[1] as u32,
+            stride_h: down.stride as u32,
+            stride_w: right.stride as u32,
             padding_h: padding[0] as u32,
             padding_w: padding[1] as u32,
-            dilation_h: dilation[0] as u32,
-            dilation_w: dilation[1] as u32,
+            dilation_h: down.dilation as u32,
+            dilation_w: right.dilation as u32,
             x_base: input.base() as u32,
             x_n,
             x_c,

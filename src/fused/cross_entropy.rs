@@ -74,9 +74,12 @@ struct Params {
 /// Classes that one invocation may walk four times without passing 65,535 iterations.
 const MAX_CLASSES: u32 = 16_383;
 
+/// Rows that one workgroup may add up.
+const MAX_ROWS: u32 = 16 << 20;
+
 fn fits(_: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();
-    p.classes <= MAX_CLASSES && p.rows <= 16 << 20
+    p.classes <= MAX_CLASSES && p.rows <= MAX_ROWS
 }
 
 fn specialised(pass: Pass, p: &Params) -> Pass {
@@ -213,6 +216,16 @@ fn backward_twin(call: &mut Call) {
     });
 }
 
+/// What is made of the losses of rows and their weights.
+fn reduced([losses, weights]: [Tensor; 2], options: &CrossEntropyOptions, labels: Shape) -> Tensor {
+    match options.reduction {
+        Reduction::None => losses.reshape_to(labels),
+        Reduction::Mean => losses.sum().div(&weights.sum()),
+        Reduction::Sum => losses.sum(),
+        Reduction::BatchMean => losses.sum().affine(1.0 / labels.first().copied().unwrap_or(1) as f32, 0.0),
+    }
+}
+
 /// Where the classes are: the second dimension, or the only one.
 fn class_dim(x: Shape) -> usize {
     usize::from(x.rank() > 1)
@@ -243,8 +256,7 @@ impl Tensor {
     /// [`Tensor::cross_entropy`] with weights, smoothing, another label to ignore or another reduction.
     ///
     /// # Panics
-    /// If the shapes do not fit, the labels are not i32, the smoothing is not in 0..=1, or there are more than 16,383
-    /// classes on a GPU.
+    /// If the shapes do not fit, the labels are not i32, or the smoothing is not in 0..=1.
     #[track_caller]
     pub fn cross_entropy_with(&self, labels: &Tensor, options: &CrossEntropyOptions) -> Tensor {
         self.classified("cross_entropy", labels, options, false)
@@ -282,6 +294,9 @@ impl Tensor {
         check(op, x, classes, options);
         let logits = self.classes_last().reshape_to(Shape::from([y.numel(), classes])).contiguous();
         let (rows, each) = (y.numel(), options.reduction == Reduction::None);
+        if classes > MAX_CLASSES as usize || rows > MAX_ROWS as usize {
+            return reduced(logits.many_classes(&labels.reshape_to(Shape::from([rows])), options, logged), options, y);
+        }
         let p = Params {
             rows: rows as u32,
             classes: classes as u32,
@@ -309,6 +324,24 @@ impl Tensor {
             Reduction::BatchMean => out.affine(1.0 / y.first().copied().unwrap_or(1) as f32, 0.0),
             Reduction::Mean | Reduction::Sum => out,
         }
+    }
+
+    /// The losses of rows and their weights, in primitives, for more classes than an invocation walks.
+    fn many_classes(&self, labels: &Tensor, options: &CrossEntropyOptions, logged: bool) -> [Tensor; 2] {
+        let (classes, smoothing) = (self.size(1), options.label_smoothing);
+        let logs = if logged { self.clone() } else { self.log_softmax(-1) };
+        let weight = options.weight.as_ref().map(Tensor::detach);
+        let nothing = Tensor::zeros([], self.device());
+        // Labels outside gather NaN; rows that count nothing are replaced as a whole.
+        let own =
+            weight.as_ref().map_or_else(|| Tensor::full(labels.shape(), 1.0, self.device()), |w| w.gather(0, labels));
+        let mut losses = logs.gather(1, &labels.unsqueeze(1)).squeeze(1).mul(&own).affine(smoothing - 1.0, 0.0);
+        if smoothing > 0.0 {
+            let all = weight.as_ref().map_or(logs.clone(), |w| logs.mul(w)).sum_dims(&[1], KeepDims::No);
+            losses = losses.sub(&all.affine(smoothing / classes as f32, 0.0));
+        }
+        let ignored = labels.eq(&Tensor::full([], options.ignore_index, self.device()));
+        [losses, own].map(|part| Tensor::select(&ignored, &nothing, &part))
     }
 
     /// The classes as the last dimension.

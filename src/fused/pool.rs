@@ -14,7 +14,7 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
 };
-use crate::shape::Shape;
+use crate::shape::{MAX_EXTENT, Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -138,21 +138,15 @@ impl Params {
         let shape = x.shape();
         assert!(x.dtype() == DType::F32 && shape.rank() == 4, "{op}: {shape}: images [n, c, h, w] of f32 are due");
         let size = [shape[2], shape[3]];
-        let mut out = [0; 2];
+        let mut walks = [(0, Windows { taps: 1, stride: 1, padding: 0, dilation: 1 }); 2];
         for d in 0..2 {
-            let (k, s, p) = (kernel[d], stride[d], padding[d]);
-            assert!(k > 0 && s > 0 && dilation[d] > 0, "{op}: a window, stride or dilation is 0");
-            assert!(2 * p <= k, "{op}: the padding {p} is over half the window {k}");
-            let reach = dilation[d] * (k - 1) + 1;
-            assert!(
-                size[d] + 2 * p >= reach,
-                "{op}: {shape}: the window reaches over {reach} pixels, the image has {}",
-                size[d] + 2 * p
-            );
-            out[d] = (size[d] + 2 * p - reach) / s + 1;
+            let (taps, padding) = (kernel[d], padding[d]);
+            assert!(taps == 0 || padding <= taps / 2, "{op}: the padding {padding} is over half the window {taps}");
+            walks[d] = Windows { taps, stride: stride[d], padding, dilation: dilation[d] }.over(op, &shape, size[d]);
         }
-        let words = |v: [usize; 2]| v.map(|v| v as u32);
-        Params::over(x, words(out), words(kernel), words(stride), words(padding), words(dilation), 0)
+        let words = |each: fn(&(usize, Windows)) -> usize| walks.each_ref().map(|walk| each(walk) as u32);
+        let (stride, dilation) = (words(|(_, walk)| walk.stride), words(|(_, walk)| walk.dilation));
+        Params::over(x, words(|(out, _)| *out), words(|(_, w)| w.taps), stride, words(|(_, w)| w.padding), dilation, 0)
     }
 
     /// Windows that cut the images into `size` parts.
@@ -161,7 +155,13 @@ impl Params {
         let shape = x.shape();
         let fits = x.dtype() == DType::F32 && shape.rank() == 4 && shape[2] * shape[3] > 0;
         assert!(fits, "{op}: {shape}: images [n, c, h, w] of f32 are due");
-        assert!(size[0] * size[1] > 0, "{op}: an output of {size:?} is empty");
+        assert!(size[0] > 0 && size[1] > 0, "{op}: an output of {size:?} is empty");
+        // Windows start at multiples of the image's size, divided by the output's.
+        let counted = (0..2).all(|d| size[d].checked_mul(shape[2 + d]).is_some_and(|n| n <= MAX_EXTENT));
+        assert!(
+            counted,
+            "{op}: {shape}: {size:?} windows are too many: a size times its windows is at most {MAX_EXTENT}"
+        );
         Params::over(x, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1)
     }
 
@@ -272,7 +272,7 @@ impl Params {
         if self.adaptive == 1 {
             (self.taps(0, oh).count() * self.taps(1, ow).count()) as f64
         } else {
-            f64::from(self.kernel[0] * self.kernel[1])
+            f64::from(self.kernel[0]) * f64::from(self.kernel[1])
         }
     }
 }
@@ -516,7 +516,7 @@ impl Tensor {
     pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
         let AvgPool2dOptions { kernel_size, stride, padding } = options;
         let [height, width] = kernel_size;
-        if height * width > MAX_WINDOW && height > 1 && width > 1 {
+        if height.saturating_mul(width) > MAX_WINDOW && height > 1 && width > 1 {
             // The mean over columns of means over rows: each alone stays in the bound of an invocation's loop.
             let part = |d: usize| {
                 let along = |values: [usize; 2], other| if d == 0 { [values[0], other] } else { [other, values[1]] };

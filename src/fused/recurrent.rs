@@ -275,7 +275,13 @@ impl States {
     }
 
     /// A part of the state after the last step, `[batch, hidden]`: 0 is the output, 1 a cell's own memory.
+    ///
+    /// # Panics
+    /// If the cell has no such part.
+    #[track_caller]
     pub fn last(&self, part: usize) -> Tensor {
+        let parts = self.all.shape()[0];
+        assert!(part < parts, "last: a state of {parts} parts has no part {part}");
         let (shape, strides) = (self.all.shape(), self.all.layout().strides);
         let step = if self.direction == Direction::Forward { shape[1] - 1 } else { 0 };
         let offset = part * strides[0] + step * strides[1];

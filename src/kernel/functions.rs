@@ -38,6 +38,11 @@ pub fn normal_cdf(x: f32) -> f32 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
+/// The sum of what may be nothing: that of an iterator is -0.0 then.
+pub fn total(terms: impl Iterator<Item = f64>) -> f64 {
+    terms.fold(0.0, |sum, term| sum + term)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use super::ctx::Ctx;
 use super::fits::{misfit, refuse};
 use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::fused::conv::Conv2dOptions;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
@@ -43,9 +44,11 @@ impl Conv2d {
         let groups = options.groups;
         let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
         assert!(whole, "Conv2d: {groups} groups do not divide {inputs} and {outputs} channels");
-        assert!(kernel[0] * kernel[1] > 0, "Conv2d: a kernel of {kernel:?} sees nothing: take at least 1 x 1");
-        let fan_in = inputs / groups * kernel[0] * kernel[1];
-        let weight = init.uniform([outputs, inputs / groups, kernel[0], kernel[1]], fan_in);
+        let sees = kernel[0] > 0 && kernel[1] > 0;
+        assert!(sees, "Conv2d: a kernel of {kernel:?} sees nothing: take at least 1 x 1");
+        let shape = Shape::from([outputs, inputs / groups, kernel[0], kernel[1]]);
+        let fan_in = shape[1..].iter().product();
+        let weight = init.uniform(shape, fan_in);
         Conv2d { weight, bias: Some(init.uniform([outputs], fan_in)), options }
     }
 

@@ -41,7 +41,7 @@ macro_rules! layers {
 
 /// The least size that has a window along one dimension.
 fn least(kernel_size: usize, dilation: usize, padding: usize) -> usize {
-    (dilation * (kernel_size.max(1) - 1) + 1).saturating_sub(2 * padding)
+    dilation.saturating_mul(kernel_size.max(1) - 1).saturating_add(1).saturating_sub(padding.saturating_mul(2))
 }
 
 layers! {

@@ -393,7 +393,7 @@ impl Tensor {
     /// `value` around the elements: for the last dimension, then the one before, .. a pair of widths before and after.
     ///
     /// # Panics
-    /// If there are more pairs than dimensions.
+    /// If there are more pairs than dimensions, or more elements than a machine can count.
     #[track_caller]
     pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
         let rank = self.rank();
@@ -401,7 +401,11 @@ impl Tensor {
         assert!(self.dtype() == DType::F32, "pad: a tensor of f32 is due, not of {}", self.dtype());
         let mut sizes = self.shape().to_vec();
         for (i, (before, after)) in widths.iter().enumerate() {
-            sizes[rank - 1 - i] += before + after;
+            let size = sizes[rank - 1 - i].checked_add(*before).and_then(|size| size.checked_add(*after));
+            let Some(size) = size else {
+                panic!("pad: {} by {before} and {after}: no machine can count so many elements", self.shape())
+            };
+            sizes[rank - 1 - i] = size;
         }
         let out = Tensor::full(sizes, value, self.device());
         let mut inner = Layout { shape: self.shape(), ..*out.layout() };

@@ -9,9 +9,10 @@ impl Tensor {
     /// zeros.
     ///
     /// # Panics
-    /// If the labels are not i32.
+    /// If the labels are not i32, or there are more classes than they can name.
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
+        assert!(i32::try_from(classes).is_ok(), "one_hot: labels of i32 cannot name {classes} classes");
         assert!(self.dtype() == DType::I32, "one_hot: labels of i32 are due, not of {}", self.dtype());
         self.unsqueeze(self.rank()).eq(&Tensor::arange(0, classes as i32, self.device()))
     }

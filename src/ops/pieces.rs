@@ -21,7 +21,7 @@ impl Tensor {
     /// If there is no such dimension, or the sizes do not fill it.
     #[track_caller]
     pub fn split_sizes(&self, sizes: &[usize], dim: isize) -> Vec<Tensor> {
-        let (n, sum) = (self.size(dim), sizes.iter().sum::<usize>());
+        let (n, sum) = (self.size(dim), sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size)));
         assert!(sum == n, "split_sizes: {}: parts of {sum} elements do not fill the {n} along {dim}", self.shape());
         let ends = sizes.iter().scan(0, |end, size| {
             *end += size;
@@ -48,7 +48,7 @@ impl Tensor {
     /// If this is no batch of images with a multiple of `factor^2` channels.
     #[track_caller]
     pub fn pixel_shuffle(&self, factor: usize) -> Tensor {
-        let (shape, each) = (self.shape(), factor * factor);
+        let (shape, each) = (self.shape(), factor.saturating_mul(factor));
         let fits = shape.rank() == 4 && each > 0 && shape[1].is_multiple_of(each);
         assert!(fits, "pixel_shuffle: {shape}: images [n, c, h, w] of a multiple of {each} channels are due");
         let [n, c, h, w] = [shape[0], shape[1] / each, shape[2], shape[3]];

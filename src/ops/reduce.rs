@@ -4,11 +4,12 @@
 mod statistics;
 
 use crate::dtype::DType;
+use crate::kernel::functions::total;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant,
     groups, parallel,
 };
-use crate::shape::{MAX_RANK, Shape, collapse};
+use crate::shape::{Layout, MAX_RANK, Shape, collapse};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -103,6 +104,9 @@ impl Params {
         offsets
     }
 }
+
+/// Elements of which none are taken twice.
+const MANY: usize = 1 << 26;
 
 /// Elements of one invocation's loop, and of one workgroup's.
 const THREAD_CHUNK: u32 = 1024;
@@ -254,7 +258,7 @@ macro_rules! reductions {
 
 // Each row: the result of an iterator over the elements of one output.
 reductions! {
-    SUM: "sum", Kind::Sum, sum_twin, |xs, scale| (xs.map(f64::from).sum::<f64>() * f64::from(scale)) as f32;
+    SUM: "sum", Kind::Sum, sum_twin, |xs, scale| (total(xs.map(f64::from)) * f64::from(scale)) as f32;
     AMAX: "amax", Kind::Max, twin, |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
     AMIN: "amin", Kind::Min, twin, |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
 }
@@ -278,11 +282,11 @@ fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
             for (at, sum) in (first..).zip(sums) {
                 let start = p.base as usize + starts[at / runs];
                 let run = at % runs * RUN..(at % runs * RUN + RUN).min(rows);
-                *sum = x[start..][run].iter().map(|&x| f64::from(x)).sum();
+                *sum = total(x[start..][run].iter().map(|&x| f64::from(x)));
             }
         });
         for (y, parts) in call.write::<f32>(1).iter_mut().zip(parts.chunks(runs)) {
-            *y = (parts.iter().sum::<f64>() * f64::from(p.scale)) as f32;
+            *y = (total(parts.iter().copied()) * f64::from(p.scale)) as f32;
         }
         return;
     }
@@ -299,7 +303,7 @@ fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
         }
     });
     for (i, y) in y.iter_mut().enumerate() {
-        *y = (parts.iter().skip(i).step_by(kept_size).sum::<f64>() * f64::from(p.scale)) as f32;
+        *y = (total(parts.iter().skip(i).step_by(kept_size).copied()) * f64::from(p.scale)) as f32;
     }
 }
 
@@ -410,12 +414,27 @@ impl Tensor {
         (0..self.rank() as isize).collect()
     }
 
+    /// Without the repeats along the dimensions that are reduced, where a kernel would meet very many, and their number.
+    fn once(&self, reduced: &[bool; MAX_RANK]) -> (Tensor, usize) {
+        let (layout, mut sizes, mut repeats) = (self.layout(), self.shape().to_vec(), 1);
+        for (d, size) in sizes.iter_mut().enumerate() {
+            if reduced[d] && layout.strides[d] == 0 && *size > 1 {
+                repeats *= std::mem::replace(size, 1);
+            }
+        }
+        if self.numel() <= MANY {
+            return (self.detach(), 1);
+        }
+        (self.with_layout(Layout { shape: Shape::from(sizes), ..*layout }), repeats)
+    }
+
     #[track_caller]
     fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32) -> Tensor {
         assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = Tensor::empty(shape, DType::F32, self.device());
-        Tensor::run(&SUM, &[self, &y], &Params::new(self, &reduced, scale));
+        let (x, repeats) = self.once(&reduced);
+        Tensor::run(&SUM, &[&x, &y], &Params::new(&x, &reduced, (f64::from(scale) * repeats as f64) as f32));
         let from = self.shape();
         y.tracked(op, &[self], move |dy, _| {
             let dy = if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) };
@@ -470,7 +489,8 @@ impl Tensor {
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         assert!(self.numel() > 0, "{op}: {} has no elements", self.shape());
         let y = Tensor::empty(shape, DType::F32, self.device());
-        Tensor::run(kernel, &[self, &y], &Params::new(self, &reduced, 1.0));
+        let (x, _) = self.once(&reduced);
+        Tensor::run(kernel, &[&x, &y], &Params::new(&x, &reduced, 1.0));
         let (x, best, dims) = (self.saved(), y.saved(), dims.to_vec());
         y.tracked(op, &[self], move |dy, _| {
             // Equal extremes share the gradient.
@@ -523,7 +543,8 @@ impl Tensor {
         assert!(self.numel() > 0, "argmax: {} has no elements", self.shape());
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());
-        Tensor::run(&ARGMAX, &[&self.detach(), &y], &Params::new(self, &reduced, 1.0));
+        let (x, _) = self.once(&reduced);
+        Tensor::run(&ARGMAX, &[&x, &y], &Params::new(&x, &reduced, 1.0));
         y
     }
 }

@@ -34,6 +34,8 @@ struct Params {
 /// Candidates that are compared with one another, and the most of which the largest are found without sorting.
 const CHUNK: u32 = 1024;
 const MOST: u32 = 16_384;
+/// Candidates that are compared before sorted ones are merged.
+const FIRST: u32 = 32;
 
 /// The places of the k first elements of each row in order, [rows, k].
 static TOPK: Kernel = Kernel {
@@ -51,7 +53,7 @@ static TOPK: Kernel = Kernel {
             name: "stages",
             fits: |_, d| d.params::<Params>().k <= MOST || d.params::<Params>().n <= 2 * MOST,
             // With more, comparing all in a chunk costs more than sorting them.
-            suits: |_, d| d.params::<Params>().k <= CHUNK / 2,
+            suits: |_, d| d.params::<Params>().k <= CHUNK / 2 && d.params::<Params>().n <= 4 * CHUNK,
             lower: |_, d| stages(d),
         },
         Variant { name: "merges", fits: |_, _| true, suits: |_, _| true, lower: |_, d| merges(d) },
@@ -61,7 +63,7 @@ static TOPK: Kernel = Kernel {
 /// Chunks that are sorted each, and then two by two made one.
 fn merges(d: &Dispatch) -> Lowering {
     let mut p: Params = d.params();
-    p.chunk = CHUNK.min(p.n);
+    p.chunk = FIRST.min(p.n);
     let mut out = Lowering::default();
     let (mut entry, mut source) = ("topk", Slot::Arg(0));
     loop {
@@ -119,8 +121,13 @@ fn twin(call: &mut Call) {
             (false, false) => x[b].partial_cmp(&x[a]).unwrap_or(Ordering::Equal),
             (a, b) => b.cmp(&a),
         };
+        let order = |a: &usize, b: &usize| if p.largest == 1 { larger(*a, *b) } else { larger(*b, *a) }.then(a.cmp(b));
         let mut places: Vec<usize> = (0..n).collect();
-        places.sort_by(|&a, &b| if p.largest == 1 { larger(a, b) } else { larger(b, a) });
+        if out.len() < n {
+            places.select_nth_unstable_by(out.len(), order);
+            places.truncate(out.len());
+        }
+        places.sort_unstable_by(order);
         out.iter_mut().zip(places).for_each(|(out, place)| *out = place as i32);
     });
 }

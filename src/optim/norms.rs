@@ -2,6 +2,7 @@
 //! `shaders/clip_factor.wgsl`.
 
 use super::slab::{Slab, Stretch};
+use crate::kernel::functions::total;
 use crate::kernel::{
     Access, Call, Class, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
 };
@@ -77,9 +78,9 @@ fn sums_twin(call: &mut Call) {
         let [first, count] = [0, 1].map(|i| entries[2 * (p.entry as usize + at) + i] as usize);
         let of = |chunk: usize| {
             let [start, n] = [0, 1].map(|i| chunks[2 * chunk + i] as usize);
-            x[start..][..n].iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+            total(x[start..][..n].iter().map(|&x| f64::from(x) * f64::from(x)))
         };
-        sum[0] = (first..first + count).map(of).sum::<f64>() as f32;
+        sum[0] = total((first..first + count).map(of)) as f32;
     });
 }
 

@@ -127,6 +127,7 @@ pub fn cases() -> Vec<Case> {
         topk(x([70, 3]).narrowed(0), 7, 0, Extreme::Smallest).compared(),
         // More than one stage, with chunks that are not full; as many asked for as a stage compares.
         topk(x([2, 5003]), 3, 1, Extreme::Largest).compared(),
+        topk(x([2, 9001]).steps(0.0), 100, 1, Extreme::Smallest).compared(),
         topk(x([3003]), 1100, 0, Extreme::Smallest).compared(),
         topk(x([66_000, 3]), 2, 1, Extreme::Largest).compared(),
         // Sorted in chunks that are merged: an odd number of them, equal elements, and more than are compared at once.

@@ -1,6 +1,6 @@
 //! Memory and threads: what is kept, what happens where there is none, and work of several threads on one device.
 
-use crate::places::devices;
+use crate::devices::devices;
 use std::sync::mpsc;
 use std::time::Duration;
 use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, Relu, Sequential};
@@ -201,7 +201,7 @@ fn all_the_memory_there_is() {
 #[cfg(target_os = "linux")]
 fn memory_that_the_host_refuses_is_an_error_and_no_abort() {
     let program = std::env::current_exe().expect("a test has a program");
-    let line = "ulimit -v 3000000 && exec \"$0\" --exact memory::all_the_memory_there_is --ignored --nocapture";
+    let line = "ulimit -v 3000000 && exec \"$0\" --exact train::memory::all_the_memory_there_is --ignored --nocapture";
     let run = std::process::Command::new("sh").args(["-c", line]).arg(&program).output().expect("a shell");
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{said}\n{}", String::from_utf8_lossy(&run.stderr));

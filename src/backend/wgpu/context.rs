@@ -152,7 +152,11 @@ fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
         driver: [about.driver, about.driver_info].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" "),
         class: if about.device_type == wgpu::DeviceType::Cpu { Class::Software } else { Class::Gpu },
         subgroup: fixed.then_some(about.subgroup_min_size),
-        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        // Kernels count elements in 32 bits.
+        max_binding_bytes: limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(u64::from(u32::MAX) * 4),
         max_groups: limits.max_compute_workgroups_per_dimension,
         max_threads: limits.max_compute_invocations_per_workgroup,
         max_shared_bytes: limits.max_compute_workgroup_storage_size,

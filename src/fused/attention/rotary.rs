@@ -15,7 +15,8 @@ impl Tensor {
         let fits = shape.rank() >= 2 && shape[shape.rank() - 1].is_multiple_of(2);
         assert!(fits, "rotary: {shape}: rows [.., rows, head_dim] of an even head_dim are due");
         let (rows, half) = (shape[shape.rank() - 2], shape[shape.rank() - 1] / 2);
-        let angle = |at: usize| (first + at / half) as f64 / f64::from(base).powf((at % half) as f64 / half as f64);
+        let angle =
+            |at: usize| (first as f64 + (at / half) as f64) / f64::from(base).powf((at % half) as f64 / half as f64);
         let table = |f: fn(f64) -> f64| {
             let values: Vec<f32> = (0..rows * half).map(|at| f(angle(at)) as f32).collect();
             Tensor::constant(&values, [rows, half], self.device())

@@ -3,7 +3,7 @@
 use super::depthwise::{self, DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
 use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last, of_nothing};
 use crate::dtype::DType;
-use crate::shape::Shape;
+use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
 
 /// PyTorch's arguments of `conv_transpose2d`, and its defaults: height before width.
@@ -46,17 +46,25 @@ impl Tensor {
         }
         let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
-        assert!(stride[0] * stride[1] * dilation[0] * dilation[1] > 0, "{op}: a stride or dilation is 0");
+        assert!(w[2] > 0 && w[3] > 0, "{op}: {x} x {w}: a window of no elements sees nothing: take at least 1");
+        assert!([stride, dilation].as_flattened().iter().all(|n| *n > 0), "{op}: a stride or dilation is 0");
+        // What is between the only pixels or taps that there are does not matter.
+        let stride = [0, 1].map(|d| if x[2 + d] <= 1 { stride[d].min(MAX_EXTENT) } else { stride[d] });
+        let dilation = [0, 1].map(|d| if w[2 + d] == 1 { dilation[d].min(MAX_EXTENT) } else { dilation[d] });
         let mut size = [0; 2];
         for d in 0..2 {
             let more = output_padding[d];
             let fits = more < stride[d].max(dilation[d]);
             assert!(fits, "{op}: an output padding of {more} is not less than the stride or dilation");
-            let full = (x[2 + d].max(1) - 1) * stride[d] + dilation[d] * (w[2 + d].max(1) - 1) + more + 1;
-            assert!(full > 2 * padding[d], "{op}: {x} x {w}: a padding of {} cuts off everything", padding[d]);
+            let pixels = (x[2 + d].max(1) - 1).saturating_mul(stride[d]);
+            let full = (w[2 + d] - 1).saturating_mul(dilation[d]).saturating_add(pixels).saturating_add(more + 1);
+            let is_counted = full <= MAX_EXTENT;
+            assert!(is_counted, "{op}: {x} x {w}: more than the {MAX_EXTENT} elements that a dimension may have");
+            let is_left = padding[d].saturating_mul(2) < full;
+            assert!(is_left, "{op}: {x} x {w}: a padding of {} cuts off everything", padding[d]);
             size[d] = full - 2 * padding[d];
         }
-        let outputs = w[1] * groups;
+        let outputs = w[1].saturating_mul(groups);
         let shape = Shape::from([x[0], outputs, size[0], size[1]]);
         if let Some(b) = bias.map(Tensor::shape) {
             assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");

@@ -73,9 +73,27 @@ impl Sizes {
         self.out[0] * self.out[1]
     }
 
-    /// Elements of what the kernel sees of one group of one image.
-    fn seen(&self) -> usize {
-        self.seen[0] * self.seen[1] * self.c
+    /// Elements of rows of what the kernel sees of one group of one image, where they are laid out.
+    fn seen(&self, rows: usize) -> usize {
+        if self.is_sparse() { 0 } else { rows * self.seen[1] * self.c }
+    }
+
+    /// Whether the taps lie so far apart that most of what is between them is never looked at.
+    fn is_sparse(&self) -> bool {
+        let met = self.image[0] * self.image[1] + self.positions() * self.kernel[0] * self.kernel[1];
+        self.seen[0].saturating_mul(self.seen[1]) > 4 * met
+    }
+
+    /// The place in the image, [h, w], of each tap at some positions; none outside.
+    fn places(&self, positions: Range<usize>) -> impl Iterator<Item = Option<[usize; 2]>> + '_ {
+        let inside = |d: usize, at: usize| at.checked_sub(self.padding[d]).filter(|at| *at < self.image[d]);
+        positions.flat_map(move |r| {
+            let at = [r / self.out[1] * self.stride[0], r % self.out[1] * self.stride[1]];
+            (0..self.kernel[0] * self.kernel[1]).map(move |tap| {
+                let tap = [tap / self.kernel[1] * self.dilation[0], tap % self.kernel[1] * self.dilation[1]];
+                Some([inside(0, at[0] + tap[0])?, inside(1, at[1] + tap[1])?])
+            })
+        })
     }
 
     /// The positions of a block.
@@ -143,6 +161,34 @@ fn look(p: &Params, s: &Sizes, [image, group]: [usize; 2], rows: Range<usize>, x
     }
 }
 
+/// The columns of some positions of a group of an image; `seen` is for what they look at.
+fn columns(
+    p: &Params,
+    s: &Sizes,
+    at: [usize; 2],
+    positions: Range<usize>,
+    x: &[f32],
+    seen: &mut [f32],
+    col: &mut [f32],
+) {
+    if !s.is_sparse() {
+        let rows = s.rows(&positions);
+        look(p, s, at, rows.clone(), x, seen);
+        return unfold(s, positions, rows.start, seen, col);
+    }
+    let [x_n, x_c, x_h, x_w] = [p.x_n, p.x_c, p.x_h, p.x_w].map(|step| step as usize);
+    let start = p.x_base as usize + at[0] * x_n + at[1] * s.c * x_c;
+    for (col, place) in col.chunks_exact_mut(s.c).zip(s.places(positions)) {
+        match place {
+            None => col.fill(0.0),
+            Some([h, w]) => {
+                let pixel = start + h * x_h + w * x_w;
+                col.iter_mut().enumerate().for_each(|(c, to)| *to = x[pixel + c * x_c]);
+            }
+        }
+    }
+}
+
 /// The columns of some positions, [positions, kh, kw, c], from the rows that they look at.
 fn unfold(s: &Sizes, positions: Range<usize>, first: usize, seen: &[f32], col: &mut [f32]) {
     let run = s.run();
@@ -196,13 +242,12 @@ impl Forward<'_> {
         let (s, out) = (&self.s, self.s.channels[1]);
         let positions = s.block(block);
         let (rows, n) = (s.rows(&positions), positions.len());
-        let seen = rows.len() * s.seen[1] * s.c;
+        let seen = s.seen(rows.len());
         self.scratch.with(seen + n * (s.q + s.o), |memory| {
             let (seen, memory) = memory.split_at_mut(seen);
             let (col, part) = memory.split_at_mut(n * s.q);
             for g in 0..s.groups {
-                look(&self.p, s, [image, g], rows.clone(), self.x, seen);
-                unfold(s, positions.clone(), rows.start, seen, col);
+                columns(&self.p, s, [image, g], positions.clone(), self.x, seen, col);
                 let w = &self.w[g * s.q * s.o..];
                 let strides = [[s.q as u32, 1], [s.o as u32, 1]];
                 if s.groups == 1 {
@@ -292,13 +337,12 @@ pub fn weight(call: &mut Call) {
             for at in part * each..((part + 1) * each).min(blocks) {
                 let (image, positions) = (at / s.blocks, s.block(at % s.blocks));
                 let (rows, n) = (s.rows(&positions), positions.len());
-                let seen = rows.len() * s.seen[1] * s.c;
+                let seen = s.seen(rows.len());
                 let dy = &dy[(image * s.positions() + positions.start) * out..][..n * out];
                 scratch.with(seen + n * s.q, |memory| {
                     let (seen, col) = memory.split_at_mut(seen);
                     for (g, dw) in dw.chunks_mut(s.o * s.q).enumerate() {
-                        look(&p, &s, [image, g], rows.clone(), x, seen);
-                        unfold(&s, positions.clone(), rows.start, seen, col);
+                        columns(&p, &s, [image, g], positions.clone(), x, seen, col);
                         let dy = &dy[g * s.o..];
                         gemm([s.o, s.q, n], dy, [1, out as u32], col, [s.q as u32, 1], dw, 1.0);
                     }
@@ -348,8 +392,12 @@ pub fn input(call: &mut Call) {
         }
         let turned = &*turned;
         parallel::chunks(dx, s.image[0] * s.image[1] * channels, |image, dx| {
-            scratch.with(s.seen() + s.block * s.q, |memory| {
-                let (seen, col) = memory.split_at_mut(s.seen());
+            let len = s.seen(s.seen[0]);
+            scratch.with(len + s.block * s.q, |memory| {
+                let (seen, col) = memory.split_at_mut(len);
+                if s.is_sparse() {
+                    dx.fill(0.0);
+                }
                 for g in 0..s.groups {
                     seen.fill(0.0);
                     for positions in (0..s.blocks).map(|block| s.block(block)) {
@@ -357,7 +405,18 @@ pub fn input(call: &mut Call) {
                         let dy = &dy[(image * s.positions() + positions.start) * out + g * s.o..];
                         let (w, col) = (&turned[g * s.o * s.q..], &mut col[..n * s.q]);
                         gemm([n, s.q, s.o], dy, [out as u32, 1], w, [s.q as u32, 1], col, 0.0);
-                        fold(&s, positions, col, seen);
+                        if !s.is_sparse() {
+                            fold(&s, positions, col, seen);
+                            continue;
+                        }
+                        for (col, place) in col.chunks_exact(s.c).zip(s.places(positions)) {
+                            let Some([h, w]) = place else { continue };
+                            let pixel = &mut dx[(h * s.image[1] + w) * channels + g * s.c..][..s.c];
+                            pixel.iter_mut().zip(col).for_each(|(to, from)| *to += from);
+                        }
+                    }
+                    if s.is_sparse() {
+                        continue;
                     }
                     for (h, dx) in dx.chunks_mut(s.image[1] * channels).enumerate() {
                         let (row, left) = (h + s.padding[0], s.padding[1].min(s.seen[1]));
