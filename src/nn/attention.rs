@@ -50,9 +50,9 @@ impl MultiheadAttention {
     #[track_caller]
     pub fn attend_self(&self, x: &Tensor, options: &AttentionOptions, ctx: &Ctx) -> Tensor {
         let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
-        check(x, &weight);
+        refuse(check(x, &weight));
         let mixed = x.linear(&weight, Some(&bias)).self_attention(self.heads, options);
-        self.out_proj.forward(&mixed, ctx)
+        self.seen(self.out_proj.forward(&mixed, ctx), ctx)
     }
 
     /// Of queries `[batch, rows, width]` to keys and values `[batch, keys, width]`; a mask is broadcast over
@@ -91,10 +91,16 @@ impl MultiheadAttention {
             value.shape()
         );
         let mixed = q.scaled_dot_product_attention(&k, &v, options).permute(&[0, 2, 1, 3]);
-        self.out_proj.forward(&mixed.reshape_to(query.shape()), ctx)
+        self.seen(self.out_proj.forward(&mixed.reshape_to(query.shape()), ctx), ctx)
+    }
+
+    fn seen(&self, y: Tensor, ctx: &Ctx) -> Tensor {
+        let width = y.size(-1);
+        ctx.seen(self, || format!("MultiheadAttention({width}, heads: {})", self.heads), y)
     }
 }
 
+#[must_use]
 fn check(x: &Tensor, weight: &Tensor) -> Option<String> {
     let (shape, width) = (x.shape(), weight.shape()[1]);
     let fits = shape.rank() == 3 && shape[2] == width;
@@ -113,8 +119,7 @@ impl Module for MultiheadAttention {
 impl Layer for MultiheadAttention {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let y = self.attend_self(x, &AttentionOptions::default(), ctx);
-        ctx.seen(self, || format!("MultiheadAttention({}, heads: {})", x.size(-1), self.heads), y)
+        self.attend_self(x, &AttentionOptions::default(), ctx)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {

@@ -160,9 +160,9 @@ impl Ctx {
     pub fn seen(&self, layer: &dyn Module, title: impl FnOnce() -> String, output: Tensor) -> Tensor {
         if let Some(rows) = &self.rows {
             let found = parameters(layer);
-            let name = found.first().and_then(|(_, p)| p.tensor().name().map(str::to_string)).unwrap_or_default();
+            let names: Vec<String> = found.iter().filter_map(|(_, p)| p.tensor().name().map(str::to_string)).collect();
             rows.borrow_mut().push(Row {
-                path: name.rsplit_once('.').map_or("", |(path, _)| path).to_string(),
+                path: path_of(&names),
                 layer: title(),
                 shape: output.shape(),
                 parameters: found.iter().map(|(_, p)| p.shape().numel()).sum(),
@@ -170,4 +170,15 @@ impl Ctx {
         }
         output
     }
+}
+
+/// The path of the layer that parameters of these names belong to: what all begin with, without any's own name.
+fn path_of(names: &[String]) -> String {
+    let mut paths = names.iter().map(|name| name.rsplit_once('.').map_or("", |(path, _)| path));
+    let mut common: Vec<&str> = paths.next().unwrap_or("").split('.').collect();
+    for path in paths {
+        let same = common.iter().zip(path.split('.')).take_while(|(a, b)| **a == *b).count();
+        common.truncate(same);
+    }
+    common.join(".")
 }

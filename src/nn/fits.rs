@@ -6,6 +6,7 @@ use crate::tensor::{Tensor, apart};
 
 /// What is wrong with an input of a layer with a weight, if anything: `blocks.1.attn_qkv: [2, 5] x [384, 128]: rows of 128
 /// are due, not of 5`.
+#[must_use]
 pub(super) fn misfit(
     fits: bool,
     layer: &str,
@@ -19,6 +20,7 @@ pub(super) fn misfit(
 }
 
 /// The same for a layer that takes indices.
+#[must_use]
 pub(super) fn told(
     fits: bool,
     layer: &str,
@@ -35,6 +37,7 @@ pub(super) fn told(
 
 /// The same for a layer without parameters, which has no path of its own: `MaxPool2d behind conv1: [2, 784]: images
 /// [n, c, h, w] are due`.
+#[must_use]
 pub(super) fn misfit_behind(
     fits: bool,
     layer: &str,
@@ -46,6 +49,7 @@ pub(super) fn misfit_behind(
 }
 
 /// The same for a layer that takes any tensor of f32.
+#[must_use]
 pub(super) fn no_float(layer: &str, x: &Tensor, ctx: &Ctx) -> Option<String> {
     misfit_behind(x.dtype() == DType::F32, layer, x, ctx, || format!("a tensor of f32 is due, not of {}", x.dtype()))
 }

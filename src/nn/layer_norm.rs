@@ -6,6 +6,7 @@ use super::module::{Init, Layer, Module, Parameter, Visitor};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
+#[must_use]
 fn check(x: &Tensor, weight: &Tensor, layer: &str) -> Option<String> {
     let sizes = weight.shape();
     misfit(x.shape().ends_with(&sizes), layer, x, weight, || format!("last sizes of {sizes} are due"))

@@ -125,8 +125,12 @@ pub fn counted<const N: usize>(
     place: Place,
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
-    let slots = slots(call, place, N + 1);
-    moved(call, place, slots, each);
+    let all = call.read::<f32>(N + 1);
+    match slots(call, place, N + 1) {
+        // Told apart here, so that what is the same for a whole stretch is so for the compiler, too.
+        None => twin(call, place, each),
+        Some(slots) => moved(call, place, |at| own(all, QUAD * slots[at / SLOT] as usize), each),
+    }
 }
 
 /// The same for a kernel that does not count.
@@ -135,7 +139,13 @@ pub fn twin<const N: usize>(
     place: Place,
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
-    moved(call, place, None, each);
+    let shared = own(call.read::<f32>(N + 1), place.at as usize);
+    moved(call, place, |_| shared, each);
+}
+
+/// The numbers of a group or a parameter.
+fn own(all: &[f32], at: usize) -> [f32; NUMBERS] {
+    std::array::from_fn(|i| all.get(at + i).copied().unwrap_or(0.0))
 }
 
 /// The slots of a stretch, which are bound behind the numbers, where these say that parameters differ.
@@ -147,20 +157,16 @@ pub fn slots<'a>(call: &Call<'a>, place: Place, numbers: usize) -> Option<&'a [i
 fn moved<const N: usize>(
     call: &mut Call,
     place: Place,
-    slots: Option<&[i32]>,
+    own: impl Fn(usize) -> [f32; NUMBERS] + Sync,
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
-    let all = call.read::<f32>(N + 1);
-    let factor = all[0];
-    let own = |at: usize| -> [f32; NUMBERS] { std::array::from_fn(|i| all.get(at + i).copied().unwrap_or(0.0)) };
-    let shared = own(place.at as usize);
+    let factor = call.read::<f32>(N + 1)[0];
     let gradients = &call.read::<f32>(0)[place.range()];
     let moved: [&mut [f32]; N] = std::array::from_fn(|i| &mut call.write::<f32>(1 + i)[place.range()]);
     parallel::chunks_of(moved, parallel::GRAIN, |piece, moved| {
         let mut moved = moved.map(|values| values.as_chunks_mut::<BLOCK>().0.iter_mut());
         for (at, gradients) in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0.iter().enumerate() {
-            let at = piece * parallel::GRAIN + at * BLOCK;
-            let own = slots.map_or(shared, |slots| own(QUAD * slots[at / SLOT] as usize));
+            let own = own(piece * parallel::GRAIN + at * BLOCK);
             // In arrays of its own the compiler sees that nothing overlaps, and takes several elements at a time.
             let mut blocks: [Option<&mut [f32; BLOCK]>; N] = moved.each_mut().map(|blocks| blocks.next());
             let mut now = [[0.0; BLOCK]; N];

@@ -2,10 +2,10 @@
 
 use crate::devices::devices;
 use wgrad::nn::{
-    ChannelDropout, Ctx, Embedding, GroupNorm, Identity, Init, Layer, Positions, Randomness, Sequential, Unflatten,
-    parameters,
+    ChannelDropout, Ctx, Embedding, GroupNorm, Identity, Init, Layer, Linear, Positions, Randomness, Sequential,
+    Summary, TransformerEncoderLayer, TransformerOptions, Unflatten, parameters,
 };
-use wgrad::{Rng, Tensor};
+use wgrad::{Device, Rng, Tensor};
 
 #[test]
 fn a_padding_row_is_0_and_stays() {
@@ -76,4 +76,20 @@ fn a_dimension_becomes_several() {
         let y = model.forward(&Tensor::zeros([4, 6, 5], &device), &Ctx::eval());
         assert_eq!(*y.shape(), [4, 2, 3, 5]);
     }
+}
+
+#[test]
+fn a_summary_has_a_row_for_each_layer_under_its_own_path() {
+    let init = &mut Init::new(0, &Device::cpu());
+    let small = TransformerOptions { feedforward: 8, ..TransformerOptions::default() };
+    let model = Sequential::new().push(TransformerEncoderLayer::new(4, 2, small, init)).push(Linear::new(4, 1, init));
+    let summary = Summary::of(&model, [1, 3, 4], &Device::cpu());
+    let path = |layer: &str| {
+        let row = summary.rows.iter().find(|row| row.layer.starts_with(layer));
+        row.unwrap_or_else(|| panic!("no {layer}: {summary}")).path.clone()
+    };
+    assert_eq!(path("TransformerEncoderLayer"), "0");
+    assert_eq!(path("MultiheadAttention(4, heads: 2)"), "0.self_attn");
+    assert_eq!(path("Linear(4, 8)"), "0.linear1");
+    assert_eq!(path("Linear(4, 1)"), "1");
 }

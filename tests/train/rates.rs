@@ -83,7 +83,10 @@ fn arguments_are_checked_when_a_schedule_is_made() {
     refused(Box::new(OneCycleLr { pct_start: 1.5, ..cycle }), "OneCycleLr: pct_start: 1.5 is not in 0..=1");
     refused(Box::new(OneCycleLr { div_factor: 0.0, ..cycle }), "OneCycleLr: div_factor");
     refused(Box::new(OneCycleLr { final_div_factor: nan, ..cycle }), "OneCycleLr: final_div_factor");
-    refused(Box::new(OneCycleLr { max_lr: nan, ..cycle }), "OneCycleLr: max_lr");
+    refused(
+        Box::new(OneCycleLr { max_lr: nan, ..cycle }),
+        "learning rate: OneCycleLr's max_lr: NaN is not a number from 0 up",
+    );
     refused(Box::new(OneCycleLr { momentum: Some((-0.1, 0.9)), ..cycle }), "OneCycleLr: momentum");
     // Parts are asked too.
     let broken = StepLr { step_size: 0, gamma: 0.1 };

@@ -159,7 +159,7 @@ impl OneCycleLr {
 impl Schedule for OneCycleLr {
     fn check(&self) -> Result<()> {
         some_steps("OneCycleLr: total_steps", self.total_steps)?;
-        inside("OneCycleLr: max_lr", self.max_lr, 0.0..=f64::MAX)?;
+        inside("learning rate: OneCycleLr's max_lr", self.max_lr, 0.0..=f64::MAX)?;
         inside("OneCycleLr: pct_start", self.pct_start, 0.0..=1.0)?;
         inside("OneCycleLr: div_factor", self.div_factor, f64::MIN_POSITIVE..=f64::MAX)?;
         inside("OneCycleLr: final_div_factor", self.final_div_factor, f64::MIN_POSITIVE..=f64::MAX)?;
