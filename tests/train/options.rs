@@ -30,8 +30,8 @@ fn options_out_of_range_are_refused() {
         "learning rate: -1 is not a number from 0 up",
     );
     let sgd = || Sgd::new(&model, SgdOptions::default()).expect("these are in range");
-    refused(sgd().clip_grad_norm(0.0), "max norm: 0 is not a number above 0");
-    refused(sgd().clip_grad_value(f32::NAN), "clip value: NaN is not a number above 0");
+    refused(sgd().clip_grad_norm(-1.0), "max norm: -1 is not a number from 0 up");
+    refused(sgd().clip_grad_value(f32::NAN), "clip value: NaN is not a number from 0 up");
     refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
     refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
     refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: one for each group is due");
