@@ -80,10 +80,11 @@ fn a_dimension_becomes_several() {
 
 #[test]
 fn a_summary_has_a_row_for_each_layer_under_its_own_path() {
-    let init = &mut Init::new(0, &Device::cpu());
+    let device = Device::cpu();
+    let init = &mut Init::new(0, &device);
     let small = TransformerOptions { feedforward: 8, ..TransformerOptions::default() };
     let model = Sequential::new().push(TransformerEncoderLayer::new(4, 2, small, init)).push(Linear::new(4, 1, init));
-    let summary = Summary::of(&model, [1, 3, 4], &Device::cpu());
+    let summary = Summary::of(&model, [1, 3, 4], &device);
     let path = |layer: &str| {
         let row = summary.rows.iter().find(|row| row.layer.starts_with(layer));
         row.unwrap_or_else(|| panic!("no {layer}: {summary}")).path.clone()
