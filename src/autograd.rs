@@ -76,7 +76,7 @@ impl Tensor {
     ) -> Tensor {
         let reads = inputs.iter().any(|input| input.is_gradient());
         if inputs.iter().all(|input| !input.is_tracked()) {
-            return if reads { self.as_gradient() } else { self };
+            return if reads { self.into_gradient() } else { self };
         }
         let nodes = inputs.iter().map(|input| input.node().cloned()).collect();
         let name = inputs.iter().find_map(|input| input.name().map(Arc::from));
@@ -104,7 +104,7 @@ impl AddAssign for Grads {
         // In the order of ids, so that equal steps queue equal kernels.
         for (id, gradient) in BTreeMap::from_iter(other.of) {
             match self.of.get_mut(&id) {
-                Some(sum) => *sum = accumulate(sum, &gradient).as_gradient(),
+                Some(sum) => *sum = accumulate(sum, &gradient).into_gradient(),
                 None => drop(self.of.insert(id, gradient)),
             }
         }
@@ -175,7 +175,7 @@ pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor) -> Grads {
     let mut of = HashMap::new();
     while let Some((id, (node, dy))) = waiting.pop_last() {
         let Some(backward) = &node.backward else {
-            of.insert(id, dy.as_gradient());
+            of.insert(id, dy.into_gradient());
             continue;
         };
         let needs: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();

@@ -252,7 +252,7 @@ impl Tensor {
     }
 
     /// The same elements as a gradient, or as what was made of one.
-    pub(crate) fn as_gradient(self) -> Tensor {
+    pub(crate) fn into_gradient(self) -> Tensor {
         Tensor { gradient: true, ..self }
     }
 

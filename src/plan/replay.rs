@@ -239,9 +239,7 @@ impl Captured {
                 "run: an input is a tensor that the step itself writes: pass a copy of it (Tensor::copy)".into(),
             ));
         }
-        if let Some(wrong) = self.guards.iter().find_map(|guard| guard()) {
-            panic!("{wrong}");
-        }
+        self.guard();
         for hook in &self.hooks {
             hook();
         }
@@ -256,6 +254,13 @@ impl Captured {
         }
         let run = self.last().run.next();
         Ok(self.give(run, inputs))
+    }
+
+    #[track_caller]
+    fn guard(&self) {
+        if let Some(wrong) = self.guards.iter().find_map(|guard| guard()) {
+            panic!("{wrong}");
+        }
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
@@ -275,8 +280,10 @@ impl Captured {
     }
 
     /// Whether `work` still asks for what was captured.
+    #[track_caller]
     fn compare(&self, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>) -> Result<()> {
         let Some(trace) = &self.trace else { return Ok(()) };
+        self.guard();
         // The recording ends here, and takes back what the host has counted.
         let step = self.device.recorded_step(inputs, work)?;
         if let Some(what) = trace.difference(&step.trace()) {
