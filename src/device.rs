@@ -52,10 +52,11 @@ impl Device {
     /// [`Device::best`] among the adapters that `options` allow. An adapter that is named is taken whatever it is.
     pub fn best_of(options: &WgpuOptions) -> Device {
         let named = options.adapter != backend::wgpu::AdapterChoice::Best;
-        let found = match backend::wgpu::adapters(options) {
+        let adapters = match backend::wgpu::Found::now(options) {
             Ok(found) => found,
             Err(error) => return Device::new(Box::new(Cpu::new()), error.to_string()),
         };
+        let found = adapters.described(options);
         if !named && !found.iter().any(|a| a.info.class == Class::Gpu) {
             let why = match found.first() {
                 None => "no GPU adapter was found".to_string(),
@@ -63,7 +64,8 @@ impl Device {
             };
             return Device::new(Box::new(Cpu::new()), why);
         }
-        Device::wgpu(options).unwrap_or_else(|error| Device::new(Box::new(Cpu::new()), error.to_string()))
+        let opened = Wgpu::of(adapters, options).map(|backend| Device::on(backend, options));
+        opened.unwrap_or_else(|error| Device::new(Box::new(Cpu::new()), error.to_string()))
     }
 
     /// The adapter that `options` name, a software one too.
@@ -71,13 +73,16 @@ impl Device {
     /// # Errors
     /// [`Error::NoAdapter`] where there is none or it gives no device.
     pub fn wgpu(options: &WgpuOptions) -> Result<Device> {
-        let backend = Wgpu::new(options)?;
+        Ok(Device::on(Wgpu::new(options)?, options))
+    }
+
+    fn on(backend: Wgpu, options: &WgpuOptions) -> Device {
         let why = match (&options.adapter, backend.info().class) {
             (backend::wgpu::AdapterChoice::Best, Class::Software) => "a GPU was asked for and this is all there is",
             (backend::wgpu::AdapterChoice::Best, _) => "the best adapter there is",
             _ => "the adapter that was asked for",
         };
-        Ok(Device::new(Box::new(backend), why.into()))
+        Device::new(Box::new(backend), why.into())
     }
 
     /// The CPU backend: the meaning of every kernel in plain Rust, and quick enough to train on.

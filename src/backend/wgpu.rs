@@ -8,7 +8,7 @@ mod queue;
 mod ready;
 mod tuning;
 
-pub use context::{Adapter, AdapterChoice, Features, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
+pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
 pub use tuning::{Choices, Tuning};
 
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
@@ -73,9 +73,18 @@ impl Wgpu {
         pollster::block_on(Wgpu::open(options))
     }
 
+    /// The same among adapters that were found.
+    pub fn of(found: Found, options: &WgpuOptions) -> Result<Wgpu> {
+        pollster::block_on(Wgpu::open_of(found, options))
+    }
+
     /// The same for callers that may not block.
     pub async fn open(options: &WgpuOptions) -> Result<Wgpu> {
-        let (device, queue, info) = context::open(options).await?;
+        Wgpu::open_of(Found::by(options).await?, options).await
+    }
+
+    async fn open_of(found: Found, options: &WgpuOptions) -> Result<Wgpu> {
+        let (device, queue, info) = context::open(found, options).await?;
         let failure = Arc::new(Failure::default());
         let uncaptured = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

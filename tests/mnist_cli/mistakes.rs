@@ -125,6 +125,8 @@ fn gpu_an_adapter_that_is_not_there() {
 #[test]
 fn an_api_that_is_unknown() {
     mnist_under(&[("WGPU_BACKEND", "glide")], &[&"--device=gpu"]).refuses(&["`glide`", "use vulkan, metal or dx12"]);
+    mnist_under(&[("WGPU_BACKEND", "noop")], &[&"--device=gpu"])
+        .refuses(&["noop runs nothing", "use vulkan, metal or dx12"]);
 }
 
 /// Vulkan's loader is told of a driver that is not there, which hides those that are.

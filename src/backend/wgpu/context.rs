@@ -44,6 +44,8 @@ pub struct WgpuOptions {
     /// APIs to look for adapters in, as wgpu spells them: `vulkan,metal,dx12`. `None` is all that are built in, but
     /// for `noop` (feature `noop`), which runs nothing and has to be named.
     pub backends: Option<String>,
+    /// Whether `noop` may be named. Where the environment names it, it may not: every result would be 0, without a word.
+    pub noop: bool,
     /// How much of the adapter to use.
     pub features: Features,
     /// Trusted in release builds, checked in debug builds.
@@ -59,6 +61,7 @@ impl Default for WgpuOptions {
         WgpuOptions {
             adapter: AdapterChoice::Best,
             backends: None,
+            noop: true,
             features: Features::Adapter,
             checks: if cfg!(debug_assertions) { ShaderChecks::Checked } else { ShaderChecks::Trusted },
             variant: None,
@@ -77,7 +80,7 @@ impl WgpuOptions {
             Err(_) => AdapterChoice::Name(name),
         });
         let backends = std::env::var("WGPU_BACKEND").ok().filter(|list| !list.trim().is_empty());
-        WgpuOptions { adapter, backends, ..WgpuOptions::default() }
+        WgpuOptions { adapter, backends, noop: false, ..WgpuOptions::default() }
     }
 }
 
@@ -114,9 +117,14 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-fn backends(list: Option<&str>) -> Result<wgpu::Backends> {
-    let Some(list) = list else { return Ok(wgpu::Backends::all()) };
+fn backends(options: &WgpuOptions) -> Result<wgpu::Backends> {
+    let Some(list) = &options.backends else { return Ok(wgpu::Backends::all()) };
     let backends = wgpu::Backends::from_comma_list(&list.to_lowercase());
+    if backends.contains(wgpu::Backends::NOOP) && !options.noop {
+        return Err(Error::Option(format!(
+            "backends `{list}`: noop runs nothing, and every result would be 0: use vulkan, metal or dx12"
+        )));
+    }
     if backends.is_empty() {
         return Err(Error::Option(format!("backends `{list}`: none of them is known; use vulkan, metal or dx12")));
     }
@@ -133,12 +141,28 @@ fn rank(kind: wgpu::DeviceType) -> u8 {
     }
 }
 
-async fn enumerate(list: Option<&str>) -> Result<Vec<wgpu::Adapter>> {
-    let backends = backends(list)?;
-    let mut adapters = instance(backends).enumerate_adapters(backends).await;
-    adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
-    adapters.sort_by_key(|a| rank(a.get_info().device_type));
-    Ok(adapters)
+/// The adapters there are, the best first. Looking for them takes long and loads every driver: once is enough.
+pub struct Found(Vec<wgpu::Adapter>);
+
+impl Found {
+    /// Those of the APIs that `options` name.
+    pub async fn by(options: &WgpuOptions) -> Result<Found> {
+        let backends = backends(options)?;
+        let mut adapters = instance(backends).enumerate_adapters(backends).await;
+        adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
+        adapters.sort_by_key(|a| rank(a.get_info().device_type));
+        Ok(Found(adapters))
+    }
+
+    /// The same for callers that may block.
+    pub fn now(options: &WgpuOptions) -> Result<Found> {
+        pollster::block_on(Found::by(options))
+    }
+
+    /// What they are.
+    pub fn described(&self, options: &WgpuOptions) -> Vec<Adapter> {
+        self.0.iter().enumerate().map(|(i, a)| described(i, a, options.features)).collect()
+    }
 }
 
 fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
@@ -183,8 +207,7 @@ fn described(index: usize, adapter: &wgpu::Adapter, features: Features) -> Adapt
 
 /// The adapters there are, the best first.
 pub fn adapters(options: &WgpuOptions) -> Result<Vec<Adapter>> {
-    let found = pollster::block_on(enumerate(options.backends.as_deref()))?;
-    Ok(found.iter().enumerate().map(|(i, a)| described(i, a, options.features)).collect())
+    Ok(Found::now(options)?.described(options))
 }
 
 /// What a user can do where no adapter is found.
@@ -192,8 +215,7 @@ pub const INSTALL_HINT: &str = "install a GPU driver with Vulkan, or a software 
      (Debian and Ubuntu: apt-get install mesa-vulkan-drivers), or use the CPU backend";
 
 /// An open device with the adapter's description.
-pub async fn open(options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue, Info)> {
-    let mut found = enumerate(options.backends.as_deref()).await?;
+pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue, Info)> {
     if found.is_empty() {
         return Err(Error::NoAdapter(format!("no GPU adapter was found: {INSTALL_HINT}")));
     }
