@@ -43,10 +43,37 @@ pub enum Fill {
     /// In -2..2.
     Uniform,
     Within(f32, f32),
+    /// With zeros of both signs, infinities and NaN among them.
+    Special,
     Whole(i32, i32),
     /// As an input of a case before it is viewed.
     OfCase(usize, usize),
 }
+
+const INF: f32 = f32::INFINITY;
+
+/// A third of these are not what most tests have.
+pub const SPECIAL: &[f32] = &[
+    0.5,
+    -1.25,
+    0.0,
+    2.0,
+    -0.75,
+    1.5,
+    INF,
+    0.25,
+    -2.0,
+    1.0,
+    -0.0,
+    -0.5,
+    1.75,
+    f32::NAN,
+    -1.0,
+    0.125,
+    -INF,
+    0.75,
+    -1.5,
+];
 
 /// How it lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +96,7 @@ impl Given {
         let input = match self.fill {
             Fill::Uniform => x(self.shape.as_slice()),
             Fill::Within(low, high) => x(self.shape.as_slice()).within(low, high),
+            Fill::Special => x(self.shape.as_slice()).listed(SPECIAL),
             Fill::Whole(low, high) => whole(self.shape.as_slice(), low, high),
             Fill::OfCase(case, at) => CASES[case].inputs[at].clone(),
         };
@@ -91,6 +119,7 @@ impl Given {
         let made = match self.fill {
             Fill::Uniform => format!("x({:?})", self.shape),
             Fill::Within(low, high) => format!("x({:?}).within({low:?}, {high:?})", self.shape),
+            Fill::Special => format!("x({:?}).listed(SPECIAL)", self.shape),
             Fill::Whole(low, high) => format!("whole({:?}, {low}, {high})", self.shape),
             Fill::OfCase(case, at) => format!("of_case({:?}, {at})", CASES[case].name),
         };
