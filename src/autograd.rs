@@ -100,6 +100,7 @@ pub struct Grads {
 }
 
 impl AddAssign for Grads {
+    #[track_caller]
     fn add_assign(&mut self, other: Grads) {
         // In the order of ids, so that equal steps queue equal kernels.
         for (id, gradient) in BTreeMap::from_iter(other.of) {

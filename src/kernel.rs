@@ -249,6 +249,7 @@ pub struct Params {
 impl Params {
     /// # Panics
     /// If the struct is larger than [`MAX_PARAM_WORDS`] words or not made of words.
+    #[track_caller]
     pub fn new<P: Pod>(params: &P) -> Params {
         let source: &[u32] = bytemuck::cast_slice(std::slice::from_ref(params));
         let mut words = [0; MAX_PARAM_WORDS];
@@ -260,6 +261,7 @@ impl Params {
     ///
     /// # Panics
     /// If `P` has another size.
+    #[track_caller]
     pub fn read<P: Pod>(&self) -> P {
         *bytemuck::from_bytes(bytemuck::cast_slice(&self.words[..self.len]))
     }
@@ -360,6 +362,7 @@ impl<'a> Call<'a> {
     ///
     /// # Panics
     /// If the kernel writes it.
+    #[track_caller]
     pub fn read<T: Element>(&self, binding: usize) -> &'a [T] {
         match &self.slices[binding] {
             Slice::Read(words) => bytemuck::cast_slice(words),
@@ -371,6 +374,7 @@ impl<'a> Call<'a> {
     ///
     /// # Panics
     /// If the kernel only reads it.
+    #[track_caller]
     pub fn write<T: Element>(&mut self, binding: usize) -> &'a mut [T] {
         match &mut self.slices[binding] {
             Slice::Write(words) => bytemuck::cast_slice_mut(std::mem::take(words)),

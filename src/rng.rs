@@ -106,6 +106,7 @@ impl Rng {
     ///
     /// # Panics
     /// If `bound` is 0.
+    #[track_caller]
     pub fn below(&mut self, bound: u32) -> u32 {
         assert!(bound > 0, "below: the bound is 0");
         let threshold = bound.wrapping_neg() % bound;

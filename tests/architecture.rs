@@ -17,6 +17,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("there_is_one_unsafe_call", there_is_one_unsafe_call),
     ("the_environment_is_read_at_the_edge", the_environment_is_read_at_the_edge),
     ("no_closure_panics", no_closure_panics),
+    ("what_panics_tells_its_caller", what_panics_tells_its_caller),
     ("tests_here_are_in_a_table", tests_here_are_in_a_table),
     ("files_are_small_and_named_well", files_are_small_and_named_well),
     ("no_path_of_a_machine_is_written_down", no_path_of_a_machine_is_written_down),
@@ -167,6 +168,23 @@ fn no_closure_panics() {
                 if file.is_in_closure(at) {
                     found.push(format!("{}:{}: {word}! in a closure", file.path, file.line(at)));
                 }
+            }
+        }
+    }
+    refuse(found);
+}
+
+fn what_panics_tells_its_caller() {
+    // A function that says in its docs that it panics does so at its caller's line.
+    let mut found = Vec::new();
+    for file in files("src", ".rs") {
+        let lines: Vec<&str> = file.text.lines().map(str::trim).collect();
+        for (at, _) in lines.iter().enumerate().filter(|(_, line)| **line == "/// # Panics") {
+            let head = lines[at..].iter().take_while(|line| line.starts_with("///") || line.starts_with("#["));
+            let tracked = head.clone().any(|line| *line == "#[track_caller]");
+            let is_function = lines[at + head.count()].split([' ', '(']).any(|word| word == "fn");
+            if is_function && !tracked {
+                found.push(format!("{}:{}: panics without #[track_caller]", file.path, at + 1));
             }
         }
     }

@@ -122,6 +122,7 @@ pub struct PRelu {
 
 impl PRelu {
     /// Slopes of 0.25, as in PyTorch: one, or one for each channel.
+    #[track_caller]
     pub fn new(slopes: usize, init: &mut Init) -> PRelu {
         PRelu { weight: Parameter::new(Tensor::full([slopes], 0.25f32, &init.device)) }
     }

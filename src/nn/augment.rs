@@ -15,6 +15,7 @@ pub struct RandomCropFlip {
 
 impl RandomCropFlip {
     /// Draws from a stream of its own.
+    #[track_caller]
     pub fn new(padding: usize, init: &mut Init) -> RandomCropFlip {
         RandomCropFlip { padding, stream: init.rng.layer_stream() }
     }

@@ -175,10 +175,10 @@ impl Ctx {
 /// The path of the layer that parameters of these names belong to: what all begin with, without any's own name.
 fn path_of(names: &[String]) -> String {
     let mut paths = names.iter().map(|name| name.rsplit_once('.').map_or("", |(path, _)| path));
-    let mut common: Vec<&str> = paths.next().unwrap_or("").split('.').collect();
+    let mut shared: Vec<&str> = paths.next().unwrap_or("").split('.').collect();
     for path in paths {
-        let same = common.iter().zip(path.split('.')).take_while(|(a, b)| **a == *b).count();
-        common.truncate(same);
+        let same = shared.iter().zip(path.split('.')).take_while(|(a, b)| **a == *b).count();
+        shared.truncate(same);
     }
-    common.join(".")
+    shared.join(".")
 }

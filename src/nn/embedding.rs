@@ -17,6 +17,7 @@ pub struct Embedding {
 
 impl Embedding {
     /// `size` vectors of `width` elements.
+    #[track_caller]
     pub fn new(size: usize, width: usize, init: &mut Init) -> Embedding {
         let weight = Tensor::normal([size, width], 0.0, 1.0, &mut init.rng, &init.device);
         Embedding { weight: Parameter::new(weight), padding: None }
@@ -79,6 +80,7 @@ pub struct Positions {
 
 impl Positions {
     /// For up to `rows` rows of `width` elements.
+    #[track_caller]
     pub fn new(rows: usize, width: usize, init: &mut Init) -> Positions {
         Positions { weight: Embedding::new(rows, width, init).weight }
     }

@@ -25,6 +25,7 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Over the last dimensions, of these sizes.
+    #[track_caller]
     pub fn new(sizes: impl Into<Shape>, init: &mut Init) -> LayerNorm {
         let sizes = sizes.into();
         let bias = Some(Parameter::new(Tensor::zeros(sizes, &init.device)));
@@ -69,6 +70,7 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     /// Over the last dimensions, of these sizes.
+    #[track_caller]
     pub fn new(sizes: impl Into<Shape>, init: &mut Init) -> RmsNorm {
         RmsNorm { weight: Parameter::new(Tensor::ones(sizes, &init.device)), eps: f32::EPSILON }
     }

@@ -16,12 +16,14 @@ pub struct Linear {
 
 impl Linear {
     /// With a bias; weights and bias are uniform within 1 / sqrt(in).
+    #[track_caller]
     pub fn new(inputs: usize, outputs: usize, init: &mut Init) -> Linear {
         let weight = init.uniform([outputs, inputs], inputs);
         Linear { weight, bias: Some(init.uniform([outputs], inputs)) }
     }
 
     /// Without a bias.
+    #[track_caller]
     pub fn without_bias(inputs: usize, outputs: usize, init: &mut Init) -> Linear {
         Linear { weight: init.uniform([outputs, inputs], inputs), bias: None }
     }

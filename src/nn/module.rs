@@ -25,6 +25,7 @@ impl Init {
     }
 
     /// Uniform between -1 / sqrt(fan_in) and 1 / sqrt(fan_in): PyTorch's default for weights and biases alike.
+    #[track_caller]
     pub fn uniform(&mut self, shape: impl Into<Shape>, fan_in: usize) -> Parameter {
         let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
         Parameter::new(Tensor::uniform(shape, -bound, bound, &mut self.rng, &self.device))
@@ -37,6 +38,7 @@ pub struct Parameter(Arc<RwLock<Tensor>>);
 
 impl Parameter {
     /// Takes `tensor`'s elements as the first value.
+    #[track_caller]
     pub fn new(tensor: Tensor) -> Parameter {
         Parameter(Arc::new(RwLock::new(tensor.detach().requires_grad())))
     }

@@ -25,6 +25,7 @@ pub struct BatchNormState {
 }
 
 impl BatchNormState {
+    #[track_caller]
     fn new(channels: usize, init: &Init) -> BatchNormState {
         let device = &init.device;
         BatchNormState {
@@ -68,6 +69,7 @@ macro_rules! layers {
 
         impl $name {
             /// With PyTorch's eps of 1e-5 and momentum of 0.1.
+            #[track_caller]
             pub fn new(channels: usize, init: &mut Init) -> $name {
                 $name(BatchNormState::new(channels, init))
             }

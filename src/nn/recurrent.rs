@@ -274,11 +274,13 @@ macro_rules! layers {
 
         impl $name {
             /// One layer that walks from the start; weights and biases are uniform within 1 / sqrt(hidden).
+            #[track_caller]
             pub fn new(inputs: usize, hidden: usize, init: &mut Init) -> $name {
                 $name::with(inputs, hidden, RecurrentOptions::default(), init)
             }
 
             /// With all options.
+            #[track_caller]
             pub fn with(inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> $name {
                 $name(Recurrent::new($cell, inputs, hidden, options, init))
             }
@@ -328,6 +330,7 @@ layers! {
 
 impl Rnn {
     /// With relu in the place of tanh: PyTorch's `nonlinearity="relu"`.
+    #[track_caller]
     pub fn relu(inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> Rnn {
         Rnn(Recurrent::new(Cell::Relu, inputs, hidden, options, init))
     }

@@ -7,17 +7,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread::{self, ThreadId};
 use wgrad::loss::{BinaryOptions, KlTarget};
+use wgrad::nn::init::xavier_uniform;
 use wgrad::nn::{
     AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Dropout, Embedding,
-    Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Randomness, Relu,
-    RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
-    Walk,
+    Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Parameter,
+    Randomness, Relu, RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions,
+    Unflatten, Upsample, Walk,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
 use wgrad::{
     AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose2dOptions, CrossEntropyOptions,
-    DType, Device, Extreme, KeepDims, MaxPool2dOptions, Reduction, Tensor, Upsampling,
+    DType, Device, Extreme, KeepDims, MaxPool2dOptions, Reduction, Rng, Tensor, Upsampling,
 };
 
 /// The file in which `work` panics, as the panic tells it.
@@ -227,6 +228,11 @@ fn layers_and_optimizers_tell_the_line() {
             Sequential::new().push(Sequential::new().push(Relu)).forward(&int, &eval);
             dynamic[0].forward(&a, &eval); dynamic[1].forward(&a, &eval); dynamic[2].forward(&a, &eval);
             dynamic[3].forward(&a, &train); dynamic[4].forward(&a, &eval); dynamic[5].forward(&a, &eval);
+            Parameter::new(int.clone()); Linear::new(usize::MAX, 2, init); Linear::without_bias(usize::MAX, 2, init);
+            Embedding::new(usize::MAX, 2, init); BatchNorm1d::new(usize::MAX, init); LayerNorm::new([usize::MAX], init);
+            RmsNorm::new([usize::MAX], init); PRelu::new(usize::MAX, init); Dropout::new(2.0, init);
+            xavier_uniform(other.bias.as_ref().expect("it has one"), 1.0, &mut Rng::new(0)); Rng::new(0).below(0);
+            Conv2d::with(3, 2, [1, 1], Conv2dOptions { groups: 2, ..Conv2dOptions::default() }, init);
             layer.forward(&far, &eval); captured.run(&[&a]); replay.run(&[&a], |_| Ok(vec![]));
             first.step(&layer.forward(&a, &train).sum().backward());
             own.step(&layer.forward(&a, &train).sum().backward());

@@ -18,6 +18,7 @@ pub struct Conv1d {
 
 impl Conv1d {
     /// With a bias, stride 1 and no padding; weights and bias are uniform within 1 / sqrt(in * k).
+    #[track_caller]
     pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> Conv1d {
         Conv1d::with(inputs, outputs, kernel_size, Conv1dOptions::default(), init)
     }
@@ -106,6 +107,7 @@ pub struct ConvTranspose1d {
 
 impl ConvTranspose1d {
     /// With a bias, stride 1 and no padding; weights and bias are uniform within 1 / sqrt(out * k), as in PyTorch.
+    #[track_caller]
     pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> ConvTranspose1d {
         ConvTranspose1d::with(inputs, outputs, kernel_size, ConvTranspose1dOptions::default(), init)
     }

@@ -19,6 +19,7 @@ pub struct ConvTranspose2d {
 impl ConvTranspose2d {
     /// A square kernel with a bias, stride 1 and no padding; weights and bias are uniform within
     /// 1 / sqrt(out * kh * kw), as in PyTorch.
+    #[track_caller]
     pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> ConvTranspose2d {
         ConvTranspose2d::with(inputs, outputs, [kernel_size; 2], ConvTranspose2dOptions::default(), init)
     }
