@@ -43,6 +43,8 @@ mod refusals;
 mod replay;
 #[path = "train/resume.rs"]
 mod resume;
+#[path = "train/rewrites.rs"]
+mod rewrites;
 #[path = "train/rules.rs"]
 mod rules;
 #[path = "train/seeds.rs"]
