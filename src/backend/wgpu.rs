@@ -11,6 +11,7 @@ mod tuning;
 pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
 pub use tuning::{Choices, Tuning};
 
+use super::memory::size_class;
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
@@ -174,7 +175,7 @@ impl Wgpu {
         counters.dispatches += 1;
         for (at, pass) in passes.iter().enumerate() {
             let pipeline = pipelines.of(&self.device, pass, &title)?;
-            let ranges = ranges(pass, dispatch, &scratch);
+            let ranges = ranges(pass, dispatch, &scratch, self.info.max_binding_bytes);
             if queue.is_full() {
                 queue.submit(&self.device, &self.queue, counters, |_| ());
             }
@@ -236,7 +237,8 @@ impl Wgpu {
                 let pipeline = pipelines.of(&self.device, pass, title)?;
                 let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
                 let grid = self.grid(pass.groups, title)?;
-                let (ranges, title) = (ranges(pass, dispatch, &scratch), told(dispatch, variant, pass, at));
+                let (ranges, title) =
+                    (ranges(pass, dispatch, &scratch, self.info.max_binding_bytes), told(dispatch, variant, pass, at));
                 steps.push(ready::Step { pipeline, ranges, params, grid, title });
             }
         }
@@ -272,8 +274,9 @@ fn told(dispatch: &Dispatch, variant: &Variant, pass: &Pass, at: usize) -> Arc<T
     Arc::new(Title { kernel, variant: variant.name, entry: pass.entry, label, cost })
 }
 
-/// What each slot of a pass binds.
-fn ranges(pass: &Pass, dispatch: &Dispatch, scratch: &[(BufferId, u64)]) -> Vec<queue::Range> {
+/// What each slot of a pass binds. A buffer that is bound once is bound up to the end of the size class: then shapes of
+/// about one size share their bind groups.
+fn ranges(pass: &Pass, dispatch: &Dispatch, scratch: &[(BufferId, u64)], limit: u64) -> Vec<queue::Range> {
     let range = |slot: &Slot| match *slot {
         Slot::Arg(at) => {
             let b = &dispatch.bindings[at];
@@ -281,7 +284,14 @@ fn ranges(pass: &Pass, dispatch: &Dispatch, scratch: &[(BufferId, u64)]) -> Vec<
         }
         Slot::Scratch(at) => (scratch[at].0, 0, scratch[at].1),
     };
-    pass.slots.iter().map(range).collect()
+    let mut all: Vec<queue::Range> = pass.slots.iter().map(range).collect();
+    for at in 0..all.len() {
+        let (id, offset, bytes) = all[at];
+        if all.iter().filter(|(other, ..)| *other == id).count() == 1 {
+            all[at] = (id, offset, size_class(bytes, limit));
+        }
+    }
+    all
 }
 
 /// The mapped bytes; the buffer is free again.

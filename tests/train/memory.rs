@@ -79,7 +79,7 @@ fn a_users_pool_of_threads_may_run_eager_work_and_replays() {
 #[test]
 fn ten_thousand_shapes_take_no_more_memory_than_a_few() {
     for (name, device) in devices() {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut groups) = (Vec::new(), Vec::new());
         for i in 0..10_000usize {
             // Any order, so that the first quarter has large ones too.
             let n = 1 + i * 7919 % 10_000;
@@ -91,9 +91,11 @@ fn ten_thousand_shapes_take_no_more_memory_than_a_few() {
             }
             if i % 2500 == 2499 {
                 bytes.push(device.counters().bytes);
+                groups.push(device.counters().bind_groups);
             }
         }
-        println!("{name}: {bytes:?} bytes, {:?}", device.counters());
+        println!("{name}: {bytes:?} bytes, {groups:?} bind groups, {:?}", device.counters());
+        assert!(groups[3] - groups[0] <= 1000, "{name}: {groups:?} bind groups");
         assert!(bytes.iter().all(|b| *b <= 24 << 20 && *b <= bytes[0] + bytes[0] / 4), "{name}: {bytes:?}");
     }
 }

@@ -262,7 +262,7 @@ pub fn bind_group(
 ) -> wgpu::BindGroup {
     let storage = ranges.iter().map(|&(id, offset, bytes)| {
         let (buffer, _) = pool.look(id, 0).expect("bound buffers are live");
-        // Whole vec4s, which every size class and slab range has room for.
+        // Whole vec4s, which every size class and slab range has room for; a range may end behind its buffer.
         let size = bytes.next_multiple_of(16).min(buffer.size() - offset);
         wgpu::BufferBinding { buffer, offset, size: std::num::NonZeroU64::new(size) }
     });
