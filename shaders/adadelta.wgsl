@@ -26,7 +26,7 @@ fn adadelta(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let slope = decayed4(numbers[0] * g[i], p.decay, x[i]);
     let square = p.rho * v[i] + p.rest * slope * slope;
     let by = sqrt(moved[i] + p.eps) / sqrt(square + p.eps) * slope;
     v[i] = square;

@@ -26,7 +26,7 @@ fn adagrad(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     // Parameters that have seen different numbers of gradients have numbers of their own.
     var place = p.at;
     if numbers[2] == 1.0 { place = 4u * slots[i / 16u]; }
-    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let slope = decayed4(numbers[0] * g[i], p.decay, x[i]);
     let total = sum[i] + slope * slope;
     sum[i] = total;
     x[i] -= numbers[place] * slope / (sqrt(total) + p.eps);

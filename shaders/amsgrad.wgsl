@@ -38,8 +38,8 @@ fn amsgrad(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     // lr, step_size, root, b1
     let now = numbers[place];
     var value = x[i];
-    let slope = numbers[0].x * g[i] + p.coupled * value;
-    value -= now.x * p.decoupled * value;
+    let slope = decayed4(numbers[0].x * g[i], p.coupled, value);
+    value = decayed4(value, -now.x * p.decoupled, value);
     let mean = now.w * m[i] + numbers[place + 1u].x * slope;
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;

@@ -37,5 +37,5 @@ fn lamb(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let square = p.beta2 * v[i] + p.rest2 * slope * slope;
     m[i] = mean;
     v[i] = square;
-    g[i] = numbers[place + 1u] * mean / (sqrt(numbers[place + 2u] * square) + p.eps) + p.decay * x[i];
+    g[i] = decayed4(numbers[place + 1u] * mean / (sqrt(numbers[place + 2u] * square) + p.eps), p.decay, x[i]);
 }

@@ -27,6 +27,6 @@ fn lion(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = p.first / 4u + at;
     let slope = numbers[0] * g[i];
     let mean = m[i];
-    x[i] -= numbers[p.at] * (sign4(p.beta1 * mean + p.rest1 * slope) + p.decay * x[i]);
+    x[i] -= numbers[p.at] * decayed4(sign4(p.beta1 * mean + p.rest1 * slope), p.decay, x[i]);
     m[i] = p.beta2 * mean + p.rest2 * slope;
 }

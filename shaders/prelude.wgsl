@@ -126,6 +126,11 @@ fn past_relu4(dy: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
     return select(dy, vec4<f32>(), y <= vec4<f32>());
 }
 
+// A gradient and what a weight decay adds to it: nothing where there is none, be the parameter infinite.
+fn decayed4(g: vec4<f32>, decay: f32, x: vec4<f32>) -> vec4<f32> {
+    return select(g + decay * x, g, vec4<bool>(decay == 0.0));
+}
+
 // 2^n e^x for x in -0.35..0.35 and whole n, where the result is neither subnormal nor infinite.
 fn scaled_exp4(n: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
     let series = 0.16666665 + x * (0.041665796 + x * (0.008333452 + x * (0.0013982 + x * 0.00019875691)));

@@ -24,7 +24,7 @@ fn rmsprop(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let slope = decayed4(numbers[0] * g[i], p.decay, x[i]);
     let square = p.alpha * v[i] + p.rest * slope * slope;
     v[i] = square;
     x[i] -= numbers[p.at] * slope / (sqrt(square) + p.eps);

@@ -27,7 +27,7 @@ fn rmsprop_centered(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let slope = decayed4(numbers[0] * g[i], p.decay, x[i]);
     let square = p.alpha * v[i] + p.rest * slope * slope;
     v[i] = square;
     let mean = m[i] + p.rest * (slope - m[i]);

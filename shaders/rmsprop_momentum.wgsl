@@ -25,7 +25,7 @@ fn rmsprop_momentum(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    let slope = numbers[0] * g[i] + p.decay * x[i];
+    let slope = decayed4(numbers[0] * g[i], p.decay, x[i]);
     let square = p.alpha * v[i] + p.rest * slope * slope;
     v[i] = square;
     let velocity = numbers[p.at + 1u] * u[i] + slope / (sqrt(square) + p.eps);

@@ -20,5 +20,5 @@ fn sgd(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
     if at * 4u >= p.n { return; }
     let i = p.first / 4u + at;
-    x[i] -= numbers[p.at] * (numbers[0] * g[i] + p.decay * x[i]);
+    x[i] -= numbers[p.at] * decayed4(numbers[0] * g[i], p.decay, x[i]);
 }

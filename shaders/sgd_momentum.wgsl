@@ -28,7 +28,7 @@ fn sgd_momentum(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     if numbers[0].z == 1.0 { place = slots[i / 16u]; }
     // lr, momentum, rest
     let now = numbers[place];
-    let slope = numbers[0].x * g[i] + p.decay * x[i];
+    let slope = decayed4(numbers[0].x * g[i], p.decay, x[i]);
     let velocity = now.y * u[i] + now.z * slope;
     u[i] = velocity;
     if p.nesterov == 1u { x[i] -= now.x * (slope + now.y * velocity); } else { x[i] -= now.x * velocity; }

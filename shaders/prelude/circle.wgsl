@@ -6,37 +6,44 @@ struct Turn {
     rest: vec4<f32>,
 }
 
-// 2 / pi behind its point, 32 bits a word, after a word of zeros.
-const TWO_OVER_PI = array<u32, 8>(
-    0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu
-);
-
-// 32 bits of it from bit `at` on, which counts from the word of zeros.
-fn bits_of_two_over_pi(at: u32) -> u32 {
-    let word = at / 32u;
-    let shift = at % 32u;
-    var table = TWO_OVER_PI;
-    // Shifting by 32 would shift by nothing.
-    return (table[word] << shift) | ((table[word + 1u] >> 1u) >> (31u - shift));
+// One of five words.
+fn word4(at: vec4<u32>, w0: u32, w1: u32, w2: u32, w3: u32, w4: u32) -> vec4<u32> {
+    let low = select(select(vec4<u32>(w0), vec4<u32>(w1), at >= vec4<u32>(1u)), vec4<u32>(w2), at >= vec4<u32>(2u));
+    return select(select(low, vec4<u32>(w3), at >= vec4<u32>(3u)), vec4<u32>(w4), at >= vec4<u32>(4u));
 }
 
-// One number of 2^12 or more, after Payne and Hanek: of x * 2 / pi, whole turns are left out before they are computed.
-fn far_turn(x: f32) -> vec2<f32> {
-    let bits = bitcast<u32>(x);
-    // |x| = m 2^(e - 150). The bits of 2 / pi that are worth 2 and less after the shift by e - 150 start here.
-    let e = (bits >> 23u) & 0xffu;
-    let m = (bits & 0x7fffffu) | 0x800000u;
-    let at = min(max(e, 120u) - 120u, 135u);
-    let w0 = bits_of_two_over_pi(at);
-    let w1 = bits_of_two_over_pi(at + 32u);
-    let w2 = bits_of_two_over_pi(at + 64u);
-    // The upper 64 of the 96 bits of m w that are left: two bits of quarters, then the rest.
-    let low = m * w1;
-    let carried = low + high_of(m, w2);
-    let high = m * w0 + high_of(m, w1) + select(0u, 1u, carried < low);
-    let quarters = (high + 0x20000000u) >> 30u;
-    let rest = f32(bitcast<i32>((high << 2u) | (carried >> 30u))) + f32(carried << 2u) * 2.3283064e-10;
-    return vec2<f32>(f32(quarters), rest * 3.6572951e-10);
+// The upper half of a 64-bit product of numbers of 24 and 32 bits.
+fn high_of4(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+    let shift = vec4<u32>(16u);
+    let low = a & vec4<u32>(0xffffu);
+    let high = a >> shift;
+    let middle = high * (b & vec4<u32>(0xffffu)) + ((low * (b & vec4<u32>(0xffffu))) >> shift);
+    let other = low * (b >> shift) + (middle & vec4<u32>(0xffffu));
+    return high * (b >> shift) + (middle >> shift) + (other >> shift);
+}
+
+// |x| of 2^12 or more, after Payne and Hanek: whole turns are left out of x * 2 / pi before they are computed, by
+// beginning with those bits of 2 / pi that are worth less than a turn. What is left is off by less than 2^-25.
+fn far_turn(x: vec4<f32>) -> Turn {
+    let bits = bitcast<vec4<u32>>(x);
+    // |x| = m 2^(e - 150); the bits of 2 / pi, 32 a word behind a word of zeros, begin to count at e - 120.
+    let e = (bits >> vec4<u32>(23u)) & vec4<u32>(0xffu);
+    let m = (bits & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
+    let at = max(e, vec4<u32>(139u)) - 120u;
+    let word = at >> vec4<u32>(5u);
+    let shift = at & vec4<u32>(31u);
+    let a = word4(word, 0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u);
+    let b = word4(word, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u);
+    let c = word4(word, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u);
+    // Shifting by 32 would shift by nothing.
+    let w0 = (a << shift) | ((b >> vec4<u32>(1u)) >> (31u - shift));
+    let w1 = (b << shift) | ((c >> vec4<u32>(1u)) >> (31u - shift));
+    // Two bits of quarters, then the rest, as a number from -1/2 to 1/2.
+    let product = m * w0 + high_of4(m, w1);
+    let quarters = (product + 0x20000000u) >> vec4<u32>(30u);
+    let rest = 3.6572951e-10 * vec4<f32>(bitcast<vec4<i32>>(product << vec4<u32>(2u)));
+    let below = x < vec4<f32>();
+    return Turn(select(quarters, 0u - quarters, below), select(rest, -rest, below));
 }
 
 fn turn_of(x: vec4<f32>) -> Turn {
@@ -46,15 +53,9 @@ fn turn_of(x: vec4<f32>) -> Turn {
     var turn = Turn(vec4<u32>(vec4<i32>(n)), rest);
     let is_far = abs(x) >= vec4<f32>(4096.0);
     if any(is_far) {
-        let x0 = far_turn(x.x);
-        let x1 = far_turn(x.y);
-        let x2 = far_turn(x.z);
-        let x3 = far_turn(x.w);
-        let count = vec4<u32>(vec4<f32>(x0.x, x1.x, x2.x, x3.x));
-        let left = vec4<f32>(x0.y, x1.y, x2.y, x3.y);
-        let below = x < vec4<f32>();
-        turn.quarters = select(turn.quarters, select(count, 0u - count, below), is_far);
-        turn.rest = select(turn.rest, select(left, -left, below), is_far);
+        let far = far_turn(x);
+        turn.quarters = select(turn.quarters, far.quarters, is_far);
+        turn.rest = select(turn.rest, far.rest, is_far);
     }
     return turn;
 }

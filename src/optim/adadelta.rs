@@ -1,6 +1,6 @@
 //! Adadelta (Zeiler, 2012): `shaders/adadelta.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, decayed, twin, update};
 use super::{Fused, at_least_0, checked, checked_lr, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -38,7 +38,7 @@ struct Params {
 update!(ADADELTA, SHADER, "adadelta", Params, moments 2, flops 15, |call| {
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut v, mut moved]| {
-        let slope = g + p.decay * x;
+        let slope = decayed(g, p.decay, x);
         v = p.rho * v + p.rest * slope * slope;
         let by = (moved + p.eps).sqrt() / (v + p.eps).sqrt() * slope;
         moved = p.rho * moved + p.rest * by * by;

@@ -1,6 +1,6 @@
 //! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, counted, update};
+use super::rule::{Now, Place, Rule, Run, counted, decayed, update};
 use super::{Fused, at_least_0, checked_lr, decimal};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -38,7 +38,7 @@ struct Params {
 update!(ADAGRAD, SHADER, "adagrad", Params, moments 1, slots 1, flops 7, |call| {
     let p: Params = call.params();
     counted(call, p.place, |now, g, [mut x, mut sum]| {
-        let slope = g + p.decay * x;
+        let slope = decayed(g, p.decay, x);
         sum += slope * slope;
         x -= now[0] * slope / (sum.sqrt() + p.eps);
         [x, sum]

@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019): `shaders/adam.wgsl`,
 //! `shaders/amsgrad.wgsl`.
 
-use super::rule::{NUMBERS, Now, Place, Rule, Run, counted, update};
+use super::rule::{NUMBERS, Now, Place, Rule, Run, counted, decayed, update};
 use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -85,8 +85,8 @@ struct Params {
 impl Params {
     /// Moves a value and its moments as far as both kinds do alike.
     fn moments(&self, [lr, .., beta1, rest1]: [f32; NUMBERS], g: f32, [x, m, v]: [f32; 3]) -> [f32; 3] {
-        let slope = g + self.coupled * x;
-        let x = x - lr * self.decoupled * x;
+        let slope = decayed(g, self.coupled, x);
+        let x = decayed(x, -lr * self.decoupled, x);
         [x, beta1 * m + rest1 * slope, self.beta2 * v + self.rest2 * slope * slope]
     }
 }

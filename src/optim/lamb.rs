@@ -1,7 +1,7 @@
 //! LAMB (You et al., 2020): `shaders/lamb.wgsl`, `shaders/lamb_apply.wgsl`.
 
 use super::hyper::QUAD;
-use super::rule::{Now, Place, Rule, Run, SLOT, slots};
+use super::rule::{Now, Place, Rule, Run, SLOT, decayed, slots};
 use super::slab::Slab;
 use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
 use crate::error::Result;
@@ -89,7 +89,7 @@ fn moments_twin(call: &mut Call) {
             let slope = factor * *g;
             *m = p.beta1 * *m + p.rest1 * slope;
             *v = p.beta2 * *v + p.rest2 * slope * slope;
-            *g = now[1] * *m / ((now[2] * *v).sqrt() + p.eps) + p.decay * x;
+            *g = decayed(now[1] * *m / ((now[2] * *v).sqrt() + p.eps), p.decay, *x);
         }
     });
 }

@@ -1,6 +1,6 @@
 //! Lion (Chen et al., 2023): `shaders/lion.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, decayed, twin, update};
 use super::{Fused, at_least_0, checked_lr, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -39,7 +39,7 @@ update!(LION, SHADER, "lion", Params, moments 1, flops 10, |call| {
     twin(call, p.place, |now, g, [mut x, mut m]| {
         let ahead = p.beta1 * m + p.rest1 * g;
         let sign = if ahead == 0.0 { 0.0 } else { ahead.signum() };
-        x -= now[0] * (sign + p.decay * x);
+        x -= now[0] * decayed(sign, p.decay, x);
         m = p.beta2 * m + p.rest2 * g;
         [x, m]
     });

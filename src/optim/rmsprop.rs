@@ -1,6 +1,6 @@
 //! RMSprop (Hinton, 2012): `shaders/rmsprop.wgsl`, `shaders/rmsprop_momentum.wgsl`, `shaders/rmsprop_centered.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, twin, update};
+use super::rule::{Now, Place, Rule, Run, decayed, twin, update};
 use super::{Fused, at_least_0, checked_lr, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -53,7 +53,7 @@ struct Params {
 update!(RMSPROP, PLAIN, "rmsprop", Params, moments 1, flops 8, |call| {
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut v]| {
-        let slope = g + p.decay * x;
+        let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
         x -= now[0] * slope / (v.sqrt() + p.eps);
         [x, v]
@@ -63,7 +63,7 @@ update!(RMSPROP, PLAIN, "rmsprop", Params, moments 1, flops 8, |call| {
 update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", Params, moments 2, flops 10, |call| {
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut v, mut u]| {
-        let slope = g + p.decay * x;
+        let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
         u = now[1] * u + slope / (v.sqrt() + p.eps);
         x -= now[0] * u;
@@ -74,7 +74,7 @@ update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", Params, moments 2, flops 10
 update!(RMSPROP_CENTERED, CENTERED, "rmsprop_centered", Params, moments 3, flops 14, |call| {
     let p: Params = call.params();
     twin(call, p.place, |now, g, [mut x, mut v, mut u, mut m]| {
-        let slope = g + p.decay * x;
+        let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
         m += p.rest * (slope - m);
         u = now[1] * u + slope / ((v - m * m).sqrt() + p.eps);

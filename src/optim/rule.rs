@@ -148,6 +148,11 @@ fn own(all: &[f32], at: usize) -> [f32; NUMBERS] {
     std::array::from_fn(|i| all.get(at + i).copied().unwrap_or(0.0))
 }
 
+/// A gradient and what a weight decay adds to it: nothing where there is none, be the parameter infinite.
+pub fn decayed(g: f32, decay: f32, x: f32) -> f32 {
+    if decay == 0.0 { g } else { g + decay * x }
+}
+
 /// The slots of a stretch, which are bound behind the numbers, where these say that parameters differ.
 pub fn slots<'a>(call: &Call<'a>, place: Place, numbers: usize) -> Option<&'a [i32]> {
     let apart = call.read::<f32>(numbers)[2] == 1.0;

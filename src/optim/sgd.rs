@@ -1,6 +1,6 @@
 //! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, counted, twin, update};
+use super::rule::{Now, Place, Rule, Run, counted, decayed, twin, update};
 use super::{Fused, at_least_0, checked, checked_lr, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -47,13 +47,13 @@ struct Params {
 
 update!(SGD, PLAIN, "sgd", Params, moments 0, flops 4, |call| {
     let p: Params = call.params();
-    twin(call, p.place, |now, g, [x]| [x - now[0] * (g + p.decay * x)]);
+    twin(call, p.place, |now, g, [x]| [x - now[0] * decayed(g, p.decay, x)]);
 });
 
 update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", Params, moments 1, slots 1, flops 8, |call| {
     let p: Params = call.params();
     counted(call, p.place, |now, g, [mut x, mut u]| {
-        let slope = g + p.decay * x;
+        let slope = decayed(g, p.decay, x);
         u = now[1] * u + now[2] * slope;
         x -= now[0] * if p.nesterov == 1 { slope + now[1] * u } else { u };
         [x, u]

@@ -59,6 +59,15 @@ fn defined(x: &[Tensor], rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 3], i32) 
     joined(&a, &b)
 }
 
+/// Without weight decay a parameter that is infinite stays what it is, and is not lost in 0 times infinity.
+fn infinite<O: Optimizer + 'static>(name: &str, optimizer: fn(&Pair) -> wgrad::Result<O>) -> Case {
+    const ENDS: &[f32] = &[f32::INFINITY, f32::NEG_INFINITY];
+    let run = move |x: &[Tensor]| trained(x, optimizer).narrow(0, 0, 2);
+    case(&format!("{name} of an infinite parameter:"), [x([2]).listed(ENDS), x([2]), x([2])], run)
+        .constant()
+        .gives(ENDS)
+}
+
 fn sgd(name: &str, options: SgdOptions) -> Case {
     let inputs = [x([67]), x([3, 43]), x([67])];
     case(&format!("{name}:"), inputs, move |x| trained(x, |pair| Sgd::new(pair, options)))
@@ -288,6 +297,19 @@ pub fn cases() -> Vec<Case> {
     let slow = SgdOptions { lr: 0.1, ..SgdOptions::default() };
     let quick = AdamOptions { lr: 0.05, ..AdamOptions::default() };
     let all = vec![
+        infinite("sgd", |pair| Sgd::new(pair, SgdOptions::default())),
+        infinite("sgd_momentum", |pair| {
+            Sgd::new(pair, SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() })
+        }),
+        infinite("adam", |pair| Adam::new(pair, AdamOptions::default())),
+        infinite("amsgrad", |pair| {
+            Adam::new(pair, AdamOptions { second_moment: SecondMoment::Largest, ..AdamOptions::default() })
+        }),
+        infinite("rmsprop", |pair| RmsProp::new(pair, RmsPropOptions::default())),
+        infinite("rmsprop_momentum", |pair| RmsProp::new(pair, RmsPropOptions { momentum: 0.8, ..Default::default() })),
+        infinite("adagrad", |pair| Adagrad::new(pair, AdagradOptions::default())),
+        infinite("adadelta", |pair| Adadelta::new(pair, AdadeltaOptions::default())),
+        infinite("lion", |pair| Lion::new(pair, LionOptions { weight_decay: 0.0, ..LionOptions::default() })),
         sgd("sgd", slow),
         sgd("sgd with decay", SgdOptions { weight_decay: 0.2, ..slow }),
         sgd("sgd_momentum", SgdOptions { momentum: Momentum::HeavyBall(0.9), weight_decay: 0.1, ..slow }),
