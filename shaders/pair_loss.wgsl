@@ -35,7 +35,7 @@ fn log1m4(x: vec4<f32>) -> vec4<f32> {
 // Logarithms are held above -100, as PyTorch holds them; what is no probability gives NaN.
 fn binary4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     let least = vec4<f32>(-100.0);
-    let yes = select(least, larger4(log(x), least), x > vec4<f32>());
+    let yes = select(least, larger4(log4(x), least), x > vec4<f32>());
     let no = select(least, larger4(log1m4(x), least), x < vec4<f32>(1.0));
     let fits = (x >= vec4<f32>()) & (x <= vec4<f32>(1.0)) & !is_nan4(x);
     return select(from_bits4(0x7fc00000u), -(t * yes + (1.0 - t) * no), fits);

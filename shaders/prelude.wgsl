@@ -131,6 +131,13 @@ fn decayed4(g: vec4<f32>, decay: f32, x: vec4<f32>) -> vec4<f32> {
     return select(g + decay * x, g, vec4<bool>(decay == 0.0));
 }
 
+// The logarithm. The built-in may take a subnormal number for another: the integer of its bits is not subnormal.
+fn log4(x: vec4<f32>) -> vec4<f32> {
+    let bits = bitcast<vec4<u32>>(x);
+    let small = (bits > vec4<u32>()) & (bits < vec4<u32>(0x800000u));
+    return select(log(x), log(vec4<f32>(bits)) - 103.27893, small);
+}
+
 // 2^n e^x for x in -0.35..0.35 and whole n, where the result is neither subnormal nor infinite.
 fn scaled_exp4(n: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
     let series = 0.16666665 + x * (0.041665796 + x * (0.008333452 + x * (0.0013982 + x * 0.00019875691)));

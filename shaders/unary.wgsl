@@ -37,7 +37,7 @@ fn softshrink4(x: vec4<f32>) -> vec4<f32> {
 
 @compute @workgroup_size(256) fn affine_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = p.a * x[i] + p.b; } }
 @compute @workgroup_size(256) fn exp_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = exp4(x[i]); } }
-@compute @workgroup_size(256) fn log_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = log(x[i]); } }
+@compute @workgroup_size(256) fn log_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = log4(x[i]); } }
 @compute @workgroup_size(256) fn sqrt_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = sqrt(x[i]); } }
 @compute @workgroup_size(256) fn rsqrt_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = inverseSqrt(x[i]); } }
 @compute @workgroup_size(256) fn reciprocal_forward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = 1.0 / x[i]; } }

@@ -87,6 +87,8 @@ const KINKS: &[AtKink] = &[
     ("hardshrink at its kinks", &[-0.6, 0.6], |x| x.hardshrink(0.6), &[0.0, 0.0], &[0.0, 0.0]),
     ("softshrink at its kinks", &[-0.6, 0.6], |x| x.softshrink(0.6), &[0.0, 0.0], &[0.0, 0.0]),
     ("threshold at its kink", &[0.25], |x| x.threshold(0.25, 7.0), &[7.0], &[0.0]),
+    ("log of a subnormal number", &[1e-40], |x| x.log(), &[-92.103_41], &[INF]),
+    ("pow_scalar of a subnormal number", &[1e-40], |x| x.pow_scalar(-0.25), &[1e10], &[-INF]),
     ("elu at 0", &[0.0], |x| x.elu(0.7), &[0.0], &[0.7]),
     (
         "exp at the ends",
