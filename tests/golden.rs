@@ -2,7 +2,8 @@
 //! replayed. A test is a kind of case on one backend.
 //!
 //! `WGRAD_GOLDEN` names another folder of cases, `WGRAD_CASE` a part of the names of those that run, `WGRAD_DEVICES`
-//! (`cpu`, `gpu` or `cpu,gpu`) where; `cargo test --test golden -- --nocapture` shows the table.
+//! (`cpu`, `gpu` or `cpu,gpu`) where, `WGRAD_PAGE` a file for the page of what passed; `cargo test --test golden --
+//! --nocapture` shows the table.
 
 #[path = "golden/attrs.rs"]
 mod attrs;
@@ -30,6 +31,8 @@ mod models;
 mod ops;
 #[path = "golden/optim.rs"]
 mod optim;
+#[path = "golden/page.rs"]
+mod page;
 #[path = "golden/reasons.rs"]
 mod reasons;
 #[path = "golden/recurrent.rs"]
@@ -191,6 +194,10 @@ fn main() {
     }
     for report in &reports {
         println!("{}", report.summary());
+    }
+    if let Some(path) = std::env::var_os("WGRAD_PAGE") {
+        let page = page::page(&reports, &Reasons::load());
+        std::fs::write(&path, page).unwrap_or_else(|e| panic!("{}: {e}", Path::new(&path).display()));
     }
     devices::say_what_is_missing();
     conclusion.exit();

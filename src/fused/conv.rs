@@ -238,18 +238,26 @@ fn of_nothing(op: &'static str, shape: Shape, inputs: &[&Tensor]) -> Tensor {
 }
 
 impl Tensor {
+    /// A batch of one, of what has no dimension for the batch: one dimension fewer than it would have with it.
+    pub(crate) fn batch_of_one(&self, rank: usize) -> Option<Tensor> {
+        (self.rank() + 1 == rank).then(|| self.unsqueeze(0))
+    }
+
     /// The same elements with the channels of [n, c, h, w] as neighbours in memory.
     pub(crate) fn to_channels_last(&self) -> Tensor {
         self.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
     }
 
     /// Convolution of images `[n, c, h, w]` with a weight `[o, c / groups, kh, kw]` and a bias `[o]`, to
-    /// `[n, o, oh, ow]`.
+    /// `[n, o, oh, ow]`. One image `[c, h, w]` gives `[o, oh, ow]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.conv2d(weight, bias, options).squeeze(0);
+        }
         let (x, w) = (self.shape(), weight.shape());
         let Conv2dOptions { stride, padding, dilation, groups } = options;
         assert!(

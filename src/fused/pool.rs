@@ -473,24 +473,30 @@ pub static KERNELS: &[&Kernel] =
     &[&MAX_POOL, &MAX_POOL_BACKWARD, &MAX_POOL_RELU_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
 
 impl Tensor {
-    /// The largest of each window of images [n, c, h, w]; the first of equals gets the gradient. On a GPU a window has
+    /// The largest of each window of images [n, c, h, w], or of one [c, h, w]; the first of equals gets the gradient. On a GPU a window has
     /// fewer than 60,000 pixels.
     ///
     /// # Panics
     /// If the shape does not fit the options.
     #[track_caller]
     pub fn max_pool2d(&self, options: MaxPool2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.max_pool2d(options).squeeze(0);
+        }
         let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
         self.largest("max_pool2d", Params::new("max_pool2d", self, kernel_size, stride, padding, dilation))
     }
 
-    /// The largest of images [n, c, h, w] in windows that cut them into `size` parts; the first of equals gets the gradient.
+    /// The largest of images [n, c, h, w], or of one [c, h, w], in windows that cut them into `size` parts; the first of equals gets the gradient.
     /// On a GPU a window has fewer than 60,000 pixels.
     ///
     /// # Panics
     /// If the shape is not that of images, or a size is 0.
     #[track_caller]
     pub fn adaptive_max_pool2d(&self, size: [usize; 2]) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.adaptive_max_pool2d(size).squeeze(0);
+        }
         self.largest("adaptive_max_pool2d", Params::adaptive("adaptive_max_pool2d", self, size))
     }
 
@@ -508,12 +514,15 @@ impl Tensor {
         })
     }
 
-    /// The mean of each window of images [n, c, h, w].
+    /// The mean of each window of images [n, c, h, w], or of one [c, h, w].
     ///
     /// # Panics
     /// If the shape does not fit the options.
     #[track_caller]
     pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.avg_pool2d(options).squeeze(0);
+        }
         let AvgPool2dOptions { kernel_size, stride, padding } = options;
         let [height, width] = kernel_size;
         if height.saturating_mul(width) > MAX_WINDOW && height > 1 && width > 1 {
@@ -531,12 +540,15 @@ impl Tensor {
         self.averaged("avg_pool2d", Params::new("avg_pool2d", self, kernel_size, stride, padding, [1, 1]))
     }
 
-    /// The means of images [n, c, h, w] over windows that cut them into `size` parts.
+    /// The means of images [n, c, h, w], or of one [c, h, w], over windows that cut them into `size` parts.
     ///
     /// # Panics
     /// If the shape is not that of images, or a size is 0.
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.adaptive_avg_pool2d(size).squeeze(0);
+        }
         let (shape, p) = (self.shape(), Params::adaptive("adaptive_avg_pool2d", self, size));
         let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
         if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {

@@ -482,13 +482,28 @@ impl Tensor {
         count
     }
 
+    /// Whether there is nothing to search, which is right only where no result is due: each reduced dimension has
+    /// elements.
+    #[track_caller]
+    fn holds_nothing(&self, op: &str, reduced: &[bool]) -> bool {
+        let shape = self.shape();
+        let empty = (0..shape.rank()).find(|&dim| reduced[dim] && shape[dim] == 0);
+        if let Some(dim) = empty {
+            panic!("{op}: {shape} has no elements along dimension {dim}, and nothing has no extreme");
+        }
+        self.numel() == 0
+    }
+
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
         assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
-        assert!(self.numel() > 0, "{op}: {} has no elements", self.shape());
         let y = Tensor::empty(shape, DType::F32, self.device());
+        if self.holds_nothing(op, &reduced) {
+            let from = self.shape();
+            return y.tracked(op, &[self], move |dy, _| vec![Some(Tensor::zeros(from, dy.device()))]);
+        }
         let (x, _) = self.once(&reduced);
         Tensor::run(kernel, &[&x, &y], &Params::new(&x, &reduced, 1.0));
         let (x, best, dims) = (self.saved(), y.saved(), dims.to_vec());
@@ -518,7 +533,7 @@ impl Tensor {
     /// The largest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.
     ///
     /// # Panics
-    /// If there is no such dimension, one is named twice, or the tensor is empty.
+    /// If there is no such dimension, one is named twice, or one has no elements.
     #[track_caller]
     pub fn amax(&self, dims: &[isize], keep: KeepDims) -> Tensor {
         self.extreme(&AMAX, dims, keep, Others::Times0)
@@ -527,7 +542,7 @@ impl Tensor {
     /// The smallest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.
     ///
     /// # Panics
-    /// If there is no such dimension, one is named twice, or the tensor is empty.
+    /// If there is no such dimension, one is named twice, or one has no elements.
     #[track_caller]
     pub fn amin(&self, dims: &[isize], keep: KeepDims) -> Tensor {
         self.extreme(&AMIN, dims, keep, Others::Times0)
@@ -536,13 +551,15 @@ impl Tensor {
     /// The index of the largest element along a dimension, the first of equals; i32.
     ///
     /// # Panics
-    /// If there is no such dimension or the tensor is empty.
+    /// If there is no such dimension or it has no elements.
     #[track_caller]
     pub fn argmax(&self, dim: isize) -> Tensor {
         assert!(self.dtype() == DType::F32, "argmax: a tensor of f32 is due, not of {}", self.dtype());
-        assert!(self.numel() > 0, "argmax: {} has no elements", self.shape());
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());
+        if self.holds_nothing("argmax", &reduced) {
+            return y;
+        }
         let (x, _) = self.once(&reduced);
         Tensor::run(&ARGMAX, &[&x, &y], &Params::new(&x, &reduced, 1.0));
         y

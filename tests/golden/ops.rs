@@ -54,7 +54,12 @@ pub fn gelu(t: &Trial) -> Tensor {
     }
 }
 
+/// A weight of one row without its dimension is a product with a vector, and no layer.
 pub fn linear(t: &Trial) -> Tensor {
+    if t.input("weight").rank() == 1 {
+        let y = t.x().matmul(t.input("weight"));
+        return t.maybe("bias").map_or(y.clone(), |bias| y.add(bias));
+    }
     let layer = Linear { weight: t.parameter("weight"), bias: t.maybe("bias").map(|_| t.parameter("bias")) };
     layer.forward(t.x(), &Ctx::eval().tracked())
 }

@@ -25,7 +25,7 @@ pub struct Reason {
     pub kind: Kind,
     pub because: String,
     /// What the refusal says.
-    says: Option<String>,
+    pub says: Option<String>,
     /// The documentation's sentence about it.
     pub documented: Option<String>,
     /// The only backend and way that it holds for; of all where it names none.
@@ -56,8 +56,8 @@ impl Reasons {
         for reason in &self.0 {
             let Reason { kind, because, says, documented, cases, .. } = reason;
             assert!(because.len() > 10 && !cases.is_empty(), "reasons.json: `{because}` is no reason, or has no cases");
-            let is_whole = (says.is_some() && documented.is_some()) == (*kind == Kind::Refused);
-            assert!(is_whole, "reasons.json: `{because}`: refusals, and only they, say something that is documented");
+            let is_whole = *kind != Kind::Refused || says.is_some() && documented.is_some();
+            assert!(is_whole, "reasons.json: `{because}`: a refusal says something, and is documented");
             if let Some(sentence) = documented {
                 let stands = documentation.contains(&squeezed(sentence));
                 assert!(stands, "reasons.json: `{sentence}` does not stand in the crate's documentation");
@@ -99,6 +99,13 @@ impl Reasons {
 }
 
 impl Reason {
+    /// Where it holds, in words, if that is not everywhere.
+    pub fn place(&self) -> String {
+        let backend = self.backend.as_ref().map(|name| format!("on {name}"));
+        let words: Vec<String> = backend.into_iter().chain(self.way.clone()).collect();
+        if words.is_empty() { String::new() } else { format!(" (Only {}.)", words.join(", ")) }
+    }
+
     fn parse(value: &Value) -> Reason {
         let known = ["kind", "because", "says", "documented", "backend", "way", "by_adapter", "cases"];
         let map = value.as_object().unwrap_or_else(|| panic!("reasons.json: {value} is no object"));

@@ -39,6 +39,10 @@ pub struct Counts {
 }
 
 impl Counts {
+    pub fn all(self) -> usize {
+        self.excused() + self.passed + self.failed + self.unsupported
+    }
+
     fn excused(self) -> usize {
         self.refused + self.differ + self.faults
     }

@@ -44,12 +44,16 @@ impl Default for ConvTranspose1dOptions {
 }
 
 impl Tensor {
-    /// Convolution of `[n, c, length]` with a weight `[o, c / groups, k]` and a bias `[o]`, to `[n, o, out]`.
+    /// Convolution of `[n, c, length]` with a weight `[o, c / groups, k]` and a bias `[o]`, to `[n, o, out]`. One
+    /// input `[c, length]` gives `[o, out]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.
     #[track_caller]
     pub fn conv1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv1dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(3) {
+            return batch.conv1d(weight, bias, options).squeeze(0);
+        }
         let (x, w) = (self.shape(), weight.shape());
         let fits = x.rank() == 3 && w.rank() == 3;
         assert!(fits, "conv1d: {x} x {w}: [n, c, length] and weights [o, c, k] are due");
@@ -59,11 +63,15 @@ impl Tensor {
     }
 
     /// Transposed convolution of `[n, c, length]` with a weight `[c, o / groups, k]` and a bias `[o]`, to `[n, o, out]`.
+    /// One input `[c, length]` gives `[o, out]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.
     #[track_caller]
     pub fn conv_transpose1d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose1dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(3) {
+            return batch.conv_transpose1d(weight, bias, options).squeeze(0);
+        }
         let (x, w) = (self.shape(), weight.shape());
         let fits = x.rank() == 3 && w.rank() == 3;
         assert!(fits, "conv_transpose1d: {x} x {w}: [n, c, length] and weights [c, o, k] are due");

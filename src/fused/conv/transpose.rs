@@ -29,12 +29,16 @@ impl Default for ConvTranspose2dOptions {
 
 impl Tensor {
     /// Transposed convolution of images `[n, c, h, w]` with a weight `[c, o / groups, kh, kw]` and a bias `[o]`, to
-    /// `[n, o, oh, ow]` with `oh = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1`.
+    /// `[n, o, oh, ow]` with `oh = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1`. One image
+    /// `[c, h, w]` gives `[o, oh, ow]`.
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.
     #[track_caller]
     pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.conv_transpose2d(weight, bias, options).squeeze(0);
+        }
         let (op, x, w) = ("conv_transpose2d", self.shape(), weight.shape());
         let ConvTranspose2dOptions { stride, padding, output_padding, dilation, groups } = options;
         assert!(

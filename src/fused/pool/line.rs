@@ -42,7 +42,7 @@ impl AvgPool1dOptions {
 }
 
 impl Tensor {
-    /// [`Tensor::max_pool2d`] of `[n, c, length]`.
+    /// [`Tensor::max_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
     ///
     /// # Panics
     /// If the shape does not fit the options.
@@ -55,10 +55,10 @@ impl Tensor {
             padding: [0, padding],
             dilation: [1, dilation],
         };
-        self.as_row("max_pool1d").max_pool2d(options).squeeze(2)
+        self.as_row("max_pool1d").max_pool2d(options).squeeze(-2)
     }
 
-    /// [`Tensor::avg_pool2d`] of `[n, c, length]`.
+    /// [`Tensor::avg_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
     ///
     /// # Panics
     /// If the shape does not fit the options.
@@ -66,30 +66,30 @@ impl Tensor {
     pub fn avg_pool1d(&self, options: AvgPool1dOptions) -> Tensor {
         let AvgPool1dOptions { kernel_size, stride, padding } = options;
         let options = AvgPool2dOptions { kernel_size: [1, kernel_size], stride: [1, stride], padding: [0, padding] };
-        self.as_row("avg_pool1d").avg_pool2d(options).squeeze(2)
+        self.as_row("avg_pool1d").avg_pool2d(options).squeeze(-2)
     }
 
-    /// [`Tensor::adaptive_avg_pool2d`] of `[n, c, length]`.
+    /// [`Tensor::adaptive_avg_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
     ///
     /// # Panics
     /// If the shape is another, or the size is 0.
     #[track_caller]
     pub fn adaptive_avg_pool1d(&self, size: usize) -> Tensor {
-        self.as_row("adaptive_avg_pool1d").adaptive_avg_pool2d([1, size]).squeeze(2)
+        self.as_row("adaptive_avg_pool1d").adaptive_avg_pool2d([1, size]).squeeze(-2)
     }
 
-    /// [`Tensor::adaptive_max_pool2d`] of `[n, c, length]`.
+    /// [`Tensor::adaptive_max_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
     ///
     /// # Panics
     /// If the shape is another, or the size is 0.
     #[track_caller]
     pub fn adaptive_max_pool1d(&self, size: usize) -> Tensor {
-        self.as_row("adaptive_max_pool1d").adaptive_max_pool2d([1, size]).squeeze(2)
+        self.as_row("adaptive_max_pool1d").adaptive_max_pool2d([1, size]).squeeze(-2)
     }
 
     #[track_caller]
     fn as_row(&self, op: &str) -> Tensor {
-        assert!(self.rank() == 3, "{op}: {}: [n, c, length] is due", self.shape());
-        self.unsqueeze(2)
+        assert!([2, 3].contains(&self.rank()), "{op}: {}: [n, c, length] or [c, length] is due", self.shape());
+        self.unsqueeze(self.rank() - 1)
     }
 }

@@ -63,13 +63,17 @@ impl Tensor {
         })
     }
 
-    /// `log(sum(exp(x)))` over some dimensions, without overflow. An empty list gives the elements as they are.
+    /// `log(sum(exp(x)))` over some dimensions, without overflow; that of nothing is -inf. An empty list gives the elements
+    /// as they are.
     ///
     /// # Panics
-    /// If there is no such dimension, one is named twice, or the tensor is empty.
+    /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn logsumexp(&self, dims: &[isize], keep: KeepDims) -> Tensor {
         let (_, _, shape) = plan("logsumexp", self.shape(), dims, keep);
+        if self.numel() == 0 {
+            return self.exp().sum_dims(dims, keep).log();
+        }
         let largest = self.detach().amax(dims, KeepDims::Yes);
         // An infinite maximum would turn the difference into NaN.
         let infinite = largest.abs().eq_scalar(f32::INFINITY);
