@@ -3,6 +3,8 @@
 //! The cases of `tests/ops` run on the null device, and what they would run is lowered for several kinds of adapter
 //! with every variant that fits there.
 
+mod written;
+
 use crate::cases;
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
@@ -21,6 +23,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_window_past_the_bound_of_loops_is_refused", a_window_past_the_bound_of_loops_is_refused),
     ("passes_keep_to_what_their_kernel_says", passes_keep_to_what_their_kernel_says),
     ("every_file_is_used", every_file_is_used),
+    ("every_module_is_written", written::every_module_is_written),
 ];
 
 /// What WebGPU guarantees, and what the browsers' adapters are held to.
