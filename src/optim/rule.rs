@@ -46,7 +46,7 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     #[doc(hidden)]
     fn step(&self, run: &Run);
 
-    /// Whether its numbers depend on how many gradients a parameter has seen: its kernels then bind the [`Slab::slots`].
+    /// Whether its numbers depend on how many gradients a parameter has seen: its kernels then bind the slab's slots.
     #[doc(hidden)]
     fn counts(&self) -> bool {
         false
