@@ -14,6 +14,8 @@ use std::time::Instant;
 pub struct Cpu {
     info: Info,
     state: Mutex<State>,
+    /// Held by who waits for the state, so that no thread takes it twice while another waits.
+    next: Mutex<()>,
     scratch: Scratch,
 }
 
@@ -64,12 +66,13 @@ impl Cpu {
             max_threads: 1,
             max_shared_bytes: 0,
         };
-        Cpu { info, state: Mutex::default(), scratch: Scratch::default() }
+        Cpu { info, state: Mutex::default(), next: Mutex::default(), scratch: Scratch::default() }
     }
 
     /// Who calls holds the state until its kernels are done, and waits outside of the pool: the pool's threads, on which
     /// the kernels' pieces run, never ask for it.
     fn state(&self) -> MutexGuard<'_, State> {
+        let _next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         // A twin that panicked leaves whole buffers behind, so the state stays usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

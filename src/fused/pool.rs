@@ -153,7 +153,7 @@ impl Params {
     #[track_caller]
     fn adaptive(op: &str, x: &Tensor, size: [usize; 2]) -> Params {
         let shape = x.shape();
-        let fits = x.dtype() == DType::F32 && shape.rank() == 4 && shape[2] * shape[3] > 0;
+        let fits = x.dtype() == DType::F32 && shape.rank() == 4 && shape[2] > 0 && shape[3] > 0;
         assert!(fits, "{op}: {shape}: images [n, c, h, w] of f32 are due");
         assert!(size[0] > 0 && size[1] > 0, "{op}: an output of {size:?} is empty");
         // Windows start at multiples of the image's size, divided by the output's.
@@ -177,7 +177,9 @@ impl Params {
         let [n, c, h, w] = [0, 1, 2, 3].map(|d| x.shape()[d] as u32);
         let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| x.layout().strides[d] as u32);
         let x_base = x.base() as u32;
-        let last = [out[0] * out[1] * c, 1, out[1] * c, c];
+        // Of results that are too many to be, no number matters.
+        let row = out[1].wrapping_mul(c);
+        let last = [out[0].wrapping_mul(row), 1, row, c];
         Params {
             batch: n,
             channels: c,

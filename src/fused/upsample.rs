@@ -194,7 +194,7 @@ impl Tensor {
     #[track_caller]
     fn upsampled(&self, [out_h, out_w]: [usize; 2], [scale_h, scale_w]: [f32; 2], mode: Upsampling) -> Tensor {
         let shape = self.shape();
-        let fits = shape.rank() == 4 && shape[2] * shape[3] * out_h * out_w > 0;
+        let fits = shape.rank() == 4 && [shape[2], shape[3], out_h, out_w].iter().all(|size| *size > 0);
         assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: images [n, c, h, w] and sizes above 0 are due");
         assert!(self.dtype() == DType::F32, "interpolate: images of f32 are due, not of {}", self.dtype());
         let p = Params {

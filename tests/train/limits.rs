@@ -6,7 +6,7 @@ use wgrad::backend::WgpuOptions;
 use wgrad::backend::wgpu::Features;
 use wgrad::{
     Conv2dOptions, ConvTranspose2dOptions, CrossEntropyOptions, DType, Device, Error, Extreme, KeepDims,
-    MaxPool2dOptions, Reduction, Tensor,
+    MaxPool2dOptions, Reduction, Tensor, Upsampling,
 };
 
 /// What a panic says.
@@ -188,5 +188,61 @@ fn gpu_cuts_the_columns_of_one_picture_where_they_cannot_be_bound() {
             let off = got.iter().zip(want).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
             assert!(got.len() == want.len() && off <= 1e-4 * largest, "{x:?} x {w:?}: {off} of {largest}");
         }
+    }
+}
+
+#[test]
+fn results_that_are_too_large_fail_alone() {
+    for (name, device) in devices() {
+        const LARGE: usize = 1 << 20;
+        let x = Tensor::ones([1, 1, 4, 4], &device).requires_grad();
+        let w = Tensor::ones([1, 1, 2, 2], &device).requires_grad();
+        let column = Tensor::ones([LARGE, 1], &device).requires_grad();
+        let labels = Tensor::zeros([1, LARGE], &device).cast(DType::I32);
+        let around = Conv2dOptions { padding: [LARGE; 2], ..Conv2dOptions::default() };
+        let apart = ConvTranspose2dOptions { stride: [1 << 28; 2], ..ConvTranspose2dOptions::default() };
+        let two = x.expand([1, 2, 4, 4]);
+        let deep = w.expand([2, 1, 2, 2]);
+        let all = [
+            x.conv2d(&w, None, around),
+            two.conv2d(&deep, None, Conv2dOptions { groups: 2, ..around }),
+            x.conv_transpose2d(&w, None, apart),
+            two.conv_transpose2d(&deep, None, ConvTranspose2dOptions { groups: 2, ..apart }),
+            x.adaptive_avg_pool2d([LARGE; 2]),
+            x.adaptive_max_pool2d([LARGE; 2]),
+            x.interpolate([LARGE; 2], Upsampling::Nearest),
+            x.interpolate([LARGE; 2], Upsampling::Bilinear),
+            column.matmul(&column.t()),
+            &column + &column.t(),
+            column.expand([LARGE, LARGE]).exp(),
+            column.expand([LARGE, LARGE]).softmax(-1),
+            column.expand([LARGE, LARGE]).log_softmax(0),
+            column.expand([LARGE, LARGE]).cumsum(1),
+            column.expand([LARGE, LARGE]).layer_norm(&[LARGE], None, None, 1e-5),
+            column.expand([LARGE, LARGE]).contiguous(),
+            column.expand([LARGE, LARGE]).flip(&[0]),
+            column.expand([LARGE, LARGE]).tril(0),
+            column.expand([LARGE, LARGE]).topk(3, 1, Extreme::Largest).0,
+            column.expand([LARGE, LARGE]).square().mean(),
+            column.expand([LARGE, LARGE]).cross_entropy(&labels.squeeze(0)),
+            column.expand([LARGE, LARGE]).gather(0, &labels.expand([LARGE, LARGE])),
+            Tensor::cat(&[&column.expand([LARGE, LARGE]), &column.expand([LARGE, LARGE])], 0),
+            Tensor::stack(&[&column.expand([LARGE, LARGE]), &column.expand([LARGE, LARGE])], 0),
+            column.pad(&[(LARGE, LARGE)], 1.0),
+            labels.one_hot(LARGE).mul(&column),
+        ];
+        for (at, y) in all.iter().enumerate() {
+            let lost = y.to_vec::<f32>();
+            assert!(matches!(lost, Err(Error::Limit(_))), "{name}, {at}: {:?}", lost.map(|y| y.len()));
+            let grads = y.sum().backward();
+            for leaf in [&x, &w, &column] {
+                if let Some(gradient) = grads.of(leaf) {
+                    let lost = gradient.to_vec::<f32>();
+                    assert!(lost.is_err() || lost.is_ok_and(|g| g.len() == leaf.numel()), "{name}, {at}");
+                }
+            }
+        }
+        drop(all);
+        assert_eq!(values(&x), [1.0; 16], "{name}");
     }
 }
