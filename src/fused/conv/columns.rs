@@ -1,7 +1,7 @@
 //! Convolution by products with the matrix of columns: `shaders/im2col.wgsl`, `shaders/col2im.wgsl`.
 //!
-//! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time; forward, weight
-//! gradient and input gradient are products with it.
+//! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time, or a part of an
+//! image whose columns are too many to be bound; forward, weight gradient and input gradient are products with it.
 
 use super::{Ends, Params};
 use crate::fused::pool;
