@@ -63,7 +63,7 @@ fn upsample_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
         if down == 0.0 { continue; }
         for (var c = columns.x; c < columns.y; c++) {
             let share = down * part(between(c, p.scale_w, p.width), w);
-            if share != 0.0 { sum += share * dy[(image * p.out_h + r) * p.out_w + c]; }
+            if !(share == 0.0) { sum += share * dy[(image * p.out_h + r) * p.out_w + c]; }
         }
     }
     dx[at] = sum;

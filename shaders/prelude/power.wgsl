@@ -7,7 +7,7 @@ fn power4(x: vec4<f32>, e: vec4<f32>) -> vec4<f32> {
     // |x| = 2^k m, m from sqrt(1/2) to sqrt(2); log2(m) by the series of the inverse hyperbolic tangent.
     // A subnormal number has the bits of a whole one, which is no longer subnormal.
     let plain = bitcast<vec4<i32>>(x) & vec4<i32>(0x7fffffff);
-    let bits = select(plain, bitcast<vec4<i32>>(vec4<f32>(plain)) - 149 * 0x800000, plain < vec4<i32>(0x800000));
+    let bits = select(plain, bitcast<vec4<i32>>(vec4<f32>(max(plain, vec4<i32>(1)))) - 149 * 0x800000, plain < vec4<i32>(0x800000));
     let k = (bits - 0x3f3504f3) >> vec4<u32>(23u);
     let m = bitcast<vec4<f32>>(bits - k * 0x800000);
     let s = (m - 1.0) / (m + 1.0);
