@@ -67,7 +67,8 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         let own = min(j + lane, p.keys - 1u);
         for (var d = 0u; d < D4; d++) {
             key[d] = k[of_k + own * p.k.w + d];
-            value[d] = v[of_v + own * p.v.w + d];
+            // Past the last key nothing is added, whatever the last one's value is.
+            value[d] = select(vec4<f32>(), v[of_v + own * p.v.w + d], j + lane < p.keys);
         }
         var added = 0.0;
         if PADDED { added = mask[of_mask + own * p.mask_key]; }

@@ -109,6 +109,11 @@ fn keep(s: mat4x4<f32>, t: u32) {
     }
 }
 
+// A quad of a row; past the last one nothing is added, whatever the last one holds.
+fn mixed_at(second: bool, other: Rows, row: u32, x: u32) -> vec4<f32> {
+    return select(vec4<f32>(), other_at(second, start_of(other, row) + x), row < other.count);
+}
+
 // Other rows from j on, by the weights, added to the thread's vec4 of four results.
 fn mix(results: mat4x4<f32>, second: bool, other: Rows, j: u32, t: u32) -> mat4x4<f32> {
     var sum = results;
@@ -116,8 +121,8 @@ fn mix(results: mat4x4<f32>, second: bool, other: Rows, j: u32, t: u32) -> mat4x
     for (var l = 0u; l < OTHER; l += 256u / X) {
         // All must be done with the chunk before it is overwritten; the weights must be whole.
         workgroupBarrier();
-        chunk[t] = other_at(second, start_of(other, j + l + t / X) + x);
-        if THREADS == 128u { chunk[t + 128u] = other_at(second, start_of(other, j + l + 128u / X + t / X) + x); }
+        chunk[t] = mixed_at(second, other, j + l + t / X, x);
+        if THREADS == 128u { chunk[t + 128u] = mixed_at(second, other, j + l + 128u / X + t / X, x); }
         // The chunk must be whole before any of it is read.
         workgroupBarrier();
         // 2 to 8 turns.

@@ -4,7 +4,9 @@ use super::cases::Input;
 use super::cases::x;
 use super::devices::has_gpu;
 use super::judge::{Bench, Noise, Source, Work};
-use super::update::{Step, Update, returned};
+use super::op::{CASES, attention, case};
+use super::program::SPECIAL;
+use super::update::{Step, Update, moved, returned};
 use wgrad::{MaxPool2dOptions, Shape, Tensor};
 
 /// A program as a closure.
@@ -50,6 +52,12 @@ fn base(input: Input) -> Source {
 /// A tensor that the program holds.
 fn outside(input: Input) -> Source {
     Source { outside: true, ..passed(input) }
+}
+
+/// An input of a case.
+fn of_case(name: &str, at: usize) -> Input {
+    let case = CASES.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case `{name}`"));
+    case.inputs[at].clone()
 }
 
 #[track_caller]
@@ -105,5 +113,35 @@ fn views_of_nothing() {
     alike(1988, Update::Nothing, &[passed(x([23, 0, 0, 0]).reversed())], |x, step| {
         let v1 = x[0].narrow(-4, 23, 0);
         returned(&[], &[&v1], x, step)
+    });
+}
+
+#[test]
+fn numbers_that_are_none() {
+    alike(
+        20023,
+        Update::Nothing,
+        &[passed(x([2, 1, 4, 12]).listed(SPECIAL)), passed(x([1, 1, 1, 12]).detached())],
+        |x, step| {
+            let keys = x[1].expand([2, 1, 4, 12]);
+            let v2 = x[1].expand([2, 1, 1, 12]).scaled_dot_product_attention(&keys, &x[0], &attention(false));
+            returned(&[&v2], &[], x, step)
+        },
+    );
+    let name = "attention attention_backward masked of [2, 3, 6, 8] x [2, 3, 9, 8] x [2, 3, 9, 8] x [3, 6, 9]";
+    let inputs = [passed(x([2, 3, 6, 8]).listed(SPECIAL)), passed(x([2, 3, 9, 8])), base(of_case(name, 2))];
+    let mask = base(of_case(name, 3));
+    alike(20911, Update::Nothing, &[inputs.as_slice(), &[mask]].concat(), |x, step| {
+        let v4 = case(name, &[&x[0], &x[1], &x[2], &x[3]]);
+        returned(&[&v4], &[], x, step)
+    });
+}
+
+#[test]
+fn weights_that_are_held() {
+    let sources = [passed(x([5, 3]).detached()), outside(x([1, 3])), outside(x([1]))];
+    alike(5, Update::AdamW, &sources, |x, step| {
+        let v3 = x[0].linear(&x[1], Some(&x[2]));
+        moved(&[&v3], &[&v3], step)
     });
 }

@@ -101,7 +101,8 @@ pub fn forward(call: &mut Call) {
                     } else {
                         (p.scale, p.scale * if p.scale < 0.0 { -largest_of_negated(row) } else { largest(row) })
                     };
-                    if top == f32::NEG_INFINITY {
+                    // A score that is no number hides no key, and neither does one of -inf without a mask.
+                    if p.masked == 1 && top == f32::NEG_INFINITY && !row.iter().any(|s| s.is_nan()) {
                         row.fill(0.0);
                         lse[i * heads + head] = NONE;
                         continue;
