@@ -1,7 +1,8 @@
 // dx[n, h, w, c] = sum of dy / (pixels of the window) over the windows that hold the pixel
 //   dy: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
-// One invocation takes one channel of a pixel, or four, and asks the windows from the first to the last that may hold it, which lie side by
-// side: at most (kh / stride + 2) * (kw / stride + 3) iterations.
+// One invocation takes one channel of a pixel, or four, and asks the windows from the first to the last that may hold
+// it, which lie side by side: at most rows * (columns + 1) iterations, with kernel / stride of each, rounded up, or where
+// the image is cut into parts, outputs / pixels + 1.
 
 @group(0) @binding(0) var<storage, read> dy: array<ITEM>;
 @group(0) @binding(1) var<storage, read_write> dx: array<ITEM>;

@@ -1,6 +1,6 @@
 // norm = sqrt(sum of sums), numbers[0] = min(1, max_norm / (norm + 1e-6)), numbers[1] = norm
 //   sums: [n], of the squares of each parameter's gradient; numbers: what the optimizer's kernels read
-// One workgroup: n / 256 iterations (n up to 16 million) and a tree of 8 steps.
+// One workgroup: n / 256 iterations (n up to 15.7 million) and a tree of 8 steps.
 
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
 @group(0) @binding(1) var<storage, read_write> numbers: array<f32>;

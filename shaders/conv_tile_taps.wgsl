@@ -4,7 +4,7 @@
 //   last row of a split the sums of its dy (SUMS)
 // For GPUs: a product of tiles in shared memory, where k is a position, of p.images in a split; pixels are looked up as
 // their tile is filled. Channels are multiples of 4.
-// Iterations: a turn for 16, 32 or 64 k, and 4 tiles of k at most, of 4; 8 more with SUMS.
+// Iterations: a turn for 16, 32 or 64 k, those for 16 (ROLLED) of 5, and 4 tiles of k at most, of 5; 4 more, and 8 with SUMS.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;

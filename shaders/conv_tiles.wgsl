@@ -4,7 +4,7 @@
 //   y: [positions, out_channels]; with conv_tiles_pool strided, the largest of each 2 x 2 positions, and at its place
 // The input gradient is the same sum over dy with the weight turned around. For GPUs: a product of tiles in shared
 // memory, where k = (kh, kw, c) and pixels are looked up as their tile is filled. Channels are multiples of 4.
-// Iterations: a turn for 16, 32 or 64 k, and 4 tiles of k at most, of 4.
+// Iterations: a turn for 16, 32 or 64 k, those for 16 (ROLLED) of 5, and 4 tiles of k at most, of 5; 4 more.
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;

@@ -4,7 +4,7 @@
 //   out: [2, rows], losses and weights; result: [2]
 // Ignored rows count nothing; a label outside gives NaN.
 // rows: one invocation takes a row, at most 3 x 16,384 iterations. finish: one workgroup adds up, rows / 256
-// iterations (rows up to 16 million) and a tree of 8 steps. whole: both at once in one workgroup.
+// iterations (rows up to 15.7 million) and a tree of 8 steps. whole: both at once in one workgroup.
 
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> labels: array<i32>;

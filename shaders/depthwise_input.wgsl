@@ -2,7 +2,8 @@
 // the channel with oh sh + kh dh - ph = h and ow sw + kw dw - pw = w
 //   dy: [batch, oh, ow, out_channels]; w: [kh, kw, out_channels]; dx: [batch, height, width, channels]
 // One invocation takes a channel of a pixel, or four, and asks the results from the first to the last that may see it:
-// at most (reach of kh / sh + 1) * (reach of kw / sw + 2) * (m + 1) iterations, a reach being dilation * (kernel - 1) + 1.
+// at most rows + kh * (columns + kw * m) iterations, with as many rows and columns of results as lie in a pixel's reach,
+// dilation * (kernel - 1) / stride + 2.
 
 @group(0) @binding(0) var<storage, read> dy: array<ITEM>;
 @group(0) @binding(1) var<storage, read> weight: array<ITEM>;

@@ -2,7 +2,8 @@
 //   a, b: strided matrices, batches by strides too; c: rows of stride c_row; with several splits of k, c is
 //   [splits, batches, m, n], to be added up by a second pass; bias: [n]; other: as c; sums: [splits, m], of a's rows
 // A workgroup takes 64 x 64 (LARGE) or 32 x 32 results: whole turns of 16, 32 or 64 k without a guard, then the rest.
-// Iterations: a turn for 16, 32 or 64 of at most 8,192 k, then 4 tiles of k at most, of 4; 8 more with SUMS.
+// Iterations: a turn for 16, 32 or 64 of at most 8,192 k, those for 16 (ROLLED) of 5, then 4 tiles of k at most, of 5;
+// 8 more with SUMS, and 8 rows to store.
 
 @group(0) @binding(0) var<storage, read> a: array<A>;
 @group(0) @binding(1) var<storage, read> b: array<B>;

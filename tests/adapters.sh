@@ -46,7 +46,7 @@ newest_mesa() {
     [ -n "$("${list[@]}")" ] || update
     mirror=$("${list[@]}" | head -n 1)
     rm -rf "$own"
-    mkdir -p "$own"/{lists/partial,cache/archives/partial,root}
+    mkdir -p "$own"/{lists/partial,cache/archives/partial,system}
     : >"$own/status"
     echo "deb $mirror sid main" >"$own/sources"
     local options=(-qq -o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=1 -o Dir::State="$own"
@@ -56,9 +56,9 @@ newest_mesa() {
     apt-get "${options[@]}" install -y --download-only --no-install-recommends mesa-vulkan-drivers libvulkan1 \
         libgcc-s1 </dev/null
     local package
-    for package in "$own"/cache/archives/*.deb; do dpkg -x "$package" "$own/root"; done
-    local driver=("$own"/root/usr/share/vulkan/icd.d/lvp_icd*.json)
-    local library=("$own"/root/usr/lib/*/libvulkan_lvp.so)
+    for package in "$own"/cache/archives/*.deb; do dpkg -x "$package" "$own/system"; done
+    local driver=("$own"/system/usr/share/vulkan/icd.d/lvp_icd*.json)
+    local library=("$own"/system/usr/lib/*/libvulkan_lvp.so)
     sed "s|\"library_path\": *\"[^\"]*\"|\"library_path\": \"${library[0]}\"|" "${driver[0]}" >"$own/lvp_icd.json"
     rm -rf "$own"/{cache,lists,*cache.bin}
     touch "$own/done"
@@ -85,7 +85,7 @@ on_mesa() {
     newest_mesa
     say 'tests on the newest Mesa'
     local loader runner
-    loader=$(echo "$place"/mesa/root/usr/lib/*/ld-linux-*.so.*)
+    loader=$(echo "$place"/mesa/system/usr/lib/*/ld-linux-*.so.*)
     runner="CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER"
     (
         export "$runner=$loader --library-path $(dirname "$loader")"

@@ -20,7 +20,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("bindings_are_as_the_shader_table_says", bindings_are_as_the_shader_table_says),
     ("modules_without_subgroups_fit_a_browser", modules_without_subgroups_fit_a_browser),
     ("every_kernel_runs_in_a_browser", every_kernel_runs_in_a_browser),
-    ("a_window_past_the_bound_of_loops_is_refused", a_window_past_the_bound_of_loops_is_refused),
+    ("what_would_loop_too_long_is_refused", what_would_loop_too_long_is_refused),
+    ("a_sum_of_many_parts_stays_within_the_bound_of_loops", a_sum_of_many_parts_stays_within_the_bound_of_loops),
     ("passes_keep_to_what_their_kernel_says", passes_keep_to_what_their_kernel_says),
     ("every_file_is_used", every_file_is_used),
     ("every_module_is_written", written::every_module_is_written),
@@ -259,16 +260,54 @@ fn every_kernel_runs_in_a_browser() {
     }
 }
 
-fn a_window_past_the_bound_of_loops_is_refused() {
+fn what_would_loop_too_long_is_refused() {
     let device = wgrad::Device::null();
-    let [square, line] = [[1, 1, 260, 260], [1, 1, 1, 70_000]].map(|sizes| wgrad::Tensor::zeros(sizes, &device));
-    let largest = wgrad::MaxPool2dOptions::new(260);
+    let zeros = |sizes: &[usize]| wgrad::Tensor::zeros(wgrad::Shape::new(sizes), &device);
+    let fitting = |name: &str, work: &dyn Fn()| {
+        let (_, plan) = device.record(work);
+        let found: Vec<Dispatch> = plan.dispatches().iter().filter(|d| d.kernel.name == name).cloned().collect();
+        assert_eq!(found.len(), 1, "{name}");
+        let runs = |info: &Info| found[0].kernel.variants.iter().any(|variant| (variant.fits)(info, &found[0]));
+        adapters().iter().any(runs)
+    };
+    // Windows, and pixels that many outputs see.
+    let square = zeros(&[1, 1, 260, 260]);
+    assert!(!fitting("max_pool2d", &|| drop(square.max_pool2d(wgrad::MaxPool2dOptions::new(260)))));
+    let line = zeros(&[1, 1, 1, 70_000]);
     let mean = wgrad::AvgPool2dOptions { kernel_size: [1, 70_000], ..wgrad::AvgPool2dOptions::new(1) };
-    let (_, plan) = device.record(|| (square.max_pool2d(largest), line.avg_pool2d(mean)));
-    assert_eq!(plan.dispatches().len(), 2);
-    for dispatch in plan.dispatches() {
-        let runs = |info: &Info| dispatch.kernel.variants.iter().any(|variant| (variant.fits)(info, dispatch));
-        assert!(!adapters().iter().any(runs), "{:?}", dispatch.kernel);
+    assert!(!fitting("avg_pool2d", &|| drop(line.avg_pool2d(mean))));
+    for (outputs, is_right) in [(50_000, true), (70_000, false)] {
+        let pixel = zeros(&[1, 1, 1, 1]).requires_grad();
+        let most = || drop(pixel.adaptive_max_pool2d([1, outputs]).sum().backward());
+        let mean = || drop(pixel.adaptive_avg_pool2d([1, outputs]).sum().backward());
+        assert_eq!(fitting("max_pool2d_backward", &most), is_right);
+        assert_eq!(fitting("avg_pool2d_backward", &mean), is_right);
+    }
+    // Three walks by the 256 invocations of a workgroup.
+    for (columns, is_right) in [(5_000_001, true), (5_600_001, false), (20_000_000, true), (24_000_000, false)] {
+        let row = zeros(&[1, columns]).requires_grad();
+        let work = || drop(row.softmax(-1).sum().backward());
+        assert_eq!(fitting("softmax", &work), is_right);
+        assert_eq!(fitting("softmax_backward", &work), is_right);
+    }
+    // The taps of one channel.
+    let filter = zeros(&[1, 1, 1, 70_000]);
+    assert!(!fitting("conv2d", &|| drop(line.conv2d(&filter, None, wgrad::Conv2dOptions::default()))));
+}
+
+fn a_sum_of_many_parts_stays_within_the_bound_of_loops() {
+    let device = wgrad::Device::null();
+    // One element seen as 600 million: 73,243 parts of 8,192.
+    let one = wgrad::Tensor::zeros([1, 1], &device);
+    let (_, plan) = device.record(|| one.expand([1, 600_000_000]).matmul(&one.expand([600_000_000, 1])));
+    let product = plan.dispatches().iter().find(|d| d.kernel.name == "matmul").expect("a product");
+    for info in adapters() {
+        for variant in product.kernel.variants.iter().filter(|variant| (variant.fits)(&info, product)) {
+            let passes = (variant.lower)(&info, product).passes;
+            let parts = passes.iter().find(|pass| pass.shader.name == "matmul_parts").expect("a sum of parts");
+            let [.., count] = parts.params.expect("numbers of their own").read::<[u32; 3]>();
+            assert!(count <= 60_000, "{} on {}: {count} parts", variant.name, info.name);
+        }
     }
 }
 

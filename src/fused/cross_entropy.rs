@@ -74,8 +74,8 @@ struct Params {
 /// Classes that one invocation may walk four times without passing 65,535 iterations.
 const MAX_CLASSES: u32 = 16_383;
 
-/// Rows that one workgroup may add up.
-const MAX_ROWS: u32 = 16 << 20;
+/// Rows that one workgroup may add up: 256 at a time, in under 65,535 iterations.
+const MAX_ROWS: u32 = 15 << 20;
 
 fn fits(_: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();

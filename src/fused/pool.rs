@@ -269,6 +269,16 @@ impl Params {
         })
     }
 
+    /// The most outputs along one dimension whose windows may hold a pixel.
+    fn views(&self, d: usize) -> u64 {
+        u64::from(match self.adaptive {
+            1 => self.out[d].div_ceil(self.size[d]).saturating_add(1).min(self.out[d]),
+            // Taps that lie apart are asked one by one.
+            _ if self.dilation[d] > 1 => self.kernel[d],
+            _ => self.kernel[d].div_ceil(self.stride[d]),
+        })
+    }
+
     /// What the mean of output (oh, ow) divides by.
     fn divisor(&self, oh: usize, ow: usize) -> f64 {
         if self.adaptive == 1 {
@@ -292,6 +302,12 @@ fn fits(_: &Info, d: &Dispatch) -> bool {
     p.reach(0) * (p.reach(1) + 1) < 60_000
 }
 
+/// The same for a pixel and the windows that hold it.
+fn fits_backward(_: &Info, d: &Dispatch) -> bool {
+    let p: Params = d.params();
+    p.views(0) * (p.views(1) + 1) < 60_000
+}
+
 fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
     Pass::new(shader, entry, groups(elements, 256)).alone()
 }
@@ -313,9 +329,9 @@ fn fits_quads_of_fixed(info: &Info, d: &Dispatch) -> bool {
 }
 
 /// Whether each pixel has one window, and channels come by fours.
-fn fits_windows(_: &Info, d: &Dispatch) -> bool {
+fn fits_windows(info: &Info, d: &Dispatch) -> bool {
     let p: Params = d.params();
-    p.adaptive == 0 && p.windows_tile() && p.channels.is_multiple_of(4)
+    p.adaptive == 0 && p.windows_tile() && p.channels.is_multiple_of(4) && fits(info, d)
 }
 
 static MAX_POOL: Kernel = Kernel {
@@ -360,7 +376,7 @@ const BACKWARD: &[Variant] = &[
     },
     Variant {
         name: "each",
-        fits: any,
+        fits: fits_backward,
         suits: any,
         lower: |_, d| {
             let entry =
@@ -415,7 +431,7 @@ static AVG_POOL_BACKWARD: Kernel = Kernel {
     variants: &[
         Variant {
             name: "quads",
-            fits: |_, d| d.params::<Params>().channels.is_multiple_of(4),
+            fits: |info, d| d.params::<Params>().channels.is_multiple_of(4) && fits_backward(info, d),
             suits: any,
             lower: |_, d| {
                 let p = d.params::<Params>().by_fours();
@@ -424,7 +440,7 @@ static AVG_POOL_BACKWARD: Kernel = Kernel {
         },
         Variant {
             name: "each",
-            fits: any,
+            fits: fits_backward,
             suits: any,
             lower: |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)),
         },

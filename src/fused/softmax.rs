@@ -39,10 +39,22 @@ fn suits_group(info: &Info, d: &Dispatch) -> bool {
     info.class == Class::Gpu && d.params::<Params>().cols >= 64
 }
 
+/// Columns that the invocations of a workgroup walk three times within 65,535 iterations.
+fn fits_group(info: &Info, d: &Dispatch) -> bool {
+    let cols = d.params::<Params>().cols;
+    info.max_threads >= 256 && 3 * (cols / width(cols) / 256 + 1) <= 60_000
+}
+
+/// Columns that the shaders take at a time.
+fn width(cols: u32) -> u32 {
+    if cols.is_multiple_of(4) { 4 } else { 1 }
+}
+
 /// With the constants of both files: whole vec4 where rows are made of them.
 fn pass(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch, count: u64) -> Pass {
     let cols = d.params::<Params>().cols;
-    let (item, width) = if cols.is_multiple_of(4) { ("vec4<f32>", 4) } else { ("f32", 1) };
+    let width = width(cols);
+    let item = if width == 4 { "vec4<f32>" } else { "f32" };
     let threads = if cols / width > 64 { 256 } else { 64 };
     Pass::new(shader, entry, count)
         .constant("LOG", Constant::Bool(log))
@@ -71,7 +83,7 @@ macro_rules! kernels {
             variants: &[
                 Variant {
                     name: "group",
-                    fits: |info, _| info.max_threads >= 256,
+                    fits: fits_group,
                     suits: suits_group,
                     lower: |_, d| group(&FORWARD, "softmax_group", $log, d),
                 },
@@ -93,7 +105,7 @@ macro_rules! kernels {
             variants: &[
                 Variant {
                     name: "group",
-                    fits: |info, _| info.max_threads >= 256,
+                    fits: fits_group,
                     suits: suits_group,
                     lower: |_, d| group(&BACKWARD, "softmax_backward_group", $log, d),
                 },

@@ -22,6 +22,8 @@ static FACTOR: Shader =
 
 /// Elements of a parameter that are added up apart. A binding holds at most 8,192 times as many.
 const CHUNK: usize = 4096;
+/// Chunks of one parameter, which one invocation adds up: longer ones where these are not enough.
+const MAX_CHUNKS: usize = 32_768;
 
 /// Which chunks and which parameters of a table, and where the first sum goes.
 #[repr(C)]
@@ -108,7 +110,7 @@ static CLIP_FACTOR: Kernel = Kernel {
     rewrites: &[],
     variants: &[Variant {
         name: "tree",
-        fits: |_, d| d.params::<ClipParams>().n <= 16 << 20,
+        fits: |_, d| d.params::<ClipParams>().n <= 15 << 20,
         suits: |_, _| true,
         lower: |_, _| Pass::new(&FACTOR, "clip_factor", 1).alone(),
     }],
@@ -153,8 +155,9 @@ impl Norms {
             let mut owners = vec![0i32; slab.values.numel().div_ceil(64)];
             for (at, (offset, n)) in slab.places().enumerate() {
                 let start = chunks.len() as u32;
-                let cut = |from: usize| [(offset + from) as i32, CHUNK.min(n - from) as i32];
-                chunks.extend((0..n).step_by(CHUNK).map(cut));
+                let chunk = CHUNK.max(n.div_ceil(MAX_CHUNKS).next_multiple_of(4));
+                let cut = |from: usize| [(offset + from) as i32, chunk.min(n - from) as i32];
+                chunks.extend((0..n).step_by(chunk).map(cut));
                 counts.push((start, chunks.len() as u32 - start));
                 owners[offset / 64..(offset + n).div_ceil(64)].fill(at as i32);
             }

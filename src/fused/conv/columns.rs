@@ -3,6 +3,7 @@
 //! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time, or a part of an
 //! image whose columns are too many to be bound; forward, weight gradient and input gradient are products with it.
 
+use super::implicit::MAX_ITERATIONS;
 use super::{Ends, Params};
 use crate::fused::pool;
 use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
@@ -111,9 +112,11 @@ fn slices(info: &Info, p: &Params) -> Vec<Slice> {
     (0..p.batch).flat_map(of_image).collect()
 }
 
-/// Whether the taps of a position can be bound.
+/// Whether the taps of a position can be bound, and one invocation may walk those of a channel.
 fn fits(info: &Info, d: &Dispatch) -> bool {
-    d.params::<Params>().taps() as u64 * 4 <= info.max_binding_bytes.min(MAX_COLUMNS)
+    let p: Params = d.params();
+    let walk = u64::from(p.kernel_h) * (u64::from(p.kernel_w) + 1);
+    p.taps() as u64 * 4 <= info.max_binding_bytes.min(MAX_COLUMNS) && walk <= MAX_ITERATIONS as u64
 }
 
 macro_rules! variants {

@@ -124,10 +124,17 @@ pub static KERNELS: &[&Kernel] = &[&DEPTHWISE, &DEPTHWISE_INPUT, &DEPTHWISE_WEIG
 
 /// Whether each channel has results of its own, and no invocation loops too long.
 pub(super) fn fits(p: &Params) -> bool {
-    let results = (p.out_channels / p.channels.max(1) + 1) as usize;
+    let [results, kernel_h, kernel_w] = [p.out_channels / p.channels.max(1), p.kernel_h, p.kernel_w].map(u64::from);
+    // Results along one dimension that a pixel's gradient asks, most of them in vain where taps lie far apart.
+    let asked = |taps: u64, dilation: u32, stride: u32, out: u32| {
+        ((taps.saturating_sub(1)).saturating_mul(dilation.into()) / u64::from(stride) + 2).min(out.into())
+    };
+    let rows = asked(kernel_h, p.dilation_h, p.stride_h, p.out_h);
+    let columns = asked(kernel_w, p.dilation_w, p.stride_w, p.out_w);
     p.groups > 1
         && p.groups == p.channels
-        && (p.kernel_h * (p.kernel_w + 2)) as usize * results < MAX_ITERATIONS
+        && kernel_h * (kernel_w + 2) * (results + 1) < MAX_ITERATIONS as u64
+        && rows + kernel_h * (columns + kernel_w * results) < MAX_ITERATIONS as u64
         && ((p.out_w + 1) as usize) < MAX_ITERATIONS
 }
 

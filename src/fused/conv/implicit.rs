@@ -246,7 +246,7 @@ fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32, unit: u32) -
     let tiles = (p.taps() as u32).div_ceil(count) * strips;
     // Sums of at most about 2,048 positions, and enough workgroups for any machine.
     let all = (p.batch * p.out_h * p.out_w).div_ceil(unit);
-    let wanted = (all * unit).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all);
+    let wanted = (all * unit).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all).min(MAX_ITERATIONS as u32);
     let each = all.div_ceil(wanted);
     let splits = all.div_ceil(each);
     p.images = if entry == "conv_taps" { 4 * each } else { each };

@@ -77,7 +77,7 @@ pub(super) const WEIGHT_SMALL: Variant = Variant {
 };
 
 fn fits(info: &Info, p: &Params) -> bool {
-    matmul::fits_tiled(info) && is_by_fours(p) && p.taps() / 16 + 16 <= MAX_ITERATIONS
+    matmul::fits_tiled(info) && is_by_fours(p) && p.taps() / 16 * 5 + 32 <= MAX_ITERATIONS
 }
 
 fn suits(info: &Info) -> bool {

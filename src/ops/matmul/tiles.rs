@@ -40,6 +40,8 @@ products! {
 
 /// The k of one invocation's loop: it keeps the iterations far under 65,535 and the rounding of the sum small.
 const MAX_K: u32 = 8192;
+/// The parts of k that one invocation adds up.
+const MAX_PARTS: u32 = 60_000;
 
 /// Which shader a pass uses, and with which tiles.
 #[derive(Clone, Copy, PartialEq)]
@@ -80,9 +82,9 @@ pub(crate) fn suits_large(info: &Info, p: &MatMul) -> bool {
     p.m > 32 && p.n > 32 && (info.class != Class::Gpu || groups >= 64)
 }
 
-/// How many parts k is cut into: at most `MAX_K` each, and on a GPU enough workgroups to fill it.
+/// How many parts k is cut into: at most `MAX_K` each if `MAX_PARTS` are enough, and on a GPU enough workgroups to fill it.
 fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
-    let needed = p.k.div_ceil(MAX_K).max(1);
+    let needed = p.k.div_ceil(MAX_K).clamp(1, MAX_PARTS);
     let tiles = tiles(info, tiling, p);
     let filling = match info.class {
         Class::Gpu => (256 / tiles.max(1)).min(u64::from(p.k / 256)),
