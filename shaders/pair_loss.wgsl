@@ -50,7 +50,10 @@ fn divergence4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
     return select(known, t * -x, t == vec4<f32>());
 }
 
-fn hinge4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> { return select(relu4(p.a - x), x, t > vec4<f32>()); }
+fn hinge4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
+    let none = vec4<f32>();
+    return select(relu4(p.a - x), none, t == vec4<f32>(1.0)) + select(x, none, t == vec4<f32>(-1.0));
+}
 
 @compute @workgroup_size(256) fn mse_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { let d = x[i] - t[i]; y[i] = d * d; } }
 @compute @workgroup_size(256) fn l1_loss_value(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y[i] = abs(x[i] - t[i]); } }

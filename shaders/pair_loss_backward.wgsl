@@ -35,7 +35,9 @@ fn binary_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
 }
 
 fn hinge_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
-    return select(select(vec4<f32>(), vec4<f32>(-1.0), x < vec4<f32>(p.a)), vec4<f32>(1.0), t > vec4<f32>());
+    let none = vec4<f32>();
+    let apart = select(none, vec4<f32>(-1.0), x < vec4<f32>(p.a));
+    return select(apart, none, t == vec4<f32>(1.0)) + select(vec4<f32>(1.0), none, t == vec4<f32>(-1.0));
 }
 
 @compute @workgroup_size(256) fn mse_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * 2.0 * (x[i] - t[i]); } }

@@ -35,6 +35,13 @@ pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
+/// Refuses what is no range of uniform numbers.
+#[track_caller]
+pub(crate) fn check_range(low: f32, high: f32) {
+    assert!(low <= high, "uniform: the lower bound, {low}, is above the upper, {high}");
+    assert!((high - low).is_finite(), "uniform: {low}..{high} is wider than the largest f32");
+}
+
 /// Streams of the crate's own draws; layers number theirs from [`streams::LAYERS`] in the order of construction.
 pub mod streams {
     /// Tensors made by `uniform` and `normal`, and initial weights.

@@ -392,7 +392,7 @@ impl Tensor {
         let title = "scaled_dot_product_attention";
         let is_deep = q.rank().min(k.rank()).min(v.rank()) >= 2;
         let fits = is_deep && q.last() == k.last() && k[k.rank() - 2] == v[v.rank() - 2];
-        assert!(fits, "{title}: {q} x {k} x {v}: expected queries, keys and values [.., rows, head_dim] of one batch");
+        assert!(fits, "{title}: {q} x {k} x {v}: queries, keys and values [.., rows, head_dim] of one batch are due");
         let batch_of = |shape: &Shape| Shape::new(&shape[..shape.rank() - 2]);
         let Some(batch) = batch_of(&q).broadcast(&batch_of(&k)).and_then(|both| both.broadcast(&batch_of(&v))) else {
             panic!("{title}: {q} x {k} x {v}: the batches do not broadcast")
@@ -507,6 +507,9 @@ impl Tensor {
         }
         let Some(mask) = &options.mask else { return scores.softmax(-1).matmul(value) };
         scores = scores.add(mask);
+        if scores.numel() == 0 {
+            return scores.softmax(-1).matmul(value);
+        }
         let hidden = scores.detach().amax(&[-1], KeepDims::Yes).eq_scalar(f32::NEG_INFINITY);
         scores.masked_fill(&hidden, 0.0).softmax(-1).masked_fill(&hidden, 0.0).matmul(value)
     }

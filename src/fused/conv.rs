@@ -227,14 +227,11 @@ pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
     Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
 }
 
-/// What no images give: nothing, and gradients of 0.
-fn of_nothing(op: &'static str, shape: Shape, inputs: &[&Tensor]) -> Tensor {
-    let y = Tensor::empty(shape, DType::F32, inputs[0].device());
-    let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
-    y.tracked(op, inputs, move |dy, needs| {
-        let gradient = |(shape, needed): (&Shape, &bool)| needed.then(|| Tensor::zeros(*shape, dy.device()));
-        shapes.iter().zip(needs).map(gradient).collect()
-    })
+/// What no images, no channels or no weights give: the bias alone.
+#[track_caller]
+fn of_bias(op: &'static str, shape: Shape, inputs: [&Tensor; 2], bias: Option<&Tensor>) -> Tensor {
+    let y = Tensor::of_nothing(op, shape, &inputs);
+    bias.map_or(y.clone(), |bias| y.add(&bias.reshape_to(Shape::from([shape[1], 1, 1]))))
 }
 
 impl Tensor {
@@ -309,9 +306,8 @@ impl Tensor {
             let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
             assert!(fits, "conv2d: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
         }
-        if x[0] == 0 {
-            let y = Shape::from([0, w[0], out_h, out_w]);
-            return of_nothing("conv2d", y, &[&[self, weight], bias.as_slice()].concat());
+        if x.contains(&0) || w.contains(&0) {
+            return of_bias("conv2d", Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
         }
         if depthwise::fits(&p) {
             return self.depthwise(weight, bias, p);

@@ -64,20 +64,20 @@ pub struct Draw {
 }
 
 impl Tensor {
-    /// Zeroes elements with probability `p` and scales the others by 1 / (1 - p) (Srivastava et al., 2014). The same
-    /// draw gives the same mask on every device.
+    /// Zeroes elements with probability `p` and scales the others by 1 / (1 - p) (Srivastava et al., 2014); a probability of
+    /// 1 leaves none. The same draw gives the same mask on every device.
     ///
     /// # Panics
-    /// If `p` is not in 0..1, or the tensor is not of f32.
+    /// If `p` is not in 0..=1, or the tensor is not of f32.
     #[track_caller]
     pub fn dropout(&self, p: f32, draw: &Draw) -> Tensor {
-        assert!((0.0..1.0).contains(&p), "dropout: a probability of {p} is not in 0..1");
+        assert!((0.0..=1.0).contains(&p), "dropout: a probability of {p} is not in 0..=1");
         assert!(self.dtype() == DType::F32, "dropout: a tensor of f32 is due, not of {}", self.dtype());
         // Masks follow the elements' order, not their place in memory.
         let x = self.contiguous();
         let y = Tensor::empty(x.shape(), DType::F32, x.device());
-        let params =
-            Params { n: x.numel() as u32, stream: draw.stream, key: key(draw.seed), drop: p, scale: 1.0 / (1.0 - p) };
+        let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
+        let params = Params { n: x.numel() as u32, stream: draw.stream, key: key(draw.seed), drop: p, scale };
         let step = draw.step.saved();
         Tensor::run(&DROPOUT, &[&x, &step, &y], &params);
         y.tracked("dropout", &[&x], move |dy, _| {

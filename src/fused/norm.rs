@@ -396,7 +396,9 @@ impl BatchNorm {
             variance.shape()
         );
         let count = (self.output.numel() / channels.max(1)) as f32;
-        let p = RunningParams { channels: channels as u32, momentum, unbias: count / (count - 1.0) };
+        // Nothing moves them, but it counts as a batch.
+        let (momentum, unbias) = if count == 0.0 { (0.0, 1.0) } else { (momentum, count / (count - 1.0)) };
+        let p = RunningParams { channels: channels as u32, momentum, unbias };
         Tensor::run(&RUNNING_STATS, &[&self.stats, mean, variance, batches], &p);
     }
 }
@@ -415,19 +417,25 @@ impl Tensor {
         }
     }
 
-    /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts.
+    /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts. A batch of
+    /// nothing gives nothing, gradients of 0 and statistics of 0.
     ///
     /// # Panics
-    /// If a channel has fewer than two elements, or weight or bias is not `[c]`.
+    /// If a channel has one element, or weight or bias is not `[c]`.
     #[track_caller]
     pub fn batch_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> BatchNorm {
         self.channel_check("batch_norm", &[weight, bias]);
         let (shape, device) = (self.shape(), self.device());
         let channels = shape[1];
         assert!(
-            shape.numel() / channels.max(1) > 1,
+            shape.numel() / channels.max(1) != 1,
             "batch_norm: {shape}: more than one value for each channel is due in training"
         );
+        if shape.numel() == 0 {
+            let inputs: Vec<&Tensor> = [Some(self), weight, bias].into_iter().flatten().collect();
+            let stats = Tensor::zeros([2, channels], device);
+            return BatchNorm { output: Tensor::of_nothing("batch_norm", shape, &inputs), stats };
+        }
         // Positions must be one run: true of both usual memory orders of images.
         let dense = self.base() == 0 && self.layout().is_dense();
         let runs = dense

@@ -192,11 +192,18 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn upsampled(&self, [out_h, out_w]: [usize; 2], [scale_h, scale_w]: [f32; 2], mode: Upsampling) -> Tensor {
+    fn upsampled(&self, [out_h, out_w]: [usize; 2], scale: [f32; 2], mode: Upsampling) -> Tensor {
         let shape = self.shape();
-        let fits = shape.rank() == 4 && [shape[2], shape[3], out_h, out_w].iter().all(|size| *size > 0);
+        let fits = shape.rank() == 4 && ![shape[2], shape[3], out_h, out_w].contains(&0);
         assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: images [n, c, h, w] and sizes above 0 are due");
         assert!(self.dtype() == DType::F32, "interpolate: images of f32 are due, not of {}", self.dtype());
+        // Where a factor leaves the size as it is, or doubles it, pixels are copied whatever the factor: PyTorch's rule.
+        let whole = |d: usize, out: usize| match out {
+            _ if out == shape[2 + d] => 1.0,
+            _ if Some(out) == shape[2 + d].checked_mul(2) && mode == Upsampling::Nearest => 0.5,
+            _ => scale[d],
+        };
+        let [scale_h, scale_w] = [whole(0, out_h), whole(1, out_w)];
         let p = Params {
             count: (shape[0] * shape[1]) as u32,
             height: shape[2] as u32,

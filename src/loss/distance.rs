@@ -82,6 +82,7 @@ impl Tensor {
 
     /// `(log(2 pi v) + (x - t)^2 / v) / 2` with variances v held above `eps` (PyTorch's default is 1e-6), as if they were not
     /// for the gradient; PyTorch adds the constant only if `full` is asked for, and so does [`GaussianConstant::Full`].
+    /// Variances of the shape of x without its last dimension are those of its rows.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -94,6 +95,9 @@ impl Tensor {
         eps: f32,
         reduction: Reduction,
     ) -> Tensor {
+        let x = self.shape();
+        let of_rows = x.rank() > 0 && variance.shape() != x && x[..x.rank() - 1] == *variance.shape();
+        let variance = &if of_rows { variance.unsqueeze(x.rank() - 1) } else { variance.clone() };
         let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
         let none = Tensor::scalar(f32::NAN, variance.device());
         let v = Tensor::select(&negative, &none, &raised(variance, eps));

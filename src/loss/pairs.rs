@@ -147,8 +147,8 @@ losses! {
         |x, t, _| t.exp() * (t - x), |_, t, _| -t.exp(), Target::Times(|x, t| t.sub(x).affine(1.0, 1.0).mul(&t.exp()));
     SOFT_MARGIN: "soft_margin_loss", |x, t, _| softplus(-t * x), |x, t, _| -t * sigmoid(-t * x), Target::Fixed;
     HINGE_EMBEDDING: "hinge_embedding_loss",
-        |x, t, a| if t > 0.0 { x } else { relu(a - x) },
-        |x, t, a| if t > 0.0 { 1.0 } else if x < a { -1.0 } else { 0.0 },
+        |x, t, a| if t == 1.0 { x } else { relu(a - x) + if t == -1.0 { 0.0 } else { x } },
+        |x, t, a| f32::from(t != -1.0) - f32::from(t != 1.0 && x < a),
         Target::Fixed;
 }
 
@@ -287,7 +287,8 @@ impl Tensor {
         self.pair_loss(&SOFT_MARGIN, target, 0.0, reduction)
     }
 
-    /// `x` where the target is 1, `max(0, margin - x)` where it is -1 (PyTorch's default margin is 1).
+    /// `x` where the target is 1, `max(0, margin - x)` where it is -1 (PyTorch's default margin is 1), and elsewhere the sum
+    /// of both.
     #[track_caller]
     pub fn hinge_embedding_loss(&self, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
         self.pair_loss(&HINGE_EMBEDDING, target, margin, reduction)

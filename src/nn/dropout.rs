@@ -15,10 +15,10 @@ pub struct Dropout {
 
 impl Dropout {
     /// # Panics
-    /// If `p` is not in 0..1.
+    /// If `p` is not in 0..=1.
     #[track_caller]
     pub fn new(p: f32, init: &mut Init) -> Dropout {
-        assert!((0.0..1.0).contains(&p), "Dropout: a probability of {p} is not in 0..1");
+        assert!((0.0..=1.0).contains(&p), "Dropout: a probability of {p} is not in 0..=1");
         Dropout { p, stream: init.rng.layer_stream() }
     }
 }
@@ -48,7 +48,7 @@ pub struct ChannelDropout(pub Dropout);
 
 impl ChannelDropout {
     /// # Panics
-    /// If `p` is not in 0..1.
+    /// If `p` is not in 0..=1.
     #[track_caller]
     pub fn new(p: f32, init: &mut Init) -> ChannelDropout {
         ChannelDropout(Dropout::new(p, init))

@@ -11,7 +11,7 @@
 //! ```
 
 use super::module::Parameter;
-use crate::rng::Rng;
+use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
 use std::f64::consts::FRAC_1_SQRT_2;
 
@@ -71,7 +71,14 @@ fn draw(parameter: &Parameter, mut each: impl FnMut() -> f32) {
 }
 
 /// Uniform in `low..high`.
+///
+/// # Panics
+/// If `low` is above `high`, one is NaN, or they are farther apart than the largest f32.
+#[track_caller]
 pub fn uniform(parameter: &Parameter, low: f32, high: f32, rng: &mut Rng) {
+    if parameter.shape().numel() > 0 {
+        check_range(low, high);
+    }
     draw(parameter, || rng.within(low, high));
 }
 

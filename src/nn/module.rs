@@ -27,7 +27,7 @@ impl Init {
     /// Uniform between -1 / sqrt(fan_in) and 1 / sqrt(fan_in): PyTorch's default for weights and biases alike.
     #[track_caller]
     pub fn uniform(&mut self, shape: impl Into<Shape>, fan_in: usize) -> Parameter {
-        let bound = 1.0 / (fan_in.max(1) as f32).sqrt();
+        let bound = if fan_in == 0 { 0.0 } else { 1.0 / (fan_in as f32).sqrt() };
         Parameter::new(Tensor::uniform(shape, -bound, bound, &mut self.rng, &self.device))
     }
 }

@@ -96,7 +96,7 @@ macro_rules! layers {
                 let name = stringify!($name);
                 let due = || format!("a batch {} of {channels} channels is due", $shape);
                 misfit(fits, name, x, &weight, due).or_else(|| {
-                    let counts = ctx.mode() == Mode::Eval || x.numel() > channels;
+                    let counts = ctx.mode() == Mode::Eval || x.numel() != channels;
                     misfit(counts, name, x, &weight, || "in training more than one value a channel is due".into())
                 })
             }

@@ -340,17 +340,19 @@ impl Tensor {
         self.reshape_to(Shape::from(sizes))
     }
 
-    /// Tensors one after another along a dimension; all other sizes are equal.
+    /// Tensors one after another along a dimension; all other sizes are equal. A vector of no elements may stand among
+    /// tensors of any rank.
     ///
     /// # Panics
     /// If there are none, or sizes or types differ.
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
         let [first, ..] = tensors else { panic!("cat: at least one tensor is due") };
+        let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();
         sizes[dim] = 0;
-        for t in tensors {
+        for t in tensors.iter().filter(|t| *t.shape() != [0]) {
             let alike = t.rank() == first.rank()
                 && t.dtype() == first.dtype()
                 && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
@@ -362,15 +364,17 @@ impl Tensor {
         let mut start = 0;
         let mut parts = Vec::with_capacity(tensors.len());
         for t in tensors {
-            let len = t.shape()[dim];
+            let len = if *t.shape() == [0] { 0 } else { t.shape()[dim] };
             out.write_part(dim, start, t);
-            parts.push((start, len));
+            parts.push((start, len, t.shape()));
             start += len;
         }
         out.tracked("cat", tensors, move |dy, needs| {
-            let part =
-                |(&(start, len), &need): (&(usize, usize), &bool)| need.then(|| dy.narrow(dim as isize, start, len));
-            parts.iter().zip(needs).map(part).collect()
+            let part = |&(start, len, shape): &(usize, usize, Shape)| match len {
+                0 => Tensor::zeros(shape, dy.device()),
+                _ => dy.narrow(dim as isize, start, len),
+            };
+            parts.iter().zip(needs).map(|(at, needed)| needed.then(|| part(at))).collect()
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups};
-use crate::rng::Rng;
+use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -63,6 +63,16 @@ impl Tensor {
         Tensor::full(shape, 1.0f32, device)
     }
 
+    /// What `op` gives where a size of an input is 0: zeros, if there is anything, and gradients of 0.
+    #[track_caller]
+    pub(crate) fn of_nothing(op: &'static str, shape: Shape, inputs: &[&Tensor]) -> Tensor {
+        let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
+        Tensor::zeros(shape, inputs[0].device()).tracked(op, inputs, move |dy, needs| {
+            let gradient = |(shape, needed): (&Shape, &bool)| needed.then(|| Tensor::zeros(*shape, dy.device()));
+            shapes.iter().zip(needs).map(gradient).collect()
+        })
+    }
+
     /// Every element 0, of this tensor's shape and type.
     #[track_caller]
     pub fn zeros_like(&self) -> Tensor {
@@ -75,10 +85,10 @@ impl Tensor {
     /// Uniform in [low, high), drawn on the host: one seed gives the same values on every device.
     ///
     /// # Panics
-    /// If `low` is above `high`, or one is NaN.
+    /// If `low` is above `high`, one is NaN, or they are farther apart than the largest f32.
     #[track_caller]
     pub fn uniform(shape: impl Into<Shape>, low: f32, high: f32, rng: &mut Rng, device: &Device) -> Tensor {
-        assert!(low <= high, "uniform: the lower bound, {low}, is above the upper, {high}");
+        check_range(low, high);
         let shape = shape.into();
         let data: Vec<f32> = (0..shape.numel()).map(|_| rng.within(low, high)).collect();
         Tensor::from_vec(data, shape, device)

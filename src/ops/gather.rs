@@ -125,7 +125,7 @@ impl Tensor {
     #[track_caller]
     pub fn index_select(&self, dim: isize, index: &Tensor) -> Tensor {
         let (x, i) = (self.shape(), index.shape());
-        assert!(i.rank() <= 1, "index_select: {x} x {i}: expected a vector of indices");
+        assert!(i.rank() <= 1, "index_select: {x} x {i}: a vector of indices is due");
         let dim = x.dim_or_scalar("index_select", dim);
         if x.rank() == 0 {
             assert!(i.numel() == 1, "index_select: {x} x {i}: a scalar is picked from by one index");

@@ -3,9 +3,12 @@
 use super::rules::panics;
 use crate::devices::devices;
 use wgrad::loss::GaussianConstant;
-use wgrad::nn::Parameter;
+use wgrad::nn::{Parameter, init};
 use wgrad::optim::{Adadelta, AdadeltaOptions, Optimizer, RmsProp, RmsPropOptions, Sgd, SgdOptions};
-use wgrad::{AttentionOptions, Device, Extreme, KeepDims, Reduction, Rng, Tensor, Upsampling};
+use wgrad::{
+    AttentionOptions, Conv2dOptions, ConvTranspose2dOptions, Device, Draw, Extreme, KeepDims, Reduction, Rng, Tensor,
+    Upsampling,
+};
 
 fn read(x: &Tensor) -> Vec<f32> {
     x.to_vec::<f32>().expect("the device works")
@@ -230,4 +233,147 @@ fn uniform_numbers_stay_below_their_bound() {
     let drawn = Tensor::uniform([64], 16_777_216.0, 16_777_218.0, &mut rng, &device);
     assert_eq!(read(&drawn), [16_777_216.0; 64]);
     assert!(panics(|| Tensor::uniform([1], 1.0, 0.0, &mut Rng::new(1), &device)).contains("uniform: the lower bound"));
+}
+
+#[test]
+fn results_without_elements_need_no_extremes_and_sums_of_nothing_are_0() {
+    const LEAST: f32 = f32::NEG_INFINITY;
+    for (name, device) in devices() {
+        let none = |sizes: &[usize]| Tensor::zeros(sizes, &device).requires_grad();
+        let wide = none(&[0, 3]);
+        for (y, want) in [
+            (wide.amax(&[1], KeepDims::No), &[0][..]),
+            (wide.amin(&[-1], KeepDims::Yes), &[0, 1]),
+            (none(&[2, 0, 3]).amax(&[0, 2], KeepDims::No), &[0]),
+            (wide.argmax(1), &[0]),
+            (wide.logsumexp(&[1], KeepDims::No), &[0]),
+        ] {
+            assert_eq!(y.shape()[..], *want, "{name}");
+            assert!(!y.is_tracked() || y.backward_with(&y.detach()).of(&wide).is_none_or(|dx| dx.numel() == 0));
+        }
+        near("logsumexp over nothing", &wide.logsumexp(&[0], KeepDims::No), &[LEAST; 3]);
+        near("logsumexp of nothing", &none(&[0]).logsumexp(&[0], KeepDims::Yes), &[LEAST]);
+        for (op, said) in [
+            ("amax", panics(|| wide.amax(&[0], KeepDims::No))),
+            ("amin", panics(|| wide.amin(&[0, 1], KeepDims::No))),
+            ("amax", panics(|| wide.max())),
+            ("argmax", panics(|| wide.argmax(0))),
+        ] {
+            assert!(said.contains(&format!("{op}: [0, 3] has no elements along")), "{name}: {said}");
+        }
+        // Queries without keys are answered by 0, with a mask too.
+        let (q, k) = (none(&[1, 2, 4]), none(&[1, 0, 4]));
+        let options = AttentionOptions { mask: Some(none(&[2, 0]).detach()), ..AttentionOptions::default() };
+        near("attention without keys", &q.scaled_dot_product_attention(&k, &k, &options), &[0.0; 8]);
+    }
+}
+
+#[test]
+fn a_batch_of_nothing_moves_no_statistics_and_no_weights() {
+    for (name, device) in devices() {
+        let (w, b) = (Tensor::ones([3], &device).requires_grad(), Tensor::ones([3], &device).requires_grad());
+        for sizes in [&[0, 3][..], &[0, 3, 2, 2], &[2, 3, 0]] {
+            let x = Tensor::zeros(sizes, &device).requires_grad();
+            let normalised = x.batch_norm(Some(&w), Some(&b), 1e-5);
+            assert_eq!(normalised.output.shape(), x.shape(), "{name}");
+            let grads = normalised.output.sum().backward();
+            for part in [&w, &b] {
+                near("its gradient", grads.of(part).expect("there is one"), &[0.0; 3]);
+            }
+            let (mean, variance) = (Tensor::full([3], 2.0f32, &device), Tensor::full([3], 3.0f32, &device));
+            let batches = Tensor::full([], 4i32, &device);
+            normalised.update_running(&mean, &variance, &batches, 0.5);
+            near("the mean", &mean, &[2.0; 3]);
+            near("the variance", &variance, &[3.0; 3]);
+            assert_eq!(batches.item().expect("the device works"), 5.0);
+        }
+    }
+}
+
+#[test]
+fn convolutions_of_nothing_are_their_bias() {
+    for (name, device) in devices() {
+        let zeros = |sizes: &[usize]| Tensor::zeros(sizes, &device).requires_grad();
+        let bias = Tensor::from_slice(&[1.0f32, 2.0], [2], &device).requires_grad();
+        for (x, w) in [(zeros(&[2, 0, 2, 1]), zeros(&[2, 0, 1, 1])), (zeros(&[0, 3, 2, 1]), zeros(&[2, 3, 1, 1]))] {
+            let turned = w.permute(&[1, 0, 2, 3]);
+            for y in [
+                x.conv2d(&w, Some(&bias), Conv2dOptions::default()),
+                x.conv_transpose2d(&turned, Some(&bias), ConvTranspose2dOptions::default()),
+            ] {
+                let n = x.size(0);
+                assert_eq!(y.shape()[..], [n, 2, 2, 1], "{name}");
+                near("conv", &y, &[1.0, 1.0, 2.0, 2.0].repeat(n));
+                let grads = y.sum().backward();
+                near("the bias", grads.of(&bias).expect("there is one"), &[2.0 * n as f32; 2]);
+                for part in [&x, &w] {
+                    near("the rest", grads.of(part).expect("there is one"), &vec![0.0; part.numel()]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_vector_of_nothing_stands_among_tensors_of_any_rank() {
+    for (_, device) in devices() {
+        let (none, x) = (Tensor::zeros([0], &device).requires_grad(), Tensor::ones([2, 1], &device).requires_grad());
+        let y = Tensor::cat(&[&none, &x, &x, &none], -1);
+        assert_eq!(y.shape()[..], [2, 2]);
+        let grads = y.sum().backward();
+        near("its gradient", grads.of(&none).expect("there is one"), &[]);
+        near("the others'", grads.of(&x).expect("there is one"), &[2.0; 2]);
+        assert_eq!(Tensor::cat(&[&none, &none], 0).shape()[..], [0]);
+    }
+}
+
+#[test]
+fn a_factor_that_leaves_or_doubles_a_size_copies_pixels() {
+    for (_, device) in devices() {
+        let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [1, 1, 1, 4], &device);
+        let twice = [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0];
+        near("1.05, nearest", &x.upsample([1.0, 1.05], Upsampling::Nearest), &[1.0, 2.0, 3.0, 4.0]);
+        near("2.05, nearest", &x.upsample([1.0, 2.05], Upsampling::Nearest), &twice);
+        near("1.05, bilinear", &x.upsample([1.0, 1.05], Upsampling::Bilinear), &[1.0, 2.0, 3.0, 4.0]);
+        near(
+            "1.3, bilinear",
+            &x.upsample([1.0, 1.3], Upsampling::Bilinear),
+            &[1.0, 1.653_846, 2.423_077, 3.192_308, 3.961_538],
+        );
+    }
+}
+
+#[test]
+fn losses_of_rows_and_of_other_targets() {
+    for (_, device) in devices() {
+        let of = |data: &[f32], sizes: &[usize]| Tensor::from_slice(data, sizes, &device);
+        let (x, t) = (of(&[1.0, 2.0, 3.0, 4.0], &[2, 2]), of(&[0.0; 4], &[2, 2]));
+        let gaussian =
+            |v: &Tensor| x.gaussian_nll_loss(&t, v, GaussianConstant::Out, 1e-6, Reduction::None).affine(2.0, 0.0);
+        let log = [1.0f32, 4.0].map(f32::ln);
+        let want = [log[0] + 1.0, log[0] + 4.0, log[1] + 2.25, log[1] + 4.0];
+        near("variances of rows", &gaussian(&of(&[1.0, 4.0], &[2])), &want);
+        near("variances of columns", &gaussian(&of(&[1.0, 4.0], &[1, 2])), &[1.0, log[1] + 1.0, 9.0, log[1] + 4.0]);
+        let x = of(&[0.25, 2.0, 0.25, 2.0, 0.25, 2.0], &[6]);
+        let t = of(&[1.0, 1.0, -1.0, -1.0, 0.0, 0.0], &[6]);
+        near("hinge", &x.hinge_embedding_loss(&t, 1.0, Reduction::None), &[0.25, 2.0, 0.75, 0.0, 1.0, 2.0]);
+        let hinge = |x: &Tensor| x.hinge_embedding_loss(&t, 1.0, Reduction::None);
+        near("its slope", &slope(&x, hinge), &[1.0, 1.0, -1.0, 0.0, 0.0, 1.0]);
+    }
+}
+
+#[test]
+fn dropout_of_all_and_ranges_that_are_none() {
+    for (_, device) in devices() {
+        let draw = Draw { seed: 1, stream: 0, step: Tensor::from_slice(&[1i32, 0], [2], &device) };
+        let x = Tensor::ones([5], &device);
+        near("dropout of all", &x.dropout(1.0, &draw), &[0.0; 5]);
+        near("its gradient", &slope(&x, |x| x.dropout(1.0, &draw)), &[0.0; 5]);
+        assert!(panics(|| x.dropout(1.5, &draw)).contains("dropout: a probability of 1.5 is not in 0..=1"));
+    }
+    let parameter = Parameter::new(Tensor::ones([1], &Device::cpu()));
+    for (low, high, due) in [(1.0, 0.0, "is above the upper"), (f32::MIN, f32::MAX, "is wider than the largest f32")] {
+        assert!(panics(|| Tensor::uniform([1], low, high, &mut Rng::new(1), &Device::cpu())).contains(due));
+        assert!(panics(|| init::uniform(&parameter, low, high, &mut Rng::new(1))).contains(due));
+    }
 }

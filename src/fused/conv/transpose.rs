@@ -1,7 +1,7 @@
 //! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
 
 use super::depthwise::{self, DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
-use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last, of_nothing};
+use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, Params, channels_last, of_bias};
 use crate::dtype::DType;
 use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
@@ -73,8 +73,8 @@ impl Tensor {
         if let Some(b) = bias.map(Tensor::shape) {
             assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");
         }
-        if x[0] == 0 {
-            return of_nothing(op, shape, &[&[self, weight], bias.as_slice()].concat());
+        if x.contains(&0) || w.contains(&0) {
+            return of_bias(op, shape, [self, weight], bias);
         }
         let (input, kernel) = (self.to_channels_last(), weight.contiguous());
         let y = channels_last(shape, self);
