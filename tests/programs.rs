@@ -16,6 +16,8 @@ mod found;
 mod judge;
 #[path = "programs/layers.rs"]
 mod layers;
+#[path = "programs/moves.rs"]
+mod moves;
 #[path = "programs/op.rs"]
 mod op;
 #[path = "programs/program.rs"]
