@@ -186,7 +186,7 @@ fn take_all_the_memory_there_is() {
     let x = small(&device);
     let mut all = vec![Tensor::zeros([1 << 20], &device)];
     let refused = loop {
-        all.push(Tensor::empty([1 << 26], wgrad::DType::F32, &device));
+        all.push(Tensor::empty([1 << 24], wgrad::DType::F32, &device));
         if let Err(error) = all[all.len() - 1].narrow(0, 0, 1).to_vec::<f32>() {
             break error;
         }
@@ -208,7 +208,7 @@ fn memory_that_the_host_refuses_is_an_error_and_no_abort() {
     }
     let program = std::env::current_exe().expect("a test has a program");
     let name = "train::memory::memory_that_the_host_refuses_is_an_error_and_no_abort";
-    let line = "ulimit -v 3000000 && exec \"$0\" --exact \"$1\" --nocapture";
+    let line = "ulimit -v 1200000 && exec \"$0\" --exact \"$1\" --nocapture";
     let mut shell = std::process::Command::new("sh");
     let run = shell.args(["-c", line]).arg(&program).arg(name).env(LITTLE, "1").output().expect("a shell");
     let said = String::from_utf8_lossy(&run.stdout);
