@@ -49,6 +49,8 @@ mod train;
 mod trial;
 #[path = "golden/ways.rs"]
 mod ways;
+#[path = "golden/wrong.rs"]
+mod wrong;
 
 use case::Case;
 use devices::{has_cpu, has_gpu};
@@ -172,6 +174,18 @@ fn trials(reports: &Arc<Vec<Mutex<Report>>>) -> Vec<Trial> {
     trials
 }
 
+/// A test for each call that PyTorch refuses, on each backend.
+fn refusals() -> Vec<Trial> {
+    let on = |place: Place| {
+        let trial = move |call: wrong::Call| {
+            let name = format!("golden::{}::refused::{}", place.backend, call.name);
+            Trial::test(name, move || call.judge(place).map_err(Failed::from))
+        };
+        wrong::calls().into_iter().map(trial)
+    };
+    places().into_iter().flat_map(on).collect()
+}
+
 fn main() {
     let arguments = Arguments::from_args();
     let new = |place: &Place| Mutex::new(Report { backend: place.backend, lines: BTreeMap::new() });
@@ -185,7 +199,7 @@ fn main() {
             })
         })
     });
-    let conclusion = libtest_mimic::run(&arguments, named.chain(trials(&reports)).collect());
+    let conclusion = libtest_mimic::run(&arguments, named.chain(refusals()).chain(trials(&reports)).collect());
     let reports: Vec<_> = reports.iter().map(|r| r.lock().unwrap_or_else(PoisonError::into_inner)).collect();
     let reports: Vec<&Report> =
         reports.iter().map(|report| &**report).filter(|report| !report.lines.is_empty()).collect();

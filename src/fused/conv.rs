@@ -252,24 +252,30 @@ impl Tensor {
     /// If the shapes do not fit each other or the options.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
+        self.convolution("conv2d", weight, bias, options)
+    }
+
+    /// [`Tensor::conv2d`], whose sentences name `op`.
+    #[track_caller]
+    fn convolution(&self, op: &'static str, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
         if let Some(batch) = self.batch_of_one(4) {
-            return batch.conv2d(weight, bias, options).squeeze(0);
+            return batch.convolution(op, weight, bias, options).squeeze(0);
         }
         let (x, w) = (self.shape(), weight.shape());
         let Conv2dOptions { stride, padding, dilation, groups } = options;
         assert!(
             x.rank() == 4 && w.rank() == 4,
-            "conv2d: {x} x {w}: images [n, c, h, w] and weights [o, c, kh, kw] are due"
+            "{op}: {x} x {w}: images [n, c, h, w] and weights [o, c, kh, kw] are due"
         );
         for t in [self, weight] {
-            assert!(t.dtype() == DType::F32, "conv2d: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
+            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
         }
         let whole = groups > 0 && w[1].checked_mul(groups) == Some(x[1]) && w[0] % groups == 0;
-        assert!(whole, "conv2d: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
+        assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
         let shapes = format!("{x} x {w}");
         let walk = |d: usize| Windows { taps: w[2 + d], stride: stride[d], padding: padding[d], dilation: dilation[d] };
-        let (out_h, down) = walk(0).over("conv2d", &shapes, x[2]);
-        let (out_w, right) = walk(1).over("conv2d", &shapes, x[3]);
+        let (out_h, down) = walk(0).over(op, &shapes, x[2]);
+        let (out_w, right) = walk(1).over(op, &shapes, x[3]);
         let (input, kernel) = (self.detach(), weight.contiguous());
         let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| input.layout().strides[d] as u32);
         let p = Params {
@@ -304,10 +310,10 @@ impl Tensor {
         };
         if let Some(bias) = bias {
             let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
-            assert!(fits, "conv2d: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
+            assert!(fits, "{op}: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
         }
         if x.contains(&0) || w.contains(&0) {
-            return of_bias("conv2d", Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
+            return of_bias(op, Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
         }
         if depthwise::fits(&p) {
             return self.depthwise(weight, bias, p);

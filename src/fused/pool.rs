@@ -498,11 +498,16 @@ impl Tensor {
     /// If the shape does not fit the options.
     #[track_caller]
     pub fn max_pool2d(&self, options: MaxPool2dOptions) -> Tensor {
+        self.max_pooled("max_pool2d", options)
+    }
+
+    #[track_caller]
+    fn max_pooled(&self, op: &'static str, options: MaxPool2dOptions) -> Tensor {
         if let Some(batch) = self.batch_of_one(4) {
-            return batch.max_pool2d(options).squeeze(0);
+            return batch.max_pooled(op, options).squeeze(0);
         }
         let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
-        self.largest("max_pool2d", Params::new("max_pool2d", self, kernel_size, stride, padding, dilation))
+        self.largest(op, Params::new(op, self, kernel_size, stride, padding, dilation))
     }
 
     /// The largest of images [n, c, h, w], or of one [c, h, w], in windows that cut them into `size` parts; the first of equals gets the gradient.
@@ -512,10 +517,15 @@ impl Tensor {
     /// If the shape is not that of images, or a size is 0.
     #[track_caller]
     pub fn adaptive_max_pool2d(&self, size: [usize; 2]) -> Tensor {
+        self.adaptive_max("adaptive_max_pool2d", size)
+    }
+
+    #[track_caller]
+    fn adaptive_max(&self, op: &'static str, size: [usize; 2]) -> Tensor {
         if let Some(batch) = self.batch_of_one(4) {
-            return batch.adaptive_max_pool2d(size).squeeze(0);
+            return batch.adaptive_max(op, size).squeeze(0);
         }
-        self.largest("adaptive_max_pool2d", Params::adaptive("adaptive_max_pool2d", self, size))
+        self.largest(op, Params::adaptive(op, self, size))
     }
 
     #[track_caller]
@@ -538,8 +548,13 @@ impl Tensor {
     /// If the shape does not fit the options.
     #[track_caller]
     pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
+        self.avg_pooled("avg_pool2d", options)
+    }
+
+    #[track_caller]
+    fn avg_pooled(&self, op: &'static str, options: AvgPool2dOptions) -> Tensor {
         if let Some(batch) = self.batch_of_one(4) {
-            return batch.avg_pool2d(options).squeeze(0);
+            return batch.avg_pooled(op, options).squeeze(0);
         }
         let AvgPool2dOptions { kernel_size, stride, padding } = options;
         let [height, width] = kernel_size;
@@ -553,9 +568,9 @@ impl Tensor {
                     padding: along(padding, 0),
                 }
             };
-            return self.avg_pool2d(part(0)).avg_pool2d(part(1));
+            return self.avg_pooled(op, part(0)).avg_pooled(op, part(1));
         }
-        self.averaged("avg_pool2d", Params::new("avg_pool2d", self, kernel_size, stride, padding, [1, 1]))
+        self.averaged(op, Params::new(op, self, kernel_size, stride, padding, [1, 1]))
     }
 
     /// The means of images [n, c, h, w], or of one [c, h, w], over windows that cut them into `size` parts.
@@ -564,16 +579,21 @@ impl Tensor {
     /// If the shape is not that of images, or a size is 0.
     #[track_caller]
     pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Tensor {
+        self.adaptive_avg("adaptive_avg_pool2d", size)
+    }
+
+    #[track_caller]
+    fn adaptive_avg(&self, op: &'static str, size: [usize; 2]) -> Tensor {
         if let Some(batch) = self.batch_of_one(4) {
-            return batch.adaptive_avg_pool2d(size).squeeze(0);
+            return batch.adaptive_avg(op, size).squeeze(0);
         }
-        let (shape, p) = (self.shape(), Params::adaptive("adaptive_avg_pool2d", self, size));
+        let (shape, p) = (self.shape(), Params::adaptive(op, self, size));
         let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
         if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
             // In two steps, as `avg_pool2d` does.
-            return self.adaptive_avg_pool2d([size[0], shape[3]]).adaptive_avg_pool2d(size);
+            return self.adaptive_avg(op, [size[0], shape[3]]).adaptive_avg(op, size);
         }
-        self.averaged("adaptive_avg_pool2d", p)
+        self.averaged(op, p)
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@
 use super::reduced;
 use crate::fused::cross_entropy::Reduction;
 use crate::ops::reduce::KeepDims;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::f32::consts::PI;
 
@@ -49,6 +50,7 @@ impl Tensor {
     /// If the shapes do not broadcast.
     #[track_caller]
     pub fn margin_ranking_loss(&self, other: &Tensor, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
+        broadcast("margin_ranking_loss", &[self, other, target]);
         reduced(&self.sub(other).mul(target).affine(-1.0, margin).relu(), reduction)
     }
 
@@ -56,7 +58,7 @@ impl Tensor {
     /// distances (PyTorch's defaults: a margin of 1, and 1e-6 added to each difference).
     ///
     /// # Panics
-    /// If the shapes differ.
+    /// If the shapes differ, or the margin is not above 0.
     #[track_caller]
     pub fn triplet_margin_loss(
         &self,
@@ -67,6 +69,7 @@ impl Tensor {
     ) -> Tensor {
         let (a, p, n) = (self.shape(), positive.shape(), negative.shape());
         assert!(a == p && a == n, "triplet_margin_loss: {a} x {p} x {n}: three tensors of one shape are due");
+        assert!(margin > 0.0, "triplet_margin_loss: a margin of {margin}: a number above 0 is due");
         let distance = |other: &Tensor| self.sub(other).affine(1.0, 1e-6).norm(&[-1], KeepDims::No);
         reduced(&distance(positive).sub(&distance(negative)).affine(1.0, margin).relu(), reduction)
     }
@@ -77,6 +80,7 @@ impl Tensor {
     /// If the shapes do not broadcast.
     #[track_caller]
     pub fn poisson_nll_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        broadcast("poisson_nll_loss", &[self, target]);
         reduced(&self.exp().sub(&target.mul(self)), reduction)
     }
 
@@ -98,12 +102,22 @@ impl Tensor {
         let x = self.shape();
         let of_rows = x.rank() > 0 && variance.shape() != x && x[..x.rank() - 1] == *variance.shape();
         let variance = &if of_rows { variance.unsqueeze(x.rank() - 1) } else { variance.clone() };
+        broadcast("gaussian_nll_loss", &[self, target, variance]);
         let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
         let none = Tensor::scalar(f32::NAN, variance.device());
         let v = Tensor::select(&negative, &none, &raised(variance, eps));
         let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
         reduced(&v.log().add(&self.sub(target).square().div(&v)).affine(0.5, shift), reduction)
     }
+}
+
+/// Refuses shapes that do not broadcast.
+#[track_caller]
+fn broadcast(op: &str, tensors: &[&Tensor]) {
+    let shapes: Vec<Shape> = tensors.iter().map(|x| x.shape()).collect();
+    let whole = shapes[1..].iter().try_fold(shapes[0], |all, shape| all.broadcast(shape));
+    let told: Vec<String> = shapes.iter().map(Shape::to_string).collect();
+    assert!(whole.is_some(), "{op}: {}: the shapes do not broadcast", told.join(" x "));
 }
 
 /// What is at least `least`; the gradient passes all the same.

@@ -198,12 +198,14 @@ impl Tensor {
     /// allow it, else a copy.
     ///
     /// # Panics
-    /// If the number of elements differs.
+    /// If the number of elements differs, or -1 stands beside a 0, where it could be anything.
     #[track_caller]
     pub fn reshape<const N: usize>(&self, sizes: [isize; N]) -> Tensor {
         let known: usize = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).product();
         let fits = sizes.iter().filter(|&&s| s < 0).count() <= 1 && sizes.iter().all(|&s| s >= -1);
         assert!(fits, "reshape: {sizes:?}: one size may be -1, the others are 0 or more");
+        let told = known > 0 || sizes.iter().all(|&s| s >= 0);
+        assert!(told, "reshape: {} x {sizes:?}: beside a size of 0, one of -1 could be anything", self.shape());
         let resolved: Vec<usize> =
             sizes.iter().map(|&s| if s < 0 { self.numel() / known.max(1) } else { s as usize }).collect();
         self.reshape_to(Shape::from(resolved))

@@ -97,12 +97,18 @@ pub fn permute(t: &Trial) -> Tensor {
     t.x().permute(&dims.iter().map(|d| d.rem_euclid(rank) as usize).collect::<Vec<_>>())
 }
 
-/// A size of -1 is told from the others.
+/// The crate takes an array of sizes.
 pub fn reshape(t: &Trial) -> Tensor {
-    let sizes = t.attrs().list("shape").expect("reshape: `shape` is due");
-    let known: usize = sizes.iter().filter(|&&n| n != -1).map(|&n| size(n)).product();
-    let full = |&n: &isize| if n == -1 { t.x().numel() / known } else { size(n) };
-    t.x().reshape_to(Shape::from(sizes.iter().map(full).collect::<Vec<_>>()))
+    let (x, sizes) = (t.x(), t.attrs().list("shape").expect("reshape: `shape` is due"));
+    match sizes[..] {
+        [] => x.reshape([]),
+        [a] => x.reshape([a]),
+        [a, b] => x.reshape([a, b]),
+        [a, b, c] => x.reshape([a, b, c]),
+        [a, b, c, d] => x.reshape([a, b, c, d]),
+        [a, b, c, d, e] => x.reshape([a, b, c, d, e]),
+        _ => x.reshape_to(Shape::from(sizes.into_iter().map(size).collect::<Vec<_>>())),
+    }
 }
 
 /// PyTorch's beta scales the argument, and the result back.

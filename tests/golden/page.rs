@@ -3,6 +3,7 @@
 use crate::reasons::{Kind, Reason, Reasons};
 use crate::report::{Counts, Report, count};
 use crate::ways::Way;
+use crate::wrong;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -52,7 +53,26 @@ pub fn page(reports: &[&Report], reasons: &Reasons) -> String {
     text += &told(reports, reasons, Kind::Refused, "Refused, as documented");
     text += &told(reports, reasons, Kind::Differs, "Differs, and why");
     text += &told(reports, reasons, Kind::Fault, "Faults that are known");
+    text += &wrong_calls();
     text + &missing()
+}
+
+/// How many calls are refused, and which are not.
+fn wrong_calls() -> String {
+    let calls = wrong::calls();
+    let taken: BTreeMap<&str, &str> =
+        calls.iter().filter_map(|call| Some((call.kind.as_str(), call.taken.as_deref()?))).collect();
+    let count = calls.iter().filter(|call| call.taken.is_none()).count();
+    let mut text = format!(
+        "\n## Wrong calls\n\nOf the calls that PyTorch tests for being refused, {} are not ruled out by Rust's types \
+         (`tests/golden/wrong.json`). {count} are refused by a sentence that names the operator and what it was given. The \
+         others are taken:\n\n",
+        calls.len()
+    );
+    for (kind, why) in taken {
+        let _ = writeln!(text, "* `{kind}`: {why}");
+    }
+    text
 }
 
 /// A row for each kind.

@@ -25,7 +25,7 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// `inputs` are those of the file, in its order.
-    fn new(case: &'a Case, way: Way, device: &'a Device, inputs: &[Tensor], hem: Hem) -> Trial<'a> {
+    pub fn new(case: &'a Case, way: Way, device: &'a Device, inputs: &[Tensor], hem: Hem) -> Trial<'a> {
         let (mut all, mut leaves) = (BTreeMap::new(), BTreeMap::new());
         for ((name, _), x) in case.under("in.").zip(inputs) {
             let mut x = x.clone();
@@ -112,7 +112,7 @@ impl<'a> Trial<'a> {
 }
 
 /// What is done to each input before, and to each result behind, what a case tests.
-type Hem = fn(&Tensor) -> Tensor;
+pub type Hem = fn(&Tensor) -> Tensor;
 
 /// A kernel that changes nothing, for rewrites to join to its neighbours.
 fn one_kernel(x: &Tensor) -> Tensor {

@@ -59,7 +59,7 @@ impl Tensor {
         assert!(fits, "conv1d: {x} x {w}: [n, c, length] and weights [o, c, k] are due");
         let Conv1dOptions { stride, padding, dilation, groups } = options;
         let options = Conv2dOptions { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups };
-        self.unsqueeze(2).conv2d(&weight.unsqueeze(2), bias, options).squeeze(2)
+        self.unsqueeze(2).convolution("conv1d", &weight.unsqueeze(2), bias, options).squeeze(2)
     }
 
     /// Transposed convolution of `[n, c, length]` with a weight `[c, o / groups, k]` and a bias `[o]`, to `[n, o, out]`.
@@ -83,6 +83,6 @@ impl Tensor {
             dilation: [1, dilation],
             groups,
         };
-        self.unsqueeze(2).conv_transpose2d(&weight.unsqueeze(2), bias, options).squeeze(2)
+        self.unsqueeze(2).transposed("conv_transpose1d", &weight.unsqueeze(2), bias, options).squeeze(2)
     }
 }

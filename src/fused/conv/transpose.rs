@@ -36,10 +36,22 @@ impl Tensor {
     /// If the shapes do not fit each other or the options.
     #[track_caller]
     pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose2dOptions) -> Tensor {
+        self.transposed("conv_transpose2d", weight, bias, options)
+    }
+
+    /// [`Tensor::conv_transpose2d`], whose sentences name `op`.
+    #[track_caller]
+    pub(super) fn transposed(
+        &self,
+        op: &'static str,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        options: ConvTranspose2dOptions,
+    ) -> Tensor {
         if let Some(batch) = self.batch_of_one(4) {
-            return batch.conv_transpose2d(weight, bias, options).squeeze(0);
+            return batch.transposed(op, weight, bias, options).squeeze(0);
         }
-        let (op, x, w) = ("conv_transpose2d", self.shape(), weight.shape());
+        let (x, w) = (self.shape(), weight.shape());
         let ConvTranspose2dOptions { stride, padding, output_padding, dilation, groups } = options;
         assert!(
             x.rank() == 4 && w.rank() == 4,

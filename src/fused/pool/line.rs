@@ -55,7 +55,7 @@ impl Tensor {
             padding: [0, padding],
             dilation: [1, dilation],
         };
-        self.as_row("max_pool1d").max_pool2d(options).squeeze(-2)
+        self.as_row("max_pool1d").max_pooled("max_pool1d", options).squeeze(-2)
     }
 
     /// [`Tensor::avg_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
@@ -66,7 +66,7 @@ impl Tensor {
     pub fn avg_pool1d(&self, options: AvgPool1dOptions) -> Tensor {
         let AvgPool1dOptions { kernel_size, stride, padding } = options;
         let options = AvgPool2dOptions { kernel_size: [1, kernel_size], stride: [1, stride], padding: [0, padding] };
-        self.as_row("avg_pool1d").avg_pool2d(options).squeeze(-2)
+        self.as_row("avg_pool1d").avg_pooled("avg_pool1d", options).squeeze(-2)
     }
 
     /// [`Tensor::adaptive_avg_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
@@ -75,7 +75,7 @@ impl Tensor {
     /// If the shape is another, or the size is 0.
     #[track_caller]
     pub fn adaptive_avg_pool1d(&self, size: usize) -> Tensor {
-        self.as_row("adaptive_avg_pool1d").adaptive_avg_pool2d([1, size]).squeeze(-2)
+        self.as_row("adaptive_avg_pool1d").adaptive_avg("adaptive_avg_pool1d", [1, size]).squeeze(-2)
     }
 
     /// [`Tensor::adaptive_max_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
@@ -84,7 +84,7 @@ impl Tensor {
     /// If the shape is another, or the size is 0.
     #[track_caller]
     pub fn adaptive_max_pool1d(&self, size: usize) -> Tensor {
-        self.as_row("adaptive_max_pool1d").adaptive_max_pool2d([1, size]).squeeze(-2)
+        self.as_row("adaptive_max_pool1d").adaptive_max("adaptive_max_pool1d", [1, size]).squeeze(-2)
     }
 
     #[track_caller]
