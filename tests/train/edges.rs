@@ -205,7 +205,7 @@ fn wrong_use_is_told_in_one_sentence() {
             "gather: [2, 3] x [2, 4]: the index is larger than what it picks from",
         ),
         (panics(|| x.gather(0, &x)), "gather: indices of i32 are due, not of f32"),
-        (panics(|| x.index_select(0, &whole(&[2, 2]))), "index_select: [2, 3] x [2, 2]: expected a vector of indices"),
+        (panics(|| x.index_select(0, &whole(&[2, 2]))), "index_select: [2, 3] x [2, 2]: a vector of indices is due"),
         (panics(|| x.one_hot(3)), "one_hot: labels of i32 are due, not of f32"),
         (panics(|| x.topk(4, 1, Extreme::Largest)), "topk: [2, 3]: dimension 1 has no 4 elements"),
         (panics(|| x.diagonal(1, -1)), "diagonal: [2, 3]: 1 and -1 are no two dimensions"),
