@@ -428,10 +428,7 @@ impl Tensor {
             let outer: usize = q[..rank - 2].iter().product();
             let (batch, heads) = if rank > 4 { (outer / q[rank - 3], q[rank - 3]) } else { (outer, 1) };
             let four = |x: &Tensor| x.reshape_to(Shape::from([batch, heads, x.shape()[rank - 2], x.shape()[rank - 1]]));
-            let mask = match &options.mask {
-                Some(mask) => Some(four(&mask.expand(scores))),
-                None => None,
-            };
+            let mask = options.mask.as_ref().map(|mask| four(&mask.expand(scores)));
             let options = AttentionOptions { mask, ..options.clone() };
             return four(self).scaled_dot_product_attention(&four(key), &four(value), &options).reshape_to(q);
         }

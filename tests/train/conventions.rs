@@ -77,11 +77,14 @@ fn a_scalar_counts_as_a_vector_of_one_along_a_dimension() {
     }
 }
 
+/// An operation, the sizes of its operands, and those of its result.
+type Product = (&'static str, &'static [usize], &'static [usize], &'static [usize]);
+
 #[test]
 fn products_over_nothing_are_zeros_with_history() {
     for (name, device) in devices() {
         let zeros = |sizes: &[usize]| Tensor::zeros(sizes, &device).requires_grad();
-        let products: [(&str, &[usize], &[usize], &[usize]); 5] = [
+        let products: [Product; 5] = [
             ("matmul", &[2, 2, 0], &[0, 3], &[2, 2, 3]),
             ("matmul", &[2, 0], &[0], &[2]),
             ("matmul", &[0], &[0], &[]),

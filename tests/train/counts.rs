@@ -8,6 +8,11 @@ use wgrad::optim::{
 };
 use wgrad::{Device, Error, Tensor};
 
+/// Makes an optimizer.
+type Making<'a> = &'a dyn Fn(&Three) -> Box<dyn Optimizer>;
+/// A step on inputs.
+type Stepping<'a> = &'a dyn Fn(&[Tensor]) -> wgrad::Result<Vec<Tensor>>;
+
 /// Three parameters in a row, of which the middle one is often left out.
 struct Three {
     all: [Parameter; 3],
@@ -63,10 +68,10 @@ fn a_parameter_that_is_seen_late_starts_as_at_the_first_step() {
         let adam = AdamOptions { lr: 0.1, ..AdamOptions::default() };
         let dampened =
             SgdOptions { lr: 1.0, momentum: Momentum::HeavyBall(0.9), dampening: 0.5, ..SgdOptions::default() };
-        let of = |from: usize, optimizer: &dyn Fn(&Three) -> Box<dyn Optimizer>| seen_late(&device, from, optimizer);
+        let of = |from: usize, optimizer: Making| seen_late(&device, from, optimizer);
         near(of(10, &|m| Box::new(Adam::new(m, adam).expect("fits"))), [-0.1, -0.2], &format!("Adam on {name}"));
         near(of(2, &|m| Box::new(Sgd::new(m, dampened).expect("fits"))), [-1.0, -2.4], &format!("SGD on {name}"));
-        let table: [(&str, &dyn Fn(&Three) -> Box<dyn Optimizer>); 6] = [
+        let table: [(&str, Making); 6] = [
             ("Adam", &|m| Box::new(Adam::new(m, adam).expect("fits"))),
             ("AdamW", &|m| {
                 let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..adam };
@@ -110,14 +115,14 @@ fn replayed_steps_count_for_each_parameter() {
             // Both captures run once as they are made, when all counts are equal.
             let (mut long, mut short) = (None, None);
             if replayed {
-                long = Some(device.capture(&[&one], &all).expect("it can be captured"));
-                short = Some(device.capture(&[&one], &without).expect("it can be captured"));
+                long = Some(device.capture(&[&one], all).expect("it can be captured"));
+                short = Some(device.capture(&[&one], without).expect("it can be captured"));
             } else {
                 all(std::slice::from_ref(&one)).expect("it runs");
                 without(std::slice::from_ref(&one)).expect("it runs");
             }
             for at in 0..8 {
-                let (captured, eager): (_, &dyn Fn(&[Tensor]) -> wgrad::Result<Vec<Tensor>>) =
+                let (captured, eager): (_, Stepping) =
                     if at % 3 == 2 { (&mut long, &all) } else { (&mut short, &without) };
                 match captured {
                     Some(captured) => drop(captured.run(&[&factor(at)]).expect("it runs")),

@@ -21,7 +21,8 @@ pub fn max(call: &mut Call) {
         for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
             let mut first = true;
             // What a window gives that lies in the padding as a whole.
-            (y.fill(f32::NEG_INFINITY), at.fill(-1));
+            y.fill(f32::NEG_INFINITY);
+            at.fill(-1);
             for h in p.taps(0, oh) {
                 for w in p.taps(1, ow) {
                     let (start, place) = (p.input([n, h, w, 0]), (h * p.size[1] as usize + w) as i32);
