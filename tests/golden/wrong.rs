@@ -104,7 +104,9 @@ fn tensor(json: &Json) -> Value {
             let data = data.as_array().expect("wrong.json: a list is due");
             Data::Int(data.iter().map(|n| n.as_i64().expect("wrong.json: a whole number is due")).collect())
         }
-        None => Data::Float((0..shape.iter().product()).map(|i: usize| if i % 2 == 0 { 0.5 } else { -0.5 }).collect()),
+        None => Data::Float(
+            (0..shape.iter().product()).map(|i: usize| if i.is_multiple_of(2) { 0.5 } else { -0.5 }).collect(),
+        ),
     };
     Value { shape, data }
 }
