@@ -16,6 +16,9 @@ const SIZES: &[usize] =
 /// No value has more elements.
 const MOST: usize = 6_000;
 
+/// Inputs of cases that lie further out are for programs with special values.
+const FAR: f32 = 100.0;
+
 /// No input of a case that is used has more.
 const MOST_OF_CASE: usize = 3_000;
 
@@ -392,7 +395,14 @@ impl Drawing {
                 }
                 _ => {
                     let tracked = input.tracked && case.gradient != super::cases::Gradient::Absent;
-                    self.given(Given { tracked, ..Given::plain(&base, Fill::OfCase(number, at)) })
+                    let own = self.given(Given { tracked, ..Given::plain(&base, Fill::OfCase(number, at)) });
+                    if !self.special && largest(&self.values[own]).is_none_or(|most| most > FAR) {
+                        // Nothing else may use it either.
+                        self.program.items.pop();
+                        self.values.pop();
+                        return None;
+                    }
+                    own
                 }
             });
         }
