@@ -41,7 +41,7 @@ fn row_loss(row: u32) -> vec2<f32> {
         top = logits[start];
         for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
         var sum = 0.0;
-        for (var c = 0u; c < p.classes; c++) { sum += exp(logits[start + c] - top); }
+        for (var c = 0u; c < p.classes; c++) { sum += exp_of(logits[start + c] - top); }
         log_sum = log(sum);
     }
     let own = weight_of(u32(label));

@@ -48,7 +48,7 @@ fn cross_entropy_backward(grid: Grid, @builtin(local_invocation_index) thread: u
     var top = logits[start];
     for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
     var sum = 0.0;
-    for (var c = 0u; c < p.classes; c++) { sum += exp(logits[start + c] - top); }
+    for (var c = 0u; c < p.classes; c++) { sum += exp_of(logits[start + c] - top); }
     let own = (1.0 - p.smoothing) * weight_of(u32(label));
     let share = p.smoothing / f32(p.classes);
     var all = own;
@@ -57,6 +57,6 @@ fn cross_entropy_backward(grid: Grid, @builtin(local_invocation_index) thread: u
     }
     for (var c = 0u; c < p.classes; c++) {
         let hit = select(0.0, own, c == u32(label));
-        dx[start + c] = scale * (all * exp(logits[start + c] - top) / sum - hit - share * weight_of(c));
+        dx[start + c] = scale * (all * exp_of(logits[start + c] - top) / sum - hit - share * weight_of(c));
     }
 }

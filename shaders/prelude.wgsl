@@ -166,10 +166,16 @@ fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-x));
 }
 
+// The built-in e^x, mended where an adapter may lose a NaN or not reach 0.
+fn exp_of(x: f32) -> f32 {
+    let is_nan = (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+    return select(select(exp(x), 0.0, x < -87.33654), x, is_nan);
+}
+
 // e^x - 1: a series where the difference would lose digits.
 fn expm1_4(x: vec4<f32>) -> vec4<f32> {
     let near = x * (1.0 + x * (0.5 + x * (0.16666667 + x * (0.041666667 + x * (0.0083333333 + x * 0.0013888889)))));
-    return select(exp(x) - 1.0, near, abs(x) < vec4<f32>(0.25));
+    return select(select(exp(x) - 1.0, near, abs(x) < vec4<f32>(0.25)), x, is_nan4(x));
 }
 
 // log(1 + x) for x in [0, 1]: a series where the sum would lose digits.

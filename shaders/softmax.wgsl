@@ -12,7 +12,8 @@ struct Params {
     cols: u32,
 }
 
-// Set by the variant: LOG; THREADS; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4, else a float and 1.
+// Set by the variant: LOG; THREADS; ITEM, BITS and WIDTH, vec4 and 4 where cols is a multiple of 4, else
+// single numbers and 1.
 
 // One float for each invocation of a workgroup.
 var<workgroup> part: array<f32, THREADS>;
@@ -28,9 +29,16 @@ fn sum_of(v: ITEM) -> f32 {
     return select((four.x + four.y) + (four.z + four.w), four.x, WIDTH == 1u);
 }
 
+// The built-in e^x, mended where an adapter may lose a NaN or not reach 0.
+fn power(x: ITEM) -> ITEM {
+    let is_nan = (bitcast<BITS>(x) & BITS(0x7fffffffu)) > BITS(0x7f800000u);
+    return select(select(exp(x), ITEM(), x < ITEM(-87.33654)), x, is_nan);
+}
+
 fn value(x: ITEM, top: f32, sum: f32) -> ITEM {
-    if LOG { return x - top - log(sum); }
-    return exp(x - top) / sum;
+    let is_nan = (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u;
+    if LOG { return x - top - select(log(sum), sum, is_nan); }
+    return power(x - top) / sum;
 }
 
 @compute @workgroup_size(256)
@@ -43,7 +51,7 @@ fn softmax_thread(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     for (var c = 1u; c < items; c++) { tops = max(tops, x[start + c]); }
     let top = largest(tops);
     var sums = ITEM();
-    for (var c = 0u; c < items; c++) { sums += exp(x[start + c] - top); }
+    for (var c = 0u; c < items; c++) { sums += power(x[start + c] - top); }
     let sum = sum_of(sums);
     for (var c = 0u; c < items; c++) { y[start + c] = value(x[start + c], top, sum); }
 }
@@ -67,7 +75,7 @@ fn softmax_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     // All have read the maximum before its place is used for sums.
     workgroupBarrier();
     var sums = ITEM();
-    for (var c = t; c < items; c += THREADS) { sums += exp(x[start + c] - top); }
+    for (var c = t; c < items; c += THREADS) { sums += power(x[start + c] - top); }
     part[t] = sum_of(sums);
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         // Every partial sum must be there before another invocation adds it.

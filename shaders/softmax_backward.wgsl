@@ -13,7 +13,8 @@ struct Params {
     cols: u32,
 }
 
-// Set by the variant: LOG; THREADS; ITEM and WIDTH, a vec4 and 4 where cols is a multiple of 4, else a float and 1.
+// Set by the variant: LOG; THREADS; ITEM, BITS and WIDTH, vec4 and 4 where cols is a multiple of 4, else single numbers
+// and 1.
 
 // One float for each invocation of a workgroup.
 var<workgroup> part: array<f32, THREADS>;
@@ -23,13 +24,19 @@ fn sum_of(v: ITEM) -> f32 {
     return select((four.x + four.y) + (four.z + four.w), four.x, WIDTH == 1u);
 }
 
+// The built-in e^x, mended where an adapter may lose a NaN or not reach 0.
+fn power(x: ITEM) -> ITEM {
+    let is_nan = (bitcast<BITS>(x) & BITS(0x7fffffffu)) > BITS(0x7f800000u);
+    return select(select(exp(x), ITEM(), x < ITEM(-87.33654)), x, is_nan);
+}
+
 fn term(at: u32) -> ITEM {
     if LOG { return dy[at]; }
     return dy[at] * y[at];
 }
 
 fn slope(at: u32, sum: f32) -> ITEM {
-    if LOG { return dy[at] - exp(y[at]) * sum; }
+    if LOG { return dy[at] - power(y[at]) * sum; }
     return y[at] * (dy[at] - sum);
 }
 

@@ -54,11 +54,12 @@ fn width(cols: u32) -> u32 {
 fn pass(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch, count: u64) -> Pass {
     let cols = d.params::<Params>().cols;
     let width = width(cols);
-    let item = if width == 4 { "vec4<f32>" } else { "f32" };
+    let (item, bits) = if width == 4 { ("vec4<f32>", "vec4<u32>") } else { ("f32", "u32") };
     let threads = if cols / width > 64 { 256 } else { 64 };
     Pass::new(shader, entry, count)
         .constant("LOG", Constant::Bool(log))
         .constant("ITEM", Constant::Alias(item))
+        .constant("BITS", Constant::Alias(bits))
         .constant("WIDTH", Constant::U32(width))
         .constant("THREADS", Constant::U32(threads))
 }
