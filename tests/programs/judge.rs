@@ -388,7 +388,9 @@ fn near(got: &[f32], want: &[f32], noisy: &[&Vec<f32>], factor: f32, seen: &mut 
         }
         let allowed = factor * (off + mean) + 3e-5 * largest;
         seen.blurred += usize::from(allowed > 1e-2 * largest);
-        if !((got - want).abs() <= allowed) {
+        // Written so that NaN is apart.
+        let is_near = (got - want).abs() <= allowed;
+        if !is_near {
             return Err(format!("at {at} {got}, not {want}: roundings allow {allowed:e}"));
         }
     }
