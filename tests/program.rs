@@ -21,22 +21,27 @@ fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// Runs an example with nothing of the caller's environment that changes what it does.
-pub fn run(name: &str, variables: &[(&str, &str)], args: &[&dyn AsRef<OsStr>]) -> Said {
+/// An example with nothing of the caller's environment that changes what it does.
+fn command(name: &str) -> Command {
     let mut command = Command::new(binary(name));
     for name in ["RUST_LOG", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"] {
         command.env_remove(name);
     }
-    let output = command.envs(variables.iter().copied()).args(args).output().expect("the example starts");
+    // Mesa's layer that chooses among GPUs would complain where there is no display.
+    command.env("NODEVICE_SELECT", "1");
+    command
+}
+
+/// Runs an example.
+pub fn run(name: &str, variables: &[(&str, &str)], args: &[&dyn AsRef<OsStr>]) -> Said {
+    let output = command(name).envs(variables.iter().copied()).args(args).output().expect("the example starts");
     let text = |bytes| String::from_utf8(bytes).expect("the example says UTF-8");
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// The same, with its output and its complaints going elsewhere: nobody reads the output.
 pub fn run_into(name: &str, args: &[&dyn AsRef<OsStr>], out: Stdio, err: Stdio) -> Said {
-    let mut command = Command::new(binary(name));
-    command.env_remove("RUST_LOG").args(args).stdout(out).stderr(err);
-    let mut child = command.spawn().expect("the example starts");
+    let mut child = command(name).args(args).stdout(out).stderr(err).spawn().expect("the example starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("the example ends");
     let err = String::from_utf8(output.stderr).expect("the example says UTF-8");
