@@ -194,7 +194,9 @@ fn what_panics_tells_its_caller() {
 fn tests_here_are_in_a_table() {
     // This binary has a harness of its own, and `#[test]` would say nothing.
     let own = files("tests", ".rs").into_iter().filter(|file| {
-        ["ops", "architecture", "shaders"].iter().any(|page| file.path.starts_with(&format!("tests/{page}")))
+        ["ops", "architecture", "programs", "shaders", "golden"]
+            .iter()
+            .any(|page| file.path.starts_with(&format!("tests/{page}")))
     });
     let mark = ["#[te", "st]"].concat();
     refuse(own.filter(|file| file.code.contains(&mark)).map(|file| format!("{}: {mark}", file.path)).collect());

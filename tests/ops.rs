@@ -1,4 +1,5 @@
-//! Every operation by its cases, the shaders, and the rules of the house: what needs the list of all cases.
+//! Every operation by its cases, random programs of them, the shaders, and the rules of the house: what needs the list of
+//! all cases.
 //!
 //! `cargo test softmax` runs the tests whose names hold `softmax`. An operation's case is judged by differences of the
 //! function, one device by another, each kernel by its definition, and every variant of every kernel in turn.
@@ -14,6 +15,7 @@ mod devices;
 mod folded;
 #[path = "ops/judge.rs"]
 mod judge;
+mod programs;
 mod shaders;
 #[path = "ops/trials.rs"]
 mod trials;
@@ -25,6 +27,7 @@ fn main() {
     let pages = [
         ("architecture", architecture::TESTS),
         ("caught", caught::TESTS),
+        ("programs", programs::TESTS),
         ("shaders", shaders::TESTS),
         ("shaders", folded::TESTS),
     ];

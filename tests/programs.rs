@@ -3,11 +3,6 @@
 //! `WGRAD_PROGRAMS=COUNT` runs so many, `WGRAD_SEED=N` starts at that seed. A program that fails is shrunk and printed as
 //! a test.
 
-#[expect(dead_code, unused_imports, reason = "only the judges of cases need what cases give")]
-#[path = "ops/cases.rs"]
-mod cases;
-#[expect(dead_code, reason = "a worker opens its own devices")]
-mod devices;
 #[path = "programs/draw.rs"]
 mod draw;
 #[path = "programs/found.rs"]
@@ -27,7 +22,8 @@ mod shrink;
 #[path = "programs/update.rs"]
 mod update;
 
-use devices::{has_gpu, say};
+use crate::devices::{has_gpu, say};
+use crate::{cases, devices};
 use judge::{Bench, Fault, Seen, Way};
 use op::{ALONG, CASES, ONES, Op, POSITIVE, REDUCTIONS, TWOS};
 use program::Program;
@@ -36,6 +32,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use wgrad::Device;
+
+/// Each test with its name.
+pub const TESTS: &[(&str, fn())] = &[
+    ("programs_agree", programs_agree),
+    ("every_operation_is_drawn", every_operation_is_drawn),
+    ("a_fault_is_shrunk_to_what_it_needs", a_fault_is_shrunk_to_what_it_needs),
+    ("what_lies_behind_a_view", found::what_lies_behind_a_view),
+    ("inputs_that_are_returned", found::inputs_that_are_returned),
+    ("gradients_that_are_one_repeated_number", found::gradients_that_are_one_repeated_number),
+    ("views_of_nothing", found::views_of_nothing),
+    ("numbers_that_are_none", found::numbers_that_are_none),
+    ("weights_that_are_held", found::weights_that_are_held),
+];
 
 /// How many a test run has.
 const COUNT: u64 = 2_000;
@@ -79,7 +88,6 @@ struct Tally {
     operations: BTreeMap<String, usize>,
 }
 
-#[test]
 fn programs_agree() {
     judge::hush();
     let (count, first) = (number("WGRAD_PROGRAMS", COUNT), number("WGRAD_SEED", 0));
@@ -154,7 +162,6 @@ fn one(seed: u64, bench: &mut Bench, cpu: &Device, tally: &Mutex<Tally>) {
 }
 
 /// Every function of the tables and most cases are in the programs of a test run, so that a new one joins by itself.
-#[test]
 fn every_operation_is_drawn() {
     judge::hush();
     let cpu = Device::cpu();
@@ -173,7 +180,6 @@ fn every_operation_is_drawn() {
 }
 
 /// Programs with a softmax are shrunk to little more than that.
-#[test]
 fn a_fault_is_shrunk_to_what_it_needs() {
     judge::hush();
     let cpu = Device::cpu();

@@ -28,10 +28,10 @@ own float32 meets. One that does not pass has a reason in `tests/golden/reasons.
 as the documentation says, or it *differs*, and why. A reason whose case passes is an error, and so is a refusal in other
 words.
 
-This page is the output of
+With DIR for a folder of all cases, this page is the output of
 
 ```sh
-WGRAD_PAGE=docs/conformance.md WGRAD_GOLDEN=../shared/conformance/cases cargo test --test golden
+WGRAD_PAGE=docs/conformance.md WGRAD_GOLDEN=DIR cargo test --test golden
 ```
 
 and CI holds it against its own run. `tests/golden/cases` has a part of the cases, in the same form.

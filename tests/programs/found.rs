@@ -68,8 +68,7 @@ fn alike(seed: u64, update: Update, sources: &[Source], run: impl Fn(&[Tensor], 
     }
 }
 
-#[test]
-fn what_lies_behind_a_view() {
+pub fn what_lies_behind_a_view() {
     alike(1, Update::Nothing, &[passed(x([3]))], |x, step| {
         let v1 = x[0].exp();
         let v2 = v1.pad(&[(0, 1)], 0.0);
@@ -86,16 +85,14 @@ fn what_lies_behind_a_view() {
     });
 }
 
-#[test]
-fn inputs_that_are_returned() {
+pub fn inputs_that_are_returned() {
     alike(4, Update::Nothing, &[passed(x([2]))], |x, step| {
         let v1 = x[0].reshape_to(Shape::from([2, 1]));
         returned(&[&x[0], &v1], &[], x, step)
     });
 }
 
-#[test]
-fn gradients_that_are_one_repeated_number() {
+pub fn gradients_that_are_one_repeated_number() {
     alike(191, Update::Nothing, &[passed(x([1, 4, 1, 1]).detached()), passed(x([1, 1])), passed(x([1]))], |x, step| {
         let v3 = x[0].linear(&x[1], Some(&x[2]));
         returned(&[], &[&v3], x, step)
@@ -107,8 +104,7 @@ fn gradients_that_are_one_repeated_number() {
     });
 }
 
-#[test]
-fn views_of_nothing() {
+pub fn views_of_nothing() {
     alike(1780, Update::Nothing, &[passed(x([0, 0, 0, 0, 8]).narrowed(3))], |x, step| returned(&[], &[&x[0]], x, step));
     alike(1988, Update::Nothing, &[passed(x([23, 0, 0, 0]).reversed())], |x, step| {
         let v1 = x[0].narrow(-4, 23, 0);
@@ -116,8 +112,7 @@ fn views_of_nothing() {
     });
 }
 
-#[test]
-fn numbers_that_are_none() {
+pub fn numbers_that_are_none() {
     alike(
         20023,
         Update::Nothing,
@@ -137,8 +132,7 @@ fn numbers_that_are_none() {
     });
 }
 
-#[test]
-fn weights_that_are_held() {
+pub fn weights_that_are_held() {
     let sources = [passed(x([5, 3]).detached()), outside(x([1, 3])), outside(x([1]))];
     alike(5, Update::AdamW, &sources, |x, step| {
         let v3 = x[0].linear(&x[1], Some(&x[2]));

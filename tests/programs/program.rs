@@ -236,7 +236,7 @@ impl fmt::Display for Program {
             names.push(if matches!(item, Item::Given(_)) { format!("x[{givens}]") } else { format!("v{at}") });
             givens += usize::from(matches!(item, Item::Given(_)));
         }
-        writeln!(f, "#[test]\nfn seed_{}() {{", self.seed)?;
+        writeln!(f, "pub fn seed_{}() {{", self.seed)?;
         let given: Vec<String> = self.givens().map(Given::code).collect();
         writeln!(f, "    alike({}, Update::{:?}, &[{}], |x, step| {{", self.seed, self.update, given.join(", "))?;
         for (at, op, of) in self.steps() {
