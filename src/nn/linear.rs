@@ -49,7 +49,11 @@ impl Layer for Linear {
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weight.tensor();
-        let (inputs, have) = (weight.shape()[1], x.shape().last().copied().unwrap_or(1));
+        let shape = weight.shape();
+        let [_, inputs] = shape[..] else {
+            return misfit(false, "Linear", x, &weight, || format!("a weight [out, in] is due, not {shape}"));
+        };
+        let have = x.shape().last().copied().unwrap_or(1);
         let fits = x.rank() > 0 && inputs == have;
         misfit(fits, "Linear", x, &weight, || format!("rows of {inputs} are due, not of {have}"))
     }

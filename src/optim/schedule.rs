@@ -33,7 +33,7 @@ pub trait Schedule: Send + Sync {
     /// Refuses arguments that give no rates: [`Scheduler::new`] asks.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) with the argument and its range.
+    /// [`Error::Option`] with the argument and its range.
     fn check(&self) -> Result<()> {
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Scheduler {
     /// Starts from the optimizer's rates, those of a loaded state aside, and sets those of its first step.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) if an argument of the schedule is out of range or it gives what is no rate.
+    /// [`Error::Option`] if an argument of the schedule is out of range or it gives what is no rate.
     pub fn new(schedule: impl Schedule + 'static, optimizer: &mut dyn Optimizer) -> Result<Scheduler> {
         schedule.check()?;
         let bases: Vec<f64> = optimizer.base_lrs().iter().map(|lr| super::decimal(*lr)).collect();
@@ -87,8 +87,8 @@ impl Scheduler {
     /// Sets the rates of the next step.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate, and
-    /// [`Error::Capture`](crate::Error::Capture) inside a step that is being captured; then the scheduler is where it was.
+    /// [`Error::Option`] if the schedule gives what is no rate, and
+    /// [`Error::Capture`] inside a step that is being captured; then the scheduler is where it was.
     pub fn step(&mut self, optimizer: &mut dyn Optimizer) -> Result<()> {
         let before = self.rates.clone();
         self.step += 1;
@@ -112,7 +112,7 @@ impl Scheduler {
     /// Goes on from a step of a saved run.
     ///
     /// # Errors
-    /// [`Error::Option`](crate::Error::Option) if the schedule gives what is no rate.
+    /// [`Error::Option`] if the schedule gives what is no rate.
     pub fn go_to(&mut self, step: u64, optimizer: &mut dyn Optimizer) -> Result<()> {
         self.rates.clone_from(&self.bases);
         for step in 0..=step {

@@ -39,6 +39,16 @@ fn said_to(layer: impl Layer + 'static, x: Tensor, init: &mut Init) -> String {
 }
 
 #[test]
+fn a_weight_of_another_rank_is_told() {
+    for (_, device) in devices() {
+        let weight = wgrad::nn::Parameter::new(Tensor::ones([3], &device));
+        let line = Linear { weight, bias: None };
+        let said = panics(|| line.forward(&Tensor::ones([2, 3], &device), &Ctx::eval()));
+        assert_eq!(said, "Linear: [2, 3] x [3]: a weight [out, in] is due, not [3]");
+    }
+}
+
+#[test]
 fn layers_name_their_path_both_shapes_and_what_fits() {
     for (_, device) in devices() {
         let init = &mut Init::new(0, &device);
