@@ -14,7 +14,7 @@ use serde_json::json;
 use std::time::Duration;
 use timing::{Timing, repeated};
 use wgrad::backend::WgpuOptions;
-use wgrad::nn::{Conv2d, Ctx, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential};
+use wgrad::nn::{Conv2d, Ctx, Flatten, Init, Layer, Linear, MaxPool2d, Relu, Sequential};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
 use wgrad::{Device, Result, Tensor};
@@ -53,17 +53,17 @@ fn main() -> Result<()> {
     say("none", "wgpu", bare::DISPATCHES, timing);
     let device = Device::wgpu(&WgpuOptions { backends: Some("noop".into()), ..WgpuOptions::default() })?;
     let init = &mut Init::new(0, &device);
-    let mlp = (0..8).fold(Sequential::new(), |model, _| model.push(Linear::new(32, 32, init)).push(Relu));
+    let mlp = (0..8).fold(Sequential::new(), |model, _| model.push(Linear::new(32, 32, init)).push(Relu::new()));
     let cnn = Sequential::new()
         .push(Conv2d::new(1, 32, 3, init).padding(1))
-        .push(Relu)
+        .push(Relu::new())
         .push(MaxPool2d::new(2))
         .push(Conv2d::new(32, 64, 3, init).padding(1))
-        .push(Relu)
+        .push(Relu::new())
         .push(MaxPool2d::new(2))
-        .push(Flatten)
+        .push(Flatten::new())
         .push(Linear::new(3136, 128, init))
-        .push(Relu)
+        .push(Relu::new())
         .push(Linear::new(128, 10, init));
     for (name, model, x) in
         [("mlp", mlp, Tensor::zeros([8, 32], &device)), ("cnn", cnn, Tensor::zeros([8, 1, 28, 28], &device))]
@@ -80,10 +80,9 @@ fn main() -> Result<()> {
 fn step(model: &Sequential, x: &Tensor, mode: &str) -> Result<(usize, Timing)> {
     let device = x.device();
     let mut optimizer = Adam::new(model, AdamOptions::default())?;
-    let randomness = Randomness::new(0);
     let labels = Tensor::full([x.size(0)], 0, device);
     let mut work = |inputs: &[Tensor]| {
-        let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+        let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
         optimizer.step(&loss.backward());
         Ok(vec![loss])
     };

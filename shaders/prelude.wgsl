@@ -338,6 +338,12 @@ fn element_at(r: u32, c: u32, p: Channels) -> u32 {
     return n * p.batch_stride + c * p.channel_stride + (r - n * p.positions) * p.position_stride;
 }
 
+// A number of 64 bits and one of 32 bits, added.
+fn number_at(low: u32, high: u32, offset: u32) -> vec2<u32> {
+    let sum = low + offset;
+    return vec2<u32>(sum, high + select(0u, 1u, sum < low));
+}
+
 // Philox 4x32-10 (Salmon et al., SC 2011), as in src/rng.rs.
 fn philox(block: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {
     var counter = block;

@@ -1,7 +1,7 @@
 // y[n, c, i, j] = x[n, c, i + down, j + right], mirrored (w - 1 - j for j) in half of the images, 0 outside of x
 // where down and right are whole numbers in -padding..=padding, drawn for each image; with SIGN of -1 its gradient
-//   x, y: [n, c, h, w]; step: [2], the number of the forward pass, low word first
-// One invocation takes four neighbours of y. QUADS: they lie in one row. Counter (image, step, stream); 10 iterations
+//   x, y: [n, c, h, w]; step: [2], the number to count from, low word first
+// One invocation takes four neighbours of y. QUADS: they lie in one row. Counter (image, number, stream); 10 iterations
 // for each draw, 40 at most.
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -20,6 +20,8 @@ struct Params {
     seed_high: u32,
     // 1, or -1 for the gradient.
     sign: i32,
+    // Added to the number at `step`.
+    offset: u32,
 }
 
 // Where a row of y lies in x: its first element, or -1 if it is outside; column j is column start + slope j of it.
@@ -31,7 +33,7 @@ struct Row {
 
 fn row_of(row: u32) -> Row {
     let plane = divide(row, p.height);
-    let words = philox(vec4<u32>(divide(plane, p.channels), step[0], step[1], p.stream),
+    let words = philox(vec4<u32>(divide(plane, p.channels), number_at(step[0], step[1], p.offset), p.stream),
         vec2<u32>(p.seed_low, p.seed_high));
     // The upper half of a word, scaled to the number of places.
     let places = (words.xy >> vec2<u32>(16u)) * (2u * p.padding + 1u);

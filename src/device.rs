@@ -3,7 +3,7 @@
 mod failed;
 mod recording;
 
-pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Recording, moment};
+pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Recording};
 
 use crate::backend::{
     self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
@@ -232,11 +232,12 @@ impl Device {
         self.capturing(refusal).unwrap_or(Ok(()))
     }
 
-    /// Whether this thread is capturing a step that began after a [`moment`].
-    pub(crate) fn is_capturing_since(&self, moment: u64) -> bool {
-        let began =
-            |recording: &Recording| recording.is_own() && recording.capture.is_some() && recording.began > moment;
-        self.records() && self.recordings().iter().any(began)
+    /// When the step began that this thread is capturing, which no other step shares.
+    pub(crate) fn capturing_since(&self) -> Option<u64> {
+        if !self.records() {
+            return None;
+        }
+        self.recordings().iter().find(|all| all.is_own() && all.capture.is_some()).map(|own| own.began)
     }
 
     /// Runs `hook` now and, where a step is being captured, before each replay of it: for what the host writes anew at

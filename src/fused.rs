@@ -8,6 +8,7 @@ pub mod embedding;
 pub mod layer_norm;
 pub mod norm;
 pub mod pool;
+pub mod random;
 pub mod random_crop_flip;
 pub mod recurrent;
 pub mod softmax;
@@ -26,6 +27,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     layer_norm::KERNELS,
     norm::KERNELS,
     pool::KERNELS,
+    random::KERNELS,
     random_crop_flip::KERNELS,
     recurrent::KERNELS,
     softmax::KERNELS,

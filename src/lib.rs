@@ -6,18 +6,17 @@
 //! [`optim::Optimizer`] moves the parameters of a [`nn::Module`] by them.
 //!
 //! ```
-//! use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
+//! use wgrad::nn::{Ctx, Init, Layer, Linear};
 //! use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 //! use wgrad::{Device, Tensor};
 //!
 //! let device = Device::best();
 //! let line = Linear::new(1, 1, &mut Init::new(0, &device));
 //! let mut optimizer = Sgd::new(&line, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
-//! let randomness = Randomness::new(0);
 //! let x = Tensor::from_slice(&[-1.0f32, 0.0, 1.0], [3, 1], &device);
 //! let y = &x * 2.0 + 1.0;
 //! for _ in 0..200 {
-//!     let error = line.forward(&x, &Ctx::train(&randomness)) - &y;
+//!     let error = line.forward(&x, &Ctx::train()) - &y;
 //!     optimizer.step(&error.square().mean().backward());
 //! }
 //! assert!((line.weight.tensor().item()? - 2.0).abs() < 1e-3);
@@ -58,6 +57,9 @@
 //!
 //! [wgpu]: https://docs.rs/wgpu
 
+// The derive writes `wgrad::nn::Module`, here as elsewhere.
+extern crate self as wgrad;
+
 pub mod autograd;
 pub mod backend;
 pub mod checkpoint;
@@ -85,9 +87,9 @@ pub use error::{Error, Result};
 pub use fused::attention::AttentionOptions;
 pub use fused::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions};
 pub use fused::cross_entropy::{CrossEntropyOptions, Reduction};
-pub use fused::dropout::Draw;
 pub use fused::norm::BatchNorm;
 pub use fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+pub use fused::random::Draw;
 pub use fused::upsample::Upsampling;
 pub use ops::reduce::KeepDims;
 pub use ops::topk::Extreme;

@@ -3,17 +3,21 @@
 pub mod activation;
 pub mod attention;
 pub mod augment;
+mod collections;
 pub mod container;
 pub mod conv;
+mod copies;
 pub mod ctx;
 pub mod dropout;
 pub mod embedding;
 mod fits;
+pub mod generator;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
 pub mod module;
 pub mod norm;
+pub mod parameter;
 pub mod pool;
 pub mod recurrent;
 pub mod state;
@@ -29,13 +33,15 @@ pub use attention::{MultiheadAttention, sinusoidal_positions};
 pub use augment::RandomCropFlip;
 pub use container::{Flatten, Identity, Sequential, Unflatten};
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
-pub use ctx::{Ctx, Mode, Randomness};
+pub use ctx::{Ctx, Entered, Mode, Trace};
 pub use dropout::{ChannelDropout, Dropout};
 pub use embedding::{Embedding, Positions};
+pub use generator::Generator;
 pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
-pub use module::{Init, Layer, Module, Parameter, Visitor, parameters};
+pub use module::{Init, Layer, Module, Path, Visitor, parameters};
 pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm};
+pub use parameter::{Buffer, Entry, Parameter};
 pub use pool::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, MaxPool1d,
     MaxPool2d, PixelShuffle, Upsample,

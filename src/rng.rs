@@ -42,13 +42,13 @@ pub(crate) fn check_range(low: f32, high: f32) {
     assert!((high - low).is_finite(), "uniform: {low}..{high} is wider than the largest f32");
 }
 
-/// Streams of the crate's own draws; layers number theirs from [`streams::LAYERS`] in the order of construction.
+/// Streams of the crate's own draws.
 pub mod streams {
     /// Tensors made by `uniform` and `normal`, and initial weights.
     pub const TENSORS: u32 = 0;
     /// The order of a data loader's samples.
     pub const SHUFFLE: u32 = 1;
-    /// The first stream of a layer that draws on the device.
+    /// What layers draw on the device.
     pub const LAYERS: u32 = 1 << 16;
 }
 
@@ -66,7 +66,6 @@ pub struct Rng {
     block: u64,
     words: [u32; 4],
     used: usize,
-    layers: u32,
 }
 
 impl Rng {
@@ -77,7 +76,7 @@ impl Rng {
 
     /// A numbered stream of `seed`; streams are independent of each other.
     pub fn stream(seed: u64, stream: u32) -> Rng {
-        Rng { key: key(seed), stream, block: 0, words: [0; 4], used: 4, layers: 0 }
+        Rng { key: key(seed), stream, block: 0, words: [0; 4], used: 4 }
     }
 
     /// The next 32 random bits.
@@ -130,12 +129,6 @@ impl Rng {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u32 + 1) as usize);
         }
-    }
-
-    /// The stream number of the next layer that draws on the device: they count up in the order of construction.
-    pub(crate) fn layer_stream(&mut self) -> u32 {
-        self.layers += 1;
-        streams::LAYERS + self.layers - 1
     }
 }
 

@@ -4,9 +4,7 @@
 
 use crate::{gpt, models};
 use std::path::Path;
-use wgrad::nn::{
-    BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Randomness, Relu, Sequential,
-};
+use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Relu, Sequential};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Tensor};
@@ -84,8 +82,7 @@ fn mlp_of_primitives() {
 /// One training step of a model: forward, cross-entropy, backward, optimizer.
 fn step(model: &Sequential, optimizer: &mut dyn Optimizer, sizes: [usize; 4], device: &Device) -> Plan {
     let (x, labels) = (Tensor::empty(sizes, DType::F32, device), Tensor::empty([sizes[0]], DType::I32, device));
-    let randomness = Randomness::new(0);
-    let run = || optimizer.step(&model.forward(&x, &Ctx::train(&randomness)).cross_entropy(&labels).backward());
+    let run = || optimizer.step(&model.forward(&x, &Ctx::train()).cross_entropy(&labels).backward());
     device.record(run).1
 }
 
@@ -96,14 +93,14 @@ fn mnist_cnn_adam() {
     let mut init = Init::new(0, &device);
     let model = Sequential::new()
         .push(Conv2d::new(1, 32, 3, &mut init).padding(1))
-        .push(Relu)
+        .push(Relu::new())
         .push(MaxPool2d::new(2))
         .push(Conv2d::new(32, 64, 3, &mut init).padding(1))
-        .push(Relu)
+        .push(Relu::new())
         .push(MaxPool2d::new(2))
-        .push(Flatten)
+        .push(Flatten::new())
         .push(Linear::new(3136, 128, &mut init))
-        .push(Relu)
+        .push(Relu::new())
         .push(Linear::new(128, 10, &mut init));
     let mut adam = Adam::new(&model, AdamOptions::default()).expect("the options are in range");
     snapshot("mnist_cnn_adam", &step(&model, &mut adam, [64, 1, 28, 28], &device));
@@ -117,8 +114,8 @@ fn bn_cnn_momentum() {
     let model = Sequential::new()
         .push(Conv2d::new(3, 16, 3, &mut init).padding(1).without_bias())
         .push(BatchNorm2d::new(16, &mut init))
-        .push(Relu)
-        .push(Flatten)
+        .push(Relu::new())
+        .push(Flatten::new())
         .push(Dropout::new(0.5, &mut init))
         .push(Linear::new(4096, 10, &mut init));
     let momentum = Momentum::HeavyBall(0.9);
@@ -131,9 +128,8 @@ fn bn_cnn_momentum() {
 fn replayed(name: &str, model: &dyn Layer, optimizer: &mut dyn Optimizer, x: Tensor, labels: usize) {
     let device = x.device().clone();
     let labels = Tensor::empty([labels], DType::I32, &device);
-    let randomness = Randomness::new(0);
     let step = device.capture(&[&x, &labels], |inputs| {
-        let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+        let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
         optimizer.step(&loss.backward());
         Ok(vec![loss])
     });

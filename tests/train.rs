@@ -31,6 +31,8 @@ mod long;
 mod memory;
 #[path = "../examples/mnist/model.rs"]
 mod model;
+#[path = "train/modules.rs"]
+mod modules;
 #[path = "train/options.rs"]
 mod options;
 #[path = "train/rates.rs"]

@@ -156,7 +156,7 @@ fn elements() -> Vec<Op> {
         }),
         op("dropout", text(N), |device| {
             let x = normal(N, device);
-            let draw = Draw { seed: 1, stream: 0, step: Tensor::from_slice(&[1, 0], [2], device) };
+            let draw = Draw { seed: 1, stream: 0, step: Tensor::from_slice(&[1, 0], [2], device), offset: 0 };
             Ok(Box::new(move || drop(x.dropout(0.5, &draw))))
         }),
         function("transpose", &[4096, 4096], |x| x.t().contiguous()),

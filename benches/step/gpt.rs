@@ -1,6 +1,6 @@
 //! A small GPT: pre-norm blocks, causal attention whose queries, keys and values are one product, GELU.
 
-use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear};
+use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear, Module};
 use wgrad::{AttentionOptions, Tensor};
 
 const VOCABULARY: usize = 65;
@@ -9,6 +9,7 @@ const LAYERS: usize = 4;
 const HEADS: usize = 4;
 const CONTEXT: usize = 128;
 
+#[derive(Module)]
 struct Block {
     ln_1: LayerNorm,
     attn_qkv: Linear,
@@ -18,10 +19,8 @@ struct Block {
     mlp_proj: Linear,
 }
 
-wgrad::module!(Block { ln_1, attn_qkv, attn_proj, ln_2, mlp_fc, mlp_proj });
-
 impl Layer for Block {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let qkv = self.attn_qkv.forward(&self.ln_1.forward(x, ctx), ctx);
         let mixed = qkv.self_attention(HEADS, &AttentionOptions::causal());
         let x = x.add(&self.attn_proj.forward(&mixed, ctx));
@@ -30,6 +29,7 @@ impl Layer for Block {
     }
 }
 
+#[derive(Module)]
 pub struct Gpt {
     wte: Embedding,
     wpe: Embedding,
@@ -37,8 +37,6 @@ pub struct Gpt {
     ln_f: LayerNorm,
     lm_head: Linear,
 }
-
-wgrad::module!(Gpt { wte, wpe, blocks, ln_f, lm_head });
 
 impl Gpt {
     pub fn new(init: &mut Init) -> Gpt {
@@ -62,7 +60,7 @@ impl Gpt {
 
 impl Layer for Gpt {
     /// A row of logits for each of the tokens `[batch, rows]`.
-    fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
         let x = self.wte.forward(ids, ctx).add(&positions);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));

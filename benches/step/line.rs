@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use wgrad::kernel::Cost;
-use wgrad::nn::{Ctx, Layer, Randomness};
+use wgrad::nn::{Ctx, Layer};
 use wgrad::plan::Replay;
 use wgrad::profile::Profile;
 use wgrad::{Device, Result, Tensor};
@@ -55,7 +55,7 @@ impl Line {
         let device = open(backend)?;
         let training = workload.start(mnist, &device)?;
         let replay = is_replayed.then(Replay::new);
-        let mut run = Run { training, replay, randomness: Randomness::new(0), device: device.clone(), done: 0 };
+        let mut run = Run { training, replay, device: device.clone(), done: 0 };
         let mut losses = vec![run.step()?.item()?];
         let first = start.elapsed().as_secs_f64();
         for _ in 1..=SHOWN[2] {
@@ -152,7 +152,6 @@ impl fmt::Display for Line {
 struct Run {
     training: Training,
     replay: Option<Replay>,
-    randomness: Randomness,
     device: Device,
     done: usize,
 }
@@ -160,11 +159,11 @@ struct Run {
 impl Run {
     /// The loss of the next step.
     fn step(&mut self) -> Result<Tensor> {
-        let Run { training: Training { model, optimizer, batches }, replay, randomness, device, done } = self;
+        let Run { training: Training { model, optimizer, batches }, replay, device, done } = self;
         let (x, labels) = batches[*done % batches.len()].to(device);
         *done += 1;
         let mut work = |inputs: &[Tensor]| {
-            let loss = model.forward(&inputs[0], &Ctx::train(randomness)).cross_entropy(&inputs[1]);
+            let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
             optimizer.step(&loss.backward());
             Ok(vec![loss])
         };

@@ -54,7 +54,7 @@ use start::{note, out, say, start};
 use std::process::ExitCode;
 use std::time::Instant;
 use text::{Alphabet, Text};
-use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness};
+use wgrad::nn::{Ctx, Init, Layer, Strictness};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
 use wgrad::plan::Replay;
@@ -140,7 +140,6 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
     let rise = LinearLr { start_factor: 1.0 / (warm_up + 1) as f64, end_factor: 1.0, total_iters: warm_up };
     let fall = CosineAnnealingLr { t_max: (args.steps as u64 - warm_up).max(1), eta_min: 0.0 };
     let mut scheduler = Scheduler::new(SequentialLr::new().until(warm_up, rise).then(fall), &mut optimizer)?;
-    let randomness = Randomness::new(args.seed);
     let mut file = Losses::new(args.losses.as_deref())?;
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {eta} left");
     let bar = ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template"));
@@ -155,7 +154,7 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
     for i in 1..=args.steps {
         let [seen, next] = text.draw(args.batch_size, args.context, &mut draw, device);
         let loss = step.run(&[&seen, &next], |inputs| {
-            let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+            let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
             optimizer.step(&loss.backward());
             Ok(vec![loss])
         })?;

@@ -1,6 +1,6 @@
 //! The Transformer: blocks that normalise first, causal attention, GELU, learned positions.
 
-use wgrad::nn::{Ctx, Dropout, Embedding, Init, Layer, LayerNorm, Linear};
+use wgrad::nn::{Ctx, Dropout, Embedding, Init, Layer, LayerNorm, Linear, Module};
 use wgrad::{AttentionOptions, Device, Tensor};
 
 /// How large a model is.
@@ -15,7 +15,9 @@ pub struct Size {
     pub dropout: f32,
 }
 
+#[derive(Module)]
 struct Block {
+    #[module(skip)]
     heads: usize,
     ln_1: LayerNorm,
     attn_qkv: Linear,
@@ -26,8 +28,6 @@ struct Block {
     mlp_proj: Linear,
     mlp_drop: Dropout,
 }
-
-wgrad::module!(Block { ln_1, attn_qkv, attn_proj, attn_drop, ln_2, mlp_fc, mlp_proj, mlp_drop });
 
 impl Block {
     fn new(size: &Size, init: &mut Init) -> Block {
@@ -70,12 +70,14 @@ impl Block {
 }
 
 impl Layer for Block {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         self.around(x, ctx, |qkv| qkv.self_attention(self.heads, &AttentionOptions::causal()))
     }
 }
 
+#[derive(Module)]
 pub struct Gpt {
+    #[module(skip)]
     pub size: Size,
     wte: Embedding,
     wpe: Embedding,
@@ -84,8 +86,6 @@ pub struct Gpt {
     ln_f: LayerNorm,
     lm_head: Linear,
 }
-
-wgrad::module!(Gpt { wte, wpe, drop, blocks, ln_f, lm_head });
 
 impl Gpt {
     pub fn new(size: Size, init: &mut Init) -> Gpt {
@@ -120,7 +120,7 @@ impl Gpt {
 
 impl Layer for Gpt {
     /// A row of logits for each of the characters `[batch, rows]`.
-    fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
         let x = self.drop.forward(&self.wte.forward(ids, ctx).add(&positions), ctx);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));

@@ -40,7 +40,7 @@ use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
-use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -98,7 +98,6 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
     let mut optimizer = Sgd::new(model, options)?;
     let schedule = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), (loader.len() * args.epochs) as u64) };
     let mut scheduler = Scheduler::new(schedule, &mut optimizer)?;
-    let randomness = Randomness::new(args.seed);
     let mut epochs = report::Epochs::new(args.epochs, loader.len())?;
     // Captured when it first runs, and replayed from then on: each time with new crops.
     let mut step = Replay::new();
@@ -112,7 +111,7 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
             let x = Tensor::from_vec(batch.images, batch.shape, device);
             let labels = Tensor::from_vec(batch.labels, [args.batch_size], device);
             step.run(&[&x, &labels], |batch| {
-                let logits = model.forward(&batch[0], &Ctx::train(&randomness));
+                let logits = model.forward(&batch[0], &Ctx::train());
                 let loss = logits.cross_entropy(&batch[1]);
                 optimizer.step(&loss.backward());
                 let right = logits.detach().argmax(1).eq(&batch[1]).mean();

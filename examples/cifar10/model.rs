@@ -1,7 +1,7 @@
 //! The networks.
 
 use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Init, Layer, Linear, Module, RandomCropFlip, Sequential, Visitor};
-use wgrad::{MaxPool2dOptions, Tensor, module};
+use wgrad::{MaxPool2dOptions, Tensor};
 
 /// Mean and deviation of each colour over CIFAR-10's training images, scaled to 0..1.
 const MEAN: [f32; 3] = [0.4914, 0.4822, 0.4465];
@@ -31,13 +31,14 @@ impl Module for Classifier {
 }
 
 impl Layer for Classifier {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let x = (self.augment.forward(x, ctx) - &self.mean) / &self.std;
         self.net.forward(&x, ctx)
     }
 }
 
 /// The network of PyTorch's tutorial "Training a classifier".
+#[derive(Module)]
 pub struct Net {
     conv1: Conv2d,
     conv2: Conv2d,
@@ -45,8 +46,6 @@ pub struct Net {
     fc2: Linear,
     fc3: Linear,
 }
-
-module!(Net { conv1, conv2, fc1, fc2, fc3 });
 
 impl Net {
     pub fn new(init: &mut Init) -> Net {
@@ -61,7 +60,7 @@ impl Net {
 }
 
 impl Layer for Net {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let half = MaxPool2dOptions::new(2);
         let x = self.conv1.forward(x, ctx).relu().max_pool2d(half);
         let x = self.conv2.forward(&x, ctx).relu().max_pool2d(half);
@@ -73,6 +72,7 @@ impl Layer for Net {
 
 /// A residual network (He et al., 2016) of three blocks, each with twice the channels of the one before on a quarter of
 /// the pixels.
+#[derive(Module)]
 pub struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -81,8 +81,6 @@ pub struct ResNet {
     layer3: Block,
     fc: Linear,
 }
-
-module!(ResNet { conv1, bn1, layer1, layer2, layer3, fc });
 
 impl ResNet {
     /// `width` channels in the first block.
@@ -99,7 +97,7 @@ impl ResNet {
 }
 
 impl Layer for ResNet {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let x = self.bn1.forward(&self.conv1.forward(x, ctx), ctx).relu();
         let blocks = [&self.layer1, &self.layer2, &self.layer3];
         let x = blocks.iter().fold(x, |x, block| block.forward(&x, ctx));
@@ -108,6 +106,7 @@ impl Layer for ResNet {
 }
 
 /// Two convolutions whose result is added to what they got.
+#[derive(Module)]
 struct Block {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -116,8 +115,6 @@ struct Block {
     /// Brings the input to the result's shape, where they differ.
     downsample: Option<Sequential>,
 }
-
-module!(Block { conv1, bn1, conv2, bn2, downsample });
 
 impl Block {
     fn new(inputs: usize, outputs: usize, stride: usize, init: &mut Init) -> Block {
@@ -135,7 +132,7 @@ impl Block {
 }
 
 impl Layer for Block {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let y = self.bn1.forward(&self.conv1.forward(x, ctx), ctx).relu();
         let y = self.bn2.forward(&self.conv2.forward(&y, ctx), ctx);
         let shortcut = self.downsample.as_ref().map_or_else(|| x.clone(), |layers| layers.forward(x, ctx));

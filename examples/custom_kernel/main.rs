@@ -25,7 +25,7 @@ use losses::Losses;
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::autograd::gradient_check;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Parameter, Randomness, Relu, Sequential, Tanh};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Module, Parameter, Relu, Sequential, Tanh};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
@@ -35,14 +35,13 @@ use wgrad::{Device, Error, Reduction, Result, Rng, Tensor};
 const HIDDEN: usize = 64;
 
 /// The operation as a layer: its a is a parameter, and optimizers, checkpoints and summaries find it.
+#[derive(Module)]
 struct Snake {
     a: Parameter,
 }
-wgrad::module!(Snake { a });
-
 impl Layer for Snake {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        ctx.seen(self, || "Snake".into(), snake::snake(x, &ctx.param(&self.a)))
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        snake::snake(x, &ctx.param(&self.a))
     }
 }
 
@@ -99,20 +98,19 @@ fn train(name: &str, args: &Args, losses: &mut Losses, device: &Device) -> Resul
     let mut init = Init::new(args.seed, device);
     let model = Sequential::new().push(Linear::new(1, HIDDEN, &mut init));
     let model = match name {
-        "relu" => model.push(Relu),
-        "tanh" => model.push(Tanh),
+        "relu" => model.push(Relu::new()),
+        "tanh" => model.push(Tanh::new()),
         _ => model.push(Snake { a: Parameter::new(Tensor::ones([HIDDEN], device)) }),
     };
     let model = model.push(Linear::new(HIDDEN, 1, &mut init));
     let mut optimizer = Adam::new(&model, AdamOptions::default())?;
     let mut scheduler =
         Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps) }, &mut optimizer)?;
-    let randomness = Randomness::new(args.seed);
     let [x, y] = points(-6.0, 6.0, device);
     let mut step = Replay::new();
     for i in 0..args.steps {
         let loss = step.run(&[&x, &y], |inputs| {
-            let said = model.forward(&inputs[0], &Ctx::train(&randomness));
+            let said = model.forward(&inputs[0], &Ctx::train());
             let loss = said.mse_loss(&inputs[1], Reduction::Mean);
             optimizer.step(&loss.backward());
             Ok(vec![loss])

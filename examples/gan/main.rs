@@ -47,7 +47,7 @@ use start::{note, say, start};
 use std::fs;
 use std::process::ExitCode;
 use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions, Normalization};
-use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
 use wgrad::optim::schedule::{LinearLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
@@ -144,7 +144,6 @@ fn learn(
     // losses after 30 steps; with a rate that rises, it is one of a hundred-thousandth.
     let warm_up = LinearLr { start_factor: 1.0 / WARM_UP as f64, end_factor: 1.0, total_iters: WARM_UP };
     let mut schedulers = [Scheduler::new(warm_up, &mut discriminates)?, Scheduler::new(warm_up, &mut generates)?];
-    let randomness = Randomness::new(args.seed);
     let mut file = Losses::new(args.losses.as_deref())?;
     let mut rng = Rng::stream(args.seed, 1);
 
@@ -161,7 +160,7 @@ fn learn(
             let noise = noise(args.batch_size, &mut rng, device);
             let mut run = || {
                 step.run(&[&real, &noise], |inputs| {
-                    let ctx = Ctx::train(&randomness);
+                    let ctx = Ctx::train();
                     let drawn = generator.forward(&inputs[1], &ctx);
 
                     // The discriminator: -log p(real) - log(1 - p(drawn)), in logits so that neither overflows. Drawn
@@ -176,7 +175,7 @@ fn learn(
                     // log(1 - p(drawn)) first, whose slope vanishes where the discriminator is sure, that is, while the
                     // generator is bad and has most to learn. An untracked discriminator lets the gradient through to
                     // the images and gets none itself.
-                    let says = discriminator.forward(&drawn, &Ctx::train(&randomness).untracked());
+                    let says = discriminator.forward(&drawn, &Ctx::train().untracked());
                     let generator_loss = (-says).softplus().mean();
                     generates.step(&generator_loss.backward());
 

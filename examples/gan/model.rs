@@ -1,8 +1,8 @@
 //! The two networks.
 
+use wgrad::Tensor;
 use wgrad::nn::init::normal;
 use wgrad::nn::{BatchNorm2d, Conv2d, ConvTranspose2d, Ctx, Init, Layer, Linear, Module, parameters};
-use wgrad::{Tensor, module};
 
 /// Numbers of the noise that a picture is drawn from.
 pub const NOISE: usize = 64;
@@ -12,6 +12,7 @@ const SMALL: usize = 7;
 
 /// Draws images from noise: a linear layer makes small images of many channels, and each transposed convolution doubles
 /// their sides and halves their channels.
+#[derive(Module)]
 pub struct Generator {
     project: Linear,
     bn1: BatchNorm2d,
@@ -19,8 +20,6 @@ pub struct Generator {
     bn2: BatchNorm2d,
     up2: ConvTranspose2d,
 }
-
-module!(Generator { project, bn1, up1, bn2, up2 });
 
 impl Generator {
     /// `width` channels at first.
@@ -42,7 +41,7 @@ impl Generator {
 
 impl Layer for Generator {
     /// Noise `[n, NOISE]` to images `[n, 1, 28, 28]` in -1..1.
-    fn forward(&self, noise: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, noise: &Tensor, ctx: &Ctx) -> Tensor {
         let x = self.project.forward(noise, ctx);
         let x = x.reshape([x.size(0) as isize, -1, SMALL as isize, SMALL as isize]);
         let x = self.bn1.forward(&x, ctx).relu();
@@ -52,14 +51,13 @@ impl Layer for Generator {
 }
 
 /// Tells real images from drawn ones: the generator the other way round.
+#[derive(Module)]
 pub struct Discriminator {
     conv1: Conv2d,
     conv2: Conv2d,
     bn2: BatchNorm2d,
     fc: Linear,
 }
-
-module!(Discriminator { conv1, conv2, bn2, fc });
 
 impl Discriminator {
     /// `width` channels at last.
@@ -80,7 +78,7 @@ impl Discriminator {
 
 impl Layer for Discriminator {
     /// Images `[n, 1, 28, 28]` to logits `[n]`, above 0 for what looks real.
-    fn forward(&self, images: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, images: &Tensor, ctx: &Ctx) -> Tensor {
         // A slope on either side: where a relu is 0, the generator would learn nothing.
         let x = self.conv1.forward(images, ctx).leaky_relu(0.2);
         let x = self.bn2.forward(&self.conv2.forward(&x, ctx), ctx).leaky_relu(0.2);

@@ -26,7 +26,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use losses::Losses;
 use start::{note, say, start};
 use std::process::ExitCode;
-use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Randomness, Rnn, Visitor};
+use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Rnn, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
@@ -49,7 +49,7 @@ impl Module for Adder {
 }
 
 impl Layer for Adder {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let outputs = self.rnn.forward(x, ctx);
         self.fc.forward(&outputs.narrow(1, outputs.size(1) - 1, 1).squeeze(1), ctx).squeeze(1)
     }
@@ -90,7 +90,6 @@ fn train(name: &str, args: &Args, file: &mut Losses, device: &Device) -> Result<
     let mut optimizer = Adam::new(&model, AdamOptions::default())?.clip_grad_norm(1.0)?;
     let mut scheduler =
         Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) }, &mut optimizer)?;
-    let randomness = Randomness::new(args.seed);
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
     let bar =
         ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template")).with_prefix(name.to_string());
@@ -102,7 +101,7 @@ fn train(name: &str, args: &Args, file: &mut Losses, device: &Device) -> Result<
     for i in 0..args.steps {
         let [x, sums] = sequences(args.batch_size, args.length, &mut draw, device);
         let loss = step.run(&[&x, &sums], |inputs| {
-            let said = model.forward(&inputs[0], &Ctx::train(&randomness));
+            let said = model.forward(&inputs[0], &Ctx::train());
             let loss = said.mse_loss(&inputs[1], Reduction::Mean);
             optimizer.step(&loss.backward());
             Ok(vec![loss])

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
-use wgrad::nn::{Ctx, Init, Layer, Randomness, Strictness, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::plan::Replay;
 use wgrad::{Device, Result, Tensor, checkpoint, tuning};
@@ -87,7 +87,6 @@ fn run(args: &Args) -> Result<()> {
     let loader = DataLoader::new(train, options)?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
     let mut optimizer = optimizer(&model, args)?;
-    let randomness = Randomness::new(args.seed);
 
     let steps = (loader.len() * args.epochs) as f32;
     let mut epochs = report::Epochs::new()?;
@@ -110,7 +109,7 @@ fn run(args: &Args) -> Result<()> {
             let mut run = || {
                 step.run(&[&x, &labels], |batch| {
                     let (x, labels) = (&batch[0], &batch[1]);
-                    let logits = model.forward(x, &Ctx::train(&randomness));
+                    let logits = model.forward(x, &Ctx::train());
                     let loss = logits.cross_entropy(labels);
                     optimizer.step(&loss.backward());
                     let right = logits.detach().argmax(1).eq(labels).sum();

@@ -1,18 +1,17 @@
 //! The networks.
 
-use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear};
-use wgrad::{MaxPool2dOptions, Tensor, module};
+use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Module};
+use wgrad::{MaxPool2dOptions, Tensor};
 
 /// Two convolutions, each halved by pooling, then two fully connected layers. The fields are named as in a PyTorch
 /// model, so that saved weights load there.
+#[derive(Module)]
 pub struct Cnn {
     conv1: Conv2d,
     conv2: Conv2d,
     fc1: Linear,
     fc2: Linear,
 }
-
-module!(Cnn { conv1, conv2, fc1, fc2 });
 
 impl Cnn {
     pub fn new(init: &mut Init) -> Cnn {
@@ -26,7 +25,7 @@ impl Cnn {
 }
 
 impl Layer for Cnn {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let half = MaxPool2dOptions::new(2);
         let x = self.conv1.forward(x, ctx).relu().max_pool2d(half);
         let x = self.conv2.forward(&x, ctx).relu().max_pool2d(half);
@@ -36,12 +35,11 @@ impl Layer for Cnn {
 }
 
 /// One hidden layer.
+#[derive(Module)]
 pub struct Mlp {
     fc1: Linear,
     fc2: Linear,
 }
-
-module!(Mlp { fc1, fc2 });
 
 impl Mlp {
     pub fn new(init: &mut Init) -> Mlp {
@@ -50,7 +48,7 @@ impl Mlp {
 }
 
 impl Layer for Mlp {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         self.fc2.forward(&self.fc1.forward(&x.flatten(1), ctx).relu(), ctx)
     }
 }

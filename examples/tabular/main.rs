@@ -54,7 +54,7 @@ use start::{note, say, start};
 use std::path::Path;
 use std::process::ExitCode;
 use table::Table;
-use wgrad::nn::{self, Ctx, Init, Layer, Linear, Randomness, Relu, Sequential, Strictness};
+use wgrad::nn::{self, Ctx, Init, Layer, Linear, Relu, Sequential, Strictness};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
 use wgrad::{DType, Error, Reduction, Result, Rng, Tensor};
@@ -121,12 +121,11 @@ fn run(args: &Args) -> Result<()> {
     let mut init = Init::new(args.seed, &device);
     let model = Sequential::new()
         .push(Linear::new(width, 64, &mut init))
-        .push(Relu)
+        .push(Relu::new())
         .push(Linear::new(64, 32, &mut init))
-        .push(Relu)
+        .push(Relu::new())
         .push(Linear::new(32, goal.outputs(), &mut init));
     let mut optimizer = Adam::new(&model, AdamOptions { lr: args.lr, ..AdamOptions::default() })?;
-    let randomness = Randomness::new(args.seed);
     let mut step = Replay::new();
     let mut file = Losses::new(args.losses.as_deref())?;
 
@@ -140,7 +139,7 @@ fn run(args: &Args) -> Result<()> {
         for rows in train_rows.chunks(args.batch_size) {
             let batch = part(rows);
             let losses = step.run(&[&batch.x, &batch.y], |inputs| {
-                let loss = loss(&model.forward(&inputs[0], &Ctx::train(&randomness)), &inputs[1]);
+                let loss = loss(&model.forward(&inputs[0], &Ctx::train()), &inputs[1]);
                 optimizer.step(&loss.backward());
                 Ok(vec![loss])
             })?;

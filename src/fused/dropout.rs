@@ -1,5 +1,6 @@
 //! Dropout: `shaders/dropout.wgsl`.
 
+use super::random::{Draw, number};
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::rng::{key, philox, unit};
@@ -20,6 +21,7 @@ struct Params {
     key: [u32; 2],
     drop: f32,
     scale: f32,
+    offset: u32,
 }
 
 /// The gradient is the same kernel: the mask is drawn again, not kept.
@@ -42,25 +44,14 @@ static DROPOUT: Kernel = Kernel {
 pub static KERNELS: &[&Kernel] = &[&DROPOUT];
 
 fn twin(call: &mut Call) {
-    let (p, x, step) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let [low, high] = number(call.read(1), p.offset);
     parallel::chunks(&mut call.write::<f32>(2)[..p.n as usize], 4, |block, y| {
-        let words = philox([block as u32, step[0] as u32, step[1] as u32, p.stream], p.key);
+        let words = philox([block as u32, low, high, p.stream], p.key);
         for (i, (y, word)) in y.iter_mut().zip(words).enumerate() {
             *y = if unit(word) >= p.drop { x[block * 4 + i] * p.scale } else { 0.0 };
         }
     });
-}
-
-/// What makes a mask: the seed, the layer's stream and the number of the forward pass, `i32 [2]` on the device, so that
-/// a step can be run again with the next number.
-#[derive(Debug, Clone)]
-pub struct Draw {
-    /// The run's seed.
-    pub seed: u64,
-    /// The layer's stream (see [`crate::rng::streams`]).
-    pub stream: u32,
-    /// The number of the forward pass, low word first.
-    pub step: Tensor,
 }
 
 impl Tensor {
@@ -77,7 +68,8 @@ impl Tensor {
         let x = self.contiguous();
         let y = Tensor::empty(x.shape(), DType::F32, x.device());
         let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
-        let params = Params { n: x.numel() as u32, stream: draw.stream, key: key(draw.seed), drop: p, scale };
+        let (n, offset) = (x.numel() as u32, draw.offset);
+        let params = Params { n, stream: draw.stream, key: key(draw.seed), drop: p, scale, offset };
         let step = draw.step.saved();
         Tensor::run(&DROPOUT, &[&x, &step, &y], &params);
         y.tracked("dropout", &[&x], move |dy, _| {

@@ -1,6 +1,6 @@
 //! Images moved and mirrored at random: `shaders/random_crop_flip.wgsl`.
 
-use super::dropout::Draw;
+use super::random::{Draw, number};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
@@ -27,6 +27,7 @@ struct Params {
     key: [u32; 2],
     /// 1, or -1 for the gradient, which moves the other way.
     sign: i32,
+    offset: u32,
 }
 
 fn lower(d: &Dispatch, quads: bool) -> Lowering {
@@ -57,11 +58,12 @@ static RANDOM_CROP_FLIP: Kernel = Kernel {
 pub static KERNELS: &[&Kernel] = &[&RANDOM_CROP_FLIP];
 
 fn twin(call: &mut Call) {
-    let (p, x, step) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let [low, high] = number(call.read(1), p.offset);
     let [channels, height, width] = [p.channels, p.height, p.width].map(|size| size as usize);
     let [padding, sign] = [p.padding as i64, i64::from(p.sign)];
     parallel::chunks(&mut call.write::<f32>(2)[..p.n as usize], height * width, |plane, y| {
-        let words = philox([(plane / channels) as u32, step[0] as u32, step[1] as u32, p.stream], p.key);
+        let words = philox([(plane / channels) as u32, low, high, p.stream], p.key);
         let [down, right] = [words[0], words[1]].map(|word| {
             let place = ((word >> 16) * (2 * p.padding + 1)) >> 16;
             i64::from(place) - padding
@@ -109,6 +111,7 @@ impl Tensor {
             stream: draw.stream,
             key: key(draw.seed),
             sign: 1,
+            offset: draw.offset,
         };
         let step = draw.step.saved();
         Tensor::run(&RANDOM_CROP_FLIP, &[&x, &step, &y], &params);

@@ -1,58 +1,75 @@
 //! Activations as layers.
 
 use super::ctx::Ctx;
-use super::fits::{misfit, no_float, refuse};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::fits::{misfit, no_float};
+use super::module::{Init, Layer, Module, Path};
+use super::parameter::Parameter;
 use crate::tensor::Tensor;
 
 /// Any function of a tensor as a layer without parameters.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Module)]
 pub struct Activation {
     /// What a summary calls it.
+    #[module(skip)]
     pub name: &'static str,
     /// The function.
+    #[module(skip)]
     pub function: fn(&Tensor) -> Tensor,
+    path: Path,
 }
 
-impl Module for Activation {
-    fn visit(&self, _visitor: &mut Visitor) {}
+impl Activation {
+    /// `function` under a name.
+    pub fn new(name: &'static str, function: fn(&Tensor) -> Tensor) -> Activation {
+        Activation { name, function, path: Path::new() }
+    }
 }
 
 impl Layer for Activation {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        ctx.seen(self, || self.name.to_string(), (self.function)(x))
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        (self.function)(&self.path.of(x))
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        no_float(self.name, x, ctx)
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        no_float(&self.path, self.name, x)
+    }
+
+    fn title(&self) -> String {
+        self.name.to_string()
     }
 }
 
 macro_rules! activations {
-    ($($(#[$doc:meta])* $name:ident $(($($argument:ident),+))? => |$x:ident $(, $field:pat_param)?| $value:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $(($($argument:ident: $type:ty),+))? => |$x:ident| $value:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default)]
-        pub struct $name $(($(
-            /// An argument of the function.
-            pub $argument
-        ),+))?;
+        #[derive(Debug, Clone, Default, Module)]
+        pub struct $name {
+            $($(
+                /// An argument of the function.
+                #[module(skip)]
+                pub $argument: $type,
+            )+)?
+            path: Path,
+        }
 
-        impl Module for $name {
-            fn visit(&self, _visitor: &mut Visitor) {}
+        impl $name {
+            /// With the function's arguments, where it has any.
+            pub fn new($($($argument: $type),+)?) -> $name {
+                $name { $($($argument,)+)? path: Path::new() }
+            }
         }
 
         impl Layer for $name {
             #[track_caller]
-            fn forward(&self, $x: &Tensor, ctx: &Ctx) -> Tensor {
-                refuse(self.misfit($x, ctx));
-                $(let $field = *self;)?
-                ctx.seen(self, || stringify!($name).to_string(), $value)
+            fn call(&self, $x: &Tensor, _ctx: &Ctx) -> Tensor {
+                let $x = self.path.of($x);
+                $($(let $argument = self.$argument;)+)?
+                $value
             }
 
-            fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-                no_float(stringify!($name), x, ctx)
+            fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+                no_float(&self.path, stringify!($name), x)
             }
         }
     )*};
@@ -72,13 +89,13 @@ activations! {
     /// [`Tensor::softplus`].
     Softplus => |x| x.softplus();
     /// [`Tensor::leaky_relu`] with its slope (0.01 in PyTorch).
-    LeakyRelu(f32) => |x, LeakyRelu(slope)| x.leaky_relu(slope);
+    LeakyRelu(slope: f32) => |x| x.leaky_relu(slope);
     /// [`Tensor::elu`] with its alpha (1 in PyTorch).
-    Elu(f32) => |x, Elu(alpha)| x.elu(alpha);
+    Elu(alpha: f32) => |x| x.elu(alpha);
     /// [`Tensor::gelu_tanh`].
     GeluTanh => |x| x.gelu_tanh();
     /// [`Tensor::hardtanh`] with its bounds (-1 and 1 in PyTorch).
-    Hardtanh(f32, f32) => |x, Hardtanh(min, max)| x.hardtanh(min, max);
+    Hardtanh(min: f32, max: f32) => |x| x.hardtanh(min, max);
     /// [`Tensor::relu6`].
     Relu6 => |x| x.relu6();
     /// [`Tensor::hardswish`].
@@ -92,29 +109,29 @@ activations! {
     /// [`Tensor::selu`].
     Selu => |x| x.selu();
     /// [`Tensor::celu`] with its alpha (1 in PyTorch).
-    Celu(f32) => |x, Celu(alpha)| x.celu(alpha);
+    Celu(alpha: f32) => |x| x.celu(alpha);
     /// [`Tensor::logsigmoid`].
     LogSigmoid => |x| x.logsigmoid();
     /// [`Tensor::threshold`] with its threshold and value.
-    Threshold(f32, f32) => |x, Threshold(threshold, value)| x.threshold(threshold, value);
+    Threshold(threshold: f32, value: f32) => |x| x.threshold(threshold, value);
     /// [`Tensor::hardshrink`] with its lambda (0.5 in PyTorch).
-    Hardshrink(f32) => |x, Hardshrink(lambda)| x.hardshrink(lambda);
+    Hardshrink(lambda: f32) => |x| x.hardshrink(lambda);
     /// [`Tensor::softshrink`] with its lambda (0.5 in PyTorch).
-    Softshrink(f32) => |x, Softshrink(lambda)| x.softshrink(lambda);
+    Softshrink(lambda: f32) => |x| x.softshrink(lambda);
     /// [`Tensor::tanhshrink`].
     Tanhshrink => |x| x.tanhshrink();
     /// [`Tensor::glu`] along a dimension (-1 in PyTorch).
-    Glu(isize) => |x, Glu(dim)| x.glu(dim);
+    Glu(dim: isize) => |x| x.glu(dim);
     /// [`Tensor::softmax`] over a dimension.
-    Softmax(isize) => |x, Softmax(dim)| x.softmax(dim);
+    Softmax(dim: isize) => |x| x.softmax(dim);
     /// [`Tensor::log_softmax`] over a dimension.
-    LogSoftmax(isize) => |x, LogSoftmax(dim)| x.log_softmax(dim);
+    LogSoftmax(dim: isize) => |x| x.log_softmax(dim);
     /// [`Tensor::softmax`] of `-x` over a dimension.
-    Softmin(isize) => |x, Softmin(dim)| x.neg().softmax(dim);
+    Softmin(dim: isize) => |x| x.neg().softmax(dim);
 }
 
 /// [`Tensor::prelu`], whose slopes are learnt.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct PRelu {
     /// `[1]`, or a slope for each channel.
     pub weight: Parameter,
@@ -128,18 +145,10 @@ impl PRelu {
     }
 }
 
-impl Module for PRelu {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-    }
-}
-
 impl Layer for PRelu {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        let weight = ctx.param(&self.weight);
-        ctx.seen(self, || format!("PRelu({})", weight.numel()), x.prelu(&weight))
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        x.prelu(&ctx.param(&self.weight))
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -147,5 +156,9 @@ impl Layer for PRelu {
         let (slopes, channels) = (weight.numel(), if x.rank() > 1 { x.shape()[1] } else { 1 });
         let fits = slopes == 1 || slopes == channels;
         misfit(fits, "PRelu", x, &weight, || format!("a batch [n, {slopes}, ..] is due"))
+    }
+
+    fn title(&self) -> String {
+        format!("PRelu({})", self.weight.shape().numel())
     }
 }

@@ -4,7 +4,8 @@ use super::ctx::Ctx;
 use super::fits::{misfit, path, refuse};
 use super::init;
 use super::linear::Linear;
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::module::{Init, Layer, Module, Path};
+use super::parameter::Parameter;
 use crate::device::Device;
 use crate::fused::attention::AttentionOptions;
 use crate::shape::Shape;
@@ -12,7 +13,7 @@ use crate::tensor::Tensor;
 
 /// Attention of several heads side by side (Vaswani et al., 2017), the batch first; parameters are named as those of
 /// PyTorch's `nn.MultiheadAttention`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct MultiheadAttention {
     /// `[3 * width, width]`: for queries, keys and values, Xavier's uniform values at first.
     pub in_proj_weight: Parameter,
@@ -21,7 +22,10 @@ pub struct MultiheadAttention {
     /// For what the heads give.
     pub out_proj: Linear,
     /// The heads.
+    #[module(skip)]
     pub heads: usize,
+    /// Where it stands.
+    pub path: Path,
 }
 
 impl MultiheadAttention {
@@ -37,7 +41,7 @@ impl MultiheadAttention {
         let in_proj_weight = Parameter::new(Tensor::zeros([3 * width, width], &init.device));
         init::xavier_uniform(&in_proj_weight, 1.0, &mut init.rng);
         let out_proj = Linear { bias: Some(zeros(width, init)), ..Linear::without_bias(width, width, init) };
-        MultiheadAttention { in_proj_weight, in_proj_bias: zeros(3 * width, init), out_proj, heads }
+        MultiheadAttention { in_proj_weight, in_proj_bias: zeros(3 * width, init), out_proj, heads, path: Path::new() }
     }
 
     /// Of `x`, `[batch, rows, width]`, to itself: queries, keys and values are one product. A mask is broadcast over
@@ -49,10 +53,18 @@ impl MultiheadAttention {
     /// If the shape does not fit.
     #[track_caller]
     pub fn attend_self(&self, x: &Tensor, options: &AttentionOptions, ctx: &Ctx) -> Tensor {
+        refuse(check(x, &self.in_proj_weight.tensor()));
+        ctx.enter(self, || self.title());
+        let y = self.attended(x, options, ctx);
+        ctx.leave(&y);
+        y
+    }
+
+    #[track_caller]
+    fn attended(&self, x: &Tensor, options: &AttentionOptions, ctx: &Ctx) -> Tensor {
         let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
-        refuse(check(x, &weight));
-        let mixed = x.linear(&weight, Some(&bias)).self_attention(self.heads, options);
-        self.seen(self.out_proj.forward(&mixed, ctx), ctx)
+        let projected = self.path.of(&x.linear(&weight, Some(&bias)));
+        self.out_proj.forward(&projected.self_attention(self.heads, options), ctx)
     }
 
     /// Of queries `[batch, rows, width]` to keys and values `[batch, keys, width]`; a mask is broadcast over
@@ -90,13 +102,11 @@ impl MultiheadAttention {
             key.shape(),
             value.shape()
         );
-        let mixed = q.scaled_dot_product_attention(&k, &v, options).permute(&[0, 2, 1, 3]);
-        self.seen(self.out_proj.forward(&mixed.reshape_to(query.shape()), ctx), ctx)
-    }
-
-    fn seen(&self, y: Tensor, ctx: &Ctx) -> Tensor {
-        let width = y.size(-1);
-        ctx.seen(self, || format!("MultiheadAttention({width}, heads: {})", self.heads), y)
+        let mixed = self.path.of(&q).scaled_dot_product_attention(&k, &v, options).permute(&[0, 2, 1, 3]);
+        ctx.enter(self, || self.title());
+        let y = self.out_proj.forward(&mixed.reshape_to(query.shape()), ctx);
+        ctx.leave(&y);
+        y
     }
 }
 
@@ -107,23 +117,19 @@ fn check(x: &Tensor, weight: &Tensor) -> Option<String> {
     misfit(fits, "MultiheadAttention", x, weight, || format!("[batch, rows, {width}] is due"))
 }
 
-impl Module for MultiheadAttention {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("in_proj_weight", &self.in_proj_weight);
-        visitor.child("in_proj_bias", &self.in_proj_bias);
-        visitor.child("out_proj", &self.out_proj);
-    }
-}
-
 /// Attention to itself, in which every row sees all.
 impl Layer for MultiheadAttention {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        self.attend_self(x, &AttentionOptions::default(), ctx)
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        self.attended(x, &AttentionOptions::default(), ctx)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         check(x, &self.in_proj_weight.tensor())
+    }
+
+    fn title(&self) -> String {
+        format!("MultiheadAttention({}, heads: {})", self.out_proj.weight.shape()[0], self.heads)
     }
 }
 

@@ -1,42 +1,43 @@
 //! Augmentation as a layer.
 
 use super::ctx::{Ctx, Mode};
-use super::fits::{misfit_behind, refuse};
-use super::module::{Init, Layer, Module, Visitor};
+use super::fits::misfit_at;
+use super::generator::Generator;
+use super::module::{Init, Layer, Module, Path};
 use crate::tensor::Tensor;
 
 /// In training, moves and mirrors each image at random ([`Tensor::random_crop_flip`]); else passes through.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct RandomCropFlip {
     /// Pixels that an image is moved by at most.
+    #[module(skip)]
     pub padding: usize,
-    stream: u32,
+    generator: Generator,
+    path: Path,
 }
 
 impl RandomCropFlip {
-    /// Draws from a stream of its own.
+    /// Draws from the generator of `init`.
     #[track_caller]
     pub fn new(padding: usize, init: &mut Init) -> RandomCropFlip {
-        RandomCropFlip { padding, stream: init.rng.layer_stream() }
+        RandomCropFlip { padding, generator: init.generator.clone(), path: Path::new() }
     }
-}
-
-impl Module for RandomCropFlip {
-    fn visit(&self, _visitor: &mut Visitor) {}
 }
 
 impl Layer for RandomCropFlip {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        let y = match ctx.mode() {
-            Mode::Train => x.random_crop_flip(self.padding, &ctx.draw(self.stream, x.device())),
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        match ctx.mode() {
+            Mode::Train => self.path.of(x).random_crop_flip(self.padding, &ctx.draw(&self.generator, x.device())),
             Mode::Eval => x.clone(),
-        };
-        ctx.seen(self, || format!("RandomCropFlip({})", self.padding), y)
+        }
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        misfit_behind(x.rank() == 4, "RandomCropFlip", x, ctx, || "images [n, c, h, w] are due".into())
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        misfit_at(&self.path, x.rank() == 4, "RandomCropFlip", x, || "images [n, c, h, w] are due".into())
+    }
+
+    fn title(&self) -> String {
+        format!("RandomCropFlip({})", self.padding)
     }
 }

@@ -1,8 +1,8 @@
 //! Layers one after another, and layers that give their input another shape.
 
 use super::ctx::Ctx;
-use super::fits::{misfit_behind, refuse};
-use super::module::{Layer, Module, Visitor};
+use super::fits::misfit_at;
+use super::module::{Layer, Module, Path};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -12,12 +12,13 @@ use crate::tensor::Tensor;
 /// use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
 /// let device = wgrad::Device::cpu();
 /// let mut init = Init::new(0, &device);
-/// let model = Sequential::new().push(Linear::new(4, 8, &mut init)).push(Relu).push(Linear::new(8, 2, &mut init));
+/// let model = Sequential::new().push(Linear::new(4, 8, &mut init)).push(Relu::new()).push(Linear::new(8, 2, &mut init));
 /// let y = model.forward(&wgrad::Tensor::zeros([3, 4], &device), &Ctx::eval());
 /// assert_eq!(*y.shape(), [3, 2]);
 /// ```
-#[derive(Default)]
+#[derive(Default, Module)]
 pub struct Sequential {
+    #[module(name = "")]
     layers: Vec<Box<dyn Layer>>,
 }
 
@@ -34,15 +35,9 @@ impl Sequential {
     }
 }
 
-impl Module for Sequential {
-    fn visit(&self, visitor: &mut Visitor) {
-        self.layers.visit(visitor);
-    }
-}
-
 impl Layer for Sequential {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let mut x = x.clone();
         for layer in &self.layers {
             x = layer.forward(&x, ctx);
@@ -56,71 +51,86 @@ impl Layer for Sequential {
 }
 
 /// All dimensions after the first as one.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Flatten;
+#[derive(Debug, Clone, Default, Module)]
+pub struct Flatten {
+    path: Path,
+}
 
-impl Module for Flatten {
-    fn visit(&self, _visitor: &mut Visitor) {}
+impl Flatten {
+    /// From `[n, ..]` to `[n, all others]`.
+    pub fn new() -> Flatten {
+        Flatten::default()
+    }
 }
 
 impl Layer for Flatten {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        ctx.seen(self, || "Flatten".into(), x.flatten(1))
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        self.path.of(x).flatten(1)
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        misfit_behind(x.rank() > 0, "Flatten", x, ctx, || "a batch [n, ..] is due".into())
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        misfit_at(&self.path, x.rank() > 0, "Flatten", x, || "a batch [n, ..] is due".into())
     }
 }
 
 /// One dimension as several.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Module)]
 pub struct Unflatten {
     /// The dimension; from the end where it is negative.
+    #[module(skip)]
     pub dim: isize,
     /// The sizes that take its place.
+    #[module(skip)]
     pub sizes: Vec<usize>,
-}
-
-impl Module for Unflatten {
-    fn visit(&self, _visitor: &mut Visitor) {}
-}
-
-impl Layer for Unflatten {
-    #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        let (shape, dim) = (x.shape(), self.place(x));
-        let sizes = [&shape[..dim], &self.sizes, &shape[dim + 1..]].concat();
-        ctx.seen(self, || format!("Unflatten({}, {:?})", self.dim, self.sizes), x.reshape_to(Shape::from(sizes)))
-    }
-
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        let (dim, size) = (self.place(x), self.sizes.iter().product::<usize>());
-        let fits = dim < x.rank() && x.shape()[dim] == size;
-        misfit_behind(fits, "Unflatten", x, ctx, || format!("{size} elements along {} are due", self.dim))
-    }
+    path: Path,
 }
 
 impl Unflatten {
+    /// Dimension `dim` as these sizes.
+    pub fn new(dim: isize, sizes: impl Into<Vec<usize>>) -> Unflatten {
+        Unflatten { dim, sizes: sizes.into(), path: Path::new() }
+    }
+
     /// The dimension counted from the start; past the rank where there is none.
     fn place(&self, x: &Tensor) -> usize {
         (if self.dim < 0 { self.dim + x.rank() as isize } else { self.dim }) as usize
     }
 }
 
-/// Its input: a place where there is nothing to do.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Identity;
+impl Layer for Unflatten {
+    #[track_caller]
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        let (shape, dim) = (x.shape(), self.place(x));
+        self.path.of(x).reshape_to(Shape::from([&shape[..dim], &self.sizes, &shape[dim + 1..]].concat()))
+    }
 
-impl Module for Identity {
-    fn visit(&self, _visitor: &mut Visitor) {}
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let (dim, size) = (self.place(x), self.sizes.iter().product::<usize>());
+        let fits = dim < x.rank() && x.shape()[dim] == size;
+        misfit_at(&self.path, fits, "Unflatten", x, || format!("{size} elements along {} are due", self.dim))
+    }
+
+    fn title(&self) -> String {
+        format!("Unflatten({}, {:?})", self.dim, self.sizes)
+    }
+}
+
+/// Its input: a place where there is nothing to do.
+#[derive(Debug, Clone, Default, Module)]
+pub struct Identity {
+    path: Path,
+}
+
+impl Identity {
+    /// Nothing to set.
+    pub fn new() -> Identity {
+        Identity::default()
+    }
 }
 
 impl Layer for Identity {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        ctx.seen(self, || "Identity".into(), x.clone())
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        x.clone()
     }
 }

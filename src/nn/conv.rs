@@ -7,20 +7,22 @@ pub use line::{Conv1d, ConvTranspose1d};
 pub use transpose::ConvTranspose2d;
 
 use super::ctx::Ctx;
-use super::fits::{misfit, refuse};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::fits::misfit;
+use super::module::{Init, Layer, Module};
+use super::parameter::Parameter;
 use crate::fused::conv::Conv2dOptions;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct Conv2d {
     /// `[out, in / groups, kh, kw]`.
     pub weight: Parameter,
     /// `[out]`.
     pub bias: Option<Parameter>,
     /// Stride, padding, dilation, groups.
+    #[module(skip)]
     pub options: Conv2dOptions,
 }
 
@@ -77,23 +79,12 @@ impl Conv2d {
     }
 }
 
-impl Module for Conv2d {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-    }
-}
-
 impl Layer for Conv2d {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let w = weight.shape();
-        let channels = w[1] * self.options.groups;
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-        let y = x.conv2d(&weight, bias.as_ref(), self.options);
-        ctx.seen(self, || format!("Conv2d({channels}, {}, {}x{})", w[0], w[2], w[3]), y)
+        x.conv2d(&weight, bias.as_ref(), self.options)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -107,5 +98,10 @@ impl Layer for Conv2d {
             let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
             misfit(fits, "Conv2d", x, &weight, || format!("images of at least {} x {} are due", least[0], least[1]))
         })
+    }
+
+    fn title(&self) -> String {
+        let w = self.weight.shape();
+        format!("Conv2d({}, {}, {}x{})", w[1] * self.options.groups, w[0], w[2], w[3])
     }
 }

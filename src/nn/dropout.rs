@@ -1,16 +1,19 @@
 //! Dropout as layers.
 
 use super::ctx::{Ctx, Mode};
-use super::fits::{misfit_behind, no_float, refuse};
-use super::module::{Init, Layer, Module, Visitor};
+use super::fits::{misfit_at, no_float};
+use super::generator::Generator;
+use super::module::{Init, Layer, Module, Path};
 use crate::tensor::Tensor;
 
 /// In training, zeroes elements with a probability and scales the others up; else passes through.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct Dropout {
     /// The probability.
+    #[module(skip)]
     pub p: f32,
-    stream: u32,
+    generator: Generator,
+    path: Path,
 }
 
 impl Dropout {
@@ -19,32 +22,35 @@ impl Dropout {
     #[track_caller]
     pub fn new(p: f32, init: &mut Init) -> Dropout {
         assert!((0.0..=1.0).contains(&p), "Dropout: a probability of {p} is not in 0..=1");
-        Dropout { p, stream: init.rng.layer_stream() }
+        Dropout { p, generator: init.generator.clone(), path: Path::new() }
     }
-}
 
-impl Module for Dropout {
-    fn visit(&self, _visitor: &mut Visitor) {}
+    #[track_caller]
+    fn masked(&self, x: &Tensor, ctx: &Ctx) -> Option<Tensor> {
+        let drops = ctx.mode() == Mode::Train && self.p > 0.0;
+        drops.then(|| self.path.of(x).dropout(self.p, &ctx.draw(&self.generator, x.device())))
+    }
 }
 
 impl Layer for Dropout {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        let drops = ctx.mode() == Mode::Train && self.p > 0.0;
-        let y = if drops { x.dropout(self.p, &ctx.draw(self.stream, x.device())) } else { x.clone() };
-        ctx.seen(self, || format!("Dropout({})", self.p), y)
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        self.masked(x, ctx).unwrap_or_else(|| x.clone())
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        no_float("Dropout", x, ctx)
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        no_float(&self.path, "Dropout", x)
+    }
+
+    fn title(&self) -> String {
+        format!("Dropout({})", self.p)
     }
 }
 
 /// Dropout of whole channels of `[n, c, ..]`, whose neighbours tell much the same (Tompson et al., 2015): PyTorch's
 /// `Dropout1d`, `Dropout2d` and `Dropout3d`.
-#[derive(Debug)]
-pub struct ChannelDropout(pub Dropout);
+#[derive(Debug, Module)]
+pub struct ChannelDropout(#[module(name = "")] pub Dropout);
 
 impl ChannelDropout {
     /// # Panics
@@ -55,26 +61,23 @@ impl ChannelDropout {
     }
 }
 
-impl Module for ChannelDropout {
-    fn visit(&self, _visitor: &mut Visitor) {}
-}
-
 impl Layer for ChannelDropout {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        let Dropout { p, stream } = self.0;
-        let y = if ctx.mode() == Mode::Train && p > 0.0 {
-            let mut sizes = vec![1; x.rank()];
-            sizes[..2].copy_from_slice(&x.shape()[..2]);
-            x.mul(&Tensor::ones(sizes, x.device()).dropout(p, &ctx.draw(stream, x.device())))
-        } else {
-            x.clone()
-        };
-        ctx.seen(self, || format!("ChannelDropout({p})"), y)
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let mut sizes = vec![1; x.rank()];
+        sizes[..2].copy_from_slice(&x.shape()[..2]);
+        // The channels' masks, of a tensor that is only made where it is used.
+        match ctx.mode() {
+            Mode::Train => self.0.masked(&Tensor::ones(sizes, x.device()), ctx).map_or(x.clone(), |mask| x.mul(&mask)),
+            Mode::Eval => x.clone(),
+        }
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        misfit_behind(x.rank() >= 2, "ChannelDropout", x, ctx, || "a batch [n, c, ..] is due".into())
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        misfit_at(&self.0.path, x.rank() >= 2, "ChannelDropout", x, || "a batch [n, c, ..] is due".into())
+    }
+
+    fn title(&self) -> String {
+        format!("ChannelDropout({})", self.0.p)
     }
 }

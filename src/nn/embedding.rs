@@ -1,17 +1,19 @@
 //! Tables of vectors as a layer.
 
 use super::ctx::Ctx;
-use super::fits::{misfit, refuse, told};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::fits::{misfit, told};
+use super::module::{Init, Layer, Module};
+use super::parameter::Parameter;
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
 /// A vector for each of a number of things, such as tokens or positions: [`Tensor::embedding`].
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct Embedding {
     /// `[size, width]`, normally distributed at first.
     pub weight: Parameter,
     /// The number of a row that is not trained, which stands for nothing: PyTorch's `padding_idx`.
+    #[module(skip)]
     pub padding: Option<i32>,
 }
 
@@ -40,39 +42,35 @@ impl Embedding {
     }
 }
 
-impl Module for Embedding {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-    }
-}
-
 impl Layer for Embedding {
     #[track_caller]
-    fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(ids, ctx));
+    fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let table = weight.shape();
         let rows = weight.embedding(ids);
-        let y = match self.padding {
+        match self.padding {
             // The same values, but nothing flows back to the row.
             Some(padding) => {
                 let is_padding = ids.unsqueeze(ids.rank()).eq(&Tensor::full([], padding, ids.device()));
                 Tensor::select(&is_padding, &rows.detach(), &rows)
             }
             None => rows,
-        };
-        ctx.seen(self, || format!("Embedding({}, {})", table[0], table[1]), y)
+        }
     }
 
     fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {
         let due = || format!("indices of i32 are due, not of {}", ids.dtype());
         told(ids.dtype() == DType::I32, "Embedding", ids, &self.weight.tensor(), due)
     }
+
+    fn title(&self) -> String {
+        let table = self.weight.shape();
+        format!("Embedding({}, {})", table[0], table[1])
+    }
 }
 
 /// Learned positions: adds the first rows of a table to rows that have no order of their own. Its parameter is that of an
 /// [`Embedding`] of the numbers 0, 1, .., which it stands for.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct Positions {
     /// `[rows, width]`, normally distributed at first.
     pub weight: Parameter,
@@ -86,20 +84,11 @@ impl Positions {
     }
 }
 
-impl Module for Positions {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-    }
-}
-
 impl Layer for Positions {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let (shape, [rows, width]) = (x.shape(), [0, 1].map(|d| weight.shape()[d]));
-        let y = x.add(&weight.narrow(0, 0, shape[shape.rank() - 2]));
-        ctx.seen(self, || format!("Positions({rows}, {width})"), y)
+        x.add(&weight.narrow(0, 0, x.size(-2)))
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -107,5 +96,10 @@ impl Layer for Positions {
         let (shape, [rows, width]) = (x.shape(), [0, 1].map(|d| weight.shape()[d]));
         let fits = shape.rank() >= 2 && shape.ends_with(&[width]) && shape[shape.rank() - 2] <= rows;
         misfit(fits, "Positions", x, &weight, || format!("[.., up to {rows} rows, {width}] is due"))
+    }
+
+    fn title(&self) -> String {
+        let table = self.weight.shape();
+        format!("Positions({}, {})", table[0], table[1])
     }
 }

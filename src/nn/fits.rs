@@ -1,6 +1,6 @@
 //! What layers refuse: one sentence with the layer's path, both shapes, and what would fit.
 
-use super::ctx::Ctx;
+use super::module::Path;
 use crate::dtype::DType;
 use crate::tensor::{Tensor, apart};
 
@@ -35,23 +35,23 @@ pub(super) fn told(
     (!fits).then(|| format!("{path}: {} x {}: {}", x.shape(), weight.shape(), due()))
 }
 
-/// The same for a layer without parameters, which has no path of its own: `MaxPool2d behind conv1: [2, 784]: images
-/// [n, c, h, w] are due`.
+/// The same for a layer without parameters: `layers.2: [2, 784]: images [n, c, h, w] are due`.
 #[must_use]
-pub(super) fn misfit_behind(
+pub(super) fn misfit_at(
+    path: &Path,
     fits: bool,
     layer: &str,
     x: &Tensor,
-    ctx: &Ctx,
     due: impl FnOnce() -> String,
 ) -> Option<String> {
-    (!fits).then(|| format!("{}: {}: {}", ctx.place(layer), x.shape(), due()))
+    (!fits).then(|| format!("{}: {}: {}", path.get().as_deref().unwrap_or(layer), x.shape(), due()))
 }
 
 /// The same for a layer that takes any tensor of f32.
 #[must_use]
-pub(super) fn no_float(layer: &str, x: &Tensor, ctx: &Ctx) -> Option<String> {
-    misfit_behind(x.dtype() == DType::F32, layer, x, ctx, || format!("a tensor of f32 is due, not of {}", x.dtype()))
+pub(super) fn no_float(path: &Path, layer: &str, x: &Tensor) -> Option<String> {
+    let is_float = x.dtype() == DType::F32;
+    misfit_at(path, is_float, layer, x, || format!("a tensor of f32 is due, not of {}", x.dtype()))
 }
 
 /// Refuses what does not fit.

@@ -10,7 +10,7 @@
 //! zeros(conv.bias.as_ref().expect("it has one"));
 //! ```
 
-use super::module::Parameter;
+use super::parameter::Parameter;
 use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
 use std::f64::consts::FRAC_1_SQRT_2;

@@ -1,8 +1,9 @@
 //! Normalisation of rows as layers.
 
 use super::ctx::Ctx;
-use super::fits::{misfit, refuse};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::fits::misfit;
+use super::module::{Init, Layer, Module};
+use super::parameter::Parameter;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -13,13 +14,14 @@ fn check(x: &Tensor, weight: &Tensor, layer: &str) -> Option<String> {
 }
 
 /// Layer normalisation over the last dimensions: [`Tensor::layer_norm`].
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct LayerNorm {
     /// Of the sizes that are normalised over, 1 at first.
     pub weight: Parameter,
     /// Of the same sizes, 0 at first; none where nothing is added.
     pub bias: Option<Parameter>,
     /// Added to the variance: 1e-5 as PyTorch does, unless it is set.
+    #[module(skip)]
     pub eps: f32,
 }
 
@@ -38,33 +40,29 @@ impl LayerNorm {
     }
 }
 
-impl Module for LayerNorm {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-    }
-}
-
 impl Layer for LayerNorm {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let (weight, bias) = (ctx.param(&self.weight), self.bias.as_ref().map(|bias| ctx.param(bias)));
-        let y = x.layer_norm(&weight.shape(), Some(&weight), bias.as_ref(), self.eps);
-        ctx.seen(self, || format!("LayerNorm({})", weight.shape()), y)
+        x.layer_norm(&weight.shape(), Some(&weight), bias.as_ref(), self.eps)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         check(x, &self.weight.tensor(), "LayerNorm")
     }
+
+    fn title(&self) -> String {
+        format!("LayerNorm({})", self.weight.shape())
+    }
 }
 
 /// Division by the root of the mean square over the last dimensions: [`Tensor::rms_norm`]. PyTorch's `RMSNorm`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct RmsNorm {
     /// Of the sizes that are normalised over, 1 at first.
     pub weight: Parameter,
     /// Added to the mean square: that of f32 as PyTorch does, unless it is set.
+    #[module(skip)]
     pub eps: f32,
 }
 
@@ -76,22 +74,18 @@ impl RmsNorm {
     }
 }
 
-impl Module for RmsNorm {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-    }
-}
-
 impl Layer for RmsNorm {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let y = x.rms_norm(&weight.shape(), Some(&weight), self.eps);
-        ctx.seen(self, || format!("RmsNorm({})", weight.shape()), y)
+        x.rms_norm(&weight.shape(), Some(&weight), self.eps)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         check(x, &self.weight.tensor(), "RmsNorm")
+    }
+
+    fn title(&self) -> String {
+        format!("RmsNorm({})", self.weight.shape())
     }
 }

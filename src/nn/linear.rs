@@ -1,12 +1,13 @@
 //! Fully connected layers.
 
 use super::ctx::Ctx;
-use super::fits::{misfit, refuse};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::fits::misfit;
+use super::module::{Init, Layer, Module};
+use super::parameter::Parameter;
 use crate::tensor::Tensor;
 
 /// `y = x w^T + b` for x `[.., in]`, weight `[out, in]` and bias `[out]`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct Linear {
     /// `[out, in]`.
     pub weight: Parameter,
@@ -29,22 +30,12 @@ impl Linear {
     }
 }
 
-impl Module for Linear {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-    }
-}
-
 impl Layer for Linear {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let inputs = weight.shape()[1];
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-        let y = x.linear(&weight, bias.as_ref());
-        ctx.seen(self, || format!("Linear({inputs}, {})", weight.shape()[0]), y)
+        x.linear(&weight, bias.as_ref())
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -56,5 +47,10 @@ impl Layer for Linear {
         let have = x.shape().last().copied().unwrap_or(1);
         let fits = x.rank() > 0 && inputs == have;
         misfit(fits, "Linear", x, &weight, || format!("rows of {inputs} are due, not of {have}"))
+    }
+
+    fn title(&self) -> String {
+        let shape = self.weight.shape();
+        format!("Linear({}, {})", shape[1], shape[0])
     }
 }

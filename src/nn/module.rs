@@ -1,27 +1,42 @@
 //! Modules: structs of layers whose parameters and buffers can be visited by name.
 
+use super::copies;
 use super::ctx::Ctx;
 use super::fits::refuse;
+use super::generator::Generator;
+use super::parameter::{Buffer, Entry, Parameter, is_end};
 use crate::device::Device;
-use crate::kernel::BufferId;
-use crate::rng::Rng;
+use crate::error::Result;
+use crate::rng::{Rng, streams};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// Visits every field of a struct under its name: see [`Module`](trait@Module).
+pub use wgrad_derive::Module;
 
 /// Where new layers live, and what draws their first weights.
 #[derive(Debug)]
 pub struct Init {
     /// The device of the parameters.
     pub device: Device,
-    /// Draws weights, and numbers the layers that draw on the device, in the order of construction.
+    /// Draws weights, in the order of construction.
     pub rng: Rng,
+    /// What layers draw from while they train, such as masks: they keep a clone of it.
+    pub generator: Generator,
 }
 
 impl Init {
-    /// Layers on `device`; one seed gives the same weights on every device.
+    /// Layers on `device`; one seed gives the same weights and the same masks on every device.
     pub fn new(seed: u64, device: &Device) -> Init {
-        Init { device: device.clone(), rng: Rng::new(seed) }
+        Init::with(&Generator::new(seed), device)
+    }
+
+    /// Layers whose weights come from this generator's seed, and which go on to draw from it.
+    pub fn with(generator: &Generator, device: &Device) -> Init {
+        let rng = Rng::stream(generator.seed(), streams::TENSORS);
+        Init { device: device.clone(), rng, generator: generator.clone() }
     }
 
     /// Uniform between -1 / sqrt(fan_in) and 1 / sqrt(fan_in): PyTorch's default for weights and biases alike.
@@ -32,118 +47,138 @@ impl Init {
     }
 }
 
-/// A tensor that training changes. Clones share it, so that two layers can be tied.
-#[derive(Clone)]
-pub struct Parameter(Arc<RwLock<Tensor>>);
-
-impl Parameter {
-    /// Takes `tensor`'s elements as the first value.
-    #[track_caller]
-    pub fn new(tensor: Tensor) -> Parameter {
-        Parameter(Arc::new(RwLock::new(tensor.detach().requires_grad())))
-    }
-
-    /// The tensor that gradients flow to.
-    pub fn tensor(&self) -> Tensor {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The sizes.
-    pub fn shape(&self) -> Shape {
-        self.tensor().shape()
-    }
-
-    /// Puts the values elsewhere; gradients go on to flow to the same parameter.
-    pub(crate) fn move_to(&self, place: Tensor) {
-        let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let place = place.with_node(tensor.node().cloned());
-        *tensor = match tensor.name() {
-            Some(name) => place.named(name),
-            None => place,
-        };
-    }
-
-    /// Whether its values lie in `buffer`.
-    pub(crate) fn lies_in(&self, buffer: BufferId) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).buffer() == buffer
-    }
-
-    /// Gives the parameter its path, unless it has one.
-    pub(crate) fn set_name(&self, path: &str) {
-        let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if tensor.name().is_none() {
-            *tensor = tensor.clone().named(path);
-        }
-    }
-
-    /// Whether both are one parameter.
-    pub fn is(&self, other: &Parameter) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl std::fmt::Debug for Parameter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Debug::fmt(&self.tensor(), f)
-    }
-}
-
-/// A struct of layers. [`module!`](crate::module) writes this for a list of fields; by hand it is a line a field.
+/// A struct of layers. The derive visits every field under its name; a field that holds nothing to visit, such as a size, is
+/// left out by `#[module(skip)]`, and one of another name in a file is visited by `#[module(name = "..")]` (the empty name
+/// puts what the field holds in the place of the field).
 ///
 /// ```
-/// use wgrad::nn::{Ctx, Init, Linear, Module, Visitor};
+/// use wgrad::nn::{Init, Linear, Module, Sequential};
+///
+/// #[derive(Module)]
+/// struct Net {
+///     fc1: Linear,
+///     fc2: Linear,
+///     #[module(skip)]
+///     scale: f32,
+/// }
+/// let mut init = Init::new(0, &wgrad::Device::cpu());
+/// let net = Net { fc1: Linear::new(4, 3, &mut init), fc2: Linear::new(3, 2, &mut init), scale: 0.5 };
+/// let names: Vec<String> = wgrad::nn::parameters(&net).into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+/// ```
+///
+/// References, tuples, arrays, `Vec`, `Option`, `Box`, `Arc` and maps of modules are modules, too: `&(&net.fc1, &net.fc2)` is
+/// what to train of a model.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no module: it has no parameters to visit",
+    note = "a field of another kind is left out by `#[module(skip)]`; a tensor is held as a `Parameter` or a `Buffer`"
+)]
+pub trait Module: Send + Sync {
+    /// Names every field, in PyTorch's order.
+    fn visit(&self, visitor: &mut Visitor);
+
+    /// Overwrites all parameters and buffers by those of the same names in `other`, a model of the same kind.
+    ///
+    /// # Errors
+    /// [`Error::Weights`](crate::Error::Weights) if their names or shapes differ; then nothing was changed.
+    fn copy_from(&self, other: &dyn Module) -> Result<()>
+    where
+        Self: Sized,
+    {
+        copies::lerp(self, other, 1.0)
+    }
+
+    /// Moves all parameters and buffers the part `tau` of the way to those of `other`: `own + tau (other - own)`, as the
+    /// targets of Q-learning follow. Whole numbers are copied.
+    ///
+    /// # Errors
+    /// As [`copy_from`](Module::copy_from).
+    fn lerp_from(&self, other: &dyn Module, tau: f32) -> Result<()>
+    where
+        Self: Sized,
+    {
+        copies::lerp(self, other, tau)
+    }
+
+    /// Moves all parameters and buffers to another device, where they are the same parameters. An optimizer is made after
+    /// that.
+    ///
+    /// # Errors
+    /// The first failure of the device that they leave.
+    fn to(&self, device: &Device) -> Result<()>
+    where
+        Self: Sized,
+    {
+        copies::to(self, device)
+    }
+}
+
+/// A module that maps one tensor to one tensor.
+///
+/// ```
+/// use wgrad::nn::{Ctx, Init, Layer, Linear, Module};
+/// use wgrad::{Device, Tensor};
+///
+/// #[derive(Module)]
 /// struct Net {
 ///     fc1: Linear,
 ///     fc2: Linear,
 /// }
-/// impl Module for Net {
-///     fn visit(&self, visitor: &mut Visitor) {
-///         visitor.child("fc1", &self.fc1);
-///         visitor.child("fc2", &self.fc2);
+/// impl Layer for Net {
+///     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+///         self.fc2.forward(&self.fc1.forward(x, ctx).relu(), ctx)
 ///     }
 /// }
-/// let mut init = Init::new(0, &wgrad::Device::cpu());
-/// let net = Net { fc1: Linear::new(4, 3, &mut init), fc2: Linear::new(3, 2, &mut init) };
-/// let names: Vec<String> = wgrad::nn::parameters(&net).into_iter().map(|(name, _)| name).collect();
-/// assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+/// let device = Device::cpu();
+/// let mut init = Init::new(0, &device);
+/// let net = Net { fc1: Linear::new(4, 8, &mut init), fc2: Linear::new(8, 2, &mut init) };
+/// let y = net.forward(&Tensor::ones([3, 4], &device), &Ctx::eval());
+/// # assert_eq!(*y.shape(), [3, 2]);
 /// ```
-pub trait Module {
-    /// Names every field that holds parameters or buffers, in PyTorch's order.
-    fn visit(&self, visitor: &mut Visitor);
-}
-
-/// A module that maps one tensor to one tensor.
 pub trait Layer: Module {
-    /// The output for `x`.
+    /// What the layer computes: written once, and run by [`forward`](Layer::forward).
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor;
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor;
 
-    /// What is wrong with such an input, if anything. A layer behind `dyn` does not know its caller's line, so it is asked
-    /// before its `forward` is called.
-    #[doc(hidden)]
+    /// The output for `x`: asks for a [`misfit`](Layer::misfit) first, and tells a pass that is
+    /// [traced](Ctx::traced) of the output.
+    ///
+    /// # Panics
+    /// If `x` does not fit.
+    #[track_caller]
+    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(x, ctx));
+        ctx.enter(self, || self.title());
+        let y = self.call(x, ctx);
+        ctx.leave(&y);
+        y
+    }
+
+    /// What is wrong with such an input, if anything, in one sentence that says what fits.
     fn misfit(&self, _x: &Tensor, _ctx: &Ctx) -> Option<String> {
         None
     }
+
+    /// What it is, in a line of a summary: the type's name unless it says more.
+    fn title(&self) -> String {
+        let name = std::any::type_name::<Self>();
+        let end = name.find('<').unwrap_or(name.len());
+        name[..end].rsplit("::").next().unwrap_or(name).to_string()
+    }
 }
 
-/// What a visitor meets.
-pub enum Entry<'a> {
-    /// Trained by gradients.
-    Parameter(&'a Parameter),
-    /// Changed in place by the layer itself, such as running statistics.
-    Buffer(&'a Tensor),
-}
-
-/// Walks a module's fields, keeping the path.
+/// Walks a module's fields, keeping the path. What is visited knows its path from then on.
 pub struct Visitor<'a> {
     path: String,
+    /// The path of the module that the visit began with, as soon as something tells it.
+    root: Option<String>,
     each: &'a mut dyn FnMut(&str, Entry),
 }
 
 impl<'a> Visitor<'a> {
     /// Calls `each` with the path of everything that is met, such as `blocks.1.attn_qkv.weight`.
     pub fn new(each: &'a mut dyn FnMut(&str, Entry)) -> Visitor<'a> {
-        Visitor { path: String::new(), each }
+        Visitor { path: String::new(), root: None, each }
     }
 
     fn at(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
@@ -163,12 +198,107 @@ impl<'a> Visitor<'a> {
 
     /// A field that is a parameter.
     pub fn parameter(&mut self, name: &str, parameter: &Parameter) {
-        self.at(name, |v| (v.each)(&v.path, Entry::Parameter(parameter)));
+        self.met(name, Entry::Parameter(parameter));
     }
 
     /// A field that the layer changes by itself.
-    pub fn buffer(&mut self, name: &str, buffer: &Tensor) {
-        self.at(name, |v| (v.each)(&v.path, Entry::Buffer(buffer)));
+    pub fn buffer(&mut self, name: &str, buffer: &Buffer) {
+        self.met(name, Entry::Buffer(buffer));
+    }
+
+    fn met(&mut self, name: &str, entry: Entry) {
+        self.at(name, |v| {
+            let name = entry.set_name(&v.path);
+            v.root.get_or_insert_with(|| above(&name, &v.path));
+            (v.each)(&v.path, entry);
+        });
+    }
+
+    /// Visits a module, and tells its path, where anything in it knows its own.
+    pub(super) fn walk<M: Module + ?Sized>(module: &M, each: &mut dyn FnMut(&str, Entry)) -> String {
+        let mut visitor = Visitor::new(each);
+        module.visit(&mut visitor);
+        visitor.root.unwrap_or_default()
+    }
+}
+
+/// What stands in a path before its end.
+fn above(path: &str, end: &str) -> String {
+    path.strip_suffix(end).unwrap_or("").trim_end_matches('.').to_string()
+}
+
+/// Where a layer without parameters stands in its model: known from the first visit of the model on, which an optimizer, a
+/// state dict or a summary begins with. A layer that has one names its kernels by it.
+///
+/// ```
+/// use wgrad::nn::{Ctx, Layer, Module, Path};
+/// use wgrad::Tensor;
+///
+/// #[derive(Default, Module)]
+/// struct Double {
+///     path: Path,
+/// }
+/// impl Layer for Double {
+///     fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+///         let x = self.path.of(x);
+///         &x + &x
+///     }
+/// }
+/// ```
+#[derive(Default)]
+pub struct Path(RwLock<Option<Arc<str>>>);
+
+impl Path {
+    /// Not known yet.
+    pub const fn new() -> Path {
+        Path(RwLock::new(None))
+    }
+
+    /// The path, once it is known: `layers.0.pool`.
+    pub fn get(&self) -> Option<Arc<str>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same tensor as this layer's input: kernels that read it first are named after the layer.
+    pub fn of(&self, x: &Tensor) -> Tensor {
+        match self.get() {
+            Some(path) => x.clone().named(format!("{path}.input")),
+            None => x.clone(),
+        }
+    }
+}
+
+impl Clone for Path {
+    /// A copy of a layer stands elsewhere.
+    fn clone(&self) -> Path {
+        Path::new()
+    }
+}
+
+impl PartialEq for Path {
+    /// Layers are compared by what they compute.
+    fn eq(&self, _other: &Path) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.get().as_deref().unwrap_or(""))
+    }
+}
+
+impl Module for Path {
+    /// It is that of the struct whose field it is.
+    fn visit(&self, visitor: &mut Visitor) {
+        let path = visitor.path.rsplit_once('.').map_or("", |(path, _)| path);
+        let mut own = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if !path.is_empty() && own.as_deref().is_none_or(|own| is_end(own, path)) {
+            *own = Some(path.into());
+        }
+        if let Some(own) = own.as_deref() {
+            visitor.root.get_or_insert_with(|| above(own, path));
+        }
     }
 }
 
@@ -177,71 +307,9 @@ pub fn parameters(module: &dyn Module) -> Vec<(String, Parameter)> {
     let mut found = Vec::new();
     let mut each = |path: &str, entry: Entry| {
         if let Entry::Parameter(parameter) = entry {
-            parameter.set_name(path);
             found.push((path.to_string(), parameter.clone()));
         }
     };
     module.visit(&mut Visitor::new(&mut each));
     found
-}
-
-impl Module for Parameter {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.parameter("", self);
-    }
-}
-
-impl<M: Module> Module for Vec<M> {
-    fn visit(&self, visitor: &mut Visitor) {
-        for (i, module) in self.iter().enumerate() {
-            visitor.child(&i.to_string(), module);
-        }
-    }
-}
-
-impl<M: Module> Module for Option<M> {
-    fn visit(&self, visitor: &mut Visitor) {
-        if let Some(module) = self {
-            module.visit(visitor);
-        }
-    }
-}
-
-impl<M: Module + ?Sized> Module for Box<M> {
-    fn visit(&self, visitor: &mut Visitor) {
-        (**self).visit(visitor);
-    }
-}
-
-impl<L: Layer + ?Sized> Layer for Box<L> {
-    #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        (**self).forward(x, ctx)
-    }
-
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        (**self).misfit(x, ctx)
-    }
-}
-
-/// Writes [`Module`](crate::nn::Module) for a struct from the fields that hold parameters.
-///
-/// ```
-/// use wgrad::nn::Linear;
-/// struct Net {
-///     fc1: Linear,
-///     fc2: Linear,
-/// }
-/// wgrad::module!(Net { fc1, fc2 });
-/// ```
-#[macro_export]
-macro_rules! module {
-    ($type:ty { $($field:ident),* $(,)? }) => {
-        impl $crate::nn::Module for $type {
-            fn visit(&self, visitor: &mut $crate::nn::Visitor) {
-                $(visitor.child(stringify!($field), &self.$field);)*
-            }
-        }
-    };
 }

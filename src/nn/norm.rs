@@ -1,26 +1,29 @@
 //! Batch and group normalisation as layers.
 
 use super::ctx::{Ctx, Mode};
-use super::fits::{misfit, misfit_behind, refuse};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::fits::{misfit, misfit_at};
+use super::module::{Init, Layer, Module, Path};
+use super::parameter::{Buffer, Parameter};
 use crate::tensor::Tensor;
 
 /// Batch normalisation with running statistics: what [`BatchNorm1d`] and [`BatchNorm2d`] share.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct BatchNormState {
     /// `[c]`, 1 at first.
     pub weight: Parameter,
     /// `[c]`, 0 at first.
     pub bias: Parameter,
     /// `[c]`, 0 at first.
-    pub running_mean: Tensor,
+    pub running_mean: Buffer,
     /// `[c]`, 1 at first.
-    pub running_var: Tensor,
+    pub running_var: Buffer,
     /// i32 [], the number of batches that the running statistics saw.
-    pub num_batches_tracked: Tensor,
+    pub num_batches_tracked: Buffer,
     /// Added to the variance.
+    #[module(skip)]
     pub eps: f32,
     /// How far the running statistics move at each batch.
+    #[module(skip)]
     pub momentum: f32,
 }
 
@@ -31,9 +34,9 @@ impl BatchNormState {
         BatchNormState {
             weight: Parameter::new(Tensor::ones([channels], device)),
             bias: Parameter::new(Tensor::zeros([channels], device)),
-            running_mean: Tensor::zeros([channels], device),
-            running_var: Tensor::ones([channels], device),
-            num_batches_tracked: Tensor::full([], 0i32, device),
+            running_mean: Buffer::new(Tensor::zeros([channels], device)),
+            running_var: Buffer::new(Tensor::ones([channels], device)),
+            num_batches_tracked: Buffer::new(Tensor::full([], 0i32, device)),
             eps: 1e-5,
             momentum: 0.1,
         }
@@ -42,30 +45,21 @@ impl BatchNormState {
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let (weight, bias) = (ctx.param(&self.weight), ctx.param(&self.bias));
+        let [mean, var, count] = [&self.running_mean, &self.running_var, &self.num_batches_tracked].map(Buffer::tensor);
         if ctx.mode() == Mode::Eval {
-            return x.batch_norm_eval(&self.running_mean, &self.running_var, Some(&weight), Some(&bias), self.eps);
+            return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
         }
         let normalised = x.batch_norm(Some(&weight), Some(&bias), self.eps);
-        normalised.update_running(&self.running_mean, &self.running_var, &self.num_batches_tracked, self.momentum);
+        normalised.update_running(&mean, &var, &count, self.momentum);
         normalised.output
-    }
-}
-
-impl Module for BatchNormState {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-        visitor.buffer("running_mean", &self.running_mean);
-        visitor.buffer("running_var", &self.running_var);
-        visitor.buffer("num_batches_tracked", &self.num_batches_tracked);
     }
 }
 
 macro_rules! layers {
     ($($(#[$doc:meta])* $name:ident: $ranks:pat, $shape:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name(pub BatchNormState);
+        #[derive(Debug, Module)]
+        pub struct $name(#[module(name = "")] pub BatchNormState);
 
         impl $name {
             /// With PyTorch's eps of 1e-5 and momentum of 0.1.
@@ -75,18 +69,10 @@ macro_rules! layers {
             }
         }
 
-        impl Module for $name {
-            fn visit(&self, visitor: &mut Visitor) {
-                self.0.visit(visitor);
-            }
-        }
-
         impl Layer for $name {
             #[track_caller]
-            fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-                refuse(self.misfit(x, ctx));
-                let channels = self.0.weight.tensor().shape()[0];
-                ctx.seen(self, || format!("{}({channels})", stringify!($name)), self.0.forward(x, ctx))
+            fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+                self.0.forward(x, ctx)
             }
 
             fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
@@ -100,6 +86,10 @@ macro_rules! layers {
                     misfit(counts, name, x, &weight, || "in training more than one value a channel is due".into())
                 })
             }
+
+            fn title(&self) -> String {
+                format!("{}({})", stringify!($name), self.0.weight.shape()[0])
+            }
         }
     )*};
 }
@@ -112,18 +102,23 @@ layers! {
 }
 
 /// Normalisation of groups of neighbouring channels: [`Tensor::group_norm`].
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct GroupNorm {
     /// `[c]`, 1 at first; none where nothing is scaled.
     pub weight: Option<Parameter>,
     /// `[c]`, 0 at first; none where nothing is shifted.
     pub bias: Option<Parameter>,
     /// The groups.
+    #[module(skip)]
     pub groups: usize,
     /// The channels.
+    #[module(skip)]
     pub channels: usize,
     /// Added to the variance: 1e-5 as PyTorch does, unless it is set.
+    #[module(skip)]
     pub eps: f32,
+    /// Where it stands.
+    pub path: Path,
 }
 
 impl GroupNorm {
@@ -141,37 +136,33 @@ impl GroupNorm {
             groups,
             channels,
             eps: 1e-5,
+            path: Path::new(),
         }
     }
 
     /// Each channel by itself, neither scaled nor shifted: PyTorch's `InstanceNorm1d` and `InstanceNorm2d`.
     pub fn instance(channels: usize) -> GroupNorm {
-        GroupNorm { weight: None, bias: None, groups: channels, channels, eps: 1e-5 }
-    }
-}
-
-impl Module for GroupNorm {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
+        GroupNorm { weight: None, bias: None, groups: channels, channels, eps: 1e-5, path: Path::new() }
     }
 }
 
 impl Layer for GroupNorm {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let [weight, bias] = [&self.weight, &self.bias].map(|part| part.as_ref().map(|part| ctx.param(part)));
-        let y = x.group_norm(self.groups, weight.as_ref(), bias.as_ref(), self.eps);
-        ctx.seen(self, || format!("GroupNorm({}, {})", self.groups, self.channels), y)
+        self.path.of(x).group_norm(self.groups, weight.as_ref(), bias.as_ref(), self.eps)
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let fits = x.rank() >= 2 && x.shape()[1] == self.channels;
         let due = || format!("a batch [n, {}, ..] is due", self.channels);
         match &self.weight {
             Some(weight) => misfit(fits, "GroupNorm", x, &weight.tensor(), due),
-            None => misfit_behind(fits, "GroupNorm", x, ctx, due),
+            None => misfit_at(&self.path, fits, "GroupNorm", x, due),
         }
+    }
+
+    fn title(&self) -> String {
+        format!("GroupNorm({}, {})", self.groups, self.channels)
     }
 }

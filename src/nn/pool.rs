@@ -1,8 +1,8 @@
 //! Pooling, and other ways to change the size of images, as layers.
 
 use super::ctx::Ctx;
-use super::fits::{misfit_behind, refuse};
-use super::module::{Layer, Module, Visitor};
+use super::fits::misfit_at;
+use super::module::{Layer, Module, Path};
 use crate::fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
 use crate::fused::upsample::Upsampling;
 use crate::tensor::Tensor;
@@ -13,27 +13,38 @@ macro_rules! layers {
     ($($(#[$doc:meta])* $name:ident($options:ty): $rank:literal, $due:literal,
         $least:expr, $title:expr, $function:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq)]
-        pub struct $name(pub $options);
+        #[derive(Debug, Clone, PartialEq, Module)]
+        pub struct $name {
+            /// What the function takes.
+            #[module(skip)]
+            pub options: $options,
+            path: Path,
+        }
 
-        impl Module for $name {
-            fn visit(&self, _visitor: &mut Visitor) {}
+        impl $name {
+            /// With all options.
+            pub fn with(options: $options) -> $name {
+                $name { options, path: Path::new() }
+            }
         }
 
         impl Layer for $name {
             #[track_caller]
-            fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-                refuse(self.misfit(x, ctx));
-                ctx.seen(self, || format!("{}({})", stringify!($name), $title(&self.0)), x.$function(self.0))
+            fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+                self.path.of(x).$function(self.options)
             }
 
-            fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-                let name = stringify!($name);
-                misfit_behind(x.rank() == $rank, name, x, ctx, || concat!($due, " due").into()).or_else(|| {
-                    let least = $least(&self.0);
+            fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+                let (path, name) = (&self.path, stringify!($name));
+                misfit_at(path, x.rank() == $rank, name, x, || concat!($due, " due").into()).or_else(|| {
+                    let least = $least(&self.options);
                     let fits = x.shape()[2..].iter().zip(&least).all(|(size, least)| size >= least);
-                    misfit_behind(fits, name, x, ctx, || format!("at least {least:?} behind the channels is due"))
+                    misfit_at(path, fits, name, x, || format!("at least {least:?} behind the channels is due"))
                 })
+            }
+
+            fn title(&self) -> String {
+                format!("{}({})", stringify!($name), $title(&self.options))
             }
         }
     )*};
@@ -76,83 +87,129 @@ layers! {
 impl MaxPool2d {
     /// Square windows side by side.
     pub fn new(kernel_size: usize) -> MaxPool2d {
-        MaxPool2d(MaxPool2dOptions::new(kernel_size))
+        MaxPool2d::with(MaxPool2dOptions::new(kernel_size))
     }
 }
 
 impl AvgPool2d {
     /// Square windows side by side.
     pub fn new(kernel_size: usize) -> AvgPool2d {
-        AvgPool2d(AvgPool2dOptions::new(kernel_size))
+        AvgPool2d::with(AvgPool2dOptions::new(kernel_size))
     }
 }
 
 impl MaxPool1d {
     /// Windows side by side.
     pub fn new(kernel_size: usize) -> MaxPool1d {
-        MaxPool1d(MaxPool1dOptions::new(kernel_size))
+        MaxPool1d::with(MaxPool1dOptions::new(kernel_size))
     }
 }
 
 impl AvgPool1d {
     /// Windows side by side.
     pub fn new(kernel_size: usize) -> AvgPool1d {
-        AvgPool1d(AvgPool1dOptions::new(kernel_size))
+        AvgPool1d::with(AvgPool1dOptions::new(kernel_size))
+    }
+}
+
+impl AdaptiveAvgPool2d {
+    /// So many rows and columns.
+    pub fn new(output_size: [usize; 2]) -> AdaptiveAvgPool2d {
+        AdaptiveAvgPool2d::with(output_size)
+    }
+}
+
+impl AdaptiveMaxPool2d {
+    /// So many rows and columns.
+    pub fn new(output_size: [usize; 2]) -> AdaptiveMaxPool2d {
+        AdaptiveMaxPool2d::with(output_size)
+    }
+}
+
+impl AdaptiveAvgPool1d {
+    /// So many windows.
+    pub fn new(output_size: usize) -> AdaptiveAvgPool1d {
+        AdaptiveAvgPool1d::with(output_size)
+    }
+}
+
+impl AdaptiveMaxPool1d {
+    /// So many windows.
+    pub fn new(output_size: usize) -> AdaptiveMaxPool1d {
+        AdaptiveMaxPool1d::with(output_size)
     }
 }
 
 /// [`Tensor::upsample`] by a factor.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Module)]
 pub struct Upsample {
     /// The factors of height and width.
+    #[module(skip)]
     pub scale_factor: [f32; 2],
     /// By the nearest pixel or by lines.
+    #[module(skip)]
     pub mode: Upsampling,
+    path: Path,
 }
 
 impl Upsample {
     /// The same factor in both directions.
     pub fn new(scale_factor: f32, mode: Upsampling) -> Upsample {
-        Upsample { scale_factor: [scale_factor; 2], mode }
+        Upsample::with([scale_factor; 2], mode)
     }
-}
 
-impl Module for Upsample {
-    fn visit(&self, _visitor: &mut Visitor) {}
+    /// A factor for the height and one for the width.
+    pub fn with(scale_factor: [f32; 2], mode: Upsampling) -> Upsample {
+        Upsample { scale_factor, mode, path: Path::new() }
+    }
 }
 
 impl Layer for Upsample {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        let [h, w] = self.scale_factor;
-        ctx.seen(self, || format!("Upsample({h}x{w})"), x.upsample(self.scale_factor, self.mode))
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        self.path.of(x).upsample(self.scale_factor, self.mode)
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        misfit_behind(x.rank() == 4, "Upsample", x, ctx, || "images [n, c, h, w] are due".into())
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        misfit_at(&self.path, x.rank() == 4, "Upsample", x, || "images [n, c, h, w] are due".into())
+    }
+
+    fn title(&self) -> String {
+        let [h, w] = self.scale_factor;
+        format!("Upsample({h}x{w})")
     }
 }
 
 /// [`Tensor::pixel_shuffle`] by a factor.
-#[derive(Debug, Clone, Copy)]
-pub struct PixelShuffle(pub usize);
+#[derive(Debug, Clone, Module)]
+pub struct PixelShuffle {
+    /// How much larger images become in both directions.
+    #[module(skip)]
+    pub factor: usize,
+    path: Path,
+}
 
-impl Module for PixelShuffle {
-    fn visit(&self, _visitor: &mut Visitor) {}
+impl PixelShuffle {
+    /// Images that are so much larger.
+    pub fn new(factor: usize) -> PixelShuffle {
+        PixelShuffle { factor, path: Path::new() }
+    }
 }
 
 impl Layer for PixelShuffle {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
-        ctx.seen(self, || format!("PixelShuffle({})", self.0), x.pixel_shuffle(self.0))
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        self.path.of(x).pixel_shuffle(self.factor)
     }
 
-    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        let each = self.0 * self.0;
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let each = self.factor * self.factor;
         let fits = x.rank() == 4 && each > 0 && x.shape()[1].is_multiple_of(each);
         let due = || format!("images [n, c, h, w] of a multiple of {each} channels are due");
-        misfit_behind(fits, "PixelShuffle", x, ctx, due)
+        misfit_at(&self.path, fits, "PixelShuffle", x, due)
+    }
+
+    fn title(&self) -> String {
+        format!("PixelShuffle({})", self.factor)
     }
 }

@@ -3,7 +3,8 @@
 use super::ctx::Ctx;
 use super::dropout::Dropout;
 use super::fits::{misfit, path, refuse};
-use super::module::{Init, Layer, Module, Parameter, Visitor};
+use super::module::{Init, Layer, Module, Visitor};
+use super::parameter::Parameter;
 use crate::dtype::DType;
 use crate::fused::recurrent::{Cell, Direction, Recurrence, States};
 use crate::shape::Shape;
@@ -122,9 +123,17 @@ impl Recurrent {
     /// If the shapes do not fit.
     #[track_caller]
     pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
+        self.check(x, walk, ctx);
+        ctx.enter(self, || self.title());
+        let walked = self.walked(x, walk, ctx);
+        ctx.leave(&walked.output);
+        walked
+    }
+
+    #[track_caller]
+    fn walked(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
         let ways = self.directions.each();
         let layers = self.weights.len() / ways.len();
-        self.check(x, walk, ctx);
         let mut output = x.clone();
         let (mut hidden, mut memory) = (Vec::new(), Vec::new());
         for layer in 0..layers {
@@ -253,9 +262,8 @@ impl Module for Recurrent {
 impl Layer for Recurrent {
     /// The output of each step, from a state of 0.
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let output = self.walk(x, &Walk::default(), ctx).output;
-        ctx.seen(self, || format!("{:?}({}, {})", self.cell, x.size(-1), self.hidden), output)
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        self.walked(x, &Walk::default(), ctx).output
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -264,13 +272,17 @@ impl Layer for Recurrent {
         let fits = shape.rank() == 3 && shape[2] == inputs && shape[1] > 0;
         misfit(fits, self.kind(), x, &weight, || format!("sequences [batch, steps, {inputs}] are due"))
     }
+
+    fn title(&self) -> String {
+        format!("{:?}({}, {})", self.cell, self.weights[0].weight_ih.shape()[1], self.hidden)
+    }
 }
 
 macro_rules! layers {
     ($($(#[$doc:meta])* $name:ident: $cell:expr;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name(pub Recurrent);
+        #[derive(Debug, Module)]
+        pub struct $name(#[module(name = "")] pub Recurrent);
 
         impl $name {
             /// One layer that walks from the start; weights and biases are uniform within 1 / sqrt(hidden).
@@ -300,20 +312,18 @@ macro_rules! layers {
             }
         }
 
-        impl Module for $name {
-            fn visit(&self, visitor: &mut Visitor) {
-                self.0.visit(visitor);
-            }
-        }
-
         impl Layer for $name {
             #[track_caller]
-            fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-                self.0.forward(x, ctx)
+            fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+                self.0.call(x, ctx)
             }
 
             fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
                 self.0.misfit(x, ctx)
+            }
+
+            fn title(&self) -> String {
+                self.0.title()
             }
         }
     )*};

@@ -1,6 +1,7 @@
 //! A module's values by name, to be saved and loaded.
 
-use super::module::{Entry, Module, Visitor};
+use super::module::{Module, Visitor};
+use super::parameter::Entry;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -131,16 +132,7 @@ pub fn state(module: &dyn Module) -> Result<StateDict> {
 }
 
 fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor)>) {
-    let mut each = |path: &str, entry: Entry| {
-        let tensor = match entry {
-            Entry::Parameter(parameter) => {
-                parameter.set_name(path);
-                parameter.tensor()
-            }
-            Entry::Buffer(buffer) => buffer.clone(),
-        };
-        tensors.push((path.to_string(), tensor));
-    };
+    let mut each = |path: &str, entry: Entry| tensors.push((path.to_string(), entry.tensor()));
     module.visit(&mut Visitor::new(&mut each));
 }
 

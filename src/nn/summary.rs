@@ -1,22 +1,58 @@
 //! A table of a model's layers.
 
-use super::ctx::Ctx;
+use super::ctx::{Ctx, Entered, Trace};
 use super::module::{Layer, parameters};
+use super::parameter::Parameter;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One layer of a summary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The layer's path, empty where it has no parameters.
+    /// The layer's path; empty for the whole model.
     pub path: String,
     /// What it is.
     pub layer: String,
     /// The shape of its output.
     pub shape: Shape,
-    /// The number of its parameters' elements.
+    /// The number of elements of the parameters that are its own, and of no layer within it that has a row.
     pub parameters: usize,
+}
+
+fn elements(parameters: &[Parameter]) -> usize {
+    let first = |at: &usize| !parameters[..*at].iter().any(|other| other.is(&parameters[*at]));
+    (0..parameters.len()).filter(first).map(|at| parameters[at].shape().numel()).sum()
+}
+
+/// A summary in the making.
+#[derive(Default)]
+struct Rows(Mutex<Made>);
+
+#[derive(Default)]
+struct Made {
+    rows: Vec<Row>,
+    /// The places of the rows whose layers run, each with the elements within that are not its own.
+    open: Vec<(usize, usize)>,
+}
+
+impl Trace for Rows {
+    fn entered(&self, Entered { path, title, parameters }: Entered) {
+        let Made { rows, open } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.push((rows.len(), 0));
+        rows.push(Row { path, layer: title, shape: Shape::from([]), parameters: elements(&parameters) });
+    }
+
+    fn left(&self, output: &Tensor) {
+        let Made { rows, open } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((at, within)) = open.pop() else { return };
+        if let Some((_, around)) = open.last_mut() {
+            *around += rows[at].parameters;
+        }
+        rows[at].shape = output.shape();
+        rows[at].parameters = rows[at].parameters.saturating_sub(within);
+    }
 }
 
 /// The layers of a model in the order they run, with output shapes and parameters; printed, a table.
@@ -31,12 +67,12 @@ pub struct Summary {
 impl Summary {
     /// Runs `model` on zeros of `shape` and notes what each layer gives.
     pub fn of(model: &impl Layer, shape: impl Into<Shape>, device: &crate::Device) -> Summary {
-        let named = parameters(model);
-        let ctx = Ctx::watching();
-        model.forward(&Tensor::zeros(shape, device), &ctx);
-        let first = |i: &usize| !named[..*i].iter().any(|(_, other)| other.is(&named[*i].1));
-        let parameters = (0..named.len()).filter(first).map(|i| named[i].1.shape().numel()).sum();
-        Summary { rows: ctx.into_rows(), parameters }
+        // The visit tells the layers their paths.
+        let all: Vec<Parameter> = parameters(model).into_iter().map(|(_, parameter)| parameter).collect();
+        let rows = Arc::new(Rows::default());
+        model.forward(&Tensor::zeros(shape, device), &Ctx::eval().traced(rows.clone()));
+        let rows = std::mem::take(&mut rows.0.lock().unwrap_or_else(PoisonError::into_inner).rows);
+        Summary { rows, parameters: elements(&all) }
     }
 }
 

@@ -5,7 +5,7 @@ use super::ctx::Ctx;
 use super::dropout::Dropout;
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
-use super::module::{Init, Layer, Module, Visitor};
+use super::module::{Init, Layer, Module};
 use crate::fused::attention::AttentionOptions;
 use crate::tensor::Tensor;
 
@@ -58,7 +58,7 @@ fn left(x: &Tensor, y: &Tensor, norm: &LayerNorm, dropout: &Dropout, place: Norm
 }
 
 /// Attention to itself and two linear layers: PyTorch's `nn.TransformerEncoderLayer`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct TransformerEncoderLayer {
     /// Attention to itself.
     pub self_attn: MultiheadAttention,
@@ -72,6 +72,7 @@ pub struct TransformerEncoderLayer {
     pub norm2: LayerNorm,
     /// One behind the attention, one behind the hidden rows, one behind the linear layers.
     dropouts: [Dropout; 3],
+    #[module(skip)]
     options: TransformerOptions,
 }
 
@@ -100,6 +101,14 @@ impl TransformerEncoderLayer {
     /// If a shape does not fit.
     #[track_caller]
     pub fn encode(&self, x: &Tensor, attention: &AttentionOptions, ctx: &Ctx) -> Tensor {
+        ctx.enter(self, || self.title());
+        let y = self.encoded(x, attention, ctx);
+        ctx.leave(&y);
+        y
+    }
+
+    #[track_caller]
+    fn encoded(&self, x: &Tensor, attention: &AttentionOptions, ctx: &Ctx) -> Tensor {
         let ([first, hidden, last], place) = (&self.dropouts, self.options.norm);
         let y = self.self_attn.attend_self(&entered(x, &self.norm1, place, ctx), attention, ctx);
         let x = left(x, &y, &self.norm1, first, place, ctx);
@@ -109,31 +118,24 @@ impl TransformerEncoderLayer {
     }
 }
 
-impl Module for TransformerEncoderLayer {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("self_attn", &self.self_attn);
-        visitor.child("linear1", &self.linear1);
-        visitor.child("linear2", &self.linear2);
-        visitor.child("norm1", &self.norm1);
-        visitor.child("norm2", &self.norm2);
-    }
-}
-
 /// Every row sees all.
 impl Layer for TransformerEncoderLayer {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let y = self.encode(x, &AttentionOptions::default(), ctx);
-        ctx.seen(self, || format!("TransformerEncoderLayer({})", x.size(-1)), y)
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        self.encoded(x, &AttentionOptions::default(), ctx)
     }
 
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         self.self_attn.misfit(x, ctx)
     }
+
+    fn title(&self) -> String {
+        format!("TransformerEncoderLayer({})", self.linear1.weight.shape()[1])
+    }
 }
 
 /// Attention to itself, attention to an encoder's rows, and two linear layers: PyTorch's `nn.TransformerDecoderLayer`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct TransformerDecoderLayer {
     /// Attention to itself.
     pub self_attn: MultiheadAttention,
@@ -151,6 +153,7 @@ pub struct TransformerDecoderLayer {
     pub norm3: LayerNorm,
     /// One behind each attention, one behind the hidden rows, one behind the linear layers.
     dropouts: [Dropout; 4],
+    #[module(skip)]
     options: TransformerOptions,
 }
 
@@ -181,6 +184,14 @@ impl TransformerDecoderLayer {
     /// If a shape does not fit.
     #[track_caller]
     pub fn decode(&self, x: &Tensor, memory: &Tensor, attention: [&AttentionOptions; 2], ctx: &Ctx) -> Tensor {
+        ctx.enter(self, || format!("TransformerDecoderLayer({})", self.linear1.weight.shape()[1]));
+        let y = self.decoded(x, memory, attention, ctx);
+        ctx.leave(&y);
+        y
+    }
+
+    #[track_caller]
+    fn decoded(&self, x: &Tensor, memory: &Tensor, attention: [&AttentionOptions; 2], ctx: &Ctx) -> Tensor {
         let ([first, second, hidden, last], place) = (&self.dropouts, self.options.norm);
         let y = self.self_attn.attend_self(&entered(x, &self.norm1, place, ctx), attention[0], ctx);
         let x = left(x, &y, &self.norm1, first, place, ctx);
@@ -190,17 +201,5 @@ impl TransformerDecoderLayer {
         let y = (self.options.activation)(&self.linear1.forward(&entered(&x, &self.norm3, place, ctx), ctx));
         let y = self.linear2.forward(&hidden.forward(&y, ctx), ctx);
         left(&x, &y, &self.norm3, last, place, ctx)
-    }
-}
-
-impl Module for TransformerDecoderLayer {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("self_attn", &self.self_attn);
-        visitor.child("multihead_attn", &self.multihead_attn);
-        visitor.child("linear1", &self.linear1);
-        visitor.child("linear2", &self.linear2);
-        visitor.child("norm1", &self.norm1);
-        visitor.child("norm2", &self.norm2);
-        visitor.child("norm3", &self.norm3);
     }
 }

@@ -116,14 +116,13 @@ pub static KERNELS: &[&Kernel] = &[&ADAM, &AMSGRAD];
 /// Adam, and AdamW by its weight decay.
 ///
 /// ```
-/// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
+/// use wgrad::nn::{Ctx, Init, Layer, Linear};
 /// use wgrad::optim::{Adam, AdamOptions, Optimizer};
 /// let device = wgrad::Device::cpu();
 /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
 /// let mut optimizer = Adam::new(&model, AdamOptions { lr: 0.1, ..AdamOptions::default() })?;
-/// let randomness = Randomness::new(0);
 /// let x = wgrad::Tensor::ones([4, 2], &device);
-/// let loss = || model.forward(&x, &Ctx::train(&randomness)).square().mean();
+/// let loss = || model.forward(&x, &Ctx::train()).square().mean();
 /// let before = loss().item()?;
 /// for _ in 0..10 {
 ///     optimizer.step(&loss().backward());

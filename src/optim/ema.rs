@@ -47,15 +47,15 @@ pub static KERNELS: &[&Kernel] = &[&EMA];
 /// when it is made. Models are often better with it than with the last weights (Polyak and Juditsky, 1992).
 ///
 /// ```
-/// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
+/// use wgrad::nn::{Ctx, Init, Layer, Linear};
 /// use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 /// let device = wgrad::Device::cpu();
 /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
 /// let mut optimizer = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
 /// let mut ema = optimizer.ema(0.9)?;
-/// let (randomness, x) = (Randomness::new(0), wgrad::Tensor::ones([4, 2], &device));
+/// let x = wgrad::Tensor::ones([4, 2], &device);
 /// for _ in 0..10 {
-///     let loss = model.forward(&x, &Ctx::train(&randomness)).square().mean();
+///     let loss = model.forward(&x, &Ctx::train()).square().mean();
 ///     optimizer.step(&loss.backward());
 ///     ema.update();
 /// }

@@ -354,7 +354,6 @@ impl fmt::Debug for Captured {
 /// * numbers of the host (`x * weight_of(epoch)`) stay what they were: what changes goes in as a tensor, as an input;
 /// * branches stay those of the first run: a step that has two ways is two `Replay`s;
 /// * rates are set before or after [`run`](Replay::run), by a scheduler too: inside it that is an error;
-/// * the `Ctx` of a training pass is made inside the step, and only the `Randomness` outside, so that each run draws anew;
 /// * results are returned, not left in variables, and last until the next run: read them, or keep a
 ///   [`copy`](Tensor::copy).
 ///
@@ -362,19 +361,19 @@ impl fmt::Debug for Captured {
 /// and the number if anything is another; [`Replay::checked`] does so at every run.
 ///
 /// ```
-/// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness};
+/// use wgrad::nn::{Ctx, Init, Layer, Linear};
 /// use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 /// use wgrad::plan::Replay;
 /// # fn main() -> wgrad::Result<()> {
 /// let device = wgrad::Device::cpu();
 /// let line = Linear::new(1, 1, &mut Init::new(0, &device));
 /// let mut optimizer = Sgd::new(&line, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
-/// let (randomness, mut step) = (Randomness::new(0), Replay::new());
+/// let mut step = Replay::new();
 /// for i in 0..200 {
 ///     let x = wgrad::Tensor::from_slice(&[-1.0, i as f32 % 3.0], [2, 1], &device);
 ///     let y = &x * 2.0 + 1.0;
 ///     step.run(&[&x, &y], |inputs| {
-///         let error = line.forward(&inputs[0], &Ctx::train(&randomness)) - &inputs[1];
+///         let error = line.forward(&inputs[0], &Ctx::train()) - &inputs[1];
 ///         let loss = error.square().mean();
 ///         optimizer.step(&loss.backward());
 ///         Ok(vec![loss])

@@ -95,12 +95,11 @@ fn types_without_a_place_are_named() {
 }
 
 /// An embedding whose weight is the output's, too.
+#[derive(Module)]
 struct Tied {
     embedding: Embedding,
     head: Linear,
 }
-
-wgrad::module!(Tied { embedding, head });
 
 #[test]
 fn a_tied_weight_needs_one_name_and_one_value() {

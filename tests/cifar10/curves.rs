@@ -4,7 +4,7 @@ use super::model::{Classifier, Net, ResNet};
 use super::photographs;
 use crate::devices::devices;
 use wgrad::data::{DataLoader, LoaderOptions};
-use wgrad::nn::{Ctx, Init, Layer, Randomness};
+use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -29,12 +29,12 @@ fn losses((make, lr, steps, images): Recipe, device: &Device) -> Vec<f32> {
             .expect("rates");
     let options = LoaderOptions { batch_size: BATCH, shuffle: Some(3), ..LoaderOptions::default() };
     let loader = DataLoader::new(photographs().take(images), options).expect("a full set");
-    let (randomness, mut step) = (Randomness::new(3), Replay::new());
+    let mut step = Replay::new();
     let run = |batch: wgrad::data::Batch| {
         let x = Tensor::from_vec(batch.images, batch.shape, device);
         let labels = Tensor::from_vec(batch.labels, [BATCH], device);
         let loss = step.run(&[&x, &labels], |batch| {
-            let loss = model.forward(&batch[0], &Ctx::train(&randomness)).cross_entropy(&batch[1]);
+            let loss = model.forward(&batch[0], &Ctx::train()).cross_entropy(&batch[1]);
             optimizer.step(&loss.backward());
             Ok(vec![loss])
         });
@@ -80,10 +80,10 @@ fn every_replay_draws_crops_of_its_own_and_all_devices_the_same() {
         let layer = wgrad::nn::RandomCropFlip::new(4, &mut Init::new(0, &device));
         let pixels: Vec<f32> = photographs().take(8).pixels().iter().map(|&p| f32::from(p) + 1.0).collect();
         let x = Tensor::from_slice(&pixels, [8, 3, 32, 32], &device);
-        let (randomness, mut step) = (Randomness::new(7), Replay::new());
+        let mut step = Replay::new();
         let mut seen = Vec::new();
         for _ in 0..3 {
-            let y = step.run(&[&x], |x| Ok(vec![layer.forward(&x[0], &Ctx::train(&randomness))]));
+            let y = step.run(&[&x], |x| Ok(vec![layer.forward(&x[0], &Ctx::train())]));
             seen.push(y.expect("the step runs")[0].to_vec::<f32>().expect("the device works"));
         }
         assert_eq!(layer.forward(&x, &Ctx::eval()).to_vec::<f32>().expect("the device works"), pixels);

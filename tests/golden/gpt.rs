@@ -2,11 +2,12 @@
 
 use crate::models::Sizes;
 
-use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear};
+use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear, Module};
 use wgrad::{AttentionOptions, Tensor};
 
 const HEADS: usize = 4;
 
+#[derive(Module)]
 struct Block {
     ln_1: LayerNorm,
     attn_qkv: Linear,
@@ -15,8 +16,6 @@ struct Block {
     mlp_fc: Linear,
     mlp_proj: Linear,
 }
-
-wgrad::module!(Block { ln_1, attn_qkv, attn_proj, ln_2, mlp_fc, mlp_proj });
 
 impl Block {
     fn attention(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
@@ -31,6 +30,7 @@ impl Block {
     }
 }
 
+#[derive(Module)]
 struct Gpt {
     wte: Embedding,
     wpe: Embedding,
@@ -39,10 +39,8 @@ struct Gpt {
     lm_head: Linear,
 }
 
-wgrad::module!(Gpt { wte, wpe, blocks, ln_f, lm_head });
-
 impl Layer for Gpt {
-    fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
         let x = self.wte.forward(ids, ctx).add(&positions);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));

@@ -2,7 +2,7 @@
 
 use crate::trial::Trial;
 use wgrad::Tensor;
-use wgrad::nn::{BatchNorm1d, BatchNorm2d, Ctx, Embedding, Init, Layer, Randomness};
+use wgrad::nn::{BatchNorm1d, BatchNorm2d, Buffer, Ctx, Embedding, Init, Layer};
 
 /// A row of padding gets no gradient.
 pub fn embedding(t: &Trial) -> Tensor {
@@ -18,11 +18,11 @@ pub fn batch_norm(t: &Trial) -> Vec<Tensor> {
     let layer = if x.rank() == 4 { &mut planes.0 } else { &mut rows.0 };
     [layer.weight, layer.bias] = ["weight", "bias"].map(|name| t.parameter(name));
     // They move, and the file's stay as they are.
-    [layer.running_mean, layer.running_var] = ["running_mean", "running_var"].map(|name| t.input(name).copy());
+    [layer.running_mean, layer.running_var] =
+        ["running_mean", "running_var"].map(|name| Buffer::new(t.input(name).copy()));
     (layer.eps, layer.momentum) = (a.float("eps", 1e-5), a.float("momentum", 0.1));
     let moved = [layer.running_mean.clone(), layer.running_var.clone()];
-    let randomness = Randomness::new(0);
-    let ctx = if a.flag("training", false) { Ctx::train(&randomness) } else { Ctx::eval().tracked() };
+    let ctx = if a.flag("training", false) { Ctx::train() } else { Ctx::eval().tracked() };
     let y = if x.rank() == 4 { planes.forward(x, &ctx) } else { rows.forward(x, &ctx) };
-    [y].into_iter().chain(moved).collect()
+    [y].into_iter().chain(moved.map(|buffer| buffer.tensor())).collect()
 }

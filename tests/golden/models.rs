@@ -42,7 +42,7 @@ impl Module for Mlp {
 }
 
 impl Layer for Mlp {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let (first, rest) = self.0.split_first().expect("there is a layer");
         rest.iter().fold(first.forward(&x.flatten(1), ctx), |y, layer| layer.forward(&y.relu(), ctx))
     }
@@ -55,6 +55,7 @@ pub fn mlp(sizes: &Sizes, init: &mut Init) -> Box<dyn Layer> {
 }
 
 /// Two convolutions, each halved by a pool, and two linear layers.
+#[derive(Module)]
 struct Cnn {
     conv1: Conv2d,
     conv2: Conv2d,
@@ -62,10 +63,8 @@ struct Cnn {
     fc2: Linear,
 }
 
-wgrad::module!(Cnn { conv1, conv2, fc1, fc2 });
-
 impl Layer for Cnn {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let halved = |y: Tensor| y.relu().max_pool2d(MaxPool2dOptions::new(2));
         let y = halved(self.conv2.forward(&halved(self.conv1.forward(x, ctx)), ctx));
         self.fc2.forward(&self.fc1.forward(&y.flatten(1), ctx).relu(), ctx)
@@ -79,6 +78,7 @@ pub fn cnn(sizes: &Sizes, init: &mut Init) -> Box<dyn Layer> {
 }
 
 /// Two convolutions with batch normalization, the second of stride 2, then the mean over space.
+#[derive(Module)]
 struct NormalizedCnn {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -87,10 +87,8 @@ struct NormalizedCnn {
     fc: Linear,
 }
 
-wgrad::module!(NormalizedCnn { conv1, bn1, conv2, bn2, fc });
-
 impl Layer for NormalizedCnn {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let y = self.bn1.forward(&self.conv1.forward(x, ctx), ctx).relu();
         let y = self.bn2.forward(&self.conv2.forward(&y, ctx), ctx).relu();
         self.fc.forward(&y.mean_dims(&[2, 3], KeepDims::No), ctx)

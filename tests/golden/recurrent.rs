@@ -73,7 +73,7 @@ impl Module for Classifier {
 }
 
 impl Layer for Classifier {
-    fn forward(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         let y = self.lstm.forward(&self.embedding.forward(ids, ctx), ctx);
         self.fc.forward(&y.narrow(1, y.size(1) - 1, 1).squeeze(1), ctx)
     }

@@ -2,7 +2,7 @@
 
 use crate::trial::Trial;
 use wgrad::nn::{
-    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, TransformerDecoderLayer, TransformerEncoderLayer,
+    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, Path, TransformerDecoderLayer, TransformerEncoderLayer,
     TransformerOptions,
 };
 use wgrad::{AttentionOptions, Tensor};
@@ -51,6 +51,7 @@ fn norm(t: &Trial, path: &str) -> LayerNorm {
 /// `path` ends with a point, where there is one.
 fn attention_layer(t: &Trial, path: &str, heads: usize) -> MultiheadAttention {
     MultiheadAttention {
+        path: Path::new(),
         in_proj_weight: t.parameter(&format!("{path}in_proj_weight")),
         in_proj_bias: t.parameter(&format!("{path}in_proj_bias")),
         out_proj: linear(t, &format!("{path}out_proj")),

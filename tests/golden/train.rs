@@ -5,7 +5,7 @@ use crate::judge::Finding;
 use crate::models::Sizes;
 use crate::optim::optimizer;
 use crate::ways::Way;
-use wgrad::nn::{Ctx, Init, Layer, Randomness, StateDict, StateTensor, Strictness, Values, load_state, state};
+use wgrad::nn::{Ctx, Init, Layer, StateDict, StateTensor, Strictness, Values, load_state, state};
 use wgrad::plan::Replay;
 use wgrad::{Device, Tensor};
 
@@ -18,13 +18,13 @@ pub fn run(case: &Case, build: Build, way: Way, device: &Device) -> Vec<Finding>
     let first: StateDict = case.under("init.").map(|(name, value)| (name.to_string(), stored(value))).collect();
     load_state(&model, &first, Strictness::Strict).expect("the file's weights are the model's");
     let mut optimizer = optimizer(&case.attrs.text("optimizer", "sgd"), &case.attrs, &model);
-    let (want, randomness) = (case.value("loss").floats(), Randomness::new(0));
+    let want = case.value("loss").floats();
     let mut replay = Replay::new();
     let losses: Vec<Tensor> = (0..want.len())
         .map(|step| {
             let [x, y] = ["x", "y"].map(|name| way.upload(&batch(case.value(name), step), device));
             way.step(&mut replay, &[&x, &y], |own| {
-                let logits = model.forward(&own[0], &Ctx::train(&randomness));
+                let logits = model.forward(&own[0], &Ctx::train());
                 let classes = logits.size(-1) as isize;
                 let loss = logits.reshape([-1, classes]).cross_entropy(&own[1].reshape([-1]));
                 optimizer.step(&loss.backward());

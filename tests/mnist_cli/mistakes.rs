@@ -6,7 +6,7 @@ use crate::digits::{folder, small_mnist, write_images, write_labels};
 use std::fs;
 use wgrad::Device;
 use wgrad::checkpoint;
-use wgrad::nn::{Init, Linear};
+use wgrad::nn::{Init, Linear, Module};
 
 #[test]
 fn data_that_is_missing_or_wrong() {
@@ -79,11 +79,11 @@ fn weights_that_are_missing_or_of_another_model() {
     fs::write(&path, "no weights at all").expect("it can be written");
     load().refuses(&["w.safetensors: is no whole safetensors file"]);
 
+    #[derive(Module)]
     struct Mlp {
         fc1: Linear,
         fc2: Linear,
     }
-    wgrad::module!(Mlp { fc1, fc2 });
     let mut init = Init::new(0, &Device::cpu());
     let mlp = Mlp { fc1: Linear::new(784, 128, &mut init), fc2: Linear::new(128, 10, &mut init) };
     checkpoint::save(&mlp, &path).expect("it can be saved");

@@ -133,9 +133,16 @@ pub fn cases() -> Vec<Case> {
     ]);
     let dropout = |shape, p| {
         case(&format!("dropout at {p} of"), [shape, whole([2], 0, 9)], move |x| {
-            x[0].dropout(p, &Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_539, step: x[1].clone() })
+            x[0].dropout(p, &Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_539, step: x[1].clone(), offset: 0 })
         })
     };
+    let uniform = |n: usize, offset| {
+        let draw =
+            move |step: &Tensor| Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_541, step: step.clone(), offset };
+        case(&format!("uniform at {offset} of {n}"), [whole([2], -1, 9)], move |x| draw(&x[0]).uniform([n], -0.5, 1.5))
+            .constant()
+    };
+    all.extend([uniform(1, 0), uniform(130, 7), uniform(4099, u32::MAX)]);
     all.extend([
         dropout(x([1]), 0.5),
         dropout(x([65]), 0.5),

@@ -21,7 +21,10 @@ fn interpolated(images: Input, size: [usize; 2], mode: Upsampling) -> Case {
 
 fn moved(images: Input, padding: usize) -> Case {
     case(&format!("random_crop_flip by {padding} of"), [images, whole([2], 0, 9)], move |x| {
-        x[0].random_crop_flip(padding, &Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_540, step: x[1].clone() })
+        x[0].random_crop_flip(
+            padding,
+            &Draw { seed: 0x0123_4567_89AB_CDEF, stream: 65_540, step: x[1].clone(), offset: 0 },
+        )
     })
 }
 

@@ -153,7 +153,7 @@ fn one(at: usize) -> (&'static str, One) {
 
 /// Without a layer's seed of its own: the mask depends on the stream and the step, which is an input.
 pub fn draw(stream: u32, step: &Tensor) -> Draw {
-    Draw { seed: 17, stream, step: step.clone() }
+    Draw { seed: 17, stream, step: step.clone(), offset: 0 }
 }
 
 pub fn attention(is_causal: bool) -> AttentionOptions {

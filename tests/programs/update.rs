@@ -42,29 +42,31 @@ impl Update {
     ///
     /// # Errors
     /// What it says about its options.
-    pub fn optimizer(self, weights: &Vec<Parameter>) -> wgrad::Result<Option<Box<dyn Optimizer>>> {
+    pub fn optimizer(self, weights: &[Parameter]) -> wgrad::Result<Option<Box<dyn Optimizer>>> {
         let momentum = SgdOptions { lr: 0.1, momentum: Momentum::HeavyBall(0.5), ..SgdOptions::default() };
         let adam = AdamOptions { lr: 0.05, eps: 0.1, ..AdamOptions::default() };
         Ok(Some(match self {
             Update::Nothing => return Ok(None),
-            Update::Sgd => Box::new(Sgd::new(weights, SgdOptions { lr: 0.1, ..SgdOptions::default() })?),
-            Update::Momentum => Box::new(Sgd::new(weights, momentum)?),
-            Update::Clipped => Box::new(Sgd::new(weights, momentum)?.clip_grad_norm(0.5)?),
-            Update::Adam => Box::new(Adam::new(weights, adam)?),
+            Update::Sgd => Box::new(Sgd::new(&weights, SgdOptions { lr: 0.1, ..SgdOptions::default() })?),
+            Update::Momentum => Box::new(Sgd::new(&weights, momentum)?),
+            Update::Clipped => Box::new(Sgd::new(&weights, momentum)?.clip_grad_norm(0.5)?),
+            Update::Adam => Box::new(Adam::new(&weights, adam)?),
             Update::AdamW => {
-                Box::new(Adam::new(weights, AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..adam })?)
+                Box::new(Adam::new(&weights, AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..adam })?)
             }
             Update::RmsProp => {
-                Box::new(RmsProp::new(weights, RmsPropOptions { lr: 0.05, eps: 0.1, ..RmsPropOptions::default() })?)
+                Box::new(RmsProp::new(&weights, RmsPropOptions { lr: 0.05, eps: 0.1, ..RmsPropOptions::default() })?)
             }
             Update::Adagrad => {
-                Box::new(Adagrad::new(weights, AdagradOptions { lr: 0.05, eps: 0.1, ..AdagradOptions::default() })?)
+                Box::new(Adagrad::new(&weights, AdagradOptions { lr: 0.05, eps: 0.1, ..AdagradOptions::default() })?)
             }
             Update::Adadelta => {
-                Box::new(Adadelta::new(weights, AdadeltaOptions { eps: 0.1, ..AdadeltaOptions::default() })?)
+                Box::new(Adadelta::new(&weights, AdadeltaOptions { eps: 0.1, ..AdadeltaOptions::default() })?)
             }
-            Update::Lion => Box::new(Lion::new(weights, LionOptions { lr: 0.05, ..LionOptions::default() })?),
-            Update::Lamb => Box::new(Lamb::new(weights, LambOptions { lr: 0.05, eps: 0.1, ..LambOptions::default() })?),
+            Update::Lion => Box::new(Lion::new(&weights, LionOptions { lr: 0.05, ..LionOptions::default() })?),
+            Update::Lamb => {
+                Box::new(Lamb::new(&weights, LambOptions { lr: 0.05, eps: 0.1, ..LambOptions::default() })?)
+            }
         }))
     }
 }

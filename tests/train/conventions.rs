@@ -368,7 +368,7 @@ fn losses_of_rows_and_of_other_targets() {
 #[test]
 fn dropout_of_all_and_ranges_that_are_none() {
     for (_, device) in devices() {
-        let draw = Draw { seed: 1, stream: 0, step: Tensor::from_slice(&[1i32, 0], [2], &device) };
+        let draw = Draw { seed: 1, stream: 0, step: Tensor::from_slice(&[1i32, 0], [2], &device), offset: 0 };
         let x = Tensor::ones([5], &device);
         near("dropout of all", &x.dropout(1.0, &draw), &[0.0; 5]);
         near("its gradient", &slope(&x, |x| x.dropout(1.0, &draw)), &[0.0; 5]);

@@ -3,7 +3,7 @@
 use super::recipes::{BATCH_NORM, CNN, DROPOUT, Trainer};
 use crate::devices::gpu;
 use wgrad::backend::Counters;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, Relu, Sequential};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::{Device, Tensor};
 
@@ -44,14 +44,14 @@ fn gpu_a_step_is_one_submit_and_makes_nothing_new() {
 /// Many steps of a network so small that its numbers cost nothing, the loss read every `interval` steps.
 fn many_steps(device: &Device, interval: usize, mut at: impl FnMut(usize)) {
     let mut init = Init::new(1, device);
-    let model = Sequential::new().push(Linear::new(8, 16, &mut init)).push(Relu).push(Linear::new(16, 4, &mut init));
+    let model =
+        Sequential::new().push(Linear::new(8, 16, &mut init)).push(Relu::new()).push(Linear::new(16, 4, &mut init));
     let mut optimizer = Adam::new(&model, AdamOptions::default()).expect("good options");
-    let randomness = Randomness::new(1);
     for step in 1..=1000 {
         let x: Vec<f32> = (0..64).map(|i| ((i * step) % 17) as f32 / 17.0).collect();
         let labels: Vec<i32> = (0..8).map(|i| ((i + step) % 4) as i32).collect();
         let (x, labels) = (Tensor::from_vec(x, [8, 8], device), Tensor::from_vec(labels, [8], device));
-        let loss = model.forward(&x, &Ctx::train(&randomness)).cross_entropy(&labels);
+        let loss = model.forward(&x, &Ctx::train()).cross_entropy(&labels);
         optimizer.step(&loss.backward());
         if step % interval == 0 {
             assert!(loss.item().expect("the device works").is_finite());

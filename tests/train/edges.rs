@@ -3,7 +3,7 @@
 use super::rules::panics;
 use crate::devices::devices;
 use wgrad::loss::{GaussianConstant, KlTarget};
-use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear, Randomness};
+use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::{Conv2dOptions, ConvTranspose2dOptions, Device, Extreme, KeepDims, Reduction, Shape, Tensor};
 
@@ -34,9 +34,9 @@ fn only_the_last_optimizer_of_a_parameter_steps() {
     for (name, device) in devices() {
         let model = Linear::new(3, 1, &mut Init::new(0, &device));
         let make = || Sgd::new(&model, SgdOptions::default()).expect("the options are in range");
-        let (mut first, x, randomness) = (make(), Tensor::ones([2, 3], &device), Randomness::new(0));
+        let (mut first, x) = (make(), Tensor::ones([2, 3], &device));
         let mut ema = first.ema(0.9).expect("the decay is in range");
-        let loss = |x: &Tensor| model.forward(x, &Ctx::train(&randomness)).square().mean();
+        let loss = |x: &Tensor| model.forward(x, &Ctx::train()).square().mean();
         let step = device.capture(&[&x], |x| {
             let loss = loss(&x[0]);
             first.step(&loss.backward());

@@ -3,7 +3,7 @@
 use super::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, Trainer};
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Ctx, Dropout, Init, Layer, Linear, Parameter, Randomness};
+use wgrad::nn::{Ctx, Dropout, Init, Layer, Linear, Parameter};
 use wgrad::optim::schedule::{ExponentialLr, Scheduler};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -67,29 +67,28 @@ fn a_checked_replay_names_what_has_changed() {
         let mut made = None;
         let text = second(&device, |_, x| Ok(vec![made.get_or_insert_with(|| x[0].exp()).square()]));
         assert!(text.contains("exp (kernel 1 of 2") && text.contains("it is square now"), "{text}");
-        let (layer, randomness) = (Dropout::new(0.5, &mut Init::new(0, &device)), Randomness::new(0));
-        let mut ctx = None;
-        let drawn = |_, x: &[Tensor]| {
-            let ctx: &Ctx = ctx.get_or_insert_with(|| Ctx::train(&randomness));
-            Ok(vec![layer.forward(&x[0], ctx)])
-        };
-        let text = second(&device, drawn);
-        assert!(text.contains("random numbers were drawn inside the step by a Ctx from before it"), "{text}");
     }
 }
 
+/// A `Ctx` holds nothing of a pass: one from before the loop freezes no mask.
 #[test]
-fn a_step_draws_by_a_ctx_of_its_own() {
-    for (_, device) in devices() {
-        let (layer, randomness) = (Dropout::new(0.5, &mut Init::new(0, &device)), Randomness::new(0));
-        let x = Tensor::ones([2], &device);
-        let ctx = Ctx::train(&randomness);
-        let run = Replay::new().run(&[&x], |x| Ok(vec![layer.forward(&x[0], &ctx)]));
-        let text = run.map(drop).expect_err("each replay would need another").to_string();
-        assert!(text.contains("make the Ctx inside the step, and only its Randomness outside"), "{text}");
-        // Without chance there is nothing to be new.
-        let ctx = Ctx::eval();
-        assert!(Replay::new().run(&[&x], |x| Ok(vec![layer.forward(&x[0], &ctx)])).is_ok());
+fn a_ctx_serves_a_whole_run() {
+    for (name, device) in devices() {
+        let (ctx, x) = (Ctx::train(), Tensor::ones([64], &device));
+        let masks = |replayed: bool| {
+            let layer = Dropout::new(0.5, &mut Init::new(0, &device));
+            let mut replay = Replay::checked();
+            let mut mask = || match replayed {
+                true => {
+                    replay.run(&[&x], |x| Ok(vec![layer.forward(&x[0], &ctx)])).expect("it can be replayed").remove(0)
+                }
+                false => layer.forward(&x, &ctx),
+            };
+            [0, 1, 2, 3].map(|_| mask().to_vec::<f32>().expect("the device works"))
+        };
+        let eager = masks(false);
+        assert!((1..4).all(|at| !eager[..at].contains(&eager[at])), "on {name}");
+        assert_eq!(masks(true), eager, "on {name}");
     }
 }
 
@@ -110,7 +109,7 @@ fn a_checked_replay_counts_nothing_twice() {
             }
             let steps = |trainer: &Trainer| trainer.optimizer.state().expect("the device works")["step"].clone();
             assert_eq!(steps(&replayed), steps(&eager), "{} on {name}", recipe.name);
-            assert_eq!(replayed.randomness.step(), eager.randomness.step(), "{} on {name}", recipe.name);
+            assert_eq!(replayed.generator.position(), eager.generator.position(), "{} on {name}", recipe.name);
         }
     }
 }
@@ -172,7 +171,6 @@ fn rates_are_not_set_inside_a_step() {
         let mut sgd =
             Sgd::new(&weight, SgdOptions { lr: 1.0, ..SgdOptions::default() }).expect("the options are in range");
         let mut scheduler = Scheduler::new(ExponentialLr { gamma: 0.1 }, &mut sgd).expect("a good rate");
-        let randomness = Randomness::new(0);
         let x = Tensor::ones([1], &device);
         let told = |result: Result<Vec<Tensor>>, what: &str| {
             let text = result.map(drop).expect_err("it is refused").to_string();
@@ -190,7 +188,7 @@ fn rates_are_not_set_inside_a_step() {
         let mut replay = Replay::checked();
         for want in [-1.0, -1.1, -1.11] {
             let step = replay.run(&[&x], |x| {
-                sgd.step(&(Ctx::train(&randomness).param(&weight) * &x[0]).sum().backward());
+                sgd.step(&(Ctx::train().param(&weight) * &x[0]).sum().backward());
                 Ok(vec![])
             });
             step.expect("it can be replayed");
@@ -208,7 +206,7 @@ fn rates_of_groups_are_set_between_runs() {
         let line = Linear::new(1, 1, &mut Init::new(0, &device));
         let of = |path: &str| SgdOptions { lr: if path == "bias" { 1.0 } else { 2.0 }, ..SgdOptions::default() };
         let mut sgd = Sgd::grouped(&line, |path, _| of(path)).expect("the options are in range");
-        let (randomness, x, mut replay) = (Randomness::new(0), Tensor::ones([1, 1], &device), Replay::checked());
+        let (x, mut replay) = (Tensor::ones([1, 1], &device), Replay::checked());
         let now = || [&line.weight, line.bias.as_ref().expect("it has one")].map(|p| p.tensor().sum().item());
         for (at, rates) in [[2.0f32, 1.0], [0.5, 0.25], [0.0, 4.0]].into_iter().enumerate() {
             if at > 0 {
@@ -216,7 +214,7 @@ fn rates_of_groups_are_set_between_runs() {
             }
             let before = now();
             let step = replay.run(&[&x], |x| {
-                sgd.step(&line.forward(&x[0], &Ctx::train(&randomness)).sum().backward());
+                sgd.step(&line.forward(&x[0], &Ctx::train()).sum().backward());
                 Ok(vec![])
             });
             step.expect("it can be replayed");

@@ -2,8 +2,8 @@
 
 use crate::devices::devices;
 use wgrad::nn::{
-    ChannelDropout, Ctx, Embedding, GroupNorm, Identity, Init, Layer, Linear, Positions, Randomness, Sequential,
-    Summary, TransformerEncoderLayer, TransformerOptions, Unflatten, parameters,
+    ChannelDropout, Ctx, Embedding, GroupNorm, Identity, Init, Layer, Linear, Positions, Sequential, Summary,
+    TransformerEncoderLayer, TransformerOptions, Unflatten, parameters,
 };
 use wgrad::{Device, Rng, Tensor};
 
@@ -12,7 +12,7 @@ fn a_padding_row_is_0_and_stays() {
     for (name, device) in devices() {
         let table = Embedding::new(5, 4, &mut Init::new(0, &device)).padding(2);
         let ids = Tensor::from_slice(&[1, 2, 4, 2], [4], &device);
-        let y = table.forward(&ids, &Ctx::train(&Randomness::new(0)));
+        let y = table.forward(&ids, &Ctx::train());
         let rows = y.to_vec::<f32>().expect("the device works");
         assert!(rows[4..8] == [0.0; 4] && rows[12..] == [0.0; 4], "on {name}: {rows:?}");
         let grads = y.sum().backward();
@@ -40,7 +40,7 @@ fn whole_channels_drop() {
     for (name, device) in devices() {
         let dropout = ChannelDropout::new(0.25, &mut Init::new(0, &device));
         let x = Tensor::ones([8, 16, 3, 2], &device);
-        let y = dropout.forward(&x, &Ctx::train(&Randomness::new(0))).to_vec::<f32>().expect("the device works");
+        let y = dropout.forward(&x, &Ctx::train()).to_vec::<f32>().expect("the device works");
         let dropped = y.chunks(6).filter(|channel| *channel == [0.0; 6]).count();
         let scaled = y.chunks(6).filter(|channel| *channel == [1.0 / 0.75; 6]).count();
         assert!(dropped + scaled == 128 && (16..48).contains(&dropped), "on {name}: {dropped} and {scaled}");
@@ -72,7 +72,7 @@ fn group_norm_is_named_as_in_pytorch_and_normalises() {
 #[test]
 fn a_dimension_becomes_several() {
     for (_, device) in devices() {
-        let model = Sequential::new().push(Identity).push(Unflatten { dim: -2, sizes: vec![2, 3] });
+        let model = Sequential::new().push(Identity::new()).push(Unflatten::new(-2, [2, 3]));
         let y = model.forward(&Tensor::zeros([4, 6, 5], &device), &Ctx::eval());
         assert_eq!(*y.shape(), [4, 2, 3, 5]);
     }

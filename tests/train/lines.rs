@@ -10,9 +10,9 @@ use wgrad::loss::{BinaryOptions, KlTarget};
 use wgrad::nn::init::xavier_uniform;
 use wgrad::nn::{
     AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Dropout, Embedding,
-    Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Parameter,
-    Randomness, Relu, RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions,
-    Unflatten, Upsample, Walk,
+    Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Parameter, Relu,
+    RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
+    Walk,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -184,14 +184,14 @@ fn layers_and_optimizers_tell_the_line() {
         let Wrong { a, int, far, .. } = Wrong::new(&device);
         let image = Tensor::ones([1, 2, 4, 4], &device);
         let init = &mut Init::new(0, &device);
-        let (randomness, eval) = (Randomness::new(0), Ctx::eval());
-        let train = Ctx::train(&randomness);
+        let eval = Ctx::eval();
+        let train = Ctx::train();
         let small = TransformerOptions { feedforward: 8, ..TransformerOptions::default() };
         let (rows, plain) = (Tensor::ones([1, 2, 4], &device), AttentionOptions::default());
         let layer = Linear::new(3, 1, init);
         let mut first = Sgd::new(&layer, SgdOptions::default()).expect("the options fit");
         let step = |inputs: &[Tensor], first: &mut Sgd| {
-            first.step(&layer.forward(&inputs[0], &Ctx::train(&randomness)).sum().backward());
+            first.step(&layer.forward(&inputs[0], &Ctx::train()).sum().backward());
             Ok(vec![])
         };
         let captured = device.capture(&[&a], |inputs| step(inputs, &mut first)).expect("it can be captured");
@@ -216,16 +216,16 @@ fn layers_and_optimizers_tell_the_line() {
             ConvTranspose2d::new(3, 1, 3, init).forward(&image, &eval); BatchNorm1d::new(4, init).forward(&a, &eval);
             BatchNorm2d::new(3, init).forward(&image, &train); GroupNorm::new(1, 4, init).forward(&a, &eval);
             LayerNorm::new([4], init).forward(&a, &eval); RmsNorm::new([4], init).forward(&a, &eval);
-            Embedding::new(4, 2, init).forward(&a, &eval); PRelu::new(4, init).forward(&a, &eval); Relu.forward(&int, &eval);
-            MaxPool2d::new(2).forward(&a, &eval); AvgPool2d::new(2).forward(&a, &eval); Flatten.forward(&Tensor::ones([], &device), &eval);
-            AdaptiveAvgPool2d([1, 1]).forward(&a, &eval); Unflatten { dim: 1, sizes: vec![2, 2] }.forward(&a, &eval);
+            Embedding::new(4, 2, init).forward(&a, &eval); PRelu::new(4, init).forward(&a, &eval); Relu::new().forward(&int, &eval);
+            MaxPool2d::new(2).forward(&a, &eval); AvgPool2d::new(2).forward(&a, &eval); Flatten::new().forward(&Tensor::ones([], &device), &eval);
+            AdaptiveAvgPool2d::new([1, 1]).forward(&a, &eval); Unflatten::new(1, [2, 2]).forward(&a, &eval);
             Dropout::new(0.5, init).forward(&int, &train); Upsample::new(2.0, Upsampling::Nearest).forward(&a, &eval);
             MultiheadAttention::new(4, 2, init).forward(&a, &eval); Lstm::new(4, 2, init).forward(&a, &eval);
             Lstm::new(3, 2, init).walk(&Tensor::ones([2, 2, 4], &device), &Walk::default(), &eval);
             TransformerEncoderLayer::new(4, 2, small, init).forward(&a, &eval);
             TransformerDecoderLayer::new(4, 2, small, init).decode(&rows, &a, [&plain; 2], &eval);
             Sequential::new().push(Linear::new(3, 4, init)).push(Linear::new(5, 1, init)).forward(&a, &eval);
-            Sequential::new().push(Sequential::new().push(Relu)).forward(&int, &eval);
+            Sequential::new().push(Sequential::new().push(Relu::new())).forward(&int, &eval);
             dynamic[0].forward(&a, &eval); dynamic[1].forward(&a, &eval); dynamic[2].forward(&a, &eval);
             dynamic[3].forward(&a, &train); dynamic[4].forward(&a, &eval); dynamic[5].forward(&a, &eval);
             Parameter::new(int.clone()); Linear::new(usize::MAX, 2, init); Linear::without_bias(usize::MAX, 2, init);

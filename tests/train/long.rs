@@ -1,7 +1,7 @@
 //! Long sequences: the memory of a step grows with the tokens, not with their square.
 
 use crate::devices::devices;
-use wgrad::nn::{Ctx, Init, Randomness, TransformerEncoderLayer, TransformerOptions, parameters};
+use wgrad::nn::{Ctx, Init, TransformerEncoderLayer, TransformerOptions, parameters};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::{AttentionOptions, DType, Device, Rng, Tensor};
 
@@ -27,9 +27,9 @@ fn trained(name: &str, device: &Device) -> (Vec<f32>, Vec<f32>) {
     let kinds = TransformerOptions { feedforward: WIDTH, dropout: 0.0, ..TransformerOptions::default() };
     let layer = TransformerEncoderLayer::new(WIDTH, HEADS, kinds, &mut Init::new(3, device));
     let mut sgd = Sgd::new(&layer, SgdOptions { lr: 0.5, ..SgdOptions::default() }).expect("the options are in range");
-    let (randomness, inputs) = (Randomness::new(0), inputs(device));
+    let inputs = inputs(device);
     let step = |inputs: &[Tensor]| {
-        let y = layer.encode(&inputs[0], &options(&inputs[1]), &Ctx::train(&randomness));
+        let y = layer.encode(&inputs[0], &options(&inputs[1]), &Ctx::train());
         let loss = y.mul(&inputs[0]).mean();
         sgd.step(&loss.backward());
         Ok(vec![loss])

@@ -3,7 +3,7 @@
 use crate::devices::devices;
 use std::sync::mpsc;
 use std::time::Duration;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, Relu, Sequential};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
 
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::{Device, Error, MaxPool1dOptions, Tensor};
@@ -144,9 +144,9 @@ fn a_tensor_that_is_too_large_fails_alone() {
 fn a_step_without_memory_moves_no_weight_and_the_next_one_does() {
     for (name, device) in devices() {
         let mut init = Init::new(1, &device);
-        let model = Sequential::new().push(Linear::new(4, 8, &mut init)).push(Relu).push(Linear::new(8, 2, &mut init));
+        let model =
+            Sequential::new().push(Linear::new(4, 8, &mut init)).push(Relu::new()).push(Linear::new(8, 2, &mut init));
         let mut optimizer = Adam::new(&model, AdamOptions::default()).expect("good options");
-        let randomness = Randomness::new(1);
         let weights = |text: &str| {
             let read = |(_, p): (String, wgrad::nn::Parameter)| p.tensor().to_vec::<f32>().expect(text);
             wgrad::nn::parameters(&model).into_iter().map(read).collect::<Vec<_>>()
@@ -154,7 +154,7 @@ fn a_step_without_memory_moves_no_weight_and_the_next_one_does() {
         let before = weights("they are there");
         let mut step = |rows: usize| {
             let x = Tensor::full([1, 4], 0.5, &device).expand([rows, 4]);
-            let loss = model.forward(&x, &Ctx::train(&randomness)).square().mean();
+            let loss = model.forward(&x, &Ctx::train()).square().mean();
             optimizer.step(&loss.backward());
             loss.item()
         };

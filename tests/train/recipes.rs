@@ -3,8 +3,8 @@
 use super::model::{Cnn, Mlp};
 use wgrad::data::{Batch, DataLoader, LoaderOptions, mnist};
 use wgrad::nn::{
-    BatchNorm2d, Conv2d, Ctx, Directions, Dropout, Flatten, Gru, Init, Layer, Linear, Lstm, MaxPool2d, Module,
-    Randomness, RecurrentOptions, Relu, Sequential, StateDict, state,
+    BatchNorm2d, Conv2d, Ctx, Directions, Dropout, Flatten, Generator, Gru, Init, Layer, Linear, Lstm, MaxPool2d,
+    Module, RecurrentOptions, Relu, Sequential, StateDict, state,
 };
 use wgrad::optim::{Adam, AdamOptions, Lamb, LambOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
 use wgrad::{Device, Tensor};
@@ -42,8 +42,8 @@ pub const MLP: Recipe =
 pub const CLIPPED: Recipe = Recipe {
     name: "an MLP, LAMB of two groups, clipped",
     model: |init| {
-        let layers = Sequential::new().push(Flatten).push(Linear::new(784, 48, init));
-        Box::new(layers.push(Relu).push(Linear::new(48, 10, init)))
+        let layers = Sequential::new().push(Flatten::new()).push(Linear::new(784, 48, init));
+        Box::new(layers.push(Relu::new()).push(Linear::new(48, 10, init)))
     },
     optimizer: |model| {
         let of = |weight_decay| LambOptions { lr: 0.05, weight_decay, ..LambOptions::default() };
@@ -53,16 +53,15 @@ pub const CLIPPED: Recipe = Recipe {
 };
 
 /// An image as a sequence of its rows, read by an LSTM in both directions and then by a GRU.
+#[derive(Module)]
 struct Rows {
     lstm: Lstm,
     gru: Gru,
     fc: Linear,
 }
 
-wgrad::module!(Rows { lstm, gru, fc });
-
 impl Layer for Rows {
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let outputs = self.gru.forward(&self.lstm.forward(&x.squeeze(1), ctx), ctx);
         self.fc.forward(&outputs.narrow(1, outputs.size(1) - 1, 1).squeeze(1), ctx)
     }
@@ -84,8 +83,9 @@ pub const RECURRENT: Recipe = Recipe {
 pub const DROPOUT: Recipe = Recipe {
     name: "an MLP with dropout, momentum",
     model: |init| {
-        let layers = Sequential::new().push(Flatten).push(Dropout::new(0.1, init)).push(Linear::new(784, 48, init));
-        Box::new(layers.push(Relu).push(Dropout::new(0.3, init)).push(Linear::new(48, 10, init)))
+        let layers =
+            Sequential::new().push(Flatten::new()).push(Dropout::new(0.1, init)).push(Linear::new(784, 48, init));
+        Box::new(layers.push(Relu::new()).push(Dropout::new(0.3, init)).push(Linear::new(48, 10, init)))
     },
     optimizer: momentum,
 };
@@ -95,9 +95,10 @@ pub const BATCH_NORM: Recipe = Recipe {
     name: "a CNN with batch norm, AdamW",
     model: |init| {
         let first = Conv2d::new(1, 8, 3, init).padding(1).without_bias();
-        let layers = Sequential::new().push(first).push(BatchNorm2d::new(8, init)).push(Relu).push(MaxPool2d::new(2));
+        let layers =
+            Sequential::new().push(first).push(BatchNorm2d::new(8, init)).push(Relu::new()).push(MaxPool2d::new(2));
         let second = Conv2d::new(8, 16, 3, init).stride(2).without_bias();
-        let layers = layers.push(second).push(BatchNorm2d::new(16, init)).push(Relu).push(Flatten);
+        let layers = layers.push(second).push(BatchNorm2d::new(16, init)).push(Relu::new()).push(Flatten::new());
         Box::new(layers.push(Linear::new(16 * 6 * 6, 10, init)))
     },
     optimizer: |model| {
@@ -110,7 +111,7 @@ pub const BATCH_NORM: Recipe = Recipe {
 pub struct Trainer {
     pub model: Box<dyn Layer>,
     pub optimizer: Box<dyn Optimizer>,
-    pub randomness: Randomness,
+    pub generator: Generator,
     loader: DataLoader,
     device: Device,
     /// The number of the next step.
@@ -134,10 +135,10 @@ pub fn loader(batch_size: usize) -> DataLoader {
 
 impl Trainer {
     pub fn new(recipe: &Recipe, device: &Device) -> Trainer {
-        let model = (recipe.model)(&mut Init::new(SEED, device));
+        let mut init = Init::new(SEED, device);
+        let model = (recipe.model)(&mut init);
         let optimizer = (recipe.optimizer)(&model).expect("good options");
-        let randomness = Randomness::new(SEED);
-        Trainer { model, optimizer, randomness, loader: loader(32), device: device.clone(), step: 0 }
+        Trainer { model, optimizer, generator: init.generator, loader: loader(32), device: device.clone(), step: 0 }
     }
 
     fn batch(&self, step: usize) -> Batch {
@@ -155,7 +156,7 @@ impl Trainer {
 
     /// What is done with them, as the example does it; the loss is on the device.
     pub fn train(&mut self, x: &Tensor, labels: &Tensor) -> Tensor {
-        let loss = self.model.forward(x, &Ctx::train(&self.randomness)).cross_entropy(labels);
+        let loss = self.model.forward(x, &Ctx::train()).cross_entropy(labels);
         self.optimizer.step(&loss.backward());
         loss.detach()
     }

@@ -5,7 +5,7 @@ use super::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Trainer}
 use crate::devices::{devices, gpu};
 use crate::gpt::Gpt;
 use crate::models;
-use wgrad::nn::{Ctx, Dropout, Init, Layer, Linear, Randomness, Values};
+use wgrad::nn::{Ctx, Dropout, Init, Layer, Linear, Values};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::{Captured, Replay};
 use wgrad::{Device, Error, Tensor};
@@ -44,7 +44,7 @@ fn replayed_steps_have_the_bits_of_eager_ones() {
             assert_eq!(first_difference(&eager.weights(), &replayed.weights()), None, "{} on {name}", recipe.name);
             let state = |trainer: &Trainer| trainer.optimizer.state().expect("the device works");
             assert_eq!(first_difference(&state(&eager), &state(&replayed)), None, "{} on {name}", recipe.name);
-            assert_eq!(eager.randomness.step(), replayed.randomness.step(), "{} on {name}", recipe.name);
+            assert_eq!(eager.generator.position(), replayed.generator.position(), "{} on {name}", recipe.name);
         }
     }
 }
@@ -117,9 +117,8 @@ fn gpu_a_replayed_step_is_few_passes() {
         for (name, model, x, labels, most) in all {
             let labels = Tensor::from_vec(vec![0i32; labels], [labels], &device);
             let mut adam = Adam::new(&*model, AdamOptions::default()).expect("the options are in range");
-            let randomness = Randomness::new(0);
             let step = device.capture(&[&x, &labels], |inputs| {
-                let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+                let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
                 adam.step(&loss.backward());
                 Ok(vec![loss])
             });
@@ -195,13 +194,13 @@ fn a_panic_in_a_captured_step_leaves_the_device_in_order() {
 #[test]
 fn a_step_that_is_not_captured_is_not_counted() {
     for (name, device) in devices() {
-        let line = Linear::new(2, 1, &mut Init::new(0, &device));
+        let mut init = Init::new(0, &device);
+        let (line, dropout) = (Linear::new(2, 1, &mut init), Dropout::new(0.5, &mut init));
         let mut optimizer = Adam::new(&line, AdamOptions::default()).expect("the options are in range");
-        let randomness = Randomness::new(0);
-        let x = Tensor::ones([3, 2], &device);
+        let (x, ctx, generator) = (Tensor::ones([3, 2], &device), Ctx::train(), &init.generator);
         let mut fail = |panics: bool| {
             let work = |inputs: &[Tensor]| {
-                let loss = line.forward(&inputs[0], &Ctx::train(&randomness)).sum();
+                let loss = line.forward(&dropout.forward(&inputs[0], &ctx), &ctx).sum();
                 optimizer.step(&loss.backward());
                 assert!(!panics, "as it is meant to");
                 loss.item().map(|_| vec![])
@@ -211,15 +210,15 @@ fn a_step_that_is_not_captured_is_not_counted() {
         assert!(fail(false).is_err());
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fail(true))).is_err());
         let state = optimizer.state().expect("the device works");
-        assert_eq!((state["step"].values.clone(), randomness.step()), (Values::I64(vec![0]), 0), "on {name}");
+        assert_eq!((state["step"].values.clone(), generator.position()), (Values::I64(vec![0]), 0), "on {name}");
         let work = |inputs: &[Tensor]| {
-            let loss = line.forward(&inputs[0], &Ctx::train(&randomness)).sum();
+            let loss = line.forward(&dropout.forward(&inputs[0], &ctx), &ctx).sum();
             optimizer.step(&loss.backward());
             Ok(vec![loss])
         };
         device.capture(&[&x], work).expect("it can be captured").run(&[&x]).expect("the shapes fit");
         let state = optimizer.state().expect("the device works");
-        assert_eq!((state["step"].values.clone(), randomness.step()), (Values::I64(vec![2]), 2), "on {name}");
+        assert_eq!((state["step"].values.clone(), generator.position()), (Values::I64(vec![2]), 2), "on {name}");
     }
 }
 
@@ -244,11 +243,11 @@ fn a_step_keeps_what_it_reads() {
 #[test]
 fn each_replay_draws_masks_of_its_own() {
     for (_, device) in devices() {
-        let layer = Dropout::new(0.5, &mut Init::new(1, &device));
+        let [one, two] = [0, 1].map(|_| Dropout::new(0.5, &mut Init::new(3, &device)));
         let x = Tensor::ones([500], &device);
-        let pass = |randomness: &Randomness, x: &Tensor| layer.forward(x, &Ctx::train(randomness));
+        // Twice, so that a step draws more than once.
+        let pass = |layer: &Dropout, x: &Tensor| layer.forward(&layer.forward(x, &Ctx::train()), &Ctx::train());
         let bits = |y: &Tensor| y.to_vec::<f32>().expect("the device works");
-        let (one, two) = (Randomness::new(3), Randomness::new(3));
         let eager: Vec<_> = (0..4).map(|_| bits(&pass(&one, &x))).collect();
         let mut replay = Replay::new();
         let mut draw = || bits(&replay.run(&[&x], |x| Ok(vec![pass(&two, &x[0])])).expect("it can be replayed")[0]);

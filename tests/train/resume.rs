@@ -27,7 +27,7 @@ fn saved(trainer: &mut Trainer) -> Saved {
     Saved {
         weights: by_file("weights.safetensors", &trainer.weights()),
         optimizer: by_file("optimizer.safetensors", &optimizer),
-        pass: trainer.randomness.step(),
+        pass: trainer.generator.position(),
         step: trainer.step,
     }
 }
@@ -40,7 +40,7 @@ fn go_on(recipe: &Recipe, saved: &Saved, optimizer: Option<&StateDict>, device: 
     if let Some(state) = optimizer {
         trainer.optimizer.load_state(state).expect("the state fits");
     }
-    trainer.randomness.set_step(saved.pass);
+    trainer.generator.set_position(saved.pass);
     trainer.step = saved.step;
     trainer
 }

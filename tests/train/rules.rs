@@ -3,7 +3,7 @@
 use super::recipes::{BATCH_NORM, CNN, DROPOUT, Trainer};
 use crate::devices::devices;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Init, Layer, Linear, Mode, Randomness, Sequential, parameters};
+use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Init, Layer, Linear, Mode, Sequential, parameters};
 use wgrad::{Device, Tensor};
 
 /// The message that `work` panics with.
@@ -34,7 +34,7 @@ fn evaluation_builds_no_graph_and_changes_nothing() {
             let text = panics(|| y.sum().backward());
             assert!(text.contains("was the forward pass run with Ctx::eval"), "{text}");
 
-            let train = || Ctx::train(&trainer.randomness);
+            let train = || Ctx::train();
             assert!(trainer.model.forward(&x, &train()).is_tracked(), "{} on {name}", recipe.name);
             assert!(!trainer.model.forward(&x, &train().untracked()).is_tracked(), "{} on {name}", recipe.name);
             assert!(trainer.model.forward(&x, &Ctx::eval().tracked()).is_tracked(), "{} on {name}", recipe.name);
@@ -64,7 +64,7 @@ fn a_graph_older_than_the_last_step_is_refused() {
     for (_, device) in devices() {
         let mut trainer = Trainer::new(&CNN, &device);
         let (x, labels) = (images([2, 1, 28, 28], &device), Tensor::from_vec(vec![3, 4], [2], &device));
-        let loss = || trainer.model.forward(&x, &Ctx::train(&trainer.randomness)).cross_entropy(&labels);
+        let loss = || trainer.model.forward(&x, &Ctx::train()).cross_entropy(&labels);
         let (one, two) = (loss(), loss());
         trainer.optimizer.step(&one.backward());
         let text = panics(|| two.backward());
@@ -108,7 +108,7 @@ fn shapes_that_do_not_fit_are_told_with_the_layer_and_both_shapes() {
         let nested = Sequential::new().push(Conv2d::new(1, 4, 3, init)).push(BatchNorm2d::new(5, init));
         let model = Sequential::new().push(nested).push(Linear::new(4, 2, init));
         parameters(&model);
-        let text = panics(|| model.forward(&images([2, 1, 8, 8], &device), &Ctx::train(&Randomness::new(0))));
+        let text = panics(|| model.forward(&images([2, 1, 8, 8], &device), &Ctx::train()));
         assert!(text.starts_with("0.1: [2, 4, 6, 6] x [5]: "), "{text}");
 
         let (logits, labels) = (Tensor::zeros([4, 10], &device), Tensor::from_vec(vec![1, 2, 3], [3], &device));

@@ -2,7 +2,7 @@
 
 use crate::devices::devices;
 use crate::gpt::Gpt;
-use wgrad::nn::{Ctx, Init, Layer, Randomness};
+use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
 use wgrad::plan::Replay;
 use wgrad::{Device, Rng, Tensor};
@@ -28,11 +28,10 @@ fn losses(device: &Device, mut replay: Option<Replay>) -> Vec<f32> {
     let model = Gpt::new(&mut Init::new(7, device));
     let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
     let mut adam = Adam::new(&model, options).expect("the options are in range");
-    let randomness = Randomness::new(0);
     let step = |step| {
         let [tokens, labels] = chain(step, device);
         let mut work = |inputs: &[Tensor]| {
-            let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).cross_entropy(&inputs[1]);
+            let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
             adam.step(&loss.backward());
             Ok(vec![loss])
         };

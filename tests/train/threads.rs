@@ -3,7 +3,7 @@
 use crate::devices::devices;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, Sequential, Tanh};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Sequential, Tanh};
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
 use wgrad::{Device, Error, Result, Tensor};
@@ -41,14 +41,14 @@ fn trained(device: &Device) -> Vec<f32> {
     let init = &mut Init::new(0, device);
     let mut model = Sequential::new();
     for _ in 0..8 {
-        model = model.push(Linear::new(16, 16, init)).push(Tanh);
+        model = model.push(Linear::new(16, 16, init)).push(Tanh::new());
     }
     let mut adam = Adam::new(&model, AdamOptions::default()).expect("the options are in range");
-    let (randomness, mut step, x) = (Randomness::new(0), Replay::new(), Tensor::ones([4, 16], device));
+    let (mut step, x) = (Replay::new(), Tensor::ones([4, 16], device));
     let mut losses = Vec::new();
     for _ in 0..3 {
         let loss = step.run(&[&x], |x| {
-            let loss = model.forward(&x[0], &Ctx::train(&randomness)).square().mean();
+            let loss = model.forward(&x[0], &Ctx::train()).square().mean();
             adam.step(&loss.backward());
             Ok(vec![loss])
         });

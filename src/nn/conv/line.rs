@@ -1,18 +1,19 @@
 //! Convolution along one dimension as a layer.
 
 use crate::fused::conv::{Conv1dOptions, ConvTranspose1dOptions};
-use crate::nn::fits::{misfit, refuse};
-use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
+use crate::nn::fits::misfit;
+use crate::nn::{Ctx, Init, Layer, Module, Parameter};
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, length]` with weight `[out, in / groups, k]` and bias `[out]`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct Conv1d {
     /// `[out, in / groups, k]`.
     pub weight: Parameter,
     /// `[out]`.
     pub bias: Option<Parameter>,
     /// Stride, padding, dilation, groups.
+    #[module(skip)]
     pub options: Conv1dOptions,
 }
 
@@ -62,23 +63,12 @@ impl Conv1d {
     }
 }
 
-impl Module for Conv1d {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-    }
-}
-
 impl Layer for Conv1d {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let w = weight.shape();
-        let channels = w[1] * self.options.groups;
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-        let y = x.conv1d(&weight, bias.as_ref(), self.options);
-        ctx.seen(self, || format!("Conv1d({channels}, {}, {})", w[0], w[2]), y)
+        x.conv1d(&weight, bias.as_ref(), self.options)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -92,16 +82,22 @@ impl Layer for Conv1d {
             misfit(x.shape()[2] >= least, "Conv1d", x, &weight, || format!("a length of at least {least} is due"))
         })
     }
+
+    fn title(&self) -> String {
+        let w = self.weight.shape();
+        format!("Conv1d({}, {}, {})", w[1] * self.options.groups, w[0], w[2])
+    }
 }
 
 /// Transposed convolution of `[n, in, length]` with weight `[in, out / groups, k]` and bias `[out]`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct ConvTranspose1d {
     /// `[in, out / groups, k]`.
     pub weight: Parameter,
     /// `[out]`.
     pub bias: Option<Parameter>,
     /// Stride, padding, output padding, dilation, groups.
+    #[module(skip)]
     pub options: ConvTranspose1dOptions,
 }
 
@@ -139,22 +135,12 @@ impl ConvTranspose1d {
     }
 }
 
-impl Module for ConvTranspose1d {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-    }
-}
-
 impl Layer for ConvTranspose1d {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let w = weight.shape();
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-        let y = x.conv_transpose1d(&weight, bias.as_ref(), self.options);
-        ctx.seen(self, || format!("ConvTranspose1d({}, {}, {})", w[0], w[1] * self.options.groups, w[2]), y)
+        x.conv_transpose1d(&weight, bias.as_ref(), self.options)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -162,5 +148,10 @@ impl Layer for ConvTranspose1d {
         let inputs = weight.shape()[0];
         let fits = x.rank() == 3 && x.shape()[1] == inputs;
         misfit(fits, "ConvTranspose1d", x, &weight, || format!("[n, {inputs}, length] is due"))
+    }
+
+    fn title(&self) -> String {
+        let w = self.weight.shape();
+        format!("ConvTranspose1d({}, {}, {})", w[0], w[1] * self.options.groups, w[2])
     }
 }

@@ -1,18 +1,19 @@
 //! Transposed convolution as a layer.
 
 use crate::fused::conv::ConvTranspose2dOptions;
-use crate::nn::fits::{misfit, refuse};
-use crate::nn::{Ctx, Init, Layer, Module, Parameter, Visitor};
+use crate::nn::fits::misfit;
+use crate::nn::{Ctx, Init, Layer, Module, Parameter};
 use crate::tensor::Tensor;
 
 /// Transposed convolution of `[n, in, h, w]` with weight `[in, out / groups, kh, kw]` and bias `[out]`.
-#[derive(Debug)]
+#[derive(Debug, Module)]
 pub struct ConvTranspose2d {
     /// `[in, out / groups, kh, kw]`.
     pub weight: Parameter,
     /// `[out]`.
     pub bias: Option<Parameter>,
     /// Stride, padding, output padding, dilation, groups.
+    #[module(skip)]
     pub options: ConvTranspose2dOptions,
 }
 
@@ -69,23 +70,12 @@ impl ConvTranspose2d {
     }
 }
 
-impl Module for ConvTranspose2d {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("weight", &self.weight);
-        visitor.child("bias", &self.bias);
-    }
-}
-
 impl Layer for ConvTranspose2d {
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
-        let w = weight.shape();
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-        let y = x.conv_transpose2d(&weight, bias.as_ref(), self.options);
-        let title = || format!("ConvTranspose2d({}, {}, {}x{})", w[0], w[1] * self.options.groups, w[2], w[3]);
-        ctx.seen(self, title, y)
+        x.conv_transpose2d(&weight, bias.as_ref(), self.options)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -93,5 +83,10 @@ impl Layer for ConvTranspose2d {
         let inputs = weight.shape()[0];
         let fits = x.rank() == 4 && x.shape()[1] == inputs;
         misfit(fits, "ConvTranspose2d", x, &weight, || format!("images [n, {inputs}, h, w] are due"))
+    }
+
+    fn title(&self) -> String {
+        let w = self.weight.shape();
+        format!("ConvTranspose2d({}, {}, {}x{})", w[0], w[1] * self.options.groups, w[2], w[3])
     }
 }

@@ -1,0 +1,58 @@
+//! Values from one model to another, and models from one device to another.
+
+use super::module::{Module, Visitor};
+use super::parameter::Entry;
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use std::collections::BTreeMap;
+
+fn tensors(module: &dyn Module) -> BTreeMap<String, Tensor> {
+    let mut found = BTreeMap::new();
+    let mut each = |path: &str, entry: Entry| drop(found.insert(path.to_string(), entry.tensor().detach()));
+    module.visit(&mut Visitor::new(&mut each));
+    found
+}
+
+/// Moves the values of `own` the part `tau` of the way to those of `other`.
+pub(super) fn lerp(own: &dyn Module, other: &dyn Module, tau: f32) -> Result<()> {
+    if !(0.0..=1.0).contains(&tau) {
+        return Err(Error::Option(format!("lerp_from: expected a tau in 0..=1, got {tau}")));
+    }
+    let (own, other) = (tensors(own), tensors(other));
+    for (name, x) in &own {
+        let text = match other.get(name) {
+            None => format!("copy: the other model has no `{name}`"),
+            Some(y) if y.shape() != x.shape() => {
+                format!("copy: `{name}`: expected {}, got {} of the other model", x.shape(), y.shape())
+            }
+            Some(y) if y.dtype() != x.dtype() => {
+                format!("copy: `{name}`: expected {}, got {} of the other model", x.dtype(), y.dtype())
+            }
+            Some(_) => continue,
+        };
+        return Err(Error::Weights(text));
+    }
+    if let Some(name) = other.keys().find(|name| !own.contains_key(*name)) {
+        return Err(Error::Weights(format!("copy: this model has no `{name}`, which the other has")));
+    }
+    for (name, x) in own {
+        let y = other[&name].to(x.device())?;
+        let is_copied = tau == 1.0 || x.dtype() != DType::F32;
+        x.assign(&if is_copied { y } else { x.add(&y.sub(&x).affine(tau, 0.0)) });
+    }
+    Ok(())
+}
+
+/// Moves all that a model holds; what several of its layers share is moved once.
+pub(super) fn to(module: &dyn Module, device: &Device) -> Result<()> {
+    let mut failed = Ok(());
+    let mut each = |_: &str, entry: Entry| {
+        if failed.is_ok() && entry.tensor().device() != device {
+            failed = entry.move_to(device);
+        }
+    };
+    module.visit(&mut Visitor::new(&mut each));
+    failed
+}

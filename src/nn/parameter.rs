@@ -1,0 +1,140 @@
+//! What a model holds: parameters, which gradients train, and buffers, which layers change by themselves.
+
+use crate::device::Device;
+use crate::error::Result;
+use crate::kernel::BufferId;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A place that holds a tensor, and can be told to hold another.
+#[derive(Clone)]
+struct Place(Arc<RwLock<Tensor>>);
+
+impl Place {
+    fn new(tensor: Tensor) -> Place {
+        Place(Arc::new(RwLock::new(tensor)))
+    }
+
+    fn tensor(&self) -> Tensor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has the values elsewhere, under the same name and with the same node.
+    fn move_to(&self, new: Tensor) {
+        let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (node, name) = (tensor.node().cloned(), tensor.name().map(Arc::from));
+        *tensor = new.with_node(node).with_name(name);
+    }
+
+    /// Takes a path as its name, unless it has a better one, and tells its name.
+    fn set_name(&self, path: &str) -> Arc<str> {
+        let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if tensor.name().is_none_or(|name| is_end(name, path)) {
+            *tensor = tensor.clone().named(path);
+        }
+        tensor.name().map_or_else(|| path.into(), Arc::from)
+    }
+}
+
+/// Whether a name is the end of a path: then a part of the model was visited alone, before the whole.
+pub(super) fn is_end(name: &str, path: &str) -> bool {
+    path.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// A tensor that training changes. Clones share it, so that two layers can be tied.
+#[derive(Clone)]
+pub struct Parameter(Place);
+
+impl Parameter {
+    /// Takes `tensor`'s elements as the first value.
+    #[track_caller]
+    pub fn new(tensor: Tensor) -> Parameter {
+        Parameter(Place::new(tensor.detach().requires_grad()))
+    }
+
+    /// The tensor that gradients flow to.
+    pub fn tensor(&self) -> Tensor {
+        self.0.tensor()
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> Shape {
+        self.tensor().shape()
+    }
+
+    /// Puts the values elsewhere; gradients go on to flow to the same parameter.
+    pub(crate) fn move_to(&self, place: Tensor) {
+        self.0.move_to(place);
+    }
+
+    /// Whether its values lie in `buffer`.
+    pub(crate) fn lies_in(&self, buffer: BufferId) -> bool {
+        self.0.0.read().unwrap_or_else(PoisonError::into_inner).buffer() == buffer
+    }
+
+    /// Whether both are one parameter.
+    pub fn is(&self, other: &Parameter) -> bool {
+        Arc::ptr_eq(&self.0.0, &other.0.0)
+    }
+}
+
+impl std::fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.tensor(), f)
+    }
+}
+
+/// A tensor that is saved with a model and changed by the layer itself, such as running statistics: PyTorch's
+/// `register_buffer`. Clones share it.
+#[derive(Clone)]
+pub struct Buffer(Place);
+
+impl Buffer {
+    /// Holds `tensor`.
+    pub fn new(tensor: Tensor) -> Buffer {
+        Buffer(Place::new(tensor.detach()))
+    }
+
+    /// The tensor, to be read or written in place.
+    pub fn tensor(&self) -> Tensor {
+        self.0.tensor()
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.tensor(), f)
+    }
+}
+
+/// What a visitor meets.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'a> {
+    /// Trained by gradients.
+    Parameter(&'a Parameter),
+    /// Changed in place by the layer itself.
+    Buffer(&'a Buffer),
+}
+
+impl Entry<'_> {
+    /// What it holds.
+    pub fn tensor(&self) -> Tensor {
+        self.place().tensor()
+    }
+
+    fn place(&self) -> &Place {
+        match self {
+            Entry::Parameter(Parameter(place)) | Entry::Buffer(Buffer(place)) => place,
+        }
+    }
+
+    pub(super) fn set_name(&self, path: &str) -> Arc<str> {
+        self.place().set_name(path)
+    }
+
+    pub(super) fn move_to(&self, device: &Device) -> Result<()> {
+        self.place().move_to(self.tensor().detach().to(device)?);
+        Ok(())
+    }
+}
