@@ -1,5 +1,5 @@
 // y = softmax(scale q k^T + mask) v for each head, by the online softmax of Milakov and Gimelshein; lse: the logarithm
-// of each row's sum of exponentials. A row whose keys are all masked gives 0.
+// of each row's sum of exponentials. A row whose scores are all -inf gives 0.
 //   q, y: [batch, heads, queries, 4 quads], k, v: [batch, heads, keys, 4 quads], mask: [batch, heads, queries, keys]
 //   by strides; lse: [batch, queries, heads]
 // A workgroup takes the own rows of a tile, which are queries (see prelude/attention_tiles.wgsl). A causal mask ends
@@ -22,10 +22,10 @@ fn other_at(second: bool, at: u32) -> vec4<f32> {
 }
 
 // The scores with one key, whose place in the mask is given.
-fn score(s: vec4<f32>, key: u32, last: vec4<u32>, places: vec4<u32>, hidden: f32) -> vec4<f32> {
+fn score(s: vec4<f32>, key: u32, last: vec4<u32>, places: vec4<u32>, hidden: vec4<f32>) -> vec4<f32> {
     var scaled = s * p.scale;
     if MASKED { scaled += added(places, min(key, p.keys - 1u) * p.mask_key); }
-    return select(vec4<f32>(hidden), scaled, vec4<u32>(key) <= last);
+    return select(hidden, scaled, vec4<u32>(key) <= last);
 }
 
 @compute @workgroup_size(X * Y)
@@ -54,8 +54,7 @@ fn attention(grid: Grid, @builtin(local_invocation_index) t: u32) {
     }
     let last = min(vec4<u32>(p.end - 1u), select(vec4<u32>(p.end), i, p.causal == 1u));
     let places = first_of(p.mask, place) + row * p.mask.w;
-    var hidden = LOWEST;
-    if MASKED { hidden = from_bits4(0xff800000u).x; }
+    let hidden = from_bits4(0xff800000u);
     var end = p.end;
     if p.causal == 1u { end = min(end, place.start + OWN); }
     for (var j = p.first; j < end; j += OTHER) {

@@ -95,7 +95,10 @@ fn of_other_query(s: vec4<f32>, query: u32, place: Place, first: vec4<u32>, plac
     return weight(s, vec4<f32>(of_row), is_seen, places, query, p.queries, p.mask.w);
 }
 
-fn shift_of(query: u32, place: Place) -> f32 { return delta[of_query(place, min(query, p.queries - 1u))]; }
+// 0 past the last query, whatever the last one's is.
+fn shift_of(query: u32, place: Place) -> f32 {
+    return select(0.0, delta[of_query(place, min(query, p.queries - 1u))], query < p.queries);
+}
 
 // Own rows are keys.
 @compute @workgroup_size(X * Y)

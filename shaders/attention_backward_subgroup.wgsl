@@ -151,13 +151,15 @@ fn attention_backward_keys_subgroup(grid: Grid, @builtin(subgroup_invocation_id)
     for (var i = begin; i < p.end; i += LANES) {
         var query: array<vec4<f32>, D4>;
         var slope: array<vec4<f32>, D4>;
+        // Past the last query nothing is added, whatever the last one's gradient is.
+        let is_there = i + lane < p.queries;
         let source = min(i + lane, p.queries - 1u);
         for (var d = 0u; d < D4; d++) {
             query[d] = other_a[first_of(p.q, place) + source * p.q.w + d];
-            slope[d] = other_b[first_of(p.dy, place) + source * p.dy.w + d];
+            slope[d] = select(vec4<f32>(), other_b[first_of(p.dy, place) + source * p.dy.w + d], is_there);
         }
         let of_rows = lse[of_query(place, source)];
-        let shifts = delta[of_query(place, source)];
+        let shifts = select(0.0, delta[of_query(place, source)], is_there);
         for (var l = 0u; l < p.lanes; l++) {
             var s0 = vec4<f32>();
             var t0 = vec4<f32>();

@@ -1,5 +1,5 @@
 // y = softmax(scale q k^T + mask) v for each head, by the online softmax of Milakov and Gimelshein; lse: the logarithm
-// of each row's sum of exponentials. A row whose keys are all masked gives 0.
+// of each row's sum of exponentials. A row whose scores are all -inf gives 0.
 //   q, y: [batch, heads, queries, 4 D4] and k, v: [batch, heads, keys, 4 D4] by strides; lse: [batch, queries, heads];
 //   mask: [batch, heads, queries, keys] by strides
 // For adapters whose subgroups are a workgroup: one takes 2 LANES queries of a head, two a lane. Each lane loads one
@@ -24,8 +24,7 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
     let of_k = first_of(p.k, place);
     let of_v = first_of(p.v, place);
     let of_mask = first_of(p.mask, place);
-    var hidden = LOWEST;
-    if MASKED { hidden = from_bits4(0xff800000u).x; }
+    let hidden = from_bits4(0xff800000u).x;
     var query0: array<vec4<f32>, D4>;
     var sum0: array<vec4<f32>, D4>;
     let row0 = place.start + 0u * LANES + lane;
@@ -56,8 +55,8 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             sum0[d] = y[of_y + min(row0, p.queries - 1u) * p.y.w + d];
             sum1[d] = y[of_y + min(row1, p.queries - 1u) * p.y.w + d];
         }
-        if MASKED && top0 == NONE { top0 = LOWEST; total0 = 0.0; }
-        if MASKED && top1 == NONE { top1 = LOWEST; total1 = 0.0; }
+        if top0 == NONE { top0 = LOWEST; total0 = 0.0; }
+        if top1 == NONE { top1 = LOWEST; total1 = 0.0; }
     }
     var end = p.end;
     if p.causal == 1u { end = min(end, place.start + 2u * LANES); }
@@ -123,13 +122,13 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         }
     }
     if row0 < p.queries && place.is_there {
-        let is_none = MASKED && total0 == 0.0;
+        let is_none = total0 == 0.0;
         let share = select(1.0 / total0, 0.0, is_none);
         for (var d = 0u; d < D4; d++) { y[of_y + row0 * p.y.w + d] = sum0[d] * share; }
         lse[of_lse + row0 * p.heads] = select(top0 + log(total0), NONE, is_none);
     }
     if row1 < p.queries && place.is_there {
-        let is_none = MASKED && total1 == 0.0;
+        let is_none = total1 == 0.0;
         let share = select(1.0 / total1, 0.0, is_none);
         for (var d = 0u; d < D4; d++) { y[of_y + row1 * p.y.w + d] = sum1[d] * share; }
         lse[of_lse + row1 * p.heads] = select(top1 + log(total1), NONE, is_none);

@@ -41,7 +41,7 @@ fn hinge_slope4(x: vec4<f32>, t: vec4<f32>) -> vec4<f32> {
 }
 
 @compute @workgroup_size(256) fn mse_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * 2.0 * (x[i] - t[i]); } }
-@compute @workgroup_size(256) fn l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * sign4(x[i] - t[i]); } }
+@compute @workgroup_size(256) fn l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * slope_of_abs4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn smooth_l1_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * smooth_slope4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn huber_loss_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * huber_slope4(x[i] - t[i]); } }
 @compute @workgroup_size(256) fn binary_cross_entropy_slope(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = upstream(i) * binary_slope4(x[i], t[i]); } }

@@ -116,6 +116,11 @@ fn sign4(x: vec4<f32>) -> vec4<f32> {
     return select(select(positive, vec4<f32>(-1.0), x < vec4<f32>()), x, is_nan4(x));
 }
 
+// The slope of |x|: 0 at 0, and of NaN.
+fn slope_of_abs4(x: vec4<f32>) -> vec4<f32> {
+    return select(sign4(x), vec4<f32>(), is_nan4(x));
+}
+
 // From the bits of -2^-149 to those of -infinity: 0.
 fn relu4(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(), bitcast<vec4<u32>>(x) - vec4<u32>(0x80000001u) <= vec4<u32>(0x7f7fffffu));

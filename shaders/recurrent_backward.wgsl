@@ -56,10 +56,13 @@ fn arriving(at: u32, q: Place) -> vec4<f32> {
     return d + carried[at];
 }
 
+// Whether nothing comes through W, be W infinite: no step comes after, or one that does not count.
+fn is_last(q: Place) -> bool { return p.next == 0xffffffffu || i32(p.next) >= lengths[q.b]; }
+
 // What comes through W.
 fn through(q: Place) -> vec4<f32> {
     var d = vec4<f32>();
-    if p.next == 0xffffffffu { return d; }
+    if is_last(q) { return d; }
     let row = (p.next * p.batch + q.b) * select(1u, 4u, LSTM || GRU) * q.units;
     let count = select(select(1u, 3u, GRU), 4u, LSTM) * q.units;
     for (var k = 0u; k < count; k++) {
@@ -73,7 +76,7 @@ fn through(q: Place) -> vec4<f32> {
 
 // The same after a pass that has made the products, which are bound in place of W: [batch, hidden], of a GRU two.
 fn made(at: u32, q: Place) -> vec4<f32> {
-    if p.next == 0xffffffffu { return vec4<f32>(); }
+    if is_last(q) { return vec4<f32>(); }
     if GRU { return w[at] + w[q.one + at]; }
     return w[at];
 }

@@ -35,10 +35,10 @@ fn softsign_gradient4(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {
     return select(dy / (size * size), from_bits4(0x7fc00000u), abs(x) == from_bits4(0x7f800000u));
 }
 
-// At a bound or past it; an infinite bound is none.
+// At a bound or past it, or NaN; an infinite bound is none.
 fn outside4(x: vec4<f32>) -> vec4<bool> {
     let below = (x <= vec4<f32>(p.a)) & vec4<bool>(p.a >= -3.4028234e38);
-    return below | ((x >= vec4<f32>(p.b)) & vec4<bool>(p.b <= 3.4028234e38));
+    return is_nan4(x) | below | ((x >= vec4<f32>(p.b)) & vec4<bool>(p.b <= 3.4028234e38));
 }
 
 // Where the exponent is 0, nothing depends on the base.
@@ -51,7 +51,7 @@ fn power_gradient4(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(256) fn sqrt_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 0.5 / x[i]; } }
 @compute @workgroup_size(256) fn rsqrt_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * -0.5 * x[i] * x[i] * x[i]; } }
 @compute @workgroup_size(256) fn reciprocal_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * -x[i] * x[i]; } }
-@compute @workgroup_size(256) fn abs_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * sign4(x[i]); } }
+@compute @workgroup_size(256) fn abs_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * slope_of_abs4(x[i]); } }
 @compute @workgroup_size(256) fn sin_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * cos4(x[i]); } }
 @compute @workgroup_size(256) fn cos_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * -sin4(x[i]); } }
 @compute @workgroup_size(256) fn tanh_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * tanh_slope4(x[i]); } }
@@ -69,7 +69,7 @@ fn power_gradient4(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32> {
 @compute @workgroup_size(256) fn pow_scalar_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = power_gradient4(x[i], dy[i]); } }
 @compute @workgroup_size(256) fn hardtanh_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = unless4(outside4(x[i]), dy[i]); } }
 @compute @workgroup_size(256) fn hardswish_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = hardswish_gradient4(x[i], dy[i]); } }
-@compute @workgroup_size(256) fn hardsigmoid_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = unless4(abs(x[i]) >= vec4<f32>(3.0), dy[i] / 6.0); } }
+@compute @workgroup_size(256) fn hardsigmoid_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = unless4(is_nan4(x[i]) | (abs(x[i]) >= vec4<f32>(3.0)), dy[i] / 6.0); } }
 @compute @workgroup_size(256) fn softsign_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = softsign_gradient4(x[i], dy[i]); } }
 @compute @workgroup_size(256) fn mish_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * mish_slope4(x[i]); } }
 @compute @workgroup_size(256) fn selu_backward(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { dx[i] = dy[i] * 1.050701 * select(1.6732632 * exp(x[i]), vec4<f32>(1.0), x[i] > vec4<f32>()); } }

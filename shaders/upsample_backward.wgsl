@@ -25,7 +25,10 @@ struct Between {
 }
 
 fn between(at: u32, scale: f32, size: u32) -> Between {
-    if MODE == 0u { return Between(min(u32(f32(at) * scale), size - 1u), 0u, 0.0); }
+    if MODE == 0u {
+        let nearest = min(u32(f32(at) * scale), size - 1u);
+        return Between(nearest, nearest, 0.0);
+    }
     var place = f32(at) * scale;
     if MODE == 1u { place = max((f32(at) + 0.5) * scale - 0.5, 0.0); }
     let first = min(u32(place), size - 1u);
@@ -42,9 +45,10 @@ fn reach(i: u32, scale: f32, size: u32, out: u32) -> vec2<u32> {
     return vec2<u32>(first, end);
 }
 
-fn part(b: Between, i: u32) -> f32 {
-    if MODE == 0u { return select(0.0, 1.0, b.first == i); }
-    return select(0.0, 1.0 - b.share, b.first == i) + select(0.0, b.share, b.second == i);
+// What of a gradient reaches pixel i, NaN where a share of 0 meets an infinite one.
+fn part(b: Between, i: u32, d: f32) -> f32 {
+    if MODE == 0u { return d; }
+    return select(0.0, (1.0 - b.share) * d, b.first == i) + select(0.0, b.share * d, b.second == i);
 }
 
 @compute @workgroup_size(256)
@@ -59,11 +63,12 @@ fn upsample_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let columns = reach(w, p.scale_w, p.width, p.out_w);
     var sum = 0.0;
     for (var r = rows.x; r < rows.y; r++) {
-        let down = part(between(r, p.scale_h, p.height), h);
-        if down == 0.0 { continue; }
+        let down = between(r, p.scale_h, p.height);
+        if down.first != h && down.second != h { continue; }
         for (var c = columns.x; c < columns.y; c++) {
-            let share = down * part(between(c, p.scale_w, p.width), w);
-            if !(share == 0.0) { sum += share * dy[(image * p.out_h + r) * p.out_w + c]; }
+            let along = between(c, p.scale_w, p.width);
+            if along.first != w && along.second != w { continue; }
+            sum += part(down, h, part(along, w, dy[(image * p.out_h + r) * p.out_w + c]));
         }
     }
     dx[at] = sum;

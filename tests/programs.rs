@@ -43,6 +43,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("gradients_that_are_one_repeated_number", found::gradients_that_are_one_repeated_number),
     ("views_of_nothing", found::views_of_nothing),
     ("numbers_that_are_none", found::numbers_that_are_none),
+    ("numbers_that_are_none_and_their_gradients", found::numbers_that_are_none_and_their_gradients),
     ("weights_that_are_held", found::weights_that_are_held),
 ];
 

@@ -33,7 +33,7 @@ struct Attention {
 // The lowest number. A row that has seen no key has it as its largest score.
 const LOWEST: f32 = -3.4028234e38;
 
-// lse of a row whose keys are all masked: weights that are computed again from it are 0.
+// lse of a row whose scores are all -inf: weights that are computed again from it are 0.
 const NONE: f32 = 3.4028234e38;
 
 // Where a workgroup works: the head, and the first own row.

@@ -378,7 +378,11 @@ impl Run {
 impl Tensor {
     /// `softmax(scale q k^T + mask) v`: queries `[.., queries, head_dim]` (self) on keys and values
     /// `[.., keys, head_dim]` of the same batch, to `[.., queries, head_dim]`; batches broadcast, and the values' rows may be
-    /// of another length than the keys'. A query whose keys are all masked gives 0, and a gradient of 0, as in PyTorch.
+    /// of another length than the keys'. A query whose scores are all -inf, as those of masked keys are, gives 0, and a
+    /// gradient of 0, as in PyTorch.
+    ///
+    /// What `is_causal` hides has the weight 0 or is left out, as it suits the kernel. So an infinity or NaN in keys, values,
+    /// queries or gradients may make NaN of what it is hidden from: PyTorch's own implementations differ there.
     ///
     /// Heads of up to 128 elements are one kernel whose memory grows with the rows, not with their square, unless a
     /// mask asks for its gradient. It reads masks and views that split heads as they are, and what it gives is merged

@@ -122,7 +122,7 @@ macro_rules! losses {
 // Each row: the loss of x where t is wanted, its slope along x, and the gradient of t; a is the loss's own argument.
 losses! {
     MSE: "mse_loss", |x, t, _| (x - t) * (x - t), |x, t, _| 2.0 * (x - t), Target::Opposite;
-    L1: "l1_loss", |x, t, _| (x - t).abs(), |x, t, _| sign(x - t), Target::Opposite;
+    L1: "l1_loss", |x, t, _| (x - t).abs(), |x, t, _| slope_of_abs(x - t), Target::Opposite;
     SMOOTH_L1: "smooth_l1_loss",
         |x, t, a| if (x - t).abs() < a { 0.5 * (x - t) * (x - t) / a } else { (x - t).abs() - 0.5 * a },
         |x, t, a| if (x - t).abs() < a { (x - t) / a } else { sign(x - t) },
@@ -154,6 +154,11 @@ losses! {
 
 fn sign(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { x.signum() }
+}
+
+/// 0 of NaN too.
+fn slope_of_abs(x: f32) -> f32 {
+    if x.is_nan() { 0.0 } else { sign(x) }
 }
 
 fn is_probability(x: f32) -> bool {

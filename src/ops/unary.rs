@@ -127,7 +127,7 @@ functions! {
     SQRT: "sqrt", |x, _| x.sqrt(), saves Y, |y, _, dy| dy * 0.5 / y;
     RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), saves Y, |y, _, dy| dy * (-0.5 * y * y * y);
     RECIPROCAL: "reciprocal", |x, _| 1.0 / x, saves Y, |y, _, dy| dy * (-y * y);
-    ABS: "abs", |x, _| x.abs(), saves X, |x, _, dy| dy * if x == 0.0 { 0.0 } else { x.signum() };
+    ABS: "abs", |x, _| x.abs(), saves X, |x, _, dy| dy * sign(x);
     SIN: "sin", |x, _| x.sin(), saves X, |x, _, dy| dy * x.cos();
     COS: "cos", |x, _| x.cos(), saves X, |x, _, dy| dy * -x.sin();
     TANH: "tanh", |x, _| x.tanh(), saves Y, |y, _, dy| dy * (1.0 - y * y);
@@ -144,8 +144,8 @@ functions! {
     ERF: "erf", |x, _| libm::erf(x.into()) as f32, saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32;
     HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), saves X, inside;
     HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), saves X,
-        |x, _, dy| if x <= -3.0 { 0.0 } else if x < 3.0 { dy * (x / 3.0 + 0.5) } else { dy };
-    HARDSIGMOID: "hardsigmoid", |x, _| held(x / 6.0 + 0.5, 0.0, 1.0), saves X, |x, _, dy| if x.abs() >= 3.0 { 0.0 } else { dy / 6.0 };
+        |x, _, dy| if x <= -3.0 { 0.0 } else if x >= 3.0 { dy } else { dy * (x / 3.0 + 0.5) };
+    HARDSIGMOID: "hardsigmoid", |x, _| held(x / 6.0 + 0.5, 0.0, 1.0), saves X, |x, _, dy| if x.abs() < 3.0 { dy / 6.0 } else { 0.0 };
     SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), saves X, |x, _, dy| dy * softsign_slope(x);
     MISH: "mish", |x, _| x * softplus(x).tanh(), saves X, |x, _, dy| dy * mish_slope(x);
     SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() });
@@ -195,9 +195,14 @@ fn held(x: f32, low: f32, high: f32) -> f32 {
     if above > high { high } else { above }
 }
 
-/// The gradient between two bounds, without the bounds themselves; an infinite one is none.
+/// 1, -1, or 0 of 0 and of NaN.
+fn sign(x: f32) -> f32 {
+    if x == 0.0 || x.is_nan() { 0.0 } else { x.signum() }
+}
+
+/// The gradient between two bounds, without the bounds themselves; an infinite one is none. Of NaN nothing passes.
 fn inside(x: f32, p: Params, dy: f32) -> f32 {
-    let is_out = x <= p.a && p.a > f32::NEG_INFINITY || x >= p.b && p.b < f32::INFINITY;
+    let is_out = x.is_nan() || x <= p.a && p.a > f32::NEG_INFINITY || x >= p.b && p.b < f32::INFINITY;
     if is_out { 0.0 } else { dy }
 }
 

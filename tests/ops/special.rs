@@ -3,8 +3,10 @@
 use super::{Case, Input, case, whole, x};
 use std::f32::consts::{FRAC_2_SQRT_PI, LN_2};
 use wgrad::KeepDims::No;
+use wgrad::fused::recurrent::{Cell, Direction, Recurrence};
 use wgrad::{
     AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Extreme, MaxPool2dOptions, Reduction, Shape, Tensor,
+    Upsampling,
 };
 
 type One = fn(&Tensor) -> Tensor;
@@ -18,7 +20,7 @@ const NAN: f32 = f32::NAN;
 /// Where functions are asked for what they have far out.
 const FAR: &[f32] = &[INF, -INF, 0.0, 1e30, -1e30];
 
-/// Each function with its values and slopes there. Of NaN all make NaN, but for the last.
+/// Each function with its values and slopes there. Of NaN all make NaN, but for the last; `slopes_of_nan` has the slopes.
 const FUNCTIONS: &[(&str, One, Five, Five)] = &[
     ("affine", |x| x.affine(-1.5, 0.25), [-INF, INF, 0.25, -1.5e30, 1.5e30], [-1.5; 5]),
     ("exp", Tensor::exp, [INF, 0.0, 1.0, INF, 0.0], [INF, 0.0, 1.0, INF, 0.0]),
@@ -73,6 +75,18 @@ const FUNCTIONS: &[(&str, One, Five, Five)] = &[
     ("pow_scalar by 3:", |x| x.pow_scalar(3.0), [INF, -INF, 0.0, INF, -INF], [INF, INF, 0.0, INF, INF]),
     ("pow_scalar by 0:", |x| x.pow_scalar(0.0), [1.0; 5], [0.0; 5]),
 ];
+
+/// NaN, unless the function compares: then PyTorch has one number or, depending on how many elements there are, one of two.
+fn slopes_of_nan(name: &str) -> &'static [f32] {
+    match name {
+        "affine" => &[-1.5; 7],
+        "abs" | "clamp" | "clamp below" | "hardtanh" | "relu6" | "hardsigmoid" | "pow_scalar by 0:" => &[0.0; 7],
+        "relu" | "threshold" | "hardshrink" | "softshrink" => &[1.0; 7],
+        "leaky_relu" => &[0.1; 7],
+        "prelu" => &[0.25; 7],
+        _ => &[NAN; 7],
+    }
+}
 
 /// Functions at their kinks, with values and slopes.
 type AtKink = (&'static str, &'static [f32], One, &'static [f32], &'static [f32]);
@@ -253,7 +267,8 @@ pub fn cases() -> Vec<Case> {
                 .sloped(0, slopes),
         );
         let due: &[f32] = if name == "pow_scalar by 0:" { &[1.0; 7] } else { &[NAN; 7] };
-        all.push(case(&format!("{name} of NaN"), [x([7]).listed(&[NAN])], move |x| f(&x[0])).constant().gives(due));
+        let nan = case(&format!("{name} of NaN"), [x([7]).listed(&[NAN])], move |x| f(&x[0]));
+        all.push(nan.compared().gives(due).sloped(0, slopes_of_nan(name)));
     }
     let kinks = KINKS.iter().chain(FLAT);
     all.extend(kinks.map(|&(name, at, f, values, slopes)| {
@@ -289,11 +304,160 @@ pub fn cases() -> Vec<Case> {
         let loss = case(&format!("{name} of NaN"), pair, move |x| f(&x[0], &x[1], Reduction::None));
         all.push(loss.constant().gives(&[NAN, NAN]));
     }
+    all.extend(attended());
     all.extend(hidden());
     all.extend(losses());
     all.extend(pooled());
     all.extend(joined());
+    // A part of 0 of an infinite gradient is NaN.
+    const FIRST: &[f32] = &[INF, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+    let steep = |name: &str, from: usize, to: usize, slopes| {
+        let inputs = [x([1, 1, from, from]), x([1, 1, to, to]).listed(FIRST).detached()];
+        let run = move |x: &[Tensor]| x[0].interpolate([to, to], Upsampling::Bilinear).mul(&x[1]);
+        case(name, inputs, run).compared().sloped(0, slopes)
+    };
+    all.push(steep("upsample_backward of inf", 2, 4, &[INF, NAN, NAN, NAN]));
+    all.push(steep("upsample_backward of inf to one pixel", 1, 2, &[NAN]));
+    all.extend(stepped());
     all
+}
+
+/// Recurrent cells: NaN goes on, and a step that does not count takes no part, be the weight infinite.
+fn stepped() -> Vec<Case> {
+    const WEIGHT: &[f32] = &[INF, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5];
+    let made = |name: &str, weight: &'static [f32], inputs: &'static [f32], lengths: i32| {
+        let all = [x([1, 3, 4]).listed(inputs), x([4, 4]).listed(weight).detached(), x([1, 1, 4]).listed(&[1.0])];
+        case(name, all, move |x| {
+            let lengths = Tensor::full([1], lengths, x[0].device());
+            let recurrence = Recurrence {
+                cell: Cell::Relu,
+                weight: &x[1],
+                bias: None,
+                initial: &x[2],
+                lengths: Some(&lengths),
+                direction: Direction::Forward,
+            };
+            x[0].recurrent(&recurrence).outputs()
+        })
+        .compared()
+    };
+    vec![
+        made("recurrent Relu of NaN", &[0.5], &[NAN], 3).gives(&[NAN; 12]),
+        made("recurrent Relu past its length", WEIGHT, &[0.5], 1)
+            .gives(&[INF, 2.5, 2.5, 2.5, INF, 2.5, 2.5, 2.5, INF, 2.5, 2.5, 2.5])
+            .sloped(2, &[INF, 6.0, 6.0, 6.0]),
+    ]
+}
+
+/// Two queries, keys and values of one element, what the result is multiplied by, a mask, the result and the gradients.
+type Attended = (&'static str, [&'static [f32]; 4], &'static [f32], &'static [f32], [&'static [f32]; 3]);
+const ATTENDED: &[Attended] = &[
+    (
+        "a query of NaN",
+        [&[NAN, 1.0], &[1.0, 2.0], &[1.0, 2.0], &[1.0; 2]],
+        &[],
+        &[NAN, 1.731_058_6],
+        [&[NAN, 0.196_611_93], &[NAN; 2], &[NAN; 2]],
+    ),
+    (
+        "a query of inf",
+        [&[INF, 1.0], &[1.0, 2.0], &[1.0, 2.0], &[1.0; 2]],
+        &[],
+        &[NAN, 1.731_058_6],
+        [&[NAN, 0.196_611_93], &[NAN; 2], &[NAN; 2]],
+    ),
+    (
+        "a query of -inf",
+        [&[-INF, 1.0], &[1.0, 2.0], &[1.0, 2.0], &[1.0; 2]],
+        &[],
+        &[0.0, 1.731_058_6],
+        [&[0.0, 0.196_611_93], &[NAN; 2], &[0.268_941_43, 0.731_058_6]],
+    ),
+    ("a key of inf", [&[1.0; 2], &[1.0, INF], &[1.0, 2.0], &[1.0; 2]], &[], &[NAN; 2], [&[NAN; 2]; 3]),
+    ("a key of NaN", [&[1.0; 2], &[1.0, NAN], &[1.0, 2.0], &[1.0; 2]], &[], &[NAN; 2], [&[NAN; 2]; 3]),
+    (
+        "a key of -inf",
+        [&[1.0; 2], &[1.0, -INF], &[1.0, 2.0], &[1.0; 2]],
+        &[],
+        &[1.0; 2],
+        [&[NAN; 2], &[0.0; 2], &[2.0, 0.0]],
+    ),
+    (
+        "keys of -inf",
+        [&[1.0; 2], &[-INF; 2], &[1.0, 2.0], &[1.0; 2]],
+        &[],
+        &[0.0; 2],
+        [&[NAN; 2], &[0.0; 2], &[0.0; 2]],
+    ),
+    (
+        "a value of inf",
+        [&[1.0; 2], &[1.0, 2.0], &[1.0, INF], &[1.0; 2]],
+        &[],
+        &[INF; 2],
+        [&[NAN; 2], &[-INF, NAN], &[0.537_882_9, 1.462_117_1]],
+    ),
+    (
+        "a value of inf without a weight",
+        [&[1.0; 2], &[0.0, -1000.0], &[1.0, INF], &[1.0; 2]],
+        &[],
+        &[NAN; 2],
+        [&[NAN; 2], &[NAN; 2], &[2.0, 0.0]],
+    ),
+    (
+        "a value of NaN",
+        [&[1.0; 2], &[1.0, 2.0], &[1.0, NAN], &[1.0; 2]],
+        &[],
+        &[NAN; 2],
+        [&[NAN; 2], &[NAN; 2], &[0.537_882_9, 1.462_117_1]],
+    ),
+    (
+        "a gradient of inf",
+        [&[1.0; 2], &[1.0, 2.0], &[1.0, 2.0], &[1.0, INF]],
+        &[],
+        &[1.731_058_6, INF],
+        [&[0.196_611_93, NAN], &[NAN; 2], &[INF; 2]],
+    ),
+    (
+        "a masked key of NaN",
+        [&[1.0; 2], &[1.0, NAN], &[1.0, 2.0], &[1.0; 2]],
+        &[0.0, -INF, 0.0, 0.0],
+        &[NAN; 2],
+        [&[NAN; 2]; 3],
+    ),
+    (
+        "a masked value of NaN",
+        [&[1.0; 2], &[1.0, 2.0], &[1.0, NAN], &[1.0; 2]],
+        &[0.0, -INF, 0.0, 0.0],
+        &[NAN; 2],
+        [&[NAN; 2], &[NAN; 2], &[1.268_941_4, 0.731_058_6]],
+    ),
+    (
+        "a key of -inf beside a masked one",
+        [&[1.0; 2], &[-INF, 2.0], &[1.0, 2.0], &[1.0; 2]],
+        &[0.0, -INF, 0.0, 0.0],
+        &[0.0, 2.0],
+        [&[NAN; 2], &[0.0; 2], &[0.0, 1.0]],
+    ),
+];
+
+fn attended() -> Vec<Case> {
+    let run = |x: &[Tensor], mask| {
+        let options = AttentionOptions { mask, ..AttentionOptions::default() };
+        x[0].scaled_dot_product_attention(&x[1], &x[2], &options).mul(&x[3])
+    };
+    let made = |&(name, inputs, mask, values, slopes): &Attended| {
+        let name = format!("attention of {name}");
+        let [q, k, v, factors] = inputs.map(|all| x([1, 1, 2, 1]).listed(all));
+        let factors = factors.detached();
+        let made = match mask {
+            [] => case(&name, [q, k, v, factors], move |x| run(x, None)),
+            _ => {
+                case(&name, [q, k, v, factors, x([2, 2]).listed(mask).detached()], move |x| run(x, Some(x[4].clone())))
+            }
+        };
+        (0..3).fold(made.compared().gives(values), |made, at| made.sloped(at, slopes[at]))
+    };
+    ATTENDED.iter().map(made).collect()
 }
 
 /// Keys that a mask hides, with values that would show a weight that is not quite 0.
@@ -329,6 +493,12 @@ fn losses() -> Vec<Case> {
             .compared()
             .gives(&[INF, 200.0, 200.0])
             .sloped(0, &[1.0, 1.0, -1.0]),
+        case("l1_loss of NaN and its slope", logits(&[NAN, INF, -INF, 0.0], &[0.0; 4]), |x| {
+            x[0].l1_loss(&x[1], Reduction::None)
+        })
+        .compared()
+        .gives(&[NAN, INF, INF, 0.0])
+        .sloped(0, &[0.0, 1.0, -1.0, 0.0]),
         case("cross_entropy of -inf", [row(), whole([1], 0, 1)], |x| x[0].cross_entropy(&x[1]))
             .compared()
             .gives(&[1.313_261_7])

@@ -16,7 +16,7 @@ const SIZES: &[usize] =
 /// No value has more elements.
 const MOST: usize = 6_000;
 
-/// Inputs of cases that lie further out are for programs with special values.
+/// Inputs of cases that lie further out are not drawn: sums and squares of them end at other places on each backend.
 const FAR: f32 = 100.0;
 
 /// No input of a case that is used has more.
@@ -82,13 +82,16 @@ pub fn is_raw(panic: &str) -> bool {
     raw.iter().any(|part| panic.contains(part))
 }
 
-/// Whether neither PyTorch nor this crate says what infinities and NaN give here: as whole numbers, and as the weights of a
-/// convolution of single channels over its padding.
+/// Whether neither PyTorch nor this crate says what infinities and NaN give here (docs/programs.md): as whole numbers, beside
+/// a convolution's padding, and behind a causal mask.
 fn is_open(op: &Op) -> bool {
     match op {
         Op::Cast(dtype) => *dtype == DType::I32,
-        Op::Conv2d(options) => options.groups > 1,
-        Op::Case(number) => ["cast", "groups", "depthwise"].iter().any(|word| CASES[*number].name.contains(word)),
+        Op::Conv2d(_) | Op::ConvTranspose2d(_) | Op::Attention(true) => true,
+        Op::Case(number) => {
+            let open = ["cast", "_i32", "conv", "depthwise", "causal", "of large values", "self_attention"];
+            open.iter().any(|word| CASES[*number].name.contains(word))
+        }
         _ => false,
     }
 }
@@ -218,7 +221,7 @@ impl Drawing {
                 return None;
             }
         };
-        let most = if self.special { 0.0 } else { largest(&value)? };
+        let most = largest(&value, self.special)?;
         if value.numel() > MOST {
             return None;
         }
@@ -410,7 +413,7 @@ impl Drawing {
                 _ => {
                     let tracked = input.tracked && case.gradient != super::cases::Gradient::Absent;
                     let own = self.given(Given { tracked, ..Given::plain(&base, Fill::OfCase(number, at)) });
-                    if !self.special && largest(&self.values[own]).is_none_or(|most| most > FAR) {
+                    if largest(&self.values[own], self.special).is_none_or(|most| most > FAR) {
                         // Nothing else may use it either.
                         self.program.items.pop();
                         self.values.pop();

@@ -7,7 +7,7 @@ use super::judge::{Bench, Noise, Source, Work};
 use super::op::{CASES, attention, case};
 use super::program::SPECIAL;
 use super::update::{Step, Update, moved, returned};
-use wgrad::{MaxPool2dOptions, Shape, Tensor};
+use wgrad::{MaxPool2dOptions, Shape, Tensor, Upsampling};
 
 /// A program as a closure.
 struct Pasted<'a> {
@@ -129,6 +129,48 @@ pub fn numbers_that_are_none() {
     alike(20911, Update::Nothing, &[inputs.as_slice(), &[mask]].concat(), |x, step| {
         let v4 = case(name, &[&x[0], &x[1], &x[2], &x[3]]);
         returned(&[&v4], &[], x, step)
+    });
+}
+
+pub fn numbers_that_are_none_and_their_gradients() {
+    // A slope at NaN.
+    alike(109815, Update::Nothing, &[passed(x([1, 4, 2, 2]).listed(SPECIAL).reversed())], |x, step| {
+        let v1 = x[0].hardswish();
+        returned(&[], &[&v1], x, step)
+    });
+    // Scores that are all -inf, and keys past the last.
+    let inputs =
+        [passed(x([8, 7, 5, 2, 2]).listed(SPECIAL).shifted()), passed(x([1, 1, 2, 1])), passed(x([1, 1, 1, 1]))];
+    alike(104007, Update::Nothing, &inputs, |x, step| {
+        let v2 = x[0].reshape_to(Shape::from([1120]));
+        let v3 = v2.narrow(0, 1, 6);
+        let v4 = v3.reshape_to(Shape::from([2, 3, 1, 1]));
+        let v6 = x[1].scaled_dot_product_attention(&v4, &x[2], &attention(false));
+        returned(&[&v6], &[], x, step)
+    });
+    // A part of 0 of an infinite gradient.
+    alike(112903, Update::Nothing, &[passed(x([4, 9]).listed(SPECIAL)), passed(x([1, 6, 1, 1]))], |x, step| {
+        let v2 = x[1].interpolate([7, 4], Upsampling::Bilinear);
+        let v3 = x[0].reshape_to(Shape::from([36]));
+        let v4 = v3.pad(&[(9, 20)], 0.5);
+        let v5 = v2.reshape_to(Shape::from([168]));
+        let v6 = v5.narrow(0, 93, 65);
+        let v7 = case("kl_div_log Mean of [65] x [65]", &[&v4, &v6]);
+        returned(&[], &[&v7], x, step)
+    });
+    // A relu inside of a recurrent cell.
+    let name = "recurrent recurrent_backward Relu Forward: [3, 5, 8] x [8, 8] x [8] x [1, 3, 8] x [3] of 1..7";
+    let inputs = [
+        passed(x([64]).listed(SPECIAL)),
+        base(of_case(name, 0)),
+        base(of_case(name, 2)),
+        passed(x([1, 3, 8])),
+        base(of_case(name, 4).detached()),
+    ];
+    alike(129775, Update::Nothing, &inputs, |x, step| {
+        let v2 = x[0].reshape_to(Shape::from([8, 8]));
+        let v6 = case(name, &[&x[1], &v2, &x[2], &x[3], &x[4]]);
+        returned(&[&v6], &[], x, step)
     });
 }
 

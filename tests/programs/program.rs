@@ -259,11 +259,13 @@ pub fn rng(seed: u64, at: usize, round: u32) -> Rng {
     Rng::stream(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(at as u64), round)
 }
 
-/// The elements of a tensor of f32 that are not finite, or the largest of all.
-pub fn largest(value: &Tensor) -> Option<f32> {
+/// The largest finite element of a tensor of f32; none where others are among them, unless these are expected.
+pub fn largest(value: &Tensor, special: bool) -> Option<f32> {
     if value.dtype() != DType::F32 {
         return Some(0.0);
     }
     let all = value.to_vec::<f32>().ok()?;
-    if all.iter().all(|v| v.is_finite()) { Some(all.iter().fold(0.0, |most, v| v.abs().max(most))) } else { None }
+    let finite = all.iter().filter(|v| v.is_finite());
+    let most = finite.clone().fold(0.0f32, |most, v| v.abs().max(most));
+    (special || finite.count() == all.len()).then_some(most)
 }

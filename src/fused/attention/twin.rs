@@ -8,7 +8,7 @@ use crate::ops::matmul::gemm;
 /// Queries of one block: their scores stay in the cache.
 const BLOCK: usize = 32;
 
-/// lse of a query whose keys are all masked.
+/// lse of a query whose scores are all -inf.
 const NONE: f32 = f32::MAX;
 
 /// A place in elements: the first, and the strides of batch, head and row.
@@ -101,8 +101,8 @@ pub fn forward(call: &mut Call) {
                     } else {
                         (p.scale, p.scale * if p.scale < 0.0 { -largest_of_negated(row) } else { largest(row) })
                     };
-                    // A score that is no number hides no key, and neither does one of -inf without a mask.
-                    if p.masked == 1 && top == f32::NEG_INFINITY && !row.iter().any(|s| s.is_nan()) {
+                    // A score that is no number hides no key.
+                    if top == f32::NEG_INFINITY && !row.iter().any(|s| s.is_nan()) {
                         row.fill(0.0);
                         lse[i * heads + head] = NONE;
                         continue;
@@ -161,11 +161,6 @@ pub fn backward(call: &mut Call) {
                         hidden.fill(0.0);
                         let (slopes, hidden) = slopes.split_at_mut(weights.len());
                         hidden.fill(0.0);
-                        if lse == NONE {
-                            weights.fill(0.0);
-                            slopes.fill(0.0);
-                            continue;
-                        }
                         let mut scale = p.scale;
                         if p.masked == 1 {
                             let mask = masked(mask, &p, [batch, head, first + i]);

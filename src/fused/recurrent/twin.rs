@@ -1,6 +1,7 @@
 //! What recurrent cells mean, on the host: a product for each step, and the cell on its rows.
 
 use super::{Cell, NONE, Params};
+use crate::kernel::functions::relu;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
 
@@ -59,7 +60,7 @@ pub fn forward(call: &mut Call) {
                     for j in 0..hidden {
                         match cell {
                             Cell::Tanh => keeps[j] = given(0, j).tanh(),
-                            Cell::Relu => keeps[j] = given(0, j).max(0.0),
+                            Cell::Relu => keeps[j] = relu(given(0, j)),
                             Cell::Lstm => {
                                 for gate in [0, 1, 3] {
                                     keeps[gate * hidden + j] = sigmoid(given(gate, j));
@@ -143,7 +144,9 @@ pub fn backward(call: &mut Call) {
             let after = after as usize * batch * hidden;
             for at in 0..batch * hidden {
                 let (b, j) = (at / hidden, at % hidden);
-                let dh = dy[after + at] + through[at] + carried_h[at];
+                // Nothing comes through W from a step that did not count, be W infinite.
+                let through = if next == NONE || next as i32 >= lengths[b] { 0.0 } else { through[at] };
+                let dh = dy[after + at] + through + carried_h[at];
                 let dc = if cell == Cell::Lstm { dy[part + after + at] + carried_c[at] } else { 0.0 };
                 if now == NONE || now as i32 >= lengths[b] {
                     carried_h[at] = dh;
