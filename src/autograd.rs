@@ -7,11 +7,12 @@ pub use check::gradient_check;
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, apart};
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::ThreadId;
 
 /// The gradient of one operation: from the gradient of its result, and which inputs need one, those of its inputs.
@@ -25,21 +26,16 @@ pub struct Node {
     name: Option<Arc<str>>,
     inputs: Vec<Option<Arc<Node>>>,
     backward: Option<Backward>,
+    /// The tensor whose gradient is asked for, where it is one.
+    leaf: Option<RwLock<Tensor>>,
     /// The first operation up to here that read a gradient.
     reads: Option<&'static str>,
 }
 
 impl Node {
-    fn new(
-        op: &'static str,
-        name: Option<Arc<str>>,
-        inputs: Vec<Option<Arc<Node>>>,
-        backward: Option<Backward>,
-        reads: Option<&'static str>,
-    ) -> Arc<Node> {
+    fn next_id() -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let reads = inputs.iter().flatten().find_map(|input| input.reads).or(reads);
-        Arc::new(Node { id: NEXT.fetch_add(1, Ordering::Relaxed), op, name, inputs, backward, reads })
+        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The operation that read a gradient, where one did.
@@ -47,8 +43,24 @@ impl Node {
         self.reads
     }
 
-    pub(crate) fn leaf(name: Option<Arc<str>>) -> Arc<Node> {
-        Node::new("leaf", name, Vec::new(), None, None)
+    /// The start of a graph: the gradient with respect to `tensor` is asked for.
+    pub(crate) fn leaf(tensor: Tensor) -> Arc<Node> {
+        let (id, name) = (Node::next_id(), tensor.name().map(Arc::from));
+        let leaf = Some(RwLock::new(tensor.detach()));
+        Arc::new(Node { id, op: "leaf", name, inputs: Vec::new(), backward: None, leaf, reads: None })
+    }
+
+    /// Tells a leaf where its elements are now, and what they are called.
+    pub(crate) fn move_to(&self, place: &Tensor) {
+        if let Some(leaf) = &self.leaf {
+            *leaf.write().unwrap_or_else(PoisonError::into_inner) = place.detach();
+        }
+    }
+
+    /// The tensor whose gradient is asked for, as it is known outside.
+    fn tensor(self: &Arc<Node>) -> Option<Tensor> {
+        let leaf = self.leaf.as_ref()?.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(leaf.with_node(Some(self.clone())))
     }
 }
 
@@ -80,49 +92,171 @@ impl Tensor {
         }
         let nodes = inputs.iter().map(|input| input.node().cloned()).collect();
         let name = inputs.iter().find_map(|input| input.name().map(Arc::from));
-        self.with_node(Some(Node::new(op, name, nodes, Some(Box::new(backward)), reads.then_some(op))))
+        let reads = inputs.iter().filter_map(|input| input.node()?.reads).next().or(reads.then_some(op));
+        let (id, backward): (_, Option<Backward>) = (Node::next_id(), Some(Box::new(backward)));
+        self.with_node(Some(Arc::new(Node { id, op, name, inputs: nodes, backward, leaf: None, reads })))
     }
 }
 
 /// The gradients that one backward pass found, or several: those of the parts of a large batch are added up by `+=`.
 ///
+/// They are data: iterated in the order in which their tensors came to [require](Tensor::requires_grad) one, read
+/// ([`Grads::of`]), replaced, scaled (`grads *= 0.5`), and collected from pairs of tensors and gradients.
+///
 /// ```
+/// use wgrad::autograd::Grads;
 /// let x = wgrad::Tensor::ones([2], &wgrad::Device::cpu()).requires_grad();
 /// let mut grads = x.exp().sum().backward();
 /// grads += (&x * 3.0).sum().backward();
+/// grads *= 0.5;
 /// let sum = grads.of(&x).expect("both depend on x").to_vec::<f32>()?;
-/// assert!((sum[0] - (1f32.exp() + 3.0)).abs() < 1e-5);
+/// assert!((sum[0] - (1f32.exp() + 3.0) / 2.0).abs() < 1e-5);
+/// let clamped: Grads = grads.iter().map(|(x, gradient)| (x, gradient.clamp(-1.0, 1.0))).collect();
+/// assert_eq!(clamped.of(&x).expect("it was collected").to_vec::<f32>()?, [1.0, 1.0]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Grads {
-    of: HashMap<u64, Tensor>,
+    /// By the ids of their leaves, so that equal steps queue equal kernels.
+    of: BTreeMap<u64, (Arc<Node>, Tensor)>,
 }
 
 impl AddAssign for Grads {
     #[track_caller]
     fn add_assign(&mut self, other: Grads) {
-        // In the order of ids, so that equal steps queue equal kernels.
-        for (id, gradient) in BTreeMap::from_iter(other.of) {
+        for (id, (leaf, gradient)) in other.of {
             match self.of.get_mut(&id) {
-                Some(sum) => *sum = accumulate(sum, &gradient).into_gradient(),
-                None => drop(self.of.insert(id, gradient)),
+                Some((_, sum)) => *sum = accumulate(sum, &gradient).into_gradient(),
+                None => drop(self.of.insert(id, (leaf, gradient))),
             }
         }
     }
 }
 
 impl Grads {
+    /// None yet.
+    pub fn new() -> Grads {
+        Grads::default()
+    }
+
     /// The gradient with respect to `tensor`, of its shape; `None` if the loss does not depend on it or it was not
     /// marked by [`Tensor::requires_grad`].
     pub fn of(&self, tensor: &Tensor) -> Option<&Tensor> {
-        self.of.get(&tensor.node()?.id)
+        self.of.get(&tensor.node()?.id).map(|(_, gradient)| gradient)
+    }
+
+    /// The gradients with respect to `tensors`, in their order: what a replayed step returns, to be collected again outside
+    /// of it.
+    ///
+    /// ```
+    /// use wgrad::autograd::Grads;
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, parameters};
+    /// let device = wgrad::Device::cpu();
+    /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
+    /// let leaves: Vec<_> = parameters(&model).iter().map(|(_, parameter)| parameter.tensor()).collect();
+    /// let (randomness, x) = (Randomness::new(0), wgrad::Tensor::ones([4, 2], &device));
+    /// let step = device.capture(&[&x], |inputs| {
+    ///     let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).square().mean();
+    ///     Ok(loss.backward().to_vec(&leaves))
+    /// })?;
+    /// let grads: Grads = leaves.iter().zip(step.run(&[&x])?).collect();
+    /// assert_eq!(grads.len(), 2);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If one of them has none.
+    #[track_caller]
+    pub fn to_vec(&self, tensors: &[Tensor]) -> Vec<Tensor> {
+        let mut all = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let Some(gradient) = self.of(tensor) else {
+                panic!("to_vec: there is no gradient for {}: nothing in the loss depends on it", called(tensor));
+            };
+            all.push(gradient.clone());
+        }
+        all
+    }
+
+    /// Takes `gradient` for that of `tensor`, in the place of the one there was.
+    ///
+    /// # Panics
+    /// If `tensor` requires none ([`Tensor::requires_grad`]), or the gradient has another shape, type or device.
+    #[track_caller]
+    pub fn set(&mut self, tensor: &Tensor, gradient: Tensor) {
+        let leaf = tensor.node().filter(|node| node.leaf.is_some());
+        let Some(leaf) = leaf else {
+            panic!(
+                "set: {} requires no gradient: only a parameter or a tensor of requires_grad() has one",
+                called(tensor)
+            );
+        };
+        assert!(
+            gradient.shape() == tensor.shape() && gradient.dtype() == tensor.dtype(),
+            "set: expected a gradient of {} {} for {}, got {} {}",
+            tensor.dtype(),
+            tensor.shape(),
+            called(tensor),
+            gradient.dtype(),
+            gradient.shape()
+        );
+        let (device, other) = (tensor.device(), gradient.device());
+        assert!(device == other, "set: {} and its gradient {}", called(tensor), apart(device, other));
+        self.of.insert(leaf.id, (leaf.clone(), gradient.detach().into_gradient()));
+    }
+
+    /// Takes the gradient with respect to `tensor` out, so that an optimizer leaves it as it is.
+    pub fn remove(&mut self, tensor: &Tensor) -> Option<Tensor> {
+        self.of.remove(&tensor.node()?.id).map(|(_, gradient)| gradient)
+    }
+
+    /// Each tensor that has a gradient, and that gradient, in the order in which the tensors came to require one.
+    pub fn iter(&self) -> impl Iterator<Item = (Tensor, &Tensor)> {
+        self.of.values().filter_map(|(leaf, gradient)| Some((leaf.tensor()?, gradient)))
+    }
+
+    /// Puts what `each` makes of a tensor and its gradient in the place of that gradient.
+    ///
+    /// # Panics
+    /// As [`Grads::set`].
+    #[track_caller]
+    pub fn map(&mut self, mut each: impl FnMut(&Tensor, &Tensor) -> Tensor) {
+        for (tensor, gradient) in self.clone().iter() {
+            self.set(&tensor, each(&tensor, gradient));
+        }
+    }
+
+    /// How many tensors have one.
+    pub fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Whether none has one.
+    pub fn is_empty(&self) -> bool {
+        self.of.is_empty()
     }
 
     /// Why one of the gradients could not be computed.
     pub(crate) fn lost(&self) -> Option<crate::Error> {
-        self.of.values().find_map(Tensor::lost)
+        self.of.values().find_map(|(_, gradient)| gradient.lost())
     }
+}
+
+impl<T: Borrow<Tensor>> FromIterator<(T, Tensor)> for Grads {
+    /// As [`Grads::set`] for each pair.
+    #[track_caller]
+    fn from_iter<I: IntoIterator<Item = (T, Tensor)>>(pairs: I) -> Grads {
+        let mut grads = Grads::new();
+        for (tensor, gradient) in pairs {
+            grads.set(tensor.borrow(), gradient);
+        }
+        grads
+    }
+}
+
+/// A tensor in a message.
+fn called(tensor: &Tensor) -> String {
+    tensor.name().map_or_else(|| format!("a tensor of {}", tensor.shape()), str::to_string)
 }
 
 /// The backward passes under way, by their threads, each with what is wrong with it.
@@ -169,16 +303,45 @@ impl Drop for Watch {
     }
 }
 
+/// How many operations each node of a graph sends a gradient from.
+fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
+    let mut counts = HashMap::from([(root.id, 0)]);
+    let mut rest = vec![root];
+    while let Some(node) = rest.pop() {
+        for input in node.inputs.iter().flatten() {
+            let count = counts.entry(input.id).or_insert_with(|| {
+                rest.push(input);
+                0
+            });
+            *count += 1;
+        }
+    }
+    counts
+}
+
+/// Goes from `root` to all leaves, and tells `ready` the gradient of each as soon as its last part has been added.
 #[track_caller]
-pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor) -> Grads {
+pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
     let pass = Watch::start();
+    let mut counts = consumers(root);
     let mut waiting = BTreeMap::from([(root.id, (root.clone(), upstream))]);
-    let mut of = HashMap::new();
-    while let Some((id, (node, dy))) = waiting.pop_last() {
-        let Some(backward) = &node.backward else {
-            of.insert(id, dy.into_gradient());
-            continue;
-        };
+    // Nodes that nothing more will reach, the root first: leaves whose gradients are whole, and what got none.
+    let mut ended = vec![root.clone()];
+    loop {
+        while let Some(node) = ended.pop() {
+            if let Some(tensor) = node.tensor() {
+                if let Some((_, gradient)) = waiting.remove(&node.id) {
+                    ready(&tensor, gradient.into_gradient());
+                }
+            } else if !waiting.contains_key(&node.id) {
+                ended.extend(released(&node, &mut counts));
+            }
+        }
+        if let Some(wrong) = pass.wrong() {
+            panic!("{wrong}");
+        }
+        let Some((_, (node, dy))) = waiting.pop_last() else { return };
+        let backward = node.backward.as_ref().expect("a leaf is ready before anything behind it runs");
         let needs: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
         // Under the layer's name, so that the kernels of the gradient are labelled too.
         let gradients = backward(&dy.with_name(node.name.clone()), &needs);
@@ -195,8 +358,21 @@ pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor) -> Grads {
                 }
             }
         }
+        ended.extend(released(&node, &mut counts));
     }
-    Grads { of }
+}
+
+/// The inputs of a node that is done which no other node will send a gradient to.
+fn released(node: &Node, counts: &mut HashMap<u64, usize>) -> Vec<Arc<Node>> {
+    let mut last = Vec::new();
+    for input in node.inputs.iter().flatten() {
+        let count = counts.get_mut(&input.id).expect("the walk before met it");
+        *count -= 1;
+        if *count == 0 {
+            last.push(input.clone());
+        }
+    }
+    last
 }
 
 static SHADER: Shader = Shader {

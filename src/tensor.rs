@@ -236,7 +236,7 @@ impl Tensor {
     #[track_caller]
     pub fn requires_grad(mut self) -> Tensor {
         assert!(self.dtype == DType::F32, "requires_grad: {} has no gradients", self.dtype);
-        self.node = Some(Node::leaf(self.name.clone()));
+        self.node = Some(Node::leaf(self.detach()));
         self.gradient = false;
         self
     }
@@ -244,6 +244,12 @@ impl Tensor {
     /// The same elements without their history: no gradient flows through.
     pub fn detach(&self) -> Tensor {
         Tensor { node: None, gradient: false, ..self.clone() }
+    }
+
+    /// The same elements without their history, and still a gradient where they are one or were made of one.
+    pub(crate) fn without_history(&self) -> Tensor {
+        let gradient = self.gradient || self.node.as_ref().is_some_and(|node| node.reads().is_some());
+        Tensor { node: None, gradient, ..self.clone() }
     }
 
     /// Whether it is a gradient or was made of one, without a history of its own.
@@ -341,8 +347,32 @@ impl Tensor {
     /// If it has more than one element or no history, or reads a gradient.
     #[track_caller]
     pub fn backward(&self) -> Grads {
+        let mut grads = Grads::new();
+        self.backward_each(|tensor, gradient| grads.set(tensor, gradient));
+        grads
+    }
+
+    /// Tells `ready` each tensor that requires a gradient together with its gradient, as soon as the last operation that
+    /// used the tensor has added its part: late layers first, while what lies before them has not been queued yet. What
+    /// `ready` queues stands in between, as an exchange between processes does.
+    ///
+    /// ```
+    /// use wgrad::Tensor;
+    /// let device = wgrad::Device::cpu();
+    /// let [early, late] = [2.0f32, 3.0].map(|x| Tensor::from_slice(&[x], [], &device).requires_grad());
+    /// let mut told = Vec::new();
+    /// early.exp().mul(&late).backward_each(|tensor, gradient| told.push((tensor.item(), gradient.shape())));
+    /// assert_eq!(told.iter().map(|(x, _)| x.clone()).collect::<Result<Vec<_>, _>>()?, [3.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Tensor::backward`].
+    #[track_caller]
+    pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
         assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
-        self.backward_with(&Tensor::constant(&[1.0f32], self.shape(), self.device()))
+        let node = self.history();
+        crate::autograd::backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()), &mut ready);
     }
 
     /// The gradients of `sum(upstream * self)`.
@@ -365,6 +395,18 @@ impl Tensor {
         );
         let (device, other) = (self.device(), upstream.device());
         assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
+        let mut grads = Grads::new();
+        let mut ready = |tensor: &Tensor, gradient| grads.set(tensor, gradient);
+        crate::autograd::backward(self.history(), upstream.detach(), &mut ready);
+        grads
+    }
+
+    /// What its gradient goes back by.
+    ///
+    /// # Panics
+    /// If there is nothing, or it reads a gradient.
+    #[track_caller]
+    fn history(&self) -> &Arc<Node> {
         let reads = self.node.as_ref().map_or(self.gradient.then_some("the loss"), |node| node.reads());
         if let Some(op) = reads {
             panic!(
@@ -372,14 +414,18 @@ impl Tensor {
                  to be a constant"
             );
         }
-        let node = self.node.as_ref().expect(
+        self.node.as_ref().expect(
             "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
-        );
-        crate::autograd::backward(node, upstream.detach())
+        )
     }
 
     pub(crate) fn node(&self) -> Option<&Arc<Node>> {
         self.node.as_ref()
+    }
+
+    /// Tells the start of its graph that gradients are those of this tensor.
+    pub(crate) fn tell_leaf(&self) {
+        self.node.iter().for_each(|node| node.move_to(self));
     }
 
     pub(crate) fn with_node(mut self, node: Option<Arc<Node>>) -> Tensor {

@@ -17,6 +17,8 @@ mod curves;
 mod edges;
 #[path = "train/frozen.rs"]
 mod frozen;
+#[path = "train/grads.rs"]
+mod grads;
 #[path = "train/huge.rs"]
 mod huge;
 #[path = "train/layers.rs"]

@@ -25,6 +25,7 @@ impl Place {
         let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (node, name) = (tensor.node().cloned(), tensor.name().map(Arc::from));
         *tensor = new.with_node(node).with_name(name);
+        tensor.tell_leaf();
     }
 
     /// Takes a path as its name, unless it has a better one, and tells its name.
@@ -32,6 +33,7 @@ impl Place {
         let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if tensor.name().is_none_or(|name| is_end(name, path)) {
             *tensor = tensor.clone().named(path);
+            tensor.tell_leaf();
         }
         tensor.name().map_or_else(|| path.into(), Arc::from)
     }

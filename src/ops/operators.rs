@@ -1,6 +1,8 @@
 //! The operators of Rust on tensors and numbers: the methods of the same names.
 
+use crate::autograd::Grads;
 use crate::tensor::Tensor;
+use std::ops::MulAssign;
 
 macro_rules! operators {
     ($($operator:ident $method:ident $scale:expr, $shift:expr;)*) => {$(
@@ -96,5 +98,20 @@ impl std::ops::Neg for Tensor {
     #[track_caller]
     fn neg(self) -> Tensor {
         Tensor::neg(&self)
+    }
+}
+
+impl MulAssign<f32> for Grads {
+    #[track_caller]
+    fn mul_assign(&mut self, factor: f32) {
+        self.map(|_, gradient| gradient * factor);
+    }
+}
+
+/// By a scalar on the device, such as the factor that clips.
+impl MulAssign<&Tensor> for Grads {
+    #[track_caller]
+    fn mul_assign(&mut self, factor: &Tensor) {
+        self.map(|_, gradient| gradient * factor);
     }
 }

@@ -91,7 +91,7 @@ impl Device {
         inputs.iter().try_for_each(|input| input.current("capture"))?;
         let inputs: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
         // Without its history, a result does not keep the whole step's memory alive.
-        let detached = || work(&inputs).map(|results| results.iter().map(Tensor::detach).collect::<Vec<_>>());
+        let detached = || work(&inputs).map(|results| results.iter().map(Tensor::without_history).collect::<Vec<_>>());
         let (outputs, recording) = self.recorded(Recording::capture(), detached)?;
         let Recording { events, capture, .. } = recording;
         let mut capture = capture.expect("the recording is a capture");
@@ -447,7 +447,7 @@ impl Replay {
             }
             Some(_) => {
                 let own: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
-                return Ok(work(&own)?.iter().map(Tensor::detach).collect());
+                return Ok(work(&own)?.iter().map(Tensor::without_history).collect());
             }
             None => {
                 let device = inputs[0].device();
