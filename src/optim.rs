@@ -1,14 +1,19 @@
-//! Optimizers: each owns its parameters as few stretches of memory and moves each by one kernel.
+//! Optimizers: each owns its parameters as few stretches of memory, and moves all of a stretch at once.
 //!
-//! An optimizer is a *rule* (its options, its kernel, what it keeps for each value) and what all have in common,
-//! [`Fused`]: groups of parameters with options of their own, clipping, penalties, saved states. The gradients of several
-//! batches are added up by [`Grads`] itself; [`Ema`] keeps an average of the weights.
+//! A step has three acts. Gradients are *gathered* into buckets, stretches of memory that lie as the parameters do; buckets
+//! are *reduced*, that is clipped, exchanged between processes, or given up ([`Optimizer::step_with`]); and the parameters
+//! are *updated*.
+//!
+//! An optimizer is a [`Rule`] and what all have in common, [`Stepper`]: groups of parameters with options of their own,
+//! clipping, penalties, rates and their schedules, saved states. A rule is defined in tensor operations, some twenty lines
+//! outside of the crate too; a kernel that does all of it at once is a matter of speed. The gradients of several batches are
+//! added up by [`Grads`] itself; [`Ema`] keeps an average of the weights.
 
 mod adadelta;
 mod adagrad;
 pub mod adam;
+mod bucket;
 mod ema;
-mod fused;
 mod hyper;
 mod lamb;
 mod lion;
@@ -19,17 +24,19 @@ mod rule;
 pub mod schedule;
 pub mod sgd;
 mod slab;
+mod stepper;
 
 pub use adadelta::{Adadelta, AdadeltaOptions};
 pub use adagrad::{Adagrad, AdagradOptions};
 pub use adam::{Adam, AdamOptions, SecondMoment, WeightDecay};
+pub use bucket::{Bucket, Place};
 pub use ema::Ema;
-pub use fused::Fused;
 pub use lamb::{Lamb, LambOptions};
 pub use lion::{Lion, LionOptions};
 pub use rmsprop::{Centering, RmsProp, RmsPropOptions};
-pub use rule::Rule;
+pub use rule::{Now, Rule};
 pub use sgd::{Momentum, Sgd, SgdOptions};
+pub use stepper::Stepper;
 
 use crate::autograd::Grads;
 use crate::dtype::decimal;
@@ -53,13 +60,61 @@ pub static KERNELS: &[&[&Kernel]] = &[
 ];
 
 /// What moves parameters against their gradients.
-pub trait Optimizer {
+///
+/// A [`Stepper`] is one for any [`Rule`]. One of another kind, such as one around another, says how it steps, its rates and
+/// its state; all else follows.
+pub trait Optimizer: Send {
     /// Moves every parameter that `grads` has a gradient for; the others and their moments stay.
     ///
     /// # Panics
     /// If `grads` has a gradient for none of them, or an optimizer that was made later took one of them over.
     #[track_caller]
     fn step(&mut self, grads: &Grads);
+
+    /// A step in which `reduce` sees all gradients once they are gathered, and before they are clipped: tensors that it may
+    /// change in place, whose elements are the gradients' and else 0. It says whether the parameters are moved.
+    ///
+    /// ```
+    /// use wgrad::nn::{Init, Linear};
+    /// use wgrad::optim::{Decision, Optimizer, Sgd, SgdOptions};
+    /// let device = wgrad::Device::cpu();
+    /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
+    /// let mut optimizer = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
+    /// // Of a loss that was scaled up; a step whose gradients are not all numbers is left out.
+    /// let scaled = model.weight.tensor().square().sum() * 1024.0;
+    /// optimizer.step_with(&scaled.backward(), &mut |buckets| {
+    ///     let mut sum = wgrad::Tensor::scalar(0.0f32, &device);
+    ///     for bucket in buckets {
+    ///         bucket.assign(&(bucket / 1024.0));
+    ///         sum = sum + bucket.square().sum();
+    ///     }
+    ///     Decision::UpdateIf(sum.lt(&wgrad::Tensor::scalar(f32::INFINITY, &device)))
+    /// });
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`step`](Optimizer::step).
+    #[track_caller]
+    fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
+        let own: Grads = grads.iter().map(|(tensor, gradient)| (tensor, gradient.copy())).collect();
+        let buckets: Vec<Tensor> = own.iter().map(|(_, gradient)| gradient.clone()).collect();
+        let update = match reduce(&buckets) {
+            Decision::Update => true,
+            Decision::Skip => false,
+            Decision::UpdateIf(flag) => {
+                let device = flag.device();
+                let refused = device.refuse_in_capture(|| {
+                    "step_with: this optimizer reads on the host whether it is to update, which no replay can do".into()
+                });
+                let flag = refused.and_then(|()| flag.item());
+                flag.inspect_err(|error| device.missed(error)).is_ok_and(|flag| flag != 0.0)
+            }
+        };
+        if update {
+            self.step(&own);
+        }
+    }
 
     /// The learning rate of each group of parameters.
     fn lrs(&self) -> Vec<f32>;
@@ -91,22 +146,22 @@ pub trait Optimizer {
     }
 
     /// The momentum of the first group, where it has one: that of SGD and RMSprop, or Adam's first beta.
-    fn momentum(&self) -> Option<f32>;
+    fn momentum(&self) -> Option<f32> {
+        None
+    }
 
     /// Sets the momentum of all groups for the next steps.
     ///
     /// # Errors
     /// [`Error::Option`] if it is not in 0..1, or a group has none; [`Error::Capture`] inside a step that is being captured.
-    fn set_momentum(&mut self, momentum: f32) -> Result<()>;
+    fn set_momentum(&mut self, momentum: f32) -> Result<()> {
+        Err(Error::Option(format!("momentum: the optimizer has none, so {momentum} cannot be set")))
+    }
 
     /// The global norm of the last step's gradients before they were clipped, where they are clipped by it.
-    fn grad_norm(&self) -> Option<Tensor>;
-
-    /// An average of the weights from now on: see [`Ema`].
-    ///
-    /// # Errors
-    /// [`Error::Option`] if `decay` is not in 0..=1.
-    fn ema(&self, decay: f32) -> Result<Ema>;
+    fn grad_norm(&self) -> Option<Tensor> {
+        None
+    }
 
     /// Moments, counts of steps, rates and the rule's name, to go on from later.
     ///
@@ -120,6 +175,18 @@ pub trait Optimizer {
     /// [`Error::Weights`] if a name is missing, a shape or the number of groups differs, or it is another rule's state;
     /// [`Error::Capture`] inside a step that is being captured; then nothing was changed.
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
+}
+
+/// Whether a step moves the parameters, as its gradients are known.
+#[derive(Debug, Clone)]
+pub enum Decision {
+    /// It does.
+    Update,
+    /// It does not, nor does it count.
+    Skip,
+    /// It does where this scalar of f32 is not 0, which the device alone reads. Elsewhere values and moments stay what they
+    /// were, but the step is counted.
+    UpdateIf(Tensor),
 }
 
 fn checked(what: &str, value: f32, fits: impl Fn(f32) -> bool, range: &str) -> Result<f32> {

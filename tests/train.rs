@@ -37,6 +37,8 @@ mod model;
 mod modules;
 #[path = "train/options.rs"]
 mod options;
+#[path = "train/own_rule.rs"]
+mod own_rule;
 #[path = "train/rates.rs"]
 mod rates;
 #[path = "train/recipes.rs"]

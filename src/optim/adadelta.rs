@@ -1,9 +1,11 @@
 //! Adadelta (Zeiler, 2012): `shaders/adadelta.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, decayed, twin, update};
-use super::{Fused, at_least_0, checked, checked_lr, rest};
+use super::bucket::{Bucket, Place};
+use super::rule::{Now, Rule, decayed, twin, update, with_decay};
+use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// PyTorch's arguments and defaults.
@@ -51,13 +53,20 @@ update!(ADADELTA, SHADER, "adadelta", Params, moments 2, flops 15, |call| {
 pub static KERNELS: &[&Kernel] = &[&ADADELTA];
 
 /// Adadelta: steps are as large as past steps were for gradients of such size.
-pub type Adadelta = Fused<AdadeltaOptions>;
+pub type Adadelta = Stepper<AdadeltaOptions>;
+
+impl AdadeltaOptions {
+    fn fused(&self, bucket: &Bucket) {
+        let AdadeltaOptions { rho, eps, weight_decay: decay, .. } = *self;
+        bucket.run(&ADADELTA, &Params { place: bucket.place(), rho, rest: rest(rho), eps, decay });
+    }
+}
 
 impl Rule for AdadeltaOptions {
     const NAME: &'static str = "Adadelta";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         checked("rho", self.rho, |rho| (0.0..=1.0).contains(&rho), "in 0..=1")?;
         at_least_0("eps", self.eps)?;
         at_least_0("weight decay", self.weight_decay).map(drop)
@@ -67,16 +76,23 @@ impl Rule for AdadeltaOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
-        &[("square_avg", 0.0), ("acc_delta", 0.0)]
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = with_decay(gradient, self.weight_decay, x);
+        moments[0] = &moments[0] * self.rho + slope.square() * rest(self.rho);
+        let step = (&moments[1] + self.eps).sqrt() / (&moments[0] + self.eps).sqrt() * slope;
+        moments[1] = &moments[1] * self.rho + step.square() * rest(self.rho);
+        x - step * &numbers[0]
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("square_avg", 0.0), ("acc_delta", 0.0)]
     }
 
     fn numbers(&self, now: Now) -> Vec<f32> {
         vec![now.lr]
     }
 
-    fn step(&self, run: &Run) {
-        let AdadeltaOptions { rho, eps, weight_decay: decay, .. } = *self;
-        run.update(&ADADELTA, &Params { place: run.place(), rho, rest: rest(rho), eps, decay });
+    fn counts(&self) -> bool {
+        false
     }
 }

@@ -1,9 +1,11 @@
 //! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, counted, decayed, update};
-use super::{Fused, at_least_0, checked_lr, decimal};
+use super::bucket::{Bucket, Place};
+use super::rule::{Now, Rule, counted, decayed, update, with_decay};
+use super::{Stepper, at_least_0, decimal};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// PyTorch's arguments and defaults.
@@ -49,13 +51,19 @@ update!(ADAGRAD, SHADER, "adagrad", Params, moments 1, slots 1, flops 7, |call| 
 pub static KERNELS: &[&Kernel] = &[&ADAGRAD];
 
 /// Adagrad: steps are divided by the root of the sum of all squared gradients so far.
-pub type Adagrad = Fused<AdagradOptions>;
+pub type Adagrad = Stepper<AdagradOptions>;
+
+impl AdagradOptions {
+    fn fused(&self, bucket: &Bucket) {
+        bucket.run(&ADAGRAD, &Params { place: bucket.place(), eps: self.eps, decay: self.weight_decay });
+    }
+}
 
 impl Rule for AdagradOptions {
     const NAME: &'static str = "Adagrad";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         at_least_0("decay of the learning rate", self.lr_decay)?;
         at_least_0("weight decay", self.weight_decay)?;
         at_least_0("initial accumulator value", self.initial_accumulator_value)?;
@@ -66,23 +74,17 @@ impl Rule for AdagradOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
-        &[("sum", 0.0)]
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = with_decay(gradient, self.weight_decay, x);
+        moments[0] = &moments[0] + slope.square();
+        x - slope / (moments[0].sqrt() + self.eps) * &numbers[0]
     }
 
-    fn firsts(&self) -> Vec<f32> {
-        vec![self.initial_accumulator_value]
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("sum", self.initial_accumulator_value)]
     }
 
     fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
-        vec![(decimal(lr) / (1.0 + steps.saturating_sub(1) as f64 * decimal(self.lr_decay))) as f32]
-    }
-
-    fn counts(&self) -> bool {
-        true
-    }
-
-    fn step(&self, run: &Run) {
-        run.update(&ADAGRAD, &Params { place: run.place(), eps: self.eps, decay: self.weight_decay });
+        vec![(decimal(lr) / (1.0 + (steps - 1) as f64 * decimal(self.lr_decay))) as f32]
     }
 }

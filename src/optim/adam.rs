@@ -1,10 +1,12 @@
 //! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019): `shaders/adam.wgsl`,
 //! `shaders/amsgrad.wgsl`.
 
-use super::rule::{NUMBERS, Now, Place, Rule, Run, counted, decayed, update};
-use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
+use super::bucket::{Bucket, Place};
+use super::rule::{NUMBERS, Now, Rule, counted, decayed, update, with_decay};
+use super::{Stepper, at_least_0, decimal, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// How weights are drawn towards 0.
@@ -130,13 +132,23 @@ pub static KERNELS: &[&Kernel] = &[&ADAM, &AMSGRAD];
 /// assert!(loss().item()? < before);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-pub type Adam = Fused<AdamOptions>;
+pub type Adam = Stepper<AdamOptions>;
+
+impl AdamOptions {
+    fn fused(&self, bucket: &Bucket) {
+        let beta2 = self.betas.1;
+        let [coupled, decoupled] = self.weight_decay.split();
+        let kernel = if self.second_moment == SecondMoment::Last { &ADAM } else { &AMSGRAD };
+        let p = Params { place: bucket.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
+        bucket.run(kernel, &p);
+    }
+}
 
 impl Rule for AdamOptions {
     const NAME: &'static str = "Adam";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         share("beta1", self.betas.0)?;
         share("beta2", self.betas.1)?;
         at_least_0("eps", self.eps)?;
@@ -147,10 +159,24 @@ impl Rule for AdamOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let (beta2, [coupled, decoupled]) = (self.betas.1, self.weight_decay.split());
+        let slope = with_decay(gradient, coupled, x);
+        moments[0] = &moments[0] * &numbers[3] + &slope * &numbers[4];
+        moments[1] = &moments[1] * beta2 + slope.square() * rest(beta2);
+        let mut square = &moments[1];
+        if self.second_moment == SecondMoment::Largest {
+            moments[2] = moments[2].maximum(square);
+            square = &moments[2];
+        }
+        let step = &moments[0] * &numbers[1] / (square.sqrt() / &numbers[2] + self.eps);
+        with_decay(x, -decoupled, &(x * &numbers[0])) - step
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
         match self.second_moment {
-            SecondMoment::Last => &[("exp_avg", 0.0), ("exp_avg_sq", 0.0)],
-            SecondMoment::Largest => &[("exp_avg", 0.0), ("exp_avg_sq", 0.0), ("max_exp_avg_sq", 0.0)],
+            SecondMoment::Last => vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0)],
+            SecondMoment::Largest => vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0), ("max_exp_avg_sq", 0.0)],
         }
     }
 
@@ -163,17 +189,5 @@ impl Rule for AdamOptions {
         let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
         let step_size = (decimal(lr) / unbiased(beta1)) as f32;
         vec![lr, step_size, unbiased(self.betas.1).sqrt() as f32, beta1, rest(beta1)]
-    }
-
-    fn counts(&self) -> bool {
-        true
-    }
-
-    fn step(&self, run: &Run) {
-        let beta2 = self.betas.1;
-        let [coupled, decoupled] = self.weight_decay.split();
-        let kernel = if self.second_moment == SecondMoment::Last { &ADAM } else { &AMSGRAD };
-        let p = Params { place: run.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
-        run.update(kernel, &p);
     }
 }

@@ -4,7 +4,7 @@ use super::slab::{Owned, Slab};
 use super::{checked, rest};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
-use crate::nn::{StateDict, StateTensor};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, parameters};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -79,9 +79,28 @@ struct Averaged {
     owned: Owned,
 }
 
+fn checked_decay(decay: f32) -> Result<f32> {
+    checked("decay", decay, |decay| (0.0..=1.0).contains(&decay), "in 0..=1")
+}
+
 impl Ema {
-    pub(super) fn new<'a>(slabs: impl Iterator<Item = &'a Slab>, decay: f32) -> Result<Ema> {
-        checked("decay", decay, |decay| (0.0..=1.0).contains(&decay), "in 0..=1")?;
+    /// Of all parameters of a model, whatever moves them. Optimizers of this crate give one that goes by fewer kernels,
+    /// [`Stepper::ema`](super::Stepper::ema).
+    ///
+    /// # Errors
+    /// [`Error::Option`] if `decay` is not in 0..=1.
+    pub fn new(model: &dyn Module, decay: f32) -> Result<Ema> {
+        checked_decay(decay)?;
+        let averaged = |(name, parameter): (String, Parameter)| {
+            let (values, owned) = (parameter.tensor().detach(), Owned::of(&name, &parameter));
+            let mean = values.copy().contiguous();
+            Averaged { names: vec![(name, mean.clone())], owned, values, mean }
+        };
+        Ok(Ema { decay, slabs: parameters(model).into_iter().map(averaged).collect() })
+    }
+
+    pub(super) fn of<'a>(slabs: impl Iterator<Item = &'a Slab>, decay: f32) -> Result<Ema> {
+        checked_decay(decay)?;
         let averaged = |slab: &Slab| {
             let mean = slab.values.copy();
             let names = slab.named().map(|(name, place)| (name.to_string(), mean.with_layout(*place.layout())));
@@ -98,7 +117,11 @@ impl Ema {
     pub fn update(&mut self) {
         for Averaged { values, mean, owned, .. } in &self.slabs {
             owned.check();
-            Tensor::run(&EMA, &[values, mean], &Params { n: values.numel() as u32, rest: rest(self.decay) });
+            Tensor::run(
+                &EMA,
+                &[&values.contiguous(), mean],
+                &Params { n: values.numel() as u32, rest: rest(self.decay) },
+            );
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Group {
 struct State {
     now: Vec<Now>,
     counts: Vec<Vec<u64>>,
+    /// Whether the numbers of each parameter are told even where all are alike.
+    apart: bool,
 }
 
 /// What an optimizer's kernels read of a step.
@@ -41,6 +43,8 @@ pub struct Hyper {
     pub tensor: Tensor,
     /// Where each group's numbers start.
     pub starts: Vec<u32>,
+    /// How many there are.
+    pub counted: Vec<usize>,
     /// Where the numbers of each group's first parameter start, and how many there are for each, where they are told apart.
     pub own: Vec<Option<(usize, usize)>>,
     state: Arc<Mutex<State>>,
@@ -61,9 +65,9 @@ fn numbers(state: &State, groups: &[Group], moved: &[Vec<usize>]) -> Vec<f32> {
     let mut all = vec![0.0; FIRST];
     // Gradients are taken as they are, unless a kernel says otherwise.
     all[0] = 1.0;
-    let mut apart = false;
+    let mut apart = state.apart;
     for (((group, now), counts), moved) in groups.iter().zip(&state.now).zip(&state.counts).zip(moved) {
-        let steps = moved.first().map_or(0, |first| counts[*first]);
+        let steps = moved.first().map_or(1, |first| counts[*first]);
         apart |= group.counts && moved.iter().any(|at| counts[*at] != steps);
         all.extend(padded((group.numbers)(Now { steps, ..*now })));
     }
@@ -75,7 +79,7 @@ fn numbers(state: &State, groups: &[Group], moved: &[Vec<usize>]) -> Vec<f32> {
         let mut last: (u64, Vec<f32>) = (u64::MAX, Vec::new());
         for &steps in counts {
             if last.0 != steps {
-                last = (steps, padded((group.numbers)(Now { steps, ..*now })));
+                last = (steps, padded((group.numbers)(Now { steps: steps.max(1), ..*now })));
             }
             all.extend(&last.1);
         }
@@ -85,10 +89,11 @@ fn numbers(state: &State, groups: &[Group], moved: &[Vec<usize>]) -> Vec<f32> {
 
 impl Hyper {
     pub fn new(device: &Device, groups: Vec<Group>) -> Hyper {
-        let lens: Vec<usize> = groups.iter().map(|group| padded((group.numbers)(group.now)).len()).collect();
+        let counted: Vec<usize> = groups.iter().map(|group| (group.numbers)(group.now).len()).collect();
+        let lens = counted.iter().map(|len| len.next_multiple_of(QUAD));
         let mut end = FIRST;
         let mut starts = Vec::with_capacity(groups.len());
-        for len in &lens {
+        for len in lens.clone() {
             starts.push(end as u32);
             end += len;
         }
@@ -100,7 +105,14 @@ impl Hyper {
         let tensor = Tensor::empty([end], DType::F32, device);
         let now = groups.iter().map(|group| group.now).collect();
         let counts = groups.iter().map(|group| vec![0; group.members]).collect();
-        Hyper { tensor, starts, own, state: Arc::new(Mutex::new(State { now, counts })), groups: Arc::new(groups) }
+        Hyper {
+            tensor,
+            starts,
+            counted,
+            own,
+            state: Arc::new(Mutex::new(State { now, counts, apart: false })),
+            groups: Arc::new(groups),
+        }
     }
 
     /// Goes on to the next step, here and before each replay of a step that is being captured: it moves these parameters of
@@ -123,6 +135,11 @@ impl Hyper {
                 moved.iter().for_each(|at| counts[*at] -= 1);
             }
         });
+    }
+
+    /// Tells the numbers of each parameter from now on, even where all are alike: definitions read no others.
+    pub fn tell_apart(&self) {
+        locked(&self.state).apart = true;
     }
 
     /// Where each group is.

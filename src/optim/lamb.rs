@@ -1,9 +1,10 @@
 //! LAMB (You et al., 2020): `shaders/lamb.wgsl`, `shaders/lamb_apply.wgsl`.
 
+use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
-use super::rule::{Now, Place, Rule, Run, SLOT, decayed, slots};
+use super::rule::{Now, Rule, decayed, slots, with_decay};
 use super::slab::Slab;
-use super::{Fused, at_least_0, checked_lr, decimal, rest, share};
+use super::{Stepper, at_least_0, decimal, rest, share};
 use crate::error::Result;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::tensor::Tensor;
@@ -145,13 +146,29 @@ fn apply_twin(call: &mut Call) {
 pub static KERNELS: &[&Kernel] = &[&LAMB, &LAMB_APPLY];
 
 /// LAMB: Adam whose step is as long, for each parameter, as the rate times the parameter itself.
-pub type Lamb = Fused<LambOptions>;
+pub type Lamb = Stepper<LambOptions>;
+
+impl LambOptions {
+    fn fused(&self, bucket: &Bucket) {
+        let LambOptions { betas: (beta1, beta2), eps, weight_decay: decay, .. } = *self;
+        let Slab { values, gradients, moments, norms, slots, .. } = bucket.slab;
+        let table = norms.as_ref().expect("the lengths are asked for");
+        let (rest1, rest2) = (rest(beta1), rest(beta2));
+        let p = Params { place: bucket.place(), beta1, beta2, rest1, rest2, eps, decay };
+        let slots = slots.as_ref().expect("steps are counted");
+        Tensor::run(&LAMB, &[gradients, values, &moments[0], &moments[1], bucket.numbers, slots], &p);
+        table.square_sums(gradients, bucket.stretch, &table.gradients);
+        table.square_sums(values, bucket.stretch, &table.values);
+        let args = [gradients, values, &table.owners, &table.values, &table.gradients, bucket.numbers];
+        Tensor::run(&LAMB_APPLY, &args, &ApplyParams { place: bucket.place(), entry: table.first });
+    }
+}
 
 impl Rule for LambOptions {
     const NAME: &'static str = "Lamb";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         share("beta1", self.betas.0)?;
         share("beta2", self.betas.1)?;
         at_least_0("eps", self.eps)?;
@@ -162,8 +179,20 @@ impl Rule for LambOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
-        &[("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let (beta1, beta2) = self.betas;
+        moments[0] = &moments[0] * beta1 + gradient * rest(beta1);
+        moments[1] = &moments[1] * beta2 + gradient.square() * rest(beta2);
+        let step = &moments[0] * &numbers[1] / ((&moments[1] * &numbers[2]).sqrt() + self.eps);
+        let step = with_decay(&step, self.weight_decay, x);
+        let [zero, one] = [0.0f32, 1.0].map(|value| Tensor::scalar(value, x.device()));
+        let [long, short] = [x, &step].map(|t| t.square().sum().sqrt());
+        let ratio = Tensor::select(&(long.gt(&zero) * short.gt(&zero)), &(&long / &short), &one);
+        x - step * (ratio * &numbers[0])
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
     }
 
     fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
@@ -171,25 +200,11 @@ impl Rule for LambOptions {
         vec![lr, whole(self.betas.0), whole(self.betas.1)]
     }
 
-    fn counts(&self) -> bool {
+    fn needs_norms() -> bool {
         true
     }
 
-    fn step(&self, run: &Run) {
-        let LambOptions { betas: (beta1, beta2), eps, weight_decay: decay, .. } = *self;
-        let Slab { values, gradients, moments, norms, slots, .. } = run.slab;
-        let table = norms.as_ref().expect("the lengths are asked for");
-        let (rest1, rest2) = (rest(beta1), rest(beta2));
-        let p = Params { place: run.place(), beta1, beta2, rest1, rest2, eps, decay };
-        let slots = slots.as_ref().expect("steps are counted");
-        Tensor::run(&LAMB, &[gradients, values, &moments[0], &moments[1], run.numbers, slots], &p);
-        table.square_sums(gradients, run.stretch, &table.gradients);
-        table.square_sums(values, run.stretch, &table.values);
-        let args = [gradients, values, &table.owners, &table.values, &table.gradients, run.numbers];
-        Tensor::run(&LAMB_APPLY, &args, &ApplyParams { place: run.place(), entry: table.first });
-    }
-
-    fn needs_norms() -> bool {
+    fn by_parameter(&self) -> bool {
         true
     }
 }

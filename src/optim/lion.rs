@@ -1,9 +1,11 @@
 //! Lion (Chen et al., 2023): `shaders/lion.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, decayed, twin, update};
-use super::{Fused, at_least_0, checked_lr, rest, share};
+use super::bucket::{Bucket, Place};
+use super::rule::{Now, Rule, decayed, twin, update, with_decay};
+use super::{Stepper, at_least_0, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// The paper's arguments and defaults.
@@ -49,13 +51,21 @@ update!(LION, SHADER, "lion", Params, moments 1, flops 10, |call| {
 pub static KERNELS: &[&Kernel] = &[&LION];
 
 /// Lion: every weight moves by the rate, along the sign of a moment.
-pub type Lion = Fused<LionOptions>;
+pub type Lion = Stepper<LionOptions>;
+
+impl LionOptions {
+    fn fused(&self, bucket: &Bucket) {
+        let (beta1, beta2) = self.betas;
+        let (rest1, rest2) = (rest(beta1), rest(beta2));
+        bucket.run(&LION, &Params { place: bucket.place(), beta1, beta2, rest1, rest2, decay: self.weight_decay });
+    }
+}
 
 impl Rule for LionOptions {
     const NAME: &'static str = "Lion";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         share("beta1", self.betas.0)?;
         share("beta2", self.betas.1)?;
         at_least_0("weight decay", self.weight_decay).map(drop)
@@ -65,17 +75,23 @@ impl Rule for LionOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
-        &[("exp_avg", 0.0)]
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let ahead = &moments[0] * self.betas.0 + gradient * rest(self.betas.0);
+        moments[0] = &moments[0] * self.betas.1 + gradient * rest(self.betas.1);
+        let zero = Tensor::scalar(0.0f32, x.device());
+        let sign = ahead.gt(&zero) - ahead.lt(&zero);
+        x - with_decay(&sign, self.weight_decay, x) * &numbers[0]
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("exp_avg", 0.0)]
     }
 
     fn numbers(&self, now: Now) -> Vec<f32> {
         vec![now.lr]
     }
 
-    fn step(&self, run: &Run) {
-        let (beta1, beta2) = self.betas;
-        let (rest1, rest2) = (rest(beta1), rest(beta2));
-        run.update(&LION, &Params { place: run.place(), beta1, beta2, rest1, rest2, decay: self.weight_decay });
+    fn counts(&self) -> bool {
+        false
     }
 }

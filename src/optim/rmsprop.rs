@@ -1,9 +1,11 @@
 //! RMSprop (Hinton, 2012): `shaders/rmsprop.wgsl`, `shaders/rmsprop_momentum.wgsl`, `shaders/rmsprop_centered.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, decayed, twin, update};
-use super::{Fused, at_least_0, checked_lr, rest};
+use super::bucket::{Bucket, Place};
+use super::rule::{Now, Rule, decayed, twin, update, with_decay};
+use super::{Stepper, at_least_0, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// Whether the second moment is taken around the first.
@@ -87,13 +89,21 @@ update!(RMSPROP_CENTERED, CENTERED, "rmsprop_centered", Params, moments 3, flops
 pub static KERNELS: &[&Kernel] = &[&RMSPROP, &RMSPROP_MOMENTUM, &RMSPROP_CENTERED];
 
 /// RMSprop, with momentum and centred if its options say so.
-pub type RmsProp = Fused<RmsPropOptions>;
+pub type RmsProp = Stepper<RmsPropOptions>;
+
+impl RmsPropOptions {
+    fn fused(&self, bucket: &Bucket) {
+        let RmsPropOptions { alpha, eps, weight_decay: decay, .. } = *self;
+        let kernel = [&RMSPROP, &RMSPROP_MOMENTUM, &RMSPROP_CENTERED][self.moments().len() - 1];
+        bucket.run(kernel, &Params { place: bucket.place(), alpha, rest: rest(alpha), eps, decay });
+    }
+}
 
 impl Rule for RmsPropOptions {
     const NAME: &'static str = "RmsProp";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         at_least_0("alpha", self.alpha)?;
         at_least_0("eps", self.eps)?;
         at_least_0("weight decay", self.weight_decay)?;
@@ -104,11 +114,27 @@ impl Rule for RmsPropOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = with_decay(gradient, self.weight_decay, x);
+        moments[0] = &moments[0] * self.alpha + slope.square() * rest(self.alpha);
+        let mut square = moments[0].clone();
+        if self.centering == Centering::Mean {
+            moments[2] = &moments[2] + (&slope - &moments[2]) * rest(self.alpha);
+            square = square - moments[2].square();
+        }
+        let mut step = slope / (square.sqrt() + self.eps);
+        if moments.len() > 1 {
+            moments[1] = &moments[1] * &numbers[1] + step;
+            step = moments[1].clone();
+        }
+        x - step * &numbers[0]
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
         match (self.centering, self.momentum) {
-            (Centering::None, 0.0) => &[("square_avg", 0.0)],
-            (Centering::None, _) => &[("square_avg", 0.0), ("momentum_buffer", 0.0)],
-            (Centering::Mean, _) => &[("square_avg", 0.0), ("momentum_buffer", 0.0), ("grad_avg", 0.0)],
+            (Centering::None, 0.0) => vec![("square_avg", 0.0)],
+            (Centering::None, _) => vec![("square_avg", 0.0), ("momentum_buffer", 0.0)],
+            (Centering::Mean, _) => vec![("square_avg", 0.0), ("momentum_buffer", 0.0), ("grad_avg", 0.0)],
         }
     }
 
@@ -120,9 +146,7 @@ impl Rule for RmsPropOptions {
         vec![now.lr, now.momentum]
     }
 
-    fn step(&self, run: &Run) {
-        let RmsPropOptions { alpha, eps, weight_decay: decay, .. } = *self;
-        let kernel = [&RMSPROP, &RMSPROP_MOMENTUM, &RMSPROP_CENTERED][self.moments().len() - 1];
-        run.update(kernel, &Params { place: run.place(), alpha, rest: rest(alpha), eps, decay });
+    fn counts(&self) -> bool {
+        false
     }
 }

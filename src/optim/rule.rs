@@ -1,58 +1,106 @@
 //! What one optimizer does that others do not.
 
+use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
-use super::slab::{Slab, Stretch};
 use crate::error::Result;
-use crate::kernel::{Call, Kernel, parallel};
+use crate::kernel::{Call, parallel};
 use crate::tensor::Tensor;
-use bytemuck::Pod;
 use std::fmt::Debug;
-use std::ops::Range;
 
-/// The options of an optimizer, and how they move a stretch of parameters.
+/// The options of an optimizer, and how they move parameters. [`Stepper`](super::Stepper) makes an optimizer of it.
+///
+/// ```
+/// use wgrad::Tensor;
+/// use wgrad::nn::{Init, Linear};
+/// use wgrad::optim::{Optimizer, Rule, Stepper};
+/// /// Every value moves by the rate, against the sign of its gradient with some of the last ones.
+/// #[derive(Debug, Clone, Copy, PartialEq)]
+/// struct SignSgd {
+///     lr: f32,
+///     momentum: f32,
+/// }
+/// impl Rule for SignSgd {
+///     const NAME: &'static str = "SignSgd";
+///     fn lr(&self) -> f32 {
+///         self.lr
+///     }
+///     fn momentum(&self) -> Option<f32> {
+///         Some(self.momentum)
+///     }
+///     fn moments(&self) -> Vec<(&'static str, f32)> {
+///         vec![("momentum_buffer", 0.0)]
+///     }
+///     fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+///         let [lr, momentum] = numbers else { unreachable!("these are the numbers of a rule with a momentum") };
+///         moments[0] = &moments[0] * momentum + gradient;
+///         let zero = Tensor::scalar(0.0f32, x.device());
+///         x - (moments[0].gt(&zero) - moments[0].lt(&zero)) * lr
+///     }
+/// }
+/// let model = Linear::new(3, 1, &mut Init::new(0, &wgrad::Device::cpu()));
+/// let mut optimizer = Stepper::new(&model, SignSgd { lr: 0.01, momentum: 0.9 })?.clip_grad_norm(1.0)?;
+/// let loss = || model.weight.tensor().square().sum();
+/// let before = loss().item()?;
+/// optimizer.step(&loss().backward());
+/// assert!(loss().item()? < before);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
-    /// The optimizer's name, in messages.
+    /// The optimizer's name, in messages and in saved states, which other rules refuse.
     const NAME: &'static str;
 
-    /// Refuses options that are out of range, with [`Error::Option`](crate::Error::Option).
-    #[doc(hidden)]
-    fn check(&self) -> Result<()>;
+    /// What moves a bucket by a kernel of its own, to the same values as [`update`](Rule::update) but for roundings.
+    const FUSED: Option<fn(&Self, &Bucket)> = None;
 
     /// The learning rate at the start.
-    #[doc(hidden)]
     fn lr(&self) -> f32;
 
-    /// What is kept for each value: PyTorch's names, and what it is at first.
-    #[doc(hidden)]
-    fn moments(&self) -> &'static [(&'static str, f32)];
+    /// The definition: the values that `x` is to have, from the gradient with respect to it after clipping. `moments` are as
+    /// [`moments`](Rule::moments) lists them, to be replaced by what is kept for the next step; `numbers` are
+    /// [`numbers`](Rule::numbers) of the current step, tensors that broadcast against `x`.
+    ///
+    /// Many parameters lie behind one another in `x`, as `[n, 64]`, unless the rule goes [by
+    /// parameter](Rule::by_parameter). What changes from step to step must come from the arguments: a step that is replayed
+    /// does not call this again.
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor;
 
-    /// What each of these is at first.
-    #[doc(hidden)]
-    fn firsts(&self) -> Vec<f32> {
-        self.moments().iter().map(|(_, first)| *first).collect()
+    /// What is kept for each value: names as PyTorch has them, and what each is at first.
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        Vec::new()
     }
 
-    /// The part of the last direction that a step keeps, where there is such a part.
-    #[doc(hidden)]
+    /// The part of the last direction that a step keeps, where there is such a part: a schedule may set it.
     fn momentum(&self) -> Option<f32> {
         None
     }
 
-    /// The numbers of a step that its kernels read, always as many and at most [`NUMBERS`].
-    #[doc(hidden)]
-    fn numbers(&self, now: Now) -> Vec<f32>;
+    /// The numbers of a step, always as many: the rate and, where there is one, the momentum, or what the host makes of them
+    /// and of how many gradients a parameter has seen.
+    fn numbers(&self, now: Now) -> Vec<f32> {
+        [now.lr].into_iter().chain(self.momentum().map(|_| now.momentum)).collect()
+    }
 
-    /// Moves a stretch.
-    #[doc(hidden)]
-    fn step(&self, run: &Run);
-
-    /// Whether its numbers depend on how many gradients a parameter has seen: its kernels then bind the slab's slots.
-    #[doc(hidden)]
+    /// Whether the numbers depend on how many gradients a parameter has seen, so that parameters may have numbers of their
+    /// own. Where they do not, saying so saves a kernel.
     fn counts(&self) -> bool {
+        true
+    }
+
+    /// Whether [`update`](Rule::update) looks at parameters as wholes, such as their norms, and is called with each in its
+    /// own shape.
+    fn by_parameter(&self) -> bool {
         false
     }
 
-    /// Whether the length of each parameter is needed.
+    /// Refuses options that are out of range.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option).
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the fused kernels read the length of each parameter.
     #[doc(hidden)]
     fn needs_norms() -> bool {
         false
@@ -66,56 +114,15 @@ pub struct Now {
     pub lr: f32,
     /// The momentum; 0 where the rule has none.
     pub momentum: f32,
-    /// Gradients that a parameter has seen, the current one counted.
+    /// Gradients that a parameter has seen, the current one counted: from 1 up.
     pub steps: u64,
 }
 
-/// The most numbers that a group has.
+/// The most numbers that a twin reads.
 pub const NUMBERS: usize = 5;
-
-/// A stretch of a slab in one step.
-pub struct Run<'a> {
-    pub slab: &'a Slab,
-    pub stretch: &'a Stretch,
-    pub numbers: &'a Tensor,
-    /// Where this group's numbers start.
-    pub at: u32,
-}
-
-/// Where a stretch lies, and where its numbers do: the first words of each kernel's parameters.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, bytemuck::Zeroable)]
-pub struct Place {
-    pub first: u32,
-    pub n: u32,
-    pub at: u32,
-}
-
-impl Run<'_> {
-    pub fn place(&self) -> Place {
-        Place { first: self.stretch.first, n: self.stretch.n, at: self.at }
-    }
-
-    /// Runs a kernel of [gradients, values, moments .., numbers], and where it counts, of slots.
-    pub fn update<P: Pod>(&self, kernel: &'static Kernel, params: &P) {
-        let Slab { values, gradients, moments, slots, .. } = self.slab;
-        let args = [gradients, values].into_iter().chain(moments).chain([self.numbers]).chain(slots);
-        let args: Vec<&Tensor> = args.take(kernel.access.len()).collect();
-        Tensor::run(kernel, &args, params);
-    }
-}
-
-impl Place {
-    pub fn range(&self) -> Range<usize> {
-        self.first as usize..(self.first + self.n) as usize
-    }
-}
 
 /// Elements that a twin takes at once; every stretch is whole multiples of them.
 const BLOCK: usize = 16;
-
-/// Elements with one slot.
-pub const SLOT: usize = 64;
 
 /// The twin of such a kernel with N - 1 moments: `each` gets the numbers of the step's group, or of the parameter where the
 /// kernel counts and parameters differ, a gradient after clipping, and the value with its moments, and tells what these are
@@ -151,6 +158,11 @@ fn own(all: &[f32], at: usize) -> [f32; NUMBERS] {
 /// A gradient and what a weight decay adds to it: nothing where there is none, be the parameter infinite.
 pub fn decayed(g: f32, decay: f32, x: f32) -> f32 {
     if decay == 0.0 { g } else { g + decay * x }
+}
+
+/// The same of tensors.
+pub fn with_decay(gradient: &Tensor, decay: f32, x: &Tensor) -> Tensor {
+    if decay == 0.0 { gradient.clone() } else { gradient + x * decay }
 }
 
 /// The slots of a stretch, which are bound behind the numbers, where these say that parameters differ.

@@ -1,9 +1,11 @@
 //! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`.
 
-use super::rule::{Now, Place, Rule, Run, counted, decayed, twin, update};
-use super::{Fused, at_least_0, checked, checked_lr, rest};
+use super::bucket::{Bucket, Place};
+use super::rule::{Now, Rule, counted, decayed, twin, update, with_decay};
+use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// Whether steps keep some of the last ones' direction.
@@ -64,13 +66,24 @@ update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", Params, moments 1, slots 1, flops 8
 pub static KERNELS: &[&Kernel] = &[&SGD, &SGD_MOMENTUM];
 
 /// Stochastic gradient descent with optional momentum.
-pub type Sgd = Fused<SgdOptions>;
+pub type Sgd = Stepper<SgdOptions>;
+
+impl SgdOptions {
+    fn fused(&self, bucket: &Bucket) {
+        let (kernel, nesterov) = match self.momentum {
+            Momentum::None => (&SGD, 0),
+            Momentum::HeavyBall(_) => (&SGD_MOMENTUM, 0),
+            Momentum::Nesterov(_) => (&SGD_MOMENTUM, 1),
+        };
+        bucket.run(kernel, &Params { place: bucket.place(), nesterov, decay: self.weight_decay });
+    }
+}
 
 impl Rule for SgdOptions {
     const NAME: &'static str = "Sgd";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
-        checked_lr(self.lr)?;
         at_least_0("weight decay", self.weight_decay)?;
         if let Momentum::HeavyBall(momentum) | Momentum::Nesterov(momentum) = self.momentum {
             at_least_0("momentum", momentum)?;
@@ -84,8 +97,18 @@ impl Rule for SgdOptions {
         self.lr
     }
 
-    fn moments(&self) -> &'static [(&'static str, f32)] {
-        if self.momentum == Momentum::None { &[] } else { &[("momentum_buffer", 0.0)] }
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = with_decay(gradient, self.weight_decay, x);
+        if self.momentum == Momentum::None {
+            return x - slope * &numbers[0];
+        }
+        moments[0] = &moments[0] * &numbers[1] + &slope * &numbers[2];
+        let is_ahead = matches!(self.momentum, Momentum::Nesterov(_));
+        x - if is_ahead { slope + &moments[0] * &numbers[1] } else { moments[0].clone() } * &numbers[0]
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        if self.momentum == Momentum::None { vec![] } else { vec![("momentum_buffer", 0.0)] }
     }
 
     fn momentum(&self) -> Option<f32> {
@@ -105,14 +128,5 @@ impl Rule for SgdOptions {
 
     fn counts(&self) -> bool {
         self.momentum != Momentum::None
-    }
-
-    fn step(&self, run: &Run) {
-        let (kernel, nesterov) = match self.momentum {
-            Momentum::None => (&SGD, 0),
-            Momentum::HeavyBall(_) => (&SGD_MOMENTUM, 0),
-            Momentum::Nesterov(_) => (&SGD_MOMENTUM, 1),
-        };
-        run.update(kernel, &Params { place: run.place(), nesterov, decay: self.weight_decay });
     }
 }

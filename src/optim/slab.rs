@@ -42,6 +42,8 @@ pub struct Slab {
     pub gradients: Tensor,
     /// What the optimizer keeps for each value.
     pub moments: Vec<Tensor>,
+    /// Where the numbers of the first parameter start, and how many there are for each.
+    own: Option<(usize, usize)>,
     /// For each 64 elements, where the numbers of their parameter lie among those of a step, in fours: where these depend on
     /// how many gradients it has seen.
     pub slots: Option<Tensor>,
@@ -56,6 +58,11 @@ pub struct Owned {
 }
 
 impl Owned {
+    /// One parameter where it is.
+    pub fn of(name: &str, parameter: &Parameter) -> Owned {
+        Owned { named: vec![(name.into(), parameter.clone())], buffer: parameter.tensor().buffer() }
+    }
+
     /// # Panics
     /// If an optimizer that was made later has moved one of them elsewhere: what is written here, nobody reads.
     #[track_caller]
@@ -101,7 +108,7 @@ pub fn device<'a>(mut named: impl Iterator<Item = &'a (String, Parameter)>) -> D
 
 impl Slab {
     /// Moves parameters into slabs, each with moments of its size and these first values.
-    pub fn of(named: Vec<(String, Parameter)>, moments: &[f32], device: &Device) -> Vec<Slab> {
+    pub fn of(named: Vec<(String, Parameter)>, moments: &[(&str, f32)], device: &Device) -> Vec<Slab> {
         let most = (device.info().max_binding_bytes / 4) as usize;
         let mut slabs: Vec<Vec<Entry>> = vec![Vec::new()];
         let mut end = 0;
@@ -118,7 +125,7 @@ impl Slab {
         slabs.into_iter().map(|entries| Slab::fill(entries, moments, device)).collect()
     }
 
-    fn fill(entries: Vec<Entry>, moments: &[f32], device: &Device) -> Slab {
+    fn fill(entries: Vec<Entry>, moments: &[(&str, f32)], device: &Device) -> Slab {
         let len = entries.last().map_or(0, Entry::end);
         let values = Tensor::zeros([len], device);
         for entry in &entries {
@@ -127,8 +134,8 @@ impl Slab {
             entry.parameter.move_to(place);
         }
         let gradients = Tensor::zeros([len], device);
-        let moments = moments.iter().map(|first| Tensor::full([len], *first, device)).collect();
-        Slab { entries, values, gradients, moments, slots: None, norms: None }
+        let moments = moments.iter().map(|(_, first)| Tensor::full([len], *first, device)).collect();
+        Slab { entries, values, gradients, moments, own: None, slots: None, norms: None }
     }
 
     /// Tells kernels where the numbers of each parameter lie: from `first` on, as many for each.
@@ -137,7 +144,30 @@ impl Slab {
         for (at, entry) in self.entries.iter().enumerate() {
             slots[entry.offset / ALIGN..entry.end() / ALIGN].fill(((first + at * each) / QUAD) as i32);
         }
+        self.own = Some((first, each));
         self.slots = Some(Tensor::constant(&slots, [slots.len()], self.values.device()));
+    }
+
+    /// Where a parameter's own numbers start, where there are such.
+    pub fn own_numbers(&self, entry: usize) -> Option<usize> {
+        self.own.map(|(first, each)| first + entry * each)
+    }
+
+    /// A parameter's part of a tensor that lies as the slab does, under the parameter's name.
+    pub fn view(&self, entry: usize, slab: &Tensor) -> Tensor {
+        self.entries[entry].view(slab).named(self.entries[entry].name.clone())
+    }
+
+    /// The gradients of a stretch, with zeros between those of its parameters.
+    pub fn bucket(&self, stretch: &Stretch) -> Tensor {
+        for entry in &self.entries[stretch.entries.clone()] {
+            let end = entry.offset + entry.shape.numel();
+            if end < entry.end() {
+                let n = entry.end() - end;
+                self.gradients.narrow(0, end, n).assign(&Tensor::zeros([n], self.gradients.device()));
+            }
+        }
+        self.gradients.narrow(0, stretch.first as usize, stretch.n as usize).into_gradient()
     }
 
     /// How many parameters it has.
@@ -167,7 +197,7 @@ impl Slab {
         let mut stretches: Vec<Stretch> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
             let Some(gradient) = grads.of(&entry.parameter.tensor()) else { continue };
-            entry.view(&self.gradients).named(entry.name.clone()).assign(gradient);
+            self.view(at, &self.gradients).assign(gradient);
             let (start, len) = (entry.offset as u32, (entry.end() - entry.offset) as u32);
             match stretches.last_mut() {
                 Some(Stretch { first, n, entries }) if *first + *n == start => {
@@ -182,11 +212,12 @@ impl Slab {
 }
 
 /// A slab with what its moments are called.
-type Named<'a> = (&'a Slab, &'static [(&'static str, f32)]);
+type Named<'a> = (&'a Slab, Vec<&'static str>);
 
-/// What any rule keeps for each value.
-const ALL_MOMENTS: [&str; 8] =
-    ["acc_delta", "exp_avg", "exp_avg_sq", "grad_avg", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum"];
+/// What the number of gradients that were seen is called, and what else stands before a dot in a state: no moment is
+/// called so.
+pub const COUNT: &str = "step";
+pub const RESERVED: [&str; 2] = [COUNT, "rule"];
 
 /// Moments by the names of the parameters, under PyTorch's names for them, and how many gradients each has seen: `step`,
 /// and `step.<name>` where it is another number.
@@ -196,7 +227,7 @@ pub fn state<'a>(slabs: impl Iterator<Item = Named<'a>>, counts: &[u64]) -> Resu
     let mut counts = counts.iter();
     let mut out = StateDict::from([("step".into(), count(most))]);
     for (slab, moments) in slabs {
-        for ((moment, _), tensor) in moments.iter().zip(&slab.moments) {
+        for (moment, tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 out.insert(format!("{moment}.{}", entry.name), StateTensor::of(&entry.view(tensor))?);
             }
@@ -234,19 +265,20 @@ pub fn find<'s, 'a>(rule: &str, slabs: impl Iterator<Item = Named<'a>>, state: &
     let steps = count("step")?.ok_or_else(|| missing("step"))?;
     let mut found = Found { moments: Vec::new(), counts: Vec::new() };
     for (slab, moments) in slabs {
-        for entry in &slab.entries {
-            let kept = |moment: &str| moments.iter().any(|(name, _)| *name == moment);
-            let name = |moment: &str| format!("{moment}.{}", entry.name);
-            let foreign = ALL_MOMENTS.iter().filter(|moment| !kept(moment)).map(|moment| name(moment));
-            if let Some(name) = foreign.into_iter().find(|name| state.contains_key(name)) {
-                return Err(Error::Weights(format!(
-                    "the optimizer's state has `{name}`, which {rule} does not keep with these options: it is another \
-                     optimizer's"
-                )));
-            }
-            found.counts.push(count(&name("step"))?.unwrap_or(steps));
+        let is_foreign = |name: &&String| {
+            let Some((moment, of)) = name.split_once('.') else { return false };
+            let is_known = RESERVED.contains(&moment) || moments.contains(&moment);
+            !is_known && slab.entries.iter().any(|entry| *entry.name == *of)
+        };
+        if let Some(name) = state.keys().find(is_foreign) {
+            return Err(Error::Weights(format!(
+                "the optimizer's state has `{name}`, which {rule} does not keep with these options: it is another optimizer's"
+            )));
         }
-        for ((moment, _), tensor) in moments.iter().zip(&slab.moments) {
+        for entry in &slab.entries {
+            found.counts.push(count(&format!("{COUNT}.{}", entry.name))?.unwrap_or(steps));
+        }
+        for (moment, tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 let name = format!("{moment}.{}", entry.name);
                 let value = state.get(&name).ok_or_else(|| missing(&name))?;

@@ -7,8 +7,8 @@ use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Fused, Momentum, Optimizer,
-    RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Momentum, Optimizer, RmsProp,
+    RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper, WeightDecay,
 };
 use wgrad::plan::Replay;
 
@@ -29,7 +29,7 @@ pub fn optimizer(name: &str, a: &Attrs, model: &dyn Module) -> Box<dyn Optimizer
     made.expect("the options are in range")
 }
 
-fn boxed<R: Rule>(optimizer: Fused<R>, maximize: bool) -> Box<dyn Optimizer> {
+fn boxed<R: Rule>(optimizer: Stepper<R>, maximize: bool) -> Box<dyn Optimizer> {
     Box::new(if maximize { optimizer.maximize() } else { optimizer })
 }
 

@@ -1,11 +1,11 @@
-//! Optimizers: a few steps of two parameters, beside the same steps in primitives.
+//! Optimizers: a few steps of two parameters, beside the same steps by the rule's definition.
 
 use super::{Case, case, x};
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Lamb, LambOptions, Lion,
-    LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, SecondMoment, Sgd, SgdOptions, WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, LambOptions, Lion, LionOptions,
+    Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper, WeightDecay,
 };
 
 struct Pair {
@@ -43,22 +43,6 @@ fn trained<O: Optimizer>(x: &[Tensor], optimizer: impl Fn(&Pair) -> wgrad::Resul
     joined(&pair.a.tensor().detach(), &pair.b.tensor().detach())
 }
 
-/// The same steps by a rule in primitives: it moves a value by its gradient and what it keeps of it, at the how-manieth
-/// gradient of its own.
-fn defined(x: &[Tensor], rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 3], i32) -> Tensor) -> Tensor {
-    let (mut a, mut b) = (x[0].copy(), x[1].copy());
-    let mut kept = [&a, &b].map(|t| [t.zeros_like(), t.zeros_like(), t.zeros_like()]);
-    let mut seen = 0;
-    for step in 0..STEPS {
-        a = rule(&a, &x[2], &mut kept[0], step as i32 + 1);
-        if !WITHOUT_B.contains(&step) {
-            seen += 1;
-            b = rule(&b, &b, &mut kept[1], seen);
-        }
-    }
-    joined(&a, &b)
-}
-
 /// Without weight decay a parameter that is infinite stays what it is, and is not lost in 0 times infinity.
 fn infinite<O: Optimizer + 'static>(name: &str, optimizer: fn(&Pair) -> wgrad::Result<O>) -> Case {
     const ENDS: &[f32] = &[f32::INFINITY, f32::NEG_INFINITY];
@@ -68,131 +52,24 @@ fn infinite<O: Optimizer + 'static>(name: &str, optimizer: fn(&Pair) -> wgrad::R
         .gives(ENDS)
 }
 
-fn sgd(name: &str, options: SgdOptions) -> Case {
-    let inputs = [x([67]), x([3, 43]), x([67])];
-    case(&format!("{name}:"), inputs, move |x| trained(x, |pair| Sgd::new(pair, options)))
-        .defined(move |x| {
-            defined(x, |value, gradient, kept, step| {
-                let slope = gradient.add(&(value * options.weight_decay));
-                let (momentum, ahead) = match options.momentum {
-                    Momentum::None => (0.0, false),
-                    Momentum::HeavyBall(momentum) => (momentum, false),
-                    Momentum::Nesterov(momentum) => (momentum, true),
-                };
-                let share = if step == 1 { 1.0 } else { 1.0 - options.dampening };
-                kept[0] = &kept[0] * momentum + &slope * share;
-                let by = if ahead { slope.add(&(&kept[0] * momentum)) } else { kept[0].clone() };
-                value.sub(&(by * options.lr))
-            })
-        })
-        .constant()
+/// The same steps by the fused kernels and by the rule's definition.
+fn rule<R: Rule>(name: &str, options: R) -> Case {
+    grouped(name, move |_| options)
 }
 
-fn adam(name: &str, options: AdamOptions) -> Case {
-    let inputs = [x([67]), x([3, 43]), x([67])];
-    case(&format!("{name}:"), inputs, move |x| trained(x, |pair| Adam::new(pair, options)))
-        .defined(move |x| {
-            defined(x, |value, gradient, kept, step| {
-                let AdamOptions { lr, betas, eps, weight_decay, second_moment } = options;
-                let (coupled, apart) = match weight_decay {
-                    WeightDecay::None => (0.0, 0.0),
-                    WeightDecay::Coupled(decay) => (decay, 0.0),
-                    WeightDecay::Decoupled(decay) => (0.0, decay),
-                };
-                let slope = gradient.add(&(value * coupled));
-                kept[0] = &kept[0] * betas.0 + &slope * (1.0 - betas.0);
-                kept[1] = &kept[1] * betas.1 + slope.square() * (1.0 - betas.1);
-                let unbiased = |beta: f32| 1.0 - f64::from(beta).powi(step);
-                kept[2] = kept[2].maximum(&kept[1]);
-                let square = &kept[if second_moment == SecondMoment::Largest { 2 } else { 1 }];
-                let root = (square * (1.0 / unbiased(betas.1)) as f32).sqrt() + eps;
-                let mean = &kept[0] * (1.0 / unbiased(betas.0)) as f32;
-                (value * (1.0 - lr * apart)).sub(&(mean.div(&root) * lr))
-            })
-        })
+/// The same with options for each of the two.
+fn grouped<R: Rule>(name: &str, options: impl Fn(&str) -> R + Copy + Send + Sync + 'static) -> Case {
+    let make = move |pair: &Pair| Stepper::grouped(pair, |path, _| options(path));
+    case(&format!("{name}:"), [x([67]), x([3, 43]), x([67])], move |x| trained(x, make))
+        .defined(move |x| trained(x, |pair| Ok(make(pair)?.by_definition())))
         .constant()
         .tolerance(1e-4, 1e-5)
-}
-
-/// An optimizer of another kind, beside its rule.
-fn other<O: Optimizer + 'static>(
-    name: &str,
-    optimizer: impl Fn(&Pair) -> wgrad::Result<O> + Send + Sync + 'static,
-    rule: impl Fn(&Tensor, &Tensor, &mut [Tensor; 3], i32) -> Tensor + Send + Sync + 'static,
-) -> Case {
-    case(&format!("{name}:"), [x([67]), x([3, 43]), x([67])], move |x| trained(x, &optimizer))
-        .defined(move |x| defined(x, &rule))
-        .constant()
-        .tolerance(1e-4, 1e-5)
-}
-
-fn rmsprop(name: &str, options: RmsPropOptions) -> Case {
-    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], _| {
-        let RmsPropOptions { lr, alpha, eps, weight_decay, momentum, centering } = options;
-        let slope = gradient.add(&(value * weight_decay));
-        kept[0] = &kept[0] * alpha + slope.square() * (1.0 - alpha);
-        kept[1] = &kept[1] * alpha + &slope * (1.0 - alpha);
-        let square = if centering == Centering::Mean { &kept[0] - kept[1].square() } else { kept[0].clone() };
-        kept[2] = &kept[2] * momentum + slope.div(&(square.sqrt() + eps));
-        value - &kept[2] * lr
-    };
-    other(name, move |pair| RmsProp::new(pair, options), rule)
-}
-
-fn adagrad() -> Case {
-    let options = AdagradOptions { lr: 0.1, lr_decay: 0.2, weight_decay: 0.1, ..AdagradOptions::default() };
-    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], step: i32| {
-        let slope = gradient.add(&(value * options.weight_decay));
-        kept[0] = &kept[0] + slope.square();
-        let lr = options.lr / (1.0 + (step - 1) as f32 * options.lr_decay);
-        value - slope.div(&(kept[0].sqrt() + options.eps)) * lr
-    };
-    other("adagrad", move |pair| Adagrad::new(pair, options), rule)
-}
-
-fn adadelta() -> Case {
-    let options = AdadeltaOptions { lr: 3.0, rho: 0.8, eps: 1e-3, weight_decay: 0.1 };
-    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], _| {
-        let AdadeltaOptions { lr, rho, eps, weight_decay } = options;
-        let slope = gradient.add(&(value * weight_decay));
-        kept[0] = &kept[0] * rho + slope.square() * (1.0 - rho);
-        let by = (&kept[1] + eps).sqrt().div(&(&kept[0] + eps).sqrt()).mul(&slope);
-        kept[1] = &kept[1] * rho + by.square() * (1.0 - rho);
-        value - by * lr
-    };
-    other("adadelta", move |pair| Adadelta::new(pair, options), rule)
 }
 
 /// -1, 0 or 1.
 fn sign(x: &Tensor) -> Tensor {
     let zero = Tensor::zeros([], x.device());
     x.gt(&zero) - x.lt(&zero)
-}
-
-fn lion() -> Case {
-    let options = LionOptions { lr: 0.05, weight_decay: 0.3, betas: (0.5, 0.7) };
-    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], _| {
-        let LionOptions { lr, betas, weight_decay } = options;
-        let ahead = &kept[0] * betas.0 + gradient * (1.0 - betas.0);
-        kept[0] = &kept[0] * betas.1 + gradient * (1.0 - betas.1);
-        value - (sign(&ahead) + value * weight_decay) * lr
-    };
-    other("lion", move |pair| Lion::new(pair, options), rule)
-}
-
-fn lamb() -> Case {
-    let options = LambOptions { lr: 0.1, weight_decay: 0.2, ..LambOptions::default() };
-    let rule = move |value: &Tensor, gradient: &Tensor, kept: &mut [Tensor; 3], step: i32| {
-        let LambOptions { lr, betas, eps, weight_decay } = options;
-        kept[0] = &kept[0] * betas.0 + gradient * (1.0 - betas.0);
-        kept[1] = &kept[1] * betas.1 + gradient.square() * (1.0 - betas.1);
-        let whole = |beta: f32| (1.0 / (1.0 - f64::from(beta).powi(step))) as f32;
-        let root = (&kept[1] * whole(betas.1)).sqrt() + eps;
-        let by = (&kept[0] * whole(betas.0)).div(&root) + value * weight_decay;
-        let ratio = value.square().sum().sqrt().div(&by.square().sum().sqrt());
-        value - by.mul(&ratio) * lr
-    };
-    other("lamb lamb_apply square_sums", move |pair| Lamb::new(pair, options), rule)
 }
 
 /// Steps of SGD with a rate of 1, so that what was done to the gradients is seen: first those of sum(a t) + sum(b u), then
@@ -254,21 +131,6 @@ fn ema() -> Case {
     .constant()
 }
 
-/// A rate and a decay for each of the two.
-fn grouped() -> Case {
-    let of = |lr, weight_decay| SgdOptions { lr, weight_decay, ..SgdOptions::default() };
-    case("sgd of two groups:", [x([67]), x([3, 43]), x([67])], move |x| {
-        trained(x, |pair| Sgd::grouped(pair, |path, _| if path == "a" { of(0.3, 0.5) } else { of(0.2, 0.0) }))
-    })
-    .defined(|x| {
-        defined(x, |value, gradient, _, _| {
-            let (lr, decay) = if value.rank() == 1 { (0.3, 0.5) } else { (0.2, 0.0) };
-            value - (gradient + value * decay) * lr
-        })
-    })
-    .constant()
-}
-
 /// The gradients of two batches, added up.
 fn summed() -> Case {
     case("accumulate the gradients of batches:", [x([67]), x([3, 43]), x([67])], |x| {
@@ -310,27 +172,34 @@ pub fn cases() -> Vec<Case> {
         infinite("adagrad", |pair| Adagrad::new(pair, AdagradOptions::default())),
         infinite("adadelta", |pair| Adadelta::new(pair, AdadeltaOptions::default())),
         infinite("lion", |pair| Lion::new(pair, LionOptions { weight_decay: 0.0, ..LionOptions::default() })),
-        sgd("sgd", slow),
-        sgd("sgd with decay", SgdOptions { weight_decay: 0.2, ..slow }),
-        sgd("sgd_momentum", SgdOptions { momentum: Momentum::HeavyBall(0.9), weight_decay: 0.1, ..slow }),
-        sgd("sgd_momentum with dampening", SgdOptions { momentum: Momentum::HeavyBall(0.9), dampening: 0.3, ..slow }),
-        sgd("sgd_momentum of Nesterov", SgdOptions { momentum: Momentum::Nesterov(0.8), ..slow }),
-        adam("adam", quick),
-        adam("adam with other betas", AdamOptions { betas: (0.5, 0.7), eps: 1e-3, ..quick }),
-        adam("adam with coupled decay", AdamOptions { weight_decay: WeightDecay::Coupled(0.2), ..quick }),
-        adam("adam with decoupled decay", AdamOptions { weight_decay: WeightDecay::Decoupled(0.2), ..quick }),
-        adam("amsgrad", AdamOptions { second_moment: SecondMoment::Largest, betas: (0.5, 0.6), ..quick }),
-        rmsprop("rmsprop", RmsPropOptions { weight_decay: 0.1, ..RmsPropOptions::default() }),
-        rmsprop("rmsprop_momentum", RmsPropOptions { momentum: 0.8, ..RmsPropOptions::default() }),
-        rmsprop(
+        rule("sgd", slow),
+        rule("sgd with decay", SgdOptions { weight_decay: 0.2, ..slow }),
+        rule("sgd_momentum", SgdOptions { momentum: Momentum::HeavyBall(0.9), weight_decay: 0.1, ..slow }),
+        rule("sgd_momentum with dampening", SgdOptions { momentum: Momentum::HeavyBall(0.9), dampening: 0.3, ..slow }),
+        rule("sgd_momentum of Nesterov", SgdOptions { momentum: Momentum::Nesterov(0.8), ..slow }),
+        rule("adam", quick),
+        rule("adam with other betas", AdamOptions { betas: (0.5, 0.7), eps: 1e-3, ..quick }),
+        rule("adam with coupled decay", AdamOptions { weight_decay: WeightDecay::Coupled(0.2), ..quick }),
+        rule("adam with decoupled decay", AdamOptions { weight_decay: WeightDecay::Decoupled(0.2), ..quick }),
+        rule("amsgrad", AdamOptions { second_moment: SecondMoment::Largest, betas: (0.5, 0.6), ..quick }),
+        rule("rmsprop", RmsPropOptions { weight_decay: 0.1, ..RmsPropOptions::default() }),
+        rule("rmsprop_momentum", RmsPropOptions { momentum: 0.8, ..RmsPropOptions::default() }),
+        rule(
             "rmsprop_centered",
             RmsPropOptions { alpha: 0.6, eps: 0.01, centering: Centering::Mean, ..RmsPropOptions::default() },
         ),
-        adagrad(),
-        adadelta(),
-        lion(),
-        lamb(),
-        grouped(),
+        rule("adagrad", AdagradOptions { lr: 0.1, lr_decay: 0.2, weight_decay: 0.1, ..AdagradOptions::default() }),
+        rule("adadelta", AdadeltaOptions { lr: 3.0, rho: 0.8, eps: 1e-3, weight_decay: 0.1 }),
+        rule("lion", LionOptions { lr: 0.05, weight_decay: 0.3, betas: (0.5, 0.7) }),
+        rule("lamb lamb_apply square_sums", LambOptions { lr: 0.1, weight_decay: 0.2, ..LambOptions::default() }),
+        grouped("sgd of two groups", |path| match path {
+            "a" => SgdOptions { lr: 0.3, weight_decay: 0.5, ..SgdOptions::default() },
+            _ => SgdOptions { lr: 0.2, ..SgdOptions::default() },
+        }),
+        grouped("adam of two groups", |path| match path {
+            "a" => AdamOptions { lr: 0.3, ..AdamOptions::default() },
+            _ => AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..AdamOptions::default() },
+        }),
         ema(),
         prepared("clip_factor square_sums", |sgd| sgd.clip_grad_norm(9.0), |_, g, _| scaled(g, 9.0)),
         prepared("clip_factor of what is small", |sgd| sgd.clip_grad_norm(9e9), |_, g, _| scaled(g, 9e9)),

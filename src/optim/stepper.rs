@@ -1,11 +1,12 @@
 //! What all optimizers have in common.
 
+use super::bucket::Bucket;
 use super::hyper::{self, Hyper};
 use super::norms::Norms;
 use super::penalty::Penalty;
-use super::rule::{Now, Rule, Run};
+use super::rule::{Now, Rule};
 use super::slab::{self, Owned, Slab, Stretch};
-use super::{Ema, Optimizer, at_least_0, checked, checked_lr, share};
+use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
@@ -16,8 +17,8 @@ use std::sync::Arc;
 /// What stands before the rule's name in the name of a value of its state.
 const RULE: &str = "rule.";
 
-/// An optimizer after a rule: [`Adam`](super::Adam) is `Fused<AdamOptions>`.
-pub struct Fused<R: Rule> {
+/// An optimizer after a rule: [`Adam`](super::Adam) is `Stepper<AdamOptions>`.
+pub struct Stepper<R: Rule> {
     groups: Vec<Group<R>>,
     owned: Arc<Vec<Owned>>,
     hyper: Hyper,
@@ -26,7 +27,14 @@ pub struct Fused<R: Rule> {
     penalty: Penalty,
     norms: Option<Norms>,
     max_norm: Option<f32>,
+    /// What moves a bucket; else the rule's definition does.
+    fused: Option<fn(&R, &Bucket)>,
 }
+
+/// The gradients of a step, gathered: each slab with its stretches that have some.
+type Gathered<'a> = Vec<(&'a Slab, Vec<Stretch>)>;
+/// What is done to gradients between gathering and the update.
+type Reduce<'a> = &'a mut dyn FnMut(&[Tensor]) -> Decision;
 
 /// Parameters with the same options.
 struct Group<R> {
@@ -34,7 +42,7 @@ struct Group<R> {
     slabs: Vec<Slab>,
 }
 
-impl<R: Rule> Fused<R> {
+impl<R: Rule> Stepper<R> {
     /// Takes over the parameters of `model`, which goes on to read them in place. A part of a model trains alone where the
     /// optimizer is made for that part; the rest then computes with [`Ctx::untracked`](crate::nn::Ctx::untracked), which
     /// spares its gradients. An optimizer that had a parameter before cannot step any more.
@@ -46,7 +54,7 @@ impl<R: Rule> Fused<R> {
     /// If the model has no parameters or they live on several devices.
     #[track_caller]
     pub fn new(model: &dyn Module, options: R) -> Result<Self> {
-        Fused::grouped(model, |_, _| options)
+        Stepper::grouped(model, |_, _| options)
     }
 
     /// Like `new`, with options for each parameter by its path and shape. Those with equal options are a group, which has
@@ -79,7 +87,17 @@ impl<R: Rule> Fused<R> {
                 continue;
             }
             let rule = options(&path, parameter.shape());
+            checked_lr(rule.lr())?;
             rule.check()?;
+            let names: Vec<&str> = rule.moments().iter().map(|(name, _)| *name).collect();
+            for (at, name) in names.iter().enumerate() {
+                let is_taken = slab::RESERVED.contains(name) || names[..at].contains(name);
+                let own = R::NAME;
+                assert!(
+                    !is_taken && !name.contains('.'),
+                    "{own}: expected another name for the moment `{name}`, without a dot"
+                );
+            }
             match named.iter_mut().find(|(other, _)| *other == rule) {
                 Some((_, members)) => members.push((path, parameter)),
                 None => named.push((rule, vec![(path, parameter)])),
@@ -88,10 +106,10 @@ impl<R: Rule> Fused<R> {
         let device = slab::device(named.iter().flat_map(|(_, members)| members));
         let group = |(rule, members): (R, Vec<(String, Parameter)>)| Group {
             rule,
-            slabs: Slab::of(members, &rule.firsts(), &device),
+            slabs: Slab::of(members, &rule.moments(), &device),
         };
         let mut groups: Vec<Group<R>> = named.into_iter().map(group).collect();
-        let start = |rule: &R| Now { lr: rule.lr(), momentum: rule.momentum().unwrap_or(0.0), steps: 0 };
+        let start = |rule: &R| Now { lr: rule.lr(), momentum: rule.momentum().unwrap_or(0.0), steps: 1 };
         let numbered = |&Group { rule, ref slabs }: &Group<R>| hyper::Group {
             now: start(&rule),
             numbers: Box::new(move |now| rule.numbers(now)),
@@ -108,11 +126,30 @@ impl<R: Rule> Fused<R> {
         }
         let bases = hyper.now().iter().map(|now| now.lr).collect();
         let owned = Arc::new(groups.iter().flat_map(|group| &group.slabs).map(Slab::owned).collect());
-        let mut out = Fused { groups, owned, hyper, bases, penalty: Penalty::default(), norms: None, max_norm: None };
-        if R::needs_norms() {
+        let mut out = Stepper {
+            groups,
+            owned,
+            hyper,
+            bases,
+            penalty: Penalty::default(),
+            norms: None,
+            max_norm: None,
+            fused: R::FUSED,
+        };
+        if R::FUSED.is_none() {
+            out = out.by_definition();
+        } else if R::needs_norms() {
             out.measure();
         }
         Ok(out)
+    }
+
+    /// Steps by the rule's definition, where there is a fused kernel too: for tests, and to look for a fault.
+    #[must_use]
+    pub fn by_definition(mut self) -> Self {
+        self.fused = None;
+        self.hyper.tell_apart();
+        self
     }
 
     /// Holds the global norm of all gradients under a bound, as `torch.nn.utils.clip_grad_norm_` does: where it is larger,
@@ -162,6 +199,14 @@ impl<R: Rule> Fused<R> {
         self
     }
 
+    /// An average of the weights from now on: see [`Ema`].
+    ///
+    /// # Errors
+    /// [`Error::Option`] if `decay` is not in 0..=1.
+    pub fn ema(&self, decay: f32) -> Result<Ema> {
+        Ema::of(self.slabs(), decay)
+    }
+
     fn measure(&mut self) {
         if self.norms.is_none() {
             self.norms = Some(Norms::new(self.groups.iter_mut().flat_map(|group| &mut group.slabs)));
@@ -187,7 +232,7 @@ impl<R: Rule> Fused<R> {
     }
 
     /// Which parameters of each group a step moves, counted through all its slabs.
-    fn moved(&self, gathered: &[(&Slab, Vec<Stretch>)]) -> Vec<Vec<usize>> {
+    fn moved(&self, gathered: &Gathered) -> Vec<Vec<usize>> {
         let mut gathered = gathered.iter();
         let mut of_group = |group: &Group<R>| {
             let (mut first, mut moved) = (0, Vec::new());
@@ -204,46 +249,110 @@ impl<R: Rule> Fused<R> {
         self.groups.iter().flat_map(|group| &group.slabs)
     }
 
-    fn states(&self) -> impl Iterator<Item = (&Slab, &'static [(&'static str, f32)])> {
-        self.groups.iter().flat_map(|group| group.slabs.iter().map(|slab| (slab, group.rule.moments())))
+    fn states(&self) -> impl Iterator<Item = (&Slab, Vec<&'static str>)> {
+        let names = |group: &Group<R>| group.rule.moments().iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        self.groups.iter().flat_map(move |group| group.slabs.iter().map(move |slab| (slab, names(group))))
     }
-}
 
-impl<R: Rule> Optimizer for Fused<R> {
+    /// A step, in three acts.
     #[track_caller]
-    fn step(&mut self, grads: &Grads) {
-        let owned = self.owned.clone();
-        for owned in owned.iter() {
+    fn act(&mut self, grads: &Grads, reduce: Option<Reduce>) {
+        let Some(gathered) = self.gather(grads) else { return };
+        match self.reduce(&gathered, reduce) {
+            Decision::Skip => (),
+            Decision::Update => self.update(&gathered),
+            Decision::UpdateIf(flag) => self.update_if(&gathered, &flag),
+        }
+    }
+
+    /// Copies the gradients into the slabs, if all of them could be computed.
+    #[track_caller]
+    fn gather(&self, grads: &Grads) -> Option<Gathered<'_>> {
+        for owned in self.owned.iter() {
             owned.check();
         }
         if let Some(error) = grads.lost() {
             // Nothing moves, rather than a part of the parameters; the next read tells why.
-            return self.hyper.tensor.device().missed(&error);
+            self.hyper.tensor.device().missed(&error);
+            return None;
         }
+        let owned = self.owned.clone();
         self.hyper.tensor.device().guard_replays(move || owned.iter().find_map(Owned::lost));
-        let mut gathered: Vec<(&Slab, Vec<Stretch>)> = Vec::new();
+        let mut gathered = Gathered::new();
         for slab in self.slabs() {
             gathered.push((slab, slab.gather(grads)));
         }
-        let moved = self.moved(&gathered);
         assert!(
-            moved.iter().any(|group| !group.is_empty()),
+            gathered.iter().any(|(_, stretches)| !stretches.is_empty()),
             "{}: there is no gradient for any of its parameters",
             R::NAME
         );
-        self.hyper.advance(moved);
-        self.penalty.apply(&gathered);
-        if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
-            norms.clip(&gathered, &self.hyper.tensor, max_norm);
+        Some(gathered)
+    }
+
+    /// What sees all gradients before anything moves: a user's exchange or decision, then penalties and clipping.
+    #[track_caller]
+    fn reduce(&self, gathered: &Gathered, reduce: Option<Reduce>) -> Decision {
+        let decision = reduce.map_or(Decision::Update, |reduce| {
+            let of = |(slab, stretches): &(&Slab, Vec<Stretch>)| -> Vec<Tensor> {
+                stretches.iter().map(|stretch| slab.bucket(stretch)).collect()
+            };
+            reduce(&gathered.iter().flat_map(of).collect::<Vec<_>>())
+        });
+        if !matches!(decision, Decision::Skip) {
+            self.hyper.advance(self.moved(gathered));
+            self.penalty.apply(gathered);
+            if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
+                norms.clip(gathered, &self.hyper.tensor, max_norm);
+            }
         }
-        let mut gathered = gathered.into_iter();
-        for (group, &at) in self.groups.iter().zip(&self.hyper.starts) {
+        decision
+    }
+
+    /// Moves all that has a gradient.
+    #[track_caller]
+    fn update(&self, gathered: &Gathered) {
+        let mut gathered = gathered.iter();
+        for (at, group) in self.groups.iter().enumerate() {
             for (slab, stretches) in gathered.by_ref().take(group.slabs.len()) {
-                for stretch in &stretches {
-                    group.rule.step(&Run { slab, stretch, numbers: &self.hyper.tensor, at });
+                for stretch in stretches {
+                    let Hyper { tensor: numbers, starts, counted, .. } = &self.hyper;
+                    let bucket = Bucket { slab, stretch, numbers, at: starts[at], count: counted[at] };
+                    match self.fused {
+                        Some(fused) => fused(&group.rule, &bucket),
+                        None => bucket.define(&group.rule, self.max_norm.is_some()),
+                    }
                 }
             }
         }
+    }
+
+    /// The same, taken back where `flag` is 0.
+    #[track_caller]
+    fn update_if(&self, gathered: &Gathered, flag: &Tensor) {
+        let mut kept = Vec::new();
+        for (slab, stretches) in gathered {
+            for tensor in [&slab.values].into_iter().chain(&slab.moments) {
+                let places = stretches.iter().map(|s| tensor.narrow(0, s.first as usize, s.n as usize));
+                kept.extend(places.map(|place| (place.copy(), place)));
+            }
+        }
+        self.update(gathered);
+        for (before, place) in kept {
+            place.assign(&Tensor::select(flag, &place, &before));
+        }
+    }
+}
+
+impl<R: Rule> Optimizer for Stepper<R> {
+    #[track_caller]
+    fn step(&mut self, grads: &Grads) {
+        self.act(grads, None);
+    }
+
+    #[track_caller]
+    fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
+        self.act(grads, Some(reduce));
     }
 
     fn lrs(&self) -> Vec<f32> {
@@ -282,10 +391,6 @@ impl<R: Rule> Optimizer for Fused<R> {
 
     fn grad_norm(&self) -> Option<Tensor> {
         self.max_norm.map(|_| self.hyper.tensor.narrow(0, 1, 1).squeeze(0).copy())
-    }
-
-    fn ema(&self, decay: f32) -> Result<Ema> {
-        Ema::new(self.slabs(), decay)
     }
 
     fn state(&self) -> Result<StateDict> {
