@@ -1,16 +1,16 @@
 //! Reverse-mode differentiation: each tracked result remembers how to send its gradient on.
 
 mod check;
+mod grads;
 
 pub use check::gradient_check;
+pub use grads::Grads;
 
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
 use crate::tensor::{Tensor, apart};
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::ThreadId;
@@ -98,167 +98,6 @@ impl Tensor {
     }
 }
 
-/// The gradients that one backward pass found, or several: those of the parts of a large batch are added up by `+=`.
-///
-/// They are data: iterated in the order in which their tensors came to [require](Tensor::requires_grad) one, read
-/// ([`Grads::of`]), replaced, scaled (`grads *= 0.5`), and collected from pairs of tensors and gradients.
-///
-/// ```
-/// use wgrad::autograd::Grads;
-/// let x = wgrad::Tensor::ones([2], &wgrad::Device::cpu()).requires_grad();
-/// let mut grads = x.exp().sum().backward();
-/// grads += (&x * 3.0).sum().backward();
-/// grads *= 0.5;
-/// let sum = grads.of(&x).expect("both depend on x").to_vec::<f32>()?;
-/// assert!((sum[0] - (1f32.exp() + 3.0) / 2.0).abs() < 1e-5);
-/// let clamped: Grads = grads.iter().map(|(x, gradient)| (x, gradient.clamp(-1.0, 1.0))).collect();
-/// assert_eq!(clamped.of(&x).expect("it was collected").to_vec::<f32>()?, [1.0, 1.0]);
-/// # Ok::<(), wgrad::Error>(())
-/// ```
-#[derive(Default, Clone)]
-pub struct Grads {
-    /// By the ids of their leaves, so that equal steps queue equal kernels.
-    of: BTreeMap<u64, (Arc<Node>, Tensor)>,
-}
-
-impl AddAssign for Grads {
-    #[track_caller]
-    fn add_assign(&mut self, other: Grads) {
-        for (id, (leaf, gradient)) in other.of {
-            match self.of.get_mut(&id) {
-                Some((_, sum)) => *sum = accumulate(sum, &gradient).into_gradient(),
-                None => drop(self.of.insert(id, (leaf, gradient))),
-            }
-        }
-    }
-}
-
-impl Grads {
-    /// None yet.
-    pub fn new() -> Grads {
-        Grads::default()
-    }
-
-    /// The gradient with respect to `tensor`, of its shape; `None` if the loss does not depend on it or it was not
-    /// marked by [`Tensor::requires_grad`].
-    pub fn of(&self, tensor: &Tensor) -> Option<&Tensor> {
-        self.of.get(&tensor.node()?.id).map(|(_, gradient)| gradient)
-    }
-
-    /// The gradients with respect to `tensors`, in their order: what a replayed step returns, to be collected again outside
-    /// of it.
-    ///
-    /// ```
-    /// use wgrad::autograd::Grads;
-    /// use wgrad::nn::{Ctx, Init, Layer, Linear, Randomness, parameters};
-    /// let device = wgrad::Device::cpu();
-    /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
-    /// let leaves: Vec<_> = parameters(&model).iter().map(|(_, parameter)| parameter.tensor()).collect();
-    /// let (randomness, x) = (Randomness::new(0), wgrad::Tensor::ones([4, 2], &device));
-    /// let step = device.capture(&[&x], |inputs| {
-    ///     let loss = model.forward(&inputs[0], &Ctx::train(&randomness)).square().mean();
-    ///     Ok(loss.backward().to_vec(&leaves))
-    /// })?;
-    /// let grads: Grads = leaves.iter().zip(step.run(&[&x])?).collect();
-    /// assert_eq!(grads.len(), 2);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// If one of them has none.
-    #[track_caller]
-    pub fn to_vec(&self, tensors: &[Tensor]) -> Vec<Tensor> {
-        let mut all = Vec::with_capacity(tensors.len());
-        for tensor in tensors {
-            let Some(gradient) = self.of(tensor) else {
-                panic!("to_vec: there is no gradient for {}: nothing in the loss depends on it", called(tensor));
-            };
-            all.push(gradient.clone());
-        }
-        all
-    }
-
-    /// Takes `gradient` for that of `tensor`, in the place of the one there was.
-    ///
-    /// # Panics
-    /// If `tensor` requires none ([`Tensor::requires_grad`]), or the gradient has another shape, type or device.
-    #[track_caller]
-    pub fn set(&mut self, tensor: &Tensor, gradient: Tensor) {
-        let leaf = tensor.node().filter(|node| node.leaf.is_some());
-        let Some(leaf) = leaf else {
-            panic!(
-                "set: {} requires no gradient: only a parameter or a tensor of requires_grad() has one",
-                called(tensor)
-            );
-        };
-        assert!(
-            gradient.shape() == tensor.shape() && gradient.dtype() == tensor.dtype(),
-            "set: expected a gradient of {} {} for {}, got {} {}",
-            tensor.dtype(),
-            tensor.shape(),
-            called(tensor),
-            gradient.dtype(),
-            gradient.shape()
-        );
-        let (device, other) = (tensor.device(), gradient.device());
-        assert!(device == other, "set: {} and its gradient {}", called(tensor), apart(device, other));
-        self.of.insert(leaf.id, (leaf.clone(), gradient.detach().into_gradient()));
-    }
-
-    /// Takes the gradient with respect to `tensor` out, so that an optimizer leaves it as it is.
-    pub fn remove(&mut self, tensor: &Tensor) -> Option<Tensor> {
-        self.of.remove(&tensor.node()?.id).map(|(_, gradient)| gradient)
-    }
-
-    /// Each tensor that has a gradient, and that gradient, in the order in which the tensors came to require one.
-    pub fn iter(&self) -> impl Iterator<Item = (Tensor, &Tensor)> {
-        self.of.values().filter_map(|(leaf, gradient)| Some((leaf.tensor()?, gradient)))
-    }
-
-    /// Puts what `each` makes of a tensor and its gradient in the place of that gradient.
-    ///
-    /// # Panics
-    /// As [`Grads::set`].
-    #[track_caller]
-    pub fn map(&mut self, mut each: impl FnMut(&Tensor, &Tensor) -> Tensor) {
-        for (tensor, gradient) in self.clone().iter() {
-            self.set(&tensor, each(&tensor, gradient));
-        }
-    }
-
-    /// How many tensors have one.
-    pub fn len(&self) -> usize {
-        self.of.len()
-    }
-
-    /// Whether none has one.
-    pub fn is_empty(&self) -> bool {
-        self.of.is_empty()
-    }
-
-    /// Why one of the gradients could not be computed.
-    pub(crate) fn lost(&self) -> Option<crate::Error> {
-        self.of.values().find_map(|(_, gradient)| gradient.lost())
-    }
-}
-
-impl<T: Borrow<Tensor>> FromIterator<(T, Tensor)> for Grads {
-    /// As [`Grads::set`] for each pair.
-    #[track_caller]
-    fn from_iter<I: IntoIterator<Item = (T, Tensor)>>(pairs: I) -> Grads {
-        let mut grads = Grads::new();
-        for (tensor, gradient) in pairs {
-            grads.set(tensor.borrow(), gradient);
-        }
-        grads
-    }
-}
-
-/// A tensor in a message.
-fn called(tensor: &Tensor) -> String {
-    tensor.name().map_or_else(|| format!("a tensor of {}", tensor.shape()), str::to_string)
-}
-
 /// The backward passes under way, by their threads, each with what is wrong with it.
 static PASSES: Mutex<Vec<(ThreadId, Option<String>)>> = Mutex::new(Vec::new());
 
@@ -303,6 +142,86 @@ impl Drop for Watch {
     }
 }
 
+impl Tensor {
+    /// The gradients of this scalar with respect to every tensor that requires one.
+    ///
+    /// # Panics
+    /// If it has more than one element or no history, or reads a gradient.
+    #[track_caller]
+    pub fn backward(&self) -> Grads {
+        let mut grads = Grads::new();
+        self.backward_each(|tensor, gradient| grads.set(tensor, gradient));
+        grads
+    }
+
+    /// Tells `ready` each tensor that requires a gradient together with its gradient, as soon as the last operation that
+    /// used the tensor has added its part: late layers first, while what lies before them has not been queued yet. What
+    /// `ready` queues stands in between, as an exchange between processes does.
+    ///
+    /// ```
+    /// use wgrad::Tensor;
+    /// let device = wgrad::Device::cpu();
+    /// let [early, late] = [2.0f32, 3.0].map(|x| Tensor::from_slice(&[x], [], &device).requires_grad());
+    /// let mut told = Vec::new();
+    /// early.exp().mul(&late).backward_each(|tensor, gradient| told.push((tensor.item(), gradient.shape())));
+    /// assert_eq!(told.iter().map(|(x, _)| x.clone()).collect::<Result<Vec<_>, _>>()?, [3.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Tensor::backward`].
+    #[track_caller]
+    pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
+        assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
+        let node = self.history();
+        backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()), &mut ready);
+    }
+
+    /// The gradients of `sum(upstream * self)`.
+    ///
+    /// # Panics
+    /// If the shapes differ, it has no history, or it reads a gradient that was not [detached](Tensor::detach): there are
+    /// no gradients of gradients.
+    #[track_caller]
+    pub fn backward_with(&self, upstream: &Tensor) -> Grads {
+        assert!(
+            upstream.shape() == self.shape(),
+            "backward_with: {} x {}: the upstream gradient has another shape",
+            self.shape(),
+            upstream.shape()
+        );
+        assert!(
+            upstream.dtype() == DType::F32,
+            "backward_with: an upstream gradient of f32 is due, not of {}",
+            upstream.dtype()
+        );
+        let (device, other) = (self.device(), upstream.device());
+        assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
+        let mut grads = Grads::new();
+        let mut ready = |tensor: &Tensor, gradient| grads.set(tensor, gradient);
+        backward(self.history(), upstream.detach(), &mut ready);
+        grads
+    }
+
+    /// What its gradient goes back by.
+    ///
+    /// # Panics
+    /// If there is nothing, or it reads a gradient.
+    #[track_caller]
+    fn history(&self) -> &Arc<Node> {
+        let reads = self.node().map_or(self.is_gradient().then_some("the loss"), |node| node.reads());
+        if let Some(op) = reads {
+            panic!(
+                "backward: {op} reads a gradient, and there is no gradient of a gradient here: detach() it where it is meant \
+                 to be a constant"
+            );
+        }
+        self.node().expect(
+            "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
+        )
+    }
+}
+
 /// How many operations each node of a graph sends a gradient from.
 fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
     let mut counts = HashMap::from([(root.id, 0)]);
@@ -321,7 +240,7 @@ fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
 
 /// Goes from `root` to all leaves, and tells `ready` the gradient of each as soon as its last part has been added.
 #[track_caller]
-pub(crate) fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
+fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
     let pass = Watch::start();
     let mut counts = consumers(root);
     let mut waiting = BTreeMap::from([(root.id, (root.clone(), upstream))]);

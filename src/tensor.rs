@@ -2,7 +2,7 @@
 
 mod display;
 
-use crate::autograd::{Grads, Node};
+use crate::autograd::Node;
 use crate::backend::Purpose;
 use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element};
@@ -339,84 +339,6 @@ impl Tensor {
             DType::F32 => Tensor::from_vec(self.to_vec::<f32>()?, self.shape(), device),
             DType::I32 => Tensor::from_vec(self.to_vec::<i32>()?, self.shape(), device),
         })
-    }
-
-    /// The gradients of this scalar with respect to every tensor that requires one.
-    ///
-    /// # Panics
-    /// If it has more than one element or no history, or reads a gradient.
-    #[track_caller]
-    pub fn backward(&self) -> Grads {
-        let mut grads = Grads::new();
-        self.backward_each(|tensor, gradient| grads.set(tensor, gradient));
-        grads
-    }
-
-    /// Tells `ready` each tensor that requires a gradient together with its gradient, as soon as the last operation that
-    /// used the tensor has added its part: late layers first, while what lies before them has not been queued yet. What
-    /// `ready` queues stands in between, as an exchange between processes does.
-    ///
-    /// ```
-    /// use wgrad::Tensor;
-    /// let device = wgrad::Device::cpu();
-    /// let [early, late] = [2.0f32, 3.0].map(|x| Tensor::from_slice(&[x], [], &device).requires_grad());
-    /// let mut told = Vec::new();
-    /// early.exp().mul(&late).backward_each(|tensor, gradient| told.push((tensor.item(), gradient.shape())));
-    /// assert_eq!(told.iter().map(|(x, _)| x.clone()).collect::<Result<Vec<_>, _>>()?, [3.0, 2.0]);
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// As [`Tensor::backward`].
-    #[track_caller]
-    pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
-        assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
-        let node = self.history();
-        crate::autograd::backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()), &mut ready);
-    }
-
-    /// The gradients of `sum(upstream * self)`.
-    ///
-    /// # Panics
-    /// If the shapes differ, it has no history, or it reads a gradient that was not [detached](Tensor::detach): there are
-    /// no gradients of gradients.
-    #[track_caller]
-    pub fn backward_with(&self, upstream: &Tensor) -> Grads {
-        assert!(
-            upstream.shape() == self.shape(),
-            "backward_with: {} x {}: the upstream gradient has another shape",
-            self.shape(),
-            upstream.shape()
-        );
-        assert!(
-            upstream.dtype() == DType::F32,
-            "backward_with: an upstream gradient of f32 is due, not of {}",
-            upstream.dtype()
-        );
-        let (device, other) = (self.device(), upstream.device());
-        assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
-        let mut grads = Grads::new();
-        let mut ready = |tensor: &Tensor, gradient| grads.set(tensor, gradient);
-        crate::autograd::backward(self.history(), upstream.detach(), &mut ready);
-        grads
-    }
-
-    /// What its gradient goes back by.
-    ///
-    /// # Panics
-    /// If there is nothing, or it reads a gradient.
-    #[track_caller]
-    fn history(&self) -> &Arc<Node> {
-        let reads = self.node.as_ref().map_or(self.gradient.then_some("the loss"), |node| node.reads());
-        if let Some(op) = reads {
-            panic!(
-                "backward: {op} reads a gradient, and there is no gradient of a gradient here: detach() it where it is meant \
-                 to be a constant"
-            );
-        }
-        self.node.as_ref().expect(
-            "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
-        )
     }
 
     pub(crate) fn node(&self) -> Option<&Arc<Node>> {

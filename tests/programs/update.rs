@@ -22,6 +22,9 @@ pub enum Update {
     Adadelta,
     Lion,
     Lamb,
+    /// By their definitions in tensor operations.
+    AdamDefined,
+    LambDefined,
 }
 
 pub static UPDATES: &[Update] = &[
@@ -35,6 +38,8 @@ pub static UPDATES: &[Update] = &[
     Update::Adadelta,
     Update::Lion,
     Update::Lamb,
+    Update::AdamDefined,
+    Update::LambDefined,
 ];
 
 impl Update {
@@ -45,6 +50,7 @@ impl Update {
     pub fn optimizer(self, weights: &[Parameter]) -> wgrad::Result<Option<Box<dyn Optimizer>>> {
         let momentum = SgdOptions { lr: 0.1, momentum: Momentum::HeavyBall(0.5), ..SgdOptions::default() };
         let adam = AdamOptions { lr: 0.05, eps: 0.1, ..AdamOptions::default() };
+        let lamb = LambOptions { lr: 0.05, eps: 0.1, ..LambOptions::default() };
         Ok(Some(match self {
             Update::Nothing => return Ok(None),
             Update::Sgd => Box::new(Sgd::new(&weights, SgdOptions { lr: 0.1, ..SgdOptions::default() })?),
@@ -64,9 +70,9 @@ impl Update {
                 Box::new(Adadelta::new(&weights, AdadeltaOptions { eps: 0.1, ..AdadeltaOptions::default() })?)
             }
             Update::Lion => Box::new(Lion::new(&weights, LionOptions { lr: 0.05, ..LionOptions::default() })?),
-            Update::Lamb => {
-                Box::new(Lamb::new(&weights, LambOptions { lr: 0.05, eps: 0.1, ..LambOptions::default() })?)
-            }
+            Update::Lamb => Box::new(Lamb::new(&weights, lamb)?),
+            Update::AdamDefined => Box::new(Adam::new(&weights, adam)?.by_definition().clip_grad_norm(0.5)?),
+            Update::LambDefined => Box::new(Lamb::new(&weights, lamb)?.by_definition()),
         }))
     }
 }

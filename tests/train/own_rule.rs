@@ -3,9 +3,11 @@
 use super::rules::panics;
 use crate::devices::devices;
 use wgrad::autograd::Grads;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Module, Parameter, Randomness, StateDict, Visitor, parameters, state};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Module, Parameter, StateDict, Visitor, parameters, state};
 use wgrad::optim::schedule::{CosineAnnealingLr, OneCycleLr, Scheduler};
-use wgrad::optim::{Adam, AdamOptions, Decision, Ema, Momentum, Now, Optimizer, Rule, Sgd, SgdOptions, Stepper};
+use wgrad::optim::{
+    Adam, AdamOptions, Bucket, Decision, Ema, Momentum, Now, Optimizer, Place, Rule, Sgd, SgdOptions, Stepper,
+};
 use wgrad::plan::Replay;
 use wgrad::{Device, Error, Tensor};
 
@@ -117,7 +119,6 @@ struct Curve {
     layers: [Linear; 2],
     optimizer: Stepper<Yogi>,
     scheduler: Scheduler,
-    randomness: Randomness,
     replay: Option<Replay>,
     device: Device,
 }
@@ -139,7 +140,7 @@ impl Curve {
         let schedule = CosineAnnealingLr { t_max: 200, eta_min: 0.0 };
         let scheduler = Scheduler::new(schedule, &mut optimizer).expect("it gives rates");
         let replay = replayed.then(Replay::new);
-        Curve { layers, optimizer, scheduler, randomness: Randomness::new(0), replay, device: device.clone() }
+        Curve { layers, optimizer, scheduler, replay, device: device.clone() }
     }
 
     fn steps(&mut self, steps: std::ops::Range<usize>) -> Vec<f32> {
@@ -148,9 +149,9 @@ impl Curve {
             let x: Vec<f32> = (0..16).map(|i| ((i * 7 + step * 3) % 32) as f32 / 16.0 - 1.0).collect();
             let y: Vec<f32> = x.iter().map(|x| (3.0 * x).sin()).collect();
             let [x, y] = [x, y].map(|all| Tensor::from_vec(all, [16, 1], &self.device));
-            let Curve { layers: [first, second], optimizer, randomness, .. } = self;
+            let Curve { layers: [first, second], optimizer, .. } = self;
             let mut work = |inputs: &[Tensor]| {
-                let ctx = Ctx::train(randomness);
+                let ctx = Ctx::train();
                 let guess = second.forward(&first.forward(&inputs[0], &ctx).tanh(), &ctx);
                 let loss = (guess - &inputs[1]).square().mean();
                 optimizer.step(&loss.backward());
@@ -257,6 +258,44 @@ fn a_rule_by_parameter_sees_each_in_its_own_shape() {
         };
         assert!((first("before.a") - (0.5 + a) / 2.0).abs() < 1e-5, "{kept:?}");
         assert_eq!(first("same.b"), 3.0);
+    }
+}
+
+/// Its quick way is not what its definition says, so that one sees which was taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Halves;
+
+impl Halves {
+    fn quarter(&self, bucket: &Bucket) {
+        let Place { first, n, .. } = bucket.place();
+        let x = bucket.values().narrow(0, first as usize, n as usize);
+        x.assign(&(&x * 0.25));
+    }
+}
+
+impl Rule for Halves {
+    const NAME: &'static str = "Halves";
+    const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::quarter);
+
+    fn lr(&self) -> f32 {
+        1.0
+    }
+
+    fn update(&self, x: &Tensor, _: &Tensor, _: &mut [Tensor], _: &[Tensor]) -> Tensor {
+        x * 0.5
+    }
+}
+
+#[test]
+fn a_fused_way_is_taken_where_it_is_not_left_out() {
+    for (name, device) in devices() {
+        let two = Two::new(&device);
+        let made = || Stepper::new(&two, Halves).expect("the options are in range");
+        let grads = || two.a.tensor().sum().backward();
+        made().step(&grads());
+        assert_eq!(two.first(), [0.125, 0.5], "on {name}");
+        made().by_definition().step(&grads());
+        assert_eq!(two.first(), [0.0625, 0.5], "on {name}");
     }
 }
 
@@ -448,9 +487,8 @@ fn model_and_optimizer_go_into_a_thread() {
     for (name, device) in devices() {
         let train = |model: &Linear, optimizer: &mut dyn Optimizer, device: &Device| {
             let x = Tensor::ones([4, 3], device);
-            let ctx = Randomness::new(0);
             for _ in 0..3 {
-                optimizer.step(&model.forward(&x, &Ctx::train(&ctx)).square().mean().backward());
+                optimizer.step(&model.forward(&x, &Ctx::train()).square().mean().backward());
             }
             state(model).expect("the device works")
         };

@@ -2,9 +2,9 @@
 
 use crate::devices::devices;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Sequential, Tanh};
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
+use std::sync::{Barrier, Mutex, mpsc};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Sequential, StateDict, Tanh, state};
+use wgrad::optim::{Adam, AdamOptions, Decision, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
 use wgrad::{Device, Error, Result, Tensor};
 
@@ -137,5 +137,56 @@ fn an_end_on_another_thread_counts() {
         let step = ended.expect("it can be captured");
         let results = step.run(&[&(&x * 2.0)]).expect("the shapes fit");
         assert_eq!(results[0].to_vec::<f32>().expect("the device works"), [3.0, 3.0]);
+    }
+}
+
+/// What a run leaves after steps on some rows of each batch, in which `reduce` sees the gradients.
+fn taught(device: &Device, rows: std::ops::Range<usize>, reduce: &dyn Fn(&[Tensor])) -> StateDict {
+    let init = &mut Init::new(5, device);
+    let model = Sequential::new().push(Linear::new(3, 5, init)).push(Tanh::new()).push(Linear::new(5, 1, init));
+    let options = SgdOptions { lr: 0.1, momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
+    let sgd = Sgd::new(&model, options).and_then(|sgd| sgd.clip_grad_norm(0.5));
+    let mut sgd = sgd.expect("the options are in range");
+    for step in 0..10 {
+        let batch: Vec<f32> = (0..24).map(|i| ((i * 7 + step * 5) % 13) as f32 / 13.0).collect();
+        let x = Tensor::from_slice(&batch[3 * rows.start..3 * rows.end], [rows.len(), 3], device);
+        let loss = (model.forward(&x, &Ctx::train()) - 1.0).square().mean();
+        sgd.step_with(&loss.backward(), &mut |buckets| {
+            reduce(buckets);
+            Decision::Update
+        });
+    }
+    state(&model).expect("the device works")
+}
+
+/// Two devices with a half of each batch take the mean of their gradients before they clip them and step.
+#[test]
+fn devices_that_exchange_gradients_learn_as_one() {
+    for (name, device) in devices() {
+        let whole = taught(&device, 0..8, &|_| ());
+        let (shared, both) = (Mutex::new([Vec::new(), Vec::new()]), Barrier::new(2));
+        let part = |rank: usize, device: &Device| {
+            taught(device, 4 * rank..4 * rank + 4, &|buckets| {
+                for bucket in buckets {
+                    shared.lock().expect("no thread fails")[rank] = bucket.to_vec::<f32>().expect("the device works");
+                    both.wait();
+                    let [a, b] = shared.lock().expect("no thread fails").clone();
+                    both.wait();
+                    bucket.upload(&a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect::<Vec<f32>>());
+                }
+            })
+        };
+        let [first, second] = std::thread::scope(|scope| {
+            let second = scope.spawn(|| part(1, &Device::cpu()));
+            [part(0, &Device::cpu()), second.join().expect("it ends well")]
+        });
+        assert_eq!(first, second);
+        for (path, value) in &whole {
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+            let (wgrad::nn::Values::F32(a), wgrad::nn::Values::F32(b)) = (&value.values, &first[path].values) else {
+                panic!("{path} is of f32")
+            };
+            assert!(a.iter().zip(b).all(near), "{path} on {name}: {a:?}, not {b:?}");
+        }
     }
 }
