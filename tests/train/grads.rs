@@ -112,7 +112,7 @@ fn gradients_come_out_of_a_replayed_step() {
                 let text = panics(|| (grads.of(&leaves[0]).expect("it has one") * &leaves[0]).sum().backward());
                 assert!(text.contains("reads a gradient"), "{text}");
             }
-            leaves.iter().map(|leaf| read(leaf)).collect::<Vec<_>>()
+            leaves.iter().map(read).collect::<Vec<_>>()
         };
         assert_eq!(run(true), run(false), "on {name}");
     }

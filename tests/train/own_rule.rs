@@ -333,6 +333,9 @@ fn rules_that_do_not_fit_are_told() {
     assert_eq!(text, "Wrong: expected values and moments of [1, 64], got []");
 }
 
+/// Makes an optimizer.
+type Making<'a> = &'a dyn Fn(&Two) -> Box<dyn Optimizer>;
+
 /// What a step does with these decisions, and what it leaves in a state.
 fn decided(two: &Two, optimizer: &mut dyn Optimizer, decision: &Decision) -> StateDict {
     let grads = (two.a.tensor().square().sum() + two.b.tensor().sum()).backward();
@@ -355,7 +358,7 @@ fn decided(two: &Two, optimizer: &mut dyn Optimizer, decision: &Decision) -> Sta
 fn a_reduction_changes_gradients_or_gives_a_step_up() {
     for (name, device) in devices() {
         let flag = |value: f32| Decision::UpdateIf(Tensor::scalar(value, &device));
-        let run = |made: &dyn Fn(&Two) -> Box<dyn Optimizer>, decision: &Decision| {
+        let run = |made: Making, decision: &Decision| {
             let two = Two::new(&device);
             let mut optimizer = made(&two);
             let mut before = state(&two).expect("the device works");
@@ -366,7 +369,7 @@ fn a_reduction_changes_gradients_or_gives_a_step_up() {
         let sgd = |two: &Two| -> Box<dyn Optimizer> { Box::new(Sgd::new(two, heavy).expect("in range")) };
         let yogi = |two: &Two| -> Box<dyn Optimizer> { Box::new(Stepper::new(two, YOGI).expect("in range")) };
         let plain = |two: &Two| -> Box<dyn Optimizer> { Box::new(Plain::new(two, 0.25)) };
-        let all: [(&str, &dyn Fn(&Two) -> Box<dyn Optimizer>); 3] = [("sgd", &sgd), ("yogi", &yogi), ("plain", &plain)];
+        let all: [(&str, Making); 3] = [("sgd", &sgd), ("yogi", &yogi), ("plain", &plain)];
         for (which, made) in all {
             let (before, updated, values) = run(made, &Decision::Update);
             assert_ne!(before, updated, "{which} on {name}");
