@@ -131,8 +131,10 @@ impl Grads {
     /// As [`Grads::set`].
     #[track_caller]
     pub fn map(&mut self, mut each: impl FnMut(&Tensor, &Tensor) -> Tensor) {
-        for (tensor, gradient) in self.clone().iter() {
-            self.set(&tensor, each(&tensor, gradient));
+        for (leaf, gradient) in std::mem::take(&mut self.of).into_values() {
+            if let Some(tensor) = leaf.tensor() {
+                self.set(&tensor, each(&tensor, &gradient));
+            }
         }
     }
 

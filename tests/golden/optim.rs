@@ -14,23 +14,31 @@ use wgrad::plan::Replay;
 
 /// A new optimizer by PyTorch's name in lower case.
 pub fn optimizer(name: &str, a: &Attrs, model: &dyn Module) -> Box<dyn Optimizer> {
+    of_kind(name, a, model, false)
+}
+
+/// The same; whether it goes by its rule's definition.
+fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn Optimizer> {
     let made: wgrad::Result<Box<dyn Optimizer>> = (|| {
-        let maximize = a.flag("maximize", false);
+        let kind = [a.flag("maximize", false), defined];
         Ok(match name {
-            "sgd" => boxed(Sgd::new(model, sgd_options(a))?, maximize),
-            "adam" => boxed(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled))?, maximize),
-            "adamw" => boxed(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled))?, maximize),
-            "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, maximize),
-            "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, maximize),
-            "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, maximize),
+            "sgd" => boxed(Sgd::new(model, sgd_options(a))?, kind),
+            "adam" => boxed(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled))?, kind),
+            "adamw" => boxed(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled))?, kind),
+            "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, kind),
+            "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, kind),
+            "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, kind),
             other => panic!("the crate has no optimizer `{other}`"),
         })
     })();
     made.expect("the options are in range")
 }
 
-fn boxed<R: Rule>(optimizer: Stepper<R>, maximize: bool) -> Box<dyn Optimizer> {
-    Box::new(if maximize { optimizer.maximize() } else { optimizer })
+fn boxed<R: Rule>(mut optimizer: Stepper<R>, [maximize, defined]: [bool; 2]) -> Box<dyn Optimizer> {
+    if maximize {
+        optimizer = optimizer.maximize();
+    }
+    Box::new(if defined { optimizer.by_definition() } else { optimizer })
 }
 
 fn sgd_options(a: &Attrs) -> SgdOptions {
@@ -80,14 +88,17 @@ fn adadelta_options(a: &Attrs) -> AdadeltaOptions {
     }
 }
 
-/// The parameter after each step with the file's gradients.
+/// The parameter after each step with the file's gradients: by the fused kernels, and by the rule's definition.
 fn steps(t: &Trial, name: &str) -> Vec<(String, Tensor)> {
-    let parameter = Parameter::new(t.input("param").clone());
-    let mut optimizer = optimizer(name, t.attrs(), &parameter);
-    let mut replay = Replay::new();
-    let after: Vec<Tensor> =
-        gradients(t).map(|grad| step(t, &mut replay, &parameter, &grad, optimizer.as_mut())).collect();
-    vec![("out".into(), Tensor::stack(&after.iter().collect::<Vec<_>>(), 0))]
+    let of = |defined: bool| {
+        let parameter = Parameter::new(t.input("param").copy());
+        let mut optimizer = of_kind(name, t.attrs(), &parameter, defined);
+        let mut replay = Replay::new();
+        let after: Vec<Tensor> =
+            gradients(t).map(|grad| step(t, &mut replay, &parameter, &grad, optimizer.as_mut())).collect();
+        ("out".into(), Tensor::stack(&after.iter().collect::<Vec<_>>(), 0))
+    };
+    [false, true].map(of).into()
 }
 
 /// The gradient of each step, in memory of the same form.
