@@ -123,19 +123,12 @@ struct Curve {
     device: Device,
 }
 
-impl Module for Curve {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("first", &self.layers[0]);
-        visitor.child("second", &self.layers[1]);
-    }
-}
-
 impl Curve {
     fn new(replayed: bool, device: &Device) -> Curve {
         let init = &mut Init::new(7, device);
         let layers = [Linear::new(1, 21, init), Linear::new(21, 1, init)];
         let of = |_: &str, shape: wgrad::Shape| Yogi { lr: if shape.rank() > 1 { 0.03 } else { 0.01 }, ..YOGI };
-        let optimizer = Stepper::grouped(&Whole(&layers), of).and_then(|yogi| yogi.clip_grad_norm(1.0));
+        let optimizer = Stepper::grouped(&layers, of).and_then(|yogi| yogi.clip_grad_norm(1.0));
         let mut optimizer = optimizer.expect("the options are in range");
         let schedule = CosineAnnealingLr { t_max: 200, eta_min: 0.0 };
         let scheduler = Scheduler::new(schedule, &mut optimizer).expect("it gives rates");
@@ -168,16 +161,7 @@ impl Curve {
     }
 
     fn saved(&self) -> [StateDict; 2] {
-        [state(self), self.optimizer.state()].map(|state| state.expect("the device works"))
-    }
-}
-
-struct Whole<'a>(&'a [Linear; 2]);
-
-impl Module for Whole<'_> {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("first", &self.0[0]);
-        visitor.child("second", &self.0[1]);
+        [state(&self.layers), self.optimizer.state()].map(|state| state.expect("the device works"))
     }
 }
 
@@ -194,7 +178,7 @@ fn a_rule_learns_eager_and_replayed_and_goes_on_from_its_state() {
         assert!(late < 0.03 && late < early / 10.0, "from {early} to {late} on {name}");
 
         let mut resumed = Curve::new(true, &device);
-        wgrad::nn::load_state(&resumed, &weights, wgrad::nn::Strictness::Strict).expect("they fit");
+        wgrad::nn::load_state(&resumed.layers, &weights, wgrad::nn::Strictness::Strict).expect("they fit");
         resumed.optimizer.load_state(&moments).expect("it fits");
         resumed.scheduler.go_to(100, &mut resumed.optimizer).expect("it gives rates");
         assert_eq!(resumed.steps(100..200), losses[100..], "on {name}");
@@ -203,14 +187,14 @@ fn a_rule_learns_eager_and_replayed_and_goes_on_from_its_state() {
 
         // Its moments are called as Adam's are.
         let of = |_: &str, shape: wgrad::Shape| AdamOptions { lr: shape.rank() as f32, ..AdamOptions::default() };
-        let mut adam = Adam::grouped(&Whole(&eager.layers), of).expect("the options are in range");
+        let mut adam = Adam::grouped(&eager.layers, of).expect("the options are in range");
         let Err(Error::Weights(text)) = adam.load_state(&moments) else { panic!("Adam took a state of Yogi's") };
         assert_eq!(text, "the optimizer's state is Yogi's, not Adam's");
         let mut unsaid = moments.clone();
         unsaid.remove("rule.Yogi");
-        let mut heavy = Sgd::new(&Whole(&eager.layers), SgdOptions::default()).expect("the options are in range");
+        let mut heavy = Sgd::new(&eager.layers, SgdOptions::default()).expect("the options are in range");
         let Err(Error::Weights(text)) = heavy.load_state(&unsaid) else { panic!("Sgd took a state of Yogi's") };
-        assert!(text.contains("`exp_avg.first.bias`, which Sgd does not keep"), "{text}");
+        assert!(text.contains("`exp_avg.0.bias`, which Sgd does not keep"), "{text}");
     }
 }
 
