@@ -81,15 +81,15 @@ fn step(model: &Sequential, x: &Tensor, mode: &str) -> Result<(usize, Timing)> {
     let device = x.device();
     let mut optimizer = Adam::new(model, AdamOptions::default())?;
     let labels = Tensor::full([x.size(0)], 0, device);
-    let mut work = |inputs: &[Tensor]| {
-        let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
+    let mut work = |[x, labels]: [&Tensor; 2]| {
+        let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
         optimizer.step(&loss.backward());
-        Ok(vec![loss])
+        Ok(loss)
     };
     let mut replay = Replay::new();
     timed(device, || {
-        if mode == "replay" { replay.run(&[x, &labels], &mut work) } else { work(&[x.clone(), labels.clone()]) }
-            .map(drop)
+        let inputs = [x, &labels];
+        if mode == "replay" { replay.run(inputs, &mut work) } else { work(inputs) }.map(drop)
     })
 }
 

@@ -3,13 +3,14 @@
 mod failed;
 mod recording;
 
-pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Recording};
+pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Part, Recording, Seam};
 
 use crate::backend::{
     self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
 };
 use crate::error::{Error, Result, sizes};
-use crate::kernel::{Binding, BufferId, Class, Dispatch, Info};
+use crate::kernel::scratch::Scratch;
+use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice};
 use crate::plan::Plan;
 use std::fmt;
 use std::panic::Location;
@@ -292,23 +293,71 @@ impl Device {
         self.0.backend.end_profile()
     }
 
-    /// Runs a list for the first time and makes it ready to be replayed; tells the bytes of scratch memory that it takes.
-    pub(crate) fn start(&self, list: &List) -> Result<u64> {
+    /// Runs the parts of a step for the first time and makes them ready to be replayed; tells the bytes of scratch memory
+    /// that they take.
+    pub(crate) fn start(&self, parts: &[Part], inputs: &[BufferId]) -> Result<u64> {
         let mut bytes = 0;
-        self.0.failed.guard_list(list, &list.inputs, || {
-            bytes = self.0.backend.start(list)?;
+        self.each_part(parts, inputs, |list| {
+            bytes += self.0.backend.start(list)?;
             Ok(())
         })?;
         Ok(bytes)
     }
 
-    /// Queues a list of kernels, with these buffers in the place of its inputs.
-    pub(crate) fn replay(&self, list: &List, inputs: &[BufferId]) -> Result<()> {
-        self.0.failed.guard_list(list, inputs, || self.0.backend.replay(list, inputs))
+    /// Queues the parts of a step, with these buffers in the place of its inputs.
+    pub(crate) fn replay(&self, parts: &[Part], inputs: &[BufferId]) -> Result<()> {
+        self.each_part(parts, inputs, |list| self.0.backend.replay(list, inputs))
     }
 
-    pub(crate) fn forget(&self, list: u64) {
-        self.0.backend.forget(list);
+    /// Runs kernels by `run`, and between them the host's work.
+    fn each_part(&self, parts: &[Part], inputs: &[BufferId], mut run: impl FnMut(&List) -> Result<()>) -> Result<()> {
+        self.0.failed.guard_parts(parts, inputs, || {
+            parts.iter().try_for_each(|Part { list, host }| match host {
+                None => run(list),
+                Some(work) => list.with_inputs(inputs).try_for_each(|dispatch| self.run_host(&dispatch, work)),
+            })
+        })
+    }
+
+    pub(crate) fn forget(&self, parts: &[Part]) {
+        parts.iter().for_each(|part| self.0.backend.forget(part.list.id));
+    }
+
+    /// Has the host work here: now, or in its place of the step that is being captured, under the number that `dispatch`
+    /// gets.
+    pub(crate) fn seam(
+        &self,
+        dispatch: impl Fn(u32) -> Dispatch,
+        work: Seam,
+        line: &'static Location<'static>,
+    ) -> Result<()> {
+        let number = self.capturing(|capture| {
+            capture.seams.push(work.clone());
+            capture.seams.len() - 1
+        });
+        let dispatch = dispatch(number.unwrap_or(0) as u32);
+        if number.is_none() {
+            self.run_host(&dispatch, &work)?;
+        }
+        self.note(|| Event::Run(dispatch.clone(), line));
+        Ok(())
+    }
+
+    /// Runs the host's work on what a dispatch binds.
+    fn run_host(&self, dispatch: &Dispatch, work: &Seam) -> Result<()> {
+        let read = |b: &Binding| Ok(bytemuck::pod_collect_to_vec(&self.read(b.buffer, b.offset, b.bytes)?));
+        let mut memory: Vec<Vec<u32>> = dispatch.bindings.iter().map(read).collect::<Result<_>>()?;
+        let slices = memory.iter_mut().zip(dispatch.kernel.access).map(|(words, access)| match access {
+            Access::Read => Slice::Read(words),
+            Access::Write | Access::ReadWrite => Slice::Write(words),
+        });
+        let (slices, scratch) = (slices.collect(), Scratch::default());
+        work(&mut Call::new(slices, &dispatch.params, &scratch))?;
+        let bound = dispatch.bindings.iter().zip(dispatch.kernel.access).zip(&memory);
+        for ((b, _), words) in bound.filter(|((_, access), _)| **access != Access::Read) {
+            self.write(b.buffer, b.offset, bytemuck::cast_slice(words));
+        }
+        Ok(())
     }
 
     /// Why a tensor's elements are lost; the tensor alone is, and what is made of it.

@@ -4,12 +4,17 @@
 //! runs a step and gives a [`Captured`] step, whose improved plan replays without the code that made it; a [`Replay`]
 //! does both by itself.
 
+mod capture;
 mod memory;
 mod passes;
 mod replay;
+mod seam;
 mod trace;
+mod values;
 
-pub use replay::{Captured, Replay};
+pub use capture::Captured;
+pub use replay::Replay;
+pub use values::{Inputs, Outputs};
 
 use crate::device::Event;
 use crate::kernel::{Access, BufferId, Cost, Dispatch};

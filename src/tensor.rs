@@ -410,6 +410,18 @@ impl Tensor {
         self.buffer.id == other.buffer.id && self.device() == other.device() && self.layout == other.layout
     }
 
+    /// Its buffer with what keeps it alive.
+    pub(crate) fn handle(&self) -> (BufferId, Weak<dyn Handle>) {
+        let handle: Weak<dyn Handle> = Arc::<Buffer>::downgrade(&self.buffer);
+        (self.buffer.id, handle)
+    }
+
+    /// The elements of a contiguous tensor, and nothing before them.
+    pub(crate) fn elements(&self) -> Binding {
+        let (offset, bytes) = (self.layout.offset as u64 * 4, self.numel() as u64 * 4);
+        Binding { buffer: self.buffer.id, offset, bytes, dtype: self.dtype, padded: false }
+    }
+
     /// The buffer that holds its elements.
     pub(crate) fn buffer(&self) -> BufferId {
         self.buffer.id
@@ -491,10 +503,7 @@ impl Tensor {
         if written.all(|(arg, _)| arg.numel() == 0) {
             return;
         }
-        device.hold(args.iter().map(|arg| {
-            let handle: Weak<dyn Handle> = Arc::<Buffer>::downgrade(&arg.buffer);
-            (arg.buffer.id, handle)
-        }));
+        device.hold(args.iter().map(|arg| arg.handle()));
         let label = args.iter().find_map(|arg| arg.name.clone());
         let dispatch = Dispatch { kernel, bindings, params: Params::new(params), label };
         match args.iter().find(|arg| !arg.is_counted()) {

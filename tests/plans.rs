@@ -128,10 +128,10 @@ fn bn_cnn_momentum() {
 fn replayed(name: &str, model: &dyn Layer, optimizer: &mut dyn Optimizer, x: Tensor, labels: usize) {
     let device = x.device().clone();
     let labels = Tensor::empty([labels], DType::I32, &device);
-    let step = device.capture(&[&x, &labels], |inputs| {
-        let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
+    let step = device.capture([&x, &labels], |[x, labels]| {
+        let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
         optimizer.step(&loss.backward());
-        Ok(vec![loss])
+        Ok(loss)
     });
     let step = step.expect("it can be captured");
     kept(name, step.plan(), &format!(", {} bytes of memory", step.planned_bytes()));

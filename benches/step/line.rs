@@ -162,16 +162,15 @@ impl Run {
         let Run { training: Training { model, optimizer, batches }, replay, device, done } = self;
         let (x, labels) = batches[*done % batches.len()].to(device);
         *done += 1;
-        let mut work = |inputs: &[Tensor]| {
-            let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
+        let mut work = |[x, labels]: [&Tensor; 2]| {
+            let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
             optimizer.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         };
-        let results = match replay {
-            Some(replay) => replay.run(&[&x, &labels], work)?,
-            None => work(&[x, labels])?,
-        };
-        Ok(results[0].clone())
+        match replay {
+            Some(replay) => replay.run([&x, &labels], work),
+            None => work([&x, &labels]),
+        }
     }
 
     /// Where the time of a step goes. Others on the machine only ever make a pass longer.
@@ -193,7 +192,7 @@ impl Run {
 
     /// What a step's kernels imply, and the memory of its intermediate results.
     fn planned(&mut self) -> Result<(Cost, u64)> {
-        if let Some(captured) = self.replay.as_ref().and_then(Replay::captured) {
+        if let Some(captured) = self.replay.as_ref().and_then(|replay| replay.captures().last()) {
             return Ok((captured.plan().cost(), captured.planned_bytes()));
         }
         let device = self.device.clone();

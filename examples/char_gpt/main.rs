@@ -153,14 +153,14 @@ fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
     let mut since = Instant::now();
     for i in 1..=args.steps {
         let [seen, next] = text.draw(args.batch_size, args.context, &mut draw, device);
-        let loss = step.run(&[&seen, &next], |inputs| {
-            let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
+        let loss = step.run([&seen, &next], |[seen, next]| {
+            let loss = model.forward(seen, &Ctx::train()).cross_entropy(next);
             optimizer.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         })?;
-        file.add("loss", &loss[0])?;
+        file.add("loss", &loss)?;
         // The next step overwrites its loss; a copy waits on the device until it is looked at.
-        waiting.push(loss[0].copy());
+        waiting.push(loss.copy());
         scheduler.step(&mut optimizer)?;
         let is_row = i * ROWS / args.steps > (i - 1) * ROWS / args.steps;
         if !is_row && waiting.len() < READ_EVERY {

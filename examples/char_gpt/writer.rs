@@ -61,9 +61,8 @@ impl<'a> Writer<'a> {
         self.read += 1;
         let [ids, positions] = [[number; 2], first].map(|lanes| Tensor::from_slice(&lanes, [2, 1], &self.device));
         let (model, cache) = (self.model, &self.cache);
-        let logits =
-            self.step.run(&[&ids, &positions], |inputs| Ok(vec![model.step(&inputs[0], &inputs[1], cache)]))?;
+        let logits = self.step.run([&ids, &positions], |[ids, positions]| Ok(model.step(ids, positions, cache)))?;
         let letters = model.size.letters;
-        Ok(logits[0].to_vec::<f32>()?[teller * letters..][..letters].to_vec())
+        Ok(logits.to_vec::<f32>()?[teller * letters..][..letters].to_vec())
     }
 }

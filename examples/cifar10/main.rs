@@ -110,13 +110,13 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
         for (i, batch) in loader.epoch(epoch as u64).enumerate() {
             let x = Tensor::from_vec(batch.images, batch.shape, device);
             let labels = Tensor::from_vec(batch.labels, [args.batch_size], device);
-            step.run(&[&x, &labels], |batch| {
-                let logits = model.forward(&batch[0], &Ctx::train());
-                let loss = logits.cross_entropy(&batch[1]);
+            step.run([&x, &labels], |[x, labels]| {
+                let logits = model.forward(x, &Ctx::train());
+                let loss = logits.cross_entropy(labels);
                 optimizer.step(&loss.backward());
-                let right = logits.detach().argmax(1).eq(&batch[1]).mean();
+                let right = logits.detach().argmax(1).eq(labels).mean();
                 totals.assign(&(&totals + Tensor::stack(&[&loss.detach(), &right], 0)));
-                Ok(vec![])
+                Ok(())
             })?;
             scheduler.step(&mut optimizer)?;
             if (i + 1).is_multiple_of(READ_EVERY) || i + 1 == loader.len() {

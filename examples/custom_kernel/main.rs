@@ -109,13 +109,12 @@ fn train(name: &str, args: &Args, losses: &mut Losses, device: &Device) -> Resul
     let [x, y] = points(-6.0, 6.0, device);
     let mut step = Replay::new();
     for i in 0..args.steps {
-        let loss = step.run(&[&x, &y], |inputs| {
-            let said = model.forward(&inputs[0], &Ctx::train());
-            let loss = said.mse_loss(&inputs[1], Reduction::Mean);
+        let loss = step.run([&x, &y], |[x, y]| {
+            let loss = model.forward(x, &Ctx::train()).mse_loss(y, Reduction::Mean);
             optimizer.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         })?;
-        losses.add(name, &loss[0])?;
+        losses.add(name, &loss)?;
         scheduler.step(&mut optimizer)?;
         if i % 50 == 49 {
             device.submit();

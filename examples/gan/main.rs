@@ -159,14 +159,14 @@ fn learn(
             let real = Tensor::from_vec(batch.images, batch.shape, device);
             let noise = noise(args.batch_size, &mut rng, device);
             let mut run = || {
-                step.run(&[&real, &noise], |inputs| {
+                step.run([&real, &noise], |[real, noise]| {
                     let ctx = Ctx::train();
-                    let drawn = generator.forward(&inputs[1], &ctx);
+                    let drawn = generator.forward(noise, &ctx);
 
                     // The discriminator: -log p(real) - log(1 - p(drawn)), in logits so that neither overflows. Drawn
                     // images are detached, since the generator is not to help. Real and drawn images are batches apart:
                     // normalised together, each would show in the other's mean.
-                    let says_real = discriminator.forward(&inputs[0], &ctx);
+                    let says_real = discriminator.forward(real, &ctx);
                     let says_drawn = discriminator.forward(&drawn.detach(), &ctx);
                     let loss = (-&says_real).softplus().mean() + says_drawn.softplus().mean();
                     discriminates.step(&loss.backward());
@@ -183,7 +183,7 @@ fn learn(
                     let drawn = says_drawn.detach().sigmoid().mean();
                     let new = Tensor::stack(&[&loss.detach(), &generator_loss.detach(), &real, &drawn], 0);
                     totals.assign(&(&totals + new));
-                    Ok(vec![loss, generator_loss])
+                    Ok([loss, generator_loss])
                 })
             };
             let losses = if args.profile && epoch == 0 && i + 1 == PROFILED {

@@ -100,15 +100,14 @@ fn train(name: &str, args: &Args, file: &mut Losses, device: &Device) -> Result<
     let (mut losses, mut waiting) = (Vec::with_capacity(args.steps), Vec::new());
     for i in 0..args.steps {
         let [x, sums] = sequences(args.batch_size, args.length, &mut draw, device);
-        let loss = step.run(&[&x, &sums], |inputs| {
-            let said = model.forward(&inputs[0], &Ctx::train());
-            let loss = said.mse_loss(&inputs[1], Reduction::Mean);
+        let loss = step.run([&x, &sums], |[x, sums]| {
+            let loss = model.forward(x, &Ctx::train()).mse_loss(sums, Reduction::Mean);
             optimizer.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         })?;
-        file.add(name, &loss[0])?;
+        file.add(name, &loss)?;
         // The next step overwrites its loss; a copy waits on the device until it is looked at.
-        waiting.push(loss[0].copy());
+        waiting.push(loss.copy());
         scheduler.step(&mut optimizer)?;
         if waiting.len() == 50 || i + 1 == args.steps {
             let read = Tensor::stack(&waiting.iter().collect::<Vec<_>>(), 0).to_vec::<f32>()?;

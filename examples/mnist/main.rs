@@ -107,14 +107,13 @@ fn run(args: &Args) -> Result<()> {
             let x = Tensor::from_vec(batch.images, batch.shape, &device);
             let labels = Tensor::from_vec(batch.labels, [rows], &device);
             let mut run = || {
-                step.run(&[&x, &labels], |batch| {
-                    let (x, labels) = (&batch[0], &batch[1]);
+                step.run([&x, &labels], |[x, labels]| {
                     let logits = model.forward(x, &Ctx::train());
                     let loss = logits.cross_entropy(labels);
                     optimizer.step(&loss.backward());
                     let right = logits.detach().argmax(1).eq(labels).sum();
                     totals.assign(&(&totals + Tensor::stack(&[&(loss.detach() * rows as f32), &right], 0)));
-                    Ok(vec![loss])
+                    Ok(loss)
                 })
             };
             let loss = match &args.profile {
@@ -125,7 +124,7 @@ fn run(args: &Args) -> Result<()> {
                 }
                 _ => run()?,
             };
-            losses.add("loss", &loss[0])?;
+            losses.add("loss", &loss)?;
             images += rows;
             if (i + 1).is_multiple_of(READ_EVERY) || i + 1 == loader.len() {
                 let sums = totals.to_vec::<f32>()?;

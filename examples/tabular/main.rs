@@ -138,13 +138,13 @@ fn run(args: &Args) -> Result<()> {
         let sum = Tensor::zeros([1], &device);
         for rows in train_rows.chunks(args.batch_size) {
             let batch = part(rows);
-            let losses = step.run(&[&batch.x, &batch.y], |inputs| {
-                let loss = loss(&model.forward(&inputs[0], &Ctx::train()), &inputs[1]);
+            let loss = step.run([&batch.x, &batch.y], |[x, y]| {
+                let loss = loss(&model.forward(x, &Ctx::train()), y);
                 optimizer.step(&loss.backward());
-                Ok(vec![loss])
+                Ok(loss)
             })?;
-            file.add("loss", &losses[0])?;
-            sum.assign(&(&sum + losses[0].detach().affine(rows.len() as f32, 0.0)));
+            file.add("loss", &loss)?;
+            sum.assign(&(&sum + loss.affine(rows.len() as f32, 0.0)));
         }
         let training_loss = sum.item()? / train_rows.len() as f32;
         let said = model.forward(&validation.x, &Ctx::eval());

@@ -65,11 +65,11 @@ impl Grads {
     /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
     /// let leaves: Vec<_> = parameters(&model).iter().map(|(_, parameter)| parameter.tensor()).collect();
     /// let x = wgrad::Tensor::ones([4, 2], &device);
-    /// let step = device.capture(&[&x], |inputs| {
-    ///     let loss = model.forward(&inputs[0], &Ctx::train()).square().mean();
+    /// let step = device.capture(&x, |x| {
+    ///     let loss = model.forward(x, &Ctx::train()).square().mean();
     ///     Ok(loss.backward().to_vec(&leaves))
     /// })?;
-    /// let grads: Grads = leaves.iter().zip(step.run(&[&x])?).collect();
+    /// let grads: Grads = leaves.iter().zip(step.run(&x)?).collect();
     /// assert_eq!(grads.len(), 2);
     /// # Ok::<(), wgrad::Error>(())
     /// ```

@@ -48,8 +48,8 @@ struct Free {
     clock: u64,
 }
 
-/// A list of kernels with less work than this is done before another thread has started on it.
-const SHORT: Cost = Cost { flops: 1 << 20, bytes: 256 << 10 };
+/// A kernel with less work than this is not cut into pieces for other threads, or hardly gains by it.
+const SHORT: Cost = Cost { flops: 1 << 17, bytes: 256 << 10 };
 
 impl Cpu {
     /// The host's processor.
@@ -197,13 +197,12 @@ impl State {
     }
 }
 
-/// Whether a list has so little work that handing it to another thread takes longer than doing it.
+/// Whether no kernel of a list is much work: then other threads have nothing to do in it, however long it is, and handing it
+/// to one of them is all that they would add.
 fn is_short(list: &List) -> bool {
-    let mut left = SHORT;
     list.dispatches.iter().all(|dispatch| {
         let Cost { flops, bytes } = (dispatch.kernel.cost)(dispatch);
-        let rest = left.flops.checked_sub(flops).zip(left.bytes.checked_sub(bytes));
-        rest.map(|(flops, bytes)| left = Cost { flops, bytes }).is_some()
+        flops <= SHORT.flops && bytes <= SHORT.bytes
     })
 }
 

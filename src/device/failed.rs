@@ -2,7 +2,7 @@
 //!
 //! All else goes on: a tensor that exists stays readable, and a kernel that reads none of this runs.
 
-use crate::backend::List;
+use super::Part;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch};
 use std::collections::{HashMap, HashSet};
@@ -178,13 +178,14 @@ impl Failed {
         }
     }
 
-    /// Runs a list on `inputs` by `run`.
+    /// Runs the parts of a step on `inputs` by `run`.
     ///
     /// # Errors
     /// If what it reads from outside is lost, or one of its kernels could not run: its results are lost.
-    pub fn guard_list(&self, list: &List, inputs: &[BufferId], run: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn guard_parts(&self, parts: &[Part], inputs: &[BufferId], run: impl FnOnce() -> Result<()>) -> Result<()> {
+        let dispatches = || parts.iter().flat_map(|part| part.list.with_inputs(inputs));
         let whole = |state: &mut State, error: Option<&Error>| {
-            for dispatch in list.with_inputs(inputs) {
+            for dispatch in dispatches() {
                 let written =
                     dispatch.bindings.iter().zip(dispatch.kernel.access).filter(|(_, a)| **a == Access::Write);
                 for (b, _) in written {
@@ -198,7 +199,7 @@ impl Failed {
         let lost = self.with(|state| {
             let mut own = HashSet::new();
             let mut error = None;
-            for dispatch in list.with_inputs(inputs) {
+            for dispatch in dispatches() {
                 for (b, access) in dispatch.bindings.iter().zip(dispatch.kernel.access) {
                     let is_needed = is_refused(b.buffer) || *access != Access::Write && !own.contains(&b.buffer);
                     error = error.or_else(|| state.of(b.buffer, &range(b)).filter(|_| is_needed).cloned());

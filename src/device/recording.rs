@@ -1,7 +1,8 @@
 //! What a device notes while a thread's work is recorded.
 
+use crate::backend::List;
 use crate::error::{Error, Result};
-use crate::kernel::{BufferId, Dispatch};
+use crate::kernel::{BufferId, Call, Dispatch};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,15 @@ pub(crate) trait Handle: Send + Sync {
 
 /// What must hold before each run of a captured step, or what is wrong.
 pub(crate) type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the host does among the kernels: it sees the tensors that it reads and writes as a kernel's twin does.
+pub(crate) type Seam = Arc<dyn Fn(&mut Call) -> Result<()> + Send + Sync>;
+
+/// A part of a captured step: kernels in a row, or one dispatch that is work of the host.
+pub(crate) struct Part {
+    pub list: List,
+    pub host: Option<Seam>,
+}
 
 /// What the host does before each run of a captured step.
 pub(crate) type Hook = Box<dyn Fn() + Send + Sync>;
@@ -58,6 +68,8 @@ pub(crate) struct Capture {
     rewritten: HashSet<BufferId>,
     pub guards: Vec<Guard>,
     pub hooks: Vec<Hook>,
+    /// What the host does among the kernels, by number.
+    pub seams: Vec<Seam>,
     /// What takes back what the host counted, should the capture fail.
     pub undo: Vec<Hook>,
     pub handles: HashMap<BufferId, Weak<dyn Handle>>,

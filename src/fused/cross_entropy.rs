@@ -196,7 +196,7 @@ fn backward_twin(call: &mut Call) {
     let classes = p.classes as usize;
     let weight = |c: usize| if p.weighted == 1 { f64::from(w[c]) } else { 1.0 };
     let share = f64::from(p.smoothing) / classes as f64;
-    parallel::chunks(call.write::<f32>(5), classes, |row, dx| {
+    parallel::rows(call.write::<f32>(5), classes, |row, dx| {
         let x = &x[row * classes..][..classes];
         let class = match target(labels[row], &p) {
             Target::Ignored => return dx.fill(0.0),

@@ -46,7 +46,7 @@ pub static KERNELS: &[&Kernel] = &[&DROPOUT];
 fn twin(call: &mut Call) {
     let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
     let [low, high] = number(call.read(1), p.offset);
-    parallel::chunks(&mut call.write::<f32>(2)[..p.n as usize], 4, |block, y| {
+    parallel::rows(&mut call.write::<f32>(2)[..p.n as usize], 4, |block, y| {
         let words = philox([block as u32, low, high, p.stream], p.key);
         for (i, (y, word)) in y.iter_mut().zip(words).enumerate() {
             *y = if unit(word) >= p.drop { x[block * 4 + i] * p.scale } else { 0.0 };

@@ -132,7 +132,7 @@ pub static KERNELS: &[&Kernel] = &[&SOFTMAX, &SOFTMAX_BACKWARD, &LOG_SOFTMAX, &L
 fn forward_twin(call: &mut Call, log: bool) {
     let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
     let cols = p.cols as usize;
-    parallel::chunks(call.write::<f32>(1), cols, |row, y| {
+    parallel::rows(call.write::<f32>(1), cols, |row, y| {
         let x = &x[row * cols..][..cols];
         let top = x.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x));
         let sum: f64 = x.iter().map(|&x| f64::from(x - top).exp()).sum();
@@ -146,7 +146,7 @@ fn forward_twin(call: &mut Call, log: bool) {
 fn backward_twin(call: &mut Call, log: bool) {
     let (p, y, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
     let cols = p.cols as usize;
-    parallel::chunks(call.write::<f32>(2), cols, |row, dx| {
+    parallel::rows(call.write::<f32>(2), cols, |row, dx| {
         let (y, dy) = (&y[row * cols..][..cols], &dy[row * cols..][..cols]);
         let sum: f64 = y.iter().zip(dy).map(|(&y, &dy)| f64::from(dy) * if log { 1.0 } else { f64::from(y) }).sum();
         for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {

@@ -120,7 +120,7 @@ pub static KERNELS: &[&Kernel] = &[&UPSAMPLE, &UPSAMPLE_BACKWARD];
 fn forward_twin(call: &mut Call) {
     let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
     let (width, out_w) = (p.width as usize, p.out_w as usize);
-    parallel::chunks(call.write::<f32>(1), out_w, |row, y| {
+    parallel::rows(call.write::<f32>(1), out_w, |row, y| {
         let (image, at) = (row / p.out_h as usize, row % p.out_h as usize);
         let (top, bottom, down) = p.rows(at);
         let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];

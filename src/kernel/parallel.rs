@@ -54,6 +54,17 @@ fn pieces<T: Send>(out: &mut [T], chunk: usize, each: &(dyn Fn(usize, &mut [T]) 
     }
 }
 
+/// [`chunks`] of rows that are little work each: a thread takes many at a time, and few of them stay where they are.
+pub fn rows<T: Send>(out: &mut [T], row: usize, each: impl Fn(usize, &mut [T]) + Sync) {
+    let row = row.max(1);
+    let many = (GRAIN / 4 / row).max(1);
+    chunks(out, many * row, |piece, out| {
+        for (at, out) in out.chunks_mut(row).enumerate() {
+            each(piece * many + at, out);
+        }
+    });
+}
+
 /// Sets every element of `out` from its index, in pieces.
 pub fn fill<T: Send>(out: &mut [T], each: impl Fn(usize) -> T + Sync) {
     chunks(out, GRAIN, |piece, out| {

@@ -1,6 +1,7 @@
 //! Passes over plans: each gives a shorter list with the same bits.
 
 use super::Plan;
+use super::seam::is_seam;
 use crate::kernel::rewrite::{Change, View};
 use crate::kernel::{Access, Binding, BufferId, Dispatch};
 use std::collections::HashSet;
@@ -26,7 +27,8 @@ impl Plan {
         let mut kept = Vec::with_capacity(self.dispatches.len());
         for dispatch in self.dispatches.into_iter().rev() {
             let is_seen = |b: &Binding| !self.inner.contains_key(&b.buffer) || read.contains(&b.buffer);
-            if !accesses(&dispatch).any(|(b, access)| access != Access::Read && is_seen(b)) {
+            // What the host does may be seen elsewhere.
+            if !is_seam(&dispatch) && !accesses(&dispatch).any(|(b, access)| access != Access::Read && is_seen(b)) {
                 continue;
             }
             read.extend(accesses(&dispatch).filter(|(_, access)| *access != Access::Write).map(|(b, _)| b.buffer));

@@ -33,13 +33,13 @@ fn losses((make, lr, steps, images): Recipe, device: &Device) -> Vec<f32> {
     let run = |batch: wgrad::data::Batch| {
         let x = Tensor::from_vec(batch.images, batch.shape, device);
         let labels = Tensor::from_vec(batch.labels, [BATCH], device);
-        let loss = step.run(&[&x, &labels], |batch| {
-            let loss = model.forward(&batch[0], &Ctx::train()).cross_entropy(&batch[1]);
+        let loss = step.run([&x, &labels], |[x, labels]| {
+            let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
             optimizer.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         });
         scheduler.step(&mut optimizer).expect("a rate");
-        loss.expect("the step runs")[0].item().expect("the device works")
+        loss.expect("the step runs").item().expect("the device works")
     };
     (0..).flat_map(|epoch| loader.epoch(epoch)).take(STEPS).map(run).collect()
 }
@@ -83,8 +83,8 @@ fn every_replay_draws_crops_of_its_own_and_all_devices_the_same() {
         let mut step = Replay::new();
         let mut seen = Vec::new();
         for _ in 0..3 {
-            let y = step.run(&[&x], |x| Ok(vec![layer.forward(&x[0], &Ctx::train())]));
-            seen.push(y.expect("the step runs")[0].to_vec::<f32>().expect("the device works"));
+            let y = step.run(&x, |x| Ok(layer.forward(x, &Ctx::train())));
+            seen.push(y.expect("the step runs").to_vec::<f32>().expect("the device works"));
         }
         assert_eq!(layer.forward(&x, &Ctx::eval()).to_vec::<f32>().expect("the device works"), pixels);
         for (i, y) in seen.iter().enumerate() {

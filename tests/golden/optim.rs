@@ -112,9 +112,9 @@ fn gradients(t: &Trial) -> impl Iterator<Item = Tensor> {
 
 /// The parameter after a step with this gradient.
 fn step(t: &Trial, replay: &mut Replay, parameter: &Parameter, grad: &Tensor, optimizer: &mut dyn Optimizer) -> Tensor {
-    t.way().step(replay, &[grad], |own| {
+    t.way().step(replay, grad, |grad| {
         // The gradient of this sum is the file's, to the bit.
-        let loss = parameter.tensor().mul(&own[0]).sum();
+        let loss = parameter.tensor().mul(grad).sum();
         optimizer.step(&loss.backward());
         loss
     });

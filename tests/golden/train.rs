@@ -23,10 +23,10 @@ pub fn run(case: &Case, build: Build, way: Way, device: &Device) -> Vec<Finding>
     let losses: Vec<Tensor> = (0..want.len())
         .map(|step| {
             let [x, y] = ["x", "y"].map(|name| way.upload(&batch(case.value(name), step), device));
-            way.step(&mut replay, &[&x, &y], |own| {
-                let logits = model.forward(&own[0], &Ctx::train());
+            way.step(&mut replay, [&x, &y], |[x, y]| {
+                let logits = model.forward(x, &Ctx::train());
                 let classes = logits.size(-1) as isize;
-                let loss = logits.reshape([-1, classes]).cross_entropy(&own[1].reshape([-1]));
+                let loss = logits.reshape([-1, classes]).cross_entropy(&y.reshape([-1]));
                 optimizer.step(&loss.backward());
                 loss.detach()
             })

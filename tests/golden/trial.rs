@@ -199,7 +199,7 @@ fn replayed(case: &Case, runner: &Runner, device: &Device, inputs: &[Tensor], he
     let others: Vec<Tensor> = case.under("in.").map(|(_, value)| others(value, device)).collect();
     let cotangents = cotangents(case, device);
     let mut told = Ok(Vec::new());
-    let captured = device.capture(&others.iter().collect::<Vec<_>>(), |own| {
+    let captured = device.capture(&others[..], |own| {
         let all = results(&Trial::new(case, Way::Replayed, device, own, hem), runner, &cotangents, hem);
         let (names, tensors) = all
             .map(|all| all.into_iter().unzip::<_, _, Vec<String>, Vec<Tensor>>())
@@ -215,7 +215,7 @@ fn replayed(case: &Case, runner: &Runner, device: &Device, inputs: &[Tensor], he
         Ok(captured) => captured,
         Err(error) => return vec![Finding::new("capture", error.to_string())],
     };
-    match captured.run(&inputs.iter().collect::<Vec<_>>()) {
+    match captured.run(inputs) {
         Ok(got) => judge_all(case, &names.into_iter().zip(got).collect::<Vec<_>>()),
         Err(error) => vec![Finding::new("replay", error.to_string())],
     }

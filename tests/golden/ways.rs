@@ -1,7 +1,7 @@
 //! The ways in which a case runs: as it lies in its file, by views, and replayed.
 
 use crate::case::{Data, Value};
-use wgrad::plan::Replay;
+use wgrad::plan::{Inputs, Replay};
 use wgrad::{Device, Tensor};
 
 /// How a case's inputs reach what it tests.
@@ -34,12 +34,11 @@ impl Way {
     }
 
     /// One step of training; its result is the caller's own.
-    pub fn step(self, replay: &mut Replay, inputs: &[&Tensor], work: impl FnOnce(&[Tensor]) -> Tensor) -> Tensor {
+    pub fn step<I: Inputs>(self, replay: &mut Replay, inputs: I, work: impl FnOnce(I) -> Tensor) -> Tensor {
         if self == Way::Replayed {
-            let run = replay.run(inputs, |own| Ok(vec![work(own)]));
-            return run.expect("the step can be replayed")[0].copy();
+            return replay.run(inputs, |own| Ok(work(own))).expect("the step can be replayed").copy();
         }
-        work(&inputs.iter().map(|&input| input.clone()).collect::<Vec<_>>())
+        work(inputs)
     }
 }
 

@@ -226,9 +226,8 @@ impl Case {
                 self.inputs.iter().zip(self.data(values)).map(made).chain(upstream.clone()).collect()
             };
             let (first, other) = (inputs(Values::First), inputs(Values::Other));
-            let [all, others] = [&first, &other].map(|all| all.iter().collect::<Vec<&Tensor>>());
             let said = |error: wgrad::Error| error.to_string();
-            let captured = device.capture(&all, |inputs| Ok(self.step(inputs))).map_err(said)?;
+            let captured = device.capture(&first[..], |inputs| Ok(self.step(inputs))).map_err(said)?;
             let outcome = |results: &[Tensor]| -> Result<Outcome, String> {
                 let mut gradients = results[1..].iter().map(|g| g.to_vec().map_err(said));
                 let is_leaf = |input: &Input| input.tracked && self.gradient != Gradient::Absent;
@@ -236,7 +235,7 @@ impl Case {
                 let gradients = each.map(Option::transpose).collect::<Result<_, String>>()?;
                 Ok(Outcome { y: Data::of(&results[0])?, gradients })
             };
-            Ok([outcome(&captured.outputs())?, outcome(&captured.run(&others).map_err(said)?)?])
+            Ok([outcome(&captured.outputs())?, outcome(&captured.run(&other[..]).map_err(said)?)?])
         })
     }
 
@@ -273,8 +272,7 @@ impl Case {
             all.push(Tensor::empty(self.shape(), DType::F32, &device));
         }
         let queued = device.record(|| self.step(&all)).1;
-        let all: Vec<&Tensor> = all.iter().collect();
-        match device.capture(&all, |inputs| Ok(self.step(inputs))) {
+        match device.capture(&all[..], |inputs| Ok(self.step(inputs))) {
             Ok(captured) => [queued, captured.plan().clone()],
             Err(_) if self.steps => [queued.clone(), queued],
             Err(error) => panic!("{}: {error}", self.name),

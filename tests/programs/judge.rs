@@ -172,10 +172,9 @@ fn replayed(work: &dyn Work, device: &Device) -> Result<Ran, String> {
         let mut held = Held::new(work, device)?;
         let [one, two, three] = [0, 1, 2].map(|round| made(work, device, round));
         let [first, second] = [&one, &two].map(|all| passed(all));
-        let refs: Vec<&Tensor> = first.iter().collect();
-        let step = device.capture(&refs, |x| Ok(held.run(work, x, &mut Noise::none()))).map_err(said)?;
+        let step = device.capture(&first[..], |x| Ok(held.run(work, x, &mut Noise::none()))).map_err(said)?;
         let mut ran = vec![held.read(work, &step.outputs(), &one)?];
-        let results = step.run(&second.iter().collect::<Vec<_>>()).map_err(said)?;
+        let results = step.run(&second[..]).map_err(said)?;
         ran.push(held.read(work, &results, &two)?);
         for (old, new) in one.iter().zip(&three) {
             match Data::of(&new.base)? {
@@ -183,7 +182,7 @@ fn replayed(work: &dyn Work, device: &Device) -> Result<Ran, String> {
                 Data::I32(data) => old.base.upload(&data),
             }
         }
-        let results = step.run(&refs).map_err(said)?;
+        let results = step.run(&first[..]).map_err(said)?;
         ran.push(held.read(work, &results, &one)?);
         Ok(ran)
     })

@@ -10,8 +10,8 @@ use wgrad::{Device, Error, Tensor};
 
 /// Makes an optimizer.
 type Making<'a> = &'a dyn Fn(&Three) -> Box<dyn Optimizer>;
-/// A step on inputs.
-type Stepping<'a> = &'a dyn Fn(&[Tensor]) -> wgrad::Result<Vec<Tensor>>;
+/// A step on an input.
+type Stepping<'a> = &'a dyn Fn(&Tensor) -> wgrad::Result<Tensor>;
 
 /// Three parameters in a row, of which the middle one is often left out.
 struct Three {
@@ -103,10 +103,10 @@ fn replayed_steps_count_for_each_parameter() {
             let optimizer = std::cell::RefCell::new(Adam::new(&three, options).expect("the options are in range"));
             let step = |which: &'static [usize]| {
                 let (three, optimizer) = (&three, &optimizer);
-                move |inputs: &[Tensor]| {
-                    let loss = three.loss(which, &inputs[0]);
+                move |factor: &Tensor| {
+                    let loss = three.loss(which, factor);
                     optimizer.borrow_mut().step(&loss.backward());
-                    Ok(vec![loss])
+                    Ok(loss)
                 }
             };
             let (all, without) = (step(&[0, 1, 2]), step(&[0, 2]));
@@ -115,18 +115,18 @@ fn replayed_steps_count_for_each_parameter() {
             // Both captures run once as they are made, when all counts are equal.
             let (mut long, mut short) = (None, None);
             if replayed {
-                long = Some(device.capture(&[&one], all).expect("it can be captured"));
-                short = Some(device.capture(&[&one], without).expect("it can be captured"));
+                long = Some(device.capture(&one, all).expect("it can be captured"));
+                short = Some(device.capture(&one, without).expect("it can be captured"));
             } else {
-                all(std::slice::from_ref(&one)).expect("it runs");
-                without(std::slice::from_ref(&one)).expect("it runs");
+                all(&one).expect("it runs");
+                without(&one).expect("it runs");
             }
             for at in 0..8 {
                 let (captured, eager): (_, Stepping) =
                     if at % 3 == 2 { (&mut long, &all) } else { (&mut short, &without) };
                 match captured {
-                    Some(captured) => drop(captured.run(&[&factor(at)]).expect("it runs")),
-                    None => drop(eager(&[factor(at)]).expect("it runs")),
+                    Some(captured) => drop(captured.run(&factor(at)).expect("it runs")),
+                    None => drop(eager(&factor(at)).expect("it runs")),
                 }
             }
             let state = optimizer.borrow().state().expect("the device works");

@@ -37,10 +37,10 @@ fn only_the_last_optimizer_of_a_parameter_steps() {
         let (mut first, x) = (make(), Tensor::ones([2, 3], &device));
         let mut ema = first.ema(0.9).expect("the decay is in range");
         let loss = |x: &Tensor| model.forward(x, &Ctx::train()).square().mean();
-        let step = device.capture(&[&x], |x| {
-            let loss = loss(&x[0]);
+        let step = device.capture(&x, |x| {
+            let loss = loss(x);
             first.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         });
         let step = step.expect("the step is captured");
         ema.update();
@@ -50,7 +50,7 @@ fn only_the_last_optimizer_of_a_parameter_steps() {
                    struct of all models that share it, and capture replayed steps anew";
         let said = [
             panics(|| first.step(&loss(&x).backward())),
-            panics(|| step.run(&[&x])),
+            panics(|| step.run(&x)),
             panics(|| ema.update()),
             panics(|| ema.swap()),
         ];

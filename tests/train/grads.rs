@@ -99,13 +99,12 @@ fn gradients_come_out_of_a_replayed_step() {
             let leaves: Vec<Tensor> = parameters(&model).iter().map(|(_, parameter)| parameter.tensor()).collect();
             let mut replay = Replay::new();
             for step in 0..5 {
-                let work = |inputs: &[Tensor]| {
-                    let loss = model.forward(&inputs[0], &Ctx::train()).square().mean();
+                let work = |x: &Tensor| {
+                    let loss = model.forward(x, &Ctx::train()).square().mean();
                     Ok(loss.backward().to_vec(&leaves))
                 };
                 let x = input(step, &device);
-                let gradients =
-                    if replayed { replay.run(&[&x], work) } else { work(&[x]) }.expect("it can be replayed");
+                let gradients = if replayed { replay.run(&x, work) } else { work(&x) }.expect("it can be replayed");
                 let mut grads: Grads = leaves.iter().zip(gradients).collect();
                 grads *= 2.0;
                 sgd.step(&grads);
@@ -125,10 +124,10 @@ fn results_of_a_replayed_step_that_are_gradients_stay_such() {
     let mut replay = Replay::new();
     for rows in [2, 2, 3] {
         let x = Tensor::ones([rows], &device);
-        let results = replay.run(&[&x], |inputs| {
-            let x = inputs[0].clone().requires_grad();
+        let results = replay.run(&x, |x| {
+            let x = x.clone().requires_grad();
             let grads = x.square().sum().backward();
-            Ok(vec![grads.of(&x).expect("it has one") * 2.0, x.exp()])
+            Ok([grads.of(&x).expect("it has one") * 2.0, x.exp()])
         });
         let results = results.expect("it can be replayed");
         let y = Tensor::ones([rows], &device).requires_grad();

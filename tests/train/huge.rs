@@ -36,15 +36,15 @@ fn a_replayed_step_of_many_operations_is_several_submits() {
     for (name, device) in devices() {
         let x = Tensor::zeros([1], &device);
         let step = device
-            .capture(&[&x], |inputs| {
-                (0..5).for_each(|_| Tensor::run(&ONE_MORE, &[&inputs[0]], &[1u32, 0, 0, 0]));
-                Ok(vec![])
+            .capture(&x, |x| {
+                (0..5).for_each(|_| Tensor::run(&ONE_MORE, &[x], &[1u32, 0, 0, 0]));
+                Ok(())
             })
             .expect("it only adds");
         assert_eq!(x.item().expect("the device works"), 5.0, "{name}");
         let before = device.counters().submits;
         for _ in 0..3 {
-            step.run(&[&x]).expect("it only adds");
+            step.run(&x).expect("it only adds");
         }
         let submits = device.counters().submits - before;
         // Each step's parts are 450 and 300 GFLOP, and nothing past 400 has anything added to it.
@@ -52,7 +52,7 @@ fn a_replayed_step_of_many_operations_is_several_submits() {
         // The last part is still pending: what the host writes comes after it.
         x.upload(&[0.5f32]);
         assert_eq!(x.item().expect("the device works"), 0.5, "{name}");
-        step.run(&[&x]).expect("it only adds");
+        step.run(&x).expect("it only adds");
         assert_eq!(x.item().expect("the device works"), 5.5, "{name}");
     }
 }

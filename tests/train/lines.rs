@@ -190,14 +190,14 @@ fn layers_and_optimizers_tell_the_line() {
         let (rows, plain) = (Tensor::ones([1, 2, 4], &device), AttentionOptions::default());
         let layer = Linear::new(3, 1, init);
         let mut first = Sgd::new(&layer, SgdOptions::default()).expect("the options fit");
-        let step = |inputs: &[Tensor], first: &mut Sgd| {
-            first.step(&layer.forward(&inputs[0], &Ctx::train()).sum().backward());
-            Ok(vec![])
+        let step = |x: &Tensor, first: &mut Sgd| {
+            first.step(&layer.forward(x, &Ctx::train()).sum().backward());
+            Ok(())
         };
-        let captured = device.capture(&[&a], |inputs| step(inputs, &mut first)).expect("it can be captured");
+        let captured = device.capture(&a, |x| step(x, &mut first)).expect("it can be captured");
         let mut replay = Replay::new();
-        replay.run(&[&a], |inputs| step(inputs, &mut first)).expect("it can be captured");
-        replay.run(&[&a], |inputs| step(inputs, &mut first)).expect("it runs");
+        replay.run(&a, |x| step(x, &mut first)).expect("it can be captured");
+        replay.run(&a, |x| step(x, &mut first)).expect("it runs");
         let dynamic: Vec<Box<dyn Layer>> = vec![
             Box::new(Conv2d::new(3, 1, 3, init)),
             Box::new(MaxPool2d::new(2)),
@@ -233,7 +233,7 @@ fn layers_and_optimizers_tell_the_line() {
             RmsNorm::new([usize::MAX], init); PRelu::new(usize::MAX, init); Dropout::new(2.0, init);
             xavier_uniform(other.bias.as_ref().expect("it has one"), 1.0, &mut Rng::new(0)); Rng::new(0).below(0);
             Conv2d::with(3, 2, [1, 1], Conv2dOptions { groups: 2, ..Conv2dOptions::default() }, init);
-            layer.forward(&far, &eval); captured.run(&[&a]); replay.run(&[&a], |_| Ok(vec![]));
+            layer.forward(&far, &eval); captured.run(&a); replay.run(&a, |_| Ok(()));
             first.step(&layer.forward(&a, &train).sum().backward());
             own.step(&layer.forward(&a, &train).sum().backward());
         }

@@ -28,17 +28,17 @@ fn trained(name: &str, device: &Device) -> (Vec<f32>, Vec<f32>) {
     let layer = TransformerEncoderLayer::new(WIDTH, HEADS, kinds, &mut Init::new(3, device));
     let mut sgd = Sgd::new(&layer, SgdOptions { lr: 0.5, ..SgdOptions::default() }).expect("the options are in range");
     let inputs = inputs(device);
-    let step = |inputs: &[Tensor]| {
-        let y = layer.encode(&inputs[0], &options(&inputs[1]), &Ctx::train());
-        let loss = y.mul(&inputs[0]).mean();
+    let step = |[x, lengths]: [&Tensor; 2]| {
+        let y = layer.encode(x, &options(lengths), &Ctx::train());
+        let loss = y.mul(x).mean();
         sgd.step(&loss.backward());
-        Ok(vec![loss])
+        Ok(loss)
     };
     let inputs = [&inputs[0], &inputs[1]];
-    let captured = device.capture(&inputs, step).expect("the step can be captured");
+    let captured = device.capture(inputs, step).expect("the step can be captured");
     let item = |loss: &Tensor| loss.item().expect("the device works");
-    let first = item(&captured.outputs()[0]);
-    let losses = vec![first, item(&captured.run(&inputs).expect("the step runs")[0])];
+    let first = item(&captured.outputs());
+    let losses = vec![first, item(&captured.run(inputs).expect("the step runs"))];
     let (planned, all) = (captured.planned_bytes(), device.counters().bytes);
     println!("{name}: {planned} bytes are planned, {all} in all; losses {losses:?}");
     assert!(planned < MOST_BYTES && all < 2 * MOST_BYTES, "{name}: {planned} bytes are planned, {all} in all");
@@ -66,13 +66,13 @@ fn the_plain_form_would_take_a_gigabyte() {
     // A single head, since all of them are more than a device binds at once.
     let [q, k, v] = [0, 1, 2].map(|_| Tensor::empty([1, 1, TOKENS, WIDTH / HEADS], DType::F32, &device));
     let lengths = Tensor::from_slice(&[4001], [1], &device);
-    let step = |inputs: &[Tensor]| {
-        let [q, k, v] = [0, 1, 2].map(|i: usize| inputs[i].clone().requires_grad());
-        let options = AttentionOptions::default().padded(&inputs[3], TOKENS);
+    let step = |[q, k, v, lengths]: [&Tensor; 4]| {
+        let [q, k, v] = [q, k, v].map(|x| x.clone().requires_grad());
+        let options = AttentionOptions::default().padded(lengths, TOKENS);
         let grads = q.attention_definition(&k, &v, &options).sum().backward();
-        Ok([q, k, v].iter().filter_map(|x| grads.of(x).cloned()).collect())
+        Ok([q, k, v].map(|x| grads.of(&x).expect("the sum depends on it").clone()))
     };
-    let captured = device.capture(&[&q, &k, &v, &lengths], step).expect("the step can be captured");
+    let captured = device.capture([&q, &k, &v, &lengths], step).expect("the step can be captured");
     let bytes = HEADS as u64 * captured.planned_bytes();
     assert!(bytes > 1 << 30, "{bytes} bytes");
 }

@@ -41,14 +41,13 @@ fn threads_that_replay_on_one_device_do_not_wait_for_one_another() {
         in_time(name, move || {
             let x = matrix(&device);
             let want = waves(&x).to_vec::<f32>().expect("the device works");
-            let steps: Vec<_> = (0..2)
-                .map(|_| device.capture(&[&x], |x| Ok(vec![waves(&x[0])])).expect("it can be captured"))
-                .collect();
+            let steps: Vec<_> =
+                (0..2).map(|_| device.capture(&x, |x| Ok(waves(x))).expect("it can be captured")).collect();
             std::thread::scope(|scope| {
                 for step in &steps {
                     scope.spawn(|| {
                         for _ in 0..50 {
-                            let y = &step.run(&[&x]).expect("it can be replayed")[0];
+                            let y = step.run(&x).expect("it can be replayed");
                             assert!(y.to_vec::<f32>().expect("the device works") == want);
                         }
                     });
@@ -64,12 +63,12 @@ fn a_users_pool_of_threads_may_run_eager_work_and_replays() {
         in_time(name, move || {
             let x = matrix(&device);
             let want = waves(&x).to_vec::<f32>().expect("the device works");
-            let step = device.capture(&[&x], |x| Ok(vec![waves(&x[0])])).expect("it can be captured");
+            let step = device.capture(&x, |x| Ok(waves(x))).expect("it can be captured");
             let eager = || assert!(waves(&x).to_vec::<f32>().expect("the device works") == want);
             rayon::scope(|scope| {
                 for _ in 0..8 {
                     scope.spawn(|_| eager());
-                    scope.spawn(|_| drop(step.run(&[&x]).expect("it can be replayed")));
+                    scope.spawn(|_| drop(step.run(&x).expect("it can be replayed")));
                 }
             });
         });
@@ -169,13 +168,13 @@ fn a_step_without_memory_moves_no_weight_and_the_next_one_does() {
 fn a_captured_step_that_does_not_fit_is_refused_and_the_device_goes_on() {
     for (name, device) in devices() {
         let x = small(&device);
-        let captured = device.capture(&[&x], |x| Ok(vec![x[0].sum().expand([1 << 33]).square().sum()]));
+        let captured = device.capture(&x, |x| Ok(x.sum().expand([1 << 33]).square().sum()));
         assert!(matches!(captured, Err(Error::Limit(_))), "{name}");
-        let step = device.capture(&[&x], |x| Ok(vec![x[0].square()])).expect("it fits");
-        assert_eq!(step.run(&[&x]).expect("it fits")[0].to_vec::<f32>(), Ok(vec![1.0, 4.0]), "{name}");
+        let step = device.capture(&x, |x| Ok(x.square())).expect("it fits");
+        assert_eq!(step.run(&x).expect("it fits").to_vec::<f32>(), Ok(vec![1.0, 4.0]), "{name}");
         let lost = Tensor::zeros([1 << 33], &device).narrow(0, 0, 2);
-        assert!(step.run(&[&lost]).is_err(), "{name}: an input that there is no memory for");
-        assert_eq!(step.run(&[&x]).expect("it fits")[0].to_vec::<f32>(), Ok(vec![1.0, 4.0]), "{name}");
+        assert!(step.run(&lost).is_err(), "{name}: an input that there is no memory for");
+        assert_eq!(step.run(&x).expect("it fits").to_vec::<f32>(), Ok(vec![1.0, 4.0]), "{name}");
     }
 }
 

@@ -143,18 +143,18 @@ impl Curve {
             let y: Vec<f32> = x.iter().map(|x| (3.0 * x).sin()).collect();
             let [x, y] = [x, y].map(|all| Tensor::from_vec(all, [16, 1], &self.device));
             let Curve { layers: [first, second], optimizer, .. } = self;
-            let mut work = |inputs: &[Tensor]| {
+            let mut work = |[x, y]: [&Tensor; 2]| {
                 let ctx = Ctx::train();
-                let guess = second.forward(&first.forward(&inputs[0], &ctx).tanh(), &ctx);
-                let loss = (guess - &inputs[1]).square().mean();
+                let guess = second.forward(&first.forward(x, &ctx).tanh(), &ctx);
+                let loss = (guess - y).square().mean();
                 optimizer.step(&loss.backward());
-                Ok(vec![loss])
+                Ok(loss)
             };
-            let results = match &mut self.replay {
-                Some(replay) => replay.run(&[&x, &y], work),
-                None => work(&[x, y]),
+            let loss = match &mut self.replay {
+                Some(replay) => replay.run([&x, &y], work),
+                None => work([&x, &y]),
             };
-            losses.push(results.expect("it can be replayed")[0].item().expect("the device works"));
+            losses.push(loss.expect("it can be replayed").item().expect("the device works"));
             self.scheduler.step(&mut self.optimizer).expect("it gives rates");
         }
         losses
@@ -382,16 +382,16 @@ fn a_replayed_step_is_given_up_on_the_device() {
             let mut after = Vec::new();
             for factor in [1.0, 2.0, f32::INFINITY, 3.0, f32::NAN, 1.0] {
                 let factor = Tensor::from_slice(&[factor], [], &device);
-                let mut work = |inputs: &[Tensor]| {
-                    let loss = (two.a.tensor().square().sum() + two.b.tensor().square().sum()) * &inputs[0];
+                let mut work = |factor: &Tensor| {
+                    let loss = (two.a.tensor().square().sum() + two.b.tensor().square().sum()) * factor;
                     optimizer.step_with(&loss.backward(), &mut |buckets| {
                         let sum = buckets.iter().map(|bucket| bucket.square().sum()).reduce(|a, b| a + b);
                         let infinity = Tensor::scalar(f32::INFINITY, &device);
                         Decision::UpdateIf(sum.expect("there are gradients").lt(&infinity))
                     });
-                    Ok(vec![])
+                    Ok(())
                 };
-                if replayed { replay.run(&[&factor], work) } else { work(&[factor]) }.expect("it can be replayed");
+                if replayed { replay.run(&factor, work) } else { work(&factor) }.expect("it can be replayed");
                 after.push(two.first());
             }
             after

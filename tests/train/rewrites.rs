@@ -41,8 +41,8 @@ static MAKES_MORE: Kernel = kernel(
 );
 
 /// The names of the kernels of a step, after all passes.
-fn plan(device: &Device, inputs: &[&Tensor], step: impl FnOnce(&[Tensor]) -> Vec<Tensor>) -> Vec<&'static str> {
-    let captured = device.capture(inputs, |x| Ok(step(x))).expect("it can be captured");
+fn plan(device: &Device, x: &Tensor, step: impl FnOnce(&Tensor) -> Vec<Tensor>) -> Vec<&'static str> {
+    let captured = device.capture(x, |x| Ok(step(x))).expect("it can be captured");
     captured.plan().dispatches().iter().map(|d| d.kernel.name).collect()
 }
 
@@ -55,9 +55,9 @@ fn a_rewrite_writes_what_was_written_and_no_more() {
     let device = Device::null();
     let empty = |n: usize| Tensor::empty([n], DType::F32, &device);
     for (makes, is_taken) in [(&MAKES, true), (&MAKES_PART, false), (&MAKES_MORE, false)] {
-        let names = plan(&device, &[&empty(64)], |x| {
+        let names = plan(&device, &empty(64), |x| {
             let (y, z) = (empty(64), empty(64));
-            run(makes, &x[0], &y);
+            run(makes, x, &y);
             run(&PASSES, &y, &z);
             vec![z]
         });
@@ -65,9 +65,9 @@ fn a_rewrite_writes_what_was_written_and_no_more() {
         assert_eq!(names, want, "{}", makes.name);
     }
     // What is seen outside of the step has to be written, too.
-    let names = plan(&device, &[&empty(64)], |x| {
+    let names = plan(&device, &empty(64), |x| {
         let (y, z) = (empty(64), empty(64));
-        run(&MAKES, &x[0], &y);
+        run(&MAKES, x, &y);
         run(&PASSES, &y, &z);
         vec![z, y]
     });
@@ -84,9 +84,9 @@ fn a_rewrite_does_not_write_past_a_view() {
         [(3, 3, 0, true), (4, 3, 0, false), (8, 4, 0, true), (67, 67, 0, true), (68, 67, 0, false), (131, 3, 128, true)]
     {
         let target = empty(n);
-        let names = plan(&device, &[&empty(part)], |x| {
+        let names = plan(&device, &empty(part), |x| {
             let y = empty(part);
-            run(&MAKES, &x[0], &y);
+            run(&MAKES, x, &y);
             run(&PUTS, &y, &target.narrow(0, start, part));
             vec![]
         });
@@ -103,28 +103,28 @@ fn a_rewrite_moves_nothing_past_what_it_must_not() {
     let empty = |n: usize| Tensor::empty([n], DType::F32, &device);
     let (x, target) = (empty(64), empty(64));
     // What lies between reads the target before it is written: the work goes behind it.
-    let names = plan(&device, &[&x], |x| {
+    let names = plan(&device, &x, |x| {
         let (y, old) = (empty(64), empty(64));
-        run(&MAKES, &x[0], &y);
+        run(&MAKES, x, &y);
         run(&PASSES, &target, &old);
         run(&PUTS, &y, &target);
         vec![old]
     });
     assert_eq!(names, ["passes", "makes"]);
     // It also writes what the work reads: there is no place for it.
-    let names = plan(&device, &[&x], |x| {
+    let names = plan(&device, &x, |x| {
         let y = empty(64);
-        run(&MAKES, &x[0], &y);
-        run(&PUTS, &target, &x[0]);
+        run(&MAKES, x, &y);
+        run(&PUTS, &target, x);
         run(&PUTS, &y, &target);
         vec![]
     });
     assert_eq!(names, ["makes", "puts", "puts"]);
     // It reads another part of the target, which is no hindrance.
     let wide = empty(128);
-    let names = plan(&device, &[&x], |x| {
+    let names = plan(&device, &x, |x| {
         let (y, old) = (empty(64), empty(64));
-        run(&MAKES, &x[0], &y);
+        run(&MAKES, x, &y);
         run(&PASSES, &wide.narrow(0, 64, 64), &old);
         run(&PUTS, &y, &wide.narrow(0, 0, 64));
         vec![old]

@@ -30,16 +30,16 @@ fn losses(device: &Device, mut replay: Option<Replay>) -> Vec<f32> {
     let mut adam = Adam::new(&model, options).expect("the options are in range");
     let step = |step| {
         let [tokens, labels] = chain(step, device);
-        let mut work = |inputs: &[Tensor]| {
-            let loss = model.forward(&inputs[0], &Ctx::train()).cross_entropy(&inputs[1]);
+        let mut work = |[tokens, labels]: [&Tensor; 2]| {
+            let loss = model.forward(tokens, &Ctx::train()).cross_entropy(labels);
             adam.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         };
-        let results = match &mut replay {
-            Some(replay) => replay.run(&[&tokens, &labels], work),
-            None => work(&[tokens, labels]),
+        let loss = match &mut replay {
+            Some(replay) => replay.run([&tokens, &labels], work),
+            None => work([&tokens, &labels]),
         };
-        results.expect("the step runs")[0].item().expect("the device works")
+        loss.expect("the step runs").item().expect("the device works")
     };
     (0..STEPS).map(step).collect()
 }

@@ -30,7 +30,7 @@ fn reads(_: &Device, x: &Tensor) -> Result<()> {
 fn captures(_: &Device, x: &Tensor) -> Result<()> {
     let mut step = Replay::checked();
     for _ in 0..2 {
-        let sum = step.run(&[x], |x| Ok(vec![(&x[0] * 3.0).sum()]))?[0].item()?;
+        let sum = step.run(x, |x| Ok((x * 3.0).sum()))?.item()?;
         assert_eq!(sum, 192.0);
     }
     Ok(())
@@ -47,12 +47,12 @@ fn trained(device: &Device) -> Vec<f32> {
     let (mut step, x) = (Replay::new(), Tensor::ones([4, 16], device));
     let mut losses = Vec::new();
     for _ in 0..3 {
-        let loss = step.run(&[&x], |x| {
-            let loss = model.forward(&x[0], &Ctx::train()).square().mean();
+        let loss = step.run(&x, |x| {
+            let loss = model.forward(x, &Ctx::train()).square().mean();
             adam.step(&loss.backward());
-            Ok(vec![loss])
+            Ok(loss)
         });
-        losses.push(loss.expect("it can be replayed")[0].item().expect("the device works"));
+        losses.push(loss.expect("it can be replayed").item().expect("the device works"));
     }
     losses
 }
@@ -95,20 +95,20 @@ fn a_tensor_of_a_captured_step_is_no_use_to_other_threads() {
             std::thread::scope(|scope| scope.spawn(move || work(&y)).join()).expect("no panic")
         };
         let mut said = Ok(());
-        let read = device.capture(&[&x], |x| {
-            let y = x[0].exp();
+        let read = device.capture(&x, |x| {
+            let y = x.exp();
             said = beside(y.clone(), |y| y.to_vec::<f32>().map(drop));
-            Ok(vec![y])
+            Ok(y)
         });
         assert!(matches!(&said, Err(Error::Capture(text)) if text.contains("another thread is capturing")), "{said:?}");
         assert!(read.is_ok());
-        let ran = device.capture(&[&x], |x| {
-            let y = x[0].exp();
+        let ran = device.capture(&x, |x| {
+            let y = x.exp();
             beside(y.clone(), |y| {
                 drop(y + 1.0);
                 Ok(())
             })?;
-            Ok(vec![y])
+            Ok(y)
         });
         let text = ran.map(drop).expect_err("the other thread saw no values").to_string();
         assert!(text.contains("another thread ran affine on a tensor of the step"), "{text}");
@@ -120,23 +120,23 @@ fn a_tensor_of_a_captured_step_is_no_use_to_other_threads() {
 fn an_end_on_another_thread_counts() {
     for (_, device) in devices() {
         let x = Tensor::ones([2], &device);
-        let ended = device.capture(&[&x], |x| {
+        let ended = device.capture(&x, |x| {
             let before = std::thread::scope(|scope| {
                 let (sender, receiver) = mpsc::channel::<Tensor>();
                 let ended = scope.spawn(move || receiver.recv().map(drop));
                 let y = Tensor::ones([2], &device);
-                let sum = &x[0] + &y;
+                let sum = x + &y;
                 sender.send(y).expect("it is waited for");
                 ended.join().expect("no panic").expect("it was sent");
                 sum
             });
             // This may take the memory of the one that has ended.
-            let other = x[0].exp();
-            Ok(vec![before, other])
+            let other = x.exp();
+            Ok([before, other])
         });
         let step = ended.expect("it can be captured");
-        let results = step.run(&[&(&x * 2.0)]).expect("the shapes fit");
-        assert_eq!(results[0].to_vec::<f32>().expect("the device works"), [3.0, 3.0]);
+        let [sum, _] = step.run(&(&x * 2.0)).expect("the shapes fit");
+        assert_eq!(sum.to_vec::<f32>().expect("the device works"), [3.0, 3.0]);
     }
 }
 
