@@ -327,22 +327,20 @@ fn captures_of_one_step_share_memory_and_their_results_end_together() {
         let mut replay = Replay::new();
         let mut run = |n: usize| {
             let step = |x: &Tensor| Ok((x.exp().matmul(&x.t()) + x.square().matmul(&x.t())).sum());
-            replay.run(&Tensor::full([n, 1 << 16], 1e-3, &device), step).expect("it can be replayed")
+            replay.run(&Tensor::full([n, 1 << 20], 1e-4, &device), step).expect("it can be replayed")
         };
         for n in [8, 1, 2, 3, 4, 5, 6, 7].into_iter().cycle().take(16) {
             run(n);
         }
         let before = device.counters().bytes;
         let kept = [run(8), run(7)];
-        assert_eq!(device.counters().bytes, before, "on {name}");
+        let after = device.counters().bytes;
+        assert!(after <= before + 4096, "{before} and then {after} bytes on {name}");
         assert!(matches!(kept[0].item(), Err(Error::Capture(_))), "a later run has ended it, on {name}");
         assert!(kept[1].item().is_ok(), "on {name}");
-        let planned: u64 = replay.captures().iter().map(Captured::planned_bytes).sum();
-        // The inputs apart, and what is kept free.
-        assert!(
-            replay.captures().len() == 8 && before < (planned / 2).max(96 << 20),
-            "{before} of {planned} on {name}"
-        );
+        // Of their own they would take 36 times two inner tensors of 4 MiB.
+        assert_eq!(replay.captures().len(), 8, "on {name}");
+        assert!(before < 220 << 20, "{before} bytes on {name}");
     }
 }
 
