@@ -338,9 +338,9 @@ fn captures_of_one_step_share_memory_and_their_results_end_together() {
         assert!(after <= before + 4096, "{before} and then {after} bytes on {name}");
         assert!(matches!(kept[0].item(), Err(Error::Capture(_))), "a later run has ended it, on {name}");
         assert!(kept[1].item().is_ok(), "on {name}");
-        // Of their own they would take 36 times two inner tensors of 4 MiB.
+        // Of its own each would take two inner tensors of n times 4 MiB: 224 MiB more.
         assert_eq!(replay.captures().len(), 8, "on {name}");
-        assert!(before < 220 << 20, "{before} bytes on {name}");
+        assert!(before < 256 << 20, "{before} bytes on {name}");
     }
 }
 
