@@ -2,13 +2,16 @@
 
 pub mod checked;
 pub mod cpu;
+pub(crate) mod edge;
 mod memory;
 pub mod null;
+mod pending;
 pub mod wgpu;
 
 pub use self::checked::Checked;
 pub use self::cpu::Cpu;
 pub use self::null::Null;
+pub use self::pending::Pending;
 pub use self::wgpu::{Adapter, Choices, Tuning, Wgpu, WgpuOptions};
 
 use crate::error::Result;
@@ -99,9 +102,10 @@ pub struct Span {
 }
 
 /// Bytes on their way from a device.
-pub type Readback = std::pin::Pin<Box<dyn Future<Output = Result<Vec<u8>>> + Send>>;
+pub type Readback = Pending<Vec<u8>>;
 
-/// A place where kernels run. Calls take effect in the order they are made, and `read` waits for what came before it.
+/// A place where kernels run. Calls take effect in the order they are made, and none waits: what `read` gives arrives
+/// later.
 ///
 /// Where memory or a shader is refused, that buffer or that kernel alone has failed, and the backend goes on. Any other
 /// failure shows in reading: the first sticks, later work is dropped, and every read returns it.
@@ -120,13 +124,8 @@ pub trait Backend: Send + Sync {
     fn free(&self, buffer: BufferId);
     /// Overwrites a range. `offset` and the length are multiples of 4.
     fn write(&self, buffer: BufferId, offset: u64, data: &[u8]);
-    /// A range's content after everything queued before. `offset` and `bytes` are multiples of 4.
-    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>>;
-    /// The same for callers that may not block: the work is submitted now, the bytes arrive later.
-    fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
-        let result = self.read(buffer, offset, bytes);
-        Box::pin(std::future::ready(result))
-    }
+    /// A range's content after everything queued before, which is submitted now. `offset` and `bytes` are multiples of 4.
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback;
     /// Queues one kernel.
     ///
     /// # Errors

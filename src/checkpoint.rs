@@ -1,5 +1,6 @@
 //! Weights and training state in safetensors files, which Python's `safetensors` reads and writes too.
 
+use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -40,6 +41,25 @@ pub fn load(module: &dyn Module, path: impl AsRef<Path>, strictness: Strictness)
 /// [`Error::File`] if the file cannot be written.
 pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
+    let whole = to_bytes(values).map_err(|error| Error::file(path, error))?;
+    replace(path, &whole)
+        .map_err(|error| Error::file(path, format!("cannot be written: {error}; an older file is as it was")))
+}
+
+/// Values under their names as a safetensors file holds them: for where there are no files, as in a browser.
+///
+/// ```
+/// # use wgrad::{checkpoint, nn};
+/// # let device = wgrad::Device::cpu();
+/// # let model = nn::Linear::new(2, 3, &mut nn::Init::new(0, &device));
+/// let file = checkpoint::to_bytes(&nn::state(&model)?)?;
+/// nn::load_state(&model, &checkpoint::from_bytes(&file)?, nn::Strictness::Strict)?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Weights`] where a shape does not fit its values.
+pub fn to_bytes(values: &StateDict) -> Result<Vec<u8>> {
     let bytes: Vec<(&String, &StateTensor, Dtype, Vec<u8>)> = values
         .iter()
         .map(|(name, tensor)| match &tensor.values {
@@ -50,12 +70,19 @@ pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
     let views = bytes
         .iter()
         .map(|(name, tensor, dtype, bytes)| Ok((name.as_str(), TensorView::new(*dtype, tensor.shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| Error::file(path, format!("the weights cannot be laid out: {error}")))?;
-    let whole = safetensors::serialize(views, None)
-        .map_err(|error| Error::file(path, format!("the weights cannot be laid out: {error}")))?;
-    replace(path, &whole)
-        .map_err(|error| Error::file(path, format!("cannot be written: {error}; an older file is as it was")))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    let whole = views.and_then(|views| safetensors::serialize(views, None));
+    whole.map_err(|error| Error::Weights(format!("the weights cannot be laid out: {error}")))
+}
+
+/// The values of a safetensors file's bytes by name. Floats become f32, integers i64; what is of another type is left out,
+/// with a warning in the log.
+///
+/// # Errors
+/// [`Error::File`] if it is no safetensors file.
+pub fn from_bytes(file: &[u8]) -> Result<StateDict> {
+    let name = Path::new("the bytes");
+    Ok(without_unread(name, parsed(name, file)?))
 }
 
 /// The file that a path means in the end, behind links: a link stays what it is. What is there and is no file is refused:
@@ -88,7 +115,7 @@ fn target(path: &Path) -> std::io::Result<PathBuf> {
 /// The name that a file has until it is whole.
 fn part_of(path: &Path) -> PathBuf {
     let mut part = path.file_name().unwrap_or_default().to_os_string();
-    part.push(format!(".{}.part", std::process::id()));
+    part.push(format!(".{}.part", edge::process()));
     path.with_file_name(part)
 }
 
@@ -168,18 +195,28 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// # Errors
 /// [`Error::File`] if the file cannot be read or is no safetensors file.
 pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
-    let (values, unread) = read_all(path.as_ref())?;
+    let path = path.as_ref();
+    Ok(without_unread(path, read_all(path)?))
+}
+
+/// The values, and a warning for each name that has none.
+fn without_unread(path: &Path, (values, unread): Read) -> StateDict {
     for (name, dtype) in unread {
-        let path = path.as_ref().display();
+        let path = path.display();
         log::warn!("{path}: `{name}` holds {dtype}, which is neither float nor integer here, and is left out");
     }
-    Ok(values)
+    values
 }
 
 /// What a file holds, and the names and types of what has no place here.
-fn read_all(path: &Path) -> Result<(StateDict, Vec<(String, String)>)> {
-    let bytes = fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::file(path, no_safetensors(&bytes, &error)))?;
+type Read = (StateDict, Vec<(String, String)>);
+
+fn read_all(path: &Path) -> Result<Read> {
+    parsed(path, &fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?)
+}
+
+fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| Error::file(path, no_safetensors(bytes, &error)))?;
     let (mut found, mut unread) = (StateDict::new(), Vec::new());
     for (name, view) in file.tensors() {
         match values(view.dtype(), view.data()) {

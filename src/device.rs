@@ -6,7 +6,8 @@ mod recording;
 pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Part, Recording, Seam};
 
 use crate::backend::{
-    self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Purpose, Readback, Span, Wgpu, WgpuOptions,
+    self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Pending, Purpose, Readback, Span, Wgpu,
+    WgpuOptions, edge,
 };
 use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::Scratch;
@@ -46,35 +47,65 @@ impl Device {
 
     /// A GPU, or the CPU backend where there is none. A software adapter is not taken: it is far slower than the CPU
     /// backend. [`Device::why`] tells what was found.
+    ///
+    /// In a browser, where nothing can be waited for, this is the CPU backend; see [`Device::open_best`].
     pub fn best() -> Device {
         Device::best_of(&WgpuOptions::default())
     }
 
     /// [`Device::best`] among the adapters that `options` allow. An adapter that is named is taken whatever it is.
     pub fn best_of(options: &WgpuOptions) -> Device {
-        let named = options.adapter != backend::wgpu::AdapterChoice::Best;
-        let adapters = match backend::wgpu::Found::now(options) {
-            Ok(found) => found,
-            Err(error) => return Device::new(Box::new(Cpu::new()), error.to_string()),
-        };
-        let found = adapters.described(options);
-        if !named && !found.iter().any(|a| a.info.class == Class::Gpu) {
-            let why = match found.first() {
-                None => "no GPU adapter was found".to_string(),
-                Some(a) => format!("the only adapter, {}, is a software one, slower than the CPU backend", a.info.name),
-            };
-            return Device::new(Box::new(Cpu::new()), why);
-        }
-        let opened = Wgpu::of(adapters, options).map(|backend| Device::on(backend, options));
-        opened.unwrap_or_else(|error| Device::new(Box::new(Cpu::new()), error.to_string()))
+        let opened = edge::wait("best", async { Ok(Device::open_best(options).await) });
+        opened.unwrap_or_else(|error| Device::instead(error.to_string()))
     }
 
     /// The adapter that `options` name, a software one too.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] where there is none or it gives no device.
+    /// [`Error::NoAdapter`] where there is none or it gives no device. In a browser, where nothing can be waited for,
+    /// always; see [`Device::open`].
     pub fn wgpu(options: &WgpuOptions) -> Result<Device> {
-        Ok(Device::on(Wgpu::new(options)?, options))
+        edge::wait("wgpu", Device::open(options))
+    }
+
+    /// [`Device::wgpu`] for callers that may not block, as in a browser.
+    ///
+    /// ```
+    /// # use wgrad::{Device, Tensor, backend::WgpuOptions};
+    /// async fn sum() -> wgrad::Result<f32> {
+    ///     let device = Device::open(&WgpuOptions::default()).await?;
+    ///     Tensor::ones([2, 3], &device).sum().item_async().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is none or it gives no device.
+    pub async fn open(options: &WgpuOptions) -> Result<Device> {
+        let found = backend::wgpu::Found::by(options).await?;
+        Ok(Device::on(Wgpu::open(found, options).await?, options))
+    }
+
+    /// [`Device::best_of`] for callers that may not block, as in a browser.
+    pub async fn open_best(options: &WgpuOptions) -> Device {
+        let named = options.adapter != backend::wgpu::AdapterChoice::Best;
+        let adapters = match backend::wgpu::Found::by(options).await {
+            Ok(found) => found,
+            Err(error) => return Device::instead(error.to_string()),
+        };
+        let found = adapters.described(options);
+        if !named && !found.iter().any(|a| a.info.class == Class::Gpu) {
+            return Device::instead(match found.first() {
+                None => "no GPU adapter was found".to_string(),
+                Some(a) => format!("the only adapter, {}, is a software one, slower than the CPU backend", a.info.name),
+            });
+        }
+        let opened = Wgpu::open(adapters, options).await.map(|backend| Device::on(backend, options));
+        opened.unwrap_or_else(|error| Device::instead(error.to_string()))
+    }
+
+    /// The CPU backend, where a GPU was wanted.
+    fn instead(why: String) -> Device {
+        Device::new(Box::new(Cpu::new()), why)
     }
 
     fn on(backend: Wgpu, options: &WgpuOptions) -> Device {
@@ -145,6 +176,11 @@ impl Device {
     /// # Errors
     /// The first failure since the device was made.
     pub fn wait(&self) -> Result<()> {
+        self.done().wait()
+    }
+
+    /// Tells when all work is done that was queued so far: [`Device::wait`] for callers that may not block.
+    pub fn done(&self) -> Pending<()> {
         let buffer = self.alloc(4, Purpose::Result);
         let done = self.read(buffer, 0, 4);
         self.free(buffer);
@@ -422,9 +458,11 @@ impl Device {
         }
     }
 
-    pub(crate) fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        self.readable(buffer, offset, bytes)?;
-        self.0.backend.read(buffer, offset, bytes)
+    pub(crate) fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
+        match self.readable(buffer, offset, bytes) {
+            Ok(()) => self.0.backend.read(buffer, offset, bytes),
+            Err(error) => Readback::ready(Err(error)),
+        }
     }
 
     fn readable(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<()> {
@@ -432,13 +470,6 @@ impl Device {
         let refused = if self.records() { self.recordings().iter().find_map(refusal) } else { None };
         refused.map_or(Ok(()), Err)?;
         self.0.failed.reads(buffer, offset..offset + bytes)
-    }
-
-    pub(crate) fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
-        match self.readable(buffer, offset, bytes) {
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-            Ok(()) => self.0.backend.read_async(buffer, offset, bytes),
-        }
     }
 
     /// Takes a kernel for one that could not run.

@@ -49,6 +49,12 @@
 //! outside world can do (no adapter, no memory, a truncated file, a label out of range) is an [`Error`]. A device's
 //! first failure sticks: work after it is dropped, and the next read returns it.
 //!
+//! # Browsers
+//!
+//! The crate builds for `wasm32-unknown-unknown`, without default features. Nothing can wait there: a device is opened by
+//! [`Device::open`] and a value read by [`Tensor::read`], both to be awaited. What waits is an error that says so, but on
+//! the CPU backend, whose values are there at once.
+//!
 //! # Features
 //!
 //! * `rayon` (default): the CPU backend uses all cores.
@@ -81,6 +87,7 @@ pub mod shape;
 pub mod tensor;
 pub mod tuning;
 
+pub use backend::Pending;
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};

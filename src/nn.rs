@@ -48,6 +48,6 @@ pub use pool::{
 };
 pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, Walk, Walked};
 pub(crate) use state::load_read;
-pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, state};
+pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, read_state, state};
 pub use summary::Summary;
 pub use transformer::{NormPlace, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions};

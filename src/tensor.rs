@@ -3,7 +3,7 @@
 mod display;
 
 use crate::autograd::Node;
-use crate::backend::Purpose;
+use crate::backend::{Pending, Purpose};
 use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
@@ -268,7 +268,7 @@ impl Tensor {
         Tensor { node: None, saved: Some(version), ..self.clone() }
     }
 
-    /// The values in row-major order, after all work queued before.
+    /// The values in row-major order, after all work queued before: [`Tensor::read`], waited for.
     ///
     /// # Errors
     /// The device's first failure.
@@ -277,19 +277,42 @@ impl Tensor {
     /// If the elements are of another type.
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        assert!(T::DTYPE == self.dtype, "to_vec: the tensor holds {}, not {}", self.dtype, T::DTYPE);
-        self.current("to_vec")?;
+        self.reading("to_vec").wait()
+    }
+
+    /// The values in row-major order, after all work queued before, which is submitted now: they arrive later, for a
+    /// caller that goes on meanwhile, or may not block.
+    ///
+    /// # Errors
+    /// When they arrive, the device's first failure.
+    ///
+    /// # Panics
+    /// If the elements are of another type.
+    #[track_caller]
+    pub fn read<T: Element>(&self) -> Pending<Vec<T>> {
+        self.reading("read")
+    }
+
+    #[track_caller]
+    fn reading<T: Element>(&self, op: &str) -> Pending<Vec<T>> {
+        assert!(T::DTYPE == self.dtype, "{op}: the tensor holds {}, not {}", self.dtype, T::DTYPE);
+        if let Err(error) = self.current(op) {
+            return Pending::ready(Err(error));
+        }
+        let layout = self.layout;
         if self.numel() == 0 {
             // Where a view of nothing starts there may be no memory, but a failure is told.
             return self.device().read(self.buffer.id, 0, 4).map(|_| Vec::new());
         }
-        let span = self.layout.span();
-        let bytes = self.device().read(self.buffer.id, span.start as u64 * 4, (span.len() * 4) as u64)?;
-        let memory: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
-        if self.layout.is_contiguous() {
-            return Ok(memory);
-        }
-        Ok(self.layout.offsets().map(|at| memory[at - span.start]).collect())
+        let span = layout.span();
+        let bytes = self.device().read(self.buffer.id, span.start as u64 * 4, (span.len() * 4) as u64);
+        bytes.map(move |bytes| {
+            let memory: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
+            if layout.is_contiguous() {
+                return memory;
+            }
+            layout.offsets().map(|at| memory[at - span.start]).collect()
+        })
     }
 
     /// The value of a tensor with one element, after all work queued before.
@@ -301,29 +324,24 @@ impl Tensor {
     /// If there is more than one element.
     #[track_caller]
     pub fn item(&self) -> Result<f32> {
-        assert!(self.numel() == 1, "item: {} has {} elements, not one", self.shape(), self.numel());
-        Ok(match self.dtype {
-            DType::F32 => self.to_vec::<f32>()?[0],
-            DType::I32 => self.to_vec::<i32>()?[0] as f32,
-        })
+        self.only("item").wait()
     }
 
-    /// [`Tensor::item`] for callers that may not block: work is submitted now, the value arrives later.
+    /// [`Tensor::item`] for callers that go on meanwhile or may not block, as [`Tensor::read`] is to [`Tensor::to_vec`].
     ///
     /// # Panics
     /// If there is more than one element.
     #[track_caller]
-    pub fn item_async(&self) -> impl Future<Output = Result<f32>> + Send + use<> {
-        assert!(self.numel() == 1, "item_async: {} has {} elements, not one", self.shape(), self.numel());
-        let read = || self.device().read_async(self.buffer.id, self.layout.offset as u64 * 4, 4);
-        let arriving = self.current("item_async").map(|()| read());
-        let dtype = self.dtype;
-        async move {
-            let word: u32 = bytemuck::pod_read_unaligned(&arriving?.await?);
-            Ok(match dtype {
-                DType::F32 => f32::from_bits(word),
-                DType::I32 => word as i32 as f32,
-            })
+    pub fn item_async(&self) -> Pending<f32> {
+        self.only("item_async")
+    }
+
+    #[track_caller]
+    fn only(&self, op: &str) -> Pending<f32> {
+        assert!(self.numel() == 1, "{op}: {} has {} elements, not one", self.shape(), self.numel());
+        match self.dtype {
+            DType::F32 => self.reading::<f32>(op).map(|values| values[0]),
+            DType::I32 => self.reading::<i32>(op).map(|values| values[0] as f32),
         }
     }
 

@@ -14,6 +14,7 @@ use wgrad::kernel::Kernel;
 pub const TESTS: &[(&str, fn())] = &[
     ("floors_use_only_what_is_below", floors_use_only_what_is_below),
     ("only_one_floor_names_wgpu", only_one_floor_names_wgpu),
+    ("what_blocks_stands_at_the_edge", what_blocks_stands_at_the_edge),
     ("there_is_one_unsafe_call", there_is_one_unsafe_call),
     ("the_environment_is_read_at_the_edge", the_environment_is_read_at_the_edge),
     ("no_closure_panics", no_closure_panics),
@@ -125,7 +126,42 @@ fn only_one_floor_names_wgpu() {
                 found.push(format!("{}:{}: names the crate wgpu", file.path, file.line(at)));
             }
         }
-        found.extend(file.words("pollster").map(|at| format!("{}:{}: names pollster", file.path, file.line(at))));
+    }
+    refuse(found);
+}
+
+/// What a browser does not have, and where it stands, behind a gate or as an error.
+const BLOCKING: &[(&str, &[&str])] = &[
+    ("pollster", &["src/backend/edge.rs"]),
+    ("std::time::Instant", &["src/backend/edge.rs"]),
+    ("SystemTime", &[]),
+    ("thread::spawn", &["src/backend/edge.rs"]),
+    // The crate's pool, which a browser never has.
+    ("thread::scope", &["src/backend/edge.rs", "src/kernel/parallel.rs"]),
+    ("thread::Builder", &[]),
+    ("thread::sleep", &[]),
+    ("Condvar", &[]),
+    ("process::id", &["src/backend/edge.rs"]),
+    ("PollType", &["src/backend/wgpu/queue.rs"]),
+    // Files answer with an error there.
+    ("std::fs", &["src/checkpoint.rs", "src/data/files.rs", "src/data/download.rs", "src/tuning.rs"]),
+];
+
+fn what_blocks_stands_at_the_edge() {
+    let mut found = Vec::new();
+    for file in files("src", ".rs") {
+        // Names in braces, as `use` has them, written out.
+        let inner = |(at, _): (usize, &str)| {
+            let (head, rest) = (file.code[..at].rsplit(' ').next().unwrap_or_default(), &file.code[at + 3..]);
+            let names = rest.split_once('}').map_or(rest, |(names, _)| names);
+            names.split(',').map(|name| (at, format!("{head}::{}", name.trim()))).collect::<Vec<_>>()
+        };
+        let listed: Vec<(usize, String)> = file.code.match_indices("::{").flat_map(inner).collect();
+        for (what, _) in BLOCKING.iter().filter(|(_, places)| !places.contains(&file.path.as_str())) {
+            let direct = file.code.match_indices(what).map(|(at, _)| at);
+            let in_braces = listed.iter().filter(|(_, name)| name.contains(what)).map(|(at, _)| *at);
+            found.extend(direct.chain(in_braces).map(|at| format!("{}:{}: {what}", file.path, file.line(at))));
+        }
     }
     refuse(found);
 }

@@ -41,6 +41,8 @@ mod options;
 mod own_rule;
 #[path = "train/rates.rs"]
 mod rates;
+#[path = "train/reads.rs"]
+mod reads;
 #[path = "train/recipes.rs"]
 mod recipes;
 #[path = "train/refusals.rs"]

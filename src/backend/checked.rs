@@ -1,6 +1,6 @@
 //! Runs every kernel twice: on the device under test, and its twin on the inputs as they were before.
 
-use super::{Backend, Choices, Counters, Purpose, Span};
+use super::{Backend, Choices, Counters, Purpose, Readback, Span};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::scratch::{self, Scratch};
@@ -26,7 +26,7 @@ impl Checked {
 
     fn contents(&self, dispatch: &Dispatch) -> Result<Vec<Vec<u32>>> {
         let read = |b: &crate::kernel::Binding| {
-            Ok(bytemuck::pod_collect_to_vec(&self.inner.read(b.buffer, b.offset, b.bytes)?))
+            Ok(bytemuck::pod_collect_to_vec(&self.inner.read(b.buffer, b.offset, b.bytes).wait()?))
         };
         dispatch.bindings.iter().map(read).collect()
     }
@@ -116,8 +116,9 @@ impl Backend for Checked {
         self.inner.write(buffer, offset, data);
     }
 
-    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        self.error().map_or_else(|| self.inner.read(buffer, offset, bytes), Err)
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
+        let failed = self.error().map(|error| Readback::ready(Err(error)));
+        failed.unwrap_or_else(|| self.inner.read(buffer, offset, bytes))
     }
 
     fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {

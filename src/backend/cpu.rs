@@ -1,14 +1,14 @@
 //! The reference: each kernel's twin, run at once on the host's memory.
 
+use super::edge::{self, Instant};
 use super::memory::{Usage, size_class};
-use super::{Backend, Counters, List, Purpose, Span, Title};
+use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::{self, Scratch};
 use crate::kernel::{Access, Binding, BufferId, Call, Class, Cost, Dispatch, Info, Slice, parallel};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Kernels run as plain Rust.
 pub struct Cpu {
@@ -54,7 +54,7 @@ const SHORT: Cost = Cost { flops: 1 << 17, bytes: 256 << 10 };
 impl Cpu {
     /// The host's processor.
     pub fn new() -> Cpu {
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = edge::cores();
         let info = Info {
             name: format!("CPU backend ({threads} threads)"),
             api: "cpu".into(),
@@ -150,6 +150,17 @@ impl State {
         Ok(Memory { class, words })
     }
 
+    fn copied(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let memory = self.buffers.get(&buffer).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
+        let source: &[u8] = bytemuck::cast_slice(&memory.words);
+        let source = &source[offset as usize..(offset + bytes) as usize];
+        let mut read = Vec::new();
+        read.try_reserve_exact(source.len())
+            .map_err(|_| Error::OutOfMemory(format!("the host has no {} to read a tensor into", sizes([bytes])[0])))?;
+        read.extend_from_slice(source);
+        Ok(read)
+    }
+
     fn run(&mut self, dispatch: &Dispatch, scratch: &Scratch) -> Result<()> {
         self.counters.dispatches += 1;
         self.counters.passes += 1;
@@ -242,16 +253,8 @@ impl Backend for Cpu {
         target[offset as usize..offset as usize + data.len()].copy_from_slice(data);
     }
 
-    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        let state = self.state();
-        let memory = state.buffers.get(&buffer).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
-        let source: &[u8] = bytemuck::cast_slice(&memory.words);
-        let source = &source[offset as usize..(offset + bytes) as usize];
-        let mut read = Vec::new();
-        read.try_reserve_exact(source.len())
-            .map_err(|_| Error::OutOfMemory(format!("the host has no {} to read a tensor into", sizes([bytes])[0])))?;
-        read.extend_from_slice(source);
-        Ok(read)
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
+        Readback::ready(self.state().copied(buffer, offset, bytes))
     }
 
     fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Runs nothing and counts: for tests and plans that need no numbers.
 
-use super::{Backend, Counters, Purpose};
+use super::{Backend, Counters, Purpose, Readback};
 use crate::error::Result;
 use crate::kernel::{BufferId, Class, Dispatch, Info};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,8 +55,8 @@ impl Backend for Null {
 
     fn write(&self, _buffer: BufferId, _offset: u64, _data: &[u8]) {}
 
-    fn read(&self, _buffer: BufferId, _offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        Ok(vec![0; bytes as usize])
+    fn read(&self, _buffer: BufferId, _offset: u64, bytes: u64) -> Readback {
+        Readback::ready(Ok(vec![0; bytes as usize]))
     }
 
     fn dispatch(&self, _dispatch: &Dispatch) -> Result<()> {

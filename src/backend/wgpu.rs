@@ -2,9 +2,11 @@
 
 mod clock;
 mod context;
+mod failure;
 mod pipelines;
 mod pool;
 mod queue;
+mod read;
 mod ready;
 mod tuning;
 
@@ -12,7 +14,7 @@ pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderC
 pub use tuning::{Choices, Tuning};
 
 use super::memory::size_class;
-use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
+use super::{Backend, Counters, List, Purpose, Readback, Span, Title, edge};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
 use std::collections::{HashMap, HashSet};
@@ -29,13 +31,14 @@ pub struct Wgpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     state: Mutex<State>,
-    failure: Arc<Failure>,
+    failure: Arc<failure::Failure>,
 }
 
 struct State {
     pool: pool::Pool,
     pipelines: pipelines::Pipelines,
     queue: queue::Queue,
+    staging: read::Staging,
     /// Lists that are ready to be replayed, by number.
     ready: HashMap<u64, ready::Ready>,
     counters: Counters,
@@ -54,39 +57,14 @@ impl State {
     }
 }
 
-/// The first thing that went wrong; later ones follow from it.
-#[derive(Default)]
-struct Failure(Mutex<Option<Error>>);
-
-impl Failure {
-    fn set(&self, error: Error) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-    }
-
-    fn first(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 impl Wgpu {
-    /// Opens a device; blocks until the driver answers.
-    pub fn new(options: &WgpuOptions) -> Result<Wgpu> {
-        pollster::block_on(Wgpu::open(options))
-    }
-
-    /// The same among adapters that were found.
-    pub fn of(found: Found, options: &WgpuOptions) -> Result<Wgpu> {
-        pollster::block_on(Wgpu::open_of(found, options))
-    }
-
-    /// The same for callers that may not block.
-    pub async fn open(options: &WgpuOptions) -> Result<Wgpu> {
-        Wgpu::open_of(Found::by(options).await?, options).await
-    }
-
-    async fn open_of(found: Found, options: &WgpuOptions) -> Result<Wgpu> {
+    /// Opens a device of one of the adapters that were found.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] where there is none of those that `options` name, or it gives no device.
+    pub async fn open(found: Found, options: &WgpuOptions) -> Result<Wgpu> {
         let (device, queue, info) = context::open(found, options).await?;
-        let failure = Arc::new(Failure::default());
+        let failure = Arc::new(failure::Failure::default());
         let uncaptured = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             uncaptured.set(match error {
@@ -108,6 +86,7 @@ impl Wgpu {
             pool: pool::Pool::default(),
             pipelines: pipelines::Pipelines::new(options.checks),
             queue: queue::Queue::new(&device),
+            staging: read::Staging::default(),
             ready: HashMap::new(),
             counters: Counters::default(),
             fill: None,
@@ -174,7 +153,7 @@ impl Wgpu {
         let State { pool, pipelines, queue, counters, .. } = state;
         counters.dispatches += 1;
         for (at, pass) in passes.iter().enumerate() {
-            let pipeline = pipelines.of(&self.device, pass, &title)?;
+            let pipeline = pipelines.of((&self.device, &self.failure), pass, &title)?;
             let ranges = ranges(pass, dispatch, &scratch, self.info.max_binding_bytes);
             if queue.is_full() {
                 queue.submit(&self.device, &self.queue, counters, |_| ());
@@ -204,12 +183,12 @@ impl Wgpu {
         state.queue.submit(&self.device, &self.queue, &mut state.counters, |_| ());
         state.tidy();
         // A lost device reports itself through its callback.
-        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        let _ = queue::wait(&self.device, None);
         state.pool.alloc(self.ask(&state.queue, state.fill), bytes, purpose, &mut state.counters)
     }
 
     fn ask(&self, queue: &queue::Queue, fill: Option<u32>) -> pool::Ask<'_> {
-        pool::Ask { device: &self.device, queue: &self.queue, batch: queue.batch, fill }
+        pool::Ask { device: &self.device, queue: &self.queue, failure: &self.failure, batch: queue.batch, fill }
     }
 
     /// Lowers a list once and for all, and tells the bytes of its scratch memory.
@@ -223,7 +202,7 @@ impl Wgpu {
         let ask = pool::Ask { batch: 0, ..self.ask(&state.queue, state.fill) };
         let State { pool, pipelines, counters, .. } = state;
         let passes = lowered.iter().flat_map(|(title, _, lowering)| lowering.passes.iter().zip(repeat(title.as_str())));
-        pipelines.build(&self.device, &passes.collect::<Vec<_>>())?;
+        pipelines.build((&self.device, &self.failure), &passes.collect::<Vec<_>>())?;
         let (mut steps, mut scratch) = (Vec::new(), ready::Scratch::default());
         for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
             let scratch = match scratch.take(&lowering.scratch, pool, ask, counters) {
@@ -234,7 +213,7 @@ impl Wgpu {
                 }
             };
             for (at, pass) in lowering.passes.iter().enumerate() {
-                let pipeline = pipelines.of(&self.device, pass, title)?;
+                let pipeline = pipelines.of((&self.device, &self.failure), pass, title)?;
                 let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
                 let grid = self.grid(pass.groups, title)?;
                 let (ranges, title) =
@@ -247,23 +226,6 @@ impl Wgpu {
         let bytes = ready.scratch_bytes();
         state.ready.insert(list.id, ready);
         Ok(bytes)
-    }
-
-    /// Submits everything with a copy of the range into `staging`, and asks for its mapping.
-    fn copy_out(
-        &self,
-        state: &mut State,
-        (buffer, offset, bytes): queue::Range,
-        staging: &wgpu::Buffer,
-        done: impl FnOnce(Result<(), wgpu::BufferAsyncError>) + Send + 'static,
-    ) -> Result<wgpu::SubmissionIndex> {
-        let State { pool, queue, counters, .. } = state;
-        let (source, _) = pool.look(buffer, 0).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
-        let index = queue.submit(&self.device, &self.queue, counters, |encoder| {
-            encoder.copy_buffer_to_buffer(source, offset, staging, 0, bytes);
-        });
-        staging.slice(..bytes).map_async(wgpu::MapMode::Read, done);
-        Ok(index)
     }
 }
 
@@ -292,14 +254,6 @@ fn ranges(pass: &Pass, dispatch: &Dispatch, scratch: &[(BufferId, u64)], limit: 
         }
     }
     all
-}
-
-/// The mapped bytes; the buffer is free again.
-fn take_mapped(staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
-    let range = staging.slice(..bytes).get_mapped_range();
-    let data = range.map(|view| view.to_vec()).map_err(|e| Error::Device(format!("a result cannot be mapped: {e}")))?;
-    staging.unmap();
-    Ok(data)
 }
 
 impl Backend for Wgpu {
@@ -331,51 +285,8 @@ impl Backend for Wgpu {
         self.queue.write_buffer(target, offset, data);
     }
 
-    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
-        self.error().map_or(Ok(()), Err)?;
-        if bytes == 0 {
-            return Ok(Vec::new());
-        }
-        let state = &mut *self.state();
-        let staging = state.queue.staging(&self.device, bytes);
-        let index = self.copy_out(state, (buffer, offset, bytes), &staging, |_| ())?;
-        let waited = self.device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None });
-        self.error().map_or(Ok(()), Err)?;
-        waited.map_err(|e| Error::Device(format!("the device does not answer: {e}")))?;
-        take_mapped(&staging, bytes)
-    }
-
-    fn read_async(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
-        let start = || {
-            self.error().map_or(Ok(()), Err)?;
-            let staging = queue::staging(&self.device, bytes.max(4));
-            let (sender, receiver) = futures::channel::oneshot::channel();
-            // A receiver that is gone asked for nothing.
-            let done = |result| drop(sender.send(result));
-            self.copy_out(&mut self.state(), (buffer, offset, bytes), &staging, done)?;
-            Ok((staging, receiver))
-        };
-        let started = start();
-        let device = self.device.clone();
-        let failure = self.failure.clone();
-        Box::pin(async move {
-            let (staging, mut receiver) = started?;
-            let mapped = std::future::poll_fn(|cx| {
-                // Browsers drive the device themselves; elsewhere somebody has to ask.
-                let _ = device.poll(wgpu::PollType::Poll);
-                let state = Future::poll(std::pin::Pin::new(&mut receiver), cx);
-                if state.is_pending() {
-                    cx.waker().wake_by_ref();
-                }
-                state
-            })
-            .await;
-            failure.first().map_or(Ok(()), Err)?;
-            match mapped {
-                Ok(Ok(())) => take_mapped(&staging, bytes),
-                _ => Err(Error::Device("a result cannot be mapped: the device is gone".into())),
-            }
-        })
+    fn read(&self, buffer: BufferId, offset: u64, bytes: u64) -> Readback {
+        self.start_read((buffer, offset, bytes)).unwrap_or_else(|error| Readback::ready(Err(error)))
     }
 
     fn dispatch(&self, dispatch: &Dispatch) -> Result<()> {
@@ -433,14 +344,20 @@ impl Backend for Wgpu {
 
     fn start_profile(&self) {
         self.submit();
-        self.state().queue.clock = Some(clock::Clock::new(&self.device, &self.queue));
+        if edge::CAN_WAIT {
+            self.state().queue.clock = Some(clock::Clock::new(&self.device, &self.queue));
+        }
     }
 
     fn end_profile(&self) -> Result<Vec<Span>> {
         self.submit();
         let clock = self.state().queue.clock.take();
         self.error().map_or(Ok(()), Err)?;
-        clock.map_or(Ok(Vec::new()), clock::Clock::finish)
+        match clock {
+            Some(clock) => clock.finish(),
+            None if edge::CAN_WAIT => Ok(Vec::new()),
+            None => Err(edge::cannot_wait("profile")),
+        }
     }
 
     fn submit(&self) {

@@ -2,6 +2,7 @@
 
 use super::module::{Module, Visitor};
 use super::parameter::Entry;
+use crate::backend::Pending;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -32,11 +33,19 @@ impl StateTensor {
     /// # Errors
     /// The device's first failure.
     pub fn of(tensor: &Tensor) -> Result<StateTensor> {
-        let values = match tensor.dtype() {
-            DType::F32 => Values::F32(tensor.to_vec()?),
-            DType::I32 => Values::I64(tensor.to_vec::<i32>()?.into_iter().map(i64::from).collect()),
-        };
-        Ok(StateTensor { shape: tensor.shape().to_vec(), values })
+        StateTensor::read(tensor).wait()
+    }
+
+    /// A copy of a device's tensor, which arrives later.
+    pub fn read(tensor: &Tensor) -> Pending<StateTensor> {
+        let shape = tensor.shape().to_vec();
+        match tensor.dtype() {
+            DType::F32 => tensor.read().map(|values| StateTensor { shape, values: Values::F32(values) }),
+            DType::I32 => tensor.read::<i32>().map(|values| {
+                let values = Values::I64(values.into_iter().map(i64::from).collect());
+                StateTensor { shape, values }
+            }),
+        }
     }
 
     /// Whether both are the same to the bit, floats and integers converted.
@@ -129,6 +138,15 @@ pub fn state(module: &dyn Module) -> Result<StateDict> {
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
     tensors.into_iter().map(|(path, tensor)| Ok((path, StateTensor::of(&tensor)?))).collect()
+}
+
+/// [`state()`] for callers that go on meanwhile or may not block: the values are those of now, whatever is queued later. All
+/// of them are under way at once, and take as much memory again.
+pub fn read_state(module: &dyn Module) -> Pending<StateDict> {
+    let mut tensors = Vec::new();
+    collect(module, &mut tensors);
+    let (paths, tensors): (Vec<String>, Vec<Tensor>) = tensors.into_iter().unzip();
+    Pending::all(tensors.iter().map(StateTensor::read)).map(|values| paths.into_iter().zip(values).collect())
 }
 
 fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor)>) {

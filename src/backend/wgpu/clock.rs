@@ -1,10 +1,11 @@
 //! Times each pass: by the adapter's timestamps, or where it has none by waiting for each.
 
-use super::queue::Command;
+use super::queue::{Command, wait};
+use super::read::take_mapped;
+use crate::backend::edge::Instant;
 use crate::backend::{Span, Title};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Passes whose two timestamps one query set holds.
 const MAX_PASSES: usize = 2048;
@@ -97,8 +98,8 @@ fn stamped(
     encoder.copy_buffer_to_buffer(&ticks, 0, &staging, 0, bytes);
     let index = queue.submit([encoder.finish()]);
     staging.slice(..bytes).map_async(wgpu::MapMode::Read, |_| ());
-    wait(device, index)?;
-    let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&super::take_mapped(&staging, bytes)?);
+    wait(device, Some(index))?;
+    let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&take_mapped(&staging, bytes)?);
     let ns = |tick: u64| (tick as f64 * period) as u64;
     Ok(ticks.chunks_exact(2).map(|pair| [ns(pair[0]), ns(pair[1])]).collect())
 }
@@ -110,13 +111,8 @@ fn waited(device: &wgpu::Device, queue: &wgpu::Queue, commands: &[&Command], ori
         let start = now();
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         encode(&mut encoder, command, None);
-        wait(device, queue.submit([encoder.finish()]))?;
+        wait(device, Some(queue.submit([encoder.finish()])))?;
         Ok([start, now()])
     };
     commands.iter().map(one).collect()
-}
-
-fn wait(device: &wgpu::Device, index: wgpu::SubmissionIndex) -> Result<()> {
-    let waited = device.poll(wgpu::PollType::Wait { submission_index: Some(index), timeout: None });
-    waited.map(drop).map_err(|e| Error::Device(format!("the device does not answer: {e}")))
 }

@@ -1,6 +1,7 @@
 //! Adapters and devices: what there is, what was asked for, and what was got.
 
 use super::tuning::Tuning;
+use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::kernel::{Class, Info};
 use std::fmt;
@@ -154,11 +155,6 @@ impl Found {
         Ok(Found(adapters))
     }
 
-    /// The same for callers that may block.
-    pub fn now(options: &WgpuOptions) -> Result<Found> {
-        pollster::block_on(Found::by(options))
-    }
-
     /// What they are.
     pub fn described(&self, options: &WgpuOptions) -> Vec<Adapter> {
         self.0.iter().enumerate().map(|(i, a)| described(i, a, options.features)).collect()
@@ -207,7 +203,7 @@ fn described(index: usize, adapter: &wgpu::Adapter, features: Features) -> Adapt
 
 /// The adapters there are, the best first.
 pub fn adapters(options: &WgpuOptions) -> Result<Vec<Adapter>> {
-    Ok(Found::now(options)?.described(options))
+    Ok(edge::wait("adapters", Found::by(options))?.described(options))
 }
 
 /// What a user can do where no adapter is found.

@@ -1,12 +1,13 @@
 //! Shader modules, layouts and pipelines, each built once.
 
 use super::context::ShaderChecks;
+use super::failure::{Failure, Scopes};
+use crate::backend::edge::on_all_cores;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Constant, Pass, Shader, module_source};
+use futures::future::OptionFuture;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 /// A pipeline with its explicit layout.
 pub struct Pipeline {
@@ -22,6 +23,9 @@ pub struct Layout {
 }
 
 type ModuleKey = (&'static str, Vec<(&'static str, Constant)>);
+
+/// Where pipelines are built, and where is noted what only turns out later not to build.
+type Site<'a> = (&'a wgpu::Device, &'a Failure);
 
 /// All pipelines of a device.
 pub struct Pipelines {
@@ -41,18 +45,18 @@ impl Pipelines {
     }
 
     /// The pipeline of a pass, built where it is new. `title` names the kernel in errors.
-    pub fn of(&mut self, device: &wgpu::Device, pass: &Pass, title: &str) -> Result<Arc<Pipeline>> {
+    pub fn of(&mut self, site: Site, pass: &Pass, title: &str) -> Result<Arc<Pipeline>> {
         let key = (module_key(pass), pass.entry);
         if let Some(pipeline) = self.built.get(&key) {
             return Ok(pipeline.clone());
         }
-        self.build(device, &[(pass, title)])?;
+        self.build(site, &[(pass, title)])?;
         Ok(self.built[&key].clone())
     }
 
     /// Builds the pipelines of passes that are new, on all cores: drivers take tens of milliseconds for one. Of several
     /// that fail, the first is told.
-    pub fn build(&mut self, device: &wgpu::Device, passes: &[(&Pass, &str)]) -> Result<()> {
+    pub fn build(&mut self, site: Site, passes: &[(&Pass, &str)]) -> Result<()> {
         let mut jobs: Vec<Job> = Vec::new();
         for &(pass, title) in passes {
             let key = (module_key(pass), pass.entry);
@@ -65,14 +69,14 @@ impl Pipelines {
                 None => jobs.push(Job {
                     shader: pass.shader,
                     module: self.modules.get(&key.0).cloned(),
-                    layout: self.layout(device, pass.shader.access),
+                    layout: self.layout(site.0, pass.shader.access),
                     key: key.0,
                     entries: vec![(key.1, title)],
                 }),
             }
         }
         let checks = self.checks;
-        for (job, (module, pipelines)) in jobs.iter().zip(on_all_cores(&jobs, |job| job.run(device, checks))) {
+        for (job, (module, pipelines)) in jobs.iter().zip(on_all_cores(&jobs, |job| job.run(site, checks))) {
             self.modules.insert(job.key.clone(), module);
             for ((entry, _), pipeline) in job.entries.iter().zip(pipelines) {
                 self.built.insert((job.key.clone(), entry), pipeline?);
@@ -125,11 +129,12 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self, device: &wgpu::Device, checks: ShaderChecks) -> (wgpu::ShaderModule, Vec<Result<Arc<Pipeline>>>) {
+    fn run(&self, (device, failure): Site, checks: ShaderChecks) -> (wgpu::ShaderModule, Vec<Result<Arc<Pipeline>>>) {
         let scopes = Scopes::open(device);
         let built = self.module.clone();
         let module = built.unwrap_or_else(|| module(device, self.shader, &self.key.1, checks));
-        let mut failed = scopes.close();
+        // Of what is wrong with the module, its first pipeline tells.
+        let mut of_module = Some(scopes.close());
         let build = |&(entry, title): &(&'static str, &str)| {
             let scopes = Scopes::open(device);
             let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -144,58 +149,19 @@ impl Job<'_> {
                 },
                 cache: None,
             });
-            // What is wrong with the module says more than that it cannot be used.
-            match failed.take().or(scopes.close()) {
-                None => Ok(Arc::new(Pipeline { pipeline, layout: self.layout.clone() })),
-                Some(error) => {
-                    let name = self.shader.name;
-                    Err(Error::Device(format!("{title}: its shader {name}.wgsl does not build: {error}")))
-                }
-            }
+            let (first, own) = (OptionFuture::from(of_module.take()), scopes.close());
+            let (title, name) = (title.to_string(), self.shader.name);
+            let caught = async move {
+                // What is wrong with the module says more than that it cannot be used.
+                let error = first.await.flatten().or(own.await)?;
+                Some(Error::Device(format!("{title}: its shader {name}.wgsl does not build: {error}")))
+            };
+            failure.caught(caught)?;
+            Ok(Arc::new(Pipeline { pipeline, layout: self.layout.clone() }))
         };
         let pipelines = self.entries.iter().map(build).collect();
         (module, pipelines)
     }
-}
-
-/// Catches what this thread's calls do wrong.
-struct Scopes(wgpu::ErrorScopeGuard, wgpu::ErrorScopeGuard);
-
-impl Scopes {
-    fn open(device: &wgpu::Device) -> Scopes {
-        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        Scopes(validation, device.push_error_scope(wgpu::ErrorFilter::Internal))
-    }
-
-    fn close(self) -> Option<wgpu::Error> {
-        let internal = pollster::block_on(self.1.pop());
-        internal.or(pollster::block_on(self.0.pop()))
-    }
-}
-
-/// Does all jobs; their results are in the order of the jobs.
-fn on_all_cores<J: Sync, R: Send>(jobs: &[J], run: impl Fn(&J) -> R + Sync) -> Vec<R> {
-    // A browser has no threads to start. These are not rayon's, which would take up other work that waits for this.
-    let cores = if cfg!(target_arch = "wasm32") { 1 } else { thread::available_parallelism().map_or(1, |n| n.get()) };
-    if cores.min(jobs.len()) < 2 {
-        return jobs.iter().map(run).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let take = || {
-        let at = next.fetch_add(1, Ordering::Relaxed);
-        jobs.get(at).map(|job| (at, run(job)))
-    };
-    let work = || std::iter::from_fn(take).collect::<Vec<_>>();
-    let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..cores.min(jobs.len())).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for other in others {
-            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        done
-    });
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn module(

@@ -1,9 +1,11 @@
 //! Whole buffers by size class. Those that are free are reused, and kept by how much was in use lately.
 
+use super::failure::Failure;
 use crate::backend::memory::{Usage, size_class};
 use crate::backend::{Counters, Purpose};
 use crate::error::{Error, Result, sizes};
 use crate::kernel::BufferId;
+use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A buffer and the last batch of work that binds it.
@@ -35,6 +37,7 @@ pub struct Pool {
 pub struct Ask<'a> {
     pub device: &'a wgpu::Device,
     pub queue: &'a wgpu::Queue,
+    pub failure: &'a Failure,
     pub batch: u64,
     /// What memory is filled with before anybody has it.
     pub fill: Option<u32>,
@@ -54,7 +57,7 @@ impl Pool {
         let class = size_class(bytes, limit);
         let id = match self.take(class, purpose, ask.batch) {
             Some(id) => id,
-            None => self.make(ask.device, class, counters)?,
+            None => self.make(ask, class, counters)?,
         };
         if let Some(word) = ask.fill {
             let words = vec![word; (class / 4) as usize];
@@ -73,29 +76,28 @@ impl Pool {
         Some(id)
     }
 
-    fn make(&mut self, device: &wgpu::Device, class: u64, counters: &mut Counters) -> Result<BufferId> {
-        let create = || {
-            let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: class,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            pollster::block_on(scope.pop()).map_or(Ok(buffer), Err)
-        };
-        let made = create().map_err(|error| {
-            let [bytes, used] = sizes([class, counters.bytes]);
+    fn make(&mut self, ask: Ask, class: u64, counters: &mut Counters) -> Result<BufferId> {
+        let scope = ask.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = ask.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: class,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let used = counters.bytes;
+        let refused = move |error: wgpu::Error| {
+            let [bytes, used] = sizes([class, used]);
             Error::OutOfMemory(format!(
                 "a buffer of {bytes} does not fit beside the {used} in use; use a smaller batch or model ({error})"
             ))
-        })?;
+        };
+        ask.failure.caught(scope.pop().map(move |caught| caught.map(refused)))?;
         counters.buffers += 1;
         counters.bytes += class;
         self.usage.took(class, true);
         self.next += 1;
         let id = BufferId(self.next);
-        self.entries.insert(id, Entry { buffer: made, class, last_batch: 0, freed: 0 });
+        self.entries.insert(id, Entry { buffer, class, last_batch: 0, freed: 0 });
         Ok(id)
     }
 

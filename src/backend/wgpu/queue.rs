@@ -3,7 +3,8 @@
 use super::clock::Clock;
 use super::pipelines::Pipeline;
 use super::pool::Pool;
-use crate::backend::{Counters, Title};
+use crate::backend::{Counters, Title, edge};
+use crate::error::{Error, Result};
 use crate::kernel::BufferId;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -106,7 +107,6 @@ pub struct Queue {
     ring: wgpu::Buffer,
     bind_groups: Cache<(u32, Vec<Range>), wgpu::BindGroup>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
-    staging: Option<wgpu::Buffer>,
     /// Times passes, where a profile is taken.
     pub clock: Option<Clock>,
     /// The number of the batch that is being queued.
@@ -129,7 +129,6 @@ impl Queue {
             ring,
             bind_groups: Cache::new(MAX_BIND_GROUPS),
             in_flight: VecDeque::new(),
-            staging: None,
             clock: None,
             batch: 1,
         }
@@ -217,7 +216,7 @@ impl Queue {
         while self.in_flight.len() > MAX_IN_FLIGHT {
             let oldest = self.in_flight.pop_front();
             // A lost device reports itself through its callback.
-            let _ = device.poll(wgpu::PollType::Wait { submission_index: oldest, timeout: None });
+            let _ = wait(device, oldest);
         }
         index
     }
@@ -231,25 +230,15 @@ impl Queue {
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
-
-    /// The persistent buffer that small reads come through; larger ones get one of their own.
-    pub fn staging(&mut self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
-        const PERSISTENT: u64 = 64 << 10;
-        if bytes > PERSISTENT {
-            return staging(device, bytes);
-        }
-        self.staging.get_or_insert_with(|| staging(device, PERSISTENT)).clone()
-    }
 }
 
-/// A buffer that the host can map to read.
-pub fn staging(device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
-    device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("readback"),
-        size: bytes,
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    })
+/// Waits until a submit is done, or all of them are. In a browser, where nobody can wait, the device goes on by itself.
+pub fn wait(device: &wgpu::Device, submission_index: Option<wgpu::SubmissionIndex>) -> Result<()> {
+    if !edge::CAN_WAIT {
+        return Err(edge::cannot_wait("a device's work"));
+    }
+    let waited = device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
+    waited.map(drop).map_err(|e| Error::Device(format!("the device does not answer: {e}")))
 }
 
 /// A pass's buffers, with its slot of `uniforms` as a dynamic offset.

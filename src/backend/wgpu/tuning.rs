@@ -1,13 +1,14 @@
 //! Which variant of a kernel runs where several fit: by a table, or by measuring.
 
 use super::Wgpu;
+use crate::backend::edge::{self, Instant};
 use crate::backend::{Backend, Purpose, checked};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, Dispatch, Info, Variant};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How the variant of a kernel is chosen where several fit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,7 +17,8 @@ pub enum Tuning {
     #[default]
     Table,
     /// By what was chosen before, and by measuring where nothing was: at most six variants, at the first kernel of each
-    /// shape class. A variant whose result differs from that of the table's choice is never taken.
+    /// shape class. A variant whose result differs from that of the table's choice is never taken. A browser, which cannot
+    /// wait for a result, measures nothing.
     Measured(Choices),
     /// By what was chosen before, and by the table where nothing was: the same choices give the same bits.
     Frozen(Choices),
@@ -115,7 +117,7 @@ impl Wgpu {
         if let Some(name) = self.choices_locked().of.get(&class) {
             return Ok(fitting().find(|v| v.name == name).unwrap_or(table));
         }
-        if matches!(self.tuning, Tuning::Frozen(_)) {
+        if matches!(self.tuning, Tuning::Frozen(_)) || !edge::CAN_WAIT {
             return Ok(table);
         }
         let others = fitting().filter(|v| !std::ptr::eq(*v, table)).take(MAX_CANDIDATES - 1);
@@ -152,7 +154,7 @@ impl Wgpu {
                 let start = Instant::now();
                 self.run(&trial, variant)?;
                 // The read waits for the run.
-                self.read(trial.bindings[places[0]].buffer, 0, 4)?;
+                self.read(trial.bindings[places[0]].buffer, 0, 4).wait()?;
                 best = best.min(start.elapsed());
             }
             Ok((results, best))
@@ -176,6 +178,6 @@ impl Wgpu {
     }
 
     fn content(&self, binding: &Binding) -> Result<Vec<u8>> {
-        self.read(binding.buffer, binding.offset, binding.bytes)
+        self.read(binding.buffer, binding.offset, binding.bytes).wait()
     }
 }

@@ -1,0 +1,76 @@
+//! The edge to what blocks: waiting, threads, the process and the clock. A browser has the clock alone.
+
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+pub use web_time::Instant;
+
+/// Whether a thread can wait here: in a browser, nothing arrives before the code that waits for it has ended.
+pub const CAN_WAIT: bool = !cfg!(target_arch = "wasm32");
+
+/// The error of what is not there yet, where nobody can wait for it.
+pub fn cannot_wait(what: &str) -> Error {
+    Error::Device(format!("{what}: a browser cannot wait; use the asynchronous form and `.await` it"))
+}
+
+/// A future's result if it is there at once.
+pub fn at_once<T>(future: std::pin::Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// A future's result, which is waited for where a thread can wait; `what` names it in the error where none can.
+pub fn wait<T>(what: &str, future: impl Future<Output = Result<T>>) -> Result<T> {
+    #[cfg(not(target_arch = "wasm32"))]
+    let (value, _) = (Some(pollster::block_on(future)), what);
+    #[cfg(target_arch = "wasm32")]
+    let value = at_once(std::pin::pin!(future));
+    value.unwrap_or_else(|| Err(cannot_wait(what)))
+}
+
+/// Runs `work`, which blocks, on a thread of its own.
+pub fn beside(work: impl FnOnce() + Send + 'static) {
+    thread::spawn(work);
+}
+
+/// Threads that run at once.
+pub fn cores() -> usize {
+    thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// Does all jobs; their results are in the order of the jobs.
+pub fn on_all_cores<J: Sync, R: Send>(jobs: &[J], run: impl Fn(&J) -> R + Sync) -> Vec<R> {
+    // These threads are not rayon's, which would take up other work that waits for this.
+    let cores = cores().min(jobs.len());
+    if cores < 2 || !CAN_WAIT {
+        return jobs.iter().map(run).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        jobs.get(at).map(|job| (at, run(job)))
+    };
+    let work = || std::iter::from_fn(take).collect::<Vec<_>>();
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..cores).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The number of this process among those that run; a browser has none.
+pub fn process() -> u32 {
+    if CAN_WAIT { std::process::id() } else { 0 }
+}
