@@ -46,7 +46,9 @@ fn limits_with_a_meaning_are_taken() {
     let joined = SequentialLr::new().until(4, warm_up).then(ExponentialLr { gamma: 0.5 });
     near(&rates(joined, 7), &[0.0, 0.25, 0.5, 0.75, 1.0, 0.5, 0.25]);
     near(&rates(ExponentialLr { gamma: 0.0 }, 3), &[1.0, 0.0, 0.0]);
+    near(&rates(CosineAnnealingLr { t_max: 2, eta_min: 0.0 }, 7), &[1.0, 0.5, 0.0, 0.5, 1.0, 0.5, 0.0]);
     near(&rates(CosineAnnealingLr { t_max: 1, eta_min: 0.0 }, 4), &[1.0, 0.0, 1.0, 0.0]);
+    near(&rates(CosineAnnealingWarmRestarts { t_0: 2, t_mult: 1, eta_min: 0.0 }, 5), &[1.0, 0.5, 1.0, 0.5, 1.0]);
     // Steps by the billion overflow nothing.
     let long = CosineAnnealingWarmRestarts { t_0: 1, t_mult: u64::MAX, eta_min: 0.0 };
     near(&rates(long, 3), &[1.0, 1.0, 1.0]);
@@ -124,6 +126,51 @@ fn a_plateau_is_seen_whatever_the_sign() {
         let Err(Error::Option(text)) = { wrong }.step(1.0, &mut optimizer) else { panic!("{part} went in") };
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn a_plateau_asks_for_what_is_better_by_more_than_the_threshold() {
+    let (relative, absolute) = (Threshold::Relative(0.25), Threshold::Absolute(0.25));
+    let plain = ReduceLrOnPlateau { patience: 0, factor: 0.5, ..ReduceLrOnPlateau::default() };
+    for (mode, threshold, [first, edge, beyond]) in [
+        (Better::Smaller, relative, [1.0, 0.75, 0.5]),
+        (Better::Smaller, relative, [-1.0, -1.25, -1.5]),
+        (Better::Smaller, absolute, [1.0, 0.75, 0.5]),
+        (Better::Larger, relative, [1.0, 1.25, 1.5]),
+        (Better::Larger, relative, [-1.0, -0.75, -0.5]),
+        (Better::Larger, absolute, [1.0, 1.25, 1.5]),
+    ] {
+        let mut optimizer = sgd(0.5);
+        let mut plateau = ReduceLrOnPlateau { mode, threshold, ..plain };
+        for (measure, best, rate) in [(first, first, 0.5), (edge, first, 0.25), (beyond, beyond, 0.25)] {
+            plateau.step(measure, &mut optimizer).expect("its fields are in range");
+            assert_eq!((plateau.best, optimizer.lr()), (Some(best), rate), "{mode:?} {threshold:?}: {measure}");
+        }
+    }
+    // Nothing is counted for a while after a fall, and a fall that is not worth it is none.
+    for (plateau, want) in [
+        (ReduceLrOnPlateau { cooldown: 2, ..plain }, [0.5, 0.25, 0.25, 0.25, 0.125]),
+        (ReduceLrOnPlateau { eps: 0.25, ..plain }, [0.5; 5]),
+    ] {
+        let (mut plateau, mut optimizer) = (plateau, sgd(0.5));
+        for rate in want {
+            plateau.step(1.0, &mut optimizer).expect("its fields are in range");
+            assert_eq!(optimizer.lr(), rate, "{plateau:?}");
+        }
+    }
+}
+
+#[test]
+fn one_schedule_after_another_sets_the_momentum_in_its_own_steps() {
+    let cycle = OneCycleLr::new(1.0, 4);
+    let alone: Vec<Option<f64>> = (0..4).map(|step| cycle.momentum(step)).collect();
+    assert!(alone[0] == Some(0.95) && alone[1] != alone[0], "{alone:?}");
+    let joined = SequentialLr::new().until(2, ExponentialLr { gamma: 0.5 }).until(6, cycle);
+    let seen: Vec<Option<f64>> = (0..7).map(|step| joined.momentum(step)).collect();
+    assert_eq!(seen, [[None, None].as_slice(), &alone, &[None]].concat());
+    // Of several at once the one that has a momentum tells it.
+    let chained = ChainedLr::new().and(ExponentialLr { gamma: 0.5 }).and(cycle);
+    assert_eq!((0..4).map(|step| chained.momentum(step)).collect::<Vec<_>>(), alone);
 }
 
 #[test]

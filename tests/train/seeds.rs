@@ -4,7 +4,7 @@ use super::curves::{bits, first_difference};
 use super::recipes::{BATCH_NORM, CNN, DROPOUT, SEED, loader};
 use crate::devices::devices;
 use wgrad::nn::{Ctx, Dropout, Init, Layer, StateDict, state};
-use wgrad::{Device, Tensor};
+use wgrad::{Device, Draw, Rng, Tensor};
 
 fn first_weights(seed: u64, device: &Device) -> StateDict {
     let models = [CNN, DROPOUT, BATCH_NORM].map(|recipe| (recipe.model)(&mut Init::new(seed, device)));
@@ -75,4 +75,44 @@ fn dropout_masks_follow_from_the_seed() {
     assert_eq!(two(SEED, 2)[..2], two(SEED, 0)[2..], "the second pass begins with the draw numbered 2");
     assert_ne!(two(SEED, 0)[0], two(SEED ^ (1 << 40), 0)[0]);
     assert_ne!(two(SEED, 0)[0], two(SEED, 1 << 32)[0]);
+}
+
+#[test]
+fn crops_go_to_every_place_alike() {
+    const IMAGES: usize = 400;
+    let image: Vec<f32> = (1..=18).map(|pixel| pixel as f32).collect();
+    // Two channels of 3 x 3 pixels, moved by up to one and mirrored.
+    let moved = |down: i64, right: i64, is_mirrored: bool| -> Vec<f32> {
+        let pixel = |at: i64| {
+            let (channel, i, j) = (at / 9, at / 3 % 3, at % 3);
+            let (row, column) = (i + down, if is_mirrored { 2 - j } else { j } + right);
+            let is_inside = (0..3).contains(&row) && (0..3).contains(&column);
+            if is_inside { image[(channel * 9 + row * 3 + column) as usize] } else { 0.0 }
+        };
+        (0..18).map(pixel).collect()
+    };
+    let places = (0..18).map(|at| moved(at / 6 - 1, at / 2 % 3 - 1, at % 2 == 1)).collect::<Vec<_>>();
+    for (name, device) in devices() {
+        let x = Tensor::from_vec(image.repeat(IMAGES), [IMAGES, 2, 3, 3], &device);
+        let step = Tensor::from_slice(&[3, 0], [2], &device);
+        let y = x.random_crop_flip(1, &Draw { seed: SEED, stream: 7, step, offset: 0 }).to_vec::<f32>();
+        let y = y.expect("the device works");
+        let count = |place: &Vec<f32>| y.chunks(18).filter(|image| image == place).count();
+        let counts: Vec<usize> = places.iter().map(count).collect();
+        // 22 of each on average.
+        assert!(counts.iter().all(|n| (8..40).contains(n)), "on {name}: {counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), IMAGES, "on {name}: all images are moved in one of these ways");
+    }
+}
+
+#[test]
+fn normal_numbers_have_the_mean_and_deviation_that_were_asked_for() {
+    const MANY: usize = 10_000;
+    let (mean, deviation) = (5.0, 0.5);
+    for (name, device) in devices() {
+        let x = Tensor::normal([MANY], mean, deviation, &mut Rng::new(SEED), &device);
+        let of = |x: Tensor| x.item().expect("the device works");
+        assert!((of(x.mean()) - mean).abs() < 0.02, "on {name}: {x:?}");
+        assert!((of(x.var(1)).sqrt() - deviation).abs() < 0.02, "on {name}: {x:?}");
+    }
 }
