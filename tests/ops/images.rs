@@ -45,6 +45,12 @@ fn convolutions() -> Vec<Case> {
         conv(x([1, 2, 8, 8]), x([3, 2, 3, 3]), Conv2dOptions { stride: [3, 4], ..plain() }),
         conv(x([2, 6, 5, 5]), x([4, 3, 3, 3]), Conv2dOptions { groups: 2, ..around(1) }),
         conv(x([2, 6, 5, 5]), x([6, 1, 3, 3]), Conv2dOptions { groups: 6, ..around(1) }),
+        // Far more zeros around the images than pixels.
+        conv(
+            x([2, 4, 5, 4]),
+            x([4, 2, 2, 2]),
+            Conv2dOptions { stride: [3; 2], dilation: [20; 2], groups: 2, ..around(20) },
+        ),
         conv(x([2, 4, 6, 5]), x([8, 1, 3, 3]), Conv2dOptions { groups: 4, stride: [2, 2], ..around(1) }),
         conv(x([3, 63, 3, 3]), x([65, 63, 1, 1]), plain()),
         conv(x([1, 16, 8, 8]), x([64, 16, 3, 3]), around(1)),

@@ -184,7 +184,8 @@ pub fn cases() -> Vec<Case> {
         case("cross_entropy by batches", [x([6, 5, 3]), whole([6, 3], 0, 5)], |x| {
             let options = CrossEntropyOptions { reduction: BatchMean, ..CrossEntropyOptions::default() };
             x[0].cross_entropy_with(&x[1], &options)
-        }),
+        })
+        .defined(|x| x[0].log_softmax(1).gather(1, &x[1].unsqueeze(1)).sum().affine(-1.0 / 6.0, 0.0)),
         case(
             "cross_entropy_soft of images, weighted, smoothed",
             [x([2, 5, 3]), x([2, 5, 3]).within(0.0, 1.0), x([5]).within(0.5, 2.0).detached()],
@@ -193,7 +194,11 @@ pub fn cases() -> Vec<Case> {
                 let options = CrossEntropyOptions { weight, label_smoothing: 0.2, ..CrossEntropyOptions::default() };
                 x[0].cross_entropy_soft_with(&x[1], &options)
             },
-        ),
+        )
+        .defined(|x| {
+            let target = x[1].affine(0.8, 0.2 / 5.0).mul(&x[2].unsqueeze(1));
+            x[0].log_softmax(1).mul(&target).sum().affine(-1.0 / 6.0, 0.0)
+        }),
     ]);
     all
 }

@@ -1,11 +1,12 @@
 //! Optimizers: a few steps of two parameters, beside the same steps by the rule's definition.
 
-use super::{Case, case, x};
+use super::{Case, Input, case, x};
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, LambOptions, Lion, LionOptions,
-    Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper, WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Lamb, LambOptions, Lion,
+    LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
+    WeightDecay,
 };
 
 struct Pair {
@@ -22,8 +23,14 @@ impl Module for Pair {
 
 const STEPS: usize = 5;
 
-/// Steps in which b has no gradient, so that nothing of it may move, nor count.
+/// Steps in which a parameter has no gradient, so that nothing of it may move, nor count.
+const WITHOUT_A: [usize; 1] = [2];
 const WITHOUT_B: [usize; 2] = [0, 3];
+
+/// a, b and t; b is more than a twin takes at a time.
+fn inputs() -> [Input; 3] {
+    [x([67]), x([3, 8197]), x([67])]
+}
 
 fn joined(a: &Tensor, b: &Tensor) -> Tensor {
     Tensor::cat(&[&a.flatten(0), &b.flatten(0)], 0)
@@ -34,10 +41,9 @@ fn trained<O: Optimizer>(x: &[Tensor], optimizer: impl Fn(&Pair) -> wgrad::Resul
     let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
     let mut optimizer = optimizer(&pair).expect("the options are in range");
     for step in 0..STEPS {
-        let mut loss = pair.a.tensor().mul(&x[2]).sum();
-        if !WITHOUT_B.contains(&step) {
-            loss = loss.add(&(pair.b.tensor().square().sum() * 0.5));
-        }
+        let of_a = (!WITHOUT_A.contains(&step)).then(|| pair.a.tensor().mul(&x[2]).sum());
+        let of_b = (!WITHOUT_B.contains(&step)).then(|| pair.b.tensor().square().sum() * 0.5);
+        let loss = of_a.into_iter().chain(of_b).reduce(|a, b| a.add(&b)).expect("one of them has a gradient");
         optimizer.step(&loss.backward());
     }
     joined(&pair.a.tensor().detach(), &pair.b.tensor().detach())
@@ -60,7 +66,7 @@ fn rule<R: Rule>(name: &str, options: R) -> Case {
 /// The same with options for each of the two.
 fn grouped<R: Rule>(name: &str, options: impl Fn(&str) -> R + Copy + Send + Sync + 'static) -> Case {
     let make = move |pair: &Pair| Stepper::grouped(pair, |path, _| options(path));
-    case(&format!("{name}:"), [x([67]), x([3, 43]), x([67])], move |x| trained(x, make))
+    case(&format!("{name}:"), inputs(), move |x| trained(x, make))
         .defined(move |x| trained(x, |pair| Ok(make(pair)?.by_definition())))
         .constant()
         .tolerance(1e-4, 1e-5)
@@ -80,7 +86,7 @@ fn prepared(
     change: fn(Sgd) -> wgrad::Result<Sgd>,
     definition: fn(&Tensor, &Tensor, &Tensor) -> [Tensor; 2],
 ) -> Case {
-    let inputs = [x([67]), x([3, 4097]), x([67]), x([3, 4097])];
+    let inputs = [x([67]), x([3, 8197]), x([67]), x([3, 8197])];
     case(&format!("{name}:"), inputs, move |x| {
         let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
         let sgd = Sgd::new(&pair, SgdOptions { lr: 1.0, ..SgdOptions::default() });
@@ -106,7 +112,7 @@ fn prepared(
 
 /// An average over a few steps, exchanged with the weights and back.
 fn ema() -> Case {
-    case("ema:", [x([67]), x([3, 43]), x([67])], |x| {
+    case("ema:", inputs(), |x| {
         let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
         let mut sgd = Sgd::new(&pair, SgdOptions { lr: 0.5, ..SgdOptions::default() }).expect("in range");
         let mut ema = sgd.ema(0.75).expect("in range");
@@ -129,6 +135,23 @@ fn ema() -> Case {
         joined(&joined(&mean, &x[1]), &joined(&a, &x[1]))
     })
     .constant()
+}
+
+/// The first step is as long as the rate says, since the parameter is 0; without a slope there is none.
+fn lamb_of_zeros() -> Case {
+    let inputs = [x([2]).listed(&[0.0, 0.0]), x([3]), x([2]).within(0.5, 1.5)];
+    case("lamb of zeros and without a slope:", inputs, |x| {
+        let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
+        let options = LambOptions { lr: 0.25, weight_decay: 0.0, ..LambOptions::default() };
+        let mut lamb = Lamb::new(&pair, options).expect("the options are in range");
+        for _ in 0..2 {
+            lamb.step(&pair.a.tensor().mul(&x[2]).sum().add(&(pair.b.tensor().sum() * 0.0)).backward());
+        }
+        joined(&pair.a.tensor().detach(), &pair.b.tensor().detach())
+    })
+    .defined(|x| joined(&(Tensor::ones([2], x[0].device()) * (-0.25 - 0.25 * 0.25)), &x[1]))
+    .constant()
+    .tolerance(1e-4, 1e-5)
 }
 
 /// The gradients of two batches, added up.
@@ -158,6 +181,7 @@ fn scaled(gradient: &Tensor, most: f32) -> [Tensor; 2] {
 pub fn cases() -> Vec<Case> {
     let slow = SgdOptions { lr: 0.1, ..SgdOptions::default() };
     let quick = AdamOptions { lr: 0.05, ..AdamOptions::default() };
+    let lamb = LambOptions { lr: 0.1, eps: 0.1, weight_decay: 0.2, ..LambOptions::default() };
     let all = vec![
         infinite("sgd", |pair| Sgd::new(pair, SgdOptions::default())),
         infinite("sgd_momentum", |pair| {
@@ -191,7 +215,9 @@ pub fn cases() -> Vec<Case> {
         rule("adagrad", AdagradOptions { lr: 0.1, lr_decay: 0.2, weight_decay: 0.1, ..AdagradOptions::default() }),
         rule("adadelta", AdadeltaOptions { lr: 3.0, rho: 0.8, eps: 1e-3, weight_decay: 0.1 }),
         rule("lion", LionOptions { lr: 0.05, weight_decay: 0.3, betas: (0.5, 0.7) }),
-        rule("lamb lamb_apply square_sums", LambOptions { lr: 0.1, weight_decay: 0.2, ..LambOptions::default() }),
+        rule("lamb lamb_apply square_sums", lamb),
+        grouped("lamb of two groups", move |path| LambOptions { lr: if path == "a" { 0.2 } else { 0.1 }, ..lamb }),
+        lamb_of_zeros(),
         grouped("sgd of two groups", |path| match path {
             "a" => SgdOptions { lr: 0.3, weight_decay: 0.5, ..SgdOptions::default() },
             _ => SgdOptions { lr: 0.2, ..SgdOptions::default() },

@@ -235,7 +235,20 @@ fn attentions() -> Vec<Case> {
         packed(&[2, 17, 48], 2, plain),
         packed(&[2, 34, 96], 4, AttentionOptions::causal),
         packed(&[1, 5, 18], 2, AttentionOptions::causal),
-        case("rotary by cat", [x([2, 5, 6])], |x| x[0].rotary(3, 100.0)),
+        case("rotary by cat", [x([2, 5, 6])], |x| x[0].rotary(3, 100.0)).defined(|x| {
+            let angle = |at: usize| (3 + at / 6) as f32 / 100f32.powf((at % 3) as f32 / 3.0);
+            let table =
+                |f: fn(f32) -> f32| Tensor::from_vec((0..30).map(|at| f(angle(at))).collect(), [5, 6], x[0].device());
+            let quarter = Tensor::cat(&[&x[0].narrow(2, 3, 3).neg(), &x[0].narrow(2, 0, 3)], 2);
+            x[0].mul(&table(f32::cos)).add(&quarter.mul(&table(f32::sin)))
+        }),
+        attention("of many small heads", same(&[1, 5, 4, 3]), free),
+        attention(
+            "of large values and a scale below 0",
+            [x([1, 2, 20, 8]).within(-30.0, 30.0), x([1, 2, 20, 8]), x([1, 2, 20, 8])],
+            |_| AttentionOptions { scale: Some(-1.5), ..plain() },
+        )
+        .compared(),
         attention("scaled", same(&[1, 2, 6, 8]), |_| AttentionOptions { scale: Some(-0.3), ..plain() }),
         attention(
             "of large values",
