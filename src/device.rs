@@ -382,7 +382,8 @@ impl Device {
 
     /// Runs the host's work on what a dispatch binds, of which nothing is lost: who calls has asked.
     fn run_host(&self, dispatch: &Dispatch, work: &Seam) -> Result<()> {
-        let read = |b: &Binding| Ok(bytemuck::pod_collect_to_vec(&self.0.backend.read(b.buffer, b.offset, b.bytes)?));
+        let read =
+            |b: &Binding| Ok(bytemuck::pod_collect_to_vec(&self.0.backend.read(b.buffer, b.offset, b.bytes).wait()?));
         let mut memory: Vec<Vec<u32>> = dispatch.bindings.iter().map(read).collect::<Result<_>>()?;
         let slices = memory.iter_mut().zip(dispatch.kernel.access).map(|(words, access)| match access {
             Access::Read => Slice::Read(words),
