@@ -120,7 +120,8 @@ impl Replay {
         let step = device.recorded_step(inputs, work)?;
         let captured = device.captured(step, self.checked || cfg!(debug_assertions), &self.captures)?;
         if self.captures.len() == MOST {
-            (self.captures.remove(0), self.last.remove(0));
+            self.captures.remove(0);
+            self.last.remove(0);
         }
         let results = captured.outputs();
         self.captures.push(captured.into());
