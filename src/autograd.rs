@@ -2,13 +2,18 @@
 
 mod check;
 mod grads;
+mod graph;
+mod op;
 
 pub use check::gradient_check;
 pub use grads::Grads;
+pub use graph::{Graph, Value, trace};
+pub use op::{Attribute, IntoOp, Op};
 
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
+use crate::shape::Shape;
 use crate::tensor::{Tensor, apart};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,17 +27,43 @@ type Backward = Box<dyn Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Syn
 pub struct Node {
     /// Ids only grow, so that going from the highest down is reverse topological order.
     id: u64,
-    op: &'static str,
+    op: Op,
+    /// Of the result.
+    shape: Shape,
+    dtype: DType,
     name: Option<Arc<str>>,
     inputs: Vec<Option<Arc<Node>>>,
+    /// The inputs that have no node, where the thread traces.
+    sources: Vec<Tensor>,
     backward: Option<Backward>,
     /// The tensor whose gradient is asked for, where it is one.
     leaf: Option<RwLock<Tensor>>,
+    /// Whether a gradient goes through, or starts here; others are there to be looked at.
+    flows: bool,
     /// The first operation up to here that read a gradient.
     reads: Option<&'static str>,
 }
 
 impl Node {
+    fn new(result: &Tensor, op: Op, inputs: &[&Tensor], backward: Option<Backward>, reads: bool) -> Arc<Node> {
+        let nodes: Vec<Option<Arc<Node>>> = inputs.iter().map(|input| input.node().cloned()).collect();
+        let reads = nodes.iter().flatten().find_map(|input| input.reads).or(reads.then_some(op.name()));
+        let without = |input: &&&Tensor| input.node().is_none() && graph::is_tracing();
+        Arc::new(Node {
+            id: Node::next_id(),
+            shape: result.shape(),
+            dtype: result.dtype(),
+            name: inputs.iter().find_map(|input| input.name().map(Arc::from)),
+            sources: inputs.iter().filter(without).map(|input| (*input).clone()).collect(),
+            flows: backward.is_some(),
+            inputs: nodes,
+            leaf: None,
+            op,
+            backward,
+            reads,
+        })
+    }
+
     fn next_id() -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         NEXT.fetch_add(1, Ordering::Relaxed)
@@ -47,7 +78,9 @@ impl Node {
     pub(crate) fn leaf(tensor: Tensor) -> Arc<Node> {
         let (id, name) = (Node::next_id(), tensor.name().map(Arc::from));
         let leaf = Some(RwLock::new(tensor.detach()));
-        Arc::new(Node { id, op: "leaf", name, inputs: Vec::new(), backward: None, leaf, reads: None })
+        let (op, shape, dtype) = (Op::new("leaf"), tensor.shape(), tensor.dtype());
+        let (inputs, sources) = (Vec::new(), Vec::new());
+        Arc::new(Node { id, op, shape, dtype, name, inputs, sources, backward: None, flows: true, leaf, reads: None })
     }
 
     /// Tells a leaf where its elements are now, and what they are called.
@@ -61,6 +94,16 @@ impl Node {
     fn tensor(self: &Arc<Node>) -> Option<Tensor> {
         let leaf = self.leaf.as_ref()?.read().unwrap_or_else(PoisonError::into_inner).clone();
         Some(leaf.with_node(Some(self.clone())))
+    }
+
+    /// Whether a gradient goes through, or starts here.
+    pub(crate) fn flows(&self) -> bool {
+        self.flows
+    }
+
+    /// Whether a gradient ends here.
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.leaf.is_some()
     }
 }
 
@@ -80,21 +123,37 @@ impl Tensor {
     /// Tells how a result's gradient goes on to the inputs it was made from. `backward` gets the gradient of the
     /// result and, for each input, whether its gradient is needed; it answers with those gradients, each of its
     /// input's shape. What it needs of tensors it captures as [`Tensor::saved`].
+    ///
+    /// `op` names the operation: `"exp"`, or `|| Op::new("softmax").with("dim", dim)`, which is called where the operation is
+    /// remembered and costs nothing elsewhere.
     pub fn tracked(
         self,
-        op: &'static str,
+        op: impl IntoOp,
         inputs: &[&Tensor],
         backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
     ) -> Tensor {
         let reads = inputs.iter().any(|input| input.is_gradient());
         if inputs.iter().all(|input| !input.is_tracked()) {
-            return if reads { self.into_gradient() } else { self };
+            let y = self.noted(op, inputs);
+            return if reads { y.into_gradient() } else { y };
         }
-        let nodes = inputs.iter().map(|input| input.node().cloned()).collect();
-        let name = inputs.iter().find_map(|input| input.name().map(Arc::from));
-        let reads = inputs.iter().filter_map(|input| input.node()?.reads).next().or(reads.then_some(op));
-        let (id, backward): (_, Option<Backward>) = (Node::next_id(), Some(Box::new(backward)));
-        self.with_node(Some(Arc::new(Node { id, op, name, inputs: nodes, backward, leaf: None, reads })))
+        let node = Node::new(&self, op.into_op(), inputs, Some(Box::new(backward)), reads);
+        self.with_node(Some(node))
+    }
+
+    /// Tells what made a result that no gradient flows through, to whoever [traces](trace).
+    #[must_use]
+    pub fn noted(self, op: impl IntoOp, inputs: &[&Tensor]) -> Tensor {
+        if !graph::is_tracing() {
+            return self;
+        }
+        let node = Node::new(&self, op.into_op(), inputs, None, false);
+        self.with_node(Some(node))
+    }
+
+    /// The operations that made it: those that its gradient goes back through, and within a [`trace`] all.
+    pub fn graph(&self) -> Graph {
+        Graph::of(self)
     }
 }
 
@@ -216,7 +275,7 @@ impl Tensor {
                  to be a constant"
             );
         }
-        self.node().expect(
+        self.node().filter(|node| node.flows).expect(
             "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
         )
     }
@@ -261,15 +320,17 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
         }
         let Some((_, (node, dy))) = waiting.pop_last() else { return };
         let backward = node.backward.as_ref().expect("a leaf is ready before anything behind it runs");
-        let needs: Vec<bool> = node.inputs.iter().map(Option::is_some).collect();
+        let needs: Vec<bool> = node.inputs.iter().map(|input| input.as_ref().is_some_and(|node| node.flows)).collect();
         // Under the layer's name, so that the kernels of the gradient are labelled too.
         let gradients = backward(&dy.with_name(node.name.clone()), &needs);
         if let Some(wrong) = pass.wrong() {
             panic!("{wrong}");
         }
-        assert!(gradients.len() == node.inputs.len(), "{}: a gradient for each input is due", node.op);
+        assert!(gradients.len() == node.inputs.len(), "{}: a gradient for each input is due", node.op.name());
         for (input, gradient) in node.inputs.iter().zip(gradients) {
-            let (Some(input), Some(gradient)) = (input, gradient) else { continue };
+            let (Some(input), Some(gradient)) = (input.as_ref().filter(|input| input.flows), gradient) else {
+                continue;
+            };
             match waiting.get_mut(&input.id) {
                 Some((_, sum)) => *sum = accumulate(sum, &gradient),
                 None => {

@@ -226,7 +226,7 @@ impl Tensor {
 
     /// Whether gradients flow to it or through it.
     pub fn is_tracked(&self) -> bool {
-        self.node.is_some()
+        self.node.as_ref().is_some_and(|node| node.flows())
     }
 
     /// The same elements as the start of a graph: [`Tensor::backward`] tells the gradient with respect to it.
@@ -243,7 +243,9 @@ impl Tensor {
 
     /// The same elements without their history: no gradient flows through.
     pub fn detach(&self) -> Tensor {
-        Tensor { node: None, gradient: false, ..self.clone() }
+        let y = Tensor { node: None, gradient: false, ..self.clone() };
+        let noted = self.node.as_ref().is_some_and(|node| !node.is_leaf());
+        if noted { y.noted("detach", &[self]) } else { y }
     }
 
     /// The same elements without their history, and still a gradient where they are one or were made of one.

@@ -19,6 +19,8 @@ mod edges;
 mod frozen;
 #[path = "train/grads.rs"]
 mod grads;
+#[path = "train/graph.rs"]
+mod graph;
 #[path = "train/halves.rs"]
 mod halves;
 #[path = "train/huge.rs"]

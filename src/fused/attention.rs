@@ -5,6 +5,7 @@
 mod rotary;
 mod twin;
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
@@ -29,6 +30,14 @@ pub struct AttentionOptions {
 }
 
 impl AttentionOptions {
+    fn op(&self) -> Op {
+        let mut op = Op::new("attention").with("is_causal", self.is_causal);
+        if let Some(mask) = &self.mask {
+            op = op.with("attn_mask", mask);
+        }
+        self.scale.into_iter().fold(op, |op, scale| op.with("scale", scale))
+    }
+
     /// A query sees only keys up to its own position.
     pub fn causal() -> AttentionOptions {
         AttentionOptions { is_causal: true, ..AttentionOptions::default() }
@@ -439,21 +448,26 @@ impl Tensor {
         let run = Run::new([self, key, value], options);
         let saved = run.saved();
         let y = run.args[4].clone();
-        y.tracked("attention", &[self, key, value], move |dy, needs| {
-            // Side by side, each in the order of memory of [batch, rows, heads, head_dim].
-            let grads = Tensor::empty([q.numel() + 2 * k.numel()], DType::F32, dy.device());
-            let part = |first: usize, shape: Shape| {
-                let [batch, heads, rows, head_dim] = [0, 1, 2, 3].map(|d| shape[d]);
-                grads
-                    .narrow(0, first, shape.numel())
-                    .reshape_to(Shape::from([batch, rows, heads, head_dim]))
-                    .permute(&[0, 2, 1, 3])
-            };
-            let parts = [part(0, q), part(q.numel(), k), part(q.numel() + k.numel(), k)];
-            let places = parts.each_ref().map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
-            saved.backward(dy, &grads, places);
-            parts.into_iter().zip(needs).map(|(part, needed)| needed.then_some(part)).collect()
-        })
+        y.tracked(
+            || options.op(),
+            &[self, key, value],
+            move |dy, needs| {
+                // Side by side, each in the order of memory of [batch, rows, heads, head_dim].
+                let grads = Tensor::empty([q.numel() + 2 * k.numel()], DType::F32, dy.device());
+                let part = |first: usize, shape: Shape| {
+                    let [batch, heads, rows, head_dim] = [0, 1, 2, 3].map(|d| shape[d]);
+                    grads
+                        .narrow(0, first, shape.numel())
+                        .reshape_to(Shape::from([batch, rows, heads, head_dim]))
+                        .permute(&[0, 2, 1, 3])
+                };
+                let parts = [part(0, q), part(q.numel(), k), part(q.numel() + k.numel(), k)];
+                let places =
+                    parts.each_ref().map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
+                saved.backward(dy, &grads, places);
+                parts.into_iter().zip(needs).map(|(part, needed)| needed.then_some(part)).collect()
+            },
+        )
     }
 
     /// [`Tensor::scaled_dot_product_attention`] of packed queries, keys and values: `[batch, rows, 3 * width]`, as one
@@ -485,13 +499,17 @@ impl Tensor {
         let [q, k, v] = split(&self.detach());
         let run = Run::new([&q, &k, &v], options);
         let saved = run.saved();
-        merge(&run.args[4]).tracked("attention", &[self], move |dy, _| {
-            let grads = Tensor::empty(shape, DType::F32, dy.device());
-            let places = split(&grads).map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
-            let dy = dy.reshape_to(Shape::from([batch, rows, heads, head_dim])).permute(&[0, 2, 1, 3]);
-            saved.backward(&dy, &grads, places);
-            vec![Some(grads)]
-        })
+        merge(&run.args[4]).tracked(
+            || options.op().with("heads", heads),
+            &[self],
+            move |dy, _| {
+                let grads = Tensor::empty(shape, DType::F32, dy.device());
+                let places = split(&grads).map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
+                let dy = dy.reshape_to(Shape::from([batch, rows, heads, head_dim])).permute(&[0, 2, 1, 3]);
+                saved.backward(&dy, &grads, places);
+                vec![Some(grads)]
+            },
+        )
     }
 
     /// The definition of [`Tensor::scaled_dot_product_attention`] in primitives.

@@ -15,6 +15,7 @@ mod twin;
 pub use line::{Conv1dOptions, ConvTranspose1dOptions};
 pub use transpose::ConvTranspose2dOptions;
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Slot, Tolerance, Variant};
 use crate::shape::{Shape, Windows};
@@ -79,6 +80,14 @@ struct Params {
 }
 
 impl Params {
+    /// The convolution, by what a user asked for.
+    fn op(&self, op: &'static str) -> Op {
+        let op = Op::new(op).with("stride", [self.stride_h, self.stride_w]);
+        let op =
+            op.with("padding", [self.padding_h, self.padding_w]).with("dilation", [self.dilation_h, self.dilation_w]);
+        op.with("groups", self.groups)
+    }
+
     /// Output positions of one image.
     fn positions(&self) -> usize {
         (self.out_h * self.out_w) as usize
@@ -371,11 +380,11 @@ impl Tensor {
             Some(bias) => {
                 let own = bias.contiguous().detach();
                 Tensor::run(&CONV2D_BIAS, &[input, &kernel.detach(), &own, &y], &p);
-                y.tracked("conv2d", &[self, weight, bias], backward)
+                y.tracked(|| p.op("conv2d"), &[self, weight, bias], backward)
             }
             None => {
                 Tensor::run(&CONV2D, &[input, &kernel.detach(), &y], &p);
-                y.tracked("conv2d", &[self, weight], backward)
+                y.tracked(|| p.op("conv2d"), &[self, weight], backward)
             }
         }
     }

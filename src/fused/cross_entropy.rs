@@ -1,5 +1,6 @@
 //! The loss of a classifier, from logits: `shaders/cross_entropy.wgsl`, `shaders/cross_entropy_backward.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
@@ -34,6 +35,14 @@ pub struct CrossEntropyOptions {
     pub label_smoothing: f32,
     /// What becomes of the losses.
     pub reduction: Reduction,
+}
+
+impl CrossEntropyOptions {
+    fn op(&self, op: &'static str) -> Op {
+        let op = Op::new(op).with("ignore_index", self.ignore_index).with("label_smoothing", self.label_smoothing);
+        let op = op.with("reduction", format!("{:?}", self.reduction));
+        self.weight.iter().fold(op, |op, weight| op.with("weight", weight))
+    }
 }
 
 impl Default for CrossEntropyOptions {
@@ -313,12 +322,16 @@ impl Tensor {
         let result = Tensor::empty([2], DType::F32, self.device());
         Tensor::run(&CROSS_ENTROPY, &[&logits.detach(), &labels, &weight, &losses, &result], &p);
         let out = if each { losses.narrow(0, 0, 1).squeeze(0) } else { result.narrow(0, 0, 1).squeeze(0) };
-        let (x, labels, weight, result) = (logits.saved(), labels.saved(), weight.saved(), result.saved());
-        let out = out.tracked(op, &[&logits], move |dy, _| {
-            let dx = Tensor::empty(x.shape(), DType::F32, x.device());
-            Tensor::run(&CROSS_ENTROPY_BACKWARD, &[&x, &labels, &weight, &result, &dy.contiguous(), &dx], &p);
-            vec![Some(dx)]
-        });
+        let (x, saved, weight, result) = (logits.saved(), labels.saved(), weight.saved(), result.saved());
+        let out = out.tracked(
+            || options.op(op).with("labels", &labels),
+            &[&logits],
+            move |dy, _| {
+                let dx = Tensor::empty(x.shape(), DType::F32, x.device());
+                Tensor::run(&CROSS_ENTROPY_BACKWARD, &[&x, &saved, &weight, &result, &dy.contiguous(), &dx], &p);
+                vec![Some(dx)]
+            },
+        );
         match options.reduction {
             Reduction::None => out.reshape_to(y),
             Reduction::BatchMean => out.affine(1.0 / y.first().copied().unwrap_or(1) as f32, 0.0),

@@ -1,6 +1,7 @@
 //! Dropout: `shaders/dropout.wgsl`.
 
 use super::random::{Draw, number};
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::rng::{key, philox, unit};
@@ -72,10 +73,14 @@ impl Tensor {
         let params = Params { n, stream: draw.stream, key: key(draw.seed), drop: p, scale, offset };
         let step = draw.step.saved();
         Tensor::run(&DROPOUT, &[&x, &step, &y], &params);
-        y.tracked("dropout", &[&x], move |dy, _| {
-            let dx = Tensor::empty(dy.shape(), DType::F32, dy.device());
-            Tensor::run(&DROPOUT, &[&dy.contiguous(), &step, &dx], &params);
-            vec![Some(dx)]
-        })
+        y.tracked(
+            || Op::new("dropout").with("p", p),
+            &[&x],
+            move |dy, _| {
+                let dx = Tensor::empty(dy.shape(), DType::F32, dy.device());
+                Tensor::run(&DROPOUT, &[&dy.contiguous(), &step, &dx], &params);
+                vec![Some(dx)]
+            },
+        )
     }
 }

@@ -1,6 +1,7 @@
 //! Rows of a table by their numbers: `shaders/embedding.wgsl`, `shaders/embedding_backward.wgsl`,
 //! `shaders/embedding_backward_subgroup.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
@@ -164,12 +165,16 @@ impl Tensor {
         let p = Params { size: table[0] as u32, quads: width as u32 / 4, length, block: 1, first: 0, end: length };
         let y = Tensor::empty(shape, DType::F32, self.device());
         Tensor::run(&EMBEDDING, &[&weight.detach(), &index, &y], &p);
-        let index = index.saved();
-        y.tracked("embedding", &[&weight], move |dy, _| {
-            let dw = Tensor::empty(table, DType::F32, dy.device());
-            Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &index, &dw], &p);
-            vec![Some(dw)]
-        })
+        let saved = index.saved();
+        y.tracked(
+            || Op::new("embedding").with("indices", indices),
+            &[&weight],
+            move |dy, _| {
+                let dw = Tensor::empty(table, DType::F32, dy.device());
+                Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &p);
+                vec![Some(dw)]
+            },
+        )
     }
 
     /// The definition of [`Tensor::embedding`] in primitives.

@@ -7,6 +7,7 @@ mod lower;
 mod twin;
 
 use crate::autograd;
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
@@ -229,19 +230,23 @@ impl Tensor {
         Tensor::run(kernel, &inputs.into_iter().flatten().collect::<Vec<_>>(), &p);
         let (saved, saved_w, saved_stats) = (x.saved(), w.saved(), stats.saved());
         let inputs = [Some(&x), Some(&w), b.as_ref()];
-        y.tracked(op, &inputs.into_iter().flatten().collect::<Vec<_>>(), move |dy, needs| {
-            let dy = dy.contiguous();
-            let like = |t: &Tensor| Tensor::empty(t.shape(), DType::F32, dy.device());
-            let (dx, dw) = (like(&saved), like(&saved_w));
-            let db = (form == Form::Layer).then(|| like(&saved_w));
-            let args = [&saved, &dy, &saved_w, &saved_stats, &saved_w, &dx, &dw];
-            Tensor::run(backward, &args.into_iter().chain(&db).collect::<Vec<_>>(), &p);
-            [Some(dx), Some(dw), db]
-                .into_iter()
-                .zip(needs)
-                .map(|(gradient, needed)| gradient.filter(|_| *needed))
-                .collect()
-        })
+        y.tracked(
+            || Op::new(op).with("eps", eps),
+            &inputs.into_iter().flatten().collect::<Vec<_>>(),
+            move |dy, needs| {
+                let dy = dy.contiguous();
+                let like = |t: &Tensor| Tensor::empty(t.shape(), DType::F32, dy.device());
+                let (dx, dw) = (like(&saved), like(&saved_w));
+                let db = (form == Form::Layer).then(|| like(&saved_w));
+                let args = [&saved, &dy, &saved_w, &saved_stats, &saved_w, &dx, &dw];
+                Tensor::run(backward, &args.into_iter().chain(&db).collect::<Vec<_>>(), &p);
+                [Some(dx), Some(dw), db]
+                    .into_iter()
+                    .zip(needs)
+                    .map(|(gradient, needed)| gradient.filter(|_| *needed))
+                    .collect()
+            },
+        )
     }
 
     /// The definition of [`Tensor::layer_norm`] over the last dimension in primitives.

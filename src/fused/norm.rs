@@ -1,6 +1,7 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015): `shaders/channel_stats.wgsl`, `shaders/batch_norm.wgsl`,
 //! `shaders/batch_norm_sums.wgsl`, `shaders/batch_norm_backward.wgsl`, `shaders/running_stats.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
@@ -451,18 +452,22 @@ impl Tensor {
         let y = Tensor::empty_like(x.layout(), DType::F32, device);
         Tensor::run(&BATCH_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
         let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
-        let output = y.tracked("batch_norm", &[&x, &w, &b], move |dy, needs| {
-            let dy = dy.in_layout_of(&saved);
-            let sums = Tensor::empty([2, channels], DType::F32, dy.device());
-            Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);
-            let dx = || {
-                let dx = Tensor::empty_like(saved.layout(), DType::F32, dy.device());
-                Tensor::run(&BATCH_NORM_BACKWARD, &[&saved, &dy, &saved_stats, &sums, &saved_w, &dx], &p);
-                dx
-            };
-            let row = |at| sums.narrow(0, at, 1).squeeze(0);
-            vec![needs[0].then(dx), needs[1].then(|| row(0)), needs[2].then(|| row(1))]
-        });
+        let output = y.tracked(
+            || Op::new("batch_norm").with("eps", eps),
+            &[&x, &w, &b],
+            move |dy, needs| {
+                let dy = dy.in_layout_of(&saved);
+                let sums = Tensor::empty([2, channels], DType::F32, dy.device());
+                Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);
+                let dx = || {
+                    let dx = Tensor::empty_like(saved.layout(), DType::F32, dy.device());
+                    Tensor::run(&BATCH_NORM_BACKWARD, &[&saved, &dy, &saved_stats, &sums, &saved_w, &dx], &p);
+                    dx
+                };
+                let row = |at| sums.narrow(0, at, 1).squeeze(0);
+                vec![needs[0].then(dx), needs[1].then(|| row(0)), needs[2].then(|| row(1))]
+            },
+        );
         BatchNorm { output, stats }
     }
 

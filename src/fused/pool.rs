@@ -345,12 +345,16 @@ impl Tensor {
         let at = Tensor::empty([y.numel()], DType::I32, self.device());
         Tensor::run(&MAX_POOL, &[&self.detach(), &y, &at], &p);
         let (shape, at) = (self.shape(), at.saved());
-        y.tracked(op, &[self], move |dy, _| {
-            let dx = channels_last(shape, dy);
-            let dy = if dy.base() == 0 { dy.detach() } else { dy.contiguous() };
-            Tensor::run(&MAX_POOL_BACKWARD, &[&dy, &at, &dx], &p.given(&dy));
-            vec![Some(dx)]
-        })
+        y.tracked(
+            || p.op(op),
+            &[self],
+            move |dy, _| {
+                let dx = channels_last(shape, dy);
+                let dy = if dy.base() == 0 { dy.detach() } else { dy.contiguous() };
+                Tensor::run(&MAX_POOL_BACKWARD, &[&dy, &at, &dx], &p.given(&dy));
+                vec![Some(dx)]
+            },
+        )
     }
 
     /// The mean of each window of images [n, c, h, w], or of one [c, h, w].
@@ -412,10 +416,14 @@ impl Tensor {
         let y = channels_last(p.output(), self);
         Tensor::run(&AVG_POOL, &[&self.detach(), &y], &p);
         let shape = self.shape();
-        y.tracked(op, &[self], move |dy, _| {
-            let dx = channels_last(shape, dy);
-            Tensor::run(&AVG_POOL_BACKWARD, &[&dy.to_channels_last(), &dx], &p);
-            vec![Some(dx)]
-        })
+        y.tracked(
+            || p.op(op),
+            &[self],
+            move |dy, _| {
+                let dx = channels_last(shape, dy);
+                Tensor::run(&AVG_POOL_BACKWARD, &[&dy.to_channels_last(), &dx], &p);
+                vec![Some(dx)]
+            },
+        )
     }
 }

@@ -1,6 +1,7 @@
 //! Images moved and mirrored at random: `shaders/random_crop_flip.wgsl`.
 
 use super::random::{Draw, number};
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
@@ -115,10 +116,14 @@ impl Tensor {
         };
         let step = draw.step.saved();
         Tensor::run(&RANDOM_CROP_FLIP, &[&x, &step, &y], &params);
-        y.tracked("random_crop_flip", &[&x], move |dy, _| {
-            let dx = Tensor::empty(shape, DType::F32, dy.device());
-            Tensor::run(&RANDOM_CROP_FLIP, &[&dy.contiguous(), &step, &dx], &Params { sign: -1, ..params });
-            vec![Some(dx)]
-        })
+        y.tracked(
+            || Op::new("random_crop_flip").with("padding", padding),
+            &[&x],
+            move |dy, _| {
+                let dx = Tensor::empty(shape, DType::F32, dy.device());
+                Tensor::run(&RANDOM_CROP_FLIP, &[&dy.contiguous(), &step, &dx], &Params { sign: -1, ..params });
+                vec![Some(dx)]
+            },
+        )
     }
 }

@@ -5,6 +5,7 @@
 
 mod twin;
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
@@ -368,6 +369,13 @@ impl Tensor {
         };
         let mut from = vec![&inputs, &weight, initial];
         from.extend(bias);
-        States { all: all.tracked(op, &from, backward), direction }
+        States {
+            all: all.tracked(
+                || Op::new(op).with("cell", format!("{cell:?}")).with("direction", format!("{direction:?}")),
+                &from,
+                backward,
+            ),
+            direction,
+        }
     }
 }

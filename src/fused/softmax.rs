@@ -1,5 +1,6 @@
 //! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
@@ -195,11 +196,15 @@ impl Tensor {
             Tensor::run(forward, &[&x, &y], &p);
         }
         let saved = y.saved();
-        y.tracked(forward.name, &[&x], move |dy, _| {
-            let dx = Tensor::empty(saved.shape(), DType::F32, saved.device());
-            Tensor::run(backward, &[&saved, &dy.contiguous(), &dx], &p);
-            vec![Some(dx)]
-        })
+        y.tracked(
+            || Op::new(forward.name).with("dim", dim),
+            &[&x],
+            move |dy, _| {
+                let dx = Tensor::empty(saved.shape(), DType::F32, saved.device());
+                Tensor::run(backward, &[&saved, &dy.contiguous(), &dx], &p);
+                vec![Some(dx)]
+            },
+        )
     }
 
     /// The definition of [`Tensor::log_softmax`] in primitives.

@@ -1,6 +1,7 @@
 //! Images at another size, by the nearest pixel or by straight lines between pixels: `shaders/upsample.wgsl`,
 //! `shaders/upsample_backward.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::{DType, decimal};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel,
@@ -217,7 +218,8 @@ impl Tensor {
         let x = self.contiguous();
         let y = Tensor::empty([shape[0], shape[1], out_h, out_w], DType::F32, self.device());
         Tensor::run(&UPSAMPLE, &[&x.detach(), &y], &p);
-        y.tracked("interpolate", &[&x], move |dy, _| {
+        let op = || Op::new("interpolate").with("size", [p.out_h, p.out_w]).with("mode", format!("{mode:?}"));
+        y.tracked(op, &[&x], move |dy, _| {
             let dx = Tensor::empty(shape, DType::F32, dy.device());
             Tensor::run(&UPSAMPLE_BACKWARD, &[&dy.contiguous(), &dx], &p);
             vec![Some(dx)]

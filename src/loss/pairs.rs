@@ -5,6 +5,7 @@
 //! their sum, and its gradient one.
 
 use super::{batch, reduced};
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::fused::cross_entropy::Reduction;
 use crate::kernel::functions::relu;
@@ -211,22 +212,26 @@ impl Tensor {
         Tensor::run(&loss.value, &[&x.detach(), &t.detach(), &losses], &p);
         let y = reduced(&losses, reduction);
         let (saved_x, saved_t) = (x.saved(), t.saved());
-        y.tracked(op, &[&x, &t], move |dy, needs| {
-            let (x, t) = (&saved_x, &saved_t);
-            let dy = if p.each == 1 { dy.in_layout_of(x) } else { dy.contiguous() };
-            let along_x = || {
-                let dx = Tensor::empty_like(x.layout(), DType::F32, x.device());
-                Tensor::run(&loss.slope, &[x, t, &dy, &dx], &p);
-                dx
-            };
-            let dx = (needs[0] || matches!(loss.target, Target::Opposite)).then(along_x);
-            let dt = needs[1].then(|| match loss.target {
-                Target::Opposite => dx.as_ref().map(Tensor::neg),
-                Target::Times(slope) => Some(dy.affine(p.scale, 0.0).mul(&slope(x, t))),
-                Target::Fixed => None,
-            });
-            vec![dx.filter(|_| needs[0]), dt.flatten()]
-        })
+        y.tracked(
+            || Op::new(op).with("reduction", format!("{reduction:?}")),
+            &[&x, &t],
+            move |dy, needs| {
+                let (x, t) = (&saved_x, &saved_t);
+                let dy = if p.each == 1 { dy.in_layout_of(x) } else { dy.contiguous() };
+                let along_x = || {
+                    let dx = Tensor::empty_like(x.layout(), DType::F32, x.device());
+                    Tensor::run(&loss.slope, &[x, t, &dy, &dx], &p);
+                    dx
+                };
+                let dx = (needs[0] || matches!(loss.target, Target::Opposite)).then(along_x);
+                let dt = needs[1].then(|| match loss.target {
+                    Target::Opposite => dx.as_ref().map(Tensor::neg),
+                    Target::Times(slope) => Some(dy.affine(p.scale, 0.0).mul(&slope(x, t))),
+                    Target::Fixed => None,
+                });
+                vec![dx.filter(|_| needs[0]), dt.flatten()]
+            },
+        )
     }
 
     /// The squared differences `(x - t)^2`.

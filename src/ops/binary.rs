@@ -217,11 +217,12 @@ fn arithmetic(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
 
 #[track_caller]
 fn relation(float: &'static Kernel, integer: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
-    match (a.dtype(), b.dtype()) {
+    let y = match (a.dtype(), b.dtype()) {
         (DType::F32, DType::F32) => run(float, a, b),
         (DType::I32, DType::I32) => run(integer, a, b),
         (a, b) => panic!("{}: {a} x {b}: cast one of them first", float.name),
-    }
+    };
+    y.noted(float.name, &[a, b])
 }
 
 impl Tensor {

@@ -1,5 +1,6 @@
 //! Moving elements, and views that move none: `shaders/copy.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
@@ -220,7 +221,11 @@ impl Tensor {
         let from = self.shape();
         assert!(shape.numel() == from.numel(), "reshape: {from} x {shape}: {} elements do not fill it", from.numel());
         let Some(layout) = self.layout().reshape(shape) else { return self.contiguous().reshape_to(shape) };
-        self.with_layout(layout).tracked("reshape", &[self], move |dy, _| vec![Some(dy.reshape_to(from))])
+        self.with_layout(layout).tracked(
+            || Op::new("reshape").with("shape", shape),
+            &[self],
+            move |dy, _| vec![Some(dy.reshape_to(from))],
+        )
     }
 
     /// All dimensions from `start` on as one: a batch of images as rows.
@@ -252,8 +257,11 @@ impl Tensor {
         }
         assert!(order.len() == self.rank(), "permute: {order:?} does not order {}", self.shape());
         let back = inverse[..self.rank()].to_vec();
-        self.with_layout(self.layout().permute(order))
-            .tracked("permute", &[self], move |dy, _| vec![Some(dy.permute(&back))])
+        self.with_layout(self.layout().permute(order)).tracked(
+            || Op::new("permute").with("order", order),
+            &[self],
+            move |dy, _| vec![Some(dy.permute(&back))],
+        )
     }
 
     /// Two dimensions exchanged, as a view; negative numbers count from the end.
@@ -289,7 +297,11 @@ impl Tensor {
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let (from, to) = (self.shape(), shape.into());
         let Some(layout) = self.layout().expand(to) else { panic!("expand: {from} x {to}: only sizes of 1 stretch") };
-        self.with_layout(layout).tracked("expand", &[self], move |dy, _| vec![Some(dy.sum_to(from))])
+        self.with_layout(layout).tracked(
+            || Op::new("expand").with("shape", to),
+            &[self],
+            move |dy, _| vec![Some(dy.sum_to(from))],
+        )
     }
 
     /// `len` indices of a dimension from `start` on, as a view.
@@ -307,11 +319,15 @@ impl Tensor {
         let mut layout = *self.layout();
         layout.offset += start * layout.strides[dim];
         layout.shape = Shape::from(sizes);
-        self.with_layout(layout).tracked("narrow", &[self], move |dy, _| {
-            let dx = Tensor::zeros(shape, dy.device());
-            dx.write_part(dim, start, dy);
-            vec![Some(dx)]
-        })
+        self.with_layout(layout).tracked(
+            || Op::new("narrow").with("dim", dim).with("start", start).with("len", len),
+            &[self],
+            move |dy, _| {
+                let dx = Tensor::zeros(shape, dy.device());
+                dx.write_part(dim, start, dy);
+                vec![Some(dx)]
+            },
+        )
     }
 
     /// A new dimension of size 1 before `dim`, as a view.
@@ -371,13 +387,17 @@ impl Tensor {
             parts.push((start, len, t.shape()));
             start += len;
         }
-        out.tracked("cat", tensors, move |dy, needs| {
-            let part = |&(start, len, shape): &(usize, usize, Shape)| match len {
-                0 => Tensor::zeros(shape, dy.device()),
-                _ => dy.narrow(dim as isize, start, len),
-            };
-            parts.iter().zip(needs).map(|(at, needed)| needed.then(|| part(at))).collect()
-        })
+        out.tracked(
+            || Op::new("cat").with("dim", dim),
+            tensors,
+            move |dy, needs| {
+                let part = |&(start, len, shape): &(usize, usize, Shape)| match len {
+                    0 => Tensor::zeros(shape, dy.device()),
+                    _ => dy.narrow(dim as isize, start, len),
+                };
+                parts.iter().zip(needs).map(|(at, needed)| needed.then(|| part(at))).collect()
+            },
+        )
     }
 
     /// Tensors of one shape under a new dimension.
@@ -421,12 +441,14 @@ impl Tensor {
         if self.numel() > 0 {
             out.with_layout(inner).assign(self);
         }
-        let (shape, widths) = (self.shape(), widths.to_vec());
-        out.tracked("pad", &[self], move |dy, _| {
+        let (shape, kept) = (self.shape(), widths.to_vec());
+        let flat = || widths.iter().flat_map(|(before, after)| [*before, *after]).collect::<Vec<_>>();
+        let op = || Op::new("pad").with("widths", &flat()[..]).with("value", value);
+        out.tracked(op, &[self], move |dy, _| {
             let cut = |dx: Tensor, (i, (before, _)): (usize, &(usize, usize))| {
                 dx.narrow((rank - 1 - i) as isize, *before, shape[rank - 1 - i])
             };
-            vec![Some(widths.iter().enumerate().fold(dy.clone(), cut))]
+            vec![Some(kept.iter().enumerate().fold(dy.clone(), cut))]
         })
     }
 
@@ -456,6 +478,6 @@ impl Tensor {
         params.base[0] = source.offset as u32;
         Tensor::run(&COPY, &[self, &out], &params);
         let back: Vec<isize> = dims.iter().map(|&d| d as isize).collect();
-        out.tracked("flip", &[self], move |dy, _| vec![Some(dy.flip(&back))])
+        out.tracked(|| Op::new("flip").with("dims", &dims[..]), &[self], move |dy, _| vec![Some(dy.flip(&back))])
     }
 }

@@ -1,5 +1,6 @@
 //! Running sums along a dimension: `shaders/cumsum.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
@@ -90,7 +91,11 @@ impl Tensor {
         if self.rank() == 0 {
             return self.clone();
         }
-        self.running_sum(dim, 0).tracked("cumsum", &[self], move |dy, _| vec![Some(dy.running_sum(dim, 1))])
+        self.running_sum(dim, 0).tracked(
+            || Op::new("cumsum").with("dim", dim),
+            &[self],
+            move |dy, _| vec![Some(dy.running_sum(dim, 1))],
+        )
     }
 
     fn running_sum(&self, dim: usize, reverse: u32) -> Tensor {

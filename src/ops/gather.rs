@@ -1,5 +1,6 @@
 //! Elements picked by index: `shaders/gather.wgsl`, `shaders/gather_backward.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
@@ -177,11 +178,15 @@ impl Tensor {
         if y.numel() > 0 {
             Tensor::run(&GATHER, &[&x, &index, &y], &p);
         }
-        let index = index.saved();
-        y.tracked(op, &[&x], move |dy, _| {
-            let dx = Tensor::empty(shape, DType::F32, dy.device());
-            Tensor::run(&GATHER_BACKWARD, &[&dy.contiguous(), &index, &dx], &p);
-            vec![Some(dx)]
-        })
+        let saved = index.saved();
+        y.tracked(
+            || Op::new(op).with("dim", dim).with("index", &index),
+            &[&x],
+            move |dy, _| {
+                let dx = Tensor::empty(shape, DType::F32, dy.device());
+                Tensor::run(&GATHER_BACKWARD, &[&dy.contiguous(), &saved, &dx], &p);
+                vec![Some(dx)]
+            },
+        )
     }
 }

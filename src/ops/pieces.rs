@@ -1,5 +1,6 @@
 //! Tensors cut into parts along a dimension and diagonals, as views, and channels laid out as pixels.
 
+use crate::autograd::Op;
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
 
@@ -75,10 +76,14 @@ impl Tensor {
             out.strides.iter_mut().zip(steps).for_each(|(to, step)| *to = step);
             out
         };
-        self.with_layout(along(self.layout())).tracked("diagonal", &[self], move |dy, _| {
-            let dx = Tensor::zeros(shape, dy.device());
-            dx.with_layout(along(dx.layout())).assign(dy);
-            vec![Some(dx)]
-        })
+        self.with_layout(along(self.layout())).tracked(
+            || Op::new("diagonal").with("dim1", a).with("dim2", b),
+            &[self],
+            move |dy, _| {
+                let dx = Tensor::zeros(shape, dy.device());
+                dx.with_layout(along(dx.layout())).assign(dy);
+                vec![Some(dx)]
+            },
+        )
     }
 }

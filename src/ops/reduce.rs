@@ -3,6 +3,7 @@
 
 mod statistics;
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::total;
 use crate::kernel::{
@@ -403,6 +404,10 @@ fn plan(op: &str, shape: Shape, dims: &[isize], keep: KeepDims) -> ([bool; MAX_R
     (reduced, kept, if keep == KeepDims::Yes { kept } else { Shape::from(dropped) })
 }
 
+fn reduction(op: &'static str, dims: &[isize], keep: KeepDims) -> Op {
+    Op::new(op).with("dims", dims).with("keep", keep == KeepDims::Yes)
+}
+
 /// What elements that are no extreme have of its gradient, which matters where that is infinite. PyTorch has both.
 enum Others {
     Nothing,
@@ -436,10 +441,14 @@ impl Tensor {
         let (x, repeats) = self.once(&reduced);
         Tensor::run(&SUM, &[&x, &y], &Params::new(&x, &reduced, (f64::from(scale) * repeats as f64) as f32));
         let from = self.shape();
-        y.tracked(op, &[self], move |dy, _| {
-            let dy = if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) };
-            vec![Some(dy.reshape_to(kept).expand(from))]
-        })
+        y.tracked(
+            || reduction(op, dims, keep),
+            &[self],
+            move |dy, _| {
+                let dy = if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) };
+                vec![Some(dy.reshape_to(kept).expand(from))]
+            },
+        )
     }
 
     /// The sum of all elements.
@@ -502,20 +511,25 @@ impl Tensor {
         let y = Tensor::empty(shape, DType::F32, self.device());
         if self.holds_nothing(op, &reduced) {
             let from = self.shape();
-            return y.tracked(op, &[self], move |dy, _| vec![Some(Tensor::zeros(from, dy.device()))]);
+            let zeros = move |dy: &Tensor, _: &[bool]| vec![Some(Tensor::zeros(from, dy.device()))];
+            return y.tracked(|| reduction(op, dims, keep), &[self], zeros);
         }
         let (x, _) = self.once(&reduced);
         Tensor::run(kernel, &[&x, &y], &Params::new(&x, &reduced, 1.0));
-        let (x, best, dims) = (self.saved(), y.saved(), dims.to_vec());
-        y.tracked(op, &[self], move |dy, _| {
-            // Equal extremes share the gradient.
-            let hit = x.eq(&best.reshape_to(kept));
-            let share = dy.reshape_to(kept).div(&hit.sum_dims(&dims, KeepDims::Yes));
-            vec![Some(match others {
-                Others::Nothing => Tensor::select(&hit, &share, &Tensor::zeros([], x.device())),
-                Others::Times0 => hit.mul(&share),
-            })]
-        })
+        let (x, best, over) = (self.saved(), y.saved(), dims.to_vec());
+        y.tracked(
+            || reduction(op, dims, keep),
+            &[self],
+            move |dy, _| {
+                // Equal extremes share the gradient.
+                let hit = x.eq(&best.reshape_to(kept));
+                let share = dy.reshape_to(kept).div(&hit.sum_dims(&over, KeepDims::Yes));
+                vec![Some(match others {
+                    Others::Nothing => Tensor::select(&hit, &share, &Tensor::zeros([], x.device())),
+                    Others::Times0 => hit.mul(&share),
+                })]
+            },
+        )
     }
 
     /// The largest of all elements, NaN if there is one; equal ones share the gradient.
@@ -562,6 +576,6 @@ impl Tensor {
         }
         let (x, _) = self.once(&reduced);
         Tensor::run(&ARGMAX, &[&x, &y], &Params::new(&x, &reduced, 1.0));
-        y
+        y.noted(|| Op::new("argmax").with("dim", dim), &[self])
     }
 }

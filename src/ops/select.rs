@@ -1,5 +1,6 @@
 //! Choosing between two tensors, and changing the element type: `shaders/select.wgsl`, `shaders/cast.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
@@ -118,14 +119,18 @@ impl Tensor {
         let y = Tensor::empty(shape, DType::F32, a.device());
         let operands = [&wide_condition, &wide_a, &wide_b].map(|t| (t.layout(), t.base()));
         Tensor::run(&WHERE, &[&wide_condition, &wide_a, &wide_b, &y], &Strided::new(y.layout(), operands));
-        let (condition, a_shape, b_shape) = (condition.saved(), a.shape(), b.shape());
-        y.tracked("where", &[a, b], move |dy, needs| {
-            let zero = dy.zeros_like();
-            vec![
-                needs[0].then(|| Tensor::select(&condition, dy, &zero).sum_to(a_shape)),
-                needs[1].then(|| Tensor::select(&condition, &zero, dy).sum_to(b_shape)),
-            ]
-        })
+        let (saved, a_shape, b_shape) = (condition.saved(), a.shape(), b.shape());
+        y.tracked(
+            || Op::new("where").with("condition", condition),
+            &[a, b],
+            move |dy, needs| {
+                let zero = dy.zeros_like();
+                vec![
+                    needs[0].then(|| Tensor::select(&saved, dy, &zero).sum_to(a_shape)),
+                    needs[1].then(|| Tensor::select(&saved, &zero, dy).sum_to(b_shape)),
+                ]
+            },
+        )
     }
 
     /// The elements as another type; f32 to i32 rounds towards zero. No gradient flows through.
@@ -137,6 +142,6 @@ impl Tensor {
         let y = Tensor::empty(x.shape(), dtype, x.device());
         let kernel = if dtype == DType::I32 { &TO_I32 } else { &TO_F32 };
         Tensor::run(kernel, &[&x, &y], &CastParams { n: x.numel() as u32 });
-        y
+        y.noted(|| Op::new("cast").with("dtype", dtype.to_string()), &[self])
     }
 }

@@ -1,5 +1,6 @@
 //! The largest or smallest elements of rows: `shaders/topk.wgsl`.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
@@ -182,6 +183,9 @@ impl Tensor {
             Tensor::run(&TOPK, &[&turned, &found], &p);
         }
         let index = found.transpose(axis as isize, -1).contiguous();
+        let largest = extreme == Extreme::Largest;
+        let op = || Op::new("topk_indices").with("k", k).with("dim", dim).with("largest", largest);
+        let index = index.noted(op, &[self]);
         (self.gather(axis as isize, &index), index)
     }
 }

@@ -4,6 +4,7 @@
 
 mod activations;
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::{exp, normal_cdf, relu};
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
@@ -244,6 +245,20 @@ fn gelu_tanh_slope(x: f32) -> f32 {
     share + 2.0 * x * share * (1.0 - share) * GELU_CURVE[0] * (1.0 + 3.0 * GELU_CURVE[1] * x * x)
 }
 
+/// What PyTorch calls the numbers of a function.
+fn numbers(function: &str) -> &'static [&'static str] {
+    match function {
+        "leaky_relu" => &["negative_slope"],
+        "elu" | "celu" => &["alpha"],
+        "clamp" => &["min", "max"],
+        "hardtanh" => &["min_val", "max_val"],
+        "threshold" => &["threshold", "value"],
+        "hardshrink" | "softshrink" => &["lambd"],
+        "pow_scalar" => &["exponent"],
+        _ => &[],
+    }
+}
+
 impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
     #[track_caller]
@@ -262,7 +277,13 @@ impl Tensor {
             Saves::X => x.saved(),
             Saves::Y => y.saved(),
         };
-        y.tracked(function.name, &[&x], move |dy, _| {
+        let op = || {
+            numbers(function.name)
+                .iter()
+                .zip([a, b])
+                .fold(Op::new(function.name), |op, (name, value)| op.with(name, value))
+        };
+        y.tracked(op, &[&x], move |dy, _| {
             let dy = dy.in_layout_of(&saved);
             let dx = Tensor::empty_like(saved.layout(), DType::F32, saved.device());
             Tensor::run(&function.backward, &[&saved, &dy, &dx], &params);
@@ -276,9 +297,11 @@ impl Tensor {
         let x = self.packed("affine");
         let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
         Tensor::run(&AFFINE, &[&x, &y], &Params { n: x.numel() as u32, a: scale, b: shift });
-        y.tracked("affine", &[&x], move |dy, _| {
-            vec![Some(if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) })]
-        })
+        y.tracked(
+            || Op::new("affine").with("scale", scale).with("shift", shift),
+            &[&x],
+            move |dy, _| vec![Some(if scale == 1.0 { dy.clone() } else { dy.affine(scale, 0.0) })],
+        )
     }
 
     /// `-x`.

@@ -444,6 +444,6 @@ impl Tensor {
             [Some(dx), Some(of(needs[1], dw)), third.map(|needed| of(needed, db))].into_iter().flatten().collect()
         };
         let inputs: Vec<&Tensor> = [&x, weight].into_iter().chain(bias).collect();
-        y.tracked("conv2d", &inputs, backward)
+        y.tracked(|| p.op("conv2d"), &inputs, backward)
     }
 }

@@ -126,30 +126,34 @@ impl Tensor {
         let forward = if is_deep { &DEPTHWISE_INPUT } else { &CONV2D_INPUT };
         Tensor::run(forward, &[&input.detach(), &kernel.detach(), &y], &p);
         let saved = (input.saved(), kernel.saved());
-        let y = y.tracked(op, &[&input, &kernel], move |dy, needs| {
-            let ((input, kernel), dy) = (&saved, dy.to_channels_last());
-            let dx = || {
-                let dx = channels_last(x, &dy);
-                if is_deep {
-                    Tensor::run(&DEPTHWISE, &[&dy, kernel, kernel, &dx], &p);
-                } else {
-                    Tensor::run(&CONV2D, &[&dy, kernel, &dx], &p);
-                }
-                dx
-            };
-            let dw = || {
-                let dw = Tensor::empty(w, DType::F32, dy.device());
-                if is_deep {
-                    // Beside it comes the sum of the input, which nobody asks for.
-                    let sums = Tensor::empty([x[1]], DType::F32, dy.device());
-                    Tensor::run(&DEPTHWISE_WEIGHT, &[&dy, input, &dw, &sums], &p);
-                } else {
-                    Tensor::run(&CONV2D_WEIGHT, &[&dy, input, &dw], &p);
-                }
-                dw
-            };
-            vec![needs[0].then(dx), needs[1].then(dw)]
-        });
+        let y = y.tracked(
+            || p.op(op),
+            &[&input, &kernel],
+            move |dy, needs| {
+                let ((input, kernel), dy) = (&saved, dy.to_channels_last());
+                let dx = || {
+                    let dx = channels_last(x, &dy);
+                    if is_deep {
+                        Tensor::run(&DEPTHWISE, &[&dy, kernel, kernel, &dx], &p);
+                    } else {
+                        Tensor::run(&CONV2D, &[&dy, kernel, &dx], &p);
+                    }
+                    dx
+                };
+                let dw = || {
+                    let dw = Tensor::empty(w, DType::F32, dy.device());
+                    if is_deep {
+                        // Beside it comes the sum of the input, which nobody asks for.
+                        let sums = Tensor::empty([x[1]], DType::F32, dy.device());
+                        Tensor::run(&DEPTHWISE_WEIGHT, &[&dy, input, &dw, &sums], &p);
+                    } else {
+                        Tensor::run(&CONV2D_WEIGHT, &[&dy, input, &dw], &p);
+                    }
+                    dw
+                };
+                vec![needs[0].then(dx), needs[1].then(dw)]
+            },
+        );
         let Some(bias) = bias else { return y };
         y.add(&bias.reshape_to(Shape::from([outputs, 1, 1])))
     }

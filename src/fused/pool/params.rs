@@ -1,5 +1,6 @@
 //! What a pooling's kernels are told: sizes, windows and strides.
 
+use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::shape::{MAX_EXTENT, Shape, Windows};
 use crate::tensor::Tensor;
@@ -31,6 +32,15 @@ pub struct Params {
 }
 
 impl Params {
+    /// The pooling, by what a user asked for.
+    pub fn op(&self, op: &'static str) -> Op {
+        if self.adaptive == 1 {
+            return Op::new(op).with("output_size", self.out);
+        }
+        let op = Op::new(op).with("kernel_size", self.kernel).with("stride", self.stride);
+        op.with("padding", self.padding).with("dilation", self.dilation)
+    }
+
     #[track_caller]
     pub fn new(
         op: &str,

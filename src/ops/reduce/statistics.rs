@@ -44,7 +44,8 @@ impl Tensor {
         let centred = x.sub(&x.mean_dims(dims, KeepDims::Yes));
         let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0));
         let centred = centred.saved();
-        y.tracked("var", &[self], move |dy, _| vec![Some(slope(&dy.reshape_to(kept), &centred))])
+        let op = || super::reduction("var", dims, keep).with("divisor", freedom);
+        y.tracked(op, &[self], move |dy, _| vec![Some(slope(&dy.reshape_to(kept), &centred))])
     }
 
     /// The Euclidean length over some dimensions, `sqrt(sum(x^2))`; its gradient at 0 is 0. An empty list gives each
@@ -57,10 +58,14 @@ impl Tensor {
         let (_, kept, shape) = plan("norm", self.shape(), dims, keep);
         let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt();
         let (x, length) = (self.saved(), y.saved());
-        y.reshape_to(shape).tracked("norm", &[self], move |dy, _| {
-            let share = dy.reshape_to(kept).div(&length);
-            vec![Some(x.mul(&Tensor::select(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
-        })
+        y.reshape_to(shape).tracked(
+            || super::reduction("norm", dims, keep),
+            &[self],
+            move |dy, _| {
+                let share = dy.reshape_to(kept).div(&length);
+                vec![Some(x.mul(&Tensor::select(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
+            },
+        )
     }
 
     /// `log(sum(exp(x)))` over some dimensions, without overflow; that of nothing is -inf. An empty list gives the elements
