@@ -363,7 +363,7 @@ fn the_host_works_in_its_place_of_a_replayed_step() {
             let line = Linear::new(3, 2, &mut Init::new(0, &device));
             let weight = line.weight.tensor().detach().requires_grad();
             let (mut replay, calls) = (Replay::checked(), Arc::new(AtomicUsize::new(0)));
-            let mut step = |[x, scale]: [&Tensor; 2]| {
+            let step = |[x, scale]: [&Tensor; 2]| {
                 let y = x.linear(&weight, None);
                 let loss = y.square().mean();
                 let gradient = loss.backward().of(&weight).expect("it depends on it").copy();
@@ -384,7 +384,7 @@ fn the_host_works_in_its_place_of_a_replayed_step() {
                 let x = Tensor::from_slice(&[1.0f32, 2.0 + i as f32, -3.0], [1, 3], &device);
                 let scale = Tensor::full([1], 0.25 + i as f32, &device);
                 let inputs = [&x, &scale];
-                let results = if replayed { replay.run(inputs, &mut step) } else { step(inputs) };
+                let results = if replayed { replay.run(inputs, step) } else { step(inputs) };
                 all.extend(results.expect("it runs").map(|y| y.item().expect("the device works").to_bits()));
             }
             all.extend(weight.to_vec::<f32>().expect("the device works").iter().map(|w| w.to_bits()));
