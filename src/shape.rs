@@ -6,6 +6,68 @@ use std::ops::{Deref, Range};
 /// The highest rank of a tensor.
 pub const MAX_RANK: usize = 6;
 
+/// A size or the number of a dimension, in any of the types that callers have: none needs a cast.
+pub trait Int: Copy {
+    /// The number.
+    fn int(self) -> isize;
+}
+
+macro_rules! ints {
+    ($($int:ty),*) => {$(
+        impl Int for $int {
+            fn int(self) -> isize {
+                self as isize
+            }
+        }
+    )*};
+}
+
+ints!(isize, usize, i32, u32);
+
+/// Sizes of which one may be -1, to be told from the others: an array or a slice, or a tuple where types mix, as in
+/// `(x.size(0), -1)`.
+pub trait Sizes {
+    /// The sizes.
+    fn sizes(self) -> Vec<isize>;
+}
+
+impl<I: Int, const N: usize> Sizes for [I; N] {
+    fn sizes(self) -> Vec<isize> {
+        ints(&self)
+    }
+}
+
+impl<I: Int> Sizes for &[I] {
+    fn sizes(self) -> Vec<isize> {
+        ints(self)
+    }
+}
+
+macro_rules! tuples {
+    ($(($($name:ident $at:tt),*))*) => {$(
+        impl<$($name: Int),*> Sizes for ($($name,)*) {
+            fn sizes(self) -> Vec<isize> {
+                vec![$(self.$at.int()),*]
+            }
+        }
+    )*};
+}
+
+tuples! {
+    ()
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+}
+
+/// Numbers of dimensions, as the crate counts them.
+pub(crate) fn ints(all: &[impl Int]) -> Vec<isize> {
+    all.iter().map(|int| int.int()).collect()
+}
+
 /// The sizes of a tensor's dimensions; at most [`MAX_RANK`] of them. A scalar has none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {

@@ -8,7 +8,7 @@ use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params};
-use crate::shape::{Layout, Shape};
+use crate::shape::{Int, Layout, Shape};
 use bytemuck::Pod;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,7 +183,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension.
     #[track_caller]
-    pub fn size(&self, dim: isize) -> usize {
+    pub fn size(&self, dim: impl Int) -> usize {
+        let dim = dim.int();
         let dim = self.shape().dim("size", dim);
         self.shape()[dim]
     }

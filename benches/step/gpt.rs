@@ -64,6 +64,6 @@ impl Layer for Gpt {
         let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
         let x = self.wte.forward(ids, ctx).add(&positions);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));
-        self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx).reshape([-1, VOCABULARY as isize])
+        self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx).reshape((-1, VOCABULARY))
     }
 }

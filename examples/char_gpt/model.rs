@@ -60,11 +60,11 @@ impl Block {
             let (lanes, width) = (x.size(0), x.size(2));
             kept.assign(&Tensor::select(&now.here, &qkv.narrow(2, width, 2 * width), kept));
             let [q, k, v] = [qkv.narrow(2, 0, width), kept.narrow(2, 0, width), kept.narrow(2, width, width)]
-                .map(|part| part.reshape([lanes as isize, part.size(1) as isize, self.heads as isize, -1]))
+                .map(|part| part.reshape((lanes, part.size(1), self.heads, -1)))
                 .map(|part| part.permute(&[0, 2, 1, 3]));
             let options = AttentionOptions { mask: Some(now.later.clone()), ..AttentionOptions::default() };
             let mixed = q.scaled_dot_product_attention(&k, &v, &options);
-            mixed.permute(&[0, 2, 1, 3]).reshape([lanes as isize, 1, width as isize])
+            mixed.permute(&[0, 2, 1, 3]).reshape([lanes, 1, width])
         })
     }
 }
@@ -105,7 +105,7 @@ impl Gpt {
     /// on the same shapes.
     pub fn step(&self, ids: &Tensor, positions: &Tensor, cache: &Cache) -> Tensor {
         let ctx = Ctx::eval();
-        let (lanes, context) = (ids.size(0) as isize, self.size.context as isize);
+        let (lanes, context) = (ids.size(0), self.size.context);
         let slots = Tensor::arange(0, context as i32, ids.device());
         let now = Now {
             here: slots.eq(positions).unsqueeze(2),
@@ -114,7 +114,7 @@ impl Gpt {
         let x = self.wte.forward(ids, &ctx).add(&self.wpe.forward(positions, &ctx));
         let blocks = self.blocks.iter().zip(&cache.kept);
         let x = blocks.fold(x, |x, (block, kept)| block.step(&x, kept, &now, &ctx));
-        self.lm_head.forward(&self.ln_f.forward(&x, &ctx), &ctx).reshape([lanes, -1])
+        self.lm_head.forward(&self.ln_f.forward(&x, &ctx), &ctx).reshape((lanes, -1))
     }
 }
 
@@ -124,7 +124,7 @@ impl Layer for Gpt {
         let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
         let x = self.drop.forward(&self.wte.forward(ids, ctx).add(&positions), ctx);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));
-        self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx).reshape([-1, self.size.letters as isize])
+        self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx).reshape((-1, self.size.letters))
     }
 }
 

@@ -43,7 +43,7 @@ impl Layer for Generator {
     /// Noise `[n, NOISE]` to images `[n, 1, 28, 28]` in -1..1.
     fn call(&self, noise: &Tensor, ctx: &Ctx) -> Tensor {
         let x = self.project.forward(noise, ctx);
-        let x = x.reshape([x.size(0) as isize, -1, SMALL as isize, SMALL as isize]);
+        let x = x.reshape((x.size(0), -1, SMALL, SMALL));
         let x = self.bn1.forward(&x, ctx).relu();
         let x = self.bn2.forward(&self.up1.forward(&x, ctx), ctx).relu();
         self.up2.forward(&x, ctx).tanh()

@@ -7,6 +7,7 @@ use crate::kernel::{
     parallel,
 };
 use crate::ops::reduce::KeepDims;
+use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -163,7 +164,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension.
     #[track_caller]
-    pub fn softmax(&self, dim: isize) -> Tensor {
+    pub fn softmax(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
         self.normalized_exp(&SOFTMAX, &SOFTMAX_BACKWARD, dim)
     }
 
@@ -172,7 +174,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension.
     #[track_caller]
-    pub fn log_softmax(&self, dim: isize) -> Tensor {
+    pub fn log_softmax(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
         self.normalized_exp(&LOG_SOFTMAX, &LOG_SOFTMAX_BACKWARD, dim)
     }
 

@@ -7,7 +7,7 @@ use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
-use crate::shape::{Layout, MAX_RANK, Shape};
+use crate::shape::{Int, Layout, MAX_RANK, Shape, Sizes, ints};
 use crate::tensor::Tensor;
 
 pub(crate) static SHADER: Shader =
@@ -198,10 +198,18 @@ impl Tensor {
     /// The same elements under another shape; one size may be -1, to be told from the others. A view where strides
     /// allow it, else a copy.
     ///
+    /// ```
+    /// let x = wgrad::Tensor::ones([6, 4], &wgrad::Device::cpu());
+    /// assert_eq!(*x.reshape([3, -1]).shape(), [3, 8]);
+    /// assert_eq!(*x.reshape((x.size(0), 2, -1)).shape(), [6, 2, 2]);
+    /// assert_eq!(*x.sum().reshape([1, 1]).reshape(()).shape(), []);
+    /// ```
+    ///
     /// # Panics
     /// If the number of elements differs, or -1 stands beside a 0, where it could be anything.
     #[track_caller]
-    pub fn reshape<const N: usize>(&self, sizes: [isize; N]) -> Tensor {
+    pub fn reshape(&self, sizes: impl Sizes) -> Tensor {
+        let sizes = sizes.sizes();
         let known: usize = sizes.iter().filter(|&&s| s >= 0).map(|&s| s as usize).product();
         let fits = sizes.iter().filter(|&&s| s < 0).count() <= 1 && sizes.iter().all(|&s| s >= -1);
         assert!(fits, "reshape: {sizes:?}: one size may be -1, the others are 0 or more");
@@ -233,7 +241,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension.
     #[track_caller]
-    pub fn flatten(&self, start: isize) -> Tensor {
+    pub fn flatten(&self, start: impl Int) -> Tensor {
+        let start = start.int();
         let start = self.shape().dim_or_scalar("flatten", start);
         let mut sizes = self.shape()[..start.min(self.rank())].to_vec();
         sizes.push(self.shape()[start.min(self.rank())..].iter().product());
@@ -243,9 +252,12 @@ impl Tensor {
     /// The dimensions in another order, as a view.
     ///
     /// # Panics
-    /// If `order` does not name each dimension once.
+    /// If `order` does not name each dimension once; negative numbers count from the end.
     #[track_caller]
-    pub fn permute(&self, order: &[usize]) -> Tensor {
+    pub fn permute(&self, order: &[impl Int]) -> Tensor {
+        let rank = self.rank() as isize;
+        let from_start = |dim: isize| if (-rank..0).contains(&dim) { (dim + rank) as usize } else { dim as usize };
+        let order = &ints(order).into_iter().map(from_start).collect::<Vec<usize>>()[..];
         let mut inverse = [usize::MAX; MAX_RANK];
         for (to, &from) in order.iter().enumerate() {
             assert!(
@@ -269,7 +281,9 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension.
     #[track_caller]
-    pub fn transpose(&self, a: isize, b: isize) -> Tensor {
+    pub fn transpose(&self, a: impl Int, b: impl Int) -> Tensor {
+        let a = a.int();
+        let b = b.int();
         let (a, b) = (self.shape().dim_or_scalar("transpose", a), self.shape().dim_or_scalar("transpose", b));
         if self.rank() == 0 {
             return self.clone();
@@ -309,7 +323,8 @@ impl Tensor {
     /// # Panics
     /// If they do not lie inside.
     #[track_caller]
-    pub fn narrow(&self, dim: isize, start: usize, len: usize) -> Tensor {
+    pub fn narrow(&self, dim: impl Int, start: usize, len: usize) -> Tensor {
+        let dim = dim.int();
         let shape = self.shape();
         let dim = shape.dim("narrow", dim);
         let end = start.saturating_add(len);
@@ -347,7 +362,8 @@ impl Tensor {
     /// # Panics
     /// If its size is not 1.
     #[track_caller]
-    pub fn squeeze(&self, dim: isize) -> Tensor {
+    pub fn squeeze(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
         let dim = self.shape().dim_or_scalar("squeeze", dim);
         if self.rank() == 0 {
             return self.clone();
@@ -364,7 +380,8 @@ impl Tensor {
     /// # Panics
     /// If there are none, or sizes or types differ.
     #[track_caller]
-    pub fn cat(tensors: &[&Tensor], dim: isize) -> Tensor {
+    pub fn cat(tensors: &[&Tensor], dim: impl Int) -> Tensor {
+        let dim = dim.int();
         let [first, ..] = tensors else { panic!("cat: at least one tensor is due") };
         let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
         let dim = first.shape().dim("cat", dim);
@@ -457,7 +474,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
-    pub fn flip(&self, dims: &[isize]) -> Tensor {
+    pub fn flip(&self, dims: &[impl Int]) -> Tensor {
+        let dims = &ints(dims)[..];
         let mut places = Vec::with_capacity(dims.len());
         for &dim in dims {
             places.push(self.shape().dim_or_scalar("flip", dim));

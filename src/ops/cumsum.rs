@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
 };
+use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -85,7 +86,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension or the elements are not f32.
     #[track_caller]
-    pub fn cumsum(&self, dim: isize) -> Tensor {
+    pub fn cumsum(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
         assert!(self.dtype() == DType::F32, "cumsum: a tensor of f32 is due, not of {}", self.dtype());
         let dim = self.shape().dim_or_scalar("cumsum", dim);
         if self.rank() == 0 {

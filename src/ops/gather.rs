@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
 };
-use crate::shape::Shape;
+use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -124,7 +124,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or `index` is not a vector of i32 or one of its elements.
     #[track_caller]
-    pub fn index_select(&self, dim: isize, index: &Tensor) -> Tensor {
+    pub fn index_select(&self, dim: impl Int, index: &Tensor) -> Tensor {
+        let dim = dim.int();
         let (x, i) = (self.shape(), index.shape());
         assert!(i.rank() <= 1, "index_select: {x} x {i}: a vector of indices is due");
         let dim = x.dim_or_scalar("index_select", dim);
@@ -142,7 +143,8 @@ impl Tensor {
     /// # Panics
     /// If the ranks differ, `index` is larger in another dimension, or it is not of i32.
     #[track_caller]
-    pub fn gather(&self, dim: isize, index: &Tensor) -> Tensor {
+    pub fn gather(&self, dim: impl Int, index: &Tensor) -> Tensor {
+        let dim = dim.int();
         let dim = self.shape().dim_or_scalar("gather", dim);
         let (x, i) = (self.shape(), index.shape());
         if x.rank().max(i.rank()) <= 1 && x.rank().min(i.rank()) == 0 {

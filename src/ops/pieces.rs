@@ -1,7 +1,7 @@
 //! Tensors cut into parts along a dimension and diagonals, as views, and channels laid out as pixels.
 
 use crate::autograd::Op;
-use crate::shape::{Layout, Shape};
+use crate::shape::{Int, Layout, Shape};
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -10,7 +10,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension or the size is 0.
     #[track_caller]
-    pub fn split(&self, size: usize, dim: isize) -> Vec<Tensor> {
+    pub fn split(&self, size: usize, dim: impl Int) -> Vec<Tensor> {
+        let dim = dim.int();
         let n = self.size(dim);
         assert!(size > 0, "split: {}: parts of 0 elements never end", self.shape());
         (0..n.max(1)).step_by(size).map(|start| self.narrow(dim, start, size.min(n - start))).collect()
@@ -21,7 +22,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or the sizes do not fill it.
     #[track_caller]
-    pub fn split_sizes(&self, sizes: &[usize], dim: isize) -> Vec<Tensor> {
+    pub fn split_sizes(&self, sizes: &[usize], dim: impl Int) -> Vec<Tensor> {
+        let dim = dim.int();
         let (n, sum) = (self.size(dim), sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size)));
         assert!(sum == n, "split_sizes: {}: parts of {sum} elements do not fill the {n} along {dim}", self.shape());
         let ends = sizes.iter().scan(0, |end, size| {
@@ -37,7 +39,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension or no part is asked for.
     #[track_caller]
-    pub fn chunk(&self, chunks: usize, dim: isize) -> Vec<Tensor> {
+    pub fn chunk(&self, chunks: usize, dim: impl Int) -> Vec<Tensor> {
+        let dim = dim.int();
         assert!(chunks > 0, "chunk: {}: 0 parts hold nothing", self.shape());
         self.split(self.size(dim).div_ceil(chunks).max(1), dim)
     }
@@ -63,7 +66,9 @@ impl Tensor {
     /// # Panics
     /// If there are no such two dimensions.
     #[track_caller]
-    pub fn diagonal(&self, a: isize, b: isize) -> Tensor {
+    pub fn diagonal(&self, a: impl Int, b: impl Int) -> Tensor {
+        let a = a.int();
+        let b = b.int();
         let shape = self.shape();
         let (first, second) = (shape.dim("diagonal", a), shape.dim("diagonal", b));
         assert!(first != second && shape.rank() > 1, "diagonal: {shape}: {a} and {b} are no two dimensions");

@@ -10,7 +10,7 @@ use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant,
     groups, parallel,
 };
-use crate::shape::{Layout, MAX_RANK, Shape, collapse};
+use crate::shape::{Int, Layout, MAX_RANK, Shape, collapse, ints};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -463,7 +463,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
-    pub fn sum_dims(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+    pub fn sum_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         self.scaled_sum("sum", dims, keep, 1.0)
     }
 
@@ -478,7 +479,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
-    pub fn mean_dims(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+    pub fn mean_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         self.scaled_sum("mean", dims, keep, 1.0 / self.counted("mean", dims) as f32)
     }
 
@@ -549,7 +551,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, one is named twice, or one has no elements.
     #[track_caller]
-    pub fn amax(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+    pub fn amax(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         self.extreme(&AMAX, dims, keep, Others::Times0)
     }
 
@@ -558,7 +561,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, one is named twice, or one has no elements.
     #[track_caller]
-    pub fn amin(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+    pub fn amin(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         self.extreme(&AMIN, dims, keep, Others::Times0)
     }
 
@@ -567,7 +571,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension or it has no elements.
     #[track_caller]
-    pub fn argmax(&self, dim: isize) -> Tensor {
+    pub fn argmax(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
         assert!(self.dtype() == DType::F32, "argmax: a tensor of f32 is due, not of {}", self.dtype());
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());

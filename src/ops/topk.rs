@@ -5,6 +5,7 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
 };
+use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::cmp::Ordering;
@@ -153,7 +154,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or it has fewer than `k` elements.
     #[track_caller]
-    pub fn topk(&self, k: usize, dim: isize, extreme: Extreme) -> (Tensor, Tensor) {
+    pub fn topk(&self, k: usize, dim: impl Int, extreme: Extreme) -> (Tensor, Tensor) {
+        let dim = dim.int();
         assert!(self.dtype() == DType::F32, "topk: a tensor of f32 is due, not of {}", self.dtype());
         let axis = self.shape().dim_or_scalar("topk", dim);
         if self.rank() == 0 {

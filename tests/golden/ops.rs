@@ -3,7 +3,7 @@
 use crate::losses::reduction;
 use crate::trial::Trial;
 use wgrad::nn::{Ctx, Layer, Linear};
-use wgrad::{CrossEntropyOptions, DType, Extreme, Shape, Tensor};
+use wgrad::{CrossEntropyOptions, DType, Extreme, Tensor};
 
 fn size(value: isize) -> usize {
     usize::try_from(value).expect("a size is not negative")
@@ -92,23 +92,12 @@ pub fn pad(t: &Trial) -> Tensor {
 }
 
 pub fn permute(t: &Trial) -> Tensor {
-    let rank = t.x().rank() as isize;
-    let dims = t.attrs().list("dims").expect("permute: `dims` is due");
-    t.x().permute(&dims.iter().map(|d| d.rem_euclid(rank) as usize).collect::<Vec<_>>())
+    t.x().permute(&t.attrs().list("dims").expect("permute: `dims` is due"))
 }
 
-/// The crate takes an array of sizes.
 pub fn reshape(t: &Trial) -> Tensor {
-    let (x, sizes) = (t.x(), t.attrs().list("shape").expect("reshape: `shape` is due"));
-    match sizes[..] {
-        [] => x.reshape([]),
-        [a] => x.reshape([a]),
-        [a, b] => x.reshape([a, b]),
-        [a, b, c] => x.reshape([a, b, c]),
-        [a, b, c, d] => x.reshape([a, b, c, d]),
-        [a, b, c, d, e] => x.reshape([a, b, c, d, e]),
-        _ => x.reshape_to(Shape::from(sizes.into_iter().map(size).collect::<Vec<_>>())),
-    }
+    let sizes: Vec<isize> = t.attrs().list("shape").expect("reshape: `shape` is due");
+    t.x().reshape(&sizes[..])
 }
 
 /// PyTorch's beta scales the argument, and the result back.

@@ -380,3 +380,21 @@ fn dropout_of_all_and_ranges_that_are_none() {
         assert!(panics(|| init::uniform(&parameter, low, high, &mut Rng::new(1))).contains(due));
     }
 }
+
+/// Sizes and dimensions need no cast, whichever type a caller has them in.
+#[test]
+fn whole_numbers_of_any_type_are_sizes_and_dimensions() {
+    for (_, device) in devices() {
+        let x = Tensor::ones([2, 3, 4], &device);
+        let (rows, dims) = (x.size(0usize), [0usize, 2]);
+        assert_eq!(*x.reshape([rows, 12]).shape(), [2, 12]);
+        assert_eq!(*x.reshape([-1, 6]).shape(), [4, 6]);
+        assert_eq!(*x.reshape((rows, 3, -1)).shape(), [2, 3, 4]);
+        assert_eq!(*x.sum_dims(&dims, KeepDims::No).shape(), [3]);
+        assert_eq!(*x.mean_dims(&[-1], KeepDims::Yes).shape(), [2, 3, 1]);
+        assert_eq!(*x.permute(&[-1, 0, 1]).shape(), [4, 2, 3]);
+        assert_eq!(*x.narrow(2u32, 1, 2).softmax(1usize).transpose(0, -1).shape(), [2, 3, 2]);
+        assert_eq!(x.sum_dims(&[0, 1, 2], KeepDims::Yes).reshape(()).rank(), 0);
+        assert!(panics(|| x.permute(&[-4, 0, 1])).contains("permute"));
+    }
+}

@@ -183,7 +183,7 @@ fn a_gradient_is_told_once_when_its_last_part_is_there() {
         let near = |(got, want): (&(f32, f32), &(f32, f32))| got.0 == want.0 && (got.1 - want.1).abs() < 1e-4;
         assert!(told.len() == 2 && told.iter().zip(&want).all(near), "{told:?} on {name}");
         // A leaf of its own.
-        let alone = leaf(&[5.0], &device).reshape([]);
+        let alone = leaf(&[5.0], &device).reshape(());
         let alone = alone.detach().requires_grad();
         let mut told = 0;
         alone.backward_each(|leaf, gradient| {

@@ -1,6 +1,7 @@
 //! Variances, lengths and logarithms of sums, made of other reductions.
 
 use super::{KeepDims, plan};
+use crate::shape::{Int, ints};
 use crate::tensor::Tensor;
 
 impl Tensor {
@@ -10,7 +11,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
-    pub fn var_dims(&self, dims: &[isize], correction: usize, keep: KeepDims) -> Tensor {
+    pub fn var_dims(&self, dims: &[impl Int], correction: usize, keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         let freedom = self.counted("var", dims) as f32 - correction as f32;
         self.variance(dims, freedom, keep, move |dy, centred| centred.mul(&dy.affine(2.0 / freedom, 0.0)))
     }
@@ -54,7 +56,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
-    pub fn norm(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+    pub fn norm(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         let (_, kept, shape) = plan("norm", self.shape(), dims, keep);
         let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt();
         let (x, length) = (self.saved(), y.saved());
@@ -74,7 +77,8 @@ impl Tensor {
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
-    pub fn logsumexp(&self, dims: &[isize], keep: KeepDims) -> Tensor {
+    pub fn logsumexp(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
         let (_, _, shape) = plan("logsumexp", self.shape(), dims, keep);
         if self.numel() == 0 {
             return self.exp().sum_dims(dims, keep).log();
