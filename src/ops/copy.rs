@@ -202,7 +202,7 @@ impl Tensor {
     /// let x = wgrad::Tensor::ones([6, 4], &wgrad::Device::cpu());
     /// assert_eq!(*x.reshape([3, -1]).shape(), [3, 8]);
     /// assert_eq!(*x.reshape((x.size(0), 2, -1)).shape(), [6, 2, 2]);
-    /// assert_eq!(*x.sum().reshape([1, 1]).reshape(()).shape(), []);
+    /// assert_eq!(x.sum().reshape([1, 1]).reshape(()).rank(), 0);
     /// ```
     ///
     /// # Panics
