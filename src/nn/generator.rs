@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// use wgrad::nn::{Ctx, Generator, Init, Layer, Mode, Module};
 /// use wgrad::{Device, Tensor};
 ///
-/// /// Noise on the weights of its input, in training alone.
+/// /// Scales its input by chance, in training alone.
 /// #[derive(Module)]
 /// struct Noise {
 ///     generator: Generator,
