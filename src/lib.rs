@@ -30,9 +30,8 @@
 //! * [`data`], [`metrics`], [`checkpoint`], [`tuning`]: data sets, counts of right answers, safetensors files, files of
 //!   measured choices.
 //! * [`nn`], [`optim`], [`loss`]: layers named as PyTorch's `state_dict` names them, optimizers, losses.
-//! * [`fused`]: convolution, pooling, batch and layer normalisation, attention, embedding, softmax, cross-entropy, dropout;
-//!   one page each.
-//! * [`ops`]: element-wise functions, reductions, matrix products, indexing, copies and views.
+//! * [`ops`]: one page for each operation: element-wise functions, reductions, matrix products, indexing, copies and views;
+//!   convolution, pooling, normalisation, attention, embedding, softmax, cross-entropy, dropout.
 //! * [`tensor`], [`autograd`], [`plan`], [`profile`]: a shape and strides over a buffer, the graph of gradients, lists of
 //!   kernels and their replay, where the time goes.
 //! * [`device`]: the handle to a backend.
@@ -73,7 +72,6 @@ pub mod data;
 pub mod device;
 pub mod dtype;
 pub mod error;
-pub mod fused;
 pub mod kernel;
 pub mod loss;
 pub mod metrics;
@@ -91,13 +89,13 @@ pub use backend::Pending;
 pub use device::Device;
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use fused::attention::AttentionOptions;
-pub use fused::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions};
-pub use fused::cross_entropy::{CrossEntropyOptions, Reduction};
-pub use fused::norm::BatchNorm;
-pub use fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
-pub use fused::random::Draw;
-pub use fused::upsample::Upsampling;
+pub use ops::attention::AttentionOptions;
+pub use ops::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions};
+pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use ops::norm::BatchNorm;
+pub use ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+pub use ops::random::Draw;
+pub use ops::upsample::Upsampling;
 pub use ops::reduce::KeepDims;
 pub use ops::topk::Extreme;
 pub use rng::Rng;

@@ -11,7 +11,7 @@ pub use binary::BinaryOptions;
 pub use distance::GaussianConstant;
 pub use pairs::KlTarget;
 
-use crate::fused::cross_entropy::Reduction;
+use crate::ops::cross_entropy::Reduction;
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
 

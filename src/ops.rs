@@ -1,33 +1,63 @@
-//! Primitive operations: each page has its kernels, their meanings and their gradients.
+//! Operations: each page has its kernels, their meanings and their gradients.
+//!
+//! Programs call them as methods of [`Tensor`](crate::Tensor). Pages of element-wise functions, reductions, copies and matrix
+//! products are what others may be made of; the rest do in one kernel what several of these could do.
 
+pub mod attention;
 pub mod binary;
+pub mod conv;
 pub mod copy;
+pub mod cross_entropy;
 pub mod cumsum;
+pub mod dropout;
 mod einsum;
+pub mod embedding;
 pub mod fill;
 pub mod gather;
+pub mod layer_norm;
 mod mask;
 pub mod matmul;
+pub mod norm;
 mod operators;
 mod pieces;
+pub mod pool;
+pub mod random;
+pub mod random_crop_flip;
+pub mod recurrent;
 pub mod reduce;
 pub mod select;
+pub mod softmax;
 pub mod topk;
 pub mod unary;
+pub mod upsample;
 
 use crate::kernel::Kernel;
 
-/// Every kernel of this floor.
+/// Every kernel of the operations.
 pub static KERNELS: &[&[&Kernel]] = &[
+    attention::KERNELS,
     binary::KERNELS,
+    conv::KERNELS,
+    conv::depthwise::KERNELS,
     copy::KERNELS,
+    cross_entropy::KERNELS,
     cumsum::KERNELS,
+    dropout::KERNELS,
+    embedding::KERNELS,
     fill::KERNELS,
     gather::KERNELS,
+    layer_norm::KERNELS,
     matmul::KERNELS,
     matmul::linear::KERNELS,
+    norm::KERNELS,
+    pool::KERNELS,
+    random::KERNELS,
+    random_crop_flip::KERNELS,
+    recurrent::KERNELS,
     reduce::KERNELS,
     select::KERNELS,
+    softmax::KERNELS,
     topk::KERNELS,
     unary::KERNELS,
+    upsample::KERNELS,
 ];

@@ -35,8 +35,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("1: where kernels run", &["backend"]),
     ("2: devices", &["device"]),
     ("3: tensors", &["tensor", "autograd", "plan", "profile"]),
-    ("4: primitives", &["ops"]),
-    ("4: what primitives define", &["fused"]),
+    ("4: operations", &["ops"]),
     ("5: models", &["nn", "optim", "loss"]),
     ("6: training", &["train", "data", "metrics", "checkpoint", "tuning"]),
 ];
@@ -193,7 +192,7 @@ fn the_environment_is_read_at_the_edge() {
 }
 
 /// Where mistakes of a program are told.
-const TOLD: [&str; 9] = ["autograd", "data", "fused", "loss", "metrics", "nn", "ops", "optim", "tensor"];
+const TOLD: [&str; 8] = ["autograd", "data", "loss", "metrics", "nn", "ops", "optim", "tensor"];
 
 fn no_closure_panics() {
     // A closure knows no caller's line, and a mistake is told with that.

@@ -1,7 +1,7 @@
 //! Losses of distances, ranks and distributions, in primitives.
 
 use super::reduced;
-use crate::fused::cross_entropy::Reduction;
+use crate::ops::cross_entropy::Reduction;
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;

@@ -7,7 +7,7 @@
 use super::{batch, reduced};
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::fused::cross_entropy::Reduction;
+use crate::ops::cross_entropy::Reduction;
 use crate::kernel::functions::relu;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
 use crate::tensor::Tensor;
@@ -27,7 +27,7 @@ static SLOPE: Shader = Shader {
 /// Elements, the loss's own argument, and how the gradient from above reaches each pair.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct PairParams {
     n: u32,
     a: f32,
     scale: f32,
@@ -35,7 +35,7 @@ struct Params {
 }
 
 fn n(d: &Dispatch) -> usize {
-    d.params::<Params>().n as usize
+    d.params::<PairParams>().n as usize
 }
 
 fn cost(d: &Dispatch) -> Cost {
@@ -43,12 +43,12 @@ fn cost(d: &Dispatch) -> Cost {
 }
 
 fn value_twin(call: &mut Call, value: impl Fn(f32, f32, f32) -> f32 + Sync) {
-    let (p, x, t) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (p, x, t) = (call.params::<PairParams>(), call.read::<f32>(0), call.read::<f32>(1));
     parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], x, t, |x, t| value(x, t, p.a));
 }
 
 fn slope_twin(call: &mut Call, slope: impl Fn(f32, f32, f32) -> f32 + Sync) {
-    let (p, x, t, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (p, x, t, dy) = (call.params::<PairParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let dx = &mut call.write::<f32>(3)[..p.n as usize];
     if p.each == 0 {
         let all = p.scale * dy[0];
@@ -207,7 +207,7 @@ impl Tensor {
             Reduction::BatchMean => 1.0 / batch(&x) as f32,
             Reduction::Sum | Reduction::None => 1.0,
         };
-        let p = Params { n: x.numel() as u32, a, scale, each: u32::from(reduction == Reduction::None) };
+        let p = PairParams { n: x.numel() as u32, a, scale, each: u32::from(reduction == Reduction::None) };
         let losses = Tensor::empty_like(x.layout(), DType::F32, x.device());
         Tensor::run(&loss.value, &[&x.detach(), &t.detach(), &losses], &p);
         let y = reduced(&losses, reduction);

@@ -7,7 +7,7 @@ use super::linear::Linear;
 use super::module::{Init, Layer, Module, Path};
 use super::parameter::Parameter;
 use crate::device::Device;
-use crate::fused::attention::AttentionOptions;
+use crate::ops::attention::AttentionOptions;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 

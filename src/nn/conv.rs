@@ -10,7 +10,7 @@ use super::ctx::Ctx;
 use super::fits::misfit;
 use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
-use crate::fused::conv::Conv2dOptions;
+use crate::ops::conv::Conv2dOptions;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 

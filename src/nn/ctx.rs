@@ -4,7 +4,7 @@ use super::generator::Generator;
 use super::module::{Module, Visitor};
 use super::parameter::{Entry, Parameter};
 use crate::device::Device;
-use crate::fused::random::Draw;
+use crate::ops::random::Draw;
 use crate::tensor::Tensor;
 use std::fmt;
 use std::sync::Arc;

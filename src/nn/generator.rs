@@ -3,7 +3,7 @@
 use super::module::{Module, Visitor};
 use crate::device::Device;
 use crate::dtype::DType;
-use crate::fused::random::Draw;
+use crate::ops::random::Draw;
 use crate::rng::{Rng, streams};
 use crate::tensor::Tensor;
 use std::fmt;

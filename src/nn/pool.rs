@@ -3,8 +3,8 @@
 use super::ctx::Ctx;
 use super::fits::misfit_at;
 use super::module::{Layer, Module, Path};
-use crate::fused::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
-use crate::fused::upsample::Upsampling;
+use crate::ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+use crate::ops::upsample::Upsampling;
 use crate::tensor::Tensor;
 
 /// Layers without parameters of one rank: what holds their options, what is due, the sizes that an input must have at

@@ -6,7 +6,7 @@ use super::fits::{misfit, path, refuse};
 use super::module::{Init, Layer, Module, Visitor};
 use super::parameter::Parameter;
 use crate::dtype::DType;
-use crate::fused::recurrent::{Cell, Direction, Recurrence, States};
+use crate::ops::recurrent::{Cell, Direction, Recurrence, States};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 

@@ -6,7 +6,7 @@ use super::dropout::Dropout;
 use super::layer_norm::LayerNorm;
 use super::linear::Linear;
 use super::module::{Init, Layer, Module};
-use crate::fused::attention::AttentionOptions;
+use crate::ops::attention::AttentionOptions;
 use crate::tensor::Tensor;
 
 /// Where a layer normalises.

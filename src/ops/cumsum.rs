@@ -18,7 +18,7 @@ static SHADER: Shader = Shader {
 /// Lines of `n` elements that lie `inner` apart; each is cut into `chunks`, the last of which may be shorter.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct CumsumParams {
     outer: u32,
     n: u32,
     inner: u32,
@@ -41,14 +41,14 @@ static CUMSUM: Kernel = Kernel {
     rewrites: &[],
     variants: &[Variant {
         name: "chunks",
-        fits: |_, d| d.params::<Params>().chunks < 60_000,
+        fits: |_, d| d.params::<CumsumParams>().chunks < 60_000,
         suits: |_, _| true,
         lower: |_, d| passes(d),
     }],
 };
 
 fn passes(d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
+    let p: CumsumParams = d.params();
     let lines = p.outer as usize * p.inner as usize;
     let parts = lines * p.chunks as usize;
     let slots = [Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)];
@@ -62,7 +62,7 @@ fn passes(d: &Dispatch) -> Lowering {
 }
 
 fn twin(call: &mut Call) {
-    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (p, x) = (call.params::<CumsumParams>(), call.read::<f32>(0));
     let (n, inner) = (p.n as usize, p.inner as usize);
     parallel::chunks(call.write::<f32>(1), n * inner, |outer, y| {
         let x = &x[outer * n * inner..][..n * inner];
@@ -105,7 +105,7 @@ impl Tensor {
         let y = Tensor::empty(shape, DType::F32, self.device());
         let n = shape[dim] as u32;
         let [outer, inner] = [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
-        let p = Params { outer, n, inner, reverse, chunk: CHUNK.min(n), chunks: n.div_ceil(CHUNK) };
+        let p = CumsumParams { outer, n, inner, reverse, chunk: CHUNK.min(n), chunks: n.div_ceil(CHUNK) };
         if y.numel() > 0 {
             Tensor::run(&CUMSUM, &[&x, &y], &p);
         }

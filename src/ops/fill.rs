@@ -13,7 +13,7 @@ static SHADER: Shader =
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct FillParams {
     n: u32,
     /// The bits of the value.
     value: u32,
@@ -30,7 +30,7 @@ static FILL: Kernel = Kernel {
         name: "flat",
         fits: |_, _| true,
         suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "fill", groups(d.params::<Params>().n as usize, 4 * 256)).alone(),
+        lower: |_, d| Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).alone(),
     }],
 };
 
@@ -38,7 +38,7 @@ static FILL: Kernel = Kernel {
 pub static KERNELS: &[&Kernel] = &[&FILL];
 
 fn twin(call: &mut Call) {
-    let p: Params = call.params();
+    let p: FillParams = call.params();
     call.write::<i32>(0).fill(p.value as i32);
 }
 
@@ -47,7 +47,7 @@ impl Tensor {
     #[track_caller]
     pub fn full<T: Element>(shape: impl Into<Shape>, value: T, device: &Device) -> Tensor {
         let out = Tensor::empty(shape, T::DTYPE, device);
-        Tensor::run(&FILL, &[&out], &Params { n: out.numel() as u32, value: bytemuck::cast(value) });
+        Tensor::run(&FILL, &[&out], &FillParams { n: out.numel() as u32, value: bytemuck::cast(value) });
         out
     }
 

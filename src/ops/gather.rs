@@ -18,7 +18,7 @@ static BACKWARD: Shader =
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct GatherParams {
     outer: u32,
     size: u32,
     inner: u32,
@@ -28,7 +28,7 @@ struct Params {
     end: u32,
 }
 
-impl Params {
+impl GatherParams {
     /// Whose element `at` of the result is, and where its index lies.
     fn place(&self, at: usize) -> (usize, usize, usize) {
         let (inner, length) = (self.inner as usize, self.length as usize);
@@ -47,11 +47,11 @@ static GATHER: Kernel = Kernel {
     variants: &[
         Variant {
             name: "quads",
-            fits: |_, d| d.params::<Params>().each == 0 && d.params::<Params>().inner.is_multiple_of(4),
+            fits: |_, d| d.params::<GatherParams>().each == 0 && d.params::<GatherParams>().inner.is_multiple_of(4),
             suits: |_, _| true,
             lower: |_, d| {
-                let p: Params = d.params();
-                gather_pass(&Params { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
+                let p: GatherParams = d.params();
+                gather_pass(&GatherParams { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
             },
         },
         Variant {
@@ -63,12 +63,12 @@ static GATHER: Kernel = Kernel {
     ],
 };
 
-fn gather_pass(p: &Params, item: &'static str, items: usize) -> Lowering {
+fn gather_pass(p: &GatherParams, item: &'static str, items: usize) -> Lowering {
     Pass::new(&FORWARD, "gather", groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
 }
 
 fn gather_twin(call: &mut Call) {
-    let (p, x, index) = (call.params::<Params>(), call.read::<i32>(0), call.read::<i32>(1));
+    let (p, x, index) = (call.params::<GatherParams>(), call.read::<i32>(0), call.read::<i32>(1));
     parallel::fill(call.write::<i32>(2), |at| {
         let (o, from, i) = p.place(at);
         match usize::try_from(index[from]) {
@@ -92,16 +92,16 @@ static GATHER_BACKWARD: Kernel = Kernel {
 const PART: u32 = 32_768;
 
 fn parts(_: &Info, d: &Dispatch) -> Lowering {
-    let p: Params = d.params();
+    let p: GatherParams = d.params();
     let pass = |first: u32| {
-        let params = Params { first, end: (first + PART).min(p.length), ..p };
+        let params = GatherParams { first, end: (first + PART).min(p.length), ..p };
         Pass::new(&BACKWARD, "gather_backward", groups(d.len(2), 256)).params(&params)
     };
     Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(pass).collect(), scratch: Vec::new() }
 }
 
 fn gather_backward_twin(call: &mut Call) {
-    let (p, dy, index) = (call.params::<Params>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (p, dy, index) = (call.params::<GatherParams>(), call.read::<f32>(0), call.read::<i32>(1));
     let dx = call.write::<f32>(2);
     dx.fill(0.0);
     for (at, dy) in dy.iter().enumerate().take((p.outer * p.length * p.inner) as usize) {
@@ -167,7 +167,7 @@ impl Tensor {
         let length = index.shape()[if each == 1 { dim } else { 0 }];
         let mut sizes = shape.to_vec();
         sizes[dim] = length;
-        let p = Params {
+        let p = GatherParams {
             outer: shape[..dim].iter().product::<usize>() as u32,
             size: shape[dim] as u32,
             inner: shape[dim + 1..].iter().product::<usize>() as u32,

@@ -43,7 +43,7 @@ static ARGMAX_SHADER: Shader = Shader {
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-pub(crate) struct Params {
+pub(crate) struct ReduceParams {
     n: u32,
     count: u32,
     chunk: u32,
@@ -56,8 +56,8 @@ pub(crate) struct Params {
     dims: [[u32; 4]; MAX_RANK],
 }
 
-impl Params {
-    fn new(x: &Tensor, reduced: &[bool; MAX_RANK], scale: f32) -> Params {
+impl ReduceParams {
+    fn new(x: &Tensor, reduced: &[bool; MAX_RANK], scale: f32) -> ReduceParams {
         let layout = x.layout();
         let side = |take: bool| {
             let dims: Vec<usize> = (0..x.rank()).filter(|&d| reduced[d] == take).collect();
@@ -66,7 +66,7 @@ impl Params {
         };
         let (kept, dropped) = (side(false), side(true));
         let product = |dims: &[(usize, [usize; 1])]| dims.iter().map(|d| d.0).product::<usize>() as u32;
-        let mut p = Params {
+        let mut p = ReduceParams {
             n: product(&kept),
             count: product(&dropped),
             chunk: 0,
@@ -88,11 +88,11 @@ impl Params {
     }
 
     /// The second stage over `chunks` results for each of `n` outputs, laid out [chunks, n].
-    pub(crate) fn stage(n: u32, chunks: u32, scale: f32) -> Params {
+    pub(crate) fn stage(n: u32, chunks: u32, scale: f32) -> ReduceParams {
         let mut dims = [[1, 0, 1, 0]; MAX_RANK];
         // A single output has no next one to step to.
         dims[0] = [n, u32::from(n > 1), chunks, n];
-        Params { n, count: chunks, chunk: chunks, chunks: 1, base: 0, kept_rank: 1, reduced_rank: 1, scale, dims }
+        ReduceParams { n, count: chunks, chunk: chunks, chunks: 1, base: 0, kept_rank: 1, reduced_rank: 1, scale, dims }
     }
 
     /// Offsets of the kept side's starts, then of the reduced side's elements, in order.
@@ -133,12 +133,12 @@ enum By {
 
 impl By {
     /// What suits the adapter, among those that fit.
-    fn suiting(info: &Info, p: &Params) -> By {
+    fn suiting(info: &Info, p: &ReduceParams) -> By {
         let all = [By::Columns, By::Rows, By::EachRow, By::Tree];
         all.into_iter().find(|by| by.fits(info, p) && by.suits(info, p)).unwrap_or(By::Threads)
     }
 
-    fn fits(self, info: &Info, p: &Params) -> bool {
+    fn fits(self, info: &Info, p: &ReduceParams) -> bool {
         let quads = |words: &[u32]| words.iter().all(|w| w.is_multiple_of(4));
         let (kept, reduced) = (&p.dims[..p.kept_rank as usize], &p.dims[..p.reduced_rank as usize]);
         let kept_steps = |dims: &[[u32; 4]]| dims.iter().all(|dim| dim[1].is_multiple_of(4));
@@ -161,7 +161,7 @@ impl By {
     }
 
     /// A barrier costs a software adapter more than the loop it saves; a GPU wants many threads at work.
-    fn suits(self, info: &Info, p: &Params) -> bool {
+    fn suits(self, info: &Info, p: &ReduceParams) -> bool {
         match self {
             By::Rows => info.class == Class::Gpu && p.count >= 256,
             By::Tree => info.class == Class::Gpu && p.count >= 256 && p.n < 4096,
@@ -181,7 +181,7 @@ impl By {
     }
 
     /// Elements of a chunk: with whole vec4 few enough that all chunks fill a GPU.
-    fn chunk(self, p: &Params) -> u32 {
+    fn chunk(self, p: &ReduceParams) -> u32 {
         let filling = |results: u32, wanted: u32| p.count.div_ceil((wanted / results.max(1)).max(1));
         let chunk = match self {
             By::Threads => THREAD_CHUNK,
@@ -196,7 +196,7 @@ impl By {
 
 /// Stages of one chunk each, until one result is left for every output: from `from` into `to`; scratch buffers are
 /// numbered from `scratch` on. The first is done as `by` says.
-fn stages(info: &Info, first: Params, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usize) -> Lowering {
+fn stages(info: &Info, first: ReduceParams, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usize) -> Lowering {
     let mut out = Lowering::default();
     let (scale, mut p, mut source, mut by) = (first.scale, first, from, by);
     loop {
@@ -214,14 +214,14 @@ fn stages(info: &Info, first: Params, kind: Kind, by: By, [from, to]: [Slot; 2],
         }
         out.scratch.push(results as u64 * 4);
         source = target;
-        p = Params::stage(p.n, p.chunks, scale);
+        p = ReduceParams::stage(p.n, p.chunks, scale);
         by = By::suiting(info, &p);
     }
 }
 
 /// The passes that add up `parts` results for each of `n` outputs, laid out [parts, n], in a fixed order.
 pub(crate) fn sum_parts(info: &Info, n: usize, parts: usize, from: Slot, to: Slot, scratch: usize) -> Lowering {
-    let p = Params::stage(n as u32, parts as u32, 1.0);
+    let p = ReduceParams::stage(n as u32, parts as u32, 1.0);
     stages(info, p, Kind::Sum, By::suiting(info, &p), [from, to], scratch)
 }
 
@@ -272,7 +272,7 @@ const RUN: usize = 64 << 10;
 
 /// Sums of rows and of columns walk memory in order; other sums are as the table says.
 fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
-    let p: Params = call.params();
+    let p: ReduceParams = call.params();
     let [kept_size, kept_stride, rows, row] = p.dims[0].map(|word| word as usize);
     if p.reduced_rank == 1 && row == 1 && rows > 0 {
         let (x, starts) = (call.read::<f32>(0), p.walk(0, p.kept_rank));
@@ -311,7 +311,7 @@ fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
 type Elements<'a> = std::iter::Map<std::slice::Iter<'a, usize>, &'a dyn Fn(&usize) -> f32>;
 
 fn twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
-    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (p, x) = (call.params::<ReduceParams>(), call.read::<f32>(0));
     let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
     let steps = if p.count == 0 { Vec::new() } else { steps };
     let grain = (parallel::GRAIN / steps.len().max(1)).max(1);
@@ -349,7 +349,7 @@ static ARGMAX: Kernel = Kernel {
 
 fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
     let mut out = Lowering::default();
-    let mut p: Params = d.params();
+    let mut p: ReduceParams = d.params();
     let mut source = None;
     loop {
         let by = if source.is_none() { by } else { By::Threads };
@@ -377,7 +377,7 @@ fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
 }
 
 fn argmax_twin(call: &mut Call) {
-    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (p, x) = (call.params::<ReduceParams>(), call.read::<f32>(0));
     let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
     for (y, start) in call.write::<i32>(1).iter_mut().zip(&starts) {
         let value = |r: usize| x[p.base as usize + start + steps[r]];
@@ -439,7 +439,7 @@ impl Tensor {
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = Tensor::empty(shape, DType::F32, self.device());
         let (x, repeats) = self.once(&reduced);
-        Tensor::run(&SUM, &[&x, &y], &Params::new(&x, &reduced, (f64::from(scale) * repeats as f64) as f32));
+        Tensor::run(&SUM, &[&x, &y], &ReduceParams::new(&x, &reduced, (f64::from(scale) * repeats as f64) as f32));
         let from = self.shape();
         y.tracked(
             || reduction(op, dims, keep),
@@ -517,7 +517,7 @@ impl Tensor {
             return y.tracked(|| reduction(op, dims, keep), &[self], zeros);
         }
         let (x, _) = self.once(&reduced);
-        Tensor::run(kernel, &[&x, &y], &Params::new(&x, &reduced, 1.0));
+        Tensor::run(kernel, &[&x, &y], &ReduceParams::new(&x, &reduced, 1.0));
         let (x, best, over) = (self.saved(), y.saved(), dims.to_vec());
         y.tracked(
             || reduction(op, dims, keep),
@@ -580,7 +580,7 @@ impl Tensor {
             return y;
         }
         let (x, _) = self.once(&reduced);
-        Tensor::run(&ARGMAX, &[&x, &y], &Params::new(&x, &reduced, 1.0));
+        Tensor::run(&ARGMAX, &[&x, &y], &ReduceParams::new(&x, &reduced, 1.0));
         y.noted(|| Op::new("argmax").with("dim", dim), &[self])
     }
 }

@@ -19,7 +19,7 @@ static SHADER: Shader = Shader {
 /// Rows of `n` elements, of which each stage sees `count` candidates in `chunks`, and keeps `keep` of each.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct TopkParams {
     rows: u32,
     n: u32,
     k: u32,
@@ -45,7 +45,7 @@ static TOPK: Kernel = Kernel {
     access: &[Access::Read, Access::Write],
     twin,
     cost: |d| {
-        let chunk = CHUNK.max(2 * d.params::<Params>().k);
+        let chunk = CHUNK.max(2 * d.params::<TopkParams>().k);
         Cost { flops: d.len(0) as u64 * u64::from(chunk), bytes: d.bytes() }
     },
     tolerance: Tolerance::EXACT,
@@ -53,9 +53,9 @@ static TOPK: Kernel = Kernel {
     variants: &[
         Variant {
             name: "stages",
-            fits: |_, d| d.params::<Params>().k <= MOST || d.params::<Params>().n <= 2 * MOST,
+            fits: |_, d| d.params::<TopkParams>().k <= MOST || d.params::<TopkParams>().n <= 2 * MOST,
             // With more, comparing all in a chunk costs more than sorting them.
-            suits: |_, d| d.params::<Params>().k <= CHUNK / 2 && d.params::<Params>().n <= 4 * CHUNK,
+            suits: |_, d| d.params::<TopkParams>().k <= CHUNK / 2 && d.params::<TopkParams>().n <= 4 * CHUNK,
             lower: |_, d| stages(d),
         },
         Variant { name: "merges", fits: |_, _| true, suits: |_, _| true, lower: |_, d| merges(d) },
@@ -64,7 +64,7 @@ static TOPK: Kernel = Kernel {
 
 /// Chunks that are sorted each, and then two by two made one.
 fn merges(d: &Dispatch) -> Lowering {
-    let mut p: Params = d.params();
+    let mut p: TopkParams = d.params();
     p.chunk = FIRST.min(p.n);
     let mut out = Lowering::default();
     let (mut entry, mut source) = ("topk", Slot::Arg(0));
@@ -91,7 +91,7 @@ fn merges(d: &Dispatch) -> Lowering {
 }
 
 fn stages(d: &Dispatch) -> Lowering {
-    let mut p: Params = d.params();
+    let mut p: TopkParams = d.params();
     let mut out = Lowering::default();
     let mut source = Slot::Arg(0);
     loop {
@@ -114,7 +114,7 @@ fn stages(d: &Dispatch) -> Lowering {
 }
 
 fn twin(call: &mut Call) {
-    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (p, x) = (call.params::<TopkParams>(), call.read::<f32>(0));
     let n = p.n as usize;
     parallel::chunks(call.write::<i32>(1), p.k as usize, |row, out| {
         let x = &x[row * n..][..n];
@@ -171,7 +171,7 @@ impl Tensor {
         sizes[last] = k;
         let found = Tensor::empty(sizes, DType::I32, self.device());
         if found.numel() > 0 {
-            let p = Params {
+            let p = TopkParams {
                 rows: (turned.numel() / n) as u32,
                 n: n as u32,
                 k: k as u32,

@@ -35,7 +35,7 @@ static BACKWARD: Shader = Shader {
 /// Elements, and the function's own arguments.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct UnaryParams {
     n: u32,
     a: f32,
     b: f32,
@@ -44,22 +44,22 @@ struct Params {
 const PER_GROUP: usize = 4 * 256;
 
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: u64::from(d.params::<Params>().n), bytes: d.bytes() }
+    Cost { flops: u64::from(d.params::<UnaryParams>().n), bytes: d.bytes() }
 }
 
-fn forward_twin(call: &mut Call, f: impl Fn(f32, Params) -> f32 + Sync) {
-    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+fn forward_twin(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
+    let (p, x) = (call.params::<UnaryParams>(), call.read::<f32>(0));
     parallel::map(&mut call.write::<f32>(1)[..p.n as usize], x, |x| f(x, p));
 }
 
-fn backward_twin(call: &mut Call, gradient: impl Fn(f32, Params, f32) -> f32 + Sync) {
-    let (p, saved, dy) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
+fn backward_twin(call: &mut Call, gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
+    let (p, saved, dy) = (call.params::<UnaryParams>(), call.read::<f32>(0), call.read::<f32>(1));
     parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], saved, dy, |saved, dy| gradient(saved, p, dy));
 }
 
-fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, Params, f32) -> f32) {
+fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, UnaryParams, f32) -> f32) {
     for (dy, &saved) in dy.iter_mut().zip(saved) {
-        *dy = gradient(saved, Params::zeroed(), *dy);
+        *dy = gradient(saved, UnaryParams::zeroed(), *dy);
     }
 }
 
@@ -96,7 +96,7 @@ macro_rules! functions {
                     name: "flat",
                     fits: |_, _| true,
                     suits: |_, _| true,
-                    lower: |_, d| Pass::new(&FORWARD, concat!($name, "_forward"), groups(d.params::<Params>().n as usize, PER_GROUP)).alone(),
+                    lower: |_, d| Pass::new(&FORWARD, concat!($name, "_forward"), groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone(),
                 }],
             },
             backward: Kernel {
@@ -110,7 +110,7 @@ macro_rules! functions {
                     name: "flat",
                     fits: |_, _| true,
                     suits: |_, _| true,
-                    lower: |_, d| Pass::new(&BACKWARD, concat!($name, "_backward"), groups(d.params::<Params>().n as usize, PER_GROUP)).alone(),
+                    lower: |_, d| Pass::new(&BACKWARD, concat!($name, "_backward"), groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone(),
                 }],
             },
         };)*
@@ -171,7 +171,7 @@ static AFFINE: Kernel = Kernel {
         name: "flat",
         fits: |_, _| true,
         suits: |_, _| true,
-        lower: |_, d| Pass::new(&FORWARD, "affine_forward", groups(d.params::<Params>().n as usize, PER_GROUP)).alone(),
+        lower: |_, d| Pass::new(&FORWARD, "affine_forward", groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone(),
     }],
 };
 
@@ -202,7 +202,7 @@ fn sign(x: f32) -> f32 {
 }
 
 /// The gradient between two bounds, without the bounds themselves; an infinite one is none. Of NaN nothing passes.
-fn inside(x: f32, p: Params, dy: f32) -> f32 {
+fn inside(x: f32, p: UnaryParams, dy: f32) -> f32 {
     let is_out = x.is_nan() || x <= p.a && p.a > f32::NEG_INFINITY || x >= p.b && p.b < f32::INFINITY;
     if is_out { 0.0 } else { dy }
 }
@@ -270,7 +270,7 @@ impl Tensor {
     #[track_caller]
     fn function(&self, function: &'static Function, a: f32, b: f32) -> Tensor {
         let x = self.packed(function.name);
-        let params = Params { n: x.numel() as u32, a, b };
+        let params = UnaryParams { n: x.numel() as u32, a, b };
         let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
         Tensor::run(&function.forward, &[&x, &y], &params);
         let saved = match function.saves {
@@ -296,7 +296,7 @@ impl Tensor {
     pub fn affine(&self, scale: f32, shift: f32) -> Tensor {
         let x = self.packed("affine");
         let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
-        Tensor::run(&AFFINE, &[&x, &y], &Params { n: x.numel() as u32, a: scale, b: shift });
+        Tensor::run(&AFFINE, &[&x, &y], &UnaryParams { n: x.numel() as u32, a: scale, b: shift });
         y.tracked(
             || Op::new("affine").with("scale", scale).with("shift", shift),
             &[&x],

@@ -29,7 +29,7 @@ impl Default for AdadeltaOptions {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct AdadeltaParams {
     place: Place,
     rho: f32,
     rest: f32,
@@ -37,8 +37,8 @@ struct Params {
     decay: f32,
 }
 
-update!(ADADELTA, SHADER, "adadelta", Params, moments 2, flops 15, |call| {
-    let p: Params = call.params();
+update!(ADADELTA, SHADER, "adadelta", AdadeltaParams, moments 2, flops 15, |call| {
+    let p: AdadeltaParams = call.params();
     twin(call, p.place, |now, g, [mut x, mut v, mut moved]| {
         let slope = decayed(g, p.decay, x);
         v = p.rho * v + p.rest * slope * slope;
@@ -58,7 +58,7 @@ pub type Adadelta = Stepper<AdadeltaOptions>;
 impl AdadeltaOptions {
     fn fused(&self, bucket: &Bucket) {
         let AdadeltaOptions { rho, eps, weight_decay: decay, .. } = *self;
-        bucket.run(&ADADELTA, &Params { place: bucket.place(), rho, rest: rest(rho), eps, decay });
+        bucket.run(&ADADELTA, &AdadeltaParams { place: bucket.place(), rho, rest: rest(rho), eps, decay });
     }
 }
 

@@ -31,14 +31,14 @@ impl Default for AdagradOptions {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct AdagradParams {
     place: Place,
     eps: f32,
     decay: f32,
 }
 
-update!(ADAGRAD, SHADER, "adagrad", Params, moments 1, slots 1, flops 7, |call| {
-    let p: Params = call.params();
+update!(ADAGRAD, SHADER, "adagrad", AdagradParams, moments 1, slots 1, flops 7, |call| {
+    let p: AdagradParams = call.params();
     counted(call, p.place, |now, g, [mut x, mut sum]| {
         let slope = decayed(g, p.decay, x);
         sum += slope * slope;
@@ -55,7 +55,7 @@ pub type Adagrad = Stepper<AdagradOptions>;
 
 impl AdagradOptions {
     fn fused(&self, bucket: &Bucket) {
-        bucket.run(&ADAGRAD, &Params { place: bucket.place(), eps: self.eps, decay: self.weight_decay });
+        bucket.run(&ADAGRAD, &AdagradParams { place: bucket.place(), eps: self.eps, decay: self.weight_decay });
     }
 }
 

@@ -75,7 +75,7 @@ impl Default for AdamOptions {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct AdamParams {
     place: Place,
     beta2: f32,
     rest2: f32,
@@ -84,7 +84,7 @@ struct Params {
     decoupled: f32,
 }
 
-impl Params {
+impl AdamParams {
     /// Moves a value and its moments as far as both kinds do alike.
     fn moments(&self, [lr, .., beta1, rest1]: [f32; NUMBERS], g: f32, [x, m, v]: [f32; 3]) -> [f32; 3] {
         let slope = decayed(g, self.coupled, x);
@@ -93,8 +93,8 @@ impl Params {
     }
 }
 
-update!(ADAM, PLAIN, "adam", Params, moments 2, slots 1, flops 12, |call| {
-    let p: Params = call.params();
+update!(ADAM, PLAIN, "adam", AdamParams, moments 2, slots 1, flops 12, |call| {
+    let p: AdamParams = call.params();
     counted(call, p.place, |now, g, [mut x, mut m, mut v]| {
         [x, m, v] = p.moments(now, g, [x, m, v]);
         x -= now[1] * m / (v.sqrt() / now[2] + p.eps);
@@ -102,8 +102,8 @@ update!(ADAM, PLAIN, "adam", Params, moments 2, slots 1, flops 12, |call| {
     });
 });
 
-update!(AMSGRAD, LARGEST, "amsgrad", Params, moments 3, slots 1, flops 13, |call| {
-    let p: Params = call.params();
+update!(AMSGRAD, LARGEST, "amsgrad", AdamParams, moments 3, slots 1, flops 13, |call| {
+    let p: AdamParams = call.params();
     counted(call, p.place, |now, g, [mut x, mut m, mut v, mut most]| {
         [x, m, v] = p.moments(now, g, [x, m, v]);
         most = if v > most || v.is_nan() { v } else { most };
@@ -139,7 +139,7 @@ impl AdamOptions {
         let beta2 = self.betas.1;
         let [coupled, decoupled] = self.weight_decay.split();
         let kernel = if self.second_moment == SecondMoment::Last { &ADAM } else { &AMSGRAD };
-        let p = Params { place: bucket.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
+        let p = AdamParams { place: bucket.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
         bucket.run(kernel, &p);
     }
 }

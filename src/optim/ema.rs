@@ -13,7 +13,7 @@ static SHADER: Shader =
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct EmaParams {
     n: u32,
     rest: f32,
 }
@@ -22,7 +22,7 @@ static EMA: Kernel = Kernel {
     name: "ema",
     access: SHADER.access,
     twin: |call| {
-        let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+        let (p, x) = (call.params::<EmaParams>(), call.read::<f32>(0));
         parallel::chunks(call.write::<f32>(1), parallel::GRAIN, |piece, mean| {
             for (mean, x) in mean.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
                 *mean += p.rest * (x - *mean);
@@ -36,7 +36,7 @@ static EMA: Kernel = Kernel {
         name: "flat",
         fits: |_, _| true,
         suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "ema", groups(d.params::<Params>().n as usize, 4 * 256)).alone(),
+        lower: |_, d| Pass::new(&SHADER, "ema", groups(d.params::<EmaParams>().n as usize, 4 * 256)).alone(),
     }],
 };
 
@@ -120,7 +120,7 @@ impl Ema {
             Tensor::run(
                 &EMA,
                 &[&values.contiguous(), mean],
-                &Params { n: values.numel() as u32, rest: rest(self.decay) },
+                &EmaParams { n: values.numel() as u32, rest: rest(self.decay) },
             );
         }
     }

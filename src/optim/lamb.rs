@@ -45,7 +45,7 @@ static APPLY: Shader = Shader {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct LambParams {
     place: Place,
     beta1: f32,
     beta2: f32,
@@ -56,7 +56,7 @@ struct Params {
 }
 
 fn n(d: &Dispatch) -> usize {
-    d.params::<Params>().place.n as usize
+    d.params::<LambParams>().place.n as usize
 }
 
 /// The moments, and in place of the gradients the direction of the step.
@@ -76,7 +76,7 @@ static LAMB: Kernel = Kernel {
 };
 
 fn moments_twin(call: &mut Call) {
-    let (p, numbers) = (call.params::<Params>(), call.read::<f32>(4));
+    let (p, numbers) = (call.params::<LambParams>(), call.read::<f32>(4));
     let factor = numbers[0];
     let slots = slots(call, p.place, 4);
     let run = p.place.range();
@@ -154,7 +154,7 @@ impl LambOptions {
         let Slab { values, gradients, moments, norms, slots, .. } = bucket.slab;
         let table = norms.as_ref().expect("the lengths are asked for");
         let (rest1, rest2) = (rest(beta1), rest(beta2));
-        let p = Params { place: bucket.place(), beta1, beta2, rest1, rest2, eps, decay };
+        let p = LambParams { place: bucket.place(), beta1, beta2, rest1, rest2, eps, decay };
         let slots = slots.as_ref().expect("steps are counted");
         Tensor::run(&LAMB, &[gradients, values, &moments[0], &moments[1], bucket.numbers, slots], &p);
         table.square_sums(gradients, bucket.stretch, &table.gradients);

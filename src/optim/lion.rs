@@ -27,7 +27,7 @@ impl Default for LionOptions {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct LionParams {
     place: Place,
     beta1: f32,
     beta2: f32,
@@ -36,8 +36,8 @@ struct Params {
     decay: f32,
 }
 
-update!(LION, SHADER, "lion", Params, moments 1, flops 10, |call| {
-    let p: Params = call.params();
+update!(LION, SHADER, "lion", LionParams, moments 1, flops 10, |call| {
+    let p: LionParams = call.params();
     twin(call, p.place, |now, g, [mut x, mut m]| {
         let ahead = p.beta1 * m + p.rest1 * g;
         let sign = if ahead == 0.0 { 0.0 } else { ahead.signum() };
@@ -57,7 +57,7 @@ impl LionOptions {
     fn fused(&self, bucket: &Bucket) {
         let (beta1, beta2) = self.betas;
         let (rest1, rest2) = (rest(beta1), rest(beta2));
-        bucket.run(&LION, &Params { place: bucket.place(), beta1, beta2, rest1, rest2, decay: self.weight_decay });
+        bucket.run(&LION, &LionParams { place: bucket.place(), beta1, beta2, rest1, rest2, decay: self.weight_decay });
     }
 }
 

@@ -28,7 +28,7 @@ const MAX_CHUNKS: usize = 32_768;
 /// Which chunks and which parameters of a table, and where the first sum goes.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct SquareSumsParams {
     chunk: u32,
     chunks: u32,
     entry: u32,
@@ -42,7 +42,7 @@ static SQUARE_SUMS: Kernel = Kernel {
     access: &[Read, Read, Read, ReadWrite],
     twin: sums_twin,
     cost: |d| {
-        let n = u64::from(d.params::<Params>().chunks) * CHUNK as u64;
+        let n = u64::from(d.params::<SquareSumsParams>().chunks) * CHUNK as u64;
         Cost { flops: 2 * n, bytes: 4 * n }
     },
     tolerance: Tolerance::SUMMED,
@@ -64,7 +64,7 @@ static SQUARE_SUMS: Kernel = Kernel {
 };
 
 fn sums_passes(d: &Dispatch, entry: &'static str, per_group: usize) -> Lowering {
-    let p: Params = d.params();
+    let p: SquareSumsParams = d.params();
     let first = Pass::new(&SUMS, entry, groups(p.chunks as usize, per_group));
     let second = Pass::new(&SUMS, "square_sums_join", groups(p.entries as usize, 64));
     let slots = [[Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)], [Slot::Scratch(0), Slot::Arg(2), Slot::Arg(3)]];
@@ -73,7 +73,7 @@ fn sums_passes(d: &Dispatch, entry: &'static str, per_group: usize) -> Lowering 
 }
 
 fn sums_twin(call: &mut Call) {
-    let (p, x) = (call.params::<Params>(), call.read::<f32>(0));
+    let (p, x) = (call.params::<SquareSumsParams>(), call.read::<f32>(0));
     let (chunks, entries) = (call.read::<i32>(1), call.read::<i32>(2));
     let sums = &mut call.write::<f32>(3)[p.to as usize..][..p.entries as usize];
     parallel::chunks(sums, 1, |at, sum| {
@@ -203,7 +203,7 @@ impl Table {
     /// The sum of the squares of each parameter of a stretch.
     pub fn square_sums(&self, x: &Tensor, stretch: &Stretch, to: &Tensor) {
         let counts = &self.counts[stretch.entries.clone()];
-        let p = Params {
+        let p = SquareSumsParams {
             chunk: counts[0].0,
             chunks: counts.iter().map(|(_, n)| n).sum(),
             entry: stretch.entries.start as u32,

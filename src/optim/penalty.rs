@@ -13,7 +13,7 @@ static SHADER: Shader = Shader {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct PenaltyParams {
     first: u32,
     n: u32,
     factor: f32,
@@ -27,7 +27,7 @@ static PENALTY: Kernel = Kernel {
     access: SHADER.access,
     twin,
     cost: |d| {
-        let n = u64::from(d.params::<Params>().n);
+        let n = u64::from(d.params::<PenaltyParams>().n);
         Cost { flops: 7 * n, bytes: 12 * n }
     },
     tolerance: Tolerance::ROUNDED,
@@ -36,7 +36,7 @@ static PENALTY: Kernel = Kernel {
         name: "flat",
         fits: |_, _| true,
         suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "penalty", groups(d.params::<Params>().n as usize, 4 * 256)).alone(),
+        lower: |_, d| Pass::new(&SHADER, "penalty", groups(d.params::<PenaltyParams>().n as usize, 4 * 256)).alone(),
     }],
 };
 
@@ -44,7 +44,7 @@ static PENALTY: Kernel = Kernel {
 pub static KERNELS: &[&Kernel] = &[&PENALTY];
 
 fn twin(call: &mut Call) {
-    let p: Params = call.params();
+    let p: PenaltyParams = call.params();
     let run = p.first as usize..(p.first + p.n) as usize;
     let x = &call.read::<f32>(1)[run.clone()];
     parallel::chunks(&mut call.write::<f32>(0)[run], parallel::GRAIN, |piece, g| {
@@ -81,7 +81,7 @@ impl Penalty {
         }
         for (slab, stretches) in gathered {
             for &Stretch { first, n, .. } in stretches {
-                Tensor::run(&PENALTY, &[&slab.gradients, &slab.values], &Params { first, n, factor, l1, l2, bound });
+                Tensor::run(&PENALTY, &[&slab.gradients, &slab.values], &PenaltyParams { first, n, factor, l1, l2, bound });
             }
         }
     }

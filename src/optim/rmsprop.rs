@@ -44,7 +44,7 @@ impl Default for RmsPropOptions {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct RmspropParams {
     place: Place,
     alpha: f32,
     rest: f32,
@@ -52,8 +52,8 @@ struct Params {
     decay: f32,
 }
 
-update!(RMSPROP, PLAIN, "rmsprop", Params, moments 1, flops 8, |call| {
-    let p: Params = call.params();
+update!(RMSPROP, PLAIN, "rmsprop", RmspropParams, moments 1, flops 8, |call| {
+    let p: RmspropParams = call.params();
     twin(call, p.place, |now, g, [mut x, mut v]| {
         let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
@@ -62,8 +62,8 @@ update!(RMSPROP, PLAIN, "rmsprop", Params, moments 1, flops 8, |call| {
     });
 });
 
-update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", Params, moments 2, flops 10, |call| {
-    let p: Params = call.params();
+update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", RmspropParams, moments 2, flops 10, |call| {
+    let p: RmspropParams = call.params();
     twin(call, p.place, |now, g, [mut x, mut v, mut u]| {
         let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
@@ -73,8 +73,8 @@ update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", Params, moments 2, flops 10
     });
 });
 
-update!(RMSPROP_CENTERED, CENTERED, "rmsprop_centered", Params, moments 3, flops 14, |call| {
-    let p: Params = call.params();
+update!(RMSPROP_CENTERED, CENTERED, "rmsprop_centered", RmspropParams, moments 3, flops 14, |call| {
+    let p: RmspropParams = call.params();
     twin(call, p.place, |now, g, [mut x, mut v, mut u, mut m]| {
         let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
@@ -95,7 +95,7 @@ impl RmsPropOptions {
     fn fused(&self, bucket: &Bucket) {
         let RmsPropOptions { alpha, eps, weight_decay: decay, .. } = *self;
         let kernel = [&RMSPROP, &RMSPROP_MOMENTUM, &RMSPROP_CENTERED][self.moments().len() - 1];
-        bucket.run(kernel, &Params { place: bucket.place(), alpha, rest: rest(alpha), eps, decay });
+        bucket.run(kernel, &RmspropParams { place: bucket.place(), alpha, rest: rest(alpha), eps, decay });
     }
 }
 

@@ -41,19 +41,19 @@ impl Default for SgdOptions {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct SgdParams {
     place: Place,
     nesterov: u32,
     decay: f32,
 }
 
-update!(SGD, PLAIN, "sgd", Params, moments 0, flops 4, |call| {
-    let p: Params = call.params();
+update!(SGD, PLAIN, "sgd", SgdParams, moments 0, flops 4, |call| {
+    let p: SgdParams = call.params();
     twin(call, p.place, |now, g, [x]| [x - now[0] * decayed(g, p.decay, x)]);
 });
 
-update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", Params, moments 1, slots 1, flops 8, |call| {
-    let p: Params = call.params();
+update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", SgdParams, moments 1, slots 1, flops 8, |call| {
+    let p: SgdParams = call.params();
     counted(call, p.place, |now, g, [mut x, mut u]| {
         let slope = decayed(g, p.decay, x);
         u = now[1] * u + now[2] * slope;
@@ -75,7 +75,7 @@ impl SgdOptions {
             Momentum::HeavyBall(_) => (&SGD_MOMENTUM, 0),
             Momentum::Nesterov(_) => (&SGD_MOMENTUM, 1),
         };
-        bucket.run(kernel, &Params { place: bucket.place(), nesterov, decay: self.weight_decay });
+        bucket.run(kernel, &SgdParams { place: bucket.place(), nesterov, decay: self.weight_decay });
     }
 }
 

@@ -23,7 +23,7 @@ pub use input::{Data, Input, whole, x};
 
 /// Every kernel that the crate has.
 pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
-    let floors = [wgrad::ops::KERNELS, wgrad::fused::KERNELS, wgrad::optim::KERNELS, wgrad::loss::KERNELS];
+    let floors = [wgrad::ops::KERNELS, wgrad::optim::KERNELS, wgrad::loss::KERNELS];
     floors.into_iter().flatten().flat_map(|page| page.iter().copied()).chain([&wgrad::autograd::ACCUMULATE])
 }
 

@@ -1,7 +1,7 @@
 //! Recurrent cells, beside the same steps in primitives.
 
 use super::{Case, Input, case, whole, x};
-use wgrad::fused::recurrent::{Cell, Direction, Recurrence};
+use wgrad::ops::recurrent::{Cell, Direction, Recurrence};
 use wgrad::{DType, Tensor};
 
 use Direction::{Forward, Reverse};

@@ -3,7 +3,7 @@
 use super::{Case, Input, case, whole, x};
 use std::f32::consts::{FRAC_2_SQRT_PI, LN_2};
 use wgrad::KeepDims::No;
-use wgrad::fused::recurrent::{Cell, Direction, Recurrence};
+use wgrad::ops::recurrent::{Cell, Direction, Recurrence};
 use wgrad::{
     AttentionOptions, Conv2dOptions, CrossEntropyOptions, DType, Extreme, MaxPool2dOptions, Reduction, Shape, Tensor,
     Upsampling,

@@ -3,7 +3,7 @@
 use super::cases::{self, Case};
 use std::sync::LazyLock;
 use wgrad::KeepDims::{self, Yes};
-use wgrad::fused::attention::AttentionOptions;
+use wgrad::ops::attention::AttentionOptions;
 use wgrad::{
     AvgPool2dOptions, Conv2dOptions, ConvTranspose2dOptions, DType, Draw, Extreme, MaxPool2dOptions, Shape, Tensor,
     Upsampling,

@@ -1,6 +1,6 @@
 //! Convolution along one dimension as a layer.
 
-use crate::fused::conv::{Conv1dOptions, ConvTranspose1dOptions};
+use crate::ops::conv::{Conv1dOptions, ConvTranspose1dOptions};
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
 use crate::tensor::Tensor;

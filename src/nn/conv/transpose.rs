@@ -1,6 +1,6 @@
 //! Transposed convolution as a layer.
 
-use crate::fused::conv::ConvTranspose2dOptions;
+use crate::ops::conv::ConvTranspose2dOptions;
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
 use crate::tensor::Tensor;

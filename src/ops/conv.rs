@@ -1,0 +1,391 @@
+//! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, without that matrix in
+//! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs; depthwise in `conv/depthwise.rs`.
+//!
+//! Outputs lie channels last in memory, in the shape [n, c, h, w].
+
+mod columns;
+pub mod depthwise;
+mod fuse;
+mod implicit;
+mod line;
+mod tiles;
+mod transpose;
+mod twin;
+
+pub use line::{Conv1dOptions, ConvTranspose1dOptions};
+pub use transpose::ConvTranspose2dOptions;
+
+use crate::autograd::Op;
+use crate::dtype::DType;
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Slot, Tolerance, Variant};
+use crate::shape::{Shape, Windows};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// PyTorch's arguments of `conv2d`, and its defaults: height before width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Distance between positions of the kernel.
+    pub stride: [usize; 2],
+    /// Zeros around the image.
+    pub padding: [usize; 2],
+    /// Distance between the kernel's taps.
+    pub dilation: [usize; 2],
+    /// Parts of the channels that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Conv2dOptions {
+        Conv2dOptions { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+/// The struct `Conv` of `shaders/prelude/conv.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct ConvParams {
+    batch: u32,
+    channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_h: u32,
+    out_w: u32,
+    groups: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    stride_w: u32,
+    padding_h: u32,
+    padding_w: u32,
+    dilation_h: u32,
+    dilation_w: u32,
+    x_base: u32,
+    x_n: u32,
+    x_c: u32,
+    x_h: u32,
+    x_w: u32,
+    image: u32,
+    images: u32,
+    /// 1: a bias is added.
+    bias: u32,
+    /// 1: a relu follows.
+    relu: u32,
+    /// Sizes of the results of a pooling of 2 x 2 behind; 0 without one.
+    pooled_h: u32,
+    pooled_w: u32,
+    /// Their strides: image, channel, row, column.
+    y: [u32; 4],
+}
+
+impl ConvParams {
+    /// The convolution, by what a user asked for.
+    fn op(&self, op: &'static str) -> Op {
+        let op = Op::new(op).with("stride", [self.stride_h, self.stride_w]);
+        let op =
+            op.with("padding", [self.padding_h, self.padding_w]).with("dilation", [self.dilation_h, self.dilation_w]);
+        op.with("groups", self.groups)
+    }
+
+    /// Output positions of one image.
+    fn positions(&self) -> usize {
+        (self.out_h * self.out_w) as usize
+    }
+
+    /// Taps of all groups.
+    fn taps(&self) -> usize {
+        (self.channels * self.kernel_h * self.kernel_w) as usize
+    }
+
+    fn pixels(&self) -> usize {
+        (self.channels * self.height * self.width) as usize
+    }
+
+    fn flops(&self) -> u64 {
+        let products = self.batch as usize * self.positions() * self.out_channels as usize * self.taps();
+        2 * products as u64 / u64::from(self.groups)
+    }
+
+    /// [output channels, taps] of one group.
+    fn group(&self) -> [usize; 2] {
+        [(self.out_channels / self.groups) as usize, self.taps() / self.groups as usize]
+    }
+}
+
+/// Where the operands of a forward kernel are: x and w come first, y and where the largest lay last.
+struct Ends {
+    bias: Option<Slot>,
+    y: Slot,
+    at: Option<Slot>,
+}
+
+impl Ends {
+    fn of(d: &Dispatch) -> Ends {
+        let p: ConvParams = d.params();
+        let y = 2 + p.bias as usize;
+        let at = (p.pooled_h > 0).then(|| Slot::Arg(y + 1));
+        Ends { bias: (p.bias == 1).then_some(Slot::Arg(2)), y: Slot::Arg(y), at }
+    }
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: d.params::<ConvParams>().flops(), bytes: d.bytes() }
+}
+
+use Access::{Read, Write};
+
+/// y [n, oh, ow, o] = x convolved with w [o, c / groups, kh, kw], and its relu where one follows.
+static CONV2D: Kernel = Kernel {
+    name: "conv2d",
+    access: &[Read, Read, Write],
+    twin: twin::forward,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[fuse::RELU],
+    variants: FORWARD,
+};
+
+/// The same with a bias [o].
+static CONV2D_BIAS: Kernel = Kernel {
+    name: "conv2d_bias",
+    access: &[Read, Read, Read, Write],
+    twin: twin::forward,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[fuse::RELU, fuse::MAX_POOL],
+    variants: FORWARD,
+};
+
+/// The same, and the largest of each 2 x 2 results, with its place.
+static CONV2D_POOL: Kernel = Kernel {
+    name: "conv2d_pool",
+    access: &[Read, Read, Read, Write, Write],
+    twin: twin::pooled,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        implicit::FORWARD,
+        implicit::FEW_FORWARD,
+        tiles::FORWARD,
+        tiles::FORWARD_SMALL,
+        Variant { suits: |_, _| false, ..columns::FORWARD_SUBGROUP },
+        Variant { suits: |_, _| false, ..columns::FORWARD_TILED },
+    ],
+};
+
+const FORWARD: &[Variant] = &[
+    implicit::FORWARD,
+    implicit::FEW_FORWARD,
+    tiles::FORWARD,
+    tiles::FORWARD_SMALL,
+    columns::FORWARD_SUBGROUP,
+    columns::FORWARD_TILED,
+];
+
+/// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
+static CONV2D_WEIGHT: Kernel = Kernel {
+    name: "conv2d_weight",
+    access: &[Read, Read, Write],
+    twin: twin::weight,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: WEIGHT,
+};
+
+/// The same, and db [o].
+static CONV2D_WEIGHT_BIAS: Kernel = Kernel {
+    name: "conv2d_weight_bias",
+    access: &[Read, Read, Write, Write],
+    twin: twin::weight,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: WEIGHT,
+};
+
+const WEIGHT: &[Variant] = &[
+    implicit::WEIGHT,
+    implicit::FEW_WEIGHT,
+    tiles::WEIGHT,
+    tiles::WEIGHT_SMALL,
+    columns::WEIGHT_SUBGROUP,
+    columns::WEIGHT_TILED,
+];
+
+/// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
+static CONV2D_INPUT: Kernel = Kernel {
+    name: "conv2d_input",
+    access: &[Read, Read, Write],
+    twin: twin::input,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[implicit::INPUT, tiles::INPUT, tiles::INPUT_SMALL, columns::INPUT_SUBGROUP, columns::INPUT_TILED],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] =
+    &[&CONV2D, &CONV2D_BIAS, &CONV2D_POOL, &CONV2D_WEIGHT, &CONV2D_WEIGHT_BIAS, &CONV2D_INPUT];
+
+/// A fresh tensor [n, c, h, w] whose channels are neighbours in memory.
+pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
+    let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
+    Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
+}
+
+/// What no images, no channels or no weights give: the bias alone.
+#[track_caller]
+fn of_bias(op: &'static str, shape: Shape, inputs: [&Tensor; 2], bias: Option<&Tensor>) -> Tensor {
+    let y = Tensor::of_nothing(op, shape, &inputs);
+    bias.map_or(y.clone(), |bias| y.add(&bias.reshape_to(Shape::from([shape[1], 1, 1]))))
+}
+
+impl Tensor {
+    /// A batch of one, of what has no dimension for the batch: one dimension fewer than it would have with it.
+    pub(crate) fn batch_of_one(&self, rank: usize) -> Option<Tensor> {
+        (self.rank() + 1 == rank).then(|| self.unsqueeze(0))
+    }
+
+    /// The same elements with the channels of [n, c, h, w] as neighbours in memory.
+    pub(crate) fn to_channels_last(&self) -> Tensor {
+        self.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
+    }
+
+    /// Convolution of images `[n, c, h, w]` with a weight `[o, c / groups, kh, kw]` and a bias `[o]`, to
+    /// `[n, o, oh, ow]`. One image `[c, h, w]` gives `[o, oh, ow]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit each other or the options.
+    #[track_caller]
+    pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
+        self.convolution("conv2d", weight, bias, options)
+    }
+
+    /// [`Tensor::conv2d`], whose sentences name `op`.
+    #[track_caller]
+    fn convolution(&self, op: &'static str, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.convolution(op, weight, bias, options).squeeze(0);
+        }
+        let (x, w) = (self.shape(), weight.shape());
+        let Conv2dOptions { stride, padding, dilation, groups } = options;
+        assert!(
+            x.rank() == 4 && w.rank() == 4,
+            "{op}: {x} x {w}: images [n, c, h, w] and weights [o, c, kh, kw] are due"
+        );
+        for t in [self, weight] {
+            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
+        }
+        let whole = groups > 0 && w[1].checked_mul(groups) == Some(x[1]) && w[0] % groups == 0;
+        assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
+        let shapes = format!("{x} x {w}");
+        let walk = |d: usize| Windows { taps: w[2 + d], stride: stride[d], padding: padding[d], dilation: dilation[d] };
+        let (out_h, down) = walk(0).over(op, &shapes, x[2]);
+        let (out_w, right) = walk(1).over(op, &shapes, x[3]);
+        let (input, kernel) = (self.detach(), weight.contiguous());
+        let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| input.layout().strides[d] as u32);
+        let p = ConvParams {
+            batch: x[0] as u32,
+            channels: x[1] as u32,
+            height: x[2] as u32,
+            width: x[3] as u32,
+            out_channels: w[0] as u32,
+            out_h: out_h as u32,
+            out_w: out_w as u32,
+            groups: groups as u32,
+            kernel_h: w[2] as u32,
+            kernel_w: w[3] as u32,
+            stride_h: down.stride as u32,
+            stride_w: right.stride as u32,
+            padding_h: padding[0] as u32,
+            padding_w: padding[1] as u32,
+            dilation_h: down.dilation as u32,
+            dilation_w: right.dilation as u32,
+            x_base: input.base() as u32,
+            x_n,
+            x_c,
+            x_h,
+            x_w,
+            image: 0,
+            images: x[0] as u32,
+            bias: 0,
+            relu: 0,
+            pooled_h: 0,
+            pooled_w: 0,
+            y: [0; 4],
+        };
+        if let Some(bias) = bias {
+            let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
+            assert!(fits, "{op}: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
+        }
+        if x.contains(&0) || w.contains(&0) {
+            return of_bias(op, Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
+        }
+        if depthwise::fits(&p) {
+            return self.depthwise(weight, bias, p);
+        }
+        match bias {
+            Some(bias) if groups == 1 => self.convolved(&input, [weight, &kernel], Some(bias), ConvParams { bias: 1, ..p }),
+            Some(bias) => {
+                let y = self.convolved(&input, [weight, &kernel], None, p);
+                y.add(&bias.reshape_to(Shape::from([w[0], 1, 1])))
+            }
+            None => self.convolved(&input, [weight, &kernel], None, p),
+        }
+    }
+
+    #[track_caller]
+    fn convolved(&self, input: &Tensor, [weight, kernel]: [&Tensor; 2], bias: Option<&Tensor>, p: ConvParams) -> Tensor {
+        let (x, w) = (self.shape(), weight.shape());
+        let sizes = [p.batch, p.out_channels, p.out_h, p.out_w].map(|size| size as usize);
+        let y = channels_last(Shape::from(sizes), self);
+        let saved = (input.saved(), kernel.saved());
+        let backward = move |dy: &Tensor, needs: &[bool]| {
+            let ((input, kernel), dy) = (&saved, dy.to_channels_last());
+            let dx = || {
+                let dx = channels_last(x, &dy);
+                Tensor::run(&CONV2D_INPUT, &[&dy, kernel, &dx], &p);
+                dx
+            };
+            let weights = || {
+                let dw = Tensor::empty(w, DType::F32, dy.device());
+                if !needs.get(2).is_some_and(|needed| *needed) {
+                    Tensor::run(&CONV2D_WEIGHT, &[input, &dy, &dw], &ConvParams { bias: 0, ..p });
+                    return (dw, None);
+                }
+                let db = Tensor::empty([w[0]], DType::F32, dy.device());
+                Tensor::run(&CONV2D_WEIGHT_BIAS, &[input, &dy, &dw, &db], &p);
+                (dw, Some(db))
+            };
+            let mut all = vec![needs[0].then(dx)];
+            match (needs[1], needs.get(2)) {
+                (true, third) => {
+                    let (dw, db) = weights();
+                    all.push(Some(dw));
+                    all.extend(third.map(|_| db));
+                }
+                (false, third) => {
+                    all.push(None);
+                    all.extend(third.map(|needed| {
+                        needed.then(|| dy.sum_to(Shape::from([w[0], 1, 1])).reshape_to(Shape::from([w[0]])))
+                    }));
+                }
+            }
+            all
+        };
+        match bias {
+            Some(bias) => {
+                let own = bias.contiguous().detach();
+                Tensor::run(&CONV2D_BIAS, &[input, &kernel.detach(), &own, &y], &p);
+                y.tracked(|| p.op("conv2d"), &[self, weight, bias], backward)
+            }
+            None => {
+                Tensor::run(&CONV2D, &[input, &kernel.detach(), &y], &p);
+                y.tracked(|| p.op("conv2d"), &[self, weight], backward)
+            }
+        }
+    }
+}

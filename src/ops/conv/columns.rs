@@ -1,0 +1,274 @@
+//! Convolution by products with the matrix of columns: `shaders/im2col.wgsl`, `shaders/col2im.wgsl`.
+//!
+//! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time, or a part of an
+//! image whose columns are too many to be bound; forward, weight gradient and input gradient are products with it.
+
+use super::implicit::MAX_ITERATIONS;
+use super::{Ends, ConvParams};
+use crate::ops::pool;
+use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
+use crate::ops::matmul::{self, After, MatMul, Operands, Tiling};
+use crate::ops::reduce::sum_parts;
+
+static IM2COL: Shader = Shader {
+    name: "im2col",
+    source: concat!(include_str!("../../../shaders/prelude/conv.wgsl"), include_str!("../../../shaders/im2col.wgsl")),
+    access: &[Access::Read, Access::Write],
+};
+
+static COL2IM: Shader = Shader {
+    name: "col2im",
+    source: concat!(include_str!("../../../shaders/prelude/conv.wgsl"), include_str!("../../../shaders/col2im.wgsl")),
+    access: &[Access::Read, Access::Write],
+};
+
+impl ConvParams {
+    /// y[rows, o] = col w^T for `rows` positions, group by group.
+    fn forward(&self, rows: usize) -> MatMul {
+        let ([o, q], out) = (self.group(), self.out_channels as usize);
+        let mut p = MatMul::new([rows, o, q], [self.taps(), 1], [1, q]);
+        p.c_row = out as u32;
+        p.batched(self.groups as usize, [q, o * q, o])
+    }
+
+    /// dw[o, q] = dy^T col over `rows` positions, group by group.
+    fn weight(&self, rows: usize) -> MatMul {
+        let ([o, q], out) = (self.group(), self.out_channels as usize);
+        MatMul::new([o, q, rows], [1, out], [self.taps(), 1]).batched(self.groups as usize, [o, q, o * q])
+    }
+
+    /// dcol[rows, q] = dy w, group by group.
+    fn input(&self, rows: usize) -> MatMul {
+        let ([o, q], out) = (self.group(), self.out_channels as usize);
+        let mut p = MatMul::new([rows, q, o], [out, 1], [q, 1]);
+        p.c_row = self.taps() as u32;
+        p.batched(self.groups as usize, [o, o * q, q])
+    }
+}
+
+/// The most bytes of columns at a time: larger batches go in slices.
+const MAX_COLUMNS: u64 = 64 << 20;
+
+/// Output positions whose columns are there at once: whole images, or some rows of one, or some positions of one row.
+#[derive(Debug, Clone, Copy)]
+struct Slice {
+    image: u32,
+    images: u32,
+    row: u32,
+    rows: u32,
+    column: u32,
+    columns: u32,
+}
+
+impl Slice {
+    /// The convolution that has these positions alone: paddings may wrap around below 0.
+    fn of(&self, p: &ConvParams) -> ConvParams {
+        ConvParams {
+            image: self.image,
+            images: self.images,
+            out_h: self.rows,
+            out_w: self.columns,
+            padding_h: p.padding_h.wrapping_sub(self.row * p.stride_h),
+            padding_w: p.padding_w.wrapping_sub(self.column * p.stride_w),
+            ..*p
+        }
+    }
+
+    /// The number of its first position.
+    fn first(&self, p: &ConvParams) -> u32 {
+        (self.image * p.out_h + self.row) * p.out_w + self.column
+    }
+
+    fn positions(&self) -> usize {
+        self.images as usize * self.rows as usize * self.columns as usize
+    }
+
+    /// Whether an image's other positions come in slices before it.
+    fn goes_on(&self) -> bool {
+        self.row + self.column > 0
+    }
+}
+
+/// All positions, in slices whose columns can be bound: images are cut where one alone is too large.
+fn slices(info: &Info, p: &ConvParams) -> Vec<Slice> {
+    let most = info.max_binding_bytes;
+    let each = |bytes: u64, most: u64, of: u32| (most / bytes.max(1)).clamp(1, u64::from(of).max(1)) as u32;
+    let column = p.taps() as u64 * 4;
+    let (row, image) = (column * u64::from(p.out_w), column * p.positions() as u64);
+    let whole = Slice { image: 0, images: p.batch, row: 0, rows: p.out_h, column: 0, columns: p.out_w };
+    let parts = |of: u32, each: u32| (0..of).step_by(each as usize).map(move |first| (first, each.min(of - first)));
+    if image <= most {
+        let images = parts(p.batch, each(image, most.min(MAX_COLUMNS), p.batch));
+        return images.map(|(image, images)| Slice { image, images, ..whole }).collect();
+    }
+    let rows = each(row, most.min(MAX_COLUMNS), p.out_h);
+    let columns = if row <= most { p.out_w } else { each(column, most.min(MAX_COLUMNS), p.out_w) };
+    let of_image = |image| {
+        parts(p.out_h, rows).flat_map(move |(row, rows)| {
+            let one = Slice { image, images: 1, row, rows, ..whole };
+            parts(p.out_w, columns).map(move |(column, columns)| Slice { column, columns, ..one })
+        })
+    };
+    (0..p.batch).flat_map(of_image).collect()
+}
+
+/// Whether the taps of a position can be bound, and one invocation may walk those of a channel.
+fn fits(info: &Info, d: &Dispatch) -> bool {
+    let p: ConvParams = d.params();
+    let walk = u64::from(p.kernel_h) * (u64::from(p.kernel_w) + 1);
+    p.taps() as u64 * 4 <= info.max_binding_bytes.min(MAX_COLUMNS) && walk <= MAX_ITERATIONS as u64
+}
+
+macro_rules! variants {
+    ($($subgroup:ident $tiled:ident $lower:ident;)*) => {$(
+        pub(super) const $subgroup: Variant = Variant {
+            name: "subgroup",
+            fits: |info, d| fits(info, d) && matmul::fits_subgroup(info),
+            suits: |info, _| matmul::preferred(info) == Tiling::Subgroup,
+            lower: |info, d| $lower(info, Tiling::Subgroup, d),
+        };
+        pub(super) const $tiled: Variant = Variant {
+            name: "tiled",
+            fits: |info, d| fits(info, d) && matmul::fits_tiled(info),
+            suits: |_, _| true,
+            lower: |info, d| $lower(info, Tiling::Tiled, d),
+        };
+    )*};
+}
+
+variants! {
+    FORWARD_SUBGROUP FORWARD_TILED forward;
+    WEIGHT_SUBGROUP WEIGHT_TILED weight;
+    INPUT_SUBGROUP INPUT_TILED input;
+}
+
+fn columns(p: &ConvParams) -> Pass {
+    let each = p.images as usize * p.positions() * p.channels as usize;
+    Pass::new(&IM2COL, "im2col", groups(each, 256)).slots(&[Slot::Arg(0), Slot::Scratch(0)]).params(p)
+}
+
+fn column_bytes(p: &ConvParams, slices: &[Slice]) -> u64 {
+    slices.iter().map(|slice| slice.positions() * p.taps()).max().unwrap_or(0) as u64 * 4
+}
+
+fn forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let (whole, ends) = (d.params::<ConvParams>(), Ends::of(d));
+    let slices = slices(info, &whole);
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
+    let y = if ends.at.is_some() { Slot::Scratch(2) } else { ends.y };
+    for slice in slices {
+        out.passes.push(columns(&slice.of(&whole)));
+        let mut product = whole.forward(slice.positions());
+        product.c_base = slice.first(&whole) * whole.out_channels;
+        let after = if whole.relu == 1 { After::RELU } else { After::NOTHING };
+        let operands = Operands { bias: ends.bias, after, ..Operands::plain(Slot::Scratch(0), Slot::Arg(1), y) };
+        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
+    }
+    if let Some(at) = ends.at {
+        out.scratch.push(u64::from(whole.batch) * (whole.positions() * whole.out_channels as usize) as u64 * 4);
+        let (images, out_sizes) =
+            ([whole.batch, whole.out_h, whole.out_w, whole.out_channels], [whole.pooled_h, whole.pooled_w]);
+        out.passes.push(pool::pass_of_halves(images, out_sizes, whole.y, [y, ends.y, at]));
+    }
+    out
+}
+
+fn weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let whole: ConvParams = d.params();
+    let slices = slices(info, &whole);
+    let results = whole.out_channels as usize * whole.group()[1];
+    // Every slice's product is cut along its positions; all parts lie side by side and are added up at the end.
+    let parts: Vec<MatMul> = slices
+        .iter()
+        .map(|slice| whole.weight(slice.positions()))
+        .map(|product| matmul::split(info, tiling.suited(info, &product), product))
+        .collect();
+    let total: u32 = parts.iter().map(|p| p.splits).sum();
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
+    let target = if total == 1 { Slot::Arg(2) } else { Slot::Scratch(2) };
+    let mut done = 0;
+    for (slice, product) in slices.iter().zip(parts) {
+        out.passes.push(columns(&slice.of(&whole)));
+        let mut product = product;
+        product.a_base = slice.first(&whole) * whole.out_channels;
+        product.c_base = done * results as u32;
+        done += product.splits;
+        let operands = Operands::plain(Slot::Arg(1), Slot::Scratch(0), target);
+        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
+    }
+    if total > 1 {
+        out.scratch.push(u64::from(total) * results as u64 * 4);
+        let sum = sum_parts(info, results, total as usize, Slot::Scratch(2), Slot::Arg(2), 3);
+        out.passes.extend(sum.passes);
+        out.scratch.extend(sum.scratch);
+    }
+    if whole.bias == 1 {
+        let (channels, positions) = (whole.out_channels as usize, whole.batch as usize * whole.positions());
+        let sum = sum_parts(info, channels, positions, Slot::Arg(1), Slot::Arg(3), out.scratch.len());
+        out.passes.extend(sum.passes);
+        out.scratch.extend(sum.scratch);
+    }
+    out
+}
+
+fn input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+    let whole: ConvParams = d.params();
+    let slices = slices(info, &whole);
+    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
+    for slice in slices {
+        let p = slice.of(&whole);
+        let mut product = whole.input(slice.positions());
+        product.a_base = slice.first(&whole) * whole.out_channels;
+        let operands = Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0));
+        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
+        let gather = Pass::new(&COL2IM, "col2im", groups(slice.images as usize * p.pixels(), 256));
+        let gather = gather.constant("ADD", Constant::Bool(slice.goes_on()));
+        out.passes.push(gather.slots(&[Slot::Scratch(0), Slot::Arg(2)]).params(&p));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Class;
+
+    #[test]
+    fn slices_have_each_position_once_and_fit_their_binding() {
+        let p = |batch, [channels, out_h, out_w]: [u32; 3]| ConvParams {
+            batch,
+            channels,
+            out_h,
+            out_w,
+            groups: 1,
+            kernel_h: 3,
+            kernel_w: 3,
+            stride_h: 2,
+            stride_w: 1,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let info = |max_binding_bytes| Info {
+            name: String::new(),
+            api: String::new(),
+            driver: String::new(),
+            class: Class::Gpu,
+            subgroup: None,
+            max_binding_bytes,
+            max_groups: 65_535,
+            max_threads: 256,
+            max_shared_bytes: 16 << 10,
+        };
+        for (p, bytes) in [(p(5, [3, 8, 9]), 20_000), (p(5, [3, 8, 9]), 3000), (p(2, [3, 1, 90]), 1000)] {
+            let mut next = 0;
+            for slice in slices(&info(bytes), &p) {
+                let own = slice.of(&p);
+                assert_eq!(slice.first(&p), next, "in order");
+                assert!(slice.positions() * p.taps() * 4 <= bytes as usize, "{slice:?}");
+                assert!(own.positions() * slice.images as usize == slice.positions(), "{own:?}");
+                assert_eq!(slice.goes_on(), next % (p.out_h * p.out_w) > 0);
+                next += slice.positions() as u32;
+            }
+            assert_eq!(next, p.batch * p.out_h * p.out_w);
+        }
+    }
+}

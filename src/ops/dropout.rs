@@ -1,0 +1,86 @@
+//! Dropout: `shaders/dropout.wgsl`.
+
+use super::random::{Draw, number};
+use crate::autograd::Op;
+use crate::dtype::DType;
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::rng::{key, philox, unit};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static SHADER: Shader = Shader {
+    name: "dropout",
+    source: include_str!("../../shaders/dropout.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct DropoutParams {
+    n: u32,
+    stream: u32,
+    key: [u32; 2],
+    drop: f32,
+    scale: f32,
+    offset: u32,
+}
+
+/// The gradient is the same kernel: the mask is drawn again, not kept.
+static DROPOUT: Kernel = Kernel {
+    name: "dropout",
+    access: SHADER.access,
+    twin,
+    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256)).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&DROPOUT];
+
+fn twin(call: &mut Call) {
+    let (p, x) = (call.params::<DropoutParams>(), call.read::<f32>(0));
+    let [low, high] = number(call.read(1), p.offset);
+    parallel::rows(&mut call.write::<f32>(2)[..p.n as usize], 4, |block, y| {
+        let words = philox([block as u32, low, high, p.stream], p.key);
+        for (i, (y, word)) in y.iter_mut().zip(words).enumerate() {
+            *y = if unit(word) >= p.drop { x[block * 4 + i] * p.scale } else { 0.0 };
+        }
+    });
+}
+
+impl Tensor {
+    /// Zeroes elements with probability `p` and scales the others by 1 / (1 - p) (Srivastava et al., 2014); a probability of
+    /// 1 leaves none. The same draw gives the same mask on every device.
+    ///
+    /// # Panics
+    /// If `p` is not in 0..=1, or the tensor is not of f32.
+    #[track_caller]
+    pub fn dropout(&self, p: f32, draw: &Draw) -> Tensor {
+        assert!((0.0..=1.0).contains(&p), "dropout: a probability of {p} is not in 0..=1");
+        assert!(self.dtype() == DType::F32, "dropout: a tensor of f32 is due, not of {}", self.dtype());
+        // Masks follow the elements' order, not their place in memory.
+        let x = self.contiguous();
+        let y = Tensor::empty(x.shape(), DType::F32, x.device());
+        let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
+        let (n, offset) = (x.numel() as u32, draw.offset);
+        let params = DropoutParams { n, stream: draw.stream, key: key(draw.seed), drop: p, scale, offset };
+        let step = draw.step.saved();
+        Tensor::run(&DROPOUT, &[&x, &step, &y], &params);
+        y.tracked(
+            || Op::new("dropout").with("p", p),
+            &[&x],
+            move |dy, _| {
+                let dx = Tensor::empty(dy.shape(), DType::F32, dy.device());
+                Tensor::run(&DROPOUT, &[&dy.contiguous(), &step, &dx], &params);
+                vec![Some(dx)]
+            },
+        )
+    }
+}

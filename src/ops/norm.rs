@@ -1,0 +1,514 @@
+//! Batch normalisation (Ioffe and Szegedy, 2015): `shaders/channel_stats.wgsl`, `shaders/batch_norm.wgsl`,
+//! `shaders/batch_norm_sums.wgsl`, `shaders/batch_norm_backward.wgsl`, `shaders/running_stats.wgsl`.
+
+use crate::autograd::Op;
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    parallel,
+};
+use crate::ops::reduce::{KeepDims, sum_parts};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+use Access::{Read, ReadWrite, Write};
+
+static STATS: Shader = Shader {
+    name: "channel_stats",
+    source: include_str!("../../shaders/channel_stats.wgsl"),
+    access: &[Read, Write, Write],
+};
+static APPLY: Shader = Shader {
+    name: "batch_norm",
+    source: include_str!("../../shaders/batch_norm.wgsl"),
+    access: &[Read, Read, Read, Read, Write],
+};
+static SUMS: Shader = Shader {
+    name: "batch_norm_sums",
+    source: include_str!("../../shaders/batch_norm_sums.wgsl"),
+    access: &[Read, Read, Read, Write],
+};
+static BACKWARD: Shader = Shader {
+    name: "batch_norm_backward",
+    source: include_str!("../../shaders/batch_norm_backward.wgsl"),
+    access: &[Read, Read, Read, Read, Read, Write],
+};
+static RUNNING: Shader = Shader {
+    name: "running_stats",
+    source: include_str!("../../shaders/running_stats.wgsl"),
+    access: &[Read, ReadWrite, ReadWrite, ReadWrite],
+};
+
+/// The struct `Channels` of the prelude.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+struct BatchNormParams {
+    batch: u32,
+    channels: u32,
+    positions: u32,
+    strides: [u32; 3],
+    chunk: u32,
+    chunks: u32,
+    step: u32,
+    eps: f32,
+}
+
+/// Elements of one invocation's loop, and chunks of another's.
+const CHUNK: u32 = 1024;
+const MAX_CHUNKS: u32 = 32_768;
+
+/// Channels that a thread of the host sums at a time: where they are neighbours, they are half a line of its cache.
+const SIDE_BY_SIDE: usize = 8;
+
+impl BatchNormParams {
+    /// Of a dense [n, c, ..] whose positions lie behind each other.
+    fn new(x: &Tensor, eps: f32) -> BatchNormParams {
+        let (shape, strides) = (x.shape(), &x.layout().strides);
+        let positions: usize = shape[2..].iter().product();
+        // A dimension of size 1 may have any stride.
+        let last = (2..shape.rank()).rev().find(|&d| shape[d] > 1).map_or(1, |d| strides[d]);
+        let step = if shape[1] > 1 { strides[1] } else { positions };
+        let count = (shape[0] * positions) as u32;
+        BatchNormParams {
+            batch: shape[0] as u32,
+            channels: shape[1] as u32,
+            positions: positions as u32,
+            strides: [strides[0] as u32, strides[1] as u32, last as u32],
+            chunk: CHUNK.min(count),
+            chunks: count.div_ceil(CHUNK),
+            step: step as u32,
+            eps,
+        }
+    }
+
+    fn count(&self) -> usize {
+        (self.batch * self.positions) as usize
+    }
+
+    /// Calls `each` with the place of channel `first` in every position of every image.
+    fn positions_of(&self, first: usize, mut each: impl FnMut(usize)) {
+        let [n, ch, at] = self.strides.map(|s| s as usize);
+        for image in 0..self.batch as usize {
+            (0..self.positions as usize).for_each(|position| each(image * n + position * at + first * ch));
+        }
+    }
+
+    /// Calls `each` with the places of a piece of the elements that begins at `start`, in stretches of channels that follow
+    /// one another (a step of 1) or of one channel (a step of 0): the first place in the piece, how many, the first
+    /// channel and the step.
+    fn stretches(&self, start: usize, len: usize, mut each: impl FnMut(usize, usize, usize, usize)) {
+        let (step, channels) = (self.step as usize, self.channels as usize);
+        let mut at = 0;
+        while at < len {
+            let channel = (start + at) / step % channels;
+            let (count, by) = if step == 1 { (channels - channel, 1) } else { (step - (start + at) % step, 0) };
+            let count = count.min(len - at);
+            each(at, count, channel, by);
+            at += count;
+        }
+    }
+}
+
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    d.params::<BatchNormParams>().chunks <= MAX_CHUNKS
+}
+
+/// Whether the channels are neighbours, four at a time, in memory without gaps.
+fn is_by_fours(p: &BatchNormParams) -> bool {
+    let [n, channel, position] = p.strides;
+    let steps = channel == 1 && (p.positions == 1 || position == p.channels) && n == p.positions * p.channels;
+    steps && p.channels.is_multiple_of(4)
+}
+
+fn fits_quads(info: &Info, d: &Dispatch) -> bool {
+    is_by_fours(&d.params()) && fits(info, d)
+}
+
+/// With the constants of the files.
+fn wide(pass: Pass, width: usize) -> Pass {
+    let item = if width == 4 { "vec4<f32>" } else { "f32" };
+    pass.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(width as u32))
+}
+
+/// With chunks so short that they fill a GPU.
+fn filling(p: BatchNormParams) -> BatchNormParams {
+    let count = p.count() as u32;
+    let chunk = (count / (4096 / (p.channels / 4)).max(1)).clamp(64, CHUNK).min(count);
+    BatchNormParams { chunk, chunks: count.div_ceil(chunk), ..p }
+}
+
+fn any(_: &Info, _: &Dispatch) -> bool {
+    true
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: 6 * d.len(0) as u64, bytes: d.bytes() }
+}
+
+/// stats [2, channels]: the means, and the variances divided by the number of elements.
+static CHANNEL_STATS: Kernel = Kernel {
+    name: "channel_stats",
+    access: &[Read, Write],
+    twin: stats_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[
+        Variant { name: "quads", fits: fits_quads, suits: any, lower: |_, d| stats_passes(filling(d.params()), 4) },
+        Variant { name: "chunks", fits, suits: any, lower: |_, d| stats_passes(d.params(), 1) },
+    ],
+};
+
+fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
+    let slots = [Slot::Arg(0), Slot::Scratch(0), Slot::Arg(1)];
+    let parts = p.channels as usize * p.chunks as usize;
+    let pass = |entry, results: usize| {
+        wide(Pass::new(&STATS, entry, groups(results / width, 256)), width).slots(&slots).params(&p)
+    };
+    Lowering {
+        passes: vec![pass("stats_chunks", parts), pass("stats_join", p.channels as usize)],
+        scratch: vec![parts as u64 * 8],
+    }
+}
+
+fn stats_twin(call: &mut Call) {
+    let (p, x) = (call.params::<BatchNormParams>(), call.read::<f32>(0));
+    let (means, variances) = call.write::<f32>(1).split_at_mut(p.channels as usize);
+    let (count, apart) = (p.count() as f64, p.strides[1] as usize);
+    parallel::chunks2(means, variances, SIDE_BY_SIDE, |piece, means, variances| {
+        let (first, width) = (piece * SIDE_BY_SIDE, means.len());
+        let mut mean = [0.0f64; SIDE_BY_SIDE];
+        p.positions_of(first, |at| {
+            (0..width).for_each(|c| mean[c] += f64::from(x[at + c * apart]));
+        });
+        mean.iter_mut().for_each(|sum| *sum /= count);
+        let mut square = [0.0f64; SIDE_BY_SIDE];
+        p.positions_of(first, |at| {
+            (0..width).for_each(|c| square[c] += (f64::from(x[at + c * apart]) - mean[c]).powi(2));
+        });
+        for c in 0..width {
+            (means[c], variances[c]) = (mean[c] as f32, (square[c] / count) as f32);
+        }
+    });
+}
+
+static BATCH_NORM: Kernel = Kernel {
+    name: "batch_norm",
+    access: APPLY.access,
+    twin: apply_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| is_by_fours(&d.params()),
+            suits: any,
+            lower: |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone(),
+        },
+        Variant {
+            name: "each",
+            fits: any,
+            suits: any,
+            lower: |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone(),
+        },
+    ],
+};
+
+fn apply_twin(call: &mut Call) {
+    let (p, x, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (w, b) = (call.read::<f32>(2), call.read::<f32>(3));
+    let (means, variances) = stats.split_at(p.channels as usize);
+    parallel::chunks(call.write::<f32>(4), parallel::GRAIN, |piece, y| {
+        let start = piece * parallel::GRAIN;
+        p.stretches(start, y.len(), |at, count, channel, by| {
+            for (k, (y, x)) in y[at..at + count].iter_mut().zip(&x[start + at..]).enumerate() {
+                let c = channel + k * by;
+                *y = (x - means[c]) / (variances[c] + p.eps).sqrt() * w[c] + b[c];
+            }
+        });
+    });
+}
+
+/// sums [2, channels]: the gradients of weight and bias.
+static BATCH_NORM_SUMS: Kernel = Kernel {
+    name: "batch_norm_sums",
+    access: &[Read, Read, Read, Write],
+    twin: sums_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: fits_quads,
+            suits: any,
+            lower: |info, d| sums_passes(info, filling(d.params()), 4),
+        },
+        Variant { name: "chunks", fits: any, suits: any, lower: |info, d| sums_passes(info, d.params(), 1) },
+    ],
+};
+
+fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
+    let parts = p.channels as usize * p.chunks as usize;
+    let only = p.chunks == 1;
+    let target = if only { Slot::Arg(3) } else { Slot::Scratch(0) };
+    let first = wide(Pass::new(&SUMS, "batch_norm_sums", groups(parts / width, 256)), width).params(&p);
+    let mut out = first.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), target]).alone();
+    if !only {
+        out.scratch.push(parts as u64 * 8);
+        let sum = sum_parts(info, 2 * p.channels as usize, p.chunks as usize, target, Slot::Arg(3), 1);
+        out.passes.extend(sum.passes);
+        out.scratch.extend(sum.scratch);
+    }
+    out
+}
+
+fn sums_twin(call: &mut Call) {
+    let (p, x, dy, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let channels = p.channels as usize;
+    let (weighted, plain) = call.write::<f32>(3).split_at_mut(channels);
+    let apart = p.strides[1] as usize;
+    parallel::chunks2(weighted, plain, SIDE_BY_SIDE, |piece, weighted, plain| {
+        let (first, width) = (piece * SIDE_BY_SIDE, plain.len());
+        let (mut mean, mut scale) = ([0.0f64; SIDE_BY_SIDE], [0.0f64; SIDE_BY_SIDE]);
+        for c in 0..width {
+            mean[c] = f64::from(stats[first + c]);
+            scale[c] = 1.0 / (f64::from(stats[channels + first + c]) + f64::from(p.eps)).sqrt();
+        }
+        let (mut by_value, mut alone) = ([0.0f64; SIDE_BY_SIDE], [0.0f64; SIDE_BY_SIDE]);
+        p.positions_of(first, |at| {
+            for c in 0..width {
+                let (x, dy) = (f64::from(x[at + c * apart]), f64::from(dy[at + c * apart]));
+                by_value[c] += dy * (x - mean[c]) * scale[c];
+                alone[c] += dy;
+            }
+        });
+        for c in 0..width {
+            (weighted[c], plain[c]) = (by_value[c] as f32, alone[c] as f32);
+        }
+    });
+}
+
+static BATCH_NORM_BACKWARD: Kernel = Kernel {
+    name: "batch_norm_backward",
+    access: BACKWARD.access,
+    twin: backward_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |_, d| is_by_fours(&d.params()),
+            suits: any,
+            lower: |_, d| wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0) / 4, 256)), 4).alone(),
+        },
+        Variant {
+            name: "each",
+            fits: any,
+            suits: any,
+            lower: |_, d| wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)), 1).alone(),
+        },
+    ],
+};
+
+fn backward_twin(call: &mut Call) {
+    let (p, x, dy, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (sums, w) = (call.read::<f32>(3), call.read::<f32>(4));
+    let (channels, count) = (p.channels as usize, p.count() as f32);
+    let ((means, variances), (weighted, plain)) = (stats.split_at(channels), sums.split_at(channels));
+    parallel::chunks(call.write::<f32>(5), parallel::GRAIN, |piece, dx| {
+        let start = piece * parallel::GRAIN;
+        p.stretches(start, dx.len(), |at, len, channel, by| {
+            let (x, dy) = (&x[start + at..][..len], &dy[start + at..][..len]);
+            for (k, dx) in dx[at..at + len].iter_mut().enumerate() {
+                let c = channel + k * by;
+                let scale = 1.0 / (variances[c] + p.eps).sqrt();
+                let normalised = (x[k] - means[c]) * scale;
+                *dx = w[c] * scale * (dy[k] - plain[c] / count - normalised * weighted[c] / count);
+            }
+        });
+    });
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct RunningParams {
+    channels: u32,
+    momentum: f32,
+    unbias: f32,
+}
+
+static RUNNING_STATS: Kernel = Kernel {
+    name: "running_stats",
+    access: RUNNING.access,
+    twin: running_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "each",
+        fits: any,
+        suits: any,
+        lower: |_, d| {
+            Pass::new(&RUNNING, "running_stats", groups(d.params::<RunningParams>().channels as usize, 256)).alone()
+        },
+    }],
+};
+
+fn running_twin(call: &mut Call) {
+    let (p, stats) = (call.params::<RunningParams>(), call.read::<f32>(0));
+    let (mean, variance, batches) = (call.write::<f32>(1), call.write::<f32>(2), call.write::<i32>(3));
+    for c in 0..p.channels as usize {
+        mean[c] = (1.0 - p.momentum) * mean[c] + p.momentum * stats[c];
+        variance[c] = (1.0 - p.momentum) * variance[c] + p.momentum * stats[p.channels as usize + c] * p.unbias;
+    }
+    batches[0] += 1;
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&CHANNEL_STATS, &BATCH_NORM, &BATCH_NORM_SUMS, &BATCH_NORM_BACKWARD, &RUNNING_STATS];
+
+/// A normalised batch, and the statistics that it was normalised by.
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    /// Of the input's shape.
+    pub output: Tensor,
+    /// [2, channels]: means, and variances divided by the number of elements; without history.
+    pub stats: Tensor,
+}
+
+impl BatchNorm {
+    /// Moves running statistics towards those of this batch, in place: means and unbiased variances `[channels]`, and
+    /// the number of batches, i32 [].
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn update_running(&self, mean: &Tensor, variance: &Tensor, batches: &Tensor, momentum: f32) {
+        let channels = self.stats.shape()[1];
+        let fits = *mean.shape() == [channels] && *variance.shape() == [channels];
+        assert!(
+            fits,
+            "batch_norm: {channels} channels x {} x {}: statistics [channels] are due",
+            mean.shape(),
+            variance.shape()
+        );
+        let count = (self.output.numel() / channels.max(1)) as f32;
+        // Nothing moves them, but it counts as a batch.
+        let (momentum, unbias) = if count == 0.0 { (0.0, 1.0) } else { (momentum, count / (count - 1.0)) };
+        let p = RunningParams { channels: channels as u32, momentum, unbias };
+        Tensor::run(&RUNNING_STATS, &[&self.stats, mean, variance, batches], &p);
+    }
+}
+
+impl Tensor {
+    #[track_caller]
+    fn channel_check(&self, op: &str, parts: &[Option<&Tensor>]) {
+        let shape = self.shape();
+        assert!(shape.rank() >= 2 && self.dtype() == DType::F32, "{op}: {shape}: a batch [n, c, ..] of f32 is due");
+        for part in parts.iter().flatten() {
+            assert!(
+                *part.shape() == shape[1..2],
+                "{op}: {shape} x {}: one value for each channel is due",
+                part.shape()
+            );
+        }
+    }
+
+    /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts. A batch of
+    /// nothing gives nothing, gradients of 0 and statistics of 0.
+    ///
+    /// # Panics
+    /// If a channel has one element, or weight or bias is not `[c]`.
+    #[track_caller]
+    pub fn batch_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> BatchNorm {
+        self.channel_check("batch_norm", &[weight, bias]);
+        let (shape, device) = (self.shape(), self.device());
+        let channels = shape[1];
+        assert!(
+            shape.numel() / channels.max(1) != 1,
+            "batch_norm: {shape}: more than one value for each channel is due in training"
+        );
+        if shape.numel() == 0 {
+            let inputs: Vec<&Tensor> = [Some(self), weight, bias].into_iter().flatten().collect();
+            let stats = Tensor::zeros([2, channels], device);
+            return BatchNorm { output: Tensor::of_nothing("batch_norm", shape, &inputs), stats };
+        }
+        // Positions must be one run: true of both usual memory orders of images.
+        let dense = self.base() == 0 && self.layout().is_dense();
+        let runs = dense
+            && (self.layout().is_contiguous()
+                || shape.rank() == 4 && self.permute(&[0, 2, 3, 1]).layout().is_contiguous());
+        let x = if runs { self.clone() } else { self.contiguous() };
+        let p = BatchNormParams::new(&x, eps);
+        let constant =
+            |t: Option<&Tensor>, value| t.map_or_else(|| Tensor::full([channels], value, device), Tensor::contiguous);
+        let (w, b) = (constant(weight, 1.0f32), constant(bias, 0.0));
+        let stats = Tensor::empty([2, channels], DType::F32, device);
+        Tensor::run(&CHANNEL_STATS, &[&x.detach(), &stats], &p);
+        let y = Tensor::empty_like(x.layout(), DType::F32, device);
+        Tensor::run(&BATCH_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
+        let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
+        let output = y.tracked(
+            || Op::new("batch_norm").with("eps", eps),
+            &[&x, &w, &b],
+            move |dy, needs| {
+                let dy = dy.in_layout_of(&saved);
+                let sums = Tensor::empty([2, channels], DType::F32, dy.device());
+                Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);
+                let dx = || {
+                    let dx = Tensor::empty_like(saved.layout(), DType::F32, dy.device());
+                    Tensor::run(&BATCH_NORM_BACKWARD, &[&saved, &dy, &saved_stats, &sums, &saved_w, &dx], &p);
+                    dx
+                };
+                let row = |at| sums.narrow(0, at, 1).squeeze(0);
+                vec![needs[0].then(dx), needs[1].then(|| row(0)), needs[2].then(|| row(1))]
+            },
+        );
+        BatchNorm { output, stats }
+    }
+
+    /// Normalises each channel of `[n, c, ..]` by given statistics `[c]`, then scales and shifts: batch normalisation
+    /// outside of training.
+    ///
+    /// # Panics
+    /// If an argument is not `[c]`.
+    #[track_caller]
+    pub fn batch_norm_eval(
+        &self,
+        mean: &Tensor,
+        variance: &Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f32,
+    ) -> Tensor {
+        self.channel_check("batch_norm", &[Some(mean), Some(variance), weight, bias]);
+        let mut sizes = vec![1; self.rank() - 1];
+        sizes[0] = self.shape()[1];
+        let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
+        let mut scale = variance.affine(1.0, eps).rsqrt();
+        if let Some(weight) = weight {
+            scale = scale.mul(weight);
+        }
+        let y = self.sub(&column(mean)).mul(&column(&scale));
+        match bias {
+            Some(bias) => y.add(&column(bias)),
+            None => y,
+        }
+    }
+
+    /// The definition of [`Tensor::batch_norm`]'s output in primitives.
+    #[track_caller]
+    pub fn batch_norm_definition(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
+        let dims: Vec<isize> = (0..self.rank() as isize).filter(|&d| d != 1).collect();
+        let mut sizes = vec![1; self.rank() - 1];
+        sizes[0] = self.shape()[1];
+        let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
+        let centred = self.sub(&self.mean_dims(&dims, KeepDims::Yes));
+        let scale = self.var_dims(&dims, 0, KeepDims::Yes).affine(1.0, eps).rsqrt();
+        centred.mul(&scale).mul(&column(weight)).add(&column(bias))
+    }
+}

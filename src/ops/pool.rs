@@ -1,0 +1,429 @@
+//! Pooling of images: `shaders/max_pool.wgsl`, `shaders/max_pool_quads.wgsl`, `shaders/max_pool_backward.wgsl`,
+//! `shaders/max_pool_windows.wgsl`, `shaders/avg_pool.wgsl`, `shaders/avg_pool_backward.wgsl`.
+//!
+//! Results lie channels last in memory, in the shape [n, c, h, w].
+
+mod fuse;
+mod line;
+mod params;
+mod twin;
+
+pub use line::{AvgPool1dOptions, MaxPool1dOptions};
+
+use super::conv::channels_last;
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+};
+use crate::tensor::Tensor;
+use params::PoolParams;
+
+/// PyTorch's arguments of `max_pool2d`: height before width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool2dOptions {
+    /// The window.
+    pub kernel_size: [usize; 2],
+    /// Distance between windows.
+    pub stride: [usize; 2],
+    /// Pixels around the image that never are the largest; at most half the window.
+    pub padding: [usize; 2],
+    /// Distance between the window's pixels.
+    pub dilation: [usize; 2],
+}
+
+impl MaxPool2dOptions {
+    /// Square windows side by side.
+    pub fn new(kernel_size: usize) -> MaxPool2dOptions {
+        let kernel_size = [kernel_size; 2];
+        MaxPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0], dilation: [1, 1] }
+    }
+}
+
+/// PyTorch's arguments of `avg_pool2d`: height before width. Zeros of the padding count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AvgPool2dOptions {
+    /// The window.
+    pub kernel_size: [usize; 2],
+    /// Distance between windows.
+    pub stride: [usize; 2],
+    /// Zeros around the image; at most half the window.
+    pub padding: [usize; 2],
+}
+
+impl AvgPool2dOptions {
+    /// Square windows side by side.
+    pub fn new(kernel_size: usize) -> AvgPool2dOptions {
+        let kernel_size = [kernel_size; 2];
+        AvgPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0] }
+    }
+}
+
+use Access::{Read, Write};
+
+static MAX: Shader = Shader {
+    name: "max_pool",
+    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/max_pool.wgsl")),
+    access: &[Read, Write, Write],
+};
+static MAX_BACKWARD: Shader = Shader {
+    name: "max_pool_backward",
+    source: concat!(
+        include_str!("../../shaders/prelude/pool.wgsl"),
+        include_str!("../../shaders/max_pool_backward.wgsl")
+    ),
+    access: &[Read, Read, Read, Write],
+};
+static MAX_QUADS: Shader = Shader {
+    name: "max_pool_quads",
+    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/max_pool_quads.wgsl")),
+    access: &[Read, Write, Write],
+};
+static MAX_WINDOWS: Shader = Shader {
+    name: "max_pool_windows",
+    source: concat!(
+        include_str!("../../shaders/prelude/pool.wgsl"),
+        include_str!("../../shaders/max_pool_windows.wgsl")
+    ),
+    access: &[Read, Read, Read, Write],
+};
+static AVG: Shader = Shader {
+    name: "avg_pool",
+    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/avg_pool.wgsl")),
+    access: &[Read, Write],
+};
+static AVG_BACKWARD: Shader = Shader {
+    name: "avg_pool_backward",
+    source: concat!(
+        include_str!("../../shaders/prelude/pool.wgsl"),
+        include_str!("../../shaders/avg_pool_backward.wgsl")
+    ),
+    access: &[Read, Write],
+};
+
+/// Pixels of a window that one invocation adds up: its loops stay under 65,535 iterations.
+const MAX_WINDOW: usize = 16_384;
+
+fn any(_: &Info, _: &Dispatch) -> bool {
+    true
+}
+
+/// Whether one invocation may walk a window, with an iteration a pixel and one a row, in under 65,535 iterations.
+fn fits(_: &Info, d: &Dispatch) -> bool {
+    let p: PoolParams = d.params();
+    p.reach(0) * (p.reach(1) + 1) < 60_000
+}
+
+/// The same for a pixel and the windows that hold it.
+fn fits_backward(_: &Info, d: &Dispatch) -> bool {
+    let p: PoolParams = d.params();
+    p.views(0) * (p.views(1) + 1) < 60_000
+}
+
+fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
+    Pass::new(shader, entry, groups(elements, 256)).alone()
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    Cost { flops: d.len(0).max(d.len(1)) as u64, bytes: d.bytes() }
+}
+
+/// Whether four channels can be read at once.
+fn fits_quads(info: &Info, d: &Dispatch) -> bool {
+    let p: PoolParams = d.params();
+    let quads = [p.channels, p.x_base, p.x_n, p.x[0], p.x[1]].iter().all(|w| w.is_multiple_of(4));
+    fits(info, d) && p.x_c == 1 && quads && p.y[1] == 1
+}
+
+/// The same, where windows are all of one size.
+fn fits_quads_of_fixed(info: &Info, d: &Dispatch) -> bool {
+    d.params::<PoolParams>().adaptive == 0 && fits_quads(info, d)
+}
+
+/// Whether each pixel has one window, and channels come by fours.
+fn fits_windows(info: &Info, d: &Dispatch) -> bool {
+    let p: PoolParams = d.params();
+    p.adaptive == 0 && p.windows_tile() && p.channels.is_multiple_of(4) && fits(info, d)
+}
+
+static MAX_POOL: Kernel = Kernel {
+    name: "max_pool2d",
+    access: MAX.access,
+    twin: twin::max,
+    cost,
+    tolerance: Tolerance::EXACT,
+    rewrites: &[fuse::COPIED],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: fits_quads_of_fixed,
+            suits: any,
+            lower: |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4),
+        },
+        Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(2)) },
+    ],
+};
+
+/// dx from dy and the place of each window's largest.
+static MAX_POOL_BACKWARD: Kernel = Kernel {
+    name: "max_pool2d_backward",
+    access: &[Read, Read, Write],
+    twin: twin::max_backward,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[fuse::RELU],
+    variants: BACKWARD,
+};
+
+/// The same, times the slope of the relu that stood before the pooling, told by the pooled values y.
+static MAX_POOL_RELU_BACKWARD: Kernel =
+    Kernel { name: "max_pool2d_relu_backward", access: &[Read, Read, Read, Write], rewrites: &[], ..MAX_POOL_BACKWARD };
+
+const BACKWARD: &[Variant] = &[
+    Variant {
+        name: "windows",
+        fits: fits_windows,
+        suits: any,
+        lower: |_, d| backward(d, &MAX_WINDOWS, "max_pool_windows", d.len(1) / 4),
+    },
+    Variant {
+        name: "each",
+        fits: fits_backward,
+        suits: any,
+        lower: |_, d| {
+            let entry =
+                if d.params::<PoolParams>().adaptive == 1 { "max_pool_backward_adaptive" } else { "max_pool_backward" };
+            backward(d, &MAX_BACKWARD, entry, d.len(d.bindings.len() - 1))
+        },
+    },
+];
+
+fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocations: usize) -> Lowering {
+    let p: PoolParams = d.params();
+    let quads = |strides: [u32; 4]| [0, 2, 3].iter().all(|d| strides[*d].is_multiple_of(4)) && strides[1] == 1;
+    let y = if p.relu == 1 { Slot::Arg(2) } else { Slot::Arg(0) };
+    Pass::new(shader, entry, groups(invocations, 256))
+        .constant("RELU", Constant::Bool(p.relu == 1))
+        .constant("DY_QUADS", Constant::Bool(quads(p.dy)))
+        .constant("Y_QUADS", Constant::Bool(quads(p.y)))
+        .slots(&[Slot::Arg(0), Slot::Arg(1), y, Slot::Arg(d.bindings.len() - 1)])
+        .alone()
+}
+
+static AVG_POOL: Kernel = Kernel {
+    name: "avg_pool2d",
+    access: AVG.access,
+    twin: twin::avg,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: fits_quads,
+            suits: any,
+            lower: |_, d| average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), "vec4<f32>", d.len(1) / 4),
+        },
+        Variant {
+            name: "each",
+            fits,
+            suits: any,
+            lower: |_, d| average(&AVG, "avg_pool", &d.params(), "f32", d.len(1)),
+        },
+    ],
+};
+
+static AVG_POOL_BACKWARD: Kernel = Kernel {
+    name: "avg_pool2d_backward",
+    access: AVG_BACKWARD.access,
+    twin: twin::avg_backward,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant {
+            name: "quads",
+            fits: |info, d| d.params::<PoolParams>().channels.is_multiple_of(4) && fits_backward(info, d),
+            suits: any,
+            lower: |_, d| {
+                let p = d.params::<PoolParams>().by_fours();
+                average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
+            },
+        },
+        Variant {
+            name: "each",
+            fits: fits_backward,
+            suits: any,
+            lower: |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)),
+        },
+    ],
+};
+
+fn average(shader: &'static Shader, entry: &'static str, p: &PoolParams, item: &'static str, items: usize) -> Lowering {
+    Pass::new(shader, entry, groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
+}
+
+/// The sizes and strides of the results, where the windows are 2 x 2 side by side over images whose channels are
+/// neighbours, in memory without gaps.
+pub(super) fn halves(d: &Dispatch) -> Option<([u32; 2], [u32; 4])> {
+    if !std::ptr::eq(d.kernel, &MAX_POOL) {
+        return None;
+    }
+    let p: PoolParams = d.params();
+    let windows = p.kernel == [2; 2] && p.stride == [2; 2] && p.padding == [0; 2] && p.dilation == [1; 2];
+    (windows && p.x_base == 0 && p.is_dense()).then_some((p.out, p.y))
+}
+
+/// The pass that pools images [n, h, w, c] so to results of these sizes and strides, from the first slot into the others.
+pub(super) fn pass_of_halves([n, h, w, c]: [u32; 4], out: [u32; 2], strides: [u32; 4], slots: [Slot; 3]) -> Pass {
+    let p = PoolParams {
+        batch: n,
+        channels: c,
+        size: [h, w],
+        out,
+        kernel: [2; 2],
+        stride: [2; 2],
+        padding: [0; 2],
+        dilation: [1; 2],
+        adaptive: 0,
+        x_base: 0,
+        x_n: h * w * c,
+        x_c: 1,
+        x: [w * c, c],
+        y: strides,
+        dy: strides,
+        relu: 0,
+    };
+    let elements = (n * out[0] * out[1] * c) as usize;
+    Pass::new(&MAX, "max_pool", groups(elements, 256)).slots(&slots).params(&p)
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] =
+    &[&MAX_POOL, &MAX_POOL_BACKWARD, &MAX_POOL_RELU_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
+
+impl Tensor {
+    /// The largest of each window of images [n, c, h, w], or of one [c, h, w]; the first of equals gets the gradient. On a GPU a window has
+    /// fewer than 60,000 pixels.
+    ///
+    /// # Panics
+    /// If the shape does not fit the options.
+    #[track_caller]
+    pub fn max_pool2d(&self, options: MaxPool2dOptions) -> Tensor {
+        self.max_pooled("max_pool2d", options)
+    }
+
+    #[track_caller]
+    fn max_pooled(&self, op: &'static str, options: MaxPool2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.max_pooled(op, options).squeeze(0);
+        }
+        let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
+        self.largest(op, PoolParams::new(op, self, kernel_size, stride, padding, dilation))
+    }
+
+    /// The largest of images [n, c, h, w], or of one [c, h, w], in windows that cut them into `size` parts; the first of equals gets the gradient.
+    /// On a GPU a window has fewer than 60,000 pixels.
+    ///
+    /// # Panics
+    /// If the shape is not that of images, or a size is 0.
+    #[track_caller]
+    pub fn adaptive_max_pool2d(&self, size: [usize; 2]) -> Tensor {
+        self.adaptive_max("adaptive_max_pool2d", size)
+    }
+
+    #[track_caller]
+    fn adaptive_max(&self, op: &'static str, size: [usize; 2]) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.adaptive_max(op, size).squeeze(0);
+        }
+        self.largest(op, PoolParams::adaptive(op, self, size))
+    }
+
+    #[track_caller]
+    fn largest(&self, op: &'static str, p: PoolParams) -> Tensor {
+        let y = channels_last(p.output(), self);
+        let at = Tensor::empty([y.numel()], DType::I32, self.device());
+        Tensor::run(&MAX_POOL, &[&self.detach(), &y, &at], &p);
+        let (shape, at) = (self.shape(), at.saved());
+        y.tracked(
+            || p.op(op),
+            &[self],
+            move |dy, _| {
+                let dx = channels_last(shape, dy);
+                let dy = if dy.base() == 0 { dy.detach() } else { dy.contiguous() };
+                Tensor::run(&MAX_POOL_BACKWARD, &[&dy, &at, &dx], &p.given(&dy));
+                vec![Some(dx)]
+            },
+        )
+    }
+
+    /// The mean of each window of images [n, c, h, w], or of one [c, h, w].
+    ///
+    /// # Panics
+    /// If the shape does not fit the options.
+    #[track_caller]
+    pub fn avg_pool2d(&self, options: AvgPool2dOptions) -> Tensor {
+        self.avg_pooled("avg_pool2d", options)
+    }
+
+    #[track_caller]
+    fn avg_pooled(&self, op: &'static str, options: AvgPool2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.avg_pooled(op, options).squeeze(0);
+        }
+        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let [height, width] = kernel_size;
+        if height.saturating_mul(width) > MAX_WINDOW && height > 1 && width > 1 {
+            // The mean over columns of means over rows: each alone stays in the bound of an invocation's loop.
+            let part = |d: usize| {
+                let along = |values: [usize; 2], other| if d == 0 { [values[0], other] } else { [other, values[1]] };
+                AvgPool2dOptions {
+                    kernel_size: along(kernel_size, 1),
+                    stride: along(stride, 1),
+                    padding: along(padding, 0),
+                }
+            };
+            return self.avg_pooled(op, part(0)).avg_pooled(op, part(1));
+        }
+        self.averaged(op, PoolParams::new(op, self, kernel_size, stride, padding, [1, 1]))
+    }
+
+    /// The means of images [n, c, h, w], or of one [c, h, w], over windows that cut them into `size` parts.
+    ///
+    /// # Panics
+    /// If the shape is not that of images, or a size is 0.
+    #[track_caller]
+    pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Tensor {
+        self.adaptive_avg("adaptive_avg_pool2d", size)
+    }
+
+    #[track_caller]
+    fn adaptive_avg(&self, op: &'static str, size: [usize; 2]) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.adaptive_avg(op, size).squeeze(0);
+        }
+        let (shape, p) = (self.shape(), PoolParams::adaptive(op, self, size));
+        let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
+        if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
+            // In two steps, as `avg_pool2d` does.
+            return self.adaptive_avg(op, [size[0], shape[3]]).adaptive_avg(op, size);
+        }
+        self.averaged(op, p)
+    }
+
+    #[track_caller]
+    fn averaged(&self, op: &'static str, p: PoolParams) -> Tensor {
+        let y = channels_last(p.output(), self);
+        Tensor::run(&AVG_POOL, &[&self.detach(), &y], &p);
+        let shape = self.shape();
+        y.tracked(
+            || p.op(op),
+            &[self],
+            move |dy, _| {
+                let dx = channels_last(shape, dy);
+                Tensor::run(&AVG_POOL_BACKWARD, &[&dy.to_channels_last(), &dx], &p);
+                vec![Some(dx)]
+            },
+        )
+    }
+}

@@ -1,0 +1,381 @@
+//! Recurrent cells over whole sequences: `shaders/recurrent.wgsl`, `shaders/recurrent_backward.wgsl`.
+//!
+//! What the inputs give is one matrix product for all steps, which comes before; a step is one pass or two, and so is its
+//! gradient. The gradient of the weights is one product over all steps.
+
+mod twin;
+
+use crate::autograd::Op;
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+};
+use crate::ops::matmul::{self, MatMul, Operands, Tiling};
+use crate::shape::{Layout, Shape};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+use Access::{Read, ReadWrite, Write};
+
+/// What a step does with the state and the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell {
+    /// `h = tanh(x + W h)` (Elman, 1990).
+    Tanh,
+    /// `h = relu(x + W h)`.
+    Relu,
+    /// Long short-term memory (Hochreiter and Schmidhuber, 1997), gates in PyTorch's order: input, forget, cell, output.
+    Lstm,
+    /// The gated recurrent unit (Cho et al., 2014), gates in PyTorch's order: reset, update, new.
+    Gru,
+}
+
+impl Cell {
+    /// Rows of the weight, in numbers of units.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Tanh | Cell::Relu => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// What a state consists of: the output, and a cell's own memory.
+    pub fn parts(self) -> usize {
+        if self == Cell::Lstm { 2 } else { 1 }
+    }
+}
+
+/// Which end of a sequence comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// The start.
+    #[default]
+    Forward,
+    /// The end.
+    Reverse,
+}
+
+/// A cell with its weights.
+pub struct Recurrence<'a> {
+    /// What a step does.
+    pub cell: Cell,
+    /// `[gates * hidden, hidden]`.
+    pub weight: &'a Tensor,
+    /// `[gates * hidden]`.
+    pub bias: Option<&'a Tensor>,
+    /// The state before the first step, `[parts, batch, hidden]`.
+    pub initial: &'a Tensor,
+    /// How many steps of each sequence count (i32), `[batch]`: all where there is none. Later ones leave the state as it is.
+    pub lengths: Option<&'a Tensor>,
+    /// Which end comes first.
+    pub direction: Direction,
+}
+
+static FORWARD: Shader = Shader {
+    name: "recurrent",
+    source: include_str!("../../shaders/recurrent.wgsl"),
+    access: &[Read, Read, Read, Read, ReadWrite, Write],
+};
+
+static BACKWARD: Shader = Shader {
+    name: "recurrent_backward",
+    source: include_str!("../../shaders/recurrent_backward.wgsl"),
+    access: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct RecurrentParams {
+    batch: u32,
+    hidden: u32,
+    steps: u32,
+    cell: u32,
+    reverse: u32,
+    biased: u32,
+    /// Of a pass: the time of its step, that of the step after it, and where the states before and after it lie.
+    now: u32,
+    next: u32,
+    before: u32,
+    after: u32,
+}
+
+/// No step comes after.
+const NONE: u32 = u32::MAX;
+
+impl RecurrentParams {
+    fn cell(&self) -> Cell {
+        [Cell::Tanh, Cell::Relu, Cell::Lstm, Cell::Gru][self.cell as usize]
+    }
+
+    /// Numbers that a step keeps for its gradient, for each unit.
+    fn kept(&self) -> usize {
+        kept(self.cell())
+    }
+
+    /// Of the step that comes as number `step`.
+    fn at(&self, step: u32) -> RecurrentParams {
+        let time = |step: u32| if self.reverse == 1 { self.steps - 1 - step } else { step };
+        let next = if step + 1 < self.steps { time(step + 1) } else { NONE };
+        let (before, after) = if self.reverse == 1 { (time(step) + 1, time(step)) } else { (step, step + 1) };
+        RecurrentParams { now: time(step), next, before, after, ..*self }
+    }
+
+    /// Before the first step, for what its gradient leaves.
+    fn start(&self) -> RecurrentParams {
+        let first = self.at(0);
+        RecurrentParams { now: NONE, next: first.now, after: first.before, ..first }
+    }
+}
+
+fn kept(cell: Cell) -> usize {
+    match cell {
+        Cell::Tanh | Cell::Relu => 1,
+        Cell::Lstm | Cell::Gru => 4,
+    }
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    let p: RecurrentParams = d.params();
+    let [batch, hidden, steps] = [p.batch, p.hidden, p.steps].map(u64::from);
+    Cost { flops: 2 * steps * batch * hidden * hidden * p.cell().gates() as u64, bytes: d.bytes() }
+}
+
+fn pass(shader: &'static Shader, entry: &'static str, p: &RecurrentParams) -> Pass {
+    let units = p.batch as usize * p.hidden as usize / 4;
+    let pass = Pass::new(shader, entry, groups(units, 64)).params(p);
+    pass.constant("CELL", Constant::U32(p.cell)).constant("BIASED", Constant::Bool(p.biased == 1))
+}
+
+/// A pass for each step: fewer of them, each with loops.
+fn forward_steps(d: &Dispatch) -> Lowering {
+    let p: RecurrentParams = d.params();
+    let passes = (0..p.steps).map(|step| pass(&FORWARD, "recurrent_step", &p.at(step))).collect();
+    Lowering { passes, scratch: Vec::new() }
+}
+
+fn backward_steps(d: &Dispatch) -> Lowering {
+    let p: RecurrentParams = d.params();
+    let steps = (0..p.steps).rev().map(|step| pass(&BACKWARD, "recurrent_step_backward", &p.at(step)));
+    let start = pass(&BACKWARD, "recurrent_start_backward", &p.start());
+    Lowering { passes: steps.chain([start]).collect(), scratch: Vec::new() }
+}
+
+/// Two passes for each step, a matrix product and the cell.
+fn forward_products(info: &Info, d: &Dispatch) -> Lowering {
+    let p: RecurrentParams = d.params();
+    let [batch, hidden, rows] = [p.batch, p.hidden, p.cell().gates() as u32 * p.hidden].map(|size| size as usize);
+    let (sums, spare) = (Slot::Scratch(0), Slot::Scratch(1));
+    let slots = [Slot::Arg(0), sums, Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5)];
+    let steps = (0..p.steps).flat_map(|step| {
+        let p = p.at(step);
+        let mut product = MatMul::new([batch, rows, hidden], [hidden, 1], [1, hidden]);
+        product.a_base = p.before * p.batch * p.hidden;
+        let operands = Operands::plain(Slot::Arg(4), Slot::Arg(1), sums);
+        let product = matmul::pass(info, matmul::preferred(info), &product, &operands, spare);
+        [product, pass(&FORWARD, "recurrent_cell", &p).slots(&slots)]
+    });
+    Lowering { passes: steps.collect(), scratch: vec![(batch * rows * 4) as u64, matmul::SPARE] }
+}
+
+fn backward_products(info: &Info, d: &Dispatch) -> Lowering {
+    let p: RecurrentParams = d.params();
+    let [batch, hidden, kept] = [p.batch, p.hidden, p.kept() as u32 * p.hidden].map(|size| size as usize);
+    let (through, spare) = (Slot::Scratch(0), Slot::Scratch(1));
+    let slots = [through, Slot::Arg(1), Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5), Slot::Arg(6)];
+    // Of what each product takes: gates, the first of those that are kept, the first row of W, in numbers of units.
+    let parts: &[[usize; 3]] = match p.cell() {
+        Cell::Gru => &[[2, 0, 0], [1, 3, 2]],
+        Cell::Lstm => &[[4, 0, 0]],
+        Cell::Tanh | Cell::Relu => &[[1, 0, 0]],
+    };
+    let mut passes = Vec::new();
+    let order = (0..p.steps).rev().map(|step| (p.at(step), "recurrent_cell_backward"));
+    for (p, entry) in order.chain([(p.start(), "recurrent_begin_backward")]) {
+        for (at, &[gates, first, row]) in parts.iter().enumerate().filter(|_| p.next != NONE) {
+            let mut product = MatMul::new([batch, hidden, gates * hidden], [kept, 1], [hidden, 1]);
+            product.a_base = p.next * (batch * kept) as u32 + (first * hidden) as u32;
+            product.b_base = (row * hidden * hidden) as u32;
+            product.c_base = (at * batch * hidden) as u32;
+            let operands = Operands::plain(Slot::Arg(5), Slot::Arg(0), through);
+            passes.push(matmul::pass(info, matmul::preferred(info), &product, &operands, spare));
+        }
+        passes.push(pass(&BACKWARD, entry, &p).slots(&slots));
+    }
+    Lowering { passes, scratch: vec![(parts.len() * batch * hidden * 4) as u64, matmul::SPARE] }
+}
+
+/// Whether the sums of a product need no parts.
+fn fits_products(info: &Info, d: &Dispatch) -> bool {
+    let p: RecurrentParams = d.params();
+    let fits = if matmul::preferred(info) == Tiling::Subgroup { matmul::fits_subgroup } else { matmul::fits_tiled };
+    fits(info) && p.hidden as usize * p.cell().gates() <= 8192
+}
+
+/// Products pay where they are large, and on software adapters, whose loads in a loop cost more than a pass.
+fn suits_products(info: &Info, d: &Dispatch) -> bool {
+    info.class != Class::Gpu || d.params::<RecurrentParams>().hidden > 256
+}
+
+/// states [parts, steps + 1, batch, hidden] and what each step keeps [steps, batch, kept, hidden], from inputs
+/// [batch, steps, gates, hidden], weight, bias and lengths.
+static RECURRENT: Kernel = Kernel {
+    name: "recurrent",
+    access: FORWARD.access,
+    twin: twin::forward,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant { name: "products", fits: fits_products, suits: suits_products, lower: forward_products },
+        Variant { name: "steps", fits: |_, _| true, suits: |_, _| true, lower: |_, d| forward_steps(d) },
+    ],
+};
+
+/// The gradients of what each step adds up [steps, batch, kept, hidden] and of the first state [parts, batch, hidden], from
+/// weight, states, what was kept, the gradients of the states, and lengths.
+static RECURRENT_BACKWARD: Kernel = Kernel {
+    name: "recurrent_backward",
+    access: &[Read, Read, Read, Read, Read, Write, Write],
+    twin: twin::backward,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[
+        Variant { name: "products", fits: fits_products, suits: suits_products, lower: backward_products },
+        Variant { name: "steps", fits: |_, _| true, suits: |_, _| true, lower: |_, d| backward_steps(d) },
+    ],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&RECURRENT, &RECURRENT_BACKWARD];
+
+/// The states of a recurrent layer, from before the first step to after the last.
+pub struct States {
+    /// `[parts, steps + 1, batch, hidden]`, in the order of time.
+    all: Tensor,
+    direction: Direction,
+}
+
+impl States {
+    fn seen(&self, op: &'static str, layout: Layout) -> Tensor {
+        let shape = self.all.shape();
+        self.all.with_layout(layout).tracked(op, &[&self.all], move |dy, _| {
+            let dx = Tensor::zeros(shape, dy.device());
+            dx.with_layout(layout).assign(dy);
+            vec![Some(dx)]
+        })
+    }
+
+    /// The output of each step, `[batch, steps, hidden]`.
+    pub fn outputs(&self) -> Tensor {
+        let (shape, strides) = (self.all.shape(), self.all.layout().strides);
+        let whole = Layout::contiguous(Shape::from([shape[1] - 1, shape[2], shape[3]])).permute(&[1, 0, 2]);
+        let first = usize::from(self.direction == Direction::Forward);
+        self.seen("outputs", Layout { offset: first * strides[1], ..whole })
+    }
+
+    /// A part of the state after the last step, `[batch, hidden]`: 0 is the output, 1 a cell's own memory.
+    ///
+    /// # Panics
+    /// If the cell has no such part.
+    #[track_caller]
+    pub fn last(&self, part: usize) -> Tensor {
+        let parts = self.all.shape()[0];
+        assert!(part < parts, "last: a state of {parts} parts has no part {part}");
+        let (shape, strides) = (self.all.shape(), self.all.layout().strides);
+        let step = if self.direction == Direction::Forward { shape[1] - 1 } else { 0 };
+        let offset = part * strides[0] + step * strides[1];
+        self.seen("last", Layout { offset, ..Layout::contiguous(Shape::from([shape[2], shape[3]])) })
+    }
+}
+
+impl Tensor {
+    /// The states of a cell over sequences, from what the inputs give to each gate: `[batch, steps, gates * hidden]`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit, there are no steps, or the hidden units are no multiple of 4.
+    #[track_caller]
+    pub fn recurrent(&self, recurrence: &Recurrence) -> States {
+        let Recurrence { cell, weight, bias, initial, lengths, direction } = *recurrence;
+        let (op, x, w, s) = ("recurrent", self.shape(), weight.shape(), initial.shape());
+        let (rows, parts) = (cell.gates(), cell.parts());
+        assert!(x.rank() == 3 && w.rank() == 2, "{op}: {x} x {w}: [batch, steps, gates] and a matrix are due");
+        let (batch, steps, hidden) = (x[0], x[1], w[1]);
+        assert!(w[0] == rows * hidden && x[2] == w[0], "{op}: {x} x {w}: {rows} gates of {hidden} units are due");
+        assert!(s[..] == [parts, batch, hidden], "{op}: {x} x {s}: a state [{parts}, {batch}, {hidden}] is due");
+        assert!(hidden.is_multiple_of(4), "{op}: {w}: {hidden} units are no multiple of 4");
+        assert!(batch * steps * hidden > 0, "{op}: {x}: there is nothing to walk");
+        if let Some(bias) = bias {
+            let b = bias.shape();
+            assert!(b[..] == [w[0]], "{op}: {w} x {b}: a bias for each row is due");
+        }
+        let device = self.device();
+        let lengths = match lengths {
+            Some(lengths) => {
+                let fits = lengths.shape()[..] == [batch] && lengths.dtype() == DType::I32;
+                assert!(fits, "{op}: {x} x {}: a length (i32) for each sequence is due", lengths.shape());
+                lengths.contiguous()
+            }
+            None => Tensor::full([batch], steps as i32, device),
+        };
+        let p = RecurrentParams {
+            batch: batch as u32,
+            hidden: hidden as u32,
+            steps: steps as u32,
+            cell: cell as u32,
+            reverse: u32::from(direction == Direction::Reverse),
+            biased: u32::from(bias.is_some()),
+            now: 0,
+            next: 0,
+            before: 0,
+            after: 0,
+        };
+        let (inputs, weight) = (self.contiguous(), weight.contiguous());
+        let all = Tensor::empty([parts, steps + 1, batch, hidden], DType::F32, device);
+        all.write_part(1, p.at(0).before as usize, &initial.unsqueeze(1));
+        let keeps = Tensor::empty([steps, batch, p.kept() * hidden], DType::F32, device);
+        // Where there is no bias, something else is bound in its place.
+        let own = bias.map_or(weight.detach(), |bias| bias.detach().contiguous());
+        Tensor::run(&RECURRENT, &[&inputs.detach(), &weight.detach(), &own, &lengths, &all, &keeps], &p);
+        let (w, states, keeps, lengths) = (weight.saved(), all.saved(), keeps.saved(), lengths.saved());
+        let backward = move |dy: &Tensor, needs: &[bool]| {
+            let sums = Tensor::empty(keeps.shape(), DType::F32, dy.device());
+            let first = Tensor::empty([parts, batch, hidden], DType::F32, dy.device());
+            let args = [&w, &states, &keeps, &dy.contiguous(), &lengths, &sums, &first];
+            Tensor::run(&RECURRENT_BACKWARD, &args, &p);
+            let (all, cut) = (sums.reshape_to(Shape::from([steps * batch, p.kept() * hidden])), (rows - 1) * hidden);
+            // The last gate of a GRU adds up inputs and states apart: the gradient of the former lies before that of the latter.
+            let split = cell == Cell::Gru;
+            let dx = || {
+                let dx = if split { sums.narrow(2, 0, rows * hidden) } else { sums.clone() };
+                dx.permute(&[1, 0, 2])
+            };
+            let by_rows = |each: &dyn Fn(&Tensor) -> Tensor| match split {
+                false => each(&all),
+                true => Tensor::cat(&[&each(&all.narrow(1, 0, cut)), &each(&all.narrow(1, rows * hidden, hidden))], 0),
+            };
+            let before = states.narrow(0, 0, 1).squeeze(0).narrow(0, p.reverse as usize, steps);
+            let before = before.reshape_to(Shape::from([steps * batch, hidden]));
+            let mut gradients = vec![
+                needs[0].then(dx),
+                needs[1].then(|| by_rows(&|sums| sums.t().matmul(&before))),
+                needs[2].then_some(first),
+            ];
+            if let Some(needed) = needs.get(3) {
+                gradients.push(needed.then(|| by_rows(&|sums| sums.sum_dims(&[0], crate::KeepDims::No))));
+            }
+            gradients
+        };
+        let mut from = vec![&inputs, &weight, initial];
+        from.extend(bias);
+        States {
+            all: all.tracked(
+                || Op::new(op).with("cell", format!("{cell:?}")).with("direction", format!("{direction:?}")),
+                &from,
+                backward,
+            ),
+            direction,
+        }
+    }
+}

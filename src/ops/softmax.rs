@@ -1,0 +1,218 @@
+//! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
+
+use crate::autograd::Op;
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
+    parallel,
+};
+use crate::ops::reduce::KeepDims;
+use crate::shape::Int;
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+static FORWARD: Shader = Shader {
+    name: "softmax",
+    source: include_str!("../../shaders/softmax.wgsl"),
+    access: &[Access::Read, Access::Write],
+};
+
+static BACKWARD: Shader = Shader {
+    name: "softmax_backward",
+    source: include_str!("../../shaders/softmax_backward.wgsl"),
+    access: &[Access::Read, Access::Read, Access::Write],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SoftmaxParams {
+    rows: u32,
+    cols: u32,
+}
+
+/// Columns that one invocation may walk several times without passing 65,535 iterations.
+const THREAD_COLS: u32 = 16_384;
+
+fn fits_thread(_: &Info, d: &Dispatch) -> bool {
+    d.params::<SoftmaxParams>().cols <= THREAD_COLS
+}
+
+fn suits_group(info: &Info, d: &Dispatch) -> bool {
+    info.class == Class::Gpu && d.params::<SoftmaxParams>().cols >= 64
+}
+
+/// Columns that the invocations of a workgroup walk three times within 65,535 iterations.
+fn fits_group(info: &Info, d: &Dispatch) -> bool {
+    let cols = d.params::<SoftmaxParams>().cols;
+    info.max_threads >= 256 && 3 * (cols / width(cols) / 256 + 1) <= 60_000
+}
+
+/// Columns that the shaders take at a time.
+fn width(cols: u32) -> u32 {
+    if cols.is_multiple_of(4) { 4 } else { 1 }
+}
+
+/// With the constants of both files: whole vec4 where rows are made of them.
+fn pass(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch, count: u64) -> Pass {
+    let cols = d.params::<SoftmaxParams>().cols;
+    let width = width(cols);
+    let (item, bits) = if width == 4 { ("vec4<f32>", "vec4<u32>") } else { ("f32", "u32") };
+    let threads = if cols / width > 64 { 256 } else { 64 };
+    Pass::new(shader, entry, count)
+        .constant("LOG", Constant::Bool(log))
+        .constant("ITEM", Constant::Alias(item))
+        .constant("BITS", Constant::Alias(bits))
+        .constant("WIDTH", Constant::U32(width))
+        .constant("THREADS", Constant::U32(threads))
+}
+
+fn group(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch) -> Lowering {
+    pass(shader, entry, log, d, u64::from(d.params::<SoftmaxParams>().rows)).alone()
+}
+
+fn thread(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch) -> Lowering {
+    pass(shader, entry, log, d, groups(d.params::<SoftmaxParams>().rows as usize, 256)).alone()
+}
+
+macro_rules! kernels {
+    ($($forward:ident $forward_name:literal $backward:ident $backward_name:literal $log:literal;)*) => {$(
+        static $forward: Kernel = Kernel {
+            name: $forward_name,
+            access: &[Access::Read, Access::Write],
+            twin: |call| forward_twin(call, $log),
+            cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
+            tolerance: Tolerance::ROUNDED,
+            rewrites: &[],
+            variants: &[
+                Variant {
+                    name: "group",
+                    fits: fits_group,
+                    suits: suits_group,
+                    lower: |_, d| group(&FORWARD, "softmax_group", $log, d),
+                },
+                Variant {
+                    name: "thread",
+                    fits: fits_thread,
+                    suits: |_, _| true,
+                    lower: |_, d| thread(&FORWARD, "softmax_thread", $log, d),
+                },
+            ],
+        };
+        static $backward: Kernel = Kernel {
+            name: $backward_name,
+            access: &[Access::Read, Access::Read, Access::Write],
+            twin: |call| backward_twin(call, $log),
+            cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
+            tolerance: Tolerance::ROUNDED,
+            rewrites: &[],
+            variants: &[
+                Variant {
+                    name: "group",
+                    fits: fits_group,
+                    suits: suits_group,
+                    lower: |_, d| group(&BACKWARD, "softmax_backward_group", $log, d),
+                },
+                Variant {
+                    name: "thread",
+                    fits: fits_thread,
+                    suits: |_, _| true,
+                    lower: |_, d| thread(&BACKWARD, "softmax_backward_thread", $log, d),
+                },
+            ],
+        };
+    )*};
+}
+
+kernels! {
+    SOFTMAX "softmax" SOFTMAX_BACKWARD "softmax_backward" false;
+    LOG_SOFTMAX "log_softmax" LOG_SOFTMAX_BACKWARD "log_softmax_backward" true;
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&SOFTMAX, &SOFTMAX_BACKWARD, &LOG_SOFTMAX, &LOG_SOFTMAX_BACKWARD];
+
+fn forward_twin(call: &mut Call, log: bool) {
+    let (p, x) = (call.params::<SoftmaxParams>(), call.read::<f32>(0));
+    let cols = p.cols as usize;
+    parallel::rows(call.write::<f32>(1), cols, |row, y| {
+        let x = &x[row * cols..][..cols];
+        let top = x.iter().fold(f32::NEG_INFINITY, |top, &x| top.max(x));
+        let sum: f64 = x.iter().map(|&x| f64::from(x - top).exp()).sum();
+        for (y, &x) in y.iter_mut().zip(x) {
+            let shifted = f64::from(x - top);
+            *y = if log { shifted - sum.ln() } else { shifted.exp() / sum } as f32;
+        }
+    });
+}
+
+fn backward_twin(call: &mut Call, log: bool) {
+    let (p, y, dy) = (call.params::<SoftmaxParams>(), call.read::<f32>(0), call.read::<f32>(1));
+    let cols = p.cols as usize;
+    parallel::rows(call.write::<f32>(2), cols, |row, dx| {
+        let (y, dy) = (&y[row * cols..][..cols], &dy[row * cols..][..cols]);
+        let sum: f64 = y.iter().zip(dy).map(|(&y, &dy)| f64::from(dy) * if log { 1.0 } else { f64::from(y) }).sum();
+        for ((dx, &y), &dy) in dx.iter_mut().zip(y).zip(dy) {
+            let (y, dy) = (f64::from(y), f64::from(dy));
+            *dx = if log { dy - y.exp() * sum } else { y * (dy - sum) } as f32;
+        }
+    });
+}
+
+impl Tensor {
+    /// `e^x / sum(e^x)` along a dimension.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn softmax(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
+        self.normalized_exp(&SOFTMAX, &SOFTMAX_BACKWARD, dim)
+    }
+
+    /// `x - log(sum(e^x))` along a dimension.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn log_softmax(&self, dim: impl Int) -> Tensor {
+        let dim = dim.int();
+        self.normalized_exp(&LOG_SOFTMAX, &LOG_SOFTMAX_BACKWARD, dim)
+    }
+
+    #[track_caller]
+    fn normalized_exp(&self, forward: &'static Kernel, backward: &'static Kernel, dim: isize) -> Tensor {
+        assert!(self.dtype() == DType::F32, "{}: a tensor of f32 is due, not of {}", forward.name, self.dtype());
+        let dim = self.shape().dim_or_scalar(forward.name, dim);
+        if self.rank() > 0 && dim + 1 != self.rank() {
+            // Rows are what the kernels walk.
+            let last = -1;
+            return self
+                .transpose(dim as isize, last)
+                .normalized_exp(forward, backward, last)
+                .transpose(dim as isize, last);
+        }
+        let x = self.contiguous();
+        let cols = x.shape().last().copied().unwrap_or(1);
+        let y = Tensor::empty(x.shape(), DType::F32, x.device());
+        let p = SoftmaxParams { rows: (x.numel() / cols.max(1)) as u32, cols: cols as u32 };
+        if x.numel() > 0 {
+            Tensor::run(forward, &[&x, &y], &p);
+        }
+        let saved = y.saved();
+        y.tracked(
+            || Op::new(forward.name).with("dim", dim),
+            &[&x],
+            move |dy, _| {
+                let dx = Tensor::empty(saved.shape(), DType::F32, saved.device());
+                Tensor::run(backward, &[&saved, &dy.contiguous(), &dx], &p);
+                vec![Some(dx)]
+            },
+        )
+    }
+
+    /// The definition of [`Tensor::log_softmax`] in primitives.
+    #[track_caller]
+    pub fn log_softmax_definition(&self, dim: isize) -> Tensor {
+        self.sub(&self.logsumexp(&[dim], KeepDims::Yes))
+    }
+}

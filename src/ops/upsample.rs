@@ -1,0 +1,228 @@
+//! Images at another size, by the nearest pixel or by straight lines between pixels: `shaders/upsample.wgsl`,
+//! `shaders/upsample_backward.wgsl`.
+
+use crate::autograd::Op;
+use crate::dtype::{DType, decimal};
+use crate::kernel::{
+    Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel,
+};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+/// PyTorch's `mode` of `interpolate`, with its `align_corners`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upsampling {
+    /// The nearest pixel: `nearest`.
+    #[default]
+    Nearest,
+    /// Straight lines between the centres of pixels: `bilinear`.
+    Bilinear,
+    /// Straight lines, the outermost centres on one another: `bilinear` with `align_corners`.
+    BilinearAligned,
+}
+
+use Access::{Read, Write};
+
+static FORWARD: Shader =
+    Shader { name: "upsample", source: include_str!("../../shaders/upsample.wgsl"), access: &[Read, Write] };
+static BACKWARD: Shader = Shader {
+    name: "upsample_backward",
+    source: include_str!("../../shaders/upsample_backward.wgsl"),
+    access: &[Read, Write],
+};
+
+/// Images [count, height, width] at [count, out_h, out_w]; a place of the result times a scale is one of the image.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct UpsampleParams {
+    count: u32,
+    height: u32,
+    width: u32,
+    out_h: u32,
+    out_w: u32,
+    scale_h: f32,
+    scale_w: f32,
+    mode: u32,
+}
+
+impl UpsampleParams {
+    /// The two pixels that a place lies between along a dimension, and how far it is on the way to the second.
+    fn between(&self, at: usize, scale: f32, size: u32) -> (usize, usize, f32) {
+        let last = size as usize - 1;
+        let place = match self.mode {
+            0 => {
+                let nearest = ((at as f32 * scale) as usize).min(last);
+                return (nearest, nearest, 0.0);
+            }
+            1 => ((at as f32 + 0.5) * scale - 0.5).max(0.0),
+            _ => at as f32 * scale,
+        };
+        let first = (place as usize).min(last);
+        (first, (first + 1).min(last), place - first as f32)
+    }
+
+    fn rows(&self, at: usize) -> (usize, usize, f32) {
+        self.between(at, self.scale_h, self.height)
+    }
+
+    fn columns(&self, at: usize) -> (usize, usize, f32) {
+        self.between(at, self.scale_w, self.width)
+    }
+
+    /// Results that one pixel has a part in, at most.
+    fn reach(&self) -> f32 {
+        let along = |scale: f32, out: u32| (2.5 / scale.max(1e-9) + 4.0).min(out as f32);
+        along(self.scale_h, self.out_h) * along(self.scale_w, self.out_w)
+    }
+}
+
+fn cost(d: &Dispatch) -> Cost {
+    let p: UpsampleParams = d.params();
+    Cost { flops: 8 * u64::from(p.count) * u64::from(p.out_h) * u64::from(p.out_w), bytes: d.bytes() }
+}
+
+fn pass(shader: &'static Shader, entry: &'static str, items: usize, p: &UpsampleParams) -> Pass {
+    Pass::new(shader, entry, groups(items, 256)).constant("MODE", Constant::U32(p.mode))
+}
+
+static UPSAMPLE: Kernel = Kernel {
+    name: "upsample",
+    access: FORWARD.access,
+    twin: forward_twin,
+    cost,
+    tolerance: Tolerance::ROUNDED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, _| true,
+        suits: |_, _| true,
+        lower: |_, d| pass(&FORWARD, "upsample", d.len(1), &d.params()).alone(),
+    }],
+};
+
+static UPSAMPLE_BACKWARD: Kernel = Kernel {
+    name: "upsample_backward",
+    access: BACKWARD.access,
+    twin: backward_twin,
+    cost,
+    tolerance: Tolerance::SUMMED,
+    rewrites: &[],
+    variants: &[Variant {
+        name: "flat",
+        fits: |_, d| d.params::<UpsampleParams>().reach() < 60_000.0,
+        suits: |_, _| true,
+        lower: |_, d| pass(&BACKWARD, "upsample_backward", d.len(1), &d.params()).alone(),
+    }],
+};
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&UPSAMPLE, &UPSAMPLE_BACKWARD];
+
+fn forward_twin(call: &mut Call) {
+    let (p, x) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
+    let (width, out_w) = (p.width as usize, p.out_w as usize);
+    parallel::rows(call.write::<f32>(1), out_w, |row, y| {
+        let (image, at) = (row / p.out_h as usize, row % p.out_h as usize);
+        let (top, bottom, down) = p.rows(at);
+        let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];
+        for (at, y) in y.iter_mut().enumerate() {
+            let (left, right, along) = p.columns(at);
+            if p.mode == 0 {
+                *y = line(top)[left];
+                continue;
+            }
+            let mix = |line: &[f32]| (1.0 - along) * line[left] + along * line[right];
+            *y = (1.0 - down) * mix(line(top)) + down * mix(line(bottom));
+        }
+    });
+}
+
+fn backward_twin(call: &mut Call) {
+    let (p, dy) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
+    let (width, out_w) = (p.width as usize, p.out_w as usize);
+    let results = p.out_h as usize * out_w;
+    parallel::chunks(call.write::<f32>(1), p.height as usize * width, |image, dx| {
+        let mut sums = vec![0.0f64; dx.len()];
+        for (at, &dy) in dy[image * results..][..results].iter().enumerate() {
+            let ((top, bottom, down), (left, right, along)) = (p.rows(at / out_w), p.columns(at % out_w));
+            if p.mode == 0 {
+                sums[top * width + left] += f64::from(dy);
+                continue;
+            }
+            for (row, by) in [(top, 1.0 - down), (bottom, down)] {
+                for (column, share) in [(left, 1.0 - along), (right, along)] {
+                    sums[row * width + column] += f64::from(by * share * dy);
+                }
+            }
+        }
+        dx.iter_mut().zip(sums).for_each(|(dx, sum)| *dx = sum as f32);
+    });
+}
+
+impl Tensor {
+    /// Images `[n, c, h, w]` at another height and width: `torch.nn.functional.interpolate`.
+    ///
+    /// # Panics
+    /// If it is no batch of images, or a size is 0.
+    #[track_caller]
+    pub fn interpolate(&self, size: [usize; 2], mode: Upsampling) -> Tensor {
+        let scale = [0, 1].map(|d| {
+            let (from, to) = (self.shape().get(2 + d).copied().unwrap_or(0) as f32, size[d] as f32);
+            match mode {
+                Upsampling::BilinearAligned if size[d] > 1 => (from - 1.0) / (to - 1.0),
+                Upsampling::BilinearAligned => 0.0,
+                _ => from / to,
+            }
+        });
+        self.upsampled(size, scale, mode)
+    }
+
+    /// Images `[n, c, h, w]` times a factor in height and width, rounded down: `torch.nn.Upsample` with a `scale_factor`.
+    ///
+    /// # Panics
+    /// If it is no batch of images, or nothing would be left of them.
+    #[track_caller]
+    pub fn upsample(&self, factor: [f32; 2], mode: Upsampling) -> Tensor {
+        // In f64 and from the factor's decimals, as PyTorch: 100 times 0.29 is 28.999999999999996.
+        let factor = factor.map(decimal);
+        let size = [0, 1].map(|d| (self.shape().get(2 + d).copied().unwrap_or(0) as f64 * factor[d]) as usize);
+        match mode {
+            Upsampling::BilinearAligned => self.interpolate(size, mode),
+            _ => self.upsampled(size, factor.map(|factor| (1.0 / factor) as f32), mode),
+        }
+    }
+
+    #[track_caller]
+    fn upsampled(&self, [out_h, out_w]: [usize; 2], scale: [f32; 2], mode: Upsampling) -> Tensor {
+        let shape = self.shape();
+        let fits = shape.rank() == 4 && ![shape[2], shape[3], out_h, out_w].contains(&0);
+        assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: images [n, c, h, w] and sizes above 0 are due");
+        assert!(self.dtype() == DType::F32, "interpolate: images of f32 are due, not of {}", self.dtype());
+        // Where a factor leaves the size as it is, or doubles it, pixels are copied whatever the factor: PyTorch's rule.
+        let whole = |d: usize, out: usize| match out {
+            _ if out == shape[2 + d] => 1.0,
+            _ if Some(out) == shape[2 + d].checked_mul(2) && mode == Upsampling::Nearest => 0.5,
+            _ => scale[d],
+        };
+        let [scale_h, scale_w] = [whole(0, out_h), whole(1, out_w)];
+        let p = UpsampleParams {
+            count: (shape[0] * shape[1]) as u32,
+            height: shape[2] as u32,
+            width: shape[3] as u32,
+            out_h: out_h as u32,
+            out_w: out_w as u32,
+            scale_h,
+            scale_w,
+            mode: mode as u32,
+        };
+        let x = self.contiguous();
+        let y = Tensor::empty([shape[0], shape[1], out_h, out_w], DType::F32, self.device());
+        Tensor::run(&UPSAMPLE, &[&x.detach(), &y], &p);
+        let op = || Op::new("interpolate").with("size", [p.out_h, p.out_w]).with("mode", format!("{mode:?}"));
+        y.tracked(op, &[&x], move |dy, _| {
+            let dx = Tensor::empty(shape, DType::F32, dy.device());
+            Tensor::run(&UPSAMPLE_BACKWARD, &[&dy.contiguous(), &dx], &p);
+            vec![Some(dx)]
+        })
+    }
+}
