@@ -13,7 +13,7 @@
 @group(0) @binding(3) var<storage, read_write> c4: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> p: Params;
 
-// Set by the lowering: BIAS, whether there is one; AFTER, what follows.
+// Set by the lowering: BIAS, whether there is one; EPILOGUE, what follows.
 
 struct Params {
     n: u32,
@@ -28,8 +28,8 @@ fn matmul_parts(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var sum = 0.0;
     for (var s = 0u; s < p.splits; s++) { sum += parts[s * p.n + i]; }
     if BIAS { sum += bias[i - divide(i, p.columns) * p.columns]; }
-    if AFTER > 1u { sum = after4(AFTER, vec4<f32>(sum), vec4<f32>(other[i])).x; }
-    else if AFTER == 1u { sum = after4(AFTER, vec4<f32>(sum), vec4<f32>()).x; }
+    if EPILOGUE > 1u { sum = epilogue4(EPILOGUE, vec4<f32>(sum), vec4<f32>(other[i])).x; }
+    else if EPILOGUE == 1u { sum = epilogue4(EPILOGUE, vec4<f32>(sum), vec4<f32>()).x; }
     c[i] = sum;
 }
 
@@ -41,6 +41,6 @@ fn matmul_parts_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) 
     for (var s = 0u; s < p.splits; s++) { sum += parts4[s * p.n + i]; }
     if BIAS { sum += bias4[i - divide(i, p.columns) * p.columns]; }
     var more = vec4<f32>();
-    if AFTER > 1u { more = other4[i]; }
-    c4[i] = after4(AFTER, sum, more);
+    if EPILOGUE > 1u { more = other4[i]; }
+    c4[i] = epilogue4(EPILOGUE, sum, more);
 }

@@ -16,7 +16,7 @@
 // Set by the variant: LANES, the invocations of a subgroup (8 or more); TALL and WIDE; TAIL, whether some k are left over
 // from fours; A_T and B_T, whether the rows of a
 // and the k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 can be read; SUMS,
-// whether the rows of a are summed too (with A_T only); BIAS, whether there is one; AFTER, what follows; FULL, whether the
+// whether the rows of a are summed too (with A_T only); BIAS, whether there is one; EPILOGUE, what follows; FULL, whether the
 // columns come by fours.
 
 fn a_at(at: u32) -> f32 { return a[at / 4u][at % 4u]; }
@@ -98,15 +98,15 @@ fn store(base: u32, i: u32, j: u32, b: vec4<f32>, value: vec4<f32>) {
         let at = base + i * p.c_row + j;
         var y = value;
         if BIAS { y += b; }
-        if AFTER > 0u {
+        if EPILOGUE > 0u {
             var more = vec4<f32>();
-            if AFTER > 1u {
+            if EPILOGUE > 1u {
                 more.x = other[at];
                 if FULL || j + 1u < p.n { more.y = other[at + 1u]; }
                 if FULL || j + 2u < p.n { more.z = other[at + 2u]; }
                 if FULL || j + 3u < p.n { more.w = other[at + 3u]; }
             }
-            y = after4(AFTER, y, more);
+            y = epilogue4(EPILOGUE, y, more);
         }
         c[at] = y.x;
         if FULL || j + 1u < p.n { c[at + 1u] = y.y; }

@@ -17,7 +17,7 @@
 @group(0) @binding(6) var<uniform> p: MatMul;
 
 // Set by the variant, beside what stands before: A_VEC and B_VEC, whether whole vec4 are read, and A and B, what is:
-// vec4<f32> or f32; SUMS, whether the rows of a are summed too (with A_T only); BIAS, whether there is one; AFTER, what
+// vec4<f32> or f32; SUMS, whether the rows of a are summed too (with A_T only); BIAS, whether there is one; EPILOGUE, what
 // follows.
 const FOUR: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
@@ -151,8 +151,8 @@ fn store_one(at: u32, j: u32, y: f32) {
     if j >= p.n { return; }
     var sum = vec4<f32>(y); var more = vec4<f32>();
     if BIAS { sum += bias[j]; }
-    if AFTER > 1u { more.x = other[at]; }
-    c[at] = after4(AFTER, sum, more).x;
+    if EPILOGUE > 1u { more.x = other[at]; }
+    c[at] = epilogue4(EPILOGUE, sum, more).x;
 }
 
 fn store_row(here: Tile, i: u32, j: u32, y: vec4<f32>) {
@@ -167,8 +167,8 @@ fn store_row4(here: Tile, i: u32, j: u32, y: vec4<f32>) {
     let at = (here.c + i * p.c_row + j) / 4u;
     var sum = y; var more = vec4<f32>();
     if BIAS { sum += bias4[j / 4u]; }
-    if AFTER > 1u { more = other4[at]; }
-    c4[at] = after4(AFTER, sum, more);
+    if EPILOGUE > 1u { more = other4[at]; }
+    c4[at] = epilogue4(EPILOGUE, sum, more);
 }
 
 @compute @workgroup_size(8u * X)

@@ -263,7 +263,7 @@ struct MatMul {
     c_split: u32,
     // what follows, for the host
     bias: u32,
-    after: u32,
+    epilogue: u32,
     pad_0: u32,
     pad_1: u32,
     // (size, stride in a, in b, in c), the last varying fastest

@@ -251,7 +251,7 @@ impl Tensor {
         );
         assert!(
             upstream.dtype() == DType::F32,
-            "backward_with: an upstream gradient of f32 is due, not of {}",
+            "backward_with: expected an upstream gradient of f32, got {}",
             upstream.dtype()
         );
         let (device, other) = (self.device(), upstream.device());
@@ -326,7 +326,7 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
         if let Some(wrong) = pass.wrong() {
             panic!("{wrong}");
         }
-        assert!(gradients.len() == node.inputs.len(), "{}: a gradient for each input is due", node.op.name());
+        assert!(gradients.len() == node.inputs.len(), "{}: expected a gradient for each input", node.op.name());
         for (input, gradient) in node.inputs.iter().zip(gradients) {
             let (Some(input), Some(gradient)) = (input.as_ref().filter(|input| input.flows), gradient) else {
                 continue;

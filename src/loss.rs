@@ -11,8 +11,8 @@ pub use binary::BinaryOptions;
 pub use distance::GaussianConstant;
 pub use pairs::KlTarget;
 
-use crate::ops::cross_entropy::Reduction;
 use crate::kernel::Kernel;
+use crate::ops::cross_entropy::Reduction;
 use crate::tensor::Tensor;
 
 /// Every kernel of this floor.

@@ -34,7 +34,7 @@ pub use augment::RandomCropFlip;
 pub use container::{Flatten, Identity, Sequential, Unflatten};
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 pub use ctx::{Ctx, Entered, Mode, Trace};
-pub use dropout::{ChannelDropout, Dropout};
+pub use dropout::{Dropout, Dropout1d, Dropout2d};
 pub use embedding::{Embedding, Positions};
 pub use generator::Generator;
 pub use layer_norm::{LayerNorm, RmsNorm};
@@ -46,7 +46,7 @@ pub use pool::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, MaxPool1d,
     MaxPool2d, PixelShuffle, Upsample,
 };
-pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, Walk, Walked};
+pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, RnnStart, RnnState};
 pub(crate) use state::load_read;
 pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, read_state, state};
 pub use summary::Summary;

@@ -28,7 +28,7 @@ mod stepper;
 
 pub use adadelta::{Adadelta, AdadeltaOptions};
 pub use adagrad::{Adagrad, AdagradOptions};
-pub use adam::{Adam, AdamOptions, SecondMoment, WeightDecay};
+pub use adam::{Adam, AdamFamily, AdamOptions, AdamW, AdamWOptions, SecondMoment};
 pub use bucket::{Bucket, Place};
 pub use ema::Ema;
 pub use lamb::{Lamb, LambOptions};

@@ -78,7 +78,7 @@ fn mistakes_get_one_sentence() {
         gan(&[&"--device=cpu", &"--epochs=1", &"--data", &data.path(), &"--out", &out, &option, value])
     };
     gan(&[&"--device=tpu"]).refuses_usage(&["tpu", "--device"]);
-    run("gan", &[], &[&"--width=3"]).refuses_usage(&["--width", "an even number from 2 on is due"]);
+    run("gan", &[], &[&"--width=3"]).refuses_usage(&["--width", "expected an even number from 2 on"]);
     gan(&[&"--device=cpu", &"--data=nowhere", &"--out", &out])
         .refuses(&["nowhere: there is no such folder", "four files"]);
     with("--batch-size", &"0").refuses(&["batch size is 0"]);

@@ -5,7 +5,7 @@
 use crate::{gpt, models};
 use std::path::Path;
 use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Relu, Sequential};
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Tensor};
 
@@ -167,7 +167,6 @@ fn w3_replayed() {
 fn w4_replayed() {
     let device = Device::null();
     let model = gpt::Gpt::new(&mut Init::new(0, &device));
-    let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
-    let mut adam = Adam::new(&model, options).expect("the options are in range");
+    let mut adam = AdamW::new(&model, AdamWOptions::default()).expect("the options are in range");
     replayed("w4_replayed", &model, &mut adam, Tensor::empty([8, 128], DType::I32, &device), 1024);
 }

@@ -77,7 +77,7 @@ fn way(seed: u64) -> Way {
 
 fn number(name: &str, default: u64) -> u64 {
     let Ok(text) = std::env::var(name) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("{name}={text}: a whole number is due"))
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a whole number"))
 }
 
 /// What all programs together had.

@@ -161,7 +161,7 @@ fn elements() -> Vec<Op> {
         }),
         function("transpose", &[4096, 4096], |x| x.t().contiguous()),
         pair("lt", N, |a, b| a.lt(b)),
-        pair("where", N, |a, b| Tensor::select(a, a, b)),
+        pair("where", N, |a, b| Tensor::where_(a, a, b)),
         // The heads of attention: rows of 32 in another order.
         function("copy of heads", &[8, 128, 4, 32], |x| x.permute(&[0, 2, 1, 3]).contiguous()),
     ]

@@ -9,7 +9,7 @@ use super::models;
 use clap::ValueEnum;
 use std::path::Path;
 use wgrad::nn::{self, Init, Layer, Module, StateDict, StateTensor, Strictness, Values};
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::{Device, Result};
 
 /// What is trained.
@@ -59,8 +59,7 @@ impl Workload {
             Workload::W4 => {
                 let model = Gpt::new(init);
                 hash_weights(&model)?;
-                let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
-                let optimizer = Box::new(Adam::new(&model, options)?);
+                let optimizer = Box::new(AdamW::new(&model, AdamWOptions::default())?);
                 Ok(Training { model: Box::new(model), optimizer, batches: batches::chains() })
             }
         }

@@ -56,7 +56,7 @@ use std::time::Instant;
 use text::{Alphabet, Text};
 use wgrad::nn::{Ctx, Init, Layer, Strictness};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
-use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
+use wgrad::optim::{AdamW, AdamWOptions, Optimizer};
 use wgrad::plan::Replay;
 use wgrad::{Device, Error, Result, Rng, Tensor, checkpoint, nn};
 use writer::{Sampling, Writer};
@@ -131,11 +131,11 @@ fn check(args: &Args) -> Result<()> {
 
 /// Trains, and prints a row from time to time.
 fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
-    let plain = AdamOptions { lr: args.lr, betas: (0.9, 0.99), ..AdamOptions::default() };
-    let decaying = AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..plain };
+    let plain = AdamWOptions { lr: args.lr, betas: (0.9, 0.99), weight_decay: 0.0, ..AdamWOptions::default() };
+    let decaying = AdamWOptions { weight_decay: 0.1, ..plain };
     // Biases and the weights of norms are vectors, and do not decay.
     let options = |_: &str, shape: wgrad::Shape| if shape.rank() < 2 { plain } else { decaying };
-    let mut optimizer = Adam::grouped(model, options)?.clip_grad_norm(1.0)?;
+    let mut optimizer = AdamW::grouped(model, options)?.clip_grad_norm(1.0)?;
     let warm_up = (args.steps / 10).max(1) as u64;
     let rise = LinearLr { start_factor: 1.0 / (warm_up + 1) as f64, end_factor: 1.0, total_iters: warm_up };
     let fall = CosineAnnealingLr { t_max: (args.steps as u64 - warm_up).max(1), eta_min: 0.0 };

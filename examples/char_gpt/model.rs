@@ -58,7 +58,7 @@ impl Block {
     fn step(&self, x: &Tensor, kept: &Tensor, now: &Now, ctx: &Ctx) -> Tensor {
         self.around(x, ctx, |qkv| {
             let (lanes, width) = (x.size(0), x.size(2));
-            kept.assign(&Tensor::select(&now.here, &qkv.narrow(2, width, 2 * width), kept));
+            kept.assign(&Tensor::where_(&now.here, &qkv.narrow(2, width, 2 * width), kept));
             let [q, k, v] = [qkv.narrow(2, 0, width), kept.narrow(2, 0, width), kept.narrow(2, width, width)]
                 .map(|part| part.reshape((lanes, part.size(1), self.heads, -1)))
                 .map(|part| part.permute(&[0, 2, 1, 3]));

@@ -93,7 +93,7 @@ fn snake_backward_twin(call: &mut Call) {
 #[track_caller]
 pub fn snake(x: &Tensor, a: &Tensor) -> Tensor {
     let fits = x.rank() == 2 && a.rank() == 1 && x.size(1) == a.size(0);
-    assert!(fits, "snake: {} x {}: [rows, columns] and [columns] are due", x.shape(), a.shape());
+    assert!(fits, "snake: {} x {}: expected [rows, columns] and [columns]", x.shape(), a.shape());
     // A kernel that knows no strides gets packed copies; where a tensor is packed already this costs nothing.
     let (x, a) = (x.contiguous(), a.contiguous());
     let params = Params { n: x.numel() as u32, columns: a.numel() as u32 };

@@ -52,6 +52,6 @@ pub struct Args {
 }
 
 fn even(text: &str) -> Result<usize, String> {
-    let due = || "an even number from 2 on is due".to_string();
-    text.parse().ok().filter(|n| *n >= 2 && n % 2 == 0).ok_or_else(due)
+    let expected = || "expected an even number from 2 on".to_string();
+    text.parse().ok().filter(|n| *n >= 2 && n % 2 == 0).ok_or_else(expected)
 }

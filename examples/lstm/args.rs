@@ -37,6 +37,6 @@ pub struct Args {
 }
 
 fn between<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
-    let due = || format!("a whole number from {LEAST} to {MOST} is due");
-    text.parse().ok().filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(due)
+    let expected = || format!("expected a whole number from {LEAST} to {MOST}");
+    text.parse().ok().filter(|number| (LEAST..=MOST).contains(number)).ok_or_else(expected)
 }

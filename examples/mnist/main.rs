@@ -35,7 +35,7 @@ use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
 use wgrad::{Device, Result, Tensor, checkpoint, tuning};
 
@@ -156,11 +156,11 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
-    let adam = |weight_decay| Adam::new(model, AdamOptions { lr: args.lr(), weight_decay, ..AdamOptions::default() });
-    let sgd = |momentum| Sgd::new(model, SgdOptions { lr: args.lr(), momentum, ..SgdOptions::default() });
+    let lr = args.lr();
+    let sgd = |momentum| Sgd::new(model, SgdOptions { lr, momentum, ..SgdOptions::default() });
     Ok(match args.optimizer {
-        OptimizerChoice::Adam => Box::new(adam(WeightDecay::None)?),
-        OptimizerChoice::Adamw => Box::new(adam(WeightDecay::Decoupled(0.01))?),
+        OptimizerChoice::Adam => Box::new(Adam::new(model, AdamOptions { lr, ..AdamOptions::default() })?),
+        OptimizerChoice::Adamw => Box::new(AdamW::new(model, AdamWOptions { lr, ..AdamWOptions::default() })?),
         OptimizerChoice::Sgd => Box::new(sgd(Momentum::None)?),
         OptimizerChoice::Momentum => Box::new(sgd(Momentum::HeavyBall(0.9))?),
     })

@@ -49,5 +49,5 @@ pub struct Args {
 }
 
 fn at_least_1(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number from 1 on is due".into())
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "expected a whole number from 1 on".into())
 }

@@ -90,7 +90,7 @@ fn run(args: &Args) -> Result<()> {
     let target_column = table.column(target)?;
     let inputs = inputs(args, &table, target)?;
     if table.len() < LEAST_ROWS {
-        let text = format!("{}: {} rows are too few to learn from: {LEAST_ROWS} are due", table.name, table.len());
+        let text = format!("{}: {} rows are too few to learn from: expected {LEAST_ROWS}", table.name, table.len());
         return Err(Error::Data(text));
     }
     let mut rows: Vec<usize> = (0..table.len()).collect();

@@ -25,7 +25,7 @@ impl Table {
         let mut rows =
             records(text.trim_start_matches('\u{feff}')).map_err(|line| broken(line, "a quote has no end"))?;
         if rows.len() < 2 {
-            return Err(broken(1, "a header and rows after it are due"));
+            return Err(broken(1, "expected a header and rows after it"));
         }
         let header = rows.remove(0).fields;
         for (i, column) in header.iter().enumerate() {

@@ -34,14 +34,14 @@ impl Tensor {
     pub fn cosine_embedding_loss(&self, other: &Tensor, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
         let (x, t) = (self.shape(), target.shape());
         let fits = x.rank() >= 1 && x == other.shape() && x[..x.rank() - 1] == *t;
-        assert!(fits, "cosine_embedding_loss: {x} x {} x {t}: [n, d], [n, d] and [n] are due", other.shape());
+        assert!(fits, "cosine_embedding_loss: {x} x {} x {t}: expected [n, d], [n, d] and [n]", other.shape());
         let sum = |x: Tensor| x.sum_dims(&[-1], KeepDims::No);
         let squares = |x: &Tensor| sum(x.square()).affine(1.0, 1e-12);
         let cos = sum(self.mul(other)).div(&squares(self).mul(&squares(other)).sqrt());
         let apart = cos.affine(1.0, -margin).relu();
         let [alike, unlike] = [1.0, -1.0].map(|value| target.detach().eq_scalar(value));
-        let apart = Tensor::select(&unlike, &apart, &cos.zeros_like());
-        reduced(&Tensor::select(&alike, &cos.affine(-1.0, 1.0), &apart), reduction)
+        let apart = Tensor::where_(&unlike, &apart, &cos.zeros_like());
+        reduced(&Tensor::where_(&alike, &cos.affine(-1.0, 1.0), &apart), reduction)
     }
 
     /// `max(0, margin - t (x - y))`: x ranks higher where t is 1, y where it is -1 (PyTorch's default margin is 0).
@@ -68,8 +68,8 @@ impl Tensor {
         reduction: Reduction,
     ) -> Tensor {
         let (a, p, n) = (self.shape(), positive.shape(), negative.shape());
-        assert!(a == p && a == n, "triplet_margin_loss: {a} x {p} x {n}: three tensors of one shape are due");
-        assert!(margin > 0.0, "triplet_margin_loss: a margin of {margin}: a number above 0 is due");
+        assert!(a == p && a == n, "triplet_margin_loss: {a} x {p} x {n}: expected three tensors of one shape");
+        assert!(margin > 0.0, "triplet_margin_loss: a margin of {margin}: expected a number above 0");
         let distance = |other: &Tensor| self.sub(other).affine(1.0, 1e-6).norm(&[-1], KeepDims::No);
         reduced(&distance(positive).sub(&distance(negative)).affine(1.0, margin).relu(), reduction)
     }
@@ -105,7 +105,7 @@ impl Tensor {
         broadcast("gaussian_nll_loss", &[self, target, variance]);
         let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
         let none = Tensor::scalar(f32::NAN, variance.device());
-        let v = Tensor::select(&negative, &none, &raised(variance, eps));
+        let v = Tensor::where_(&negative, &none, &raised(variance, eps));
         let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
         reduced(&v.log().add(&self.sub(target).square().div(&v)).affine(0.5, shift), reduction)
     }

@@ -7,9 +7,9 @@
 use super::{batch, reduced};
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::ops::cross_entropy::Reduction;
 use crate::kernel::functions::relu;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::ops::cross_entropy::Reduction;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -193,9 +193,9 @@ impl Tensor {
     #[track_caller]
     fn pair_loss(&self, loss: &'static Loss, target: &Tensor, a: f32, reduction: Reduction) -> Tensor {
         let (op, shape) = (loss.name, self.shape());
-        assert!(shape == target.shape(), "{op}: {shape} x {}: two tensors of one shape are due", target.shape());
+        assert!(shape == target.shape(), "{op}: {shape} x {}: expected two tensors of one shape", target.shape());
         for (what, x) in [("input", self), ("target", target)] {
-            assert!(x.dtype() == DType::F32, "{op}: an {what} of f32 is due, not of {}", x.dtype());
+            assert!(x.dtype() == DType::F32, "{op}: expected an {what} of f32, got {}", x.dtype());
         }
         let is_fixed = matches!(loss.target, Target::Fixed);
         assert!(!is_fixed || !target.is_tracked(), "{op}: the target has no gradient: detach it");
@@ -255,7 +255,7 @@ impl Tensor {
     /// If `beta` is negative.
     #[track_caller]
     pub fn smooth_l1_loss(&self, target: &Tensor, beta: f32, reduction: Reduction) -> Tensor {
-        assert!(beta >= 0.0, "smooth_l1_loss: a beta of {beta}: a number from 0 up is due");
+        assert!(beta >= 0.0, "smooth_l1_loss: a beta of {beta}: expected a number from 0 up");
         self.pair_loss(&SMOOTH_L1, target, beta, reduction)
     }
 
@@ -266,7 +266,7 @@ impl Tensor {
     /// If `delta` is not positive.
     #[track_caller]
     pub fn huber_loss(&self, target: &Tensor, delta: f32, reduction: Reduction) -> Tensor {
-        assert!(delta > 0.0, "huber_loss: a delta of {delta}: a number above 0 is due");
+        assert!(delta > 0.0, "huber_loss: a delta of {delta}: expected a number above 0");
         self.pair_loss(&HUBER, target, delta, reduction)
     }
 

@@ -155,7 +155,7 @@ impl Layer for PRelu {
         let weight = self.weight.tensor();
         let (slopes, channels) = (weight.numel(), if x.rank() > 1 { x.shape()[1] } else { 1 });
         let fits = slopes == 1 || slopes == channels;
-        misfit(fits, "PRelu", x, &weight, || format!("a batch [n, {slopes}, ..] is due"))
+        misfit(fits, "PRelu", x, &weight, || format!("expected a batch [n, {slopes}, ..]"))
     }
 
     fn title(&self) -> String {

@@ -96,7 +96,7 @@ impl MultiheadAttention {
         let fits = k.shape()[0] == q.shape()[0] && k.shape() == v.shape();
         assert!(
             fits,
-            "{}: {} x {} x {}: keys and values of one length for each query's batch are due",
+            "{}: {} x {} x {}: expected keys and values of one length for each query's batch",
             path(&weight, "MultiheadAttention"),
             query.shape(),
             key.shape(),
@@ -114,7 +114,7 @@ impl MultiheadAttention {
 fn check(x: &Tensor, weight: &Tensor) -> Option<String> {
     let (shape, width) = (x.shape(), weight.shape()[1]);
     let fits = shape.rank() == 3 && shape[2] == width;
-    misfit(fits, "MultiheadAttention", x, weight, || format!("[batch, rows, {width}] is due"))
+    misfit(fits, "MultiheadAttention", x, weight, || format!("expected [batch, rows, {width}]"))
 }
 
 /// Attention to itself, in which every row sees all.

@@ -34,7 +34,7 @@ impl Layer for RandomCropFlip {
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        misfit_at(&self.path, x.rank() == 4, "RandomCropFlip", x, || "images [n, c, h, w] are due".into())
+        misfit_at(&self.path, x.rank() == 4, "RandomCropFlip", x, || "expected images [n, c, h, w]".into())
     }
 
     fn title(&self) -> String {

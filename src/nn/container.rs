@@ -70,7 +70,7 @@ impl Layer for Flatten {
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        misfit_at(&self.path, x.rank() > 0, "Flatten", x, || "a batch [n, ..] is due".into())
+        misfit_at(&self.path, x.rank() > 0, "Flatten", x, || "expected a batch [n, ..]".into())
     }
 }
 
@@ -108,7 +108,7 @@ impl Layer for Unflatten {
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let (dim, size) = (self.place(x), self.sizes.iter().product::<usize>());
         let fits = dim < x.rank() && x.shape()[dim] == size;
-        misfit_at(&self.path, fits, "Unflatten", x, || format!("{size} elements along {} are due", self.dim))
+        misfit_at(&self.path, fits, "Unflatten", x, || format!("expected {size} elements along {}", self.dim))
     }
 
     fn title(&self) -> String {

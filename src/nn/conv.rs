@@ -1,9 +1,9 @@
 //! Convolution as layers.
 
-mod line;
+mod conv1d;
 mod transpose;
 
-pub use line::{Conv1d, ConvTranspose1d};
+pub use conv1d::{Conv1d, ConvTranspose1d};
 pub use transpose::ConvTranspose2d;
 
 use super::ctx::Ctx;
@@ -92,11 +92,11 @@ impl Layer for Conv2d {
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
         let fits = x.rank() == 4 && x.shape()[1] == channels;
-        misfit(fits, "Conv2d", x, &weight, || format!("images [n, {channels}, h, w] are due")).or_else(|| {
+        misfit(fits, "Conv2d", x, &weight, || format!("expected images [n, {channels}, h, w]")).or_else(|| {
             let Conv2dOptions { padding, dilation, .. } = self.options;
             let least = [0, 1].map(|d| (dilation[d] * (w[2 + d].max(1) - 1) + 1).saturating_sub(2 * padding[d]));
             let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
-            misfit(fits, "Conv2d", x, &weight, || format!("images of at least {} x {} are due", least[0], least[1]))
+            misfit(fits, "Conv2d", x, &weight, || format!("expected images of at least {} x {}", least[0], least[1]))
         })
     }
 

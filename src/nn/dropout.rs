@@ -48,20 +48,23 @@ impl Layer for Dropout {
 }
 
 /// Dropout of whole channels of `[n, c, ..]`, whose neighbours tell much the same (Tompson et al., 2015): PyTorch's
-/// `Dropout1d`, `Dropout2d` and `Dropout3d`.
+/// `Dropout1d`, `Dropout2d` and `Dropout3d`, told apart by the rank of the input.
 #[derive(Debug, Module)]
-pub struct ChannelDropout(#[module(name = "")] pub Dropout);
+pub struct Dropout2d(#[module(name = "")] pub Dropout);
 
-impl ChannelDropout {
+/// [`Dropout2d`], which takes any rank.
+pub type Dropout1d = Dropout2d;
+
+impl Dropout2d {
     /// # Panics
     /// If `p` is not in 0..=1.
     #[track_caller]
-    pub fn new(p: f32, init: &mut Init) -> ChannelDropout {
-        ChannelDropout(Dropout::new(p, init))
+    pub fn new(p: f32, init: &mut Init) -> Dropout2d {
+        Dropout2d(Dropout::new(p, init))
     }
 }
 
-impl Layer for ChannelDropout {
+impl Layer for Dropout2d {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let mut sizes = vec![1; x.rank()];
@@ -74,10 +77,10 @@ impl Layer for ChannelDropout {
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        misfit_at(&self.0.path, x.rank() >= 2, "ChannelDropout", x, || "a batch [n, c, ..] is due".into())
+        misfit_at(&self.0.path, x.rank() >= 2, "Dropout2d", x, || "expected a batch [n, c, ..]".into())
     }
 
     fn title(&self) -> String {
-        format!("ChannelDropout({})", self.0.p)
+        format!("Dropout2d({})", self.0.p)
     }
 }

@@ -51,15 +51,15 @@ impl Layer for Embedding {
             // The same values, but nothing flows back to the row.
             Some(padding) => {
                 let is_padding = ids.unsqueeze(ids.rank()).eq(&Tensor::full([], padding, ids.device()));
-                Tensor::select(&is_padding, &rows.detach(), &rows)
+                Tensor::where_(&is_padding, &rows.detach(), &rows)
             }
             None => rows,
         }
     }
 
     fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {
-        let due = || format!("indices of i32 are due, not of {}", ids.dtype());
-        told(ids.dtype() == DType::I32, "Embedding", ids, &self.weight.tensor(), due)
+        let expected = || format!("expected indices of i32, got {}", ids.dtype());
+        told(ids.dtype() == DType::I32, "Embedding", ids, &self.weight.tensor(), expected)
     }
 
     fn title(&self) -> String {
@@ -95,7 +95,7 @@ impl Layer for Positions {
         let weight = self.weight.tensor();
         let (shape, [rows, width]) = (x.shape(), [0, 1].map(|d| weight.shape()[d]));
         let fits = shape.rank() >= 2 && shape.ends_with(&[width]) && shape[shape.rank() - 2] <= rows;
-        misfit(fits, "Positions", x, &weight, || format!("[.., up to {rows} rows, {width}] is due"))
+        misfit(fits, "Positions", x, &weight, || format!("expected [.., up to {rows} rows, {width}]"))
     }
 
     fn title(&self) -> String {

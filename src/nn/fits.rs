@@ -4,19 +4,19 @@ use super::module::Path;
 use crate::dtype::DType;
 use crate::tensor::{Tensor, apart};
 
-/// What is wrong with an input of a layer with a weight, if anything: `blocks.1.attn_qkv: [2, 5] x [384, 128]: rows of 128
-/// are due, not of 5`.
+/// What is wrong with an input of a layer with a weight, if anything: `blocks.1.attn_qkv: [2, 5] x [384, 128]:
+/// expected rows of 128, got 5`.
 #[must_use]
 pub(super) fn misfit(
     fits: bool,
     layer: &str,
     x: &Tensor,
     weight: &Tensor,
-    due: impl FnOnce() -> String,
+    expected: impl FnOnce() -> String,
 ) -> Option<String> {
     let is_float = x.dtype() == DType::F32;
-    told(is_float, layer, x, weight, || format!("a tensor of f32 is due, not of {}", x.dtype()))
-        .or_else(|| told(fits, layer, x, weight, due))
+    told(is_float, layer, x, weight, || format!("expected a tensor of f32, got {}", x.dtype()))
+        .or_else(|| told(fits, layer, x, weight, expected))
 }
 
 /// The same for a layer that takes indices.
@@ -26,32 +26,32 @@ pub(super) fn told(
     layer: &str,
     x: &Tensor,
     weight: &Tensor,
-    due: impl FnOnce() -> String,
+    expected: impl FnOnce() -> String,
 ) -> Option<String> {
     let path = path(weight, layer);
     if x.device() != weight.device() {
         return Some(format!("{path}: an input and a weight {}", apart(x.device(), weight.device())));
     }
-    (!fits).then(|| format!("{path}: {} x {}: {}", x.shape(), weight.shape(), due()))
+    (!fits).then(|| format!("{path}: {} x {}: {}", x.shape(), weight.shape(), expected()))
 }
 
-/// The same for a layer without parameters: `layers.2: [2, 784]: images [n, c, h, w] are due`.
+/// The same for a layer without parameters: `layers.2: [2, 784]: expected images [n, c, h, w]`.
 #[must_use]
 pub(super) fn misfit_at(
     path: &Path,
     fits: bool,
     layer: &str,
     x: &Tensor,
-    due: impl FnOnce() -> String,
+    expected: impl FnOnce() -> String,
 ) -> Option<String> {
-    (!fits).then(|| format!("{}: {}: {}", path.get().as_deref().unwrap_or(layer), x.shape(), due()))
+    (!fits).then(|| format!("{}: {}: {}", path.get().as_deref().unwrap_or(layer), x.shape(), expected()))
 }
 
 /// The same for a layer that takes any tensor of f32.
 #[must_use]
 pub(super) fn no_float(path: &Path, layer: &str, x: &Tensor) -> Option<String> {
     let is_float = x.dtype() == DType::F32;
-    misfit_at(path, is_float, layer, x, || format!("a tensor of f32 is due, not of {}", x.dtype()))
+    misfit_at(path, is_float, layer, x, || format!("expected a tensor of f32, got {}", x.dtype()))
 }
 
 /// Refuses what does not fit.

@@ -59,7 +59,7 @@ pub fn calculate_gain(nonlinearity: Nonlinearity) -> f32 {
 /// If there are fewer than two dimensions.
 #[track_caller]
 fn fans(op: &str, shape: Shape) -> (f32, f32) {
-    assert!(shape.rank() >= 2, "{op}: {shape}: a weight [out, in, ..] is due");
+    assert!(shape.rank() >= 2, "{op}: {shape}: expected a weight [out, in, ..]");
     let field: usize = shape[2..].iter().product();
     ((shape[1] * field) as f32, (shape[0] * field) as f32)
 }
@@ -177,7 +177,7 @@ pub fn kaiming_normal(parameter: &Parameter, fan: Fan, nonlinearity: Nonlinearit
 #[track_caller]
 pub fn orthogonal(parameter: &Parameter, gain: f32, rng: &mut Rng) {
     let shape = parameter.shape();
-    assert!(shape.rank() >= 2, "orthogonal: {shape}: a weight [out, in, ..] is due");
+    assert!(shape.rank() >= 2, "orthogonal: {shape}: expected a weight [out, in, ..]");
     let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
     let (short, long) = (rows.min(columns), rows.max(columns));
     let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(short);

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 #[must_use]
 fn check(x: &Tensor, weight: &Tensor, layer: &str) -> Option<String> {
     let sizes = weight.shape();
-    misfit(x.shape().ends_with(&sizes), layer, x, weight, || format!("last sizes of {sizes} are due"))
+    misfit(x.shape().ends_with(&sizes), layer, x, weight, || format!("expected last sizes of {sizes}"))
 }
 
 /// Layer normalisation over the last dimensions: [`Tensor::layer_norm`].

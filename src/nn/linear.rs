@@ -42,11 +42,11 @@ impl Layer for Linear {
         let weight = self.weight.tensor();
         let shape = weight.shape();
         let [_, inputs] = shape[..] else {
-            return misfit(false, "Linear", x, &weight, || format!("a weight [out, in] is due, not {shape}"));
+            return misfit(false, "Linear", x, &weight, || format!("expected a weight [out, in], got {shape}"));
         };
         let have = x.shape().last().copied().unwrap_or(1);
         let fits = x.rank() > 0 && inputs == have;
-        misfit(fits, "Linear", x, &weight, || format!("rows of {inputs} are due, not of {have}"))
+        misfit(fits, "Linear", x, &weight, || format!("expected rows of {inputs}, got {have}"))
     }
 
     fn title(&self) -> String {

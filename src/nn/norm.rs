@@ -80,10 +80,10 @@ macro_rules! layers {
                 let channels = weight.shape()[0];
                 let fits = matches!(x.rank(), $ranks) && x.shape()[1] == channels;
                 let name = stringify!($name);
-                let due = || format!("a batch {} of {channels} channels is due", $shape);
-                misfit(fits, name, x, &weight, due).or_else(|| {
+                let expected = || format!("expected a batch {} of {channels} channels", $shape);
+                misfit(fits, name, x, &weight, expected).or_else(|| {
                     let counts = ctx.mode() == Mode::Eval || x.numel() != channels;
-                    misfit(counts, name, x, &weight, || "in training more than one value a channel is due".into())
+                    misfit(counts, name, x, &weight, || "in training, expected more than one value a channel".into())
                 })
             }
 
@@ -155,10 +155,10 @@ impl Layer for GroupNorm {
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let fits = x.rank() >= 2 && x.shape()[1] == self.channels;
-        let due = || format!("a batch [n, {}, ..] is due", self.channels);
+        let expected = || format!("expected a batch [n, {}, ..]", self.channels);
         match &self.weight {
-            Some(weight) => misfit(fits, "GroupNorm", x, &weight.tensor(), due),
-            None => misfit_at(&self.path, fits, "GroupNorm", x, due),
+            Some(weight) => misfit(fits, "GroupNorm", x, &weight.tensor(), expected),
+            None => misfit_at(&self.path, fits, "GroupNorm", x, expected),
         }
     }
 

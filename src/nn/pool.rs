@@ -7,10 +7,10 @@ use crate::ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, Max
 use crate::ops::upsample::Upsampling;
 use crate::tensor::Tensor;
 
-/// Layers without parameters of one rank: what holds their options, what is due, the sizes that an input must have at
+/// Layers without parameters of one rank: what holds their options, what is expected, the sizes that an input must have at
 /// least, a title, and the function.
 macro_rules! layers {
-    ($($(#[$doc:meta])* $name:ident($options:ty): $rank:literal, $due:literal,
+    ($($(#[$doc:meta])* $name:ident($options:ty): $rank:literal, $expected:literal,
         $least:expr, $title:expr, $function:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Module)]
@@ -36,10 +36,10 @@ macro_rules! layers {
 
             fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
                 let (path, name) = (&self.path, stringify!($name));
-                misfit_at(path, x.rank() == $rank, name, x, || concat!($due, " due").into()).or_else(|| {
+                misfit_at(path, x.rank() == $rank, name, x, || concat!("expected ", $expected).into()).or_else(|| {
                     let least = $least(&self.options);
                     let fits = x.shape()[2..].iter().zip(&least).all(|(size, least)| size >= least);
-                    misfit_at(path, fits, name, x, || format!("at least {least:?} behind the channels is due"))
+                    misfit_at(path, fits, name, x, || format!("expected at least {least:?} behind the channels"))
                 })
             }
 
@@ -57,31 +57,31 @@ fn least(kernel_size: usize, dilation: usize, padding: usize) -> usize {
 
 layers! {
     /// The largest of each window of images [n, c, h, w].
-    MaxPool2d(MaxPool2dOptions): 4, "images [n, c, h, w] are",
+    MaxPool2d(MaxPool2dOptions): 4, "images [n, c, h, w]",
         |o: &MaxPool2dOptions| [0, 1].map(|d| least(o.kernel_size[d], o.dilation[d], o.padding[d])),
         |o: &MaxPool2dOptions| format!("{}x{}", o.kernel_size[0], o.kernel_size[1]), max_pool2d;
     /// The mean of each window of images [n, c, h, w].
-    AvgPool2d(AvgPool2dOptions): 4, "images [n, c, h, w] are",
+    AvgPool2d(AvgPool2dOptions): 4, "images [n, c, h, w]",
         |o: &AvgPool2dOptions| [0, 1].map(|d| least(o.kernel_size[d], 1, o.padding[d])),
         |o: &AvgPool2dOptions| format!("{}x{}", o.kernel_size[0], o.kernel_size[1]), avg_pool2d;
     /// The largest of each window of [n, c, length].
-    MaxPool1d(MaxPool1dOptions): 3, "[n, c, length] is",
+    MaxPool1d(MaxPool1dOptions): 3, "[n, c, length]",
         |o: &MaxPool1dOptions| [least(o.kernel_size, o.dilation, o.padding)],
         |o: &MaxPool1dOptions| o.kernel_size.to_string(), max_pool1d;
     /// The mean of each window of [n, c, length].
-    AvgPool1d(AvgPool1dOptions): 3, "[n, c, length] is",
+    AvgPool1d(AvgPool1dOptions): 3, "[n, c, length]",
         |o: &AvgPool1dOptions| [least(o.kernel_size, 1, o.padding)],
         |o: &AvgPool1dOptions| o.kernel_size.to_string(), avg_pool1d;
     /// The means of images [n, c, h, w] over windows that cut them into so many rows and columns.
-    AdaptiveAvgPool2d([usize; 2]): 4, "images [n, c, h, w] are",
+    AdaptiveAvgPool2d([usize; 2]): 4, "images [n, c, h, w]",
         |_: &[usize; 2]| [1, 1], |o: &[usize; 2]| format!("{}x{}", o[0], o[1]), adaptive_avg_pool2d;
     /// The largest of images [n, c, h, w] in windows that cut them into so many rows and columns.
-    AdaptiveMaxPool2d([usize; 2]): 4, "images [n, c, h, w] are",
+    AdaptiveMaxPool2d([usize; 2]): 4, "images [n, c, h, w]",
         |_: &[usize; 2]| [1, 1], |o: &[usize; 2]| format!("{}x{}", o[0], o[1]), adaptive_max_pool2d;
     /// The means of [n, c, length] over so many windows.
-    AdaptiveAvgPool1d(usize): 3, "[n, c, length] is", |_: &usize| [1], usize::to_string, adaptive_avg_pool1d;
+    AdaptiveAvgPool1d(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_avg_pool1d;
     /// The largest of [n, c, length] in so many windows.
-    AdaptiveMaxPool1d(usize): 3, "[n, c, length] is", |_: &usize| [1], usize::to_string, adaptive_max_pool1d;
+    AdaptiveMaxPool1d(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_max_pool1d;
 }
 
 impl MaxPool2d {
@@ -171,7 +171,7 @@ impl Layer for Upsample {
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        misfit_at(&self.path, x.rank() == 4, "Upsample", x, || "images [n, c, h, w] are due".into())
+        misfit_at(&self.path, x.rank() == 4, "Upsample", x, || "expected images [n, c, h, w]".into())
     }
 
     fn title(&self) -> String {
@@ -205,8 +205,8 @@ impl Layer for PixelShuffle {
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let each = self.factor * self.factor;
         let fits = x.rank() == 4 && each > 0 && x.shape()[1].is_multiple_of(each);
-        let due = || format!("images [n, c, h, w] of a multiple of {each} channels are due");
-        misfit_at(&self.path, fits, "PixelShuffle", x, due)
+        let expected = || format!("expected images [n, c, h, w] of a multiple of {each} channels");
+        misfit_at(&self.path, fits, "PixelShuffle", x, expected)
     }
 
     fn title(&self) -> String {

@@ -10,7 +10,7 @@ use crate::ops::recurrent::{Cell, Direction, Recurrence, States};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Which ways a layer walks its sequences.
+/// Which ways a layer goes through its sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Directions {
     /// From the start.
@@ -34,7 +34,7 @@ impl Directions {
 pub struct RecurrentOptions {
     /// Layers upon one another.
     pub layers: usize,
-    /// Which ways each walks.
+    /// Which ways each goes.
     pub directions: Directions,
     /// The chance that an output of a layer is 0 for the next one, in training.
     pub dropout: f32,
@@ -66,16 +66,32 @@ pub struct Recurrent {
     pub cell: Cell,
     /// Units of each layer.
     pub hidden: usize,
-    /// Which ways each layer walks.
+    /// Which ways each layer goes.
     pub directions: Directions,
     /// Layer by layer, the direction from the start first.
     pub weights: Vec<RecurrentWeights>,
     dropout: Vec<Dropout>,
 }
 
-/// What a walk over sequences starts from and how far it goes.
+/// The state of recurrent layers between two steps: PyTorch's `h_n`, or `(h_n, c_n)` of an LSTM.
+#[derive(Debug, Clone)]
+pub struct RnnState {
+    /// The output of the last step, `[layers * directions, batch, hidden]`.
+    pub hidden: Tensor,
+    /// The memory after it, likewise; only of an LSTM.
+    pub cell: Option<Tensor>,
+}
+
+impl RnnState {
+    /// Without history: gradients end here, as between the parts of a long text.
+    pub fn detach(&self) -> RnnState {
+        RnnState { hidden: self.hidden.detach(), cell: self.cell.as_ref().map(Tensor::detach) }
+    }
+}
+
+/// What recurrent layers start from, and how far they go. A state, or an option of one, is `into()` this.
 #[derive(Debug, Clone, Default)]
-pub struct Walk {
+pub struct RnnStart {
     /// The output before the first step, `[layers * directions, batch, hidden]`; 0 where there is none.
     pub hidden: Option<Tensor>,
     /// The memory before the first step, likewise; only of an LSTM.
@@ -85,15 +101,16 @@ pub struct Walk {
     pub lengths: Option<Tensor>,
 }
 
-/// What a walk over sequences gives.
-#[derive(Debug, Clone)]
-pub struct Walked {
-    /// The last layer's output of each step, `[batch, steps, directions * hidden]`.
-    pub output: Tensor,
-    /// The output after the last step, `[layers * directions, batch, hidden]`.
-    pub hidden: Tensor,
-    /// The memory after the last step, likewise; only of an LSTM.
-    pub cell: Option<Tensor>,
+impl From<&RnnState> for RnnStart {
+    fn from(state: &RnnState) -> RnnStart {
+        RnnStart { hidden: Some(state.hidden.clone()), cell: state.cell.clone(), lengths: None }
+    }
+}
+
+impl From<Option<&RnnState>> for RnnStart {
+    fn from(state: Option<&RnnState>) -> RnnStart {
+        state.map(RnnStart::from).unwrap_or_default()
+    }
 }
 
 impl Recurrent {
@@ -117,21 +134,36 @@ impl Recurrent {
         Recurrent { cell, hidden, directions, weights, dropout }
     }
 
-    /// Walks sequences `[batch, steps, inputs]`, PyTorch's `batch_first=True`.
+    /// The last layer's output of each step, `[batch, steps, directions * hidden]`, and the state after the last step, from
+    /// sequences `[batch, steps, inputs]` (PyTorch's `batch_first=True`) and a state to start from.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, Lstm};
+    /// let device = wgrad::Device::cpu();
+    /// let (lstm, ctx) = (Lstm::new(3, 8, &mut Init::new(0, &device)), Ctx::eval());
+    /// let text = wgrad::Tensor::ones([2, 10, 3], &device);
+    /// let mut state = None;
+    /// for part in text.split(5, 1) {
+    ///     let (output, next) = lstm.forward_from(&part, state.as_ref(), &ctx);
+    ///     assert_eq!(output.shape(), [2, 5, 8]);
+    ///     state = Some(next.detach());
+    /// }
+    /// ```
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
-    pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
-        self.check(x, walk, ctx);
+    pub fn forward_from(&self, x: &Tensor, start: impl Into<RnnStart>, ctx: &Ctx) -> (Tensor, RnnState) {
+        let start = start.into();
+        self.check(x, &start, ctx);
         ctx.enter(self, || self.title());
-        let walked = self.walked(x, walk, ctx);
-        ctx.leave(&walked.output);
-        walked
+        let (output, state) = self.run(x, &start, ctx);
+        ctx.leave(&output);
+        (output, state)
     }
 
     #[track_caller]
-    fn walked(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
+    fn run(&self, x: &Tensor, start: &RnnStart, ctx: &Ctx) -> (Tensor, RnnState) {
         let ways = self.directions.each();
         let layers = self.weights.len() / ways.len();
         let mut output = x.clone();
@@ -140,7 +172,7 @@ impl Recurrent {
             let mut sides = Vec::with_capacity(ways.len());
             for (way, direction) in ways.iter().enumerate() {
                 let at = layer * ways.len() + way;
-                let states = self.run(&output, at, *direction, walk, ctx);
+                let states = self.run_layer(&output, at, *direction, start, ctx);
                 sides.push(self.narrowed(states.outputs()));
                 hidden.push(self.narrowed(states.last(0)));
                 if self.cell == Cell::Lstm {
@@ -148,7 +180,7 @@ impl Recurrent {
                 }
             }
             output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides.iter().collect::<Vec<_>>(), 2) };
-            if let Some(lengths) = &walk.lengths {
+            if let Some(lengths) = &start.lengths {
                 let steps = Tensor::arange(0, x.shape()[1] as i32, x.device());
                 output = output.mul(&steps.lt(&lengths.unsqueeze(1)).unsqueeze(2));
             }
@@ -157,7 +189,8 @@ impl Recurrent {
             }
         }
         let stacked = |parts: &[Tensor]| Tensor::stack(&parts.iter().collect::<Vec<_>>(), 0);
-        Walked { output, hidden: stacked(&hidden), cell: (!memory.is_empty()).then(|| stacked(&memory)) }
+        let cell = (!memory.is_empty()).then(|| stacked(&memory));
+        (output, RnnState { hidden: stacked(&hidden), cell })
     }
 
     /// What the layer is called where it has no path.
@@ -170,24 +203,24 @@ impl Recurrent {
     }
 
     #[track_caller]
-    fn check(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) {
+    fn check(&self, x: &Tensor, start: &RnnStart, ctx: &Ctx) {
         refuse(self.misfit(x, ctx));
         let (shape, weight) = (x.shape(), self.weights[0].weight_ih.tensor());
         let path = path(&weight, self.kind());
-        let due = Shape::from([self.weights.len(), shape[0], self.hidden]);
-        for state in [&walk.hidden, &walk.cell].into_iter().flatten() {
-            assert!(state.shape() == due, "{path}: {shape} x {}: a state {due} is due", state.shape());
+        let expected = Shape::from([self.weights.len(), shape[0], self.hidden]);
+        for state in [&start.hidden, &start.cell].into_iter().flatten() {
+            assert!(state.shape() == expected, "{path}: {shape} x {}: expected a state {expected}", state.shape());
         }
-        if let Some(lengths) = &walk.lengths {
+        if let Some(lengths) = &start.lengths {
             let fits = lengths.shape()[..] == shape[..1] && lengths.dtype() == DType::I32;
-            assert!(fits, "{path}: {shape} x {}: a length (i32) for each sequence is due", lengths.shape());
+            assert!(fits, "{path}: {shape} x {}: expected a length (i32) for each sequence", lengths.shape());
         }
         let is_lstm = self.cell == Cell::Lstm;
-        assert!(is_lstm || walk.cell.is_none(), "{path}: only an LSTM has a memory to start from");
+        assert!(is_lstm || start.cell.is_none(), "{path}: only an LSTM has a memory to start from");
     }
 
     #[track_caller]
-    fn run(&self, x: &Tensor, at: usize, direction: Direction, walk: &Walk, ctx: &Ctx) -> States {
+    fn run_layer(&self, x: &Tensor, at: usize, direction: Direction, start: &RnnStart, ctx: &Ctx) -> States {
         let RecurrentWeights { weight_ih, weight_hh, bias_ih, bias_hh } = &self.weights[at];
         let of = |bias: &Option<Parameter>| bias.as_ref().map(|bias| self.widened(&ctx.param(bias)));
         let (mut bias_ih, mut bias_hh) = (of(bias_ih), of(bias_hh));
@@ -206,11 +239,11 @@ impl Recurrent {
             None => zeros(),
         };
         let initial = match self.cell {
-            Cell::Lstm if walk.hidden.is_none() && walk.cell.is_none() => {
+            Cell::Lstm if start.hidden.is_none() && start.cell.is_none() => {
                 Tensor::zeros([2, x.shape()[0], wide], x.device())
             }
-            Cell::Lstm => Tensor::stack(&[&own(&walk.hidden), &own(&walk.cell)], 0),
-            _ => own(&walk.hidden).unsqueeze(0),
+            Cell::Lstm => Tensor::stack(&[&own(&start.hidden), &own(&start.cell)], 0),
+            _ => own(&start.hidden).unsqueeze(0),
         };
         let weight = self.widened(&ctx.param(weight_hh));
         let weight = if wide == self.hidden { weight } else { weight.pad(&[(0, wide - self.hidden)], 0.0) };
@@ -219,7 +252,7 @@ impl Recurrent {
             weight: &weight,
             bias: bias_hh.as_ref(),
             initial: &initial,
-            lengths: walk.lengths.as_ref(),
+            lengths: start.lengths.as_ref(),
             direction,
         })
     }
@@ -263,14 +296,14 @@ impl Layer for Recurrent {
     /// The output of each step, from a state of 0.
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        self.walked(x, &Walk::default(), ctx).output
+        self.run(x, &RnnStart::default(), ctx).0
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weights[0].weight_ih.tensor();
         let (shape, inputs) = (x.shape(), weight.shape()[1]);
         let fits = shape.rank() == 3 && shape[2] == inputs && shape[1] > 0;
-        misfit(fits, self.kind(), x, &weight, || format!("sequences [batch, steps, {inputs}] are due"))
+        misfit(fits, self.kind(), x, &weight, || format!("expected sequences [batch, steps, {inputs}]"))
     }
 
     fn title(&self) -> String {
@@ -285,7 +318,7 @@ macro_rules! layers {
         pub struct $name(#[module(name = "")] pub Recurrent);
 
         impl $name {
-            /// One layer that walks from the start; weights and biases are uniform within 1 / sqrt(hidden).
+            /// One layer that goes from the start; weights and biases are uniform within 1 / sqrt(hidden).
             #[track_caller]
             pub fn new(inputs: usize, hidden: usize, init: &mut Init) -> $name {
                 $name::with(inputs, hidden, RecurrentOptions::default(), init)
@@ -305,10 +338,10 @@ macro_rules! layers {
                 self
             }
 
-            /// [`Recurrent::walk`].
+            /// [`Recurrent::forward_from`].
             #[track_caller]
-            pub fn walk(&self, x: &Tensor, walk: &Walk, ctx: &Ctx) -> Walked {
-                self.0.walk(x, walk, ctx)
+            pub fn forward_from(&self, x: &Tensor, start: impl Into<RnnStart>, ctx: &Ctx) -> (Tensor, RnnState) {
+                self.0.forward_from(x, start, ctx)
             }
         }
 

@@ -52,7 +52,7 @@ impl AttentionOptions {
     pub fn padded(self, lengths: &Tensor, keys: usize) -> AttentionOptions {
         let (shape, device) = (lengths.shape(), lengths.device());
         let fits = shape.rank() == 1 && lengths.dtype() == DType::I32;
-        assert!(fits, "padded: {shape}: lengths [batch] of i32 are due");
+        assert!(fits, "padded: {shape}: expected lengths [batch] of i32");
         assert!(i32::try_from(keys).is_ok(), "padded: lengths of i32 cannot count {keys} keys");
         let hidden = Tensor::arange(0, keys as i32, device).ge(&lengths.unsqueeze(1));
         let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
@@ -184,7 +184,9 @@ fn parts<'a>(
     pass: impl Fn(&AttentionParams) -> Pass + 'a,
 ) -> impl Iterator<Item = Pass> + 'a {
     let p = *p;
-    (0..others).step_by(part as usize).map(move |first| pass(&AttentionParams { first, end: (first + part).min(others), ..p }))
+    (0..others)
+        .step_by(part as usize)
+        .map(move |first| pass(&AttentionParams { first, end: (first + part).min(others), ..p }))
 }
 
 /// The other rows of a pass by lanes. With its loops over vec4, which compilers may or may not unroll, and over lanes,
@@ -210,8 +212,9 @@ fn tiles(pass: Pass, p: &AttentionParams) -> Pass {
 
 fn forward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
     let p = AttentionParams { lanes: info.subgroup.unwrap_or(8), ..d.params() };
-    let pass =
-        |p: &AttentionParams| lanes(Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(p, p.queries, 2 * p.lanes)), p);
+    let pass = |p: &AttentionParams| {
+        lanes(Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(p, p.queries, 2 * p.lanes)), p)
+    };
     Lowering { passes: parts(&p, p.keys, lane_part(&p), pass).collect(), scratch: Vec::new() }
 }
 
@@ -260,14 +263,17 @@ fn backward(
 
 fn backward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
     let p = AttentionParams { lanes: info.subgroup.unwrap_or(8), ..d.params() };
-    let pass =
-        |entry| move |p: &AttentionParams, rows| lanes(Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(p, rows, 2 * p.lanes)), p);
+    let pass = |entry| {
+        move |p: &AttentionParams, rows| lanes(Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(p, rows, 2 * p.lanes)), p)
+    };
     let (of_queries, of_keys) = ("attention_backward_queries_subgroup", "attention_backward_keys_subgroup");
     backward(&p, lane_part(&p), pass(of_queries), pass(of_keys))
 }
 
 fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
-    let pass = |entry| move |p: &AttentionParams, rows| tiles(Pass::new(&BACKWARD, entry, groups_of(p, rows, p.own_rows())), p);
+    let pass = |entry| {
+        move |p: &AttentionParams, rows| tiles(Pass::new(&BACKWARD, entry, groups_of(p, rows, p.own_rows())), p)
+    };
     backward(&d.params(), TILE_PART, pass("attention_backward_queries"), pass("attention_backward_keys"))
 }
 
@@ -298,7 +304,7 @@ fn is_fused(head_dim: usize, options: &AttentionOptions) -> bool {
 fn check_mask(mask: &Tensor, scores: Shape) {
     let (shape, dtype) = (mask.shape(), mask.dtype());
     let fits = dtype == DType::F32 && mask.layout().expand(scores).is_some();
-    assert!(fits, "scaled_dot_product_attention: a mask {shape} of {dtype}: f32 that broadcasts to {scores} is due");
+    assert!(fits, "scaled_dot_product_attention: a mask {shape} of {dtype}: expected f32 that broadcasts to {scores}");
 }
 
 /// Where the vec4 of [batch, heads, rows, head_dim] lie, from `base` on; none where they are not whole vec4.
@@ -405,7 +411,7 @@ impl Tensor {
         let title = "scaled_dot_product_attention";
         let is_deep = q.rank().min(k.rank()).min(v.rank()) >= 2;
         let fits = is_deep && q.last() == k.last() && k[k.rank() - 2] == v[v.rank() - 2];
-        assert!(fits, "{title}: {q} x {k} x {v}: queries, keys and values [.., rows, head_dim] of one batch are due");
+        assert!(fits, "{title}: {q} x {k} x {v}: expected queries, keys and values [.., rows, head_dim] of one batch");
         let batch_of = |shape: &Shape| Shape::new(&shape[..shape.rank() - 2]);
         let Some(batch) = batch_of(&q).broadcast(&batch_of(&k)).and_then(|both| both.broadcast(&batch_of(&v))) else {
             panic!("{title}: {q} x {k} x {v}: the batches do not broadcast")
@@ -416,7 +422,7 @@ impl Tensor {
         }
         let rank = q.rank();
         for (what, x) in [("queries", self), ("keys", key), ("values", value)] {
-            assert!(x.dtype() == DType::F32, "{title}: {what} of {}: f32 are due", x.dtype());
+            assert!(x.dtype() == DType::F32, "{title}: {what} of {}: expected f32", x.dtype());
         }
         let head_dim = q[rank - 1];
         let scores = Shape::from([&q[..rank - 1], &[k[rank - 2]]].concat());
@@ -479,7 +485,7 @@ impl Tensor {
     pub fn self_attention(&self, heads: usize, options: &AttentionOptions) -> Tensor {
         let shape = self.shape();
         let fits = shape.rank() == 3 && heads > 0 && shape[2].is_multiple_of(heads.saturating_mul(3));
-        assert!(fits, "self_attention: {shape}: [batch, rows, 3 * width] with a width of {heads} heads is due");
+        assert!(fits, "self_attention: {shape}: expected [batch, rows, 3 * width] with a width of {heads} heads");
         let [batch, rows, width] = [shape[0], shape[1], shape[2] / 3];
         let head_dim = width / heads;
         let split = move |x: &Tensor| {

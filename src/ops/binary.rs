@@ -207,7 +207,7 @@ fn arithmetic(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
     let dtypes = (a.dtype(), b.dtype());
     assert!(
         dtypes == (DType::F32, DType::F32),
-        "{}: tensors of f32 are due, not {} and {}",
+        "{}: expected tensors of f32, got {} and {}",
         kernel.name,
         dtypes.0,
         dtypes.1
@@ -241,7 +241,7 @@ impl Tensor {
 
     /// A gradient for one of two: nothing where the other was taken, half where both were.
     fn shared(&self, lost: &Tensor, equal: &Tensor) -> Tensor {
-        Tensor::select(lost, &Tensor::zeros([], self.device()), &self.mul(&equal.affine(-0.5, 1.0)))
+        Tensor::where_(lost, &Tensor::zeros([], self.device()), &self.mul(&equal.affine(-0.5, 1.0)))
     }
 
     /// `self + other`, broadcast.
@@ -293,11 +293,11 @@ impl Tensor {
             // Nothing depends on the base where the exponent is 0, nor on an exponent from 0 up where the base is 0.
             let da = || {
                 let slope = dy.mul(&b.mul(&a.pow(&b.affine(1.0, -1.0))));
-                Tensor::select(&b.eq(&zero), &zero, &slope).sum_to(a.shape())
+                Tensor::where_(&b.eq(&zero), &zero, &slope).sum_to(a.shape())
             };
             let db = || {
                 let still = a.eq(&zero).mul(&b.ge(&zero));
-                dy.mul(&Tensor::select(&still, &zero, &power.mul(&a.log()))).sum_to(b.shape())
+                dy.mul(&Tensor::where_(&still, &zero, &power.mul(&a.log()))).sum_to(b.shape())
             };
             vec![needs[0].then(da), needs[1].then(db)]
         })

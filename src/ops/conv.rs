@@ -4,15 +4,15 @@
 //! Outputs lie channels last in memory, in the shape [n, c, h, w].
 
 mod columns;
+mod conv1d;
 pub mod depthwise;
 mod fuse;
 mod implicit;
-mod line;
 mod tiles;
 mod transpose;
 mod twin;
 
-pub use line::{Conv1dOptions, ConvTranspose1dOptions};
+pub use conv1d::{Conv1dOptions, ConvTranspose1dOptions};
 pub use transpose::ConvTranspose2dOptions;
 
 use crate::autograd::Op;
@@ -274,10 +274,10 @@ impl Tensor {
         let Conv2dOptions { stride, padding, dilation, groups } = options;
         assert!(
             x.rank() == 4 && w.rank() == 4,
-            "{op}: {x} x {w}: images [n, c, h, w] and weights [o, c, kh, kw] are due"
+            "{op}: {x} x {w}: expected images [n, c, h, w] and weights [o, c, kh, kw]"
         );
         for t in [self, weight] {
-            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
+            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: expected tensors of f32, got {}", t.dtype());
         }
         let whole = groups > 0 && w[1].checked_mul(groups) == Some(x[1]) && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
@@ -319,7 +319,7 @@ impl Tensor {
         };
         if let Some(bias) = bias {
             let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
-            assert!(fits, "{op}: {w} x {}: a bias of f32 for each output channel is due", bias.shape());
+            assert!(fits, "{op}: {w} x {}: expected a bias of f32 for each output channel", bias.shape());
         }
         if x.contains(&0) || w.contains(&0) {
             return of_bias(op, Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
@@ -328,7 +328,9 @@ impl Tensor {
             return self.depthwise(weight, bias, p);
         }
         match bias {
-            Some(bias) if groups == 1 => self.convolved(&input, [weight, &kernel], Some(bias), ConvParams { bias: 1, ..p }),
+            Some(bias) if groups == 1 => {
+                self.convolved(&input, [weight, &kernel], Some(bias), ConvParams { bias: 1, ..p })
+            }
             Some(bias) => {
                 let y = self.convolved(&input, [weight, &kernel], None, p);
                 y.add(&bias.reshape_to(Shape::from([w[0], 1, 1])))
@@ -338,7 +340,13 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn convolved(&self, input: &Tensor, [weight, kernel]: [&Tensor; 2], bias: Option<&Tensor>, p: ConvParams) -> Tensor {
+    fn convolved(
+        &self,
+        input: &Tensor,
+        [weight, kernel]: [&Tensor; 2],
+        bias: Option<&Tensor>,
+        p: ConvParams,
+    ) -> Tensor {
         let (x, w) = (self.shape(), weight.shape());
         let sizes = [p.batch, p.out_channels, p.out_h, p.out_w].map(|size| size as usize);
         let y = channels_last(Shape::from(sizes), self);

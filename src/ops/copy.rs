@@ -382,7 +382,7 @@ impl Tensor {
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: impl Int) -> Tensor {
         let dim = dim.int();
-        let [first, ..] = tensors else { panic!("cat: at least one tensor is due") };
+        let [first, ..] = tensors else { panic!("cat: expected at least one tensor") };
         let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();
@@ -423,10 +423,10 @@ impl Tensor {
     /// If there are none or their shapes differ.
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], dim: usize) -> Tensor {
-        let [first, ..] = tensors else { panic!("stack: at least one tensor is due") };
+        let [first, ..] = tensors else { panic!("stack: expected at least one tensor") };
         let first = first.shape();
         for t in tensors {
-            assert!(t.shape() == first, "stack: {first} x {}: tensors of one shape are due", t.shape());
+            assert!(t.shape() == first, "stack: {first} x {}: expected tensors of one shape", t.shape());
         }
         assert!(dim <= first.rank(), "stack: {first} has no place {dim}");
         let rows: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
@@ -441,7 +441,7 @@ impl Tensor {
     pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
         let rank = self.rank();
         assert!(widths.len() <= rank, "pad: {} pairs for {}", widths.len(), self.shape());
-        assert!(self.dtype() == DType::F32, "pad: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "pad: expected a tensor of f32, got {}", self.dtype());
         let mut sizes = self.shape().to_vec();
         for (i, (before, after)) in widths.iter().enumerate() {
             let size = sizes[rank - 1 - i].checked_add(*before).and_then(|size| size.checked_add(*after));

@@ -114,9 +114,14 @@ static CROSS_ENTROPY: Kernel = Kernel {
             name: "whole",
             // One invocation's rows times three walks over the classes stay under 65,535 iterations.
             fits: |i, d| {
-                fits(i, d) && d.params::<CrossEntropyParams>().rows.div_ceil(256) * (3 * d.params::<CrossEntropyParams>().classes + 1) < 60_000
+                fits(i, d)
+                    && d.params::<CrossEntropyParams>().rows.div_ceil(256)
+                        * (3 * d.params::<CrossEntropyParams>().classes + 1)
+                        < 60_000
             },
-            suits: |_, d| d.params::<CrossEntropyParams>().rows <= 1024 && d.params::<CrossEntropyParams>().classes <= 64,
+            suits: |_, d| {
+                d.params::<CrossEntropyParams>().rows <= 1024 && d.params::<CrossEntropyParams>().classes <= 64
+            },
             lower: |_, d| specialised(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone(),
         },
         Variant { name: "two", fits, suits: |_, _| true, lower: |_, d| two(d) },
@@ -171,7 +176,8 @@ fn log_sum_exp(x: &[f32], p: &CrossEntropyParams) -> f64 {
 }
 
 fn forward_twin(call: &mut Call) {
-    let (p, x, labels, w) = (call.params::<CrossEntropyParams>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
+    let (p, x, labels, w) =
+        (call.params::<CrossEntropyParams>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
     let (rows, classes) = (p.rows as usize, p.classes as usize);
     let weight = |c: usize| if p.weighted == 1 { f64::from(w[c]) } else { 1.0 };
     let smoothing = f64::from(p.smoothing);
@@ -200,7 +206,8 @@ fn forward_twin(call: &mut Call) {
 }
 
 fn backward_twin(call: &mut Call) {
-    let (p, x, labels, w) = (call.params::<CrossEntropyParams>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
+    let (p, x, labels, w) =
+        (call.params::<CrossEntropyParams>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
     let (result, dy) = (call.read::<f32>(3), call.read::<f32>(4));
     let classes = p.classes as usize;
     let weight = |c: usize| if p.weighted == 1 { f64::from(w[c]) } else { 1.0 };
@@ -244,7 +251,7 @@ fn class_dim(x: Shape) -> usize {
 fn check(op: &str, x: Shape, classes: usize, options: &CrossEntropyOptions) {
     if let Some(weight) = &options.weight {
         let w = weight.shape();
-        assert!(w[..] == [classes], "{op}: {x} x {w}: a weight for each of {classes} classes is due");
+        assert!(w[..] == [classes], "{op}: {x} x {w}: expected a weight for each of {classes} classes");
     }
     let smoothing = options.label_smoothing;
     assert!((0.0..=1.0).contains(&smoothing), "{op}: a label smoothing of {smoothing} is not in 0..=1");
@@ -296,9 +303,9 @@ impl Tensor {
         let (x, y) = (self.shape(), labels.shape());
         let others = if x.rank() < 2 { Vec::new() } else { [&x[..1], &x[2..]].concat() };
         let fits = x.rank() > 0 && others == y[..] && x[class_dim(x)] > 0;
-        assert!(fits, "{op}: {x} x {y}: logits [rows, classes] and labels [rows] are due");
-        assert!(self.dtype() == DType::F32, "{op}: logits of f32 are due, not of {}", self.dtype());
-        assert!(labels.dtype() == DType::I32, "{op}: labels of i32 are due, not of {}", labels.dtype());
+        assert!(fits, "{op}: {x} x {y}: expected logits [rows, classes] and labels [rows]");
+        assert!(self.dtype() == DType::F32, "{op}: expected logits of f32, got {}", self.dtype());
+        assert!(labels.dtype() == DType::I32, "{op}: expected labels of i32, got {}", labels.dtype());
         let classes = x[class_dim(x)];
         check(op, x, classes, options);
         let logits = self.classes_last().reshape_to(Shape::from([y.numel(), classes])).contiguous();
@@ -354,7 +361,7 @@ impl Tensor {
             losses = losses.sub(&all.affine(smoothing / classes as f32, 0.0));
         }
         let ignored = labels.eq(&Tensor::full([], options.ignore_index, self.device()));
-        [losses, own].map(|part| Tensor::select(&ignored, &nothing, &part))
+        [losses, own].map(|part| Tensor::where_(&ignored, &nothing, &part))
     }
 
     /// The classes as the last dimension.
@@ -382,7 +389,7 @@ impl Tensor {
     #[track_caller]
     pub fn cross_entropy_soft_with(&self, target: &Tensor, options: &CrossEntropyOptions) -> Tensor {
         let (op, x, t) = ("cross_entropy_soft", self.shape(), target.shape());
-        assert!(x == t && x.rank() > 0, "{op}: {x} x {t}: two tensors [rows, classes] are due");
+        assert!(x == t && x.rank() > 0, "{op}: {x} x {t}: expected two tensors [rows, classes]");
         let (classes, smoothing) = (x[class_dim(x)], options.label_smoothing);
         check(op, x, classes, options);
         let (x, t) = (self.classes_last(), target.classes_last());

@@ -88,7 +88,7 @@ impl Tensor {
     #[track_caller]
     pub fn cumsum(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype() == DType::F32, "cumsum: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "cumsum: expected a tensor of f32, got {}", self.dtype());
         let dim = self.shape().dim_or_scalar("cumsum", dim);
         if self.rank() == 0 {
             return self.clone();

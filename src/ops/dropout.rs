@@ -64,7 +64,7 @@ impl Tensor {
     #[track_caller]
     pub fn dropout(&self, p: f32, draw: &Draw) -> Tensor {
         assert!((0.0..=1.0).contains(&p), "dropout: a probability of {p} is not in 0..=1");
-        assert!(self.dtype() == DType::F32, "dropout: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "dropout: expected a tensor of f32, got {}", self.dtype());
         // Masks follow the elements' order, not their place in memory.
         let x = self.contiguous();
         let y = Tensor::empty(x.shape(), DType::F32, x.device());

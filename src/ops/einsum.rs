@@ -115,7 +115,7 @@ impl Tensor {
             |labels| labels.chars().collect(),
         );
         let is_letter = all.iter().chain(&output).all(|c| c.is_ascii_alphabetic());
-        assert!(is_letter, "einsum: {equation}: letters, commas and one arrow are due");
+        assert!(is_letter, "einsum: {equation}: expected letters, commas and one arrow");
         let (have, want) = (operands.len(), inputs.len());
         assert!(have == want, "einsum: {equation}: {have} operands for {want} lists of letters");
         let sizes = check(equation, &inputs, &output, operands);

@@ -152,9 +152,9 @@ impl Tensor {
         let (table, i) = (self.shape(), indices.shape());
         assert!(
             table.rank() == 2 && self.dtype() == DType::F32,
-            "embedding: {table} x {i}: a table [size, width] of f32 is due"
+            "embedding: {table} x {i}: expected a table [size, width] of f32"
         );
-        assert!(indices.dtype() == DType::I32, "embedding: indices of i32 are due, not of {}", indices.dtype());
+        assert!(indices.dtype() == DType::I32, "embedding: expected indices of i32, got {}", indices.dtype());
         let width = table[1];
         let shape = Shape::from([&i[..], &[width]].concat());
         if !width.is_multiple_of(4) || shape.numel() == 0 {
@@ -162,7 +162,8 @@ impl Tensor {
         }
         let (weight, index) = (self.contiguous(), indices.contiguous());
         let length = i.numel() as u32;
-        let p = EmbeddingParams { size: table[0] as u32, quads: width as u32 / 4, length, block: 1, first: 0, end: length };
+        let p =
+            EmbeddingParams { size: table[0] as u32, quads: width as u32 / 4, length, block: 1, first: 0, end: length };
         let y = Tensor::empty(shape, DType::F32, self.device());
         Tensor::run(&EMBEDDING, &[&weight.detach(), &index, &y], &p);
         let saved = index.saved();

@@ -127,7 +127,7 @@ impl Tensor {
     pub fn index_select(&self, dim: impl Int, index: &Tensor) -> Tensor {
         let dim = dim.int();
         let (x, i) = (self.shape(), index.shape());
-        assert!(i.rank() <= 1, "index_select: {x} x {i}: a vector of indices is due");
+        assert!(i.rank() <= 1, "index_select: {x} x {i}: expected a vector of indices");
         let dim = x.dim_or_scalar("index_select", dim);
         if x.rank() == 0 {
             assert!(i.numel() == 1, "index_select: {x} x {i}: a scalar is picked from by one index");
@@ -152,7 +152,7 @@ impl Tensor {
             let vector = |t: &Tensor| t.reshape_to(Shape::from([t.numel()]));
             return vector(self).gather(0, &vector(index)).reshape_to(i);
         }
-        assert!(x.rank() == i.rank(), "gather: {x} x {i}: an index of {} dimensions is due", x.rank());
+        assert!(x.rank() == i.rank(), "gather: {x} x {i}: expected an index of {} dimensions", x.rank());
         let fits = (0..x.rank()).all(|d| d == dim || i[d] <= x[d]);
         assert!(fits, "gather: {x} x {i}: the index is larger than what it picks from");
         let cut = |t: Tensor, d: usize| if d == dim || i[d] == x[d] { t } else { t.narrow(d as isize, 0, i[d]) };
@@ -161,7 +161,7 @@ impl Tensor {
 
     #[track_caller]
     fn picked(&self, op: &'static str, dim: usize, index: &Tensor, each: u32) -> Tensor {
-        assert!(index.dtype() == DType::I32, "{op}: indices of i32 are due, not of {}", index.dtype());
+        assert!(index.dtype() == DType::I32, "{op}: expected indices of i32, got {}", index.dtype());
         let (x, index) = (self.contiguous(), index.contiguous());
         let shape = x.shape();
         let length = index.shape()[if each == 1 { dim } else { 0 }];

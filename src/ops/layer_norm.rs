@@ -136,10 +136,10 @@ impl Tensor {
     fn normalised_size(&self, op: &str, sizes: &[usize], parts: &[Option<&Tensor>]) -> usize {
         let shape = self.shape();
         let fits = shape.ends_with(sizes) && !sizes.is_empty() && self.dtype() == DType::F32;
-        assert!(fits, "{op}: {shape} x {sizes:?}: a tensor of f32 whose last sizes are these is due");
+        assert!(fits, "{op}: {shape} x {sizes:?}: expected a tensor of f32 whose last sizes are these");
         for part in parts.iter().flatten() {
             let got = part.shape();
-            assert!(got[..] == *sizes, "{op}: {shape} x {got}: one value for each of {sizes:?} is due");
+            assert!(got[..] == *sizes, "{op}: {shape} x {got}: expected one value for each of {sizes:?}");
         }
         sizes.iter().product()
     }
@@ -175,13 +175,13 @@ impl Tensor {
     pub fn group_norm(&self, groups: usize, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> Tensor {
         let shape = self.shape();
         let fits = shape.rank() >= 2 && groups > 0 && shape[1].is_multiple_of(groups);
-        assert!(fits, "group_norm: {shape}: a batch [n, c, ..] whose c is a multiple of {groups} is due");
+        assert!(fits, "group_norm: {shape}: expected a batch [n, c, ..] whose c is a multiple of {groups}");
         let size = shape.numel() / (shape[0] * groups).max(1);
         let y = self.reshape_to(Shape::from([shape[0], groups, size])).layer_norm(&[size], None, None, eps);
         let mut sizes = vec![1; shape.rank() - 1];
         sizes[0] = shape[1];
         for part in [weight, bias].into_iter().flatten() {
-            assert!(*part.shape() == shape[1..2], "group_norm: {shape} x {}: [c] is due", part.shape());
+            assert!(*part.shape() == shape[1..2], "group_norm: {shape} x {}: expected [c]", part.shape());
         }
         let column = |part: &Tensor| part.reshape_to(Shape::from(sizes.clone()));
         let mut y = y.reshape_to(shape);

@@ -13,7 +13,7 @@ impl Tensor {
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
         assert!(i32::try_from(classes).is_ok(), "one_hot: labels of i32 cannot name {classes} classes");
-        assert!(self.dtype() == DType::I32, "one_hot: labels of i32 are due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::I32, "one_hot: expected labels of i32, got {}", self.dtype());
         self.unsqueeze(self.rank()).eq(&Tensor::arange(0, classes as i32, self.device()))
     }
 
@@ -23,7 +23,7 @@ impl Tensor {
     /// If the shapes do not broadcast.
     #[track_caller]
     pub fn masked_fill(&self, mask: &Tensor, value: f32) -> Tensor {
-        Tensor::select(mask, &Tensor::full([], value, self.device()), self)
+        Tensor::where_(mask, &Tensor::full([], value, self.device()), self)
     }
 
     /// The elements of the last two dimensions on and below a diagonal, else 0; `diagonal` 0 is the main one, those above
@@ -45,13 +45,13 @@ impl Tensor {
     pub fn triu(&self, diagonal: isize) -> Tensor {
         let (rows, columns) = self.matrix("triu");
         let kept = beyond(rows, columns, diagonal - 1, self.device());
-        Tensor::select(&kept, self, &Tensor::zeros([], self.device()))
+        Tensor::where_(&kept, self, &Tensor::zeros([], self.device()))
     }
 
     #[track_caller]
     fn matrix(&self, op: &str) -> (usize, usize) {
         let (rank, shape) = (self.rank(), self.shape());
-        assert!(rank >= 2, "{op}: {shape}: at least two dimensions are due");
+        assert!(rank >= 2, "{op}: {shape}: expected at least two dimensions");
         (shape[rank - 2], shape[rank - 1])
     }
 }

@@ -1,12 +1,12 @@
 //! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_parts.wgsl`.
 
-mod after;
+mod epilogue;
 mod fuse;
 mod host;
 pub mod linear;
 mod tiles;
 
-pub(crate) use after::After;
+pub(crate) use epilogue::Epilogue;
 pub(crate) use host::{gemm, product};
 pub(crate) use tiles::{
     Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,
@@ -40,8 +40,8 @@ pub(crate) struct MatMul {
     pub c_split: u32,
     /// 1: a bias for each column is added.
     pub bias: u32,
-    /// What follows, as a code of [`After`].
-    pub after: u32,
+    /// What follows, as a code of [`Epilogue`].
+    pub epilogue: u32,
     pad: [u32; 2],
     /// Size and stride in a, b and c.
     pub batch: [[u32; 4]; 4],
@@ -68,7 +68,7 @@ impl MatMul {
             splits: 1,
             c_split: 0,
             bias: 0,
-            after: After::NOTHING.0,
+            epilogue: Epilogue::NOTHING.0,
             pad: [0; 2],
             batch: [[1, 0, 0, 0]; 4],
         }
@@ -109,7 +109,7 @@ impl MatMul {
 static MATMUL: Kernel = Kernel {
     name: "matmul",
     access: &[Access::Read, Access::Read, Access::Write],
-    twin: after::twin,
+    twin: epilogue::twin,
     cost: |d| Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() },
     tolerance: Tolerance::SUMMED,
     rewrites: fuse::REWRITES,
@@ -130,19 +130,19 @@ const VARIANTS: &[Variant] = &[
         name: "subgroup",
         fits: |info, _| fits_subgroup(info),
         suits: |info, _| preferred(info) == Tiling::Subgroup,
-        lower: |info, d| lower(info, Tiling::Subgroup, d, after::operands(d)),
+        lower: |info, d| lower(info, Tiling::Subgroup, d, epilogue::operands(d)),
     },
     Variant {
         name: "tiled",
         fits: |info, _| fits_tiled(info),
         suits: |info, d| suits_large(info, &d.params()),
-        lower: |info, d| lower(info, Tiling::Tiled, d, after::operands(d)),
+        lower: |info, d| lower(info, Tiling::Tiled, d, epilogue::operands(d)),
     },
     Variant {
         name: "tiled_small",
         fits: |info, _| fits_tiled(info),
         suits: |_, _| true,
-        lower: |info, d| lower(info, Tiling::Small, d, after::operands(d)),
+        lower: |info, d| lower(info, Tiling::Small, d, epilogue::operands(d)),
     },
 ];
 
@@ -178,7 +178,7 @@ impl Tensor {
         let dtypes = (self.dtype(), other.dtype());
         assert!(
             dtypes == (DType::F32, DType::F32),
-            "matmul: tensors of f32 are due, not {} and {}",
+            "matmul: expected tensors of f32, got {} and {}",
             dtypes.0,
             dtypes.1
         );

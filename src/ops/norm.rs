@@ -266,7 +266,8 @@ fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
 }
 
 fn sums_twin(call: &mut Call) {
-    let (p, x, dy, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (p, x, dy, stats) =
+        (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let channels = p.channels as usize;
     let (weighted, plain) = call.write::<f32>(3).split_at_mut(channels);
     let apart = p.strides[1] as usize;
@@ -315,7 +316,8 @@ static BATCH_NORM_BACKWARD: Kernel = Kernel {
 };
 
 fn backward_twin(call: &mut Call) {
-    let (p, x, dy, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (p, x, dy, stats) =
+        (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let (sums, w) = (call.read::<f32>(3), call.read::<f32>(4));
     let (channels, count) = (p.channels as usize, p.count() as f32);
     let ((means, variances), (weighted, plain)) = (stats.split_at(channels), sums.split_at(channels));
@@ -373,14 +375,14 @@ pub static KERNELS: &[&Kernel] = &[&CHANNEL_STATS, &BATCH_NORM, &BATCH_NORM_SUMS
 
 /// A normalised batch, and the statistics that it was normalised by.
 #[derive(Debug, Clone)]
-pub struct BatchNorm {
+pub struct BatchNormOutput {
     /// Of the input's shape.
     pub output: Tensor,
     /// [2, channels]: means, and variances divided by the number of elements; without history.
     pub stats: Tensor,
 }
 
-impl BatchNorm {
+impl BatchNormOutput {
     /// Moves running statistics towards those of this batch, in place: means and unbiased variances `[channels]`, and
     /// the number of batches, i32 [].
     ///
@@ -392,7 +394,7 @@ impl BatchNorm {
         let fits = *mean.shape() == [channels] && *variance.shape() == [channels];
         assert!(
             fits,
-            "batch_norm: {channels} channels x {} x {}: statistics [channels] are due",
+            "batch_norm: {channels} channels x {} x {}: expected statistics [channels]",
             mean.shape(),
             variance.shape()
         );
@@ -408,11 +410,11 @@ impl Tensor {
     #[track_caller]
     fn channel_check(&self, op: &str, parts: &[Option<&Tensor>]) {
         let shape = self.shape();
-        assert!(shape.rank() >= 2 && self.dtype() == DType::F32, "{op}: {shape}: a batch [n, c, ..] of f32 is due");
+        assert!(shape.rank() >= 2 && self.dtype() == DType::F32, "{op}: {shape}: expected a batch [n, c, ..] of f32");
         for part in parts.iter().flatten() {
             assert!(
                 *part.shape() == shape[1..2],
-                "{op}: {shape} x {}: one value for each channel is due",
+                "{op}: {shape} x {}: expected one value for each channel",
                 part.shape()
             );
         }
@@ -424,18 +426,18 @@ impl Tensor {
     /// # Panics
     /// If a channel has one element, or weight or bias is not `[c]`.
     #[track_caller]
-    pub fn batch_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> BatchNorm {
+    pub fn batch_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> BatchNormOutput {
         self.channel_check("batch_norm", &[weight, bias]);
         let (shape, device) = (self.shape(), self.device());
         let channels = shape[1];
         assert!(
             shape.numel() / channels.max(1) != 1,
-            "batch_norm: {shape}: more than one value for each channel is due in training"
+            "batch_norm: {shape}: in training, expected more than one value for each channel"
         );
         if shape.numel() == 0 {
             let inputs: Vec<&Tensor> = [Some(self), weight, bias].into_iter().flatten().collect();
             let stats = Tensor::zeros([2, channels], device);
-            return BatchNorm { output: Tensor::of_nothing("batch_norm", shape, &inputs), stats };
+            return BatchNormOutput { output: Tensor::of_nothing("batch_norm", shape, &inputs), stats };
         }
         // Positions must be one run: true of both usual memory orders of images.
         let dense = self.base() == 0 && self.layout().is_dense();
@@ -468,7 +470,7 @@ impl Tensor {
                 vec![needs[0].then(dx), needs[1].then(|| row(0)), needs[2].then(|| row(1))]
             },
         );
-        BatchNorm { output, stats }
+        BatchNormOutput { output, stats }
     }
 
     /// Normalises each channel of `[n, c, ..]` by given statistics `[c]`, then scales and shifts: batch normalisation

@@ -54,7 +54,7 @@ impl Tensor {
     pub fn pixel_shuffle(&self, factor: usize) -> Tensor {
         let (shape, each) = (self.shape(), factor.saturating_mul(factor));
         let fits = shape.rank() == 4 && each > 0 && shape[1].is_multiple_of(each);
-        assert!(fits, "pixel_shuffle: {shape}: images [n, c, h, w] of a multiple of {each} channels are due");
+        assert!(fits, "pixel_shuffle: {shape}: expected images [n, c, h, w] of a multiple of {each} channels");
         let [n, c, h, w] = [shape[0], shape[1] / each, shape[2], shape[3]];
         let parts = self.reshape_to(Shape::from([n, c, factor, factor, h, w])).permute(&[0, 1, 4, 2, 5, 3]);
         parts.reshape_to(Shape::from([n, c, h * factor, w * factor]))

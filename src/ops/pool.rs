@@ -4,11 +4,11 @@
 //! Results lie channels last in memory, in the shape [n, c, h, w].
 
 mod fuse;
-mod line;
 mod params;
+mod pool1d;
 mod twin;
 
-pub use line::{AvgPool1dOptions, MaxPool1dOptions};
+pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
 
 use super::conv::channels_last;
 use crate::dtype::DType;

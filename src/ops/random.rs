@@ -35,7 +35,9 @@ static UNIFORM: Kernel = Kernel {
         name: "flat",
         fits: |_, _| true,
         suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "uniform_values", groups(d.params::<UniformParams>().n as usize, 4 * 256)).alone(),
+        lower: |_, d| {
+            Pass::new(&SHADER, "uniform_values", groups(d.params::<UniformParams>().n as usize, 4 * 256)).alone()
+        },
     }],
 };
 

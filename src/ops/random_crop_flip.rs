@@ -98,8 +98,8 @@ impl Tensor {
     #[track_caller]
     pub fn random_crop_flip(&self, padding: usize, draw: &Draw) -> Tensor {
         let shape = self.shape();
-        assert!(shape.rank() == 4, "random_crop_flip: {shape}: images [n, c, h, w] are due");
-        assert!(self.dtype() == DType::F32, "random_crop_flip: images of f32 are due, not of {}", self.dtype());
+        assert!(shape.rank() == 4, "random_crop_flip: {shape}: expected images [n, c, h, w]");
+        assert!(self.dtype() == DType::F32, "random_crop_flip: expected images of f32, got {}", self.dtype());
         assert!(padding < 1 << 14, "random_crop_flip: a padding of {padding} is above 16,383");
         let x = self.contiguous();
         let y = Tensor::empty(shape, DType::F32, x.device());
@@ -121,7 +121,11 @@ impl Tensor {
             &[&x],
             move |dy, _| {
                 let dx = Tensor::empty(shape, DType::F32, dy.device());
-                Tensor::run(&RANDOM_CROP_FLIP, &[&dy.contiguous(), &step, &dx], &RandomCropFlipParams { sign: -1, ..params });
+                Tensor::run(
+                    &RANDOM_CROP_FLIP,
+                    &[&dy.contiguous(), &step, &dx],
+                    &RandomCropFlipParams { sign: -1, ..params },
+                );
                 vec![Some(dx)]
             },
         )

@@ -300,21 +300,21 @@ impl Tensor {
         let Recurrence { cell, weight, bias, initial, lengths, direction } = *recurrence;
         let (op, x, w, s) = ("recurrent", self.shape(), weight.shape(), initial.shape());
         let (rows, parts) = (cell.gates(), cell.parts());
-        assert!(x.rank() == 3 && w.rank() == 2, "{op}: {x} x {w}: [batch, steps, gates] and a matrix are due");
+        assert!(x.rank() == 3 && w.rank() == 2, "{op}: {x} x {w}: expected [batch, steps, gates] and a matrix");
         let (batch, steps, hidden) = (x[0], x[1], w[1]);
-        assert!(w[0] == rows * hidden && x[2] == w[0], "{op}: {x} x {w}: {rows} gates of {hidden} units are due");
-        assert!(s[..] == [parts, batch, hidden], "{op}: {x} x {s}: a state [{parts}, {batch}, {hidden}] is due");
+        assert!(w[0] == rows * hidden && x[2] == w[0], "{op}: {x} x {w}: expected {rows} gates of {hidden} units");
+        assert!(s[..] == [parts, batch, hidden], "{op}: {x} x {s}: expected a state [{parts}, {batch}, {hidden}]");
         assert!(hidden.is_multiple_of(4), "{op}: {w}: {hidden} units are no multiple of 4");
         assert!(batch * steps * hidden > 0, "{op}: {x}: there is nothing to walk");
         if let Some(bias) = bias {
             let b = bias.shape();
-            assert!(b[..] == [w[0]], "{op}: {w} x {b}: a bias for each row is due");
+            assert!(b[..] == [w[0]], "{op}: {w} x {b}: expected a bias for each row");
         }
         let device = self.device();
         let lengths = match lengths {
             Some(lengths) => {
                 let fits = lengths.shape()[..] == [batch] && lengths.dtype() == DType::I32;
-                assert!(fits, "{op}: {x} x {}: a length (i32) for each sequence is due", lengths.shape());
+                assert!(fits, "{op}: {x} x {}: expected a length (i32) for each sequence", lengths.shape());
                 lengths.contiguous()
             }
             None => Tensor::full([batch], steps as i32, device),

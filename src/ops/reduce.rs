@@ -435,7 +435,7 @@ impl Tensor {
 
     #[track_caller]
     fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32) -> Tensor {
-        assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = Tensor::empty(shape, DType::F32, self.device());
         let (x, repeats) = self.once(&reduced);
@@ -508,7 +508,7 @@ impl Tensor {
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
-        assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = Tensor::empty(shape, DType::F32, self.device());
         if self.holds_nothing(op, &reduced) {
@@ -527,7 +527,7 @@ impl Tensor {
                 let hit = x.eq(&best.reshape_to(kept));
                 let share = dy.reshape_to(kept).div(&hit.sum_dims(&over, KeepDims::Yes));
                 vec![Some(match others {
-                    Others::Nothing => Tensor::select(&hit, &share, &Tensor::zeros([], x.device())),
+                    Others::Nothing => Tensor::where_(&hit, &share, &Tensor::zeros([], x.device())),
                     Others::Times0 => hit.mul(&share),
                 })]
             },
@@ -573,7 +573,7 @@ impl Tensor {
     #[track_caller]
     pub fn argmax(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype() == DType::F32, "argmax: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "argmax: expected a tensor of f32, got {}", self.dtype());
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());
         if self.holds_nothing("argmax", &reduced) {

@@ -101,15 +101,15 @@ casts! {
 pub static KERNELS: &[&Kernel] = &[&WHERE, &TO_I32, &TO_F32];
 
 impl Tensor {
-    /// `a` where `condition` is not 0, else `b`; all three broadcast. PyTorch's `torch.where`.
+    /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`.
     ///
     /// # Panics
     /// If the shapes do not broadcast or a tensor is not of f32.
     #[track_caller]
-    pub fn select(condition: &Tensor, a: &Tensor, b: &Tensor) -> Tensor {
-        let all = [condition, a, b];
+    pub fn where_(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        let (all, condition) = ([self, a, b], self);
         for t in all {
-            assert!(t.dtype() == DType::F32, "where: a tensor of f32 is due, not of {}", t.dtype());
+            assert!(t.dtype() == DType::F32, "where: expected a tensor of f32, got {}", t.dtype());
         }
         let shape = condition.shape().broadcast(&a.shape()).and_then(|s| s.broadcast(&b.shape()));
         let Some(shape) = shape else {
@@ -126,8 +126,8 @@ impl Tensor {
             move |dy, needs| {
                 let zero = dy.zeros_like();
                 vec![
-                    needs[0].then(|| Tensor::select(&saved, dy, &zero).sum_to(a_shape)),
-                    needs[1].then(|| Tensor::select(&saved, &zero, dy).sum_to(b_shape)),
+                    needs[0].then(|| Tensor::where_(&saved, dy, &zero).sum_to(a_shape)),
+                    needs[1].then(|| Tensor::where_(&saved, &zero, dy).sum_to(b_shape)),
                 ]
             },
         )

@@ -181,7 +181,7 @@ impl Tensor {
 
     #[track_caller]
     fn normalized_exp(&self, forward: &'static Kernel, backward: &'static Kernel, dim: isize) -> Tensor {
-        assert!(self.dtype() == DType::F32, "{}: a tensor of f32 is due, not of {}", forward.name, self.dtype());
+        assert!(self.dtype() == DType::F32, "{}: expected a tensor of f32, got {}", forward.name, self.dtype());
         let dim = self.shape().dim_or_scalar(forward.name, dim);
         if self.rank() > 0 && dim + 1 != self.rank() {
             // Rows are what the kernels walk.

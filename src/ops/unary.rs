@@ -171,7 +171,9 @@ static AFFINE: Kernel = Kernel {
         name: "flat",
         fits: |_, _| true,
         suits: |_, _| true,
-        lower: |_, d| Pass::new(&FORWARD, "affine_forward", groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone(),
+        lower: |_, d| {
+            Pass::new(&FORWARD, "affine_forward", groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone()
+        },
     }],
 };
 
@@ -263,7 +265,7 @@ impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
     #[track_caller]
     fn packed(&self, op: &str) -> Tensor {
-        assert!(self.dtype() == DType::F32, "{op}: a tensor of f32 is due, not of {}", self.dtype());
+        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
         if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }
     }
 

@@ -196,8 +196,8 @@ impl Tensor {
     fn upsampled(&self, [out_h, out_w]: [usize; 2], scale: [f32; 2], mode: Upsampling) -> Tensor {
         let shape = self.shape();
         let fits = shape.rank() == 4 && ![shape[2], shape[3], out_h, out_w].contains(&0);
-        assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: images [n, c, h, w] and sizes above 0 are due");
-        assert!(self.dtype() == DType::F32, "interpolate: images of f32 are due, not of {}", self.dtype());
+        assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: expected images [n, c, h, w] and sizes above 0");
+        assert!(self.dtype() == DType::F32, "interpolate: expected images of f32, got {}", self.dtype());
         // Where a factor leaves the size as it is, or doubles it, pixels are copied whatever the factor: PyTorch's rule.
         let whole = |d: usize, out: usize| match out {
             _ if out == shape[2 + d] => 1.0,

@@ -9,33 +9,6 @@ use crate::kernel::Kernel;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-/// How weights are drawn towards 0.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum WeightDecay {
-    /// Not at all.
-    #[default]
-    None,
-    /// As a part of the gradient: PyTorch's `Adam`.
-    Coupled(f32),
-    /// Apart from the gradient: PyTorch's `AdamW`, whose default is 0.01.
-    Decoupled(f32),
-}
-
-impl WeightDecay {
-    /// What is added to gradients, and what is taken from weights.
-    pub(super) fn split(self) -> [f32; 2] {
-        match self {
-            WeightDecay::None => [0.0; 2],
-            WeightDecay::Coupled(decay) => [decay, 0.0],
-            WeightDecay::Decoupled(decay) => [0.0, decay],
-        }
-    }
-
-    pub(super) fn check(self) -> Result<()> {
-        self.split().iter().try_for_each(|decay| at_least_0("weight decay", *decay).map(drop))
-    }
-}
-
 /// Which second moment a step is divided by the root of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SecondMoment {
@@ -46,28 +19,34 @@ pub enum SecondMoment {
     Largest,
 }
 
-/// PyTorch's arguments and defaults.
+/// Options of [`Adam`] and [`AdamW`], which differ in how weights are drawn towards 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdamOptions {
+pub struct AdamFamily<const DECOUPLED: bool> {
     /// The learning rate.
     pub lr: f32,
     /// How slowly the two moments forget.
     pub betas: (f32, f32),
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// How weights are drawn towards 0.
-    pub weight_decay: WeightDecay,
+    /// How strongly weights are drawn towards 0: as a part of the gradient in `Adam`, apart from it in `AdamW`.
+    pub weight_decay: f32,
     /// Which second moment a step is divided by the root of.
     pub second_moment: SecondMoment,
 }
 
-impl Default for AdamOptions {
-    fn default() -> AdamOptions {
-        AdamOptions {
+/// Options of [`Adam`]; by default no weight decay, as in PyTorch.
+pub type AdamOptions = AdamFamily<false>;
+
+/// Options of [`AdamW`]; by default a weight decay of 0.01, as in PyTorch.
+pub type AdamWOptions = AdamFamily<true>;
+
+impl<const DECOUPLED: bool> Default for AdamFamily<DECOUPLED> {
+    fn default() -> Self {
+        AdamFamily {
             lr: 1e-3,
             betas: (0.9, 0.999),
             eps: 1e-8,
-            weight_decay: WeightDecay::None,
+            weight_decay: if DECOUPLED { 0.01 } else { 0.0 },
             second_moment: SecondMoment::Last,
         }
     }
@@ -115,7 +94,7 @@ update!(AMSGRAD, LARGEST, "amsgrad", AdamParams, moments 3, slots 1, flops 13, |
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&ADAM, &AMSGRAD];
 
-/// Adam, and AdamW by its weight decay.
+/// Adam. A weight decay is a part of the gradient; [`AdamW`] keeps it apart.
 ///
 /// ```
 /// use wgrad::nn::{Ctx, Init, Layer, Linear};
@@ -134,25 +113,33 @@ pub static KERNELS: &[&Kernel] = &[&ADAM, &AMSGRAD];
 /// ```
 pub type Adam = Stepper<AdamOptions>;
 
-impl AdamOptions {
+/// Adam whose weight decay is apart from the gradient, and so from the moments.
+pub type AdamW = Stepper<AdamWOptions>;
+
+impl<const DECOUPLED: bool> AdamFamily<DECOUPLED> {
+    /// What is added to gradients, and what is taken from weights.
+    fn decays(&self) -> [f32; 2] {
+        if DECOUPLED { [0.0, self.weight_decay] } else { [self.weight_decay, 0.0] }
+    }
+
     fn fused(&self, bucket: &Bucket) {
         let beta2 = self.betas.1;
-        let [coupled, decoupled] = self.weight_decay.split();
+        let [coupled, decoupled] = self.decays();
         let kernel = if self.second_moment == SecondMoment::Last { &ADAM } else { &AMSGRAD };
         let p = AdamParams { place: bucket.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
         bucket.run(kernel, &p);
     }
 }
 
-impl Rule for AdamOptions {
-    const NAME: &'static str = "Adam";
+impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
+    const NAME: &'static str = if DECOUPLED { "AdamW" } else { "Adam" };
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
 
     fn check(&self) -> Result<()> {
         share("beta1", self.betas.0)?;
         share("beta2", self.betas.1)?;
         at_least_0("eps", self.eps)?;
-        self.weight_decay.check()
+        at_least_0("weight decay", self.weight_decay).map(drop)
     }
 
     fn lr(&self) -> f32 {
@@ -160,7 +147,7 @@ impl Rule for AdamOptions {
     }
 
     fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
-        let (beta2, [coupled, decoupled]) = (self.betas.1, self.weight_decay.split());
+        let (beta2, [coupled, decoupled]) = (self.betas.1, self.decays());
         let slope = with_decay(gradient, coupled, x);
         moments[0] = &moments[0] * &numbers[3] + &slope * &numbers[4];
         moments[1] = &moments[1] * beta2 + slope.square() * rest(beta2);

@@ -187,7 +187,7 @@ impl Rule for LambOptions {
         let step = with_decay(&step, self.weight_decay, x);
         let [zero, one] = [0.0f32, 1.0].map(|value| Tensor::scalar(value, x.device()));
         let [long, short] = [x, &step].map(|t| t.square().sum().sqrt());
-        let ratio = Tensor::select(&(long.gt(&zero) * short.gt(&zero)), &(&long / &short), &one);
+        let ratio = Tensor::where_(&(long.gt(&zero) * short.gt(&zero)), &(&long / &short), &one);
         x - step * (ratio * &numbers[0])
     }
 

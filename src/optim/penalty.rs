@@ -81,7 +81,11 @@ impl Penalty {
         }
         for (slab, stretches) in gathered {
             for &Stretch { first, n, .. } in stretches {
-                Tensor::run(&PENALTY, &[&slab.gradients, &slab.values], &PenaltyParams { first, n, factor, l1, l2, bound });
+                Tensor::run(
+                    &PENALTY,
+                    &[&slab.gradients, &slab.values],
+                    &PenaltyParams { first, n, factor, l1, l2, bound },
+                );
             }
         }
     }

@@ -62,13 +62,12 @@ impl<R: Rule> Stepper<R> {
     ///
     /// ```
     /// use wgrad::nn::{Init, Linear};
-    /// use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
+    /// use wgrad::optim::{AdamW, AdamWOptions, Optimizer};
     /// let model = Linear::new(3, 2, &mut Init::new(0, &wgrad::Device::cpu()));
-    /// let decaying = AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..AdamOptions::default() };
     /// // No decay on biases and norms, whose parameters are vectors.
-    /// let optimizer = Adam::grouped(&model, |_path, shape| match shape.rank() {
-    ///     0 | 1 => AdamOptions::default(),
-    ///     _ => decaying,
+    /// let optimizer = AdamW::grouped(&model, |_path, shape| match shape.rank() {
+    ///     0 | 1 => AdamWOptions { weight_decay: 0.0, ..AdamWOptions::default() },
+    ///     _ => AdamWOptions::default(),
     /// })?;
     /// assert_eq!(optimizer.lrs().len(), 2);
     /// # Ok::<(), wgrad::Error>(())
@@ -339,7 +338,7 @@ impl<R: Rule> Stepper<R> {
         }
         self.update(gathered);
         for (before, place) in kept {
-            place.assign(&Tensor::select(flag, &place, &before));
+            place.assign(&Tensor::where_(flag, &place, &before));
         }
     }
 }
@@ -366,7 +365,7 @@ impl<R: Rule> Optimizer for Stepper<R> {
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
         if lrs.len() != self.groups.len() {
             let (have, want) = (lrs.len(), self.groups.len());
-            return Err(Error::Option(format!("{have} learning rates for {want} groups: one for each group is due")));
+            return Err(Error::Option(format!("{have} learning rates for {want} groups: expected one for each group")));
         }
         lrs.iter().try_for_each(|lr| checked_lr(*lr).map(drop))?;
         self.hyper.settable("rate")?;

@@ -74,7 +74,7 @@ impl Value {
     pub fn floats(&self) -> &[f32] {
         match &self.data {
             Data::Float(data) => data,
-            Data::Int(_) => panic!("a tensor of the case holds integers where F32 is due"),
+            Data::Int(_) => panic!("a tensor of the case holds integers, expected F32"),
         }
     }
 
@@ -82,7 +82,7 @@ impl Value {
     pub fn ints(&self) -> Vec<i32> {
         match &self.data {
             Data::Int(data) => data.iter().map(|&v| i32::try_from(v).expect("an index fits i32")).collect(),
-            Data::Float(_) => panic!("a tensor of the case holds F32 where integers are due"),
+            Data::Float(_) => panic!("a tensor of the case holds F32, expected integers"),
         }
     }
 }

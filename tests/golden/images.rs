@@ -75,7 +75,7 @@ pub fn max_pool2d(t: &Trial) -> Tensor {
     let a = t.attrs();
     a.only("ceil_mode", false);
     a.only("return_indices", false);
-    let kernel_size = a.pair("kernel_size").expect("max_pool2d: `kernel_size` is due");
+    let kernel_size = a.pair("kernel_size").expect("max_pool2d: expected `kernel_size`");
     t.x().max_pool2d(MaxPool2dOptions {
         kernel_size,
         stride: a.pair("stride").unwrap_or(kernel_size),
@@ -89,7 +89,7 @@ pub fn avg_pool2d(t: &Trial) -> Tensor {
     a.only("ceil_mode", false);
     a.only("count_include_pad", true);
     a.only("divisor_override", ());
-    let kernel_size = a.pair("kernel_size").expect("avg_pool2d: `kernel_size` is due");
+    let kernel_size = a.pair("kernel_size").expect("avg_pool2d: expected `kernel_size`");
     t.x().avg_pool2d(AvgPool2dOptions {
         kernel_size,
         stride: a.pair("stride").unwrap_or(kernel_size),
@@ -117,7 +117,7 @@ pub fn avg_pool1d(t: &Trial) -> Tensor {
 }
 
 pub fn adaptive_max_pool2d(t: &Trial) -> Tensor {
-    t.x().adaptive_max_pool2d(t.attrs().pair("output_size").expect("adaptive_max_pool2d: `output_size` is due"))
+    t.x().adaptive_max_pool2d(t.attrs().pair("output_size").expect("adaptive_max_pool2d: expected `output_size`"))
 }
 
 pub fn pixel_shuffle(t: &Trial) -> Tensor {
@@ -125,7 +125,7 @@ pub fn pixel_shuffle(t: &Trial) -> Tensor {
 }
 
 pub fn adaptive_avg_pool2d(t: &Trial) -> Tensor {
-    t.x().adaptive_avg_pool2d(t.attrs().pair("output_size").expect("adaptive_avg_pool2d: `output_size` is due"))
+    t.x().adaptive_avg_pool2d(t.attrs().pair("output_size").expect("adaptive_avg_pool2d: expected `output_size`"))
 }
 
 /// In training by the batch's own statistics, else by running ones; PyTorch's default is not training.

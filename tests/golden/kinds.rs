@@ -65,7 +65,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("exp", Op(|t| t.x().exp())),
     ("expand", Op(ops::expand)),
     ("flatten", Op(|t| t.x().flatten(t.attrs().int("start_dim", 0)))),
-    ("flip", Op(|t| t.x().flip(&t.attrs().list("dims").expect("flip: `dims` is due")))),
+    ("flip", Op(|t| t.x().flip(&t.attrs().list("dims").expect("flip: expected `dims`")))),
     ("gather", Op(|t| t.x().gather(t.attrs().int("dim", 0), t.input("index")))),
     ("gaussian_nll_loss", Op(losses::gaussian_nll)),
     ("ge", Op(|t| t.x().ge(t.y()))),

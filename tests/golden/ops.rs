@@ -40,7 +40,7 @@ pub fn cross_entropy(t: &Trial) -> Tensor {
 
 /// A size of -1 stays as it is.
 pub fn expand(t: &Trial) -> Tensor {
-    let sizes = t.attrs().list("size").expect("expand: `size` is due");
+    let sizes = t.attrs().list("size").expect("expand: expected `size`");
     let lead = sizes.len() - t.x().rank();
     let kept = |(d, &n): (usize, &isize)| if n == -1 { t.x().shape()[d - lead] } else { size(n) };
     t.x().expand(sizes.iter().enumerate().map(kept).collect::<Vec<_>>())
@@ -86,17 +86,17 @@ pub fn number(t: &Trial) -> f32 {
 
 pub fn pad(t: &Trial) -> Tensor {
     t.attrs().only("mode", "constant");
-    let widths = t.attrs().list("pad").expect("pad: `pad` is due");
+    let widths = t.attrs().list("pad").expect("pad: expected `pad`");
     let pairs: Vec<_> = widths.chunks(2).map(|pair| (size(pair[0]), size(pair[1]))).collect();
     t.x().pad(&pairs, t.attrs().float("value", 0.0))
 }
 
 pub fn permute(t: &Trial) -> Tensor {
-    t.x().permute(&t.attrs().list("dims").expect("permute: `dims` is due"))
+    t.x().permute(&t.attrs().list("dims").expect("permute: expected `dims`"))
 }
 
 pub fn reshape(t: &Trial) -> Tensor {
-    let sizes: Vec<isize> = t.attrs().list("shape").expect("reshape: `shape` is due");
+    let sizes: Vec<isize> = t.attrs().list("shape").expect("reshape: expected `shape`");
     t.x().reshape(&sizes[..])
 }
 
@@ -116,7 +116,7 @@ pub fn split(t: &Trial) -> Vec<Tensor> {
 }
 
 pub fn split_sizes(t: &Trial) -> Vec<Tensor> {
-    let sizes = t.attrs().list("split_sizes").expect("`split_sizes` are due");
+    let sizes = t.attrs().list("split_sizes").expect("expected `split_sizes`");
     t.x().split_sizes(&sizes.into_iter().map(size).collect::<Vec<_>>(), t.attrs().int("dim", 0))
 }
 
@@ -134,7 +134,7 @@ pub fn var(t: &Trial) -> Tensor {
 }
 
 pub fn select(t: &Trial) -> Tensor {
-    Tensor::select(&t.input("condition").cast(DType::F32), t.x(), t.y())
+    Tensor::where_(&t.input("condition").cast(DType::F32), t.x(), t.y())
 }
 
 pub fn topk(t: &Trial) -> Vec<Tensor> {

@@ -7,8 +7,8 @@ use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Momentum, Optimizer, RmsProp,
-    RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper, WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Centering, Momentum, Optimizer,
+    RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
 };
 use wgrad::plan::Replay;
 
@@ -23,8 +23,8 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
         let kind = [a.flag("maximize", false), defined];
         Ok(match name {
             "sgd" => boxed(Sgd::new(model, sgd_options(a))?, kind),
-            "adam" => boxed(Adam::new(model, adam_options(a, 0.0, WeightDecay::Coupled))?, kind),
-            "adamw" => boxed(Adam::new(model, adam_options(a, 0.01, WeightDecay::Decoupled))?, kind),
+            "adam" => boxed(Adam::new(model, adam_options(a))?, kind),
+            "adamw" => boxed(AdamW::new(model, adam_options(a))?, kind),
             "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, kind),
             "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, kind),
             "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, kind),
@@ -51,11 +51,11 @@ fn sgd_options(a: &Attrs) -> SgdOptions {
     SgdOptions { lr, momentum, dampening, weight_decay: a.float("weight_decay", 0.0) }
 }
 
-fn adam_options(a: &Attrs, decay: f32, kind: fn(f32) -> WeightDecay) -> AdamOptions {
+fn adam_options<const DECOUPLED: bool>(a: &Attrs) -> AdamFamily<DECOUPLED> {
     let betas = a.floats("betas", [0.9, 0.999]).into();
-    let weight_decay = kind(a.float("weight_decay", decay));
+    let weight_decay = a.float("weight_decay", AdamFamily::<DECOUPLED>::default().weight_decay);
     let second_moment = if a.flag("amsgrad", false) { SecondMoment::Largest } else { SecondMoment::Last };
-    AdamOptions { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8), weight_decay, second_moment }
+    AdamFamily { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8), weight_decay, second_moment }
 }
 
 fn rmsprop_options(a: &Attrs) -> RmsPropOptions {

@@ -4,12 +4,12 @@ use crate::models::Sizes;
 use crate::trial::Trial;
 use wgrad::Tensor;
 use wgrad::nn::{
-    Ctx, Directions, Embedding, Gru, Init, Layer, Linear, Lstm, Module, Recurrent, RecurrentOptions, Rnn, Visitor,
-    Walk, Walked,
+    Ctx, Directions, Embedding, Gru, Init, Layer, Linear, Lstm, Module, Recurrent, RecurrentOptions, Rnn, RnnStart,
+    RnnState, Visitor,
 };
 
 /// A layer with the file's weights, and what it makes of the file's sequences.
-fn walked(t: &Trial, make: fn(usize, usize, RecurrentOptions, &mut Init) -> Recurrent) -> Walked {
+fn walked(t: &Trial, make: fn(usize, usize, RecurrentOptions, &mut Init) -> Recurrent) -> (Tensor, RnnState) {
     let a = t.attrs();
     a.only("batch_first", true);
     let directions = if a.flag("bidirectional", false) { Directions::Both } else { Directions::Forward };
@@ -26,23 +26,23 @@ fn walked(t: &Trial, make: fn(usize, usize, RecurrentOptions, &mut Init) -> Recu
         (weights.bias_ih, weights.bias_hh) = (bias("bias_ih"), bias("bias_hh"));
     }
     let [hidden, cell, lengths] = ["h_0", "c_0", "lengths"].map(|name| t.maybe(name).cloned());
-    layer.walk(t.x(), &Walk { hidden, cell, lengths }, &Ctx::eval().tracked())
+    layer.forward_from(t.x(), RnnStart { hidden, cell, lengths }, &Ctx::eval().tracked())
 }
 
-fn all(walked: Walked) -> Vec<Tensor> {
-    [walked.output, walked.hidden].into_iter().chain(walked.cell).collect()
+fn all((output, state): (Tensor, RnnState)) -> Vec<Tensor> {
+    [output, state.hidden].into_iter().chain(state.cell).collect()
 }
 
 pub fn rnn(t: &Trial) -> Tensor {
-    walked(t, |i, h, o, init| Rnn::with(i, h, o, init).0).output
+    walked(t, |i, h, o, init| Rnn::with(i, h, o, init).0).0
 }
 
 pub fn lstm(t: &Trial) -> Tensor {
-    walked(t, |i, h, o, init| Lstm::with(i, h, o, init).0).output
+    walked(t, |i, h, o, init| Lstm::with(i, h, o, init).0).0
 }
 
 pub fn gru(t: &Trial) -> Tensor {
-    walked(t, |i, h, o, init| Gru::with(i, h, o, init).0).output
+    walked(t, |i, h, o, init| Gru::with(i, h, o, init).0).0
 }
 
 pub fn rnn_states(t: &Trial) -> Vec<Tensor> {

@@ -18,7 +18,7 @@ fn schedule(t: &Trial, name: &str) -> Box<dyn Schedule> {
     match name {
         "StepLR" => Box::new(StepLr { step_size: whole(t, "step_size", 0), gamma: a.double("gamma", 0.1) }),
         "MultiStepLR" => {
-            let milestones = a.list("milestones").expect("MultiStepLR: `milestones` are due");
+            let milestones = a.list("milestones").expect("MultiStepLR: expected `milestones`");
             let milestones = milestones.into_iter().map(|step| step as u64).collect();
             Box::new(MultiStepLr { milestones, gamma: a.double("gamma", 0.1) })
         }

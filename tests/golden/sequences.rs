@@ -8,7 +8,7 @@ use wgrad::nn::{
 use wgrad::{AttentionOptions, Tensor};
 
 fn sizes(t: &Trial) -> Vec<usize> {
-    let sizes = t.attrs().list("normalized_shape").expect("`normalized_shape` is due");
+    let sizes = t.attrs().list("normalized_shape").expect("expected `normalized_shape`");
     sizes.into_iter().map(|size| usize::try_from(size).expect("a size is not negative")).collect()
 }
 

@@ -2,7 +2,7 @@
 //! the operation and what it was given.
 //!
 //! The file has those of PyTorch's `error_inputs` that can be written in Rust, each once. The others are wrong types: sizes
-//! below 0, a reduction of another name, an `out` of another type or shape, a number where a tensor is due.
+//! below 0, a reduction of another name, an `out` of another type or shape, a number where a tensor is expected.
 
 use crate::attrs::Attrs;
 use crate::case::{Case, Data, Tolerance, Value};
@@ -38,9 +38,9 @@ impl Call {
     fn parse(at: usize, json: &Json) -> Call {
         let text =
             |name: &str| json[name].as_str().unwrap_or_else(|| panic!("wrong.json: `{name}` is due")).to_string();
-        let inputs = json["inputs"].as_object().expect("wrong.json: `inputs` are due");
+        let inputs = json["inputs"].as_object().expect("wrong.json: expected `inputs`");
         let tensors = inputs.iter().map(|(name, json)| (format!("in.{name}"), tensor(json))).collect();
-        let taken = json.get("taken").map(|why| why.as_str().expect("wrong.json: a sentence is due").to_string());
+        let taken = json.get("taken").map(|why| why.as_str().expect("wrong.json: expected a sentence").to_string());
         let kind = text("kind");
         Call {
             name: format!("{kind}_{at}"),
@@ -97,12 +97,12 @@ impl Call {
 
 /// Floats are 0.5, -0.5, 0.5 ..; whole numbers are as PyTorch has them.
 fn tensor(json: &Json) -> Value {
-    let shape = json["shape"].as_array().expect("wrong.json: a shape is due");
-    let shape: Vec<usize> = shape.iter().map(|n| n.as_u64().expect("wrong.json: a size is due") as usize).collect();
+    let shape = json["shape"].as_array().expect("wrong.json: expected a shape");
+    let shape: Vec<usize> = shape.iter().map(|n| n.as_u64().expect("wrong.json: expected a size") as usize).collect();
     let data = match json.get("data") {
         Some(data) => {
-            let data = data.as_array().expect("wrong.json: a list is due");
-            Data::Int(data.iter().map(|n| n.as_i64().expect("wrong.json: a whole number is due")).collect())
+            let data = data.as_array().expect("wrong.json: expected a list");
+            Data::Int(data.iter().map(|n| n.as_i64().expect("wrong.json: expected a whole number")).collect())
         }
         None => Data::Float(
             (0..shape.iter().product()).map(|i: usize| if i.is_multiple_of(2) { 0.5 } else { -0.5 }).collect(),

@@ -190,5 +190,5 @@ pub fn cases() -> Vec<Case> {
 
 fn choose(x: &[Tensor]) -> Tensor {
     let zero = Tensor::zeros([], x[0].device());
-    Tensor::select(&x[0].detach().gt(&zero), &x[1], &x[2])
+    Tensor::where_(&x[0].detach().gt(&zero), &x[1], &x[2])
 }

@@ -60,7 +60,7 @@ const SIGNED: &[(&str, Smooth, Smooth, Loss, Two)] = &[
         |x| x.avoiding(&[0.7]),
         signs,
         |x, t, r| x.hinge_embedding_loss(t, 0.7, r),
-        |x, t| Tensor::select(&t.eq_scalar(1.0), x, &(0.7 - x).relu()),
+        |x, t| Tensor::where_(&t.eq_scalar(1.0), x, &(0.7 - x).relu()),
     ),
 ];
 
@@ -71,7 +71,7 @@ fn signs(t: Input) -> Input {
 /// `inner` of differences under a bound, `outer` of the others.
 fn pieces(d: &Tensor, bound: f32, inner: fn(&Tensor) -> Tensor, outer: fn(&Tensor) -> Tensor) -> Tensor {
     let bound = Tensor::full([], bound, d.device());
-    Tensor::select(&d.detach().abs().lt(&bound), &inner(d), &outer(d))
+    Tensor::where_(&d.detach().abs().lt(&bound), &inner(d), &outer(d))
 }
 
 fn defined(losses: &Tensor, reduction: Reduction) -> Tensor {

@@ -4,9 +4,8 @@ use super::{Case, Input, case, x};
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Centering, Lamb, LambOptions, Lion,
-    LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
-    WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamWOptions, Centering, Lamb, LambOptions,
+    Lion, LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
 };
 
 struct Pair {
@@ -203,8 +202,8 @@ pub fn cases() -> Vec<Case> {
         rule("sgd_momentum of Nesterov", SgdOptions { momentum: Momentum::Nesterov(0.8), ..slow }),
         rule("adam", quick),
         rule("adam with other betas", AdamOptions { betas: (0.5, 0.7), eps: 1e-3, ..quick }),
-        rule("adam with coupled decay", AdamOptions { weight_decay: WeightDecay::Coupled(0.2), ..quick }),
-        rule("adam with decoupled decay", AdamOptions { weight_decay: WeightDecay::Decoupled(0.2), ..quick }),
+        rule("adam with coupled decay", AdamOptions { weight_decay: 0.2, ..quick }),
+        rule("adam with decoupled decay", AdamWOptions { lr: 0.05, weight_decay: 0.2, ..AdamWOptions::default() }),
         rule("amsgrad", AdamOptions { second_moment: SecondMoment::Largest, betas: (0.5, 0.6), ..quick }),
         rule("rmsprop", RmsPropOptions { weight_decay: 0.1, ..RmsPropOptions::default() }),
         rule("rmsprop_momentum", RmsPropOptions { momentum: 0.8, ..RmsPropOptions::default() }),
@@ -223,8 +222,8 @@ pub fn cases() -> Vec<Case> {
             _ => SgdOptions { lr: 0.2, ..SgdOptions::default() },
         }),
         grouped("adam of two groups", |path| match path {
-            "a" => AdamOptions { lr: 0.3, ..AdamOptions::default() },
-            _ => AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..AdamOptions::default() },
+            "a" => AdamWOptions { lr: 0.3, weight_decay: 0.0, ..AdamWOptions::default() },
+            _ => AdamWOptions { weight_decay: 0.1, ..AdamWOptions::default() },
         }),
         ema(),
         prepared("clip_factor square_sums", |sgd| sgd.clip_grad_norm(9.0), |_, g, _| scaled(g, 9.0)),

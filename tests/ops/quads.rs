@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
         all.push(case("ge_i32 by fours", [a.within(-3.0, 3.0), b.within(-3.0, 3.0)], run).constant());
     }
     for (a, b) in pairs() {
-        let run = |x: &[Tensor]| Tensor::select(&x[0].detach().gt(&x[1].detach()), &x[0], &x[1]);
+        let run = |x: &[Tensor]| Tensor::where_(&x[0].detach().gt(&x[1].detach()), &x[0], &x[1]);
         all.push(case("where by fours", [a.distinct(), b.distinct()], run).compared());
     }
     all.extend([

@@ -42,7 +42,7 @@ fn defined(cell: Cell, direction: Direction, x: &[Tensor]) -> Tensor {
         let own = state[0].matmul(&weight.t()).add(bias);
         let next = stepped(cell, &inputs.narrow(1, now, 1).squeeze(1), &own, &state);
         let goes_on = Tensor::full([1], now as i32, inputs.device()).lt(lengths).unsqueeze(1);
-        state = next.iter().zip(&state).map(|(next, last)| Tensor::select(&goes_on, next, last)).collect();
+        state = next.iter().zip(&state).map(|(next, last)| Tensor::where_(&goes_on, next, last)).collect();
         outputs[now] = state[0].clone();
     }
     joined(&Tensor::stack(&outputs.iter().collect::<Vec<_>>(), 1), &state)

@@ -215,7 +215,7 @@ const PAIRS: &[OfPairs] = &[
     ("le of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], Tensor::le, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
     ("gt of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, -INF], Tensor::gt, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
     ("ge of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], Tensor::ge, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
-    ("where of NaN", &[NAN, 0.0], &[1.0, 2.0], |a, b| Tensor::select(a, b, &b.zeros_like()), &[1.0, 0.0], [&[]; 2]),
+    ("where of NaN", &[NAN, 0.0], &[1.0, 2.0], |a, b| Tensor::where_(a, b, &b.zeros_like()), &[1.0, 0.0], [&[]; 2]),
 ];
 
 /// What is made of [1 NaN 3], row by row.

@@ -4,8 +4,8 @@ use wgrad::Tensor;
 use wgrad::autograd::Grads;
 use wgrad::nn::Parameter;
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, Lamb, LambOptions, Lion, LionOptions,
-    Momentum, Optimizer, RmsProp, RmsPropOptions, Sgd, SgdOptions, WeightDecay,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, AdamWOptions, Lamb, LambOptions,
+    Lion, LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Sgd, SgdOptions,
 };
 
 /// Which optimizer moves the tracked tensors that the program holds.
@@ -58,7 +58,8 @@ impl Update {
             Update::Clipped => Box::new(Sgd::new(&weights, momentum)?.clip_grad_norm(0.5)?),
             Update::Adam => Box::new(Adam::new(&weights, adam)?),
             Update::AdamW => {
-                Box::new(Adam::new(&weights, AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..adam })?)
+                let options = AdamWOptions { lr: 0.05, eps: 0.1, weight_decay: 0.1, ..AdamWOptions::default() };
+                Box::new(AdamW::new(&weights, options)?)
             }
             Update::RmsProp => {
                 Box::new(RmsProp::new(&weights, RmsPropOptions { lr: 0.05, eps: 0.1, ..RmsPropOptions::default() })?)

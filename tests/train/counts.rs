@@ -3,8 +3,8 @@
 use crate::devices::devices;
 use wgrad::nn::{Module, Parameter, StateTensor, Values, Visitor};
 use wgrad::optim::{
-    Adagrad, AdagradOptions, Adam, AdamOptions, Lamb, LambOptions, Lion, LionOptions, Momentum, Optimizer,
-    SecondMoment, Sgd, SgdOptions, WeightDecay,
+    Adagrad, AdagradOptions, Adam, AdamOptions, AdamW, AdamWOptions, Lamb, LambOptions, Lion, LionOptions, Momentum,
+    Optimizer, SecondMoment, Sgd, SgdOptions,
 };
 use wgrad::{Device, Error, Tensor};
 
@@ -74,8 +74,8 @@ fn a_parameter_that_is_seen_late_starts_as_at_the_first_step() {
         let table: [(&str, Making); 6] = [
             ("Adam", &|m| Box::new(Adam::new(m, adam).expect("fits"))),
             ("AdamW", &|m| {
-                let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.1), ..adam };
-                Box::new(Adam::new(m, options).expect("fits"))
+                let options = AdamWOptions { lr: 0.1, weight_decay: 0.1, ..AdamWOptions::default() };
+                Box::new(AdamW::new(m, options).expect("fits"))
             }),
             ("AMSGrad", &|m| {
                 Box::new(Adam::new(m, AdamOptions { second_moment: SecondMoment::Largest, ..adam }).expect("fits"))

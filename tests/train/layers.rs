@@ -2,7 +2,7 @@
 
 use crate::devices::devices;
 use wgrad::nn::{
-    ChannelDropout, Ctx, Embedding, GroupNorm, Identity, Init, Layer, Linear, Positions, Sequential, Summary,
+    Ctx, Dropout2d, Embedding, GroupNorm, Identity, Init, Layer, Linear, Positions, Sequential, Summary,
     TransformerEncoderLayer, TransformerOptions, Unflatten, parameters,
 };
 use wgrad::{Device, Rng, Tensor};
@@ -38,7 +38,7 @@ fn positions_are_an_embedding_of_numbers() {
 #[test]
 fn whole_channels_drop() {
     for (name, device) in devices() {
-        let dropout = ChannelDropout::new(0.25, &mut Init::new(0, &device));
+        let dropout = Dropout2d::new(0.25, &mut Init::new(0, &device));
         let x = Tensor::ones([8, 16, 3, 2], &device);
         let y = dropout.forward(&x, &Ctx::train()).to_vec::<f32>().expect("the device works");
         let dropped = y.chunks(6).filter(|channel| *channel == [0.0; 6]).count();

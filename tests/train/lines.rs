@@ -12,7 +12,6 @@ use wgrad::nn::{
     AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Dropout, Embedding,
     Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Parameter, Relu,
     RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
-    Walk,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -108,7 +107,7 @@ fn functions_tell_the_line() {
             int.pow_scalar(3.0); int.hardtanh(0.0, 1.0); int.relu6(); int.hardswish(); int.hardsigmoid();
             int.softsign(); int.mish(); int.selu(); int.celu(1.0); int.logsigmoid(); int.threshold(0.0, 1.0);
             int.hardshrink(0.5); int.softshrink(0.5); int.tanhshrink(); a.prelu(&b); a.glu(1); a.celu(0.0);
-            Tensor::select(&a, &a, &b); Tensor::select(&int, &a, &a); Tensor::select(&far, &a, &a);
+            Tensor::where_(&a, &a, &b); Tensor::where_(&int, &a, &a); Tensor::where_(&far, &a, &a);
             a.matmul(&b); a.matmul(&int); a.matmul(&far.t()); Tensor::ones([2, 2, 3], &device).matmul(&Tensor::ones([3, 3, 3], &device));
             a.linear(&b, None); a.linear(&a, Some(&b)); a.linear(&far, None);
             Tensor::einsum("ij,jk->ik", &[&a, &b]); Tensor::einsum("ij->k", &[&a]); Tensor::einsum("ij", &[&a, &b]);
@@ -221,7 +220,7 @@ fn layers_and_optimizers_tell_the_line() {
             AdaptiveAvgPool2d::new([1, 1]).forward(&a, &eval); Unflatten::new(1, [2, 2]).forward(&a, &eval);
             Dropout::new(0.5, init).forward(&int, &train); Upsample::new(2.0, Upsampling::Nearest).forward(&a, &eval);
             MultiheadAttention::new(4, 2, init).forward(&a, &eval); Lstm::new(4, 2, init).forward(&a, &eval);
-            Lstm::new(3, 2, init).walk(&Tensor::ones([2, 2, 4], &device), &Walk::default(), &eval);
+            Lstm::new(3, 2, init).forward_from(&Tensor::ones([2, 2, 4], &device), None, &eval);
             TransformerEncoderLayer::new(4, 2, small, init).forward(&a, &eval);
             TransformerDecoderLayer::new(4, 2, small, init).decode(&rows, &a, [&plain; 2], &eval);
             Sequential::new().push(Linear::new(3, 4, init)).push(Linear::new(5, 1, init)).forward(&a, &eval);

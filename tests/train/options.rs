@@ -2,7 +2,7 @@
 
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Ctx, Gru, Init, Linear, Lstm, StateDict, Walk, state};
+use wgrad::nn::{Ctx, Gru, Init, Linear, Lstm, RnnStart, StateDict, state};
 use wgrad::optim::schedule::{ExponentialLr, OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Lion, LionOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::{Device, Error, Reduction, Tensor};
@@ -34,7 +34,7 @@ fn options_out_of_range_are_refused() {
     refused(sgd().clip_grad_value(f32::NAN), "clip value: NaN is not a number from 0 up");
     refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
     refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
-    refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: one for each group is due");
+    refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: expected one for each group");
     let nesterov = SgdOptions { momentum: Momentum::Nesterov(0.9), dampening: 0.1, ..SgdOptions::default() };
     refused(Sgd::new(&model, nesterov), "dampening: 0.1 is not in 0..=0, as this momentum takes it");
     refused(sgd().set_momentum(0.9), "momentum: Sgd has none here, so 0.9 cannot be set");
@@ -53,17 +53,17 @@ fn shapes_that_do_not_fit_a_loss_or_a_sequence_are_told() {
     let device = Device::cpu();
     let tensor = |sizes: &[usize]| Tensor::zeros(sizes, &device);
     let text = panics(|| tensor(&[2, 3]).mse_loss(&tensor(&[3]), Reduction::Mean));
-    assert_eq!(text, "mse_loss: [2, 3] x [3]: two tensors of one shape are due");
+    assert_eq!(text, "mse_loss: [2, 3] x [3]: expected two tensors of one shape");
     let text = panics(|| tensor(&[2]).soft_margin_loss(&tensor(&[2]).requires_grad(), Reduction::Mean));
     assert_eq!(text, "soft_margin_loss: the target has no gradient: detach it");
     let text = panics(|| Tensor::einsum("ij,jk->ik", &[&tensor(&[2, 3]), &tensor(&[4, 5])]));
     assert_eq!(text, "einsum: ij,jk->ik: `j` is 3 in one place and 4 in another");
     let mut init = Init::new(0, &device);
     let (lstm, gru) = (Lstm::new(4, 8, &mut init), Gru::new(4, 8, &mut init));
-    let text = panics(|| lstm.walk(&tensor(&[5, 4]), &Walk::default(), &Ctx::eval()));
-    assert_eq!(text, "Lstm: [5, 4] x [32, 4]: sequences [batch, steps, 4] are due");
-    let walk = Walk { cell: Some(tensor(&[1, 5, 8])), ..Walk::default() };
-    let text = panics(|| gru.walk(&tensor(&[5, 3, 4]), &walk, &Ctx::eval()));
+    let text = panics(|| lstm.forward_from(&tensor(&[5, 4]), None, &Ctx::eval()));
+    assert_eq!(text, "Lstm: [5, 4] x [32, 4]: expected sequences [batch, steps, 4]");
+    let start = RnnStart { cell: Some(tensor(&[1, 5, 8])), ..RnnStart::default() };
+    let text = panics(|| gru.forward_from(&tensor(&[5, 3, 4]), start.clone(), &Ctx::eval()));
     assert!(text.ends_with("only an LSTM has a memory to start from"), "{text}");
 }
 

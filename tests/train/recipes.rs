@@ -6,7 +6,7 @@ use wgrad::nn::{
     BatchNorm2d, Conv2d, Ctx, Directions, Dropout, Flatten, Generator, Gru, Init, Layer, Linear, Lstm, MaxPool2d,
     Module, RecurrentOptions, Relu, Sequential, StateDict, state,
 };
-use wgrad::optim::{Adam, AdamOptions, Lamb, LambOptions, Momentum, Optimizer, Sgd, SgdOptions, WeightDecay};
+use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Lamb, LambOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::{Device, Tensor};
 
 pub const SEED: u64 = 0x5EED_0000_0007;
@@ -101,10 +101,7 @@ pub const BATCH_NORM: Recipe = Recipe {
         let layers = layers.push(second).push(BatchNorm2d::new(16, init)).push(Relu::new()).push(Flatten::new());
         Box::new(layers.push(Linear::new(16 * 6 * 6, 10, init)))
     },
-    optimizer: |model| {
-        let weight_decay = WeightDecay::Decoupled(0.01);
-        adam(model, AdamOptions { lr: 2e-3, weight_decay, ..AdamOptions::default() })
-    },
+    optimizer: |model| Ok(Box::new(AdamW::new(model, AdamWOptions { lr: 2e-3, ..AdamWOptions::default() })?)),
 };
 
 /// A run under way.

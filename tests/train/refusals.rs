@@ -4,10 +4,10 @@ use super::rules::panics;
 use crate::devices::devices;
 use wgrad::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
-    BatchNorm2d, ChannelDropout, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm,
-    Gru, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, Module, MultiheadAttention, PRelu, PixelShuffle,
-    Positions, RandomCropFlip, RmsNorm, Rnn, StateDict, Strictness, TransformerDecoderLayer, TransformerEncoderLayer,
-    TransformerOptions, Unflatten, Upsample, Visitor, Walk, load_state, parameters, state,
+    BatchNorm2d, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten, GroupNorm, Gru,
+    Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, Module, MultiheadAttention, PRelu, PixelShuffle,
+    Positions, RandomCropFlip, RmsNorm, Rnn, RnnStart, StateDict, Strictness, TransformerDecoderLayer,
+    TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample, Visitor, load_state, parameters, state,
 };
 use wgrad::{AttentionOptions, Conv2dOptions, Device, Error, Tensor, Upsampling};
 
@@ -41,7 +41,7 @@ fn a_weight_of_another_rank_is_told() {
         let weight = wgrad::nn::Parameter::new(Tensor::ones([3], &device));
         let line = Linear { weight, bias: None };
         let said = panics(|| line.forward(&Tensor::ones([2, 3], &device), &Ctx::eval()));
-        assert_eq!(said, "Linear: [2, 3] x [3]: a weight [out, in] is due, not [3]");
+        assert_eq!(said, "Linear: [2, 3] x [3]: expected a weight [out, in], got [3]");
     }
 }
 
@@ -52,69 +52,69 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
         let small = TransformerOptions { feedforward: 8, ..TransformerOptions::default() };
         let groups = Conv2dOptions { groups: 2, ..Conv2dOptions::default() };
         let table: Vec<(String, &str)> = vec![
-            (said(Linear::new(4, 2, init), &[3, 5], init), "[3, 5] x [2, 4]: rows of 4 are due, not of 5"),
+            (said(Linear::new(4, 2, init), &[3, 5], init), "[3, 5] x [2, 4]: expected rows of 4, got 5"),
             (
                 said_to(Linear::new(4, 2, init), Tensor::from_slice(&[1, 2, 3, 4], [1, 4], &device), init),
-                "[1, 4] x [2, 4]: a tensor of f32 is due, not of i32",
+                "[1, 4] x [2, 4]: expected a tensor of f32, got i32",
             ),
-            (said(Linear::new(4, 2, init), &[], init), "[] x [2, 4]: rows of 4 are due, not of 1"),
+            (said(Linear::new(4, 2, init), &[], init), "[] x [2, 4]: expected rows of 4, got 1"),
             (
                 said(Conv2d::new(3, 8, 3, init), &[2, 1, 8, 8], init),
-                "[2, 1, 8, 8] x [8, 3, 3, 3]: images [n, 3, h, w] are due",
+                "[2, 1, 8, 8] x [8, 3, 3, 3]: expected images [n, 3, h, w]",
             ),
             (
                 said(Conv2d::new(3, 8, 3, init), &[2, 3, 8], init),
-                "[2, 3, 8] x [8, 3, 3, 3]: images [n, 3, h, w] are due",
+                "[2, 3, 8] x [8, 3, 3, 3]: expected images [n, 3, h, w]",
             ),
             (
                 said(Conv2d::new(3, 8, 5, init).padding(1), &[2, 3, 2, 8], init),
-                "[2, 3, 2, 8] x [8, 3, 5, 5]: images of at least 3 x 3 are due",
+                "[2, 3, 2, 8] x [8, 3, 5, 5]: expected images of at least 3 x 3",
             ),
             (
                 said(Conv2d::with(4, 8, [3, 3], groups, init), &[2, 2, 8, 8], init),
-                "[2, 2, 8, 8] x [8, 2, 3, 3]: images [n, 4, h, w] are due",
+                "[2, 2, 8, 8] x [8, 2, 3, 3]: expected images [n, 4, h, w]",
             ),
-            (said(Conv1d::new(3, 8, 3, init), &[2, 4, 9], init), "[2, 4, 9] x [8, 3, 3]: [n, 3, length] is due"),
+            (said(Conv1d::new(3, 8, 3, init), &[2, 4, 9], init), "[2, 4, 9] x [8, 3, 3]: expected [n, 3, length]"),
             (
                 said(Conv1d::new(3, 8, 3, init), &[2, 3, 2], init),
-                "[2, 3, 2] x [8, 3, 3]: a length of at least 3 is due",
+                "[2, 3, 2] x [8, 3, 3]: expected a length of at least 3",
             ),
             (
                 said(ConvTranspose2d::new(3, 8, 3, init), &[2, 8, 4, 4], init),
-                "[2, 8, 4, 4] x [3, 8, 3, 3]: images [n, 3, h, w] are due",
+                "[2, 8, 4, 4] x [3, 8, 3, 3]: expected images [n, 3, h, w]",
             ),
             (
                 said(ConvTranspose1d::new(3, 8, 3, init), &[2, 8, 4], init),
-                "[2, 8, 4] x [3, 8, 3]: [n, 3, length] is due",
+                "[2, 8, 4] x [3, 8, 3]: expected [n, 3, length]",
             ),
             (
                 said(BatchNorm1d::new(4, init), &[2, 5], init),
-                "[2, 5] x [4]: a batch [n, c] or [n, c, length] of 4 channels is due",
+                "[2, 5] x [4]: expected a batch [n, c] or [n, c, length] of 4 channels",
             ),
             (
                 said(BatchNorm1d::new(4, init), &[1, 4], init),
-                "[1, 4] x [4]: in training more than one value a channel is due",
+                "[1, 4] x [4]: in training, expected more than one value a channel",
             ),
             (
                 said(BatchNorm2d::new(4, init), &[2, 4, 3], init),
-                "[2, 4, 3] x [4]: a batch [n, c, h, w] of 4 channels is due",
+                "[2, 4, 3] x [4]: expected a batch [n, c, h, w] of 4 channels",
             ),
-            (said(LayerNorm::new([4], init), &[2, 5], init), "[2, 5] x [4]: last sizes of [4] are due"),
-            (said(RmsNorm::new([3, 4], init), &[2, 4], init), "[2, 4] x [3, 4]: last sizes of [3, 4] are due"),
-            (said(GroupNorm::new(2, 4, init), &[2, 6, 3], init), "[2, 6, 3] x [4]: a batch [n, 4, ..] is due"),
-            (said(Embedding::new(7, 4, init), &[2, 3], init), "[2, 3] x [7, 4]: indices of i32 are due, not of f32"),
-            (said(Positions::new(7, 4, init), &[2, 8, 4], init), "[2, 8, 4] x [7, 4]: [.., up to 7 rows, 4] is due"),
-            (said(PRelu::new(4, init), &[2, 3], init), "[2, 3] x [4]: a batch [n, 4, ..] is due"),
-            (said(Rnn::new(4, 8, init), &[2, 3, 5], init), "[2, 3, 5] x [8, 4]: sequences [batch, steps, 4] are due"),
-            (said(Lstm::new(4, 8, init), &[2, 4], init), "[2, 4] x [32, 4]: sequences [batch, steps, 4] are due"),
-            (said(Gru::new(4, 8, init), &[2, 0, 4], init), "[2, 0, 4] x [24, 4]: sequences [batch, steps, 4] are due"),
+            (said(LayerNorm::new([4], init), &[2, 5], init), "[2, 5] x [4]: expected last sizes of [4]"),
+            (said(RmsNorm::new([3, 4], init), &[2, 4], init), "[2, 4] x [3, 4]: expected last sizes of [3, 4]"),
+            (said(GroupNorm::new(2, 4, init), &[2, 6, 3], init), "[2, 6, 3] x [4]: expected a batch [n, 4, ..]"),
+            (said(Embedding::new(7, 4, init), &[2, 3], init), "[2, 3] x [7, 4]: expected indices of i32, got f32"),
+            (said(Positions::new(7, 4, init), &[2, 8, 4], init), "[2, 8, 4] x [7, 4]: expected [.., up to 7 rows, 4]"),
+            (said(PRelu::new(4, init), &[2, 3], init), "[2, 3] x [4]: expected a batch [n, 4, ..]"),
+            (said(Rnn::new(4, 8, init), &[2, 3, 5], init), "[2, 3, 5] x [8, 4]: expected sequences [batch, steps, 4]"),
+            (said(Lstm::new(4, 8, init), &[2, 4], init), "[2, 4] x [32, 4]: expected sequences [batch, steps, 4]"),
+            (said(Gru::new(4, 8, init), &[2, 0, 4], init), "[2, 0, 4] x [24, 4]: expected sequences [batch, steps, 4]"),
             (
                 said(MultiheadAttention::new(4, 2, init), &[2, 3, 6], init),
-                "[2, 3, 6] x [12, 4]: [batch, rows, 4] is due",
+                "[2, 3, 6] x [12, 4]: expected [batch, rows, 4]",
             ),
             (
                 said(TransformerEncoderLayer::new(4, 2, small, init), &[2, 4], init),
-                ".self_attn: [2, 4] x [12, 4]: [batch, rows, 4] is due",
+                ".self_attn: [2, 4] x [12, 4]: expected [batch, rows, 4]",
             ),
         ];
         for (said, due) in table {
@@ -129,35 +129,35 @@ fn layers_without_parameters_know_their_path_too() {
     let device = Device::cpu();
     let init = &mut Init::new(0, &device);
     let table: Vec<(String, &str)> = vec![
-        (said(MaxPool2d::new(2), &[2, 784], init), "[2, 784]: images [n, c, h, w] are due"),
-        (said(MaxPool2d::new(3), &[2, 4, 3, 2], init), "[2, 4, 3, 2]: at least [3, 3] behind the channels is due"),
-        (said(AvgPool2d::new(2), &[2, 4, 4], init), "[2, 4, 4]: images [n, c, h, w] are due"),
-        (said(MaxPool1d::new(2), &[2, 4, 1], init), "[2, 4, 1]: at least [2] behind the channels is due"),
-        (said(AvgPool1d::new(2), &[2, 4], init), "[2, 4]: [n, c, length] is due"),
-        (said(AdaptiveAvgPool2d::new([1, 1]), &[2, 4], init), "[2, 4]: images [n, c, h, w] are due"),
+        (said(MaxPool2d::new(2), &[2, 784], init), "[2, 784]: expected images [n, c, h, w]"),
+        (said(MaxPool2d::new(3), &[2, 4, 3, 2], init), "[2, 4, 3, 2]: expected at least [3, 3] behind the channels"),
+        (said(AvgPool2d::new(2), &[2, 4, 4], init), "[2, 4, 4]: expected images [n, c, h, w]"),
+        (said(MaxPool1d::new(2), &[2, 4, 1], init), "[2, 4, 1]: expected at least [2] behind the channels"),
+        (said(AvgPool1d::new(2), &[2, 4], init), "[2, 4]: expected [n, c, length]"),
+        (said(AdaptiveAvgPool2d::new([1, 1]), &[2, 4], init), "[2, 4]: expected images [n, c, h, w]"),
         (
             said(AdaptiveMaxPool2d::new([1, 1]), &[2, 4, 0, 3], init),
-            "[2, 4, 0, 3]: at least [1, 1] behind the channels is due",
+            "[2, 4, 0, 3]: expected at least [1, 1] behind the channels",
         ),
-        (said(AdaptiveAvgPool1d::new(2), &[2, 4], init), "[2, 4]: [n, c, length] is due"),
-        (said(AdaptiveMaxPool1d::new(2), &[2, 4], init), "[2, 4]: [n, c, length] is due"),
-        (said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init), "[2, 4]: images [n, c, h, w] are due"),
+        (said(AdaptiveAvgPool1d::new(2), &[2, 4], init), "[2, 4]: expected [n, c, length]"),
+        (said(AdaptiveMaxPool1d::new(2), &[2, 4], init), "[2, 4]: expected [n, c, length]"),
+        (said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init), "[2, 4]: expected images [n, c, h, w]"),
         (
             said(PixelShuffle::new(2), &[2, 6, 3, 3], init),
-            "[2, 6, 3, 3]: images [n, c, h, w] of a multiple of 4 channels are due",
+            "[2, 6, 3, 3]: expected images [n, c, h, w] of a multiple of 4 channels",
         ),
-        (said(RandomCropFlip::new(2, init), &[2, 9], init), "[2, 9]: images [n, c, h, w] are due"),
-        (said(GroupNorm::instance(3), &[2, 4, 5], init), "[2, 4, 5]: a batch [n, 3, ..] is due"),
-        (said(ChannelDropout::new(0.5, init), &[2], init), "[2]: a batch [n, c, ..] is due"),
-        (said(Flatten::new(), &[], init), "[]: a batch [n, ..] is due"),
-        (said(Unflatten::new(-1, [2, 3]), &[2, 5], init), "[2, 5]: 6 elements along -1 are due"),
+        (said(RandomCropFlip::new(2, init), &[2, 9], init), "[2, 9]: expected images [n, c, h, w]"),
+        (said(GroupNorm::instance(3), &[2, 4, 5], init), "[2, 4, 5]: expected a batch [n, 3, ..]"),
+        (said(Dropout2d::new(0.5, init), &[2], init), "[2]: expected a batch [n, c, ..]"),
+        (said(Flatten::new(), &[], init), "[]: expected a batch [n, ..]"),
+        (said(Unflatten::new(-1, [2, 3]), &[2, 5], init), "[2, 5]: expected 6 elements along -1"),
     ];
     for (said, due) in table {
         assert_eq!(said, format!("blocks.1.attn_qkv: {due}"));
     }
     // Before anybody has visited the model.
     let said = panics(|| MaxPool2d::new(2).forward(&Tensor::zeros([2, 784], &device), &Ctx::eval()));
-    assert_eq!(said, "MaxPool2d: [2, 784]: images [n, c, h, w] are due");
+    assert_eq!(said, "MaxPool2d: [2, 784]: expected images [n, c, h, w]");
 }
 
 #[test]
@@ -170,17 +170,17 @@ fn layers_of_several_inputs_name_all_shapes() {
     let decoders = vec![TransformerDecoderLayer::new(4, 2, small, init)];
     parameters(&decoders);
     let text = panics(|| decoders[0].decode(&zeros(&[2, 3, 4]), &zeros(&[5, 3, 4]), [&plain; 2], &Ctx::eval()));
-    let due = "keys and values of one length for each query's batch are due";
+    let due = "expected keys and values of one length for each query's batch";
     assert_eq!(text, format!("0.multihead_attn: [2, 3, 4] x [5, 3, 4] x [5, 3, 4]: {due}"));
 
     let lstms = vec![Lstm::new(4, 8, init)];
     parameters(&lstms);
     let x = zeros(&[2, 3, 4]);
-    let walk = |walk: Walk| panics(|| lstms[0].walk(&x, &walk, &Ctx::eval()));
-    let text = walk(Walk { hidden: Some(zeros(&[1, 3, 8])), ..Walk::default() });
-    assert_eq!(text, "0: [2, 3, 4] x [1, 3, 8]: a state [1, 2, 8] is due");
-    let text = walk(Walk { lengths: Some(zeros(&[2])), ..Walk::default() });
-    assert_eq!(text, "0: [2, 3, 4] x [2]: a length (i32) for each sequence is due");
+    let from = |start: RnnStart| panics(|| lstms[0].forward_from(&x, start.clone(), &Ctx::eval()));
+    let text = from(RnnStart { hidden: Some(zeros(&[1, 3, 8])), ..RnnStart::default() });
+    assert_eq!(text, "0: [2, 3, 4] x [1, 3, 8]: expected a state [1, 2, 8]");
+    let text = from(RnnStart { lengths: Some(zeros(&[2])), ..RnnStart::default() });
+    assert_eq!(text, "0: [2, 3, 4] x [2]: expected a length (i32) for each sequence");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::devices::devices;
 use crate::gpt::Gpt;
 use wgrad::nn::{Ctx, Init, Layer};
-use wgrad::optim::{Adam, AdamOptions, Optimizer, WeightDecay};
+use wgrad::optim::{AdamW, AdamWOptions, Optimizer};
 use wgrad::plan::Replay;
 use wgrad::{Device, Rng, Tensor};
 
@@ -26,8 +26,7 @@ fn chain(step: usize, device: &Device) -> [Tensor; 2] {
 
 fn losses(device: &Device, mut replay: Option<Replay>) -> Vec<f32> {
     let model = Gpt::new(&mut Init::new(7, device));
-    let options = AdamOptions { weight_decay: WeightDecay::Decoupled(0.01), ..AdamOptions::default() };
-    let mut adam = Adam::new(&model, options).expect("the options are in range");
+    let mut adam = AdamW::new(&model, AdamWOptions::default()).expect("the options are in range");
     let step = |step| {
         let [tokens, labels] = chain(step, device);
         let mut work = |[tokens, labels]: [&Tensor; 2]| {

@@ -74,14 +74,16 @@ fn other_threads_go_on_while_a_step_is_captured() {
                     }
                     result
                 });
-                for _ in 0..6 {
+                // On a busy machine the other thread may be late.
+                let mut times = 0;
+                while times < 6 || rounds.load(Ordering::Relaxed) == 0 {
                     assert_eq!(trained(&device), want, "a thread that {what}, on {name}");
+                    times += 1;
                 }
                 stop.store(true, Ordering::Relaxed);
                 let result = other.join().expect("no panic");
                 assert!(result.is_ok(), "a thread that {what}, on {name}: {result:?}");
             });
-            assert!(rounds.into_inner() > 0);
         }
     }
 }

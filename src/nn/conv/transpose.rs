@@ -1,8 +1,8 @@
 //! Transposed convolution as a layer.
 
-use crate::ops::conv::ConvTranspose2dOptions;
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
+use crate::ops::conv::ConvTranspose2dOptions;
 use crate::tensor::Tensor;
 
 /// Transposed convolution of `[n, in, h, w]` with weight `[in, out / groups, kh, kw]` and bias `[out]`.
@@ -82,7 +82,7 @@ impl Layer for ConvTranspose2d {
         let weight = self.weight.tensor();
         let inputs = weight.shape()[0];
         let fits = x.rank() == 4 && x.shape()[1] == inputs;
-        misfit(fits, "ConvTranspose2d", x, &weight, || format!("images [n, {inputs}, h, w] are due"))
+        misfit(fits, "ConvTranspose2d", x, &weight, || format!("expected images [n, {inputs}, h, w]"))
     }
 
     fn title(&self) -> String {

@@ -13,7 +13,7 @@ impl Tensor {
     pub fn rotary(&self, first: usize, base: f32) -> Tensor {
         let shape = self.shape();
         let fits = shape.rank() >= 2 && shape[shape.rank() - 1].is_multiple_of(2);
-        assert!(fits, "rotary: {shape}: rows [.., rows, head_dim] of an even head_dim are due");
+        assert!(fits, "rotary: {shape}: expected rows [.., rows, head_dim] of an even head_dim");
         let (rows, half) = (shape[shape.rank() - 2], shape[shape.rank() - 1] / 2);
         let angle =
             |at: usize| (first as f64 + (at / half) as f64) / f64::from(base).powf((at % half) as f64 / half as f64);

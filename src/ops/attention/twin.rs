@@ -70,7 +70,8 @@ fn largest(row: &[f32]) -> f32 {
 type Piece<'a> = (usize, &'a mut [f32], &'a mut [f32]);
 
 pub fn forward(call: &mut Call) {
-    let (p, q, k, v) = (call.params::<AttentionParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (p, q, k, v) =
+        (call.params::<AttentionParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let (mask, y, lse) = (call.read::<f32>(3), call.write::<f32>(4), call.write::<f32>(5));
     let scratch = call.scratch();
     let [queries, keys, heads, d] = [p.queries, p.keys, p.heads, 4 * p.quads].map(|n| n as usize);
@@ -128,7 +129,8 @@ fn largest_of_negated(row: &[f32]) -> f32 {
 }
 
 pub fn backward(call: &mut Call) {
-    let (p, q, k, v) = (call.params::<AttentionParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
+    let (p, q, k, v) =
+        (call.params::<AttentionParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let (mask, y, lse) = (call.read::<f32>(3), call.read::<f32>(4), call.read::<f32>(5));
     let (dy, grads, scratch) = (call.read::<f32>(6), call.write::<f32>(7), call.scratch());
     let [queries, keys, heads, d] = [p.queries, p.keys, p.heads, 4 * p.quads].map(|n| n as usize);

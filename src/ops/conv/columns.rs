@@ -4,10 +4,10 @@
 //! image whose columns are too many to be bound; forward, weight gradient and input gradient are products with it.
 
 use super::implicit::MAX_ITERATIONS;
-use super::{Ends, ConvParams};
-use crate::ops::pool;
+use super::{ConvParams, Ends};
 use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
-use crate::ops::matmul::{self, After, MatMul, Operands, Tiling};
+use crate::ops::matmul::{self, Epilogue, MatMul, Operands, Tiling};
+use crate::ops::pool;
 use crate::ops::reduce::sum_parts;
 
 static IM2COL: Shader = Shader {
@@ -160,8 +160,8 @@ fn forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         out.passes.push(columns(&slice.of(&whole)));
         let mut product = whole.forward(slice.positions());
         product.c_base = slice.first(&whole) * whole.out_channels;
-        let after = if whole.relu == 1 { After::RELU } else { After::NOTHING };
-        let operands = Operands { bias: ends.bias, after, ..Operands::plain(Slot::Scratch(0), Slot::Arg(1), y) };
+        let epilogue = if whole.relu == 1 { Epilogue::RELU } else { Epilogue::NOTHING };
+        let operands = Operands { bias: ends.bias, epilogue, ..Operands::plain(Slot::Scratch(0), Slot::Arg(1), y) };
         out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
     }
     if let Some(at) = ends.at {

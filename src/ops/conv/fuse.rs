@@ -1,9 +1,9 @@
 //! What a convolution can do at once with the kernels behind it.
 
 use super::{CONV2D_POOL, ConvParams};
-use crate::ops::pool;
 use crate::kernel::rewrite::{Change, Rewrite};
 use crate::kernel::{Dispatch, Params};
+use crate::ops::pool;
 use crate::ops::unary::RELU as FUNCTION;
 
 pub(super) const RELU: Rewrite = Rewrite {

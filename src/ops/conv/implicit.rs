@@ -4,7 +4,7 @@
 //! The shaders look pixels up where a matrix product would read its columns. They want subgroups that fill a workgroup,
 //! and channels as neighbours, four at a time, or few taps; everything else goes by columns.
 
-use super::{Ends, ConvParams};
+use super::{ConvParams, Ends};
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
 use crate::ops::copy;

@@ -7,7 +7,7 @@ use super::implicit::{
     MAX_ITERATIONS, PARTS, SPARE, ended, forward_weight, input_weight, is_by_fours, is_turnable, lowered, positions,
     turned,
 };
-use super::{Ends, ConvParams};
+use super::{ConvParams, Ends};
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
 use crate::ops::matmul::{self, Tiling};
 

@@ -55,10 +55,10 @@ impl Tensor {
         let ConvTranspose2dOptions { stride, padding, output_padding, dilation, groups } = options;
         assert!(
             x.rank() == 4 && w.rank() == 4,
-            "{op}: {x} x {w}: images [n, c, h, w] and weights [c, o, kh, kw] are due"
+            "{op}: {x} x {w}: expected images [n, c, h, w] and weights [c, o, kh, kw]"
         );
         for t in [self, weight] {
-            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: tensors of f32 are due, not of {}", t.dtype());
+            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: expected tensors of f32, got {}", t.dtype());
         }
         let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
@@ -83,7 +83,7 @@ impl Tensor {
         let outputs = w[1].saturating_mul(groups);
         let shape = Shape::from([x[0], outputs, size[0], size[1]]);
         if let Some(b) = bias.map(Tensor::shape) {
-            assert!(b[..] == [outputs], "{op}: {w} x {b}: a bias for each of {outputs} output channels is due");
+            assert!(b[..] == [outputs], "{op}: {w} x {b}: expected a bias for each of {outputs} output channels");
         }
         if x.contains(&0) || w.contains(&0) {
             return of_bias(op, shape, [self, weight], bias);

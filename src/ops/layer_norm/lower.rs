@@ -79,7 +79,9 @@ fn items_of_lane(info: &Info, p: &LayerNormParams) -> u32 {
 }
 
 pub fn fits_rows(info: &Info, d: &Dispatch) -> bool {
-    fits_subgroup(info, d) && items_of_lane(info, &d.params()) <= 16 && d.params::<LayerNormParams>().rows <= 512 * MAX_CHUNK
+    fits_subgroup(info, d)
+        && items_of_lane(info, &d.params()) <= 16
+        && d.params::<LayerNormParams>().rows <= 512 * MAX_CHUNK
 }
 
 /// Rows that a subgroup takes one by one, and their parts: enough to keep all threads of a processor busy.

@@ -1,7 +1,7 @@
 //! What a product can do at once with the element-wise kernel behind it, so that its result is written once and not
 //! read again.
 
-use super::after::{After, SLOPES};
+use super::epilogue::{Epilogue, SLOPES};
 use super::linear::{LINEAR, LINEAR_WITH};
 use super::{MATMUL_WITH, MatMul};
 use crate::autograd::ACCUMULATE;
@@ -24,15 +24,15 @@ fn behind<'a>(view: &View<'a>, at: usize) -> Option<(&'a Dispatch, Binding, usiz
     let p: MatMul = product.params();
     let c = *product.bindings.last()?;
     let elements = u64::from(p.m) * u64::from(p.n) * u64::from(p.batches);
-    let is_whole = p.after == After::NOTHING.0 && c.bytes == elements * 4;
+    let is_whole = p.epilogue == Epilogue::NOTHING.0 && c.bytes == elements * 4;
     let reader = view.reader(c.buffer).filter(|_| is_whole)?;
     Some((product, c, reader, view.dispatch(reader)))
 }
 
 /// The product that does `after` with `other`, and writes `to`.
-fn with(product: &Dispatch, after: After, other: Option<Binding>, to: Binding) -> Dispatch {
+fn with(product: &Dispatch, epilogue: Epilogue, other: Option<Binding>, to: Binding) -> Dispatch {
     let mut p: MatMul = product.params();
-    p.after = after.0;
+    p.epilogue = epilogue.0;
     let mut by = Dispatch { params: Params::new(&p), ..product.clone() };
     by.bindings.pop();
     if let Some(other) = other {
@@ -50,7 +50,7 @@ fn is(dispatch: &Dispatch, kernel: &'static Kernel) -> bool {
 fn relu(view: &View, at: usize) -> Option<Change> {
     let (product, c, reader, next) = behind(view, at)?;
     let fits = is(next, &RELU.forward) && next.bindings[0] == c && next.bindings[1].bytes == c.bytes;
-    fits.then(|| Change { replace: vec![at, reader], by: with(product, After::RELU, None, next.bindings[1]) })
+    fits.then(|| Change { replace: vec![at, reader], by: with(product, Epilogue::RELU, None, next.bindings[1]) })
 }
 
 fn sum(view: &View, at: usize) -> Option<Change> {
@@ -60,7 +60,7 @@ fn sum(view: &View, at: usize) -> Option<Change> {
     }
     let other = next.bindings[..2].iter().find(|b| b.buffer != c.buffer)?;
     let fits = next.bindings.iter().all(|b| b.bytes == c.bytes) && next.bindings[..2].contains(&c);
-    fits.then(|| Change { replace: vec![at, reader], by: with(product, After::ADD, Some(*other), next.bindings[2]) })
+    fits.then(|| Change { replace: vec![at, reader], by: with(product, Epilogue::ADD, Some(*other), next.bindings[2]) })
 }
 
 fn slope(view: &View, at: usize) -> Option<Change> {
@@ -68,5 +68,5 @@ fn slope(view: &View, at: usize) -> Option<Change> {
     let code = SLOPES.iter().position(|function| is(next, &function.backward))? as u32;
     let [saved, dy, to] = next.bindings[..] else { return None };
     let fits = dy == c && saved.bytes == c.bytes && to.bytes == c.bytes;
-    fits.then(|| Change { replace: vec![at, reader], by: with(product, After(3 + code), Some(saved), to) })
+    fits.then(|| Change { replace: vec![at, reader], by: with(product, Epilogue(3 + code), Some(saved), to) })
 }

@@ -1,8 +1,8 @@
 //! Linear layers: products with a bias, and the gradients of weight and bias at once. Shaders as for the matmul.
 
 use super::{
-    MatMul, Operands, Tiling, VARIANTS, after, fits_subgroup, fits_tiled, fuse, lower, preferred, product, suits_large,
-    walkable,
+    MatMul, Operands, Tiling, VARIANTS, epilogue, fits_subgroup, fits_tiled, fuse, lower, preferred, product,
+    suits_large, walkable,
 };
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Slot, Tolerance, Variant, parallel};
@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 pub(super) static LINEAR: Kernel = Kernel {
     name: "linear",
     access: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    twin: after::twin,
+    twin: epilogue::twin,
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: fuse::REWRITES,
@@ -24,7 +24,7 @@ pub(super) static LINEAR: Kernel = Kernel {
 pub(super) static LINEAR_WITH: Kernel = Kernel {
     name: "linear_with",
     access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
-    twin: after::twin,
+    twin: epilogue::twin,
     cost,
     tolerance: Tolerance::SUMMED,
     rewrites: &[],
@@ -102,18 +102,18 @@ impl Tensor {
     #[track_caller]
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let (x, w) = (self.shape(), weight.shape());
-        assert!(x.rank() > 0 && w.rank() == 2, "linear: {x} x {w}: rows [.., in] and a weight [out, in] are due");
+        assert!(x.rank() > 0 && w.rank() == 2, "linear: {x} x {w}: expected rows [.., in] and a weight [out, in]");
         let [out, inputs] = [w[0], w[1]];
         let have = x[x.rank() - 1];
-        assert!(have == inputs, "linear: {x} x {w}: rows of {inputs} are due, not of {have}");
+        assert!(have == inputs, "linear: {x} x {w}: expected rows of {inputs}, got {have}");
         for tensor in [Some(self), Some(weight), bias].into_iter().flatten() {
-            assert!(tensor.dtype() == DType::F32, "linear: tensors of f32 are due, not of {}", tensor.dtype());
+            assert!(tensor.dtype() == DType::F32, "linear: expected tensors of f32, got {}", tensor.dtype());
         }
         let mut sizes = x.to_vec();
         sizes[x.rank() - 1] = out;
         let y = match bias {
             Some(bias) => {
-                assert!(*bias.shape() == [out], "linear: {w} x {}: a bias for each row is due", bias.shape());
+                assert!(*bias.shape() == [out], "linear: {w} x {}: expected a bias for each row", bias.shape());
                 rows_of(self).linear_rows(weight, bias)
             }
             None => rows_of(self).matmul(&weight.t()),

@@ -1,6 +1,6 @@
 //! How a product becomes passes: which shader, which tiles, and into how many parts k is cut.
 
-use super::{After, MatMul};
+use super::{Epilogue, MatMul};
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups};
 
 /// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
@@ -13,7 +13,7 @@ macro_rules! products {
             Shader {
                 name: $name,
                 source: concat!(
-                    include_str!("../../../shaders/prelude/after.wgsl"),
+                    include_str!("../../../shaders/prelude/epilogue.wgsl"),
                     $(include_str!(concat!("../../../shaders/prelude/", $before, ".wgsl")),)?
                     include_str!(concat!("../../../shaders/", $name, ".wgsl"))
                 ),
@@ -22,7 +22,7 @@ macro_rules! products {
             Shader {
                 name: $name,
                 source: concat!(
-                    include_str!("../../../shaders/prelude/after_slopes.wgsl"),
+                    include_str!("../../../shaders/prelude/epilogue_slopes.wgsl"),
                     $(include_str!(concat!("../../../shaders/prelude/", $before, ".wgsl")),)?
                     include_str!(concat!("../../../shaders/", $name, ".wgsl"))
                 ),
@@ -120,7 +120,7 @@ pub(crate) struct Operands {
     /// A bias for each column.
     pub bias: Option<Slot>,
     /// What follows in the same pass, and the matrix it reads.
-    pub after: After,
+    pub epilogue: Epilogue,
     pub other: Option<Slot>,
     /// Where the sums of the rows of a go.
     pub sums: Option<Slot>,
@@ -129,7 +129,7 @@ pub(crate) struct Operands {
 impl Operands {
     /// A product with nothing behind it.
     pub const fn plain(a: Slot, b: Slot, c: Slot) -> Operands {
-        Operands { a, b, c, bias: None, after: After::NOTHING, other: None, sums: None }
+        Operands { a, b, c, bias: None, epilogue: Epilogue::NOTHING, other: None, sums: None }
     }
 }
 
@@ -150,8 +150,8 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let b_vec = b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2));
     let c_vec = quads(&[p.n, p.c_base, p.c_row, p.c_split]) && quads(&steps(3));
     let element = |vec| Constant::Alias(if vec { "vec4<f32>" } else { "f32" });
-    let (bias, after) = if p.splits > 1 { (None, After::NOTHING) } else { (operands.bias, operands.after) };
-    let slopes = usize::from(after.is_slope());
+    let (bias, epilogue) = if p.splits > 1 { (None, Epilogue::NOTHING) } else { (operands.bias, operands.epilogue) };
+    let slopes = usize::from(epilogue.is_slope());
     let mut pass = match tiling {
         Tiling::Subgroup => {
             let (lanes, (rows, columns)) = (info.subgroup.unwrap_or(8), subgroup_tile(info, p));
@@ -171,7 +171,7 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     };
     pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t), flag("SUMS", operands.sums.is_some())]);
     pass.constants.extend([flag("A_VEC", a_vec), flag("B_VEC", b_vec)]);
-    pass.constants.extend([flag("BIAS", bias.is_some()), ("AFTER", Constant::U32(after.0))]);
+    pass.constants.extend([flag("BIAS", bias.is_some()), ("EPILOGUE", Constant::U32(epilogue.0))]);
     let Operands { a, b, c, other, sums, .. } = *operands;
     pass.slots(&[a, b, bias.unwrap_or(a), other.unwrap_or(a), c, sums.unwrap_or(spare)]).params(p)
 }
@@ -202,15 +202,15 @@ pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operand
 
 /// The pass that adds up the parts of each of `results`, and does what follows a product.
 fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass {
-    let Operands { c, bias, after, other, .. } = *operands;
+    let Operands { c, bias, epilogue, other, .. } = *operands;
     // With a bias, rows must be whole vec4 too.
     let (entry, width) = match results.is_multiple_of(4) && (bias.is_none() || p.n.is_multiple_of(4)) {
         true => ("matmul_parts_quads", 4),
         false => ("matmul_parts", 1),
     };
-    Pass::new(&PARTS[usize::from(after.is_slope())], entry, groups((results / width) as usize, 256))
+    Pass::new(&PARTS[usize::from(epilogue.is_slope())], entry, groups((results / width) as usize, 256))
         .constant("BIAS", Constant::Bool(bias.is_some()))
-        .constant("AFTER", Constant::U32(after.0))
+        .constant("EPILOGUE", Constant::U32(epilogue.0))
         .slots(&[parts, bias.unwrap_or(parts), other.unwrap_or(parts), c])
         .params(&[results / width, p.n / width, p.splits])
 }

@@ -51,7 +51,7 @@ impl PoolParams {
         dilation: [usize; 2],
     ) -> PoolParams {
         let shape = x.shape();
-        assert!(x.dtype() == DType::F32 && shape.rank() == 4, "{op}: {shape}: images [n, c, h, w] of f32 are due");
+        assert!(x.dtype() == DType::F32 && shape.rank() == 4, "{op}: {shape}: expected images [n, c, h, w] of f32");
         let size = [shape[2], shape[3]];
         let mut walks = [(0, Windows { taps: 1, stride: 1, padding: 0, dilation: 1 }); 2];
         for d in 0..2 {
@@ -61,7 +61,15 @@ impl PoolParams {
         }
         let words = |each: fn(&(usize, Windows)) -> usize| walks.each_ref().map(|walk| each(walk) as u32);
         let (stride, dilation) = (words(|(_, walk)| walk.stride), words(|(_, walk)| walk.dilation));
-        PoolParams::over(x, words(|(out, _)| *out), words(|(_, w)| w.taps), stride, words(|(_, w)| w.padding), dilation, 0)
+        PoolParams::over(
+            x,
+            words(|(out, _)| *out),
+            words(|(_, w)| w.taps),
+            stride,
+            words(|(_, w)| w.padding),
+            dilation,
+            0,
+        )
     }
 
     /// Windows that cut the images into `size` parts.
@@ -69,7 +77,7 @@ impl PoolParams {
     pub fn adaptive(op: &str, x: &Tensor, size: [usize; 2]) -> PoolParams {
         let shape = x.shape();
         let fits = x.dtype() == DType::F32 && shape.rank() == 4 && shape[2] > 0 && shape[3] > 0;
-        assert!(fits, "{op}: {shape}: images [n, c, h, w] of f32 are due");
+        assert!(fits, "{op}: {shape}: expected images [n, c, h, w] of f32");
         assert!(size[0] > 0 && size[1] > 0, "{op}: an output of {size:?} is empty");
         // Windows start at multiples of the image's size, divided by the output's.
         let counted = (0..2).all(|d| size[d].checked_mul(shape[2 + d]).is_some_and(|n| n <= MAX_EXTENT));

@@ -28,7 +28,7 @@ impl Tensor {
         }
         self.variance(&dims, freedom, KeepDims::No, |dy, centred| {
             let [none, infinite] = [f32::NAN, f32::INFINITY].map(|value| Tensor::scalar(value, dy.device()));
-            dy.mul(&Tensor::select(&centred.eq_scalar(0.0), &none, &infinite))
+            dy.mul(&Tensor::where_(&centred.eq_scalar(0.0), &none, &infinite))
         })
     }
 
@@ -66,7 +66,7 @@ impl Tensor {
             &[self],
             move |dy, _| {
                 let share = dy.reshape_to(kept).div(&length);
-                vec![Some(x.mul(&Tensor::select(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
+                vec![Some(x.mul(&Tensor::where_(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
             },
         )
     }
@@ -86,7 +86,7 @@ impl Tensor {
         let largest = self.detach().amax(dims, KeepDims::Yes);
         // An infinite maximum would turn the difference into NaN.
         let infinite = largest.abs().eq_scalar(f32::INFINITY);
-        let shift = Tensor::select(&infinite, &largest.zeros_like(), &largest);
+        let shift = Tensor::where_(&infinite, &largest.zeros_like(), &largest);
         let sum = self.sub(&shift).exp().sum_dims(dims, KeepDims::Yes);
         sum.log().add(&shift).reshape_to(shape)
     }

@@ -80,7 +80,7 @@ impl Tensor {
     /// `x` drawn towards 0 by `lambda`, and 0 where nearer (PyTorch's default is 0.5).
     #[track_caller]
     pub fn softshrink(&self, lambda: f32) -> Tensor {
-        assert!(lambda >= 0.0, "softshrink: a lambda of {lambda}: a number from 0 up is due");
+        assert!(lambda >= 0.0, "softshrink: a lambda of {lambda}: expected a number from 0 up");
         self.function(&SOFTSHRINK, lambda, 0.0)
     }
 
@@ -100,15 +100,15 @@ impl Tensor {
         let (x, w) = (self.shape(), weight.shape());
         let channels = if x.rank() > 1 { x[1] } else { 1 };
         let fits = w.numel() == 1 || w.rank() == 1 && w[0] == channels;
-        assert!(fits, "prelu: {x} x {w}: a slope for all or for each of {channels} channels is due");
+        assert!(fits, "prelu: {x} x {w}: expected a slope for all or for each of {channels} channels");
         let mut sizes = vec![1; x.rank()];
         if w.numel() > 1 {
             sizes[1] = channels;
         }
         // Where x is positive, the weight meets 0 and not an infinite x.
         let (is_positive, zero) = (self.gt(&Tensor::zeros([], self.device())), Tensor::zeros([], self.device()));
-        let rest = Tensor::select(&is_positive, &zero, self);
-        Tensor::select(&is_positive, self, &rest.mul(&weight.reshape_to(sizes.into())))
+        let rest = Tensor::where_(&is_positive, &zero, self);
+        Tensor::where_(&is_positive, self, &rest.mul(&weight.reshape_to(sizes.into())))
     }
 
     /// The first half along a dimension times the logistic function of the second (Dauphin et al., 2017).

@@ -56,7 +56,7 @@ impl Tensor {
         }
         let (x, w) = (self.shape(), weight.shape());
         let fits = x.rank() == 3 && w.rank() == 3;
-        assert!(fits, "conv1d: {x} x {w}: [n, c, length] and weights [o, c, k] are due");
+        assert!(fits, "conv1d: {x} x {w}: expected [n, c, length] and weights [o, c, k]");
         let Conv1dOptions { stride, padding, dilation, groups } = options;
         let options = Conv2dOptions { stride: [1, stride], padding: [0, padding], dilation: [1, dilation], groups };
         self.unsqueeze(2).convolution("conv1d", &weight.unsqueeze(2), bias, options).squeeze(2)
@@ -74,7 +74,7 @@ impl Tensor {
         }
         let (x, w) = (self.shape(), weight.shape());
         let fits = x.rank() == 3 && w.rank() == 3;
-        assert!(fits, "conv_transpose1d: {x} x {w}: [n, c, length] and weights [c, o, k] are due");
+        assert!(fits, "conv_transpose1d: {x} x {w}: expected [n, c, length] and weights [c, o, k]");
         let ConvTranspose1dOptions { stride, padding, output_padding, dilation, groups } = options;
         let options = ConvTranspose2dOptions {
             stride: [1, stride],

@@ -1,8 +1,8 @@
 //! Convolution along one dimension as a layer.
 
-use crate::ops::conv::{Conv1dOptions, ConvTranspose1dOptions};
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
+use crate::ops::conv::{Conv1dOptions, ConvTranspose1dOptions};
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, length]` with weight `[out, in / groups, k]` and bias `[out]`.
@@ -76,10 +76,10 @@ impl Layer for Conv1d {
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
         let fits = x.rank() == 3 && x.shape()[1] == channels;
-        misfit(fits, "Conv1d", x, &weight, || format!("[n, {channels}, length] is due")).or_else(|| {
+        misfit(fits, "Conv1d", x, &weight, || format!("expected [n, {channels}, length]")).or_else(|| {
             let Conv1dOptions { padding, dilation, .. } = self.options;
             let least = (dilation * (w[2].max(1) - 1) + 1).saturating_sub(2 * padding);
-            misfit(x.shape()[2] >= least, "Conv1d", x, &weight, || format!("a length of at least {least} is due"))
+            misfit(x.shape()[2] >= least, "Conv1d", x, &weight, || format!("expected a length of at least {least}"))
         })
     }
 
@@ -147,7 +147,7 @@ impl Layer for ConvTranspose1d {
         let weight = self.weight.tensor();
         let inputs = weight.shape()[0];
         let fits = x.rank() == 3 && x.shape()[1] == inputs;
-        misfit(fits, "ConvTranspose1d", x, &weight, || format!("[n, {inputs}, length] is due"))
+        misfit(fits, "ConvTranspose1d", x, &weight, || format!("expected [n, {inputs}, length]"))
     }
 
     fn title(&self) -> String {

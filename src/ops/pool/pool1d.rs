@@ -89,7 +89,7 @@ impl Tensor {
 
     #[track_caller]
     fn as_row(&self, op: &str) -> Tensor {
-        assert!([2, 3].contains(&self.rank()), "{op}: {}: [n, c, length] or [c, length] is due", self.shape());
+        assert!([2, 3].contains(&self.rank()), "{op}: {}: expected [n, c, length] or [c, length]", self.shape());
         self.unsqueeze(self.rank() - 1)
     }
 }
