@@ -212,7 +212,7 @@ fn without_unread(path: &Path, (values, unread): Read) -> StateDict {
 type Read = (StateDict, Vec<(String, String)>);
 
 fn read_all(path: &Path) -> Result<Read> {
-    parsed(path, &fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?)
+    parsed(path, &fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))?)
 }
 
 fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {
@@ -277,5 +277,5 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
 /// [`Error::File`] with what stands in the way.
 pub fn check_writable(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    with_part(path, |_| Ok(None)).map_err(|error| Error::file(path, format!("cannot be written: {error}")))
+    with_part(path, |_| Ok(None)).map_err(|error| Error::file_because(path, "cannot be written", error))
 }

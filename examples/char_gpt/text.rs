@@ -13,7 +13,7 @@ const SAVED: &str = "alphabet";
 /// The text of a file, or the play.
 pub fn read(path: Option<&Path>) -> Result<String> {
     let Some(path) = path else { return Ok(PLAY.into()) };
-    let bytes = std::fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
+    let bytes = std::fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Error::file(path, format!("is no text in UTF-8: byte {} is wrong", error.utf8_error().valid_up_to()))
     })?;

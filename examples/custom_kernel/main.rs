@@ -61,7 +61,10 @@ fn run(args: &Args) -> Result<()> {
     let y = snake::snake(&on_device[0], &on_device[1]);
     let grads = y.square().mean().backward();
     for x in &on_device {
-        grads.of(x).ok_or_else(|| Error::Mismatch("snake: an input has no gradient".into()))?.to_vec::<f32>()?;
+        grads
+            .of(x)
+            .ok_or_else(|| Error::Mismatch { kernel: "snake".into(), problem: "an input has no gradient".into() })?
+            .to_vec::<f32>()?;
     }
     say!("each kernel agrees with its twin")?;
 

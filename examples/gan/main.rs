@@ -84,7 +84,7 @@ fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.save {
         checkpoint::check_writable(path)?;
     }
-    fs::create_dir_all(&args.out).map_err(|problem| Error::file(&args.out, format!("cannot be made: {problem}")))?;
+    fs::create_dir_all(&args.out).map_err(|problem| Error::file_because(&args.out, "cannot be made", problem))?;
 
     let (train, test) = input::mnist(args)?;
     say!("{}", Summary::of(&generator, [1, NOISE], &device))?;

@@ -13,7 +13,7 @@ impl Losses {
     pub fn new(path: Option<&Path>) -> Result<Losses> {
         let make = |path: &Path| match File::create(path) {
             Ok(file) => Ok((path.to_path_buf(), file)),
-            Err(problem) => Err(Error::file(path, format!("cannot be written: {problem}"))),
+            Err(problem) => Err(Error::file_because(path, "cannot be written", problem)),
         };
         Ok(Losses(path.map(make).transpose()?))
     }
@@ -22,6 +22,6 @@ impl Losses {
     pub fn add(&mut self, curve: &str, loss: &Tensor) -> Result<()> {
         let Some((path, file)) = &mut self.0 else { return Ok(()) };
         let loss = loss.item()?;
-        writeln!(file, "{curve} {loss}").map_err(|problem| Error::file(path, format!("cannot be written: {problem}")))
+        writeln!(file, "{curve} {loss}").map_err(|problem| Error::file_because(path, "cannot be written", problem))
     }
 }

@@ -8,8 +8,8 @@ use wgrad::{Error, Result};
 
 /// A picture's 28 x 28 brightnesses in 0..1, with a light digit on a dark ground as in MNIST.
 pub fn png(path: &Path) -> Result<Vec<f32>> {
-    let file = File::open(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))?;
-    let broken = |error: png::DecodingError| Error::file(path, format!("is no whole PNG file ({error})"));
+    let file = File::open(path).map_err(|error| Error::file_because(path, "cannot be read", error))?;
+    let broken = |error: png::DecodingError| Error::file_because(path, "is no whole PNG file", error);
     let mut decoder = png::Decoder::new(BufReader::new(file));
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().map_err(broken)?;

@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::{Device, Error, Result};
 
-/// What a closed output is called; it ends a program without a word.
-const CLOSED: &str = "standard output is closed";
+/// The output's name in errors.
+const STDOUT: &str = "standard output";
+
+/// What is told of a closed output; it ends a program without a word.
+const CLOSED: &str = "is closed";
 
 /// A line on standard output, where `println!` would panic if nobody reads on or the disk is full.
 macro_rules! say {
@@ -26,8 +29,8 @@ pub(crate) use note;
 pub fn out(text: Arguments) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_fmt(text).and_then(|()| stdout.flush()).map_err(|problem| match problem.kind() {
-        ErrorKind::BrokenPipe => Error::File(CLOSED.into()),
-        _ => Error::File(format!("standard output cannot be written: {problem}")),
+        ErrorKind::BrokenPipe => Error::file(STDOUT, CLOSED),
+        _ => Error::file_because(STDOUT, "cannot be written", problem),
     })
 }
 
@@ -62,7 +65,7 @@ pub fn start(run: impl FnOnce() -> Result<()>) -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         // As when `head` has seen enough.
-        Err(Error::File(text)) if text == CLOSED => ExitCode::SUCCESS,
+        Err(Error::File { problem, .. }) if problem == CLOSED => ExitCode::SUCCESS,
         Err(error) => {
             note!("error: {error}");
             ExitCode::FAILURE

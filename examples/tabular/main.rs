@@ -183,7 +183,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Table> {
-    let bytes = std::fs::read(path).map_err(|problem| Error::file(path, format!("cannot be read: {problem}")))?;
+    let bytes = std::fs::read(path).map_err(|problem| Error::file_because(path, "cannot be read", problem))?;
     Table::parse(&path.display().to_string(), &bytes)
 }
 

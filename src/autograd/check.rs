@@ -132,7 +132,7 @@ fn directions(at: &[At]) -> Vec<(String, Option<usize>)> {
 }
 
 fn mismatch(text: &str) -> Error {
-    Error::Mismatch(format!("gradient_check: {text}"))
+    Error::Mismatch { kernel: "gradient_check".into(), problem: text.into() }
 }
 
 fn length(rng: &mut Rng) -> f32 {

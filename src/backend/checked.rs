@@ -55,7 +55,10 @@ impl Checked {
         {
             if let Some(i) = got[at].iter().zip(&want[at]).position(|(got, want)| [*got, *want] == UNWRITTEN) {
                 let title = dispatch.title();
-                return Err(Error::Mismatch(format!("{title}: element {i} of binding {at} is not written")));
+                return Err(Error::Mismatch {
+                    kernel: title,
+                    problem: format!("element {i} of binding {at} is not written"),
+                });
             }
             compare(dispatch, at, binding.dtype, &got[at], &want[at])?;
         }
@@ -82,13 +85,15 @@ pub(super) fn compare(dispatch: &Dispatch, at: usize, dtype: DType, got: &[u32],
                 DType::I32 => (bits as i32).to_string(),
             };
             let sizes: Vec<u64> = dispatch.bindings.iter().map(|b| b.bytes / 4).collect();
-            return Err(Error::Mismatch(format!(
-                "{}: element {i} of binding {at} is {} where its definition gives {} (elements of the bindings {sizes:?}, parameters {:?})",
-                dispatch.title(),
-                shown(got),
-                shown(want),
-                dispatch.params
-            )));
+            return Err(Error::Mismatch {
+                kernel: dispatch.title(),
+                problem: format!(
+                    "element {i} of binding {at} is {} where its definition gives {} (elements of the bindings {sizes:?}, parameters {:?})",
+                    shown(got),
+                    shown(want),
+                    dispatch.params
+                ),
+            });
         }
     }
     Ok(())
@@ -126,7 +131,7 @@ impl Backend for Checked {
             return Ok(());
         }
         match self.check(dispatch) {
-            Err(error @ (Error::Limit(_) | Error::OutOfMemory(_))) => return Err(error),
+            Err(error @ (Error::Limit(_) | Error::OutOfMemory { .. })) => return Err(error),
             Err(error) => {
                 self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }

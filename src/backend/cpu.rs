@@ -139,9 +139,10 @@ impl State {
         while words.try_reserve_exact(class).is_err() {
             let Some(dropped) = self.free.drop_oldest() else {
                 let [bytes, used] = sizes([class as u64 * 4, self.counters.bytes]);
-                return Err(Error::OutOfMemory(format!(
-                    "the host has no {bytes} beside the {used} in use: use a smaller batch or model"
-                )));
+                return Err(Error::OutOfMemory {
+                    bytes: Some(class as u64 * 4),
+                    problem: format!("the host has no {bytes} beside the {used} in use: use a smaller batch or model"),
+                });
             };
             self.counters.bytes -= dropped as u64 * 4;
         }
@@ -155,8 +156,10 @@ impl State {
         let source: &[u8] = bytemuck::cast_slice(&memory.words);
         let source = &source[offset as usize..(offset + bytes) as usize];
         let mut read = Vec::new();
-        read.try_reserve_exact(source.len())
-            .map_err(|_| Error::OutOfMemory(format!("the host has no {} to read a tensor into", sizes([bytes])[0])))?;
+        read.try_reserve_exact(source.len()).map_err(|_| Error::OutOfMemory {
+            bytes: Some(bytes),
+            problem: format!("the host has no {} to read a tensor into", sizes([bytes])[0]),
+        })?;
         read.extend_from_slice(source);
         Ok(read)
     }

@@ -69,7 +69,7 @@ impl Wgpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             uncaptured.set(match error {
                 wgpu::Error::OutOfMemory { .. } => {
-                    Error::OutOfMemory(format!("the device has no memory left: {error}"))
+                    Error::OutOfMemory { bytes: None, problem: format!("the device has no memory left: {error}") }
                 }
                 _ => Error::Device(format!("the device reports: {error}")),
             });
@@ -176,7 +176,7 @@ impl Wgpu {
     /// A buffer; where there is no memory for it, what is free makes place.
     fn memory(&self, state: &mut State, bytes: u64, purpose: Purpose) -> Result<BufferId> {
         let first = state.pool.alloc(self.ask(&state.queue, state.fill), bytes, purpose, &mut state.counters);
-        if !matches!(first, Err(Error::OutOfMemory(_))) || !state.pool.drop_oldest(&mut state.counters) {
+        if !matches!(first, Err(Error::OutOfMemory { .. })) || !state.pool.drop_oldest(&mut state.counters) {
             return first;
         }
         while state.pool.drop_oldest(&mut state.counters) {}
@@ -294,7 +294,7 @@ impl Backend for Wgpu {
             return Ok(());
         }
         match self.variant(dispatch).and_then(|variant| self.run(dispatch, variant)) {
-            Err(error @ (Error::Limit(_) | Error::OutOfMemory(_))) => Err(error),
+            Err(error @ (Error::Limit(_) | Error::OutOfMemory { .. })) => Err(error),
             Err(error) => {
                 self.failure.set(error);
                 Ok(())

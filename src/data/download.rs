@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use ureq::Agent;
 
 use super::files;
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 
 /// The longest wait for a name, a connection, or the next bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ pub struct RemoteFile<'a> {
 /// [`Error::File`] if the system knows of no cache folder.
 pub fn cache_folder(name: &str) -> Result<PathBuf> {
     let cache = dirs::cache_dir()
-        .ok_or_else(|| Error::File("this system names no cache folder: choose the folder for the data".to_string()))?;
+        .ok_or_else(|| Error::file("the cache folder", "this system names none: choose the folder for the data"))?;
     Ok(cache.join("wgrad").join(name))
 }
 
@@ -63,7 +63,7 @@ fn fetch_within(
     if digest(&path, file.size).is_ok_and(|digest| digest == file.sha256) {
         return Ok(path);
     }
-    fs::create_dir_all(folder).map_err(|error| Error::file(folder, format!("cannot be made: {error}")))?;
+    fs::create_dir_all(folder).map_err(|error| Error::file_because(folder, "cannot be made", error))?;
     let agent = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_resolve(Some(patience))
@@ -80,13 +80,13 @@ fn fetch_within(
             Ok(()) => {
                 return fs::rename(&part, &path)
                     .map(|()| path.clone())
-                    .map_err(|error| Error::file(&path, format!("cannot be written: {error}")));
+                    .map_err(|error| Error::file_because(&path, "cannot be written", error));
             }
-            Err(Error::Network(why)) => failures.push(format!("{} ({why})", source.address)),
+            Err(Error::Network { problem: why, .. }) => failures.push(format!("{} ({why})", source.address)),
             Err(disk) => return Err(disk),
         }
     }
-    Err(Error::Network(format!(
+    Err(Error::network(format!(
         "{}: no mirror gave it: {}: try again, or fetch it by other means and name its folder with `--data DIR`",
         file.name,
         if failures.is_empty() { "none is known".to_string() } else { failures.join(", ") }
@@ -110,10 +110,10 @@ impl Source<'_> {
             match self.receive() {
                 // What an earlier run or another mirror left may be of another file: once more from the start.
                 Ok(start) => match self.check() {
-                    Err(Error::Network(_)) if start > 0 => {}
+                    Err(Error::Network { .. }) if start > 0 => {}
                     checked => return checked,
                 },
-                Err(Error::Network(_)) if self.length() > before => {}
+                Err(Error::Network { .. }) if self.length() > before => {}
                 Err(error) => return Err(error),
             }
         }
@@ -132,7 +132,7 @@ impl Source<'_> {
         match response.status().as_u16() {
             200 => start = 0,
             206 if continues => {}
-            status => return Err(Error::Network(format!("HTTP status {status}"))),
+            status => return Err(Error::network(format!("HTTP status {status}"))),
         }
         let expected = response.body().content_length().map(|rest| start.saturating_add(rest));
         let total = expected.unwrap_or(self.file.size);
@@ -140,8 +140,8 @@ impl Source<'_> {
         let most = self.file.size.saturating_add(self.file.size / 1000 + 1024);
         let mut options = File::options();
         let mut part =
-            options.create(true).write(true).truncate(start == 0).open(self.part).map_err(|e| self.disk(&e))?;
-        part.seek(SeekFrom::Start(start)).map_err(|error| self.disk(&error))?;
+            options.create(true).write(true).truncate(start == 0).open(self.part).map_err(|e| self.disk(e))?;
+        part.seek(SeekFrom::Start(start)).map_err(|error| self.disk(error))?;
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 16];
         let mut done = start;
@@ -149,17 +149,22 @@ impl Source<'_> {
         loop {
             let count = match body.read(&mut buffer) {
                 Ok(0) if expected.is_none_or(|expected| expected == done) => return Ok(start),
-                Ok(0) => return Err(Error::Network(format!("it stopped after {done} of {total} bytes"))),
+                Ok(0) => return Err(Error::network(format!("it stopped after {done} of {total} bytes"))),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::Network(format!("it stopped after {done} of {total} bytes: {error}"))),
+                Err(error) => {
+                    return Err(Error::Network {
+                        problem: format!("it stopped after {done} of {total} bytes: {error}"),
+                        source: Some(error::Source::new(error)),
+                    });
+                }
             };
             done += count as u64;
             if done > most {
                 self.remove()?;
-                return Err(Error::Network(format!("it sends more than the {} bytes of this file", self.file.size)));
+                return Err(Error::network(format!("it sends more than the {} bytes of this file", self.file.size)));
             }
-            part.write_all(&buffer[..count]).map_err(|error| self.disk(&error))?;
+            part.write_all(&buffer[..count]).map_err(|error| self.disk(error))?;
             (self.progress)(done, total.max(done));
         }
     }
@@ -169,7 +174,9 @@ impl Source<'_> {
         if start > 0 {
             request = request.header("Range", format!("bytes={start}-"));
         }
-        request.call().map_err(|error| Error::Network(error.to_string()))
+        request
+            .call()
+            .map_err(|error| Error::Network { problem: error.to_string(), source: Some(error::Source::new(error)) })
     }
 
     /// Compares the part file with the checksum; a wrong one is removed.
@@ -180,7 +187,7 @@ impl Source<'_> {
             Err(error) => format!("it cannot be unpacked: {error}"),
         };
         self.remove()?;
-        Err(Error::Network(format!("{found}: what it sent was removed")))
+        Err(Error::network(format!("{found}: what it sent was removed")))
     }
 
     fn length(&self) -> u64 {
@@ -188,11 +195,11 @@ impl Source<'_> {
     }
 
     fn remove(&self) -> Result<()> {
-        fs::remove_file(self.part).map_err(|error| self.disk(&error))
+        fs::remove_file(self.part).map_err(|error| self.disk(error))
     }
 
-    fn disk(&self, error: &io::Error) -> Error {
-        Error::file(self.part, format!("cannot be written: {error}"))
+    fn disk(&self, error: io::Error) -> Error {
+        Error::file_because(self.part, "cannot be written", error)
     }
 }
 
@@ -229,6 +236,6 @@ mod tests {
         let file = RemoteFile { name: "silent", mirrors: &[&mirror], sha256: "", size: 1 };
         let folder = tempfile::tempdir().unwrap();
         let error = fetch_within(Duration::from_millis(100), &file, folder.path(), &mut |_, _| {}).unwrap_err();
-        assert!(matches!(&error, Error::Network(text) if text.contains("timeout")), "{error}");
+        assert!(matches!(&error, Error::Network { problem, .. } if problem.contains("timeout")), "{error}");
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn find(folder: &Path, names: &[String], remedy: &str) -> Result<Path
 
 /// A whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Error::file(path, format!("cannot be read: {error}")))
+    fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))
 }
 
 /// What `source` holds, unpacked where it starts as gzip does.

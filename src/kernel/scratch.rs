@@ -57,11 +57,12 @@ impl Scratch {
             Some(at) => state.free.remove(at),
             None => {
                 let mut memory = Vec::new();
-                memory.try_reserve_exact(rounded).map_err(|_| {
-                    Error::OutOfMemory(format!(
+                memory.try_reserve_exact(rounded).map_err(|_| Error::OutOfMemory {
+                    bytes: Some(rounded as u64 * 4),
+                    problem: format!(
                         "the host has no {} bytes for a kernel to work in: use a smaller batch or model",
                         rounded * 4
-                    ))
+                    ),
                 })?;
                 memory.resize(rounded, 0.0);
                 memory

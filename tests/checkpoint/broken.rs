@@ -11,10 +11,11 @@ use wgrad::{Device, Error, checkpoint};
 #[track_caller]
 fn refused(module: &dyn Module, path: &Path, parts: &[&str]) {
     let before = values(module);
-    let (Err(Error::File(text)) | Err(Error::Weights(text))) = checkpoint::load(module, path, Strictness::Strict)
+    let Err(error @ (Error::File { .. } | Error::Weights(_))) = checkpoint::load(module, path, Strictness::Strict)
     else {
         panic!("{} was loaded, or failed otherwise", path.display())
     };
+    let text = error.to_string();
     assert!(text.starts_with(&format!("{}: ", path.display())) && !text.contains('\n'), "{text}");
     assert!(parts.iter().all(|part| text.contains(part)), "{text} lacks one of {parts:?}");
     assert_eq!(values(module), before, "{text}: the model was changed");

@@ -20,7 +20,9 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[track_caller]
 fn file_error<T: std::fmt::Debug>(result: wgrad::Result<T>, path: &Path) -> String {
-    let Err(Error::File(text)) = result else { panic!("{}: {result:?}", path.display()) };
+    let Err(error @ Error::File { .. }) = result else { panic!("{}: {result:?}", path.display()) };
+    assert!(std::error::Error::source(&error).is_some(), "{error:?}: the system's own error lies behind it");
+    let text = error.to_string();
     assert!(text.starts_with(&format!("{}: cannot be written: ", path.display())), "{text}");
     assert!(!text.contains('\n'), "{text}");
     text

@@ -39,7 +39,7 @@ fn fetch_from(mirrors: &[&str], folder: &Path) -> Result<Vec<u8>, Error> {
 /// The error's sentence, when nothing may be left behind but what `part` says.
 #[track_caller]
 fn network_error(mirrors: &[&str], folder: &Path) -> String {
-    let Err(Error::Network(text)) = fetch_from(mirrors, folder) else { panic!("no network error") };
+    let Err(Error::Network { problem: text, .. }) = fetch_from(mirrors, folder) else { panic!("no network error") };
     assert!(!folder.join("data.gz").exists());
     assert!(!text.contains('\n'), "{text}");
     assert!(text.starts_with("data.gz: ") && text.contains("--data DIR"), "{text}");
@@ -229,5 +229,7 @@ fn a_folder_that_cannot_be_made_is_a_file_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "in the way").unwrap();
-    assert!(matches!(fetch_from(&NOBODY, &file), Err(Error::File(text)) if text.contains("cannot be made")));
+    assert!(
+        matches!(fetch_from(&NOBODY, &file), Err(Error::File { problem, .. }) if problem.contains("cannot be made"))
+    );
 }

@@ -46,7 +46,8 @@ fn cifar_records(labels: &[u8]) -> Vec<u8> {
 /// The one sentence of a file's error, which starts with the file's name and holds all of `parts`.
 #[track_caller]
 fn expect_file_error<T: std::fmt::Debug>(result: wgrad::Result<T>, name: &str, parts: &[&str]) {
-    let Err(Error::File(text)) = result else { panic!("not a file error: {result:?}") };
+    let Err(error @ Error::File { .. }) = result else { panic!("not a file error: {result:?}") };
+    let text = error.to_string();
     assert!(text.starts_with(&format!("{name}: ")), "{text}");
     assert!(parts.iter().all(|part| text.contains(part)), "{text} lacks one of {parts:?}");
     assert!(!text.contains('\n'), "{text}");

@@ -190,7 +190,7 @@ fn take_all_the_memory_there_is() {
             break error;
         }
     };
-    assert!(matches!(refused, Error::OutOfMemory(_)), "{refused}");
+    assert!(matches!(refused, Error::OutOfMemory { .. }), "{refused}");
     assert_eq!(x.to_vec::<f32>(), Ok(vec![1.0, 2.0]), "what exists stays readable");
     all.truncate(1);
     assert_eq!((&all[0].sum() + &x).to_vec::<f32>(), Ok(vec![1.0, 2.0]));

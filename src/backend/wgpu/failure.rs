@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn what_a_scope_tells_later_is_the_failure_of_the_next_read() {
         let failure = Failure::default();
-        let refused = || Error::OutOfMemory("refused".into());
+        let refused = || Error::OutOfMemory { bytes: None, problem: "refused".into() };
         assert_eq!(failure.caught(std::future::ready(Some(refused()))), Err(refused()), "known at once: no failure");
         assert_eq!(edge::wait("told", failure.told()), Ok(()));
 

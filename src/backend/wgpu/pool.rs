@@ -86,10 +86,13 @@ impl Pool {
         });
         let used = counters.bytes;
         let refused = move |error: wgpu::Error| {
-            let [bytes, used] = sizes([class, used]);
-            Error::OutOfMemory(format!(
-                "a buffer of {bytes} does not fit beside the {used} in use; use a smaller batch or model ({error})"
-            ))
+            let [asked, used] = sizes([class, used]);
+            Error::OutOfMemory {
+                bytes: Some(class),
+                problem: format!(
+                    "a buffer of {asked} does not fit beside the {used} in use; use a smaller batch or model ({error})"
+                ),
+            }
         };
         ask.failure.caught(scope.pop().map(move |caught| caught.map(refused)))?;
         counters.buffers += 1;
