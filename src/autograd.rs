@@ -12,7 +12,7 @@ pub use op::{Attribute, IntoOp, Op};
 
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Call, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
+use crate::kernel::{Access, Call, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, apart};
 use std::collections::{BTreeMap, HashMap};
@@ -355,40 +355,24 @@ fn released(node: &Node, counts: &mut HashMap<u64, usize>) -> Vec<Arc<Node>> {
     last
 }
 
-static SHADER: Shader = Shader {
-    name: "accumulate",
-    source: include_str!("../shaders/accumulate.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("accumulate", &[Access::Read, Access::Read, Access::Write]);
 
 /// sum = a + b, for a tensor that several operations used.
-pub static ACCUMULATE: Kernel = Kernel {
-    name: "accumulate",
-    access: &[Access::Read, Access::Read, Access::Write],
-    twin: accumulate_twin,
-    cost: |d| Cost { flops: u64::from(d.params::<Strided>().n), bytes: d.bytes() },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "flat", fits: is_flat, suits: |_, _| true, lower: |_, d| lower(d, "accumulate_flat", 4) },
-        Variant {
-            name: "quads",
-            fits: |_, d| d.params::<Strided>().quads(2).is_some(),
-            suits: |_, _| true,
-            lower: |_, d| {
-                let p: Strided = d.params();
-                let p = p.quads(2).unwrap_or(p);
-                Pass::new(&SHADER, "accumulate_quads", groups(p.n as usize, 256)).params(&p).alone()
-            },
-        },
-        Variant {
-            name: "strided",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| lower(d, "accumulate_strided", 1),
-        },
-    ],
-};
+pub static ACCUMULATE: Kernel =
+    Kernel::new("accumulate", &[Access::Read, Access::Read, Access::Write], accumulate_twin, |d| {
+        d.cost(u64::from(d.params::<Strided>().n))
+    })
+    .tolerance(Tolerance::EXACT)
+    .variants(&[
+        Variant::new("flat", |_, d| lower(d, "accumulate_flat", 4)).fits(is_flat),
+        Variant::new("quads", |_, d| {
+            let p: Strided = d.params();
+            let p = p.quads(2).unwrap_or(p);
+            Pass::new(&SHADER, "accumulate_quads", groups(p.n as usize, 256)).params(&p).alone()
+        })
+        .fits(|_, d| d.params::<Strided>().quads(2).is_some()),
+        Variant::new("strided", |_, d| lower(d, "accumulate_strided", 1)),
+    ]);
 
 fn is_flat(_: &Info, d: &Dispatch) -> bool {
     d.params::<Strided>().is_flat(2)

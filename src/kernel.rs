@@ -72,6 +72,46 @@ pub struct Kernel {
     pub variants: &'static [Variant],
 }
 
+impl Kernel {
+    /// A kernel whose variants come within [`Tolerance::ROUNDED`] of the definition; without any yet, it runs on the CPU
+    /// backend alone.
+    ///
+    /// ```
+    /// use wgrad::kernel::{Access, Kernel, Tolerance};
+    ///
+    /// static FIRST: Kernel = Kernel::new(
+    ///     "first",
+    ///     &[Access::Read, Access::Write],
+    ///     |call| call.write::<f32>(1)[0] = call.read::<f32>(0)[0],
+    ///     |d| d.cost(0),
+    /// )
+    /// .tolerance(Tolerance::EXACT);
+    /// ```
+    pub const fn new(
+        name: &'static str,
+        access: &'static [Access],
+        twin: fn(&mut Call),
+        cost: fn(&Dispatch) -> Cost,
+    ) -> Kernel {
+        Kernel { name, access, twin, cost, tolerance: Tolerance::ROUNDED, rewrites: &[], variants: &[] }
+    }
+
+    /// With another tolerance.
+    pub const fn tolerance(self, tolerance: Tolerance) -> Kernel {
+        Kernel { tolerance, ..self }
+    }
+
+    /// With what it can do at once with the dispatches around it.
+    pub const fn rewrites(self, rewrites: &'static [rewrite::Rewrite]) -> Kernel {
+        Kernel { rewrites, ..self }
+    }
+
+    /// With the ways to run it in WGSL, the preferred first.
+    pub const fn variants(self, variants: &'static [Variant]) -> Kernel {
+        Kernel { variants, ..self }
+    }
+}
+
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
@@ -88,6 +128,23 @@ pub struct Variant {
     pub suits: fn(&Info, &Dispatch) -> bool,
     /// The passes it takes.
     pub lower: fn(&Info, &Dispatch) -> Lowering,
+}
+
+impl Variant {
+    /// One that is right for every dispatch, and worth choosing, on any adapter.
+    pub const fn new(name: &'static str, lower: fn(&Info, &Dispatch) -> Lowering) -> Variant {
+        Variant { name, fits: |_, _| true, suits: |_, _| true, lower }
+    }
+
+    /// Right only where this says so.
+    pub const fn fits(self, fits: fn(&Info, &Dispatch) -> bool) -> Variant {
+        Variant { fits, ..self }
+    }
+
+    /// Worth choosing only where this says so.
+    pub const fn suits(self, suits: fn(&Info, &Dispatch) -> bool) -> Variant {
+        Variant { suits, ..self }
+    }
 }
 
 /// The passes of one dispatch, and the scratch buffers that they share.
@@ -109,6 +166,24 @@ pub struct Shader {
     /// How the file declares each storage binding.
     pub access: &'static [Access],
 }
+
+/// A file of the crate's `shaders/`, behind those of `shaders/prelude/` that it builds on.
+macro_rules! shader {
+    ($name:literal, $access:expr) => {
+        $crate::kernel::shader!($name, [], $access)
+    };
+    ($name:literal, [$($before:literal),*], $access:expr) => {
+        $crate::kernel::Shader {
+            name: $name,
+            source: concat!(
+                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/prelude/", $before, ".wgsl")),)*
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl"))
+            ),
+            access: $access,
+        }
+    };
+}
+pub(crate) use shader;
 
 /// A value that a variant sets at the head of a WGSL file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -300,6 +375,11 @@ impl Dispatch {
     /// The bytes that all bindings hold together.
     pub fn bytes(&self) -> u64 {
         self.bindings.iter().map(|b| b.bytes).sum()
+    }
+
+    /// The work of so many operations where each binding is touched once.
+    pub fn cost(&self, flops: u64) -> Cost {
+        Cost { flops, bytes: self.bytes() }
     }
 
     /// The elements that a binding holds.

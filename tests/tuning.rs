@@ -3,7 +3,7 @@
 use crate::devices::has_gpu;
 use std::str::FromStr;
 use wgrad::backend::{Choices, Tuning, WgpuOptions};
-use wgrad::kernel::{Access, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups};
+use wgrad::kernel::{Access, Dispatch, Kernel, Lowering, Pass, Shader, Variant, groups};
 use wgrad::{Device, Rng, Tensor, tuning};
 
 fn device(tuning: Tuning) -> Device {
@@ -42,30 +42,24 @@ fn quick(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     access: &[Access::Read, Access::Write],
 };
 
-fn any(_: &Info, _: &Dispatch) -> bool {
-    true
-}
-
 fn lower(d: &Dispatch, entry: &'static str) -> Lowering {
     Pass::new(&SHADER, entry, groups(d.params::<[u32; 4]>()[0] as usize, 64)).alone()
 }
 
-static DOUBLE: Kernel = Kernel {
-    name: "double",
-    access: &[Access::Read, Access::Write],
-    twin: |call| {
+static DOUBLE: Kernel = Kernel::new(
+    "double",
+    &[Access::Read, Access::Write],
+    |call| {
         let x = call.read::<f32>(0);
         call.write::<f32>(1).iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
     },
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "right", fits: any, suits: any, lower: |_, d| lower(d, "right") },
-        Variant { name: "wrong", fits: any, suits: any, lower: |_, d| lower(d, "wrong") },
-        Variant { name: "quick", fits: any, suits: any, lower: |_, d| lower(d, "quick") },
-    ],
-};
+    |d| d.cost(d.len(0) as u64),
+)
+.variants(&[
+    Variant::new("right", |_, d| lower(d, "right")),
+    Variant::new("wrong", |_, d| lower(d, "wrong")),
+    Variant::new("quick", |_, d| lower(d, "quick")),
+]);
 
 fn doubled(device: &Device) -> Vec<f32> {
     let x = Tensor::full([20_000], 1.5f32, device);

@@ -4,7 +4,7 @@
 //! each feature that is learned like a weight.
 
 use bytemuck::{Pod, Zeroable};
-use wgrad::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups};
+use wgrad::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, groups};
 use wgrad::ops::reduce::KeepDims;
 use wgrad::{DType, Tensor};
 
@@ -27,20 +27,10 @@ static SHADER: Shader = Shader {
 };
 
 /// What the operation means, and the ways to run it: here one, which every adapter can take.
-static SNAKE: Kernel = Kernel {
-    name: "snake",
-    access: SHADER.access,
-    twin: snake_twin,
-    cost: |d| Cost { flops: 5 * d.len(0) as u64, bytes: d.bytes() },
-    tolerance: TOLERANCE,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "snake", groups(d.params::<Params>().n as usize, 256)).alone(),
-    }],
-};
+static SNAKE: Kernel =
+    Kernel::new("snake", SHADER.access, snake_twin, |d| d.cost(5 * d.len(0) as u64)).tolerance(TOLERANCE).variants(&[
+        Variant::new("flat", |_, d| Pass::new(&SHADER, "snake", groups(d.params::<Params>().n as usize, 256)).alone()),
+    ]);
 
 /// The twin is the definition: the CPU backend runs it, and the shader is held against it.
 fn snake_twin(call: &mut Call) {
@@ -57,22 +47,12 @@ static BACKWARD_SHADER: Shader = Shader {
     access: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
 };
 
-static SNAKE_BACKWARD: Kernel = Kernel {
-    name: "snake_backward",
-    access: BACKWARD_SHADER.access,
-    twin: snake_backward_twin,
-    cost: |d| Cost { flops: 11 * d.len(0) as u64, bytes: d.bytes() },
-    tolerance: TOLERANCE,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| {
+static SNAKE_BACKWARD: Kernel =
+    Kernel::new("snake_backward", BACKWARD_SHADER.access, snake_backward_twin, |d| d.cost(11 * d.len(0) as u64))
+        .tolerance(TOLERANCE)
+        .variants(&[Variant::new("flat", |_, d| {
             Pass::new(&BACKWARD_SHADER, "snake_backward", groups(d.params::<Params>().n as usize, 256)).alone()
-        },
-    }],
-};
+        })]);
 
 fn snake_backward_twin(call: &mut Call) {
     let (p, dy, x, a) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));

@@ -8,21 +8,16 @@ use super::{batch, reduced};
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::relu;
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader};
 use crate::ops::cross_entropy::Reduction;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, Write};
 
-static VALUE: Shader =
-    Shader { name: "pair_loss", source: include_str!("../../shaders/pair_loss.wgsl"), access: &[Read, Read, Write] };
+static VALUE: Shader = shader!("pair_loss", &[Read, Read, Write]);
 
-static SLOPE: Shader = Shader {
-    name: "pair_loss_backward",
-    source: include_str!("../../shaders/pair_loss_backward.wgsl"),
-    access: &[Read, Read, Read, Write],
-};
+static SLOPE: Shader = shader!("pair_loss_backward", &[Read, Read, Read, Write]);
 
 /// Elements, the loss's own argument, and how the gradient from above reaches each pair.
 #[repr(C)]
@@ -38,8 +33,12 @@ fn n(d: &Dispatch) -> usize {
     d.params::<PairParams>().n as usize
 }
 
+fn flat(shader: &'static Shader, entry: &'static str, d: &Dispatch) -> Lowering {
+    Pass::new(shader, entry, groups(n(d), 4 * 256)).alone()
+}
+
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: 4 * n(d) as u64, bytes: d.bytes() }
+    d.cost(4 * n(d) as u64)
 }
 
 fn value_twin(call: &mut Call, value: impl Fn(f32, f32, f32) -> f32 + Sync) {
@@ -84,34 +83,10 @@ macro_rules! losses {
     ($($constant:ident: $name:literal, $value:expr, $slope:expr, $target:expr;)*) => {
         $(static $constant: Loss = Loss {
             name: $name,
-            value: Kernel {
-                name: $name,
-                access: &[Read, Read, Write],
-                twin: |call| value_twin(call, $value),
-                cost,
-                tolerance: Tolerance::ROUNDED,
-                rewrites: &[],
-                variants: &[Variant {
-                    name: "flat",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&VALUE, concat!($name, "_value"), groups(n(d), 4 * 256)).alone(),
-                }],
-            },
-            slope: Kernel {
-                name: concat!($name, "_backward"),
-                access: &[Read, Read, Read, Write],
-                twin: |call| slope_twin(call, $slope),
-                cost,
-                tolerance: Tolerance::ROUNDED,
-                rewrites: &[],
-                variants: &[Variant {
-                    name: "flat",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&SLOPE, concat!($name, "_slope"), groups(n(d), 4 * 256)).alone(),
-                }],
-            },
+            value: Kernel::new($name, VALUE.access, |call| value_twin(call, $value), cost)
+                .variants(&[Variant::new("flat", |_, d| flat(&VALUE, concat!($name, "_value"), d))]),
+            slope: Kernel::new(concat!($name, "_backward"), SLOPE.access, |call| slope_twin(call, $slope), cost)
+                .variants(&[Variant::new("flat", |_, d| flat(&SLOPE, concat!($name, "_slope"), d))]),
             target: $target,
         };)*
 

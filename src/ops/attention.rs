@@ -9,6 +9,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    shader,
 };
 use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape};
@@ -63,20 +64,6 @@ impl AttentionOptions {
         };
         AttentionOptions { mask: Some(mask), ..self }
     }
-}
-
-/// A shader behind the files of the prelude that stand before it.
-macro_rules! shader {
-    ($name:literal, [$($before:literal),*], $access:expr) => {
-        Shader {
-            name: $name,
-            source: concat!(
-                $(include_str!(concat!("../../shaders/prelude/", $before, ".wgsl")),)*
-                include_str!(concat!("../../shaders/", $name, ".wgsl"))
-            ),
-            access: $access,
-        }
-    };
 }
 
 const FORWARD_ACCESS: &[Access] = &[Read, Read, Read, Read, Write, Write];
@@ -168,10 +155,6 @@ fn fits_tiles(info: &Info, _: &Dispatch) -> bool {
     info.max_threads >= 256 && info.max_shared_bytes >= 16 << 10
 }
 
-fn any(_: &Info, _: &Dispatch) -> bool {
-    true
-}
-
 fn groups_of(p: &AttentionParams, rows: u32, per_group: u32) -> u64 {
     u64::from(rows.div_ceil(per_group)) * u64::from(p.heads) * u64::from(p.batch)
 }
@@ -231,18 +214,15 @@ fn bytes(d: &Dispatch) -> u64 {
 }
 
 /// For each head y = softmax(scale q k^T + mask) v, and lse.
-static ATTENTION: Kernel = Kernel {
-    name: "attention",
-    access: FORWARD_ACCESS,
-    twin: twin::forward,
-    cost: |d| Cost { flops: d.params::<AttentionParams>().flops(2), bytes: bytes(d) },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "subgroup", fits: fits_subgroup, suits: suits_subgroup, lower: forward_subgroup },
-        Variant { name: "tiles", fits: fits_tiles, suits: any, lower: forward_tiles },
-    ],
-};
+static ATTENTION: Kernel = Kernel::new("attention", FORWARD_ACCESS, twin::forward, |d| Cost {
+    flops: d.params::<AttentionParams>().flops(2),
+    bytes: bytes(d),
+})
+.tolerance(Tolerance::SUMMED)
+.variants(&[
+    Variant::new("subgroup", forward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
+    Variant::new("tiles", forward_tiles).fits(fits_tiles),
+]);
 
 /// The pass for the sums of dy y, then those for dq, then those for dk and dv, of `part` other rows at most. A pass is
 /// made of its parameters and own rows.
@@ -278,18 +258,15 @@ fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
 }
 
 /// The gradients of q, k and v, in one buffer.
-static ATTENTION_BACKWARD: Kernel = Kernel {
-    name: "attention_backward",
-    access: BACKWARD_ACCESS,
-    twin: twin::backward,
-    cost: |d| Cost { flops: d.params::<AttentionParams>().flops(5), bytes: bytes(d) },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "subgroup", fits: fits_subgroup, suits: suits_subgroup, lower: backward_subgroup },
-        Variant { name: "tiles", fits: fits_tiles, suits: any, lower: backward_tiles },
-    ],
-};
+static ATTENTION_BACKWARD: Kernel = Kernel::new("attention_backward", BACKWARD_ACCESS, twin::backward, |d| Cost {
+    flops: d.params::<AttentionParams>().flops(5),
+    bytes: bytes(d),
+})
+.tolerance(Tolerance::SUMMED)
+.variants(&[
+    Variant::new("subgroup", backward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
+    Variant::new("tiles", backward_tiles).fits(fits_tiles),
+]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&ATTENTION, &ATTENTION_BACKWARD];

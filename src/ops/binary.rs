@@ -5,23 +5,19 @@
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader,
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static SHADER: Shader = Shader {
-    name: "binary",
-    source: concat!(include_str!("../../shaders/prelude/power.wgsl"), include_str!("../../shaders/binary.wgsl")),
-    access: ACCESS,
-};
+static SHADER: Shader = shader!("binary", ["power"], ACCESS);
 
-static COMPARE: Shader = Shader { name: "compare", source: include_str!("../../shaders/compare.wgsl"), access: ACCESS };
+static COMPARE: Shader = shader!("compare", ACCESS);
 
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: u64::from(d.params::<Strided>().n), bytes: d.bytes() }
+    d.cost(u64::from(d.params::<Strided>().n))
 }
 
 fn n(d: &Dispatch) -> usize {
@@ -36,95 +32,38 @@ fn strips(d: &Dispatch) -> usize {
 
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr;)*) => {
-        $(pub(crate) static $constant: Kernel = Kernel {
-            name: $name,
-            access: ACCESS,
-            twin: |call| twin::<f32, f32>(call, $value),
-            cost,
-            tolerance: Tolerance::ROUNDED,
-            rewrites: &[],
-            variants: &[
-                Variant {
-                    name: "flat",
-                    fits: |_, d| d.params::<Strided>().is_flat(2),
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_flat"), groups(n(d), 4 * 256)).alone(),
-                },
-                Variant {
-                    name: "row",
-                    fits: |_, d| d.params::<Strided>().is_row(),
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(strips(d), 256)).alone(),
-                },
-                Variant {
-                    name: "quads",
-                    fits: |_, d| d.params::<Strided>().quads(2).is_some(),
-                    suits: |_, _| true,
-                    lower: |_, d| quads(&SHADER, concat!($name, "_quads"), d).alone(),
-                },
-                Variant {
-                    name: "strided",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&SHADER, concat!($name, "_strided"), groups(n(d), 256)).alone(),
-                },
-            ],
-        };)*
+        $(pub(crate) static $constant: Kernel =
+            Kernel::new($name, ACCESS, |call| twin::<f32, f32>(call, $value), cost).variants(&[
+                Variant::new("flat", |_, d| Pass::new(&SHADER, concat!($name, "_flat"), groups(n(d), 4 * 256)).alone())
+                    .fits(|_, d| d.params::<Strided>().is_flat(2)),
+                Variant::new("row", |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(strips(d), 256)).alone())
+                    .fits(|_, d| d.params::<Strided>().is_row()),
+                Variant::new("quads", |_, d| quads(&SHADER, concat!($name, "_quads"), d).alone()).fits(fits_quads),
+                Variant::new("strided", |_, d| Pass::new(&SHADER, concat!($name, "_strided"), groups(n(d), 256)).alone()),
+            ]);)*
     };
 }
 
+/// One entry point compares any type.
 macro_rules! relations {
-    ($($constant:ident: $name:literal, $operator:tt;)*) => {
-        $(static $constant: Kernel = Kernel {
-            name: $name,
-            access: ACCESS,
-            twin: |call| twin::<f32, f32>(call, |a, b| f32::from(a $operator b)),
-            cost,
-            tolerance: Tolerance::EXACT,
-            rewrites: &[],
-            variants: &[
-                Variant {
-                    name: "quads",
-                    fits: |_, d| d.params::<Strided>().quads(2).is_some(),
-                    suits: |_, _| true,
-                    lower: |_, d| compare(quads(&COMPARE, $name, d), "vec4<f32>", "vec4<f32>"),
-                },
-                Variant {
-                    name: "f32",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| compare(Pass::new(&COMPARE, $name, groups(n(d), 256)), "f32", "f32"),
-                },
-            ],
-        };)*
+    ($($constant:ident: $name:literal, $type:ident, $entry:literal, $operator:tt;)*) => {
+        $(static $constant: Kernel =
+            Kernel::new($name, ACCESS, |call| twin::<$type, f32>(call, |a, b| f32::from(a $operator b)), cost)
+                .tolerance(Tolerance::EXACT)
+                .variants(&[
+                    Variant::new("quads", |_, d| {
+                        compare(quads(&COMPARE, $entry, d), concat!("vec4<", stringify!($type), ">"), "vec4<f32>")
+                    })
+                    .fits(fits_quads),
+                    Variant::new(stringify!($type), |_, d| {
+                        compare(Pass::new(&COMPARE, $entry, groups(n(d), 256)), stringify!($type), "f32")
+                    }),
+                ]);)*
     };
 }
 
-macro_rules! integer_relations {
-    ($($constant:ident: $name:literal, $entry:literal, $operator:tt;)*) => {
-        $(static $constant: Kernel = Kernel {
-            name: $name,
-            access: ACCESS,
-            twin: |call| twin::<i32, f32>(call, |a, b| f32::from(a $operator b)),
-            cost,
-            tolerance: Tolerance::EXACT,
-            rewrites: &[],
-            variants: &[
-                Variant {
-                    name: "quads",
-                    fits: |_, d| d.params::<Strided>().quads(2).is_some(),
-                    suits: |_, _| true,
-                    lower: |_, d| compare(quads(&COMPARE, $entry, d), "vec4<i32>", "vec4<f32>"),
-                },
-                Variant {
-                    name: "i32",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| compare(Pass::new(&COMPARE, $entry, groups(n(d), 256)), "i32", "f32"),
-                },
-            ],
-        };)*
-    };
+fn fits_quads(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Strided>().quads(2).is_some()
 }
 
 fn compare(pass: Pass, from: &'static str, to: &'static str) -> Lowering {
@@ -151,21 +90,18 @@ functions! {
 }
 
 relations! {
-    EQ: "eq", ==;
-    NE: "ne", !=;
-    LT: "lt", <;
-    LE: "le", <=;
-    GT: "gt", >;
-    GE: "ge", >=;
-}
-
-integer_relations! {
-    EQ_I32: "eq_i32", "eq", ==;
-    NE_I32: "ne_i32", "ne", !=;
-    LT_I32: "lt_i32", "lt", <;
-    LE_I32: "le_i32", "le", <=;
-    GT_I32: "gt_i32", "gt", >;
-    GE_I32: "ge_i32", "ge", >=;
+    EQ: "eq", f32, "eq", ==;
+    NE: "ne", f32, "ne", !=;
+    LT: "lt", f32, "lt", <;
+    LE: "le", f32, "le", <=;
+    GT: "gt", f32, "gt", >;
+    GE: "ge", f32, "ge", >=;
+    EQ_I32: "eq_i32", i32, "eq", ==;
+    NE_I32: "ne_i32", i32, "ne", !=;
+    LT_I32: "lt_i32", i32, "lt", <;
+    LE_I32: "le_i32", i32, "le", <=;
+    GT_I32: "gt_i32", i32, "gt", >;
+    GE_I32: "ge_i32", i32, "ge", >=;
 }
 
 /// The kernels of this page.

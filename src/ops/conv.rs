@@ -130,50 +130,34 @@ impl Ends {
 }
 
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: d.params::<ConvParams>().flops(), bytes: d.bytes() }
+    d.cost(d.params::<ConvParams>().flops())
 }
 
 use Access::{Read, Write};
 
 /// y [n, oh, ow, o] = x convolved with w [o, c / groups, kh, kw], and its relu where one follows.
-static CONV2D: Kernel = Kernel {
-    name: "conv2d",
-    access: &[Read, Read, Write],
-    twin: twin::forward,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[fuse::RELU],
-    variants: FORWARD,
-};
+static CONV2D: Kernel = Kernel::new("conv2d", &[Read, Read, Write], twin::forward, cost)
+    .tolerance(Tolerance::SUMMED)
+    .rewrites(&[fuse::RELU])
+    .variants(FORWARD);
 
 /// The same with a bias [o].
-static CONV2D_BIAS: Kernel = Kernel {
-    name: "conv2d_bias",
-    access: &[Read, Read, Read, Write],
-    twin: twin::forward,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[fuse::RELU, fuse::MAX_POOL],
-    variants: FORWARD,
-};
+static CONV2D_BIAS: Kernel = Kernel::new("conv2d_bias", &[Read, Read, Read, Write], twin::forward, cost)
+    .tolerance(Tolerance::SUMMED)
+    .rewrites(&[fuse::RELU, fuse::MAX_POOL])
+    .variants(FORWARD);
 
 /// The same, and the largest of each 2 x 2 results, with its place.
-static CONV2D_POOL: Kernel = Kernel {
-    name: "conv2d_pool",
-    access: &[Read, Read, Read, Write, Write],
-    twin: twin::pooled,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
+static CONV2D_POOL: Kernel = Kernel::new("conv2d_pool", &[Read, Read, Read, Write, Write], twin::pooled, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
         implicit::FORWARD,
         implicit::FEW_FORWARD,
         tiles::FORWARD,
         tiles::FORWARD_SMALL,
-        Variant { suits: |_, _| false, ..columns::FORWARD_SUBGROUP },
-        Variant { suits: |_, _| false, ..columns::FORWARD_TILED },
-    ],
-};
+        columns::FORWARD_SUBGROUP.suits(|_, _| false),
+        columns::FORWARD_TILED.suits(|_, _| false),
+    ]);
 
 const FORWARD: &[Variant] = &[
     implicit::FORWARD,
@@ -185,26 +169,14 @@ const FORWARD: &[Variant] = &[
 ];
 
 /// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
-static CONV2D_WEIGHT: Kernel = Kernel {
-    name: "conv2d_weight",
-    access: &[Read, Read, Write],
-    twin: twin::weight,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: WEIGHT,
-};
+static CONV2D_WEIGHT: Kernel = Kernel::new("conv2d_weight", &[Read, Read, Write], twin::weight, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(WEIGHT);
 
 /// The same, and db [o].
-static CONV2D_WEIGHT_BIAS: Kernel = Kernel {
-    name: "conv2d_weight_bias",
-    access: &[Read, Read, Write, Write],
-    twin: twin::weight,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: WEIGHT,
-};
+static CONV2D_WEIGHT_BIAS: Kernel = Kernel::new("conv2d_weight_bias", &[Read, Read, Write, Write], twin::weight, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(WEIGHT);
 
 const WEIGHT: &[Variant] = &[
     implicit::WEIGHT,
@@ -216,15 +188,9 @@ const WEIGHT: &[Variant] = &[
 ];
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
-static CONV2D_INPUT: Kernel = Kernel {
-    name: "conv2d_input",
-    access: &[Read, Read, Write],
-    twin: twin::input,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[implicit::INPUT, tiles::INPUT, tiles::INPUT_SMALL, columns::INPUT_SUBGROUP, columns::INPUT_TILED],
-};
+static CONV2D_INPUT: Kernel = Kernel::new("conv2d_input", &[Read, Read, Write], twin::input, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[implicit::INPUT, tiles::INPUT, tiles::INPUT_SMALL, columns::INPUT_SUBGROUP, columns::INPUT_TILED]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] =

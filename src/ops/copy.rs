@@ -5,68 +5,42 @@ use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::shape::{Int, Layout, MAX_RANK, Shape, Sizes, ints};
 use crate::tensor::Tensor;
 
-pub(crate) static SHADER: Shader =
-    Shader { name: "copy", source: include_str!("../../shaders/copy.wgsl"), access: &[Access::Read, Access::Write] };
+pub(crate) static SHADER: Shader = shader!("copy", &[Access::Read, Access::Write]);
 
 /// y = x in another memory order; y is dense.
-pub(crate) static COPY: Kernel = Kernel {
-    name: "copy",
-    access: &[Access::Read, Access::Write],
-    twin: copy_twin,
-    cost: |d| Cost { flops: 0, bytes: d.bytes() },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "flat",
-            fits: |_, d| d.params::<Strided>().is_flat(1),
-            suits: |_, _| true,
-            lower: |_, d| Pass::new(&SHADER, "copy_flat", groups(d.params::<Strided>().n as usize, 4 * 256)).alone(),
-        },
-        Variant {
-            name: "quads",
-            fits: |_, d| d.params::<Strided>().quads(1).is_some(),
-            suits: |_, _| true,
-            lower: |_, d| quads("copy_quads", 1, d),
-        },
-        Variant {
-            name: "strided",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone(),
-        },
-    ],
-};
+pub(crate) static COPY: Kernel = Kernel::new("copy", &[Access::Read, Access::Write], copy_twin, |d| d.cost(0))
+    .tolerance(Tolerance::EXACT)
+    .variants(&[
+        Variant::new("flat", |_, d| {
+            Pass::new(&SHADER, "copy_flat", groups(d.params::<Strided>().n as usize, 4 * 256)).alone()
+        })
+        .fits(|_, d| d.params::<Strided>().is_flat(1)),
+        Variant::new("quads", |_, d| quads("copy_quads", 1, d)).fits(|_, d| d.params::<Strided>().quads(1).is_some()),
+        Variant::new("strided", |_, d| {
+            Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone()
+        }),
+    ]);
 
 /// Part of y = x; the rest of y keeps its values.
-static COPY_INTO: Kernel = Kernel {
-    name: "copy_into",
-    access: &[Access::Read, Access::ReadWrite],
-    twin: copy_into_twin,
-    cost: |d| Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[Rewrite { name: "written in place", apply: written_in_place }],
-    variants: &[
-        Variant {
-            name: "quads",
-            // What lies behind the last element keeps its value.
-            fits: |_, d| d.params::<Strided>().n.is_multiple_of(4) && d.params::<Strided>().quads(2).is_some(),
-            suits: |_, _| true,
-            lower: |_, d| quads("copy_into_quads", 2, d),
-        },
-        Variant {
-            name: "strided",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| Pass::new(&SHADER, "copy_into", groups(d.params::<Strided>().n as usize, 256)).alone(),
-        },
-    ],
-};
+static COPY_INTO: Kernel = Kernel::new("copy_into", &[Access::Read, Access::ReadWrite], copy_into_twin, |d| Cost {
+    flops: 0,
+    bytes: 8 * u64::from(d.params::<Strided>().n),
+})
+.tolerance(Tolerance::EXACT)
+.rewrites(&[Rewrite { name: "written in place", apply: written_in_place }])
+.variants(&[
+    Variant::new("quads", |_, d| quads("copy_into_quads", 2, d))
+        // What lies behind the last element keeps its value.
+        .fits(|_, d| d.params::<Strided>().n.is_multiple_of(4) && d.params::<Strided>().quads(2).is_some()),
+    Variant::new("strided", |_, d| {
+        Pass::new(&SHADER, "copy_into", groups(d.params::<Strided>().n as usize, 256)).alone()
+    }),
+]);
 
 /// The pass that walks the operands by whole vec4, which `fits` has found.
 fn quads(entry: &'static str, operands: usize, d: &Dispatch) -> Lowering {

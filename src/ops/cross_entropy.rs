@@ -3,7 +3,8 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    shader,
 };
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
@@ -53,17 +54,9 @@ impl Default for CrossEntropyOptions {
 
 use Access::{Read, Write};
 
-static FORWARD: Shader = Shader {
-    name: "cross_entropy",
-    source: include_str!("../../shaders/cross_entropy.wgsl"),
-    access: &[Read, Read, Read, Write, Write],
-};
+static FORWARD: Shader = shader!("cross_entropy", &[Read, Read, Read, Write, Write]);
 
-static BACKWARD: Shader = Shader {
-    name: "cross_entropy_backward",
-    source: include_str!("../../shaders/cross_entropy_backward.wgsl"),
-    access: &[Read, Read, Read, Read, Read, Write],
-};
+static BACKWARD: Shader = shader!("cross_entropy_backward", &[Read, Read, Read, Read, Read, Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -102,49 +95,34 @@ fn two(d: &Dispatch) -> Lowering {
     Lowering { passes: vec![specialised(rows, &p), specialised(finish, &p)], scratch: Vec::new() }
 }
 
-static CROSS_ENTROPY: Kernel = Kernel {
-    name: "cross_entropy",
-    access: FORWARD.access,
-    twin: forward_twin,
-    cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "whole",
+static CROSS_ENTROPY: Kernel =
+    Kernel::new("cross_entropy", FORWARD.access, forward_twin, |d| d.cost(4 * d.len(0) as u64))
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("whole", |_, d| {
+                specialised(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone()
+            })
             // One invocation's rows times three walks over the classes stay under 65,535 iterations.
-            fits: |i, d| {
+            .fits(|i, d| {
                 fits(i, d)
                     && d.params::<CrossEntropyParams>().rows.div_ceil(256)
                         * (3 * d.params::<CrossEntropyParams>().classes + 1)
                         < 60_000
-            },
-            suits: |_, d| {
+            })
+            .suits(|_, d| {
                 d.params::<CrossEntropyParams>().rows <= 1024 && d.params::<CrossEntropyParams>().classes <= 64
-            },
-            lower: |_, d| specialised(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone(),
-        },
-        Variant { name: "two", fits, suits: |_, _| true, lower: |_, d| two(d) },
-    ],
-};
+            }),
+            Variant::new("two", |_, d| two(d)).fits(fits),
+        ]);
 
-static CROSS_ENTROPY_BACKWARD: Kernel = Kernel {
-    name: "cross_entropy_backward",
-    access: BACKWARD.access,
-    twin: backward_twin,
-    cost: |d| Cost { flops: 6 * d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "rows",
-        fits,
-        suits: |_, _| true,
-        lower: |_, d| {
+static CROSS_ENTROPY_BACKWARD: Kernel =
+    Kernel::new("cross_entropy_backward", BACKWARD.access, backward_twin, |d| d.cost(6 * d.len(0) as u64))
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[Variant::new("rows", |_, d| {
             let p: CrossEntropyParams = d.params();
             specialised(Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64)), &p).alone()
-        },
-    }],
-};
+        })
+        .fits(fits)]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&CROSS_ENTROPY, &CROSS_ENTROPY_BACKWARD];

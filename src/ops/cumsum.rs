@@ -3,17 +3,13 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = Shader {
-    name: "cumsum",
-    source: include_str!("../../shaders/cumsum.wgsl"),
-    access: &[Access::Read, Access::ReadWrite, Access::ReadWrite],
-};
+static SHADER: Shader = shader!("cumsum", &[Access::Read, Access::ReadWrite, Access::ReadWrite]);
 
 /// Lines of `n` elements that lie `inner` apart; each is cut into `chunks`, the last of which may be shorter.
 #[repr(C)]
@@ -32,20 +28,9 @@ struct CumsumParams {
 const CHUNK: u32 = 1024;
 
 /// y[i] = x[0] + .. + x[i] along each line.
-static CUMSUM: Kernel = Kernel {
-    name: "cumsum",
-    access: &[Access::Read, Access::Write],
-    twin,
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "chunks",
-        fits: |_, d| d.params::<CumsumParams>().chunks < 60_000,
-        suits: |_, _| true,
-        lower: |_, d| passes(d),
-    }],
-};
+static CUMSUM: Kernel = Kernel::new("cumsum", &[Access::Read, Access::Write], twin, |d| d.cost(d.len(0) as u64))
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[Variant::new("chunks", |_, d| passes(d)).fits(|_, d| d.params::<CumsumParams>().chunks < 60_000)]);
 
 fn passes(d: &Dispatch) -> Lowering {
     let p: CumsumParams = d.params();

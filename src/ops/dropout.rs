@@ -3,16 +3,12 @@
 use super::random::{Draw, number};
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Variant, groups, parallel, shader};
 use crate::rng::{key, philox, unit};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = Shader {
-    name: "dropout",
-    source: include_str!("../../shaders/dropout.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("dropout", &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -26,20 +22,11 @@ struct DropoutParams {
 }
 
 /// The gradient is the same kernel: the mask is drawn again, not kept.
-static DROPOUT: Kernel = Kernel {
-    name: "dropout",
-    access: SHADER.access,
-    twin,
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256)).alone(),
-    }],
-};
+static DROPOUT: Kernel =
+    Kernel::new("dropout", SHADER.access, twin, |d| d.cost(d.len(0) as u64))
+        .variants(&[Variant::new("flat", |_, d| {
+            Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256)).alone()
+        })]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&DROPOUT];

@@ -5,7 +5,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
-    parallel,
+    parallel, shader,
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -13,20 +13,11 @@ use bytemuck::{Pod, Zeroable};
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static FORWARD: Shader =
-    Shader { name: "embedding", source: include_str!("../../shaders/embedding.wgsl"), access: ACCESS };
+static FORWARD: Shader = shader!("embedding", ACCESS);
 
-static BACKWARD: Shader = Shader {
-    name: "embedding_backward",
-    source: include_str!("../../shaders/embedding_backward.wgsl"),
-    access: ACCESS,
-};
+static BACKWARD: Shader = shader!("embedding_backward", ACCESS);
 
-static BACKWARD_SUBGROUP: Shader = Shader {
-    name: "embedding_backward_subgroup",
-    source: include_str!("../../shaders/embedding_backward_subgroup.wgsl"),
-    access: ACCESS,
-};
+static BACKWARD_SUBGROUP: Shader = shader!("embedding_backward_subgroup", ACCESS);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -39,20 +30,12 @@ struct EmbeddingParams {
     end: u32,
 }
 
-static EMBEDDING: Kernel = Kernel {
-    name: "embedding",
-    access: ACCESS,
-    twin: forward_twin,
-    cost: |d| Cost { flops: 0, bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "quads",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).alone(),
-    }],
-};
+static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_twin, |d| Cost {
+    flops: 0,
+    bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
+})
+.tolerance(Tolerance::EXACT)
+.variants(&[Variant::new("quads", |_, d| Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).alone())]);
 
 fn forward_twin(call: &mut Call) {
     let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
@@ -68,23 +51,15 @@ fn forward_twin(call: &mut Call) {
     });
 }
 
-static EMBEDDING_BACKWARD: Kernel = Kernel {
-    name: "embedding_backward",
-    access: ACCESS,
-    twin: backward_twin,
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "subgroup",
-            fits: |info, _| matches!(info.subgroup, Some(8..=16)),
-            suits: |info, _| info.class != Class::Gpu,
-            lower: by_subgroups,
-        },
-        Variant { name: "columns", fits: |_, _| true, suits: |_, _| true, lower: by_columns },
-    ],
-};
+static EMBEDDING_BACKWARD: Kernel =
+    Kernel::new("embedding_backward", ACCESS, backward_twin, |d| d.cost(d.len(0) as u64))
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("subgroup", by_subgroups)
+                .fits(|info, _| matches!(info.subgroup, Some(8..=16)))
+                .suits(|info, _| info.class != Class::Gpu),
+            Variant::new("columns", by_columns),
+        ]);
 
 /// Indices that one pass looks at.
 const PART: u32 = 32_768;

@@ -2,14 +2,13 @@
 
 use crate::device::Device;
 use crate::dtype::{DType, Element};
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, groups, shader};
 use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader =
-    Shader { name: "fill", source: include_str!("../../shaders/fill.wgsl"), access: &[Access::Write] };
+static SHADER: Shader = shader!("fill", &[Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -19,20 +18,12 @@ struct FillParams {
     value: u32,
 }
 
-static FILL: Kernel = Kernel {
-    name: "fill",
-    access: &[Access::Write],
-    twin,
-    cost: |d| Cost { flops: 0, bytes: d.bytes() },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).alone(),
-    }],
-};
+static FILL: Kernel =
+    Kernel::new("fill", &[Access::Write], twin, |d| d.cost(0))
+        .tolerance(Tolerance::EXACT)
+        .variants(&[Variant::new("flat", |_, d| {
+            Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).alone()
+        })]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&FILL];

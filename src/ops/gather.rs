@@ -4,6 +4,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    shader,
 };
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
@@ -11,10 +12,9 @@ use bytemuck::{Pod, Zeroable};
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static FORWARD: Shader = Shader { name: "gather", source: include_str!("../../shaders/gather.wgsl"), access: ACCESS };
+static FORWARD: Shader = shader!("gather", ACCESS);
 
-static BACKWARD: Shader =
-    Shader { name: "gather_backward", source: include_str!("../../shaders/gather_backward.wgsl"), access: ACCESS };
+static BACKWARD: Shader = shader!("gather_backward", ACCESS);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -37,31 +37,19 @@ impl GatherParams {
     }
 }
 
-static GATHER: Kernel = Kernel {
-    name: "gather",
-    access: ACCESS,
-    twin: gather_twin,
-    cost: |d| Cost { flops: 0, bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| d.params::<GatherParams>().each == 0 && d.params::<GatherParams>().inner.is_multiple_of(4),
-            suits: |_, _| true,
-            lower: |_, d| {
-                let p: GatherParams = d.params();
-                gather_pass(&GatherParams { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
-            },
-        },
-        Variant {
-            name: "flat",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| gather_pass(&d.params(), "u32", d.len(2)),
-        },
-    ],
-};
+static GATHER: Kernel = Kernel::new("gather", ACCESS, gather_twin, |d| Cost {
+    flops: 0,
+    bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
+})
+.tolerance(Tolerance::EXACT)
+.variants(&[
+    Variant::new("quads", |_, d| {
+        let p: GatherParams = d.params();
+        gather_pass(&GatherParams { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
+    })
+    .fits(|_, d| d.params::<GatherParams>().each == 0 && d.params::<GatherParams>().inner.is_multiple_of(4)),
+    Variant::new("flat", |_, d| gather_pass(&d.params(), "u32", d.len(2))),
+]);
 
 fn gather_pass(p: &GatherParams, item: &'static str, items: usize) -> Lowering {
     Pass::new(&FORWARD, "gather", groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
@@ -78,15 +66,10 @@ fn gather_twin(call: &mut Call) {
     });
 }
 
-static GATHER_BACKWARD: Kernel = Kernel {
-    name: "gather_backward",
-    access: ACCESS,
-    twin: gather_backward_twin,
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[Variant { name: "flat", fits: |_, _| true, suits: |_, _| true, lower: parts }],
-};
+static GATHER_BACKWARD: Kernel =
+    Kernel::new("gather_backward", ACCESS, gather_backward_twin, |d| d.cost(d.len(0) as u64))
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[Variant::new("flat", parts)]);
 
 /// Indices that one pass looks at.
 const PART: u32 = 32_768;

@@ -11,7 +11,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
-use crate::kernel::{self, Access, Cost, Kernel, Tolerance, Variant};
+use crate::kernel::{self, Access, Kernel, Tolerance, Variant};
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -45,57 +45,29 @@ const TOLERANCE: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5 };
 macro_rules! kernels {
     ($($form:expr, $forward:ident $forward_name:literal $inputs:expr,
         $backward:ident $backward_name:literal $outputs:expr;)*) => {$(
-        static $forward: Kernel = Kernel {
-            name: $forward_name,
-            access: $inputs,
-            twin: |call| twin::forward($form, call),
-            cost: |d| Cost { flops: 8 * d.len(0) as u64, bytes: d.bytes() },
-            tolerance: TOLERANCE,
-            rewrites: &[],
-            variants: &[
-                Variant {
-                    name: "rows",
-                    fits: lower::fits_rows,
-                    suits: lower::suits_subgroup,
-                    lower: |info, d| lower::forward_rows($form, info, d),
-                },
-                Variant {
-                    name: "subgroup",
-                    fits: lower::fits_subgroup,
-                    suits: lower::suits_subgroup,
-                    lower: |info, d| lower::forward_subgroup($form, info, d),
-                },
-                Variant { name: "group", fits: lower::fits_group, suits: lower::any, lower: |_, d| lower::forward_group($form, d) },
-            ],
-        };
-        static $backward: Kernel = Kernel {
-            name: $backward_name,
-            access: $outputs,
-            twin: |call| twin::backward($form, call),
-            cost: |d| Cost { flops: 14 * d.len(0) as u64, bytes: d.bytes() },
-            tolerance: Tolerance::SUMMED,
-            rewrites: &[Rewrite { name: "added to another gradient", apply: added }],
-            variants: &[
-                Variant {
-                    name: "rows",
-                    fits: lower::fits_rows,
-                    suits: lower::suits_subgroup,
-                    lower: |info, d| lower::backward_rows($form, info, d),
-                },
-                Variant {
-                    name: "subgroup",
-                    fits: lower::fits_subgroup,
-                    suits: lower::suits_subgroup,
-                    lower: |info, d| lower::backward_subgroup($form, info, d),
-                },
-                Variant {
-                    name: "group",
-                    fits: lower::fits_group,
-                    suits: lower::any,
-                    lower: |info, d| lower::backward_group($form, info, d),
-                },
-            ],
-        };
+        static $forward: Kernel = Kernel::new($forward_name, $inputs, |call| twin::forward($form, call), |d| d.cost(8 * d.len(0) as u64))
+            .tolerance(TOLERANCE)
+            .variants(&[
+                Variant::new("rows", |info, d| lower::forward_rows($form, info, d))
+                    .fits(lower::fits_rows)
+                    .suits(lower::suits_subgroup),
+                Variant::new("subgroup", |info, d| lower::forward_subgroup($form, info, d))
+                    .fits(lower::fits_subgroup)
+                    .suits(lower::suits_subgroup),
+                Variant::new("group", |_, d| lower::forward_group($form, d)).fits(lower::fits_group),
+            ]);
+        static $backward: Kernel = Kernel::new($backward_name, $outputs, |call| twin::backward($form, call), |d| d.cost(14 * d.len(0) as u64))
+            .tolerance(Tolerance::SUMMED)
+            .rewrites(&[Rewrite { name: "added to another gradient", apply: added }])
+            .variants(&[
+                Variant::new("rows", |info, d| lower::backward_rows($form, info, d))
+                    .fits(lower::fits_rows)
+                    .suits(lower::suits_subgroup),
+                Variant::new("subgroup", |info, d| lower::backward_subgroup($form, info, d))
+                    .fits(lower::fits_subgroup)
+                    .suits(lower::suits_subgroup),
+                Variant::new("group", |info, d| lower::backward_group($form, info, d)).fits(lower::fits_group),
+            ]);
     )*};
 }
 

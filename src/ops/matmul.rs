@@ -13,7 +13,7 @@ pub(crate) use tiles::{
 };
 
 use crate::dtype::DType;
-use crate::kernel::{Access, Cost, Kernel, Tolerance, Variant};
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Variant};
 use crate::shape::{Shape, collapse};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -106,44 +106,31 @@ impl MatMul {
 }
 
 /// c = a b, batched.
-static MATMUL: Kernel = Kernel {
-    name: "matmul",
-    access: &[Access::Read, Access::Read, Access::Write],
-    twin: epilogue::twin,
-    cost: |d| Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: fuse::REWRITES,
-    variants: VARIANTS,
-};
+static MATMUL: Kernel = Kernel::new("matmul", &[Access::Read, Access::Read, Access::Write], epilogue::twin, cost)
+    .tolerance(Tolerance::SUMMED)
+    .rewrites(fuse::REWRITES)
+    .variants(VARIANTS);
+
+fn cost(d: &Dispatch) -> Cost {
+    d.cost(d.params::<MatMul>().flops())
+}
 
 /// c = a b, and what follows it with a matrix of the same shape.
-static MATMUL_WITH: Kernel = Kernel {
-    name: "matmul_with",
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    rewrites: &[],
-    ..MATMUL
-};
+static MATMUL_WITH: Kernel =
+    Kernel::new("matmul_with", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::twin, cost)
+        .tolerance(Tolerance::SUMMED)
+        .variants(VARIANTS);
 
 /// The ways to run every product whose bindings are a, b, what follows, c.
 const VARIANTS: &[Variant] = &[
-    Variant {
-        name: "subgroup",
-        fits: |info, _| fits_subgroup(info),
-        suits: |info, _| preferred(info) == Tiling::Subgroup,
-        lower: |info, d| lower(info, Tiling::Subgroup, d, epilogue::operands(d)),
-    },
-    Variant {
-        name: "tiled",
-        fits: |info, _| fits_tiled(info),
-        suits: |info, d| suits_large(info, &d.params()),
-        lower: |info, d| lower(info, Tiling::Tiled, d, epilogue::operands(d)),
-    },
-    Variant {
-        name: "tiled_small",
-        fits: |info, _| fits_tiled(info),
-        suits: |_, _| true,
-        lower: |info, d| lower(info, Tiling::Small, d, epilogue::operands(d)),
-    },
+    Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, epilogue::operands(d)))
+        .fits(|info, _| fits_subgroup(info))
+        .suits(|info, _| preferred(info) == Tiling::Subgroup),
+    Variant::new("tiled", |info, d| lower(info, Tiling::Tiled, d, epilogue::operands(d)))
+        .fits(|info, _| fits_tiled(info))
+        .suits(|info, d| suits_large(info, &d.params())),
+    Variant::new("tiled_small", |info, d| lower(info, Tiling::Small, d, epilogue::operands(d)))
+        .fits(|info, _| fits_tiled(info)),
 ];
 
 /// The kernels of this page.

@@ -5,7 +5,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    parallel,
+    parallel, shader,
 };
 use crate::ops::reduce::{KeepDims, sum_parts};
 use crate::shape::Shape;
@@ -14,31 +14,11 @@ use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, ReadWrite, Write};
 
-static STATS: Shader = Shader {
-    name: "channel_stats",
-    source: include_str!("../../shaders/channel_stats.wgsl"),
-    access: &[Read, Write, Write],
-};
-static APPLY: Shader = Shader {
-    name: "batch_norm",
-    source: include_str!("../../shaders/batch_norm.wgsl"),
-    access: &[Read, Read, Read, Read, Write],
-};
-static SUMS: Shader = Shader {
-    name: "batch_norm_sums",
-    source: include_str!("../../shaders/batch_norm_sums.wgsl"),
-    access: &[Read, Read, Read, Write],
-};
-static BACKWARD: Shader = Shader {
-    name: "batch_norm_backward",
-    source: include_str!("../../shaders/batch_norm_backward.wgsl"),
-    access: &[Read, Read, Read, Read, Read, Write],
-};
-static RUNNING: Shader = Shader {
-    name: "running_stats",
-    source: include_str!("../../shaders/running_stats.wgsl"),
-    access: &[Read, ReadWrite, ReadWrite, ReadWrite],
-};
+static STATS: Shader = shader!("channel_stats", &[Read, Write, Write]);
+static APPLY: Shader = shader!("batch_norm", &[Read, Read, Read, Read, Write]);
+static SUMS: Shader = shader!("batch_norm_sums", &[Read, Read, Read, Write]);
+static BACKWARD: Shader = shader!("batch_norm_backward", &[Read, Read, Read, Read, Read, Write]);
+static RUNNING: Shader = shader!("running_stats", &[Read, ReadWrite, ReadWrite, ReadWrite]);
 
 /// The struct `Channels` of the prelude.
 #[repr(C)]
@@ -138,27 +118,15 @@ fn filling(p: BatchNormParams) -> BatchNormParams {
     BatchNormParams { chunk, chunks: count.div_ceil(chunk), ..p }
 }
 
-fn any(_: &Info, _: &Dispatch) -> bool {
-    true
-}
-
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: 6 * d.len(0) as u64, bytes: d.bytes() }
+    d.cost(6 * d.len(0) as u64)
 }
 
 /// stats [2, channels]: the means, and the variances divided by the number of elements.
-static CHANNEL_STATS: Kernel = Kernel {
-    name: "channel_stats",
-    access: &[Read, Write],
-    twin: stats_twin,
-    cost,
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "quads", fits: fits_quads, suits: any, lower: |_, d| stats_passes(filling(d.params()), 4) },
-        Variant { name: "chunks", fits, suits: any, lower: |_, d| stats_passes(d.params(), 1) },
-    ],
-};
+static CHANNEL_STATS: Kernel = Kernel::new("channel_stats", &[Read, Write], stats_twin, cost).variants(&[
+    Variant::new("quads", |_, d| stats_passes(filling(d.params()), 4)).fits(fits_quads),
+    Variant::new("chunks", |_, d| stats_passes(d.params(), 1)).fits(fits),
+]);
 
 fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
     let slots = [Slot::Arg(0), Slot::Scratch(0), Slot::Arg(1)];
@@ -193,28 +161,11 @@ fn stats_twin(call: &mut Call) {
     });
 }
 
-static BATCH_NORM: Kernel = Kernel {
-    name: "batch_norm",
-    access: APPLY.access,
-    twin: apply_twin,
-    cost,
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| is_by_fours(&d.params()),
-            suits: any,
-            lower: |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone(),
-        },
-        Variant {
-            name: "each",
-            fits: any,
-            suits: any,
-            lower: |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone(),
-        },
-    ],
-};
+static BATCH_NORM: Kernel = Kernel::new("batch_norm", APPLY.access, apply_twin, cost).variants(&[
+    Variant::new("quads", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone())
+        .fits(|_, d| is_by_fours(&d.params())),
+    Variant::new("each", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone()),
+]);
 
 fn apply_twin(call: &mut Call) {
     let (p, x, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1));
@@ -232,23 +183,12 @@ fn apply_twin(call: &mut Call) {
 }
 
 /// sums [2, channels]: the gradients of weight and bias.
-static BATCH_NORM_SUMS: Kernel = Kernel {
-    name: "batch_norm_sums",
-    access: &[Read, Read, Read, Write],
-    twin: sums_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: fits_quads,
-            suits: any,
-            lower: |info, d| sums_passes(info, filling(d.params()), 4),
-        },
-        Variant { name: "chunks", fits: any, suits: any, lower: |info, d| sums_passes(info, d.params(), 1) },
-    ],
-};
+static BATCH_NORM_SUMS: Kernel = Kernel::new("batch_norm_sums", &[Read, Read, Read, Write], sums_twin, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
+        Variant::new("quads", |info, d| sums_passes(info, filling(d.params()), 4)).fits(fits_quads),
+        Variant::new("chunks", |info, d| sums_passes(info, d.params(), 1)),
+    ]);
 
 fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
     let parts = p.channels as usize * p.chunks as usize;
@@ -292,28 +232,16 @@ fn sums_twin(call: &mut Call) {
     });
 }
 
-static BATCH_NORM_BACKWARD: Kernel = Kernel {
-    name: "batch_norm_backward",
-    access: BACKWARD.access,
-    twin: backward_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| is_by_fours(&d.params()),
-            suits: any,
-            lower: |_, d| wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0) / 4, 256)), 4).alone(),
-        },
-        Variant {
-            name: "each",
-            fits: any,
-            suits: any,
-            lower: |_, d| wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)), 1).alone(),
-        },
-    ],
-};
+static BATCH_NORM_BACKWARD: Kernel =
+    Kernel::new("batch_norm_backward", BACKWARD.access, backward_twin, cost).tolerance(Tolerance::SUMMED).variants(&[
+        Variant::new("quads", |_, d| {
+            wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0) / 4, 256)), 4).alone()
+        })
+        .fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| {
+            wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)), 1).alone()
+        }),
+    ]);
 
 fn backward_twin(call: &mut Call) {
     let (p, x, dy, stats) =
@@ -343,22 +271,10 @@ struct RunningParams {
     unbias: f32,
 }
 
-static RUNNING_STATS: Kernel = Kernel {
-    name: "running_stats",
-    access: RUNNING.access,
-    twin: running_twin,
-    cost,
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "each",
-        fits: any,
-        suits: any,
-        lower: |_, d| {
-            Pass::new(&RUNNING, "running_stats", groups(d.params::<RunningParams>().channels as usize, 256)).alone()
-        },
-    }],
-};
+static RUNNING_STATS: Kernel =
+    Kernel::new("running_stats", RUNNING.access, running_twin, cost).variants(&[Variant::new("each", |_, d| {
+        Pass::new(&RUNNING, "running_stats", groups(d.params::<RunningParams>().channels as usize, 256)).alone()
+    })]);
 
 fn running_twin(call: &mut Call) {
     let (p, stats) = (call.params::<RunningParams>(), call.read::<f32>(0));

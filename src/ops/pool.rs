@@ -13,7 +13,7 @@ pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
 use super::conv::channels_last;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
 };
 use crate::tensor::Tensor;
 use params::PoolParams;
@@ -60,52 +60,15 @@ impl AvgPool2dOptions {
 
 use Access::{Read, Write};
 
-static MAX: Shader = Shader {
-    name: "max_pool",
-    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/max_pool.wgsl")),
-    access: &[Read, Write, Write],
-};
-static MAX_BACKWARD: Shader = Shader {
-    name: "max_pool_backward",
-    source: concat!(
-        include_str!("../../shaders/prelude/pool.wgsl"),
-        include_str!("../../shaders/max_pool_backward.wgsl")
-    ),
-    access: &[Read, Read, Read, Write],
-};
-static MAX_QUADS: Shader = Shader {
-    name: "max_pool_quads",
-    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/max_pool_quads.wgsl")),
-    access: &[Read, Write, Write],
-};
-static MAX_WINDOWS: Shader = Shader {
-    name: "max_pool_windows",
-    source: concat!(
-        include_str!("../../shaders/prelude/pool.wgsl"),
-        include_str!("../../shaders/max_pool_windows.wgsl")
-    ),
-    access: &[Read, Read, Read, Write],
-};
-static AVG: Shader = Shader {
-    name: "avg_pool",
-    source: concat!(include_str!("../../shaders/prelude/pool.wgsl"), include_str!("../../shaders/avg_pool.wgsl")),
-    access: &[Read, Write],
-};
-static AVG_BACKWARD: Shader = Shader {
-    name: "avg_pool_backward",
-    source: concat!(
-        include_str!("../../shaders/prelude/pool.wgsl"),
-        include_str!("../../shaders/avg_pool_backward.wgsl")
-    ),
-    access: &[Read, Write],
-};
+static MAX: Shader = shader!("max_pool", ["pool"], &[Read, Write, Write]);
+static MAX_BACKWARD: Shader = shader!("max_pool_backward", ["pool"], &[Read, Read, Read, Write]);
+static MAX_QUADS: Shader = shader!("max_pool_quads", ["pool"], &[Read, Write, Write]);
+static MAX_WINDOWS: Shader = shader!("max_pool_windows", ["pool"], &[Read, Read, Read, Write]);
+static AVG: Shader = shader!("avg_pool", ["pool"], &[Read, Write]);
+static AVG_BACKWARD: Shader = shader!("avg_pool_backward", ["pool"], &[Read, Write]);
 
 /// Pixels of a window that one invocation adds up: its loops stay under 65,535 iterations.
 const MAX_WINDOW: usize = 16_384;
-
-fn any(_: &Info, _: &Dispatch) -> bool {
-    true
-}
 
 /// Whether one invocation may walk a window, with an iteration a pixel and one a row, in under 65,535 iterations.
 fn fits(_: &Info, d: &Dispatch) -> bool {
@@ -124,7 +87,7 @@ fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Low
 }
 
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: d.len(0).max(d.len(1)) as u64, bytes: d.bytes() }
+    d.cost(d.len(0).max(d.len(1)) as u64)
 }
 
 /// Whether four channels can be read at once.
@@ -145,56 +108,31 @@ fn fits_windows(info: &Info, d: &Dispatch) -> bool {
     p.adaptive == 0 && p.windows_tile() && p.channels.is_multiple_of(4) && fits(info, d)
 }
 
-static MAX_POOL: Kernel = Kernel {
-    name: "max_pool2d",
-    access: MAX.access,
-    twin: twin::max,
-    cost,
-    tolerance: Tolerance::EXACT,
-    rewrites: &[fuse::COPIED],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: fits_quads_of_fixed,
-            suits: any,
-            lower: |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4),
-        },
-        Variant { name: "each", fits, suits: any, lower: |_, d| each_of(&MAX, "max_pool", d.len(2)) },
-    ],
-};
+static MAX_POOL: Kernel = Kernel::new("max_pool2d", MAX.access, twin::max, cost)
+    .tolerance(Tolerance::EXACT)
+    .rewrites(&[fuse::COPIED])
+    .variants(&[
+        Variant::new("quads", |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4)).fits(fits_quads_of_fixed),
+        Variant::new("each", |_, d| each_of(&MAX, "max_pool", d.len(2))).fits(fits),
+    ]);
 
 /// dx from dy and the place of each window's largest.
-static MAX_POOL_BACKWARD: Kernel = Kernel {
-    name: "max_pool2d_backward",
-    access: &[Read, Read, Write],
-    twin: twin::max_backward,
-    cost,
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[fuse::RELU],
-    variants: BACKWARD,
-};
+static MAX_POOL_BACKWARD: Kernel = Kernel::new("max_pool2d_backward", &[Read, Read, Write], twin::max_backward, cost)
+    .rewrites(&[fuse::RELU])
+    .variants(BACKWARD);
 
 /// The same, times the slope of the relu that stood before the pooling, told by the pooled values y.
 static MAX_POOL_RELU_BACKWARD: Kernel =
-    Kernel { name: "max_pool2d_relu_backward", access: &[Read, Read, Read, Write], rewrites: &[], ..MAX_POOL_BACKWARD };
+    Kernel::new("max_pool2d_relu_backward", &[Read, Read, Read, Write], twin::max_backward, cost).variants(BACKWARD);
 
 const BACKWARD: &[Variant] = &[
-    Variant {
-        name: "windows",
-        fits: fits_windows,
-        suits: any,
-        lower: |_, d| backward(d, &MAX_WINDOWS, "max_pool_windows", d.len(1) / 4),
-    },
-    Variant {
-        name: "each",
-        fits: fits_backward,
-        suits: any,
-        lower: |_, d| {
-            let entry =
-                if d.params::<PoolParams>().adaptive == 1 { "max_pool_backward_adaptive" } else { "max_pool_backward" };
-            backward(d, &MAX_BACKWARD, entry, d.len(d.bindings.len() - 1))
-        },
-    },
+    Variant::new("windows", |_, d| backward(d, &MAX_WINDOWS, "max_pool_windows", d.len(1) / 4)).fits(fits_windows),
+    Variant::new("each", |_, d| {
+        let entry =
+            if d.params::<PoolParams>().adaptive == 1 { "max_pool_backward_adaptive" } else { "max_pool_backward" };
+        backward(d, &MAX_BACKWARD, entry, d.len(d.bindings.len() - 1))
+    })
+    .fits(fits_backward),
 ];
 
 fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocations: usize) -> Lowering {
@@ -209,54 +147,26 @@ fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocati
         .alone()
 }
 
-static AVG_POOL: Kernel = Kernel {
-    name: "avg_pool2d",
-    access: AVG.access,
-    twin: twin::avg,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: fits_quads,
-            suits: any,
-            lower: |_, d| average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), "vec4<f32>", d.len(1) / 4),
-        },
-        Variant {
-            name: "each",
-            fits,
-            suits: any,
-            lower: |_, d| average(&AVG, "avg_pool", &d.params(), "f32", d.len(1)),
-        },
-    ],
-};
+static AVG_POOL: Kernel =
+    Kernel::new("avg_pool2d", AVG.access, twin::avg, cost).tolerance(Tolerance::SUMMED).variants(&[
+        Variant::new("quads", |_, d| {
+            average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), "vec4<f32>", d.len(1) / 4)
+        })
+        .fits(fits_quads),
+        Variant::new("each", |_, d| average(&AVG, "avg_pool", &d.params(), "f32", d.len(1))).fits(fits),
+    ]);
 
-static AVG_POOL_BACKWARD: Kernel = Kernel {
-    name: "avg_pool2d_backward",
-    access: AVG_BACKWARD.access,
-    twin: twin::avg_backward,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |info, d| d.params::<PoolParams>().channels.is_multiple_of(4) && fits_backward(info, d),
-            suits: any,
-            lower: |_, d| {
-                let p = d.params::<PoolParams>().by_fours();
-                average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
-            },
-        },
-        Variant {
-            name: "each",
-            fits: fits_backward,
-            suits: any,
-            lower: |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)),
-        },
-    ],
-};
+static AVG_POOL_BACKWARD: Kernel = Kernel::new("avg_pool2d_backward", AVG_BACKWARD.access, twin::avg_backward, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
+        Variant::new("quads", |_, d| {
+            let p = d.params::<PoolParams>().by_fours();
+            average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
+        })
+        .fits(|info, d| d.params::<PoolParams>().channels.is_multiple_of(4) && fits_backward(info, d)),
+        Variant::new("each", |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)))
+            .fits(fits_backward),
+    ]);
 
 fn average(shader: &'static Shader, entry: &'static str, p: &PoolParams, item: &'static str, items: usize) -> Lowering {
     Pass::new(shader, entry, groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()

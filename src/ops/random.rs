@@ -1,17 +1,13 @@
 //! Random numbers on the device: `shaders/uniform.wgsl`, and what is made of them.
 
 use crate::dtype::DType;
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Variant, groups, parallel, shader};
 use crate::rng::{check_range, key, philox, unit};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = Shader {
-    name: "uniform",
-    source: include_str!("../../shaders/uniform.wgsl"),
-    access: &[Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("uniform", &[Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -24,22 +20,12 @@ struct UniformParams {
     width: f32,
 }
 
-static UNIFORM: Kernel = Kernel {
-    name: "uniform",
-    access: SHADER.access,
-    twin,
-    cost: |d| Cost { flops: 2 * u64::from(d.params::<UniformParams>().n), bytes: d.bytes() },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| {
+static UNIFORM: Kernel =
+    Kernel::new("uniform", SHADER.access, twin, |d| d.cost(2 * u64::from(d.params::<UniformParams>().n))).variants(&[
+        Variant::new("flat", |_, d| {
             Pass::new(&SHADER, "uniform_values", groups(d.params::<UniformParams>().n as usize, 4 * 256)).alone()
-        },
-    }],
-};
+        }),
+    ]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&UNIFORM];

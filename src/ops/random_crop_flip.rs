@@ -4,17 +4,13 @@ use super::random::{Draw, number};
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::rng::{key, philox};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = Shader {
-    name: "random_crop_flip",
-    source: include_str!("../../shaders/random_crop_flip.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("random_crop_flip", &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -37,23 +33,12 @@ fn lower(d: &Dispatch, quads: bool) -> Lowering {
 }
 
 /// The gradient is the same kernel the other way: each pixel of x is seen once at most.
-static RANDOM_CROP_FLIP: Kernel = Kernel {
-    name: "random_crop_flip",
-    access: SHADER.access,
-    twin,
-    cost: |d| Cost { flops: 0, bytes: d.bytes() },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| d.params::<RandomCropFlipParams>().width.is_multiple_of(4),
-            suits: |_, _| true,
-            lower: |_, d| lower(d, true),
-        },
-        Variant { name: "flat", fits: |_, _| true, suits: |_, _| true, lower: |_, d| lower(d, false) },
-    ],
-};
+static RANDOM_CROP_FLIP: Kernel =
+    Kernel::new("random_crop_flip", SHADER.access, twin, |d| d.cost(0)).tolerance(Tolerance::EXACT).variants(&[
+        Variant::new("quads", |_, d| lower(d, true))
+            .fits(|_, d| d.params::<RandomCropFlipParams>().width.is_multiple_of(4)),
+        Variant::new("flat", |_, d| lower(d, false)),
+    ]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&RANDOM_CROP_FLIP];

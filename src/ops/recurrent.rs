@@ -9,6 +9,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    shader,
 };
 use crate::ops::matmul::{self, MatMul, Operands, Tiling};
 use crate::shape::{Layout, Shape};
@@ -72,17 +73,9 @@ pub struct Recurrence<'a> {
     pub direction: Direction,
 }
 
-static FORWARD: Shader = Shader {
-    name: "recurrent",
-    source: include_str!("../../shaders/recurrent.wgsl"),
-    access: &[Read, Read, Read, Read, ReadWrite, Write],
-};
+static FORWARD: Shader = shader!("recurrent", &[Read, Read, Read, Read, ReadWrite, Write]);
 
-static BACKWARD: Shader = Shader {
-    name: "recurrent_backward",
-    source: include_str!("../../shaders/recurrent_backward.wgsl"),
-    access: &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite],
-};
+static BACKWARD: Shader = shader!("recurrent_backward", &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -138,7 +131,7 @@ fn kept(cell: Cell) -> usize {
 fn cost(d: &Dispatch) -> Cost {
     let p: RecurrentParams = d.params();
     let [batch, hidden, steps] = [p.batch, p.hidden, p.steps].map(u64::from);
-    Cost { flops: 2 * steps * batch * hidden * hidden * p.cell().gates() as u64, bytes: d.bytes() }
+    d.cost(2 * steps * batch * hidden * hidden * p.cell().gates() as u64)
 }
 
 fn pass(shader: &'static Shader, entry: &'static str, p: &RecurrentParams) -> Pass {
@@ -219,33 +212,21 @@ fn suits_products(info: &Info, d: &Dispatch) -> bool {
 
 /// states [parts, steps + 1, batch, hidden] and what each step keeps [steps, batch, kept, hidden], from inputs
 /// [batch, steps, gates, hidden], weight, bias and lengths.
-static RECURRENT: Kernel = Kernel {
-    name: "recurrent",
-    access: FORWARD.access,
-    twin: twin::forward,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "products", fits: fits_products, suits: suits_products, lower: forward_products },
-        Variant { name: "steps", fits: |_, _| true, suits: |_, _| true, lower: |_, d| forward_steps(d) },
-    ],
-};
+static RECURRENT: Kernel =
+    Kernel::new("recurrent", FORWARD.access, twin::forward, cost).tolerance(Tolerance::SUMMED).variants(&[
+        Variant::new("products", forward_products).fits(fits_products).suits(suits_products),
+        Variant::new("steps", |_, d| forward_steps(d)),
+    ]);
 
 /// The gradients of what each step adds up [steps, batch, kept, hidden] and of the first state [parts, batch, hidden], from
 /// weight, states, what was kept, the gradients of the states, and lengths.
-static RECURRENT_BACKWARD: Kernel = Kernel {
-    name: "recurrent_backward",
-    access: &[Read, Read, Read, Read, Read, Write, Write],
-    twin: twin::backward,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant { name: "products", fits: fits_products, suits: suits_products, lower: backward_products },
-        Variant { name: "steps", fits: |_, _| true, suits: |_, _| true, lower: |_, d| backward_steps(d) },
-    ],
-};
+static RECURRENT_BACKWARD: Kernel =
+    Kernel::new("recurrent_backward", &[Read, Read, Read, Read, Read, Write, Write], twin::backward, cost)
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("products", backward_products).fits(fits_products).suits(suits_products),
+            Variant::new("steps", |_, d| backward_steps(d)),
+        ]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&RECURRENT, &RECURRENT_BACKWARD];

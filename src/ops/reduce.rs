@@ -7,8 +7,8 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::total;
 use crate::kernel::{
-    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant,
-    groups, parallel,
+    Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
+    parallel, shader,
 };
 use crate::shape::{Int, Layout, MAX_RANK, Shape, collapse, ints};
 use crate::tensor::Tensor;
@@ -23,23 +23,11 @@ pub enum KeepDims {
     No,
 }
 
-static SHADER: Shader = Shader {
-    name: "reduce",
-    source: concat!(include_str!("../../shaders/prelude/reduce.wgsl"), include_str!("../../shaders/reduce.wgsl")),
-    access: &[Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("reduce", ["reduce"], &[Access::Read, Access::Write]);
 
-static QUADS: Shader = Shader {
-    name: "reduce_quads",
-    source: concat!(include_str!("../../shaders/prelude/reduce.wgsl"), include_str!("../../shaders/reduce_quads.wgsl")),
-    access: &[Access::Read, Access::Write],
-};
+static QUADS: Shader = shader!("reduce_quads", ["reduce"], &[Access::Read, Access::Write]);
 
-static ARGMAX_SHADER: Shader = Shader {
-    name: "argmax",
-    source: concat!(include_str!("../../shaders/prelude/reduce.wgsl"), include_str!("../../shaders/argmax.wgsl")),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static ARGMAX_SHADER: Shader = shader!("argmax", ["reduce"], &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -228,32 +216,23 @@ pub(crate) fn sum_parts(info: &Info, n: usize, parts: usize, from: Slot, to: Slo
 /// A variant of the kernel that joins as `$kind` says.
 macro_rules! variant {
     ($name:literal, $by:expr, $kind:expr) => {
-        Variant {
-            name: $name,
-            fits: |info, d| $by.fits(info, &d.params()),
-            suits: |info, d| By::suiting(info, &d.params()) == $by,
-            lower: |info, d| stages(info, d.params(), $kind, $by, [Slot::Arg(0), Slot::Arg(1)], 0),
-        }
+        Variant::new($name, |info, d| stages(info, d.params(), $kind, $by, [Slot::Arg(0), Slot::Arg(1)], 0))
+            .fits(|info, d| $by.fits(info, &d.params()))
+            .suits(|info, d| By::suiting(info, &d.params()) == $by)
     };
 }
 
 macro_rules! reductions {
     ($($constant:ident: $name:literal, $kind:expr, $run:ident, $twin:expr;)*) => {
-        $(static $constant: Kernel = Kernel {
-            name: $name,
-            access: &[Access::Read, Access::Write],
-            twin: |call| $run(call, $twin),
-            cost: |d| Cost { flops: (d.len(0)) as u64, bytes: d.bytes() },
-            tolerance: Tolerance::SUMMED,
-            rewrites: &[],
-            variants: &[
+        $(static $constant: Kernel = Kernel::new($name, &[Access::Read, Access::Write], |call| $run(call, $twin), |d| d.cost(d.len(0) as u64))
+            .tolerance(Tolerance::SUMMED)
+            .variants(&[
                 variant!("columns", By::Columns, $kind),
                 variant!("rows", By::Rows, $kind),
                 variant!("each_row", By::EachRow, $kind),
                 variant!("tree", By::Tree, $kind),
                 variant!("threads", By::Threads, $kind),
-            ],
-        };)*
+            ]);)*
     };
 }
 
@@ -323,29 +302,15 @@ fn twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     });
 }
 
-static ARGMAX: Kernel = Kernel {
-    name: "argmax",
-    access: &[Access::Read, Access::Write],
-    twin: argmax_twin,
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "columns",
-            fits: |info, d| By::Columns.fits(info, &d.params()),
-            suits: |_, _| true,
-            lower: |_, d| argmax_stages(d, By::Columns),
-        },
-        Variant {
-            name: "each_row",
-            fits: |info, d| By::EachRow.fits(info, &d.params()),
-            suits: |_, _| true,
-            lower: |_, d| argmax_stages(d, By::EachRow),
-        },
-        Variant { name: "threads", fits: |_, _| true, suits: |_, _| true, lower: |_, d| argmax_stages(d, By::Threads) },
-    ],
-};
+static ARGMAX: Kernel = Kernel::new("argmax", &[Access::Read, Access::Write], argmax_twin, |d| d.cost(d.len(0) as u64))
+    .tolerance(Tolerance::EXACT)
+    .variants(&[
+        Variant::new("columns", |_, d| argmax_stages(d, By::Columns))
+            .fits(|info, d| By::Columns.fits(info, &d.params())),
+        Variant::new("each_row", |_, d| argmax_stages(d, By::EachRow))
+            .fits(|info, d| By::EachRow.fits(info, &d.params())),
+        Variant::new("threads", |_, d| argmax_stages(d, By::Threads)),
+    ]);
 
 fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
     let mut out = Lowering::default();

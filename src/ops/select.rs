@@ -4,42 +4,24 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = Shader {
-    name: "select",
-    source: include_str!("../../shaders/select.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("select", &[Access::Read, Access::Read, Access::Read, Access::Write]);
 
-static WHERE: Kernel = Kernel {
-    name: "where",
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    twin: where_twin,
-    cost: |d| Cost { flops: 0, bytes: d.bytes() },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| d.params::<Strided>().quads(3).is_some(),
-            suits: |_, _| true,
-            lower: |_, d| {
+static WHERE: Kernel =
+    Kernel::new("where", &[Access::Read, Access::Read, Access::Read, Access::Write], where_twin, |d| d.cost(0))
+        .tolerance(Tolerance::EXACT)
+        .variants(&[
+            Variant::new("quads", |_, d| {
                 let p: Strided = d.params();
                 where_pass(&p.quads(3).unwrap_or(p), "vec4<f32>")
-            },
-        },
-        Variant {
-            name: "strided",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| where_pass(&d.params::<Strided>(), "f32"),
-        },
-    ],
-};
+            })
+            .fits(|_, d| d.params::<Strided>().quads(3).is_some()),
+            Variant::new("strided", |_, d| where_pass(&d.params::<Strided>(), "f32")),
+        ]);
 
 fn where_pass(p: &Strided, item: &'static str) -> Lowering {
     let pass = Pass::new(&SHADER, "where_nonzero", groups(p.n as usize, 256));
@@ -56,8 +38,7 @@ fn where_twin(call: &mut Call) {
     });
 }
 
-static CAST_SHADER: Shader =
-    Shader { name: "cast", source: include_str!("../../shaders/cast.wgsl"), access: &[Access::Read, Access::Write] };
+static CAST_SHADER: Shader = shader!("cast", &[Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -67,28 +48,22 @@ struct CastParams {
 
 macro_rules! casts {
     ($($constant:ident: $name:literal, $from:ty, $to:ty;)*) => {
-        $(static $constant: Kernel = Kernel {
-            name: $name,
-            access: &[Access::Read, Access::Write],
-            twin: |call| {
+        $(static $constant: Kernel = Kernel::new(
+            $name,
+            CAST_SHADER.access,
+            |call| {
                 let (p, x) = (call.params::<CastParams>(), call.read::<$from>(0));
                 parallel::fill(&mut call.write::<$to>(1)[..p.n as usize], |i| x[i] as $to);
             },
-            cost: |d| Cost { flops: 0, bytes: d.bytes() },
-            tolerance: Tolerance::EXACT,
-            rewrites: &[],
-            variants: &[Variant {
-                name: "flat",
-                fits: |_, _| true,
-                suits: |_, _| true,
-                lower: |_, d| {
-                    Pass::new(&CAST_SHADER, "cast_each", groups(d.params::<CastParams>().n as usize, 4 * 256))
-                        .constant("From", Constant::Alias(stringify!($from)))
-                        .constant("To", Constant::Alias(stringify!($to)))
-                        .alone()
-                },
-            }],
-        };)*
+            |d| d.cost(0),
+        )
+        .tolerance(Tolerance::EXACT)
+        .variants(&[Variant::new("flat", |_, d| {
+            Pass::new(&CAST_SHADER, "cast_each", groups(d.params::<CastParams>().n as usize, 4 * 256))
+                .constant("From", Constant::Alias(stringify!($from)))
+                .constant("To", Constant::Alias(stringify!($to)))
+                .alone()
+        })]);)*
     };
 }
 

@@ -3,25 +3,16 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
-    parallel,
+    Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader,
 };
 use crate::ops::reduce::KeepDims;
 use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static FORWARD: Shader = Shader {
-    name: "softmax",
-    source: include_str!("../../shaders/softmax.wgsl"),
-    access: &[Access::Read, Access::Write],
-};
+static FORWARD: Shader = shader!("softmax", &[Access::Read, Access::Write]);
 
-static BACKWARD: Shader = Shader {
-    name: "softmax_backward",
-    source: include_str!("../../shaders/softmax_backward.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static BACKWARD: Shader = shader!("softmax_backward", &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -76,50 +67,19 @@ fn thread(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch)
 
 macro_rules! kernels {
     ($($forward:ident $forward_name:literal $backward:ident $backward_name:literal $log:literal;)*) => {$(
-        static $forward: Kernel = Kernel {
-            name: $forward_name,
-            access: &[Access::Read, Access::Write],
-            twin: |call| forward_twin(call, $log),
-            cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
-            tolerance: Tolerance::ROUNDED,
-            rewrites: &[],
-            variants: &[
-                Variant {
-                    name: "group",
-                    fits: fits_group,
-                    suits: suits_group,
-                    lower: |_, d| group(&FORWARD, "softmax_group", $log, d),
-                },
-                Variant {
-                    name: "thread",
-                    fits: fits_thread,
-                    suits: |_, _| true,
-                    lower: |_, d| thread(&FORWARD, "softmax_thread", $log, d),
-                },
-            ],
-        };
-        static $backward: Kernel = Kernel {
-            name: $backward_name,
-            access: &[Access::Read, Access::Read, Access::Write],
-            twin: |call| backward_twin(call, $log),
-            cost: |d| Cost { flops: 4 * d.len(0) as u64, bytes: d.bytes() },
-            tolerance: Tolerance::ROUNDED,
-            rewrites: &[],
-            variants: &[
-                Variant {
-                    name: "group",
-                    fits: fits_group,
-                    suits: suits_group,
-                    lower: |_, d| group(&BACKWARD, "softmax_backward_group", $log, d),
-                },
-                Variant {
-                    name: "thread",
-                    fits: fits_thread,
-                    suits: |_, _| true,
-                    lower: |_, d| thread(&BACKWARD, "softmax_backward_thread", $log, d),
-                },
-            ],
-        };
+        static $forward: Kernel = Kernel::new($forward_name, &[Access::Read, Access::Write], |call| forward_twin(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
+                Variant::new("group", |_, d| group(&FORWARD, "softmax_group", $log, d))
+                    .fits(fits_group)
+                    .suits(suits_group),
+                Variant::new("thread", |_, d| thread(&FORWARD, "softmax_thread", $log, d)).fits(fits_thread),
+            ]);
+        static $backward: Kernel = Kernel::new($backward_name, &[Access::Read, Access::Read, Access::Write], |call| backward_twin(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
+                Variant::new("group", |_, d| group(&BACKWARD, "softmax_backward_group", $log, d))
+                    .fits(fits_group)
+                    .suits(suits_group),
+                Variant::new("thread", |_, d| thread(&BACKWARD, "softmax_backward_thread", $log, d))
+                    .fits(fits_thread),
+            ]);
     )*};
 }
 

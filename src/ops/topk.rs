@@ -3,18 +3,14 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::cmp::Ordering;
 
-static SHADER: Shader = Shader {
-    name: "topk",
-    source: include_str!("../../shaders/topk.wgsl"),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static SHADER: Shader = shader!("topk", &[Access::Read, Access::Read, Access::Write]);
 
 /// Rows of `n` elements, of which each stage sees `count` candidates in `chunks`, and keeps `keep` of each.
 #[repr(C)]
@@ -40,27 +36,18 @@ const MOST: u32 = 16_384;
 const FIRST: u32 = 32;
 
 /// The places of the k first elements of each row in order, [rows, k].
-static TOPK: Kernel = Kernel {
-    name: "topk",
-    access: &[Access::Read, Access::Write],
-    twin,
-    cost: |d| {
-        let chunk = CHUNK.max(2 * d.params::<TopkParams>().k);
-        Cost { flops: d.len(0) as u64 * u64::from(chunk), bytes: d.bytes() }
-    },
-    tolerance: Tolerance::EXACT,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "stages",
-            fits: |_, d| d.params::<TopkParams>().k <= MOST || d.params::<TopkParams>().n <= 2 * MOST,
-            // With more, comparing all in a chunk costs more than sorting them.
-            suits: |_, d| d.params::<TopkParams>().k <= CHUNK / 2 && d.params::<TopkParams>().n <= 4 * CHUNK,
-            lower: |_, d| stages(d),
-        },
-        Variant { name: "merges", fits: |_, _| true, suits: |_, _| true, lower: |_, d| merges(d) },
-    ],
-};
+static TOPK: Kernel = Kernel::new("topk", &[Access::Read, Access::Write], twin, |d| {
+    let chunk = CHUNK.max(2 * d.params::<TopkParams>().k);
+    d.cost(d.len(0) as u64 * u64::from(chunk))
+})
+.tolerance(Tolerance::EXACT)
+.variants(&[
+    Variant::new("stages", |_, d| stages(d))
+        .fits(|_, d| d.params::<TopkParams>().k <= MOST || d.params::<TopkParams>().n <= 2 * MOST)
+        // With more, comparing all in a chunk costs more than sorting them.
+        .suits(|_, d| d.params::<TopkParams>().k <= CHUNK / 2 && d.params::<TopkParams>().n <= 4 * CHUNK),
+    Variant::new("merges", |_, d| merges(d)),
+]);
 
 /// Chunks that are sorted each, and then two by two made one.
 fn merges(d: &Dispatch) -> Lowering {

@@ -7,30 +7,14 @@ mod activations;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::{exp, normal_cdf, relu};
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::f64::consts::FRAC_2_SQRT_PI;
 
-static FORWARD: Shader = Shader {
-    name: "unary",
-    source: concat!(
-        include_str!("../../shaders/prelude/circle.wgsl"),
-        include_str!("../../shaders/prelude/power.wgsl"),
-        include_str!("../../shaders/unary.wgsl")
-    ),
-    access: &[Access::Read, Access::Write],
-};
+static FORWARD: Shader = shader!("unary", ["circle", "power"], &[Access::Read, Access::Write]);
 
-static BACKWARD: Shader = Shader {
-    name: "unary_backward",
-    source: concat!(
-        include_str!("../../shaders/prelude/circle.wgsl"),
-        include_str!("../../shaders/prelude/power.wgsl"),
-        include_str!("../../shaders/unary_backward.wgsl")
-    ),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static BACKWARD: Shader = shader!("unary_backward", ["circle", "power"], &[Access::Read, Access::Read, Access::Write]);
 
 /// Elements, and the function's own arguments.
 #[repr(C)]
@@ -41,10 +25,12 @@ struct UnaryParams {
     b: f32,
 }
 
-const PER_GROUP: usize = 4 * 256;
-
 fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: u64::from(d.params::<UnaryParams>().n), bytes: d.bytes() }
+    d.cost(u64::from(d.params::<UnaryParams>().n))
+}
+
+fn flat(shader: &'static Shader, entry: &'static str, d: &Dispatch) -> Lowering {
+    Pass::new(shader, entry, groups(d.params::<UnaryParams>().n as usize, 4 * 256)).alone()
 }
 
 fn forward_twin(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
@@ -85,34 +71,10 @@ macro_rules! functions {
             name: $name,
             saves: Saves::$saves,
             pass: |dy, saved| pass(dy, saved, $gradient),
-            forward: Kernel {
-                name: $name,
-                access: &[Access::Read, Access::Write],
-                twin: |call| forward_twin(call, $value),
-                cost,
-                tolerance: Tolerance::ROUNDED,
-                rewrites: &[],
-                variants: &[Variant {
-                    name: "flat",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&FORWARD, concat!($name, "_forward"), groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone(),
-                }],
-            },
-            backward: Kernel {
-                name: concat!($name, "_backward"),
-                access: &[Access::Read, Access::Read, Access::Write],
-                twin: |call| backward_twin(call, $gradient),
-                cost,
-                tolerance: Tolerance::ROUNDED,
-                rewrites: &[],
-                variants: &[Variant {
-                    name: "flat",
-                    fits: |_, _| true,
-                    suits: |_, _| true,
-                    lower: |_, d| Pass::new(&BACKWARD, concat!($name, "_backward"), groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone(),
-                }],
-            },
+            forward: Kernel::new($name, FORWARD.access, |call| forward_twin(call, $value), cost)
+                .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, concat!($name, "_forward"), d))]),
+            backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward_twin(call, $gradient), cost)
+                .variants(&[Variant::new("flat", |_, d| flat(&BACKWARD, concat!($name, "_backward"), d))]),
         };)*
 
         /// The kernels of this page.
@@ -160,22 +122,8 @@ functions! {
 }
 
 /// y = a x + b: negation, and arithmetic with a number.
-static AFFINE: Kernel = Kernel {
-    name: "affine",
-    access: &[Access::Read, Access::Write],
-    twin: |call| forward_twin(call, |x, p| p.a * x + p.b),
-    cost,
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| {
-            Pass::new(&FORWARD, "affine_forward", groups(d.params::<UnaryParams>().n as usize, PER_GROUP)).alone()
-        },
-    }],
-};
+static AFFINE: Kernel = Kernel::new("affine", FORWARD.access, |call| forward_twin(call, |x, p| p.a * x + p.b), cost)
+    .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, "affine_forward", d))]);
 
 /// A root where the exponent is one half, as in PyTorch: it is NaN of -infinity, and of -0 it has a sign.
 fn power(x: f32, exponent: f32) -> f32 {

@@ -4,7 +4,7 @@
 use crate::autograd::Op;
 use crate::dtype::{DType, decimal};
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -23,13 +23,8 @@ pub enum Upsampling {
 
 use Access::{Read, Write};
 
-static FORWARD: Shader =
-    Shader { name: "upsample", source: include_str!("../../shaders/upsample.wgsl"), access: &[Read, Write] };
-static BACKWARD: Shader = Shader {
-    name: "upsample_backward",
-    source: include_str!("../../shaders/upsample_backward.wgsl"),
-    access: &[Read, Write],
-};
+static FORWARD: Shader = shader!("upsample", &[Read, Write]);
+static BACKWARD: Shader = shader!("upsample_backward", &[Read, Write]);
 
 /// Images [count, height, width] at [count, out_h, out_w]; a place of the result times a scale is one of the image.
 #[repr(C)]
@@ -78,42 +73,20 @@ impl UpsampleParams {
 
 fn cost(d: &Dispatch) -> Cost {
     let p: UpsampleParams = d.params();
-    Cost { flops: 8 * u64::from(p.count) * u64::from(p.out_h) * u64::from(p.out_w), bytes: d.bytes() }
+    d.cost(8 * u64::from(p.count) * u64::from(p.out_h) * u64::from(p.out_w))
 }
 
 fn pass(shader: &'static Shader, entry: &'static str, items: usize, p: &UpsampleParams) -> Pass {
     Pass::new(shader, entry, groups(items, 256)).constant("MODE", Constant::U32(p.mode))
 }
 
-static UPSAMPLE: Kernel = Kernel {
-    name: "upsample",
-    access: FORWARD.access,
-    twin: forward_twin,
-    cost,
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| pass(&FORWARD, "upsample", d.len(1), &d.params()).alone(),
-    }],
-};
+static UPSAMPLE: Kernel = Kernel::new("upsample", FORWARD.access, forward_twin, cost)
+    .variants(&[Variant::new("flat", |_, d| pass(&FORWARD, "upsample", d.len(1), &d.params()).alone())]);
 
-static UPSAMPLE_BACKWARD: Kernel = Kernel {
-    name: "upsample_backward",
-    access: BACKWARD.access,
-    twin: backward_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, d| d.params::<UpsampleParams>().reach() < 60_000.0,
-        suits: |_, _| true,
-        lower: |_, d| pass(&BACKWARD, "upsample_backward", d.len(1), &d.params()).alone(),
-    }],
-};
+static UPSAMPLE_BACKWARD: Kernel = Kernel::new("upsample_backward", BACKWARD.access, backward_twin, cost)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[Variant::new("flat", |_, d| pass(&BACKWARD, "upsample_backward", d.len(1), &d.params()).alone())
+        .fits(|_, d| d.params::<UpsampleParams>().reach() < 60_000.0)]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&UPSAMPLE, &UPSAMPLE_BACKWARD];

@@ -3,13 +3,12 @@
 use super::slab::{Owned, Slab};
 use super::{checked, rest};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Variant, groups, parallel, shader};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, parameters};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader =
-    Shader { name: "ema", source: include_str!("../../shaders/ema.wgsl"), access: &[Access::Read, Access::ReadWrite] };
+static SHADER: Shader = shader!("ema", &[Access::Read, Access::ReadWrite]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -18,10 +17,10 @@ struct EmaParams {
     rest: f32,
 }
 
-static EMA: Kernel = Kernel {
-    name: "ema",
-    access: SHADER.access,
-    twin: |call| {
+static EMA: Kernel = Kernel::new(
+    "ema",
+    SHADER.access,
+    |call| {
         let (p, x) = (call.params::<EmaParams>(), call.read::<f32>(0));
         parallel::chunks(call.write::<f32>(1), parallel::GRAIN, |piece, mean| {
             for (mean, x) in mean.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
@@ -29,16 +28,11 @@ static EMA: Kernel = Kernel {
             }
         });
     },
-    cost: |d| Cost { flops: 3 * d.len(0) as u64, bytes: 12 * d.len(0) as u64 },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "ema", groups(d.params::<EmaParams>().n as usize, 4 * 256)).alone(),
-    }],
-};
+    |d| Cost { flops: 3 * d.len(0) as u64, bytes: 12 * d.len(0) as u64 },
+)
+.variants(&[Variant::new("flat", |_, d| {
+    Pass::new(&SHADER, "ema", groups(d.params::<EmaParams>().n as usize, 4 * 256)).alone()
+})]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&EMA];

@@ -6,7 +6,7 @@ use super::rule::{Now, Rule, decayed, slots, with_decay};
 use super::slab::Slab;
 use super::{Stepper, at_least_0, decimal, rest, share};
 use crate::error::Result;
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -31,17 +31,9 @@ impl Default for LambOptions {
 
 use Access::{Read, ReadWrite};
 
-static MOMENTS: Shader = Shader {
-    name: "lamb",
-    source: include_str!("../../shaders/lamb.wgsl"),
-    access: &[ReadWrite, Read, ReadWrite, ReadWrite, Read, Read],
-};
+static MOMENTS: Shader = shader!("lamb", &[ReadWrite, Read, ReadWrite, ReadWrite, Read, Read]);
 
-static APPLY: Shader = Shader {
-    name: "lamb_apply",
-    source: include_str!("../../shaders/lamb_apply.wgsl"),
-    access: &[Read, ReadWrite, Read, Read, Read, Read],
-};
+static APPLY: Shader = shader!("lamb_apply", &[Read, ReadWrite, Read, Read, Read, Read]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -60,20 +52,9 @@ fn n(d: &Dispatch) -> usize {
 }
 
 /// The moments, and in place of the gradients the direction of the step.
-static LAMB: Kernel = Kernel {
-    name: "lamb",
-    access: MOMENTS.access,
-    twin: moments_twin,
-    cost: |d| Cost { flops: 13 * n(d) as u64, bytes: 28 * n(d) as u64 },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&MOMENTS, "lamb", groups(n(d), 4 * 256)).alone(),
-    }],
-};
+static LAMB: Kernel =
+    Kernel::new("lamb", MOMENTS.access, moments_twin, |d| Cost { flops: 13 * n(d) as u64, bytes: 28 * n(d) as u64 })
+        .variants(&[Variant::new("flat", |_, d| Pass::new(&MOMENTS, "lamb", groups(n(d), 4 * 256)).alone())]);
 
 fn moments_twin(call: &mut Call) {
     let (p, numbers) = (call.params::<LambParams>(), call.read::<f32>(4));
@@ -104,26 +85,14 @@ struct ApplyParams {
 }
 
 /// Each parameter moves along its direction, as far as the lengths of both say.
-static LAMB_APPLY: Kernel = Kernel {
-    name: "lamb_apply",
-    access: APPLY.access,
-    twin: apply_twin,
-    cost: |d| {
-        let n = u64::from(d.params::<ApplyParams>().place.n);
-        Cost { flops: 3 * n, bytes: 12 * n }
-    },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| {
-            let n = d.params::<ApplyParams>().place.n as usize;
-            Pass::new(&APPLY, "lamb_apply", groups(n, 4 * 256)).alone()
-        },
-    }],
-};
+static LAMB_APPLY: Kernel = Kernel::new("lamb_apply", APPLY.access, apply_twin, |d| {
+    let n = u64::from(d.params::<ApplyParams>().place.n);
+    Cost { flops: 3 * n, bytes: 12 * n }
+})
+.variants(&[Variant::new("flat", |_, d| {
+    let n = d.params::<ApplyParams>().place.n as usize;
+    Pass::new(&APPLY, "lamb_apply", groups(n, 4 * 256)).alone()
+})]);
 
 fn apply_twin(call: &mut Call) {
     let (p, u, owners) = (call.params::<ApplyParams>(), call.read::<f32>(0), call.read::<i32>(2));

@@ -5,20 +5,16 @@ use super::slab::{Slab, Stretch};
 use crate::kernel::functions::total;
 use crate::kernel::{
     Access, Call, Class, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
+    shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, ReadWrite};
 
-static SUMS: Shader = Shader {
-    name: "square_sums",
-    source: include_str!("../../shaders/square_sums.wgsl"),
-    access: &[Read, Read, ReadWrite],
-};
+static SUMS: Shader = shader!("square_sums", &[Read, Read, ReadWrite]);
 
-static FACTOR: Shader =
-    Shader { name: "clip_factor", source: include_str!("../../shaders/clip_factor.wgsl"), access: &[Read, ReadWrite] };
+static FACTOR: Shader = shader!("clip_factor", &[Read, ReadWrite]);
 
 /// Elements of a parameter that are added up apart. A binding holds at most 8,192 times as many.
 const CHUNK: usize = 4096;
@@ -37,31 +33,17 @@ struct SquareSumsParams {
 }
 
 /// sums[to + i] = the sum of the squares of parameter entry + i.
-static SQUARE_SUMS: Kernel = Kernel {
-    name: "square_sums",
-    access: &[Read, Read, Read, ReadWrite],
-    twin: sums_twin,
-    cost: |d| {
-        let n = u64::from(d.params::<SquareSumsParams>().chunks) * CHUNK as u64;
-        Cost { flops: 2 * n, bytes: 4 * n }
-    },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "tree",
-            fits: |info, _| info.max_threads >= 256,
-            suits: |info, _| info.class == Class::Gpu,
-            lower: |_, d| sums_passes(d, "square_sums_tree", 1),
-        },
-        Variant {
-            name: "threads",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| sums_passes(d, "square_sums_threads", 64),
-        },
-    ],
-};
+static SQUARE_SUMS: Kernel = Kernel::new("square_sums", &[Read, Read, Read, ReadWrite], sums_twin, |d| {
+    let n = u64::from(d.params::<SquareSumsParams>().chunks) * CHUNK as u64;
+    Cost { flops: 2 * n, bytes: 4 * n }
+})
+.tolerance(Tolerance::SUMMED)
+.variants(&[
+    Variant::new("tree", |_, d| sums_passes(d, "square_sums_tree", 1))
+        .fits(|info, _| info.max_threads >= 256)
+        .suits(|info, _| info.class == Class::Gpu),
+    Variant::new("threads", |_, d| sums_passes(d, "square_sums_threads", 64)),
+]);
 
 fn sums_passes(d: &Dispatch, entry: &'static str, per_group: usize) -> Lowering {
     let p: SquareSumsParams = d.params();
@@ -94,10 +76,10 @@ struct ClipParams {
 }
 
 /// The factor that holds the root of all sums under a bound, and that root.
-static CLIP_FACTOR: Kernel = Kernel {
-    name: "clip_factor",
-    access: &[Read, ReadWrite],
-    twin: |call| {
+static CLIP_FACTOR: Kernel = Kernel::new(
+    "clip_factor",
+    &[Read, ReadWrite],
+    |call| {
         let (p, sums, numbers) = (call.params::<ClipParams>(), call.read::<f32>(0), call.write::<f32>(1));
         let norm = sums[..p.n as usize].iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt();
         let factor = f64::from(p.max_norm) / (norm + 1e-6);
@@ -105,16 +87,11 @@ static CLIP_FACTOR: Kernel = Kernel {
         numbers[0] = if factor > 1.0 { 1.0 } else { factor as f32 };
         numbers[1] = norm as f32;
     },
-    cost: |d| Cost { flops: d.len(0) as u64, bytes: d.bytes() },
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "tree",
-        fits: |_, d| d.params::<ClipParams>().n <= 15 << 20,
-        suits: |_, _| true,
-        lower: |_, _| Pass::new(&FACTOR, "clip_factor", 1).alone(),
-    }],
-};
+    |d| d.cost(d.len(0) as u64),
+)
+.tolerance(Tolerance::SUMMED)
+.variants(&[Variant::new("tree", |_, _| Pass::new(&FACTOR, "clip_factor", 1).alone())
+    .fits(|_, d| d.params::<ClipParams>().n <= 15 << 20)]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&SQUARE_SUMS, &CLIP_FACTOR];

@@ -1,15 +1,11 @@
 //! What is done to gradients before an optimizer reads them: `shaders/penalty.wgsl`.
 
 use super::slab::{Slab, Stretch};
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel};
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = Shader {
-    name: "penalty",
-    source: include_str!("../../shaders/penalty.wgsl"),
-    access: &[Access::ReadWrite, Access::Read],
-};
+static SHADER: Shader = shader!("penalty", &[Access::ReadWrite, Access::Read]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -22,23 +18,13 @@ struct PenaltyParams {
     bound: f32,
 }
 
-static PENALTY: Kernel = Kernel {
-    name: "penalty",
-    access: SHADER.access,
-    twin,
-    cost: |d| {
-        let n = u64::from(d.params::<PenaltyParams>().n);
-        Cost { flops: 7 * n, bytes: 12 * n }
-    },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "flat",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, d| Pass::new(&SHADER, "penalty", groups(d.params::<PenaltyParams>().n as usize, 4 * 256)).alone(),
-    }],
-};
+static PENALTY: Kernel = Kernel::new("penalty", SHADER.access, twin, |d| {
+    let n = u64::from(d.params::<PenaltyParams>().n);
+    Cost { flops: 7 * n, bytes: 12 * n }
+})
+.variants(&[Variant::new("flat", |_, d| {
+    Pass::new(&SHADER, "penalty", groups(d.params::<PenaltyParams>().n as usize, 4 * 256)).alone()
+})]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&PENALTY];

@@ -212,42 +212,26 @@ macro_rules! update {
     };
     ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, slots $slots:literal,
         flops $flops:literal, $twin:expr) => {
-        static $shader: $crate::kernel::Shader = $crate::kernel::Shader {
-            name: $name,
-            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
-            access: {
-                use $crate::kernel::Access::{Read, ReadWrite};
-                const ACCESS: [$crate::kernel::Access; $moments + 3 + $slots] = {
-                    let mut access = [ReadWrite; $moments + 3 + $slots];
-                    access[0] = Read;
-                    access[$moments + 2] = Read;
-                    access[$moments + 2 + $slots] = Read;
-                    access
-                };
-                &ACCESS
-            },
-        };
+        static $shader: $crate::kernel::Shader = $crate::kernel::shader!($name, {
+            use $crate::kernel::Access::{Read, ReadWrite};
+            const ACCESS: [$crate::kernel::Access; $moments + 3 + $slots] = {
+                let mut access = [ReadWrite; $moments + 3 + $slots];
+                access[0] = Read;
+                access[$moments + 2] = Read;
+                access[$moments + 2 + $slots] = Read;
+                access
+            };
+            &ACCESS
+        });
 
-        static $kernel: $crate::kernel::Kernel = $crate::kernel::Kernel {
-            name: $name,
-            access: $shader.access,
-            twin: $twin,
-            cost: |d| {
-                let n = u64::from(d.params::<$params>().place.n);
-                $crate::kernel::Cost { flops: $flops * n, bytes: (3 + 2 * $moments) * 4 * n }
-            },
-            tolerance: $crate::kernel::Tolerance::ROUNDED,
-            rewrites: &[],
-            variants: &[$crate::kernel::Variant {
-                name: "flat",
-                fits: |_, _| true,
-                suits: |_, _| true,
-                lower: |_, d| {
-                    let groups = $crate::kernel::groups(d.params::<$params>().place.n as usize, 4 * 256);
-                    $crate::kernel::Pass::new(&$shader, $name, groups).alone()
-                },
-            }],
-        };
+        static $kernel: $crate::kernel::Kernel = $crate::kernel::Kernel::new($name, $shader.access, $twin, |d| {
+            let n = u64::from(d.params::<$params>().place.n);
+            $crate::kernel::Cost { flops: $flops * n, bytes: (3 + 2 * $moments) * 4 * n }
+        })
+        .variants(&[$crate::kernel::Variant::new("flat", |_, d| {
+            let groups = $crate::kernel::groups(d.params::<$params>().place.n as usize, 4 * 256);
+            $crate::kernel::Pass::new(&$shader, $name, groups).alone()
+        })]);
     };
 }
 pub(super) use update;

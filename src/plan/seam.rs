@@ -4,7 +4,7 @@ use super::Plan;
 use crate::backend::List;
 use crate::device::{Device, Part, Seam};
 use crate::error::Result;
-use crate::kernel::{Access, BufferId, Call, Cost, Dispatch, Kernel, Params, Tolerance};
+use crate::kernel::{Access, BufferId, Call, Dispatch, Kernel, Params, Tolerance};
 use crate::tensor::{Tensor, apart};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,14 +26,9 @@ static ACCESS: [Access; 2 * MOST] = {
 /// How a seam stands in a list: by the numbers of tensors that it reads and writes, a dispatch of a kernel that no backend
 /// runs, whose parameter is the number of the host's work.
 static SEAMS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    let seam = |at: usize| Kernel {
-        name: "host",
-        access: &ACCESS[MOST - at / (MOST + 1)..MOST + at % (MOST + 1)],
-        twin: |_| (),
-        cost: |d| Cost { flops: 0, bytes: d.bytes() },
-        tolerance: Tolerance::EXACT,
-        rewrites: &[],
-        variants: &[],
+    let seam = |at: usize| {
+        Kernel::new("host", &ACCESS[MOST - at / (MOST + 1)..MOST + at % (MOST + 1)], |_| (), |d| d.cost(0))
+            .tolerance(Tolerance::EXACT)
     };
     (0..(MOST + 1) * (MOST + 1)).map(seam).collect()
 });

@@ -78,15 +78,9 @@ fn a_result_that_is_off_is_caught() {
 }
 
 fn an_element_that_no_kernel_writes_is_caught() {
-    static HALF: Kernel = Kernel {
-        name: "half",
-        access: &[Access::Write],
-        twin: |call| call.write::<f32>(0)[..32].fill(1.0),
-        cost: |_| Cost::default(),
-        tolerance: Tolerance::EXACT,
-        rewrites: &[],
-        variants: &[],
-    };
+    static HALF: Kernel =
+        Kernel::new("half", &[Access::Write], |call| call.write::<f32>(0)[..32].fill(1.0), |_| Cost::default())
+            .tolerance(Tolerance::EXACT);
     let device = Device::checked(Device::cpu());
     let y = Tensor::empty([65], DType::F32, &device);
     Tensor::run(&HALF, &[&y], &0u32);

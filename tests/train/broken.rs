@@ -2,7 +2,7 @@
 
 use crate::devices::gpu;
 use wgrad::Tensor;
-use wgrad::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant};
+use wgrad::kernel::{Access, Cost, Kernel, Pass, Shader, Variant};
 
 const ACCESS: &[Access] = &[Access::ReadWrite];
 
@@ -11,20 +11,8 @@ static NOWHERE: Shader = Shader { name: "nowhere", source: "// no entry point at
 
 macro_rules! kernel {
     ($name:literal, $shader:ident) => {
-        Kernel {
-            name: $name,
-            access: ACCESS,
-            twin: |_| {},
-            cost: |_| Cost::default(),
-            tolerance: Tolerance::ROUNDED,
-            rewrites: &[],
-            variants: &[Variant {
-                name: "only",
-                fits: |_, _| true,
-                suits: |_, _| true,
-                lower: |_, _| Pass::new(&$shader, "main", 1).alone(),
-            }],
-        }
+        Kernel::new($name, ACCESS, |_| {}, |_| Cost::default())
+            .variants(&[Variant::new("only", |_, _| Pass::new(&$shader, "main", 1).alone())])
     };
 }
 

@@ -2,7 +2,7 @@
 
 use crate::devices::devices;
 use wgrad::Tensor;
-use wgrad::kernel::{Access, Cost, Kernel, Pass, Shader, Tolerance, Variant};
+use wgrad::kernel::{Access, Cost, Kernel, Pass, Shader, Variant};
 
 const ACCESS: &[Access] = &[Access::ReadWrite];
 
@@ -16,20 +16,13 @@ static SHADER: Shader = Shader {
 };
 
 /// Adds 1, and tells 150 GFLOP.
-static ONE_MORE: Kernel = Kernel {
-    name: "one_more",
-    access: ACCESS,
-    twin: |call| call.write::<f32>(0)[0] += 1.0,
-    cost: |_| Cost { flops: 150_000_000_000, bytes: 8 },
-    tolerance: Tolerance::ROUNDED,
-    rewrites: &[],
-    variants: &[Variant {
-        name: "only",
-        fits: |_, _| true,
-        suits: |_, _| true,
-        lower: |_, _| Pass::new(&SHADER, "one_more", 1).alone(),
-    }],
-};
+static ONE_MORE: Kernel = Kernel::new(
+    "one_more",
+    ACCESS,
+    |call| call.write::<f32>(0)[0] += 1.0,
+    |_| Cost { flops: 150_000_000_000, bytes: 8 },
+)
+.variants(&[Variant::new("only", |_, _| Pass::new(&SHADER, "one_more", 1).alone())]);
 
 #[test]
 fn a_replayed_step_of_many_operations_is_several_submits() {

@@ -9,7 +9,7 @@ use Access::{Read, ReadWrite, Write};
 /// A kernel that stands for any, and what it is rewritten by.
 const fn kernel(name: &'static str, access: &'static [Access], rewrites: &'static [Rewrite]) -> Kernel {
     let cost = |_: &_| Cost { flops: 0, bytes: 0 };
-    Kernel { name, access, twin: |_| (), cost, tolerance: Tolerance::EXACT, rewrites, variants: &[] }
+    Kernel::new(name, access, |_| (), cost).tolerance(Tolerance::EXACT).rewrites(rewrites)
 }
 
 /// Writes at once where its only reader would.

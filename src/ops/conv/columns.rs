@@ -5,22 +5,14 @@
 
 use super::implicit::MAX_ITERATIONS;
 use super::{ConvParams, Ends};
-use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
+use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups, shader};
 use crate::ops::matmul::{self, Epilogue, MatMul, Operands, Tiling};
 use crate::ops::pool;
 use crate::ops::reduce::sum_parts;
 
-static IM2COL: Shader = Shader {
-    name: "im2col",
-    source: concat!(include_str!("../../../shaders/prelude/conv.wgsl"), include_str!("../../../shaders/im2col.wgsl")),
-    access: &[Access::Read, Access::Write],
-};
+static IM2COL: Shader = shader!("im2col", ["conv"], &[Access::Read, Access::Write]);
 
-static COL2IM: Shader = Shader {
-    name: "col2im",
-    source: concat!(include_str!("../../../shaders/prelude/conv.wgsl"), include_str!("../../../shaders/col2im.wgsl")),
-    access: &[Access::Read, Access::Write],
-};
+static COL2IM: Shader = shader!("col2im", ["conv"], &[Access::Read, Access::Write]);
 
 impl ConvParams {
     /// y[rows, o] = col w^T for `rows` positions, group by group.
@@ -121,18 +113,11 @@ fn fits(info: &Info, d: &Dispatch) -> bool {
 
 macro_rules! variants {
     ($($subgroup:ident $tiled:ident $lower:ident;)*) => {$(
-        pub(super) const $subgroup: Variant = Variant {
-            name: "subgroup",
-            fits: |info, d| fits(info, d) && matmul::fits_subgroup(info),
-            suits: |info, _| matmul::preferred(info) == Tiling::Subgroup,
-            lower: |info, d| $lower(info, Tiling::Subgroup, d),
-        };
-        pub(super) const $tiled: Variant = Variant {
-            name: "tiled",
-            fits: |info, d| fits(info, d) && matmul::fits_tiled(info),
-            suits: |_, _| true,
-            lower: |info, d| $lower(info, Tiling::Tiled, d),
-        };
+        pub(super) const $subgroup: Variant = Variant::new("subgroup", |info, d| $lower(info, Tiling::Subgroup, d))
+            .fits(|info, d| fits(info, d) && matmul::fits_subgroup(info))
+            .suits(|info, _| matmul::preferred(info) == Tiling::Subgroup);
+        pub(super) const $tiled: Variant = Variant::new("tiled", |info, d| $lower(info, Tiling::Tiled, d))
+            .fits(|info, d| fits(info, d) && matmul::fits_tiled(info));
     )*};
 }
 

@@ -11,113 +11,60 @@ use crate::kernel::functions::relu;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    parallel,
+    parallel, shader,
 };
 use crate::ops::copy;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use Access::{Read, Write};
 
-macro_rules! shader {
-    ($shader:ident, $name:literal, $access:expr) => {
-        static $shader: Shader = Shader {
-            name: $name,
-            source: concat!(
-                include_str!("../../../shaders/prelude/conv.wgsl"),
-                include_str!(concat!("../../../shaders/", $name, ".wgsl"))
-            ),
-            access: $access,
-        };
-    };
-}
-
-shader!(FORWARD, "depthwise", &[Read, Read, Read, Write]);
-shader!(INPUT, "depthwise_input", &[Read, Read, Write]);
-shader!(WEIGHT, "depthwise_weight", &[Read, Read, Write]);
-shader!(PARTS, "depthwise_parts", &[Read, Write, Write]);
+static FORWARD: Shader = shader!("depthwise", ["conv"], &[Read, Read, Read, Write]);
+static INPUT: Shader = shader!("depthwise_input", ["conv"], &[Read, Read, Write]);
+static WEIGHT: Shader = shader!("depthwise_weight", ["conv"], &[Read, Read, Write]);
+static PARTS: Shader = shader!("depthwise_parts", ["conv"], &[Read, Write, Write]);
 
 /// y [n, oh, ow, o] from x [n, h, w, c], w [o, 1, kh, kw] and a bias [o]; w stands in for a bias that is none.
-pub(super) static DEPTHWISE: Kernel = Kernel {
-    name: "depthwise",
-    access: FORWARD.access,
-    twin: forward_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[fuse::RELU],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| is_by_fours(&d.params()),
-            suits: |_, _| true,
-            lower: |_, d| {
-                let p: ConvParams = d.params();
-                forward(&p, p.walk_of_weight(), true, ends(&p))
-            },
-        },
-        Variant {
-            name: "each",
-            fits: |_, _| true,
-            suits: |_, _| true,
-            lower: |_, d| {
-                let p: ConvParams = d.params();
-                forward(&p, p.walk_of_weight(), false, ends(&p))
-            },
-        },
-    ],
-};
+pub(super) static DEPTHWISE: Kernel = Kernel::new("depthwise", FORWARD.access, forward_twin, cost)
+    .tolerance(Tolerance::SUMMED)
+    .rewrites(&[fuse::RELU])
+    .variants(&[
+        Variant::new("quads", |_, d| {
+            let p: ConvParams = d.params();
+            forward(&p, p.walk_of_weight(), true, ends(&p))
+        })
+        .fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| {
+            let p: ConvParams = d.params();
+            forward(&p, p.walk_of_weight(), false, ends(&p))
+        }),
+    ]);
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
-pub(super) static DEPTHWISE_INPUT: Kernel = Kernel {
-    name: "depthwise_input",
-    access: INPUT.access,
-    twin: input_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            // A convolution of dy by the kernel turned around.
-            name: "turned",
-            fits: |_, d| {
-                let p: ConvParams = d.params();
-                is_by_fours(&p) && is_turnable(&p)
-            },
-            suits: |_, _| true,
-            lower: |_, d| {
-                let p: ConvParams = d.params();
-                let (area, back) = (p.kernel_h * p.kernel_w, 1u32.wrapping_neg());
-                let walk = Strided::over([area, p.out_channels], area - 1, [back, area]);
-                forward(&turned(&p), walk, true, [Slot::Arg(1), Slot::Arg(2)])
-            },
-        },
-        Variant {
-            name: "quads",
-            fits: |_, d| is_by_fours(&d.params()),
-            suits: |_, _| true,
-            lower: |_, d| input(d, true),
-        },
-        Variant { name: "each", fits: |_, _| true, suits: |_, _| true, lower: |_, d| input(d, false) },
-    ],
-};
+pub(super) static DEPTHWISE_INPUT: Kernel =
+    Kernel::new("depthwise_input", INPUT.access, input_twin, cost).tolerance(Tolerance::SUMMED).variants(&[
+        // A convolution of dy by the kernel turned around.
+        Variant::new("turned", |_, d| {
+            let p: ConvParams = d.params();
+            let (area, back) = (p.kernel_h * p.kernel_w, 1u32.wrapping_neg());
+            let walk = Strided::over([area, p.out_channels], area - 1, [back, area]);
+            forward(&turned(&p), walk, true, [Slot::Arg(1), Slot::Arg(2)])
+        })
+        .fits(|_, d| {
+            let p: ConvParams = d.params();
+            is_by_fours(&p) && is_turnable(&p)
+        }),
+        Variant::new("quads", |_, d| input(d, true)).fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| input(d, false)),
+    ]);
 
 /// dw [o, 1, kh, kw] and db [o] from x and dy.
-pub(super) static DEPTHWISE_WEIGHT: Kernel = Kernel {
-    name: "depthwise_weight",
-    access: &[Read, Read, Write, Write],
-    twin: weight_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "quads",
-            fits: |_, d| is_by_fours(&d.params()),
-            suits: |_, _| true,
-            lower: |info, d| weight(info, d, true),
-        },
-        Variant { name: "each", fits: |_, _| true, suits: |_, _| true, lower: |info, d| weight(info, d, false) },
-    ],
-};
+pub(super) static DEPTHWISE_WEIGHT: Kernel =
+    Kernel::new("depthwise_weight", &[Read, Read, Write, Write], weight_twin, cost)
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("quads", |info, d| weight(info, d, true)).fits(|_, d| is_by_fours(&d.params())),
+            Variant::new("each", |info, d| weight(info, d, false)),
+        ]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&DEPTHWISE, &DEPTHWISE_INPUT, &DEPTHWISE_WEIGHT];

@@ -6,107 +6,57 @@
 
 use super::{ConvParams, Ends};
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups, shader};
 use crate::ops::copy;
 use crate::ops::matmul;
 
 /// x, the weight, a bias, y, and where the largest of each window lies.
 const FORWARD_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
-static ROWS: Shader = Shader {
-    name: "conv_rows",
-    source: concat!(
-        include_str!("../../../shaders/prelude/conv.wgsl"),
-        include_str!("../../../shaders/prelude/rows.wgsl"),
-        include_str!("../../../shaders/prelude/positions.wgsl"),
-        include_str!("../../../shaders/prelude/conv_ends.wgsl"),
-        include_str!("../../../shaders/conv_rows.wgsl")
-    ),
-    access: FORWARD_ACCESS,
-};
-static FEW_ROWS: Shader = Shader {
-    name: "conv_few",
-    source: concat!(
-        include_str!("../../../shaders/prelude/conv.wgsl"),
-        include_str!("../../../shaders/prelude/rows.wgsl"),
-        include_str!("../../../shaders/prelude/positions.wgsl"),
-        include_str!("../../../shaders/prelude/conv_ends.wgsl"),
-        include_str!("../../../shaders/conv_few.wgsl")
-    ),
-    access: FORWARD_ACCESS,
-};
-static TAPS: Shader = Shader {
-    name: "conv_taps",
-    source: concat!(
-        include_str!("../../../shaders/prelude/conv.wgsl"),
-        include_str!("../../../shaders/prelude/rows.wgsl"),
-        include_str!("../../../shaders/conv_taps.wgsl")
-    ),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
-pub(super) static PARTS: Shader = Shader {
-    name: "conv_parts",
-    source: concat!(
-        include_str!("../../../shaders/prelude/conv.wgsl"),
-        include_str!("../../../shaders/conv_parts.wgsl")
-    ),
-    access: &[Access::Read, Access::Write, Access::Write],
-};
+static ROWS: Shader = shader!("conv_rows", ["conv", "rows", "positions", "conv_ends"], FORWARD_ACCESS);
+static FEW_ROWS: Shader = shader!("conv_few", ["conv", "rows", "positions", "conv_ends"], FORWARD_ACCESS);
+static TAPS: Shader = shader!("conv_taps", ["conv", "rows"], &[Access::Read, Access::Read, Access::Write]);
+pub(super) static PARTS: Shader = shader!("conv_parts", ["conv"], &[Access::Read, Access::Write, Access::Write]);
 
-pub(super) const FORWARD: Variant = Variant {
-    name: "implicit",
-    fits: |info, d| reads(info, &d.params()),
-    suits: |info, _| info.class != Class::Gpu,
-    lower: |info, d| {
-        let p: ConvParams = d.params();
-        lowered(&p, [forward_weight(&p), rows(info, &p, Ends::of(d))])
-    },
-};
+pub(super) const FORWARD: Variant = Variant::new("implicit", |info, d| {
+    let p: ConvParams = d.params();
+    lowered(&p, [forward_weight(&p), rows(info, &p, Ends::of(d))])
+})
+.fits(|info, d| reads(info, &d.params()))
+.suits(|info, _| info.class != Class::Gpu);
 
-pub(super) const INPUT: Variant = Variant {
-    name: "implicit",
-    fits: |info, d| is_turnable(&d.params()) && reads(info, &turned(&d.params())),
-    suits: |info, _| info.class != Class::Gpu,
-    lower: |info, d| {
-        let p: ConvParams = d.params();
-        let ends = Ends { bias: None, y: Slot::Arg(2), at: None };
-        lowered(&p, [input_weight(&p), rows(info, &turned(&p), ends)])
-    },
-};
+pub(super) const INPUT: Variant = Variant::new("implicit", |info, d| {
+    let p: ConvParams = d.params();
+    let ends = Ends { bias: None, y: Slot::Arg(2), at: None };
+    lowered(&p, [input_weight(&p), rows(info, &turned(&p), ends)])
+})
+.fits(|info, d| is_turnable(&d.params()) && reads(info, &turned(&d.params())))
+.suits(|info, _| info.class != Class::Gpu);
 
-pub(super) const WEIGHT: Variant = Variant {
-    name: "implicit",
-    fits: |info, d| {
+pub(super) const WEIGHT: Variant = Variant::new("implicit", |info, d| taps(info, d, "conv_taps", 32, 4))
+    .fits(|info, d| {
         let p: ConvParams = d.params();
         reads(info, &p) && rows_fit(&p)
-    },
-    suits: |info, _| info.class != Class::Gpu,
-    lower: |info, d| taps(info, d, "conv_taps", 32, 4),
-};
+    })
+    .suits(|info, _| info.class != Class::Gpu);
 
 /// For so few taps that the columns of a position are a few numbers.
-pub(super) const FEW_FORWARD: Variant = Variant {
-    name: "few",
-    fits: |info, d| few_fit(info, &d.params()),
-    suits: |info, d| info.class != Class::Gpu && d.params::<ConvParams>().taps() <= FEW,
-    lower: |info, d| {
-        let (p, ends) = (d.params::<ConvParams>(), Ends::of(d));
-        let (lanes, wide, strips) = strips(info, &p);
-        let pass = Pass::new(&FEW_ROWS, "conv_few", u64::from(positions(&p).div_ceil(32)) * u64::from(strips));
-        let pass = ended(tiled(pass, lanes, wide), &p, &ends, Slot::Arg(1), Slot::Arg(0));
-        Lowering { passes: vec![pass], scratch: vec![SPARE] }
-    },
-};
+pub(super) const FEW_FORWARD: Variant = Variant::new("few", |info, d| {
+    let (p, ends) = (d.params::<ConvParams>(), Ends::of(d));
+    let (lanes, wide, strips) = strips(info, &p);
+    let pass = Pass::new(&FEW_ROWS, "conv_few", u64::from(positions(&p).div_ceil(32)) * u64::from(strips));
+    let pass = ended(tiled(pass, lanes, wide), &p, &ends, Slot::Arg(1), Slot::Arg(0));
+    Lowering { passes: vec![pass], scratch: vec![SPARE] }
+})
+.fits(|info, d| few_fit(info, &d.params()))
+.suits(|info, d| info.class != Class::Gpu && d.params::<ConvParams>().taps() <= FEW);
 
-pub(super) const FEW_WEIGHT: Variant = Variant {
-    name: "few",
-    fits: |info, d| few_fit(info, &d.params()) && rows_fit(&d.params()),
-    suits: |info, d| info.class != Class::Gpu && d.params::<ConvParams>().taps() <= FEW,
-    lower: |info, d| {
-        let p: ConvParams = d.params();
-        taps(info, d, "conv_few_taps", p.taps().min(32) as u32, p.out_w)
-    },
-};
+pub(super) const FEW_WEIGHT: Variant = Variant::new("few", |info, d| {
+    let p: ConvParams = d.params();
+    taps(info, d, "conv_few_taps", p.taps().min(32) as u32, p.out_w)
+})
+.fits(|info, d| few_fit(info, &d.params()) && rows_fit(&d.params()))
+.suits(|info, d| info.class != Class::Gpu && d.params::<ConvParams>().taps() <= FEW);
 
 /// Up to so many taps no matrix of columns pays.
 const FEW: usize = 128;

@@ -8,73 +8,42 @@ use super::implicit::{
     turned,
 };
 use super::{ConvParams, Ends};
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups, shader};
 use crate::ops::matmul::{self, Tiling};
 
-static TILES: Shader = Shader {
-    name: "conv_tiles",
-    source: concat!(
-        include_str!("../../../shaders/prelude/conv.wgsl"),
-        include_str!("../../../shaders/prelude/tiles.wgsl"),
-        include_str!("../../../shaders/prelude/positions.wgsl"),
-        include_str!("../../../shaders/conv_tiles.wgsl")
-    ),
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write],
-};
-static TAPS: Shader = Shader {
-    name: "conv_tile_taps",
-    source: concat!(
-        include_str!("../../../shaders/prelude/conv.wgsl"),
-        include_str!("../../../shaders/prelude/tiles.wgsl"),
-        include_str!("../../../shaders/conv_tile_taps.wgsl")
-    ),
-    access: &[Access::Read, Access::Read, Access::Write],
-};
+static TILES: Shader = shader!(
+    "conv_tiles",
+    ["conv", "tiles", "positions"],
+    &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write]
+);
+static TAPS: Shader = shader!("conv_tile_taps", ["conv", "tiles"], &[Access::Read, Access::Read, Access::Write]);
 
-pub(super) const FORWARD: Variant = Variant {
-    name: "implicit_tiled",
-    fits: |info, d| fits(info, &d.params()),
-    suits: |info, d| suits(info) && is_large(info, &d.params()),
-    lower: |info, d| forward(info, d, true),
-};
+pub(super) const FORWARD: Variant = Variant::new("implicit_tiled", |info, d| forward(info, d, true))
+    .fits(|info, d| fits(info, &d.params()))
+    .suits(|info, d| suits(info) && is_large(info, &d.params()));
 
-pub(super) const FORWARD_SMALL: Variant = Variant {
-    name: "implicit_tiled_small",
-    suits: |info, _| suits(info),
-    lower: |info, d| forward(info, d, false),
-    ..FORWARD
-};
+pub(super) const FORWARD_SMALL: Variant = Variant::new("implicit_tiled_small", |info, d| forward(info, d, false))
+    .fits(|info, d| fits(info, &d.params()))
+    .suits(|info, _| suits(info));
 
-pub(super) const INPUT: Variant = Variant {
-    name: "implicit_tiled",
-    fits: |info, d| is_turnable(&d.params()) && fits(info, &turned(&d.params())),
-    suits: |info, d| suits(info) && is_large(info, &turned(&d.params())),
-    lower: |info, d| input(info, d, true),
-};
+pub(super) const INPUT: Variant = Variant::new("implicit_tiled", |info, d| input(info, d, true))
+    .fits(|info, d| is_turnable(&d.params()) && fits(info, &turned(&d.params())))
+    .suits(|info, d| suits(info) && is_large(info, &turned(&d.params())));
 
-pub(super) const INPUT_SMALL: Variant = Variant {
-    name: "implicit_tiled_small",
-    suits: |info, _| suits(info),
-    lower: |info, d| input(info, d, false),
-    ..INPUT
-};
+pub(super) const INPUT_SMALL: Variant = Variant::new("implicit_tiled_small", |info, d| input(info, d, false))
+    .fits(|info, d| is_turnable(&d.params()) && fits(info, &turned(&d.params())))
+    .suits(|info, _| suits(info));
 
-pub(super) const WEIGHT: Variant = Variant {
-    name: "implicit_tiled",
-    fits: |info, d| fits(info, &d.params()),
-    suits: |info, d| {
+pub(super) const WEIGHT: Variant = Variant::new("implicit_tiled", |info, d| weight(info, d, true))
+    .fits(|info, d| fits(info, &d.params()))
+    .suits(|info, d| {
         let p: ConvParams = d.params();
         suits(info) && p.taps() > 32 && p.out_channels > 32
-    },
-    lower: |info, d| weight(info, d, true),
-};
+    });
 
-pub(super) const WEIGHT_SMALL: Variant = Variant {
-    name: "implicit_tiled_small",
-    suits: |info, _| suits(info),
-    lower: |info, d| weight(info, d, false),
-    ..WEIGHT
-};
+pub(super) const WEIGHT_SMALL: Variant = Variant::new("implicit_tiled_small", |info, d| weight(info, d, false))
+    .fits(|info, d| fits(info, &d.params()))
+    .suits(|info, _| suits(info));
 
 fn fits(info: &Info, p: &ConvParams) -> bool {
     matmul::fits_tiled(info) && is_by_fours(p) && p.taps() / 16 * 5 + 32 <= MAX_ITERATIONS

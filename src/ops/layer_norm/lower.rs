@@ -1,68 +1,18 @@
 //! How normalising rows becomes passes.
 
 use super::{Form, LayerNormParams};
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
 
 use Access::{Read, Write};
 
-static FORWARD: Shader = Shader {
-    name: "layer_norm",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/prelude/whole.wgsl"),
-        include_str!("../../../shaders/layer_norm.wgsl")
-    ),
-    access: &[Read, Read, Read, Write, Write],
-};
-static FORWARD_SUBGROUP: Shader = Shader {
-    name: "layer_norm_subgroup",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/layer_norm_subgroup.wgsl")
-    ),
-    access: FORWARD.access,
-};
-static FORWARD_ROWS: Shader = Shader {
-    name: "layer_norm_rows",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/layer_norm_rows.wgsl")
-    ),
-    access: FORWARD.access,
-};
-static BACKWARD: Shader = Shader {
-    name: "layer_norm_backward",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/prelude/whole.wgsl"),
-        include_str!("../../../shaders/layer_norm_backward.wgsl")
-    ),
-    access: &[Read, Read, Read, Read, Read, Write],
-};
-static BACKWARD_SUBGROUP: Shader = Shader {
-    name: "layer_norm_backward_subgroup",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/layer_norm_backward_subgroup.wgsl")
-    ),
-    access: BACKWARD.access,
-};
-static BACKWARD_ROWS: Shader = Shader {
-    name: "layer_norm_backward_rows",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/layer_norm_backward_rows.wgsl")
-    ),
-    access: &[Read, Read, Read, Read, Read, Write, Write, Write],
-};
-static COLUMNS: Shader = Shader {
-    name: "layer_norm_columns",
-    source: concat!(
-        include_str!("../../../shaders/prelude/norm.wgsl"),
-        include_str!("../../../shaders/layer_norm_columns.wgsl")
-    ),
-    access: &[Read, Read, Read, Write, Write],
-};
+static FORWARD: Shader = shader!("layer_norm", ["norm", "whole"], &[Read, Read, Read, Write, Write]);
+static FORWARD_SUBGROUP: Shader = shader!("layer_norm_subgroup", ["norm"], FORWARD.access);
+static FORWARD_ROWS: Shader = shader!("layer_norm_rows", ["norm"], FORWARD.access);
+static BACKWARD: Shader = shader!("layer_norm_backward", ["norm", "whole"], &[Read, Read, Read, Read, Read, Write]);
+static BACKWARD_SUBGROUP: Shader = shader!("layer_norm_backward_subgroup", ["norm"], BACKWARD.access);
+static BACKWARD_ROWS: Shader =
+    shader!("layer_norm_backward_rows", ["norm"], &[Read, Read, Read, Read, Read, Write, Write, Write]);
+static COLUMNS: Shader = shader!("layer_norm_columns", ["norm"], &[Read, Read, Read, Write, Write]);
 
 /// Columns that even 8 lanes walk three times within 65,535 iterations, one at a time.
 pub const MAX_COLS: u32 = 170_000;
@@ -106,10 +56,6 @@ pub fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
 pub fn fits_group(info: &Info, d: &Dispatch) -> bool {
     let p: LayerNormParams = d.params();
     info.max_threads >= 256 && p.cols <= MAX_COLS && p.rows <= MAX_CHUNK * MAX_CHUNK
-}
-
-pub fn any(_: &Info, _: &Dispatch) -> bool {
-    true
 }
 
 /// Invocations that share a row.

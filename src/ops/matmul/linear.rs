@@ -1,69 +1,45 @@
 //! Linear layers: products with a bias, and the gradients of weight and bias at once. Shaders as for the matmul.
 
 use super::{
-    MatMul, Operands, Tiling, VARIANTS, epilogue, fits_subgroup, fits_tiled, fuse, lower, preferred, product,
+    MatMul, Operands, Tiling, VARIANTS, cost, epilogue, fits_subgroup, fits_tiled, fuse, lower, preferred, product,
     suits_large, walkable,
 };
 use crate::dtype::DType;
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Slot, Tolerance, Variant, parallel};
+use crate::kernel::{Access, Call, Kernel, Slot, Tolerance, Variant, parallel};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// y = x w^T + b.
-pub(super) static LINEAR: Kernel = Kernel {
-    name: "linear",
-    access: &[Access::Read, Access::Read, Access::Read, Access::Write],
-    twin: epilogue::twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: fuse::REWRITES,
-    variants: VARIANTS,
-};
+pub(super) static LINEAR: Kernel =
+    Kernel::new("linear", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::twin, cost)
+        .tolerance(Tolerance::SUMMED)
+        .rewrites(fuse::REWRITES)
+        .variants(VARIANTS);
 
 /// y = x w^T + b, and what follows it with a matrix of the same shape.
-pub(super) static LINEAR_WITH: Kernel = Kernel {
-    name: "linear_with",
-    access: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
-    twin: epilogue::twin,
+pub(super) static LINEAR_WITH: Kernel = Kernel::new(
+    "linear_with",
+    &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
+    epilogue::twin,
     cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: VARIANTS,
-};
-
-fn cost(d: &Dispatch) -> Cost {
-    Cost { flops: d.params::<MatMul>().flops(), bytes: d.bytes() }
-}
+)
+.tolerance(Tolerance::SUMMED)
+.variants(VARIANTS);
 
 /// dw = dy^T x, and db, the sums of the columns of dy.
-static LINEAR_WEIGHT: Kernel = Kernel {
-    name: "linear_weight",
-    access: &[Access::Read, Access::Read, Access::Write, Access::Write],
-    twin: weight_twin,
-    cost,
-    tolerance: Tolerance::SUMMED,
-    rewrites: &[],
-    variants: &[
-        Variant {
-            name: "subgroup",
-            fits: |info, _| fits_subgroup(info),
-            suits: |info, _| preferred(info) == Tiling::Subgroup,
-            lower: |info, d| lower(info, Tiling::Subgroup, d, WEIGHT),
-        },
-        Variant {
-            name: "tiled",
-            fits: |info, _| fits_tiled(info),
-            suits: |info, d| suits_large(info, &d.params()),
-            lower: |info, d| lower(info, Tiling::Tiled, d, WEIGHT),
-        },
-        Variant {
-            name: "tiled_small",
-            fits: |info, _| fits_tiled(info),
-            suits: |_, _| true,
-            lower: |info, d| lower(info, Tiling::Small, d, WEIGHT),
-        },
-    ],
-};
+static LINEAR_WEIGHT: Kernel =
+    Kernel::new("linear_weight", &[Access::Read, Access::Read, Access::Write, Access::Write], weight_twin, cost)
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, WEIGHT))
+                .fits(|info, _| fits_subgroup(info))
+                .suits(|info, _| preferred(info) == Tiling::Subgroup),
+            Variant::new("tiled", |info, d| lower(info, Tiling::Tiled, d, WEIGHT))
+                .fits(|info, _| fits_tiled(info))
+                .suits(|info, d| suits_large(info, &d.params())),
+            Variant::new("tiled_small", |info, d| lower(info, Tiling::Small, d, WEIGHT))
+                .fits(|info, _| fits_tiled(info)),
+        ]);
 
 const WEIGHT: Operands =
     Operands { sums: Some(Slot::Arg(3)), ..Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Arg(2)) };

@@ -1,7 +1,7 @@
 //! How a product becomes passes: which shader, which tiles, and into how many parts k is cut.
 
 use super::{Epilogue, MatMul};
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
 
 /// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
@@ -10,24 +10,8 @@ macro_rules! products {
     ($($shader:ident: $name:literal behind [$($before:literal)?], $access:expr;)*) => {$(
         /// With what is quickly compiled behind the product, and with every slope.
         static $shader: [Shader; 2] = [
-            Shader {
-                name: $name,
-                source: concat!(
-                    include_str!("../../../shaders/prelude/epilogue.wgsl"),
-                    $(include_str!(concat!("../../../shaders/prelude/", $before, ".wgsl")),)?
-                    include_str!(concat!("../../../shaders/", $name, ".wgsl"))
-                ),
-                access: $access,
-            },
-            Shader {
-                name: $name,
-                source: concat!(
-                    include_str!("../../../shaders/prelude/epilogue_slopes.wgsl"),
-                    $(include_str!(concat!("../../../shaders/prelude/", $before, ".wgsl")),)?
-                    include_str!(concat!("../../../shaders/", $name, ".wgsl"))
-                ),
-                access: $access,
-            },
+            shader!($name, ["epilogue" $(, $before)?], $access),
+            shader!($name, ["epilogue_slopes" $(, $before)?], $access),
         ];
     )*};
 }
