@@ -1,7 +1,7 @@
 //! Weights and training state in safetensors files, which Python's `safetensors` reads and writes too.
 
 use crate::backend::edge;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Source};
 use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs::{self, File};
@@ -42,8 +42,10 @@ pub fn load(module: &dyn Module, path: impl AsRef<Path>, strictness: Strictness)
 pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let whole = to_bytes(values).map_err(|error| Error::file(path, error))?;
-    replace(path, &whole)
-        .map_err(|error| Error::file(path, format!("cannot be written: {error}; an older file is as it was")))
+    replace(path, &whole).map_err(|error| {
+        let problem = format!("cannot be written: {error}; an older file is as it was");
+        Error::File { path: path.into(), problem, source: Some(Source::new(error)) }
+    })
 }
 
 /// Values under their names as a safetensors file holds them: for where there are no files, as in a browser.
