@@ -1,32 +1,38 @@
-//! Data sets of images: reading them from files, fetching them, and cutting them into batches.
+//! Data sets of any structure: reading them from files, fetching them, and cutting them into batches.
 //!
-//! Everything here lives on the host and knows nothing of tensors or devices. What a file holds is checked as it is
-//! read, so that a truncated download or a label out of range is an [`Error`](crate::Error) with the file's name, not
-//! a model that learns nothing.
+//! A [`Dataset`] gives items by number; a [`DataLoader`] makes batches of them, in an order that depends on a seed alone, on
+//! threads of its own where there are some. What a file holds is checked as it is read, so that a truncated download or a
+//! label out of range is an [`Error`](crate::Error) with the file's name, not a model that learns nothing.
 //!
 //! ```no_run
 //! use wgrad::data::{DataLoader, LoaderOptions, Normalization, mnist};
 //!
-//! let mnist = mnist::load("data/mnist")?;
-//! let normalization = Some(Normalization::of(&mnist.train));
-//! let options = LoaderOptions { shuffle: Some(7), normalization, ..LoaderOptions::default() };
-//! let loader = DataLoader::new(mnist.train, options)?;
+//! let device = wgrad::Device::best();
+//! let train = mnist::load("data/mnist")?.train;
+//! let normalization = Normalization::of(&train);
+//! let options = LoaderOptions { shuffle: Some(7), workers: 2, ..LoaderOptions::default() };
+//! let loader = DataLoader::new(train.normalized(&normalization)?, options)?;
 //! for epoch in 0..3 {
 //!     for batch in loader.epoch(epoch) {
-//!         assert_eq!(batch.shape, [batch.labels.len(), 1, 28, 28]);
+//!         let [x, labels] = batch?.to(&device);
+//!         assert_eq!(x.shape(), [labels.numel(), 1, 28, 28]);
 //!     }
 //! }
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
 pub mod cifar;
+mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
 mod files;
 pub mod idx;
 mod images;
+mod item;
 mod loader;
 pub mod mnist;
 
-pub use images::ImageSet;
-pub use loader::{Batch, DataLoader, Epoch, LastBatch, LoaderOptions, Normalization};
+pub use dataset::{Batch, Concat, Dataset, Map, Subset};
+pub use images::{ImageSet, Normalization, NormalizedImages};
+pub use item::{Array, ArrayValues, Columns, Field, Item, Tensors};
+pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions};

@@ -48,6 +48,8 @@ pub mod streams {
     pub const TENSORS: u32 = 0;
     /// The order of a data loader's samples.
     pub const SHUFFLE: u32 = 1;
+    /// Which part of a data set an item is dealt to.
+    pub const SPLIT: u32 = 2;
     /// What layers draw on the device.
     pub const LAYERS: u32 = 1 << 16;
 }

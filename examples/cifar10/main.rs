@@ -38,7 +38,7 @@ use clap::Parser;
 use model::{Classifier, Net, ResNet};
 use start::{note, say, start};
 use std::process::ExitCode;
-use wgrad::data::{DataLoader, LastBatch, LoaderOptions};
+use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
@@ -89,7 +89,13 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// Trains for as many epochs as the command line says.
-fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args, device: &Device) -> Result<()> {
+fn learn(
+    model: &Classifier,
+    loader: &DataLoader<ImageSet>,
+    test: &DataLoader<ImageSet>,
+    args: &Args,
+    device: &Device,
+) -> Result<()> {
     let momentum = match args.model {
         ModelChoice::Resnet => Momentum::Nesterov(0.9),
         ModelChoice::Net => Momentum::HeavyBall(0.9),
@@ -108,8 +114,7 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
         totals.upload(&[0.0f32, 0.0]);
         let mut means = [0.0; 2];
         for (i, batch) in loader.epoch(epoch as u64).enumerate() {
-            let x = Tensor::from_vec(batch.images, batch.shape, device);
-            let labels = Tensor::from_vec(batch.labels, [args.batch_size], device);
+            let [x, labels] = batch?.to(device);
             step.run([&x, &labels], |[x, labels]| {
                 let logits = model.forward(x, &Ctx::train());
                 let loss = logits.cross_entropy(labels);
@@ -140,12 +145,12 @@ fn learn(model: &Classifier, loader: &DataLoader, test: &DataLoader, args: &Args
     Ok(())
 }
 
-fn evaluate(model: &Classifier, loader: &DataLoader, device: &Device) -> Result<ConfusionMatrix> {
+fn evaluate(model: &Classifier, loader: &DataLoader<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
     let mut matrix = ConfusionMatrix::new(10);
     for batch in loader.epoch(0) {
-        let x = Tensor::from_vec(batch.images, batch.shape, device);
-        let predicted = model.forward(&x, &Ctx::eval()).argmax(1).to_vec::<i32>()?;
-        matrix.add(&batch.labels, &predicted);
+        let [x, labels] = batch?.columns;
+        let predicted = model.forward(&x.to(device), &Ctx::eval()).argmax(1).to_vec::<i32>()?;
+        matrix.add(labels.i32s(), &predicted);
     }
     Ok(matrix)
 }

@@ -133,9 +133,9 @@ fn learn(
     mut after: impl FnMut(usize) -> Result<()>,
 ) -> Result<()> {
     // Pixels in -1..1, where the generator's tanh ends. All batches have one shape, so that each step is a replay.
-    let normalization = Some(Normalization { mean: vec![0.5], std: vec![0.5] });
+    let images = images.normalized(&Normalization { mean: vec![0.5], std: vec![0.5] })?;
     let (batch_size, shuffle, last) = (args.batch_size, Some(args.seed), LastBatch::Drop);
-    let loader = DataLoader::new(images, LoaderOptions { batch_size, shuffle, last, normalization })?;
+    let loader = DataLoader::new(images, LoaderOptions { batch_size, shuffle, last, ..LoaderOptions::default() })?;
     // A beta1 of 0.9 goes on for ten steps in a direction that the other network has made wrong by then.
     let options = AdamOptions { lr: args.lr, betas: (0.5, 0.999), ..AdamOptions::default() };
     let (mut discriminates, mut generates) = (Adam::new(discriminator, options)?, Adam::new(generator, options)?);
@@ -156,7 +156,7 @@ fn learn(
         epochs.start(epoch);
         totals.upload(&[0.0f32; 4]);
         for (i, batch) in loader.epoch(epoch as u64).enumerate() {
-            let real = Tensor::from_vec(batch.images, batch.shape, device);
+            let [real, _] = batch?.to(device);
             let noise = noise(args.batch_size, &mut rng, device);
             let mut run = || {
                 step.run([&real, &noise], |[real, noise]| {

@@ -32,7 +32,7 @@ use model::{Cnn, Mlp};
 use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
-use wgrad::data::{DataLoader, LoaderOptions};
+use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
 use wgrad::metrics::ConfusionMatrix;
 use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
@@ -103,9 +103,8 @@ fn run(args: &Args) -> Result<()> {
             let done = (epoch * loader.len() + i) as f32 / steps;
             optimizer.set_lr(args.lr() * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()))?;
 
-            let rows = batch.shape[0];
-            let x = Tensor::from_vec(batch.images, batch.shape, &device);
-            let labels = Tensor::from_vec(batch.labels, [rows], &device);
+            let [x, labels] = batch?.to(&device);
+            let rows = x.shape()[0];
             let mut run = || {
                 step.run([&x, &labels], |[x, labels]| {
                     let logits = model.forward(x, &Ctx::train());
@@ -166,12 +165,12 @@ fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
     })
 }
 
-fn evaluate(model: &impl Layer, loader: &DataLoader, device: &Device) -> Result<ConfusionMatrix> {
+fn evaluate(model: &impl Layer, loader: &DataLoader<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
     let mut matrix = ConfusionMatrix::new(10);
     for batch in loader.epoch(0) {
-        let x = Tensor::from_vec(batch.images, batch.shape, device);
-        let predicted = model.forward(&x, &Ctx::eval()).argmax(1).to_vec::<i32>()?;
-        matrix.add(&batch.labels, &predicted);
+        let [x, labels] = batch?.columns;
+        let predicted = model.forward(&x.to(device), &Ctx::eval()).argmax(1).to_vec::<i32>()?;
+        matrix.add(labels.i32s(), &predicted);
     }
     Ok(matrix)
 }

@@ -1,139 +1,98 @@
 //! Batches of a data set, in an order that depends only on the seed and the number of the epoch.
 
-use std::sync::Arc;
-
-use super::ImageSet;
+use super::dataset::{Batch, Dataset, message};
+use super::item::Item;
+use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::rng::{self, Rng, streams};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 /// How a [`DataLoader`] cuts its set into batches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoaderOptions {
-    /// Images in a batch; 64.
+    /// Items in a batch; 64.
     pub batch_size: usize,
     /// The seed that shuffles each epoch anew; `None`, the default, keeps the set's own order.
     pub shuffle: Option<u64>,
     /// What becomes of a last batch that is not full; it is kept.
     pub last: LastBatch,
-    /// How pixels are normalised after they are scaled to 0..1; not at all.
-    pub normalization: Option<Normalization>,
+    /// Threads that make batches ahead, each up to two of them; by default 0: each batch is made when it is asked for. The
+    /// batches and their order do not depend on it. A browser has no threads.
+    pub workers: usize,
 }
 
 impl Default for LoaderOptions {
     fn default() -> LoaderOptions {
-        LoaderOptions { batch_size: 64, shuffle: None, last: LastBatch::Keep, normalization: None }
+        LoaderOptions { batch_size: 64, shuffle: None, last: LastBatch::Keep, workers: 0 }
     }
 }
 
 /// What becomes of a last batch that is not full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LastBatch {
-    /// It is a smaller batch: every image is seen in every epoch.
+    /// It is a smaller batch: every item is seen in every epoch.
     #[default]
     Keep,
     /// It is left out: every batch has the same shape.
     Drop,
 }
 
-/// Pixels become `(x - mean) / std` of their channel, where x is the byte over 255.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Normalization {
-    /// What is taken from each channel.
-    pub mean: Vec<f32>,
-    /// What each channel is then divided by: positive.
-    pub std: Vec<f32>,
+/// Batches that a worker makes before the first of them is taken.
+const AHEAD: usize = 2;
+
+/// Cuts a set into batches, epoch by epoch.
+#[derive(Debug)]
+pub struct DataLoader<D> {
+    set: Arc<D>,
+    options: LoaderOptions,
 }
 
-impl Normalization {
-    /// Mean and standard deviation of each channel of a set; test data is normalised as the training data was.
-    ///
-    /// A channel without variation (or an empty set) gets a deviation of 1, so that it can be divided by.
-    pub fn of(set: &ImageSet) -> Normalization {
-        let [channels, height, width] = set.shape();
-        let mut counts = vec![[0u64; 256]; channels];
-        for (plane, pixels) in set.pixels().chunks_exact(height * width).enumerate() {
-            for &pixel in pixels {
-                counts[plane % channels][usize::from(pixel)] += 1;
-            }
-        }
-        let moments = counts.iter().map(|counts| {
-            // Whole numbers until the last division: the deviation of equal pixels is exactly 0.
-            let sum_of = |power| -> u128 {
-                counts.iter().zip(0u128..).map(|(&n, pixel)| u128::from(n) * pixel.pow(power)).sum()
-            };
-            let (count, sum, squares) = (sum_of(0), sum_of(1), sum_of(2));
-            let scale = 255.0 * count.max(1) as f64;
-            let std = ((count * squares - sum * sum) as f64).sqrt() / scale;
-            ((sum as f64 / scale) as f32, if std > 0.0 { std as f32 } else { 1.0 })
-        });
-        let (mean, std) = moments.unzip();
-        Normalization { mean, std }
+impl<D> Clone for DataLoader<D> {
+    fn clone(&self) -> DataLoader<D> {
+        DataLoader { set: self.set.clone(), options: self.options.clone() }
     }
 }
 
-/// Some images and their labels, ready for a device.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    /// The pixels of `shape`, scaled to 0..1 and then normalised if the loader does.
-    pub images: Vec<f32>,
-    /// Batch, channels, height, width.
-    pub shape: [usize; 4],
-    /// One class for each image.
-    pub labels: Vec<i32>,
-}
+type Columns<D> = <<D as Dataset>::Item as Item>::Columns;
 
-/// Cuts a set into batches, epoch by epoch.
-#[derive(Debug, Clone)]
-pub struct DataLoader {
-    set: Arc<ImageSet>,
-    options: LoaderOptions,
-    /// For each channel, what each of the 256 bytes becomes.
-    values: Vec<[f32; 256]>,
-}
-
-impl DataLoader {
-    /// A loader of a set, its own or shared with other loaders.
+impl<D: Dataset + 'static> DataLoader<D> {
+    /// A loader of a set; an `Arc` of one is a set too, which loaders can share.
     ///
     /// # Errors
-    /// [`Error::Data`] if the set is empty; [`Error::Option`] if the batch size is 0, if no batch would be left, or if
-    /// the normalisation has not one finite mean and one positive deviation for each channel.
-    pub fn new(set: impl Into<Arc<ImageSet>>, options: LoaderOptions) -> Result<DataLoader> {
-        let set = set.into();
-        let (len, channels) = (set.len(), set.shape()[0]);
+    /// [`Error::Data`] if the set is empty; [`Error::Option`] if the batch size is 0, or if no batch would be left.
+    pub fn new(set: D, options: LoaderOptions) -> Result<DataLoader<D>> {
+        let set = Arc::new(set);
+        let len = set.len();
         if len == 0 {
             return Err(Error::Data("the data set is empty: there is nothing to load".to_string()));
         }
         // The generator draws 32 bits for a place in the order.
         if u32::try_from(len).is_err() {
-            return Err(Error::Data(format!(
-                "a data set of {len} images is too large to shuffle: take at most 2^32 - 1"
-            )));
+            let text = format!("a data set of {len} items is too large to shuffle: take at most 2^32 - 1");
+            return Err(Error::Data(text));
         }
         if options.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: choose at least 1".to_string()));
         }
         if options.last == LastBatch::Drop && len < options.batch_size {
             return Err(Error::Option(format!(
-                "a data set of {len} images has no full batch of {}: choose a smaller batch size or keep the last batch",
+                "a data set of {len} items has no full batch of {}: choose a smaller batch size or keep the last batch",
                 options.batch_size
             )));
         }
-        if let Some(Normalization { mean, std }) = &options.normalization {
-            let finite = |values: &[f32]| values.len() == channels && values.iter().all(|value| value.is_finite());
-            if !finite(mean) || !finite(std) || std.iter().any(|&std| std <= 0.0) {
-                return Err(Error::Option(format!(
-                    "means {mean:?} and deviations {std:?} cannot normalise {channels} channels: give each one finite \
-                     mean and one positive deviation"
-                )));
-            }
-        }
-        let values = (0..channels).map(|channel| values(channel, options.normalization.as_ref())).collect();
-        Ok(DataLoader { set, options, values })
+        Ok(DataLoader { set, options })
     }
 
     /// The set that the batches come from.
-    pub fn set(&self) -> &ImageSet {
+    pub fn set(&self) -> &D {
         &self.set
+    }
+
+    /// How it is cut.
+    pub fn options(&self) -> &LoaderOptions {
+        &self.options
     }
 
     /// The number of batches in an epoch, at least 1.
@@ -161,54 +120,85 @@ impl DataLoader {
     }
 
     /// The batches of epoch `number`, in its [`order`](DataLoader::order).
-    pub fn epoch(&self, number: u64) -> Epoch<'_> {
-        Epoch { loader: self, order: self.order(number), next: 0 }
+    pub fn epoch(&self, number: u64) -> Epoch<D> {
+        self.epoch_from(number, 0)
     }
 
-    fn batch(&self, rows: &[usize]) -> Batch {
-        let [channels, height, width] = self.set.shape();
-        let mut images = Vec::with_capacity(rows.len() * channels * height * width);
-        for &row in rows {
-            for (plane, values) in self.set.image(row).chunks_exact(height * width).zip(&self.values) {
-                images.extend(plane.iter().map(|&pixel| values[usize::from(pixel)]));
+    /// The same from a batch on, without the work of those before it: for a run that goes on within an epoch.
+    pub fn epoch_from(&self, number: u64, batch: usize) -> Epoch<D> {
+        let (order, next) = (Arc::new(self.order(number)), batch.min(self.len()));
+        let cut = Cut { set: self.set.clone(), order, size: self.options.batch_size };
+        let workers = if edge::CAN_WAIT { self.options.workers.min(self.len() - next) } else { 0 };
+        let workers = (0..workers).map(|at| cut.beside(next + at, self.len(), workers)).collect();
+        Epoch { cut, len: self.len(), first: next, next, workers }
+    }
+}
+
+/// The order of an epoch, and where its batches lie in it.
+struct Cut<D> {
+    set: Arc<D>,
+    order: Arc<Vec<usize>>,
+    size: usize,
+}
+
+impl<D: Dataset + 'static> Cut<D> {
+    fn batch(&self, at: usize) -> Result<Batch<Columns<D>>> {
+        let rows = &self.order[at * self.size..self.order.len().min((at + 1) * self.size)];
+        let made = catch_unwind(AssertUnwindSafe(|| self.set.batch(rows)));
+        let columns = made.unwrap_or_else(|panic| {
+            Err(Error::Data(format!("the items {rows:?}: making a batch of them panicked: {}", message(&*panic))))
+        });
+        Ok(Batch { columns: columns?, rows: rows.to_vec() })
+    }
+
+    /// A thread that makes every `step`th batch, and waits where enough of them are not taken yet.
+    fn beside(&self, first: usize, len: usize, step: usize) -> Receiver<Result<Batch<Columns<D>>>> {
+        let (made, taken) = sync_channel(AHEAD);
+        let cut = Cut { set: self.set.clone(), order: self.order.clone(), size: self.size };
+        edge::beside(move || {
+            for at in (first..len).step_by(step) {
+                let batch = cut.batch(at);
+                // Nobody takes what follows an error, or what an epoch that was dropped has left.
+                let is_last = batch.is_err();
+                if made.send(batch).is_err() || is_last {
+                    return;
+                }
             }
-        }
-        let labels = rows.iter().map(|&row| i32::from(self.set.labels()[row])).collect();
-        Batch { images, shape: [rows.len(), channels, height, width], labels }
+        });
+        taken
     }
 }
 
-/// The batches of one epoch: see [`DataLoader::epoch`].
-#[derive(Debug, Clone)]
-pub struct Epoch<'a> {
-    loader: &'a DataLoader,
-    order: Vec<usize>,
+/// The batches of one epoch: see [`DataLoader::epoch`]. After an error there are no more.
+pub struct Epoch<D: Dataset> {
+    cut: Cut<D>,
+    len: usize,
+    first: usize,
     next: usize,
+    workers: Vec<Receiver<Result<Batch<Columns<D>>>>>,
 }
 
-impl Iterator for Epoch<'_> {
-    type Item = Batch;
+impl<D: Dataset + 'static> Iterator for Epoch<D> {
+    type Item = Result<Batch<Columns<D>>>;
 
-    fn next(&mut self) -> Option<Batch> {
-        if self.next == self.loader.len() {
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.len {
             return None;
         }
-        let size = self.loader.options.batch_size;
-        let rows = self.order.chunks(size).nth(self.next)?;
-        self.next += 1;
-        Some(self.loader.batch(rows))
+        let batch = match self.workers.len() {
+            0 => self.cut.batch(self.next),
+            workers => self.workers[(self.next - self.first) % workers]
+                .recv()
+                .unwrap_or_else(|_| Err(Error::Data("a thread that makes batches ended too early".into()))),
+        };
+        self.next = if batch.is_err() { self.len } else { self.next + 1 };
+        Some(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.loader.len() - self.next;
+        let left = self.len - self.next;
         (left, Some(left))
     }
 }
 
-impl ExactSizeIterator for Epoch<'_> {}
-
-/// What each byte of a channel becomes: there are only 256, so each is computed once.
-fn values(channel: usize, normalization: Option<&Normalization>) -> [f32; 256] {
-    let (mean, std) = normalization.map_or((0.0, 1.0), |n| (n.mean[channel], n.std[channel]));
-    std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std)
-}
+impl<D: Dataset + 'static> ExactSizeIterator for Epoch<D> {}

@@ -3,12 +3,12 @@
 use super::model::{Classifier, Net, ResNet};
 use super::photographs;
 use crate::devices::devices;
+use wgrad::{Device, Tensor};
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
-use wgrad::{Device, Tensor};
 
 const STEPS: usize = 30;
 const BATCH: usize = 64;
@@ -30,9 +30,8 @@ fn losses((make, lr, steps, images): Recipe, device: &Device) -> Vec<f32> {
     let options = LoaderOptions { batch_size: BATCH, shuffle: Some(3), ..LoaderOptions::default() };
     let loader = DataLoader::new(photographs().take(images), options).expect("a full set");
     let mut step = Replay::new();
-    let run = |batch: wgrad::data::Batch| {
-        let x = Tensor::from_vec(batch.images, batch.shape, device);
-        let labels = Tensor::from_vec(batch.labels, [BATCH], device);
+    let run = |batch: wgrad::Result<wgrad::data::Batch<_>>| {
+        let [x, labels] = batch.expect("images in memory").to(device);
         let loss = step.run([&x, &labels], |[x, labels]| {
             let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
             optimizer.step(&loss.backward());

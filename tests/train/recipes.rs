@@ -1,7 +1,7 @@
 //! Small runs on real digits: a model, an optimizer, and batches in an order that follows from the seed.
 
 use super::model::{Cnn, Mlp};
-use wgrad::data::{Batch, DataLoader, LoaderOptions, mnist};
+use wgrad::data::{Array, Batch, DataLoader, ImageSet, LoaderOptions, mnist};
 use wgrad::nn::{
     BatchNorm2d, Conv2d, Ctx, Directions, Dropout, Flatten, Generator, Gru, Init, Layer, Linear, Lstm, MaxPool2d,
     Module, RecurrentOptions, Relu, Sequential, StateDict, state,
@@ -109,7 +109,7 @@ pub struct Trainer {
     pub model: Box<dyn Layer>,
     pub optimizer: Box<dyn Optimizer>,
     pub generator: Generator,
-    loader: DataLoader,
+    loader: DataLoader<ImageSet>,
     device: Device,
     /// The number of the next step.
     pub step: usize,
@@ -125,7 +125,7 @@ pub fn digits(count: usize) -> wgrad::data::ImageSet {
     mnist::from_bytes(embedded!("images-idx3"), embedded!("labels-idx1")).expect("the example's data").take(count)
 }
 
-pub fn loader(batch_size: usize) -> DataLoader {
+pub fn loader(batch_size: usize) -> DataLoader<ImageSet> {
     let options = LoaderOptions { batch_size, shuffle: Some(SEED), ..LoaderOptions::default() };
     DataLoader::new(digits(384), options).expect("good options")
 }
@@ -138,17 +138,17 @@ impl Trainer {
         Trainer { model, optimizer, generator: init.generator, loader: loader(32), device: device.clone(), step: 0 }
     }
 
-    fn batch(&self, step: usize) -> Batch {
+    fn batch(&self, step: usize) -> Batch<[Array; 2]> {
         let (epoch, at) = (step / self.loader.len(), step % self.loader.len());
-        self.loader.epoch(epoch as u64).nth(at).expect("the epoch has it")
+        let batch = self.loader.epoch_from(epoch as u64, at).next().expect("the epoch has it");
+        batch.expect("images in memory")
     }
 
     /// The next step's images and labels.
     pub fn next(&mut self) -> [Tensor; 2] {
         let batch = self.batch(self.step);
         self.step += 1;
-        let x = Tensor::from_vec(batch.images, batch.shape, &self.device);
-        [x, Tensor::from_vec(batch.labels, [batch.shape[0]], &self.device)]
+        batch.to(&self.device)
     }
 
     /// What is done with them, as the example does it; the loss is on the device.

@@ -1,0 +1,283 @@
+//! Sets of items of any structure, and sets made of others.
+
+use super::item::{Columns, Item};
+use crate::error::{Error, Result};
+use crate::rng::{Rng, streams};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Items that can be fetched by number: what a [`DataLoader`](super::DataLoader) cuts into batches.
+///
+/// ```
+/// use wgrad::data::{Array, DataLoader, Dataset, LoaderOptions};
+/// /// Points of a line.
+/// struct Line;
+/// impl Dataset for Line {
+///     type Item = ([f32; 1], f32);
+///     fn len(&self) -> usize {
+///         100
+///     }
+///     fn get(&self, row: usize) -> wgrad::Result<Self::Item> {
+///         let x = row as f32 / 100.0;
+///         Ok(([x], 2.0 * x + 1.0))
+///     }
+/// }
+/// let device = wgrad::Device::cpu();
+/// let loader = DataLoader::new(Line, LoaderOptions { batch_size: 32, shuffle: Some(7), ..Default::default() })?;
+/// for batch in loader.epoch(0) {
+///     let [x, y] = batch?.to(&device);
+///     assert_eq!((x.shape()[1], y.rank()), (1, 1));
+/// }
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub trait Dataset: Send + Sync {
+    /// One item: a number, an array, or a tuple or struct of them.
+    type Item: Item;
+
+    /// The number of items.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The item of a row below [`len`](Dataset::len).
+    ///
+    /// # Errors
+    /// Whatever stands in the way: a loader ends its epoch with this error and the row.
+    fn get(&self, row: usize) -> Result<Self::Item>;
+
+    /// Several items as columns, whose first dimension is the batch. A set whose items lie in memory already may do this at
+    /// once.
+    ///
+    /// # Errors
+    /// That of the first item that cannot be had, with its row, and [`Error::Data`] where shapes differ.
+    fn batch(&self, rows: &[usize]) -> Result<<Self::Item as Item>::Columns> {
+        let items: Vec<Self::Item> = rows.iter().map(|&row| item(self, row)).collect::<Result<_>>()?;
+        Item::collate(items)
+    }
+
+    /// A set whose items are made of this set's by a function.
+    fn map<T: Item, F: Fn(Self::Item) -> Result<T> + Send + Sync>(self, function: F) -> Map<Self, F>
+    where
+        Self: Sized,
+    {
+        Map { set: self, function }
+    }
+
+    /// The items of some rows, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there is no such row.
+    fn subset(self, rows: Vec<usize>) -> Result<Subset<Self>>
+    where
+        Self: Sized,
+    {
+        subset(Arc::new(self), rows)
+    }
+
+    /// The items of this set, and then those of another.
+    fn concat<B: Dataset<Item = Self::Item>>(self, other: B) -> Concat<Self, B>
+    where
+        Self: Sized,
+    {
+        Concat { first: self, second: other }
+    }
+
+    /// Sets of as many items as `sizes` say, dealt by chance: the same for the same seed.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if the sizes are more than there are items.
+    fn random_split(self, sizes: &[usize], seed: u64) -> Result<Vec<Subset<Self>>>
+    where
+        Self: Sized,
+    {
+        let (len, wanted) = (self.len(), sizes.iter().fold(0, |sum: usize, size| sum.saturating_add(*size)));
+        if wanted > len {
+            let text = format!("random_split: parts of {sizes:?} are {wanted} items, and the set has {len}");
+            return Err(Error::Option(text));
+        }
+        let mut rows: Vec<usize> = (0..len).collect();
+        Rng::stream(seed, streams::SPLIT).shuffle(&mut rows);
+        let (set, mut rows) = (Arc::new(self), rows.into_iter());
+        sizes.iter().map(|&size| subset(set.clone(), rows.by_ref().take(size).collect())).collect()
+    }
+
+    /// For cross-validation: `k` pairs of a training and a validation set; every item is in one validation set.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if `k` is less than 2 or more than there are items.
+    fn k_fold(self, k: usize, seed: u64) -> Result<Vec<(Subset<Self>, Subset<Self>)>>
+    where
+        Self: Sized,
+    {
+        let len = self.len();
+        if k < 2 || k > len {
+            return Err(Error::Option(format!(
+                "k_fold: {k} folds of {len} items: choose from 2 to the number of items"
+            )));
+        }
+        let mut rows: Vec<usize> = (0..len).collect();
+        Rng::stream(seed, streams::SPLIT).shuffle(&mut rows);
+        let set = Arc::new(self);
+        let fold = |at: usize| {
+            let held = at * len / k..(at + 1) * len / k;
+            let rest = [&rows[..held.start], &rows[held.end..]].concat();
+            Ok((subset(set.clone(), rest)?, subset(set.clone(), rows[held].to_vec())?))
+        };
+        (0..k).map(fold).collect()
+    }
+}
+
+/// An item, and a failure of any kind as an error that names its row.
+pub(super) fn item<D: Dataset + ?Sized>(set: &D, row: usize) -> Result<D::Item> {
+    let told = |text: &str| Error::Data(format!("item {row}: {text}"));
+    match catch_unwind(AssertUnwindSafe(|| set.get(row))) {
+        Ok(Ok(item)) => Ok(item),
+        Ok(Err(Error::Data(text))) => Err(told(&text)),
+        Ok(Err(other)) => Err(other),
+        Err(panic) => Err(told(&format!("it panicked: {}", message(&*panic)))),
+    }
+}
+
+/// What a panic said.
+pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a word").to_string()
+}
+
+macro_rules! through {
+    ($($set:ty),*) => {$(
+        impl<D: Dataset + ?Sized> Dataset for $set {
+            type Item = D::Item;
+
+            fn len(&self) -> usize {
+                (**self).len()
+            }
+
+            fn get(&self, row: usize) -> Result<D::Item> {
+                (**self).get(row)
+            }
+
+            fn batch(&self, rows: &[usize]) -> Result<<D::Item as Item>::Columns> {
+                (**self).batch(rows)
+            }
+        }
+    )*};
+}
+
+through!(&D, Arc<D>, Box<D>);
+
+impl<T: Item + Clone + Sync> Dataset for Vec<T> {
+    type Item = T;
+
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+
+    fn get(&self, row: usize) -> Result<T> {
+        Ok(self[row].clone())
+    }
+}
+
+/// [`Dataset::map`].
+#[derive(Debug, Clone)]
+pub struct Map<D, F> {
+    set: D,
+    function: F,
+}
+
+impl<D: Dataset, T: Item, F: Fn(D::Item) -> Result<T> + Send + Sync> Dataset for Map<D, F> {
+    type Item = T;
+
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn get(&self, row: usize) -> Result<T> {
+        (self.function)(self.set.get(row)?)
+    }
+}
+
+/// [`Dataset::subset`]: it shares the set that it is a part of.
+#[derive(Debug)]
+pub struct Subset<D> {
+    set: Arc<D>,
+    rows: Vec<usize>,
+}
+
+impl<D> Clone for Subset<D> {
+    fn clone(&self) -> Subset<D> {
+        Subset { set: self.set.clone(), rows: self.rows.clone() }
+    }
+}
+
+impl<D> Subset<D> {
+    /// The rows of the whole set.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+}
+
+fn subset<D: Dataset>(set: Arc<D>, rows: Vec<usize>) -> Result<Subset<D>> {
+    let len = set.len();
+    match rows.iter().find(|row| **row >= len) {
+        Some(row) => Err(Error::Option(format!("subset: row {row} of a set of {len} items"))),
+        None => Ok(Subset { set, rows }),
+    }
+}
+
+impl<D: Dataset> Dataset for Subset<D> {
+    type Item = D::Item;
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn get(&self, row: usize) -> Result<D::Item> {
+        self.set.get(self.rows[row])
+    }
+
+    fn batch(&self, rows: &[usize]) -> Result<<D::Item as Item>::Columns> {
+        self.set.batch(&rows.iter().map(|&row| self.rows[row]).collect::<Vec<_>>())
+    }
+}
+
+/// [`Dataset::concat`].
+#[derive(Debug, Clone)]
+pub struct Concat<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A: Dataset, B: Dataset<Item = A::Item>> Dataset for Concat<A, B> {
+    type Item = A::Item;
+
+    fn len(&self) -> usize {
+        self.first.len() + self.second.len()
+    }
+
+    fn get(&self, row: usize) -> Result<A::Item> {
+        match row.checked_sub(self.first.len()) {
+            None => self.first.get(row),
+            Some(row) => self.second.get(row),
+        }
+    }
+}
+
+/// Some items of a set, as columns on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch<C> {
+    /// The rows of the set that they come from.
+    pub rows: Vec<usize>,
+    /// One array for each part of an item, whose first dimension is the batch.
+    pub columns: C,
+}
+
+impl<C: Columns> Batch<C> {
+    /// The columns as tensors of a device: `let [x, labels] = batch.to(&device)`.
+    pub fn to(self, device: &crate::Device) -> C::Tensors {
+        self.columns.to(device)
+    }
+}

@@ -1,0 +1,268 @@
+//! Items of data sets, and batches of them as arrays.
+
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// Numbers on the host with a shape, in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    shape: Vec<usize>,
+    values: ArrayValues,
+}
+
+/// The elements of an [`Array`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ArrayValues {
+    /// Inputs and targets.
+    F32(Vec<f32>),
+    /// Labels, tokens and other indices.
+    I32(Vec<i32>),
+}
+
+impl From<Vec<f32>> for ArrayValues {
+    fn from(values: Vec<f32>) -> ArrayValues {
+        ArrayValues::F32(values)
+    }
+}
+
+impl From<Vec<i32>> for ArrayValues {
+    fn from(values: Vec<i32>) -> ArrayValues {
+        ArrayValues::I32(values)
+    }
+}
+
+impl ArrayValues {
+    fn len(&self) -> usize {
+        match self {
+            ArrayValues::F32(values) => values.len(),
+            ArrayValues::I32(values) => values.len(),
+        }
+    }
+}
+
+impl Array {
+    /// Of f32 or i32.
+    ///
+    /// # Panics
+    /// If the shape has another number of elements.
+    #[track_caller]
+    pub fn new(values: impl Into<ArrayValues>, shape: impl Into<Vec<usize>>) -> Array {
+        let (values, shape) = (values.into(), shape.into());
+        let (have, want) = (values.len(), shape.iter().product::<usize>());
+        assert!(have == want, "Array: {have} values for a shape {shape:?}, which has {want}");
+        Array { shape, values }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    pub fn values(&self) -> &ArrayValues {
+        &self.values
+    }
+
+    /// As f32.
+    ///
+    /// # Panics
+    /// If it holds integers.
+    #[track_caller]
+    pub fn f32s(&self) -> &[f32] {
+        match &self.values {
+            ArrayValues::F32(values) => values,
+            ArrayValues::I32(_) => panic!("f32s: an array {:?} of i32: expected f32", self.shape),
+        }
+    }
+
+    /// As i32.
+    ///
+    /// # Panics
+    /// If it holds floats.
+    #[track_caller]
+    pub fn i32s(&self) -> &[i32] {
+        match &self.values {
+            ArrayValues::I32(values) => values,
+            ArrayValues::F32(_) => panic!("i32s: an array {:?} of f32: expected i32", self.shape),
+        }
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> DType {
+        match &self.values {
+            ArrayValues::F32(_) => DType::F32,
+            ArrayValues::I32(_) => DType::I32,
+        }
+    }
+
+    /// A tensor of a device.
+    pub fn to(self, device: &Device) -> Tensor {
+        match self.values {
+            ArrayValues::F32(values) => Tensor::from_vec(values, &self.shape[..], device),
+            ArrayValues::I32(values) => Tensor::from_vec(values, &self.shape[..], device),
+        }
+    }
+}
+
+/// A part of an item: a number, an array of numbers, an [`Array`]. `u8` and `i64` become i32, `bool` and `f64` f32.
+pub trait Field: Send + Sized + 'static {
+    /// One array of several, with the batch as its first dimension.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if their shapes or types differ.
+    fn stack(fields: Vec<Self>) -> Result<Array>;
+}
+
+macro_rules! numbers {
+    ($($from:ty => $to:ty: $value:expr;)*) => {$(
+        impl Field for $from {
+            fn stack(fields: Vec<$from>) -> Result<Array> {
+                let rows = fields.len();
+                Ok(Array::new(fields.into_iter().map($value).collect::<Result<Vec<$to>>>()?, [rows]))
+            }
+        }
+
+        impl Field for Vec<$from> {
+            fn stack(fields: Vec<Vec<$from>>) -> Result<Array> {
+                let (rows, width) = (fields.len(), fields.first().map_or(0, Vec::len));
+                if let Some(other) = fields.iter().find(|field| field.len() != width) {
+                    return Err(unlike(&[width], &[other.len()]));
+                }
+                Ok(Array::new(fields.into_iter().flatten().map($value).collect::<Result<Vec<$to>>>()?, [rows, width]))
+            }
+        }
+
+        impl<const N: usize> Field for [$from; N] {
+            fn stack(fields: Vec<[$from; N]>) -> Result<Array> {
+                let rows = fields.len();
+                Ok(Array::new(fields.into_iter().flatten().map($value).collect::<Result<Vec<$to>>>()?, [rows, N]))
+            }
+        }
+    )*};
+}
+
+numbers! {
+    f32 => f32: Ok;
+    f64 => f32: |x| Ok(x as f32);
+    bool => f32: |x| Ok(f32::from(u8::from(x)));
+    i32 => i32: Ok;
+    u8 => i32: |x| Ok(i32::from(x));
+    i64 => i32: |x| i32::try_from(x).map_err(|_| Error::Data(format!("{x} is no number of i32")));
+    usize => i32: |x| i32::try_from(x).map_err(|_| Error::Data(format!("{x} is no number of i32")));
+}
+
+fn unlike(first: &[usize], other: &[usize]) -> Error {
+    Error::Data(format!(
+        "a batch of items of shapes {first:?} and {other:?}: make them alike, by padding or by cutting"
+    ))
+}
+
+impl Field for Array {
+    fn stack(fields: Vec<Array>) -> Result<Array> {
+        let Some(first) = fields.first() else { return Ok(Array::new(Vec::<f32>::new(), [0])) };
+        let (inner, dtype) = (first.shape.clone(), first.dtype());
+        if let Some(other) = fields.iter().find(|other| other.shape != inner) {
+            return Err(unlike(&inner, &other.shape));
+        }
+        if let Some(other) = fields.iter().find(|other| other.dtype() != dtype) {
+            return Err(Error::Data(format!("a batch of items of {dtype} and of {}: make them alike", other.dtype())));
+        }
+        let shape = [&[fields.len()], &inner[..]].concat();
+        Ok(match dtype {
+            DType::F32 => Array::new(fields.iter().flat_map(Array::f32s).copied().collect::<Vec<_>>(), shape),
+            DType::I32 => Array::new(fields.iter().flat_map(Array::i32s).copied().collect::<Vec<_>>(), shape),
+        })
+    }
+}
+
+/// One item of a [`Dataset`](super::Dataset): a [`Field`], or a tuple of up to six.
+pub trait Item: Send + Sized + 'static {
+    /// A batch of them: one array for each field.
+    type Columns: Columns;
+
+    /// Several items as a batch.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if their shapes differ.
+    fn collate(items: Vec<Self>) -> Result<Self::Columns>;
+}
+
+impl<F: Field> Item for F {
+    type Columns = [Array; 1];
+
+    fn collate(items: Vec<F>) -> Result<[Array; 1]> {
+        Ok([F::stack(items)?])
+    }
+}
+
+macro_rules! tuples {
+    ($($count:literal: $($field:ident $at:tt),*;)*) => {$(
+        impl<$($field: Field),*> Item for ($($field,)*) {
+            type Columns = [Array; $count];
+
+            fn collate(items: Vec<Self>) -> Result<[Array; $count]> {
+                let mut columns = ($(Vec::<$field>::with_capacity(items.len()),)*);
+                for item in items {
+                    $(columns.$at.push(item.$at);)*
+                }
+                Ok([$($field::stack(columns.$at)?),*])
+            }
+        }
+    )*};
+}
+
+tuples! {
+    1: A 0;
+    2: A 0, B 1;
+    3: A 0, B 1, C 2;
+    4: A 0, B 1, C 2, D 3;
+    5: A 0, B 1, C 2, D 3, E 4;
+    6: A 0, B 1, C 2, D 3, E 4, F 5;
+}
+
+/// The columns of a batch: `[Array; N]`.
+pub trait Columns: Send + 'static {
+    /// The same on a device: `[Tensor; N]`.
+    type Tensors: Tensors;
+
+    /// Uploads all of them.
+    fn to(self, device: &Device) -> Self::Tensors;
+}
+
+impl<const N: usize> Columns for [Array; N]
+where
+    [Tensor; N]: Tensors,
+{
+    type Tensors = [Tensor; N];
+
+    fn to(self, device: &Device) -> [Tensor; N] {
+        self.map(|array| array.to(device))
+    }
+}
+
+/// The tensors of a batch, as a step takes them.
+pub trait Tensors: Send + 'static {
+    /// `[&Tensor; N]`.
+    type Refs<'a>: crate::plan::Inputs;
+
+    /// Each by reference.
+    fn refs(&self) -> Self::Refs<'_>;
+
+    /// The items in the batch: the first size of the first tensor.
+    fn rows(&self) -> usize;
+}
+
+impl<const N: usize> Tensors for [Tensor; N] {
+    type Refs<'a> = [&'a Tensor; N];
+
+    fn refs(&self) -> [&Tensor; N] {
+        self.each_ref()
+    }
+
+    fn rows(&self) -> usize {
+        self.first().and_then(|tensor| tensor.shape().first().copied()).unwrap_or(0)
+    }
+}
