@@ -72,6 +72,7 @@ pub mod data;
 pub mod device;
 pub mod dtype;
 pub mod error;
+pub mod guide;
 pub mod kernel;
 pub mod loss;
 pub mod metrics;

@@ -38,6 +38,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("4: operations", &["ops"]),
     ("5: models", &["nn", "optim", "loss"]),
     ("6: training", &["train", "data", "metrics", "checkpoint", "tuning"]),
+    ("7: how to use it", &["guide"]),
 ];
 
 /// Uses that go up all the same, with their reasons.
