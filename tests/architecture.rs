@@ -1,6 +1,8 @@
 //! What the house is held to: floors, names, sizes, and that every kernel and entry point has its place and its case.
 //! Nothing is needed to run it.
 
+#[path = "architecture/pytorch.rs"]
+mod pytorch;
 #[path = "architecture/source.rs"]
 mod source;
 
@@ -27,6 +29,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("every_kernel_is_in_a_list", every_kernel_is_in_a_list),
     ("every_kernel_has_a_case", every_kernel_has_a_case),
     ("the_machinery_knows_no_operation", the_machinery_knows_no_operation),
+    ("the_page_from_pytorch_names_what_is_there", pytorch::the_page_from_pytorch_names_what_is_there),
 ];
 
 /// A module may use those on its own floor and below.

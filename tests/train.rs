@@ -21,6 +21,8 @@ mod frozen;
 mod grads;
 #[path = "train/graph.rs"]
 mod graph;
+#[path = "train/guide.rs"]
+mod guide;
 #[path = "train/halves.rs"]
 mod halves;
 #[path = "train/huge.rs"]

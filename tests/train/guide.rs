@@ -1,0 +1,253 @@
+//! The messages that the guide tells of are those that are seen, and each is tried.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
+use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
+use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
+use wgrad::plan::Replay;
+use wgrad::{Device, Result, Tensor, checkpoint};
+
+#[derive(Module)]
+struct Net {
+    hidden: Linear,
+    head: Linear,
+}
+
+impl Layer for Net {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        self.head.forward(&self.hidden.forward(x, ctx).relu(), ctx)
+    }
+}
+
+fn net(outputs: usize, device: &Device) -> Net {
+    let mut init = Init::new(0, device);
+    Net { hidden: Linear::new(2, 16, &mut init), head: Linear::new(16, outputs, &mut init) }
+}
+
+fn ones<const N: usize>(shape: [usize; N]) -> Tensor {
+    Tensor::ones(shape, &Device::cpu())
+}
+
+fn loss(net: &Net, device: &Device) -> Tensor {
+    net.forward(&Tensor::ones([4, 2], device), &Ctx::train()).square().mean()
+}
+
+/// What a program is told that makes a mistake.
+fn told(mistake: impl FnOnce() -> Result<()>) -> String {
+    match catch_unwind(AssertUnwindSafe(mistake)) {
+        Ok(result) => result.expect_err("it is refused").to_string(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).expect("a sentence")
+        }
+    }
+}
+
+/// Each page's mistakes, in the order of their rows.
+fn mistakes() -> Vec<(&'static str, String)> {
+    let device = Device::cpu();
+    let (net, other) = (net(1, &device), net(2, &device));
+    let adam = |module: &dyn Module| Adam::new(module, AdamOptions::default()).expect("good options");
+    let sgd = |module: &dyn Module| Sgd::new(module, SgdOptions::default()).expect("good options");
+    let images = |labels: &[u8]| ImageSet::new([1, 4, 4], 2, vec![0; 160], labels.to_vec());
+    let untracked = || {
+        net.forward(&Tensor::ones([4, 2], &device), &Ctx::eval()).mean().backward();
+        Ok(())
+    };
+    let taken = |module: &dyn Module, again: &dyn Module| {
+        let mut first = sgd(module);
+        drop(sgd(again));
+        first.step(&loss(&net, &device).backward());
+        Ok(())
+    };
+    let mut all = Vec::new();
+    let mut add = |page: &'static str, mistake: &dyn Fn() -> Result<()>| all.push((page, told(mistake)));
+
+    add("training", &untracked);
+    add("training", &|| {
+        ones([512]).requires_grad().exp().backward();
+        Ok(())
+    });
+    add("training", &|| {
+        let mut init = Init::new(0, &device);
+        let wide = Net { hidden: Linear::new(2, 32, &mut init), head: Linear::new(32, 2, &mut init) };
+        drop(adam(&wide));
+        wide.forward(&Tensor::ones([512, 3], &device), &Ctx::train());
+        Ok(())
+    });
+    add("training", &|| {
+        ones([4, 2]).cross_entropy(&ones([4]));
+        Ok(())
+    });
+    add("training", &|| taken(&net, &net));
+
+    add("data", &|| {
+        Tensor::from_slice(&[1.0f32, 2.0, 3.0], [2, 2], &Device::cpu());
+        Ok(())
+    });
+    add("data", &|| images(&[0; 9]).map(drop));
+    add("data", &|| images(&[0, 1, 0, 2, 0, 0, 0, 0, 0, 0]).map(drop));
+    let drops = LoaderOptions { last: LastBatch::Drop, ..LoaderOptions::default() };
+    add("data", &|| DataLoader::new(images(&[0; 10])?, drops.clone()).map(drop));
+    add("data", &|| {
+        #[derive(Module)]
+        struct Words {
+            words: Embedding,
+        }
+        let net = Words { words: Embedding::new(5, 8, &mut Init::new(0, &device)) };
+        drop(adam(&net));
+        net.words.forward(&Tensor::ones([2, 3], &device), &Ctx::train());
+        Ok(())
+    });
+
+    #[derive(Module)]
+    struct Block {
+        fc1: Linear,
+    }
+    impl Layer for Block {
+        fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+            self.fc1.forward(x, ctx)
+        }
+        fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+            (x.rank() != 2).then(|| format!("Block: {}: expected [rows, width]", x.shape()))
+        }
+    }
+    #[derive(Module)]
+    struct Blocks {
+        blocks: Vec<Block>,
+    }
+    let blocks = Blocks { blocks: vec![Block { fc1: Linear::new(8, 16, &mut Init::new(0, &device)) }] };
+    drop(adam(&blocks));
+    for shape in [&[8][..], &[64, 7]] {
+        add("layers", &|| {
+            blocks.blocks[0].forward(&Tensor::ones(shape, &device), &Ctx::train());
+            Ok(())
+        });
+    }
+
+    add("fine_tuning", &|| taken(&net.head, &net));
+    add("fine_tuning", &untracked);
+    add("fine_tuning", &|| {
+        adam(&other).step(&loss(&net, &device).backward());
+        Ok(())
+    });
+    add("fine_tuning", &|| load_state(&net, &state(&other)?, Strictness::Strict).map(drop));
+
+    add("optimizers", &|| {
+        adam(&other).step(&loss(&net, &device).backward());
+        Ok(())
+    });
+    let x = Tensor::ones([4, 2], &device);
+    let step = |work: &dyn Fn(&Tensor) -> Result<()>| Replay::new().run(&x, |x| work(x));
+    add("optimizers", &|| {
+        let mut optimizer = sgd(&net);
+        Replay::new().run(&x, |_| optimizer.set_lr(0.1))
+    });
+    add("optimizers", &|| {
+        let mut optimizer = sgd(&net);
+        let grads = || loss(&net, &device).backward();
+        Replay::new().run(&x, |_| {
+            optimizer.step(&grads());
+            optimizer.step(&grads());
+            Ok(())
+        })
+    });
+    let reads = |x: &Tensor| x.mean().item().map(drop);
+    add("optimizers", &|| step(&reads));
+    add("optimizers", &|| sgd(&net).set_lr(-1.0));
+
+    add("saving", &|| load_state(&net, &state(&other)?, Strictness::Strict).map(drop));
+    add("saving", &|| checkpoint::from_bytes(b"not at all").map(drop));
+    add("saving", &|| sgd(&other).load_state(&adam(&other).state()?));
+
+    add("replay", &|| step(&reads));
+    add("replay", &|| {
+        step(&|x| {
+            drop(Tensor::from_slice(&[1.0f32], [1], x.device()));
+            Ok(())
+        })
+    });
+    let twice = |work: &dyn Fn(&Tensor, f32) -> Tensor| {
+        let mut step = Replay::checked();
+        [1.0f32, 0.5].into_iter().try_for_each(|number| step.run(&x, |x| Ok(work(x, number))).map(drop))
+    };
+    add("replay", &|| twice(&|x, number| x * number));
+    add("replay", &|| twice(&|x, number| if number < 1.0 { x.exp() } else { x.tanh() }));
+    add("replay", &|| {
+        let mut step = Replay::new();
+        let mut run = || step.run(&x, |x| Ok(x * 2.0));
+        let (first, _second) = (run()?, run()?);
+        first.to_vec::<f32>().map(drop)
+    });
+    add("replay", &|| {
+        let (total, x) = (Tensor::zeros([4, 2], &device), Tensor::ones([4, 2], &device));
+        let step = device.capture(&x, |x| {
+            total.assign(&(&total + x));
+            Ok(total.sum())
+        })?;
+        step.run(&total).map(drop)
+    });
+
+    add("threads", &|| {
+        let line = Linear::new(2, 1, &mut Init::new(0, &device));
+        let mut optimizer = sgd(&line);
+        line.to(&Device::null())?;
+        optimizer.step(&line.weight.tensor().square().sum().backward());
+        Ok(())
+    });
+    add("threads", &|| {
+        step(&|x| {
+            let y = x * 2.0;
+            std::thread::scope(|scope| {
+                scope.spawn(|| drop(y.exp()));
+            });
+            Ok(())
+        })
+    });
+
+    add("debugging", &|| {
+        let device = Device::cpu();
+        let _other = device.clone();
+        Device::checked(device);
+        Ok(())
+    });
+    add("debugging", &|| ones([3, 2]).item().map(drop));
+    add("debugging", &|| ones([3, 2]).to_vec::<i32>().map(drop));
+    all
+}
+
+/// What a page quotes: spans of code with a space in them, in the second column of its last table.
+fn quoted(page: &str) -> Vec<String> {
+    let rows = page.split_once("## Mistakes").map_or("", |(_, rows)| rows).lines().filter(|row| row.starts_with('|'));
+    let seen = rows.filter_map(|row| row.trim_matches('|').rsplit_once(" | ")).map(|(_, seen)| seen);
+    seen.flat_map(|seen| seen.split('`').skip(1).step_by(2))
+        .filter(|text| text.contains(' '))
+        .map(String::from)
+        .collect()
+}
+
+#[test]
+fn the_messages_of_the_guide_are_those_that_are_seen() {
+    let mut of: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (page, text) in mistakes() {
+        of.entry(page).or_default().push(text);
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the guide") {
+        let path = entry.expect("a page").path();
+        let page = std::fs::read_to_string(&path).expect("a page");
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let mut tried = of.remove(name).unwrap_or_default().into_iter();
+        for quote in quoted(&page).into_iter().filter(|quote| !quote.starts_with("is no module")) {
+            let said = tried.next().unwrap_or_else(|| "nothing: no mistake is tried for it".into());
+            if !said.contains(&quote) {
+                found.push(format!("{name}: the page says `{quote}`\n    and what is seen is `{said}`"));
+            }
+        }
+        found.extend(tried.map(|said| format!("{name}: the page does not say `{said}`")));
+    }
+    assert!(found.is_empty() && of.is_empty(), "{}\n{of:?}", found.join("\n"));
+}
