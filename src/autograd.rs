@@ -126,6 +126,7 @@ impl Tensor {
     ///
     /// `op` names the operation: `"exp"`, or `|| Op::new("softmax").with("dim", dim)`, which is called where the operation is
     /// remembered and costs nothing elsewhere.
+    #[doc(alias("autograd.Function", "custom_vjp"))]
     pub fn tracked(
         self,
         op: impl IntoOp,
@@ -152,6 +153,7 @@ impl Tensor {
     }
 
     /// The operations that made it: those that its gradient goes back through, and within a [`trace`] all.
+    #[doc(alias("make_dot", "torch.fx", "tensorboard"))]
     pub fn graph(&self) -> Graph {
         Graph::of(self)
     }
@@ -206,6 +208,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If it has more than one element or no history, or reads a gradient.
+    #[doc(alias("grad", "zero_grad"))]
     #[track_caller]
     pub fn backward(&self) -> Grads {
         let mut grads = Grads::new();
@@ -229,6 +232,7 @@ impl Tensor {
     ///
     /// # Panics
     /// As [`Tensor::backward`].
+    #[doc(alias("register_hook", "post_accumulate_grad_hook"))]
     #[track_caller]
     pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
         assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
@@ -241,6 +245,7 @@ impl Tensor {
     /// # Panics
     /// If the shapes differ, it has no history, or it reads a gradient that was not [detached](Tensor::detach): there are
     /// no gradients of gradients.
+    #[doc(alias = "vjp")]
     #[track_caller]
     pub fn backward_with(&self, upstream: &Tensor) -> Grads {
         assert!(

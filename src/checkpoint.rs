@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be written; the device's first failure.
+#[doc(alias("torch.save", "save_file", "safetensors"))]
 pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<()> {
     write(&state(module)?, path)
 }
@@ -22,6 +23,7 @@ pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<()> {
 /// # Errors
 /// [`Error::File`] if the file cannot be read or is no safetensors file, [`Error::Weights`] with the list of what does
 /// not fit, if it has to, or with a tied weight that has two values; then nothing was changed.
+#[doc(alias("torch.load", "load_file"))]
 pub fn load(module: &dyn Module, path: impl AsRef<Path>, strictness: Strictness) -> Result<LoadReport> {
     let path = path.as_ref();
     let (values, unread) = read_all(path)?;

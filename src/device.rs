@@ -49,6 +49,7 @@ impl Device {
     /// backend. [`Device::why`] tells what was found.
     ///
     /// In a browser, where nothing can be waited for, this is the CPU backend; see [`Device::open_best`].
+    #[doc(alias("cuda", "is_available"))]
     pub fn best() -> Device {
         Device::best_of(&WgpuOptions::default())
     }
@@ -175,6 +176,7 @@ impl Device {
     ///
     /// # Errors
     /// The first failure since the device was made.
+    #[doc(alias = "synchronize")]
     pub fn wait(&self) -> Result<()> {
         self.done().wait()
     }

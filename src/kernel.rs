@@ -55,6 +55,7 @@ pub struct Cost {
 }
 
 /// A contract: what one compute kernel reads, writes and means.
+#[doc(alias = "custom_op")]
 pub struct Kernel {
     /// The name in traces, errors and tests.
     pub name: &'static str,

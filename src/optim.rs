@@ -63,11 +63,13 @@ pub static KERNELS: &[&[&Kernel]] = &[
 ///
 /// A [`Stepper`] is one for any [`Rule`]. One of another kind, such as one around another, says how it steps, its rates and
 /// its state; all else follows.
+#[doc(alias = "torch.optim.Optimizer")]
 pub trait Optimizer: Send {
     /// Moves every parameter that `grads` has a gradient for; the others and their moments stay.
     ///
     /// # Panics
     /// If `grads` has a gradient for none of them, or an optimizer that was made later took one of them over.
+    #[doc(alias("zero_grad", "apply_gradients"))]
     #[track_caller]
     fn step(&mut self, grads: &Grads);
 
@@ -141,6 +143,7 @@ pub trait Optimizer: Send {
     ///
     /// # Errors
     /// As [`set_lrs`](Optimizer::set_lrs).
+    #[doc(alias = "param_groups")]
     fn set_lr(&mut self, lr: f32) -> Result<()> {
         self.set_lrs(&vec![lr; self.lrs().len()])
     }
@@ -167,6 +170,7 @@ pub trait Optimizer: Send {
     ///
     /// # Errors
     /// The device's first failure.
+    #[doc(alias = "state_dict")]
     fn state(&self) -> Result<StateDict>;
 
     /// Goes on from a saved state, with its rates.
@@ -174,10 +178,12 @@ pub trait Optimizer: Send {
     /// # Errors
     /// [`Error::Weights`] if a name is missing, a shape or the number of groups differs, or it is another rule's state;
     /// [`Error::Capture`] inside a step that is being captured; then nothing was changed.
+    #[doc(alias = "load_state_dict")]
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
 }
 
 /// Whether a step moves the parameters, as its gradients are known.
+#[doc(alias = "GradScaler")]
 #[derive(Debug, Clone)]
 pub enum Decision {
     /// It does.

@@ -44,6 +44,7 @@ impl Device {
     ///
     /// # Errors
     /// The device's first failure.
+    #[doc(alias = "torch.profiler")]
     pub fn profile<R>(&self, work: impl FnOnce() -> R) -> Result<(R, Profile)> {
         self.start_profile();
         let result = work();

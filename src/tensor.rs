@@ -121,6 +121,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If their number is not that of the shape.
+    #[doc(alias("tensor", "as_tensor"))]
     #[track_caller]
     pub fn from_slice<T: Element>(data: &[T], shape: impl Into<Shape>, device: &Device) -> Tensor {
         let shape = shape.into();
@@ -134,6 +135,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If their number is not that of the shape.
+    #[doc(alias = "from_numpy")]
     #[track_caller]
     pub fn from_vec<T: Element>(data: Vec<T>, shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::from_slice(&data, shape, device)
@@ -154,6 +156,7 @@ impl Tensor {
     }
 
     /// `start`, `start + 1` .. up to `end`, which is left out.
+    #[doc(alias = "range")]
     #[track_caller]
     pub fn arange(start: i32, end: i32, device: &Device) -> Tensor {
         let data: Vec<i32> = (start..end).collect();
@@ -164,6 +167,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the number of elements or their type differs, or the tensor is not contiguous.
+    #[doc(alias = "copy_")]
     #[track_caller]
     pub fn upload<T: Element>(&self, data: &[T]) {
         assert!(data.len() == self.numel(), "upload: {} elements do not fill {}", data.len(), self.shape());
@@ -190,11 +194,13 @@ impl Tensor {
     }
 
     /// The number of elements.
+    #[doc(alias("nelement", "len"))]
     pub fn numel(&self) -> usize {
         self.layout.shape.numel()
     }
 
     /// The number of dimensions.
+    #[doc(alias("dim", "ndim"))]
     pub fn rank(&self) -> usize {
         self.layout.shape.rank()
     }
@@ -234,6 +240,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If its elements are not `F32`.
+    #[doc(alias("requires_grad_", "retain_grad", "Variable"))]
     #[track_caller]
     pub fn requires_grad(mut self) -> Tensor {
         assert!(self.dtype == DType::F32, "requires_grad: {} has no gradients", self.dtype);
@@ -243,6 +250,7 @@ impl Tensor {
     }
 
     /// The same elements without their history: no gradient flows through.
+    #[doc(alias("stop_gradient", "no_grad"))]
     pub fn detach(&self) -> Tensor {
         let y = Tensor { node: None, gradient: false, ..self.clone() };
         let noted = self.node.as_ref().is_some_and(|node| !node.is_leaf());
@@ -278,6 +286,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the elements are of another type.
+    #[doc(alias("tolist", "numpy"))]
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         self.reading("to_vec").wait()
@@ -291,6 +300,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the elements are of another type.
+    #[doc(alias("cpu", "to_vec_async"))]
     #[track_caller]
     pub fn read<T: Element>(&self) -> Pending<Vec<T>> {
         self.reading("read")

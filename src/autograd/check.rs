@@ -43,6 +43,7 @@ type At = Option<(Vec<f32>, Vec<f32>)>;
 ///
 /// # Panics
 /// If no input requires a gradient.
+#[doc(alias = "gradcheck")]
 #[track_caller]
 pub fn gradient_check(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[Tensor]) -> Result<()> {
     assert!(inputs.iter().any(Tensor::is_tracked), "gradient_check: no input requires a gradient");

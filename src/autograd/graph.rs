@@ -44,6 +44,7 @@ fn threads<R>(each: impl FnOnce(&mut Vec<ThreadId>) -> R) -> R {
 ///      %4 = argmax(%3, dim=1) [2] i32\n"
 /// );
 /// ```
+#[doc(alias("torch.fx", "jit"))]
 pub fn trace<R>(work: impl FnOnce() -> R) -> R {
     struct End(ThreadId);
     impl Drop for End {

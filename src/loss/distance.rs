@@ -30,6 +30,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit.
+    #[doc(alias = "CosineEmbeddingLoss")]
     #[track_caller]
     pub fn cosine_embedding_loss(&self, other: &Tensor, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
         let (x, t) = (self.shape(), target.shape());
@@ -48,6 +49,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
+    #[doc(alias = "MarginRankingLoss")]
     #[track_caller]
     pub fn margin_ranking_loss(&self, other: &Tensor, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
         broadcast("margin_ranking_loss", &[self, other, target]);
@@ -59,6 +61,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes differ, or the margin is not above 0.
+    #[doc(alias = "TripletMarginLoss")]
     #[track_caller]
     pub fn triplet_margin_loss(
         &self,
@@ -78,6 +81,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
+    #[doc(alias = "PoissonNLLLoss")]
     #[track_caller]
     pub fn poisson_nll_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         broadcast("poisson_nll_loss", &[self, target]);
@@ -90,6 +94,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
+    #[doc(alias = "GaussianNLLLoss")]
     #[track_caller]
     pub fn gaussian_nll_loss(
         &self,

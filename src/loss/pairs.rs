@@ -213,12 +213,14 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes differ or the elements are not f32, here as in the losses below.
+    #[doc(alias("MSELoss", "mean_squared_error"))]
     #[track_caller]
     pub fn mse_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         self.pair_loss(&MSE, target, 0.0, reduction)
     }
 
     /// The absolute differences `|x - t|`; the gradient where they are equal is 0.
+    #[doc(alias("L1Loss", "mean_absolute_error"))]
     #[track_caller]
     pub fn l1_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         self.pair_loss(&L1, target, 0.0, reduction)
@@ -228,6 +230,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If `beta` is negative.
+    #[doc(alias = "SmoothL1Loss")]
     #[track_caller]
     pub fn smooth_l1_loss(&self, target: &Tensor, beta: f32, reduction: Reduction) -> Tensor {
         assert!(beta >= 0.0, "smooth_l1_loss: a beta of {beta}: expected a number from 0 up");
@@ -239,6 +242,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If `delta` is not positive.
+    #[doc(alias = "HuberLoss")]
     #[track_caller]
     pub fn huber_loss(&self, target: &Tensor, delta: f32, reduction: Reduction) -> Tensor {
         assert!(delta > 0.0, "huber_loss: a delta of {delta}: expected a number above 0");
@@ -247,12 +251,14 @@ impl Tensor {
 
     /// `-(t log x + (1 - t) log(1 - x))` of probabilities x, with logarithms held above -100 as in PyTorch; NaN where x is
     /// no probability. From logits, [`Tensor::binary_cross_entropy_with_logits`] keeps more digits.
+    #[doc(alias = "BCELoss")]
     #[track_caller]
     pub fn binary_cross_entropy(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         self.pair_loss(&BINARY, target, 0.0, reduction)
     }
 
     /// The binary cross-entropy of logits x, `(1 - t) x + log(1 + e^-x)`, without overflow; near the target no digits are lost.
+    #[doc(alias = "BCEWithLogitsLoss")]
     #[track_caller]
     pub fn binary_cross_entropy_with_logits(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         self.pair_loss(&BINARY_LOGITS, target, 0.0, reduction)
@@ -260,6 +266,7 @@ impl Tensor {
 
     /// The divergence of Kullback and Leibler, `t (log t - x)`, of log-probabilities x; `Reduction::BatchMean` divides as
     /// the mathematics do. NaN where a target is a negative probability.
+    #[doc(alias = "KLDivLoss")]
     #[track_caller]
     pub fn kl_div(&self, target: &Tensor, kind: KlTarget, reduction: Reduction) -> Tensor {
         let loss = if kind == KlTarget::Logarithms { &KL_DIV_LOG } else { &KL_DIV };
@@ -267,6 +274,7 @@ impl Tensor {
     }
 
     /// `log(1 + e^(-t x))` for targets of 1 and -1.
+    #[doc(alias = "SoftMarginLoss")]
     #[track_caller]
     pub fn soft_margin_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         self.pair_loss(&SOFT_MARGIN, target, 0.0, reduction)
@@ -274,6 +282,7 @@ impl Tensor {
 
     /// `x` where the target is 1, `max(0, margin - x)` where it is -1 (PyTorch's default margin is 1), and elsewhere the sum
     /// of both.
+    #[doc(alias = "HingeEmbeddingLoss")]
     #[track_caller]
     pub fn hinge_embedding_loss(&self, target: &Tensor, margin: f32, reduction: Reduction) -> Tensor {
         self.pair_loss(&HINGE_EMBEDDING, target, margin, reduction)

@@ -16,6 +16,7 @@ use crate::tensor::Tensor;
 /// let y = model.forward(&wgrad::Tensor::zeros([3, 4], &device), &Ctx::eval());
 /// assert_eq!(*y.shape(), [3, 2]);
 /// ```
+#[doc(alias("nn.Sequential", "ModuleList"))]
 #[derive(Default, Module)]
 pub struct Sequential {
     #[module(name = "")]

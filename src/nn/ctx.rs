@@ -20,6 +20,7 @@ pub enum Mode {
 
 /// What a forward pass needs to know beside its input. It holds nothing of the pass itself: one can serve a whole run, and
 /// several threads.
+#[doc(alias("no_grad", "is_grad_enabled", "inference_mode"))]
 #[derive(Clone)]
 pub struct Ctx {
     mode: Mode,
@@ -34,11 +35,13 @@ impl Ctx {
     }
 
     /// A pass without gradients and without chance.
+    #[doc(alias("no_grad", "inference_mode"))]
     pub fn eval() -> Ctx {
         Ctx { mode: Mode::Eval, tracked: false, trace: None }
     }
 
     /// The same mode without gradients.
+    #[doc(alias("no_grad", "set_grad_enabled"))]
     pub fn untracked(self) -> Ctx {
         Ctx { tracked: false, ..self }
     }
@@ -100,6 +103,7 @@ impl fmt::Debug for Ctx {
 
 /// Follows a pass layer by layer ([`Ctx::traced`]), as PyTorch's forward hooks do: for summaries, statistics of
 /// activations, and features from inside a model.
+#[doc(alias = "register_forward_hook")]
 pub trait Trace: Send + Sync {
     /// A layer is about to run, within those that were entered and not left.
     fn entered(&self, layer: Entered);

@@ -37,6 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// assert_ne!(a.to_vec::<f32>()?, b.to_vec::<f32>()?);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+#[doc(alias("manual_seed", "torch.Generator", "seed"))]
 #[derive(Clone)]
 pub struct Generator(Arc<Inner>);
 

@@ -17,6 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use wgrad_derive::Module;
 
 /// Where new layers live, and what draws their first weights.
+#[doc(alias("VarBuilder", "manual_seed", "reset_parameters"))]
 #[derive(Debug)]
 pub struct Init {
     /// The device of the parameters.
@@ -72,6 +73,7 @@ impl Init {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no module: it has no parameters to visit",
     note = "a field of another kind is left out by `#[module(skip)]`; a tensor is held as a `Parameter` or a `Buffer`"
+#[doc(alias = "nn.Module")]
 )]
 pub trait Module: Send + Sync {
     /// Names every field, in PyTorch's order.
@@ -81,6 +83,7 @@ pub trait Module: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Weights`](crate::Error::Weights) if their names or shapes differ; then nothing was changed.
+    #[doc(alias("deepcopy", "load_state_dict"))]
     fn copy_from(&self, other: &dyn Module) -> Result<()>
     where
         Self: Sized,
@@ -93,6 +96,7 @@ pub trait Module: Send + Sync {
     ///
     /// # Errors
     /// As [`copy_from`](Module::copy_from).
+    #[doc(alias("soft_update", "polyak"))]
     fn lerp_from(&self, other: &dyn Module, tau: f32) -> Result<()>
     where
         Self: Sized,
@@ -135,6 +139,7 @@ pub trait Module: Send + Sync {
 /// let y = net.forward(&Tensor::ones([3, 4], &device), &Ctx::eval());
 /// # assert_eq!(*y.shape(), [3, 2]);
 /// ```
+#[doc(alias("nn.Module", "__call__"))]
 pub trait Layer: Module {
     /// What the layer computes: written once, and run by [`forward`](Layer::forward).
     #[track_caller]
@@ -303,6 +308,7 @@ impl Module for Path {
 }
 
 /// The parameters of a module with their paths, which they know from now on.
+#[doc(alias = "named_parameters")]
 pub fn parameters(module: &dyn Module) -> Vec<(String, Parameter)> {
     let mut found = Vec::new();
     let mut each = |path: &str, entry: Entry| {

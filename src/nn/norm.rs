@@ -102,6 +102,7 @@ layers! {
 }
 
 /// Normalisation of groups of neighbouring channels: [`Tensor::group_norm`].
+#[doc(alias("InstanceNorm1d", "InstanceNorm2d"))]
 #[derive(Debug, Module)]
 pub struct GroupNorm {
     /// `[c]`, 1 at first; none where nothing is scaled.

@@ -45,6 +45,7 @@ pub(super) fn is_end(name: &str, path: &str) -> bool {
 }
 
 /// A tensor that training changes. Clones share it, so that two layers can be tied.
+#[doc(alias = "nn.Parameter")]
 #[derive(Clone)]
 pub struct Parameter(Place);
 
@@ -89,6 +90,7 @@ impl std::fmt::Debug for Parameter {
 
 /// A tensor that is saved with a model and changed by the layer itself, such as running statistics: PyTorch's
 /// `register_buffer`. Clones share it.
+#[doc(alias = "register_buffer")]
 #[derive(Clone)]
 pub struct Buffer(Place);
 

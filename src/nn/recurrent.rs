@@ -74,6 +74,7 @@ pub struct Recurrent {
 }
 
 /// The state of recurrent layers between two steps: PyTorch's `h_n`, or `(h_n, c_n)` of an LSTM.
+#[doc(alias("h_n", "c_n"))]
 #[derive(Debug, Clone)]
 pub struct RnnState {
     /// The output of the last step, `[layers * directions, batch, hidden]`.
@@ -90,6 +91,7 @@ impl RnnState {
 }
 
 /// What recurrent layers start from, and how far they go. A state, or an option of one, is `into()` this.
+#[doc(alias("pack_padded_sequence", "PackedSequence"))]
 #[derive(Debug, Clone, Default)]
 pub struct RnnStart {
     /// The output before the first step, `[layers * directions, batch, hidden]`; 0 where there is none.

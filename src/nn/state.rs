@@ -134,6 +134,7 @@ impl fmt::Display for LoadReport {
 ///
 /// # Errors
 /// The device's first failure.
+#[doc(alias = "state_dict")]
 pub fn state(module: &dyn Module) -> Result<StateDict> {
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
@@ -159,6 +160,7 @@ fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor)>) {
 /// # Errors
 /// [`Error::Weights`] with the list of what does not fit, if it has to, or if there are two values for one tied weight; then
 /// nothing was changed.
+#[doc(alias = "load_state_dict")]
 pub fn load_state(module: &dyn Module, values: &StateDict, strictness: Strictness) -> Result<LoadReport> {
     load_read(module, values, &[], strictness)
 }

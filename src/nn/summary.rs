@@ -56,6 +56,7 @@ impl Trace for Rows {
 }
 
 /// The layers of a model in the order they run, with output shapes and parameters; printed, a table.
+#[doc(alias("torchinfo", "torchsummary"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// The layers that ran.

@@ -20,6 +20,7 @@ pub enum NormPlace {
 }
 
 /// PyTorch's arguments of its Transformer layers, and its defaults.
+#[doc(alias = "norm_first")]
 #[derive(Debug, Clone, Copy)]
 pub struct TransformerOptions {
     /// The width of the hidden rows.

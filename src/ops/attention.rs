@@ -382,6 +382,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit, an element type is not f32, or the mask does not broadcast to `[.., queries, keys]`.
+    #[doc(alias("sdpa", "flash_attention"))]
     #[track_caller]
     pub fn scaled_dot_product_attention(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
         let [q, k, v] = [self, key, value].map(Tensor::shape);
@@ -458,6 +459,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the last size is no multiple of 3 times the heads.
+    #[doc(alias = "multi_head_attention_forward")]
     #[track_caller]
     pub fn self_attention(&self, heads: usize, options: &AttentionOptions) -> Tensor {
         let shape = self.shape();

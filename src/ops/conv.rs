@@ -225,6 +225,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.
+    #[doc(alias = "convolution")]
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
         self.convolution("conv2d", weight, bias, options)

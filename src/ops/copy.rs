@@ -116,6 +116,7 @@ impl Tensor {
     }
 
     /// A copy with elements of its own.
+    #[doc(alias = "clone")]
     pub fn copy(&self) -> Tensor {
         self.copied(&self.layout().dense_like())
     }
@@ -152,6 +153,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes or types differ.
+    #[doc(alias = "copy_")]
     #[track_caller]
     pub fn assign(&self, source: &Tensor) {
         assert!(
@@ -181,6 +183,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the number of elements differs, or -1 stands beside a 0, where it could be anything.
+    #[doc(alias("view", "unflatten"))]
     #[track_caller]
     pub fn reshape(&self, sizes: impl Sizes) -> Tensor {
         let sizes = sizes.sizes();
@@ -214,6 +217,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension.
+    #[doc(alias = "ravel")]
     #[track_caller]
     pub fn flatten(&self, start: impl Int) -> Tensor {
         let start = start.int();
@@ -227,6 +231,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If `order` does not name each dimension once; negative numbers count from the end.
+    #[doc(alias = "movedim")]
     #[track_caller]
     pub fn permute(&self, order: &[impl Int]) -> Tensor {
         let rank = self.rank() as isize;
@@ -254,6 +259,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension.
+    #[doc(alias("swapaxes", "swapdims"))]
     #[track_caller]
     pub fn transpose(&self, a: impl Int, b: impl Int) -> Tensor {
         let a = a.int();
@@ -281,6 +287,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
+    #[doc(alias("broadcast_to", "repeat"))]
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let (from, to) = (self.shape(), shape.into());
@@ -296,6 +303,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If they do not lie inside.
+    #[doc(alias("slice", "index", "select"))]
     #[track_caller]
     pub fn narrow(&self, dim: impl Int, start: usize, len: usize) -> Tensor {
         let dim = dim.int();
@@ -323,6 +331,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If `dim` is past the rank.
+    #[doc(alias = "expand_dims")]
     #[track_caller]
     pub fn unsqueeze(&self, dim: usize) -> Tensor {
         assert!(dim <= self.rank(), "unsqueeze: {} has no place {dim}", self.shape());
@@ -353,6 +362,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are none, or sizes or types differ.
+    #[doc(alias("concat", "concatenate"))]
     #[track_caller]
     pub fn cat(tensors: &[&Tensor], dim: impl Int) -> Tensor {
         let dim = dim.int();
@@ -411,6 +421,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are more pairs than dimensions, or more elements than a machine can count.
+    #[doc(alias("constant_pad", "F.pad"))]
     #[track_caller]
     pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
         let rank = self.rank();
@@ -447,6 +458,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
+    #[doc(alias = "reverse")]
     #[track_caller]
     pub fn flip(&self, dims: &[impl Int]) -> Tensor {
         let dims = &ints(dims)[..];

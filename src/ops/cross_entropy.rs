@@ -242,6 +242,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit or the labels are not i32.
+    #[doc(alias("CrossEntropyLoss", "sparse_categorical_crossentropy"))]
     #[track_caller]
     pub fn cross_entropy(&self, labels: &Tensor) -> Tensor {
         self.cross_entropy_with(labels, &CrossEntropyOptions::default())
@@ -261,6 +262,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit or the labels are not i32.
+    #[doc(alias = "NLLLoss")]
     #[track_caller]
     pub fn nll_loss(&self, labels: &Tensor) -> Tensor {
         self.nll_loss_with(labels, &CrossEntropyOptions::default())
@@ -354,6 +356,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes differ.
+    #[doc(alias = "categorical_crossentropy")]
     #[track_caller]
     pub fn cross_entropy_soft(&self, target: &Tensor) -> Tensor {
         self.cross_entropy_soft_with(target, &CrossEntropyOptions::default())

@@ -35,6 +35,7 @@ fn twin(call: &mut Call) {
 
 impl Tensor {
     /// Every element `value`; its type is the tensor's.
+    #[doc(alias = "full_like")]
     #[track_caller]
     pub fn full<T: Element>(shape: impl Into<Shape>, value: T, device: &Device) -> Tensor {
         let out = Tensor::empty(shape, T::DTYPE, device);
@@ -49,6 +50,7 @@ impl Tensor {
     }
 
     /// Every element 1.
+    #[doc(alias = "ones_like")]
     #[track_caller]
     pub fn ones(shape: impl Into<Shape>, device: &Device) -> Tensor {
         Tensor::full(shape, 1.0f32, device)

@@ -106,6 +106,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or `index` is not a vector of i32 or one of its elements.
+    #[doc(alias("take", "index"))]
     #[track_caller]
     pub fn index_select(&self, dim: impl Int, index: &Tensor) -> Tensor {
         let dim = dim.int();
@@ -125,6 +126,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the ranks differ, `index` is larger in another dimension, or it is not of i32.
+    #[doc(alias = "take_along_dim")]
     #[track_caller]
     pub fn gather(&self, dim: impl Int, index: &Tensor) -> Tensor {
         let dim = dim.int();

@@ -158,6 +158,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the inner sizes differ, the batches do not broadcast, or an operand is a scalar or not of f32.
+    #[doc(alias("bmm", "mm", "dot"))]
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.shape(), other.shape());

@@ -21,6 +21,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or the sizes do not fill it.
+    #[doc(alias = "split_with_sizes")]
     #[track_caller]
     pub fn split_sizes(&self, sizes: &[usize], dim: impl Int) -> Vec<Tensor> {
         let dim = dim.int();
@@ -65,6 +66,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are no such two dimensions.
+    #[doc(alias = "diag")]
     #[track_caller]
     pub fn diagonal(&self, a: impl Int, b: impl Int) -> Tensor {
         let a = a.int();

@@ -66,6 +66,7 @@ impl Draw {
     ///
     /// # Panics
     /// If `low` is above `high`.
+    #[doc(alias = "rand")]
     #[track_caller]
     pub fn uniform(&self, shape: impl Into<Shape>, low: f32, high: f32) -> Tensor {
         check_range(low, high);
@@ -77,6 +78,7 @@ impl Draw {
     }
 
     /// Normal with this mean and deviation (Box and Muller, 1958), a constant without history.
+    #[doc(alias = "randn")]
     #[track_caller]
     pub fn normal(&self, shape: impl Into<Shape>, mean: f32, std: f32) -> Tensor {
         let shape = shape.into();

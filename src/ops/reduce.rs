@@ -427,6 +427,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
+    #[doc(alias = "reduce_sum")]
     #[track_caller]
     pub fn sum_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
@@ -443,6 +444,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
+    #[doc(alias = "reduce_mean")]
     #[track_caller]
     pub fn mean_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
@@ -515,6 +517,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, one is named twice, or one has no elements.
+    #[doc(alias = "reduce_max")]
     #[track_caller]
     pub fn amax(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
@@ -525,6 +528,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, one is named twice, or one has no elements.
+    #[doc(alias = "reduce_min")]
     #[track_caller]
     pub fn amin(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];

@@ -80,6 +80,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast or a tensor is not of f32.
+    #[doc(alias("where", "select", "torch.where"))]
     #[track_caller]
     pub fn where_(&self, a: &Tensor, b: &Tensor) -> Tensor {
         let (all, condition) = ([self, a, b], self);
@@ -109,6 +110,7 @@ impl Tensor {
     }
 
     /// The elements as another type; f32 to i32 rounds towards zero. No gradient flows through.
+    #[doc(alias("astype", "float", "to_dtype"))]
     pub fn cast(&self, dtype: DType) -> Tensor {
         if dtype == self.dtype() {
             return self.clone();

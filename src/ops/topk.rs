@@ -140,6 +140,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or it has fewer than `k` elements.
+    #[doc(alias("sort", "kthvalue"))]
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Int, extreme: Extreme) -> (Tensor, Tensor) {
         let dim = dim.int();

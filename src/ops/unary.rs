@@ -315,6 +315,7 @@ impl Tensor {
     }
 
     /// `1 / (1 + e^-x)`.
+    #[doc(alias = "expit")]
     #[track_caller]
     pub fn sigmoid(&self) -> Tensor {
         self.function(&SIGMOID, 0.0, 0.0)
@@ -351,6 +352,7 @@ impl Tensor {
     }
 
     /// `x * sigmoid(x)`.
+    #[doc(alias = "swish")]
     #[track_caller]
     pub fn silu(&self) -> Tensor {
         self.function(&SILU, 0.0, 0.0)
@@ -369,6 +371,7 @@ impl Tensor {
     }
 
     /// `x` held above `min` and then below `max`; the gradient is 0 at the bounds and outside. An infinite bound is none.
+    #[doc(alias("clip", "clamp_min", "clamp_max"))]
     #[track_caller]
     pub fn clamp(&self, min: f32, max: f32) -> Tensor {
         self.function(&CLAMP, min, max)
@@ -382,6 +385,7 @@ impl Tensor {
 
     /// `x` to the power of a number; NaN for a negative `x` unless the exponent is whole. To the power of 0 all is 1, and the
     /// gradient 0.
+    #[doc(alias = "powf")]
     #[track_caller]
     pub fn pow_scalar(&self, exponent: f32) -> Tensor {
         if exponent == 2.0 { self.square() } else { self.function(&POW_SCALAR, exponent, 0.0) }

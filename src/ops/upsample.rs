@@ -137,6 +137,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If it is no batch of images, or a size is 0.
+    #[doc(alias = "resize")]
     #[track_caller]
     pub fn interpolate(&self, size: [usize; 2], mode: Upsampling) -> Tensor {
         let scale = [0, 1].map(|d| {

@@ -60,6 +60,7 @@ pub static KERNELS: &[&Kernel] = &[&EMA];
 /// assert!(averaged > model.forward(&x, &Ctx::eval()).square().mean().item()?);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+#[doc(alias("AveragedModel", "ExponentialMovingAverage"))]
 pub struct Ema {
     decay: f32,
     slabs: Vec<Averaged>,

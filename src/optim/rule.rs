@@ -45,6 +45,7 @@ use std::fmt::Debug;
 /// assert!(loss().item()? < before);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+#[doc(alias = "torch.optim.Optimizer")]
 pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// The optimizer's name, in messages and in saved states, which other rules refuse.
     const NAME: &'static str;

@@ -64,6 +64,7 @@ pub trait Schedule: Send + Sync {
 /// assert_eq!(optimizer.lr(), 0.1);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+#[doc(alias("lr_scheduler", "LRScheduler"))]
 pub struct Scheduler {
     schedule: Box<dyn Schedule>,
     bases: Vec<f64>,
@@ -220,6 +221,7 @@ impl Schedule for SequentialLr {
 }
 
 /// All schedules at once: each changes what the one before it gives.
+#[doc(alias = "ChainedScheduler")]
 #[derive(Default)]
 pub struct ChainedLr {
     parts: Vec<Box<dyn Schedule>>,

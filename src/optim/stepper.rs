@@ -18,6 +18,7 @@ use std::sync::Arc;
 const RULE: &str = "rule.";
 
 /// An optimizer after a rule: [`Adam`](super::Adam) is `Stepper<AdamOptions>`.
+#[doc(alias = "Optimizer")]
 pub struct Stepper<R: Rule> {
     groups: Vec<Group<R>>,
     owned: Arc<Vec<Owned>>,
@@ -78,6 +79,7 @@ impl<R: Rule> Stepper<R> {
     ///
     /// # Panics
     /// If the model has no parameters or they live on several devices.
+    #[doc(alias("param_groups", "add_param_group"))]
     #[track_caller]
     pub fn grouped(model: &dyn Module, options: impl Fn(&str, Shape) -> R) -> Result<Self> {
         let mut named: Vec<(R, Vec<(String, Parameter)>)> = Vec::new();
@@ -156,6 +158,7 @@ impl<R: Rule> Stepper<R> {
     ///
     /// # Errors
     /// [`Error::Option`] if the bound is negative or NaN.
+    #[doc(alias = "clip_grad_norm_")]
     pub fn clip_grad_norm(mut self, max_norm: f32) -> Result<Self> {
         self.max_norm = Some(checked("max norm", max_norm, |v| v >= 0.0, "a number from 0 up")?);
         self.measure();
@@ -167,6 +170,7 @@ impl<R: Rule> Stepper<R> {
     ///
     /// # Errors
     /// [`Error::Option`] if the bound is negative or NaN.
+    #[doc(alias = "clip_grad_value_")]
     pub fn clip_grad_value(mut self, value: f32) -> Result<Self> {
         self.penalty.bound = checked("clip value", value, |v| v >= 0.0, "a number from 0 up")?;
         Ok(self)

@@ -105,6 +105,7 @@ impl Device {
     /// are made meanwhile, or if this thread is capturing on the device already; and whatever `work` answers. None of the
     /// step's kernels has run then, and no optimizer has counted a step. What other threads do on tensors of their own
     /// goes on and is no part of the step.
+    #[doc(alias("CUDAGraph", "jit"))]
     pub fn capture<I: Inputs, O: Outputs>(&self, inputs: I, work: impl FnOnce(I) -> Result<O>) -> Result<Captured<O>> {
         let step = self.recorded_step(&inputs.refs(), || Ok(work(inputs)?.into_vec()))?;
         Ok(Captured { core: self.captured(step, false, &[])?, gives: PhantomData })

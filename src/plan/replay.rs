@@ -53,6 +53,7 @@ type Layouts = Vec<(Device, Input, usize)>;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("torch.compile", "CUDAGraph", "jit"))]
 #[derive(Debug, Default)]
 pub struct Replay {
     /// Each with the number of its last run, in the order of these.

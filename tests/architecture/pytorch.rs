@@ -2,6 +2,7 @@
 
 use super::refuse;
 use super::source::{Source, files};
+use std::collections::BTreeSet;
 
 /// The cells of a table's rows, without the head.
 fn rows(text: &str) -> Vec<Vec<&str>> {
@@ -14,16 +15,47 @@ fn spans(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// Words of some Rust code with the character before and what follows.
-fn words(code: &str) -> Vec<(&str, &str)> {
+/// Words of some code, each with what follows.
+fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let starts = code.char_indices().filter(|(at, c)| is_word(*c) && !code[..*at].ends_with(is_word));
-    starts
-        .map(|(at, _)| {
-            let end = code[at..].find(|c| !is_word(c)).map_or(code.len(), |end| at + end);
-            (&code[at..end], &code[end..])
-        })
-        .collect()
+    let starts = code.char_indices().filter(move |(at, c)| is_word(*c) && !code[..*at].ends_with(is_word));
+    starts.map(move |(at, _)| {
+        let end = code[at..].find(|c| !is_word(c)).map_or(code.len(), |end| at + end);
+        (&code[at..end], &code[end..])
+    })
+}
+
+/// What a search of the docs finds: names and `doc(alias)`, without underscores and capitals.
+fn findable(sources: &[Source]) -> BTreeSet<String> {
+    let plain = |name: &str| name.to_lowercase().replace('_', "");
+    let mut found = BTreeSet::new();
+    for file in sources {
+        for keyword in ["fn ", "struct ", "enum ", "trait ", "type ", "mod "] {
+            let after = file.code.match_indices(keyword).filter_map(|(at, _)| words(&file.code[at + keyword.len()..]).next());
+            found.extend(after.map(|(name, _)| plain(name)));
+        }
+        for line in file.text.lines().map(str::trim) {
+            // A type that a macro's table makes, or an alias.
+            let is_row = line.starts_with(char::is_uppercase) && line.contains("=>");
+            found.extend(words(line).next().filter(|_| is_row).map(|(name, _)| plain(name)));
+            let is_alias = line.starts_with("#[doc(alias");
+            found.extend(line.split('"').skip(1).step_by(2).filter(|_| is_alias).map(|name| plain(last(name))));
+        }
+    }
+    found
+}
+
+/// The last name of a path: `clamp` of `torch.clamp`.
+fn last(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
+}
+
+/// PyTorch's name in a cell, where there is one: operators, arguments and the names of variables are none.
+fn name_of(span: &str) -> Option<String> {
+    let end = span.find(|c: char| !(c.is_alphanumeric() || "._".contains(c))).unwrap_or(span.len());
+    let (path, rest) = span.split_at(end);
+    let is_name = path.starts_with(char::is_alphabetic) && path != "model" && (rest.is_empty() || rest.starts_with('('));
+    is_name.then(|| last(path).to_lowercase().replace('_', ""))
 }
 
 /// Whether some source has this, as code, and no longer word.
@@ -40,6 +72,9 @@ pub fn the_page_from_pytorch_names_what_is_there() {
     let (mut found, mut count) = (Vec::new(), 0);
     for span in rows(there).iter().filter_map(|row| row.get(1)).flat_map(|cell| spans(cell)) {
         for (word, rest) in words(span) {
+            if word == "derive" {
+                continue;
+            }
             let is_type = word.starts_with(char::is_uppercase) && word.len() > 1;
             let is_function = rest.starts_with('(') || rest.starts_with("::<");
             let is_field = rest.starts_with(": ");
@@ -62,6 +97,12 @@ pub fn the_page_from_pytorch_names_what_is_there() {
         }
     }
     assert!(count > 300, "hardly any names are seen: {count}");
+    let findable = findable(&sources);
+    for name in rows(there).iter().filter_map(|row| row.first()).flat_map(|cell| spans(cell)).filter_map(name_of) {
+        if !findable.contains(&name) {
+            found.push(format!("{}: a search for `{name}` finds nothing: give it a doc(alias)", page.path));
+        }
+    }
     let pages: Vec<Source> =
         sources.into_iter().filter(|file| ["ops", "loss", "tensor"].contains(&file.module())).collect();
     let names: Vec<&str> = rows(absent).iter().filter_map(|row| row.first().copied()).flat_map(spans).collect();

@@ -9,6 +9,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the last size is odd.
+    #[doc(alias = "rope")]
     #[track_caller]
     pub fn rotary(&self, first: usize, base: f32) -> Tensor {
         let shape = self.shape();

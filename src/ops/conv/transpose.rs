@@ -34,6 +34,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit each other or the options.
+    #[doc(alias = "deconvolution")]
     #[track_caller]
     pub fn conv_transpose2d(&self, weight: &Tensor, bias: Option<&Tensor>, options: ConvTranspose2dOptions) -> Tensor {
         self.transposed("conv_transpose2d", weight, bias, options)

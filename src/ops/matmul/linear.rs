@@ -75,6 +75,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not fit each other, or a tensor is not of f32.
+    #[doc(alias("addmm", "F.linear"))]
     #[track_caller]
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let (x, w) = (self.shape(), weight.shape());

@@ -10,6 +10,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
+    #[doc(alias = "std")]
     #[track_caller]
     pub fn var_dims(&self, dims: &[impl Int], correction: usize, keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
@@ -55,6 +56,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
+    #[doc(alias = "vector_norm")]
     #[track_caller]
     pub fn norm(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
