@@ -12,6 +12,7 @@
 //! | [`saving`] | stops and goes on, to the bit |
 //! | [`replay`] | wants the same step in less time |
 //! | [`threads`] | has several threads, several devices, an executor, or a browser |
+//! | [`kernels`] | has an operation that should be one pass over memory |
 //! | [`debugging`] | asks why |
 //!
 //! The pages are in `docs/guide` of the repository, and their programs are tests of the crate.
@@ -77,6 +78,14 @@ pub mod replay {}
 /// Names on this page: [`Device`](crate::Device), [`WgpuOptions`](crate::backend::WgpuOptions),
 /// [`Tensor::read`](crate::Tensor::read), [`Pending`](crate::Pending), [`Device::open`](crate::Device::open).
 pub mod threads {}
+
+#[doc = include_str!("../docs/guide/kernels.md")]
+///
+/// Names on this page: [`Kernel`](crate::kernel::Kernel), [`Variant`](crate::kernel::Variant),
+/// [`Shader`](crate::kernel::Shader), [`Pass`](crate::kernel::Pass), [`Call`](crate::kernel::Call),
+/// [`Tensor::run`](crate::Tensor::run), [`Tensor::tracked`](crate::Tensor::tracked),
+/// [`gradient_check`](crate::autograd::gradient_check).
+pub mod kernels {}
 
 #[doc = include_str!("../docs/guide/debugging.md")]
 ///

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
+use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
-use wgrad::{Device, Result, Tensor, checkpoint};
+use wgrad::{Device, Result, Shape, Tensor, checkpoint};
 
 #[derive(Module)]
 struct Net {
@@ -26,7 +27,7 @@ fn net(outputs: usize, device: &Device) -> Net {
     Net { hidden: Linear::new(2, 16, &mut init), head: Linear::new(16, outputs, &mut init) }
 }
 
-fn ones<const N: usize>(shape: [usize; N]) -> Tensor {
+fn ones(shape: impl Into<Shape>) -> Tensor {
     Tensor::ones(shape, &Device::cpu())
 }
 
@@ -205,6 +206,22 @@ fn mistakes() -> Vec<(&'static str, String)> {
             });
             Ok(())
         })
+    });
+
+    static SWISH: Kernel =
+        Kernel::new("swish", &[Access::Read, Access::Write], |_| (), |_| Cost { flops: 0, bytes: 0 });
+    add("kernels", &|| {
+        Tensor::run(&SWISH, &[&x], &0u32);
+        Ok(())
+    });
+    add("kernels", &|| {
+        Tensor::run(&SWISH, &[&x, &x], &0u32);
+        Ok(())
+    });
+    add("kernels", &|| {
+        let x = x.clone().requires_grad();
+        x.detach().tracked("swish", &[&x], |_, _| Vec::new()).sum().backward();
+        Ok(())
     });
 
     add("debugging", &|| {
