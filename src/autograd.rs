@@ -119,6 +119,7 @@ impl Drop for Node {
     }
 }
 
+/// # Operations of one's own, and graphs
 impl Tensor {
     /// Tells how a result's gradient goes on to the inputs it was made from. `backward` gets the gradient of the
     /// result and, for each input, whether its gradient is needed; it answers with those gradients, each of its
@@ -203,6 +204,7 @@ impl Drop for Watch {
     }
 }
 
+/// # Gradients
 impl Tensor {
     /// The gradients of this scalar with respect to every tensor that requires one.
     ///

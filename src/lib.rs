@@ -1,9 +1,9 @@
-//! Trains neural networks on any GPU that [wgpu] reaches (Vulkan, Metal, DX12), through hand-written WGSL.
+//! Trains neural networks on any GPU that [wgpu] reaches (Vulkan, Metal, DX12), through hand-written WGSL, and on a CPU backend
+//! in plain Rust, with the same results.
 //!
-//! A [`Device`] is chosen at run time: a GPU, or the CPU backend, which runs the definition of every kernel in plain
-//! Rust. A [`Tensor`] lives on a device; its methods check shapes at once, queue kernels and return tensors. Nothing
-//! waits until a value is read. [`Tensor::backward`] returns the gradients as [`autograd::Grads`], and an
-//! [`optim::Optimizer`] moves the parameters of a [`nn::Module`] by them.
+//! A [`Device`] is chosen at run time. A [`Tensor`] lives on a device; its methods check shapes at once, queue kernels and
+//! return tensors. Nothing waits until a value is read. [`Tensor::backward`] returns the gradients as [`autograd::Grads`],
+//! and an [`optim::Optimizer`] moves the parameters of a model by them.
 //!
 //! ```
 //! use wgrad::nn::{Ctx, Init, Layer, Linear};
@@ -23,24 +23,30 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! # The floors
+//! # Where to begin
 //!
-//! Each module uses what is on its own line or below it; but a device names [`plan`], the list of what it ran.
+//! * The [`guide`] has a page, with a whole program, for each thing that one does sooner or later: [a training
+//!   loop](guide::training), [data](guide::data) and [layers](guide::layers) of one's own, [fine-tuning](guide::fine_tuning),
+//!   [optimizers](guide::optimizers), [saving and resuming](guide::saving), [replayed steps](guide::replay),
+//!   [threads and browsers](guide::threads), [kernels](guide::kernels), [finding faults](guide::debugging).
+//! * [From PyTorch](guide::from_pytorch): what is called how, what differs and why, what is not there.
+//! * The page of [`Tensor`] lists its methods by family.
 //!
-//! * [`data`], [`metrics`], [`checkpoint`], [`tuning`]: data sets, counts of right answers, safetensors files, files of
-//!   measured choices.
-//! * [`nn`], [`optim`], [`loss`]: layers named as PyTorch's `state_dict` names them, optimizers, losses.
-//! * [`ops`]: one page for each operation: element-wise functions, reductions, matrix products, indexing, copies and views;
-//!   convolution, pooling, normalisation, attention, embedding, softmax, cross-entropy, dropout.
-//! * [`tensor`], [`autograd`], [`plan`], [`profile`]: a shape and strides over a buffer, the graph of gradients, lists of
-//!   kernels and their replay, where the time goes.
-//! * [`device`]: the handle to a backend.
-//! * [`backend`]: [`Wgpu`](backend::Wgpu), [`Cpu`](backend::Cpu), [`Null`](backend::Null), [`Checked`](backend::Checked).
-//! * [`kernel`], [`shape`], [`dtype`], [`rng`], [`error`]: plain data.
+//! # What is where
 //!
-//! An operation is a [`kernel::Kernel`]: a value with a *twin*, its meaning as a Rust function on slices, and variants,
-//! the ways to run it in WGSL. The CPU backend calls the twin, the wgpu backend runs a variant, and the tests hold
-//! one against the other.
+//! | To | Look at |
+//! |---|---|
+//! | compute | [`Tensor`], [`Device`], [`Shape`], [`DType`]; options of operations stand here, beside them |
+//! | build a model | [`nn`]: layers named as PyTorch's `state_dict` names them, [`nn::Module`](trait@nn::Module), [`nn::Ctx`], [`nn::Generator`] |
+//! | train it | [`loss`], [`optim`], [`optim::schedule`], [`autograd`], [`plan::Replay`] |
+//! | feed and judge it | [`data`]: image sets, loaders, downloads; [`metrics`] |
+//! | keep it | [`checkpoint`]: safetensors; [`nn::state`](nn::state()) |
+//! | look into it | [`profile`], [`tuning`], [`nn::Summary`], [`autograd::Graph`], [`Device::checked`] |
+//! | write a kernel | [`kernel`], [`ops`] (one page for each operation), [`autograd::gradient_check`] |
+//! | see what runs it | [`backend`]: [`Wgpu`](backend::Wgpu), [`Cpu`](backend::Cpu), [`Null`](backend::Null), [`Checked`](backend::Checked); [`device`], [`tensor`], [`plan`], [`shape`], [`dtype`], [`rng`], [`error`] |
+//!
+//! An operation is a [`kernel::Kernel`]: a value with its meaning as a Rust function on slices, and variants, the ways to run it
+//! in WGSL. The CPU backend calls the function, the wgpu backend runs a variant, and the tests hold one against the other.
 //!
 //! # Errors
 //!
@@ -65,42 +71,68 @@
 // The derive writes `wgrad::nn::Module`, here as elsewhere.
 extern crate self as wgrad;
 
+// How to use it.
+pub mod guide;
+
+// Arrays and what is computed with them.
+pub mod tensor;
+
 pub mod autograd;
-pub mod backend;
+pub mod loss;
+pub mod ops;
+
+// Models, and how they are trained.
 pub mod checkpoint;
 pub mod data;
-pub mod device;
-pub mod dtype;
-pub mod error;
-pub mod guide;
-pub mod kernel;
-pub mod loss;
 pub mod metrics;
 pub mod nn;
-pub mod ops;
 pub mod optim;
+
+// How a step runs, and what one sees of it.
+pub mod device;
 pub mod plan;
 pub mod profile;
-pub mod rng;
-pub mod shape;
-pub mod tensor;
 pub mod tuning;
 
+// Beneath.
+pub mod backend;
+pub mod dtype;
+pub mod error;
+pub mod kernel;
+pub mod rng;
+pub mod shape;
+
+#[doc(inline)]
 pub use backend::Pending;
+#[doc(inline)]
 pub use device::Device;
+#[doc(inline)]
 pub use dtype::{DType, Element};
+#[doc(inline)]
 pub use error::{Error, Result};
+#[doc(inline)]
 pub use ops::attention::AttentionOptions;
+#[doc(inline)]
 pub use ops::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions};
+#[doc(inline)]
 pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+#[doc(inline)]
 pub use ops::norm::BatchNormOutput;
+#[doc(inline)]
 pub use ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+#[doc(inline)]
 pub use ops::random::Draw;
+#[doc(inline)]
 pub use ops::reduce::KeepDims;
+#[doc(inline)]
 pub use ops::topk::Extreme;
+#[doc(inline)]
 pub use ops::upsample::Upsampling;
+#[doc(inline)]
 pub use rng::Rng;
+#[doc(inline)]
 pub use shape::Shape;
+#[doc(inline)]
 pub use tensor::Tensor;
 
 /// The code of the README, so that it compiles and runs.

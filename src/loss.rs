@@ -1,7 +1,7 @@
 //! Losses under PyTorch's names, each in the form that neither overflows nor loses digits.
 //!
 //! Cross-entropy from logits, the loss of a classifier, is [`Tensor::cross_entropy`](crate::Tensor::cross_entropy) in
-//! [`fused`](crate::fused).
+//! [`ops`](crate::ops).
 
 mod binary;
 mod distance;

@@ -18,6 +18,27 @@ use std::sync::{Arc, Weak};
 ///
 /// Cloning is cheap and shares the elements. Operations take tensors by reference, check shapes at once (a mismatch
 /// is a bug and panics with both shapes) and queue kernels; only reading values waits for them.
+///
+/// ```
+/// use wgrad::{Device, KeepDims, Tensor};
+/// let device = Device::best();
+/// let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [2, 2], &device);
+/// let y = (&x * 2.0).matmul(&x.t()).sum_dims(&[-1], KeepDims::No);
+/// assert_eq!(y.to_vec::<f32>()?, [32.0, 72.0]);
+/// println!("{y}");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// There are up to six dimensions. Those of a method's arguments count from the end where they are negative, and are of any
+/// whole type. Binary operations broadcast as PyTorch's do. `+`, `-`, `*` and `/` take tensors, their references, and
+/// numbers. Results are of the type of the operands, indices `i32`, comparisons 1 and 0.
+///
+/// # Methods by family
+///
+#[doc = include_str!("tensor/methods.md")]
+///
+/// What is drawn at random on the device is made by a [`Draw`](crate::Draw).
+#[doc(alias("array", "ndarray", "torch.tensor"))]
 #[derive(Clone)]
 pub struct Tensor {
     buffer: Arc<Buffer>,
@@ -89,6 +110,7 @@ const ALIGN: usize = 64;
 /// Elements that kernels store at once.
 const QUAD: usize = 4;
 
+/// # Memory
 impl Tensor {
     #[track_caller]
     fn alloc(layout: Layout, dtype: DType, device: &Device, purpose: Purpose) -> Tensor {
@@ -116,7 +138,10 @@ impl Tensor {
     pub(crate) fn empty_like(layout: &Layout, dtype: DType, device: &Device) -> Tensor {
         Tensor::alloc(layout.dense_like(), dtype, device, Purpose::Result)
     }
+}
 
+/// # Creation from values
+impl Tensor {
     /// The elements in row-major order.
     ///
     /// # Panics
@@ -176,7 +201,10 @@ impl Tensor {
         self.buffer.changed();
         self.device().write(self.buffer.id, self.layout.offset as u64 * 4, bytemuck::cast_slice(data));
     }
+}
 
+/// # What it is
+impl Tensor {
     /// The sizes of its dimensions.
     pub fn shape(&self) -> Shape {
         self.layout.shape
@@ -230,7 +258,10 @@ impl Tensor {
         self.name = Some(name.into());
         self
     }
+}
 
+/// # Tracking
+impl Tensor {
     /// Whether gradients flow to it or through it.
     pub fn is_tracked(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.flows())
@@ -278,7 +309,10 @@ impl Tensor {
         let version = self.buffer.version.load(Ordering::Relaxed);
         Tensor { node: None, saved: Some(version), ..self.clone() }
     }
+}
 
+/// # Reading
+impl Tensor {
     /// The values in row-major order, after all work queued before: [`Tensor::read`], waited for.
     ///
     /// # Errors
@@ -371,7 +405,9 @@ impl Tensor {
             DType::I32 => Tensor::from_vec(self.to_vec::<i32>()?, self.shape(), device),
         })
     }
+}
 
+impl Tensor {
     pub(crate) fn node(&self) -> Option<&Arc<Node>> {
         self.node.as_ref()
     }
@@ -457,7 +493,10 @@ impl Tensor {
     pub(crate) fn buffer(&self) -> BufferId {
         self.buffer.id
     }
+}
 
+/// # For kernels of one's own
+impl Tensor {
     /// Elements between the start of its binding and its first element; 0 where there is none.
     pub fn base(&self) -> usize {
         if self.numel() == 0 { 0 } else { self.layout.offset % ALIGN }

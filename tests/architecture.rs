@@ -1,8 +1,8 @@
 //! What the house is held to: floors, names, sizes, and that every kernel and entry point has its place and its case.
 //! Nothing is needed to run it.
 
-#[path = "architecture/pytorch.rs"]
-mod pytorch;
+#[path = "architecture/pages.rs"]
+mod pages;
 #[path = "architecture/source.rs"]
 mod source;
 
@@ -29,7 +29,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("every_kernel_is_in_a_list", every_kernel_is_in_a_list),
     ("every_kernel_has_a_case", every_kernel_has_a_case),
     ("the_machinery_knows_no_operation", the_machinery_knows_no_operation),
-    ("the_page_from_pytorch_names_what_is_there", pytorch::the_page_from_pytorch_names_what_is_there),
+    ("the_page_from_pytorch_names_what_is_there", pages::the_page_from_pytorch_names_what_is_there),
+    ("every_method_of_tensor_is_in_a_family", pages::every_method_of_tensor_is_in_a_family),
 ];
 
 /// A module may use those on its own floor and below.

@@ -15,6 +15,7 @@ pub struct BinaryOptions {
     pub reduction: Reduction,
 }
 
+/// # Weighted losses of two classes
 impl Tensor {
     /// [`Tensor::binary_cross_entropy`] with weights.
     ///

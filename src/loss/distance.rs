@@ -7,6 +7,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::f32::consts::PI;
 
+/// # Losses of distances and distributions
 impl Tensor {
     /// `x / max(|x|, eps) . y / max(|y|, eps)` along a dimension of what both broadcast to (PyTorch's default eps is 1e-8).
     /// The gradient is that of `|x|` where eps holds it, too.

@@ -164,6 +164,7 @@ pub enum KlTarget {
     Logarithms,
 }
 
+/// # Losses of pairs
 impl Tensor {
     #[track_caller]
     fn pair_loss(&self, loss: &'static Loss, target: &Tensor, a: f32, reduction: Reduction) -> Tensor {

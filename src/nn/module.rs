@@ -73,8 +73,8 @@ impl Init {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no module: it has no parameters to visit",
     note = "a field of another kind is left out by `#[module(skip)]`; a tensor is held as a `Parameter` or a `Buffer`"
-#[doc(alias = "nn.Module")]
 )]
+#[doc(alias = "nn.Module")]
 pub trait Module: Send + Sync {
     /// Names every field, in PyTorch's order.
     fn visit(&self, visitor: &mut Visitor);

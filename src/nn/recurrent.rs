@@ -147,7 +147,7 @@ impl Recurrent {
     /// let mut state = None;
     /// for part in text.split(5, 1) {
     ///     let (output, next) = lstm.forward_from(&part, state.as_ref(), &ctx);
-    ///     assert_eq!(output.shape(), [2, 5, 8]);
+    ///     assert_eq!(*output.shape(), [2, 5, 8]);
     ///     state = Some(next.detach());
     /// }
     /// ```

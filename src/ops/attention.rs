@@ -367,6 +367,7 @@ impl Run {
     }
 }
 
+/// # Attention
 impl Tensor {
     /// `softmax(scale q k^T + mask) v`: queries `[.., queries, head_dim]` (self) on keys and values
     /// `[.., keys, head_dim]` of the same batch, to `[.., queries, head_dim]`; batches broadcast, and the values' rows may be

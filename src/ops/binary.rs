@@ -161,6 +161,7 @@ fn relation(float: &'static Kernel, integer: &'static Kernel, a: &Tensor, b: &Te
     y.noted(float.name, &[a, b])
 }
 
+/// # Arithmetic and comparisons
 impl Tensor {
     /// The sum over what broadcasting to `self` repeated: back to `shape`.
     #[track_caller]

@@ -209,6 +209,7 @@ fn of_bias(op: &'static str, shape: Shape, inputs: [&Tensor; 2], bias: Option<&T
     bias.map_or(y.clone(), |bias| y.add(&bias.reshape_to(Shape::from([shape[1], 1, 1]))))
 }
 
+/// # Convolution of images
 impl Tensor {
     /// A batch of one, of what has no dimension for the batch: one dimension fewer than it would have with it.
     pub(crate) fn batch_of_one(&self, rank: usize) -> Option<Tensor> {

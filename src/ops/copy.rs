@@ -103,6 +103,7 @@ fn copy_into_twin(call: &mut Call) {
     }
 }
 
+/// # Shape, views and copies
 impl Tensor {
     /// The same elements in row-major order from a binding's start; itself where they lie so already.
     pub fn contiguous(&self) -> Tensor {

@@ -235,6 +235,7 @@ fn check(op: &str, x: Shape, classes: usize, options: &CrossEntropyOptions) {
     assert!((0.0..=1.0).contains(&smoothing), "{op}: a label smoothing of {smoothing} is not in 0..=1");
 }
 
+/// # Losses of classes
 impl Tensor {
     /// The mean cross-entropy of logits `[rows, classes]` and labels (i32) `[rows]`; rows labelled -100 count nothing,
     /// a label that is no class gives NaN. Logits `[classes]` with a label `[]`, and `[n, classes, ..]` with labels

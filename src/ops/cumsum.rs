@@ -65,6 +65,7 @@ fn twin(call: &mut Call) {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&CUMSUM];
 
+/// # Running sums
 impl Tensor {
     /// The sum of the elements up to each one along a dimension, itself included.
     ///

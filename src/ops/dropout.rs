@@ -42,6 +42,7 @@ fn twin(call: &mut Call) {
     });
 }
 
+/// # Dropout
 impl Tensor {
     /// Zeroes elements with probability `p` and scales the others by 1 / (1 - p) (Srivastava et al., 2014); a probability of
     /// 1 leaves none. The same draw gives the same mask on every device.

@@ -79,6 +79,7 @@ impl Named {
     }
 }
 
+/// # Einstein sums
 impl Tensor {
     /// Sums of products: `bij,bjk->bik` is a batch of matrix products, `ij->j` sums of columns, `i,j->ij` an outer product.
     /// A letter names a dimension; those behind the arrow stay, the others are summed over. Without an arrow those stay that

@@ -116,6 +116,7 @@ fn backward_twin(call: &mut Call) {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&EMBEDDING, &EMBEDDING_BACKWARD];
 
+/// # Rows of a table
 impl Tensor {
     /// The rows of this table, `[size, width]`, whose numbers are `indices`, i32 of any shape: `[.., width]`. An index
     /// outside gives NaN.

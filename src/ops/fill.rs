@@ -33,6 +33,7 @@ fn twin(call: &mut Call) {
     call.write::<i32>(0).fill(p.value as i32);
 }
 
+/// # Creation by a value or by chance
 impl Tensor {
     /// Every element `value`; its type is the tensor's.
     #[doc(alias = "full_like")]

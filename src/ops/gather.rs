@@ -99,6 +99,7 @@ fn gather_backward_twin(call: &mut Call) {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&GATHER, &GATHER_BACKWARD];
 
+/// # Picking by indices
 impl Tensor {
     /// Picks along a dimension: `out[.., j, ..] = self[.., index[j], ..]` for a vector of indices. An index outside
     /// gives NaN. The rows of a table by their numbers, as an embedding does, are `table.index_select(0, ids)`. A scalar is

@@ -102,6 +102,7 @@ fn added(view: &View, at: usize) -> Option<Change> {
     Some(Change { replace: vec![at, meets], by })
 }
 
+/// # Normalisation of rows and groups
 impl Tensor {
     /// The number of values that are normalised together.
     #[track_caller]

@@ -4,6 +4,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
+/// # Masks
 impl Tensor {
     /// 1 for each label's class, else 0: `[.., classes]` (f32) from labels (i32) `[..]`. A label that is no class gives
     /// zeros.

@@ -152,6 +152,7 @@ fn walkable(x: &Tensor) -> Tensor {
     if is_matrix(x) { x.detach() } else { x.detach().contiguous() }
 }
 
+/// # Matrix products
 impl Tensor {
     /// The matrix product by PyTorch's rules: the last two dimensions are matrices, those before broadcast; a 1-D
     /// operand is a row on the left, a column on the right, and loses that dimension in the result.

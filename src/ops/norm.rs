@@ -322,6 +322,7 @@ impl BatchNormOutput {
     }
 }
 
+/// # Batch normalisation
 impl Tensor {
     #[track_caller]
     fn channel_check(&self, op: &str, parts: &[Option<&Tensor>]) {

@@ -4,6 +4,7 @@ use crate::autograd::Op;
 use crate::shape::{Int, Layout, Shape};
 use crate::tensor::Tensor;
 
+/// # Parts
 impl Tensor {
     /// Parts of `size` elements along a dimension; the last may be smaller. Of nothing there is one part, which is empty.
     ///

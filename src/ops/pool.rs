@@ -211,6 +211,7 @@ pub(super) fn pass_of_halves([n, h, w, c]: [u32; 4], out: [u32; 2], strides: [u3
 pub static KERNELS: &[&Kernel] =
     &[&MAX_POOL, &MAX_POOL_BACKWARD, &MAX_POOL_RELU_BACKWARD, &AVG_POOL, &AVG_POOL_BACKWARD];
 
+/// # Pooling of images
 impl Tensor {
     /// The largest of each window of images [n, c, h, w], or of one [c, h, w]; the first of equals gets the gradient. On a GPU a window has
     /// fewer than 60,000 pixels.

@@ -72,6 +72,7 @@ fn twin(call: &mut Call) {
     });
 }
 
+/// # Augmentation
 impl Tensor {
     /// Augments images `[n, c, h, w]`: each is moved by up to `padding` pixels in both directions, with zeros where it
     /// ends, and mirrored left to right with a probability of one half; all channels of an image alike. It is

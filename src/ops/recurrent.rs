@@ -271,6 +271,7 @@ impl States {
     }
 }
 
+/// # Recurrence
 impl Tensor {
     /// The states of a cell over sequences, from what the inputs give to each gate: `[batch, steps, gates * hidden]`.
     ///

@@ -379,6 +379,7 @@ enum Others {
     Times0,
 }
 
+/// # Reductions
 impl Tensor {
     fn all_dims(&self) -> Vec<isize> {
         (0..self.rank() as isize).collect()

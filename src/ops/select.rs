@@ -75,6 +75,7 @@ casts! {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&WHERE, &TO_I32, &TO_F32];
 
+/// # Choice and type
 impl Tensor {
     /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`.
     ///

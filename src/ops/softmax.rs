@@ -118,6 +118,7 @@ fn backward_twin(call: &mut Call, log: bool) {
     });
 }
 
+/// # Softmax
 impl Tensor {
     /// `e^x / sum(e^x)` along a dimension.
     ///

@@ -134,6 +134,7 @@ pub enum Extreme {
     Smallest,
 }
 
+/// # The largest
 impl Tensor {
     /// The `k` largest or smallest elements along a dimension, in order, and their indices (i32). NaN counts as larger than
     /// all else; of equal ones the first comes first.

@@ -209,6 +209,7 @@ fn numbers(function: &str) -> &'static [&'static str] {
     }
 }
 
+/// # Functions of each element
 impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
     #[track_caller]

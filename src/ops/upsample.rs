@@ -132,6 +132,7 @@ fn backward_twin(call: &mut Call) {
     });
 }
 
+/// # Other sizes of images
 impl Tensor {
     /// Images `[n, c, h, w]` at another height and width: `torch.nn.functional.interpolate`.
     ///

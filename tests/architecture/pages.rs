@@ -1,4 +1,5 @@
-//! The guide's page for people who come from PyTorch names what is there, and what is not.
+//! Pages of names: that for people who come from PyTorch names what is there and what is not, that of `Tensor` has each
+//! method in a family.
 
 use super::refuse;
 use super::source::{Source, files};
@@ -31,12 +32,13 @@ fn findable(sources: &[Source]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for file in sources {
         for keyword in ["fn ", "struct ", "enum ", "trait ", "type ", "mod "] {
-            let after = file.code.match_indices(keyword).filter_map(|(at, _)| words(&file.code[at + keyword.len()..]).next());
+            let after =
+                file.code.match_indices(keyword).filter_map(|(at, _)| words(&file.code[at + keyword.len()..]).next());
             found.extend(after.map(|(name, _)| plain(name)));
         }
         for line in file.text.lines().map(str::trim) {
             // A type that a macro's table makes, or an alias.
-            let is_row = line.starts_with(char::is_uppercase) && line.contains("=>");
+            let is_row = line.starts_with(char::is_uppercase) && line.ends_with(';');
             found.extend(words(line).next().filter(|_| is_row).map(|(name, _)| plain(name)));
             let is_alias = line.starts_with("#[doc(alias");
             found.extend(line.split('"').skip(1).step_by(2).filter(|_| is_alias).map(|name| plain(last(name))));
@@ -54,14 +56,16 @@ fn last(path: &str) -> &str {
 fn name_of(span: &str) -> Option<String> {
     let end = span.find(|c: char| !(c.is_alphanumeric() || "._".contains(c))).unwrap_or(span.len());
     let (path, rest) = span.split_at(end);
-    let is_name = path.starts_with(char::is_alphabetic) && path != "model" && (rest.is_empty() || rest.starts_with('('));
+    let is_name =
+        path.starts_with(char::is_alphabetic) && path != "model" && (rest.is_empty() || rest.starts_with('('));
     is_name.then(|| last(path).to_lowercase().replace('_', ""))
 }
 
 /// Whether some source has this, as code, and no longer word.
 fn stands(sources: &[Source], code: &str) -> bool {
     let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-    let in_source = |file: &Source| file.code.match_indices(code).any(|(at, _)| is_whole(&file.code[at + code.len()..]));
+    let in_source =
+        |file: &Source| file.code.match_indices(code).any(|(at, _)| is_whole(&file.code[at + code.len()..]));
     sources.iter().any(in_source)
 }
 
@@ -79,14 +83,18 @@ pub fn the_page_from_pytorch_names_what_is_there() {
             let is_function = rest.starts_with('(') || rest.starts_with("::<");
             let is_field = rest.starts_with(": ");
             let is_there = match (is_type, is_function, is_field) {
-                (true, ..) => stands(&sources, &format!("pub struct {word}"))
+                (true, ..) => {
+                    stands(&sources, &format!("pub struct {word}"))
                     || stands(&sources, &format!("pub enum {word}"))
                     || stands(&sources, &format!("pub trait {word}"))
                     || stands(&sources, &format!("pub type {word}"))
                     // A row of a macro's table, or a variant.
                     || stands(&sources, &format!("    {word}"))
-                    || ["Some", "None", "Vec"].contains(&word),
-                (_, true, _) => stands(&sources, &format!("pub fn {word}")) || stands(&sources, &format!("    fn {word}")),
+                    || ["Some", "None", "Vec"].contains(&word)
+                }
+                (_, true, _) => {
+                    stands(&sources, &format!("pub fn {word}")) || stands(&sources, &format!("    fn {word}"))
+                }
                 (.., true) => stands(&sources, &format!("pub {word}")),
                 _ => continue,
             };
@@ -109,5 +117,35 @@ pub fn the_page_from_pytorch_names_what_is_there() {
     assert!(names.len() > 10, "hardly any names are seen: {names:?}");
     let is_there = |name: &&&str| stands(&pages, &format!("\n    pub fn {name}"));
     found.extend(names.iter().filter(is_there).map(|name| format!("{}: `{name}` is there by now", page.path)));
+    refuse(found);
+}
+
+/// The names of the public methods of `Tensor`.
+fn methods(sources: &[Source]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for file in sources {
+        for (at, head) in file.code.match_indices("\nimpl Tensor {") {
+            let block = &file.code[at + head.len()..];
+            let block = block.split_once("\n}").map_or(block, |(block, _)| block);
+            let public = block.split("\n    pub fn ").skip(1).filter_map(|rest| words(rest).next());
+            found.extend(public.map(|(name, _)| name.to_string()));
+        }
+    }
+    found
+}
+
+pub fn every_method_of_tensor_is_in_a_family() {
+    let page = files("src/tensor", "methods.md").remove(0);
+    let listed: Vec<&str> = page.text.split("](Self::").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let methods = methods(&files("src", ".rs"));
+    assert!(methods.len() > 150, "hardly any methods are seen: {}", methods.len());
+    let mut found = Vec::new();
+    for name in methods.iter().filter(|name| !name.ends_with("_definition")) {
+        match listed.iter().filter(|other| **other == name).count() {
+            0 => found.push(format!("{}: `{name}` is in no family", page.path)),
+            1 => (),
+            _ => found.push(format!("{}: `{name}` is there twice", page.path)),
+        }
+    }
     refuse(found);
 }

@@ -2,6 +2,7 @@
 
 use crate::tensor::Tensor;
 
+/// # Rotary positions
 impl Tensor {
     /// Queries or keys `[.., rows, head_dim]` turned by their positions, from `first` on, so that products of two tell
     /// their distance (Su et al., 2021): the halves of a row are the two parts of each point, turned by

@@ -43,6 +43,7 @@ impl Default for ConvTranspose1dOptions {
     }
 }
 
+/// # Convolution of sequences
 impl Tensor {
     /// Convolution of `[n, c, length]` with a weight `[o, c / groups, k]` and a bias `[o]`, to `[n, o, out]`. One
     /// input `[c, length]` gives `[o, out]`.

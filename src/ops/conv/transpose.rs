@@ -27,6 +27,7 @@ impl Default for ConvTranspose2dOptions {
     }
 }
 
+/// # Transposed convolution of images
 impl Tensor {
     /// Transposed convolution of images `[n, c, h, w]` with a weight `[c, o / groups, kh, kw]` and a bias `[o]`, to
     /// `[n, o, oh, ow]` with `oh = (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1`. One image

@@ -69,6 +69,7 @@ fn rows_of(x: &Tensor) -> Tensor {
     x.reshape_to(Shape::from([rows.iter().product(), columns[0]]))
 }
 
+/// # Linear maps
 impl Tensor {
     /// `x w^T + b`: rows of `self`, `[.., in]`, times the rows of `weight`, `[out, in]`, plus `bias`, `[out]`, to
     /// `[.., out]`.

@@ -41,6 +41,7 @@ impl AvgPool1dOptions {
     }
 }
 
+/// # Pooling of sequences
 impl Tensor {
     /// [`Tensor::max_pool2d`] of `[n, c, length]`, or of one `[c, length]`.
     ///

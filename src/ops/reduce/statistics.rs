@@ -4,6 +4,7 @@ use super::{KeepDims, plan};
 use crate::shape::{Int, ints};
 use crate::tensor::Tensor;
 
+/// # Statistics
 impl Tensor {
     /// The variance over some dimensions: squared distances from the mean, divided by their number less `correction`
     /// (PyTorch's default is 1), or by 0 where that is less. An empty list of dimensions gives 0 / (1 - correction).

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::tensor::Tensor;
 
+/// # Rarer activations
 impl Tensor {
     /// `x` held between two bounds (PyTorch's defaults are -1 and 1); the gradient at a bound is 0.
     ///
