@@ -75,6 +75,13 @@ pub struct Shape {
     rank: usize,
 }
 
+/// `assert_eq!(x.shape(), [2, 3])`.
+impl<const N: usize> PartialEq<[usize; N]> for Shape {
+    fn eq(&self, other: &[usize; N]) -> bool {
+        self[..] == other[..]
+    }
+}
+
 impl Shape {
     /// # Panics
     /// If there are more than [`MAX_RANK`] sizes, or more elements than a machine can count.

@@ -3,12 +3,12 @@
 use super::model::{Classifier, Net, ResNet};
 use super::photographs;
 use crate::devices::devices;
-use wgrad::{Device, Tensor};
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::optim::schedule::{OneCycleLr, Scheduler};
 use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
+use wgrad::{Device, Tensor};
 
 const STEPS: usize = 30;
 const BATCH: usize = 64;

@@ -272,7 +272,7 @@ fn a_result_may_be_an_input() {
             let sum = [[2.0, 3.0], [7.0, 9.0], [14.0, 17.0]][i];
             let want = [vec![a, b], vec![2.0 * a, 2.0 * b], vec![b * b], vec![a, b], sum.to_vec()];
             assert_eq!(values, want, "run {i} on {name}");
-            assert_eq!(results[0].shape(), [2, 1].into());
+            assert_eq!(results[0].shape(), [2, 1]);
             kept.push(results[0].clone());
         }
         // They are the inputs', and outlast the runs.
