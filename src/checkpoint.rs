@@ -4,6 +4,7 @@ use crate::backend::edge;
 use crate::error::{Error, Result, Source};
 use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,19 @@ pub fn load(module: &dyn Module, path: impl AsRef<Path>, strictness: Strictness)
 /// # Errors
 /// [`Error::File`] if the file cannot be written.
 pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
+    write_with_notes(values, &Notes::new(), path)
+}
+
+/// Texts beside the values of a file: safetensors' own metadata.
+pub type Notes = BTreeMap<String, String>;
+
+/// [`write()`] with texts beside the values.
+///
+/// # Errors
+/// [`Error::File`] if the file cannot be written.
+pub fn write_with_notes(values: &StateDict, notes: &Notes, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let whole = to_bytes(values).map_err(|error| Error::file(path, error))?;
+    let whole = bytes_of(values, notes).map_err(|error| Error::file(path, error))?;
     replace(path, &whole).map_err(|error| {
         let problem = format!("cannot be written: {error}; an older file is as it was");
         Error::File { path: path.into(), problem, source: Some(Source::new(error)) }
@@ -64,6 +76,10 @@ pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
 /// # Errors
 /// [`Error::Weights`] where a shape does not fit its values.
 pub fn to_bytes(values: &StateDict) -> Result<Vec<u8>> {
+    bytes_of(values, &Notes::new())
+}
+
+fn bytes_of(values: &StateDict, notes: &Notes) -> Result<Vec<u8>> {
     let bytes: Vec<(&String, &StateTensor, Dtype, Vec<u8>)> = values
         .iter()
         .map(|(name, tensor)| match &tensor.values {
@@ -75,7 +91,8 @@ pub fn to_bytes(values: &StateDict) -> Result<Vec<u8>> {
         .iter()
         .map(|(name, tensor, dtype, bytes)| Ok((name.as_str(), TensorView::new(*dtype, tensor.shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let whole = views.and_then(|views| safetensors::serialize(views, None));
+    let notes = (!notes.is_empty()).then(|| notes.clone().into_iter().collect());
+    let whole = views.and_then(|views| safetensors::serialize(views, notes));
     whole.map_err(|error| Error::Weights(format!("the weights cannot be laid out: {error}")))
 }
 
@@ -203,6 +220,19 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
     Ok(without_unread(path, read_all(path)?))
 }
 
+/// [`read()`], with the texts beside the values.
+///
+/// # Errors
+/// As [`read()`].
+pub fn read_with_notes(path: impl AsRef<Path>) -> Result<(StateDict, Notes)> {
+    let path = path.as_ref();
+    let bytes = bytes_at(path)?;
+    let values = without_unread(path, parsed(path, &bytes)?);
+    let header =
+        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, no_safetensors(&bytes, &error)))?.1;
+    Ok((values, header.metadata().clone().unwrap_or_default().into_iter().collect()))
+}
+
 /// The values, and a warning for each name that has none.
 fn without_unread(path: &Path, (values, unread): Read) -> StateDict {
     for (name, dtype) in unread {
@@ -216,7 +246,11 @@ fn without_unread(path: &Path, (values, unread): Read) -> StateDict {
 type Read = (StateDict, Vec<(String, String)>);
 
 fn read_all(path: &Path) -> Result<Read> {
-    parsed(path, &fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))?)
+    parsed(path, &bytes_at(path)?)
+}
+
+fn bytes_at(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))
 }
 
 fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {

@@ -34,5 +34,5 @@ pub mod mnist;
 
 pub use dataset::{Batch, Concat, Dataset, Map, Subset};
 pub use images::{ImageSet, Normalization, NormalizedImages};
-pub use item::{Array, ArrayValues, Columns, Field, Item, Tensors};
+pub use item::{Array, ArrayValues, Columns, Field, Item};
 pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions};

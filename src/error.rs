@@ -69,6 +69,8 @@ pub enum Error {
     Option(String),
     /// A step that is being captured did what cannot be replayed.
     Capture(String),
+    /// A training run cannot go on: its loss is no number any more, say.
+    Training(String),
 }
 
 /// An error of another library behind an [`Error`].
@@ -137,7 +139,8 @@ impl fmt::Display for Error {
             | Error::Weights(problem)
             | Error::Network { problem, .. }
             | Error::Option(problem)
-            | Error::Capture(problem) => f.write_str(problem),
+            | Error::Capture(problem)
+            | Error::Training(problem) => f.write_str(problem),
         }
     }
 }

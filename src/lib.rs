@@ -76,6 +76,7 @@ pub mod guide;
 
 // Arrays and what is computed with them.
 pub mod tensor;
+pub mod train;
 
 pub mod autograd;
 pub mod loss;

@@ -1,6 +1,71 @@
-//! How good predictions are, counted on the host.
+//! How good predictions are: counted on the host, or summed up on the device by a [`Trainer`](crate::train::Trainer).
 
+use crate::optim::schedule::Better;
+use crate::tensor::Tensor;
 use std::fmt;
+
+/// A figure of predictions that sums of batches tell, so that it is exact over a set of any size, the last and smaller batch
+/// counted right.
+pub trait Metric: Send {
+    /// Its name in a history.
+    fn name(&self) -> String;
+
+    /// Which of two values is better.
+    fn better(&self) -> Better {
+        Better::Larger
+    }
+
+    /// How many sums it keeps.
+    fn len(&self) -> usize;
+
+    /// Whether it keeps none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What a batch adds to the sums, `[len]`, made by tensor operations: nothing may be read on the host, since the step is
+    /// replayed.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    fn batch(&self, output: &Tensor, target: &Tensor) -> Tensor;
+
+    /// The figure, from the sums.
+    fn value(&self, sums: &[f64]) -> f64;
+}
+
+/// The part of rows whose largest score is that of their label.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Accuracy;
+
+impl Accuracy {
+    /// Of scores `[n, classes]` and labels `[n]`.
+    pub fn new() -> Accuracy {
+        Accuracy
+    }
+}
+
+impl Metric for Accuracy {
+    fn name(&self) -> String {
+        "accuracy".into()
+    }
+
+    fn len(&self) -> usize {
+        2
+    }
+
+    #[track_caller]
+    fn batch(&self, output: &Tensor, target: &Tensor) -> Tensor {
+        let right = output.argmax(-1).eq(target);
+        let count = Tensor::full([], right.numel() as f32, right.device());
+        Tensor::stack(&[&right.sum(), &count], 0)
+    }
+
+    fn value(&self, sums: &[f64]) -> f64 {
+        sums[0] / sums[1].max(1.0)
+    }
+}
 
 /// Counts of (true class, predicted class).
 ///

@@ -39,7 +39,7 @@ pub use embedding::{Embedding, Positions};
 pub use generator::Generator;
 pub use layer_norm::{LayerNorm, RmsNorm};
 pub use linear::Linear;
-pub use module::{Init, Layer, Module, Path, Visitor, parameters};
+pub use module::{Init, Layer, Module, Path, Visitor, generators, parameters};
 pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm};
 pub use parameter::{Buffer, Entry, Parameter};
 pub use pool::{

@@ -67,3 +67,5 @@ mod seeds;
 mod sequences;
 #[path = "train/threads.rs"]
 mod threads;
+#[path = "train/trainer.rs"]
+mod trainer;

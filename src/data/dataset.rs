@@ -89,7 +89,7 @@ pub trait Dataset: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Option`] if the sizes are more than there are items.
-    fn random_split(self, sizes: &[usize], seed: u64) -> Result<Vec<Subset<Self>>>
+    fn random_split<const N: usize>(self, sizes: [usize; N], seed: u64) -> Result<[Subset<Self>; N]>
     where
         Self: Sized,
     {
@@ -101,7 +101,7 @@ pub trait Dataset: Send + Sync {
         let mut rows: Vec<usize> = (0..len).collect();
         Rng::stream(seed, streams::SPLIT).shuffle(&mut rows);
         let (set, mut rows) = (Arc::new(self), rows.into_iter());
-        sizes.iter().map(|&size| subset(set.clone(), rows.by_ref().take(size).collect())).collect()
+        Ok(sizes.map(|size| Subset { set: set.clone(), rows: rows.by_ref().take(size).collect() }))
     }
 
     /// For cross-validation: `k` pairs of a training and a validation set; every item is in one validation set.

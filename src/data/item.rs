@@ -226,43 +226,16 @@ tuples! {
 /// The columns of a batch: `[Array; N]`.
 pub trait Columns: Send + 'static {
     /// The same on a device: `[Tensor; N]`.
-    type Tensors: Tensors;
+    type Tensors;
 
     /// Uploads all of them.
     fn to(self, device: &Device) -> Self::Tensors;
 }
 
-impl<const N: usize> Columns for [Array; N]
-where
-    [Tensor; N]: Tensors,
-{
+impl<const N: usize> Columns for [Array; N] {
     type Tensors = [Tensor; N];
 
     fn to(self, device: &Device) -> [Tensor; N] {
         self.map(|array| array.to(device))
-    }
-}
-
-/// The tensors of a batch, as a step takes them.
-pub trait Tensors: Send + 'static {
-    /// `[&Tensor; N]`.
-    type Refs<'a>: crate::plan::Inputs;
-
-    /// Each by reference.
-    fn refs(&self) -> Self::Refs<'_>;
-
-    /// The items in the batch: the first size of the first tensor.
-    fn rows(&self) -> usize;
-}
-
-impl<const N: usize> Tensors for [Tensor; N] {
-    type Refs<'a> = [&'a Tensor; N];
-
-    fn refs(&self) -> [&Tensor; N] {
-        self.each_ref()
-    }
-
-    fn rows(&self) -> usize {
-        self.first().and_then(|tensor| tensor.shape().first().copied()).unwrap_or(0)
     }
 }

@@ -75,6 +75,11 @@ impl Generator {
         self.0.seed
     }
 
+    /// Whether both are clones of one.
+    pub(super) fn is(&self, other: &Generator) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The number of the next draw: kept with a checkpoint, it lets a run go on with the numbers it would have drawn.
     pub fn position(&self) -> u64 {
         self.state().next
@@ -149,8 +154,10 @@ impl Generator {
 }
 
 impl Module for Generator {
-    /// It holds nothing that is trained or saved with the weights.
-    fn visit(&self, _visitor: &mut Visitor) {}
+    /// It holds nothing that is trained, or saved with the weights.
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.generator(self);
+    }
 }
 
 impl fmt::Debug for Generator {

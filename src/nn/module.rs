@@ -177,13 +177,15 @@ pub struct Visitor<'a> {
     path: String,
     /// The path of the module that the visit began with, as soon as something tells it.
     root: Option<String>,
+    /// The generators that were met, each once.
+    generators: Vec<Generator>,
     each: &'a mut dyn FnMut(&str, Entry),
 }
 
 impl<'a> Visitor<'a> {
     /// Calls `each` with the path of everything that is met, such as `blocks.1.attn_qkv.weight`.
     pub fn new(each: &'a mut dyn FnMut(&str, Entry)) -> Visitor<'a> {
-        Visitor { path: String::new(), root: None, each }
+        Visitor { path: String::new(), root: None, generators: Vec::new(), each }
     }
 
     fn at(&mut self, name: &str, visit: impl FnOnce(&mut Self)) {
@@ -211,6 +213,13 @@ impl<'a> Visitor<'a> {
         self.met(name, Entry::Buffer(buffer));
     }
 
+    /// A generator that layers draw from.
+    pub(super) fn generator(&mut self, generator: &Generator) {
+        if !self.generators.iter().any(|other| other.is(generator)) {
+            self.generators.push(generator.clone());
+        }
+    }
+
     fn met(&mut self, name: &str, entry: Entry) {
         self.at(name, |v| {
             let name = entry.set_name(&v.path);
@@ -225,6 +234,14 @@ impl<'a> Visitor<'a> {
         module.visit(&mut visitor);
         visitor.root.unwrap_or_default()
     }
+}
+
+/// The generators that a module's layers draw from, each once: their positions are a part of what a run needs to go on.
+pub fn generators(module: &dyn Module) -> Vec<Generator> {
+    let mut each = |_: &str, _: Entry| ();
+    let mut visitor = Visitor::new(&mut each);
+    module.visit(&mut visitor);
+    visitor.generators
 }
 
 /// What stands in a path before its end.

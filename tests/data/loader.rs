@@ -219,15 +219,15 @@ fn sets_are_made_of_others() {
     assert_eq!(all(&numbers(0..9).subset(vec![8, 0, 8]).unwrap()), [8, 0, 8]);
     assert!(matches!(numbers(0..9).subset(vec![9]), Err(Error::Option(_))));
 
-    let parts = numbers(0..100).random_split(&[70, 20], 5).unwrap();
-    let again = numbers(0..100).random_split(&[70, 20], 5).unwrap();
+    let parts = numbers(0..100).random_split([70, 20], 5).unwrap();
+    let again = numbers(0..100).random_split([70, 20], 5).unwrap();
     assert_eq!((parts[0].len(), parts[1].len(), all(&parts[1])), (70, 20, all(&again[1])));
     let mut both = [all(&parts[0]), all(&parts[1])].concat();
     assert!(!both.is_sorted());
     both.sort_unstable();
     both.dedup();
     assert_eq!(both.len(), 90, "nothing is in both");
-    assert!(matches!(numbers(0..9).random_split(&[5, 5], 0), Err(Error::Option(_))));
+    assert!(matches!(numbers(0..9).random_split([5, 5], 0), Err(Error::Option(_))));
 
     let folds = numbers(0..10).k_fold(3, 1).unwrap();
     let mut held: Vec<i32> = folds.iter().flat_map(|(_, held)| all(held)).collect();

@@ -1,0 +1,288 @@
+//! What looks at a run while it goes on.
+
+use super::history::{Figures, History};
+use super::task::Trained;
+use crate::error::{Error, Result};
+use crate::nn::{StateDict, Strictness, load_state, state};
+use crate::optim::schedule::Better;
+use std::path::Path;
+
+/// A run, as callbacks see it.
+pub struct Run<'r> {
+    /// The number of this epoch, from 0.
+    pub epoch: usize,
+    /// Epochs that the run is to have.
+    pub epochs: usize,
+    /// Batches of this epoch that are done.
+    pub batch: usize,
+    /// Batches in an epoch.
+    pub batches: usize,
+    /// Steps since the run began.
+    pub step: u64,
+    /// Seconds of this epoch's training so far.
+    pub seconds: f64,
+    /// Items a second in this epoch.
+    pub rate: f64,
+    /// The figures as they were read last; at the end of an epoch those of validation too.
+    pub figures: Figures,
+    /// The epochs that are done.
+    pub history: &'r History,
+    pub(super) task: &'r mut dyn Trained,
+    pub(super) stop: &'r mut Option<String>,
+}
+
+impl Run<'_> {
+    /// Ends the run after this batch or epoch, for a reason that its history tells.
+    pub fn stop(&mut self, why: impl Into<String>) {
+        self.stop.get_or_insert_with(|| why.into());
+    }
+
+    /// The learning rate of the first optimizer's first group.
+    pub fn lr(&mut self) -> f32 {
+        self.task.optimizers().first().map_or(0.0, |(_, optimizer)| optimizer.lr())
+    }
+
+    /// Sets the learning rate of all groups of all optimizers.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if it is no number from 0 up.
+    pub fn set_lr(&mut self, lr: f32) -> Result<()> {
+        self.task.optimizers().into_iter().try_for_each(|(_, optimizer)| optimizer.set_lr(lr))
+    }
+
+    /// The weights and buffers of all models, by `model.` and their paths.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    pub fn weights(&self) -> Result<StateDict> {
+        weights(self.task)
+    }
+
+    /// Puts such weights back.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if they do not fit.
+    pub fn load_weights(&mut self, values: &StateDict) -> Result<()> {
+        load_weights(self.task, values)
+    }
+}
+
+pub(super) fn weights(task: &dyn Trained) -> Result<StateDict> {
+    let mut all = StateDict::new();
+    for (name, module) in task.modules() {
+        all.extend(state(module)?.into_iter().map(|(path, value)| (format!("{name}.{path}"), value)));
+    }
+    Ok(all)
+}
+
+pub(super) fn load_weights(task: &dyn Trained, values: &StateDict) -> Result<()> {
+    for (name, module) in task.modules() {
+        load_state(module, &under(values, name), Strictness::Strict)?;
+    }
+    Ok(())
+}
+
+/// The values whose names begin with a part, without it.
+pub(super) fn under(values: &StateDict, part: &str) -> StateDict {
+    let own = |(name, value): (&String, &_)| {
+        let rest = name.strip_prefix(part)?.strip_prefix('.')?;
+        Some((rest.to_string(), Clone::clone(value)))
+    };
+    values.iter().filter_map(own).collect()
+}
+
+/// What is told of a run, and may change or end it. Every method may be left out.
+pub trait Callback {
+    /// Its name in saved runs: its state is found again by it.
+    fn name(&self) -> &str;
+
+    /// Before the first step, or the first after a run was resumed.
+    ///
+    /// # Errors
+    /// Whatever ends the run; so of all others.
+    fn started(&mut self, _run: &mut Run) -> Result<()> {
+        Ok(())
+    }
+
+    /// After each step. Nothing is read for it: [`Run::figures`] may be some steps old.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn step(&mut self, _run: &mut Run) -> Result<()> {
+        Ok(())
+    }
+
+    /// When figures of training were read: a few times a second, and at the end of the epoch.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn read(&mut self, _run: &mut Run) -> Result<()> {
+        Ok(())
+    }
+
+    /// After an epoch and its validation, which is the last entry of [`Run::history`].
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn epoch(&mut self, _run: &mut Run) -> Result<()> {
+        Ok(())
+    }
+
+    /// When a checkpoint was written.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn saved(&mut self, _run: &mut Run, _path: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// When the run has ended, with its last word where it failed.
+    ///
+    /// # Errors
+    /// Whatever is to be told in the place of success.
+    fn ended(&mut self, _run: &mut Run, _error: Option<&Error>) -> Result<()> {
+        Ok(())
+    }
+
+    /// What it has to remember where the run is resumed.
+    fn state(&self) -> Saved {
+        Saved::default()
+    }
+
+    /// Takes back what [`state`](Callback::state) gave.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] where it is of another kind.
+    fn load_state(&mut self, _state: Saved) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a callback keeps in a checkpoint: a text of its own form, and tensors.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Saved {
+    /// Numbers and words.
+    pub text: String,
+    /// Tensors by name.
+    pub values: StateDict,
+}
+
+/// Ends a run that gets no better.
+///
+/// ```no_run
+/// # use wgrad::train::EarlyStopping;
+/// // Ends after three epochs without a lower loss in validation, and puts the best weights back.
+/// let stopping = EarlyStopping::new("val_loss", 3).restore_best();
+/// ```
+#[derive(Debug, Clone)]
+pub struct EarlyStopping {
+    figure: String,
+    better: Better,
+    patience: usize,
+    min_delta: f64,
+    restore: bool,
+    best: Option<f64>,
+    bad: usize,
+    weights: Option<StateDict>,
+}
+
+impl EarlyStopping {
+    /// By a figure of the history, after so many epochs without a better one. Smaller is better, unless the name tells of an
+    /// accuracy or the like: see [`by`](EarlyStopping::by).
+    pub fn new(figure: &str, patience: usize) -> EarlyStopping {
+        let figure = figure.to_string();
+        let better = better_of(&figure);
+        EarlyStopping { figure, better, patience, min_delta: 0.0, restore: false, best: None, bad: 0, weights: None }
+    }
+
+    /// Which of two figures is better.
+    #[must_use]
+    pub fn by(self, better: Better) -> EarlyStopping {
+        EarlyStopping { better, ..self }
+    }
+
+    /// How much better a figure must be to count.
+    #[must_use]
+    pub fn min_delta(self, min_delta: f64) -> EarlyStopping {
+        EarlyStopping { min_delta, ..self }
+    }
+
+    /// Puts the weights of the best epoch back when the run ends, however it ends.
+    #[must_use]
+    pub fn restore_best(self) -> EarlyStopping {
+        EarlyStopping { restore: true, ..self }
+    }
+}
+
+/// Losses and errors are better where they are smaller, all else where it is larger.
+pub(super) fn better_of(figure: &str) -> Better {
+    let smaller = ["loss", "error", "mse", "rmse", "mae", "mape", "perplexity"];
+    match smaller.iter().any(|word| figure.ends_with(word)) {
+        true => Better::Smaller,
+        false => Better::Larger,
+    }
+}
+
+pub(super) fn is_better(better: Better, new: f64, best: f64, min_delta: f64) -> bool {
+    match better {
+        Better::Smaller => new < best - min_delta,
+        Better::Larger => new > best + min_delta,
+    }
+}
+
+/// A figure of the epoch that has just ended.
+pub(super) fn last(history: &History, figure: &str, whose: &str) -> Result<f64> {
+    let Some(record) = history.epochs.last() else { return Ok(f64::NAN) };
+    record.figures.get(figure).ok_or_else(|| {
+        let names = record.figures.names().join(", ");
+        Error::Option(format!("{whose}: the epochs have no figure `{figure}`: choose among {names}"))
+    })
+}
+
+impl Callback for EarlyStopping {
+    fn name(&self) -> &str {
+        "early_stopping"
+    }
+
+    fn epoch(&mut self, run: &mut Run) -> Result<()> {
+        let new = last(run.history, &self.figure, "EarlyStopping")?;
+        if self.best.is_none_or(|best| is_better(self.better, new, best, self.min_delta)) {
+            (self.best, self.bad) = (Some(new), 0);
+            if self.restore {
+                self.weights = Some(run.weights()?);
+            }
+            return Ok(());
+        }
+        self.bad += 1;
+        if self.bad >= self.patience.max(1) {
+            let best = self.best.unwrap_or(new);
+            run.stop(format!("{} was no better than {best} for {} epochs", self.figure, self.bad));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, run: &mut Run, _error: Option<&Error>) -> Result<()> {
+        match self.weights.take() {
+            Some(weights) => run.load_weights(&weights),
+            None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> Saved {
+        let best = self.best.map_or_else(|| "-".into(), |best| best.to_bits().to_string());
+        Saved { text: format!("{best} {}", self.bad), values: self.weights.clone().unwrap_or_default() }
+    }
+
+    fn load_state(&mut self, state: Saved) -> Result<()> {
+        let parsed = state.text.split_once(' ').and_then(|(best, bad)| {
+            let best = if best == "-" { None } else { Some(f64::from_bits(best.parse().ok()?)) };
+            Some((best, bad.parse().ok()?))
+        });
+        let Some((best, bad)) = parsed else {
+            return Err(Error::Weights(format!("EarlyStopping: `{}` is no state of it", state.text)));
+        };
+        (self.best, self.bad) = (best, bad);
+        self.weights = (self.restore && !state.values.is_empty()).then_some(state.values);
+        Ok(())
+    }
+}

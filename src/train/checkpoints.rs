@@ -1,0 +1,332 @@
+//! The checkpoints of a run in a folder, and how a run goes on from them.
+
+use super::callback::{Saved, under};
+use super::history::{Figures, History, Record};
+use super::task::Trained;
+use crate::checkpoint::{self, Notes};
+use crate::error::{Error, Result};
+use crate::nn::{self, StateDict, Strictness, load_state, state};
+use crate::optim::schedule::Better;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where a run is saved, and when. One is written after every epoch, and when the run ends or is stopped.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use wgrad::train::Checkpoints;
+/// // Also every ten minutes; the last three are kept, and the one whose validation was best.
+/// let checkpoints = Checkpoints::in_folder("runs/mnist").every(Duration::from_secs(600)).keep(3).best("val_accuracy");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    pub(super) folder: PathBuf,
+    pub(super) every_steps: Option<u64>,
+    pub(super) every: Option<Duration>,
+    pub(super) keep: usize,
+    pub(super) best: Option<(String, Better)>,
+    pub(super) resume: bool,
+}
+
+impl Checkpoints {
+    /// In a folder, which is made where there is none. A folder with a run in it is refused, unless that is
+    /// [resumed](Checkpoints::resume).
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Checkpoints {
+        let folder = folder.into();
+        Checkpoints { folder, every_steps: None, every: None, keep: 2, best: None, resume: false }
+    }
+
+    /// After so many steps too.
+    #[must_use]
+    pub fn every_steps(self, steps: u64) -> Checkpoints {
+        Checkpoints { every_steps: Some(steps.max(1)), ..self }
+    }
+
+    /// After so much time too.
+    #[must_use]
+    pub fn every(self, time: Duration) -> Checkpoints {
+        Checkpoints { every: Some(time), ..self }
+    }
+
+    /// How many of the last are kept, at least 1; by default 2.
+    #[must_use]
+    pub fn keep(self, count: usize) -> Checkpoints {
+        Checkpoints { keep: count.max(1), ..self }
+    }
+
+    /// Also keeps the weights of the epoch whose figure is best, in `best.safetensors`: losses and errors where they are
+    /// smallest, other figures where they are largest.
+    #[must_use]
+    pub fn best(self, figure: &str) -> Checkpoints {
+        let better = super::callback::better_of(figure);
+        Checkpoints { best: Some((figure.to_string(), better)), ..self }
+    }
+
+    /// Goes on from the last whole checkpoint in the folder; where there is none, begins.
+    #[must_use]
+    pub fn resume(self) -> Checkpoints {
+        self.resume_if(true)
+    }
+
+    /// The same where a flag says so.
+    #[must_use]
+    pub fn resume_if(self, resume: bool) -> Checkpoints {
+        Checkpoints { resume, ..self }
+    }
+}
+
+/// The form of these files, to be raised where an older crate could not read them.
+const FORM: u64 = 1;
+/// The name of the text that holds all that is no tensor.
+const NOTE: &str = "wgrad.run";
+
+/// Where a run is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Place {
+    pub epoch: usize,
+    /// Batches of this epoch that are done.
+    pub batch: usize,
+    pub step: u64,
+    /// Seconds of this epoch's training so far.
+    pub seconds: f64,
+    /// Steps of the schedule.
+    pub schedule: Option<u64>,
+    /// What a plateau remembers: the best figure, bad epochs in a row, epochs left of a cooldown.
+    pub plateau: Option<(Option<f64>, u64, u64)>,
+    /// The best figure that was kept.
+    pub best: Option<f64>,
+    /// What the data is like.
+    pub data: String,
+    pub history: History,
+}
+
+/// A folder that this run alone writes to.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub options: Checkpoints,
+    _lock: File,
+}
+
+impl Folder {
+    pub fn open(options: Checkpoints) -> Result<Folder> {
+        let folder = &options.folder;
+        fs::create_dir_all(folder).map_err(|error| Error::file_because(folder, "cannot be made", error))?;
+        let path = folder.join("lock");
+        let lock = File::create(&path).map_err(|error| Error::file_because(&path, "cannot be written", error))?;
+        if let Err(fs::TryLockError::WouldBlock) = lock.try_lock() {
+            return Err(Error::file(folder, "another run writes its checkpoints here: choose another folder"));
+        }
+        let found = Folder { options, _lock: lock };
+        let (resume, all) = (found.options.resume, found.all()?);
+        if let (false, Some(last)) = (resume, all.last()) {
+            let last = last.file_name().unwrap_or_default().to_string_lossy();
+            let text = format!("a run is there already, up to {last}: resume it, or choose another folder");
+            return Err(Error::file(&found.options.folder, text));
+        }
+        Ok(found)
+    }
+
+    /// The checkpoints by their steps.
+    fn all(&self) -> Result<Vec<PathBuf>> {
+        let folder = &self.options.folder;
+        let entries = fs::read_dir(folder).map_err(|error| Error::file_because(folder, "cannot be read", error))?;
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let step = name.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok()?;
+                Some((step, entry.path()))
+            })
+            .collect();
+        found.sort();
+        Ok(found.into_iter().map(|(_, path)| path).collect())
+    }
+
+    pub fn path_of(&self, step: u64) -> PathBuf {
+        self.options.folder.join(format!("step-{step:09}.safetensors"))
+    }
+
+    /// Writes a checkpoint whole or not at all, and removes those that are too many.
+    pub fn save(&self, place: &Place, values: &StateDict, callbacks: &[(String, Saved)]) -> Result<PathBuf> {
+        let path = self.path_of(place.step);
+        let mut values = values.clone();
+        for (name, saved) in callbacks {
+            values.extend(saved.values.iter().map(|(key, value)| (format!("callback.{name}.{key}"), value.clone())));
+        }
+        checkpoint::write_with_notes(&values, &Notes::from([(NOTE.into(), place.note(callbacks))]), &path)?;
+        let all = self.all()?;
+        for old in &all[..all.len().saturating_sub(self.options.keep)] {
+            // One that stays costs room and nothing else.
+            let _ = fs::remove_file(old);
+        }
+        Ok(path)
+    }
+
+    /// The last checkpoint that is whole; those behind it that are not are told in the log.
+    pub fn load(&self) -> Result<Option<Loaded>> {
+        let mut first = None;
+        for path in self.all()?.into_iter().rev() {
+            match Loaded::read(&path) {
+                Ok(loaded) => return Ok(Some(loaded)),
+                Err(error) => {
+                    log::warn!("{error}; the checkpoint before it is taken");
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        first.map_or(Ok(None), Err)
+    }
+}
+
+/// A checkpoint that was read.
+pub(super) struct Loaded {
+    pub path: PathBuf,
+    pub place: Place,
+    pub values: StateDict,
+    callbacks: Value,
+}
+
+impl Loaded {
+    fn read(path: &Path) -> Result<Loaded> {
+        let (values, notes) = checkpoint::read_with_notes(path)?;
+        let note =
+            notes.get(NOTE).ok_or_else(|| Error::file(path, "is no checkpoint of a run: it holds weights alone"))?;
+        let note: Value = serde_json::from_str(note)
+            .map_err(|error| Error::file_because(path, "is no checkpoint of a run", error))?;
+        match note["form"].as_u64() {
+            Some(FORM) => {}
+            Some(form) if form > FORM => {
+                let text =
+                    format!("was written by a newer wgrad (form {form}, this one reads up to {FORM}): update it");
+                return Err(Error::file(path, text));
+            }
+            _ => return Err(Error::file(path, "is no checkpoint of a run")),
+        }
+        let place = Place::of(&note).ok_or_else(|| Error::file(path, "is no whole checkpoint of a run"))?;
+        Ok(Loaded { path: path.into(), place, values, callbacks: note["callbacks"].clone() })
+    }
+
+    /// What a callback kept.
+    pub fn callback(&self, name: &str) -> Option<Saved> {
+        let text = self.callbacks[name].as_str()?.to_string();
+        Some(Saved { text, values: under(&under(&self.values, "callback"), name) })
+    }
+}
+
+/// A float that JSON can hold: NaN and infinities as words.
+fn number(value: f64) -> Value {
+    if value.is_finite() { json!(value) } else { json!(value.to_string()) }
+}
+
+fn float(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
+impl Place {
+    fn note(&self, callbacks: &[(String, Saved)]) -> String {
+        let record = |record: &Record| {
+            let figures: Vec<Value> = record.figures.iter().map(|(name, value)| json!([name, number(value)])).collect();
+            json!({
+                "epoch": record.epoch, "step": record.step, "seconds": record.seconds, "rate": number(record.rate),
+                "lr": record.lr, "figures": figures,
+            })
+        };
+        let history: Vec<Value> = self.history.epochs.iter().map(record).collect();
+        let plateau = self.plateau.map(|(best, bad, cooling)| json!([best.map(number), bad, cooling]));
+        let callbacks: serde_json::Map<String, Value> =
+            callbacks.iter().map(|(name, saved)| (name.clone(), json!(saved.text))).collect();
+        json!({
+            "form": FORM, "wgrad": env!("CARGO_PKG_VERSION"), "epoch": self.epoch, "batch": self.batch, "step": self.step,
+            "seconds": self.seconds, "schedule": self.schedule, "plateau": plateau, "best": self.best.map(number),
+            "data": self.data, "history": history, "callbacks": callbacks,
+        })
+        .to_string()
+    }
+
+    fn of(note: &Value) -> Option<Place> {
+        let size = |value: &Value| usize::try_from(value.as_u64()?).ok();
+        let record = |value: &Value| {
+            let figure = |pair: &Value| Some((pair[0].as_str()?.to_string(), float(&pair[1])?));
+            let figures: Option<Figures> = value["figures"].as_array()?.iter().map(figure).collect();
+            Some(Record {
+                epoch: size(&value["epoch"])?,
+                step: value["step"].as_u64()?,
+                seconds: value["seconds"].as_f64()?,
+                rate: float(&value["rate"])?,
+                lr: value["lr"].as_f64()? as f32,
+                figures: figures?,
+            })
+        };
+        let epochs: Option<Vec<Record>> = note["history"].as_array()?.iter().map(record).collect();
+        let plateau = match &note["plateau"] {
+            Value::Null => None,
+            plateau => Some((float(&plateau[0]), plateau[1].as_u64()?, plateau[2].as_u64()?)),
+        };
+        Some(Place {
+            epoch: size(&note["epoch"])?,
+            batch: size(&note["batch"])?,
+            step: note["step"].as_u64()?,
+            seconds: note["seconds"].as_f64()?,
+            schedule: note["schedule"].as_u64(),
+            plateau,
+            best: float(&note["best"]),
+            data: note["data"].as_str()?.to_string(),
+            history: History { epochs: epochs?, stopped: None },
+        })
+    }
+}
+
+/// Everything of a task that is saved: weights and buffers, optimizers, averages, the places of generators.
+pub(super) fn task_state(task: &mut dyn Trained) -> Result<StateDict> {
+    let mut all = StateDict::new();
+    let mut add = |part: &str, values: StateDict| {
+        all.extend(values.into_iter().map(|(name, value)| (format!("{part}.{name}"), value)));
+    };
+    for (name, module) in task.modules() {
+        add(&format!("module.{name}"), state(module)?);
+        let positions: Vec<i64> =
+            nn::generators(module).iter().flat_map(|own| [own.seed() as i64, own.position() as i64]).collect();
+        let values = nn::Values::I64(positions.clone());
+        add(
+            "generators",
+            StateDict::from([(name.to_string(), nn::StateTensor { shape: vec![positions.len()], values })]),
+        );
+    }
+    for (name, optimizer) in task.optimizers() {
+        add(&format!("optimizer.{name}"), optimizer.state()?);
+    }
+    for (name, average) in task.averages() {
+        add(&format!("average.{name}"), average.state()?);
+    }
+    Ok(all)
+}
+
+/// Puts it back.
+pub(super) fn load_task(task: &mut dyn Trained, values: &StateDict) -> Result<()> {
+    let part = |kind: &str, name: &str| under(&under(values, kind), name);
+    for (name, module) in task.modules() {
+        load_state(module, &part("module", name), Strictness::Strict)?;
+        let own = nn::generators(module);
+        let saved = under(values, "generators");
+        let Some(nn::Values::I64(saved)) = saved.get(name).map(|saved| &saved.values) else { continue };
+        if saved.len() != 2 * own.len()
+            || own.iter().zip(saved.chunks(2)).any(|(own, saved)| own.seed() as i64 != saved[0])
+        {
+            let text =
+                format!("`{name}` draws from other seeds than those saved: make it with the seed of the first run");
+            return Err(Error::Weights(text));
+        }
+        for (own, saved) in own.iter().zip(saved.chunks(2)) {
+            own.set_position(saved[1] as u64);
+        }
+    }
+    for (name, optimizer) in task.optimizers() {
+        optimizer.load_state(&part("optimizer", name))?;
+    }
+    for (name, average) in task.averages() {
+        average.load_state(&part("average", name))?;
+    }
+    Ok(())
+}

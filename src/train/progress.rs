@@ -1,0 +1,129 @@
+//! Callbacks that tell a run's figures: in the terminal, and in files.
+
+use super::callback::{Callback, Run};
+use super::history::{heading, row, shown};
+use crate::error::{Error, Result};
+use std::fs::{File, OpenOptions};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// A table of epochs on standard output, and below it, where standard error is a terminal, a line with a bar, the figures, items
+/// a second and the time left.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bar: bool,
+    names: Vec<String>,
+}
+
+impl Progress {
+    /// With a bar where somebody can see it.
+    pub fn new() -> Progress {
+        Progress { bar: std::io::stderr().is_terminal(), names: Vec::new() }
+    }
+
+    /// The table alone.
+    pub fn without_bar() -> Progress {
+        Progress::default()
+    }
+
+    fn wipe(&self) {
+        if self.bar {
+            let _ = write!(std::io::stderr(), "\r\x1b[2K");
+        }
+    }
+
+    fn print(&self, text: &str) -> Result<()> {
+        self.wipe();
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{text}")
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Error::file_because("standard output", "cannot be written", error))
+    }
+}
+
+impl Callback for Progress {
+    fn name(&self) -> &str {
+        "progress"
+    }
+
+    fn read(&mut self, run: &mut Run) -> Result<()> {
+        if !self.bar {
+            return Ok(());
+        }
+        const WIDTH: usize = 24;
+        let done = WIDTH * run.batch / run.batches.max(1);
+        let bar = format!("{}{}", "=".repeat(done), " ".repeat(WIDTH - done));
+        let figures: String = run.figures.iter().map(|(name, value)| format!("  {name} {}", shown(value))).collect();
+        let left = run.seconds / run.batch.max(1) as f64 * (run.batches - run.batch) as f64;
+        let (epoch, rate) = (run.epoch + 1, run.rate);
+        let time = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
+        let line = format!(
+            "epoch {epoch}/{} [{bar}] {}/{}{figures}  {rate:.0}/s  {time} left",
+            run.epochs, run.batch, run.batches
+        );
+        let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
+        Ok(())
+    }
+
+    fn epoch(&mut self, run: &mut Run) -> Result<()> {
+        let Some(record) = run.history.epochs.last() else { return Ok(()) };
+        let names = record.figures.names();
+        if names != self.names {
+            self.print(&heading(&names))?;
+            self.names = names.iter().map(|name| name.to_string()).collect();
+        }
+        self.print(&row(record, &names))
+    }
+
+    fn ended(&mut self, run: &mut Run, _error: Option<&Error>) -> Result<()> {
+        self.wipe();
+        match &run.history.stopped {
+            Some(why) => self.print(&format!("stopped: {why}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The figures of each epoch as a line of a CSV file, which grows where a run is resumed.
+#[derive(Debug)]
+pub struct CsvLog {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl CsvLog {
+    /// In a file, which is made anew where the run begins.
+    pub fn new(path: impl AsRef<Path>) -> CsvLog {
+        CsvLog { path: path.as_ref().into(), file: None }
+    }
+
+    fn told(&self, error: std::io::Error) -> Error {
+        Error::file_because(&self.path, "cannot be written", error)
+    }
+}
+
+impl Callback for CsvLog {
+    fn name(&self) -> &str {
+        "csv"
+    }
+
+    fn started(&mut self, run: &mut Run) -> Result<()> {
+        let is_new = run.step == 0 || !self.path.exists();
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).append(!is_new).truncate(is_new);
+        self.file = Some(options.open(&self.path).map_err(|error| self.told(error))?);
+        Ok(())
+    }
+
+    fn epoch(&mut self, run: &mut Run) -> Result<()> {
+        let (Some(record), Some(file)) = (run.history.epochs.last(), &mut self.file) else { return Ok(()) };
+        let mut text = String::new();
+        if run.history.epochs.len() == 1 {
+            text = format!("epoch,step,seconds,lr,{}\n", record.figures.names().join(","));
+        }
+        let figures: Vec<String> = record.figures.iter().map(|(_, value)| value.to_string()).collect();
+        let (epoch, step, seconds, lr) = (record.epoch + 1, record.step, record.seconds, record.lr);
+        text += &format!("{epoch},{step},{seconds:.3},{lr},{}\n", figures.join(","));
+        file.write_all(text.as_bytes()).map_err(|error| Error::file_because(&self.path, "cannot be written", error))
+    }
+}
