@@ -32,7 +32,7 @@ pub mod from_pytorch {}
 
 #[doc = include_str!("../docs/guide/data.md")]
 ///
-/// Names on this page: [`ImageSet`](crate::data::ImageSet), [`DataLoader`](crate::data::DataLoader),
+/// Names on this page: [`Dataset`](trait@crate::data::Dataset), [`ImageSet`](crate::data::ImageSet), [`DataLoader`](crate::data::DataLoader),
 /// [`Normalization`](crate::data::Normalization), [`Generator`](crate::nn::Generator),
 /// [`Embedding`](crate::nn::Embedding).
 pub mod data {}

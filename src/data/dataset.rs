@@ -30,6 +30,7 @@ use std::sync::Arc;
 /// }
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+#[doc(alias("TensorDataset", "IterableDataset"))]
 pub trait Dataset: Send + Sync {
     /// One item: a number, an array, or a tuple or struct of them.
     type Item: Item;
@@ -245,6 +246,7 @@ impl<D: Dataset> Dataset for Subset<D> {
 }
 
 /// [`Dataset::concat`].
+#[doc(alias = "ConcatDataset")]
 #[derive(Debug, Clone)]
 pub struct Concat<A, B> {
     first: A,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use std::sync::Arc;
 
 /// Images of one size, a byte per channel and pixel, each with the number of its class.
-#[doc(alias("Dataset", "TensorDataset"))]
+#[doc(alias = "ImageFolder")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSet {
     shape: [usize; 3],

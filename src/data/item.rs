@@ -187,6 +187,7 @@ pub trait Item: Send + Sized + 'static {
     ///
     /// # Errors
     /// [`Error::Data`] if their shapes differ.
+    #[doc(alias = "collate_fn")]
     fn collate(items: Vec<Self>) -> Result<Self::Columns>;
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
+use wgrad::data::{DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions};
 use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
@@ -92,6 +92,13 @@ fn mistakes() -> Vec<(&'static str, String)> {
     add("data", &|| images(&[0, 1, 0, 2, 0, 0, 0, 0, 0, 0]).map(drop));
     let drops = LoaderOptions { last: LastBatch::Drop, ..LoaderOptions::default() };
     add("data", &|| DataLoader::new(images(&[0; 10])?, drops.clone()).map(drop));
+    fn whole_epoch(set: impl Dataset + 'static) -> Result<()> {
+        DataLoader::new(set, LoaderOptions::default())?.epoch(0).try_for_each(|batch| batch.map(drop))
+    }
+    add("data", &|| {
+        whole_epoch(vec![0.0f32; 64].map(|_| -> Result<f32> { panic!("its picture is upside down") }))
+    });
+    add("data", &|| whole_epoch(vec![vec![1.0f32], vec![1.0; 2]]));
     add("data", &|| {
         #[derive(Module)]
         struct Words {
