@@ -95,9 +95,7 @@ fn mistakes() -> Vec<(&'static str, String)> {
     fn whole_epoch(set: impl Dataset + 'static) -> Result<()> {
         DataLoader::new(set, LoaderOptions::default())?.epoch(0).try_for_each(|batch| batch.map(drop))
     }
-    add("data", &|| {
-        whole_epoch(vec![0.0f32; 64].map(|_| -> Result<f32> { panic!("its picture is upside down") }))
-    });
+    add("data", &|| whole_epoch(vec![0.0f32; 64].map(|_| -> Result<f32> { panic!("its picture is upside down") })));
     add("data", &|| whole_epoch(vec![vec![1.0f32], vec![1.0; 2]]));
     add("data", &|| {
         #[derive(Module)]
