@@ -242,7 +242,7 @@ fn without_unread(path: &Path, (values, unread): Read) -> StateDict {
     values
 }
 
-/// What a file holds, and the names and types of what has no place here.
+/// The values of a file, and the names and types of those that have no place here.
 type Read = (StateDict, Vec<(String, String)>);
 
 fn read_all(path: &Path) -> Result<Read> {
@@ -266,7 +266,7 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {
     Ok((found, unread))
 }
 
-/// What a file is instead, as far as its first bytes tell.
+/// The kind of a file, as far as its first bytes tell.
 fn no_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
     let is_pickle = matches!(bytes, [0x80, 2..=5, ..]);
     let kind = match bytes {

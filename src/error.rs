@@ -1,4 +1,4 @@
-//! What can go wrong outside the program's control, as one sentence that says what to do about it.
+//! Failures outside the program's control, each as one sentence that says what to do about it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,7 +32,7 @@ pub enum Error {
     OutOfMemory {
         /// The bytes that were asked for, where they are known.
         bytes: Option<u64>,
-        /// What was refused, and what to do.
+        /// The refusal, and what to do.
         problem: String,
     },
     /// Something is larger than this adapter allows.
@@ -49,7 +49,7 @@ pub enum Error {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         problem: String,
         /// The error that the system or a decoder gave.
         source: Option<Source>,

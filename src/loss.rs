@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 /// Every kernel of this floor.
 pub static KERNELS: &[&[&Kernel]] = &[pairs::KERNELS];
 
-/// What is left of losses that stand apart, by primitives.
+/// The reduction of losses that stand apart, by primitives.
 fn reduced(losses: &Tensor, reduction: Reduction) -> Tensor {
     match reduction {
         Reduction::Mean => losses.mean(),

@@ -108,7 +108,7 @@ impl ConfusionMatrix {
         }
     }
 
-    /// How often `truth` was taken for `predicted`.
+    /// The number of times that `truth` was taken for `predicted`.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         self.counts[truth * self.classes + predicted]
     }

@@ -59,7 +59,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     sgd::KERNELS,
 ];
 
-/// What moves parameters against their gradients.
+/// An optimizer: it moves parameters against their gradients.
 ///
 /// A [`Stepper`] is one for any [`Rule`]. One of another kind, such as one around another, says how it steps, its rates and
 /// its state; all else follows.

@@ -1,4 +1,4 @@
-//! Where the time goes: by kernel, by layer, and as a trace on a time line.
+//! Times of work: by kernel, by layer, and as a trace on a time line.
 
 use crate::backend::Span;
 use crate::device::Device;

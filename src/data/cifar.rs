@@ -15,9 +15,9 @@ const CLASSES: u8 = 10;
 /// The two halves of CIFAR-10, images of [3, 32, 32] in 10 classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cifar {
-    /// What a model learns from: 50,000 images in the original.
+    /// Images to learn from: 50,000 in the original.
     pub train: ImageSet,
-    /// What it is judged by: 10,000 images in the original.
+    /// Images to judge by: 10,000 in the original.
     pub test: ImageSet,
 }
 

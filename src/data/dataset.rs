@@ -142,7 +142,7 @@ pub(super) fn item<D: Dataset + ?Sized>(set: &D, row: usize) -> Result<D::Item> 
     }
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("without a word").to_string()

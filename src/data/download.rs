@@ -15,7 +15,7 @@ use crate::error::{self, Error, Result};
 
 /// The longest wait for a name, a connection, or the next bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often one mirror is asked for the rest of a file.
+/// Times that one mirror is asked for the rest of a file.
 const TRIES: usize = 5;
 
 /// A file that mirrors hold, and how to know it.
@@ -23,7 +23,7 @@ const TRIES: usize = 5;
 pub struct RemoteFile<'a> {
     /// Its name, on the mirrors and on disk.
     pub name: &'a str,
-    /// What stands before the name in its addresses, with a slash at the end; tried in this order.
+    /// The addresses up to the name, with a slash at the end; tried in this order.
     pub mirrors: &'a [&'a str],
     /// The SHA-256 of its contents in hexadecimal, after unpacking where it is gzipped: mirrors compress differently.
     pub sha256: &'a str,
@@ -203,7 +203,7 @@ impl Source<'_> {
     }
 }
 
-/// Where the bytes of a 206 answer belong: `Content-Range: bytes 100-199/200`.
+/// The place of a 206 answer's bytes in the file: `Content-Range: bytes 100-199/200`.
 fn content_start(response: &ureq::http::Response<ureq::Body>) -> Option<u64> {
     let range = response.headers().get("Content-Range")?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()

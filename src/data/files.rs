@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))
 }
 
-/// What `source` holds, unpacked where it starts as gzip does.
+/// The content of `source`, unpacked where it starts as gzip does.
 pub(super) fn unpacked<'a>(mut source: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     if source.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
         // Reads on to the last byte, so that garbage after the gzip data is an error, too.

@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 const IMAGES: u32 = 0x0000_0803;
 const LABELS: u32 = 0x0000_0801;
 
-/// What an IDX file of images holds.
+/// The content of an IDX file of images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    /// How many images there are.
+    /// The number of images.
     pub count: usize,
     /// Rows of each.
     pub height: usize,

@@ -48,7 +48,7 @@ impl ImageSet {
         self.shape
     }
 
-    /// How many classes the labels tell apart.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -121,9 +121,9 @@ impl ImageSet {
 /// Pixels become `(x - mean) / std` of their channel, where x is the byte over 255.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Normalization {
-    /// What is taken from each channel.
+    /// The number that is taken from each channel.
     pub mean: Vec<f32>,
-    /// What each channel is then divided by: positive.
+    /// The number that each channel is then divided by: positive.
     pub std: Vec<f32>,
 }
 
@@ -154,7 +154,7 @@ impl Normalization {
     }
 }
 
-/// What each byte of a channel becomes: there are only 256, so each is computed once.
+/// The value of each byte of a channel: there are only 256, so each is computed once.
 fn values(channel: usize, normalization: Option<&Normalization>) -> [f32; 256] {
     let (mean, std) = normalization.map_or((0.0, 1.0), |n| (n.mean[channel], n.std[channel]));
     std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / std)

@@ -9,14 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// How a [`DataLoader`] cuts its set into batches.
+/// Options of a [`DataLoader`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoaderOptions {
     /// Items in a batch; 64.
     pub batch_size: usize,
     /// The seed that shuffles each epoch anew; `None`, the default, keeps the set's own order.
     pub shuffle: Option<u64>,
-    /// What becomes of a last batch that is not full; it is kept.
+    /// A last batch that is not full: it is kept.
     pub last: LastBatch,
     /// Threads that make batches ahead, each up to two of them; by default 0: each batch is made when it is asked for. The
     /// batches and their order do not depend on it. A browser has no threads.
@@ -29,7 +29,7 @@ impl Default for LoaderOptions {
     }
 }
 
-/// What becomes of a last batch that is not full.
+/// The choice for a last batch that is not full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LastBatch {
     /// It is a smaller batch: every item is seen in every epoch.
@@ -90,7 +90,7 @@ impl<D: Dataset + 'static> DataLoader<D> {
         &self.set
     }
 
-    /// How it is cut.
+    /// Its options.
     pub fn options(&self) -> &LoaderOptions {
         &self.options
     }

@@ -11,9 +11,9 @@ pub use fetching::{FILES, download};
 /// The two halves of MNIST, images of [1, 28, 28] in 10 classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mnist {
-    /// What a model learns from: 60,000 images in the original.
+    /// Images to learn from: 60,000 in the original.
     pub train: ImageSet,
-    /// What it is judged by: 10,000 images in the original.
+    /// Images to judge by: 10,000 in the original.
     pub test: ImageSet,
 }
 

@@ -11,7 +11,7 @@ pub struct BinaryOptions {
     pub weight: Option<Tensor>,
     /// A factor for the loss of positive targets, of a shape that broadcasts; only for logits.
     pub pos_weight: Option<Tensor>,
-    /// What becomes of the losses.
+    /// The reduction of the losses.
     pub reduction: Reduction,
 }
 

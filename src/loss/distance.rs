@@ -126,7 +126,7 @@ fn broadcast(op: &str, tensors: &[&Tensor]) {
     assert!(whole.is_some(), "{op}: {}: the shapes do not broadcast", told.join(" x "));
 }
 
-/// What is at least `least`; the gradient passes all the same.
+/// `x` held above `least`; the gradient passes all the same.
 fn raised(x: &Tensor, least: f32) -> Tensor {
     x.detach().clamp(least, f32::INFINITY).tracked("raised", &[x], |dy, _| vec![Some(dy.clone())])
 }

@@ -69,7 +69,7 @@ struct Loss {
     target: Target,
 }
 
-/// What the gradient of the target is.
+/// The gradient of the target.
 enum Target {
     /// That of the other of the pair with another sign.
     Opposite,
@@ -154,7 +154,7 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// What the target of [`Tensor::kl_div`] holds.
+/// The content of the target of [`Tensor::kl_div`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KlTarget {
     /// Probabilities.

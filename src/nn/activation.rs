@@ -9,7 +9,7 @@ use crate::tensor::Tensor;
 /// Any function of a tensor as a layer without parameters.
 #[derive(Debug, Clone, Module)]
 pub struct Activation {
-    /// What a summary calls it.
+    /// Its name in a summary.
     #[module(skip)]
     pub name: &'static str,
     /// The function.

@@ -24,7 +24,7 @@ pub struct MultiheadAttention {
     /// The heads.
     #[module(skip)]
     pub heads: usize,
-    /// Where it stands.
+    /// Its path in the model.
     pub path: Path,
 }
 

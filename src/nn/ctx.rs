@@ -1,4 +1,4 @@
-//! How a forward pass is run: training or not, tracked or not, and who follows it.
+//! Contexts of forward passes: training or not, tracked or not, and who follows.
 
 use super::generator::Generator;
 use super::module::{Module, Visitor};
@@ -18,7 +18,7 @@ pub enum Mode {
     Eval,
 }
 
-/// What a forward pass needs to know beside its input. It holds nothing of the pass itself: one can serve a whole run, and
+/// The context of a forward pass, beside its input. It holds nothing of the pass itself: one can serve a whole run, and
 /// several threads.
 #[doc(alias("no_grad", "is_grad_enabled", "inference_mode"))]
 #[derive(Clone)]
@@ -117,7 +117,7 @@ pub trait Trace: Send + Sync {
 pub struct Entered {
     /// Its path in the model, empty where nothing in it knows one.
     pub path: String,
-    /// What it is.
+    /// Its title: `Linear(8, 2)`.
     pub title: String,
     /// Its parameters, those of the layers within too.
     pub parameters: Vec<Parameter>,

@@ -1,10 +1,10 @@
-//! What layers refuse: one sentence with the layer's path, both shapes, and what would fit.
+//! Refusals of layers: one sentence with the layer's path, both shapes, and the shape that would fit.
 
 use super::module::Path;
 use crate::dtype::DType;
 use crate::tensor::{Tensor, apart};
 
-/// What is wrong with an input of a layer with a weight, if anything: `blocks.1.attn_qkv: [2, 5] x [384, 128]:
+/// The fault of an input of a layer with a weight, if there is one: `blocks.1.attn_qkv: [2, 5] x [384, 128]:
 /// expected rows of 128, got 5`.
 #[must_use]
 pub(super) fn misfit(

@@ -49,7 +49,7 @@ struct Inner {
 struct State {
     /// The number of the next draw.
     next: u64,
-    /// Where eager draws of a device count from, and those of a step that is being captured.
+    /// The numbers that eager draws of a device count from, and those of a step that is being captured.
     bases: Vec<Base>,
 }
 
@@ -60,7 +60,7 @@ struct Base {
     first: u64,
     /// `first` on the device; the captured step's is written anew before each replay.
     on_device: Tensor,
-    /// How often the captured step draws.
+    /// The number of draws of the captured step.
     draws: Arc<AtomicU32>,
 }
 

@@ -25,7 +25,7 @@ pub enum Fan {
     Out,
 }
 
-/// What follows a layer.
+/// The function that follows a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Nonlinearity {
     /// Nothing.

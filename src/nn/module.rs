@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// Visits every field of a struct under its name: see [`Module`](trait@Module).
 pub use wgrad_derive::Module;
 
-/// Where new layers live, and what draws their first weights.
+/// The device of new layers, and the source of their first weights.
 #[doc(alias("VarBuilder", "manual_seed", "reset_parameters"))]
 #[derive(Debug)]
 pub struct Init {
@@ -24,7 +24,7 @@ pub struct Init {
     pub device: Device,
     /// Draws weights, in the order of construction.
     pub rng: Rng,
-    /// What layers draw from while they train, such as masks: they keep a clone of it.
+    /// The source of masks and other draws while layers train: they keep a clone of it.
     pub generator: Generator,
 }
 
@@ -141,7 +141,7 @@ pub trait Module: Send + Sync {
 /// ```
 #[doc(alias("nn.Module", "__call__"))]
 pub trait Layer: Module {
-    /// What the layer computes: written once, and run by [`forward`](Layer::forward).
+    /// The layer's computation: written once, and run by [`forward`](Layer::forward).
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor;
 
@@ -159,12 +159,12 @@ pub trait Layer: Module {
         y
     }
 
-    /// What is wrong with such an input, if anything, in one sentence that says what fits.
+    /// The fault of such an input, if there is one, in a sentence that says what would fit.
     fn misfit(&self, _x: &Tensor, _ctx: &Ctx) -> Option<String> {
         None
     }
 
-    /// What it is, in a line of a summary: the type's name unless it says more.
+    /// Its name in a line of a summary: the type's unless it says more.
     fn title(&self) -> String {
         let name = std::any::type_name::<Self>();
         let end = name.find('<').unwrap_or(name.len());
@@ -244,12 +244,12 @@ pub fn generators(module: &dyn Module) -> Vec<Generator> {
     visitor.generators
 }
 
-/// What stands in a path before its end.
+/// The part of a path before its end.
 fn above(path: &str, end: &str) -> String {
     path.strip_suffix(end).unwrap_or("").trim_end_matches('.').to_string()
 }
 
-/// Where a layer without parameters stands in its model: known from the first visit of the model on, which an optimizer, a
+/// The place of a layer without parameters in its model: known from the first visit of the model on, which an optimizer, a
 /// state dict or a summary begins with. A layer that has one names its kernels by it.
 ///
 /// ```

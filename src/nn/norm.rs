@@ -22,7 +22,7 @@ pub struct BatchNormState {
     /// Added to the variance.
     #[module(skip)]
     pub eps: f32,
-    /// How far the running statistics move at each batch.
+    /// The part of the way that running statistics move at each batch.
     #[module(skip)]
     pub momentum: f32,
 }
@@ -118,7 +118,7 @@ pub struct GroupNorm {
     /// Added to the variance: 1e-5 as PyTorch does, unless it is set.
     #[module(skip)]
     pub eps: f32,
-    /// Where it stands.
+    /// Its path in the model.
     pub path: Path,
 }
 

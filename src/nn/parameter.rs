@@ -1,4 +1,4 @@
-//! What a model holds: parameters, which gradients train, and buffers, which layers change by themselves.
+//! The tensors of a model: parameters, which gradients train, and buffers, which layers change by themselves.
 
 use crate::device::Device;
 use crate::error::Result;
@@ -112,7 +112,7 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// What a visitor meets.
+/// A parameter or a buffer that a visitor meets.
 #[derive(Debug, Clone, Copy)]
 pub enum Entry<'a> {
     /// Trained by gradients.
@@ -122,7 +122,7 @@ pub enum Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// What it holds.
+    /// Its tensor.
     pub fn tensor(&self) -> Tensor {
         self.place().tensor()
     }

@@ -15,7 +15,7 @@ macro_rules! layers {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Module)]
         pub struct $name {
-            /// What the function takes.
+            /// The arguments of the function.
             #[module(skip)]
             pub options: $options,
             path: Path,
@@ -183,7 +183,7 @@ impl Layer for Upsample {
 /// [`Tensor::pixel_shuffle`] by a factor.
 #[derive(Debug, Clone, Module)]
 pub struct PixelShuffle {
-    /// How much larger images become in both directions.
+    /// The factor by which images grow in both directions.
     #[module(skip)]
     pub factor: usize,
     path: Path,

@@ -62,7 +62,7 @@ pub struct RecurrentWeights {
 /// Recurrent layers of any cell: what [`Rnn`], [`Lstm`] and [`Gru`] share.
 #[derive(Debug)]
 pub struct Recurrent {
-    /// What a step does.
+    /// The function of a step.
     pub cell: Cell,
     /// Units of each layer.
     pub hidden: usize,
@@ -90,7 +90,7 @@ impl RnnState {
     }
 }
 
-/// What recurrent layers start from, and how far they go. A state, or an option of one, is `into()` this.
+/// The state that recurrent layers start from, and the steps that count. A state, or an option of one, is `into()` this.
 #[doc(alias("pack_padded_sequence", "PackedSequence"))]
 #[derive(Debug, Clone, Default)]
 pub struct RnnStart {
@@ -195,7 +195,7 @@ impl Recurrent {
         (output, RnnState { hidden: stacked(&hidden), cell })
     }
 
-    /// What the layer is called where it has no path.
+    /// The layer's name where it has no path.
     fn kind(&self) -> &'static str {
         match self.cell {
             Cell::Tanh | Cell::Relu => "Rnn",

@@ -84,16 +84,16 @@ impl StateTensor {
 /// Values by path, as PyTorch's `state_dict`.
 pub type StateDict = BTreeMap<String, StateTensor>;
 
-/// What to do about names and shapes that do not match.
+/// The treatment of names and shapes that do not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
     /// Nothing is loaded unless everything fits.
     Strict,
-    /// What fits is loaded, the rest keeps its values.
+    /// Values that fit are loaded, the rest stays as it is.
     Partial,
 }
 
-/// What a load found.
+/// The findings of a load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// Names of the model that have no values.

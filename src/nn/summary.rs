@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Row {
     /// The layer's path; empty for the whole model.
     pub path: String,
-    /// What it is.
+    /// The layer's title.
     pub layer: String,
     /// The shape of its output.
     pub shape: Shape,

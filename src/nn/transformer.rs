@@ -9,13 +9,13 @@ use super::module::{Init, Layer, Module};
 use crate::ops::attention::AttentionOptions;
 use crate::tensor::Tensor;
 
-/// Where a layer normalises.
+/// The place of a layer's normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NormPlace {
     /// The sum of what came in and what a block gives.
     #[default]
     After,
-    /// What goes into a block: PyTorch's `norm_first`.
+    /// Before each block: PyTorch's `norm_first`.
     Before,
 }
 
@@ -29,7 +29,7 @@ pub struct TransformerOptions {
     pub dropout: f32,
     /// Between the two linear layers.
     pub activation: fn(&Tensor) -> Tensor,
-    /// Where a layer normalises.
+    /// The place of a layer's normalisation.
     pub norm: NormPlace,
 }
 
@@ -39,7 +39,7 @@ impl Default for TransformerOptions {
     }
 }
 
-/// What a block reads of the way around it.
+/// The input of a block, from the way around it.
 #[track_caller]
 fn entered(x: &Tensor, norm: &LayerNorm, place: NormPlace, ctx: &Ctx) -> Tensor {
     match place {

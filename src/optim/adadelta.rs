@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 pub struct AdadeltaOptions {
     /// The learning rate.
     pub lr: f32,
-    /// How slowly both moments forget.
+    /// The part of both moments that a step keeps.
     pub rho: f32,
     /// Added to both moments before their roots are taken.
     pub eps: f32,

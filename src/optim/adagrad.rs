@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 pub struct AdagradOptions {
     /// The learning rate.
     pub lr: f32,
-    /// How fast the rate falls: in step t it is `lr / (1 + (t - 1) lr_decay)`.
+    /// The fall of the rate: in step t it is `lr / (1 + (t - 1) lr_decay)`.
     pub lr_decay: f32,
     /// The part of each weight that is added to its gradient.
     pub weight_decay: f32,

@@ -24,11 +24,11 @@ pub enum SecondMoment {
 pub struct AdamFamily<const DECOUPLED: bool> {
     /// The learning rate.
     pub lr: f32,
-    /// How slowly the two moments forget.
+    /// The parts of the two moments that a step keeps.
     pub betas: (f32, f32),
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// How strongly weights are drawn towards 0: as a part of the gradient in `Adam`, apart from it in `AdamW`.
+    /// The weight decay: a part of the gradient in `Adam`, apart from it in `AdamW`.
     pub weight_decay: f32,
     /// Which second moment a step is divided by the root of.
     pub second_moment: SecondMoment,
@@ -117,7 +117,7 @@ pub type Adam = Stepper<AdamOptions>;
 pub type AdamW = Stepper<AdamWOptions>;
 
 impl<const DECOUPLED: bool> AdamFamily<DECOUPLED> {
-    /// What is added to gradients, and what is taken from weights.
+    /// The part of weights that is added to gradients, and that which is taken from them.
     fn decays(&self) -> [f32; 2] {
         if DECOUPLED { [0.0, self.weight_decay] } else { [self.weight_decay, 0.0] }
     }

@@ -12,15 +12,15 @@ use std::ops::Range;
 /// Elements with one slot: parameters start at multiples of them.
 pub const SLOT: usize = 64;
 
-/// Where a bucket lies in its memory: the first words of an update kernel's parameters.
+/// The place of a bucket in its memory: the first words of an update kernel's parameters.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub struct Place {
     /// The first element, a multiple of 64.
     pub first: u32,
-    /// How many there are, a multiple of 64.
+    /// The number of elements, a multiple of 64.
     pub n: u32,
-    /// Where the group's [numbers](Bucket::numbers) start, a multiple of 4.
+    /// The start of the group's [numbers](Bucket::numbers), a multiple of 4.
     pub at: u32,
 }
 
@@ -37,13 +37,13 @@ pub struct Bucket<'a> {
     pub(super) slab: &'a Slab,
     pub(super) stretch: &'a Stretch,
     pub(super) numbers: &'a Tensor,
-    /// Where this group's numbers start, and how many there are.
+    /// The start of this group's numbers, and their count.
     pub(super) at: u32,
     pub(super) count: usize,
 }
 
 impl Bucket<'_> {
-    /// Where it lies in the tensors below.
+    /// Its place in the tensors below.
     pub fn place(&self) -> Place {
         Place { first: self.stretch.first, n: self.stretch.n, at: self.at }
     }
@@ -58,7 +58,7 @@ impl Bucket<'_> {
         &self.slab.gradients
     }
 
-    /// What the rule keeps.
+    /// The moments of the rule.
     pub fn moments(&self) -> &[Tensor] {
         &self.slab.moments
     }
@@ -143,7 +143,7 @@ impl Bucket<'_> {
     }
 }
 
-/// What a definition is called with.
+/// The arguments of a definition.
 struct Part {
     x: Tensor,
     gradient: Tensor,

@@ -13,7 +13,7 @@ pub type Numbers = Box<dyn Fn(Now) -> Vec<f32> + Send + Sync>;
 /// Numbers that a kernel reads at once: those of each group start at a multiple.
 pub const QUAD: usize = 4;
 
-/// Where the numbers of the first group start. Before them stand the factor that clipping gives to all gradients, their
+/// The start of the first group's numbers. Before them stand the factor that clipping gives to all gradients, their
 /// norm, and 1 where parameters of one group have seen different numbers of gradients, so that each has numbers of its own.
 pub const FIRST: usize = QUAD;
 
@@ -21,15 +21,15 @@ pub const FIRST: usize = QUAD;
 pub struct Group {
     /// Its learning rate and momentum.
     pub now: Now,
-    /// What its kernels read.
+    /// The numbers that its kernels read.
     pub numbers: Numbers,
-    /// How many parameters it has.
+    /// The count of its parameters.
     pub members: usize,
     /// Whether its numbers depend on how many gradients a parameter has seen.
     pub counts: bool,
 }
 
-/// Where each group is, and how many gradients each of its parameters has seen.
+/// The state of each group, and the number of gradients that each of its parameters has seen.
 struct State {
     now: Vec<Now>,
     counts: Vec<Vec<u64>>,
@@ -37,15 +37,15 @@ struct State {
     apart: bool,
 }
 
-/// What an optimizer's kernels read of a step.
+/// The numbers of a step, as an optimizer's kernels read them.
 pub struct Hyper {
     /// The numbers of the current step: those of each group, and behind them those of each parameter.
     pub tensor: Tensor,
-    /// Where each group's numbers start.
+    /// The start of each group's numbers.
     pub starts: Vec<u32>,
-    /// How many there are.
+    /// Their counts.
     pub counted: Vec<usize>,
-    /// Where the numbers of each group's first parameter start, and how many there are for each, where they are told apart.
+    /// The start of the numbers of each group's first parameter, and their count for each, where they are told apart.
     pub own: Vec<Option<(usize, usize)>>,
     state: Arc<Mutex<State>>,
     groups: Arc<Vec<Group>>,
@@ -142,7 +142,7 @@ impl Hyper {
         locked(&self.state).apart = true;
     }
 
-    /// Where each group is.
+    /// The state of each group.
     pub fn now(&self) -> Vec<Now> {
         locked(&self.state).now.clone()
     }
@@ -165,7 +165,7 @@ impl Hyper {
         locked(&self.state).now.iter_mut().zip(momenta).for_each(|(now, momentum)| now.momentum = *momentum);
     }
 
-    /// How many gradients each parameter has seen, group by group.
+    /// The number of gradients that each parameter has seen, group by group.
     pub fn counts(&self) -> Vec<u64> {
         locked(&self.state).counts.concat()
     }

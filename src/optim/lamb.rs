@@ -15,7 +15,7 @@ use bytemuck::{Pod, Zeroable};
 pub struct LambOptions {
     /// The learning rate.
     pub lr: f32,
-    /// How slowly the two moments forget.
+    /// The parts of the two moments that a step keeps.
     pub betas: (f32, f32),
     /// Added to the root of the second moment.
     pub eps: f32,

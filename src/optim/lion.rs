@@ -13,7 +13,7 @@ use bytemuck::{Pod, Zeroable};
 pub struct LionOptions {
     /// The learning rate: a third to a tenth of AdamW's.
     pub lr: f32,
-    /// How much a step keeps of the moment, and how slowly the moment forgets.
+    /// The part of the moment in a step's direction, and the part of the moment that a step keeps.
     pub betas: (f32, f32),
     /// The part of each weight that a step takes, times the rate: three to ten times AdamW's.
     pub weight_decay: f32,

@@ -96,7 +96,7 @@ static CLIP_FACTOR: Kernel = Kernel::new(
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&SQUARE_SUMS, &CLIP_FACTOR];
 
-/// Where the parameters of one slab lie, for kernels.
+/// The places of one slab's parameters, for kernels.
 pub struct Table {
     /// First element and number of elements of each chunk.
     chunks: Tensor,

@@ -1,4 +1,4 @@
-//! What is done to gradients before an optimizer reads them: `shaders/penalty.wgsl`.
+//! Changes to gradients before an optimizer reads them: `shaders/penalty.wgsl`.
 
 use super::slab::{Slab, Stretch};
 use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Variant, groups, parallel, shader};
@@ -43,10 +43,10 @@ fn twin(call: &mut Call) {
 
 /// Slopes that are added to gradients, and the bound that holds each element after that.
 pub struct Penalty {
-    /// What gradients are multiplied by first.
+    /// The factor of gradients, first of all.
     pub factor: f32,
     pub l1: f32,
-    /// What values are multiplied by.
+    /// The factor of values.
     pub l2: f32,
     pub bound: f32,
 }

@@ -23,7 +23,7 @@ pub enum Centering {
 pub struct RmsPropOptions {
     /// The learning rate.
     pub lr: f32,
-    /// How slowly the second moment forgets.
+    /// The part of the second moment that a step keeps.
     pub alpha: f32,
     /// Added to the root of the second moment.
     pub eps: f32,

@@ -1,4 +1,4 @@
-//! What one optimizer does that others do not.
+//! Rules: the part of an optimizer that is its own.
 
 use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
@@ -50,7 +50,7 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// The optimizer's name, in messages and in saved states, which other rules refuse.
     const NAME: &'static str;
 
-    /// What moves a bucket by a kernel of its own, to the same values as [`update`](Rule::update) but for roundings.
+    /// A kernel that moves a bucket at once, to the same values as [`update`](Rule::update) but for roundings.
     const FUSED: Option<fn(&Self, &Bucket)> = None;
 
     /// The learning rate at the start.
@@ -65,7 +65,7 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// does not call this again.
     fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor;
 
-    /// What is kept for each value: names as PyTorch has them, and what each is at first.
+    /// The moments that are kept for each value: names as PyTorch has them, and first values.
     fn moments(&self) -> Vec<(&'static str, f32)> {
         Vec::new()
     }
@@ -108,7 +108,7 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     }
 }
 
-/// What changes from step to step.
+/// The state of a group in a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Now {
     /// The learning rate.

@@ -14,7 +14,7 @@ pub use plateau::{Better, ReduceLrOnPlateau, Threshold};
 use super::Optimizer;
 use crate::error::{Error, Result};
 
-/// Where a schedule is.
+/// The place of a step in a schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct At {
     /// The number of this step, from 0.

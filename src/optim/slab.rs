@@ -40,14 +40,14 @@ pub struct Slab {
     pub values: Tensor,
     /// The gradients of a step.
     pub gradients: Tensor,
-    /// What the optimizer keeps for each value.
+    /// The moments of each value.
     pub moments: Vec<Tensor>,
-    /// Where the numbers of the first parameter start, and how many there are for each.
+    /// The start of the first parameter's numbers, and their count for each.
     own: Option<(usize, usize)>,
     /// For each 64 elements, where the numbers of their parameter lie among those of a step, in fours: where these depend on
     /// how many gradients it has seen.
     pub slots: Option<Tensor>,
-    /// Where the length of each parameter is found, if it is asked for.
+    /// The place of each parameter's length, if it is asked for.
     pub norms: Option<Table>,
 }
 
@@ -72,7 +72,7 @@ impl Owned {
         }
     }
 
-    /// What to say of a parameter that is elsewhere.
+    /// The sentence about a parameter that is elsewhere.
     pub fn lost(&self) -> Option<String> {
         let (name, _) = self.named.iter().find(|(_, parameter)| !parameter.lies_in(self.buffer))?;
         Some(format!(
@@ -148,7 +148,7 @@ impl Slab {
         self.slots = Some(Tensor::constant(&slots, [slots.len()], self.values.device()));
     }
 
-    /// Where a parameter's own numbers start, where there are such.
+    /// The start of a parameter's own numbers, where there are such.
     pub fn own_numbers(&self, entry: usize) -> Option<usize> {
         self.own.map(|(first, each)| first + entry * each)
     }
@@ -170,7 +170,7 @@ impl Slab {
         self.gradients.narrow(0, stretch.first as usize, stretch.n as usize).into_gradient()
     }
 
-    /// How many parameters it has.
+    /// The count of its parameters.
     pub fn members(&self) -> usize {
         self.entries.len()
     }
@@ -180,7 +180,7 @@ impl Slab {
         self.entries.iter().map(|entry| (entry.offset, entry.shape.numel()))
     }
 
-    /// What tells whether the parameters still lie here.
+    /// A watch that tells whether the parameters still lie here.
     pub fn owned(&self) -> Owned {
         let named = self.entries.iter().map(|entry| (entry.name.clone(), entry.parameter.clone()));
         Owned { named: named.collect(), buffer: self.values.buffer() }
@@ -214,7 +214,7 @@ impl Slab {
 /// A slab with what its moments are called.
 type Named<'a> = (&'a Slab, Vec<&'static str>);
 
-/// What the number of gradients that were seen is called, and what else stands before a dot in a state: no moment is
+/// The name of the number of gradients that were seen, and all that stands before a dot in a state: no moment is
 /// called so.
 pub const COUNT: &str = "step";
 pub const RESERVED: [&str; 2] = [COUNT, "rule"];
@@ -239,10 +239,10 @@ pub fn state<'a>(slabs: impl Iterator<Item = Named<'a>>, counts: &[u64]) -> Resu
     Ok(out)
 }
 
-/// What a saved state holds for these slabs, checked as a whole.
+/// The values of a saved state for these slabs, checked as a whole.
 pub struct Found<'a> {
     moments: Vec<(Tensor, &'a StateTensor)>,
-    /// How many gradients each parameter has seen.
+    /// The number of gradients that each parameter has seen.
     pub counts: Vec<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What all optimizers have in common.
+//! Steppers: the part that all optimizers have in common.
 
 use super::bucket::Bucket;
 use super::hyper::{self, Hyper};
@@ -14,7 +14,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// What stands before the rule's name in the name of a value of its state.
+/// The prefix of the rule's name in the name of a value of its state.
 const RULE: &str = "rule.";
 
 /// An optimizer after a rule: [`Adam`](super::Adam) is `Stepper<AdamOptions>`.
@@ -28,13 +28,13 @@ pub struct Stepper<R: Rule> {
     penalty: Penalty,
     norms: Option<Norms>,
     max_norm: Option<f32>,
-    /// What moves a bucket; else the rule's definition does.
+    /// The kernel that moves a bucket; else the rule's definition does.
     fused: Option<fn(&R, &Bucket)>,
 }
 
 /// The gradients of a step, gathered: each slab with its stretches that have some.
 type Gathered<'a> = Vec<(&'a Slab, Vec<Stretch>)>;
-/// What is done to gradients between gathering and the update.
+/// Changes to gradients between gathering and the update.
 type Reduce<'a> = &'a mut dyn FnMut(&[Tensor]) -> Decision;
 
 /// Parameters with the same options.
@@ -293,7 +293,7 @@ impl<R: Rule> Stepper<R> {
         Some(gathered)
     }
 
-    /// What sees all gradients before anything moves: a user's exchange or decision, then penalties and clipping.
+    /// Looks at all gradients before anything moves: a user's exchange or decision, then penalties and clipping.
     #[track_caller]
     fn reduce(&self, gathered: &Gathered, reduce: Option<Reduce>) -> Decision {
         let decision = reduce.map_or(Decision::Update, |reduce| {

@@ -38,7 +38,7 @@ impl Schedule for CosineAnnealingLr {
 pub struct CosineAnnealingWarmRestarts {
     /// Steps of the first wave.
     pub t_0: u64,
-    /// How many times longer each wave is than the one before; PyTorch's default is 1.
+    /// The length of each wave by that of the one before; PyTorch's default is 1.
     pub t_mult: u64,
     /// The lowest rate; PyTorch's default is 0.
     pub eta_min: f64,
@@ -64,7 +64,7 @@ impl Schedule for CosineAnnealingWarmRestarts {
     }
 }
 
-/// How [`OneCycleLr`] goes from one rate to another.
+/// The curve of [`OneCycleLr`] from one rate to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Annealing {
     /// Along half a wave.
@@ -83,7 +83,7 @@ impl Annealing {
     }
 }
 
-/// How [`OneCycleLr`] comes down.
+/// The descent of [`OneCycleLr`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Phases {
     /// From the highest rate to the lowest.
@@ -103,13 +103,13 @@ pub struct OneCycleLr {
     pub total_steps: u64,
     /// The part of all steps that goes up.
     pub pct_start: f64,
-    /// How one rate becomes another.
+    /// The curve from one rate to another.
     pub anneal_strategy: Annealing,
     /// The first rate is the highest divided by this.
     pub div_factor: f64,
     /// The lowest rate is the first divided by this.
     pub final_div_factor: f64,
-    /// How it comes down.
+    /// The descent.
     pub phases: Phases,
     /// The least and the most momentum; none where it is to stay, which in PyTorch is `cycle_momentum=False` and has to be
     /// said for an optimizer without momentum.

@@ -13,7 +13,7 @@ pub enum Better {
     Larger,
 }
 
-/// How much better a measure must be to count.
+/// The least improvement that counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Threshold {
     /// By this part of the size of the best: PyTorch's `rel` for measures above 0.
@@ -42,11 +42,11 @@ pub enum Threshold {
 pub struct ReduceLrOnPlateau {
     /// Which of two measures is better.
     pub mode: Better,
-    /// What the rates are multiplied by.
+    /// The factor of the rates.
     pub factor: f64,
     /// Measures that may be no better.
     pub patience: u64,
-    /// How much better a measure must be to count.
+    /// The least improvement that counts.
     pub threshold: Threshold,
     /// Measures after a fall during which nothing is counted.
     pub cooldown: u64,
