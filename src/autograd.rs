@@ -269,7 +269,7 @@ impl Tensor {
         grads
     }
 
-    /// What its gradient goes back by.
+    /// The node that its gradient goes back by.
     ///
     /// # Panics
     /// If there is nothing, or it reads a gradient.
@@ -288,7 +288,7 @@ impl Tensor {
     }
 }
 
-/// How many operations each node of a graph sends a gradient from.
+/// The number of operations that send a gradient to each node of a graph.
 fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
     let mut counts = HashMap::from([(root.id, 0)]);
     let mut rest = vec![root];

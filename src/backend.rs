@@ -19,7 +19,7 @@ use crate::kernel::{BufferId, Cost, Dispatch, Info};
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What a backend has done so far; steady training adds to `dispatches` and `submits` alone.
+/// Counts of a backend's work so far; steady training adds to `dispatches` and `submits` alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Kernels asked for.
@@ -38,7 +38,7 @@ pub struct Counters {
     pub bytes: u64,
 }
 
-/// What a fresh buffer is for.
+/// The use of a fresh buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A kernel writes it first.
@@ -75,7 +75,7 @@ impl List {
     }
 }
 
-/// What a pass works for.
+/// The kernel, variant and layer that a pass works for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Title {
     /// The kernel.
@@ -93,11 +93,11 @@ pub struct Title {
 /// A pass's time on the device's clock.
 #[derive(Debug, Clone)]
 pub struct Span {
-    /// What ran.
+    /// The pass.
     pub title: Arc<Title>,
     /// When it started, in nanoseconds from any origin.
     pub start_ns: u64,
-    /// How long it took, in nanoseconds.
+    /// Its time in nanoseconds.
     pub ns: u64,
 }
 
@@ -110,7 +110,7 @@ pub type Readback = Pending<Vec<u8>>;
 /// Where memory or a shader is refused, that buffer or that kernel alone has failed, and the backend goes on. Any other
 /// failure shows in reading: the first sticks, later work is dropped, and every read returns it.
 pub trait Backend: Send + Sync {
-    /// What it is and what it offers.
+    /// The device and its limits.
     fn info(&self) -> &Info;
     /// A buffer of at least `bytes` bytes with any content.
     ///
@@ -157,7 +157,7 @@ pub trait Backend: Send + Sync {
     fn choices(&self) -> Choices {
         Choices::default()
     }
-    /// What it has done so far.
+    /// Counts of its work so far.
     fn counters(&self) -> Counters;
     /// The first failure, if there was one.
     fn error(&self) -> Option<crate::Error> {

@@ -147,7 +147,7 @@ impl Device {
         backend::wgpu::adapters(options)
     }
 
-    /// What the device is and what it offers.
+    /// The device's kind, name and limits.
     pub fn info(&self) -> &Info {
         self.0.backend.info()
     }
@@ -157,7 +157,7 @@ impl Device {
         &self.0.why
     }
 
-    /// What the device has done so far.
+    /// Counts of the device's work so far.
     pub fn counters(&self) -> Counters {
         self.0.backend.counters()
     }
@@ -240,7 +240,7 @@ impl Device {
         self.0.records.load(Ordering::Relaxed)
     }
 
-    /// What `each` makes of the step that this thread is capturing, where there is one.
+    /// The answer of `each` about the step that this thread is capturing, where there is one.
     fn capturing<R>(&self, each: impl FnOnce(&mut Capture) -> R) -> Option<R> {
         if !self.records() {
             return None;

@@ -50,7 +50,7 @@ pub mod streams {
     pub const SHUFFLE: u32 = 1;
     /// Which part of a data set an item is dealt to.
     pub const SPLIT: u32 = 2;
-    /// What layers draw on the device.
+    /// Draws of layers on the device.
     pub const LAYERS: u32 = 1 << 16;
 }
 

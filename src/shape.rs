@@ -196,7 +196,7 @@ impl From<Vec<usize>> for Shape {
     }
 }
 
-/// Where the elements of a tensor lie in its buffer: element (i, j, ..) at offset + i * strides\[0\] + j * strides\[1\] ..
+/// The places of a tensor's elements in its buffer: element (i, j, ..) at offset + i * strides\[0\] + j * strides\[1\] ..
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// The sizes.
@@ -347,7 +347,7 @@ impl Layout {
 /// The most elements along a dimension with padding around: kernels count them in 31 bits.
 pub(crate) const MAX_EXTENT: usize = i32::MAX as usize;
 
-/// How a window of `taps` elements walks along a dimension.
+/// The walk of a window of `taps` elements along a dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub taps: usize,

@@ -142,7 +142,7 @@ impl Tensor {
 
 /// # Creation from values
 impl Tensor {
-    /// The elements in row-major order.
+    /// A tensor of these elements, which stand in row-major order.
     ///
     /// # Panics
     /// If their number is not that of the shape.
@@ -156,7 +156,7 @@ impl Tensor {
         out
     }
 
-    /// The elements in row-major order.
+    /// A tensor of these elements, which stand in row-major order.
     ///
     /// # Panics
     /// If their number is not that of the shape.
@@ -238,7 +238,7 @@ impl Tensor {
         self.dtype
     }
 
-    /// Where it lives.
+    /// The device that it lives on.
     pub fn device(&self) -> &Device {
         &self.buffer.device
     }

@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 
 /// The step of the differences; a second pair takes twice of it.
 const STEP: f32 = 0.01;
-/// How far, relative to its size, a slope may lie from the differences.
+/// The distance of a slope from the differences, relative to its size, that passes.
 const SLOPE: f64 = 3e-3;
 
 /// The elements of an input and its gradient; nothing for an input that is passed as it is.
@@ -124,7 +124,7 @@ pub fn gradient_check(f: impl Fn(&[Tensor]) -> Tensor, inputs: &[Tensor]) -> Res
     Ok(())
 }
 
-/// What each direction is called, and the only input that it moves; at random where that is none.
+/// The name of each direction, and the only input that it moves; at random where that is none.
 fn directions(at: &[At]) -> Vec<(String, Option<usize>)> {
     let alone = at.iter().enumerate().filter(|(_, at)| at.is_some());
     let mut all: Vec<_> = alone.map(|(i, _)| (format!("along the gradient of input {i}"), Some(i))).collect();

@@ -138,7 +138,7 @@ impl Grads {
         }
     }
 
-    /// How many tensors have one.
+    /// The number of tensors that have one.
     pub fn len(&self) -> usize {
         self.of.len()
     }

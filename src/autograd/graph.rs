@@ -72,7 +72,7 @@ pub struct Value {
     pub dtype: DType,
     /// The path of the parameter that it is, or that the operation reads.
     pub name: Option<Arc<str>>,
-    /// What the computation starts from itself, where it was traced.
+    /// The tensor that the computation starts from, where it was traced.
     pub tensor: Option<Tensor>,
 }
 
@@ -166,7 +166,7 @@ fn read_by(op: &Op) -> impl Iterator<Item = (&'static str, &Tensor)> {
 }
 
 impl Value {
-    /// What it is, without its inputs.
+    /// The operation without its inputs.
     fn title(&self) -> String {
         match &self.op {
             None => self.name.as_deref().unwrap_or("input").to_string(),

@@ -1,4 +1,4 @@
-//! What an operation is, as data: its name, and what else than its inputs its result depends on.
+//! Operations as data: a name, and all else than inputs that the result depends on.
 
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -53,7 +53,7 @@ impl Op {
         self.name
     }
 
-    /// What else than its inputs its result depends on.
+    /// All else than its inputs that its result depends on.
     pub fn attributes(&self) -> &[(&'static str, Attribute)] {
         &self.attributes
     }
@@ -110,7 +110,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// What [`Tensor::tracked`] takes for an operation: a name, an [`Op`], or a closure that makes one where it is needed.
+/// An operation as [`Tensor::tracked`] takes it: a name, an [`Op`], or a closure that makes one where it is needed.
 pub trait IntoOp {
     /// The operation.
     fn into_op(self) -> Op;

@@ -7,7 +7,7 @@ use crate::kernel::scratch::{self, Scratch};
 use crate::kernel::{Access, BufferId, Call, Dispatch, Info, Slice};
 use std::sync::{Mutex, PoisonError};
 
-/// What a result holds before the device writes it, and before its definition does: numbers that no kernel gives.
+/// The content of a result before the device writes it, and before its definition does: numbers that no kernel gives.
 const UNWRITTEN: [u32; 2] = [0x7e5a_a5e7, 0xfe5a_a5e7];
 
 /// A backend whose every kernel is compared with its definition, and has to write every element that it is said to write.

@@ -27,7 +27,7 @@ struct State {
     counters: Counters,
     /// The kernels so far, where they are timed, and when that began.
     profile: Option<(Instant, Vec<Span>)>,
-    /// What memory is filled with before anybody has it.
+    /// The word that fills memory before anybody has it.
     fill: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! How much freed memory a backend keeps: as much as was in use at once lately.
+//! The amount of freed memory that a backend keeps: as much as was in use at once lately.
 
 /// Free memory that is always kept.
 const FLOOR: u64 = 64 << 20;

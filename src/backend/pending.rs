@@ -47,7 +47,7 @@ impl<T: Send + 'static> Pending<T> {
         Pending { value: Box::pin(value), waits: if edge::CAN_WAIT { vec![Box::new(wait)] } else { Vec::new() } }
     }
 
-    /// What `then` makes of the value.
+    /// The value as `then` changes it.
     pub(crate) fn map<U: Send + 'static>(self, then: impl FnOnce(T) -> U + Send + 'static) -> Pending<U> {
         let Pending { value, waits } = self;
         Pending { value: Box::pin(async move { value.await.map(then) }), waits }

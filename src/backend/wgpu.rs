@@ -26,7 +26,7 @@ pub struct Wgpu {
     info: Info,
     variant: Option<&'static str>,
     tuning: Tuning,
-    /// What tuning has chosen so far.
+    /// The choices of tuning so far.
     choices: Mutex<Choices>,
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -42,7 +42,7 @@ struct State {
     /// Lists that are ready to be replayed, by number.
     ready: HashMap<u64, ready::Ready>,
     counters: Counters,
-    /// What memory is filled with before anybody has it.
+    /// The word that fills memory before anybody has it.
     fill: Option<u32>,
 }
 
@@ -229,14 +229,14 @@ impl Wgpu {
     }
 }
 
-/// What the pass at this place of a variant's passes works for.
+/// The title of the pass at this place among a variant's.
 fn told(dispatch: &Dispatch, variant: &Variant, pass: &Pass, at: usize) -> Arc<Title> {
     let cost = if at == 0 { (dispatch.kernel.cost)(dispatch) } else { Cost::default() };
     let (kernel, label) = (dispatch.kernel.name, dispatch.label.clone());
     Arc::new(Title { kernel, variant: variant.name, entry: pass.entry, label, cost })
 }
 
-/// What each slot of a pass binds. A buffer that is bound once is bound up to the end of the size class: then shapes of
+/// The range that each slot binds. A buffer that is bound once is bound up to the end of the size class: then shapes of
 /// about one size share their bind groups.
 fn ranges(pass: &Pass, dispatch: &Dispatch, scratch: &[(BufferId, u64)], limit: u64) -> Vec<queue::Range> {
     let range = |slot: &Slot| match *slot {

@@ -1,4 +1,4 @@
-//! What could not be computed: tensors whose memory was refused, kernels that could not run, and what follows from them.
+//! Tensors that could not be computed: their memory was refused, or their kernels could not run, or they follow from such.
 //!
 //! All else goes on: a tensor that exists stays readable, and a kernel that reads none of this runs.
 
@@ -92,7 +92,7 @@ impl Failed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `each` makes of the state, where there may be anything in it.
+    /// The answer of `each` about the state, where there may be anything in it.
     fn with<R>(&self, each: impl FnOnce(&mut State) -> R) -> Option<R> {
         if !self.any.load(Ordering::Relaxed) {
             return None;

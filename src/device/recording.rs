@@ -1,4 +1,4 @@
-//! What a device notes while a thread's work is recorded.
+//! Notes of a device while a thread's work is recorded.
 
 use crate::backend::List;
 use crate::error::{Error, Result};
@@ -20,16 +20,16 @@ pub(crate) enum Event {
     Run(Dispatch, &'static Location<'static>),
 }
 
-/// What keeps a buffer alive.
+/// A handle that keeps a buffer alive.
 pub(crate) trait Handle: Send + Sync {
     /// Notes that the elements are others now.
     fn changed(&self);
 }
 
-/// What must hold before each run of a captured step, or what is wrong.
+/// A condition of each run of a captured step: it answers with what is wrong.
 pub(crate) type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// What the host does among the kernels: it sees the tensors that it reads and writes as a kernel's twin does.
+/// Work of the host among the kernels: it sees the tensors that it reads and writes as a kernel's definition does.
 pub(crate) type Seam = Arc<dyn Fn(&mut Call) -> Result<()> + Send + Sync>;
 
 /// A part of a captured step: kernels in a row, or one dispatch that is work of the host.
@@ -38,7 +38,7 @@ pub(crate) struct Part {
     pub host: Option<Seam>,
 }
 
-/// What the host does before each run of a captured step.
+/// Work of the host before each run of a captured step.
 pub(crate) type Hook = Box<dyn Fn() + Send + Sync>;
 
 /// A number that is larger than all that were given before.
@@ -64,13 +64,13 @@ pub(crate) struct Capture {
     foreign: HashSet<BufferId>,
     /// Whether the host writes what it will write again before each run.
     aside: bool,
-    /// What it has written so.
+    /// The buffers that it has written so.
     rewritten: HashSet<BufferId>,
     pub guards: Vec<Guard>,
     pub hooks: Vec<Hook>,
-    /// What the host does among the kernels, by number.
+    /// Work of the host among the kernels, by number.
     pub seams: Vec<Seam>,
-    /// What takes back what the host counted, should the capture fail.
+    /// Work that takes back the host's counts, should the capture fail.
     pub undo: Vec<Hook>,
     pub handles: HashMap<BufferId, Weak<dyn Handle>>,
     /// Constants, which live as long as the plan, and what they hold.
@@ -182,7 +182,7 @@ impl Capture {
         }
     }
 
-    /// What a read answers, in the step or on another thread.
+    /// The refusal of a read, in the step or on another thread.
     pub fn refuse_read(&self, buffer: BufferId, is_own: bool) -> Option<Error> {
         let text = match is_own {
             true => {

@@ -34,7 +34,7 @@ pub(super) struct Core {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     last: Mutex<Last>,
-    /// What was asked for, where it is to be compared.
+    /// The step as it was recorded, where it is to be compared.
     pub(super) trace: Option<Trace>,
     guards: Vec<Guard>,
     hooks: Vec<Hook>,
@@ -61,7 +61,7 @@ impl Drop for Room {
     }
 }
 
-/// What an input has to be like.
+/// The likeness of an input: layout, type, padding.
 #[derive(Debug, PartialEq)]
 pub(super) struct Input {
     layout: Layout,
@@ -210,7 +210,7 @@ impl Device {
     }
 }
 
-/// What a thread asked for while it was recorded.
+/// The requests of a thread while it was recorded.
 pub(super) struct Step {
     inputs: Vec<Tensor>,
     /// Their buffers.
@@ -276,7 +276,7 @@ impl<O> Captured<O> {
         self.core.fits(&inputs.refs())
     }
 
-    /// What runs, after all passes over it.
+    /// The list that runs, after all passes over it.
     pub fn plan(&self) -> &Plan {
         &self.core.plan
     }

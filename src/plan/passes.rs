@@ -66,7 +66,7 @@ impl Plan {
         self.forget_unbound()
     }
 
-    /// Where the new dispatch of a change can stand: in the place of the first or the last that it replaces. None where
+    /// The place of a change's new dispatch: that of the first or the last that it replaces. None where
     /// the change would lose a result that is read, write what was not written (the padding behind a result apart, which a
     /// kernel that writes all of a binding may overwrite), bind a buffer in two ways, or move an access across another that
     /// it must not pass.

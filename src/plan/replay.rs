@@ -11,7 +11,7 @@ const MOST: usize = 8;
 /// Layouts that ran without being captured and are remembered.
 const SEEN: usize = 64;
 
-/// What each input is like, and which is the first in the same buffer.
+/// The likeness of each input, and the first one in the same buffer.
 type Layouts = Vec<(Device, Input, usize)>;
 
 /// A step that is captured when it first runs, and replayed from then on: its kernels run again, its code does not. So
@@ -148,7 +148,7 @@ impl Replay {
         false
     }
 
-    /// What is captured, that which ran last at the end.
+    /// The captures, with that which ran last at the end.
     pub fn captures(&self) -> &[Captured] {
         &self.captures
     }

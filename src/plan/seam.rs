@@ -23,7 +23,7 @@ static ACCESS: [Access; 2 * MOST] = {
     all
 };
 
-/// How a seam stands in a list: by the numbers of tensors that it reads and writes, a dispatch of a kernel that no backend
+/// Seams as they stand in a list: by the numbers of tensors that they read and write, a dispatch of a kernel that no backend
 /// runs, whose parameter is the number of the host's work.
 static SEAMS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     let seam = |at: usize| {

@@ -1,4 +1,4 @@
-//! What a step asks for, held against what it asked for when it was captured.
+//! Recordings of a step, held against the one that was captured.
 
 use super::{Named, access_of};
 use crate::dtype::DType;
@@ -19,7 +19,7 @@ pub(super) struct Trace {
     made: HashSet<BufferId>,
     /// Those of them that are alive, under the names that they have outside.
     outside: HashMap<BufferId, BufferId>,
-    /// What the constants among them hold.
+    /// The content of the constants among them.
     constants: HashMap<BufferId, Vec<u8>>,
 }
 
@@ -51,7 +51,7 @@ impl Trace {
         }
     }
 
-    /// What is other in `now`, where and how: a sentence for whoever wrote the step.
+    /// The first difference of `now`, in a sentence for whoever wrote the step.
     pub fn difference(&self, now: &Trace) -> Option<String> {
         let mut pairs = Pairs { was: self, now, of: HashMap::new(), taken: HashMap::new() };
         for (at, ((was, line), (is, _))) in self.kernels.iter().zip(&now.kernels).enumerate() {

@@ -1,9 +1,9 @@
-//! What a step takes and gives: one tensor, an array of them, or as many as are known only at run time.
+//! Inputs and outputs of steps: one tensor, an array of them, or as many as are known only at run time.
 
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// What a step takes: `&x`, `[&x, &labels]`, or a slice. The step's code gets it as it was given.
+/// Inputs of a step: `&x`, `[&x, &labels]`, or a slice. The step's code gets them as they were given.
 pub trait Inputs: Copy {
     /// Each tensor in order.
     fn refs(&self) -> Vec<&Tensor>;
@@ -33,7 +33,7 @@ impl Inputs for &[Tensor] {
     }
 }
 
-/// What a step gives: a tensor, `[loss, right]`, a `Vec`, or `()`.
+/// Outputs of a step: a tensor, `[loss, right]`, a `Vec`, or `()`.
 pub trait Outputs: Sized {
     /// Each tensor in order.
     fn into_vec(self) -> Vec<Tensor>;

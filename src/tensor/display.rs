@@ -8,7 +8,7 @@ use std::fmt;
 const WHOLE: usize = 1000;
 /// Decimals where none are asked for.
 const DECIMALS: usize = 4;
-/// How many elements an end shows.
+/// The number of elements that an end shows.
 const EDGE: usize = 3;
 
 impl Tensor {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Passes whose two timestamps one query set holds.
 const MAX_PASSES: usize = 2048;
 
-/// What was timed so far.
+/// Times of passes so far.
 pub struct Clock {
     stamps: Option<wgpu::QuerySet>,
     /// Nanoseconds of one tick.

@@ -18,7 +18,7 @@ pub enum AdapterChoice {
     Index(usize),
 }
 
-/// How much of an adapter to use.
+/// The part of an adapter that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Features {
     /// All that it offers.
@@ -37,7 +37,7 @@ pub enum ShaderChecks {
     Trusted,
 }
 
-/// How a wgpu device is chosen and made.
+/// Options of a wgpu device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WgpuOptions {
     /// Which adapter.
@@ -47,13 +47,13 @@ pub struct WgpuOptions {
     pub backends: Option<String>,
     /// Whether `noop` may be named. Where the environment names it, it may not: every result would be 0, without a word.
     pub noop: bool,
-    /// How much of the adapter to use.
+    /// The part of the adapter that is used.
     pub features: Features,
     /// Trusted in release builds, checked in debug builds.
     pub checks: ShaderChecks,
     /// Runs this variant of every kernel that has it and that it fits, instead of the one that suits the adapter.
     pub variant: Option<&'static str>,
-    /// How variants are chosen otherwise.
+    /// The choice of variants otherwise.
     pub tuning: Tuning,
 }
 
@@ -90,7 +90,7 @@ impl WgpuOptions {
 pub struct Adapter {
     /// Its number in the list.
     pub index: usize,
-    /// What it offers.
+    /// Its kind and its limits.
     pub info: Info,
     /// Whether it is a discrete GPU, an integrated one, or another kind.
     pub kind: &'static str,
@@ -155,7 +155,7 @@ impl Found {
         Ok(Found(adapters))
     }
 
-    /// What they are.
+    /// Their descriptions, the best first.
     pub fn described(&self, options: &WgpuOptions) -> Vec<Adapter> {
         self.0.iter().enumerate().map(|(i, a)| described(i, a, options.features)).collect()
     }
@@ -206,7 +206,7 @@ pub fn adapters(options: &WgpuOptions) -> Result<Vec<Adapter>> {
     Ok(edge::wait("adapters", Found::by(options))?.described(options))
 }
 
-/// What a user can do where no adapter is found.
+/// Advice for a user where no adapter is found.
 pub const INSTALL_HINT: &str = "install a GPU driver with Vulkan, or a software adapter \
      (Debian and Ubuntu: apt-get install mesa-vulkan-drivers), or use the CPU backend";
 

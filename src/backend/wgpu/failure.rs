@@ -1,4 +1,4 @@
-//! What goes wrong: told by callbacks, or caught by error scopes, whose answers natively are known at once, and in a
+//! Failures: told by callbacks, or caught by error scopes, whose answers natively are known at once, and in a
 //! browser come later.
 
 use crate::backend::edge;
@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[derive(Default)]
 pub struct Failure {
     first: Mutex<Option<Error>>,
-    /// What scopes will have caught.
+    /// The scopes whose answers are still to come.
     open: Mutex<Vec<Shared<BoxFuture<'static, Option<Error>>>>>,
 }
 
@@ -28,7 +28,7 @@ impl Failure {
         locked(&self.first).clone()
     }
 
-    /// What a scope has caught. Where that is not known yet, it is taken for nothing, and what it turns out to be is the
+    /// The error that a scope has caught. Where that is not known yet, it is taken for none, and what it turns out to be is the
     /// device's failure at the next read: by then, other work was built on it.
     pub fn caught(&self, scope: impl Future<Output = Option<Error>> + Send + 'static) -> Result<()> {
         let mut scope = scope.boxed();
@@ -56,7 +56,7 @@ impl Failure {
     }
 }
 
-/// What both error scopes catch.
+/// Both error scopes, for memory and for all else.
 pub struct Scopes(wgpu::ErrorScopeGuard, wgpu::ErrorScopeGuard);
 
 impl Scopes {

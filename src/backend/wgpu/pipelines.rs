@@ -24,7 +24,7 @@ pub struct Layout {
 
 type ModuleKey = (&'static str, Vec<(&'static str, Constant)>);
 
-/// Where pipelines are built, and where is noted what only turns out later not to build.
+/// The device that builds pipelines, and the place to note those that only turn out later not to build.
 type Site<'a> = (&'a wgpu::Device, &'a Failure);
 
 /// All pipelines of a device.
@@ -121,7 +121,7 @@ fn module_key(pass: &Pass) -> ModuleKey {
 struct Job<'a> {
     key: ModuleKey,
     shader: &'static Shader,
-    /// Where it is built already.
+    /// The module, if it is built already.
     module: Option<wgpu::ShaderModule>,
     layout: Arc<Layout>,
     /// Entry points with the kernels that errors name.

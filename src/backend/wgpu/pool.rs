@@ -32,14 +32,14 @@ pub struct Pool {
     dropped: (Vec<BufferId>, u64),
 }
 
-/// What a buffer is asked for with: where, and the number of the batch that is being queued.
+/// The device for a new buffer, and the number of the batch that is being queued.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
     pub device: &'a wgpu::Device,
     pub queue: &'a wgpu::Queue,
     pub failure: &'a Failure,
     pub batch: u64,
-    /// What memory is filled with before anybody has it.
+    /// The word that fills memory before anybody has it.
     pub fill: Option<u32>,
 }
 

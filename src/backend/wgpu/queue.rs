@@ -37,14 +37,14 @@ pub struct Run<'a> {
 pub struct Command {
     pub pipeline: Arc<Pipeline>,
     pub bind_group: wgpu::BindGroup,
-    /// Where its parameters start in the uniform buffer that the bind group holds.
+    /// The start of its parameters in the uniform buffer that the bind group holds.
     pub slot: u32,
     pub grid: [u32; 2],
-    /// What it works for; a pass that is queued by itself knows it only while a profile is taken.
+    /// Its title; a pass that is queued by itself knows it only while a profile is taken.
     pub title: Option<Arc<Title>>,
 }
 
-/// What waits to be sent out.
+/// Work that waits to be sent out.
 enum Work {
     One(Command),
     /// This part of a list that is ready.
@@ -66,7 +66,7 @@ fn commands(pending: &[Work]) -> impl Iterator<Item = &Command> {
     })
 }
 
-/// What was used lately by what it was asked for with: half of the most it may hold at least, of those used last.
+/// Values that were used lately, by their keys: at least half of the most it may hold, of those used last.
 pub struct Cache<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
@@ -78,7 +78,7 @@ impl<K: std::hash::Hash + Eq, V: Clone> Cache<K, V> {
         Cache { young: HashMap::new(), old: HashMap::new(), most }
     }
 
-    /// What is kept for the key, or what `make` gives.
+    /// The value that is kept for the key, or that `make` gives.
     pub fn get(&mut self, key: K, make: impl FnOnce(&K) -> V) -> V {
         if let Some(value) = self.young.get(&key) {
             return value.clone();

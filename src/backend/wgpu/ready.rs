@@ -24,7 +24,7 @@ pub struct Ready {
     buffers: Vec<BufferId>,
     uniforms: wgpu::Buffer,
     scratch: Scratch,
-    /// What goes out together: where it ends, and its operations.
+    /// Parts that go out together: the end of each, and its operations.
     pub parts: Vec<(usize, u64)>,
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How the variant of a kernel is chosen where several fit.
+/// The choice of a kernel's variant where several fit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Tuning {
     /// By a table: each variant says what it is made for.
@@ -71,7 +71,7 @@ impl Choices {
     }
 }
 
-/// What choices depend on beside the kernel.
+/// The machine that choices depend on, beside the kernel.
 fn machine(info: &Info) -> String {
     format!("wgrad {} on {}, {}, {}", env!("CARGO_PKG_VERSION"), info.name, info.api, info.driver)
 }
