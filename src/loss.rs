@@ -1,7 +1,7 @@
 //! Losses under PyTorch's names, each in the form that neither overflows nor loses digits.
 //!
-//! Cross-entropy from logits, the loss of a classifier, is [`Tensor::cross_entropy`](crate::Tensor::cross_entropy) in
-//! [`ops`](crate::ops).
+//! They are methods of [`Tensor`], where its page lists them by family; here are their options. Cross-entropy
+//! from logits, the loss of a classifier, is [`Tensor::cross_entropy`](crate::Tensor::cross_entropy).
 
 mod binary;
 mod distance;

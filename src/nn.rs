@@ -1,4 +1,22 @@
-//! Layers: what they hold, how they are visited, and what they compute.
+//! Layers, and models made of them: structs whose fields can be visited by name, as PyTorch's `state_dict` names them.
+//!
+//! A model is a struct with `#[derive(Module)]`; what maps one tensor to one tensor is a [`Layer`] as well. The pages
+//! [`layers`](crate::guide::layers) and [`fine_tuning`](crate::guide::fine_tuning) of the guide show how they are written and
+//! trained.
+//!
+//! | Family | |
+//! |---|---|
+//! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Identity`], [`Flatten`], [`Unflatten`] |
+//! | **Passes** | [`Ctx`], [`Mode`], [`Trace`], [`Entered`], [`Summary`] |
+//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`RandomCropFlip`] |
+//! | **Linear maps and tables** | [`Linear`], [`Embedding`], [`Positions`], [`sinusoidal_positions`] |
+//! | **Convolution** | [`Conv1d`], [`Conv2d`], [`ConvTranspose1d`], [`ConvTranspose2d`] |
+//! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`Upsample`], [`PixelShuffle`] |
+//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
+//! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
+//! | **Sequences** | [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
+//! | **Attention** | [`MultiheadAttention`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerOptions`], [`NormPlace`] |
+//! | **Values by name** | [`parameters`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
 
 pub mod activation;
 pub mod attention;
@@ -24,30 +42,49 @@ pub mod state;
 pub mod summary;
 pub mod transformer;
 
+#[doc(inline)]
 pub use activation::{
     Activation, Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
     LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
     Tanhshrink, Threshold,
 };
+#[doc(inline)]
 pub use attention::{MultiheadAttention, sinusoidal_positions};
+#[doc(inline)]
 pub use augment::RandomCropFlip;
+#[doc(inline)]
 pub use container::{Flatten, Identity, Sequential, Unflatten};
+#[doc(inline)]
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
+#[doc(inline)]
 pub use ctx::{Ctx, Entered, Mode, Trace};
+#[doc(inline)]
 pub use dropout::{Dropout, Dropout1d, Dropout2d};
+#[doc(inline)]
 pub use embedding::{Embedding, Positions};
+#[doc(inline)]
 pub use generator::Generator;
+#[doc(inline)]
 pub use layer_norm::{LayerNorm, RmsNorm};
+#[doc(inline)]
 pub use linear::Linear;
+#[doc(inline)]
 pub use module::{Init, Layer, Module, Path, Visitor, generators, parameters};
+#[doc(inline)]
 pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm};
+#[doc(inline)]
 pub use parameter::{Buffer, Entry, Parameter};
+#[doc(inline)]
 pub use pool::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, MaxPool1d,
     MaxPool2d, PixelShuffle, Upsample,
 };
+#[doc(inline)]
 pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, RnnStart, RnnState};
 pub(crate) use state::load_read;
+#[doc(inline)]
 pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, read_state, state};
+#[doc(inline)]
 pub use summary::Summary;
+#[doc(inline)]
 pub use transformer::{NormPlace, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions};

@@ -8,6 +8,15 @@
 //! clipping, penalties, rates and their schedules, saved states. A rule is defined in tensor operations, some twenty lines
 //! outside of the crate too; a kernel that does all of it at once is a matter of speed. The gradients of several batches are
 //! added up by [`Grads`] itself; [`Ema`] keeps an average of the weights.
+//!
+//! | Family | |
+//! |---|---|
+//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`] |
+//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`] |
+//! | **Steps** | [`Optimizer`], [`Decision`], [`schedule`], [`Ema`] |
+//! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`] |
+//!
+//! [Optimizers](crate::guide::optimizers) is the guide's page about all of them.
 
 mod adadelta;
 mod adagrad;
@@ -28,6 +37,7 @@ mod stepper;
 
 pub use adadelta::{Adadelta, AdadeltaOptions};
 pub use adagrad::{Adagrad, AdagradOptions};
+#[doc(inline)]
 pub use adam::{Adam, AdamFamily, AdamOptions, AdamW, AdamWOptions, SecondMoment};
 pub use bucket::{Bucket, Place};
 pub use ema::Ema;
@@ -35,6 +45,7 @@ pub use lamb::{Lamb, LambOptions};
 pub use lion::{Lion, LionOptions};
 pub use rmsprop::{Centering, RmsProp, RmsPropOptions};
 pub use rule::{Now, Rule};
+#[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
 pub use stepper::Stepper;
 
@@ -181,6 +192,56 @@ pub trait Optimizer: Send {
     #[doc(alias = "load_state_dict")]
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
 }
+
+macro_rules! through {
+    ($($optimizer:ty),*) => {$(
+        impl<O: Optimizer + ?Sized> Optimizer for $optimizer {
+            #[track_caller]
+            fn step(&mut self, grads: &Grads) {
+                (**self).step(grads);
+            }
+
+            #[track_caller]
+            fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
+                (**self).step_with(grads, reduce);
+            }
+
+            fn lrs(&self) -> Vec<f32> {
+                (**self).lrs()
+            }
+
+            fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
+                (**self).set_lrs(lrs)
+            }
+
+            fn base_lrs(&self) -> Vec<f32> {
+                (**self).base_lrs()
+            }
+
+            fn momentum(&self) -> Option<f32> {
+                (**self).momentum()
+            }
+
+            fn set_momentum(&mut self, momentum: f32) -> Result<()> {
+                (**self).set_momentum(momentum)
+            }
+
+            fn grad_norm(&self) -> Option<Tensor> {
+                (**self).grad_norm()
+            }
+
+            fn state(&self) -> Result<StateDict> {
+                (**self).state()
+            }
+
+            fn load_state(&mut self, state: &StateDict) -> Result<()> {
+                (**self).load_state(state)
+            }
+        }
+    )*};
+}
+
+through!(&mut O, Box<O>);
 
 /// Whether a step moves the parameters, as its gradients are known.
 #[doc(alias = "GradScaler")]

@@ -31,6 +31,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("the_machinery_knows_no_operation", the_machinery_knows_no_operation),
     ("the_page_from_pytorch_names_what_is_there", pages::the_page_from_pytorch_names_what_is_there),
     ("every_method_of_tensor_is_in_a_family", pages::every_method_of_tensor_is_in_a_family),
+    ("every_name_of_nn_is_in_a_family", pages::every_name_of_nn_is_in_a_family),
 ];
 
 /// A module may use those on its own floor and below.

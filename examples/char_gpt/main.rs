@@ -37,10 +37,10 @@
 //! held-out loss of 1.911. `--help` names the sizes.
 
 mod args;
-#[path = "../mnist/losses.rs"]
+#[path = "../common/losses.rs"]
 mod losses;
 mod model;
-#[path = "../mnist/start.rs"]
+#[path = "../common/start.rs"]
 mod start;
 mod text;
 mod writer;

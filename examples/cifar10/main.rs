@@ -24,13 +24,13 @@
 
 mod args;
 mod download;
-#[path = "../mnist/download_bar.rs"]
+#[path = "../common/download_bar.rs"]
 mod download_bar;
 mod input;
 mod model;
 mod report;
 mod sheet;
-#[path = "../mnist/start.rs"]
+#[path = "../common/start.rs"]
 mod start;
 
 use args::{Args, ModelChoice};

@@ -13,10 +13,10 @@
 //!     snake                   0.0000        0.0088
 
 mod args;
-#[path = "../mnist/losses.rs"]
+#[path = "../common/losses.rs"]
 mod losses;
 mod snake;
-#[path = "../mnist/start.rs"]
+#[path = "../common/start.rs"]
 mod start;
 
 use args::Args;

@@ -14,10 +14,10 @@
 //! The plain RNN forgets what it saw in the first half; `docs/lstm.svg` shows the three curves.
 
 mod args;
-#[path = "../mnist/losses.rs"]
+#[path = "../common/losses.rs"]
 mod losses;
 mod plot;
-#[path = "../mnist/start.rs"]
+#[path = "../common/start.rs"]
 mod start;
 
 use args::Args;

@@ -17,12 +17,16 @@
 //!     test accuracy 97.90%
 
 mod args;
+#[path = "../common/download_bar.rs"]
 mod download_bar;
 mod input;
+#[path = "../common/losses.rs"]
 mod losses;
 mod model;
 mod picture;
-mod report;
+#[path = "../common/run.rs"]
+mod run;
+#[path = "../common/start.rs"]
 mod start;
 
 use args::{Args, ModelChoice, OptimizerChoice};
@@ -33,17 +37,15 @@ use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
-use wgrad::metrics::ConfusionMatrix;
+use wgrad::metrics::{Accuracy, ConfusionMatrix};
 use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
+use wgrad::optim::schedule::CosineAnnealingLr;
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::plan::Replay;
-use wgrad::{Device, Result, Tensor, checkpoint, tuning};
-
-/// Steps from one look at the loss to the next.
-const READ_EVERY: usize = 10;
+use wgrad::train::{Outcome, Trainer};
+use wgrad::{Device, Error, Result, Tensor, checkpoint, tuning};
 
 /// The step that `--profile` times: everything that the first ones make is there.
-const PROFILED: usize = 5;
+const PROFILED: u64 = 5;
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -53,7 +55,7 @@ fn run(args: &Args) -> Result<()> {
     let device = match &args.tune {
         None => args.device.open()?,
         Some(_) if args.device == DeviceChoice::Cpu => {
-            return Err(wgrad::Error::Option("--tune chooses among shaders, and --device cpu runs none".into()));
+            return Err(Error::Option("--tune chooses among shaders, and --device cpu runs none".into()));
         }
         Some(folder) => tuning::open(&WgpuOptions::from_env(), folder)?,
     };
@@ -78,68 +80,35 @@ fn run(args: &Args) -> Result<()> {
         tuning::keep(&device, folder)?;
     }
 
-    let mut losses = Losses::new(args.losses.as_deref())?;
-
     let (train, test) = input::mnist(args)?;
     say!("{}", Summary::of(&model, [1, 1, 28, 28], &device))?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
     let options = LoaderOptions { batch_size: args.batch_size, shuffle: Some(args.seed), ..LoaderOptions::default() };
-    let loader = DataLoader::new(train, options)?;
+    let train = DataLoader::new(train, options)?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
-    let mut optimizer = optimizer(&model, args)?;
 
-    let steps = (loader.len() * args.epochs) as f32;
-    let mut epochs = report::Epochs::new()?;
-    // Captured when it first runs, and replayed from then on.
-    let mut step = Replay::new();
-    // The sum of losses and the number of right answers so far, on the device: reading them is what waits for it.
-    let totals = Tensor::zeros([2], &device);
-    for epoch in 0..args.epochs {
-        let mut bar = report::Progress::new(epoch, args.epochs, loader.len());
-        totals.upload(&[0.0f32, 0.0]);
-        let mut images = 0;
-        for (i, batch) in loader.epoch(epoch as u64).enumerate() {
-            // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
-            let done = (epoch * loader.len() + i) as f32 / steps;
-            optimizer.set_lr(args.lr() * 0.5 * (1.0 + (std::f32::consts::PI * done).cos()))?;
-
-            let [x, labels] = batch?.to(&device);
-            let rows = x.shape()[0];
-            let mut run = || {
-                step.run([&x, &labels], |[x, labels]| {
-                    let logits = model.forward(x, &Ctx::train());
-                    let loss = logits.cross_entropy(labels);
-                    optimizer.step(&loss.backward());
-                    let right = logits.detach().argmax(1).eq(labels).sum();
-                    totals.assign(&(&totals + Tensor::stack(&[&(loss.detach() * rows as f32), &right], 0)));
-                    Ok(loss)
-                })
-            };
-            let loss = match &args.profile {
-                Some(trace) if epoch == 0 && i + 1 == PROFILED => {
-                    let (ran, profile) = device.profile(run)?;
-                    report::profile(&profile, trace.as_deref(), &bar)?;
-                    ran?
-                }
-                _ => run()?,
-            };
-            losses.add("loss", &loss)?;
-            images += rows;
-            if (i + 1).is_multiple_of(READ_EVERY) || i + 1 == loader.len() {
-                let sums = totals.to_vec::<f32>()?;
-                if !sums[0].is_finite() {
-                    let text = format!("the loss became {} in epoch {}: use a smaller --lr", sums[0], epoch + 1);
-                    return Err(wgrad::Error::Option(text));
-                }
-                bar.show(i + 1, sums[0], sums[1], images);
-            } else {
-                // The device works on this step while the host makes the next batch.
-                device.submit();
-            }
-        }
-        let accuracy = evaluate(&model, &test, &device)?.accuracy();
-        epochs.add(epoch, bar.finish(), accuracy)?;
+    // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
+    let fall = CosineAnnealingLr { t_max: (train.len() * args.run.epochs).max(1) as u64, eta_min: 0.0 };
+    let step = |[x, labels]: [&Tensor; 2], ctx: &Ctx| {
+        let logits = model.forward(x, ctx);
+        Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
+    };
+    let trainer = Trainer::new(&device, &model, optimizer(&model, args)?, step);
+    let mut trainer = args.run.apply(trainer).metric(Accuracy::new()).schedule(fall);
+    if args.losses.is_some() {
+        trainer = trainer.callback(Losses::new(args.losses.as_deref())?);
     }
+    if let Some(trace) = args.profile.clone() {
+        trainer = trainer.profile_step(PROFILED, move |profile| {
+            say!("{profile}\n")?;
+            let Some(path) = trace else { return Ok(()) };
+            std::fs::write(&path, profile.trace())
+                .map_err(|problem| Error::file_because(&path, "cannot be written", problem))?;
+            note!("trace written to {}: open it at ui.perfetto.dev", path.display());
+            Ok(())
+        });
+    }
+    args.run.finish(&trainer.fit(&train, Some(&test))?);
 
     // The weights first: what they took is more than what the choices did.
     if let Some(path) = &args.save {
@@ -175,8 +144,15 @@ fn evaluate(model: &impl Layer, loader: &DataLoader<ImageSet>, device: &Device) 
     Ok(matrix)
 }
 
+/// The classes of a picture by probability.
 fn predict(model: &impl Layer, path: &std::path::Path, device: &Device) -> Result<()> {
     let x = Tensor::from_vec(picture::png(path)?, [1, 1, 28, 28], device);
     let probabilities = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
-    report::prediction(&probabilities)
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    for &class in &order {
+        let part = probabilities[class];
+        say!("{class}  {:>6.2}%  {}", 100.0 * part, "█".repeat((part * 40.0).round() as usize))?;
+    }
+    say!("prediction {}", order[0])
 }

@@ -39,10 +39,10 @@
 
 mod args;
 mod encoder;
-#[path = "../mnist/losses.rs"]
+#[path = "../common/losses.rs"]
 mod losses;
 mod made_up;
-#[path = "../mnist/start.rs"]
+#[path = "../common/start.rs"]
 mod start;
 mod table;
 

@@ -5,6 +5,7 @@ use super::task::Trained;
 use crate::error::{Error, Result};
 use crate::nn::{StateDict, Strictness, load_state, state};
 use crate::optim::schedule::Better;
+use crate::tensor::Tensor;
 use std::path::Path;
 
 /// A run, as callbacks see it.
@@ -25,6 +26,8 @@ pub struct Run<'r> {
     pub rate: f64,
     /// The figures as they were read last; at the end of an epoch those of validation too.
     pub figures: Figures,
+    /// The loss of the last step, on the device: reading it waits. None before the first step.
+    pub loss: Option<&'r Tensor>,
     /// The epochs that are done.
     pub history: &'r History,
     pub(super) task: &'r mut dyn Trained,

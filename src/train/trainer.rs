@@ -16,6 +16,7 @@ use crate::nn::{Ctx, Module, StateDict};
 use crate::optim::schedule::{ReduceLrOnPlateau, Schedule, Scheduler};
 use crate::optim::{Ema, Optimizer};
 use crate::plan::Replay;
+use crate::profile::Profile;
 use crate::tensor::Tensor;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ impl Stop {
     }
 }
 
+/// What is done with a profile.
+type Told = Box<dyn FnOnce(&Profile) -> Result<()> + Send>;
+
 /// Trains by batches of N tensors: see [the module](super).
 pub struct Trainer<'a, const N: usize> {
     device: Device,
@@ -55,6 +59,7 @@ pub struct Trainer<'a, const N: usize> {
     callbacks: Vec<Box<dyn Callback + 'a>>,
     checkpoints: Option<Checkpoints>,
     stop: Stop,
+    profile: Option<(u64, Told)>,
     /// Captures of a step and of a batch of validation, and the sums that they add to.
     replays: [Replay; 2],
     totals: Option<[Totals; 2]>,
@@ -98,6 +103,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
             callbacks: Vec::new(),
             checkpoints: None,
             stop: Stop::default(),
+            profile: None,
             replays: Default::default(),
             totals: None,
         }
@@ -157,6 +163,12 @@ impl<'a, const N: usize> Trainer<'a, N> {
     #[must_use]
     pub fn checkpoints(self, checkpoints: Checkpoints) -> Self {
         Trainer { checkpoints: Some(checkpoints), ..self }
+    }
+
+    /// Times one step, told by its number from 1 on, kernel by kernel, and hands over what was found.
+    #[must_use]
+    pub fn profile_step(self, step: u64, tell: impl FnOnce(&Profile) -> Result<()> + Send + 'static) -> Self {
+        Trainer { profile: Some((step, Box::new(tell))), ..self }
     }
 
     /// What ends the run from outside.
@@ -226,6 +238,7 @@ struct Fit<'f, 'a, const N: usize> {
     folder: Option<Folder>,
     figures: Figures,
     items: usize,
+    loss: Option<Tensor>,
     place: Place,
     began: Instant,
     saved: Instant,
@@ -252,6 +265,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             folder,
             figures: Figures::default(),
             items: 0,
+            loss: None,
             place,
             began: now,
             saved: now,
@@ -368,7 +382,22 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let trainer = &mut *self.trainer;
         let (task, metrics) = (&mut trainer.task, &trainer.metrics);
         let [totals, _] = trainer.totals.as_mut().expect("they were made");
-        trainer.replays[0].run(refs(&batch), |batch| totals.add(&task.train(batch)?, metrics, items(batch)))?;
+        let replay = &mut trainer.replays[0];
+        let mut run = || {
+            replay.run(refs(&batch), |batch| {
+                let outcome = task.train(batch)?;
+                totals.add(&outcome, metrics, items(batch))?;
+                Ok(outcome.loss)
+            })
+        };
+        self.loss = Some(match trainer.profile.take_if(|(step, _)| *step == self.place.step + 1) {
+            None => run()?,
+            Some((_, tell)) => {
+                let (loss, profile) = trainer.device.profile(run)?;
+                tell(&profile)?;
+                loss?
+            }
+        });
         if let (Some(scheduler), Some((_, optimizer))) = (&mut self.scheduler, task.optimizers().into_iter().next()) {
             scheduler.step(optimizer)?;
         }
@@ -469,6 +498,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 seconds: self.place.seconds,
                 rate: self.items as f64 / self.place.seconds.max(1e-9),
                 figures: self.figures.clone(),
+                loss: self.loss.as_ref(),
                 history: &self.place.history,
                 task: &mut *trainer.task,
                 stop: &mut self.stop,

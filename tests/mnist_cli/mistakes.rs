@@ -56,7 +56,7 @@ fn numbers_that_make_no_sense() {
     with("--model", "gpt").refuses_usage(&["gpt", "cnn, mlp"]);
     // Weights that run away are told, not trained on.
     mnist(&[&"--device=cpu", &"--model=mlp", &"--optimizer=sgd", &"--lr=1e30", &"--data", &data.path()])
-        .refuses(&["the loss became NaN in epoch 1", "smaller --lr"]);
+        .refuses(&["the loss became NaN in epoch 1", "use a smaller learning rate"]);
 }
 
 #[test]

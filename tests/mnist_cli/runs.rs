@@ -36,7 +36,7 @@ fn a_model_is_trained_saved_loaded_and_asked() {
     let reached = accuracy(&trained);
     assert!(reached > 60.0, "{trained:#?}");
     for part in
-        ["conv1  Conv2d(1, 32, 3x3)", "421642 parameters", "600 training images, 100 test images", "epoch    loss"]
+        ["conv1  Conv2d(1, 32, 3x3)", "421642 parameters", "600 training images, 100 test images", "epoch       loss"]
     {
         assert!(trained.out.contains(part), "{} lacks {part:?}", trained.out);
     }
@@ -87,4 +87,24 @@ fn every_optimizer_trains_on_every_device() {
             assert!(said.err.starts_with("device: "), "{}", said.err);
         }
     }
+}
+
+#[test]
+fn a_run_is_stopped_and_goes_on() {
+    let (data, place) = (small_mnist(), folder());
+    let [whole, parts, run] = ["whole", "parts", "run"].map(|name| place.path().join(name));
+    let train = |more: &[&dyn AsRef<std::ffi::OsStr>]| {
+        let all: [&dyn AsRef<std::ffi::OsStr>; 6] =
+            [&"--device=cpu", &"--model=mlp", &"--epochs=3", &"--batch-size=32", &"--data", &data.path()];
+        mnist(&[&all, more].concat())
+    };
+    let straight = train(&[&"--save", &whole]);
+    let stopped = train(&[&"--checkpoint", &run, &"--max-steps=25"]);
+    assert!(stopped.out.contains("stopped: 25 steps are done"), "{stopped:#?}");
+    assert!(stopped.err.contains("go on by: ") && stopped.err.contains("--resume"), "{stopped:#?}");
+    train(&[&"--checkpoint", &run]).refuses(&["run: a run is there already, up to step-000000025.safetensors"]);
+    let resumed = train(&[&"--checkpoint", &run, &"--resume", &"--save", &parts]);
+    assert_eq!(accuracy(&resumed), accuracy(&straight));
+    let read = |path: &std::path::Path| std::fs::read(path).expect("it was saved");
+    assert!(read(&whole) == read(&parts), "other weights than those of a run in one go");
 }

@@ -1,17 +1,12 @@
 //! How each example starts and ends, and what `--device` means.
 
 use clap::ValueEnum;
+use std::error::Error as _;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::{Device, Error, Result};
-
-/// The output's name in errors.
-const STDOUT: &str = "standard output";
-
-/// What is told of a closed output; it ends a program without a word.
-const CLOSED: &str = "is closed";
 
 /// A line on standard output, where `println!` would panic if nobody reads on or the disk is full.
 macro_rules! say {
@@ -28,10 +23,8 @@ pub(crate) use note;
 /// Text on standard output, at once.
 pub fn out(text: Arguments) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_fmt(text).and_then(|()| stdout.flush()).map_err(|problem| match problem.kind() {
-        ErrorKind::BrokenPipe => Error::file(STDOUT, CLOSED),
-        _ => Error::file_because(STDOUT, "cannot be written", problem),
-    })
+    let written = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    written.map_err(|problem| Error::file_because("standard output", "cannot be written", problem))
 }
 
 /// A line on standard error.
@@ -57,6 +50,12 @@ impl DeviceChoice {
     }
 }
 
+/// Whether nobody reads what is printed any more, as when `head` has seen enough.
+fn is_closed(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == ErrorKind::BrokenPipe)
+}
+
 /// Runs an example, whose failure is one sentence and an exit code.
 pub fn start(run: impl FnOnce() -> Result<()>) -> ExitCode {
     // What Vulkan's loader says of missing drivers would drown the sentence that says what to do about it.
@@ -64,8 +63,7 @@ pub fn start(run: impl FnOnce() -> Result<()>) -> ExitCode {
     env_logger::init_from_env(quiet);
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        // As when `head` has seen enough.
-        Err(Error::File { problem, .. }) if problem == CLOSED => ExitCode::SUCCESS,
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             note!("error: {error}");
             ExitCode::FAILURE

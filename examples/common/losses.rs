@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use wgrad::train::{Callback, Run};
 use wgrad::{Error, Result, Tensor};
 
 /// The file, if one was asked for.
@@ -23,5 +24,15 @@ impl Losses {
         let Some((path, file)) = &mut self.0 else { return Ok(()) };
         let loss = loss.item()?;
         writeln!(file, "{curve} {loss}").map_err(|problem| Error::file_because(path, "cannot be written", problem))
+    }
+}
+
+impl Callback for Losses {
+    fn name(&self) -> &str {
+        "losses"
+    }
+
+    fn step(&mut self, run: &mut Run) -> Result<()> {
+        run.loss.map_or(Ok(()), |loss| self.add("loss", loss))
     }
 }
