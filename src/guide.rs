@@ -4,6 +4,7 @@
 //! | Page | For whoever |
 //! |---|---|
 //! | [`training`] | begins: devices, tensors, a model, a loop |
+//! | [`trainer`] | wants a run that is watched, validated, saved and resumed |
 //! | [`from_pytorch`] | knows PyTorch: what is called how, what differs, what is not there |
 //! | [`data`] | has data of another kind |
 //! | [`layers`] | writes a layer, with weights, buffers or chance of its own |
@@ -23,6 +24,13 @@
 /// [`Layer`](crate::nn::Layer), [`Ctx`](crate::nn::Ctx), [`Init`](crate::nn::Init), [`Adam`](crate::optim::Adam),
 /// [`Grads`](crate::autograd::Grads).
 pub mod training {}
+
+#[doc = include_str!("../docs/guide/trainer.md")]
+///
+/// Names on this page: [`Trainer`](crate::train::Trainer), [`Outcome`](crate::train::Outcome),
+/// [`Callback`](crate::train::Callback), [`Checkpoints`](crate::train::Checkpoints),
+/// [`EarlyStopping`](crate::train::EarlyStopping), [`Task`](crate::train::Task), [`metrics`](crate::metrics).
+pub mod trainer {}
 
 #[doc = include_str!("../docs/guide/from_pytorch.md")]
 ///

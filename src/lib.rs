@@ -25,10 +25,11 @@
 //!
 //! # Where to begin
 //!
-//! * The [`guide`] has a page, with a whole program, for each thing that one does sooner or later: [a training
-//!   loop](guide::training), [data](guide::data) and [layers](guide::layers) of one's own, [fine-tuning](guide::fine_tuning),
-//!   [optimizers](guide::optimizers), [saving and resuming](guide::saving), [replayed steps](guide::replay),
-//!   [threads and browsers](guide::threads), [kernels](guide::kernels), [finding faults](guide::debugging).
+//! * The [`guide`] has a page, with a whole program, for each thing that one does sooner or later:
+//!   [a training loop](guide::training), [a trainer](guide::trainer), [data](guide::data) and [layers](guide::layers) of
+//!   one's own, [fine-tuning](guide::fine_tuning), [optimizers](guide::optimizers), [saving and resuming](guide::saving),
+//!   [replayed steps](guide::replay), [threads and browsers](guide::threads), [kernels](guide::kernels),
+//!   [finding faults](guide::debugging).
 //! * [From PyTorch](guide::from_pytorch): what is called how, what differs and why, what is not there.
 //! * The page of [`Tensor`] lists its methods by family.
 //!
@@ -38,7 +39,7 @@
 //! |---|---|
 //! | compute | [`Tensor`], [`Device`], [`Shape`], [`DType`]; options of operations stand here, beside them |
 //! | build a model | [`nn`]: layers named as PyTorch's `state_dict` names them, [`nn::Module`](trait@nn::Module), [`nn::Ctx`], [`nn::Generator`] |
-//! | train it | [`loss`], [`optim`], [`optim::schedule`], [`autograd`], [`plan::Replay`] |
+//! | train it | [`loss`], [`optim`], [`optim::schedule`], [`autograd`], [`plan::Replay`]; or [`train`], which does all around it |
 //! | feed and judge it | [`data`]: image sets, loaders, downloads; [`metrics`] |
 //! | keep it | [`checkpoint`]: safetensors; [`nn::state`](nn::state()) |
 //! | look into it | [`profile`], [`tuning`], [`nn::Summary`], [`autograd::Graph`], [`Device::checked`] |
@@ -76,7 +77,6 @@ pub mod guide;
 
 // Arrays and what is computed with them.
 pub mod tensor;
-pub mod train;
 
 pub mod autograd;
 pub mod loss;
@@ -88,6 +88,7 @@ pub mod data;
 pub mod metrics;
 pub mod nn;
 pub mod optim;
+pub mod train;
 
 // How a step runs, and what one sees of it.
 pub mod device;

@@ -20,6 +20,7 @@ use std::time::Duration;
 /// // Also every ten minutes; the last three are kept, and the one whose validation was best.
 /// let checkpoints = Checkpoints::in_folder("runs/mnist").every(Duration::from_secs(600)).keep(3).best("val_accuracy");
 /// ```
+#[doc(alias = "ModelCheckpoint")]
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     pub(super) folder: PathBuf,

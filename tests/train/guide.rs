@@ -8,6 +8,7 @@ use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
+use wgrad::train::{Checkpoints, Outcome, Trainer};
 use wgrad::{Device, Result, Shape, Tensor, checkpoint};
 
 #[derive(Module)]
@@ -228,6 +229,24 @@ fn mistakes() -> Vec<(&'static str, String)> {
         x.detach().tracked("swish", &[&x], |_, _| Vec::new()).sum().backward();
         Ok(())
     });
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let fit = |rows: usize, scale: f32, resume: bool, look: &dyn Fn(&Tensor) -> Result<()>| {
+        let set = DataLoader::new(vec![([1.0f32; 2], 1.0f32); rows], LoaderOptions::default())?;
+        let model = Linear::new(2, 1, &mut Init::new(0, &device));
+        let step = |[x, _y]: [&Tensor; 2], ctx: &Ctx| {
+            look(x)?;
+            Ok(Outcome::of(model.forward(x, ctx).square().mean() * scale))
+        };
+        let checkpoints = Checkpoints::in_folder(folder.path()).resume_if(resume);
+        Trainer::new(&device, &model, sgd(&model), step).checkpoints(checkpoints).fit(&set, None).map(drop)
+    };
+    add("trainer", &|| fit(4, f32::NAN, false, &|_| Ok(())));
+    fit(4, 1.0, true, &|_| Ok(())).expect("it runs");
+    add("trainer", &|| fit(4, 1.0, false, &|_| Ok(())));
+    add("trainer", &|| fit(5, 1.0, true, &|_| Ok(())));
+    std::fs::remove_dir_all(folder.path()).expect("it can be removed");
+    add("trainer", &|| fit(4, 1.0, false, &reads));
 
     add("debugging", &|| {
         let device = Device::cpu();
