@@ -1,4 +1,4 @@
-//! How good predictions are: counted on the host, or summed up on the device by a [`Trainer`](crate::train::Trainer).
+//! Measures of predictions: counted on the host, or summed up on the device by a [`Trainer`](crate::train::Trainer).
 
 use crate::optim::schedule::Better;
 use crate::tensor::Tensor;
@@ -15,7 +15,7 @@ pub trait Metric: Send {
         Better::Larger
     }
 
-    /// How many sums it keeps.
+    /// The number of sums that it keeps.
     fn len(&self) -> usize;
 
     /// Whether it keeps none.
@@ -23,7 +23,7 @@ pub trait Metric: Send {
         self.len() == 0
     }
 
-    /// What a batch adds to the sums, `[len]`, made by tensor operations: nothing may be read on the host, since the step is
+    /// The summands of a batch, `[len]`, made by tensor operations: nothing may be read on the host, since the step is
     /// replayed.
     ///
     /// # Panics

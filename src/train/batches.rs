@@ -1,4 +1,4 @@
-//! What a run takes batches from.
+//! Sources of batches for a run.
 
 use crate::data::{Array, ArrayValues, DataLoader, Dataset, Item, LastBatch};
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub trait Batches<const N: usize> {
     /// Those of an epoch from one on.
     fn epoch_from(&self, epoch: u64, batch: usize) -> Box<dyn Iterator<Item = Result<[Array; N]>> + '_>;
 
-    /// What tells this data from other data, in a few words: a resumed run compares them.
+    /// A few words that tell this data from other data: a resumed run compares them.
     fn fingerprint(&self) -> String;
 }
 

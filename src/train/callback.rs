@@ -1,4 +1,4 @@
-//! What looks at a run while it goes on.
+//! Callbacks, which look at a run while it goes on.
 
 use super::history::{Figures, History};
 use super::task::Trained;
@@ -94,7 +94,7 @@ pub(super) fn under(values: &StateDict, part: &str) -> StateDict {
     values.iter().filter_map(own).collect()
 }
 
-/// What is told of a run, and may change or end it. Every method may be left out.
+/// A callback is told of a run, and may change or end it. Every method may be left out.
 pub trait Callback {
     /// Its name in saved runs: its state is found again by it.
     fn name(&self) -> &str;
@@ -147,7 +147,7 @@ pub trait Callback {
         Ok(())
     }
 
-    /// What it has to remember where the run is resumed.
+    /// The state that it needs where the run is resumed.
     fn state(&self) -> Saved {
         Saved::default()
     }
@@ -161,7 +161,7 @@ pub trait Callback {
     }
 }
 
-/// What a callback keeps in a checkpoint: a text of its own form, and tensors.
+/// The state of a callback in a checkpoint: a text of its own form, and tensors.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Saved {
     /// Numbers and words.
@@ -204,7 +204,7 @@ impl EarlyStopping {
         EarlyStopping { better, ..self }
     }
 
-    /// How much better a figure must be to count.
+    /// The least improvement of a figure that counts.
     #[must_use]
     pub fn min_delta(self, min_delta: f64) -> EarlyStopping {
         EarlyStopping { min_delta, ..self }

@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a run is saved, and when. One is written after every epoch, and when the run ends or is stopped.
+/// The folder of a run's checkpoints, and their times. One is written after every epoch, and when the run ends or is stopped.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -51,7 +51,7 @@ impl Checkpoints {
         Checkpoints { every: Some(time), ..self }
     }
 
-    /// How many of the last are kept, at least 1; by default 2.
+    /// The number of the last ones that are kept, at least 1; by default 2.
     #[must_use]
     pub fn keep(self, count: usize) -> Checkpoints {
         Checkpoints { keep: count.max(1), ..self }
@@ -83,7 +83,7 @@ const FORM: u64 = 1;
 /// The name of the text that holds all that is no tensor.
 const NOTE: &str = "wgrad.run";
 
-/// Where a run is.
+/// The place that a run has come to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Place {
     pub epoch: usize,
@@ -94,11 +94,11 @@ pub(super) struct Place {
     pub seconds: f64,
     /// Steps of the schedule.
     pub schedule: Option<u64>,
-    /// What a plateau remembers: the best figure, bad epochs in a row, epochs left of a cooldown.
+    /// The state of a plateau: the best figure, bad epochs in a row, epochs left of a cooldown.
     pub plateau: Option<(Option<f64>, u64, u64)>,
     /// The best figure that was kept.
     pub best: Option<f64>,
-    /// What the data is like.
+    /// The fingerprint of the data.
     pub data: String,
     pub history: History,
 }
@@ -209,7 +209,7 @@ impl Loaded {
         Ok(Loaded { path: path.into(), place, values, callbacks: note["callbacks"].clone() })
     }
 
-    /// What a callback kept.
+    /// The state that a callback kept.
     pub fn callback(&self, name: &str) -> Option<Saved> {
         let text = self.callbacks[name].as_str()?.to_string();
         Some(Saved { text, values: under(&under(&self.values, "callback"), name) })

@@ -1,4 +1,4 @@
-//! What a run came to, epoch by epoch.
+//! The figures of a run, epoch by epoch.
 
 use std::fmt;
 

@@ -1,16 +1,16 @@
-//! What a run trains: models, their optimizers, and what is done with a batch.
+//! Tasks of runs: models, their optimizers, and steps of training and of validation.
 
 use crate::error::Result;
 use crate::nn::{Ctx, Module};
 use crate::optim::{Ema, Optimizer};
 use crate::tensor::Tensor;
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The mean loss of the batch, a scalar.
     pub loss: Tensor,
-    /// What was predicted and what was right, for metrics.
+    /// The output and the target, for metrics.
     pub judged: Option<(Tensor, Tensor)>,
     /// Further means to be told, each a scalar with its name.
     pub others: Vec<(String, Tensor)>,
@@ -42,7 +42,7 @@ impl From<Tensor> for Outcome {
     }
 }
 
-/// What belongs to a run and is saved with it.
+/// The parts of a run that are saved with it.
 pub trait Trained {
     /// The models with their names, as `("model", &self.model)`.
     fn modules(&self) -> Vec<(&str, &dyn Module)>;

@@ -109,7 +109,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
         }
     }
 
-    /// How many epochs the whole run has; 1.
+    /// The number of epochs of the whole run; 1.
     #[must_use]
     pub fn epochs(self, epochs: usize) -> Self {
         Trainer { epochs, ..self }
@@ -171,7 +171,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
         Trainer { profile: Some((step, Box::new(tell))), ..self }
     }
 
-    /// What ends the run from outside.
+    /// A handle that ends the run from outside.
     pub fn stop_handle(&self) -> Stop {
         self.stop.clone()
     }
