@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -46,6 +47,22 @@ pub fn run_into(name: &str, args: &[&dyn AsRef<OsStr>], out: Stdio, err: Stdio) 
     let output = child.wait_with_output().expect("the example ends");
     let err = String::from_utf8(output.stderr).expect("the example says UTF-8");
     Said { code: output.status.code(), out: String::new(), err }
+}
+
+/// Runs an example, and kills it after some time as `kill -9` does; whether that came before its end.
+pub fn run_killed(name: &str, args: &[&dyn AsRef<OsStr>], after: Duration) -> bool {
+    let mut child =
+        command(name).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the example starts");
+    let end = Instant::now() + after;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait().expect("it can be asked") {
+            assert!(status.success(), "{name} ended by itself, and badly");
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("it can be killed");
+    !child.wait().expect("it ends").success()
 }
 
 impl Said {

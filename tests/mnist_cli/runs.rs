@@ -3,7 +3,8 @@
 use super::command::mnist;
 use crate::devices::devices;
 use crate::digits::{Style, digits, folder, small_mnist, write_png};
-use crate::program::Said;
+use crate::program::{Said, run_killed};
+use std::time::{Duration, Instant};
 
 /// The accuracy of the last line, `test accuracy NN.NN%`.
 #[track_caller]
@@ -107,4 +108,52 @@ fn a_run_is_stopped_and_goes_on() {
     assert_eq!(accuracy(&resumed), accuracy(&straight));
     let read = |path: &std::path::Path| std::fs::read(path).expect("it was saved");
     assert!(read(&whole) == read(&parts), "other weights than those of a run in one go");
+}
+
+/// A run that writes a checkpoint at every step is killed at random moments, within a write too, and goes on each time:
+/// `WGRAD_KILLS` says how often.
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_bit() {
+    let kills: usize = std::env::var("WGRAD_KILLS").map_or(3, |text| text.parse().expect("WGRAD_KILLS is a number"));
+    let mut random = wgrad::Rng::new(9);
+    for (name, _) in devices() {
+        let (data, place) = (small_mnist(), folder());
+        let [whole, parts, run] = ["whole", "parts", "run"].map(|name| place.path().join(name));
+        let train = |more: &[&dyn AsRef<std::ffi::OsStr>]| {
+            let all: [&dyn AsRef<std::ffi::OsStr>; 8] = [
+                &"--device",
+                &name,
+                &"--model=mlp",
+                &"--epochs=3",
+                &"--batch-size=32",
+                &"--data",
+                &data.path(),
+                &"--checkpoint-every=0",
+            ];
+            [&all, more].concat().iter().map(|text| text.as_ref().to_os_string()).collect::<Vec<_>>()
+        };
+        fn refs(all: &[std::ffi::OsString]) -> Vec<&dyn AsRef<std::ffi::OsStr>> {
+            all.iter().map(|text| text as &dyn AsRef<std::ffi::OsStr>).collect()
+        }
+        let (straight, start) =
+            (train(&[&"--checkpoint", &place.path().join("first"), &"--save", &whole]), Instant::now());
+        mnist(&refs(&straight)).ends("test accuracy ");
+        let time = start.elapsed();
+        let again = train(&[&"--checkpoint", &run, &"--resume", &"--save", &parts]);
+        let (mut killed, mut runs) = (0, 0);
+        while killed < kills {
+            let after = Duration::from_secs_f32(time.as_secs_f32() * random.uniform());
+            if run_killed("mnist", &refs(&again), after) {
+                killed += 1;
+            } else {
+                // It came to its end: the next is killed on its way anew.
+                std::fs::remove_dir_all(&run).expect("it is there");
+            }
+            runs += 1;
+            assert!(runs < 20 * kills, "{name}: only {killed} of {runs} runs were killed");
+        }
+        mnist(&refs(&again)).ends("test accuracy ");
+        let read = |path: &std::path::Path| std::fs::read(path).expect("it was saved");
+        assert!(read(&whole) == read(&parts), "{name}: other weights than those of a run in one go");
+    }
 }
