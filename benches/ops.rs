@@ -97,10 +97,10 @@ struct Variant {
     is_chosen: bool,
 }
 
-/// The variants that compute the right result here; the CPU backend has its twin alone.
+/// The variants that compute the right result here; the CPU backend has its own way alone.
 fn variants(dispatch: &Dispatch, info: &Info, backend: &str) -> Vec<Variant> {
     if backend == "cpu" {
-        return vec![Variant { name: "twin", is_chosen: true }];
+        return vec![Variant { name: "host", is_chosen: true }];
     }
     let fitting: Vec<_> = dispatch.kernel.variants.iter().filter(|v| (v.fits)(info, dispatch)).collect();
     let chosen = fitting.iter().position(|v| (v.suits)(info, dispatch)).unwrap_or(0);

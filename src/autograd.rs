@@ -366,9 +366,10 @@ static SHADER: Shader = shader!("accumulate", &[Access::Read, Access::Read, Acce
 
 /// sum = a + b, for a tensor that several operations used.
 pub static ACCUMULATE: Kernel =
-    Kernel::new("accumulate", &[Access::Read, Access::Read, Access::Write], accumulate_twin, |d| {
+    Kernel::new("accumulate", &[Access::Read, Access::Read, Access::Write], accumulate_definition, |d| {
         d.cost(u64::from(d.params::<Strided>().n))
     })
+    .host(accumulate_host)
     .tolerance(Tolerance::EXACT)
     .variants(&[
         Variant::new("flat", |_, d| lower(d, "accumulate_flat", 4)).fits(is_flat),
@@ -389,11 +390,14 @@ fn lower(d: &Dispatch, entry: &'static str, per_thread: usize) -> Lowering {
     Pass::new(&SHADER, entry, groups(d.params::<Strided>().n as usize, 256 * per_thread)).alone()
 }
 
-fn accumulate_twin(call: &mut Call) {
+fn accumulate_definition(call: &mut Call) {
     let p: Strided = call.params();
-    let (a, b) = (call.read::<f32>(0), call.read::<f32>(1));
-    let sum = &mut call.write::<f32>(2)[..p.n as usize];
-    p.map2(sum, a, b, |a, b| a + b);
+    p.each2(&mut call.write::<f32>(2)[..p.n as usize], call.read::<f32>(0), call.read::<f32>(1), |a, b| a + b);
+}
+
+fn accumulate_host(call: &mut Call) {
+    let p: Strided = call.params();
+    p.map2(&mut call.write::<f32>(2)[..p.n as usize], call.read::<f32>(0), call.read::<f32>(1), |a, b| a + b);
 }
 
 #[track_caller]

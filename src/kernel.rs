@@ -1,7 +1,7 @@
 //! Kernels as data: what one reads, writes and means, and the ways to run it in WGSL.
 //!
 //! Nothing here runs anything. A [`Dispatch`] is the same value on every backend: the CPU calls the kernel's
-//! [`twin`](Kernel::twin), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
+//! [host path](Kernel::on_host), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
 
 pub mod functions;
 pub mod parallel;
@@ -27,7 +27,7 @@ pub enum Access {
     ReadWrite,
 }
 
-/// How far a device's result may lie from the twin's: |got - want| <= relative * |want| + absolute.
+/// How far a device's result may lie from the definition's: |got - want| <= relative * |want| + absolute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
     /// Relative to the wanted value.
@@ -61,11 +61,13 @@ pub struct Kernel {
     pub name: &'static str,
     /// How each binding is used, in order.
     pub access: &'static [Access],
-    /// What it means, in plain Rust, on slices.
-    pub twin: fn(&mut Call),
+    /// What it means: plain loops on slices that a newcomer can read, sums in f64. All else is held against it.
+    pub definition: fn(&mut Call),
+    /// A faster way to the same on the CPU backend.
+    pub host: Option<fn(&mut Call)>,
     /// Operations and bytes.
     pub cost: fn(&Dispatch) -> Cost,
-    /// How close to the twin every variant must come.
+    /// How close to the definition the host path and every variant must come.
     pub tolerance: Tolerance,
     /// What it can do at once with the dispatches before and after it.
     pub rewrites: &'static [rewrite::Rewrite],
@@ -91,10 +93,16 @@ impl Kernel {
     pub const fn new(
         name: &'static str,
         access: &'static [Access],
-        twin: fn(&mut Call),
+        definition: fn(&mut Call),
         cost: fn(&Dispatch) -> Cost,
     ) -> Kernel {
-        Kernel { name, access, twin, cost, tolerance: Tolerance::ROUNDED, rewrites: &[], variants: &[] }
+        let tolerance = Tolerance::ROUNDED;
+        Kernel { name, access, definition, host: None, cost, tolerance, rewrites: &[], variants: &[] }
+    }
+
+    /// With a faster way to the same on the CPU backend.
+    pub const fn host(self, host: fn(&mut Call)) -> Kernel {
+        Kernel { host: Some(host), ..self }
     }
 
     /// With another tolerance.
@@ -110,6 +118,11 @@ impl Kernel {
     /// With the ways to run it in WGSL, the preferred first.
     pub const fn variants(self, variants: &'static [Variant]) -> Kernel {
         Kernel { variants, ..self }
+    }
+
+    /// What the CPU backend runs: the host path, or the definition where there is none.
+    pub fn on_host(&self) -> fn(&mut Call) {
+        self.host.unwrap_or(self.definition)
     }
 }
 
@@ -408,7 +421,7 @@ impl PartialEq for Dispatch {
     }
 }
 
-/// What a twin sees: the slices behind the bindings, the parameters, and memory to work in.
+/// What a kernel sees on the host: the slices behind the bindings, the parameters, and memory to work in.
 pub struct Call<'a> {
     slices: Vec<Slice<'a>>,
     params: &'a Params,

@@ -46,8 +46,9 @@
 //! | write a kernel | [`kernel`], [`ops`] (one page for each operation), [`autograd::gradient_check`] |
 //! | see what runs it | [`backend`]: [`Wgpu`](backend::Wgpu), [`Cpu`](backend::Cpu), [`Null`](backend::Null), [`Checked`](backend::Checked); [`device`], [`tensor`], [`plan`], [`shape`], [`dtype`], [`rng`], [`error`] |
 //!
-//! An operation is a [`kernel::Kernel`]: a value with its meaning as a Rust function on slices, and variants, the ways to run it
-//! in WGSL. The CPU backend calls the function, the wgpu backend runs a variant, and the tests hold one against the other.
+//! An operation is a [`kernel::Kernel`]: a value with a *definition*, its meaning as plain Rust on slices, and variants, the ways
+//! to run it in WGSL. The CPU backend calls the definition, or a host path that is faster, the wgpu backend runs a variant, and
+//! the tests hold all of them against the definition.
 //!
 //! # Errors
 //!

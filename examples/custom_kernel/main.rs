@@ -1,4 +1,4 @@
-//! Adds an operation of one's own (WGSL, twin, gradient: the page `snake.rs`) from outside the crate, checks it, and
+//! Adds an operation of one's own (WGSL, definition, gradient: the page `snake.rs`) from outside the crate, checks it, and
 //! trains networks with it: on x / 2 + sin(2 x) between -6 and 6, asked between 6 and 12.
 //!
 //!     cargo run --release --example custom_kernel
@@ -6,7 +6,7 @@
 //! On the CPU backend it prints:
 //!
 //!     the gradient agrees with differences of the function
-//!     each kernel agrees with its twin
+//!     each kernel agrees with its definition
 //!     activation  error from -6 to 6  from 6 to 12
 //!     relu                    0.0292       23.6213
 //!     tanh                    0.0103        5.3795
@@ -50,12 +50,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    // The twins on the CPU: is the gradient that of the function?
+    // The definitions on the CPU: is the gradient that of the function?
     let on_cpu = inputs([7, 5], &Device::cpu());
     gradient_check(|x| snake::snake(&x[0], &x[1]), &on_cpu)?;
     say!("the gradient agrees with differences of the function")?;
 
-    // The shaders on the device: does each do what its twin does? More elements than one workgroup has threads.
+    // The shaders on the device: does each do what its definition does? More elements than one workgroup has threads.
     let device = Device::checked(args.device.open()?);
     let on_device = inputs([77, 5], &device);
     let y = snake::snake(&on_device[0], &on_device[1]);
@@ -66,7 +66,7 @@ fn run(args: &Args) -> Result<()> {
             .ok_or_else(|| Error::Mismatch { kernel: "snake".into(), problem: "an input has no gradient".into() })?
             .to_vec::<f32>()?;
     }
-    say!("each kernel agrees with its twin")?;
+    say!("each kernel agrees with its definition")?;
 
     let device = args.device.open()?;
     note!("device: {device}: {}", device.why());

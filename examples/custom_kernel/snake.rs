@@ -27,13 +27,14 @@ static SHADER: Shader = Shader {
 };
 
 /// What the operation means, and the ways to run it: here one, which every adapter can take.
-static SNAKE: Kernel =
-    Kernel::new("snake", SHADER.access, snake_twin, |d| d.cost(5 * d.len(0) as u64)).tolerance(TOLERANCE).variants(&[
-        Variant::new("flat", |_, d| Pass::new(&SHADER, "snake", groups(d.params::<Params>().n as usize, 256)).alone()),
-    ]);
+static SNAKE: Kernel = Kernel::new("snake", SHADER.access, snake_definition, |d| d.cost(5 * d.len(0) as u64))
+    .tolerance(TOLERANCE)
+    .variants(&[Variant::new("flat", |_, d| {
+        Pass::new(&SHADER, "snake", groups(d.params::<Params>().n as usize, 256)).alone()
+    })]);
 
-/// The twin is the definition: the CPU backend runs it, and the shader is held against it.
-fn snake_twin(call: &mut Call) {
+/// The definition: the CPU backend runs it, and the shader is held against it.
+fn snake_definition(call: &mut Call) {
     let (p, x, a) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1));
     for (i, y) in call.write::<f32>(2)[..p.n as usize].iter_mut().enumerate() {
         let a = a[i % p.columns as usize];
@@ -48,13 +49,13 @@ static BACKWARD_SHADER: Shader = Shader {
 };
 
 static SNAKE_BACKWARD: Kernel =
-    Kernel::new("snake_backward", BACKWARD_SHADER.access, snake_backward_twin, |d| d.cost(11 * d.len(0) as u64))
+    Kernel::new("snake_backward", BACKWARD_SHADER.access, snake_backward_definition, |d| d.cost(11 * d.len(0) as u64))
         .tolerance(TOLERANCE)
         .variants(&[Variant::new("flat", |_, d| {
             Pass::new(&BACKWARD_SHADER, "snake_backward", groups(d.params::<Params>().n as usize, 256)).alone()
         })]);
 
-fn snake_backward_twin(call: &mut Call) {
+fn snake_backward_definition(call: &mut Call) {
     let (p, dy, x, a) = (call.params::<Params>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let (dx, da) = (call.write::<f32>(3), call.write::<f32>(4));
     for i in 0..p.n as usize {

@@ -19,7 +19,7 @@ type At = Option<(Vec<f32>, Vec<f32>)>;
 /// The gradient that comes from above is random, since mistakes hide where it is 1. For each input alone, along its
 /// gradient, and for two random directions v of all of them, the slope `sum(gradient * v)` must be that of central
 /// differences, whose error falls with the fourth power of the step (Richardson's extrapolation), to 0.3% and what f32
-/// rounds. The numbers drawn are the same in every call. For an operation with a kernel of its own this checks the twin
+/// rounds. The numbers drawn are the same in every call. For an operation with a kernel of its own this checks the definition
 /// on [`Device::cpu`](crate::Device::cpu); [`Device::checked`](crate::Device::checked) then holds the shaders against it.
 ///
 /// Inputs are best of a few dozen elements about 1 in size, where `f` has no kink within 0.03: an element that moves

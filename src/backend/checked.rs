@@ -1,4 +1,4 @@
-//! Runs every kernel twice: on the device under test, and its twin on the inputs as they were before.
+//! Runs every kernel twice: on the device under test, and its definition on the inputs as they were before.
 
 use super::{Backend, Choices, Counters, Purpose, Readback, Span};
 use crate::dtype::DType;
@@ -47,7 +47,7 @@ impl Checked {
                 Access::Write | Access::ReadWrite => Slice::Write(words),
             })
             .collect();
-        scratch::caught(|| (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, &self.scratch)))?;
+        scratch::caught(|| (dispatch.kernel.definition)(&mut Call::new(slices, &dispatch.params, &self.scratch)))?;
         self.inner.dispatch(dispatch)?;
         let got = self.contents(dispatch)?;
         for (at, binding) in

@@ -1,4 +1,4 @@
-//! The reference: each kernel's twin, run at once on the host's memory.
+//! The host's processor: each kernel's host path, or its definition where it has none, run at once on the host's memory.
 
 use super::edge::{self, Instant};
 use super::memory::{Usage, size_class};
@@ -73,7 +73,7 @@ impl Cpu {
     /// the kernels' pieces run, never ask for it.
     fn state(&self) -> MutexGuard<'_, State> {
         let _next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        // A twin that panicked leaves whole buffers behind, so the state stays usable.
+        // A kernel that panicked leaves whole buffers behind, so the state stays usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,7 +168,7 @@ impl State {
         self.counters.dispatches += 1;
         self.counters.passes += 1;
         let accesses = || dispatch.bindings.iter().zip(dispatch.kernel.access).enumerate();
-        // What is written leaves the map while the twin runs, so that the borrow checker sees it apart from what is read.
+        // What is written leaves the map while the kernel runs, so that the borrow checker sees it apart from what is read.
         let mut written: Vec<(BufferId, Memory)> = Vec::new();
         for (_, (b, access)) in accesses() {
             if *access != Access::Read && written.iter().all(|(id, _)| *id != b.buffer) {
@@ -196,7 +196,7 @@ impl State {
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
         let started = self.profile.as_ref().map(|(origin, _)| origin.elapsed());
         let done = catch_unwind(AssertUnwindSafe(|| {
-            scratch::caught(|| (dispatch.kernel.twin)(&mut Call::new(slices, &dispatch.params, scratch)))
+            scratch::caught(|| (dispatch.kernel.on_host())(&mut Call::new(slices, &dispatch.params, scratch)))
         }));
         self.buffers.extend(written);
         done.unwrap_or_else(|panic| resume_unwind(panic))?;

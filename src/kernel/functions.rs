@@ -1,4 +1,5 @@
-//! Functions for twins, without branches and calls, so that the compiler takes several elements at a time.
+//! Functions for definitions and host paths. Those of numbers are without branches and calls, so that the compiler takes
+//! several elements at a time; definitions take the standard library's instead.
 
 use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
 
@@ -36,6 +37,24 @@ pub fn normal_cdf(x: f32) -> f32 {
     let fit = 1.000_023_7 + t * (0.374_091_96 + t * (0.096_784_18 + t * (-0.186_288_06 + t * high)));
     let tail = 0.5 * t * exp(-1.265_512_2 + t * fit - z * z);
     if x < 0.0 { tail } else { 1.0 - tail }
+}
+
+/// Every index of an array of these sizes, the last varying fastest: nested loops in one.
+pub fn indices<const N: usize>(sizes: [u32; N]) -> impl Iterator<Item = [usize; N]> {
+    let mut left = sizes.iter().map(|&size| size as usize).product::<usize>();
+    let mut next = [0; N];
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let index = next;
+        for (at, size) in next.iter_mut().zip(sizes).rev() {
+            *at += 1;
+            if *at < size as usize {
+                break;
+            }
+            *at = 0;
+        }
+        Some(index)
+    })
 }
 
 /// The sum of what may be nothing: that of an iterator is -0.0 then.

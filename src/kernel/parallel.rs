@@ -1,9 +1,9 @@
-//! Work of twins over the host's threads. Pieces are cut by shape alone, so that the bits never depend on the machine.
+//! Work of kernels over the host's threads. Pieces are cut by shape alone, so that the bits never depend on the machine.
 
-/// Elements that one thread takes at a time in element-wise twins.
+/// Elements that one thread takes at a time in element-wise kernels.
 pub const GRAIN: usize = 16 << 10;
 
-/// The crate's own threads. Only pieces of twins and lists of kernels run on them, which wait for nothing but other
+/// The crate's own threads. Only pieces of kernels and lists of them run on them, which wait for nothing but other
 /// pieces: a thread that waits there may take up any of them. A user's threads, rayon's among them, wait outside.
 #[cfg(feature = "rayon")]
 fn pool() -> Option<&'static rayon::ThreadPool> {
@@ -42,7 +42,7 @@ pub fn chunks<T: Send>(out: &mut [T], chunk: usize, each: impl Fn(usize, &mut [T
     pieces(out, chunk.max(1), &each);
 }
 
-/// One instance for each element type: with one for each twin, the crate would take half as long again to build.
+/// One instance for each element type: with one for each kernel, the crate would take half as long again to build.
 fn pieces<T: Send>(out: &mut [T], chunk: usize, each: &(dyn Fn(usize, &mut [T]) + Sync)) {
     #[cfg(feature = "rayon")]
     if out.len() > chunk && pool().is_some() {

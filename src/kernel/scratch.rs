@@ -1,10 +1,10 @@
-//! Memory that twins use and leave.
+//! Memory that host paths use and leave.
 
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Free memory, kept from one call to the next: fresh pages cost more than what most twins do with them.
+/// Free memory, kept from one call to the next: fresh pages cost more than what most kernels do with them.
 #[derive(Default)]
 pub struct Scratch(Mutex<State>);
 
@@ -15,7 +15,7 @@ struct State {
     /// Elements that are lent, and the most that were lately.
     lent: usize,
     peak: usize,
-    /// What memory is filled with before a twin has it.
+    /// What memory is filled with before a kernel has it.
     fill: Option<f32>,
 }
 
@@ -37,7 +37,7 @@ impl Scratch {
         result
     }
 
-    /// Fills memory with this word before a twin has it.
+    /// Fills memory with this word before a kernel has it.
     pub fn fill_fresh(&self, word: u32) {
         self.state().fill = Some(f32::from_bits(word));
     }
@@ -85,11 +85,11 @@ impl State {
     }
 }
 
-/// Runs a twin.
+/// Runs a kernel on the host.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] if it was left since there was no memory for it to work in.
-pub fn caught(twin: impl FnOnce()) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(twin))
+pub fn caught(kernel: impl FnOnce()) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(kernel))
         .or_else(|panic| panic.downcast::<Error>().map_or_else(|p| resume_unwind(p), |e| Err(*e)))
 }

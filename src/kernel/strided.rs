@@ -116,7 +116,12 @@ impl Strided {
         Some(out)
     }
 
-    /// On the host: sets each element of `y` from those of `a` and `b`, the first two operands.
+    /// Sets each element of `y` from those of `a` and `b`, the first two operands, one by one.
+    pub fn each2<X: Copy, Y>(&self, y: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y) {
+        y.iter_mut().zip(self.offsets()).for_each(|(y, [at_a, at_b, _])| *y = f(a[at_a], b[at_b]));
+    }
+
+    /// The same on all cores, several elements at a time.
     pub fn map2<X: Copy + Sync, Y: Send>(&self, y: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y + Sync) {
         if self.is_flat(2) {
             return parallel::map2(y, a, b, f);

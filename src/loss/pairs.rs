@@ -41,12 +41,12 @@ fn cost(d: &Dispatch) -> Cost {
     d.cost(4 * n(d) as u64)
 }
 
-fn value_twin(call: &mut Call, value: impl Fn(f32, f32, f32) -> f32 + Sync) {
+fn value_definition(call: &mut Call, value: impl Fn(f32, f32, f32) -> f32 + Sync) {
     let (p, x, t) = (call.params::<PairParams>(), call.read::<f32>(0), call.read::<f32>(1));
     parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], x, t, |x, t| value(x, t, p.a));
 }
 
-fn slope_twin(call: &mut Call, slope: impl Fn(f32, f32, f32) -> f32 + Sync) {
+fn slope_definition(call: &mut Call, slope: impl Fn(f32, f32, f32) -> f32 + Sync) {
     let (p, x, t, dy) = (call.params::<PairParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     let dx = &mut call.write::<f32>(3)[..p.n as usize];
     if p.each == 0 {
@@ -83,9 +83,9 @@ macro_rules! losses {
     ($($constant:ident: $name:literal, $value:expr, $slope:expr, $target:expr;)*) => {
         $(static $constant: Loss = Loss {
             name: $name,
-            value: Kernel::new($name, VALUE.access, |call| value_twin(call, $value), cost)
+            value: Kernel::new($name, VALUE.access, |call| value_definition(call, $value), cost)
                 .variants(&[Variant::new("flat", |_, d| flat(&VALUE, concat!($name, "_value"), d))]),
-            slope: Kernel::new(concat!($name, "_backward"), SLOPE.access, |call| slope_twin(call, $slope), cost)
+            slope: Kernel::new(concat!($name, "_backward"), SLOPE.access, |call| slope_definition(call, $slope), cost)
                 .variants(&[Variant::new("flat", |_, d| flat(&SLOPE, concat!($name, "_slope"), d))]),
             target: $target,
         };)*

@@ -2,8 +2,9 @@
 //! them again from the logarithm of each row's sum. `shaders/attention.wgsl`, `shaders/attention_subgroup.wgsl`,
 //! `shaders/attention_delta.wgsl`, `shaders/attention_backward.wgsl`, `shaders/attention_backward_subgroup.wgsl`.
 
+mod definition;
+mod host;
 mod rotary;
-mod twin;
 
 use crate::autograd::Op;
 use crate::dtype::DType;
@@ -207,22 +208,21 @@ fn forward_tiles(_: &Info, d: &Dispatch) -> Lowering {
     Lowering { passes: parts(&p, p.keys, TILE_PART, pass).collect(), scratch: Vec::new() }
 }
 
-/// Bytes of what is bound; where there is no mask, the queries stand in its place.
-fn bytes(d: &Dispatch) -> u64 {
-    let stand_in = if d.params::<AttentionParams>().masked == 1 { 0 } else { d.bindings[3].bytes };
-    d.bytes() - stand_in
+/// The cost of so many products for each pair; where there is no mask, the queries stand in its place.
+fn cost(d: &Dispatch, products: u64) -> Cost {
+    let p: AttentionParams = d.params();
+    let stand_in = if p.masked == 1 { 0 } else { d.bindings[3].bytes };
+    Cost { flops: p.flops(products), bytes: d.bytes() - stand_in }
 }
 
 /// For each head y = softmax(scale q k^T + mask) v, and lse.
-static ATTENTION: Kernel = Kernel::new("attention", FORWARD_ACCESS, twin::forward, |d| Cost {
-    flops: d.params::<AttentionParams>().flops(2),
-    bytes: bytes(d),
-})
-.tolerance(Tolerance::SUMMED)
-.variants(&[
-    Variant::new("subgroup", forward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
-    Variant::new("tiles", forward_tiles).fits(fits_tiles),
-]);
+static ATTENTION: Kernel = Kernel::new("attention", FORWARD_ACCESS, definition::forward, |d| cost(d, 2))
+    .host(host::forward)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
+        Variant::new("subgroup", forward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
+        Variant::new("tiles", forward_tiles).fits(fits_tiles),
+    ]);
 
 /// The pass for the sums of dy y, then those for dq, then those for dk and dv, of `part` other rows at most. A pass is
 /// made of its parameters and own rows.
@@ -258,15 +258,14 @@ fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
 }
 
 /// The gradients of q, k and v, in one buffer.
-static ATTENTION_BACKWARD: Kernel = Kernel::new("attention_backward", BACKWARD_ACCESS, twin::backward, |d| Cost {
-    flops: d.params::<AttentionParams>().flops(5),
-    bytes: bytes(d),
-})
-.tolerance(Tolerance::SUMMED)
-.variants(&[
-    Variant::new("subgroup", backward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
-    Variant::new("tiles", backward_tiles).fits(fits_tiles),
-]);
+static ATTENTION_BACKWARD: Kernel =
+    Kernel::new("attention_backward", BACKWARD_ACCESS, definition::backward, |d| cost(d, 5))
+        .host(host::backward)
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("subgroup", backward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
+            Variant::new("tiles", backward_tiles).fits(fits_tiles),
+        ]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&ATTENTION, &ATTENTION_BACKWARD];

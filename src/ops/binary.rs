@@ -2,7 +2,7 @@
 //!
 //! A function is one row of a table below, three lines in the WGSL file, and its method.
 
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader,
@@ -33,7 +33,9 @@ fn strips(d: &Dispatch) -> usize {
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr;)*) => {
         $(pub(crate) static $constant: Kernel =
-            Kernel::new($name, ACCESS, |call| twin::<f32, f32>(call, $value), cost).variants(&[
+            Kernel::new($name, ACCESS, |call| definition::<f32, f32>(call, $value), cost)
+                .host(|call| host::<f32, f32>(call, $value))
+                .variants(&[
                 Variant::new("flat", |_, d| Pass::new(&SHADER, concat!($name, "_flat"), groups(n(d), 4 * 256)).alone())
                     .fits(|_, d| d.params::<Strided>().is_flat(2)),
                 Variant::new("row", |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(strips(d), 256)).alone())
@@ -48,7 +50,8 @@ macro_rules! functions {
 macro_rules! relations {
     ($($constant:ident: $name:literal, $type:ident, $entry:literal, $operator:tt;)*) => {
         $(static $constant: Kernel =
-            Kernel::new($name, ACCESS, |call| twin::<$type, f32>(call, |a, b| f32::from(a $operator b)), cost)
+            Kernel::new($name, ACCESS, |call| definition::<$type, f32>(call, |a, b| f32::from(a $operator b)), cost)
+                .host(|call| host::<$type, f32>(call, |a, b| f32::from(a $operator b)))
                 .tolerance(Tolerance::EXACT)
                 .variants(&[
                     Variant::new("quads", |_, d| {
@@ -110,11 +113,14 @@ pub static KERNELS: &[&Kernel] = &[
     &GT_I32, &GE_I32,
 ];
 
-fn twin<T: crate::Element, Y: crate::Element>(call: &mut Call, f: impl Fn(T, T) -> Y + Sync) {
+fn definition<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y) {
     let p: Strided = call.params();
-    let (a, b) = (call.read::<T>(0), call.read::<T>(1));
-    let y = &mut call.write::<Y>(2)[..p.n as usize];
-    p.map2(y, a, b, f);
+    p.each2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<T>(0), call.read::<T>(1), f);
+}
+
+fn host<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y + Sync) {
+    let p: Strided = call.params();
+    p.map2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<T>(0), call.read::<T>(1), f);
 }
 
 /// `a` and `b` as the shape they broadcast to, without history, and a tensor of that shape for the result, in the

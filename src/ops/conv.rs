@@ -5,12 +5,13 @@
 
 mod columns;
 mod conv1d;
+mod definition;
 pub mod depthwise;
 mod fuse;
+mod host;
 mod implicit;
 mod tiles;
 mod transpose;
-mod twin;
 
 pub use conv1d::{Conv1dOptions, ConvTranspose1dOptions};
 pub use transpose::ConvTranspose2dOptions;
@@ -136,19 +137,23 @@ fn cost(d: &Dispatch) -> Cost {
 use Access::{Read, Write};
 
 /// y [n, oh, ow, o] = x convolved with w [o, c / groups, kh, kw], and its relu where one follows.
-static CONV2D: Kernel = Kernel::new("conv2d", &[Read, Read, Write], twin::forward, cost)
+static CONV2D: Kernel = Kernel::new("conv2d", &[Read, Read, Write], |call| definition::forward(call, 2), cost)
+    .host(host::forward)
     .tolerance(Tolerance::SUMMED)
     .rewrites(&[fuse::RELU])
     .variants(FORWARD);
 
 /// The same with a bias [o].
-static CONV2D_BIAS: Kernel = Kernel::new("conv2d_bias", &[Read, Read, Read, Write], twin::forward, cost)
-    .tolerance(Tolerance::SUMMED)
-    .rewrites(&[fuse::RELU, fuse::MAX_POOL])
-    .variants(FORWARD);
+static CONV2D_BIAS: Kernel =
+    Kernel::new("conv2d_bias", &[Read, Read, Read, Write], |call| definition::forward(call, 3), cost)
+        .host(host::forward)
+        .tolerance(Tolerance::SUMMED)
+        .rewrites(&[fuse::RELU, fuse::MAX_POOL])
+        .variants(FORWARD);
 
 /// The same, and the largest of each 2 x 2 results, with its place.
-static CONV2D_POOL: Kernel = Kernel::new("conv2d_pool", &[Read, Read, Read, Write, Write], twin::pooled, cost)
+static CONV2D_POOL: Kernel = Kernel::new("conv2d_pool", &[Read, Read, Read, Write, Write], definition::pooled, cost)
+    .host(host::pooled)
     .tolerance(Tolerance::SUMMED)
     .variants(&[
         implicit::FORWARD,
@@ -169,14 +174,18 @@ const FORWARD: &[Variant] = &[
 ];
 
 /// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
-static CONV2D_WEIGHT: Kernel = Kernel::new("conv2d_weight", &[Read, Read, Write], twin::weight, cost)
-    .tolerance(Tolerance::SUMMED)
-    .variants(WEIGHT);
+static CONV2D_WEIGHT: Kernel =
+    Kernel::new("conv2d_weight", &[Read, Read, Write], |call| definition::weight(call, false), cost)
+        .host(host::weight)
+        .tolerance(Tolerance::SUMMED)
+        .variants(WEIGHT);
 
 /// The same, and db [o].
-static CONV2D_WEIGHT_BIAS: Kernel = Kernel::new("conv2d_weight_bias", &[Read, Read, Write, Write], twin::weight, cost)
-    .tolerance(Tolerance::SUMMED)
-    .variants(WEIGHT);
+static CONV2D_WEIGHT_BIAS: Kernel =
+    Kernel::new("conv2d_weight_bias", &[Read, Read, Write, Write], |call| definition::weight(call, true), cost)
+        .host(host::weight)
+        .tolerance(Tolerance::SUMMED)
+        .variants(WEIGHT);
 
 const WEIGHT: &[Variant] = &[
     implicit::WEIGHT,
@@ -188,7 +197,8 @@ const WEIGHT: &[Variant] = &[
 ];
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
-static CONV2D_INPUT: Kernel = Kernel::new("conv2d_input", &[Read, Read, Write], twin::input, cost)
+static CONV2D_INPUT: Kernel = Kernel::new("conv2d_input", &[Read, Read, Write], definition::input, cost)
+    .host(host::input)
     .tolerance(Tolerance::SUMMED)
     .variants(&[implicit::INPUT, tiles::INPUT, tiles::INPUT_SMALL, columns::INPUT_SUBGROUP, columns::INPUT_TILED]);
 

@@ -13,7 +13,8 @@ use crate::tensor::Tensor;
 pub(crate) static SHADER: Shader = shader!("copy", &[Access::Read, Access::Write]);
 
 /// y = x in another memory order; y is dense.
-pub(crate) static COPY: Kernel = Kernel::new("copy", &[Access::Read, Access::Write], copy_twin, |d| d.cost(0))
+pub(crate) static COPY: Kernel = Kernel::new("copy", &[Access::Read, Access::Write], copy_definition, |d| d.cost(0))
+    .host(copy_host)
     .tolerance(Tolerance::EXACT)
     .variants(&[
         Variant::new("flat", |_, d| {
@@ -27,11 +28,11 @@ pub(crate) static COPY: Kernel = Kernel::new("copy", &[Access::Read, Access::Wri
     ]);
 
 /// Part of y = x; the rest of y keeps its values.
-static COPY_INTO: Kernel = Kernel::new("copy_into", &[Access::Read, Access::ReadWrite], copy_into_twin, |d| Cost {
-    flops: 0,
-    bytes: 8 * u64::from(d.params::<Strided>().n),
+static COPY_INTO: Kernel = Kernel::new("copy_into", &[Access::Read, Access::ReadWrite], copy_into_definition, |d| {
+    Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) }
 })
 .tolerance(Tolerance::EXACT)
+.host(copy_into_host)
 .rewrites(&[Rewrite { name: "written in place", apply: written_in_place }])
 .variants(&[
     Variant::new("quads", |_, d| quads("copy_into_quads", 2, d))
@@ -70,7 +71,13 @@ fn written_in_place(view: &View, at: usize) -> Option<Change> {
     Some(Change { replace: vec![writer, at], by })
 }
 
-fn copy_twin(call: &mut Call) {
+fn copy_definition(call: &mut Call) {
+    let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));
+    call.write::<i32>(1).iter_mut().zip(p.offsets()).for_each(|(y, [from, ..])| *y = x[from]);
+}
+
+/// Runs of elements at a time.
+fn copy_host(call: &mut Call) {
     let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));
     let step = p.dims[0][1];
     parallel::chunks(&mut call.write::<i32>(1)[..p.n as usize], parallel::GRAIN, |piece, mut y| {
@@ -91,16 +98,20 @@ fn copy_twin(call: &mut Call) {
     });
 }
 
-fn copy_into_twin(call: &mut Call) {
+fn copy_into_definition(call: &mut Call) {
+    let (p, x, y) = (call.params::<Strided>(), call.read::<i32>(0), call.write::<i32>(1));
+    p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
+}
+
+/// What lies side by side, as a whole.
+fn copy_into_host(call: &mut Call) {
     let (p, x, y) = (call.params::<Strided>(), call.read::<i32>(0), call.write::<i32>(1));
     let [run, from, to, _] = p.dims[0];
     if p.rank <= 1 && [from, to] == [1, 1] {
         let [from, to] = [p.base[0], p.base[1]].map(|base| base as usize);
         return parallel::map(&mut y[to..][..run as usize], &x[from..], |x| x);
     }
-    for [from, to, _] in p.offsets() {
-        y[to] = x[from];
-    }
+    p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
 }
 
 /// # Shape, views and copies
@@ -474,7 +485,7 @@ impl Tensor {
             return self.clone();
         }
         let out = Tensor::empty(self.shape(), self.dtype(), self.device());
-        // Steps backwards: strides wrap around in 32 bits, on the device as in the twin.
+        // Steps backwards: strides wrap around in 32 bits, on the device as on the host.
         let mut source = Layout { offset: self.base(), ..*self.layout() };
         for &d in &dims {
             source.offset += source.strides[d] * source.shape[d].saturating_sub(1);

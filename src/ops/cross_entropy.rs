@@ -96,7 +96,7 @@ fn two(d: &Dispatch) -> Lowering {
 }
 
 static CROSS_ENTROPY: Kernel =
-    Kernel::new("cross_entropy", FORWARD.access, forward_twin, |d| d.cost(4 * d.len(0) as u64))
+    Kernel::new("cross_entropy", FORWARD.access, forward_definition, |d| d.cost(4 * d.len(0) as u64))
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("whole", |_, d| {
@@ -116,7 +116,7 @@ static CROSS_ENTROPY: Kernel =
         ]);
 
 static CROSS_ENTROPY_BACKWARD: Kernel =
-    Kernel::new("cross_entropy_backward", BACKWARD.access, backward_twin, |d| d.cost(6 * d.len(0) as u64))
+    Kernel::new("cross_entropy_backward", BACKWARD.access, backward_definition, |d| d.cost(6 * d.len(0) as u64))
         .tolerance(Tolerance::SUMMED)
         .variants(&[Variant::new("rows", |_, d| {
             let p: CrossEntropyParams = d.params();
@@ -153,7 +153,7 @@ fn log_sum_exp(x: &[f32], p: &CrossEntropyParams) -> f64 {
     top + x.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln()
 }
 
-fn forward_twin(call: &mut Call) {
+fn forward_definition(call: &mut Call) {
     let (p, x, labels, w) =
         (call.params::<CrossEntropyParams>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
     let (rows, classes) = (p.rows as usize, p.classes as usize);
@@ -183,7 +183,7 @@ fn forward_twin(call: &mut Call) {
     call.write::<f32>(4).copy_from_slice(&[(sums.0 / total) as f32, total as f32]);
 }
 
-fn backward_twin(call: &mut Call) {
+fn backward_definition(call: &mut Call) {
     let (p, x, labels, w) =
         (call.params::<CrossEntropyParams>(), call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
     let (result, dy) = (call.read::<f32>(3), call.read::<f32>(4));

@@ -28,7 +28,7 @@ struct CumsumParams {
 const CHUNK: u32 = 1024;
 
 /// y[i] = x[0] + .. + x[i] along each line.
-static CUMSUM: Kernel = Kernel::new("cumsum", &[Access::Read, Access::Write], twin, |d| d.cost(d.len(0) as u64))
+static CUMSUM: Kernel = Kernel::new("cumsum", &[Access::Read, Access::Write], definition, |d| d.cost(d.len(0) as u64))
     .tolerance(Tolerance::SUMMED)
     .variants(&[Variant::new("chunks", |_, d| passes(d)).fits(|_, d| d.params::<CumsumParams>().chunks < 60_000)]);
 
@@ -46,7 +46,7 @@ fn passes(d: &Dispatch) -> Lowering {
     Lowering { passes, scratch: vec![4 * parts as u64] }
 }
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let (p, x) = (call.params::<CumsumParams>(), call.read::<f32>(0));
     let (n, inner) = (p.n as usize, p.inner as usize);
     parallel::chunks(call.write::<f32>(1), n * inner, |outer, y| {

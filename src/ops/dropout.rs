@@ -23,7 +23,7 @@ struct DropoutParams {
 
 /// The gradient is the same kernel: the mask is drawn again, not kept.
 static DROPOUT: Kernel =
-    Kernel::new("dropout", SHADER.access, twin, |d| d.cost(d.len(0) as u64))
+    Kernel::new("dropout", SHADER.access, definition, |d| d.cost(d.len(0) as u64))
         .variants(&[Variant::new("flat", |_, d| {
             Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256)).alone()
         })]);
@@ -31,7 +31,7 @@ static DROPOUT: Kernel =
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&DROPOUT];
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let (p, x) = (call.params::<DropoutParams>(), call.read::<f32>(0));
     let [low, high] = number(call.read(1), p.offset);
     parallel::rows(&mut call.write::<f32>(2)[..p.n as usize], 4, |block, y| {

@@ -30,14 +30,14 @@ struct EmbeddingParams {
     end: u32,
 }
 
-static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_twin, |d| Cost {
+static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_definition, |d| Cost {
     flops: 0,
     bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
 })
 .tolerance(Tolerance::EXACT)
 .variants(&[Variant::new("quads", |_, d| Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).alone())]);
 
-fn forward_twin(call: &mut Call) {
+fn forward_definition(call: &mut Call) {
     let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
     let width = 4 * p.quads as usize;
     let rows = (parallel::GRAIN / width).max(1);
@@ -52,7 +52,7 @@ fn forward_twin(call: &mut Call) {
 }
 
 static EMBEDDING_BACKWARD: Kernel =
-    Kernel::new("embedding_backward", ACCESS, backward_twin, |d| d.cost(d.len(0) as u64))
+    Kernel::new("embedding_backward", ACCESS, backward_definition, |d| d.cost(d.len(0) as u64))
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("subgroup", by_subgroups)
@@ -93,7 +93,7 @@ fn by_columns(_: &Info, d: &Dispatch) -> Lowering {
     })
 }
 
-fn backward_twin(call: &mut Call) {
+fn backward_definition(call: &mut Call) {
     let (p, dy, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
     let width = 4 * p.quads as usize;
     // Each task looks at all indices for its rows.

@@ -18,17 +18,16 @@ struct FillParams {
     value: u32,
 }
 
-static FILL: Kernel =
-    Kernel::new("fill", &[Access::Write], twin, |d| d.cost(0))
-        .tolerance(Tolerance::EXACT)
-        .variants(&[Variant::new("flat", |_, d| {
-            Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).alone()
-        })]);
+static FILL: Kernel = Kernel::new("fill", &[Access::Write], definition, |d| d.cost(0))
+    .tolerance(Tolerance::EXACT)
+    .variants(&[Variant::new("flat", |_, d| {
+        Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).alone()
+    })]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&FILL];
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let p: FillParams = call.params();
     call.write::<i32>(0).fill(p.value as i32);
 }

@@ -37,7 +37,7 @@ impl GatherParams {
     }
 }
 
-static GATHER: Kernel = Kernel::new("gather", ACCESS, gather_twin, |d| Cost {
+static GATHER: Kernel = Kernel::new("gather", ACCESS, gather_definition, |d| Cost {
     flops: 0,
     bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
 })
@@ -55,7 +55,7 @@ fn gather_pass(p: &GatherParams, item: &'static str, items: usize) -> Lowering {
     Pass::new(&FORWARD, "gather", groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
 }
 
-fn gather_twin(call: &mut Call) {
+fn gather_definition(call: &mut Call) {
     let (p, x, index) = (call.params::<GatherParams>(), call.read::<i32>(0), call.read::<i32>(1));
     parallel::fill(call.write::<i32>(2), |at| {
         let (o, from, i) = p.place(at);
@@ -67,7 +67,7 @@ fn gather_twin(call: &mut Call) {
 }
 
 static GATHER_BACKWARD: Kernel =
-    Kernel::new("gather_backward", ACCESS, gather_backward_twin, |d| d.cost(d.len(0) as u64))
+    Kernel::new("gather_backward", ACCESS, gather_backward_definition, |d| d.cost(d.len(0) as u64))
         .tolerance(Tolerance::SUMMED)
         .variants(&[Variant::new("flat", parts)]);
 
@@ -83,7 +83,7 @@ fn parts(_: &Info, d: &Dispatch) -> Lowering {
     Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(pass).collect(), scratch: Vec::new() }
 }
 
-fn gather_backward_twin(call: &mut Call) {
+fn gather_backward_definition(call: &mut Call) {
     let (p, dy, index) = (call.params::<GatherParams>(), call.read::<f32>(0), call.read::<i32>(1));
     let dx = call.write::<f32>(2);
     dx.fill(0.0);

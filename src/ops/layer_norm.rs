@@ -3,8 +3,9 @@
 //! `shaders/layer_norm_backward_subgroup.wgsl`, `shaders/layer_norm_columns.wgsl`, `shaders/layer_norm_rows.wgsl`,
 //! `shaders/layer_norm_backward_rows.wgsl`.
 
+mod definition;
+mod host;
 mod lower;
-mod twin;
 
 use crate::autograd;
 use crate::autograd::Op;
@@ -45,7 +46,8 @@ const TOLERANCE: Tolerance = Tolerance { relative: 1e-4, absolute: 1e-5 };
 macro_rules! kernels {
     ($($form:expr, $forward:ident $forward_name:literal $inputs:expr,
         $backward:ident $backward_name:literal $outputs:expr;)*) => {$(
-        static $forward: Kernel = Kernel::new($forward_name, $inputs, |call| twin::forward($form, call), |d| d.cost(8 * d.len(0) as u64))
+        static $forward: Kernel = Kernel::new($forward_name, $inputs, |call| definition::forward($form, call), |d| d.cost(8 * d.len(0) as u64))
+            .host(|call| host::forward($form, call))
             .tolerance(TOLERANCE)
             .variants(&[
                 Variant::new("rows", |info, d| lower::forward_rows($form, info, d))
@@ -56,7 +58,8 @@ macro_rules! kernels {
                     .suits(lower::suits_subgroup),
                 Variant::new("group", |_, d| lower::forward_group($form, d)).fits(lower::fits_group),
             ]);
-        static $backward: Kernel = Kernel::new($backward_name, $outputs, |call| twin::backward($form, call), |d| d.cost(14 * d.len(0) as u64))
+        static $backward: Kernel = Kernel::new($backward_name, $outputs, |call| definition::backward($form, call), |d| d.cost(14 * d.len(0) as u64))
+            .host(|call| host::backward($form, call))
             .tolerance(Tolerance::SUMMED)
             .rewrites(&[Rewrite { name: "added to another gradient", apply: added }])
             .variants(&[

@@ -13,6 +13,7 @@ pub(crate) use tiles::{
 };
 
 use crate::dtype::DType;
+use crate::kernel::functions::indices;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Variant};
 use crate::shape::{Shape, collapse};
 use crate::tensor::Tensor;
@@ -94,6 +95,22 @@ impl MatMul {
         2 * [self.m, self.n, self.k, self.batches].into_iter().map(u64::from).product::<u64>()
     }
 
+    /// The elements of c in order: sums of products along a row of a and a column of b.
+    fn sums<'a>(&self, a: &'a [f32], b: &'a [f32]) -> impl Iterator<Item = f64> + use<'a> {
+        let (p, starts) = (*self, self.starts());
+        let element = |x: &[f32], at: usize, steps: [(usize, u32); 2]| {
+            f64::from(x[at + steps.map(|(index, step)| index * step as usize).iter().sum::<usize>()])
+        };
+        indices([starts.len() as u32, p.m, p.n]).map(move |[batch, row, column]| {
+            let [of_a, of_b, _] = starts[batch];
+            let term = |k| {
+                let a = element(a, of_a, [(row, p.a_row), (k, p.a_col)]);
+                a * element(b, of_b, [(k, p.b_row), (column, p.b_col)])
+            };
+            (0..p.k as usize).map(term).sum()
+        })
+    }
+
     /// The bases of a, b and c in each batch.
     fn starts(&self) -> Vec<[usize; 3]> {
         let mut starts = vec![[self.a_base as usize, self.b_base as usize, self.c_base as usize]];
@@ -106,7 +123,8 @@ impl MatMul {
 }
 
 /// c = a b, batched.
-static MATMUL: Kernel = Kernel::new("matmul", &[Access::Read, Access::Read, Access::Write], epilogue::twin, cost)
+static MATMUL: Kernel = Kernel::new("matmul", &[Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
+    .host(epilogue::host)
     .tolerance(Tolerance::SUMMED)
     .rewrites(fuse::REWRITES)
     .variants(VARIANTS);
@@ -117,7 +135,8 @@ fn cost(d: &Dispatch) -> Cost {
 
 /// c = a b, and what follows it with a matrix of the same shape.
 static MATMUL_WITH: Kernel =
-    Kernel::new("matmul_with", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::twin, cost)
+    Kernel::new("matmul_with", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
+        .host(epilogue::host)
         .tolerance(Tolerance::SUMMED)
         .variants(VARIANTS);
 

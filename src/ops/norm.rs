@@ -1,11 +1,14 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015): `shaders/channel_stats.wgsl`, `shaders/batch_norm.wgsl`,
 //! `shaders/batch_norm_sums.wgsl`, `shaders/batch_norm_backward.wgsl`, `shaders/running_stats.wgsl`.
 
+mod definition;
+mod host;
+
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    parallel, shader,
+    shader,
 };
 use crate::ops::reduce::{KeepDims, sum_parts};
 use crate::shape::Shape;
@@ -38,9 +41,6 @@ struct BatchNormParams {
 const CHUNK: u32 = 1024;
 const MAX_CHUNKS: u32 = 32_768;
 
-/// Channels that a thread of the host sums at a time: where they are neighbours, they are half a line of its cache.
-const SIDE_BY_SIDE: usize = 8;
-
 impl BatchNormParams {
     /// Of a dense [n, c, ..] whose positions lie behind each other.
     fn new(x: &Tensor, eps: f32) -> BatchNormParams {
@@ -64,29 +64,6 @@ impl BatchNormParams {
 
     fn count(&self) -> usize {
         (self.batch * self.positions) as usize
-    }
-
-    /// Calls `each` with the place of channel `first` in every position of every image.
-    fn positions_of(&self, first: usize, mut each: impl FnMut(usize)) {
-        let [n, ch, at] = self.strides.map(|s| s as usize);
-        for image in 0..self.batch as usize {
-            (0..self.positions as usize).for_each(|position| each(image * n + position * at + first * ch));
-        }
-    }
-
-    /// Calls `each` with the places of a piece of the elements that begins at `start`, in stretches of channels that follow
-    /// one another (a step of 1) or of one channel (a step of 0): the first place in the piece, how many, the first
-    /// channel and the step.
-    fn stretches(&self, start: usize, len: usize, mut each: impl FnMut(usize, usize, usize, usize)) {
-        let (step, channels) = (self.step as usize, self.channels as usize);
-        let mut at = 0;
-        while at < len {
-            let channel = (start + at) / step % channels;
-            let (count, by) = if step == 1 { (channels - channel, 1) } else { (step - (start + at) % step, 0) };
-            let count = count.min(len - at);
-            each(at, count, channel, by);
-            at += count;
-        }
     }
 }
 
@@ -123,10 +100,11 @@ fn cost(d: &Dispatch) -> Cost {
 }
 
 /// stats [2, channels]: the means, and the variances divided by the number of elements.
-static CHANNEL_STATS: Kernel = Kernel::new("channel_stats", &[Read, Write], stats_twin, cost).variants(&[
-    Variant::new("quads", |_, d| stats_passes(filling(d.params()), 4)).fits(fits_quads),
-    Variant::new("chunks", |_, d| stats_passes(d.params(), 1)).fits(fits),
-]);
+static CHANNEL_STATS: Kernel =
+    Kernel::new("channel_stats", &[Read, Write], definition::stats, cost).host(host::stats).variants(&[
+        Variant::new("quads", |_, d| stats_passes(filling(d.params()), 4)).fits(fits_quads),
+        Variant::new("chunks", |_, d| stats_passes(d.params(), 1)).fits(fits),
+    ]);
 
 fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
     let slots = [Slot::Arg(0), Slot::Scratch(0), Slot::Arg(1)];
@@ -140,50 +118,16 @@ fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
     }
 }
 
-fn stats_twin(call: &mut Call) {
-    let (p, x) = (call.params::<BatchNormParams>(), call.read::<f32>(0));
-    let (means, variances) = call.write::<f32>(1).split_at_mut(p.channels as usize);
-    let (count, apart) = (p.count() as f64, p.strides[1] as usize);
-    parallel::chunks2(means, variances, SIDE_BY_SIDE, |piece, means, variances| {
-        let (first, width) = (piece * SIDE_BY_SIDE, means.len());
-        let mut mean = [0.0f64; SIDE_BY_SIDE];
-        p.positions_of(first, |at| {
-            (0..width).for_each(|c| mean[c] += f64::from(x[at + c * apart]));
-        });
-        mean.iter_mut().for_each(|sum| *sum /= count);
-        let mut square = [0.0f64; SIDE_BY_SIDE];
-        p.positions_of(first, |at| {
-            (0..width).for_each(|c| square[c] += (f64::from(x[at + c * apart]) - mean[c]).powi(2));
-        });
-        for c in 0..width {
-            (means[c], variances[c]) = (mean[c] as f32, (square[c] / count) as f32);
-        }
-    });
-}
-
-static BATCH_NORM: Kernel = Kernel::new("batch_norm", APPLY.access, apply_twin, cost).variants(&[
-    Variant::new("quads", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone())
-        .fits(|_, d| is_by_fours(&d.params())),
-    Variant::new("each", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone()),
-]);
-
-fn apply_twin(call: &mut Call) {
-    let (p, x, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (w, b) = (call.read::<f32>(2), call.read::<f32>(3));
-    let (means, variances) = stats.split_at(p.channels as usize);
-    parallel::chunks(call.write::<f32>(4), parallel::GRAIN, |piece, y| {
-        let start = piece * parallel::GRAIN;
-        p.stretches(start, y.len(), |at, count, channel, by| {
-            for (k, (y, x)) in y[at..at + count].iter_mut().zip(&x[start + at..]).enumerate() {
-                let c = channel + k * by;
-                *y = (x - means[c]) / (variances[c] + p.eps).sqrt() * w[c] + b[c];
-            }
-        });
-    });
-}
+static BATCH_NORM: Kernel =
+    Kernel::new("batch_norm", APPLY.access, definition::apply, cost).host(host::apply).variants(&[
+        Variant::new("quads", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone())
+            .fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone()),
+    ]);
 
 /// sums [2, channels]: the gradients of weight and bias.
-static BATCH_NORM_SUMS: Kernel = Kernel::new("batch_norm_sums", &[Read, Read, Read, Write], sums_twin, cost)
+static BATCH_NORM_SUMS: Kernel = Kernel::new("batch_norm_sums", &[Read, Read, Read, Write], definition::sums, cost)
+    .host(host::sums)
     .tolerance(Tolerance::SUMMED)
     .variants(&[
         Variant::new("quads", |info, d| sums_passes(info, filling(d.params()), 4)).fits(fits_quads),
@@ -205,35 +149,10 @@ fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
     out
 }
 
-fn sums_twin(call: &mut Call) {
-    let (p, x, dy, stats) =
-        (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
-    let channels = p.channels as usize;
-    let (weighted, plain) = call.write::<f32>(3).split_at_mut(channels);
-    let apart = p.strides[1] as usize;
-    parallel::chunks2(weighted, plain, SIDE_BY_SIDE, |piece, weighted, plain| {
-        let (first, width) = (piece * SIDE_BY_SIDE, plain.len());
-        let (mut mean, mut scale) = ([0.0f64; SIDE_BY_SIDE], [0.0f64; SIDE_BY_SIDE]);
-        for c in 0..width {
-            mean[c] = f64::from(stats[first + c]);
-            scale[c] = 1.0 / (f64::from(stats[channels + first + c]) + f64::from(p.eps)).sqrt();
-        }
-        let (mut by_value, mut alone) = ([0.0f64; SIDE_BY_SIDE], [0.0f64; SIDE_BY_SIDE]);
-        p.positions_of(first, |at| {
-            for c in 0..width {
-                let (x, dy) = (f64::from(x[at + c * apart]), f64::from(dy[at + c * apart]));
-                by_value[c] += dy * (x - mean[c]) * scale[c];
-                alone[c] += dy;
-            }
-        });
-        for c in 0..width {
-            (weighted[c], plain[c]) = (by_value[c] as f32, alone[c] as f32);
-        }
-    });
-}
-
-static BATCH_NORM_BACKWARD: Kernel =
-    Kernel::new("batch_norm_backward", BACKWARD.access, backward_twin, cost).tolerance(Tolerance::SUMMED).variants(&[
+static BATCH_NORM_BACKWARD: Kernel = Kernel::new("batch_norm_backward", BACKWARD.access, definition::backward, cost)
+    .host(host::backward)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
         Variant::new("quads", |_, d| {
             wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0) / 4, 256)), 4).alone()
         })
@@ -242,26 +161,6 @@ static BATCH_NORM_BACKWARD: Kernel =
             wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)), 1).alone()
         }),
     ]);
-
-fn backward_twin(call: &mut Call) {
-    let (p, x, dy, stats) =
-        (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
-    let (sums, w) = (call.read::<f32>(3), call.read::<f32>(4));
-    let (channels, count) = (p.channels as usize, p.count() as f32);
-    let ((means, variances), (weighted, plain)) = (stats.split_at(channels), sums.split_at(channels));
-    parallel::chunks(call.write::<f32>(5), parallel::GRAIN, |piece, dx| {
-        let start = piece * parallel::GRAIN;
-        p.stretches(start, dx.len(), |at, len, channel, by| {
-            let (x, dy) = (&x[start + at..][..len], &dy[start + at..][..len]);
-            for (k, dx) in dx[at..at + len].iter_mut().enumerate() {
-                let c = channel + k * by;
-                let scale = 1.0 / (variances[c] + p.eps).sqrt();
-                let normalised = (x[k] - means[c]) * scale;
-                *dx = w[c] * scale * (dy[k] - plain[c] / count - normalised * weighted[c] / count);
-            }
-        });
-    });
-}
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -272,11 +171,11 @@ struct RunningParams {
 }
 
 static RUNNING_STATS: Kernel =
-    Kernel::new("running_stats", RUNNING.access, running_twin, cost).variants(&[Variant::new("each", |_, d| {
+    Kernel::new("running_stats", RUNNING.access, running_definition, cost).variants(&[Variant::new("each", |_, d| {
         Pass::new(&RUNNING, "running_stats", groups(d.params::<RunningParams>().channels as usize, 256)).alone()
     })]);
 
-fn running_twin(call: &mut Call) {
+fn running_definition(call: &mut Call) {
     let (p, stats) = (call.params::<RunningParams>(), call.read::<f32>(0));
     let (mean, variance, batches) = (call.write::<f32>(1), call.write::<f32>(2), call.write::<i32>(3));
     for c in 0..p.channels as usize {

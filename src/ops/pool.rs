@@ -3,10 +3,11 @@
 //!
 //! Results lie channels last in memory, in the shape [n, c, h, w].
 
+mod definition;
 mod fuse;
+mod host;
 mod params;
 mod pool1d;
-mod twin;
 
 pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
 
@@ -108,7 +109,8 @@ fn fits_windows(info: &Info, d: &Dispatch) -> bool {
     p.adaptive == 0 && p.windows_tile() && p.channels.is_multiple_of(4) && fits(info, d)
 }
 
-static MAX_POOL: Kernel = Kernel::new("max_pool2d", MAX.access, twin::max, cost)
+static MAX_POOL: Kernel = Kernel::new("max_pool2d", MAX.access, definition::max, cost)
+    .host(host::max)
     .tolerance(Tolerance::EXACT)
     .rewrites(&[fuse::COPIED])
     .variants(&[
@@ -117,13 +119,17 @@ static MAX_POOL: Kernel = Kernel::new("max_pool2d", MAX.access, twin::max, cost)
     ]);
 
 /// dx from dy and the place of each window's largest.
-static MAX_POOL_BACKWARD: Kernel = Kernel::new("max_pool2d_backward", &[Read, Read, Write], twin::max_backward, cost)
-    .rewrites(&[fuse::RELU])
-    .variants(BACKWARD);
+static MAX_POOL_BACKWARD: Kernel =
+    Kernel::new("max_pool2d_backward", &[Read, Read, Write], definition::max_backward, cost)
+        .host(host::max_backward)
+        .rewrites(&[fuse::RELU])
+        .variants(BACKWARD);
 
 /// The same, times the slope of the relu that stood before the pooling, told by the pooled values y.
 static MAX_POOL_RELU_BACKWARD: Kernel =
-    Kernel::new("max_pool2d_relu_backward", &[Read, Read, Read, Write], twin::max_backward, cost).variants(BACKWARD);
+    Kernel::new("max_pool2d_relu_backward", &[Read, Read, Read, Write], definition::max_backward, cost)
+        .host(host::max_backward)
+        .variants(BACKWARD);
 
 const BACKWARD: &[Variant] = &[
     Variant::new("windows", |_, d| backward(d, &MAX_WINDOWS, "max_pool_windows", d.len(1) / 4)).fits(fits_windows),
@@ -147,8 +153,10 @@ fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocati
         .alone()
 }
 
-static AVG_POOL: Kernel =
-    Kernel::new("avg_pool2d", AVG.access, twin::avg, cost).tolerance(Tolerance::SUMMED).variants(&[
+static AVG_POOL: Kernel = Kernel::new("avg_pool2d", AVG.access, definition::avg, cost)
+    .host(host::avg)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
         Variant::new("quads", |_, d| {
             average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), "vec4<f32>", d.len(1) / 4)
         })
@@ -156,17 +164,19 @@ static AVG_POOL: Kernel =
         Variant::new("each", |_, d| average(&AVG, "avg_pool", &d.params(), "f32", d.len(1))).fits(fits),
     ]);
 
-static AVG_POOL_BACKWARD: Kernel = Kernel::new("avg_pool2d_backward", AVG_BACKWARD.access, twin::avg_backward, cost)
-    .tolerance(Tolerance::SUMMED)
-    .variants(&[
-        Variant::new("quads", |_, d| {
-            let p = d.params::<PoolParams>().by_fours();
-            average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
-        })
-        .fits(|info, d| d.params::<PoolParams>().channels.is_multiple_of(4) && fits_backward(info, d)),
-        Variant::new("each", |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)))
-            .fits(fits_backward),
-    ]);
+static AVG_POOL_BACKWARD: Kernel =
+    Kernel::new("avg_pool2d_backward", AVG_BACKWARD.access, definition::avg_backward, cost)
+        .host(host::avg_backward)
+        .tolerance(Tolerance::SUMMED)
+        .variants(&[
+            Variant::new("quads", |_, d| {
+                let p = d.params::<PoolParams>().by_fours();
+                average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
+            })
+            .fits(|info, d| d.params::<PoolParams>().channels.is_multiple_of(4) && fits_backward(info, d)),
+            Variant::new("each", |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)))
+                .fits(fits_backward),
+        ]);
 
 fn average(shader: &'static Shader, entry: &'static str, p: &PoolParams, item: &'static str, items: usize) -> Lowering {
     Pass::new(shader, entry, groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()

@@ -21,16 +21,15 @@ struct UniformParams {
 }
 
 static UNIFORM: Kernel =
-    Kernel::new("uniform", SHADER.access, twin, |d| d.cost(2 * u64::from(d.params::<UniformParams>().n))).variants(&[
-        Variant::new("flat", |_, d| {
+    Kernel::new("uniform", SHADER.access, definition, |d| d.cost(2 * u64::from(d.params::<UniformParams>().n)))
+        .variants(&[Variant::new("flat", |_, d| {
             Pass::new(&SHADER, "uniform_values", groups(d.params::<UniformParams>().n as usize, 4 * 256)).alone()
-        }),
-    ]);
+        })]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&UNIFORM];
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let p: UniformParams = call.params();
     let [low, high] = number(call.read(0), p.offset);
     parallel::chunks(&mut call.write::<f32>(1)[..p.n as usize], 4, |block, y| {

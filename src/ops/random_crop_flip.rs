@@ -34,7 +34,7 @@ fn lower(d: &Dispatch, quads: bool) -> Lowering {
 
 /// The gradient is the same kernel the other way: each pixel of x is seen once at most.
 static RANDOM_CROP_FLIP: Kernel =
-    Kernel::new("random_crop_flip", SHADER.access, twin, |d| d.cost(0)).tolerance(Tolerance::EXACT).variants(&[
+    Kernel::new("random_crop_flip", SHADER.access, definition, |d| d.cost(0)).tolerance(Tolerance::EXACT).variants(&[
         Variant::new("quads", |_, d| lower(d, true))
             .fits(|_, d| d.params::<RandomCropFlipParams>().width.is_multiple_of(4)),
         Variant::new("flat", |_, d| lower(d, false)),
@@ -43,7 +43,7 @@ static RANDOM_CROP_FLIP: Kernel =
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&RANDOM_CROP_FLIP];
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let (p, x) = (call.params::<RandomCropFlipParams>(), call.read::<f32>(0));
     let [low, high] = number(call.read(1), p.offset);
     let [channels, height, width] = [p.channels, p.height, p.width].map(|size| size as usize);

@@ -3,7 +3,8 @@
 //! What the inputs give is one matrix product for all steps, which comes before; a step is one pass or two, and so is its
 //! gradient. The gradient of the weights is one product over all steps.
 
-mod twin;
+mod definition;
+mod host;
 
 use crate::autograd::Op;
 use crate::dtype::DType;
@@ -212,8 +213,10 @@ fn suits_products(info: &Info, d: &Dispatch) -> bool {
 
 /// states [parts, steps + 1, batch, hidden] and what each step keeps [steps, batch, kept, hidden], from inputs
 /// [batch, steps, gates, hidden], weight, bias and lengths.
-static RECURRENT: Kernel =
-    Kernel::new("recurrent", FORWARD.access, twin::forward, cost).tolerance(Tolerance::SUMMED).variants(&[
+static RECURRENT: Kernel = Kernel::new("recurrent", FORWARD.access, definition::forward, cost)
+    .host(host::forward)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
         Variant::new("products", forward_products).fits(fits_products).suits(suits_products),
         Variant::new("steps", |_, d| forward_steps(d)),
     ]);
@@ -221,7 +224,8 @@ static RECURRENT: Kernel =
 /// The gradients of what each step adds up [steps, batch, kept, hidden] and of the first state [parts, batch, hidden], from
 /// weight, states, what was kept, the gradients of the states, and lengths.
 static RECURRENT_BACKWARD: Kernel =
-    Kernel::new("recurrent_backward", &[Read, Read, Read, Read, Read, Write, Write], twin::backward, cost)
+    Kernel::new("recurrent_backward", &[Read, Read, Read, Read, Read, Write, Write], definition::backward, cost)
+        .host(host::backward)
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("products", backward_products).fits(fits_products).suits(suits_products),

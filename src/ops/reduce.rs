@@ -223,8 +223,9 @@ macro_rules! variant {
 }
 
 macro_rules! reductions {
-    ($($constant:ident: $name:literal, $kind:expr, $run:ident, $twin:expr;)*) => {
-        $(static $constant: Kernel = Kernel::new($name, &[Access::Read, Access::Write], |call| $run(call, $twin), |d| d.cost(d.len(0) as u64))
+    ($($constant:ident: $name:literal, $kind:expr, $reduce:expr $(, host $host:ident)?;)*) => {
+        $(static $constant: Kernel = Kernel::new($name, &[Access::Read, Access::Write], |call| definition(call, $reduce), |d| d.cost(d.len(0) as u64))
+            $(.host(|call| $host(call, $reduce)))?
             .tolerance(Tolerance::SUMMED)
             .variants(&[
                 variant!("columns", By::Columns, $kind),
@@ -238,9 +239,9 @@ macro_rules! reductions {
 
 // Each row: the result of an iterator over the elements of one output.
 reductions! {
-    SUM: "sum", Kind::Sum, sum_twin, |xs, scale| (total(xs.map(f64::from)) * f64::from(scale)) as f32;
-    AMAX: "amax", Kind::Max, twin, |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
-    AMIN: "amin", Kind::Min, twin, |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    SUM: "sum", Kind::Sum, |xs, scale| (total(xs.map(f64::from)) * f64::from(scale)) as f32, host sum_host;
+    AMAX: "amax", Kind::Max, |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    AMIN: "amin", Kind::Min, |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
 }
 
 /// Rows whose columns are added up apart: a number that no machine changes.
@@ -250,7 +251,7 @@ const ROWS: usize = 4096;
 const RUN: usize = 64 << 10;
 
 /// Sums of rows and of columns walk memory in order; other sums are as the table says.
-fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
+fn sum_host(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     let p: ReduceParams = call.params();
     let [kept_size, kept_stride, rows, row] = p.dims[0].map(|word| word as usize);
     if p.reduced_rank == 1 && row == 1 && rows > 0 {
@@ -271,7 +272,7 @@ fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
         return;
     }
     if p.kept_rank != 1 || kept_stride != 1 || p.reduced_rank != 1 || row < kept_size {
-        return twin(call, reduce);
+        return definition(call, reduce);
     }
     let (x, y) = (call.read::<f32>(0), call.write::<f32>(1));
     let mut parts = vec![0.0f64; rows.div_ceil(ROWS) * kept_size];
@@ -289,7 +290,7 @@ fn sum_twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
 
 type Elements<'a> = std::iter::Map<std::slice::Iter<'a, usize>, &'a dyn Fn(&usize) -> f32>;
 
-fn twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
+fn definition(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     let (p, x) = (call.params::<ReduceParams>(), call.read::<f32>(0));
     let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
     let steps = if p.count == 0 { Vec::new() } else { steps };
@@ -302,15 +303,16 @@ fn twin(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     });
 }
 
-static ARGMAX: Kernel = Kernel::new("argmax", &[Access::Read, Access::Write], argmax_twin, |d| d.cost(d.len(0) as u64))
-    .tolerance(Tolerance::EXACT)
-    .variants(&[
-        Variant::new("columns", |_, d| argmax_stages(d, By::Columns))
-            .fits(|info, d| By::Columns.fits(info, &d.params())),
-        Variant::new("each_row", |_, d| argmax_stages(d, By::EachRow))
-            .fits(|info, d| By::EachRow.fits(info, &d.params())),
-        Variant::new("threads", |_, d| argmax_stages(d, By::Threads)),
-    ]);
+static ARGMAX: Kernel =
+    Kernel::new("argmax", &[Access::Read, Access::Write], argmax_definition, |d| d.cost(d.len(0) as u64))
+        .tolerance(Tolerance::EXACT)
+        .variants(&[
+            Variant::new("columns", |_, d| argmax_stages(d, By::Columns))
+                .fits(|info, d| By::Columns.fits(info, &d.params())),
+            Variant::new("each_row", |_, d| argmax_stages(d, By::EachRow))
+                .fits(|info, d| By::EachRow.fits(info, &d.params())),
+            Variant::new("threads", |_, d| argmax_stages(d, By::Threads)),
+        ]);
 
 fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
     let mut out = Lowering::default();
@@ -341,7 +343,7 @@ fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
     }
 }
 
-fn argmax_twin(call: &mut Call) {
+fn argmax_definition(call: &mut Call) {
     let (p, x) = (call.params::<ReduceParams>(), call.read::<f32>(0));
     let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
     for (y, start) in call.write::<i32>(1).iter_mut().zip(&starts) {

@@ -12,7 +12,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = shader!("select", &[Access::Read, Access::Read, Access::Read, Access::Write]);
 
 static WHERE: Kernel =
-    Kernel::new("where", &[Access::Read, Access::Read, Access::Read, Access::Write], where_twin, |d| d.cost(0))
+    Kernel::new("where", &[Access::Read, Access::Read, Access::Read, Access::Write], where_definition, |d| d.cost(0))
         .tolerance(Tolerance::EXACT)
         .variants(&[
             Variant::new("quads", |_, d| {
@@ -28,7 +28,7 @@ fn where_pass(p: &Strided, item: &'static str) -> Lowering {
     pass.params(p).constant("ITEM", Constant::Alias(item)).alone()
 }
 
-fn where_twin(call: &mut Call) {
+fn where_definition(call: &mut Call) {
     let p: Strided = call.params();
     let (condition, a, b) = (call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
     parallel::chunks(&mut call.write::<f32>(3)[..p.n as usize], parallel::GRAIN, |piece, y| {

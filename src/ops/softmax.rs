@@ -67,13 +67,13 @@ fn thread(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch)
 
 macro_rules! kernels {
     ($($forward:ident $forward_name:literal $backward:ident $backward_name:literal $log:literal;)*) => {$(
-        static $forward: Kernel = Kernel::new($forward_name, &[Access::Read, Access::Write], |call| forward_twin(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
+        static $forward: Kernel = Kernel::new($forward_name, &[Access::Read, Access::Write], |call| forward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
                 Variant::new("group", |_, d| group(&FORWARD, "softmax_group", $log, d))
                     .fits(fits_group)
                     .suits(suits_group),
                 Variant::new("thread", |_, d| thread(&FORWARD, "softmax_thread", $log, d)).fits(fits_thread),
             ]);
-        static $backward: Kernel = Kernel::new($backward_name, &[Access::Read, Access::Read, Access::Write], |call| backward_twin(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
+        static $backward: Kernel = Kernel::new($backward_name, &[Access::Read, Access::Read, Access::Write], |call| backward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
                 Variant::new("group", |_, d| group(&BACKWARD, "softmax_backward_group", $log, d))
                     .fits(fits_group)
                     .suits(suits_group),
@@ -91,7 +91,7 @@ kernels! {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&SOFTMAX, &SOFTMAX_BACKWARD, &LOG_SOFTMAX, &LOG_SOFTMAX_BACKWARD];
 
-fn forward_twin(call: &mut Call, log: bool) {
+fn forward_definition(call: &mut Call, log: bool) {
     let (p, x) = (call.params::<SoftmaxParams>(), call.read::<f32>(0));
     let cols = p.cols as usize;
     parallel::rows(call.write::<f32>(1), cols, |row, y| {
@@ -105,7 +105,7 @@ fn forward_twin(call: &mut Call, log: bool) {
     });
 }
 
-fn backward_twin(call: &mut Call, log: bool) {
+fn backward_definition(call: &mut Call, log: bool) {
     let (p, y, dy) = (call.params::<SoftmaxParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let cols = p.cols as usize;
     parallel::rows(call.write::<f32>(2), cols, |row, dx| {

@@ -36,7 +36,7 @@ const MOST: u32 = 16_384;
 const FIRST: u32 = 32;
 
 /// The places of the k first elements of each row in order, [rows, k].
-static TOPK: Kernel = Kernel::new("topk", &[Access::Read, Access::Write], twin, |d| {
+static TOPK: Kernel = Kernel::new("topk", &[Access::Read, Access::Write], definition, |d| {
     let chunk = CHUNK.max(2 * d.params::<TopkParams>().k);
     d.cost(d.len(0) as u64 * u64::from(chunk))
 })
@@ -100,7 +100,7 @@ fn stages(d: &Dispatch) -> Lowering {
     }
 }
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let (p, x) = (call.params::<TopkParams>(), call.read::<f32>(0));
     let n = p.n as usize;
     parallel::chunks(call.write::<i32>(1), p.k as usize, |row, out| {

@@ -10,7 +10,7 @@ use crate::kernel::functions::{exp, normal_cdf, relu};
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
-use std::f64::consts::FRAC_2_SQRT_PI;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 static FORWARD: Shader = shader!("unary", ["circle", "power"], &[Access::Read, Access::Write]);
 
@@ -33,19 +33,23 @@ fn flat(shader: &'static Shader, entry: &'static str, d: &Dispatch) -> Lowering 
     Pass::new(shader, entry, groups(d.params::<UnaryParams>().n as usize, 4 * 256)).alone()
 }
 
-fn forward_twin(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
+fn forward(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
     let (p, x) = (call.params::<UnaryParams>(), call.read::<f32>(0));
     parallel::map(&mut call.write::<f32>(1)[..p.n as usize], x, |x| f(x, p));
 }
 
-fn backward_twin(call: &mut Call, gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
+fn backward(call: &mut Call, gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
     let (p, saved, dy) = (call.params::<UnaryParams>(), call.read::<f32>(0), call.read::<f32>(1));
     parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], saved, dy, |saved, dy| gradient(saved, p, dy));
 }
 
+fn slope(dy: f32, saved: f32, gradient: impl Fn(f32, UnaryParams, f32) -> f32) -> f32 {
+    gradient(saved, UnaryParams::zeroed(), dy)
+}
+
 fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, UnaryParams, f32) -> f32) {
     for (dy, &saved) in dy.iter_mut().zip(saved) {
-        *dy = gradient(saved, UnaryParams::zeroed(), *dy);
+        *dy = slope(*dy, saved, &gradient);
     }
 }
 
@@ -61,19 +65,35 @@ pub(crate) struct Function {
     pub forward: Kernel,
     pub backward: Kernel,
     saves: Saves,
-    /// Makes of gradients what passes the function, from what was saved; for functions without arguments of their own.
+    /// What of a gradient passes the function, from what was saved; for functions without arguments of their own.
+    pub slope: fn(f32, f32) -> f32,
+    /// The same of many, on the host.
     pub pass: fn(&mut [f32], &[f32]),
 }
 
+/// What the host runs: the faster form where there is one.
+macro_rules! on_host {
+    ($definition:expr) => {
+        $definition
+    };
+    ($definition:expr, $fast:expr) => {
+        $fast
+    };
+}
+
 macro_rules! functions {
-    ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $gradient:expr;)*) => {
+    ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $gradient:expr
+        $(, host $fast:expr, $fast_gradient:expr)?;)*) => {
         $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
-            pass: |dy, saved| pass(dy, saved, $gradient),
-            forward: Kernel::new($name, FORWARD.access, |call| forward_twin(call, $value), cost)
+            slope: |dy, saved| slope(dy, saved, $gradient),
+            pass: |dy, saved| pass(dy, saved, on_host!($gradient $(, $fast_gradient)?)),
+            forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
+                $(.host(|call| forward(call, $fast)))?
                 .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, concat!($name, "_forward"), d))]),
-            backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward_twin(call, $gradient), cost)
+            backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
+                $(.host(|call| backward(call, $fast_gradient)))?
                 .variants(&[Variant::new("flat", |_, d| flat(&BACKWARD, concat!($name, "_backward"), d))]),
         };)*
 
@@ -98,8 +118,10 @@ functions! {
     RELU: "relu", |x, _| relu(x), saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy };
     LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a };
     ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) };
-    GELU: "gelu", |x, _| x * normal_cdf(x), saves X, |x, _, dy| dy * gelu_slope(x);
-    GELU_TANH: "gelu_tanh", |x, _| x * gelu_tanh_share(x), saves X, |x, _, dy| dy * gelu_tanh_slope(x);
+    GELU: "gelu", |x, _| gelu(x)[0], saves X, |x, _, dy| dy * gelu(x)[1],
+        host |x, _| x * normal_cdf(x), |x, _, dy| dy * gelu_slope(x);
+    GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x)[0], saves X, |x, _, dy| dy * gelu_tanh(x)[1],
+        host |x, _| x * gelu_tanh_share(x), |x, _, dy| dy * gelu_tanh_slope(x);
     SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))));
     SOFTPLUS: "softplus", |x, _| softplus(x), saves X, |x, _, dy| dy * sigmoid(x);
     SQUARE: "square", |x, _| x * x, saves X, |x, _, dy| dy * (2.0 * x);
@@ -122,7 +144,7 @@ functions! {
 }
 
 /// y = a x + b: negation, and arithmetic with a number.
-static AFFINE: Kernel = Kernel::new("affine", FORWARD.access, |call| forward_twin(call, |x, p| p.a * x + p.b), cost)
+static AFFINE: Kernel = Kernel::new("affine", FORWARD.access, |call| forward(call, |x, p| p.a * x + p.b), cost)
     .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, "affine_forward", d))]);
 
 /// A root where the exponent is one half, as in PyTorch: it is NaN of -infinity, and of -0 it has a sign.
@@ -173,6 +195,23 @@ fn mish_slope(x: f32) -> f32 {
 /// The two numbers of the scaled exponential unit, which keep mean 0 and variance 1.
 const ALPHA: f32 = 1.673_263_2;
 const SCALE: f32 = 1.050_701;
+
+/// x Phi(x) and its slope, Phi the distribution function of the normal distribution.
+fn gelu(x: f32) -> [f32; 2] {
+    let x = f64::from(x);
+    let phi = 0.5 * libm::erfc(-x * FRAC_1_SQRT_2);
+    let density = (-0.5 * x * x).exp() / (2.0 * PI).sqrt();
+    [x * phi, phi + x * density].map(|y| y as f32)
+}
+
+/// x (1 + tanh(u)) / 2 and its slope, with u = sqrt(2 / pi) (x + 0.044715 x^3).
+fn gelu_tanh(x: f32) -> [f32; 2] {
+    let x = f64::from(x);
+    let curve = (2.0 / PI).sqrt();
+    let t = (curve * (x + 0.044715 * x.powi(3))).tanh();
+    let slope = curve * (1.0 + 3.0 * 0.044715 * x * x);
+    [0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope].map(|y| y as f32)
+}
 
 #[inline(always)]
 fn gelu_slope(x: f32) -> f32 {

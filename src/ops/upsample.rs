@@ -80,10 +80,10 @@ fn pass(shader: &'static Shader, entry: &'static str, items: usize, p: &Upsample
     Pass::new(shader, entry, groups(items, 256)).constant("MODE", Constant::U32(p.mode))
 }
 
-static UPSAMPLE: Kernel = Kernel::new("upsample", FORWARD.access, forward_twin, cost)
+static UPSAMPLE: Kernel = Kernel::new("upsample", FORWARD.access, forward_definition, cost)
     .variants(&[Variant::new("flat", |_, d| pass(&FORWARD, "upsample", d.len(1), &d.params()).alone())]);
 
-static UPSAMPLE_BACKWARD: Kernel = Kernel::new("upsample_backward", BACKWARD.access, backward_twin, cost)
+static UPSAMPLE_BACKWARD: Kernel = Kernel::new("upsample_backward", BACKWARD.access, backward_definition, cost)
     .tolerance(Tolerance::SUMMED)
     .variants(&[Variant::new("flat", |_, d| pass(&BACKWARD, "upsample_backward", d.len(1), &d.params()).alone())
         .fits(|_, d| d.params::<UpsampleParams>().reach() < 60_000.0)]);
@@ -91,7 +91,7 @@ static UPSAMPLE_BACKWARD: Kernel = Kernel::new("upsample_backward", BACKWARD.acc
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&UPSAMPLE, &UPSAMPLE_BACKWARD];
 
-fn forward_twin(call: &mut Call) {
+fn forward_definition(call: &mut Call) {
     let (p, x) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
     let (width, out_w) = (p.width as usize, p.out_w as usize);
     parallel::rows(call.write::<f32>(1), out_w, |row, y| {
@@ -110,7 +110,7 @@ fn forward_twin(call: &mut Call) {
     });
 }
 
-fn backward_twin(call: &mut Call) {
+fn backward_definition(call: &mut Call) {
     let (p, dy) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
     let (width, out_w) = (p.width as usize, p.out_w as usize);
     let results = p.out_h as usize * out_w;

@@ -1,7 +1,7 @@
 //! Adadelta (Zeiler, 2012): `shaders/adadelta.wgsl`.
 
 use super::bucket::{Bucket, Place};
-use super::rule::{Now, Rule, decayed, twin, update, with_decay};
+use super::rule::{Now, Rule, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -39,7 +39,7 @@ struct AdadeltaParams {
 
 update!(ADADELTA, SHADER, "adadelta", AdadeltaParams, moments 2, flops 15, |call| {
     let p: AdadeltaParams = call.params();
-    twin(call, p.place, |now, g, [mut x, mut v, mut moved]| {
+    uncounted(call, p.place, |now, g, [mut x, mut v, mut moved]| {
         let slope = decayed(g, p.decay, x);
         v = p.rho * v + p.rest * slope * slope;
         let by = (moved + p.eps).sqrt() / (v + p.eps).sqrt() * slope;

@@ -52,11 +52,13 @@ fn n(d: &Dispatch) -> usize {
 }
 
 /// The moments, and in place of the gradients the direction of the step.
-static LAMB: Kernel =
-    Kernel::new("lamb", MOMENTS.access, moments_twin, |d| Cost { flops: 13 * n(d) as u64, bytes: 28 * n(d) as u64 })
-        .variants(&[Variant::new("flat", |_, d| Pass::new(&MOMENTS, "lamb", groups(n(d), 4 * 256)).alone())]);
+static LAMB: Kernel = Kernel::new("lamb", MOMENTS.access, moments_definition, |d| Cost {
+    flops: 13 * n(d) as u64,
+    bytes: 28 * n(d) as u64,
+})
+.variants(&[Variant::new("flat", |_, d| Pass::new(&MOMENTS, "lamb", groups(n(d), 4 * 256)).alone())]);
 
-fn moments_twin(call: &mut Call) {
+fn moments_definition(call: &mut Call) {
     let (p, numbers) = (call.params::<LambParams>(), call.read::<f32>(4));
     let factor = numbers[0];
     let slots = slots(call, p.place, 4);
@@ -85,7 +87,7 @@ struct ApplyParams {
 }
 
 /// Each parameter moves along its direction, as far as the lengths of both say.
-static LAMB_APPLY: Kernel = Kernel::new("lamb_apply", APPLY.access, apply_twin, |d| {
+static LAMB_APPLY: Kernel = Kernel::new("lamb_apply", APPLY.access, apply_definition, |d| {
     let n = u64::from(d.params::<ApplyParams>().place.n);
     Cost { flops: 3 * n, bytes: 12 * n }
 })
@@ -94,7 +96,7 @@ static LAMB_APPLY: Kernel = Kernel::new("lamb_apply", APPLY.access, apply_twin, 
     Pass::new(&APPLY, "lamb_apply", groups(n, 4 * 256)).alone()
 })]);
 
-fn apply_twin(call: &mut Call) {
+fn apply_definition(call: &mut Call) {
     let (p, u, owners) = (call.params::<ApplyParams>(), call.read::<f32>(0), call.read::<i32>(2));
     let (ours, theirs, numbers) = (call.read::<f32>(3), call.read::<f32>(4), call.read::<f32>(5));
     let (run, lr) = (p.place.range(), numbers[p.place.at as usize]);

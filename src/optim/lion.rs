@@ -1,7 +1,7 @@
 //! Lion (Chen et al., 2023): `shaders/lion.wgsl`.
 
 use super::bucket::{Bucket, Place};
-use super::rule::{Now, Rule, decayed, twin, update, with_decay};
+use super::rule::{Now, Rule, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -38,7 +38,7 @@ struct LionParams {
 
 update!(LION, SHADER, "lion", LionParams, moments 1, flops 10, |call| {
     let p: LionParams = call.params();
-    twin(call, p.place, |now, g, [mut x, mut m]| {
+    uncounted(call, p.place, |now, g, [mut x, mut m]| {
         let ahead = p.beta1 * m + p.rest1 * g;
         let sign = if ahead == 0.0 { 0.0 } else { ahead.signum() };
         x -= now[0] * decayed(sign, p.decay, x);

@@ -33,7 +33,7 @@ struct SquareSumsParams {
 }
 
 /// sums[to + i] = the sum of the squares of parameter entry + i.
-static SQUARE_SUMS: Kernel = Kernel::new("square_sums", &[Read, Read, Read, ReadWrite], sums_twin, |d| {
+static SQUARE_SUMS: Kernel = Kernel::new("square_sums", &[Read, Read, Read, ReadWrite], sums_definition, |d| {
     let n = u64::from(d.params::<SquareSumsParams>().chunks) * CHUNK as u64;
     Cost { flops: 2 * n, bytes: 4 * n }
 })
@@ -54,7 +54,7 @@ fn sums_passes(d: &Dispatch, entry: &'static str, per_group: usize) -> Lowering 
     Lowering { passes: vec![first.slots(&slots[0]), second.slots(&slots[1])], scratch }
 }
 
-fn sums_twin(call: &mut Call) {
+fn sums_definition(call: &mut Call) {
     let (p, x) = (call.params::<SquareSumsParams>(), call.read::<f32>(0));
     let (chunks, entries) = (call.read::<i32>(1), call.read::<i32>(2));
     let sums = &mut call.write::<f32>(3)[p.to as usize..][..p.entries as usize];

@@ -18,7 +18,7 @@ struct PenaltyParams {
     bound: f32,
 }
 
-static PENALTY: Kernel = Kernel::new("penalty", SHADER.access, twin, |d| {
+static PENALTY: Kernel = Kernel::new("penalty", SHADER.access, definition, |d| {
     let n = u64::from(d.params::<PenaltyParams>().n);
     Cost { flops: 7 * n, bytes: 12 * n }
 })
@@ -29,7 +29,7 @@ static PENALTY: Kernel = Kernel::new("penalty", SHADER.access, twin, |d| {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&PENALTY];
 
-fn twin(call: &mut Call) {
+fn definition(call: &mut Call) {
     let p: PenaltyParams = call.params();
     let run = p.first as usize..(p.first + p.n) as usize;
     let x = &call.read::<f32>(1)[run.clone()];

@@ -1,7 +1,7 @@
 //! RMSprop (Hinton, 2012): `shaders/rmsprop.wgsl`, `shaders/rmsprop_momentum.wgsl`, `shaders/rmsprop_centered.wgsl`.
 
 use super::bucket::{Bucket, Place};
-use super::rule::{Now, Rule, decayed, twin, update, with_decay};
+use super::rule::{Now, Rule, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -54,7 +54,7 @@ struct RmspropParams {
 
 update!(RMSPROP, PLAIN, "rmsprop", RmspropParams, moments 1, flops 8, |call| {
     let p: RmspropParams = call.params();
-    twin(call, p.place, |now, g, [mut x, mut v]| {
+    uncounted(call, p.place, |now, g, [mut x, mut v]| {
         let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
         x -= now[0] * slope / (v.sqrt() + p.eps);
@@ -64,7 +64,7 @@ update!(RMSPROP, PLAIN, "rmsprop", RmspropParams, moments 1, flops 8, |call| {
 
 update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", RmspropParams, moments 2, flops 10, |call| {
     let p: RmspropParams = call.params();
-    twin(call, p.place, |now, g, [mut x, mut v, mut u]| {
+    uncounted(call, p.place, |now, g, [mut x, mut v, mut u]| {
         let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
         u = now[1] * u + slope / (v.sqrt() + p.eps);
@@ -75,7 +75,7 @@ update!(RMSPROP_MOMENTUM, HEAVY, "rmsprop_momentum", RmspropParams, moments 2, f
 
 update!(RMSPROP_CENTERED, CENTERED, "rmsprop_centered", RmspropParams, moments 3, flops 14, |call| {
     let p: RmspropParams = call.params();
-    twin(call, p.place, |now, g, [mut x, mut v, mut u, mut m]| {
+    uncounted(call, p.place, |now, g, [mut x, mut v, mut u, mut m]| {
         let slope = decayed(g, p.decay, x);
         v = p.alpha * v + p.rest * slope * slope;
         m += p.rest * (slope - m);

@@ -119,13 +119,13 @@ pub struct Now {
     pub steps: u64,
 }
 
-/// The most numbers that a twin reads.
+/// The most numbers that a definition reads.
 pub const NUMBERS: usize = 5;
 
-/// Elements that a twin takes at once; every stretch is whole multiples of them.
+/// Elements that a definition takes at once; every stretch is whole multiples of them.
 const BLOCK: usize = 16;
 
-/// The twin of such a kernel with N - 1 moments: `each` gets the numbers of the step's group, or of the parameter where the
+/// The definition of such a kernel with N - 1 moments: `each` gets the numbers of the step's group, or of the parameter where the
 /// kernel counts and parameters differ, a gradient after clipping, and the value with its moments, and tells what these are
 /// now.
 pub fn counted<const N: usize>(
@@ -136,13 +136,13 @@ pub fn counted<const N: usize>(
     let all = call.read::<f32>(N + 1);
     match slots(call, place, N + 1) {
         // Told apart here, so that what is the same for a whole stretch is so for the compiler, too.
-        None => twin(call, place, each),
+        None => uncounted(call, place, each),
         Some(slots) => moved(call, place, |at| own(all, QUAD * slots[at / SLOT] as usize), each),
     }
 }
 
 /// The same for a kernel that does not count.
-pub fn twin<const N: usize>(
+pub fn uncounted<const N: usize>(
     call: &mut Call,
     place: Place,
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
@@ -208,11 +208,11 @@ fn moved<const N: usize>(
 /// The kernel and the shader of a rule's update: [gradients, values, moments .., numbers], and where it counts, slots; flat
 /// in fours.
 macro_rules! update {
-    ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, flops $flops:literal, $twin:expr) => {
-        update!($kernel, $shader, $name, $params, moments $moments, slots 0, flops $flops, $twin);
+    ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, flops $flops:literal, $definition:expr) => {
+        update!($kernel, $shader, $name, $params, moments $moments, slots 0, flops $flops, $definition);
     };
     ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, slots $slots:literal,
-        flops $flops:literal, $twin:expr) => {
+        flops $flops:literal, $definition:expr) => {
         static $shader: $crate::kernel::Shader = $crate::kernel::shader!($name, {
             use $crate::kernel::Access::{Read, ReadWrite};
             const ACCESS: [$crate::kernel::Access; $moments + 3 + $slots] = {
@@ -225,7 +225,7 @@ macro_rules! update {
             &ACCESS
         });
 
-        static $kernel: $crate::kernel::Kernel = $crate::kernel::Kernel::new($name, $shader.access, $twin, |d| {
+        static $kernel: $crate::kernel::Kernel = $crate::kernel::Kernel::new($name, $shader.access, $definition, |d| {
             let n = u64::from(d.params::<$params>().place.n);
             $crate::kernel::Cost { flops: $flops * n, bytes: (3 + 2 * $moments) * 4 * n }
         })

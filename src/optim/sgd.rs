@@ -1,7 +1,7 @@
 //! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`.
 
 use super::bucket::{Bucket, Place};
-use super::rule::{Now, Rule, counted, decayed, twin, update, with_decay};
+use super::rule::{Now, Rule, counted, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -49,7 +49,7 @@ struct SgdParams {
 
 update!(SGD, PLAIN, "sgd", SgdParams, moments 0, flops 4, |call| {
     let p: SgdParams = call.params();
-    twin(call, p.place, |now, g, [x]| [x - now[0] * decayed(g, p.decay, x)]);
+    uncounted(call, p.place, |now, g, [x]| [x - now[0] * decayed(g, p.decay, x)]);
 });
 
 update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", SgdParams, moments 1, slots 1, flops 8, |call| {

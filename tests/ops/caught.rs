@@ -15,6 +15,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_gradient_that_is_forgotten_is_caught", a_gradient_that_is_forgotten_is_caught),
     ("a_result_that_is_off_is_caught", a_result_that_is_off_is_caught),
     ("an_element_that_no_kernel_writes_is_caught", an_element_that_no_kernel_writes_is_caught),
+    ("a_host_path_that_is_off_is_caught", a_host_path_that_is_off_is_caught),
 ];
 
 fn names_are_unique() {
@@ -86,4 +87,18 @@ fn an_element_that_no_kernel_writes_is_caught() {
     Tensor::run(&HALF, &[&y], &0u32);
     let said = y.to_vec::<f32>().expect_err("half of it is not written").to_string();
     assert!(said.contains("half: element 32 of binding 0 is not written"), "{said}");
+}
+
+fn a_host_path_that_is_off_is_caught() {
+    static ONE: Kernel =
+        Kernel::new("one", &[Access::Write], |call| call.write::<f32>(0).fill(1.0), |_| Cost::default())
+            .host(|call| call.write::<f32>(0).fill(1.001));
+    let run = |device: &Device| {
+        let y = Tensor::empty([3], DType::F32, device);
+        Tensor::run(&ONE, &[&y], &0u32);
+        y.to_vec::<f32>()
+    };
+    assert_eq!(run(&Device::cpu()), Ok(vec![1.001; 3]));
+    let said = run(&Device::checked(Device::cpu())).expect_err("it is off").to_string();
+    assert!(said.contains("one: element 0 of binding 0 is 1.001 where its definition gives 1"), "{said}");
 }

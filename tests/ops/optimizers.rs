@@ -26,7 +26,7 @@ const STEPS: usize = 5;
 const WITHOUT_A: [usize; 1] = [2];
 const WITHOUT_B: [usize; 2] = [0, 3];
 
-/// a, b and t; b is more than a twin takes at a time.
+/// a, b and t; b is more than a definition takes at a time.
 fn inputs() -> [Input; 3] {
     [x([67]), x([3, 8197]), x([67])]
 }

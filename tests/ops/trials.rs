@@ -33,7 +33,7 @@ pub fn trials() -> Vec<Trial> {
 /// What memory holds before a kernel writes it: not a number, and one that is larger than most. Results may not differ.
 const OLD: [u32; 2] = [0x7FC0_DEAD, 0x4640_E600];
 
-/// The gradient by differences, and a replay.
+/// The gradient by differences, a replay, and each host path against its definition.
 fn on_the_host(case: &Case) -> Result<(), String> {
     with("cpu", Device::cpu, |device| {
         judge::on_the_host(case, device)?;
@@ -41,7 +41,12 @@ fn on_the_host(case: &Case) -> Result<(), String> {
         let first = case.outcome(device)?;
         device.fill_fresh(OLD[1]);
         judge::replayed(case, device, &first)
-    })
+    })?;
+    let has_host = |d: &Dispatch| d.kernel.host.is_some();
+    if case.big || !case.dispatches().iter().any(has_host) {
+        return Ok(());
+    }
+    checked(case, "host paths", Device::cpu)
 }
 
 /// The GPU against the CPU backend and against itself, and each kernel against its definition: as the adapter is, as a
@@ -67,20 +72,20 @@ fn on_a_gpu(case: &Case) -> Result<(), String> {
     if case.big {
         return Ok(());
     }
-    checked(case, "kernel by kernel", base)?;
-    checked(case, "as a browser", &WgpuOptions { features: Features::Browser, ..base.clone() })?;
+    checked(case, "kernel by kernel", || open(base))?;
+    checked(case, "as a browser", || open(&WgpuOptions { features: Features::Browser, ..base.clone() }))?;
     let (names, dispatches) = (variant_names(), case.dispatches());
     for name in names.into_iter().filter(|name| is_changed(&dispatches, name, &INFO)) {
-        checked(case, name, &WgpuOptions { variant: Some(name), ..base.clone() })?;
+        checked(case, name, || open(&WgpuOptions { variant: Some(name), ..base.clone() }))?;
     }
     Ok(())
 }
 
-/// Each kernel against its definition, on a device made by `options`.
-fn checked(case: &Case, title: &str, options: &WgpuOptions) -> Result<(), String> {
+/// Each kernel against its definition, on a device like this.
+fn checked(case: &Case, title: &str, device: impl FnOnce() -> Device) -> Result<(), String> {
     with(
         title,
-        || Device::checked(open(options)),
+        || Device::checked(device()),
         |device| {
             if case.is_joined() { case.replayed(device).map(drop) } else { case.outcome(device).map(drop) }
         },

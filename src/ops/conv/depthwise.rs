@@ -5,7 +5,7 @@
 //! channels last, so that four channels are one load. Transposed, the same kernels change places.
 
 use super::implicit::{MAX_ITERATIONS, is_turnable, turned};
-use super::{ConvParams, channels_last, cost, fuse};
+use super::{ConvParams, channels_last, cost, definition, fuse};
 use crate::dtype::DType;
 use crate::kernel::functions::relu;
 use crate::kernel::strided::Strided;
@@ -24,24 +24,28 @@ static WEIGHT: Shader = shader!("depthwise_weight", ["conv"], &[Read, Read, Writ
 static PARTS: Shader = shader!("depthwise_parts", ["conv"], &[Read, Write, Write]);
 
 /// y [n, oh, ow, o] from x [n, h, w, c], w [o, 1, kh, kw] and a bias [o]; w stands in for a bias that is none.
-pub(super) static DEPTHWISE: Kernel = Kernel::new("depthwise", FORWARD.access, forward_twin, cost)
-    .tolerance(Tolerance::SUMMED)
-    .rewrites(&[fuse::RELU])
-    .variants(&[
-        Variant::new("quads", |_, d| {
-            let p: ConvParams = d.params();
-            forward(&p, p.walk_of_weight(), true, ends(&p))
-        })
-        .fits(|_, d| is_by_fours(&d.params())),
-        Variant::new("each", |_, d| {
-            let p: ConvParams = d.params();
-            forward(&p, p.walk_of_weight(), false, ends(&p))
-        }),
-    ]);
+pub(super) static DEPTHWISE: Kernel =
+    Kernel::new("depthwise", FORWARD.access, |call| definition::forward(call, 3), cost)
+        .host(forward_host)
+        .tolerance(Tolerance::SUMMED)
+        .rewrites(&[fuse::RELU])
+        .variants(&[
+            Variant::new("quads", |_, d| {
+                let p: ConvParams = d.params();
+                forward(&p, p.walk_of_weight(), true, ends(&p))
+            })
+            .fits(|_, d| is_by_fours(&d.params())),
+            Variant::new("each", |_, d| {
+                let p: ConvParams = d.params();
+                forward(&p, p.walk_of_weight(), false, ends(&p))
+            }),
+        ]);
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
-pub(super) static DEPTHWISE_INPUT: Kernel =
-    Kernel::new("depthwise_input", INPUT.access, input_twin, cost).tolerance(Tolerance::SUMMED).variants(&[
+pub(super) static DEPTHWISE_INPUT: Kernel = Kernel::new("depthwise_input", INPUT.access, definition::input, cost)
+    .host(input_host)
+    .tolerance(Tolerance::SUMMED)
+    .variants(&[
         // A convolution of dy by the kernel turned around.
         Variant::new("turned", |_, d| {
             let p: ConvParams = d.params();
@@ -59,7 +63,8 @@ pub(super) static DEPTHWISE_INPUT: Kernel =
 
 /// dw [o, 1, kh, kw] and db [o] from x and dy.
 pub(super) static DEPTHWISE_WEIGHT: Kernel =
-    Kernel::new("depthwise_weight", &[Read, Read, Write, Write], weight_twin, cost)
+    Kernel::new("depthwise_weight", &[Read, Read, Write, Write], |call| definition::weight(call, true), cost)
+        .host(weight_host)
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("quads", |info, d| weight(info, d, true)).fits(|_, d| is_by_fours(&d.params())),
@@ -179,7 +184,7 @@ fn weight(info: &Info, d: &Dispatch, quads: bool) -> Lowering {
 /// The most parts of the rows.
 const MAX_SPLITS: u32 = 16_384;
 
-/// The sizes along one dimension, for the twins.
+/// The sizes along one dimension, for the host path.
 #[derive(Clone, Copy)]
 struct Line {
     pixels: usize,
@@ -227,7 +232,7 @@ fn turn(w: &[f32], taps: usize, turned: &mut [f32]) {
     }
 }
 
-fn forward_twin(call: &mut Call) {
+fn forward_host(call: &mut Call) {
     let (p, x, w) = (call.params::<ConvParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let ([down, right], c, out) = (Line::of(&p), p.channels as usize, p.out_channels as usize);
     let (scratch, bias) = (call.scratch(), call.read::<f32>(2));
@@ -265,7 +270,7 @@ fn forward_twin(call: &mut Call) {
     });
 }
 
-fn input_twin(call: &mut Call) {
+fn input_host(call: &mut Call) {
     let (p, dy, w) = (call.params::<ConvParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let ([down, right], c, out) = (Line::of(&p), p.channels as usize, p.out_channels as usize);
     let scratch = call.scratch();
@@ -299,14 +304,14 @@ fn input_twin(call: &mut Call) {
 }
 
 /// Parts of the rows of all images whose sums are taken apart: a number that no machine changes.
-const TWIN_PARTS: usize = 8;
+const PART_COUNT: usize = 8;
 
-fn weight_twin(call: &mut Call) {
+fn weight_host(call: &mut Call) {
     let (p, x, dy) = (call.params::<ConvParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let ([down, right], c, out) = (Line::of(&p), p.channels as usize, p.out_channels as usize);
     let (scratch, dw, db) = (call.scratch(), call.write::<f32>(2), call.write::<f32>(3));
     let (taps, rows) = (down.taps * right.taps, p.batch as usize * down.results);
-    let (each, whole) = (rows.div_ceil(TWIN_PARTS).max(1), (taps + 1) * out);
+    let (each, whole) = (rows.div_ceil(PART_COUNT).max(1), (taps + 1) * out);
     let parts = rows.div_ceil(each).max(1);
     // The sums of a part, [taps + 1, o], in two halves that keep the digits of f64.
     scratch.with(parts * 2 * whole, |sums| {

@@ -32,7 +32,17 @@ impl Epilogue {
         self.0 >= Epilogue::ADD.0
     }
 
-    /// On the host, with the other matrix's elements at the same places.
+    /// Of one element, with the other matrix's at the same place.
+    fn of(self, c: f32, other: f32) -> f32 {
+        match self {
+            Epilogue::NOTHING => c,
+            Epilogue::RELU => relu(c),
+            Epilogue::ADD => c + other,
+            Epilogue(code) => (SLOPES[code as usize - 3].slope)(c, other),
+        }
+    }
+
+    /// The same of many.
     fn finish(self, c: &mut [f32], other: &[f32]) {
         match self {
             Epilogue::NOTHING => {}
@@ -55,16 +65,33 @@ pub(super) fn operands(d: &Dispatch) -> Operands {
     Operands { bias, epilogue, other, ..Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Arg(next)) }
 }
 
-/// The twin of every such product.
-pub(super) fn twin(call: &mut Call) {
-    let p: MatMul = call.params();
-    let epilogue = Epilogue(p.epilogue);
+/// The bias, the other matrix and c of a call, where they are.
+fn bound<'a>(call: &mut Call<'a>, p: &MatMul) -> (&'a [f32], &'a [f32], &'a mut [f32]) {
     let mut at = 2;
     let mut taken = |is_there: bool| {
         at += usize::from(is_there);
         if is_there { call.read::<f32>(at - 1) } else { &[] }
     };
-    let (bias, other) = (taken(p.bias == 1), taken(epilogue.reads()));
+    let (bias, other) = (taken(p.bias == 1), taken(Epilogue(p.epilogue).reads()));
+    (bias, other, call.write(at))
+}
+
+/// c = a b + bias, and what follows.
+pub(super) fn definition(call: &mut Call) {
+    let p: MatMul = call.params();
+    let (a, b) = (call.read::<f32>(0), call.read::<f32>(1));
+    let (bias, other, c) = bound(call, &p);
+    for ((at, sum), c) in p.sums(a, b).enumerate().zip(c) {
+        let bias = if p.bias == 1 { f64::from(bias[at % p.n as usize]) } else { 0.0 };
+        *c = Epilogue(p.epilogue).of((sum + bias) as f32, other.get(at).copied().unwrap_or(0.0));
+    }
+}
+
+/// The same by blocks of rows, each finished while it is in the cache.
+pub(super) fn host(call: &mut Call) {
+    let p: MatMul = call.params();
+    let (a, b) = (call.read::<f32>(0), call.read::<f32>(1));
+    let ((bias, other, c), epilogue) = (bound(call, &p), Epilogue(p.epilogue));
     let finish = |first: usize, c: &mut [f32]| {
         if p.bias == 1 {
             for row in c.chunks_mut(p.n as usize) {
@@ -74,5 +101,5 @@ pub(super) fn twin(call: &mut Call) {
         let len = c.len();
         epilogue.finish(c, if epilogue.reads() { &other[first..first + len] } else { other });
     };
-    product(&p, call.read(0), call.read(1), call.write(at), &finish);
+    product(&p, a, b, c, &finish);
 }

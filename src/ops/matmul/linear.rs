@@ -11,7 +11,8 @@ use crate::tensor::Tensor;
 
 /// y = x w^T + b.
 pub(super) static LINEAR: Kernel =
-    Kernel::new("linear", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::twin, cost)
+    Kernel::new("linear", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
+        .host(epilogue::host)
         .tolerance(Tolerance::SUMMED)
         .rewrites(fuse::REWRITES)
         .variants(VARIANTS);
@@ -20,15 +21,17 @@ pub(super) static LINEAR: Kernel =
 pub(super) static LINEAR_WITH: Kernel = Kernel::new(
     "linear_with",
     &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write],
-    epilogue::twin,
+    epilogue::definition,
     cost,
 )
+.host(epilogue::host)
 .tolerance(Tolerance::SUMMED)
 .variants(VARIANTS);
 
 /// dw = dy^T x, and db, the sums of the columns of dy.
 static LINEAR_WEIGHT: Kernel =
-    Kernel::new("linear_weight", &[Access::Read, Access::Read, Access::Write, Access::Write], weight_twin, cost)
+    Kernel::new("linear_weight", &[Access::Read, Access::Read, Access::Write, Access::Write], weight_definition, cost)
+        .host(weight_host)
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, WEIGHT))
@@ -44,7 +47,16 @@ static LINEAR_WEIGHT: Kernel =
 const WEIGHT: Operands =
     Operands { sums: Some(Slot::Arg(3)), ..Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Arg(2)) };
 
-fn weight_twin(call: &mut Call) {
+fn weight_definition(call: &mut Call) {
+    let (p, dy, x) = (call.params::<MatMul>(), call.read::<f32>(0), call.read::<f32>(1));
+    p.sums(dy, x).zip(call.write::<f32>(2)).for_each(|(sum, dw)| *dw = sum as f32);
+    for (column, db) in call.write::<f32>(3)[..p.m as usize].iter_mut().enumerate() {
+        let row = |row: usize| f64::from(dy[p.a_base as usize + column * p.a_row as usize + row * p.a_col as usize]);
+        *db = (0..p.k as usize).map(row).sum::<f64>() as f32;
+    }
+}
+
+fn weight_host(call: &mut Call) {
     let (p, dy) = (call.params::<MatMul>(), call.read::<f32>(0));
     product(&p, dy, call.read(1), call.write(2), &|_, _| ());
     // A block of columns at a time, row by row, in order of memory.

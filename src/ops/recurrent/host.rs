@@ -1,4 +1,4 @@
-//! What recurrent cells mean, on the host: a product for each step, and the cell on its rows.
+//! Recurrent cells on the host: a product for each step, and the cell on its rows.
 
 use super::{Cell, NONE, RecurrentParams};
 use crate::kernel::functions::relu;

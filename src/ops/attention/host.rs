@@ -1,4 +1,4 @@
-//! What attention and its gradient mean, on the host: blocks of rows by matrix products.
+//! Attention and its gradient on the host: blocks of rows by matrix products.
 
 use super::AttentionParams;
 use crate::kernel::functions::exp;
@@ -9,7 +9,7 @@ use crate::ops::matmul::gemm;
 const BLOCK: usize = 32;
 
 /// lse of a query whose scores are all -inf.
-const NONE: f32 = f32::MAX;
+pub(super) const NONE: f32 = f32::MAX;
 
 /// A place in elements: the first, and the strides of batch, head and row.
 fn elements(place: [u32; 4]) -> [usize; 4] {

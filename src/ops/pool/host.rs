@@ -1,4 +1,4 @@
-//! What the pooling kernels mean, on the host.
+//! Pooling on the host: rows of pixels at a time, on all cores.
 
 use super::PoolParams;
 use crate::kernel::{Call, parallel};

@@ -1,4 +1,4 @@
-//! What the convolution kernels mean, on the host: products with the columns that the kernel sees.
+//! Convolution on the host: products with the columns that the kernel sees.
 //!
 //! A block of positions at a time, whose columns stay in a processor's cache. Taps lie before channels there, [kh, kw, c],
 //! so that pixels move as runs of neighbours; weights are turned to that order first.

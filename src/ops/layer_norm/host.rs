@@ -1,4 +1,4 @@
-//! What normalising rows means, on the host.
+//! Rows normalised on the host: several elements at a time, on all cores.
 
 use super::{Form, LayerNormParams};
 use crate::kernel::{Call, parallel};
