@@ -10,6 +10,8 @@
 #[expect(dead_code, unused_imports, reason = "only the judges need results and tolerances")]
 #[path = "../tests/ops/cases.rs"]
 mod cases;
+#[path = "../tests/defined.rs"]
+mod defined;
 #[path = "ops/list.rs"]
 mod list;
 #[path = "gpu/listing.rs"]

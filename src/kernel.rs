@@ -170,6 +170,14 @@ pub struct Lowering {
     pub scratch: Vec<u64>,
 }
 
+impl Lowering {
+    /// Scratch memory of so many bytes, for all passes of the lowering.
+    pub fn scratch(&mut self, bytes: u64) -> Slot {
+        self.scratch.push(bytes);
+        Slot::Scratch(self.scratch.len() - 1)
+    }
+}
+
 /// A WGSL file: the entry points in it share one list of bindings, with the parameters' uniform after the last.
 #[derive(Debug)]
 pub struct Shader {
@@ -215,7 +223,7 @@ pub enum Constant {
 pub enum Slot {
     /// A binding of the dispatch.
     Arg(usize),
-    /// A scratch buffer of the lowering.
+    /// A scratch buffer, which [`Lowering::scratch`] gives out.
     Scratch(usize),
 }
 

@@ -32,6 +32,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("the_page_from_pytorch_names_what_is_there", pages::the_page_from_pytorch_names_what_is_there),
     ("every_method_of_tensor_is_in_a_family", pages::every_method_of_tensor_is_in_a_family),
     ("every_name_of_nn_is_in_a_family", pages::every_name_of_nn_is_in_a_family),
+    ("scratch_memory_is_given_out_by_name", scratch_memory_is_given_out_by_name),
 ];
 
 /// A module may use those on its own floor and below.
@@ -419,6 +420,16 @@ fn the_machinery_knows_no_operation() {
         }
         let literals = file.literals.iter().filter(|text| operations.contains(text.as_str()) && *text != "accumulate");
         found.extend(literals.map(|text| format!("{}: \"{text}\" is an operation's name", file.path)));
+    }
+    refuse(found);
+}
+
+fn scratch_memory_is_given_out_by_name() {
+    // `Lowering::scratch` gives slots out; a number written down would mean another buffer once one is added.
+    let mut found = Vec::new();
+    for file in files("src", ".rs").iter().filter(|file| file.module() != "backend" && file.path != "src/kernel.rs") {
+        let written = file.code.match_indices("Slot::Scratch(").map(|(at, _)| at);
+        found.extend(written.map(|at| format!("{}:{}: a scratch buffer by its number", file.path, file.line(at))));
     }
     refuse(found);
 }

@@ -9,6 +9,7 @@ mod architecture;
 mod cases;
 #[path = "ops/caught.rs"]
 mod caught;
+mod defined;
 #[expect(dead_code, reason = "a trial takes a device that waits for it")]
 mod devices;
 #[path = "ops/folded.rs"]

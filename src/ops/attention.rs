@@ -233,12 +233,14 @@ fn backward(
     of_keys: impl Fn(&AttentionParams, u32) -> Pass,
 ) -> Lowering {
     let [q, k, v, mask, y, lse, dy, grads] = std::array::from_fn(Slot::Arg);
-    let delta = Slot::Scratch(0);
+    let mut out = Lowering::default();
+    let delta = out.scratch(p.lse() as u64 * 4);
     let sums = Pass::new(&DELTA, "attention_delta", groups(p.lse(), 256)).slots(&[y, dy, delta]).params(p);
     let own_queries = |p: &AttentionParams| of_queries(p, p.queries).slots(&[q, dy, k, v, mask, lse, delta, grads]);
     let own_keys = |p: &AttentionParams| of_keys(p, p.keys).slots(&[k, v, q, dy, mask, lse, delta, grads]);
-    let passes = parts(p, p.keys, part, own_queries).chain(parts(p, p.queries, part, own_keys));
-    Lowering { passes: std::iter::once(sums).chain(passes).collect(), scratch: vec![p.lse() as u64 * 4] }
+    out.passes.push(sums);
+    out.passes.extend(parts(p, p.keys, part, own_queries).chain(parts(p, p.queries, part, own_keys)));
+    out
 }
 
 fn backward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
@@ -410,7 +412,7 @@ impl Tensor {
         let length = v[rank - 1];
         let whole_length = head_dim.max(length).next_multiple_of(4);
         if !is_fused(whole_length, options) || q.numel() * k.numel() * v.numel() == 0 {
-            return self.attention_definition(key, value, options);
+            return self.attention_by_primitives(key, value, options);
         }
         if head_dim != whole_length || length != whole_length {
             // Zeros behind each row add nothing to a product.
@@ -497,9 +499,9 @@ impl Tensor {
         )
     }
 
-    /// The definition of [`Tensor::scaled_dot_product_attention`] in primitives.
+    /// [`Tensor::scaled_dot_product_attention`] that the kernels do not take.
     #[track_caller]
-    pub fn attention_definition(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
+    fn attention_by_primitives(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
         let (rank, head_dim) = (self.rank(), self.size(-1));
         let scale = options.scale.unwrap_or(1.0 / (head_dim as f32).sqrt());
         let mut scores = self.matmul(&key.transpose(-2, -1)).affine(scale, 0.0);

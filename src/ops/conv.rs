@@ -1,8 +1,10 @@
 //! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, without that matrix in
 //! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs; depthwise in `conv/depthwise.rs`.
+//! `conv/choose.rs` says which way one goes.
 //!
 //! Outputs lie channels last in memory, in the shape [n, c, h, w].
 
+mod choose;
 mod columns;
 mod conv1d;
 mod definition;
@@ -10,6 +12,7 @@ pub mod depthwise;
 mod fuse;
 mod host;
 mod implicit;
+mod lower;
 mod tiles;
 mod transpose;
 
@@ -18,7 +21,7 @@ pub use transpose::ConvTranspose2dOptions;
 
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::kernel::{Access, Cost, Dispatch, Kernel, Slot, Tolerance, Variant};
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance};
 use crate::shape::{Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -114,22 +117,6 @@ impl ConvParams {
     }
 }
 
-/// Where the operands of a forward kernel are: x and w come first, y and where the largest lay last.
-struct Ends {
-    bias: Option<Slot>,
-    y: Slot,
-    at: Option<Slot>,
-}
-
-impl Ends {
-    fn of(d: &Dispatch) -> Ends {
-        let p: ConvParams = d.params();
-        let y = 2 + p.bias as usize;
-        let at = (p.pooled_h > 0).then(|| Slot::Arg(y + 1));
-        Ends { bias: (p.bias == 1).then_some(Slot::Arg(2)), y: Slot::Arg(y), at }
-    }
-}
-
 fn cost(d: &Dispatch) -> Cost {
     d.cost(d.params::<ConvParams>().flops())
 }
@@ -141,7 +128,7 @@ static CONV2D: Kernel = Kernel::new("conv2d", &[Read, Read, Write], |call| defin
     .host(host::forward)
     .tolerance(Tolerance::SUMMED)
     .rewrites(&[fuse::RELU])
-    .variants(FORWARD);
+    .variants(choose::FORWARD);
 
 /// The same with a bias [o].
 static CONV2D_BIAS: Kernel =
@@ -149,58 +136,33 @@ static CONV2D_BIAS: Kernel =
         .host(host::forward)
         .tolerance(Tolerance::SUMMED)
         .rewrites(&[fuse::RELU, fuse::MAX_POOL])
-        .variants(FORWARD);
+        .variants(choose::FORWARD);
 
 /// The same, and the largest of each 2 x 2 results, with its place.
 static CONV2D_POOL: Kernel = Kernel::new("conv2d_pool", &[Read, Read, Read, Write, Write], definition::pooled, cost)
     .host(host::pooled)
     .tolerance(Tolerance::SUMMED)
-    .variants(&[
-        implicit::FORWARD,
-        implicit::FEW_FORWARD,
-        tiles::FORWARD,
-        tiles::FORWARD_SMALL,
-        columns::FORWARD_SUBGROUP.suits(|_, _| false),
-        columns::FORWARD_TILED.suits(|_, _| false),
-    ]);
-
-const FORWARD: &[Variant] = &[
-    implicit::FORWARD,
-    implicit::FEW_FORWARD,
-    tiles::FORWARD,
-    tiles::FORWARD_SMALL,
-    columns::FORWARD_SUBGROUP,
-    columns::FORWARD_TILED,
-];
+    .variants(choose::FORWARD);
 
 /// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
 static CONV2D_WEIGHT: Kernel =
     Kernel::new("conv2d_weight", &[Read, Read, Write], |call| definition::weight(call, false), cost)
         .host(host::weight)
         .tolerance(Tolerance::SUMMED)
-        .variants(WEIGHT);
+        .variants(choose::WEIGHT);
 
 /// The same, and db [o].
 static CONV2D_WEIGHT_BIAS: Kernel =
     Kernel::new("conv2d_weight_bias", &[Read, Read, Write, Write], |call| definition::weight(call, true), cost)
         .host(host::weight)
         .tolerance(Tolerance::SUMMED)
-        .variants(WEIGHT);
-
-const WEIGHT: &[Variant] = &[
-    implicit::WEIGHT,
-    implicit::FEW_WEIGHT,
-    tiles::WEIGHT,
-    tiles::WEIGHT_SMALL,
-    columns::WEIGHT_SUBGROUP,
-    columns::WEIGHT_TILED,
-];
+        .variants(choose::WEIGHT);
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
 static CONV2D_INPUT: Kernel = Kernel::new("conv2d_input", &[Read, Read, Write], definition::input, cost)
     .host(host::input)
     .tolerance(Tolerance::SUMMED)
-    .variants(&[implicit::INPUT, tiles::INPUT, tiles::INPUT_SMALL, columns::INPUT_SUBGROUP, columns::INPUT_TILED]);
+    .variants(choose::INPUT);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] =
@@ -302,7 +264,7 @@ impl Tensor {
         if x.contains(&0) || w.contains(&0) {
             return of_bias(op, Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
         }
-        if depthwise::fits(&p) {
+        if choose::is_depthwise(&p) {
             return self.depthwise(weight, bias, p);
         }
         match bias {

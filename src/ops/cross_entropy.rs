@@ -388,11 +388,4 @@ impl Tensor {
             Reduction::BatchMean => losses.sum().affine(1.0 / losses.shape().first().copied().unwrap_or(1) as f32, 0.0),
         }
     }
-
-    /// The definition of [`Tensor::cross_entropy`] in primitives.
-    #[track_caller]
-    pub fn cross_entropy_definition(&self, labels: &Tensor) -> Tensor {
-        let column = labels.unsqueeze(1);
-        self.log_softmax_definition(1).gather(1, &column).mean().neg()
-    }
 }

@@ -36,14 +36,14 @@ fn passes(d: &Dispatch) -> Lowering {
     let p: CumsumParams = d.params();
     let lines = p.outer as usize * p.inner as usize;
     let parts = lines * p.chunks as usize;
-    let slots = [Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)];
+    let mut out = Lowering::default();
+    let slots = [Slot::Arg(0), Slot::Arg(1), out.scratch(4 * parts as u64)];
     let pass = |entry, items| Pass::new(&SHADER, entry, groups(items, 64)).slots(&slots);
-    let mut passes = vec![pass("cumsum_chunks", parts)];
+    out.passes.push(pass("cumsum_chunks", parts));
     if p.chunks > 1 {
-        passes.push(pass("cumsum_totals", lines));
-        passes.push(pass("cumsum_add", parts));
+        out.passes.extend([pass("cumsum_totals", lines), pass("cumsum_add", parts)]);
     }
-    Lowering { passes, scratch: vec![4 * parts as u64] }
+    out
 }
 
 fn definition(call: &mut Call) {

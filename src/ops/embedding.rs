@@ -134,7 +134,7 @@ impl Tensor {
         let width = table[1];
         let shape = Shape::from([&i[..], &[width]].concat());
         if !width.is_multiple_of(4) || shape.numel() == 0 {
-            return self.embedding_definition(indices);
+            return self.embedding_by_primitives(indices);
         }
         let (weight, index) = (self.contiguous(), indices.contiguous());
         let length = i.numel() as u32;
@@ -154,9 +154,9 @@ impl Tensor {
         )
     }
 
-    /// The definition of [`Tensor::embedding`] in primitives.
+    /// [`Tensor::embedding`] of a table that the kernels do not take.
     #[track_caller]
-    pub fn embedding_definition(&self, indices: &Tensor) -> Tensor {
+    fn embedding_by_primitives(&self, indices: &Tensor) -> Tensor {
         let shape = Shape::from([&indices.shape()[..], &self.shape()[1..]].concat());
         self.index_select(0, &indices.reshape([-1])).reshape_to(shape)
     }

@@ -192,7 +192,7 @@ impl Tensor {
             let flat = x.reshape_to(Shape::from([rows, cols]));
             let y = b
                 .as_ref()
-                .map_or_else(|| flat.rms_norm_definition(&w, eps), |b| flat.layer_norm_definition(&w, b, eps));
+                .map_or_else(|| flat.rms_norm_by_primitives(&w, eps), |b| flat.layer_norm_by_primitives(&w, b, eps));
             return y.reshape_to(x.shape());
         }
         let stats = Tensor::empty([2, rows], DType::F32, device);
@@ -225,17 +225,17 @@ impl Tensor {
         )
     }
 
-    /// The definition of [`Tensor::layer_norm`] over the last dimension in primitives.
+    /// [`Tensor::layer_norm`] over the last dimension, for rows that the kernels do not take.
     #[track_caller]
-    pub fn layer_norm_definition(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
+    fn layer_norm_by_primitives(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
         let centred = self.sub(&self.mean_dims(&[-1], KeepDims::Yes));
         let scale = self.var_dims(&[-1], 0, KeepDims::Yes).affine(1.0, eps).rsqrt();
         centred.mul(&scale).mul(weight).add(bias)
     }
 
-    /// The definition of [`Tensor::rms_norm`] over the last dimension in primitives.
+    /// [`Tensor::rms_norm`] likewise.
     #[track_caller]
-    pub fn rms_norm_definition(&self, weight: &Tensor, eps: f32) -> Tensor {
+    fn rms_norm_by_primitives(&self, weight: &Tensor, eps: f32) -> Tensor {
         let scale = self.square().mean_dims(&[-1], KeepDims::Yes).affine(1.0, eps).rsqrt();
         self.mul(&scale).mul(weight)
     }

@@ -10,7 +10,7 @@ use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
     shader,
 };
-use crate::ops::reduce::{KeepDims, sum_parts};
+use crate::ops::reduce::sum_parts;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -107,15 +107,14 @@ static CHANNEL_STATS: Kernel =
     ]);
 
 fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
-    let slots = [Slot::Arg(0), Slot::Scratch(0), Slot::Arg(1)];
+    let mut out = Lowering::default();
     let parts = p.channels as usize * p.chunks as usize;
+    let slots = [Slot::Arg(0), out.scratch(parts as u64 * 8), Slot::Arg(1)];
     let pass = |entry, results: usize| {
         wide(Pass::new(&STATS, entry, groups(results / width, 256)), width).slots(&slots).params(&p)
     };
-    Lowering {
-        passes: vec![pass("stats_chunks", parts), pass("stats_join", p.channels as usize)],
-        scratch: vec![parts as u64 * 8],
-    }
+    out.passes = vec![pass("stats_chunks", parts), pass("stats_join", p.channels as usize)];
+    out
 }
 
 static BATCH_NORM: Kernel =
@@ -136,15 +135,12 @@ static BATCH_NORM_SUMS: Kernel = Kernel::new("batch_norm_sums", &[Read, Read, Re
 
 fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
     let parts = p.channels as usize * p.chunks as usize;
-    let only = p.chunks == 1;
-    let target = if only { Slot::Arg(3) } else { Slot::Scratch(0) };
+    let mut out = Lowering::default();
+    let target = if p.chunks == 1 { Slot::Arg(3) } else { out.scratch(parts as u64 * 8) };
     let first = wide(Pass::new(&SUMS, "batch_norm_sums", groups(parts / width, 256)), width).params(&p);
-    let mut out = first.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), target]).alone();
-    if !only {
-        out.scratch.push(parts as u64 * 8);
-        let sum = sum_parts(info, 2 * p.channels as usize, p.chunks as usize, target, Slot::Arg(3), 1);
-        out.passes.extend(sum.passes);
-        out.scratch.extend(sum.scratch);
+    out.passes.push(first.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), target]));
+    if p.chunks > 1 {
+        sum_parts(&mut out, info, [2 * p.channels as usize, p.chunks as usize], target, Slot::Arg(3));
     }
     out
 }
@@ -316,17 +312,5 @@ impl Tensor {
             Some(bias) => y.add(&column(bias)),
             None => y,
         }
-    }
-
-    /// The definition of [`Tensor::batch_norm`]'s output in primitives.
-    #[track_caller]
-    pub fn batch_norm_definition(&self, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
-        let dims: Vec<isize> = (0..self.rank() as isize).filter(|&d| d != 1).collect();
-        let mut sizes = vec![1; self.rank() - 1];
-        sizes[0] = self.shape()[1];
-        let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
-        let centred = self.sub(&self.mean_dims(&dims, KeepDims::Yes));
-        let scale = self.var_dims(&dims, 0, KeepDims::Yes).affine(1.0, eps).rsqrt();
-        centred.mul(&scale).mul(&column(weight)).add(&column(bias))
     }
 }

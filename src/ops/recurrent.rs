@@ -159,31 +159,32 @@ fn backward_steps(d: &Dispatch) -> Lowering {
 fn forward_products(info: &Info, d: &Dispatch) -> Lowering {
     let p: RecurrentParams = d.params();
     let [batch, hidden, rows] = [p.batch, p.hidden, p.cell().gates() as u32 * p.hidden].map(|size| size as usize);
-    let (sums, spare) = (Slot::Scratch(0), Slot::Scratch(1));
+    let mut out = Lowering::default();
+    let (sums, spare) = (out.scratch((batch * rows * 4) as u64), out.scratch(matmul::SPARE));
     let slots = [Slot::Arg(0), sums, Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5)];
-    let steps = (0..p.steps).flat_map(|step| {
+    out.passes.extend((0..p.steps).flat_map(|step| {
         let p = p.at(step);
         let mut product = MatMul::new([batch, rows, hidden], [hidden, 1], [1, hidden]);
         product.a_base = p.before * p.batch * p.hidden;
         let operands = Operands::plain(Slot::Arg(4), Slot::Arg(1), sums);
         let product = matmul::pass(info, matmul::preferred(info), &product, &operands, spare);
         [product, pass(&FORWARD, "recurrent_cell", &p).slots(&slots)]
-    });
-    Lowering { passes: steps.collect(), scratch: vec![(batch * rows * 4) as u64, matmul::SPARE] }
+    }));
+    out
 }
 
 fn backward_products(info: &Info, d: &Dispatch) -> Lowering {
     let p: RecurrentParams = d.params();
     let [batch, hidden, kept] = [p.batch, p.hidden, p.kept() as u32 * p.hidden].map(|size| size as usize);
-    let (through, spare) = (Slot::Scratch(0), Slot::Scratch(1));
-    let slots = [through, Slot::Arg(1), Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5), Slot::Arg(6)];
     // Of what each product takes: gates, the first of those that are kept, the first row of W, in numbers of units.
     let parts: &[[usize; 3]] = match p.cell() {
         Cell::Gru => &[[2, 0, 0], [1, 3, 2]],
         Cell::Lstm => &[[4, 0, 0]],
         Cell::Tanh | Cell::Relu => &[[1, 0, 0]],
     };
-    let mut passes = Vec::new();
+    let mut out = Lowering::default();
+    let (through, spare) = (out.scratch((parts.len() * batch * hidden * 4) as u64), out.scratch(matmul::SPARE));
+    let slots = [through, Slot::Arg(1), Slot::Arg(2), Slot::Arg(3), Slot::Arg(4), Slot::Arg(5), Slot::Arg(6)];
     let order = (0..p.steps).rev().map(|step| (p.at(step), "recurrent_cell_backward"));
     for (p, entry) in order.chain([(p.start(), "recurrent_begin_backward")]) {
         for (at, &[gates, first, row]) in parts.iter().enumerate().filter(|_| p.next != NONE) {
@@ -192,11 +193,11 @@ fn backward_products(info: &Info, d: &Dispatch) -> Lowering {
             product.b_base = (row * hidden * hidden) as u32;
             product.c_base = (at * batch * hidden) as u32;
             let operands = Operands::plain(Slot::Arg(5), Slot::Arg(0), through);
-            passes.push(matmul::pass(info, matmul::preferred(info), &product, &operands, spare));
+            out.passes.push(matmul::pass(info, matmul::preferred(info), &product, &operands, spare));
         }
-        passes.push(pass(&BACKWARD, entry, &p).slots(&slots));
+        out.passes.push(pass(&BACKWARD, entry, &p).slots(&slots));
     }
-    Lowering { passes, scratch: vec![(parts.len() * batch * hidden * 4) as u64, matmul::SPARE] }
+    out
 }
 
 /// Whether the sums of a product need no parts.

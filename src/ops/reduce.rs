@@ -182,43 +182,45 @@ impl By {
     }
 }
 
-/// Stages of one chunk each, until one result is left for every output: from `from` into `to`; scratch buffers are
-/// numbered from `scratch` on. The first is done as `by` says.
-fn stages(info: &Info, first: ReduceParams, kind: Kind, by: By, [from, to]: [Slot; 2], scratch: usize) -> Lowering {
-    let mut out = Lowering::default();
+/// Adds stages of one chunk each, until one result is left for every output: from `from` into `to`. The first is done as
+/// `by` says.
+fn stages(out: &mut Lowering, info: &Info, first: ReduceParams, kind: Kind, by: By, [from, to]: [Slot; 2]) {
     let (scale, mut p, mut source, mut by) = (first.scale, first, from, by);
     loop {
         p.chunk = by.chunk(&p);
         p.chunks = p.count.div_ceil(p.chunk).max(1);
         let last = p.chunks == 1;
         p.scale = if last { scale } else { 1.0 };
-        let target = if last { to } else { Slot::Scratch(scratch + out.scratch.len()) };
         let results = p.n as usize * p.chunks as usize;
+        let target = if last { to } else { out.scratch(results as u64 * 4) };
         let (shader, entry, groups) = by.entry(results);
         let pass = Pass::new(shader, entry, groups).slots(&[source, target]).params(&p);
         out.passes.push(pass.constant("KIND", Constant::U32(kind as u32)));
         if last {
-            return out;
+            return;
         }
-        out.scratch.push(results as u64 * 4);
         source = target;
         p = ReduceParams::stage(p.n, p.chunks, scale);
         by = By::suiting(info, &p);
     }
 }
 
-/// The passes that add up `parts` results for each of `n` outputs, laid out [parts, n], in a fixed order.
-pub(crate) fn sum_parts(info: &Info, n: usize, parts: usize, from: Slot, to: Slot, scratch: usize) -> Lowering {
+/// Adds the passes that add up `parts` results for each of `n` outputs, laid out [parts, n], in a fixed order.
+pub(crate) fn sum_parts(out: &mut Lowering, info: &Info, [n, parts]: [usize; 2], from: Slot, to: Slot) {
     let p = ReduceParams::stage(n as u32, parts as u32, 1.0);
-    stages(info, p, Kind::Sum, By::suiting(info, &p), [from, to], scratch)
+    stages(out, info, p, Kind::Sum, By::suiting(info, &p), [from, to]);
 }
 
 /// A variant of the kernel that joins as `$kind` says.
 macro_rules! variant {
     ($name:literal, $by:expr, $kind:expr) => {
-        Variant::new($name, |info, d| stages(info, d.params(), $kind, $by, [Slot::Arg(0), Slot::Arg(1)], 0))
-            .fits(|info, d| $by.fits(info, &d.params()))
-            .suits(|info, d| By::suiting(info, &d.params()) == $by)
+        Variant::new($name, |info, d| {
+            let mut out = Lowering::default();
+            stages(&mut out, info, d.params(), $kind, $by, [Slot::Arg(0), Slot::Arg(1)]);
+            out
+        })
+        .fits(|info, d| $by.fits(info, &d.params()))
+        .suits(|info, d| By::suiting(info, &d.params()) == $by)
     };
 }
 
@@ -323,8 +325,8 @@ fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
         p.chunk = by.chunk(&p);
         p.chunks = p.count.div_ceil(p.chunk).max(1);
         let last = p.chunks == 1;
-        let target = if last { Slot::Arg(1) } else { Slot::Scratch(out.scratch.len()) };
         let results = p.n as usize * p.chunks as usize;
+        let target = if last { Slot::Arg(1) } else { out.scratch(results as u64 * 4) };
         // The first stage has no candidates; something has to be bound.
         let (entry, per_group, candidates) = match (source, by) {
             (Some(from), _) => ("argmax_again", 256, from),
@@ -337,7 +339,6 @@ fn argmax_stages(d: &Dispatch, by: By) -> Lowering {
         if last {
             return out;
         }
-        out.scratch.push(results as u64 * 4);
         source = Some(target);
         p.count = p.chunks;
     }

@@ -5,7 +5,6 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader,
 };
-use crate::ops::reduce::KeepDims;
 use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -169,11 +168,5 @@ impl Tensor {
                 vec![Some(dx)]
             },
         )
-    }
-
-    /// The definition of [`Tensor::log_softmax`] in primitives.
-    #[track_caller]
-    pub fn log_softmax_definition(&self, dim: isize) -> Tensor {
-        self.sub(&self.logsumexp(&[dim], KeepDims::Yes))
     }
 }

@@ -54,14 +54,15 @@ fn merges(d: &Dispatch) -> Lowering {
     let mut p: TopkParams = d.params();
     p.chunk = FIRST.min(p.n);
     let mut out = Lowering::default();
+    // Each pass reads what the one before it wrote. Two chunks become one, and an odd one counts as two.
+    let most = 4 * u64::from(p.rows) * u64::from(p.n.div_ceil(p.chunk).next_power_of_two() * p.k.min(p.chunk));
+    let mut turns = [out.scratch(most), out.scratch(most)];
     let (mut entry, mut source) = ("topk", Slot::Arg(0));
     loop {
         p.chunks = p.count.div_ceil(p.chunk);
         p.keep = p.k.min(p.chunk);
         let last = p.chunks == 1;
-        // Each pass reads what the one before it wrote.
-        let turn = out.passes.len() % 2;
-        let target = if last { Slot::Arg(1) } else { Slot::Scratch(turn) };
+        let target = if last { Slot::Arg(1) } else { turns[0] };
         let work = p.rows as usize * p.chunks as usize * p.chunk as usize;
         out.passes.push(Pass::new(&SHADER, entry, groups(work, 64)).slots(&[Slot::Arg(0), source, target]).params(&p));
         if last {
@@ -69,11 +70,7 @@ fn merges(d: &Dispatch) -> Lowering {
         }
         p.count = p.chunks * p.keep;
         (p.first, p.chunk, entry, source) = (0, 2 * p.keep, "topk_merge", target);
-        let bytes = 4 * u64::from(p.rows) * u64::from(p.count);
-        match out.scratch.get_mut(turn) {
-            Some(scratch) => *scratch = bytes.max(*scratch),
-            None => out.scratch.push(bytes),
-        }
+        turns.reverse();
     }
 }
 
@@ -87,7 +84,8 @@ fn stages(d: &Dispatch) -> Lowering {
         p.chunks = p.count.div_ceil(p.chunk);
         p.keep = p.k.min(p.chunk);
         let last = p.chunks == 1;
-        let target = if last { Slot::Arg(1) } else { Slot::Scratch(out.scratch.len()) };
+        let left = 4 * u64::from(p.rows) * u64::from(p.chunks * p.keep);
+        let target = if last { Slot::Arg(1) } else { out.scratch(left) };
         let work = p.rows as usize * p.chunks as usize * p.chunk as usize;
         out.passes.push(Pass::new(&SHADER, "topk", groups(work, 64)).slots(&[Slot::Arg(0), source, target]).params(&p));
         if last {
@@ -95,7 +93,6 @@ fn stages(d: &Dispatch) -> Lowering {
         }
         p.count = p.chunks * p.keep;
         p.first = 0;
-        out.scratch.push(4 * u64::from(p.rows) * u64::from(p.count));
         source = target;
     }
 }

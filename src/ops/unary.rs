@@ -204,12 +204,13 @@ fn gelu(x: f32) -> [f32; 2] {
     [x * phi, phi + x * density].map(|y| y as f32)
 }
 
-/// x (1 + tanh(u)) / 2 and its slope, with u = sqrt(2 / pi) (x + 0.044715 x^3).
+/// x (1 + tanh(u)) / 2 and its slope, with u = sqrt(2 / pi) (x + 0.044715 x^3). The square is one of f32, as PyTorch's: where
+/// it is infinite the slope is NaN.
 fn gelu_tanh(x: f32) -> [f32; 2] {
-    let x = f64::from(x);
+    let (x, square) = (f64::from(x), f64::from(x * x));
     let curve = (2.0 / PI).sqrt();
-    let t = (curve * (x + 0.044715 * x.powi(3))).tanh();
-    let slope = curve * (1.0 + 3.0 * 0.044715 * x * x);
+    let t = (curve * (x + 0.044715 * x * square)).tanh();
+    let slope = curve * (1.0 + 3.0 * 0.044715 * square);
     [0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope].map(|y| y as f32)
 }
 

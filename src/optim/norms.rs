@@ -49,9 +49,11 @@ fn sums_passes(d: &Dispatch, entry: &'static str, per_group: usize) -> Lowering 
     let p: SquareSumsParams = d.params();
     let first = Pass::new(&SUMS, entry, groups(p.chunks as usize, per_group));
     let second = Pass::new(&SUMS, "square_sums_join", groups(p.entries as usize, 64));
-    let slots = [[Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0)], [Slot::Scratch(0), Slot::Arg(2), Slot::Arg(3)]];
-    let scratch = vec![u64::from(p.chunks) * 4];
-    Lowering { passes: vec![first.slots(&slots[0]), second.slots(&slots[1])], scratch }
+    let mut out = Lowering::default();
+    let parts = out.scratch(u64::from(p.chunks) * 4);
+    out.passes.push(first.slots(&[Slot::Arg(0), Slot::Arg(1), parts]));
+    out.passes.push(second.slots(&[parts, Slot::Arg(2), Slot::Arg(3)]));
+    out
 }
 
 fn sums_definition(call: &mut Call) {

@@ -1,6 +1,7 @@
 //! Picking by index, and what has a definition in primitives: softmax, cross-entropy, dropout.
 
 use super::{Case, case, whole, x};
+use crate::defined;
 use wgrad::KeepDims::Yes;
 use wgrad::{CrossEntropyOptions, Draw, Reduction, Tensor};
 
@@ -43,7 +44,7 @@ pub fn cases() -> Vec<Case> {
     }));
     all.extend(rows().map(|(shape, dim)| {
         let name = format!("log_softmax log_softmax_backward over {dim} of");
-        case(&name, [shape], move |x| x[0].log_softmax(dim)).defined(move |x| x[0].log_softmax_definition(dim))
+        case(&name, [shape], move |x| x[0].log_softmax(dim)).defined(move |x| defined::log_softmax(&x[0], dim))
     }));
     all.extend([
         case("softmax of large values", [x([5, 70]).within(-90.0, 90.0)], |x| x[0].softmax(1)).compared(),
@@ -58,7 +59,7 @@ pub fn cases() -> Vec<Case> {
         let inputs = || [x([count, classes]), whole([count], 0, classes as i32)];
         all.push(
             case("cross_entropy cross_entropy_backward", inputs(), |x| x[0].cross_entropy(&x[1]))
-                .defined(|x| x[0].cross_entropy_definition(&x[1])),
+                .defined(|x| defined::cross_entropy(&x[0], &x[1])),
         );
     }
     all.extend([

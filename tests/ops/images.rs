@@ -1,6 +1,7 @@
 //! What works on batches of images: convolution, pooling, normalisation by channel.
 
 use super::{Case, Input, case, x};
+use crate::defined;
 use wgrad::{AvgPool2dOptions, Conv2dOptions, DType, MaxPool2dOptions, Tensor};
 
 /// The same images with their channels as neighbours in memory.
@@ -335,7 +336,7 @@ fn norms() -> Vec<Case> {
     let norm = |images: Input, channels: usize| {
         let name = "batch_norm batch_norm_sums batch_norm_backward channel_stats";
         case(name, [images, x([channels]), x([channels])], |x| x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output)
-            .defined(|x| x[0].batch_norm_definition(&x[1], &x[2], EPS))
+            .defined(|x| defined::batch_norm(&x[0], &x[1], &x[2], EPS))
     };
     vec![
         norm(x([7, 5]), 5),
@@ -359,11 +360,11 @@ fn norms() -> Vec<Case> {
         case("batch_norm of one column", [x([2, 4, 3, 1]).narrowed(3), x([4]), x([4])], |x| {
             x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
         })
-        .defined(|x| x[0].batch_norm_definition(&x[1], &x[2], EPS)),
+        .defined(|x| defined::batch_norm(&x[0], &x[1], &x[2], EPS)),
         case("batch_norm of one channel and column", [x([3, 1, 6, 1]).narrowed(1), x([1]), x([1])], |x| {
             x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
         })
-        .defined(|x| x[0].batch_norm_definition(&x[1], &x[2], EPS)),
+        .defined(|x| defined::batch_norm(&x[0], &x[1], &x[2], EPS)),
         case("batch_norm of channels last", [x([4, 3, 5, 6]), x([3]), x([3])], |x| {
             last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output
         }),

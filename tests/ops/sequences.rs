@@ -1,6 +1,7 @@
 //! What a Transformer is made of: rows normalised, embeddings, attention.
 
 use super::{Case, Input, case, whole, x};
+use crate::defined;
 use wgrad::{AttentionOptions, Tensor};
 
 pub fn cases() -> Vec<Case> {
@@ -14,14 +15,14 @@ fn norms() -> Vec<Case> {
         case("layer_norm layer_norm_backward", inputs, move |x| {
             x[0].layer_norm(&[cols], Some(&x[1]), Some(&x[2]), 1e-5)
         })
-        .defined(|x| x[0].layer_norm_definition(&x[1], &x[2], 1e-5))
+        .defined(|x| defined::layer_norm(&x[0], &x[1], &x[2], 1e-5))
     };
     let rms = |shape: &[usize]| {
         let cols = shape[shape.len() - 1];
         case("rms_norm rms_norm_backward", [x(shape), x([cols]).within(0.5, 1.5)], move |x| {
             x[0].rms_norm(&[cols], Some(&x[1]), 1e-6)
         })
-        .defined(|x| x[0].rms_norm_definition(&x[1], 1e-6))
+        .defined(|x| defined::rms_norm(&x[0], &x[1], 1e-6))
     };
     let shapes: [&[usize]; 9] =
         [&[5, 7], &[3, 2, 8], &[65, 32], &[2, 63], &[2, 64], &[2, 65], &[3, 128], &[2, 1027], &[3, 1032]];
@@ -61,7 +62,7 @@ fn norms() -> Vec<Case> {
 fn embeddings() -> Vec<Case> {
     let embedding = |table, ids| {
         case("embedding embedding_backward", [table, ids], |x| x[0].embedding(&x[1]))
-            .defined(|x| x[0].embedding_definition(&x[1]))
+            .defined(|x| defined::embedding(&x[0], &x[1]))
     };
     vec![
         embedding(x([10, 4]), whole([3, 5], 0, 10)),
@@ -86,7 +87,7 @@ fn plain() -> AttentionOptions {
 fn attention(name: &str, inputs: [Input; 3], options: fn(&[Tensor]) -> AttentionOptions) -> Case {
     let name = format!("attention attention_backward {name} of");
     case(&name, inputs, move |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &options(x)))
-        .defined(move |x| x[0].attention_definition(&x[1], &x[2], &options(x)))
+        .defined(move |x| defined::attention(&x[0], &x[1], &x[2], &options(x)))
 }
 
 /// q, k, v and a mask of these sizes.
@@ -94,7 +95,7 @@ fn masked(name: &str, inputs: [Input; 4], is_causal: bool) -> Case {
     let options = move |x: &[Tensor]| AttentionOptions { is_causal, mask: Some(x[3].clone()), ..plain() };
     let name = format!("attention attention_backward {name} of");
     case(&name, inputs, move |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &options(x)))
-        .defined(move |x| x[0].attention_definition(&x[1], &x[2], &options(x)))
+        .defined(move |x| defined::attention(&x[0], &x[1], &x[2], &options(x)))
 }
 
 /// Only the last 30 keys are seen.
@@ -165,7 +166,7 @@ fn masks() -> Vec<Case> {
         )
         .defined(|x| {
             let seen = x[1].narrow(2, 0, 5);
-            x[0].attention_definition(&seen, &seen, &plain())
+            defined::attention(&x[0], &seen, &seen, &plain())
         }),
         case("self_attention by attention, padded, of", [x([3, 9, 48]), whole([3], 2, 9)], move |x| {
             x[0].self_attention(2, &padded(x))
@@ -226,7 +227,7 @@ fn attentions() -> Vec<Case> {
         case("self_attention by attention", [x(shape)], move |x| x[0].self_attention(heads, &options())).defined(
             move |x| {
                 let [q, k, v] = split(&x[0]);
-                let y = q.attention_definition(&k, &v, &options()).permute(&[0, 2, 1, 3]);
+                let y = defined::attention(&q, &k, &v, &options()).permute(&[0, 2, 1, 3]);
                 y.reshape_to([x[0].size(0), x[0].size(1), heads * head_dim].into())
             },
         )

@@ -1,6 +1,7 @@
 //! Where PyTorch's conventions decide: scalars along a dimension, sizes of 0, broadcasting, and what bounds hold.
 
 use super::rules::panics;
+use crate::defined;
 use crate::devices::devices;
 use wgrad::loss::GaussianConstant;
 use wgrad::nn::{Parameter, init};
@@ -169,7 +170,7 @@ fn einsum_and_attention_broadcast() {
         let (q, k, v) = (normal(&[1, 2, 5, 8]), normal(&[3, 2, 4, 8]), normal(&[3, 2, 4, 6]));
         let options = AttentionOptions::default();
         let y = q.scaled_dot_product_attention(&k, &v, &options);
-        let want = q.expand([3, 2, 5, 8]).attention_definition(&k, &v, &options);
+        let want = defined::attention(&q.expand([3, 2, 5, 8]), &k, &v, &options);
         assert_eq!(y.shape()[..], [3, 2, 5, 6], "{name}");
         let alike = |what: &str, a: &Tensor, b: &Tensor| {
             let apart = read(&a.sub(b).abs().max())[0];

@@ -1,5 +1,6 @@
 //! Long sequences: the memory of a step grows with the tokens, not with their square.
 
+use crate::defined;
 use crate::devices::devices;
 use wgrad::nn::{Ctx, Init, TransformerEncoderLayer, TransformerOptions, parameters};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
@@ -69,7 +70,7 @@ fn the_plain_form_would_take_a_gigabyte() {
     let step = |[q, k, v, lengths]: [&Tensor; 4]| {
         let [q, k, v] = [q, k, v].map(|x| x.clone().requires_grad());
         let options = AttentionOptions::default().padded(lengths, TOKENS);
-        let grads = q.attention_definition(&k, &v, &options).sum().backward();
+        let grads = defined::attention(&q, &k, &v, &options).sum().backward();
         Ok([q, k, v].map(|x| grads.of(&x).expect("the sum depends on it").clone()))
     };
     let captured = device.capture([&q, &k, &v, &lengths], step).expect("the step can be captured");

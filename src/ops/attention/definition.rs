@@ -25,8 +25,9 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Rounded to f32, where it may be infinite.
 fn dot(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> f64 {
-    a.zip(b).map(|(a, b)| a * b).sum()
+    f64::from(a.zip(b).map(|(a, b)| a * b).sum::<f64>() as f32)
 }
 
 impl AttentionParams {

@@ -3,9 +3,9 @@
 //! The columns that the kernel sees become a matrix in scratch memory, a slice of the batch at a time, or a part of an
 //! image whose columns are too many to be bound; forward, weight gradient and input gradient are products with it.
 
-use super::implicit::MAX_ITERATIONS;
-use super::{ConvParams, Ends};
-use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Variant, groups, shader};
+use super::ConvParams;
+use super::lower::Ends;
+use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
 use crate::ops::matmul::{self, Epilogue, MatMul, Operands, Tiling};
 use crate::ops::pool;
 use crate::ops::reduce::sum_parts;
@@ -39,7 +39,7 @@ impl ConvParams {
 }
 
 /// The most bytes of columns at a time: larger batches go in slices.
-const MAX_COLUMNS: u64 = 64 << 20;
+pub(super) const MAX_COLUMNS: u64 = 64 << 20;
 
 /// Output positions whose columns are there at once: whole images, or some rows of one, or some positions of one row.
 #[derive(Debug, Clone, Copy)]
@@ -104,53 +104,38 @@ fn slices(info: &Info, p: &ConvParams) -> Vec<Slice> {
     (0..p.batch).flat_map(of_image).collect()
 }
 
-/// Whether the taps of a position can be bound, and one invocation may walk those of a channel.
-fn fits(info: &Info, d: &Dispatch) -> bool {
-    let p: ConvParams = d.params();
-    let walk = u64::from(p.kernel_h) * (u64::from(p.kernel_w) + 1);
-    p.taps() as u64 * 4 <= info.max_binding_bytes.min(MAX_COLUMNS) && walk <= MAX_ITERATIONS as u64
-}
-
-macro_rules! variants {
-    ($($subgroup:ident $tiled:ident $lower:ident;)*) => {$(
-        pub(super) const $subgroup: Variant = Variant::new("subgroup", |info, d| $lower(info, Tiling::Subgroup, d))
-            .fits(|info, d| fits(info, d) && matmul::fits_subgroup(info))
-            .suits(|info, _| matmul::preferred(info) == Tiling::Subgroup);
-        pub(super) const $tiled: Variant = Variant::new("tiled", |info, d| $lower(info, Tiling::Tiled, d))
-            .fits(|info, d| fits(info, d) && matmul::fits_tiled(info));
-    )*};
-}
-
-variants! {
-    FORWARD_SUBGROUP FORWARD_TILED forward;
-    WEIGHT_SUBGROUP WEIGHT_TILED weight;
-    INPUT_SUBGROUP INPUT_TILED input;
-}
-
-fn columns(p: &ConvParams) -> Pass {
+fn columns(p: &ConvParams, col: Slot) -> Pass {
     let each = p.images as usize * p.positions() * p.channels as usize;
-    Pass::new(&IM2COL, "im2col", groups(each, 256)).slots(&[Slot::Arg(0), Slot::Scratch(0)]).params(p)
+    Pass::new(&IM2COL, "im2col", groups(each, 256)).slots(&[Slot::Arg(0), col]).params(p)
 }
 
-fn column_bytes(p: &ConvParams, slices: &[Slice]) -> u64 {
-    slices.iter().map(|slice| slice.positions() * p.taps()).max().unwrap_or(0) as u64 * 4
+/// Scratch memory for the columns of a slice, and what products bind where nothing is to be written.
+fn scratch(out: &mut Lowering, p: &ConvParams, slices: &[Slice]) -> [Slot; 2] {
+    let columns = slices.iter().map(|slice| slice.positions() * p.taps()).max().unwrap_or(0);
+    [out.scratch(columns as u64 * 4), out.scratch(matmul::SPARE)]
 }
 
-fn forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+/// The pass for one product.
+fn product(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands, spare: Slot) -> Pass {
+    matmul::pass(info, tiling.suited(info, p), p, operands, spare)
+}
+
+pub(super) fn forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let (whole, ends) = (d.params::<ConvParams>(), Ends::of(d));
     let slices = slices(info, &whole);
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
-    let y = if ends.at.is_some() { Slot::Scratch(2) } else { ends.y };
+    let mut out = Lowering::default();
+    let [col, spare] = scratch(&mut out, &whole, &slices);
+    let results = u64::from(whole.batch) * (whole.positions() * whole.out_channels as usize) as u64;
+    let y = if ends.at.is_some() { out.scratch(results * 4) } else { ends.y };
     for slice in slices {
-        out.passes.push(columns(&slice.of(&whole)));
-        let mut product = whole.forward(slice.positions());
-        product.c_base = slice.first(&whole) * whole.out_channels;
+        out.passes.push(columns(&slice.of(&whole), col));
+        let mut p = whole.forward(slice.positions());
+        p.c_base = slice.first(&whole) * whole.out_channels;
         let epilogue = if whole.relu == 1 { Epilogue::RELU } else { Epilogue::NOTHING };
-        let operands = Operands { bias: ends.bias, epilogue, ..Operands::plain(Slot::Scratch(0), Slot::Arg(1), y) };
-        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
+        let operands = Operands { bias: ends.bias, epilogue, ..Operands::plain(col, Slot::Arg(1), y) };
+        out.passes.push(product(info, tiling, &p, &operands, spare));
     }
     if let Some(at) = ends.at {
-        out.scratch.push(u64::from(whole.batch) * (whole.positions() * whole.out_channels as usize) as u64 * 4);
         let (images, out_sizes) =
             ([whole.batch, whole.out_h, whole.out_w, whole.out_channels], [whole.pooled_h, whole.pooled_w]);
         out.passes.push(pool::pass_of_halves(images, out_sizes, whole.y, [y, ends.y, at]));
@@ -158,7 +143,7 @@ fn forward(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     out
 }
 
-fn weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+pub(super) fn weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let whole: ConvParams = d.params();
     let slices = slices(info, &whole);
     let results = whole.out_channels as usize * whole.group()[1];
@@ -169,46 +154,43 @@ fn weight(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
         .map(|product| matmul::split(info, tiling.suited(info, &product), product))
         .collect();
     let total: u32 = parts.iter().map(|p| p.splits).sum();
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
-    let target = if total == 1 { Slot::Arg(2) } else { Slot::Scratch(2) };
+    let mut out = Lowering::default();
+    let [col, spare] = scratch(&mut out, &whole, &slices);
+    let bytes = u64::from(total) * results as u64 * 4;
+    let target = if total == 1 { Slot::Arg(2) } else { out.scratch(bytes) };
     let mut done = 0;
-    for (slice, product) in slices.iter().zip(parts) {
-        out.passes.push(columns(&slice.of(&whole)));
-        let mut product = product;
-        product.a_base = slice.first(&whole) * whole.out_channels;
-        product.c_base = done * results as u32;
-        done += product.splits;
-        let operands = Operands::plain(Slot::Arg(1), Slot::Scratch(0), target);
-        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
+    for (slice, mut p) in slices.iter().zip(parts) {
+        out.passes.push(columns(&slice.of(&whole), col));
+        p.a_base = slice.first(&whole) * whole.out_channels;
+        p.c_base = done * results as u32;
+        done += p.splits;
+        let operands = Operands::plain(Slot::Arg(1), col, target);
+        out.passes.push(product(info, tiling, &p, &operands, spare));
     }
     if total > 1 {
-        out.scratch.push(u64::from(total) * results as u64 * 4);
-        let sum = sum_parts(info, results, total as usize, Slot::Scratch(2), Slot::Arg(2), 3);
-        out.passes.extend(sum.passes);
-        out.scratch.extend(sum.scratch);
+        sum_parts(&mut out, info, [results, total as usize], target, Slot::Arg(2));
     }
     if whole.bias == 1 {
         let (channels, positions) = (whole.out_channels as usize, whole.batch as usize * whole.positions());
-        let sum = sum_parts(info, channels, positions, Slot::Arg(1), Slot::Arg(3), out.scratch.len());
-        out.passes.extend(sum.passes);
-        out.scratch.extend(sum.scratch);
+        sum_parts(&mut out, info, [channels, positions], Slot::Arg(1), Slot::Arg(3));
     }
     out
 }
 
-fn input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
+pub(super) fn input(info: &Info, tiling: Tiling, d: &Dispatch) -> Lowering {
     let whole: ConvParams = d.params();
     let slices = slices(info, &whole);
-    let mut out = Lowering { passes: Vec::new(), scratch: vec![column_bytes(&whole, &slices), matmul::SPARE] };
+    let mut out = Lowering::default();
+    let [col, spare] = scratch(&mut out, &whole, &slices);
     for slice in slices {
-        let p = slice.of(&whole);
-        let mut product = whole.input(slice.positions());
-        product.a_base = slice.first(&whole) * whole.out_channels;
-        let operands = Operands::plain(Slot::Arg(0), Slot::Arg(1), Slot::Scratch(0));
-        out.passes.push(matmul::pass(info, tiling.suited(info, &product), &product, &operands, Slot::Scratch(1)));
-        let gather = Pass::new(&COL2IM, "col2im", groups(slice.images as usize * p.pixels(), 256));
+        let part = slice.of(&whole);
+        let mut p = whole.input(slice.positions());
+        p.a_base = slice.first(&whole) * whole.out_channels;
+        let operands = Operands::plain(Slot::Arg(0), Slot::Arg(1), col);
+        out.passes.push(product(info, tiling, &p, &operands, spare));
+        let gather = Pass::new(&COL2IM, "col2im", groups(slice.images as usize * part.pixels(), 256));
         let gather = gather.constant("ADD", Constant::Bool(slice.goes_on()));
-        out.passes.push(gather.slots(&[Slot::Scratch(0), Slot::Arg(2)]).params(&p));
+        out.passes.push(gather.slots(&[col, Slot::Arg(2)]).params(&part));
     }
     out
 }

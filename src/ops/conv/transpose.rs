@@ -1,7 +1,7 @@
 //! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
 
-use super::depthwise::{self, DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
-use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, channels_last, of_bias};
+use super::depthwise::{DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
+use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, channels_last, choose, of_bias};
 use crate::dtype::DType;
 use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
@@ -124,7 +124,7 @@ impl Tensor {
             pooled_w: 0,
             y: [0; 4],
         };
-        let is_deep = depthwise::fits(&p);
+        let is_deep = choose::is_depthwise(&p);
         let forward = if is_deep { &DEPTHWISE_INPUT } else { &CONV2D_INPUT };
         Tensor::run(forward, &[&input.detach(), &kernel.detach(), &y], &p);
         let saved = (input.saved(), kernel.saved());

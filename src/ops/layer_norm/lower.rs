@@ -96,15 +96,16 @@ pub fn forward_rows(form: Form, info: &Info, d: &Dispatch) -> Lowering {
 
 pub fn backward_rows(form: Form, info: &Info, d: &Dispatch) -> Lowering {
     let p = in_rows(d.params());
+    let mut out = Lowering::default();
     let bytes = u64::from(p.parts) * u64::from(p.cols) * 4;
-    let (dw, db) = (Slot::Scratch(0), Slot::Scratch(1));
+    let (dw, db) = (out.scratch(bytes), out.scratch(if form == Form::Layer { bytes } else { 16 }));
     let first = Pass::new(&BACKWARD_ROWS, "layer_norm_backward_rows", u64::from(p.parts));
     let args = [0, 1, 2, 3, 4, 5].map(Slot::Arg);
     let first = first.slots(&[&args[..], &[dw, db]].concat()).constant("ADD", Constant::Bool(p.add == 1));
     let results = [Slot::Arg(6), if form == Form::Layer { Slot::Arg(7) } else { db }];
     let last = join(form, &p, info.subgroup.unwrap_or(8), [dw, if form == Form::Layer { db } else { dw }], results);
-    let scratch = vec![bytes, if form == Form::Layer { bytes } else { 16 }];
-    Lowering { passes: vec![rows_constants(first, form, info, &p), last], scratch }
+    out.passes = vec![rows_constants(first, form, info, &p), last];
+    out
 }
 
 /// The pass that adds up the parts' sums.
@@ -134,17 +135,13 @@ fn backward(form: Form, info: &Info, d: &Dispatch, dx: Pass) -> Lowering {
     let (chunk, threads) = if info.class == Class::Gpu { (64, 64) } else { (2048, info.subgroup.unwrap_or(8)) };
     p.chunk = chunk.max(p.rows.div_ceil(MAX_CHUNK));
     p.parts = p.rows.div_ceil(p.chunk);
-    let mut out = Lowering { passes: vec![dx], scratch: Vec::new() };
-    let mut scratch = |bytes: u64| {
-        out.scratch.push(bytes);
-        Slot::Scratch(out.scratch.len() - 1)
-    };
-    let results = [Slot::Arg(6), if form == Form::Layer { Slot::Arg(7) } else { scratch(16) }];
+    let mut out = dx.alone();
+    let results = [Slot::Arg(6), if form == Form::Layer { Slot::Arg(7) } else { out.scratch(16) }];
     let sums = match p.parts {
         1 => results,
         parts => {
             let bytes = u64::from(parts) * u64::from(p.cols) * 4;
-            [scratch(bytes), if form == Form::Rms { results[1] } else { scratch(bytes) }]
+            [out.scratch(bytes), if form == Form::Rms { results[1] } else { out.scratch(bytes) }]
         }
     };
     let invocations = (p.cols / width(&p)) as usize * p.parts as usize;

@@ -166,20 +166,19 @@ pub(crate) const SPARE: u64 = 16;
 /// The passes of a product of c without gaps.
 pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operands) -> Lowering {
     let p = split(info, tiling, d.params());
+    let mut out = Lowering::default();
+    let spare = out.scratch(SPARE);
     if p.splits == 1 {
-        return Lowering { passes: vec![pass(info, tiling, &p, &operands, Slot::Scratch(0))], scratch: vec![SPARE] };
+        out.passes.push(pass(info, tiling, &p, &operands, spare));
+        return out;
     }
-    let (c, m) = (Slot::Scratch(1), p.m);
-    let sums = operands.sums.map(|_| Slot::Scratch(2));
-    let product = pass(info, tiling, &p, &Operands { c, sums, ..operands }, Slot::Scratch(0));
     let bytes = |results: u32| u64::from(results) * u64::from(p.splits) * 4;
-    let mut out = Lowering {
-        passes: vec![product, added_up(&p, p.c_split, &operands, c)],
-        scratch: vec![SPARE, bytes(p.c_split)],
-    };
+    let c = out.scratch(bytes(p.c_split));
+    let sums = operands.sums.map(|_| out.scratch(bytes(p.m)));
+    out.passes.push(pass(info, tiling, &p, &Operands { c, sums, ..operands }, spare));
+    out.passes.push(added_up(&p, p.c_split, &operands, c));
     if let (Some(from), Some(to)) = (sums, operands.sums) {
-        out.scratch.push(bytes(m));
-        out.passes.push(added_up(&p, m, &Operands::plain(from, from, to), from));
+        out.passes.push(added_up(&p, p.m, &Operands::plain(from, from, to), from));
     }
     out
 }

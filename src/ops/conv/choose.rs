@@ -1,0 +1,158 @@
+//! Which way a convolution goes, and why.
+//!
+//! Where each channel has results of its own it is depthwise, with kernels of its own. All else is a matrix product of the
+//! columns that the kernel sees, [positions, taps], with the weight. Four ways look the columns' pixels up as they go; the
+//! last two make the matrix and can do everything.
+
+use super::{ConvParams, columns, implicit, tiles};
+use crate::kernel::{Class, Dispatch, Info, Variant};
+use crate::ops::matmul::{self, Tiling};
+
+/// Iterations that one invocation may take.
+const MAX_ITERATIONS: u64 = 60_000;
+
+/// Up to so many taps no matrix of columns pays.
+const FEW: usize = 128;
+
+/// What is asked for: results, or the gradient of the weight or of the images.
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Forward,
+    Weight,
+    Input,
+}
+
+/// A way to compute it.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Rows of positions by the lanes of a subgroup, without barriers (`implicit.rs`).
+    Rows,
+    /// The same one tap at a time, for few of them and channels of any number.
+    Few,
+    /// Tiles of 64 x 64 results in shared memory, and of 32 x 32 (`tiles.rs`).
+    Tiles,
+    SmallTiles,
+    /// The matrix of columns in scratch memory, and products with it (`columns.rs`).
+    Columns(Tiling),
+}
+
+/// Whether a way gives the right result there.
+fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
+    let asked: ConvParams = d.params();
+    let is_looked_up = !matches!(way, Way::Columns(_));
+    if direction == Direction::Input && is_looked_up && !is_turnable(&asked) {
+        return false;
+    }
+    // The gradient of the images is then a convolution of dy.
+    let p = if direction == Direction::Input && is_looked_up { asked.turned() } else { asked };
+    let taps = p.taps() as u64;
+    let [kernel_h, kernel_w, out_w] = [p.kernel_h, p.kernel_w, p.out_w].map(u64::from);
+    // A part of the weight's gradient takes whole rows of positions.
+    let has_short_rows = direction != Direction::Weight || out_w / 4 < MAX_ITERATIONS;
+    match way {
+        Way::Rows => {
+            let iterations = taps / 4 + kernel_h * (kernel_w + 1);
+            matmul::fits_subgroup(info) && is_by_fours(&p) && iterations <= MAX_ITERATIONS && has_short_rows
+        }
+        Way::Few => {
+            let is_whole = p.groups == 1 && p.out_channels.is_multiple_of(4);
+            matmul::fits_subgroup(info) && is_whole && 3 * taps <= MAX_ITERATIONS && has_short_rows
+        }
+        Way::Tiles | Way::SmallTiles => {
+            matmul::fits_tiled(info) && is_by_fours(&p) && taps / 16 * 5 + 32 <= MAX_ITERATIONS
+        }
+        Way::Columns(tiling) => {
+            // The taps of a position can be bound, and one invocation walks those of a channel.
+            let fits = if tiling == Tiling::Subgroup { matmul::fits_subgroup } else { matmul::fits_tiled };
+            let most = info.max_binding_bytes.min(columns::MAX_COLUMNS);
+            fits(info) && taps * 4 <= most && kernel_h * (kernel_w + 1) <= MAX_ITERATIONS
+        }
+    }
+}
+
+/// Whether it is worth choosing there, where none before it is.
+fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
+    let p: ConvParams = d.params();
+    match way {
+        // A software adapter runs barriers as coroutines, and has subgroups that go without.
+        Way::Rows => info.class != Class::Gpu,
+        Way::Few => info.class != Class::Gpu && p.taps() <= FEW,
+        Way::Tiles | Way::SmallTiles if matmul::preferred(info) != Tiling::Tiled => false,
+        // Large tiles are worth their edges where they are many enough to fill a GPU.
+        Way::Tiles => match direction {
+            Direction::Weight => p.taps() > 32 && p.out_channels > 32,
+            Direction::Forward => tiles::is_large(info, &p),
+            Direction::Input => tiles::is_large(info, &p.turned()),
+        },
+        Way::SmallTiles => true,
+        // By columns, a pooling behind is a pass of its own, and nothing is gained.
+        Way::Columns(_) if p.pooled_h > 0 => false,
+        Way::Columns(Tiling::Subgroup) => matmul::preferred(info) == Tiling::Subgroup,
+        Way::Columns(_) => true,
+    }
+}
+
+macro_rules! ways {
+    ($($list:ident $direction:ident: $($name:literal $way:expr, $lower:expr;)*)*) => {$(
+        /// The ways in this direction, the preferred first.
+        pub(super) const $list: &[Variant] = &[$(
+            Variant::new($name, $lower)
+                .fits(|info, d| fits($way, Direction::$direction, info, d))
+                .suits(|info, d| suits($way, Direction::$direction, info, d)),
+        )*];
+    )*};
+}
+
+ways! {
+    FORWARD Forward:
+        "implicit" Way::Rows, implicit::forward;
+        "few" Way::Few, implicit::few_forward;
+        "implicit_tiled" Way::Tiles, |info, d| tiles::forward(info, d, true);
+        "implicit_tiled_small" Way::SmallTiles, |info, d| tiles::forward(info, d, false);
+        "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::forward(info, Tiling::Subgroup, d);
+        "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::forward(info, Tiling::Tiled, d);
+    WEIGHT Weight:
+        "implicit" Way::Rows, implicit::weight;
+        "few" Way::Few, implicit::few_weight;
+        "implicit_tiled" Way::Tiles, |info, d| tiles::weight(info, d, true);
+        "implicit_tiled_small" Way::SmallTiles, |info, d| tiles::weight(info, d, false);
+        "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::weight(info, Tiling::Subgroup, d);
+        "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::weight(info, Tiling::Tiled, d);
+    INPUT Input:
+        "implicit" Way::Rows, implicit::input;
+        "implicit_tiled" Way::Tiles, |info, d| tiles::input(info, d, true);
+        "implicit_tiled_small" Way::SmallTiles, |info, d| tiles::input(info, d, false);
+        "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::input(info, Tiling::Subgroup, d);
+        "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::input(info, Tiling::Tiled, d);
+}
+
+/// Whether channels are neighbours, and by fours.
+fn is_by_fours(p: &ConvParams) -> bool {
+    let words = [p.channels, p.out_channels, p.x_base, p.x_n, p.x_h, p.x_w];
+    p.groups == 1 && p.x_c == 1 && words.iter().all(|word| word.is_multiple_of(4))
+}
+
+/// Whether the input gradient is a convolution of dy.
+pub(super) fn is_turnable(p: &ConvParams) -> bool {
+    let reach = |dilation: u32, kernel: u32, padding: u32| dilation * (kernel - 1) >= padding;
+    p.stride_h == 1
+        && p.stride_w == 1
+        && reach(p.dilation_h, p.kernel_h, p.padding_h)
+        && reach(p.dilation_w, p.kernel_w, p.padding_w)
+}
+
+/// Whether each channel has results of its own, and no invocation loops too long.
+pub(super) fn is_depthwise(p: &ConvParams) -> bool {
+    let [results, kernel_h, kernel_w] = [p.out_channels / p.channels.max(1), p.kernel_h, p.kernel_w].map(u64::from);
+    // Results along one dimension that a pixel's gradient asks, most of them in vain where taps lie far apart.
+    let asked = |taps: u64, dilation: u32, stride: u32, out: u32| {
+        ((taps.saturating_sub(1)).saturating_mul(dilation.into()) / u64::from(stride) + 2).min(out.into())
+    };
+    let rows = asked(kernel_h, p.dilation_h, p.stride_h, p.out_h);
+    let columns = asked(kernel_w, p.dilation_w, p.stride_w, p.out_w);
+    p.groups > 1
+        && p.groups == p.channels
+        && kernel_h * (kernel_w + 2) * (results + 1) < MAX_ITERATIONS
+        && rows + kernel_h * (columns + kernel_w * results) < MAX_ITERATIONS
+        && u64::from(p.out_w + 1) < MAX_ITERATIONS
+}
