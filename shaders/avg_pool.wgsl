@@ -15,8 +15,8 @@ fn avg_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i >= p.batch * p.out_h * p.out_w * p.channels { return; }
     let o = output_at(i, p);
-    let down = window(o.y, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h, p.adaptive);
-    let right = window(o.z, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w, p.adaptive);
+    let down = window(o.y, p.size_h, p.out_h, p.stride_h, p.kernel_h, p.padding_h, p.adaptive);
+    let right = window(o.z, p.size_w, p.out_w, p.stride_w, p.kernel_w, p.padding_w, p.adaptive);
     var sum = ITEM();
     for (var h = down.x; h < down.y; h++) {
         for (var w = right.x; w < right.y; w++) {

@@ -20,20 +20,20 @@ fn outputs(at: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32)
 @compute @workgroup_size(256)
 fn avg_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
-    if i >= p.batch * p.height * p.width * p.channels { return; }
+    if i >= p.batch * p.size_h * p.size_w * p.channels { return; }
     let pixel = pixel_at(i, p);
     let n = pixel.x;
     let h = pixel.y;
     let w = pixel.z;
     let c = pixel.w;
-    let rows = outputs(h, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
-    let columns = outputs(w, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
+    let rows = outputs(h, p.size_h, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
+    let columns = outputs(w, p.size_w, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
     var sum = ITEM();
     for (var oh = rows.x; oh < rows.y; oh++) {
-        let down = window(oh, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h, p.adaptive);
+        let down = window(oh, p.size_h, p.out_h, p.stride_h, p.kernel_h, p.padding_h, p.adaptive);
         if h < down.x || h >= down.y { continue; }
         for (var ow = columns.x; ow < columns.y; ow++) {
-            let right = window(ow, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w, p.adaptive);
+            let right = window(ow, p.size_w, p.out_w, p.stride_w, p.kernel_w, p.padding_w, p.adaptive);
             if w < right.x || w >= right.y { continue; }
             sum += dy[((n * p.out_h + oh) * p.out_w + ow) * p.channels + c] / f32(down.z * right.z);
         }

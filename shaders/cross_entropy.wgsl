@@ -20,6 +20,10 @@ struct Params {
     smoothing: f32,
     // 1: the mean, 0: the sum
     mean: u32,
+    // for the gradient and for the host
+    each: u32,
+    weighted: u32,
+    logged: u32,
 }
 
 // (loss, weight) for each invocation of a workgroup.

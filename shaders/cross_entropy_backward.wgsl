@@ -20,6 +20,9 @@ struct Params {
     mean: u32,
     // 1: a loss for each row
     each: u32,
+    // for the host
+    weighted: u32,
+    logged: u32,
 }
 
 fn weight_of(c: u32) -> f32 {

@@ -11,8 +11,8 @@
 struct Params {
     n: u32,
     stream: u32,
-    seed_low: u32,
-    seed_high: u32,
+    key_low: u32,
+    key_high: u32,
     // The drop probability, and 1 / (1 - it).
     drop: f32,
     scale: f32,
@@ -24,7 +24,7 @@ struct Params {
 fn dropout(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i * 4u >= p.n { return; }
-    let words = philox(vec4<u32>(i, number_at(step[0], step[1], p.offset), p.stream), vec2<u32>(p.seed_low, p.seed_high));
+    let words = philox(vec4<u32>(i, number_at(step[0], step[1], p.offset), p.stream), vec2<u32>(p.key_low, p.key_high));
     let draws = vec4<f32>(words >> vec4<u32>(8u)) * (1.0 / 16777216.0);
     y[i] = select(vec4<f32>(), x[i] * p.scale, draws >= vec4<f32>(p.drop));
 }

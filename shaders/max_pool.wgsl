@@ -22,19 +22,19 @@ fn max_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var best = from_bits4(0xff800000u).x;
     var place = 0xffffffffu;
     var any = false;
-    let down = taps(o.y, p.height, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
-    let right = taps(o.z, p.width, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
+    let down = taps(o.y, p.size_h, p.out_h, p.stride_h, p.kernel_h, p.padding_h);
+    let right = taps(o.z, p.size_w, p.out_w, p.stride_w, p.kernel_w, p.padding_w);
     for (var kh = 0u; kh < down.y; kh++) {
         // In unsigned numbers, what lies before 0 is far past the end.
         let h = down.x + kh * p.dilation_h;
-        if h >= p.height { continue; }
+        if h >= p.size_h { continue; }
         for (var kw = 0u; kw < right.y; kw++) {
             let w = right.x + kw * p.dilation_w;
-            if w >= p.width { continue; }
+            if w >= p.size_w { continue; }
             let value = x[p.x_base + o.x * p.x_n + o.w * p.x_c + h * p.x_h + w * p.x_w];
             if !any || beats4(vec4<f32>(value), vec4<f32>(best)).x {
                 best = value;
-                place = h * p.width + w;
+                place = h * p.size_w + w;
                 any = true;
             }
         }

@@ -21,13 +21,13 @@ fn taps(place: u32, stride: u32, dilation: u32) -> vec2<u32> {
 @compute @workgroup_size(256)
 fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
-    if i >= p.batch * p.height * p.width * p.channels { return; }
+    if i >= p.batch * p.size_h * p.size_w * p.channels { return; }
     let pixel = pixel_at(i, p);
     let down = pixel.y + p.padding_h;
     let right = pixel.z + p.padding_w;
     let rows = taps(down, p.stride_h, p.dilation_h);
     let columns = taps(right, p.stride_w, p.dilation_w);
-    let place = i32(pixel.y * p.width + pixel.z);
+    let place = i32(pixel.y * p.size_w + pixel.z);
     var sum = 0.0;
     // What the relu gave: in each window that the pixel wins, this is the pixel's own value.
     var own = 1.0;
@@ -50,16 +50,16 @@ fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
 @compute @workgroup_size(256)
 fn max_pool_backward_adaptive(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
-    if i >= p.batch * p.height * p.width * p.channels { return; }
+    if i >= p.batch * p.size_h * p.size_w * p.channels { return; }
     let pixel = pixel_at(i, p);
-    let place = i32(pixel.y * p.width + pixel.z);
-    let end_h = min(p.out_h, divide((pixel.y + 1u) * p.out_h + p.height - 1u, p.height));
-    let end_w = min(p.out_w, divide((pixel.z + 1u) * p.out_w + p.width - 1u, p.width));
+    let place = i32(pixel.y * p.size_w + pixel.z);
+    let end_h = min(p.out_h, divide((pixel.y + 1u) * p.out_h + p.size_h - 1u, p.size_h));
+    let end_w = min(p.out_w, divide((pixel.z + 1u) * p.out_w + p.size_w - 1u, p.size_w));
     var sum = 0.0;
     // What the relu gave: in each window that the pixel wins, this is the pixel's own value.
     var own = 1.0;
-    for (var oh = divide(pixel.y * p.out_h, p.height); oh < end_h; oh++) {
-        for (var ow = divide(pixel.z * p.out_w, p.width); ow < end_w; ow++) {
+    for (var oh = divide(pixel.y * p.out_h, p.size_h); oh < end_h; oh++) {
+        for (var ow = divide(pixel.z * p.out_w, p.size_w); ow < end_w; ow++) {
             if at[((pixel.x * p.out_h + oh) * p.out_w + ow) * p.channels + pixel.w] != place { continue; }
             sum += dy[pixel.x * p.dy_n + pixel.w * p.dy_c + oh * p.dy_h + ow * p.dy_w];
             if RELU { own = y[pixel.x * p.y_n + pixel.w * p.y_c + oh * p.y_h + ow * p.y_w]; }

@@ -19,14 +19,14 @@ fn max_pool_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     for (var kh = 0u; kh < p.kernel_h; kh++) {
         // In unsigned numbers, what lies before 0 is far past the end.
         let h = o.y * p.stride_h + kh * p.dilation_h - p.padding_h;
-        if h >= p.height { continue; }
+        if h >= p.size_h { continue; }
         for (var kw = 0u; kw < p.kernel_w; kw++) {
             let w = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
-            if w >= p.width { continue; }
+            if w >= p.size_w { continue; }
             let value = x[(p.x_base + o.x * p.x_n + o.w + h * p.x_h + w * p.x_w) / 4u];
             let wins = beats4(value, best) | vec4<bool>(first);
             best = select(best, value, wins);
-            place = select(place, vec4<i32>(i32(h * p.width + w)), wins);
+            place = select(place, vec4<i32>(i32(h * p.size_w + w)), wins);
             first = false;
         }
     }

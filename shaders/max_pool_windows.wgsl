@@ -36,8 +36,8 @@ fn max_pool_windows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     for (var kh = 0u; kh < p.kernel_h; kh++) {
         let h = o.y * p.kernel_h + kh;
         for (var kw = 0u; kw < p.kernel_w; kw++) {
-            let here = h * p.width + o.z * p.kernel_w + kw;
-            let to = (o.x * p.height * p.width + here) * p.channels + o.w;
+            let here = h * p.size_w + o.z * p.kernel_w + kw;
+            let to = (o.x * p.size_h * p.size_w + here) * p.channels + o.w;
             dx[to / 4u] = select(vec4<f32>(), slope, place == vec4<i32>(i32(here)));
         }
     }

@@ -320,9 +320,9 @@ struct Channels {
     channels: u32,
     positions: u32,
     // strides of the three
-    batch_stride: u32,
-    channel_stride: u32,
-    position_stride: u32,
+    strides_batch: u32,
+    strides_channel: u32,
+    strides_position: u32,
     // elements of one channel that one invocation takes, and their number of parts
     chunk: u32,
     chunks: u32,
@@ -340,7 +340,7 @@ fn channel_at(i: u32, p: Channels) -> u32 {
 // Element r of channel c, in the order of batch and position.
 fn element_at(r: u32, c: u32, p: Channels) -> u32 {
     let n = divide(r, p.positions);
-    return n * p.batch_stride + c * p.channel_stride + (r - n * p.positions) * p.position_stride;
+    return n * p.strides_batch + c * p.strides_channel + (r - n * p.positions) * p.strides_position;
 }
 
 // A number of 64 bits and one of 32 bits, added.

@@ -16,8 +16,8 @@ struct Params {
     width: u32,
     padding: u32,
     stream: u32,
-    seed_low: u32,
-    seed_high: u32,
+    key_low: u32,
+    key_high: u32,
     // 1, or -1 for the gradient.
     sign: i32,
     // Added to the number at `step`.
@@ -34,7 +34,7 @@ struct Row {
 fn row_of(row: u32) -> Row {
     let plane = divide(row, p.height);
     let words = philox(vec4<u32>(divide(plane, p.channels), number_at(step[0], step[1], p.offset), p.stream),
-        vec2<u32>(p.seed_low, p.seed_high));
+        vec2<u32>(p.key_low, p.key_high));
     // The upper half of a word, scaled to the number of places.
     let places = (words.xy >> vec2<u32>(16u)) * (2u * p.padding + 1u);
     let off = vec2<i32>(places >> vec2<u32>(16u)) - vec2<i32>(i32(p.padding));

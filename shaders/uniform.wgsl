@@ -10,8 +10,8 @@
 struct Params {
     n: u32,
     stream: u32,
-    seed_low: u32,
-    seed_high: u32,
+    key_low: u32,
+    key_high: u32,
     // Added to the number at `step`.
     offset: u32,
     low: f32,
@@ -22,6 +22,6 @@ struct Params {
 fn uniform_values(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i * 4u >= p.n { return; }
-    let words = philox(vec4<u32>(i, number_at(step[0], step[1], p.offset), p.stream), vec2<u32>(p.seed_low, p.seed_high));
+    let words = philox(vec4<u32>(i, number_at(step[0], step[1], p.offset), p.stream), vec2<u32>(p.key_low, p.key_high));
     y[i] = p.low + p.width * (vec4<f32>(words >> vec4<u32>(8u)) * (1.0 / 16777216.0));
 }

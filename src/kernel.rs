@@ -5,12 +5,14 @@
 
 pub mod functions;
 pub mod parallel;
+mod params;
 pub mod rewrite;
 pub mod scratch;
 pub mod strided;
 
 use crate::dtype::{DType, Element};
 use bytemuck::Pod;
+pub use params::{MAX_PARAM_WORDS, Member, Params, Uniform};
 use scratch::Scratch;
 use std::fmt;
 use std::sync::Arc;
@@ -264,7 +266,7 @@ impl Pass {
     }
 
     /// With parameters of its own.
-    pub fn params<P: Pod>(mut self, params: &P) -> Pass {
+    pub fn params<P: Uniform>(mut self, params: &P) -> Pass {
         self.params = Some(Params::new(params));
         self
     }
@@ -330,48 +332,6 @@ impl Binding {
         self.buffer == other.buffer
             && self.offset < other.offset + other.bytes
             && other.offset < self.offset + self.bytes
-    }
-}
-
-/// The most 32-bit words of a kernel's parameters.
-pub const MAX_PARAM_WORDS: usize = 48;
-
-/// A kernel's parameters: the bytes of a small struct, laid out as its WGSL uniform.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Params {
-    words: [u32; MAX_PARAM_WORDS],
-    len: usize,
-}
-
-impl Params {
-    /// # Panics
-    /// If the struct is larger than [`MAX_PARAM_WORDS`] words or not made of words.
-    #[track_caller]
-    pub fn new<P: Pod>(params: &P) -> Params {
-        let source: &[u32] = bytemuck::cast_slice(std::slice::from_ref(params));
-        let mut words = [0; MAX_PARAM_WORDS];
-        words[..source.len()].copy_from_slice(source);
-        Params { words, len: source.len() }
-    }
-
-    /// The struct again.
-    ///
-    /// # Panics
-    /// If `P` has another size.
-    #[track_caller]
-    pub fn read<P: Pod>(&self) -> P {
-        *bytemuck::from_bytes(bytemuck::cast_slice(&self.words[..self.len]))
-    }
-
-    /// The bytes that travel to the device.
-    pub fn bytes(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.words[..self.len])
-    }
-}
-
-impl fmt::Debug for Params {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &self.words[..self.len])
     }
 }
 

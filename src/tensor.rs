@@ -7,9 +7,8 @@ use crate::backend::{Pending, Purpose};
 use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params};
+use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params, Uniform};
 use crate::shape::{Int, Layout, Shape};
-use bytemuck::Pod;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -531,7 +530,7 @@ impl Tensor {
     /// a later run of a captured step has overwritten, a buffer is bound both to be read and to be written, or one that
     /// is written as a whole is a view with other elements right behind it.
     #[track_caller]
-    pub fn run<P: Pod>(kernel: &'static Kernel, args: &[&Tensor], params: &P) {
+    pub fn run<P: Uniform>(kernel: &'static Kernel, args: &[&Tensor], params: &P) {
         assert!(
             args.len() == kernel.access.len(),
             "{}: {} arguments, not {}",

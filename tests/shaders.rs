@@ -3,6 +3,7 @@
 //! The cases of `tests/ops` run on the null device, and what they would run is lowered for several kinds of adapter
 //! with every variant that fits there.
 
+mod parameters;
 mod written;
 
 use crate::cases;
@@ -18,6 +19,8 @@ pub const TESTS: &[(&str, fn())] = &[
     ("every_module_is_valid", every_module_is_valid),
     ("every_entry_point_translates", every_entry_point_translates),
     ("bindings_are_as_the_shader_table_says", bindings_are_as_the_shader_table_says),
+    ("parameters_are_as_the_uniform_says", parameters::parameters_are_as_the_uniform_says),
+    ("a_swapped_member_is_noticed", parameters::a_swapped_member_is_noticed),
     ("modules_without_subgroups_fit_a_browser", modules_without_subgroups_fit_a_browser),
     ("every_kernel_runs_in_a_browser", every_kernel_runs_in_a_browser),
     ("what_would_loop_too_long_is_refused", what_would_loop_too_long_is_refused),

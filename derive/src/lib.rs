@@ -1,13 +1,40 @@
-//! `#[derive(Module)]`, which `wgrad::nn` exports beside the trait.
+//! `#[derive(Module)]` and `#[derive(Uniform)]`, which `wgrad::nn` and `wgrad::kernel` export beside the traits.
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Field, LitStr, Result, parse_macro_input, parse_quote};
+use syn::{Data, DataStruct, DeriveInput, Field, Fields, LitStr, Result, parse_macro_input, parse_quote};
 
 /// Visits every field of a struct under its name: see `wgrad::nn::Module`.
 #[proc_macro_derive(Module, attributes(module))]
 pub fn module(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input as DeriveInput)).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Tells the members of a kernel's parameters: see `wgrad::kernel::Uniform`.
+#[proc_macro_derive(Uniform)]
+pub fn uniform(input: TokenStream) -> TokenStream {
+    members(&parse_macro_input!(input as DeriveInput)).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+fn members(input: &DeriveInput) -> Result<proc_macro2::TokenStream> {
+    let name = &input.ident;
+    let Data::Struct(DataStruct { fields: Fields::Named(fields), .. }) = &input.data else {
+        return Err(syn::Error::new_spanned(name, "Uniform is derived for structs whose fields have names"));
+    };
+    let members = fields.named.iter().map(|Field { ident, ty, .. }| {
+        quote!(::wgrad::kernel::Member {
+            name: stringify!(#ident),
+            offset: ::core::mem::offset_of!(#name, #ident),
+            bytes: ::core::mem::size_of::<#ty>(),
+            scalar: <#ty as ::wgrad::kernel::Uniform>::SCALAR,
+            members: <#ty as ::wgrad::kernel::Uniform>::MEMBERS,
+        })
+    });
+    Ok(quote! {
+        impl ::wgrad::kernel::Uniform for #name {
+            const MEMBERS: &'static [::wgrad::kernel::Member] = &[#(#members),*];
+        }
+    })
 }
 
 /// What `#[module(..)]` says of a field.

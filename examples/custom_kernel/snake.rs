@@ -4,13 +4,13 @@
 //! each feature that is learned like a weight.
 
 use bytemuck::{Pod, Zeroable};
-use wgrad::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, groups};
+use wgrad::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups};
 use wgrad::ops::reduce::KeepDims;
 use wgrad::{DType, Tensor};
 
 /// What travels with each dispatch: the layout of the uniform at the end of both WGSL files.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct Params {
     n: u32,
     columns: u32,

@@ -4,8 +4,8 @@
 struct Pool {
     batch: u32,
     channels: u32,
-    height: u32,
-    width: u32,
+    size_h: u32,
+    size_w: u32,
     out_h: u32,
     out_w: u32,
     kernel_h: u32,
@@ -47,9 +47,9 @@ fn output_at(i: u32, p: Pool) -> vec4<u32> {
 // Image, row, column and channel of input element i of [batch, height, width, channels].
 fn pixel_at(i: u32, p: Pool) -> vec4<u32> {
     let column = divide(i, p.channels);
-    let row = divide(column, p.width);
-    let image = divide(row, p.height);
-    return vec4<u32>(image, row - image * p.height, column - row * p.width, i - column * p.channels);
+    let row = divide(column, p.size_w);
+    let image = divide(row, p.size_h);
+    return vec4<u32>(image, row - image * p.size_h, column - row * p.size_w, i - column * p.channels);
 }
 
 // Along one dimension, the first pixel of output o's window, the one past the last, and what the mean divides by.

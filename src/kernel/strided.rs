@@ -1,12 +1,12 @@
 //! The parameters of element-wise kernels that walk strided operands.
 
-use super::parallel;
+use super::{Uniform, parallel};
 use crate::shape::{Layout, MAX_RANK, collapse};
 use bytemuck::{Pod, Zeroable};
 
 /// How to walk up to three operands in the order of one dense result: the struct of the same name in `shaders/prelude.wgsl`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, Uniform)]
 pub struct Strided {
     /// Elements of the result.
     pub n: u32,

@@ -8,7 +8,9 @@ use super::{batch, reduced};
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::relu;
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
+};
 use crate::ops::cross_entropy::Reduction;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -21,7 +23,7 @@ static SLOPE: Shader = shader!("pair_loss_backward", &[Read, Read, Read, Write])
 
 /// Elements, the loss's own argument, and how the gradient from above reaches each pair.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct PairParams {
     n: u32,
     a: f32,

@@ -9,8 +9,8 @@ mod rotary;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    shader,
+    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
+    groups, shader,
 };
 use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape};
@@ -78,7 +78,7 @@ static BACKWARD_SUBGROUP: Shader = shader!("attention_backward_subgroup", ["atte
 
 /// The struct `Attention` of the shaders. A place is the first vec4 and the strides of batch, head and row, in vec4.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 struct AttentionParams {
     queries: u32,
     keys: u32,

@@ -21,7 +21,7 @@ pub use transpose::ConvTranspose2dOptions;
 
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance};
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform};
 use crate::shape::{Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -47,7 +47,7 @@ impl Default for Conv2dOptions {
 
 /// The struct `Conv` of `shaders/prelude/conv.wgsl`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 struct ConvParams {
     batch: u32,
     channels: u32,

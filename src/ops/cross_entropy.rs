@@ -3,8 +3,8 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
-    shader,
+    Access, Call, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups,
+    parallel, shader,
 };
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
@@ -59,7 +59,7 @@ static FORWARD: Shader = shader!("cross_entropy", &[Read, Read, Read, Write, Wri
 static BACKWARD: Shader = shader!("cross_entropy_backward", &[Read, Read, Read, Read, Read, Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct CrossEntropyParams {
     rows: u32,
     classes: u32,

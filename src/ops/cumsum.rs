@@ -3,7 +3,7 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
 use crate::shape::Int;
 use crate::tensor::Tensor;
@@ -13,7 +13,7 @@ static SHADER: Shader = shader!("cumsum", &[Access::Read, Access::ReadWrite, Acc
 
 /// Lines of `n` elements that lie `inner` apart; each is cut into `chunks`, the last of which may be shorter.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct CumsumParams {
     outer: u32,
     n: u32,

@@ -3,7 +3,7 @@
 use super::random::{Draw, number};
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::kernel::{Access, Call, Kernel, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::rng::{key, philox, unit};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = shader!("dropout", &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct DropoutParams {
     n: u32,
     stream: u32,

@@ -4,8 +4,8 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups,
-    parallel, shader,
+    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant,
+    groups, parallel, shader,
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -20,7 +20,7 @@ static BACKWARD: Shader = shader!("embedding_backward", ACCESS);
 static BACKWARD_SUBGROUP: Shader = shader!("embedding_backward_subgroup", ACCESS);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct EmbeddingParams {
     size: u32,
     quads: u32,

@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::dtype::{DType, Element};
-use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, groups, shader};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, shader};
 use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = shader!("fill", &[Access::Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct FillParams {
     n: u32,
     /// The bits of the value.

@@ -3,8 +3,8 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
-    shader,
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups,
+    parallel, shader,
 };
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
@@ -17,7 +17,7 @@ static FORWARD: Shader = shader!("gather", ACCESS);
 static BACKWARD: Shader = shader!("gather_backward", ACCESS);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct GatherParams {
     outer: u32,
     size: u32,

@@ -12,7 +12,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
-use crate::kernel::{self, Access, Kernel, Tolerance, Variant};
+use crate::kernel::{self, Access, Kernel, Tolerance, Uniform, Variant};
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -22,7 +22,7 @@ use Access::{Read, Write};
 
 /// The struct `Norm` of the shaders.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 struct LayerNormParams {
     rows: u32,
     cols: u32,

@@ -14,14 +14,14 @@ pub(crate) use tiles::{
 
 use crate::dtype::DType;
 use crate::kernel::functions::indices;
-use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Variant};
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform, Variant};
 use crate::shape::{Shape, collapse};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// The struct `MatMul` of the prelude. The columns of c are neighbours.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 pub(crate) struct MatMul {
     pub m: u32,
     pub n: u32,

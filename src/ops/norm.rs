@@ -7,8 +7,8 @@ mod host;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    shader,
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
+    groups, shader,
 };
 use crate::ops::reduce::sum_parts;
 use crate::shape::Shape;
@@ -25,7 +25,7 @@ static RUNNING: Shader = shader!("running_stats", &[Read, ReadWrite, ReadWrite, 
 
 /// The struct `Channels` of the prelude.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 struct BatchNormParams {
     batch: u32,
     channels: u32,
@@ -159,7 +159,7 @@ static BATCH_NORM_BACKWARD: Kernel = Kernel::new("batch_norm_backward", BACKWARD
     ]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct RunningParams {
     channels: u32,
     momentum: f32,

@@ -1,7 +1,7 @@
 //! Random numbers on the device: `shaders/uniform.wgsl`, and what is made of them.
 
 use crate::dtype::DType;
-use crate::kernel::{Access, Call, Kernel, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::rng::{check_range, key, philox, unit};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = shader!("uniform", &[Access::Read, Access::Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct UniformParams {
     n: u32,
     stream: u32,

@@ -4,7 +4,8 @@ use super::random::{Draw, number};
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel,
+    shader,
 };
 use crate::rng::{key, philox};
 use crate::tensor::Tensor;
@@ -13,7 +14,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = shader!("random_crop_flip", &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct RandomCropFlipParams {
     n: u32,
     channels: u32,

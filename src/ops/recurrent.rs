@@ -9,8 +9,8 @@ mod host;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    shader,
+    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
+    groups, shader,
 };
 use crate::ops::matmul::{self, MatMul, Operands, Tiling};
 use crate::shape::{Layout, Shape};
@@ -79,7 +79,7 @@ static FORWARD: Shader = shader!("recurrent", &[Read, Read, Read, Read, ReadWrit
 static BACKWARD: Shader = shader!("recurrent_backward", &[Read, Read, Read, Read, Read, ReadWrite, ReadWrite]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct RecurrentParams {
     batch: u32,
     hidden: u32,

@@ -7,8 +7,8 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::total;
 use crate::kernel::{
-    Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
-    parallel, shader,
+    Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
+    groups, parallel, shader,
 };
 use crate::shape::{Int, Layout, MAX_RANK, Shape, collapse, ints};
 use crate::tensor::Tensor;
@@ -30,7 +30,7 @@ static QUADS: Shader = shader!("reduce_quads", ["reduce"], &[Access::Read, Acces
 static ARGMAX_SHADER: Shader = shader!("argmax", ["reduce"], &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable, Uniform)]
 pub(crate) struct ReduceParams {
     n: u32,
     count: u32,

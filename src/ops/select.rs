@@ -4,7 +4,7 @@ use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Constant, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -41,7 +41,7 @@ fn where_definition(call: &mut Call) {
 static CAST_SHADER: Shader = shader!("cast", &[Access::Read, Access::Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct CastParams {
     n: u32,
 }

@@ -3,7 +3,8 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader,
+    Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel,
+    shader,
 };
 use crate::shape::Int;
 use crate::tensor::Tensor;
@@ -14,7 +15,7 @@ static FORWARD: Shader = shader!("softmax", &[Access::Read, Access::Write]);
 static BACKWARD: Shader = shader!("softmax_backward", &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct SoftmaxParams {
     rows: u32,
     cols: u32,

@@ -3,7 +3,7 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
 use crate::shape::Int;
 use crate::tensor::Tensor;
@@ -14,7 +14,7 @@ static SHADER: Shader = shader!("topk", &[Access::Read, Access::Read, Access::Wr
 
 /// Rows of `n` elements, of which each stage sees `count` candidates in `chunks`, and keeps `keep` of each.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct TopkParams {
     rows: u32,
     n: u32,

@@ -7,7 +7,9 @@ mod activations;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::functions::{exp, normal_cdf, relu};
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
+};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
@@ -18,7 +20,7 @@ static BACKWARD: Shader = shader!("unary_backward", ["circle", "power"], &[Acces
 
 /// Elements, and the function's own arguments.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct UnaryParams {
     n: u32,
     a: f32,

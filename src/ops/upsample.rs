@@ -4,7 +4,7 @@
 use crate::autograd::Op;
 use crate::dtype::{DType, decimal};
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -28,7 +28,7 @@ static BACKWARD: Shader = shader!("upsample_backward", &[Read, Write]);
 
 /// Images [count, height, width] at [count, out_h, out_w]; a place of the result times a scale is one of the image.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct UpsampleParams {
     count: u32,
     height: u32,

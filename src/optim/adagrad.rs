@@ -5,6 +5,7 @@ use super::rule::{Now, Rule, counted, decayed, update, with_decay};
 use super::{Stepper, at_least_0, decimal};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::kernel::Uniform;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -30,7 +31,7 @@ impl Default for AdagradOptions {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct AdagradParams {
     place: Place,
     eps: f32,

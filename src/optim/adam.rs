@@ -6,6 +6,7 @@ use super::rule::{NUMBERS, Now, Rule, counted, decayed, update, with_decay};
 use super::{Stepper, at_least_0, decimal, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::kernel::Uniform;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -53,7 +54,7 @@ impl<const DECOUPLED: bool> Default for AdamFamily<DECOUPLED> {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct AdamParams {
     place: Place,
     beta2: f32,

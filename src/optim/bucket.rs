@@ -4,6 +4,7 @@ use super::hyper::QUAD;
 use super::rule::Rule;
 use super::slab::{Slab, Stretch};
 use crate::kernel::Kernel;
+use crate::kernel::Uniform;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -14,7 +15,7 @@ pub const SLOT: usize = 64;
 
 /// The place of a bucket in its memory: the first words of an update kernel's parameters.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 pub struct Place {
     /// The first element, a multiple of 64.
     pub first: u32,
@@ -76,7 +77,7 @@ impl Bucket<'_> {
     }
 
     /// Runs a kernel of [gradients, values, moments .., numbers], and where it counts, of slots.
-    pub(super) fn run<P: Pod>(&self, kernel: &'static Kernel, params: &P) {
+    pub(super) fn run<P: Uniform>(&self, kernel: &'static Kernel, params: &P) {
         let args = [self.gradients(), self.values()].into_iter().chain(self.moments());
         let args: Vec<&Tensor> = args.chain([self.numbers]).chain(self.slots()).take(kernel.access.len()).collect();
         Tensor::run(kernel, &args, params);

@@ -3,7 +3,7 @@
 use super::slab::{Owned, Slab};
 use super::{checked, rest};
 use crate::error::{Error, Result};
-use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, parameters};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 static SHADER: Shader = shader!("ema", &[Access::Read, Access::ReadWrite]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct EmaParams {
     n: u32,
     rest: f32,

@@ -6,7 +6,7 @@ use super::rule::{Now, Rule, decayed, slots, with_decay};
 use super::slab::Slab;
 use super::{Stepper, at_least_0, decimal, rest, share};
 use crate::error::Result;
-use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -36,7 +36,7 @@ static MOMENTS: Shader = shader!("lamb", &[ReadWrite, Read, ReadWrite, ReadWrite
 static APPLY: Shader = shader!("lamb_apply", &[Read, ReadWrite, Read, Read, Read, Read]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct LambParams {
     place: Place,
     beta1: f32,
@@ -79,7 +79,7 @@ fn moments_definition(call: &mut Call) {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct ApplyParams {
     place: Place,
     /// The number of the slab's first parameter among those of all slabs.

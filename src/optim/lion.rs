@@ -5,6 +5,7 @@ use super::rule::{Now, Rule, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, rest, share};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::kernel::Uniform;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -26,7 +27,7 @@ impl Default for LionOptions {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct LionParams {
     place: Place,
     beta1: f32,

@@ -4,8 +4,8 @@
 use super::slab::{Slab, Stretch};
 use crate::kernel::functions::total;
 use crate::kernel::{
-    Access, Call, Class, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, parallel,
-    shader,
+    Access, Call, Class, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
+    parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -23,7 +23,7 @@ const MAX_CHUNKS: usize = 32_768;
 
 /// Which chunks and which parameters of a table, and where the first sum goes.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct SquareSumsParams {
     chunk: u32,
     chunks: u32,
@@ -71,7 +71,7 @@ fn sums_definition(call: &mut Call) {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct ClipParams {
     n: u32,
     max_norm: f32,

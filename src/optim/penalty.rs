@@ -1,14 +1,14 @@
 //! Changes to gradients before an optimizer reads them: `shaders/penalty.wgsl`.
 
 use super::slab::{Slab, Stretch};
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Variant, groups, parallel, shader};
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = shader!("penalty", &[Access::ReadWrite, Access::Read]);
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct PenaltyParams {
     first: u32,
     n: u32,

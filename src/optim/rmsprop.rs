@@ -5,6 +5,7 @@ use super::rule::{Now, Rule, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::kernel::Uniform;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -43,7 +44,7 @@ impl Default for RmsPropOptions {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct RmspropParams {
     place: Place,
     alpha: f32,

@@ -5,6 +5,7 @@ use super::rule::{Now, Rule, counted, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
+use crate::kernel::Uniform;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -40,7 +41,7 @@ impl Default for SgdOptions {
 }
 
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct SgdParams {
     place: Place,
     nesterov: u32,

@@ -25,9 +25,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Rounded to f32, where it may be infinite.
+/// A number of f32, where it may be infinite, or 0.
+fn rounded(x: f64) -> f64 {
+    f64::from(x as f32)
+}
+
 fn dot(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> f64 {
-    f64::from(a.zip(b).map(|(a, b)| a * b).sum::<f64>() as f32)
+    rounded(a.zip(b).map(|(a, b)| a * b).sum())
 }
 
 impl AttentionParams {
@@ -70,7 +74,7 @@ pub fn forward(call: &mut Call) {
         let total: f64 = scores.iter().map(|score| (score - top).exp()).sum();
         let mut mixed = vec![0.0f64; y.len()];
         for (key, score) in scores.iter().enumerate() {
-            let share = (score - top).exp() / total;
+            let share = rounded((score - top).exp() / total);
             mixed.iter_mut().zip(v.row([batch, head, key])).for_each(|(mixed, v)| *mixed += share * v);
         }
         y.iter_mut().zip(mixed).for_each(|(y, mixed)| *y = mixed as f32);
@@ -95,7 +99,7 @@ pub fn backward(call: &mut Call) {
         let delta = dot(y.row(at), dy.row(at));
         for (key, score) in p.scores(q, k, mask, at).into_iter().enumerate() {
             let seen = [batch, head, key];
-            let share = (score - f64::from(lse[p.lse_at(at)])).exp();
+            let share = rounded((score - f64::from(lse[p.lse_at(at)])).exp());
             let slope = f64::from(p.scale) * share * (dot(dy.row(at), v.row(seen)) - delta);
             add(p.dv, seen, share, dy, at);
             add(p.dq, at, slope, k, seen);

@@ -1,7 +1,8 @@
 //! How a product becomes passes: which shader, which tiles, and into how many parts k is cut.
 
 use super::{Epilogue, MatMul};
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, groups, shader};
+use bytemuck::{Pod, Zeroable};
 
 /// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
@@ -183,6 +184,15 @@ pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operand
     out
 }
 
+/// Results and columns in steps of an invocation, and the parts of each.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct PartsParams {
+    n: u32,
+    columns: u32,
+    splits: u32,
+}
+
 /// The pass that adds up the parts of each of `results`, and does what follows a product.
 fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass {
     let Operands { c, bias, epilogue, other, .. } = *operands;
@@ -195,7 +205,7 @@ fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass 
         .constant("BIAS", Constant::Bool(bias.is_some()))
         .constant("EPILOGUE", Constant::U32(epilogue.0))
         .slots(&[parts, bias.unwrap_or(parts), other.unwrap_or(parts), c])
-        .params(&[results / width, p.n / width, p.splits])
+        .params(&PartsParams { n: results / width, columns: p.n / width, splits: p.splits })
 }
 
 /// The product with k cut into as many parts as it should be; they lie side by side in c.

@@ -2,13 +2,14 @@
 
 use crate::autograd::Op;
 use crate::dtype::DType;
+use crate::kernel::Uniform;
 use crate::shape::{MAX_EXTENT, Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 /// The struct `Pool` of `shaders/prelude/pool.wgsl`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable, Uniform)]
 pub struct PoolParams {
     pub batch: u32,
     pub channels: u32,
