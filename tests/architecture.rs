@@ -150,7 +150,17 @@ const BLOCKING: &[(&str, &[&str])] = &[
     ("process::id", &["src/backend/edge.rs"]),
     ("PollType", &["src/backend/wgpu/queue.rs"]),
     // Files answer with an error there.
-    ("std::fs", &["src/checkpoint.rs", "src/data/files.rs", "src/data/download.rs", "src/tuning.rs"]),
+    (
+        "std::fs",
+        &[
+            "src/checkpoint.rs",
+            "src/data/files.rs",
+            "src/data/download.rs",
+            "src/train/checkpoints.rs",
+            "src/train/progress.rs",
+            "src/tuning.rs",
+        ],
+    ),
 ];
 
 fn what_blocks_stands_at_the_edge() {

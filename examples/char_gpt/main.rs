@@ -37,10 +37,10 @@
 //! held-out loss of 1.911. `--help` names the sizes.
 
 mod args;
-#[path = "../common/losses.rs"]
+#[path = "../program/losses.rs"]
 mod losses;
 mod model;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 mod text;
 mod writer;

@@ -24,13 +24,13 @@
 
 mod args;
 mod download;
-#[path = "../common/download_bar.rs"]
+#[path = "../program/download_bar.rs"]
 mod download_bar;
 mod input;
 mod model;
 mod report;
 mod sheet;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 
 use args::{Args, ModelChoice};

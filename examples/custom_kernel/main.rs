@@ -13,10 +13,10 @@
 //!     snake                   0.0000        0.0088
 
 mod args;
-#[path = "../common/losses.rs"]
+#[path = "../program/losses.rs"]
 mod losses;
 mod snake;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 
 use args::Args;

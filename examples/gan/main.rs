@@ -21,20 +21,20 @@
 //! first line is not needed. `docs/gan.png` is the picture after the last epoch.
 
 mod args;
-#[path = "../common/download_bar.rs"]
+#[path = "../program/download_bar.rs"]
 mod download_bar;
 mod grid;
 #[path = "../mnist/input.rs"]
 mod input;
 mod judge;
-#[path = "../common/losses.rs"]
+#[path = "../program/losses.rs"]
 mod losses;
 #[path = "../mnist/model.rs"]
 #[expect(dead_code, reason = "the judge is one of the two networks there")]
 mod mnist;
 mod model;
 mod report;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 
 use args::Args;

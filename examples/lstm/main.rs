@@ -14,10 +14,10 @@
 //! The plain RNN forgets what it saw in the first half; `docs/lstm.svg` shows the three curves.
 
 mod args;
-#[path = "../common/losses.rs"]
+#[path = "../program/losses.rs"]
 mod losses;
 mod plot;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 
 use args::Args;

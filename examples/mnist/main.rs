@@ -17,16 +17,16 @@
 //!     test accuracy 97.90%
 
 mod args;
-#[path = "../common/download_bar.rs"]
+#[path = "../program/download_bar.rs"]
 mod download_bar;
 mod input;
-#[path = "../common/losses.rs"]
+#[path = "../program/losses.rs"]
 mod losses;
 mod model;
 mod picture;
-#[path = "../common/run.rs"]
+#[path = "../program/run.rs"]
 mod run;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 
 use args::{Args, ModelChoice, OptimizerChoice};

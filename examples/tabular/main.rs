@@ -39,10 +39,10 @@
 
 mod args;
 mod encoder;
-#[path = "../common/losses.rs"]
+#[path = "../program/losses.rs"]
 mod losses;
 mod made_up;
-#[path = "../common/start.rs"]
+#[path = "../program/start.rs"]
 mod start;
 mod table;
 

@@ -152,8 +152,7 @@ pub fn every_method_of_tensor_is_in_a_family() {
 
 pub fn every_name_of_nn_is_in_a_family() {
     let page = files("src", "nn.rs").into_iter().find(|file| file.path == "src/nn.rs").expect("the floor of layers");
-    let listed: BTreeSet<&str> =
-        page.text.lines().filter(|line| line.starts_with("//! | ")).flat_map(|line| spans(line)).collect();
+    let listed: BTreeSet<&str> = page.text.lines().filter(|line| line.starts_with("//! | ")).flat_map(spans).collect();
     let given = page.code.match_indices("\npub use ").flat_map(|(at, head)| {
         let list = page.code[at + head.len()..].split_once(';').map_or("", |(list, _)| list);
         list.split_once("::").map_or("", |(_, names)| names).split(['{', '}', ',']).map(str::trim).collect::<Vec<_>>()
