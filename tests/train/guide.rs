@@ -147,7 +147,7 @@ fn mistakes() -> Vec<(&'static str, String)> {
         Ok(())
     });
     let x = Tensor::ones([4, 2], &device);
-    let step = |work: &dyn Fn(&Tensor) -> Result<()>| Replay::new().run(&x, |x| work(x));
+    let step = |work: &dyn Fn(&Tensor) -> Result<()>| Replay::new().run(&x, work);
     add("optimizers", &|| {
         let mut optimizer = sgd(&net);
         Replay::new().run(&x, |_| optimizer.set_lr(0.1))

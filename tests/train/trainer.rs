@@ -58,8 +58,11 @@ fn run(device: &Device, folder: &Path, until: Option<u64>, workers: usize) -> (H
     (history, state(&model).expect("the device works"))
 }
 
+/// Epoch, step, rate, and the bits of figures by name.
+type Figured = (usize, u64, f32, Vec<(String, u64)>);
+
 /// What of a history is the same wherever it is computed again.
-fn figures(history: &History) -> Vec<(usize, u64, f32, Vec<(String, u64)>)> {
+fn figures(history: &History) -> Vec<Figured> {
     let bits = |record: &wgrad::train::Record| {
         let figures = record.figures.iter().map(|(name, value)| (name.to_string(), value.to_bits())).collect();
         (record.epoch, record.step, record.lr, figures)
