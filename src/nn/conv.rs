@@ -15,6 +15,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
+#[doc(alias = "nn.Conv2d")]
 #[derive(Debug, Module)]
 pub struct Conv2d {
     /// `[out, in / groups, kh, kw]`.

@@ -8,6 +8,7 @@ use crate::dtype::DType;
 use crate::tensor::Tensor;
 
 /// A vector for each of a number of things, such as tokens or positions: [`Tensor::embedding`].
+#[doc(alias = "nn.Embedding")]
 #[derive(Debug, Module)]
 pub struct Embedding {
     /// `[size, width]`, normally distributed at first.

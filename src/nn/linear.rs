@@ -7,6 +7,7 @@ use super::parameter::Parameter;
 use crate::tensor::Tensor;
 
 /// `y = x w^T + b` for x `[.., in]`, weight `[out, in]` and bias `[out]`.
+#[doc(alias("nn.Linear", "Dense"))]
 #[derive(Debug, Module)]
 pub struct Linear {
     /// `[out, in]`.

@@ -98,6 +98,7 @@ layers! {
     /// Batch normalisation of [n, c] or [n, c, length].
     BatchNorm1d: 2 | 3, "[n, c] or [n, c, length]";
     /// Batch normalisation of images [n, c, h, w].
+    #[doc(alias = "BatchNormalization")]
     BatchNorm2d: 4, "[n, c, h, w]";
 }
 

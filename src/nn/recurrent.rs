@@ -366,10 +366,13 @@ macro_rules! layers {
 
 layers! {
     /// Layers of `h = tanh(W x + U h + b)`.
+    #[doc(alias("nn.RNN", "SimpleRNN"))]
     Rnn: Cell::Tanh;
     /// Long short-term memory.
+    #[doc(alias = "nn.LSTM")]
     Lstm: Cell::Lstm;
     /// Gated recurrent units.
+    #[doc(alias = "nn.GRU")]
     Gru: Cell::Gru;
 }
 
