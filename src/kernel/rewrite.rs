@@ -10,7 +10,7 @@ use std::collections::HashSet;
 pub struct Rewrite {
     /// For messages and tests.
     pub name: &'static str,
-    /// What to do where the dispatch at this index, of the kernel that names the rewrite, is met.
+    /// The change where the dispatch at this index, of the kernel that names the rewrite, is met.
     pub apply: fn(&View, usize) -> Option<Change>,
 }
 

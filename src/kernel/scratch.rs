@@ -15,7 +15,7 @@ struct State {
     /// Elements that are lent, and the most that were lately.
     lent: usize,
     peak: usize,
-    /// What memory is filled with before a kernel has it.
+    /// The number that fills memory before a kernel has it.
     fill: Option<f32>,
 }
 

@@ -4,7 +4,7 @@ use super::{Uniform, parallel};
 use crate::shape::{Layout, MAX_RANK, collapse};
 use bytemuck::{Pod, Zeroable};
 
-/// How to walk up to three operands in the order of one dense result: the struct of the same name in `shaders/prelude.wgsl`.
+/// A walk of up to three operands in the order of one dense result: the struct of the same name in `shaders/prelude.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable, Uniform)]
 pub struct Strided {

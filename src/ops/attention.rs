@@ -27,7 +27,7 @@ pub struct AttentionOptions {
     /// Added to the scores `[.., queries, keys]`, to which it is broadcast; negative infinity hides a key. Beside
     /// `is_causal`, both hide. One whose gradient is asked for goes by primitives.
     pub mask: Option<Tensor>,
-    /// What scores are multiplied by; 1 / sqrt(head_dim) where nothing is said.
+    /// The factor of scores; 1 / sqrt(head_dim) where nothing is said.
     pub scale: Option<f32>,
 }
 
@@ -277,7 +277,7 @@ fn is_fused(head_dim: usize, options: &AttentionOptions) -> bool {
     head_dim <= 4 * MAX_QUADS && !options.mask.as_ref().is_some_and(Tensor::is_tracked)
 }
 
-/// What the mask is broadcast to, queries and keys at its end.
+/// The check that a mask broadcasts to the scores, queries and keys at its end.
 #[track_caller]
 fn check_mask(mask: &Tensor, scores: Shape) {
     let (shape, dtype) = (mask.shape(), mask.dtype());
@@ -285,7 +285,7 @@ fn check_mask(mask: &Tensor, scores: Shape) {
     assert!(fits, "scaled_dot_product_attention: a mask {shape} of {dtype}: expected f32 that broadcasts to {scores}");
 }
 
-/// Where the vec4 of [batch, heads, rows, head_dim] lie, from `base` on; none where they are not whole vec4.
+/// The places of the vec4 of [batch, heads, rows, head_dim], from `base` on; none where they are not whole vec4.
 fn place(layout: &Layout, base: usize) -> Option<[u32; 4]> {
     let [batch, head, row, element] = layout.strides() else { return None };
     let at = [base, *batch, *head, *row];
@@ -311,7 +311,7 @@ fn merged(sizes: [usize; 4], x: &Tensor) -> Tensor {
     Tensor::empty([batch, rows, heads, head_dim], DType::F32, x.device()).permute(&[0, 2, 1, 3])
 }
 
-/// What a forward pass leaves for the gradient: the inputs, the mask or q in its place, y and lse, and the places.
+/// The tensors that a forward pass leaves for the gradient: the inputs, the mask or q in its place, y and lse, and the places.
 struct Run {
     args: [Tensor; 6],
     p: AttentionParams,

@@ -56,7 +56,7 @@ impl Tensor {
         Tensor::full(shape, 1.0f32, device)
     }
 
-    /// What `op` gives where a size of an input is 0: zeros, if there is anything, and gradients of 0.
+    /// The result of `op` where a size of an input is 0: zeros, if there is anything, and gradients of 0.
     #[track_caller]
     pub(crate) fn of_nothing(op: &'static str, shape: Shape, inputs: &[&Tensor]) -> Tensor {
         let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();

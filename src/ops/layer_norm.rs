@@ -84,7 +84,7 @@ kernels! {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&LAYER_NORM, &LAYER_NORM_BACKWARD, &RMS_NORM, &RMS_NORM_BACKWARD];
 
-/// Where dx meets the gradient that came by another way, as around every residual block, it is added here.
+/// If dx meets the gradient that came by another way, as around every residual block, it is added here.
 fn added(view: &View, at: usize) -> Option<Change> {
     let norm = view.dispatch(at);
     let p: LayerNormParams = norm.params();

@@ -41,7 +41,7 @@ pub(crate) struct MatMul {
     pub c_split: u32,
     /// 1: a bias for each column is added.
     pub bias: u32,
-    /// What follows, as a code of [`Epilogue`].
+    /// The code of the [`Epilogue`].
     pub epilogue: u32,
     pad: [u32; 2],
     /// Size and stride in a, b and c.

@@ -19,7 +19,7 @@ use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, ReadWrite, Write};
 
-/// What a step does with the state and the input.
+/// The function of a step, from the state and the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cell {
     /// `h = tanh(x + W h)` (Elman, 1990).
@@ -42,7 +42,7 @@ impl Cell {
         }
     }
 
-    /// What a state consists of: the output, and a cell's own memory.
+    /// The parts of a state: the output, and a cell's own memory.
     pub fn parts(self) -> usize {
         if self == Cell::Lstm { 2 } else { 1 }
     }
@@ -60,7 +60,7 @@ pub enum Direction {
 
 /// A cell with its weights.
 pub struct Recurrence<'a> {
-    /// What a step does.
+    /// The function of a step.
     pub cell: Cell,
     /// `[gates * hidden, hidden]`.
     pub weight: &'a Tensor,
@@ -68,7 +68,8 @@ pub struct Recurrence<'a> {
     pub bias: Option<&'a Tensor>,
     /// The state before the first step, `[parts, batch, hidden]`.
     pub initial: &'a Tensor,
-    /// How many steps of each sequence count (i32), `[batch]`: all where there is none. Later ones leave the state as it is.
+    /// The number of steps that count of each sequence (i32), `[batch]`: all where there is none. Later ones leave the state
+    /// as it is.
     pub lengths: Option<&'a Tensor>,
     /// Which end comes first.
     pub direction: Direction,

@@ -101,7 +101,7 @@ const MANY: usize = 1 << 26;
 const THREAD_CHUNK: u32 = 1024;
 const TREE_CHUNK: u32 = 16 * 1024;
 
-/// How elements are joined: the shader's constant KIND.
+/// The function that joins elements: the shader's constant KIND.
 #[derive(Clone, Copy)]
 enum Kind {
     Sum = 0,
@@ -120,7 +120,7 @@ enum By {
 }
 
 impl By {
-    /// What suits the adapter, among those that fit.
+    /// The way that suits the adapter, among those that fit.
     fn suiting(info: &Info, p: &ReduceParams) -> By {
         let all = [By::Columns, By::Rows, By::EachRow, By::Tree];
         all.into_iter().find(|by| by.fits(info, p) && by.suits(info, p)).unwrap_or(By::Threads)
@@ -376,7 +376,7 @@ fn reduction(op: &'static str, dims: &[isize], keep: KeepDims) -> Op {
     Op::new(op).with("dims", dims).with("keep", keep == KeepDims::Yes)
 }
 
-/// What elements that are no extreme have of its gradient, which matters where that is infinite. PyTorch has both.
+/// The part of an extreme's gradient for elements that are none, which matters where that is infinite. PyTorch has both.
 enum Others {
     Nothing,
     Times0,

@@ -55,7 +55,7 @@ fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, UnaryParams, f32) 
     }
 }
 
-/// What the gradient of a function needs.
+/// The tensor that the gradient of a function needs.
 enum Saves {
     X,
     Y,
@@ -67,13 +67,13 @@ pub(crate) struct Function {
     pub forward: Kernel,
     pub backward: Kernel,
     saves: Saves,
-    /// What of a gradient passes the function, from what was saved; for functions without arguments of their own.
+    /// The part of a gradient that passes the function, from what was saved; for functions without arguments of their own.
     pub slope: fn(f32, f32) -> f32,
     /// The same of many, on the host.
     pub pass: fn(&mut [f32], &[f32]),
 }
 
-/// What the host runs: the faster form where there is one.
+/// The function that the host runs: the faster form where there is one.
 macro_rules! on_host {
     ($definition:expr) => {
         $definition
@@ -164,7 +164,7 @@ fn softsign_slope(x: f32) -> f32 {
     if x.is_infinite() { f32::NAN } else { 1.0 / (size * size) }
 }
 
-/// What is held above one bound and then below another; NaN stays.
+/// `x` held above one bound and then below another; NaN stays.
 fn held(x: f32, low: f32, high: f32) -> f32 {
     let above = if x < low { low } else { x };
     if above > high { high } else { above }
@@ -237,7 +237,7 @@ fn gelu_tanh_slope(x: f32) -> f32 {
     share + 2.0 * x * share * (1.0 - share) * GELU_CURVE[0] * (1.0 + 3.0 * GELU_CURVE[1] * x * x)
 }
 
-/// What PyTorch calls the numbers of a function.
+/// PyTorch's names of a function's numbers.
 fn numbers(function: &str) -> &'static [&'static str] {
     match function {
         "leaky_relu" => &["negative_slope"],

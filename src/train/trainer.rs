@@ -42,7 +42,7 @@ impl Stop {
     }
 }
 
-/// What is done with a profile.
+/// The use that is made of a profile.
 type Told = Box<dyn FnOnce(&Profile) -> Result<()> + Send>;
 
 /// Trains by batches of N tensors: see [the module](super).

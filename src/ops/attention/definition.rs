@@ -1,4 +1,4 @@
-//! What attention and its gradient mean: for each query, the shares of the keys that it sees.
+//! The definition of attention and its gradient: for each query, the shares of the keys that it sees.
 
 use super::AttentionParams;
 use super::host::NONE;
@@ -39,7 +39,7 @@ impl AttentionParams {
         Rows { x, place, width: 4 * self.quads as usize }
     }
 
-    /// What a query says of each key that it sees: scale q k + mask.
+    /// The scores of a query for each key that it sees: scale q k + mask.
     fn scores(&self, q: Rows, k: Rows, mask: &[f32], [batch, head, query]: [usize; 3]) -> Vec<f64> {
         let keys = if self.causal == 1 { self.keys.min(query as u32 + 1) } else { self.keys } as usize;
         let [first, of_batch, of_head, of_query] = self.mask.map(|step| step as usize);
@@ -51,7 +51,7 @@ impl AttentionParams {
         (0..keys).map(score).collect()
     }
 
-    /// Where the logarithm of a query's sum lies.
+    /// The place of the logarithm of a query's sum.
     fn lse_at(&self, [batch, head, query]: [usize; 3]) -> usize {
         (batch * self.queries as usize + query) * self.heads as usize + head
     }

@@ -39,7 +39,7 @@ fn add_mask(scores: &mut [f32], scale: f32, mask: &[f32], step: usize) {
     }
 }
 
-/// Where the mask of one query starts.
+/// The mask from the start of one query's.
 fn masked<'a>(mask: &'a [f32], p: &AttentionParams, [batch, head, query]: [usize; 3]) -> &'a [f32] {
     let [first, of_batch, of_head, of_row] = p.mask.map(|at| at as usize);
     &mask[first + batch * of_batch + head * of_head + query * of_row..]

@@ -14,7 +14,7 @@ const MAX_ITERATIONS: u64 = 60_000;
 /// Up to so many taps no matrix of columns pays.
 const FEW: usize = 128;
 
-/// What is asked for: results, or the gradient of the weight or of the images.
+/// The tensor that is asked for: results, or the gradient of the weight or of the images.
 #[derive(Clone, Copy, PartialEq)]
 enum Direction {
     Forward,

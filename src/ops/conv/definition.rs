@@ -1,4 +1,4 @@
-//! What the convolution kernels mean: a pixel times a weight, for every tap of every result.
+//! The definition of the convolution kernels: a pixel times a weight, for every tap of every result.
 
 use super::ConvParams;
 use crate::kernel::Call;
@@ -33,7 +33,7 @@ impl ConvParams {
         }
     }
 
-    /// Where a pixel of the images lies.
+    /// The place of a pixel of the images.
     fn at(&self, [n, h, w, c]: [usize; 4]) -> usize {
         let [base, x_n, x_h, x_w, x_c] =
             [self.x_base, self.x_n, self.x_h, self.x_w, self.x_c].map(|step| step as usize);

@@ -86,7 +86,7 @@ impl ConvParams {
         Strided::over([area, self.out_channels], 0, [1, area])
     }
 
-    /// What shaders count channels by, and the same in steps of it.
+    /// The type that shaders count channels by, and the parameters in steps of it.
     fn items(self, quads: bool) -> (&'static str, ConvParams) {
         if quads {
             ("vec4<f32>", ConvParams { channels: self.channels / 4, out_channels: self.out_channels / 4, ..self })
@@ -96,7 +96,7 @@ impl ConvParams {
     }
 }
 
-/// Where the bias and the results are.
+/// The slots of the bias and of the results.
 fn ends(p: &ConvParams) -> [Slot; 2] {
     [Slot::Arg(if p.bias == 1 { 2 } else { 1 }), Slot::Arg(3)]
 }

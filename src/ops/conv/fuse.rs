@@ -1,4 +1,4 @@
-//! What a convolution can do at once with the kernels behind it.
+//! Rewrites of convolutions: work that they do at once with that of the kernels behind them.
 
 use super::{CONV2D_POOL, ConvParams};
 use crate::kernel::rewrite::{Change, Rewrite};

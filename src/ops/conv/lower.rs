@@ -1,4 +1,4 @@
-//! What the ways of a convolution share: where operands are, weights in another order, ends of sums, sums of parts.
+//! The parts that all ways of a convolution share: places of operands, weights in another order, ends of sums, sums of parts.
 
 use super::ConvParams;
 use crate::kernel::strided::Strided;
@@ -10,7 +10,7 @@ static PARTS: Shader = shader!("conv_parts", ["conv"], &[Access::Read, Access::W
 /// Bytes that are bound where nothing is to be written.
 const SPARE: u64 = 16;
 
-/// Where the operands of a forward kernel are: x and w come first, y and where the largest lay last.
+/// The slots of a forward kernel's operands: x and w come first, y and the places of the largest last.
 pub struct Ends {
     pub bias: Option<Slot>,
     pub y: Slot,

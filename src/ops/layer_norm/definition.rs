@@ -1,4 +1,4 @@
-//! What normalising rows means.
+//! The definition of normalised rows.
 
 use super::{Form, LayerNormParams};
 use crate::kernel::Call;

@@ -1,4 +1,4 @@
-//! How normalising rows becomes passes.
+//! The passes of normalised rows.
 
 use super::{Form, LayerNormParams};
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};

@@ -1,11 +1,11 @@
-//! What follows a product in the same kernel.
+//! Epilogues: functions that follow a product in the same kernel.
 
 use super::{MatMul, Operands, product};
 use crate::kernel::functions::relu;
 use crate::kernel::{Call, Dispatch, Slot};
 use crate::ops::unary::{self, Function};
 
-/// What is done to each result before it is stored: a code that `epilogue4` of `shaders/prelude/epilogue.wgsl` or of
+/// The function of each result before it is stored: a code that `epilogue4` of `shaders/prelude/epilogue.wgsl` or of
 /// `epilogue_slopes.wgsl` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Epilogue(pub u32);
@@ -53,7 +53,7 @@ impl Epilogue {
     }
 }
 
-/// Where the bindings a, b, [bias], [other], c of a product are.
+/// The places of a product's bindings a, b, [bias], [other], c.
 pub(super) fn operands(d: &Dispatch) -> Operands {
     let p: MatMul = d.params();
     let (epilogue, mut next) = (Epilogue(p.epilogue), 2);

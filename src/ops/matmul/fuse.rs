@@ -1,5 +1,5 @@
-//! What a product can do at once with the element-wise kernel behind it, so that its result is written once and not
-//! read again.
+//! Rewrites of products: they do at once the work of the element-wise kernel behind them, so that the result is written once
+//! and not read again.
 
 use super::epilogue::{Epilogue, SLOPES};
 use super::linear::{LINEAR, LINEAR_WITH};

@@ -1,4 +1,4 @@
-//! How a product becomes passes: which shader, which tiles, and into how many parts k is cut.
+//! The passes of a product: the shader, the tiles, and the number of parts that k is cut into.
 
 use super::{Epilogue, MatMul};
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, groups, shader};
@@ -67,7 +67,7 @@ pub(crate) fn suits_large(info: &Info, p: &MatMul) -> bool {
     p.m > 32 && p.n > 32 && (info.class != Class::Gpu || groups >= 64)
 }
 
-/// How many parts k is cut into: at most `MAX_K` each if `MAX_PARTS` are enough, and on a GPU enough workgroups to fill it.
+/// The number of parts that k is cut into: at most `MAX_K` each if `MAX_PARTS` are enough, and on a GPU enough to fill it.
 fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
     let needed = p.k.div_ceil(MAX_K).clamp(1, MAX_PARTS);
     let tiles = tiles(info, tiling, p);
@@ -96,7 +96,7 @@ fn subgroup_tile(info: &Info, p: &MatMul) -> (u32, u32) {
     (if p.m > 16 && tall >= 16 { 32 } else { 16 }, columns)
 }
 
-/// What a product reads and writes.
+/// The operands of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands {
     pub a: Slot,
@@ -104,10 +104,10 @@ pub(crate) struct Operands {
     pub c: Slot,
     /// A bias for each column.
     pub bias: Option<Slot>,
-    /// What follows in the same pass, and the matrix it reads.
+    /// The epilogue in the same pass, and the matrix it reads.
     pub epilogue: Epilogue,
     pub other: Option<Slot>,
-    /// Where the sums of the rows of a go.
+    /// The slot for the sums of the rows of a.
     pub sums: Option<Slot>,
 }
 

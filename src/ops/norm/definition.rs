@@ -1,4 +1,4 @@
-//! What batch normalisation means.
+//! The definition of batch normalisation.
 
 use super::BatchNormParams;
 use crate::kernel::Call;

@@ -1,4 +1,4 @@
-//! What the pooling kernels mean.
+//! The definition of the pooling kernels.
 
 use super::PoolParams;
 use crate::kernel::Call;
@@ -16,12 +16,12 @@ impl PoolParams {
         self.taps(0, oh).flat_map(move |h| columns.clone().map(move |w| [h, w]))
     }
 
-    /// Where a result lies by `strides`.
+    /// The place of a result by `strides`.
     fn result_at(&self, strides: [u32; 4], [n, oh, ow, c]: [usize; 4]) -> usize {
         self.output_at(strides, n, oh, ow) + c * strides[1] as usize
     }
 
-    /// Where a pixel of the gradient [n, h, w, c] lies.
+    /// The place of a pixel of the gradient [n, h, w, c].
     fn pixel_at(&self, [n, _, _, c]: [usize; 4], [h, w]: [usize; 2]) -> usize {
         ((n * self.size[0] as usize + h) * self.size[1] as usize + w) * self.channels as usize + c
     }

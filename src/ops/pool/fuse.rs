@@ -1,4 +1,4 @@
-//! What pooling can do at once with its neighbours.
+//! Rewrites of pooling: work that it does at once with that of its neighbours.
 
 use super::{MAX_POOL, MAX_POOL_RELU_BACKWARD, PoolParams};
 use crate::kernel::rewrite::{Change, Rewrite};
@@ -12,7 +12,7 @@ fn is(dispatch: &Dispatch, kernel: &'static Kernel) -> bool {
     std::ptr::eq(dispatch.kernel, kernel)
 }
 
-/// What is pooled only to be copied to row-major order, as `flatten` does, is written there at once.
+/// A result that is only copied to row-major order, as `flatten` does, is written there at once.
 pub(super) const COPIED: Rewrite = Rewrite {
     name: "pooled into another order",
     apply: |view, at| {

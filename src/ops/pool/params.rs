@@ -1,4 +1,4 @@
-//! What a pooling's kernels are told: sizes, windows and strides.
+//! Parameters of pooling's kernels: sizes, windows and strides.
 
 use crate::autograd::Op;
 use crate::dtype::DType;
@@ -203,7 +203,7 @@ impl PoolParams {
         })
     }
 
-    /// What the mean of output (oh, ow) divides by.
+    /// The divisor of the mean of output (oh, ow).
     pub fn divisor(&self, oh: usize, ow: usize) -> f64 {
         if self.adaptive == 1 {
             (self.taps(0, oh).count() * self.taps(1, ow).count()) as f64

@@ -1,4 +1,4 @@
-//! What recurrent cells mean: for each step, sequence and unit the gates, and what they make of the state.
+//! The definition of recurrent cells: for each step, sequence and unit the gates, and the state that they make.
 
 use super::{Cell, NONE, RecurrentParams};
 use crate::kernel::Call;
