@@ -5,6 +5,8 @@
 
 #[path = "train/broken.rs"]
 mod broken;
+#[path = "train/compiles.rs"]
+mod compiles;
 #[path = "train/conventions.rs"]
 mod conventions;
 #[path = "train/counters.rs"]
