@@ -12,7 +12,6 @@ use crate::backend::{
 use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice};
-use crate::plan::Plan;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -187,17 +186,6 @@ impl Device {
         let done = self.read(buffer, 0, 4);
         self.free(buffer);
         done.map(drop)
-    }
-
-    /// Runs `work` and keeps the list of kernels that it ran on this device from this thread.
-    ///
-    /// # Panics
-    /// If this thread is recording on the device already.
-    #[track_caller]
-    pub fn record<R>(&self, work: impl FnOnce() -> R) -> (R, Plan) {
-        let (result, recording) =
-            self.recorded(Recording::new(), work).expect("record: this thread is not recording already");
-        (result, Plan::of(recording.events))
     }
 
     /// Runs `work` and notes what it asks of this device. Other threads go on meanwhile: their work is no part of it.

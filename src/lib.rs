@@ -118,7 +118,7 @@ pub use ops::attention::AttentionOptions;
 #[doc(inline)]
 pub use ops::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions};
 #[doc(inline)]
-pub use ops::cross_entropy::{CrossEntropyOptions, Reduction};
+pub use ops::cross_entropy::CrossEntropyOptions;
 #[doc(inline)]
 pub use ops::norm::BatchNormOutput;
 #[doc(inline)]
@@ -127,6 +127,7 @@ pub use ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPoo
 pub use ops::random::Draw;
 #[doc(inline)]
 pub use ops::reduce::KeepDims;
+pub use ops::reduction::Reduction;
 #[doc(inline)]
 pub use ops::topk::Extreme;
 #[doc(inline)]

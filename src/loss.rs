@@ -12,7 +12,7 @@ pub use distance::GaussianConstant;
 pub use pairs::KlTarget;
 
 use crate::kernel::Kernel;
-use crate::ops::cross_entropy::Reduction;
+use crate::ops::reduction::Reduction;
 use crate::tensor::Tensor;
 
 /// Every kernel of this floor.

@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod binary;
+mod channels_last;
 pub mod conv;
 pub mod copy;
 pub mod cross_entropy;
@@ -25,6 +26,7 @@ pub mod random;
 pub mod random_crop_flip;
 pub mod recurrent;
 pub mod reduce;
+pub mod reduction;
 pub mod select;
 pub mod softmax;
 pub mod topk;

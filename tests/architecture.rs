@@ -8,13 +8,14 @@ mod source;
 
 use crate::cases;
 use source::{Source, files};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use wgrad::kernel::Kernel;
 
 /// Each test with its name.
 pub const TESTS: &[(&str, fn())] = &[
     ("floors_use_only_what_is_below", floors_use_only_what_is_below),
+    ("no_import_runs_in_a_circle", no_import_runs_in_a_circle),
     ("only_one_floor_names_wgpu", only_one_floor_names_wgpu),
     ("what_blocks_stands_at_the_edge", what_blocks_stands_at_the_edge),
     ("there_is_one_unsafe_call", there_is_one_unsafe_call),
@@ -45,12 +46,6 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("5: models", &["nn", "optim", "loss"]),
     ("6: training", &["train", "data", "metrics", "checkpoint", "tuning"]),
     ("7: how to use it", &["guide"]),
-];
-
-/// Uses that go up all the same, with their reasons.
-const UPWARDS: &[(&str, &str)] = &[
-    // A device records what it runs, and a list of kernels is a plan.
-    ("device", "plan"),
 ];
 
 /// Where the crate wgpu may be named.
@@ -101,9 +96,8 @@ fn floors_use_only_what_is_below() {
             let used = given.map_or(name.as_str(), |(_, module)| module);
             // A macro of the crate is written where its module is.
             let used = if file.code[at..].starts_with(&format!("crate::{name}!")) { module } else { used };
-            let is_allowed = UPWARDS.contains(&(module, used));
             match floor(used) {
-                Some(floor) if floor <= own || is_allowed => {}
+                Some(floor) if floor <= own => {}
                 Some(floor) => {
                     let floor = FLOORS[floor].0;
                     found.push(format!("{}:{}: uses `{used}` of floor {floor}", file.path, file.line(at)));
@@ -117,6 +111,53 @@ fn floors_use_only_what_is_below() {
                 found.push(format!("{}:{}: `super` reaches the root: say `crate`", file.path, file.line(at)));
             }
         }
+    }
+    refuse(found);
+}
+
+/// The page of a file: an operation's, or the module.
+fn page(file: &Source) -> String {
+    match file.path.strip_prefix("src/ops/").and_then(|rest| rest.split(['/', '.']).next()) {
+        Some(operation) => format!("ops::{operation}"),
+        None => file.module().to_string(),
+    }
+}
+
+fn no_import_runs_in_a_circle() {
+    let sources = files("src", ".rs");
+    let given_on = given_on();
+    let mut reached: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in sources.iter().filter(|file| !["src/lib.rs", "src/ops.rs"].contains(&file.path.as_str())) {
+        let uses = reached.entry(page(file)).or_default();
+        for (_, name) in file.uses().into_iter().filter(|(_, name)| name != "ops") {
+            let given = given_on.iter().find(|(n, _)| *n == name);
+            uses.insert(given.map_or(name, |(_, module)| module.to_string()));
+        }
+        let beside = if file.path.matches('/').count() == 2 { "super::" } else { "crate::ops::" };
+        for start in ["crate::ops::", beside].into_iter().filter(|_| file.module() == "ops") {
+            let rests = file.code.match_indices(start).map(|(at, _)| &file.code[at + start.len()..]);
+            uses.extend(rests.map(|rest| {
+                format!("ops::{}", rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>())
+            }));
+        }
+    }
+    // What is reached by any number of steps.
+    for _ in 0..reached.len() {
+        for page in reached.keys().cloned().collect::<Vec<_>>() {
+            let further: Vec<String> =
+                reached[&page].iter().filter_map(|next| reached.get(next)).flatten().cloned().collect();
+            reached.get_mut(&page).expect("a page").extend(further);
+        }
+    }
+    assert!(reached["nn"].contains("kernel"), "imports are not seen");
+    let both = |a: &str, b: &str| reached[a].contains(b) && reached.get(b).is_some_and(|back| back.contains(a));
+    let mut found = Vec::new();
+    for (page, all) in &reached {
+        // A tensor has its history, and that is made of tensors.
+        let knot = ["tensor", "autograd"];
+        let circles = all.iter().filter(|other| *other > page && both(page, other));
+        let bad = circles.filter(|other| !(knot.contains(&page.as_str()) && knot.contains(&other.as_str())));
+        found.extend(bad.map(|other| format!("`{page}` and `{other}` import each other, by one step or several")));
     }
     refuse(found);
 }

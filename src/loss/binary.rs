@@ -1,7 +1,7 @@
 //! Binary cross-entropy with weights, from its fused form and primitives.
 
 use super::reduced;
-use crate::ops::cross_entropy::Reduction;
+use crate::ops::reduction::Reduction;
 use crate::tensor::Tensor;
 
 /// PyTorch's arguments of the binary cross-entropies, and its defaults.

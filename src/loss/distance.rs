@@ -1,8 +1,8 @@
 //! Losses of distances, ranks and distributions, in primitives.
 
 use super::reduced;
-use crate::ops::cross_entropy::Reduction;
 use crate::ops::reduce::KeepDims;
+use crate::ops::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::f32::consts::PI;

@@ -11,7 +11,7 @@ use crate::kernel::functions::relu;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
 };
-use crate::ops::cross_entropy::Reduction;
+use crate::ops::reduction::Reduction;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 

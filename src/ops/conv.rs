@@ -22,6 +22,7 @@ pub use transpose::ConvTranspose2dOptions;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform};
+use crate::ops::channels_last::channels_last;
 use crate::shape::{Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -168,12 +169,6 @@ static CONV2D_INPUT: Kernel = Kernel::new("conv2d_input", &[Read, Read, Write], 
 pub static KERNELS: &[&Kernel] =
     &[&CONV2D, &CONV2D_BIAS, &CONV2D_POOL, &CONV2D_WEIGHT, &CONV2D_WEIGHT_BIAS, &CONV2D_INPUT];
 
-/// A fresh tensor [n, c, h, w] whose channels are neighbours in memory.
-pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
-    let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
-    Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
-}
-
 /// What no images, no channels or no weights give: the bias alone.
 #[track_caller]
 fn of_bias(op: &'static str, shape: Shape, inputs: [&Tensor; 2], bias: Option<&Tensor>) -> Tensor {
@@ -183,16 +178,6 @@ fn of_bias(op: &'static str, shape: Shape, inputs: [&Tensor; 2], bias: Option<&T
 
 /// # Convolution of images
 impl Tensor {
-    /// A batch of one, of what has no dimension for the batch: one dimension fewer than it would have with it.
-    pub(crate) fn batch_of_one(&self, rank: usize) -> Option<Tensor> {
-        (self.rank() + 1 == rank).then(|| self.unsqueeze(0))
-    }
-
-    /// The same elements with the channels of [n, c, h, w] as neighbours in memory.
-    pub(crate) fn to_channels_last(&self) -> Tensor {
-        self.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
-    }
-
     /// Convolution of images `[n, c, h, w]` with a weight `[o, c / groups, kh, kw]` and a bias `[o]`, to
     /// `[n, o, oh, ow]`. One image `[c, h, w]` gives `[o, oh, ow]`.
     ///

@@ -7,23 +7,10 @@ use crate::kernel::{
     parallel, shader,
 };
 use crate::ops::reduce::KeepDims;
+use crate::ops::reduction::Reduction;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
-
-/// What becomes of the losses of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Reduction {
-    /// Their mean, weighted where there are weights.
-    #[default]
-    Mean,
-    /// Their sum.
-    Sum,
-    /// Their sum divided by the size of the first dimension.
-    BatchMean,
-    /// They stay apart.
-    None,
-}
 
 /// PyTorch's arguments of `cross_entropy`, and its defaults.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ mod pool1d;
 
 pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
 
-use super::conv::channels_last;
+use super::channels_last::channels_last;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,

@@ -93,6 +93,17 @@ struct Last {
 }
 
 impl Device {
+    /// Runs `work` and keeps the list of kernels that it ran on this device from this thread.
+    ///
+    /// # Panics
+    /// If this thread is recording on the device already.
+    #[track_caller]
+    pub fn record<R>(&self, work: impl FnOnce() -> R) -> (R, Plan) {
+        let (result, recording) =
+            self.recorded(Recording::new(), work).expect("record: this thread is not recording already");
+        (result, Plan::of(recording.events))
+    }
+
     /// Runs `work` on `inputs` and keeps the kernels that it asks for, improved by the passes over plans, to be run again
     /// on other inputs of the same shapes by [`Captured::run`]. They run for the first time when `work` is done.
     ///

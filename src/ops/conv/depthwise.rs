@@ -8,12 +8,13 @@ mod host;
 
 use super::choose::is_turnable;
 use super::lower::with_weight;
-use super::{ConvParams, channels_last, cost, definition, fuse};
+use super::{ConvParams, cost, definition, fuse};
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
 };
+use crate::ops::channels_last::channels_last;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use Access::{Read, Write};

@@ -1,8 +1,9 @@
 //! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
 
 use super::depthwise::{DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
-use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, channels_last, choose, of_bias};
+use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, choose, of_bias};
 use crate::dtype::DType;
+use crate::ops::channels_last::channels_last;
 use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
 

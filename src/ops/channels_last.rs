@@ -1,0 +1,23 @@
+//! Images in memory: results of convolutions and poolings have their channels as neighbours, in the shape [n, c, h, w].
+
+use crate::dtype::DType;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// A fresh tensor [n, c, h, w] whose channels are neighbours in memory.
+pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
+    let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
+    Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
+}
+
+impl Tensor {
+    /// A batch of one, of what has no dimension for the batch: one dimension fewer than it would have with it.
+    pub(crate) fn batch_of_one(&self, rank: usize) -> Option<Tensor> {
+        (self.rank() + 1 == rank).then(|| self.unsqueeze(0))
+    }
+
+    /// The same elements with the channels of [n, c, h, w] as neighbours in memory.
+    pub(crate) fn to_channels_last(&self) -> Tensor {
+        self.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2])
+    }
+}
