@@ -22,9 +22,11 @@ pub struct Strided {
 impl Strided {
     /// Walks `operands`, all of the shape of `order`, in the memory order of `order`. `base` is where each starts.
     pub fn new<const N: usize>(order: &Layout, operands: [(&Layout, usize); N]) -> Strided {
+        // In the order of memory, whatever the order of dimensions: the result is written from its start to its end.
         let walk = order.memory_order();
         let sizes = order.permute(&walk).shape;
         let strides = operands.map(|(layout, _)| layout.permute(&walk));
+        // Dimensions that all operands walk as one are one: fewer divisions for each element.
         let collapsed = collapse::<N>(&sizes, std::array::from_fn(|k| strides[k].strides()));
         let mut out = Strided {
             n: order.shape.numel() as u32,
@@ -179,6 +181,7 @@ impl Strided {
             let here = at.map(|a| a as usize);
             let run = left.min(self.dims[0][0] - index[0]);
             left -= run;
+            // Past the end of a dimension the next one goes a step on, as an odometer does; steps may be negative and wrap.
             let mut moved = run;
             for (index, [size, steps @ ..]) in index.iter_mut().zip(&self.dims[..rank]) {
                 *index += moved;

@@ -199,6 +199,7 @@ fn stages(out: &mut Lowering, info: &Info, first: ReduceParams, kind: Kind, by: 
         if last {
             return;
         }
+        // What one stage leaves lies [chunks, n], whatever the strides it came from.
         source = target;
         p = ReduceParams::stage(p.n, p.chunks, scale);
         by = By::suiting(info, &p);
@@ -258,6 +259,7 @@ fn sum_host(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     let [kept_size, kept_stride, rows, row] = p.dims[0].map(|word| word as usize);
     if p.reduced_rank == 1 && row == 1 && rows > 0 {
         let (x, starts) = (call.read::<f32>(0), p.walk(0, p.kept_rank));
+        // Cut by shape alone, so that the bits do not depend on how many threads there are.
         let runs = rows.div_ceil(RUN);
         let mut parts = vec![0.0f64; runs * starts.len()];
         parallel::chunks(&mut parts, (parallel::GRAIN / rows).max(1), |piece, sums| {
@@ -277,6 +279,7 @@ fn sum_host(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
         return definition(call, reduce);
     }
     let (x, y) = (call.read::<f32>(0), call.write::<f32>(1));
+    // Row after row, each added to all sums at once: column by column would read a line of the cache for one number.
     let mut parts = vec![0.0f64; rows.div_ceil(ROWS) * kept_size];
     parallel::chunks(&mut parts, kept_size, |part, sums| {
         for r in part * ROWS..((part + 1) * ROWS).min(rows) {

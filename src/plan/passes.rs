@@ -11,6 +11,7 @@ impl Plan {
     #[must_use]
     pub fn improved(self, runs: impl Fn(&Dispatch) -> bool) -> Plan {
         let mut plan = self.without_dead();
+        // One rewrite makes room for another: a relu is a part of its product before the pooling behind it can be.
         loop {
             let before = plan.dispatches.len();
             plan = plan.rewritten(&runs).without_dead();
@@ -25,12 +26,14 @@ impl Plan {
     pub fn without_dead(mut self) -> Plan {
         let mut read: HashSet<BufferId> = HashSet::new();
         let mut kept = Vec::with_capacity(self.dispatches.len());
+        // Backwards, so that all readers of a result are known when its writer is met.
         for dispatch in self.dispatches.into_iter().rev() {
             let is_seen = |b: &Binding| !self.inner.contains_key(&b.buffer) || read.contains(&b.buffer);
             // What the host does may be seen elsewhere.
             if !is_seam(&dispatch) && !accesses(&dispatch).any(|(b, access)| access != Access::Read && is_seen(b)) {
                 continue;
             }
+            // An access that reads and writes keeps alive who wrote before; one that only writes does not.
             read.extend(accesses(&dispatch).filter(|(_, access)| *access != Access::Write).map(|(b, _)| b.buffer));
             kept.push(dispatch);
         }
@@ -82,9 +85,11 @@ impl Plan {
         let stays = |at: &usize| !replace.contains(at);
         let written = |at: &usize| writes(&self.dispatches[*at]).map(|(b, _)| b);
         let is_new = |own: &Binding| !replace.iter().flat_map(written).any(|b| b.covers(own));
+        // Nothing may be written that was not, and whole vec4 only where padding follows.
         if writes(by).any(|(own, access)| is_new(own) || access == Access::Write && !own.padded) {
             return None;
         }
+        // No result may be lost that is seen outside of the list, or that one of the others reads.
         for &at in replace {
             for result in written(&at) {
                 let is_read = || {
@@ -112,6 +117,7 @@ impl Plan {
                 })
             })
         };
+        // The first place frees soonest what is read.
         [first, last].into_iter().find(|position| passes(*position))
     }
 

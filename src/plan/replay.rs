@@ -108,6 +108,7 @@ impl Replay {
             self.last[at..].rotate_left(1);
             let (last, captured) = (self.last.len() - 1, self.captures.last_mut().expect("it is there"));
             self.last[last] = self.runs;
+            // The code runs once more on the side, and may not ask for anything else than it did when it was captured.
             if captured.core.trace.is_some() {
                 captured.core.compare(inputs, work)?;
                 captured.core.trace.take_if(|_| !self.checked);
@@ -120,6 +121,7 @@ impl Replay {
         let device = inputs[0].device();
         let step = device.recorded_step(inputs, work)?;
         let captured = device.captured(step, self.checked || cfg!(debug_assertions), &self.captures)?;
+        // After the new one is there, so that a step that cannot be captured costs none of the others.
         if self.captures.len() == MOST {
             self.captures.remove(0);
             self.last.remove(0);
@@ -135,6 +137,7 @@ impl Replay {
     fn is_worth_it(&mut self, inputs: &[&Tensor]) -> bool {
         let Some(oldest) = self.last.first() else { return true };
         let since = if self.captures.len() < MOST { 0 } else { *oldest };
+        // Two inputs in one buffer are another step than two in buffers of their own: a kernel binds a buffer in one way.
         let first = |input: &Tensor| inputs.iter().position(|other| other.buffer() == input.buffer()).unwrap_or(0);
         let layouts: Layouts = inputs.iter().map(|x| (x.device().clone(), Input::like(x), first(x))).collect();
         let before = self.seen.iter().position(|(other, _)| *other == layouts).map(|at| self.seen.remove(at).1);

@@ -147,12 +147,15 @@ impl Queue {
     /// Appends one pass.
     pub fn push(&mut self, device: &wgpu::Device, pool: &mut Pool, run: Run, counters: &mut Counters) {
         let Run { pipeline, ranges, params, grid, title } = run;
+        // What the host writes reaches the device before the pending passes do: it may not be a buffer that these bind.
         for &(id, ..) in &ranges {
             pool.used(id, self.batch);
         }
         let slot = self.uniforms.len() as u32;
         self.uniforms.extend_from_slice(params);
         self.uniforms.resize(slot as usize + SLOT as usize, 0);
+        // Steps repeat and buffers are given out in the same order, so that a step asks for the groups of the step before;
+        // parameters change, and lie behind a dynamic offset.
         let key = (pipeline.layout.id, ranges);
         let bind_group = self.bind_groups.get(key, |(_, ranges)| {
             counters.bind_groups += 1;
@@ -185,9 +188,11 @@ impl Queue {
         counters: &mut Counters,
         after: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
+        // One upload for all passes: wgpu orders it before the encoder that is submitted next.
         if !self.uniforms.is_empty() {
             queue.write_buffer(&self.ring, 0, &self.uniforms);
         }
+        // While times are taken each pass is a submit of its own.
         if let Some(clock) = &mut self.clock {
             clock.run(device, queue, commands(&self.pending));
             self.pending.clear();
@@ -213,6 +218,7 @@ impl Queue {
         counters.submits += 1;
         self.batch += 1;
         self.in_flight.push_back(index.clone());
+        // A host that runs ahead would only fill memory: what is freed comes back when its batch has run.
         while self.in_flight.len() > MAX_IN_FLIGHT {
             let oldest = self.in_flight.pop_front();
             // A lost device reports itself through its callback.

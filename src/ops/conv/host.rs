@@ -48,6 +48,7 @@ impl Sizes {
         let (stride, dilation) = (two(p.stride_h, p.stride_w), two(p.dilation_h, p.dilation_w));
         let seen = [0, 1].map(|d| out[d].saturating_sub(1) * stride[d] + dilation[d] * kernel[d].saturating_sub(1) + 1);
         let positions = p.positions();
+        // Blocks of about the same size, so that no thread waits for a large last one.
         let blocks = (positions * q).div_ceil(BLOCK).clamp(1, positions.max(1));
         let block = positions.div_ceil(blocks).max(1);
         Sizes {
@@ -243,6 +244,7 @@ impl Forward<'_> {
         let positions = s.block(block);
         let (rows, n) = (s.rows(&positions), positions.len());
         let seen = s.seen(rows.len());
+        // First the rows that the block sees with their padding, then its columns: so the inner loop asks for no border.
         self.scratch.with(seen + n * (s.q + s.o), |memory| {
             let (seen, memory) = memory.split_at_mut(seen);
             let (col, part) = memory.split_at_mut(n * s.q);
@@ -276,6 +278,7 @@ pub fn forward(call: &mut Call) {
     Forward::of(call, |call, f| {
         let (s, out) = (&f.s, f.s.channels[1]);
         let y = call.write::<f32>(2 + f.p.bias as usize);
+        // Blocks of all images in one list: one image of many blocks keeps all threads busy, as many images do.
         let mut blocks: Vec<(usize, &mut [f32])> = Vec::with_capacity(s.batch * s.blocks);
         for (image, y) in y.chunks_mut(s.positions() * out).enumerate() {
             let pieces = y.chunks_mut(s.block * out).enumerate();
@@ -327,7 +330,8 @@ pub fn weight(call: &mut Call) {
     let blocks = s.batch * s.blocks;
     let each = blocks.div_ceil(WEIGHT_PARTS).max(1);
     let parts = blocks.div_ceil(each).max(1);
-    // Behind the products of a part its sums of dy, each in two halves that keep the digits of f64.
+    // The weight's gradient is one sum over all positions, which threads cannot share: each part has its own, and the parts
+    // are added up in order. Behind the products of a part its sums of dy, each in two halves that keep the digits of f64.
     let whole = len + 2 * db.len();
     scratch.with(parts * whole, |sums| {
         parallel::chunks(sums, whole, |part, sums| {
@@ -398,6 +402,7 @@ pub fn input(call: &mut Call) {
                 if s.is_sparse() {
                     dx.fill(0.0);
                 }
+                // Windows overlap, so that one thread has a whole image: two would add to the same pixels.
                 for g in 0..s.groups {
                     seen.fill(0.0);
                     for positions in (0..s.blocks).map(|block| s.block(block)) {
