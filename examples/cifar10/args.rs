@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::run::RunArgs;
 use crate::start::DeviceChoice;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -10,9 +11,8 @@ pub struct Args {
     /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
-    /// Walks over the training images.
-    #[arg(long, default_value_t = 25)]
-    pub epochs: usize,
+    #[command(flatten)]
+    pub run: RunArgs<25>,
     /// Images of one step.
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,

@@ -23,12 +23,14 @@
 //! With `--download` it learns from all 50,000 images.
 
 mod args;
+mod classes;
 mod download;
 #[path = "../program/download_bar.rs"]
 mod download_bar;
 mod input;
 mod model;
-mod report;
+#[path = "../program/run.rs"]
+mod run;
 mod sheet;
 #[path = "../program/start.rs"]
 mod start;
@@ -39,15 +41,12 @@ use model::{Classifier, Net, ResNet};
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
-use wgrad::metrics::ConfusionMatrix;
+use wgrad::metrics::{Accuracy, ConfusionMatrix};
 use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
-use wgrad::optim::schedule::{OneCycleLr, Scheduler};
-use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::plan::Replay;
-use wgrad::{Device, Error, Result, Tensor, checkpoint};
-
-/// Steps from one look at the loss to the next.
-const READ_EVERY: usize = 10;
+use wgrad::optim::schedule::OneCycleLr;
+use wgrad::optim::{Momentum, Sgd, SgdOptions};
+use wgrad::train::{Outcome, Trainer};
+use wgrad::{Device, Result, Tensor, checkpoint};
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -74,7 +73,7 @@ fn run(args: &Args) -> Result<()> {
     say!("{}", Summary::of(&model, [1, 3, 32, 32], &device))?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 250, ..LoaderOptions::default() })?;
-    if args.epochs > 0 {
+    if args.run.epochs > 0 {
         // All batches have one shape, so that each step is a replay of the first.
         let (batch_size, shuffle, last) = (args.batch_size, Some(args.seed), LastBatch::Drop);
         let options = LoaderOptions { batch_size, shuffle, last, ..LoaderOptions::default() };
@@ -85,13 +84,13 @@ fn run(args: &Args) -> Result<()> {
         checkpoint::save(&model, path)?;
         note!("weights saved to {}", path.display());
     }
-    report::classes(&evaluate(&model, &test, &device)?)
+    classes::print(&evaluate(&model, &test, &device)?)
 }
 
 /// Trains for as many epochs as the command line says.
 fn learn(
     model: &Classifier,
-    loader: &DataLoader<ImageSet>,
+    train: &DataLoader<ImageSet>,
     test: &DataLoader<ImageSet>,
     args: &Args,
     device: &Device,
@@ -101,47 +100,16 @@ fn learn(
         ModelChoice::Net => Momentum::HeavyBall(0.9),
     };
     let options = SgdOptions { lr: args.lr() as f32, momentum, weight_decay: 5e-4, ..SgdOptions::default() };
-    let mut optimizer = Sgd::new(model, options)?;
-    let schedule = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), (loader.len() * args.epochs) as u64) };
-    let mut scheduler = Scheduler::new(schedule, &mut optimizer)?;
-    let mut epochs = report::Epochs::new(args.epochs, loader.len())?;
-    // Captured when it first runs, and replayed from then on: each time with new crops.
-    let mut step = Replay::new();
-    // The sums of the steps' losses and of right answers, on the device: reading them is what waits for it.
-    let totals = Tensor::zeros([2], device);
-    for epoch in 0..args.epochs {
-        epochs.start(epoch);
-        totals.upload(&[0.0f32, 0.0]);
-        let mut means = [0.0; 2];
-        for (i, batch) in loader.epoch(epoch as u64).enumerate() {
-            let [x, labels] = batch?.to(device);
-            step.run([&x, &labels], |[x, labels]| {
-                let logits = model.forward(x, &Ctx::train());
-                let loss = logits.cross_entropy(labels);
-                optimizer.step(&loss.backward());
-                let right = logits.detach().argmax(1).eq(labels).mean();
-                totals.assign(&(&totals + Tensor::stack(&[&loss.detach(), &right], 0)));
-                Ok(())
-            })?;
-            scheduler.step(&mut optimizer)?;
-            if (i + 1).is_multiple_of(READ_EVERY) || i + 1 == loader.len() {
-                let sums = totals.to_vec::<f32>()?;
-                means = [0, 1].map(|k| sums[k] / (i + 1) as f32);
-                if !means[0].is_finite() {
-                    let text = format!("the loss became {} in epoch {}: use a smaller --lr", means[0], epoch + 1);
-                    return Err(Error::Option(text));
-                }
-                epochs.show(i + 1, means[0]);
-            } else {
-                // The device works on this step while the host makes the next batch.
-                device.submit();
-            }
-        }
-        let seconds = epochs.seconds();
-        let accuracy = evaluate(model, test, device)?.accuracy();
-        epochs.add(epoch, means, loader.len() * args.batch_size, seconds, accuracy)?;
-    }
-    epochs.finish();
+    let steps = (train.len() * args.run.epochs) as u64;
+    // Crops and mirror images are drawn within the model, anew at each replay of the step.
+    let step = |[x, labels]: [&Tensor; 2], ctx: &Ctx| {
+        let logits = model.forward(x, ctx);
+        Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
+    };
+    let trainer = Trainer::new(device, model, Sgd::new(model, options)?, step).metric(Accuracy::new());
+    let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), steps) };
+    let history = args.run.apply(trainer).schedule(rise_and_fall).fit(train, Some(test))?;
+    args.run.finish(&history);
     Ok(())
 }
 

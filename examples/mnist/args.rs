@@ -12,7 +12,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
     #[command(flatten)]
-    pub run: RunArgs,
+    pub run: RunArgs<8>,
     /// Images of one step.
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use wgrad::train::{Checkpoints, History, Progress, Trainer};
 
-/// How long a run is, and where it is kept.
+/// How long a run is, by default so many epochs, and where it is kept.
 #[derive(clap::Args)]
-pub struct RunArgs {
+pub struct RunArgs<const EPOCHS: usize> {
     /// Walks over the training data.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = EPOCHS)]
     pub epochs: usize,
     /// Ends after so many steps of the whole run.
     #[arg(long, value_name = "N")]
@@ -25,7 +25,7 @@ pub struct RunArgs {
     pub resume: bool,
 }
 
-impl RunArgs {
+impl<const EPOCHS: usize> RunArgs<EPOCHS> {
     /// A trainer that obeys, to Ctrl-C too: the first ends the batch, and the run is saved; the second ends at once.
     pub fn apply<'a, const N: usize>(&self, trainer: Trainer<'a, N>) -> Trainer<'a, N> {
         let mut trainer = trainer.epochs(self.epochs).callback(Progress::new());

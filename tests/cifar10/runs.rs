@@ -43,7 +43,7 @@ fn networks_are_trained_saved_and_loaded() {
             };
             let trained = with("2", "--save");
             let reached = accuracy(&trained);
-            for part in ["48 training images, 24 test images", "epoch    loss", "true \\ predicted", "airplane "] {
+            for part in ["48 training images, 24 test images", "epoch       loss", "true \\ predicted", "airplane "] {
                 assert!(trained.out.contains(part), "{} lacks {part:?}", trained.out);
             }
             assert_eq!(accuracy(&with("0", "--load")), reached, "{model} on {name}");
@@ -58,10 +58,10 @@ fn mistakes_are_told_in_a_sentence() {
         let batch = format!("--batch-size={batch}");
         cifar10(&[&"--device=cpu", &"--model=net", &"--epochs=1", &batch, &option, &"--data", &data.path()])
     };
-    with("64", "--seed=1").refuses(&["48 images has no full batch of 64", "smaller batch size"]);
+    with("64", "--seed=1").refuses(&["48 items has no full batch of 64", "smaller batch size"]);
     with("0", "--seed=1").refuses(&["batch size is 0"]);
     with("16", "--lr=-1").refuses(&["learning rate", "-1 is not"]);
-    with("16", "--lr=1e30").refuses(&["the loss became", "in epoch 1", "smaller --lr"]);
+    with("16", "--lr=1e30").refuses(&["the loss became", "in epoch 1", "use a smaller learning rate"]);
     with("16", "--load=none.safetensors").refuses(&["none.safetensors: cannot be read"]);
     with("16", "--save=none/w.safetensors").refuses(&["none/w.safetensors: cannot be written"]);
     cifar10(&[&"--device=abacus"]).refuses_usage(&["--device", "abacus"]);
