@@ -28,6 +28,8 @@ mod download;
 #[path = "../program/download_bar.rs"]
 mod download_bar;
 mod input;
+#[path = "../program/losses.rs"]
+mod losses;
 mod model;
 #[path = "../program/run.rs"]
 mod run;
@@ -42,48 +44,39 @@ use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionMatrix};
-use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Summary};
 use wgrad::optim::schedule::OneCycleLr;
 use wgrad::optim::{Momentum, Sgd, SgdOptions};
-use wgrad::train::{Outcome, Trainer};
-use wgrad::{Device, Result, Tensor, checkpoint};
+use wgrad::train::{History, Outcome, Trainer};
+use wgrad::{Device, Result, Tensor};
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = args.device.open()?;
+    let device = args.run.device.open()?;
     note!("device: {device}: {}", device.why());
 
-    let mut init = Init::new(args.seed, &device);
+    let mut init = Init::new(args.run.seed, &device);
     let model = match args.model {
         ModelChoice::Resnet => Classifier::new(ResNet::new(16, &mut init), &mut init),
         ModelChoice::Net => Classifier::new(Net::new(&mut init), &mut init),
     };
-    if let Some(path) = &args.load {
-        checkpoint::load(&model, path, Strictness::Strict)?;
-    }
-    if let Some(path) = &args.save {
-        // Better to hear of a wrong path now than after the last epoch.
-        checkpoint::check_writable(path)?;
-    }
+    args.run.begin(&model)?;
 
     let (train, test) = input::cifar10(args)?;
     say!("{}", Summary::of(&model, [1, 3, 32, 32], &device))?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 250, ..LoaderOptions::default() })?;
+    let mut history = History::default();
     if args.run.epochs > 0 {
         // All batches have one shape, so that each step is a replay of the first.
-        let (batch_size, shuffle, last) = (args.batch_size, Some(args.seed), LastBatch::Drop);
+        let (batch_size, shuffle, last) = (args.batch_size, Some(args.run.seed), LastBatch::Drop);
         let options = LoaderOptions { batch_size, shuffle, last, ..LoaderOptions::default() };
-        learn(&model, &DataLoader::new(train, options)?, &test, args, &device)?;
+        history = learn(&model, &DataLoader::new(train, options)?, &test, args, &device)?;
     }
-
-    if let Some(path) = &args.save {
-        checkpoint::save(&model, path)?;
-        note!("weights saved to {}", path.display());
-    }
+    args.run.finish(&history, &model)?;
     classes::print(&evaluate(&model, &test, &device)?)
 }
 
@@ -94,7 +87,7 @@ fn learn(
     test: &DataLoader<ImageSet>,
     args: &Args,
     device: &Device,
-) -> Result<()> {
+) -> Result<History> {
     let momentum = match args.model {
         ModelChoice::Resnet => Momentum::Nesterov(0.9),
         ModelChoice::Net => Momentum::HeavyBall(0.9),
@@ -108,9 +101,7 @@ fn learn(
     };
     let trainer = Trainer::new(device, model, Sgd::new(model, options)?, step).metric(Accuracy::new());
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), steps) };
-    let history = args.run.apply(trainer).schedule(rise_and_fall).fit(train, Some(test))?;
-    args.run.finish(&history);
-    Ok(())
+    args.run.apply(trainer)?.schedule(rise_and_fall).fit(train, Some(test))
 }
 
 fn evaluate(model: &Classifier, loader: &DataLoader<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {

@@ -31,21 +31,17 @@ mod start;
 
 use args::{Args, ModelChoice, OptimizerChoice};
 use clap::Parser;
-use losses::Losses;
 use model::{Cnn, Mlp};
 use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionMatrix};
-use wgrad::nn::{Ctx, Init, Layer, Strictness, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Summary};
 use wgrad::optim::schedule::CosineAnnealingLr;
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::train::{Outcome, Trainer};
-use wgrad::{Device, Error, Result, Tensor, checkpoint, tuning};
-
-/// The step that `--profile` times: everything that the first ones make is there.
-const PROFILED: u64 = 5;
+use wgrad::{Device, Error, Result, tuning};
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -53,68 +49,39 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let device = match &args.tune {
-        None => args.device.open()?,
-        Some(_) if args.device == DeviceChoice::Cpu => {
+        None => args.run.device.open()?,
+        Some(_) if args.run.device == DeviceChoice::Cpu => {
             return Err(Error::Option("--tune chooses among shaders, and --device cpu runs none".into()));
         }
         Some(folder) => tuning::open(&WgpuOptions::from_env(), folder)?,
     };
     note!("device: {device}: {}", device.why());
 
-    let mut init = Init::new(args.seed, &device);
+    let mut init = Init::new(args.run.seed, &device);
     let model: Box<dyn Layer> = match args.model {
         ModelChoice::Cnn => Box::new(Cnn::new(&mut init)),
         ModelChoice::Mlp => Box::new(Mlp::new(&mut init)),
     };
-    if let Some(path) = &args.load {
-        checkpoint::load(&model, path, Strictness::Strict)?;
-    }
+    args.run.begin(&model)?;
     if let Some(path) = &args.predict {
-        return predict(&model, path, &device);
-    }
-    // Better to hear of a wrong path now than after the last epoch.
-    if let Some(path) = &args.save {
-        checkpoint::check_writable(path)?;
-    }
-    if let Some(folder) = &args.tune {
-        tuning::keep(&device, folder)?;
+        return picture::predict(&model, path, &device);
     }
 
     let (train, test) = input::mnist(args)?;
     say!("{}", Summary::of(&model, [1, 1, 28, 28], &device))?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
-    let options = LoaderOptions { batch_size: args.batch_size, shuffle: Some(args.seed), ..LoaderOptions::default() };
-    let train = DataLoader::new(train, options)?;
+    let (batch_size, shuffle) = (args.batch_size, Some(args.run.seed));
+    let train = DataLoader::new(train, LoaderOptions { batch_size, shuffle, ..LoaderOptions::default() })?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
 
-    // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
-    let fall = CosineAnnealingLr { t_max: (train.len() * args.run.epochs).max(1) as u64, eta_min: 0.0 };
-    let step = |[x, labels]: [&Tensor; 2], ctx: &Ctx| {
+    let trainer = Trainer::new(&device, &model, optimizer(&model, args)?, |[x, labels], ctx| {
         let logits = model.forward(x, ctx);
         Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
-    };
-    let trainer = Trainer::new(&device, &model, optimizer(&model, args)?, step);
-    let mut trainer = args.run.apply(trainer).metric(Accuracy::new()).schedule(fall);
-    if args.losses.is_some() {
-        trainer = trainer.callback(Losses::new(args.losses.as_deref())?);
-    }
-    if let Some(trace) = args.profile.clone() {
-        trainer = trainer.profile_step(PROFILED, move |profile| {
-            say!("{profile}\n")?;
-            let Some(path) = trace else { return Ok(()) };
-            std::fs::write(&path, profile.trace())
-                .map_err(|problem| Error::file_because(&path, "cannot be written", problem))?;
-            note!("trace written to {}: open it at ui.perfetto.dev", path.display());
-            Ok(())
-        });
-    }
-    args.run.finish(&trainer.fit(&train, Some(&test))?);
-
-    // The weights first: what they took is more than what the choices did.
-    if let Some(path) = &args.save {
-        checkpoint::save(&model, path)?;
-        note!("weights saved to {}", path.display());
-    }
+    });
+    // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
+    let fall = CosineAnnealingLr { t_max: (train.len() * args.run.epochs).max(1) as u64, eta_min: 0.0 };
+    let history = args.run.apply(trainer)?.metric(Accuracy::new()).schedule(fall).fit(&train, Some(&test))?;
+    args.run.finish(&history, &model)?;
     if let Some(folder) = &args.tune {
         tuning::keep(&device, folder)?;
     }
@@ -124,13 +91,15 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
-    let lr = args.lr();
-    let sgd = |momentum| Sgd::new(model, SgdOptions { lr, momentum, ..SgdOptions::default() });
+    let lr = |default| args.lr.unwrap_or(default);
+    let sgd = |lr, momentum| Sgd::new(model, SgdOptions { lr, momentum, ..SgdOptions::default() });
     Ok(match args.optimizer {
-        OptimizerChoice::Adam => Box::new(Adam::new(model, AdamOptions { lr, ..AdamOptions::default() })?),
-        OptimizerChoice::Adamw => Box::new(AdamW::new(model, AdamWOptions { lr, ..AdamWOptions::default() })?),
-        OptimizerChoice::Sgd => Box::new(sgd(Momentum::None)?),
-        OptimizerChoice::Momentum => Box::new(sgd(Momentum::HeavyBall(0.9))?),
+        OptimizerChoice::Adam => Box::new(Adam::new(model, AdamOptions { lr: lr(1e-3), ..AdamOptions::default() })?),
+        OptimizerChoice::Adamw => {
+            Box::new(AdamW::new(model, AdamWOptions { lr: lr(1e-3), ..AdamWOptions::default() })?)
+        }
+        OptimizerChoice::Sgd => Box::new(sgd(lr(0.1), Momentum::None)?),
+        OptimizerChoice::Momentum => Box::new(sgd(lr(0.02), Momentum::HeavyBall(0.9))?),
     })
 }
 
@@ -142,17 +111,4 @@ fn evaluate(model: &impl Layer, loader: &DataLoader<ImageSet>, device: &Device) 
         matrix.add(labels.i32s(), &predicted);
     }
     Ok(matrix)
-}
-
-/// The classes of a picture by probability.
-fn predict(model: &impl Layer, path: &std::path::Path, device: &Device) -> Result<()> {
-    let x = Tensor::from_vec(picture::png(path)?, [1, 1, 28, 28], device);
-    let probabilities = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    for &class in &order {
-        let part = probabilities[class];
-        say!("{class}  {:>6.2}%  {}", 100.0 * part, "█".repeat((part * 40.0).round() as usize))?;
-    }
-    say!("prediction {}", order[0])
 }

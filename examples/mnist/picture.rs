@@ -1,10 +1,11 @@
 //! A digit from a picture.
 
-use crate::start::note;
+use crate::start::{note, say};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use wgrad::{Error, Result};
+use wgrad::nn::{Ctx, Layer};
+use wgrad::{Device, Error, Result, Tensor};
 
 /// A picture's 28 x 28 brightnesses in 0..1, with a light digit on a dark ground as in MNIST.
 pub fn png(path: &Path) -> Result<Vec<f32>> {
@@ -39,4 +40,17 @@ pub fn png(path: &Path) -> Result<Vec<f32>> {
         pixels.iter_mut().for_each(|p| *p = 1.0 - *p);
     }
     Ok(pixels)
+}
+
+/// Tells the classes of a picture by probability.
+pub fn predict(model: &impl Layer, path: &Path, device: &Device) -> Result<()> {
+    let x = Tensor::from_vec(png(path)?, [1, 1, 28, 28], device);
+    let probabilities = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    for &class in &order {
+        let part = probabilities[class];
+        say!("{class}  {:>6.2}%  {}", 100.0 * part, "█".repeat((part * 40.0).round() as usize))?;
+    }
+    say!("prediction {}", order[0])
 }

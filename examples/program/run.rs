@@ -1,16 +1,34 @@
-//! What the command lines of all runs have in common.
+//! What all runs have in common: the options of a run, and what becomes of them.
 
-use crate::start::note;
+use crate::losses::Losses;
+use crate::start::{DeviceChoice, note, say};
 use std::path::PathBuf;
 use std::time::Duration;
+use wgrad::nn::{Module, Strictness};
 use wgrad::train::{Checkpoints, History, Progress, Trainer};
+use wgrad::{Error, Result, checkpoint};
 
-/// How long a run is, by default so many epochs, and where it is kept.
+/// The step that `--profile` times: everything that the first ones make is there.
+const PROFILED: u64 = 5;
+
+/// Where a run is made, how long it is, by default so many epochs, and where it is kept.
 #[derive(clap::Args)]
 pub struct RunArgs<const EPOCHS: usize> {
+    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: DeviceChoice,
     /// Walks over the training data.
     #[arg(long, default_value_t = EPOCHS)]
     pub epochs: usize,
+    /// All chance follows from it: first weights, the order of the data, masks.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Writes the weights there at the end, as safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Starts from these weights; with --epochs 0, only tests them.
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
     /// Ends after so many steps of the whole run.
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
@@ -23,11 +41,25 @@ pub struct RunArgs<const EPOCHS: usize> {
     /// Goes on from what is in --checkpoint; the other options are to be those of the first run.
     #[arg(long, requires = "checkpoint")]
     pub resume: bool,
+    /// Prints where the time of one step goes; with a file name, writes a trace that Perfetto opens.
+    #[arg(long, value_name = "TRACE.json")]
+    pub profile: Option<Option<PathBuf>>,
+    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
+    #[arg(long, value_name = "FILE")]
+    pub losses: Option<PathBuf>,
 }
 
 impl<const EPOCHS: usize> RunArgs<EPOCHS> {
+    /// Loads weights where that was asked for. Better to hear of a wrong path to save to now than after the last epoch.
+    pub fn begin(&self, model: &dyn Module) -> Result<()> {
+        if let Some(path) = &self.load {
+            checkpoint::load(model, path, Strictness::Strict)?;
+        }
+        self.save.as_ref().map_or(Ok(()), checkpoint::check_writable)
+    }
+
     /// A trainer that obeys, to Ctrl-C too: the first ends the batch, and the run is saved; the second ends at once.
-    pub fn apply<'a, const N: usize>(&self, trainer: Trainer<'a, N>) -> Trainer<'a, N> {
+    pub fn apply<'a, const N: usize>(&self, trainer: Trainer<'a, N>) -> Result<Trainer<'a, N>> {
         let mut trainer = trainer.epochs(self.epochs).callback(Progress::new());
         if let Some(steps) = self.max_steps {
             trainer = trainer.max_steps(steps);
@@ -37,6 +69,19 @@ impl<const EPOCHS: usize> RunArgs<EPOCHS> {
             trainer = trainer.checkpoints(match self.checkpoint_every {
                 Some(seconds) => checkpoints.every(Duration::from_secs(seconds)),
                 None => checkpoints,
+            });
+        }
+        if self.losses.is_some() {
+            trainer = trainer.callback(Losses::new(self.losses.as_deref())?);
+        }
+        if let Some(trace) = self.profile.clone() {
+            trainer = trainer.profile_step(PROFILED, move |profile| {
+                say!("{profile}\n")?;
+                let Some(path) = trace else { return Ok(()) };
+                std::fs::write(&path, profile.trace())
+                    .map_err(|problem| Error::file_because(&path, "cannot be written", problem))?;
+                note!("trace written to {}: open it at ui.perfetto.dev", path.display());
+                Ok(())
             });
         }
         let stop = trainer.stop_handle();
@@ -50,14 +95,19 @@ impl<const EPOCHS: usize> RunArgs<EPOCHS> {
         if let Err(problem) = handled {
             note!("Ctrl-C will end at once: {problem}");
         }
-        trainer
+        Ok(trainer)
     }
 
-    /// Says how a run that was stopped goes on.
-    pub fn finish(&self, history: &History) {
+    /// Saves the weights where that was asked for, and says how a run that was stopped goes on.
+    pub fn finish(&self, history: &History, model: &dyn Module) -> Result<()> {
         if history.stopped.is_some() && self.checkpoint.is_some() {
             let resume = if self.resume { "" } else { " --resume" };
             note!("go on by: {}{resume}", std::env::args().collect::<Vec<_>>().join(" "));
         }
+        if let Some(path) = &self.save {
+            checkpoint::save(model, path)?;
+            note!("weights saved to {}", path.display());
+        }
+        Ok(())
     }
 }

@@ -89,7 +89,8 @@ fn is_open(op: &Op) -> bool {
         Op::Cast(dtype) => *dtype == DType::I32,
         Op::Conv2d(_) | Op::ConvTranspose2d(_) | Op::Attention(true) => true,
         Op::Case(number) => {
-            let open = ["cast", "_i32", "conv", "depthwise", "causal", "see no key", "of large values", "self_attention"];
+            let open =
+                ["cast", "_i32", "conv", "depthwise", "causal", "see no key", "of large values", "self_attention"];
             open.iter().any(|word| CASES[*number].name.contains(word))
         }
         _ => false,
