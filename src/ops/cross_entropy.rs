@@ -21,7 +21,7 @@ pub struct CrossEntropyOptions {
     pub ignore_index: i32,
     /// The part of the target that is spread over all classes (Szegedy et al., 2016).
     pub label_smoothing: f32,
-    /// What becomes of the losses.
+    /// The reduction of the losses.
     pub reduction: Reduction,
 }
 
@@ -114,7 +114,7 @@ static CROSS_ENTROPY_BACKWARD: Kernel =
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&CROSS_ENTROPY, &CROSS_ENTROPY_BACKWARD];
 
-/// What a row's label says.
+/// The meaning of a row's label.
 enum Target {
     Class(usize),
     /// The row counts nothing.
@@ -197,7 +197,7 @@ fn backward_definition(call: &mut Call) {
     });
 }
 
-/// What is made of the losses of rows and their weights.
+/// The reduction of the losses of rows by their weights.
 fn reduced([losses, weights]: [Tensor; 2], options: &CrossEntropyOptions, labels: Shape) -> Tensor {
     match options.reduction {
         Reduction::None => losses.reshape_to(labels),
@@ -207,7 +207,7 @@ fn reduced([losses, weights]: [Tensor; 2], options: &CrossEntropyOptions, labels
     }
 }
 
-/// Where the classes are: the second dimension, or the only one.
+/// The dimension of the classes: the second, or the only one.
 fn class_dim(x: Shape) -> usize {
     usize::from(x.rank() > 1)
 }
