@@ -239,7 +239,7 @@ impl Tensor {
     pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
         assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
         let node = self.history();
-        backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()), &mut ready);
+        backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()).cast(self.dtype()), &mut ready);
     }
 
     /// The gradients of `sum(upstream * self)`.
@@ -257,15 +257,15 @@ impl Tensor {
             upstream.shape()
         );
         assert!(
-            upstream.dtype() == DType::F32,
-            "backward_with: expected an upstream gradient of f32, got {}",
+            upstream.dtype().is_float(),
+            "backward_with: expected an upstream gradient of floats, got {}",
             upstream.dtype()
         );
         let (device, other) = (self.device(), upstream.device());
         assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
         let mut grads = Grads::new();
         let mut ready = |tensor: &Tensor, gradient| grads.set(tensor, gradient);
-        backward(self.history(), upstream.detach(), &mut ready);
+        backward(self.history(), upstream.detach().cast(self.dtype()), &mut ready);
         grads
     }
 
@@ -338,6 +338,8 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
             let (Some(input), Some(gradient)) = (input.as_ref().filter(|input| input.flows), gradient) else {
                 continue;
             };
+            // Where types met, the result is of the wider.
+            let gradient = gradient.cast(input.dtype);
             match waiting.get_mut(&input.id) {
                 Some((_, sum)) => *sum = accumulate(sum, &gradient),
                 None => {
@@ -403,7 +405,7 @@ fn accumulate_host(call: &mut Call) {
 #[track_caller]
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert!(a.shape() == b.shape(), "accumulate: gradients of {} and {} meet at one tensor", a.shape(), b.shape());
-    let out = Tensor::empty_like(a.layout(), DType::F32, a.device());
+    let out = a.new_like();
     let params = Strided::new(out.layout(), [(a.layout(), a.base()), (b.layout(), b.base())]);
     Tensor::run(&ACCUMULATE, &[a, b, &out], &params);
     out

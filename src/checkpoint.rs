@@ -1,6 +1,7 @@
 //! Weights and training state in safetensors files, which Python's `safetensors` reads and writes too.
 
 use crate::backend::edge;
+use crate::dtype::DType;
 use crate::error::{Error, Result, Source};
 use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -80,24 +81,29 @@ pub fn to_bytes(values: &StateDict) -> Result<Vec<u8>> {
 }
 
 fn bytes_of(values: &StateDict, notes: &Notes) -> Result<Vec<u8>> {
-    let bytes: Vec<(&String, &StateTensor, Dtype, Vec<u8>)> = values
+    // Little-endian, as the file is and every host that this crate is built for.
+    let views = values
         .iter()
-        .map(|(name, tensor)| match &tensor.values {
-            Values::F32(v) => (name, tensor, Dtype::F32, v.iter().flat_map(|v| v.to_le_bytes()).collect()),
-            Values::I64(v) => (name, tensor, Dtype::I64, v.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        .map(|(name, tensor)| {
+            let dtype = match tensor.values.dtype() {
+                DType::F32 => Dtype::F32,
+                DType::F16 => Dtype::F16,
+                DType::BF16 => Dtype::BF16,
+                DType::I64 => Dtype::I64,
+                DType::I32 => Dtype::I32,
+                DType::U8 => Dtype::U8,
+                DType::Bool => Dtype::BOOL,
+            };
+            Ok((name.as_str(), TensorView::new(dtype, tensor.shape.clone(), tensor.values.bytes())?))
         })
-        .collect();
-    let views = bytes
-        .iter()
-        .map(|(name, tensor, dtype, bytes)| Ok((name.as_str(), TensorView::new(*dtype, tensor.shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let notes = (!notes.is_empty()).then(|| notes.clone().into_iter().collect());
     let whole = views.and_then(|views| safetensors::serialize(views, notes));
     whole.map_err(|error| Error::Weights(format!("the weights cannot be laid out: {error}")))
 }
 
-/// The values of a safetensors file's bytes by name. Floats become f32, integers i64; what is of another type is left out,
-/// with a warning in the log.
+/// The values of a safetensors file's bytes by name. Floats of 64 bits become f32, integers i64 but for bytes; what is of
+/// another type is left out, with a warning in the log.
 ///
 /// # Errors
 /// [`Error::File`] if it is no safetensors file.
@@ -210,8 +216,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     })
 }
 
-/// The values of a file by name. Floats become f32, integers i64; what is of another type is left out, with a warning in
-/// the log.
+/// The values of a file by name. Floats of 64 bits become f32, integers i64 but for bytes; what is of another type is left
+/// out, with a warning in the log.
 ///
 /// # Errors
 /// [`Error::File`] if the file cannot be read or is no safetensors file.
@@ -293,8 +299,8 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
     Some(match dtype {
         Dtype::F32 => Values::F32(each(data, f32::from_le_bytes)),
         Dtype::F64 => Values::F32(each(data, |b| f64::from_le_bytes(b) as f32)),
-        Dtype::F16 => Values::F32(each(data, |b| half::f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => Values::F32(each(data, |b| half::bf16::from_le_bytes(b).to_f32())),
+        Dtype::F16 => Values::F16(each(data, half::f16::from_le_bytes)),
+        Dtype::BF16 => Values::BF16(each(data, half::bf16::from_le_bytes)),
         Dtype::I64 => Values::I64(each(data, i64::from_le_bytes)),
         Dtype::I32 => Values::I64(each(data, |b| i32::from_le_bytes(b).into())),
         Dtype::I16 => Values::I64(each(data, |b| i16::from_le_bytes(b).into())),
@@ -304,7 +310,8 @@ fn values(dtype: Dtype, data: &[u8]) -> Option<Values> {
         Dtype::U64 => {
             Values::I64(each(data, u64::from_le_bytes).into_iter().map(i64::try_from).collect::<Result<_, _>>().ok()?)
         }
-        Dtype::U8 | Dtype::BOOL => Values::I64(data.iter().map(|&b| b.into()).collect()),
+        Dtype::U8 => Values::U8(data.to_vec()),
+        Dtype::BOOL => Values::Bool(data.iter().map(|&b| b != 0).collect()),
         _ => return None,
     })
 }

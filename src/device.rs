@@ -11,7 +11,7 @@ use crate::backend::{
 };
 use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::Scratch;
-use crate::kernel::{Access, Binding, BufferId, Call, Class, Dispatch, Info, Slice};
+use crate::kernel::{Access, Binding, BufferId, Class, Dispatch, Info, Slice};
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -372,15 +372,15 @@ impl Device {
 
     /// Runs the host's work on what a dispatch binds, of which nothing is lost: who calls has asked.
     fn run_host(&self, dispatch: &Dispatch, work: &Seam) -> Result<()> {
-        let read =
-            |b: &Binding| Ok(bytemuck::pod_collect_to_vec(&self.0.backend.read(b.buffer, b.offset, b.bytes).wait()?));
+        let read = |b: &Binding| {
+            Ok(bytemuck::pod_collect_to_vec(&self.0.backend.read(b.buffer, b.offset, b.word_bytes()).wait()?))
+        };
         let mut memory: Vec<Vec<u32>> = dispatch.bindings.iter().map(read).collect::<Result<_>>()?;
         let slices = memory.iter_mut().zip(dispatch.kernel.access).map(|(words, access)| match access {
             Access::Read => Slice::Read(words),
             Access::Write | Access::ReadWrite => Slice::Write(words),
         });
-        let (slices, scratch) = (slices.collect(), Scratch::default());
-        work(&mut Call::new(slices, &dispatch.params, &scratch))?;
+        dispatch.call(slices.collect(), &Scratch::default(), |call| work(call))?;
         let bound = dispatch.bindings.iter().zip(dispatch.kernel.access).zip(&memory);
         for ((b, _), words) in bound.filter(|((_, access), _)| **access != Access::Read) {
             self.write(b.buffer, b.offset, bytemuck::cast_slice(words));

@@ -3,6 +3,8 @@
 //! Nothing here runs anything. A [`Dispatch`] is the same value on every backend: the CPU calls the kernel's
 //! [host path](Kernel::on_host), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
 
+mod call;
+pub mod convert;
 pub mod functions;
 pub mod parallel;
 mod params;
@@ -10,10 +12,11 @@ pub mod rewrite;
 pub mod scratch;
 pub mod strided;
 
-use crate::dtype::{DType, Element};
+pub use call::{Call, Slice};
+
+use crate::dtype::DType;
 use bytemuck::Pod;
 pub use params::{MAX_PARAM_WORDS, Member, Params, Uniform};
-use scratch::Scratch;
 use std::fmt;
 use std::sync::Arc;
 
@@ -244,13 +247,16 @@ pub struct Pass {
     pub params: Option<Params>,
     /// The number of workgroups. Past 65,535 they spill into a second dimension, which the prelude folds back.
     pub groups: u64,
+    /// Whether it reads and writes the dispatch's bindings as they are, whatever their types. To others floats of half size are
+    /// f32, in scratch memory.
+    pub typed: bool,
 }
 
 impl Pass {
     /// A pass that binds the dispatch's bindings in order.
     pub fn new(shader: &'static Shader, entry: &'static str, groups: u64) -> Pass {
         let slots = (0..shader.access.len()).map(Slot::Arg).collect();
-        Pass { shader, entry, constants: Vec::new(), slots, params: None, groups }
+        Pass { shader, entry, constants: Vec::new(), slots, params: None, groups, typed: false }
     }
 
     /// With other slots.
@@ -262,6 +268,12 @@ impl Pass {
     /// With a constant before the file.
     pub fn constant(mut self, name: &'static str, value: Constant) -> Pass {
         self.constants.push((name, value));
+        self
+    }
+
+    /// That knows the types of its bindings.
+    pub fn typed(mut self) -> Pass {
+        self.typed = true;
         self
     }
 
@@ -311,7 +323,7 @@ pub struct Binding {
     pub buffer: BufferId,
     /// The first byte; a multiple of 256.
     pub offset: u64,
-    /// The length in bytes.
+    /// The length in bytes; the last word may hold other elements behind it.
     pub bytes: u64,
     /// What the bytes hold.
     pub dtype: DType,
@@ -320,6 +332,16 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// The elements that it holds.
+    pub fn numel(&self) -> usize {
+        self.dtype.count(self.bytes)
+    }
+
+    /// Its length in bytes to the end of its last word.
+    pub fn word_bytes(&self) -> u64 {
+        self.bytes.next_multiple_of(4)
+    }
+
     /// Whether all bytes of the other are among its own.
     pub fn covers(&self, other: &Binding) -> bool {
         self.buffer == other.buffer
@@ -366,7 +388,7 @@ impl Dispatch {
 
     /// The elements that a binding holds.
     pub fn len(&self, binding: usize) -> usize {
-        (self.bindings[binding].bytes / 4) as usize
+        self.bindings[binding].numel()
     }
 
     /// Whether nothing is bound.
@@ -386,62 +408,6 @@ impl Dispatch {
 impl PartialEq for Dispatch {
     fn eq(&self, other: &Dispatch) -> bool {
         std::ptr::eq(self.kernel, other.kernel) && self.bindings == other.bindings && self.params == other.params
-    }
-}
-
-/// What a kernel sees on the host: the slices behind the bindings, the parameters, and memory to work in.
-pub struct Call<'a> {
-    slices: Vec<Slice<'a>>,
-    params: &'a Params,
-    scratch: &'a Scratch,
-}
-
-/// One binding's memory, in words.
-pub enum Slice<'a> {
-    /// Of a binding that is only read.
-    Read(&'a [u32]),
-    /// Of a binding that is written.
-    Write(&'a mut [u32]),
-}
-
-impl<'a> Call<'a> {
-    /// One slice per binding, in order.
-    pub fn new(slices: Vec<Slice<'a>>, params: &'a Params, scratch: &'a Scratch) -> Call<'a> {
-        Call { slices, params, scratch }
-    }
-
-    /// Memory that outlives no call.
-    pub fn scratch(&self) -> &'a Scratch {
-        self.scratch
-    }
-
-    /// The parameters.
-    pub fn params<P: Pod>(&self) -> P {
-        self.params.read()
-    }
-
-    /// The elements of a binding that the kernel reads.
-    ///
-    /// # Panics
-    /// If the kernel writes it.
-    #[track_caller]
-    pub fn read<T: Element>(&self, binding: usize) -> &'a [T] {
-        match &self.slices[binding] {
-            Slice::Read(words) => bytemuck::cast_slice(words),
-            Slice::Write(_) => panic!("binding {binding} is written, not read"),
-        }
-    }
-
-    /// The elements of a binding that the kernel writes; each can be taken once.
-    ///
-    /// # Panics
-    /// If the kernel only reads it.
-    #[track_caller]
-    pub fn write<T: Element>(&mut self, binding: usize) -> &'a mut [T] {
-        match &mut self.slices[binding] {
-            Slice::Write(words) => bytemuck::cast_slice_mut(std::mem::take(words)),
-            Slice::Read(_) => panic!("binding {binding} is read, not written"),
-        }
     }
 }
 

@@ -113,6 +113,7 @@ pub use device::Device;
 pub use dtype::{DType, Element};
 #[doc(inline)]
 pub use error::{Error, Result};
+pub use half::{bf16, f16};
 #[doc(inline)]
 pub use ops::attention::AttentionOptions;
 #[doc(inline)]

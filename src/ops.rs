@@ -5,6 +5,7 @@
 
 pub mod attention;
 pub mod binary;
+pub mod cast;
 mod channels_last;
 pub mod conv;
 pub mod copy;
@@ -39,6 +40,7 @@ use crate::kernel::Kernel;
 pub static KERNELS: &[&[&Kernel]] = &[
     attention::KERNELS,
     binary::KERNELS,
+    cast::KERNELS,
     conv::KERNELS,
     conv::depthwise::KERNELS,
     copy::KERNELS,

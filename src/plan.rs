@@ -125,7 +125,7 @@ impl From<Named> for Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for dispatch in &self.dispatches {
-            let sizes: Vec<String> = dispatch.bindings.iter().map(|b| (b.bytes / 4).to_string()).collect();
+            let sizes: Vec<String> = dispatch.bindings.iter().map(|b| b.numel().to_string()).collect();
             writeln!(f, "{} [{}]", dispatch.title(), sizes.join(" "))?;
         }
         Ok(())

@@ -88,7 +88,7 @@ impl Shape {
     #[track_caller]
     pub fn new(sizes: &[usize]) -> Shape {
         assert!(sizes.len() <= MAX_RANK, "shape {sizes:?}: rank {} is over the highest, {MAX_RANK}", sizes.len());
-        let counted = sizes.iter().try_fold(4usize, |bytes, &size| bytes.checked_mul(size.max(1)));
+        let counted = sizes.iter().try_fold(8usize, |bytes, &size| bytes.checked_mul(size.max(1)));
         assert!(counted.is_some(), "shape {sizes:?}: no machine has memory for so many elements");
         let mut all = [0; MAX_RANK];
         all[..sizes.len()].copy_from_slice(sizes);

@@ -5,7 +5,7 @@ mod display;
 use crate::autograd::Node;
 use crate::backend::{Pending, Purpose};
 use crate::device::{Device, Handle};
-use crate::dtype::{DType, Element};
+use crate::dtype::{Convert, DType, Element, Number, by_dtype};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params, Uniform};
 use crate::shape::{Int, Layout, Shape};
@@ -103,20 +103,32 @@ pub(crate) fn apart(a: &Device, b: &Device) -> String {
     format!("on {a} and on {b}")
 }
 
-/// Elements that start a binding: offsets are multiples of 256 bytes.
-const ALIGN: usize = 64;
+/// The elements in bytes that lie anywhere.
+fn elements<T: Element>(bytes: &[u8]) -> Vec<T> {
+    if let Ok(all) = bytemuck::checked::try_cast_slice(bytes) {
+        return all.to_vec();
+    }
+    // Any byte but 0 is true.
+    let one = |bytes| bytemuck::checked::try_pod_read_unaligned(bytes).unwrap_or_else(|_| T::of(Number::Whole(1)));
+    bytes.chunks_exact(size_of::<T>()).map(one).collect()
+}
 
-/// Elements that kernels store at once.
-const QUAD: usize = 4;
+/// Bindings start at multiples of so many bytes.
+const ALIGN: usize = 256;
+
+/// Elements that kernels store at once: four, and the words of a vec4.
+const fn quad(dtype: DType) -> usize {
+    if dtype.bytes() < 4 { 16 / dtype.bytes() } else { 4 }
+}
 
 /// # Memory
 impl Tensor {
     #[track_caller]
     fn alloc(layout: Layout, dtype: DType, device: &Device, purpose: Purpose) -> Tensor {
         let len = layout.span().end.max(1);
-        let id = device.alloc((len * 4) as u64, purpose);
+        let id = device.alloc((len * dtype.bytes()) as u64, purpose);
         let buffer = Arc::new(Buffer { device: device.clone(), id, version: AtomicU64::new(0) });
-        let room = len.next_multiple_of(QUAD);
+        let room = len.next_multiple_of(quad(dtype));
         Tensor { buffer, layout, dtype, room, node: None, name: None, saved: None, gradient: false, run: None }
     }
 
@@ -130,6 +142,18 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn staged(shape: impl Into<Shape>, dtype: DType, device: &Device) -> Tensor {
         Tensor::alloc(Layout::contiguous(shape.into()), dtype, device, Purpose::Upload)
+    }
+
+    /// A tensor of this one's type on its device, with any content, for a kernel to write.
+    #[track_caller]
+    pub fn new_empty(&self, shape: impl Into<Shape>) -> Tensor {
+        Tensor::empty(shape, self.dtype, self.device())
+    }
+
+    /// A tensor like this one, in the memory order of its layout, with any content, for a kernel to write.
+    #[track_caller]
+    pub(crate) fn new_like(&self) -> Tensor {
+        Tensor::empty_like(&self.layout, self.dtype, self.device())
     }
 
     /// A tensor with any content in a given dense layout.
@@ -151,7 +175,7 @@ impl Tensor {
         let shape = shape.into();
         assert!(data.len() == shape.numel(), "from_slice: {} elements do not fill {shape}", data.len());
         let out = Tensor::staged(shape, T::DTYPE, device);
-        out.upload(data);
+        out.store(data);
         out
     }
 
@@ -187,18 +211,21 @@ impl Tensor {
         Tensor::constant(&data, [data.len()], device)
     }
 
-    /// Overwrites a contiguous tensor's elements in place; handles that share them see the change.
-    ///
-    /// # Panics
-    /// If the number of elements or their type differs, or the tensor is not contiguous.
-    #[doc(alias = "copy_")]
-    #[track_caller]
-    pub fn upload<T: Element>(&self, data: &[T]) {
-        assert!(data.len() == self.numel(), "upload: {} elements do not fill {}", data.len(), self.shape());
-        assert!(T::DTYPE == self.dtype, "upload: {} elements do not fit a tensor of {}", T::DTYPE, self.dtype);
-        assert!(self.layout.is_contiguous(), "upload: the tensor is not contiguous");
+    /// Whether its first element starts a word and none but padding shares the word of its last.
+    pub(crate) fn fills_words(&self) -> bool {
+        let Layout { offset, .. } = self.layout;
+        let ends = [offset, offset + self.numel()].map(|at| (at * self.dtype.bytes()).is_multiple_of(4));
+        ends[0] && (ends[1] || self.is_padded())
+    }
+
+    /// Overwrites the elements of a contiguous tensor that [fills words](Tensor::fills_words).
+    pub(crate) fn store<T: Element>(&self, data: &[T]) {
         self.buffer.changed();
-        self.device().write(self.buffer.id, self.layout.offset as u64 * 4, bytemuck::cast_slice(data));
+        let (offset, bytes) = ((self.layout.offset * self.dtype.bytes()) as u64, bytemuck::cast_slice::<T, u8>(data));
+        match bytes.len() % 4 {
+            0 => self.device().write(self.buffer.id, offset, bytes),
+            rest => self.device().write(self.buffer.id, offset, &[bytes, &[0; 4][rest..]].concat()),
+        }
     }
 }
 
@@ -269,11 +296,11 @@ impl Tensor {
     /// The same elements as the start of a graph: [`Tensor::backward`] tells the gradient with respect to it.
     ///
     /// # Panics
-    /// If its elements are not `F32`.
+    /// If its elements are no floats.
     #[doc(alias("requires_grad_", "retain_grad", "Variable"))]
     #[track_caller]
     pub fn requires_grad(mut self) -> Tensor {
-        assert!(self.dtype == DType::F32, "requires_grad: {} has no gradients", self.dtype);
+        assert!(self.dtype.is_float(), "requires_grad: {} has no gradients", self.dtype);
         self.node = Some(Node::leaf(self.detach()));
         self.gradient = false;
         self
@@ -350,14 +377,18 @@ impl Tensor {
             // Where a view of nothing starts there may be no memory, but a failure is told.
             return self.device().read(self.buffer.id, 0, 4).map(|_| Vec::new());
         }
-        let span = layout.span();
-        let bytes = self.device().read(self.buffer.id, span.start as u64 * 4, (span.len() * 4) as u64);
+        let (span, each) = (layout.span(), self.dtype.bytes());
+        // Whole words, of which the first and the last may hold other elements.
+        let start = span.start * each / 4 * 4;
+        let end = (span.end * each).next_multiple_of(4);
+        let bytes = self.device().read(self.buffer.id, start as u64, (end - start) as u64);
+        let first = span.start - start / each;
         bytes.map(move |bytes| {
-            let memory: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
-            if layout.is_contiguous() {
+            let memory = elements::<T>(&bytes);
+            if layout.is_contiguous() && first == 0 && memory.len() == layout.shape.numel() {
                 return memory;
             }
-            layout.offsets().map(|at| memory[at - span.start]).collect()
+            layout.offsets().map(|at| memory[at - span.start + first]).collect()
         })
     }
 
@@ -385,10 +416,7 @@ impl Tensor {
     #[track_caller]
     fn only(&self, op: &str) -> Pending<f32> {
         assert!(self.numel() == 1, "{op}: {} has {} elements, not one", self.shape(), self.numel());
-        match self.dtype {
-            DType::F32 => self.reading::<f32>(op).map(|values| values[0]),
-            DType::I32 => self.reading::<i32>(op).map(|values| values[0] as f32),
-        }
+        by_dtype!(self.dtype, T => self.reading::<T>(op).map(|values| f32::of(values[0].number())))
     }
 
     /// A copy on another device, by way of the host; the same tensor where it lives there already.
@@ -399,10 +427,7 @@ impl Tensor {
         if device == self.device() {
             return Ok(self.clone());
         }
-        Ok(match self.dtype {
-            DType::F32 => Tensor::from_vec(self.to_vec::<f32>()?, self.shape(), device),
-            DType::I32 => Tensor::from_vec(self.to_vec::<i32>()?, self.shape(), device),
-        })
+        Ok(by_dtype!(self.dtype, T => Tensor::from_vec(self.to_vec::<T>()?, self.shape(), device)))
     }
 }
 
@@ -484,7 +509,7 @@ impl Tensor {
 
     /// The elements of a contiguous tensor, and nothing before them.
     pub(crate) fn elements(&self) -> Binding {
-        let (offset, bytes) = (self.layout.offset as u64 * 4, self.numel() as u64 * 4);
+        let [offset, bytes] = [self.layout.offset, self.numel()].map(|count| (count * self.dtype.bytes()) as u64);
         Binding { buffer: self.buffer.id, offset, bytes, dtype: self.dtype, padded: false }
     }
 
@@ -498,7 +523,7 @@ impl Tensor {
 impl Tensor {
     /// Elements between the start of its binding and its first element; 0 where there is none.
     pub fn base(&self) -> usize {
-        if self.numel() == 0 { 0 } else { self.layout.offset % ALIGN }
+        if self.numel() == 0 { 0 } else { self.layout.offset % (ALIGN / self.dtype.bytes()) }
     }
 
     /// Whether its sizes and strides are numbers that kernels count with.
@@ -517,9 +542,9 @@ impl Tensor {
         // Where a view of nothing starts there may be no memory.
         let (start, end) =
             if self.numel() == 0 { (0, 1) } else { (self.layout.offset - self.base(), self.layout.span().end) };
-        let bytes = ((end - start) * 4) as u64;
-        let padded = self.numel() == 0 || end.next_multiple_of(QUAD) <= self.room;
-        Binding { buffer: self.buffer.id, offset: start as u64 * 4, bytes, dtype: self.dtype, padded }
+        let [offset, bytes] = [start, end - start].map(|count| (count * self.dtype.bytes()) as u64);
+        let padded = self.numel() == 0 || end.next_multiple_of(quad(self.dtype)) <= self.room;
+        Binding { buffer: self.buffer.id, offset, bytes, dtype: self.dtype, padded }
     }
 
     /// Queues a kernel on `args`, one per binding, if it has anything to write. A kernel that knows strides takes them, and each argument's

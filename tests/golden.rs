@@ -63,8 +63,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use ways::Way;
-use wgrad::Device;
 use wgrad::backend::WgpuOptions;
+use wgrad::{DType, Device};
 
 /// A backend, and how a device of it is opened.
 #[derive(Clone, Copy)]
@@ -174,6 +174,37 @@ fn trials(reports: &Arc<Vec<Mutex<Report>>>) -> Vec<Trial> {
     trials
 }
 
+/// A test for each kind and backend, whose cases run with floats of half size.
+fn halves() -> Vec<Trial> {
+    let root = std::env::var_os("WGRAD_GOLDEN")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/cases"), PathBuf::from);
+    let mut trials = Vec::new();
+    for (kind, paths) in files(&root) {
+        let Some(runner @ (Runner::Op(_) | Runner::Several(_))) = kinds::runner(&kind) else { continue };
+        for place in places() {
+            let (paths, name) = (paths.clone(), format!("golden::{}::halves::{kind}", place.backend));
+            trials.push(Trial::test(name, move || {
+                let mut device = place.device();
+                let mut failures = Vec::new();
+                for path in &paths {
+                    let case = Case::load(path)?;
+                    for dtype in [DType::F16, DType::BF16] {
+                        let found = guard::guarded(|| trial::halved(&case, runner, dtype, &device))
+                            .unwrap_or_else(|message| vec![Finding::new("run", message)]);
+                        if !found.is_empty() && device.wait().is_err() {
+                            device = (place.open)();
+                        }
+                        failures.extend(found.iter().map(|bad| format!("{} in {dtype}: {bad}", case::stem(path))));
+                    }
+                }
+                place.give_back(device);
+                if failures.is_empty() { Ok(()) } else { Err(Failed::from(failures.join("\n"))) }
+            }));
+        }
+    }
+    trials
+}
+
 /// A test for each call that PyTorch refuses, on each backend.
 fn refusals() -> Vec<Trial> {
     let on = |place: Place| {
@@ -199,7 +230,8 @@ fn main() {
             })
         })
     });
-    let conclusion = libtest_mimic::run(&arguments, named.chain(refusals()).chain(trials(&reports)).collect());
+    let conclusion =
+        libtest_mimic::run(&arguments, named.chain(refusals()).chain(halves()).chain(trials(&reports)).collect());
     let reports: Vec<_> = reports.iter().map(|r| r.lock().unwrap_or_else(PoisonError::into_inner)).collect();
     let reports: Vec<&Report> =
         reports.iter().map(|report| &**report).filter(|report| !report.lines.is_empty()).collect();

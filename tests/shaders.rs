@@ -124,7 +124,7 @@ fn collect() -> Collected {
             for info in adapters() {
                 for variant in dispatch.kernel.variants.iter().filter(|variant| (variant.fits)(&info, &dispatch)) {
                     let title = format!("{}, {} on {} in {}", dispatch.kernel.name, variant.name, info.name, case.name);
-                    let passes = (variant.lower)(&info, &dispatch).passes;
+                    let passes = variant.lowered(&info, &dispatch).passes;
                     assert!(!passes.is_empty(), "{title}: no pass");
                     lowered.push(Lowered { dispatch: dispatch.clone(), title, passes });
                 }
@@ -306,7 +306,7 @@ fn a_sum_of_many_parts_stays_within_the_bound_of_loops() {
     let product = plan.dispatches().iter().find(|d| d.kernel.name == "matmul").expect("a product");
     for info in adapters() {
         for variant in product.kernel.variants.iter().filter(|variant| (variant.fits)(&info, product)) {
-            let passes = (variant.lower)(&info, product).passes;
+            let passes = variant.lowered(&info, product).passes;
             let parts = passes.iter().find(|pass| pass.shader.name == "matmul_parts").expect("a sum of parts");
             let [.., count] = parts.params.expect("numbers of their own").read::<[u32; 3]>();
             assert!(count <= 60_000, "{} on {}: {count} parts", variant.name, info.name);

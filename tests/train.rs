@@ -71,3 +71,5 @@ mod sequences;
 mod threads;
 #[path = "train/trainer.rs"]
 mod trainer;
+#[path = "train/types.rs"]
+mod types;

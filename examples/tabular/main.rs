@@ -212,10 +212,7 @@ fn inputs(args: &Args, table: &Table, target: &str) -> Result<Vec<String>> {
 
 /// The mean squared error of numbers, or the cross-entropy of classes.
 fn loss(said: &Tensor, y: &Tensor) -> Tensor {
-    match y.dtype() {
-        DType::F32 => said.squeeze(1).mse_loss(y, Reduction::Mean),
-        DType::I32 => said.cross_entropy(y),
-    }
+    if y.dtype() == DType::F32 { said.squeeze(1).mse_loss(y, Reduction::Mean) } else { said.cross_entropy(y) }
 }
 
 impl Goal {

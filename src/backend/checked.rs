@@ -4,11 +4,12 @@ use super::{Backend, Choices, Counters, Purpose, Readback, Span};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::scratch::{self, Scratch};
-use crate::kernel::{Access, BufferId, Call, Dispatch, Info, Slice};
+use crate::kernel::{Access, Binding, BufferId, Dispatch, Info, Slice, Tolerance};
 use std::sync::{Mutex, PoisonError};
 
-/// The content of a result before the device writes it, and before its definition does: numbers that no kernel gives.
-const UNWRITTEN: [u32; 2] = [0x7e5a_a5e7, 0xfe5a_a5e7];
+/// The content of a result before the device writes it, and before its definition does: numbers that no kernel gives. The
+/// halves of both differ, which are elements too.
+const UNWRITTEN: [u32; 2] = [0x7e5a_7ee7, 0xfe5a_fee7];
 
 /// A backend whose every kernel is compared with its definition, and has to write every element that it is said to write.
 /// It is slow: each kernel is waited for and read back.
@@ -26,7 +27,7 @@ impl Checked {
 
     fn contents(&self, dispatch: &Dispatch) -> Result<Vec<Vec<u32>>> {
         let read = |b: &crate::kernel::Binding| {
-            Ok(bytemuck::pod_collect_to_vec(&self.inner.read(b.buffer, b.offset, b.bytes).wait()?))
+            Ok(bytemuck::pod_collect_to_vec(&self.inner.read(b.buffer, b.offset, b.word_bytes()).wait()?))
         };
         dispatch.bindings.iter().map(read).collect()
     }
@@ -47,13 +48,19 @@ impl Checked {
                 Access::Write | Access::ReadWrite => Slice::Write(words),
             })
             .collect();
-        scratch::caught(|| (dispatch.kernel.definition)(&mut Call::new(slices, &dispatch.params, &self.scratch)))?;
+        scratch::caught(|| dispatch.call(slices, &self.scratch, dispatch.kernel.definition))?;
         self.inner.dispatch(dispatch)?;
         let got = self.contents(dispatch)?;
         for (at, binding) in
             dispatch.bindings.iter().enumerate().filter(|(at, _)| dispatch.kernel.access[*at] != Access::Read)
         {
-            if let Some(i) = got[at].iter().zip(&want[at]).position(|(got, want)| [*got, *want] == UNWRITTEN) {
+            let bytes = binding.dtype.bytes();
+            let mut pairs = elements(&got[at], bytes).zip(elements(&want[at], bytes)).take(binding.numel());
+            let unwritten = UNWRITTEN.map(|word| bytemuck::cast::<[u32; 2], [u8; 8]>([word; 2]));
+            // Of bytes both may well be what is due.
+            let is_unwritten =
+                |(got, want): (&[u8], &[u8])| bytes > 1 && [got, want] == [0, 1].map(|at| &unwritten[at][..bytes]);
+            if let Some(i) = pairs.position(is_unwritten) {
                 let title = dispatch.title();
                 return Err(Error::Mismatch {
                     kernel: title,
@@ -66,31 +73,33 @@ impl Checked {
     }
 }
 
+/// The bytes of each element in words.
+fn elements(words: &[u32], bytes: usize) -> impl Iterator<Item = &[u8]> {
+    bytemuck::cast_slice::<u32, u8>(words).chunks_exact(bytes)
+}
+
 /// Whether a result lies within the kernel's tolerance of what is due; the first element that does not is the error.
 pub(super) fn compare(dispatch: &Dispatch, at: usize, dtype: DType, got: &[u32], want: &[u32]) -> Result<()> {
     let tolerance = dispatch.kernel.tolerance;
-    for (i, (&got, &want)) in got.iter().zip(want).enumerate().filter(|(_, (got, want))| got != want) {
-        let near = match dtype {
-            DType::I32 => false,
-            DType::F32 => {
-                let (got, want) = (f32::from_bits(got), f32::from_bits(want));
-                want.is_finite() && (got - want).abs() <= tolerance.relative * want.abs() + tolerance.absolute
-                    || got.is_nan() && want.is_nan()
-                    || got == want
-            }
+    // Two numbers that are near each other may be rounded apart.
+    let step = if dtype == DType::F32 || tolerance == Tolerance::EXACT { 0.0 } else { dtype.epsilon() };
+    let (relative, absolute) = (tolerance.relative + step, tolerance.absolute + step * dtype.smallest());
+    let pairs = elements(got, dtype.bytes()).zip(elements(want, dtype.bytes())).take(dispatch.len(at));
+    for (i, (got, want)) in pairs.enumerate().filter(|(_, (got, want))| got != want) {
+        let near = dtype.is_float() && {
+            let [got, want] = [got, want].map(|bytes| dtype.float(bytes));
+            want.is_finite() && (got - want).abs() <= relative * want.abs() + absolute
+                || got.is_nan() && want.is_nan()
+                || got == want
         };
         if !near {
-            let shown = |bits: u32| match dtype {
-                DType::F32 => f32::from_bits(bits).to_string(),
-                DType::I32 => (bits as i32).to_string(),
-            };
-            let sizes: Vec<u64> = dispatch.bindings.iter().map(|b| b.bytes / 4).collect();
+            let sizes: Vec<usize> = dispatch.bindings.iter().map(Binding::numel).collect();
             return Err(Error::Mismatch {
                 kernel: dispatch.title(),
                 problem: format!(
                     "element {i} of binding {at} is {} where its definition gives {} (elements of the bindings {sizes:?}, parameters {:?})",
-                    shown(got),
-                    shown(want),
+                    dtype.text(got),
+                    dtype.text(want),
                     dispatch.params
                 ),
             });

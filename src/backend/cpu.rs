@@ -5,7 +5,7 @@ use super::memory::{Usage, size_class};
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::{self, Scratch};
-use crate::kernel::{Access, Binding, BufferId, Call, Class, Cost, Dispatch, Info, Slice, parallel};
+use crate::kernel::{Access, Binding, BufferId, Class, Cost, Dispatch, Info, Slice, parallel};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -195,9 +195,8 @@ impl State {
         slices.sort_by_key(|(at, _)| *at);
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
         let started = self.profile.as_ref().map(|(origin, _)| origin.elapsed());
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            scratch::caught(|| (dispatch.kernel.on_host())(&mut Call::new(slices, &dispatch.params, scratch)))
-        }));
+        let done =
+            catch_unwind(AssertUnwindSafe(|| scratch::caught(|| dispatch.call(slices, scratch, dispatch.kernel.on_host()))));
         self.buffers.extend(written);
         done.unwrap_or_else(|panic| resume_unwind(panic))?;
         if let (Some(start), Some((origin, spans))) = (started, &mut self.profile) {

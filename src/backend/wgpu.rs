@@ -16,7 +16,7 @@ pub use tuning::{Choices, Tuning};
 use super::memory::size_class;
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title, edge};
 use crate::error::{Error, Result};
-use crate::kernel::{BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
+use crate::kernel::{Binding, BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
 use std::collections::{HashMap, HashSet};
 use std::iter::repeat;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -119,7 +119,7 @@ impl Wgpu {
                 "{}: no shader of it fits {} with bindings of {:?} elements",
                 dispatch.title(),
                 self.info.name,
-                dispatch.bindings.iter().map(|b| b.bytes / 4).collect::<Vec<_>>()
+                dispatch.bindings.iter().map(Binding::numel).collect::<Vec<_>>()
             ))
         })?;
         self.tuned(dispatch, table)
@@ -138,7 +138,7 @@ impl Wgpu {
     /// Queues the passes of one variant.
     fn run(&self, dispatch: &Dispatch, variant: &'static Variant) -> Result<()> {
         let title = dispatch.title();
-        let Lowering { passes, scratch: sizes } = (variant.lower)(&self.info, dispatch);
+        let Lowering { passes, scratch: sizes } = variant.lowered(&self.info, dispatch);
         let state = &mut *self.state();
         let mut scratch: Vec<(BufferId, u64)> = Vec::with_capacity(sizes.len());
         for bytes in sizes {
@@ -196,7 +196,7 @@ impl Wgpu {
         // Before the lock: tuning may run kernels.
         let variants = list.dispatches.iter().map(|d| self.variant(d)).collect::<Result<Vec<_>>>()?;
         let lowered =
-            |(d, variant): (&Dispatch, &'static Variant)| (d.title(), variant, (variant.lower)(&self.info, d));
+            |(d, variant): (&Dispatch, &'static Variant)| (d.title(), variant, variant.lowered(&self.info, d));
         let lowered: Vec<_> = list.dispatches.iter().zip(variants).map(lowered).collect();
         let state = &mut *self.state();
         let ask = pool::Ask { batch: 0, ..self.ask(&state.queue, state.fill) };

@@ -171,9 +171,9 @@ impl Field for Array {
             return Err(Error::Data(format!("a batch of items of {dtype} and of {}: make them alike", other.dtype())));
         }
         let shape = [&[fields.len()], &inner[..]].concat();
-        Ok(match dtype {
-            DType::F32 => Array::new(fields.iter().flat_map(Array::f32s).copied().collect::<Vec<_>>(), shape),
-            DType::I32 => Array::new(fields.iter().flat_map(Array::i32s).copied().collect::<Vec<_>>(), shape),
+        Ok(match &first.values {
+            ArrayValues::F32(_) => Array::new(fields.iter().flat_map(Array::f32s).copied().collect::<Vec<_>>(), shape),
+            ArrayValues::I32(_) => Array::new(fields.iter().flat_map(Array::i32s).copied().collect::<Vec<_>>(), shape),
         })
     }
 }

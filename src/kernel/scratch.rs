@@ -26,15 +26,25 @@ const FLOOR: usize = 4 << 20;
 impl Scratch {
     /// Calls `work` with `len` elements of any content. Where there is no memory for them, the kernel is left: see [`caught`].
     pub fn with<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-        let mut memory = self.take(len).unwrap_or_else(|error| resume_unwind(Box::new(error)));
+        let mut memory = self.take(len);
         let result = work(&mut memory[..len]);
+        self.give(memory);
+        result
+    }
+
+    /// Memory of `len` elements or more, to be given back.
+    pub(super) fn take(&self, len: usize) -> Vec<f32> {
+        self.found(len).unwrap_or_else(|error| resume_unwind(Box::new(error)))
+    }
+
+    /// Takes memory back.
+    pub(super) fn give(&self, memory: Vec<f32>) {
         let mut state = self.state();
         state.lent -= memory.len();
         state.free.push(memory);
         while state.free.len() > KEPT || state.is_over() {
             state.free.remove(0);
         }
-        result
     }
 
     /// Fills memory with this word before a kernel has it.
@@ -47,7 +57,7 @@ impl Scratch {
     }
 
     /// The smallest piece that is long enough, of equals the one that was used last; none that is far too long.
-    fn take(&self, len: usize) -> Result<Vec<f32>> {
+    fn found(&self, len: usize) -> Result<Vec<f32>> {
         let mut state = self.state();
         let rounded = len.max(64).next_multiple_of((len.next_power_of_two() / 8).max(64));
         let fits = |memory: &Vec<f32>| (len..=4 * rounded).contains(&memory.len());

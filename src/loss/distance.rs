@@ -23,7 +23,8 @@ impl Tensor {
             let x = x.expand(shape);
             x.div(&raised(&x.norm(&[dim], KeepDims::Yes), eps))
         };
-        unit(self).mul(&unit(other)).sum_dims(&[dim], KeepDims::No)
+        let along = |[x, y]: [&Tensor; 2]| unit(x).mul(&unit(y)).sum_dims(&[dim], KeepDims::No);
+        Tensor::in_f32("cosine_similarity", [self, other], along)
     }
 
     /// `1 - cos` of the rows of two tensors `[n, d]` where the target is 1, `max(0, cos - margin)` where it is -1, and 0
@@ -39,11 +40,13 @@ impl Tensor {
         assert!(fits, "cosine_embedding_loss: {x} x {} x {t}: expected [n, d], [n, d] and [n]", other.shape());
         let sum = |x: Tensor| x.sum_dims(&[-1], KeepDims::No);
         let squares = |x: &Tensor| sum(x.square()).affine(1.0, 1e-12);
-        let cos = sum(self.mul(other)).div(&squares(self).mul(&squares(other)).sqrt());
-        let apart = cos.affine(1.0, -margin).relu();
         let [alike, unlike] = [1.0, -1.0].map(|value| target.detach().eq_scalar(value));
-        let apart = Tensor::where_(&unlike, &apart, &cos.zeros_like());
-        reduced(&Tensor::where_(&alike, &cos.affine(-1.0, 1.0), &apart), reduction)
+        Tensor::in_f32("cosine_embedding_loss", [self, other], |[x, y]| {
+            let cos = sum(x.mul(y)).div(&squares(x).mul(&squares(y)).sqrt());
+            let apart = cos.affine(1.0, -margin).relu();
+            let apart = Tensor::where_(&unlike, &apart, &cos.zeros_like());
+            reduced(&Tensor::where_(&alike, &cos.affine(-1.0, 1.0), &apart), reduction)
+        })
     }
 
     /// `max(0, margin - t (x - y))`: x ranks higher where t is 1, y where it is -1 (PyTorch's default margin is 0).
@@ -74,8 +77,10 @@ impl Tensor {
         let (a, p, n) = (self.shape(), positive.shape(), negative.shape());
         assert!(a == p && a == n, "triplet_margin_loss: {a} x {p} x {n}: expected three tensors of one shape");
         assert!(margin > 0.0, "triplet_margin_loss: a margin of {margin}: expected a number above 0");
-        let distance = |other: &Tensor| self.sub(other).affine(1.0, 1e-6).norm(&[-1], KeepDims::No);
-        reduced(&distance(positive).sub(&distance(negative)).affine(1.0, margin).relu(), reduction)
+        Tensor::in_f32("triplet_margin_loss", [self, positive, negative], |[x, positive, negative]| {
+            let distance = |other: &Tensor| x.sub(other).affine(1.0, 1e-6).norm(&[-1], KeepDims::No);
+            reduced(&distance(positive).sub(&distance(negative)).affine(1.0, margin).relu(), reduction)
+        })
     }
 
     /// `e^x - t x`, less what does not depend on x: counts t of a Poisson distribution whose rate's logarithm is x.
@@ -109,11 +114,13 @@ impl Tensor {
         let of_rows = x.rank() > 0 && variance.shape() != x && x[..x.rank() - 1] == *variance.shape();
         let variance = &if of_rows { variance.unsqueeze(x.rank() - 1) } else { variance.clone() };
         broadcast("gaussian_nll_loss", &[self, target, variance]);
-        let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
-        let none = Tensor::scalar(f32::NAN, variance.device());
-        let v = Tensor::where_(&negative, &none, &raised(variance, eps));
         let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
-        reduced(&v.log().add(&self.sub(target).square().div(&v)).affine(0.5, shift), reduction)
+        Tensor::in_f32("gaussian_nll_loss", [self, target, variance], |[x, target, variance]| {
+            let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
+            let none = Tensor::scalar(f32::NAN, variance.device());
+            let v = Tensor::where_(&negative, &none, &raised(variance, eps));
+            reduced(&v.log().add(&x.sub(target).square().div(&v)).affine(0.5, shift), reduction)
+        })
     }
 }
 

@@ -6,7 +6,6 @@
 
 use super::{batch, reduced};
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::functions::relu;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
@@ -173,7 +172,7 @@ impl Tensor {
         let (op, shape) = (loss.name, self.shape());
         assert!(shape == target.shape(), "{op}: {shape} x {}: expected two tensors of one shape", target.shape());
         for (what, x) in [("input", self), ("target", target)] {
-            assert!(x.dtype() == DType::F32, "{op}: expected an {what} of f32, got {}", x.dtype());
+            assert!(x.dtype().is_float(), "{op}: expected an {what} of floats, got {}", x.dtype());
         }
         let is_fixed = matches!(loss.target, Target::Fixed);
         assert!(!is_fixed || !target.is_tracked(), "{op}: the target has no gradient: detach it");
@@ -186,7 +185,7 @@ impl Tensor {
             Reduction::Sum | Reduction::None => 1.0,
         };
         let p = PairParams { n: x.numel() as u32, a, scale, each: u32::from(reduction == Reduction::None) };
-        let losses = Tensor::empty_like(x.layout(), DType::F32, x.device());
+        let losses = Tensor::empty_like(x.layout(), Tensor::promoted(op, &[&x, &t]), x.device());
         Tensor::run(&loss.value, &[&x.detach(), &t.detach(), &losses], &p);
         let y = reduced(&losses, reduction);
         let (saved_x, saved_t) = (x.saved(), t.saved());
@@ -197,7 +196,7 @@ impl Tensor {
                 let (x, t) = (&saved_x, &saved_t);
                 let dy = if p.each == 1 { dy.in_layout_of(x) } else { dy.contiguous() };
                 let along_x = || {
-                    let dx = Tensor::empty_like(x.layout(), DType::F32, x.device());
+                    let dx = x.new_like();
                     Tensor::run(&loss.slope, &[x, t, &dy, &dx], &p);
                     dx
                 };

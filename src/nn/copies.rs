@@ -27,7 +27,7 @@ pub(super) fn lerp(own: &dyn Module, other: &dyn Module, tau: f32) -> Result<()>
             Some(y) if y.shape() != x.shape() => {
                 format!("copy: `{name}`: expected {}, got {} of the other model", x.shape(), y.shape())
             }
-            Some(y) if y.dtype() != x.dtype() => {
+            Some(y) if y.dtype().is_float() != x.dtype().is_float() => {
                 format!("copy: `{name}`: expected {}, got {} of the other model", x.dtype(), y.dtype())
             }
             Some(_) => continue,
@@ -39,10 +39,24 @@ pub(super) fn lerp(own: &dyn Module, other: &dyn Module, tau: f32) -> Result<()>
     }
     for (name, x) in own {
         let y = other[&name].to(x.device())?;
-        let is_copied = tau == 1.0 || x.dtype() != DType::F32;
-        x.assign(&if is_copied { y } else { x.add(&y.sub(&x).affine(tau, 0.0)) });
+        let is_copied = tau == 1.0 || !x.dtype().is_float();
+        let new = if is_copied { y } else { x.add(&y.sub(&x).affine(tau, 0.0)) };
+        x.assign(&new.cast(x.dtype()));
     }
     Ok(())
+}
+
+/// Makes all floats of a model ones of another type; what several of its layers share is cast once.
+#[track_caller]
+pub(super) fn cast(module: &dyn Module, dtype: DType) {
+    assert!(dtype.is_float(), "cast: expected a type of floats, got {dtype}");
+    let mut each = |_: &str, entry: Entry| {
+        let own = entry.tensor().dtype();
+        if own.is_float() && own != dtype {
+            entry.cast(dtype);
+        }
+    };
+    module.visit(&mut Visitor::new(&mut each));
 }
 
 /// Moves all that a model holds; what several of its layers share is moved once.

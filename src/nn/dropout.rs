@@ -71,7 +71,7 @@ impl Layer for Dropout2d {
         sizes[..2].copy_from_slice(&x.shape()[..2]);
         // The channels' masks, of a tensor that is only made where it is used.
         match ctx.mode() {
-            Mode::Train => self.0.masked(&Tensor::ones(sizes, x.device()), ctx).map_or(x.clone(), |mask| x.mul(&mask)),
+            Mode::Train => self.0.masked(&x.new_full(sizes, 1.0), ctx).map_or(x.clone(), |mask| x.mul(&mask)),
             Mode::Eval => x.clone(),
         }
     }

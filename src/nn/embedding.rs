@@ -59,8 +59,8 @@ impl Layer for Embedding {
     }
 
     fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {
-        let expected = || format!("expected indices of i32, got {}", ids.dtype());
-        told(ids.dtype() == DType::I32, "Embedding", ids, &self.weight.tensor(), expected)
+        let expected = || format!("expected indices of i32 or i64, got {}", ids.dtype());
+        told(matches!(ids.dtype(), DType::I32 | DType::I64), "Embedding", ids, &self.weight.tensor(), expected)
     }
 
     fn title(&self) -> String {

@@ -1,7 +1,6 @@
 //! Refusals of layers: one sentence with the layer's path, both shapes, and the shape that would fit.
 
 use super::module::Path;
-use crate::dtype::DType;
 use crate::tensor::{Tensor, apart};
 
 /// The fault of an input of a layer with a weight, if there is one: `blocks.1.attn_qkv: [2, 5] x [384, 128]:
@@ -14,8 +13,8 @@ pub(super) fn misfit(
     weight: &Tensor,
     expected: impl FnOnce() -> String,
 ) -> Option<String> {
-    let is_float = x.dtype() == DType::F32;
-    told(is_float, layer, x, weight, || format!("expected a tensor of f32, got {}", x.dtype()))
+    let is_float = x.dtype().is_float();
+    told(is_float, layer, x, weight, || format!("expected a tensor of floats, got {}", x.dtype()))
         .or_else(|| told(fits, layer, x, weight, expected))
 }
 
@@ -47,11 +46,11 @@ pub(super) fn misfit_at(
     (!fits).then(|| format!("{}: {}: {}", path.get().as_deref().unwrap_or(layer), x.shape(), expected()))
 }
 
-/// The same for a layer that takes any tensor of f32.
+/// The same for a layer that takes any tensor of floats.
 #[must_use]
 pub(super) fn no_float(path: &Path, layer: &str, x: &Tensor) -> Option<String> {
-    let is_float = x.dtype() == DType::F32;
-    misfit_at(path, is_float, layer, x, || format!("expected a tensor of f32, got {}", x.dtype()))
+    let is_float = x.dtype().is_float();
+    misfit_at(path, is_float, layer, x, || format!("expected a tensor of floats, got {}", x.dtype()))
 }
 
 /// Refuses what does not fit.

@@ -6,6 +6,7 @@ use super::fits::refuse;
 use super::generator::Generator;
 use super::parameter::{Buffer, Entry, Parameter, is_end};
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::rng::{Rng, streams};
 use crate::shape::Shape;
@@ -102,6 +103,31 @@ pub trait Module: Send + Sync {
         Self: Sized,
     {
         copies::lerp(self, other, tau)
+    }
+
+    /// Makes all parameters and buffers of floats ones of another type of floats, rounded to the nearest; PyTorch's
+    /// `model.to(dtype)`, `half()` and `bfloat16()`. Integers stay what they are. An optimizer is made after that: it keeps its
+    /// moments in f32, and rounds the values at each step.
+    ///
+    /// ```
+    /// use wgrad::{DType, Tensor, nn::{Ctx, Init, Layer, Linear, Module}};
+    /// let device = wgrad::Device::cpu();
+    /// let model = Linear::new(3, 2, &mut Init::new(0, &device));
+    /// model.cast(DType::BF16);
+    /// let y = model.forward(&Tensor::ones([4, 3], &device).cast(DType::BF16), &Ctx::eval());
+    /// assert_eq!(y.dtype(), DType::BF16);
+    /// ```
+    ///
+    /// # Panics
+    /// If the type is none of floats.
+    #[doc(alias = "half")]
+    #[doc(alias = "bfloat16")]
+    #[track_caller]
+    fn cast(&self, dtype: DType)
+    where
+        Self: Sized,
+    {
+        copies::cast(self, dtype);
     }
 
     /// Moves all parameters and buffers to another device, where they are the same parameters. An optimizer is made after

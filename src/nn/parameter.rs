@@ -1,6 +1,7 @@
 //! The tensors of a model: parameters, which gradients train, and buffers, which layers change by themselves.
 
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::BufferId;
 use crate::shape::Shape;
@@ -135,6 +136,13 @@ impl Entry<'_> {
 
     pub(super) fn set_name(&self, path: &str) -> Arc<str> {
         self.place().set_name(path)
+    }
+
+    /// Its values in another type; as a parameter, the start of other graphs than before.
+    pub(super) fn cast(&self, dtype: DType) {
+        let mut tensor = self.place().0.write().unwrap_or_else(PoisonError::into_inner);
+        let new = tensor.detach().cast(dtype).with_name(tensor.name().map(Arc::from));
+        *tensor = if matches!(self, Entry::Parameter(_)) { new.requires_grad() } else { new };
     }
 
     pub(super) fn move_to(&self, device: &Device) -> Result<()> {

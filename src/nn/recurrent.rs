@@ -184,7 +184,7 @@ impl Recurrent {
             output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides.iter().collect::<Vec<_>>(), 2) };
             if let Some(lengths) = &start.lengths {
                 let steps = Tensor::arange(0, x.shape()[1] as i32, x.device());
-                output = output.mul(&steps.lt(&lengths.unsqueeze(1)).unsqueeze(2));
+                output = output.mul(&steps.lt(&lengths.unsqueeze(1)).unsqueeze(2).cast(output.dtype()));
             }
             if let Some(dropout) = self.dropout.get(layer) {
                 output = dropout.forward(&output, ctx);
@@ -214,7 +214,7 @@ impl Recurrent {
             assert!(state.shape() == expected, "{path}: {shape} x {}: expected a state {expected}", state.shape());
         }
         if let Some(lengths) = &start.lengths {
-            let fits = lengths.shape()[..] == shape[..1] && lengths.dtype() == DType::I32;
+            let fits = lengths.shape()[..] == shape[..1] && matches!(lengths.dtype(), DType::I32 | DType::I64);
             assert!(fits, "{path}: {shape} x {}: expected a length (i32) for each sequence", lengths.shape());
         }
         let is_lstm = self.cell == Cell::Lstm;
@@ -235,15 +235,13 @@ impl Recurrent {
         }
         let inputs = x.linear(&self.widened(&ctx.param(weight_ih)), bias_ih.as_ref());
         let wide = self.hidden.next_multiple_of(4);
-        let zeros = || Tensor::zeros([x.shape()[0], wide], x.device());
+        let zeros = || x.new_zeros([x.shape()[0], wide]);
         let own = |state: &Option<Tensor>| match state {
             Some(state) => state.narrow(0, at, 1).squeeze(0).pad(&[(0, wide - self.hidden)], 0.0),
             None => zeros(),
         };
         let initial = match self.cell {
-            Cell::Lstm if start.hidden.is_none() && start.cell.is_none() => {
-                Tensor::zeros([2, x.shape()[0], wide], x.device())
-            }
+            Cell::Lstm if start.hidden.is_none() && start.cell.is_none() => x.new_zeros([2, x.shape()[0], wide]),
             Cell::Lstm => Tensor::stack(&[&own(&start.hidden), &own(&start.cell)], 0),
             _ => own(&start.hidden).unsqueeze(0),
         };

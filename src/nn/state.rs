@@ -3,9 +3,10 @@
 use super::module::{Module, Visitor};
 use super::parameter::Entry;
 use crate::backend::Pending;
-use crate::dtype::DType;
+use crate::dtype::{Convert, DType, Element};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
+use half::{bf16, f16};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,8 +15,45 @@ use std::fmt;
 pub enum Values {
     /// Weights and statistics.
     F32(Vec<f32>),
-    /// Counts and indices.
+    /// Weights of half size.
+    F16(Vec<f16>),
+    /// Weights of half size.
+    BF16(Vec<bf16>),
+    /// Counts and indices, of i32 as well.
     I64(Vec<i64>),
+    /// Bytes.
+    U8(Vec<u8>),
+    /// Masks.
+    Bool(Vec<bool>),
+}
+
+/// Calls an expression with the elements of values.
+macro_rules! each {
+    ($values:expr, $v:ident => $body:expr) => {
+        match $values {
+            Values::F32($v) => $body,
+            Values::F16($v) => $body,
+            Values::BF16($v) => $body,
+            Values::I64($v) => $body,
+            Values::U8($v) => $body,
+            Values::Bool($v) => $body,
+        }
+    };
+}
+
+impl Values {
+    /// The elements' type.
+    pub fn dtype(&self) -> DType {
+        fn of<T: Element>(_: &[T]) -> DType {
+            T::DTYPE
+        }
+        each!(self, v => of(v))
+    }
+
+    /// The elements as they lie in memory.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        each!(self, v => bytemuck::cast_slice(v))
+    }
 }
 
 /// A tensor on the host.
@@ -39,22 +77,22 @@ impl StateTensor {
     /// A copy of a device's tensor, which arrives later.
     pub fn read(tensor: &Tensor) -> Pending<StateTensor> {
         let shape = tensor.shape().to_vec();
+        let told = move |values| StateTensor { shape, values };
         match tensor.dtype() {
-            DType::F32 => tensor.read().map(|values| StateTensor { shape, values: Values::F32(values) }),
-            DType::I32 => tensor.read::<i32>().map(|values| {
-                let values = Values::I64(values.into_iter().map(i64::from).collect());
-                StateTensor { shape, values }
-            }),
+            DType::F32 => tensor.read().map(Values::F32).map(told),
+            DType::F16 => tensor.read().map(Values::F16).map(told),
+            DType::BF16 => tensor.read().map(Values::BF16).map(told),
+            DType::I64 => tensor.read().map(Values::I64).map(told),
+            DType::I32 => tensor.read::<i32>().map(|v| told(Values::I64(v.into_iter().map(i64::from).collect()))),
+            DType::U8 => tensor.read().map(Values::U8).map(told),
+            DType::Bool => tensor.read().map(Values::Bool).map(told),
         }
     }
 
     /// Whether both are the same to the bit, floats and integers converted.
     fn is_equal(&self, other: &StateTensor) -> bool {
         let bits = |values: &Values| -> Vec<u32> {
-            match values {
-                Values::F32(v) => v.iter().map(|v| v.to_bits()).collect(),
-                Values::I64(v) => v.iter().map(|&v| (v as f32).to_bits()).collect(),
-            }
+            each!(values, v => v.iter().map(|v| f32::of(v.number()).to_bits()).collect())
         };
         match (&self.values, &other.values) {
             (Values::I64(a), Values::I64(b)) => a == b,
@@ -62,22 +100,11 @@ impl StateTensor {
         }
     }
 
-    /// Overwrites a tensor of the same shape; integers and floats convert.
+    /// Overwrites a tensor of the same shape; types are converted as [`Tensor::cast`] does.
     pub(crate) fn write_to(&self, tensor: &Tensor) {
-        let shape = crate::Shape::new(&self.shape);
-        let staged = match (&self.values, tensor.dtype()) {
-            (Values::F32(v), DType::F32) => Tensor::from_slice(v, shape, tensor.device()),
-            (Values::I64(v), DType::F32) => {
-                Tensor::from_vec(v.iter().map(|&v| v as f32).collect(), shape, tensor.device())
-            }
-            (Values::I64(v), DType::I32) => {
-                Tensor::from_vec(v.iter().map(|&v| v as i32).collect(), shape, tensor.device())
-            }
-            (Values::F32(v), DType::I32) => {
-                Tensor::from_vec(v.iter().map(|&v| v as i32).collect(), shape, tensor.device())
-            }
-        };
-        tensor.assign(&staged);
+        let (shape, device) = (crate::Shape::new(&self.shape), tensor.device());
+        let staged = each!(&self.values, v => Tensor::from_slice(v, shape, device));
+        tensor.assign(&staged.cast(tensor.dtype()));
     }
 }
 

@@ -53,8 +53,8 @@ impl AttentionOptions {
     #[track_caller]
     pub fn padded(self, lengths: &Tensor, keys: usize) -> AttentionOptions {
         let (shape, device) = (lengths.shape(), lengths.device());
-        let fits = shape.rank() == 1 && lengths.dtype() == DType::I32;
-        assert!(fits, "padded: {shape}: expected lengths [batch] of i32");
+        assert!(shape.rank() == 1, "padded: {shape}: expected lengths [batch] of i32 or i64");
+        let lengths = lengths.indices("padded", "lengths");
         assert!(i32::try_from(keys).is_ok(), "padded: lengths of i32 cannot count {keys} keys");
         let hidden = Tensor::arange(0, keys as i32, device).ge(&lengths.unsqueeze(1));
         let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
@@ -64,6 +64,17 @@ impl AttentionOptions {
             None => added,
         };
         AttentionOptions { mask: Some(mask), ..self }
+    }
+
+    /// With a mask of truth values as one that is added: nothing where it is true, -infinity elsewhere.
+    fn added(&self) -> AttentionOptions {
+        let added = |mask: &Tensor| match mask.dtype() {
+            DType::Bool => {
+                mask.where_(&Tensor::zeros([], mask.device()), &Tensor::full([], f32::NEG_INFINITY, mask.device()))
+            }
+            _ => mask.clone(),
+        };
+        AttentionOptions { mask: self.mask.as_ref().map(added), ..self.clone() }
     }
 }
 
@@ -281,8 +292,11 @@ fn is_fused(head_dim: usize, options: &AttentionOptions) -> bool {
 #[track_caller]
 fn check_mask(mask: &Tensor, scores: Shape) {
     let (shape, dtype) = (mask.shape(), mask.dtype());
-    let fits = dtype == DType::F32 && mask.layout().expand(scores).is_some();
-    assert!(fits, "scaled_dot_product_attention: a mask {shape} of {dtype}: expected f32 that broadcasts to {scores}");
+    let fits = dtype.is_float() && mask.layout().expand(scores).is_some();
+    assert!(
+        fits,
+        "scaled_dot_product_attention: a mask {shape} of {dtype}: expected floats that broadcast to {scores}"
+    );
 }
 
 /// The places of the vec4 of [batch, heads, rows, head_dim], from `base` on; none where they are not whole vec4.
@@ -308,7 +322,7 @@ fn walkable(x: &Tensor) -> (Tensor, [u32; 4]) {
 /// A fresh tensor [batch, heads, rows, head_dim] that lies in memory as [batch, rows, heads, head_dim].
 fn merged(sizes: [usize; 4], x: &Tensor) -> Tensor {
     let [batch, heads, rows, head_dim] = sizes;
-    Tensor::empty([batch, rows, heads, head_dim], DType::F32, x.device()).permute(&[0, 2, 1, 3])
+    x.new_empty([batch, rows, heads, head_dim]).permute(&[0, 2, 1, 3])
 }
 
 /// The tensors that a forward pass leaves for the gradient: the inputs, the mask or q in its place, y and lse, and the places.
@@ -383,7 +397,7 @@ impl Tensor {
     /// into `[batch, rows, heads * head_dim]` without a copy; heads that are no multiple of 4 are copied for it.
     ///
     /// # Panics
-    /// If the shapes do not fit, an element type is not f32, or the mask does not broadcast to `[.., queries, keys]`.
+    /// If the shapes do not fit, an element type is no float, or the mask does not broadcast to `[.., queries, keys]`.
     #[doc(alias("sdpa", "flash_attention"))]
     #[track_caller]
     pub fn scaled_dot_product_attention(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Tensor {
@@ -402,8 +416,13 @@ impl Tensor {
         }
         let rank = q.rank();
         for (what, x) in [("queries", self), ("keys", key), ("values", value)] {
-            assert!(x.dtype() == DType::F32, "{title}: {what} of {}: expected f32", x.dtype());
+            assert!(x.dtype().is_float(), "{title}: {what} of {}: expected floats", x.dtype());
         }
+        let dtype = Tensor::promoted(title, &[self, key, value]);
+        if [self, key, value].iter().any(|x| x.dtype() != dtype) {
+            return self.cast(dtype).scaled_dot_product_attention(&key.cast(dtype), &value.cast(dtype), options);
+        }
+        let options = &options.added();
         let head_dim = q[rank - 1];
         let scores = Shape::from([&q[..rank - 1], &[k[rank - 2]]].concat());
         if let Some(mask) = &options.mask {
@@ -439,7 +458,7 @@ impl Tensor {
             &[self, key, value],
             move |dy, needs| {
                 // Side by side, each in the order of memory of [batch, rows, heads, head_dim].
-                let grads = Tensor::empty([q.numel() + 2 * k.numel()], DType::F32, dy.device());
+                let grads = dy.new_empty([q.numel() + 2 * k.numel()]);
                 let part = |first: usize, shape: Shape| {
                     let [batch, heads, rows, head_dim] = [0, 1, 2, 3].map(|d| shape[d]);
                     grads
@@ -476,6 +495,7 @@ impl Tensor {
             })
         };
         let merge = |y: &Tensor| y.permute(&[0, 2, 1, 3]).reshape_to(Shape::from([batch, rows, width]));
+        let options = &options.added();
         if let Some(mask) = &options.mask {
             check_mask(mask, Shape::from([batch, heads, rows, rows]));
         }
@@ -490,7 +510,7 @@ impl Tensor {
             || options.op().with("heads", heads),
             &[self],
             move |dy, _| {
-                let grads = Tensor::empty(shape, DType::F32, dy.device());
+                let grads = dy.new_empty(shape);
                 let places = split(&grads).map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
                 let dy = dy.reshape_to(Shape::from([batch, rows, heads, head_dim])).permute(&[0, 2, 1, 3]);
                 saved.backward(&dy, &grads, places);

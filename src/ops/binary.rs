@@ -126,19 +126,19 @@ fn host<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y + Sync) {
 /// `a` and `b` as the shape they broadcast to, without history, and a tensor of that shape for the result, in the
 /// memory order of the first that is dense in it.
 #[track_caller]
-fn broadcast(op: &str, a: &Tensor, b: &Tensor) -> (Tensor, Tensor, Tensor) {
+fn broadcast(op: &str, a: &Tensor, b: &Tensor, dtype: DType) -> (Tensor, Tensor, Tensor) {
     let Some(shape) = a.shape().broadcast(&b.shape()) else {
         panic!("{op}: {} x {}: the shapes do not broadcast", a.shape(), b.shape())
     };
     let (a, b) = (a.detach().expand(shape), b.detach().expand(shape));
     let like = if a.layout().is_dense() || !b.layout().is_dense() { &a } else { &b };
-    let y = Tensor::empty_like(like.layout(), DType::F32, a.device());
+    let y = Tensor::empty_like(like.layout(), dtype, a.device());
     (a, b, y)
 }
 
 #[track_caller]
-fn run(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
-    let (wide_a, wide_b, y) = broadcast(kernel.name, a, b);
+fn run(kernel: &'static Kernel, a: &Tensor, b: &Tensor, dtype: DType) -> Tensor {
+    let (wide_a, wide_b, y) = broadcast(kernel.name, a, b, dtype);
     let params = Strided::new(y.layout(), [(wide_a.layout(), wide_a.base()), (wide_b.layout(), wide_b.base())]);
     Tensor::run(kernel, &[&wide_a, &wide_b, &y], &params);
     y
@@ -146,23 +146,16 @@ fn run(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
 
 #[track_caller]
 fn arithmetic(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
-    let dtypes = (a.dtype(), b.dtype());
-    assert!(
-        dtypes == (DType::F32, DType::F32),
-        "{}: expected tensors of f32, got {} and {}",
-        kernel.name,
-        dtypes.0,
-        dtypes.1
-    );
-    run(kernel, a, b)
+    // Both are widened as they are read, so that neither is cast before.
+    run(kernel, a, b, Tensor::promoted(kernel.name, &[a, b]))
 }
 
 #[track_caller]
 fn relation(float: &'static Kernel, integer: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
-    let y = match (a.dtype(), b.dtype()) {
-        (DType::F32, DType::F32) => run(float, a, b),
-        (DType::I32, DType::I32) => run(integer, a, b),
-        (a, b) => panic!("{}: {a} x {b}: cast one of them first", float.name),
+    let y = match [a.dtype(), b.dtype()].map(DType::is_float) {
+        [true, true] => run(float, a, b, Tensor::promoted(float.name, &[a, b])),
+        [false, false] => run(integer, &a.integers(), &b.integers(), DType::F32),
+        _ => panic!("{}: {} x {}: cast one of them first", float.name, a.dtype(), b.dtype()),
     };
     y.noted(float.name, &[a, b])
 }
@@ -184,7 +177,7 @@ impl Tensor {
 
     /// A gradient for one of two: nothing where the other was taken, half where both were.
     fn shared(&self, lost: &Tensor, equal: &Tensor) -> Tensor {
-        Tensor::where_(lost, &Tensor::zeros([], self.device()), &self.mul(&equal.affine(-0.5, 1.0)))
+        Tensor::where_(lost, &self.new_zeros([]), &self.mul(&equal.affine(-0.5, 1.0)))
     }
 
     /// `self + other`, broadcast.
@@ -229,6 +222,9 @@ impl Tensor {
     /// `self` to the power of `other` element by element, broadcast; NaN for a negative base unless the exponent is whole.
     #[track_caller]
     pub fn pow(&self, other: &Tensor) -> Tensor {
+        if self.dtype().is_half() || other.dtype().is_half() {
+            return Tensor::in_f32("pow", [self, other], |[x, y]| x.pow(y));
+        }
         let y = arithmetic(&POW, self, other);
         let (a, b, power) = (self.saved(), other.saved(), y.saved());
         y.tracked("pow", &[self, other], move |dy, needs| {
@@ -305,6 +301,9 @@ impl Tensor {
     /// 1 where equal to a number, else 0.
     #[track_caller]
     pub fn eq_scalar(&self, value: f32) -> Tensor {
-        self.eq(&Tensor::full([], value, self.device()))
+        self.eq(&match self.dtype().is_float() {
+            true => self.new_full([], value),
+            false => Tensor::full([], value, self.device()),
+        })
     }
 }

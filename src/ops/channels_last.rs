@@ -1,13 +1,12 @@
 //! Images in memory: results of convolutions and poolings have their channels as neighbours, in the shape [n, c, h, w].
 
-use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// A fresh tensor [n, c, h, w] whose channels are neighbours in memory.
 pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
     let [n, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
-    Tensor::empty([n, h, w, c], DType::F32, like.device()).permute(&[0, 3, 1, 2])
+    like.new_empty([n, h, w, c]).permute(&[0, 3, 1, 2])
 }
 
 impl Tensor {

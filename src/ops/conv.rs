@@ -20,7 +20,6 @@ pub use conv1d::{Conv1dOptions, ConvTranspose1dOptions};
 pub use transpose::ConvTranspose2dOptions;
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform};
 use crate::ops::channels_last::channels_last;
 use crate::shape::{Shape, Windows};
@@ -202,7 +201,7 @@ impl Tensor {
             "{op}: {x} x {w}: expected images [n, c, h, w] and weights [o, c, kh, kw]"
         );
         for t in [self, weight] {
-            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: expected tensors of f32, got {}", t.dtype());
+            assert!(t.dtype().is_float(), "{op}: {x} x {w}: expected tensors of floats, got {}", t.dtype());
         }
         let whole = groups > 0 && w[1].checked_mul(groups) == Some(x[1]) && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[1]);
@@ -243,8 +242,14 @@ impl Tensor {
             y: [0; 4],
         };
         if let Some(bias) = bias {
-            let fits = *bias.shape() == w[..1] && bias.dtype() == DType::F32;
-            assert!(fits, "{op}: {w} x {}: expected a bias of f32 for each output channel", bias.shape());
+            let fits = *bias.shape() == w[..1] && bias.dtype().is_float();
+            assert!(fits, "{op}: {w} x {}: expected a bias of floats for each output channel", bias.shape());
+        }
+        let all: Vec<&Tensor> = [Some(self), Some(weight), bias].into_iter().flatten().collect();
+        let dtype = Tensor::promoted(op, &all);
+        if all.iter().any(|t| t.dtype() != dtype) {
+            let bias = bias.map(|bias| bias.cast(dtype));
+            return self.cast(dtype).convolution(op, &weight.cast(dtype), bias.as_ref(), options);
         }
         if x.contains(&0) || w.contains(&0) {
             return of_bias(op, Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
@@ -284,12 +289,12 @@ impl Tensor {
                 dx
             };
             let weights = || {
-                let dw = Tensor::empty(w, DType::F32, dy.device());
+                let dw = dy.new_empty(w);
                 if !needs.get(2).is_some_and(|needed| *needed) {
                     Tensor::run(&CONV2D_WEIGHT, &[input, &dy, &dw], &ConvParams { bias: 0, ..p });
                     return (dw, None);
                 }
-                let db = Tensor::empty([w[0]], DType::F32, dy.device());
+                let db = dy.new_empty([w[0]]);
                 Tensor::run(&CONV2D_WEIGHT_BIAS, &[input, &dy, &dw, &db], &p);
                 (dw, Some(db))
             };

@@ -1,47 +1,86 @@
 //! Moving elements, and views that move none: `shaders/copy.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
+use crate::dtype::Element;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
+    shader,
 };
 use crate::shape::{Int, Layout, MAX_RANK, Shape, Sizes, ints};
 use crate::tensor::Tensor;
+use bytemuck::Pod;
 
 pub(crate) static SHADER: Shader = shader!("copy", &[Access::Read, Access::Write]);
 
+/// Calls a function for the size of a binding's elements.
+macro_rules! by_size {
+    ($call:ident, $function:ident) => {
+        match $call.dtype(0).bytes() {
+            1 => $function::<u8>($call),
+            2 => $function::<u16>($call),
+            4 => $function::<u32>($call),
+            _ => $function::<[u32; 2]>($call),
+        }
+    };
+}
+
+static PACKED: Shader = shader!("copy_packed", &[Access::Read, Access::ReadWrite]);
+
 /// y = x in another memory order; y is dense.
-pub(crate) static COPY: Kernel = Kernel::new("copy", &[Access::Read, Access::Write], copy_definition, |d| d.cost(0))
-    .host(copy_host)
-    .tolerance(Tolerance::EXACT)
-    .variants(&[
-        Variant::new("flat", |_, d| {
-            Pass::new(&SHADER, "copy_flat", groups(d.params::<Strided>().n as usize, 4 * 256)).alone()
-        })
-        .fits(|_, d| d.params::<Strided>().is_flat(1)),
-        Variant::new("quads", |_, d| quads("copy_quads", 1, d)).fits(|_, d| d.params::<Strided>().quads(1).is_some()),
-        Variant::new("strided", |_, d| {
-            Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone()
-        }),
-    ]);
+pub(crate) static COPY: Kernel =
+    Kernel::new("copy", &[Access::Read, Access::Write], |call| by_size!(call, copy_definition), |d| d.cost(0))
+        .host(|call| by_size!(call, copy_host))
+        .tolerance(Tolerance::EXACT)
+        .variants(&[
+            Variant::new("flat", |_, d| {
+                Pass::new(&SHADER, "copy_flat", groups(d.params::<Strided>().n as usize, 4 * 256)).alone()
+            })
+            .fits(|_, d| is_words(d) && d.params::<Strided>().is_flat(1)),
+            Variant::new("quads", |_, d| quads("copy_quads", 1, d))
+                .fits(|_, d| is_words(d) && d.params::<Strided>().quads(1).is_some()),
+            Variant::new("strided", |_, d| {
+                Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone()
+            })
+            .fits(|_, d| is_words(d)),
+            Variant::new("packed", |_, d| packed("copy_packed", d, 4 * 256)).fits(|_, d| !is_words(d)),
+        ]);
 
 /// Part of y = x; the rest of y keeps its values.
-static COPY_INTO: Kernel = Kernel::new("copy_into", &[Access::Read, Access::ReadWrite], copy_into_definition, |d| {
-    Cost { flops: 0, bytes: 8 * u64::from(d.params::<Strided>().n) }
-})
+static COPY_INTO: Kernel = Kernel::new(
+    "copy_into",
+    &[Access::Read, Access::ReadWrite],
+    |call| by_size!(call, copy_into_definition),
+    |d| Cost { flops: 0, bytes: 2 * u64::from(d.params::<Strided>().n) * d.bindings[0].dtype.bytes() as u64 },
+)
 .tolerance(Tolerance::EXACT)
-.host(copy_into_host)
+.host(|call| by_size!(call, copy_into_host))
 .rewrites(&[Rewrite { name: "written in place", apply: written_in_place }])
 .variants(&[
     Variant::new("quads", |_, d| quads("copy_into_quads", 2, d))
         // What lies behind the last element keeps its value.
-        .fits(|_, d| d.params::<Strided>().n.is_multiple_of(4) && d.params::<Strided>().quads(2).is_some()),
+        .fits(|_, d| {
+            let p: Strided = d.params();
+            is_words(d) && p.n.is_multiple_of(4) && p.quads(2).is_some()
+        }),
     Variant::new("strided", |_, d| {
         Pass::new(&SHADER, "copy_into", groups(d.params::<Strided>().n as usize, 256)).alone()
-    }),
+    })
+    .fits(|_, d| is_words(d)),
+    Variant::new("packed", |_, d| packed("copy_into_packed", d, 256)).fits(|_, d| !is_words(d)),
 ]);
+
+/// Whether elements are words.
+fn is_words(d: &Dispatch) -> bool {
+    d.bindings[0].dtype.bytes() == 4
+}
+
+/// The pass that moves elements of other sizes.
+fn packed(entry: &'static str, d: &Dispatch, per_group: usize) -> Lowering {
+    let pass = Pass::new(&PACKED, entry, groups(d.params::<Strided>().n as usize, per_group)).typed();
+    pass.constant("BYTES", Constant::U32(d.bindings[0].dtype.bytes() as u32)).alone()
+}
 
 /// The pass that walks the operands by whole vec4, which `fits` has found.
 fn quads(entry: &'static str, operands: usize, d: &Dispatch) -> Lowering {
@@ -71,16 +110,16 @@ fn written_in_place(view: &View, at: usize) -> Option<Change> {
     Some(Change { replace: vec![writer, at], by })
 }
 
-fn copy_definition(call: &mut Call) {
-    let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));
-    call.write::<i32>(1).iter_mut().zip(p.offsets()).for_each(|(y, [from, ..])| *y = x[from]);
+fn copy_definition<W: Pod>(call: &mut Call) {
+    let (p, x) = (call.params::<Strided>(), call.read_bits::<W>(0));
+    call.write_bits::<W>(1).iter_mut().zip(p.offsets()).for_each(|(y, [from, ..])| *y = x[from]);
 }
 
 /// Runs of elements at a time.
-fn copy_host(call: &mut Call) {
-    let (p, x) = (call.params::<Strided>(), call.read::<i32>(0));
+fn copy_host<W: Pod + Send + Sync>(call: &mut Call) {
+    let (p, x) = (call.params::<Strided>(), call.read_bits::<W>(0));
     let step = p.dims[0][1];
-    parallel::chunks(&mut call.write::<i32>(1)[..p.n as usize], parallel::GRAIN, |piece, mut y| {
+    parallel::chunks(&mut call.write_bits::<W>(1)[..p.n as usize], parallel::GRAIN, |piece, mut y| {
         for ([from, ..], run) in p.runs(piece * parallel::GRAIN, y.len()) {
             let (now, later) = std::mem::take(&mut y).split_at_mut(run);
             y = later;
@@ -98,14 +137,14 @@ fn copy_host(call: &mut Call) {
     });
 }
 
-fn copy_into_definition(call: &mut Call) {
-    let (p, x, y) = (call.params::<Strided>(), call.read::<i32>(0), call.write::<i32>(1));
+fn copy_into_definition<W: Pod>(call: &mut Call) {
+    let (p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
     p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
 }
 
 /// What lies side by side, as a whole.
-fn copy_into_host(call: &mut Call) {
-    let (p, x, y) = (call.params::<Strided>(), call.read::<i32>(0), call.write::<i32>(1));
+fn copy_into_host<W: Pod + Send + Sync>(call: &mut Call) {
+    let (p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
     let [run, from, to, _] = p.dims[0];
     if p.rank <= 1 && [from, to] == [1, 1] {
         let [from, to] = [p.base[0], p.base[1]].map(|base| base as usize);
@@ -158,6 +197,23 @@ impl Tensor {
         target.shape = part.shape();
         let params = Strided::new(part.layout(), [(part.layout(), part.base()), (&target, target.offset)]);
         Tensor::run(&COPY_INTO, &[&part.detach(), self], &params);
+    }
+
+    /// Overwrites a contiguous tensor's elements in place; handles that share them see the change.
+    ///
+    /// # Panics
+    /// If the number of elements or their type differs, or the tensor is not contiguous.
+    #[doc(alias = "copy_")]
+    #[track_caller]
+    pub fn upload<T: Element>(&self, data: &[T]) {
+        assert!(data.len() == self.numel(), "upload: {} elements do not fill {}", data.len(), self.shape());
+        assert!(T::DTYPE == self.dtype(), "upload: {} elements do not fit a tensor of {}", T::DTYPE, self.dtype());
+        assert!(self.layout().is_contiguous(), "upload: the tensor is not contiguous");
+        match self.fills_words() {
+            true => self.store(data),
+            // A kernel leaves what shares its first word or its last.
+            false => self.assign(&Tensor::from_slice(data, self.shape(), self.device())),
+        }
     }
 
     /// Overwrites the elements in place with those of a tensor of the same shape and type; handles that share them
@@ -332,7 +388,7 @@ impl Tensor {
             || Op::new("narrow").with("dim", dim).with("start", start).with("len", len),
             &[self],
             move |dy, _| {
-                let dx = Tensor::zeros(shape, dy.device());
+                let dx = dy.new_zeros(shape);
                 dx.write_part(dim, start, dy);
                 vec![Some(dx)]
             },
@@ -405,7 +461,7 @@ impl Tensor {
             tensors,
             move |dy, needs| {
                 let part = |&(start, len, shape): &(usize, usize, Shape)| match len {
-                    0 => Tensor::zeros(shape, dy.device()),
+                    0 => dy.new_zeros(shape),
                     _ => dy.narrow(dim as isize, start, len),
                 };
                 parts.iter().zip(needs).map(|(at, needed)| needed.then(|| part(at))).collect()
@@ -438,7 +494,7 @@ impl Tensor {
     pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
         let rank = self.rank();
         assert!(widths.len() <= rank, "pad: {} pairs for {}", widths.len(), self.shape());
-        assert!(self.dtype() == DType::F32, "pad: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "pad: expected a tensor of floats, got {}", self.dtype());
         let mut sizes = self.shape().to_vec();
         for (i, (before, after)) in widths.iter().enumerate() {
             let size = sizes[rank - 1 - i].checked_add(*before).and_then(|size| size.checked_add(*after));
@@ -447,7 +503,7 @@ impl Tensor {
             };
             sizes[rank - 1 - i] = size;
         }
-        let out = Tensor::full(sizes, value, self.device());
+        let out = self.new_full(sizes, value);
         let mut inner = Layout { shape: self.shape(), ..*out.layout() };
         for (i, (before, _)) in widths.iter().enumerate() {
             inner.offset += before * inner.strides[rank - 1 - i];

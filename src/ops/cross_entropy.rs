@@ -272,14 +272,15 @@ impl Tensor {
         let others = if x.rank() < 2 { Vec::new() } else { [&x[..1], &x[2..]].concat() };
         let fits = x.rank() > 0 && others == y[..] && x[class_dim(x)] > 0;
         assert!(fits, "{op}: {x} x {y}: expected logits [rows, classes] and labels [rows]");
-        assert!(self.dtype() == DType::F32, "{op}: expected logits of f32, got {}", self.dtype());
-        assert!(labels.dtype() == DType::I32, "{op}: expected labels of i32, got {}", labels.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected logits of floats, got {}", self.dtype());
+        let (dtype, labels) = (self.dtype(), &labels.indices(op, "labels"));
         let classes = x[class_dim(x)];
         check(op, x, classes, options);
         let logits = self.classes_last().reshape_to(Shape::from([y.numel(), classes])).contiguous();
         let (rows, each) = (y.numel(), options.reduction == Reduction::None);
         if classes > MAX_CLASSES as usize || rows > MAX_ROWS as usize {
-            return reduced(logits.many_classes(&labels.reshape_to(Shape::from([rows])), options, logged), options, y);
+            let losses = logits.cast(DType::F32).many_classes(&labels.reshape_to(Shape::from([rows])), options, logged);
+            return reduced(losses, options, y).cast(dtype);
         }
         let p = CrossEntropyParams {
             rows: rows as u32,
@@ -302,16 +303,17 @@ impl Tensor {
             || options.op(op).with("labels", &labels),
             &[&logits],
             move |dy, _| {
-                let dx = Tensor::empty(x.shape(), DType::F32, x.device());
+                let dx = x.new_empty(x.shape());
                 Tensor::run(&CROSS_ENTROPY_BACKWARD, &[&x, &saved, &weight, &result, &dy.contiguous(), &dx], &p);
                 vec![Some(dx)]
             },
         );
-        match options.reduction {
+        let out = match options.reduction {
             Reduction::None => out.reshape_to(y),
             Reduction::BatchMean => out.affine(1.0 / y.first().copied().unwrap_or(1) as f32, 0.0),
             Reduction::Mean | Reduction::Sum => out,
-        }
+        };
+        out.cast(dtype)
     }
 
     /// The losses of rows and their weights, in primitives, for more classes than an invocation walks.

@@ -1,7 +1,6 @@
 //! Running sums along a dimension: `shaders/cumsum.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
@@ -74,7 +73,7 @@ impl Tensor {
     #[track_caller]
     pub fn cumsum(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype() == DType::F32, "cumsum: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "cumsum: expected a tensor of floats, got {}", self.dtype());
         let dim = self.shape().dim_or_scalar("cumsum", dim);
         if self.rank() == 0 {
             return self.clone();
@@ -88,7 +87,7 @@ impl Tensor {
 
     fn running_sum(&self, dim: usize, reverse: u32) -> Tensor {
         let (x, shape) = (self.detach().contiguous(), self.shape());
-        let y = Tensor::empty(shape, DType::F32, self.device());
+        let y = self.new_empty(shape);
         let n = shape[dim] as u32;
         let [outer, inner] = [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
         let p = CumsumParams { outer, n, inner, reverse, chunk: CHUNK.min(n), chunks: n.div_ceil(CHUNK) };

@@ -2,7 +2,6 @@
 
 use super::random::{Draw, number};
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::rng::{key, philox, unit};
 use crate::tensor::Tensor;
@@ -48,14 +47,14 @@ impl Tensor {
     /// 1 leaves none. The same draw gives the same mask on every device.
     ///
     /// # Panics
-    /// If `p` is not in 0..=1, or the tensor is not of f32.
+    /// If `p` is not in 0..=1, or the tensor is not of floats.
     #[track_caller]
     pub fn dropout(&self, p: f32, draw: &Draw) -> Tensor {
         assert!((0.0..=1.0).contains(&p), "dropout: a probability of {p} is not in 0..=1");
-        assert!(self.dtype() == DType::F32, "dropout: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "dropout: expected a tensor of floats, got {}", self.dtype());
         // Masks follow the elements' order, not their place in memory.
         let x = self.contiguous();
-        let y = Tensor::empty(x.shape(), DType::F32, x.device());
+        let y = x.new_empty(x.shape());
         let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
         let (n, offset) = (x.numel() as u32, draw.offset);
         let params = DropoutParams { n, stream: draw.stream, key: key(draw.seed), drop: p, scale, offset };
@@ -65,7 +64,7 @@ impl Tensor {
             || Op::new("dropout").with("p", p),
             &[&x],
             move |dy, _| {
-                let dx = Tensor::empty(dy.shape(), DType::F32, dy.device());
+                let dx = dy.new_empty(dy.shape());
                 Tensor::run(&DROPOUT, &[&dy.contiguous(), &step, &dx], &params);
                 vec![Some(dx)]
             },

@@ -2,7 +2,6 @@
 //! `shaders/embedding_backward_subgroup.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant,
     groups, parallel, shader,
@@ -118,19 +117,19 @@ pub static KERNELS: &[&Kernel] = &[&EMBEDDING, &EMBEDDING_BACKWARD];
 
 /// # Rows of a table
 impl Tensor {
-    /// The rows of this table, `[size, width]`, whose numbers are `indices`, i32 of any shape: `[.., width]`. An index
+    /// The rows of this table, `[size, width]`, whose numbers are `indices`, i32 or i64 of any shape: `[.., width]`. An index
     /// outside gives NaN.
     ///
     /// # Panics
-    /// If this is no table of f32, or the indices are not i32.
+    /// If this is no table of floats, or the indices are not i32 or i64.
     #[track_caller]
     pub fn embedding(&self, indices: &Tensor) -> Tensor {
         let (table, i) = (self.shape(), indices.shape());
         assert!(
-            table.rank() == 2 && self.dtype() == DType::F32,
-            "embedding: {table} x {i}: expected a table [size, width] of f32"
+            table.rank() == 2 && self.dtype().is_float(),
+            "embedding: {table} x {i}: expected a table [size, width] of floats"
         );
-        assert!(indices.dtype() == DType::I32, "embedding: expected indices of i32, got {}", indices.dtype());
+        let indices = &indices.indices("embedding", "indices");
         let width = table[1];
         let shape = Shape::from([&i[..], &[width]].concat());
         if !width.is_multiple_of(4) || shape.numel() == 0 {
@@ -140,14 +139,14 @@ impl Tensor {
         let length = i.numel() as u32;
         let p =
             EmbeddingParams { size: table[0] as u32, quads: width as u32 / 4, length, block: 1, first: 0, end: length };
-        let y = Tensor::empty(shape, DType::F32, self.device());
+        let y = self.new_empty(shape);
         Tensor::run(&EMBEDDING, &[&weight.detach(), &index, &y], &p);
         let saved = index.saved();
         y.tracked(
             || Op::new("embedding").with("indices", indices),
             &[&weight],
             move |dy, _| {
-                let dw = Tensor::empty(table, DType::F32, dy.device());
+                let dw = dy.new_empty(table);
                 Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &p);
                 vec![Some(dw)]
             },

@@ -1,7 +1,7 @@
 //! Tensors of one value, and tensors of random values: `shaders/fill.wgsl`.
 
 use crate::device::Device;
-use crate::dtype::{DType, Element};
+use crate::dtype::{Convert, DType, Element, Number, by_dtype};
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, shader};
 use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
@@ -13,15 +13,16 @@ static SHADER: Shader = shader!("fill", &[Access::Write]);
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct FillParams {
+    /// Words.
     n: u32,
-    /// The bits of the value.
-    value: u32,
+    /// Two of them, in turn.
+    value: [u32; 2],
 }
 
 static FILL: Kernel = Kernel::new("fill", &[Access::Write], definition, |d| d.cost(0))
     .tolerance(Tolerance::EXACT)
     .variants(&[Variant::new("flat", |_, d| {
-        Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).alone()
+        Pass::new(&SHADER, "fill", groups(d.params::<FillParams>().n as usize, 4 * 256)).typed().alone()
     })]);
 
 /// The kernels of this page.
@@ -29,7 +30,9 @@ pub static KERNELS: &[&Kernel] = &[&FILL];
 
 fn definition(call: &mut Call) {
     let p: FillParams = call.params();
-    call.write::<i32>(0).fill(p.value as i32);
+    for (at, word) in call.write_bits::<u32>(0).iter_mut().enumerate() {
+        *word = p.value[at % 2];
+    }
 }
 
 /// # Creation by a value or by chance
@@ -38,9 +41,30 @@ impl Tensor {
     #[doc(alias = "full_like")]
     #[track_caller]
     pub fn full<T: Element>(shape: impl Into<Shape>, value: T, device: &Device) -> Tensor {
-        let out = Tensor::empty(shape, T::DTYPE, device);
-        Tensor::run(&FILL, &[&out], &FillParams { n: out.numel() as u32, value: bytemuck::cast(value) });
+        Tensor::filled(shape.into(), T::DTYPE, bytemuck::bytes_of(&value), device)
+    }
+
+    /// Every element of these bytes.
+    #[track_caller]
+    fn filled(shape: Shape, dtype: DType, element: &[u8], device: &Device) -> Tensor {
+        let out = Tensor::empty(shape, dtype, device);
+        let n = (out.numel() * dtype.bytes()).div_ceil(4) as u32;
+        let value = bytemuck::pod_read_unaligned(&element.repeat(8 / element.len()));
+        Tensor::run(&FILL, &[&out], &FillParams { n, value });
         out
+    }
+
+    /// Every element `value`, on this tensor's device and of its type: towards zero where that is an integer.
+    #[track_caller]
+    pub fn new_full(&self, shape: impl Into<Shape>, value: f32) -> Tensor {
+        let (dtype, device) = (self.dtype(), self.device());
+        by_dtype!(dtype, T => Tensor::full(shape, T::of(Number::Float(value)), device))
+    }
+
+    /// Every element 0, on this tensor's device and of its type.
+    #[track_caller]
+    pub fn new_zeros(&self, shape: impl Into<Shape>) -> Tensor {
+        self.new_full(shape, 0.0)
     }
 
     /// Every element 0.
@@ -60,8 +84,8 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn of_nothing(op: &'static str, shape: Shape, inputs: &[&Tensor]) -> Tensor {
         let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape()).collect();
-        Tensor::zeros(shape, inputs[0].device()).tracked(op, inputs, move |dy, needs| {
-            let gradient = |(shape, needed): (&Shape, &bool)| needed.then(|| Tensor::zeros(*shape, dy.device()));
+        inputs[0].new_zeros(shape).tracked(op, inputs, move |dy, needs| {
+            let gradient = |(shape, needed): (&Shape, &bool)| needed.then(|| dy.new_zeros(*shape));
             shapes.iter().zip(needs).map(gradient).collect()
         })
     }
@@ -69,10 +93,7 @@ impl Tensor {
     /// Every element 0, of this tensor's shape and type.
     #[track_caller]
     pub fn zeros_like(&self) -> Tensor {
-        match self.dtype() {
-            DType::F32 => Tensor::full(self.shape(), 0.0f32, self.device()),
-            DType::I32 => Tensor::full(self.shape(), 0i32, self.device()),
-        }
+        self.new_zeros(self.shape())
     }
 
     /// Uniform in [low, high), drawn on the host: one seed gives the same values on every device.

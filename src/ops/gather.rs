@@ -1,7 +1,7 @@
 //! Elements picked by index: `shaders/gather.wgsl`, `shaders/gather_backward.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
+use crate::dtype::{DType, Element};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups,
     parallel, shader,
@@ -56,12 +56,20 @@ fn gather_pass(p: &GatherParams, item: &'static str, items: usize) -> Lowering {
 }
 
 fn gather_definition(call: &mut Call) {
-    let (p, x, index) = (call.params::<GatherParams>(), call.read::<i32>(0), call.read::<i32>(1));
-    parallel::fill(call.write::<i32>(2), |at| {
+    match call.dtype(0) {
+        DType::I32 => gathered(call, f32::NAN.to_bits() as i32),
+        _ => gathered(call, f32::NAN),
+    }
+}
+
+/// `missing` stands for what lies nowhere.
+fn gathered<T: Element>(call: &mut Call, missing: T) {
+    let (p, x, index) = (call.params::<GatherParams>(), call.read::<T>(0), call.read::<i32>(1));
+    parallel::fill(call.write::<T>(2), |at| {
         let (o, from, i) = p.place(at);
         match usize::try_from(index[from]) {
             Ok(d) if d < p.size as usize => x[(o * p.size as usize + d) * p.inner as usize + i],
-            _ => f32::NAN.to_bits() as i32,
+            _ => missing,
         }
     });
 }
@@ -106,7 +114,7 @@ impl Tensor {
     /// picked from as a vector of one element, by one index.
     ///
     /// # Panics
-    /// If there is no such dimension, or `index` is not a vector of i32 or one of its elements.
+    /// If there is no such dimension, or `index` is not a vector of i32 or i64 or one of its elements.
     #[doc(alias("take", "index"))]
     #[track_caller]
     pub fn index_select(&self, dim: impl Int, index: &Tensor) -> Tensor {
@@ -126,7 +134,7 @@ impl Tensor {
     /// dimensions. `index` is as large as `self` or smaller in the other dimensions. An index outside gives NaN.
     ///
     /// # Panics
-    /// If the ranks differ, `index` is larger in another dimension, or it is not of i32.
+    /// If the ranks differ, `index` is larger in another dimension, or it is not of i32 or i64.
     #[doc(alias = "take_along_dim")]
     #[track_caller]
     pub fn gather(&self, dim: impl Int, index: &Tensor) -> Tensor {
@@ -147,7 +155,12 @@ impl Tensor {
 
     #[track_caller]
     fn picked(&self, op: &'static str, dim: usize, index: &Tensor, each: u32) -> Tensor {
-        assert!(index.dtype() == DType::I32, "{op}: expected indices of i32, got {}", index.dtype());
+        let index = &index.indices(op, "indices");
+        match self.dtype() {
+            DType::U8 | DType::Bool => return self.cast(DType::I32).picked(op, dim, index, each).cast(self.dtype()),
+            DType::I64 => panic!("{op}: expected elements of words or less, got i64: cast them first"),
+            _ => {}
+        }
         let (x, index) = (self.contiguous(), index.contiguous());
         let shape = x.shape();
         let length = index.shape()[if each == 1 { dim } else { 0 }];
@@ -171,7 +184,7 @@ impl Tensor {
             || Op::new(op).with("dim", dim).with("index", &index),
             &[&x],
             move |dy, _| {
-                let dx = Tensor::empty(shape, DType::F32, dy.device());
+                let dx = dy.new_empty(shape);
                 Tensor::run(&GATHER_BACKWARD, &[&dy.contiguous(), &saved, &dx], &p);
                 vec![Some(dx)]
             },

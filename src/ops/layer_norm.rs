@@ -111,8 +111,8 @@ impl Tensor {
     #[track_caller]
     fn normalised_size(&self, op: &str, sizes: &[usize], parts: &[Option<&Tensor>]) -> usize {
         let shape = self.shape();
-        let fits = shape.ends_with(sizes) && !sizes.is_empty() && self.dtype() == DType::F32;
-        assert!(fits, "{op}: {shape} x {sizes:?}: expected a tensor of f32 whose last sizes are these");
+        let fits = shape.ends_with(sizes) && !sizes.is_empty() && self.dtype().is_float();
+        assert!(fits, "{op}: {shape} x {sizes:?}: expected a tensor of floats whose last sizes are these");
         for part in parts.iter().flatten() {
             let got = part.shape();
             assert!(got[..] == *sizes, "{op}: {shape} x {got}: expected one value for each of {sizes:?}");
@@ -152,6 +152,12 @@ impl Tensor {
         let shape = self.shape();
         let fits = shape.rank() >= 2 && groups > 0 && shape[1].is_multiple_of(groups);
         assert!(fits, "group_norm: {shape}: expected a batch [n, c, ..] whose c is a multiple of {groups}");
+        if self.dtype().is_half() {
+            let [weight, bias] = [weight, bias].map(|part| part.map(|part| part.cast(DType::F32)));
+            return Tensor::in_f32("group_norm", [self], |[x]| {
+                x.group_norm(groups, weight.as_ref(), bias.as_ref(), eps)
+            });
+        }
         let size = shape.numel() / (shape[0] * groups).max(1);
         let y = self.reshape_to(Shape::from([shape[0], groups, size])).layer_norm(&[size], None, None, eps);
         let mut sizes = vec![1; shape.rank() - 1];
@@ -182,7 +188,7 @@ impl Tensor {
         };
         let w = constant(parts[0], 1.0f32);
         let b = (form == Form::Layer).then(|| constant(parts[1], 0.0f32));
-        let y = Tensor::empty(x.shape(), DType::F32, device);
+        let y = x.new_empty(x.shape());
         if x.numel() == 0 {
             // Of nothing, but the weights have gradients of 0.
             let y = parts[0].map_or_else(|| self.affine(1.0, 0.0), |weight| self.mul(weight));
@@ -211,7 +217,7 @@ impl Tensor {
             &inputs.into_iter().flatten().collect::<Vec<_>>(),
             move |dy, needs| {
                 let dy = dy.contiguous();
-                let like = |t: &Tensor| Tensor::empty(t.shape(), DType::F32, dy.device());
+                let like = |t: &Tensor| t.new_empty(t.shape());
                 let (dx, dw) = (like(&saved), like(&saved_w));
                 let db = (form == Form::Layer).then(|| like(&saved_w));
                 let args = [&saved, &dy, &saved_w, &saved_stats, &saved_w, &dx, &dw];

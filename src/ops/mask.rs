@@ -1,21 +1,20 @@
 //! Masks of 0 and 1, and what they cut out.
 
 use crate::device::Device;
-use crate::dtype::DType;
 use crate::tensor::Tensor;
 
 /// # Masks
 impl Tensor {
-    /// 1 for each label's class, else 0: `[.., classes]` (f32) from labels (i32) `[..]`. A label that is no class gives
+    /// 1 for each label's class, else 0: `[.., classes]` (f32) from labels (i32 or i64) `[..]`. A label that is no class gives
     /// zeros.
     ///
     /// # Panics
-    /// If the labels are not i32, or there are more classes than they can name.
+    /// If the labels are not i32 or i64, or there are more classes than they can name.
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
         assert!(i32::try_from(classes).is_ok(), "one_hot: labels of i32 cannot name {classes} classes");
-        assert!(self.dtype() == DType::I32, "one_hot: expected labels of i32, got {}", self.dtype());
-        self.unsqueeze(self.rank()).eq(&Tensor::arange(0, classes as i32, self.device()))
+        let labels = self.indices("one_hot", "labels");
+        labels.unsqueeze(self.rank()).eq(&Tensor::arange(0, classes as i32, self.device()))
     }
 
     /// `value` where the mask is not 0, else the elements; the mask broadcasts.
@@ -24,7 +23,7 @@ impl Tensor {
     /// If the shapes do not broadcast.
     #[track_caller]
     pub fn masked_fill(&self, mask: &Tensor, value: f32) -> Tensor {
-        Tensor::where_(mask, &Tensor::full([], value, self.device()), self)
+        Tensor::where_(mask, &self.new_full([], value), self)
     }
 
     /// The elements of the last two dimensions on and below a diagonal, else 0; `diagonal` 0 is the main one, those above
@@ -46,7 +45,7 @@ impl Tensor {
     pub fn triu(&self, diagonal: isize) -> Tensor {
         let (rows, columns) = self.matrix("triu");
         let kept = beyond(rows, columns, diagonal - 1, self.device());
-        Tensor::where_(&kept, self, &Tensor::zeros([], self.device()))
+        Tensor::where_(&kept, self, &self.new_zeros([]))
     }
 
     #[track_caller]

@@ -12,7 +12,6 @@ pub(crate) use tiles::{
     Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,
 };
 
-use crate::dtype::DType;
 use crate::kernel::functions::indices;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform, Variant};
 use crate::shape::{Shape, collapse};
@@ -177,19 +176,16 @@ impl Tensor {
     /// operand is a row on the left, a column on the right, and loses that dimension in the result.
     ///
     /// # Panics
-    /// If the inner sizes differ, the batches do not broadcast, or an operand is a scalar or not of f32.
+    /// If the inner sizes differ, the batches do not broadcast, or an operand is a scalar or not of floats.
     #[doc(alias("bmm", "mm", "dot"))]
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
         assert!(a.rank() > 0 && b.rank() > 0, "matmul: {a} x {b}: a scalar is no matrix; use mul");
-        let dtypes = (self.dtype(), other.dtype());
-        assert!(
-            dtypes == (DType::F32, DType::F32),
-            "matmul: expected tensors of f32, got {} and {}",
-            dtypes.0,
-            dtypes.1
-        );
+        let dtype = Tensor::promoted("matmul", &[self, other]);
+        if [self, other].iter().any(|x| x.dtype() != dtype) {
+            return self.cast(dtype).matmul(&other.cast(dtype));
+        }
         let (inner_a, inner_b) = (a[a.rank() - 1], b[b.rank().saturating_sub(2)]);
         assert!(inner_a == inner_b, "matmul: {a} x {b}: inner sizes {inner_a} and {inner_b} differ");
         if a.rank() == 1 {
@@ -224,11 +220,7 @@ impl Tensor {
             Shape::from(sizes)
         };
         let (a, b) = (walkable(self).expand(with(m, k)), walkable(other).expand(with(k, n)));
-        let c = if k > 0 {
-            Tensor::empty(with(m, n), DType::F32, self.device())
-        } else {
-            Tensor::zeros(with(m, n), self.device())
-        };
+        let c = if k > 0 { self.new_empty(with(m, n)) } else { self.new_zeros(with(m, n)) };
         let rank = c.rank();
         let mut p = MatMul::of([m, n, k], &a, &b);
         let outer = |x: &Tensor| x.layout().strides[..rank - 2].to_vec();

@@ -222,7 +222,7 @@ impl Tensor {
     #[track_caller]
     fn channel_check(&self, op: &str, parts: &[Option<&Tensor>]) {
         let shape = self.shape();
-        assert!(shape.rank() >= 2 && self.dtype() == DType::F32, "{op}: {shape}: expected a batch [n, c, ..] of f32");
+        assert!(shape.rank() >= 2 && self.dtype().is_float(), "{op}: {shape}: expected a batch [n, c, ..] of floats");
         for part in parts.iter().flatten() {
             assert!(
                 *part.shape() == shape[1..2],
@@ -263,7 +263,7 @@ impl Tensor {
         let (w, b) = (constant(weight, 1.0f32), constant(bias, 0.0));
         let stats = Tensor::empty([2, channels], DType::F32, device);
         Tensor::run(&CHANNEL_STATS, &[&x.detach(), &stats], &p);
-        let y = Tensor::empty_like(x.layout(), DType::F32, device);
+        let y = x.new_like();
         Tensor::run(&BATCH_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
         let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
         let output = y.tracked(
@@ -274,7 +274,7 @@ impl Tensor {
                 let sums = Tensor::empty([2, channels], DType::F32, dy.device());
                 Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);
                 let dx = || {
-                    let dx = Tensor::empty_like(saved.layout(), DType::F32, dy.device());
+                    let dx = saved.new_like();
                     Tensor::run(&BATCH_NORM_BACKWARD, &[&saved, &dy, &saved_stats, &sums, &saved_w, &dx], &p);
                     dx
                 };
@@ -300,6 +300,14 @@ impl Tensor {
         eps: f32,
     ) -> Tensor {
         self.channel_check("batch_norm", &[Some(mean), Some(variance), weight, bias]);
+        if self.dtype().is_half() {
+            // Of several roundings one is left.
+            let [mean, variance] = [mean, variance].map(|t| t.cast(DType::F32));
+            let [weight, bias] = [weight, bias].map(|t| t.map(|t| t.cast(DType::F32)));
+            return Tensor::in_f32("batch_norm", [self], |[x]| {
+                x.batch_norm_eval(&mean, &variance, weight.as_ref(), bias.as_ref(), eps)
+            });
+        }
         let mut sizes = vec![1; self.rank() - 1];
         sizes[0] = self.shape()[1];
         let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));

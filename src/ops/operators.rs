@@ -82,7 +82,7 @@ number_first! {
     Add add |value, x| x.affine(1.0, value);
     Sub sub |value, x| x.affine(-1.0, value);
     Mul mul |value, x| x.affine(value, 0.0);
-    Div div |value, x| x.reciprocal().affine(value, 0.0);
+    Div div |value, x| Tensor::in_f32("reciprocal", [x], |[x]| x.reciprocal().affine(value, 0.0));
 }
 
 impl std::ops::Neg for &Tensor {

@@ -88,7 +88,7 @@ impl Tensor {
             || Op::new("diagonal").with("dim1", a).with("dim2", b),
             &[self],
             move |dy, _| {
-                let dx = Tensor::zeros(shape, dy.device());
+                let dx = dy.new_zeros(shape);
                 dx.with_layout(along(dx.layout())).assign(dy);
                 vec![Some(dx)]
             },

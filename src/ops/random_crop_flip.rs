@@ -2,7 +2,6 @@
 
 use super::random::{Draw, number};
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel,
     shader,
@@ -81,15 +80,15 @@ impl Tensor {
     /// each image. The same draw gives the same pixels on every device.
     ///
     /// # Panics
-    /// If it is no batch of images of f32, or `padding` is above 16,383.
+    /// If it is no batch of images of floats, or `padding` is above 16,383.
     #[track_caller]
     pub fn random_crop_flip(&self, padding: usize, draw: &Draw) -> Tensor {
         let shape = self.shape();
         assert!(shape.rank() == 4, "random_crop_flip: {shape}: expected images [n, c, h, w]");
-        assert!(self.dtype() == DType::F32, "random_crop_flip: expected images of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "random_crop_flip: expected images of floats, got {}", self.dtype());
         assert!(padding < 1 << 14, "random_crop_flip: a padding of {padding} is above 16,383");
         let x = self.contiguous();
-        let y = Tensor::empty(shape, DType::F32, x.device());
+        let y = x.new_empty(shape);
         let params = RandomCropFlipParams {
             n: x.numel() as u32,
             channels: shape[1] as u32,
@@ -107,7 +106,7 @@ impl Tensor {
             || Op::new("random_crop_flip").with("padding", padding),
             &[&x],
             move |dy, _| {
-                let dx = Tensor::empty(shape, DType::F32, dy.device());
+                let dx = dy.new_empty(shape);
                 Tensor::run(
                     &RANDOM_CROP_FLIP,
                     &[&dy.contiguous(), &step, &dx],

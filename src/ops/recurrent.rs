@@ -248,7 +248,7 @@ impl States {
     fn seen(&self, op: &'static str, layout: Layout) -> Tensor {
         let shape = self.all.shape();
         self.all.with_layout(layout).tracked(op, &[&self.all], move |dy, _| {
-            let dx = Tensor::zeros(shape, dy.device());
+            let dx = dy.new_zeros(shape);
             dx.with_layout(layout).assign(dy);
             vec![Some(dx)]
         })
@@ -298,12 +298,12 @@ impl Tensor {
             let b = bias.shape();
             assert!(b[..] == [w[0]], "{op}: {w} x {b}: expected a bias for each row");
         }
-        let device = self.device();
+        let (device, dtype) = (self.device(), Tensor::promoted(op, &[self, weight, initial]));
         let lengths = match lengths {
             Some(lengths) => {
-                let fits = lengths.shape()[..] == [batch] && lengths.dtype() == DType::I32;
+                let fits = lengths.shape()[..] == [batch];
                 assert!(fits, "{op}: {x} x {}: expected a length (i32) for each sequence", lengths.shape());
-                lengths.contiguous()
+                lengths.indices(op, "lengths").contiguous()
             }
             None => Tensor::full([batch], steps as i32, device),
         };
@@ -320,8 +320,8 @@ impl Tensor {
             after: 0,
         };
         let (inputs, weight) = (self.contiguous(), weight.contiguous());
-        let all = Tensor::empty([parts, steps + 1, batch, hidden], DType::F32, device);
-        all.write_part(1, p.at(0).before as usize, &initial.unsqueeze(1));
+        let all = Tensor::empty([parts, steps + 1, batch, hidden], dtype, device);
+        all.write_part(1, p.at(0).before as usize, &initial.detach().cast(dtype).unsqueeze(1));
         let keeps = Tensor::empty([steps, batch, p.kept() * hidden], DType::F32, device);
         // Where there is no bias, something else is bound in its place.
         let own = bias.map_or(weight.detach(), |bias| bias.detach().contiguous());

@@ -407,9 +407,9 @@ impl Tensor {
 
     #[track_caller]
     fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32) -> Tensor {
-        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
-        let y = Tensor::empty(shape, DType::F32, self.device());
+        let y = self.new_empty(shape);
         let (x, repeats) = self.once(&reduced);
         Tensor::run(&SUM, &[&x, &y], &ReduceParams::new(&x, &reduced, (f64::from(scale) * repeats as f64) as f32));
         let from = self.shape();
@@ -482,12 +482,12 @@ impl Tensor {
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
-        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
-        let y = Tensor::empty(shape, DType::F32, self.device());
+        let y = self.new_empty(shape);
         if self.holds_nothing(op, &reduced) {
             let from = self.shape();
-            let zeros = move |dy: &Tensor, _: &[bool]| vec![Some(Tensor::zeros(from, dy.device()))];
+            let zeros = move |dy: &Tensor, _: &[bool]| vec![Some(dy.new_zeros(from))];
             return y.tracked(|| reduction(op, dims, keep), &[self], zeros);
         }
         let (x, _) = self.once(&reduced);
@@ -498,7 +498,8 @@ impl Tensor {
             &[self],
             move |dy, _| {
                 // Equal extremes share the gradient.
-                let hit = x.eq(&best.reshape_to(kept));
+                // Counted in f32, which tells their number.
+                let hit = x.eq(&best.reshape_to(kept)).cast(DType::F32);
                 let share = dy.reshape_to(kept).div(&hit.sum_dims(&over, KeepDims::Yes));
                 vec![Some(match others {
                     Others::Nothing => Tensor::where_(&hit, &share, &Tensor::zeros([], x.device())),
@@ -549,7 +550,7 @@ impl Tensor {
     #[track_caller]
     pub fn argmax(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype() == DType::F32, "argmax: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "argmax: expected a tensor of floats, got {}", self.dtype());
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());
         if self.holds_nothing("argmax", &reduced) {

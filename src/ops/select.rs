@@ -1,13 +1,11 @@
-//! Choosing between two tensors, and changing the element type: `shaders/select.wgsl`, `shaders/cast.wgsl`.
+//! Choosing between two tensors: `shaders/select.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader,
+    Access, Call, Constant, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
-use bytemuck::{Pod, Zeroable};
 
 static SHADER: Shader = shader!("select", &[Access::Read, Access::Read, Access::Read, Access::Write]);
 
@@ -38,62 +36,26 @@ fn where_definition(call: &mut Call) {
     });
 }
 
-static CAST_SHADER: Shader = shader!("cast", &[Access::Read, Access::Write]);
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
-struct CastParams {
-    n: u32,
-}
-
-macro_rules! casts {
-    ($($constant:ident: $name:literal, $from:ty, $to:ty;)*) => {
-        $(static $constant: Kernel = Kernel::new(
-            $name,
-            CAST_SHADER.access,
-            |call| {
-                let (p, x) = (call.params::<CastParams>(), call.read::<$from>(0));
-                parallel::fill(&mut call.write::<$to>(1)[..p.n as usize], |i| x[i] as $to);
-            },
-            |d| d.cost(0),
-        )
-        .tolerance(Tolerance::EXACT)
-        .variants(&[Variant::new("flat", |_, d| {
-            Pass::new(&CAST_SHADER, "cast_each", groups(d.params::<CastParams>().n as usize, 4 * 256))
-                .constant("From", Constant::Alias(stringify!($from)))
-                .constant("To", Constant::Alias(stringify!($to)))
-                .alone()
-        })]);)*
-    };
-}
-
-casts! {
-    TO_I32: "cast_i32", f32, i32;
-    TO_F32: "cast_f32", i32, f32;
-}
-
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&WHERE, &TO_I32, &TO_F32];
+pub static KERNELS: &[&Kernel] = &[&WHERE];
 
 /// # Choice and type
 impl Tensor {
     /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`.
     ///
     /// # Panics
-    /// If the shapes do not broadcast or a tensor is not of f32.
+    /// If the shapes do not broadcast, or `a` and `b` are no floats.
     #[doc(alias("where", "select", "torch.where"))]
     #[track_caller]
     pub fn where_(&self, a: &Tensor, b: &Tensor) -> Tensor {
-        let (all, condition) = ([self, a, b], self);
-        for t in all {
-            assert!(t.dtype() == DType::F32, "where: expected a tensor of f32, got {}", t.dtype());
-        }
+        let (dtype, condition) = (Tensor::promoted("where", &[a, b]), &self.mask());
+        let all = [condition.clone(), a.detach().cast(dtype), b.detach().cast(dtype)];
         let shape = condition.shape().broadcast(&a.shape()).and_then(|s| s.broadcast(&b.shape()));
         let Some(shape) = shape else {
             panic!("where: {} x {} x {}: the shapes do not broadcast", condition.shape(), a.shape(), b.shape())
         };
         let [wide_condition, wide_a, wide_b] = all.map(|t| t.detach().expand(shape));
-        let y = Tensor::empty(shape, DType::F32, a.device());
+        let y = Tensor::empty(shape, dtype, a.device());
         let operands = [&wide_condition, &wide_a, &wide_b].map(|t| (t.layout(), t.base()));
         Tensor::run(&WHERE, &[&wide_condition, &wide_a, &wide_b, &y], &Strided::new(y.layout(), operands));
         let (saved, a_shape, b_shape) = (condition.saved(), a.shape(), b.shape());
@@ -108,18 +70,5 @@ impl Tensor {
                 ]
             },
         )
-    }
-
-    /// The elements as another type; f32 to i32 rounds towards zero. No gradient flows through.
-    #[doc(alias("astype", "float", "to_dtype"))]
-    pub fn cast(&self, dtype: DType) -> Tensor {
-        if dtype == self.dtype() {
-            return self.clone();
-        }
-        let x = self.detach().contiguous();
-        let y = Tensor::empty(x.shape(), dtype, x.device());
-        let kernel = if dtype == DType::I32 { &TO_I32 } else { &TO_F32 };
-        Tensor::run(kernel, &[&x, &y], &CastParams { n: x.numel() as u32 });
-        y.noted(|| Op::new("cast").with("dtype", dtype.to_string()), &[self])
     }
 }

@@ -1,7 +1,6 @@
 //! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel,
     shader,
@@ -142,7 +141,7 @@ impl Tensor {
 
     #[track_caller]
     fn normalized_exp(&self, forward: &'static Kernel, backward: &'static Kernel, dim: isize) -> Tensor {
-        assert!(self.dtype() == DType::F32, "{}: expected a tensor of f32, got {}", forward.name, self.dtype());
+        assert!(self.dtype().is_float(), "{}: expected a tensor of floats, got {}", forward.name, self.dtype());
         let dim = self.shape().dim_or_scalar(forward.name, dim);
         if self.rank() > 0 && dim + 1 != self.rank() {
             // Rows are what the kernels walk.
@@ -154,7 +153,7 @@ impl Tensor {
         }
         let x = self.contiguous();
         let cols = x.shape().last().copied().unwrap_or(1);
-        let y = Tensor::empty(x.shape(), DType::F32, x.device());
+        let y = x.new_empty(x.shape());
         let p = SoftmaxParams { rows: (x.numel() / cols.max(1)) as u32, cols: cols as u32 };
         if x.numel() > 0 {
             Tensor::run(forward, &[&x, &y], &p);
@@ -164,7 +163,7 @@ impl Tensor {
             || Op::new(forward.name).with("dim", dim),
             &[&x],
             move |dy, _| {
-                let dx = Tensor::empty(saved.shape(), DType::F32, saved.device());
+                let dx = saved.new_empty(saved.shape());
                 Tensor::run(backward, &[&saved, &dy.contiguous(), &dx], &p);
                 vec![Some(dx)]
             },

@@ -5,7 +5,6 @@
 mod activations;
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::functions::{exp, normal_cdf, relu};
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
@@ -256,7 +255,7 @@ impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
     #[track_caller]
     fn packed(&self, op: &str) -> Tensor {
-        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
         if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }
     }
 
@@ -264,7 +263,7 @@ impl Tensor {
     fn function(&self, function: &'static Function, a: f32, b: f32) -> Tensor {
         let x = self.packed(function.name);
         let params = UnaryParams { n: x.numel() as u32, a, b };
-        let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
+        let y = x.new_like();
         Tensor::run(&function.forward, &[&x, &y], &params);
         let saved = match function.saves {
             Saves::X => x.saved(),
@@ -278,7 +277,7 @@ impl Tensor {
         };
         y.tracked(op, &[&x], move |dy, _| {
             let dy = dy.in_layout_of(&saved);
-            let dx = Tensor::empty_like(saved.layout(), DType::F32, saved.device());
+            let dx = saved.new_like();
             Tensor::run(&function.backward, &[&saved, &dy, &dx], &params);
             vec![Some(dx)]
         })
@@ -288,7 +287,7 @@ impl Tensor {
     #[track_caller]
     pub fn affine(&self, scale: f32, shift: f32) -> Tensor {
         let x = self.packed("affine");
-        let y = Tensor::empty_like(x.layout(), DType::F32, x.device());
+        let y = x.new_like();
         Tensor::run(&AFFINE, &[&x, &y], &UnaryParams { n: x.numel() as u32, a: scale, b: shift });
         y.tracked(
             || Op::new("affine").with("scale", scale).with("shift", shift),

@@ -2,7 +2,7 @@
 //! `shaders/upsample_backward.wgsl`.
 
 use crate::autograd::Op;
-use crate::dtype::{DType, decimal};
+use crate::dtype::decimal;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
@@ -172,7 +172,7 @@ impl Tensor {
         let shape = self.shape();
         let fits = shape.rank() == 4 && ![shape[2], shape[3], out_h, out_w].contains(&0);
         assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: expected images [n, c, h, w] and sizes above 0");
-        assert!(self.dtype() == DType::F32, "interpolate: expected images of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "interpolate: expected images of floats, got {}", self.dtype());
         // Where a factor leaves the size as it is, or doubles it, pixels are copied whatever the factor: PyTorch's rule.
         let whole = |d: usize, out: usize| match out {
             _ if out == shape[2 + d] => 1.0,
@@ -191,11 +191,11 @@ impl Tensor {
             mode: mode as u32,
         };
         let x = self.contiguous();
-        let y = Tensor::empty([shape[0], shape[1], out_h, out_w], DType::F32, self.device());
+        let y = self.new_empty([shape[0], shape[1], out_h, out_w]);
         Tensor::run(&UPSAMPLE, &[&x.detach(), &y], &p);
         let op = || Op::new("interpolate").with("size", [p.out_h, p.out_w]).with("mode", format!("{mode:?}"));
         y.tracked(op, &[&x], move |dy, _| {
-            let dx = Tensor::empty(shape, DType::F32, dy.device());
+            let dx = dy.new_empty(shape);
             Tensor::run(&UPSAMPLE_BACKWARD, &[&dy.contiguous(), &dx], &p);
             vec![Some(dx)]
         })

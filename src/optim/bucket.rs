@@ -3,6 +3,7 @@
 use super::hyper::QUAD;
 use super::rule::Rule;
 use super::slab::{Slab, Stretch};
+use crate::dtype::DType;
 use crate::kernel::Kernel;
 use crate::kernel::Uniform;
 use crate::shape::Shape;
@@ -91,7 +92,7 @@ impl Bucket<'_> {
         for Part { x, gradient, moments, numbers } in parts {
             let gradient = factor.iter().fold(gradient, |gradient, factor| gradient * factor);
             let mut kept = moments.clone();
-            let value = rule.update(&x, &gradient, &mut kept, &numbers);
+            let value = rule.update(&x.cast(DType::F32), &gradient, &mut kept, &numbers);
             let places = [&x].into_iter().chain(&moments);
             let moved = places.zip([value].into_iter().chain(kept)).filter(|(place, new)| !new.is_at(place));
             // First all that is read from the old values, then the new ones go where those are.
@@ -101,7 +102,7 @@ impl Bucket<'_> {
             for (place, new) in moved {
                 let (due, name) = (place.shape(), R::NAME);
                 assert!(new.shape() == due, "{name}: expected values and moments of {due}, got {}", new.shape());
-                place.assign(&new);
+                place.assign(&new.cast(place.dtype()));
             }
         }
     }

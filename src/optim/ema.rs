@@ -2,6 +2,7 @@
 
 use super::slab::{Owned, Slab};
 use super::{checked, rest};
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, parameters};
@@ -88,7 +89,7 @@ impl Ema {
         checked_decay(decay)?;
         let averaged = |(name, parameter): (String, Parameter)| {
             let (values, owned) = (parameter.tensor().detach(), Owned::of(&name, &parameter));
-            let mean = values.copy().contiguous();
+            let mean = values.copy().contiguous().cast(DType::F32);
             Averaged { names: vec![(name, mean.clone())], owned, values, mean }
         };
         Ok(Ema { decay, slabs: parameters(model).into_iter().map(averaged).collect() })
@@ -97,7 +98,7 @@ impl Ema {
     pub(super) fn of<'a>(slabs: impl Iterator<Item = &'a Slab>, decay: f32) -> Result<Ema> {
         checked_decay(decay)?;
         let averaged = |slab: &Slab| {
-            let mean = slab.values.copy();
+            let mean = slab.values.copy().cast(DType::F32);
             let names = slab.named().map(|(name, place)| (name.to_string(), mean.with_layout(*place.layout())));
             Averaged { values: slab.values.clone(), names: names.collect(), owned: slab.owned(), mean }
         };
@@ -129,8 +130,8 @@ impl Ema {
         for Averaged { values, mean, owned, .. } in &self.slabs {
             owned.check();
             let weights = values.copy();
-            values.assign(mean);
-            mean.assign(&weights);
+            values.assign(&mean.cast(values.dtype()));
+            mean.assign(&weights.cast(DType::F32));
         }
     }
 

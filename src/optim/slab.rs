@@ -4,6 +4,7 @@ use super::hyper::QUAD;
 use super::norms::Table;
 use crate::autograd::Grads;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::BufferId;
 use crate::nn::{Parameter, StateDict, StateTensor, Values};
@@ -12,8 +13,11 @@ use crate::tensor::{Tensor, apart};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Elements that each parameter starts on a multiple of: the 256 bytes that a binding starts on.
+/// Elements with one slot, which each parameter starts on a multiple of.
 const ALIGN: usize = 64;
+
+/// The bytes that a binding starts on a multiple of.
+const BINDING: usize = 256;
 
 /// A parameter's place in its slab.
 struct Entry {
@@ -25,7 +29,8 @@ struct Entry {
 
 impl Entry {
     fn end(&self) -> usize {
-        (self.offset + self.shape.numel()).next_multiple_of(ALIGN)
+        let align = ALIGN.max(BINDING / self.parameter.tensor().dtype().bytes());
+        (self.offset + self.shape.numel()).next_multiple_of(align)
     }
 
     fn view(&self, slab: &Tensor) -> Tensor {
@@ -33,7 +38,8 @@ impl Entry {
     }
 }
 
-/// One stretch of memory for as many parameters as one binding holds.
+/// One stretch of memory for as many parameters of one type as one binding holds. Values are of that type: kernels widen them
+/// and round what they make of them. Gradients and moments are of f32.
 pub struct Slab {
     entries: Vec<Entry>,
     /// The parameters' values, which the model reads in place.
@@ -108,13 +114,17 @@ pub fn device<'a>(mut named: impl Iterator<Item = &'a (String, Parameter)>) -> D
 
 impl Slab {
     /// Moves parameters into slabs, each with moments of its size and these first values.
-    pub fn of(named: Vec<(String, Parameter)>, moments: &[(&str, f32)], device: &Device) -> Vec<Slab> {
+    pub fn of(mut named: Vec<(String, Parameter)>, moments: &[(&str, f32)], device: &Device) -> Vec<Slab> {
+        // Types one after the other, f32 first.
+        named.sort_by_key(|(_, parameter)| parameter.tensor().dtype());
         let most = (device.info().max_binding_bytes / 4) as usize;
         let mut slabs: Vec<Vec<Entry>> = vec![Vec::new()];
         let mut end = 0;
         for (name, parameter) in named {
-            let shape = parameter.shape();
-            if end > 0 && end + shape.numel().next_multiple_of(ALIGN) > most {
+            let (shape, dtype) = (parameter.shape(), parameter.tensor().dtype());
+            let is_other = |last: &Entry| last.parameter.tensor().dtype() != dtype;
+            let others = slabs.last().and_then(|entries| entries.last()).is_some_and(is_other);
+            if end > 0 && (others || end + shape.numel().next_multiple_of(ALIGN) > most) {
                 slabs.push(Vec::new());
                 end = 0;
             }
@@ -127,7 +137,8 @@ impl Slab {
 
     fn fill(entries: Vec<Entry>, moments: &[(&str, f32)], device: &Device) -> Slab {
         let len = entries.last().map_or(0, Entry::end);
-        let values = Tensor::zeros([len], device);
+        let values =
+            entries.first().map_or(Tensor::zeros([len], device), |entry| entry.parameter.tensor().new_zeros([len]));
         for entry in &entries {
             let place = entry.view(&values);
             place.assign(&entry.parameter.tensor().detach());
@@ -197,7 +208,7 @@ impl Slab {
         let mut stretches: Vec<Stretch> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
             let Some(gradient) = grads.of(&entry.parameter.tensor()) else { continue };
-            self.view(at, &self.gradients).assign(gradient);
+            self.view(at, &self.gradients).assign(&gradient.cast(DType::F32));
             let (start, len) = (entry.offset as u32, (entry.end() - entry.offset) as u32);
             match stretches.last_mut() {
                 Some(Stretch { first, n, entries }) if *first + *n == start => {

@@ -51,7 +51,8 @@ impl Plan {
             let view = View::new(&self.dispatches, &inner);
             let rewrites = self.dispatches[at].kernel.rewrites;
             let found = rewrites.iter().find_map(|rewrite| {
-                let change = (rewrite.apply)(&view, at).filter(|change| runs(&change.by))?;
+                let change =
+                    (rewrite.apply)(&view, at).filter(|change| runs(&change.by) && self.is_unrounded(change))?;
                 self.position(&change).map(|position| (change, position))
             });
             let Some((Change { mut replace, by }, position)) = found else {
@@ -67,6 +68,13 @@ impl Plan {
             at = replace[0];
         }
         self.forget_unbound()
+    }
+
+    /// Whether no result of a change is stored in a type that the kernels do not compute in: else it would be rounded once where
+    /// eager work rounds twice.
+    fn is_unrounded(&self, Change { replace, by }: &Change) -> bool {
+        let all = replace.iter().map(|at| &self.dispatches[*at]).chain([by]);
+        all.flat_map(|dispatch| &dispatch.bindings).all(|b| b.dtype.bytes() == 4)
     }
 
     /// The place of a change's new dispatch: that of the first or the last that it replaces. None where

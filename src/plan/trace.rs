@@ -108,7 +108,8 @@ impl Pairs<'_> {
         }
         for (at, (a, b)) in was.bindings.iter().zip(&is.bindings).enumerate() {
             if (a.offset, a.bytes, a.dtype) != (b.offset, b.bytes, b.dtype) {
-                let shown = |b: &crate::kernel::Binding| format!("{} elements from {} on", b.bytes / 4, b.offset / 4);
+                let shown =
+                    |b: &crate::kernel::Binding| format!("{} elements from {} on", b.numel(), b.dtype.count(b.offset));
                 return Some(format!("its binding {at} was {} and is {}: {NUMBER}", shown(a), shown(b)));
             }
             if let Some(what) = self.buffers(a.buffer, b.buffer, a.dtype) {
@@ -162,14 +163,16 @@ impl Pairs<'_> {
     }
 }
 
-/// The first word that differs, as it was and as it is.
+/// The first number that differs, as it was and as it is.
 fn changed_number(was: &[u8], is: &[u8], dtype: Option<DType>) -> Option<(String, String)> {
-    let words = |bytes: &[u8]| bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
-    let (was, is) = (words(was), words(is));
-    let (a, b) = was.iter().zip(&is).find(|(a, b)| a != b)?;
+    let each = dtype.map_or(4, DType::bytes);
+    let (a, b) = was.chunks_exact(each).zip(is.chunks_exact(each)).find(|(a, b)| a != b)?;
     // Parameters do not say what they are: whole numbers are far below the bits of usual fractions.
-    let is_fraction = |bits: u32| bits & 0x7fff_ffff == 0 || (1e-20..1e20).contains(&f32::from_bits(bits).abs());
-    let as_f32 = dtype.map_or(is_fraction(*a) && is_fraction(*b), |dtype| dtype == DType::F32);
-    let shown = |bits: u32| if as_f32 { f32::from_bits(bits).to_string() } else { (bits as i32).to_string() };
-    Some((shown(*a), shown(*b)))
+    let is_fraction = |word: &[u8]| {
+        let value = DType::F32.float(word);
+        value == 0.0 || (1e-20..1e20).contains(&value.abs())
+    };
+    let guessed = if is_fraction(a) && is_fraction(b) { DType::F32 } else { DType::I32 };
+    let dtype = dtype.unwrap_or(guessed);
+    Some((dtype.text(a), dtype.text(b)))
 }

@@ -1,7 +1,7 @@
 //! Tensors as text.
 
 use super::Tensor;
-use crate::dtype::DType;
+use crate::dtype::{Convert, by_dtype};
 use std::fmt;
 
 /// Longer tensors show the ends of each dimension only.
@@ -13,10 +13,13 @@ const EDGE: usize = 3;
 
 impl Tensor {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values: crate::Result<Vec<String>> = match self.dtype() {
-            DType::F32 => self.to_vec::<f32>().map(|v| strings(&v, f.precision().unwrap_or(DECIMALS))),
-            DType::I32 => self.to_vec::<i32>().map(|v| v.iter().map(i32::to_string).collect()),
-        };
+        let decimals = f.precision().unwrap_or(DECIMALS);
+        let values: crate::Result<Vec<String>> = by_dtype!(self.dtype(), T => self.to_vec::<T>().map(|values| {
+            if self.dtype().is_float() {
+                return strings(&values.iter().map(|v| f32::of(v.number())).collect::<Vec<_>>(), decimals);
+            }
+            values.iter().map(T::to_string).collect()
+        }));
         match values {
             Ok(values) => nested(f, &self.shape(), &values, self.numel() > WHOLE, 0),
             Err(error) => write!(f, "<{error}>"),

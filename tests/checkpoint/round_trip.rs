@@ -112,9 +112,15 @@ fn half_precision_and_other_types_become_floats_and_integers() {
     };
     // 1.5, -2, the smallest subnormal, infinity.
     let f16 = [0x3E00u16, 0xC000, 0x0001, 0x7C00].map(u16::to_le_bytes).concat();
-    assert_eq!(read(Dtype::F16, &f16, 4), Ok(Values::F32(vec![1.5, -2.0, 2f32.powi(-24), f32::INFINITY])));
+    assert_eq!(
+        read(Dtype::F16, &f16, 4),
+        Ok(Values::F16([1.5, -2.0, 2f32.powi(-24), f32::INFINITY].map(wgrad::f16::from_f32).into()))
+    );
     let bf16 = [0x3FC0u16, 0xC000, 0x0080, 0x7F80].map(u16::to_le_bytes).concat();
-    assert_eq!(read(Dtype::BF16, &bf16, 4), Ok(Values::F32(vec![1.5, -2.0, 2f32.powi(-126), f32::INFINITY])));
+    assert_eq!(
+        read(Dtype::BF16, &bf16, 4),
+        Ok(Values::BF16([1.5, -2.0, 2f32.powi(-126), f32::INFINITY].map(wgrad::bf16::from_f32).into()))
+    );
     let f64 = [1.0 / 3.0, -1e300].map(f64::to_le_bytes).concat();
     assert_eq!(read(Dtype::F64, &f64, 2), Ok(Values::F32(vec![1.0 / 3.0, f32::NEG_INFINITY])));
     assert_eq!(read(Dtype::I32, &(-5i32).to_le_bytes(), 1), Ok(Values::I64(vec![-5])));
@@ -123,8 +129,8 @@ fn half_precision_and_other_types_become_floats_and_integers() {
     assert_eq!(read(Dtype::U16, &u16::MAX.to_le_bytes(), 1), Ok(Values::I64(vec![65535])));
     assert_eq!(read(Dtype::U32, &u32::MAX.to_le_bytes(), 1), Ok(Values::I64(vec![4294967295])));
     assert_eq!(read(Dtype::U64, &7u64.to_le_bytes(), 1), Ok(Values::I64(vec![7])));
-    assert_eq!(read(Dtype::U8, &[200, 1], 2), Ok(Values::I64(vec![200, 1])));
-    assert_eq!(read(Dtype::BOOL, &[0, 1], 2), Ok(Values::I64(vec![0, 1])));
+    assert_eq!(read(Dtype::U8, &[200, 1], 2), Ok(Values::U8(vec![200, 1])));
+    assert_eq!(read(Dtype::BOOL, &[0, 1], 2), Ok(Values::Bool(vec![false, true])));
 }
 
 #[test]

@@ -44,6 +44,58 @@ pub fn judge(name: &str, got: &Tensor, want: &Value, tolerance: Tolerance) -> Op
     fact.map(|fact| Finding::new(name, fact))
 }
 
+/// How many times a result may be off by a rounding of the largest of its numbers, and by what it moves where the inputs do
+/// by half a rounding: layers of several operations round on the way.
+const ROUNDINGS: f32 = 4.0;
+
+/// What is wrong with a result of half size beside the one of f32 from the same numbers, if anything is.
+pub fn rounded(name: &str, got: &Tensor, want: &Tensor, moved: &[&Tensor], dtype: DType) -> Option<Finding> {
+    let due = if want.dtype().is_float() { dtype } else { want.dtype() };
+    if got.shape() != want.shape() || got.dtype() != due {
+        let [got, want] = [got, want].map(|x| format!("{} {}", x.dtype(), x.shape()));
+        return Some(Finding::new(name, format!("got {got}, want {want} in {dtype}")));
+    }
+    let values = |x: &Tensor| x.cast(DType::F32).to_vec::<f32>().map_err(|error| error.to_string());
+    let (got_values, want_values) = match values(got).and_then(|got| Ok((got, values(want)?))) {
+        Ok(both) => both,
+        Err(error) => return Some(Finding::new(name, error)),
+    };
+    if !want.dtype().is_float() {
+        let same = got_values == want_values;
+        return (!same).then(|| Finding::new(name, format!("got {got_values:?}, want {want_values:?}")));
+    }
+    let most = if dtype == DType::F16 { 65504.0 } else { f32::MAX };
+    // The smallest normal number, below which there are fewer digits.
+    let least = if dtype == DType::F16 { 2f32.powi(-14) } else { f32::MIN_POSITIVE };
+    let scale = want_values.iter().filter(|v| v.is_finite() && v.abs() < most).fold(least, |m, v| m.max(v.abs()));
+    let ways: Vec<Vec<f32>> = moved.iter().filter_map(|moved| values(moved).ok()).collect();
+    let moves = ways.iter().flat_map(|moved| moved.iter().zip(&want_values)).map(|(a, b)| (a - b).abs());
+    let step = dtype.epsilon() * scale + moves.filter(|v| v.is_finite()).fold(0.0, f32::max);
+    let worst = got_values.iter().zip(&want_values).map(|(&got, &want)| {
+        let off = (got - want).abs() / step;
+        let is_same = got == want
+            || got.is_nan() && want.is_nan()
+            || got.is_infinite() && want.abs() >= 0.99 * most && got * want > 0.0;
+        if is_same {
+            0.0
+        } else if off.is_nan() {
+            f32::INFINITY
+        } else {
+            off
+        }
+    });
+    let (at, off) = worst.enumerate().fold((0, 0.0), |worst, next| if next.1 > worst.1 { next } else { worst });
+    (off > ROUNDINGS).then(|| {
+        Finding::new(
+            name,
+            format!(
+                "at {at} got {}, want {} in {dtype}: {off:.1} steps of {scale:e} off",
+                got_values[at], want_values[at]
+            ),
+        )
+    })
+}
+
 /// The first element that is wrong, and how many are.
 #[derive(Debug, PartialEq)]
 pub struct Bad {

@@ -33,8 +33,8 @@ pub fn cross_entropy(t: &Trial) -> Tensor {
     let weight = t.maybe("weight").cloned();
     let options = CrossEntropyOptions { weight, ignore_index, label_smoothing, reduction };
     match target.dtype() {
-        DType::F32 => t.x().cross_entropy_soft_with(target, &options),
-        DType::I32 => t.x().cross_entropy_with(target, &options),
+        dtype if dtype.is_float() => t.x().cross_entropy_soft_with(target, &options),
+        _ => t.x().cross_entropy_with(target, &options),
     }
 }
 

@@ -2,14 +2,15 @@
 
 use crate::attrs::Attrs;
 use crate::case::Case;
-use crate::judge::{Finding, judge};
+use crate::guard::guarded;
+use crate::judge::{Finding, judge, rounded};
 use crate::kinds::Runner;
 use crate::train;
 use crate::ways::{Way, others, packed};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use wgrad::nn::{Init, Parameter};
-use wgrad::{DType, Device, KeepDims, Tensor};
+use wgrad::{DType, Device, KeepDims, Rng, Tensor};
 
 /// What a runner sees: inputs that are tracked where the file holds their gradient, and the other arguments.
 pub struct Trial<'a> {
@@ -139,6 +140,66 @@ pub fn run(case: &Case, runner: &Runner, way: Way, device: &Device) -> Vec<Findi
     };
     found.extend(case.attrs.unread().iter().map(|name| Finding::new("attrs", format!("nothing here knows `{name}`"))));
     found
+}
+
+/// What is wrong with a case whose floats are of half size, beside the same numbers in f32.
+pub fn halved(case: &Case, runner: &Runner, dtype: DType, device: &Device) -> Vec<Finding> {
+    let round = |x: Tensor| if x.dtype().is_float() { x.cast(dtype) } else { x };
+    let wide = |x: &Tensor| if x.dtype().is_float() { x.cast(DType::F32) } else { x.clone() };
+    let halves: Vec<Tensor> = case.under("in.").map(|(_, value)| round(packed(value, device))).collect();
+    let floats: Vec<Tensor> = halves.iter().map(wide).collect();
+    let cotangents = cotangents(case, device).into_iter().map(|(name, c)| (name, wide(&round(c)))).collect();
+    let all = |inputs: &[Tensor], way: Way| {
+        results(&Trial::new(case, way, device, inputs, Tensor::clone), runner, &cotangents, Tensor::clone)
+    };
+    // What f32 is refused, or does wrong, is told where f32 is tried.
+    let Ok(Ok(want)) = guarded(|| all(&floats, Way::Eager)) else { return Vec::new() };
+    let got = match all(&halves, Way::Eager) {
+        Ok(got) => got,
+        Err(bad) => return vec![bad],
+    };
+    // What roundings on the way may do: as much as those of the inputs.
+    let moved: Vec<Vec<(String, Tensor)>> = (0..3)
+        .filter_map(|draw| {
+            let inputs: Vec<Tensor> = floats.iter().map(|x| shaken(x, dtype, draw)).collect();
+            guarded(|| all(&inputs, Way::Eager)).ok()?.ok()
+        })
+        .collect();
+    let is_float = halves.iter().any(|x| x.dtype().is_float());
+    let judged = want.iter().zip(&got).enumerate().filter_map(|(at, ((name, want), (_, got)))| {
+        let moved: Vec<&Tensor> = moved.iter().filter_map(|all| all.get(at)).map(|(_, y)| y).collect();
+        rounded(name, got, want, &moved, if is_float { dtype } else { DType::F32 })
+    });
+    let mut found: Vec<Finding> = judged.collect();
+    let others: Vec<Tensor> = case.under("in.").map(|(_, value)| round(others(value, device))).collect();
+    let captured = device.capture(&others[..], |own| {
+        Ok(all(own, Way::Replayed).map_or_else(|_| Vec::new(), |all| all.into_iter().map(|(_, y)| y).collect()))
+    });
+    match captured.and_then(|step| step.run(&halves[..])) {
+        Ok(replayed) => found.extend(got.iter().zip(&replayed).filter_map(|((name, eager), replayed)| {
+            let same = text(eager) == text(replayed);
+            (!same).then(|| Finding::new(name, "a replay gives other bits"))
+        })),
+        Err(error) => found.push(Finding::new("replay", error.to_string())),
+    }
+    found
+}
+
+/// Each element a half step of the type up or down.
+fn shaken(x: &Tensor, dtype: DType, draw: u32) -> Tensor {
+    if !x.dtype().is_float() {
+        return x.clone();
+    }
+    let mut rng = Rng::stream(7, draw);
+    let factors: Vec<f32> =
+        (0..x.numel()).map(|_| 1.0 + dtype.epsilon() * if rng.below(2) == 0 { 0.5 } else { -0.5 }).collect();
+    x.mul(&Tensor::from_vec(factors, x.shape(), x.device())).detach()
+}
+
+/// All elements, so that NaN is NaN.
+fn text(x: &Tensor) -> Result<Vec<String>, String> {
+    let wide = x.cast(DType::F32).to_vec::<f32>().map_err(|error| error.to_string())?;
+    Ok(wide.iter().map(|v| format!("{v:e}")).collect())
 }
 
 fn judge_all(case: &Case, got: &[(String, Tensor)]) -> Vec<Finding> {

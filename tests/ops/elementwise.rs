@@ -162,6 +162,22 @@ pub fn cases() -> Vec<Case> {
         case("where", [x([]).detached(), x([4099]), x([])], choose),
         case("cast_i32", [x([67]).within(-9.0, 9.0)], |x| x[0].cast(DType::I32)).constant(),
         case("cast_i32", [x([5, 13]).within(-9.0, 9.0).transposed()], |x| x[0].cast(DType::I32)).constant(),
+        case("cast", [x([67]).within(-9.0, 9.0)], |x| x[0].cast(DType::BF16).cast(DType::F32)).constant(),
+        case("cast", [x([5, 13]).within(-300.0, 300.0).narrowed(1)], |x| {
+            let all = DType::ALL.iter().map(|dtype| x[0].cast(*dtype).t().copy().cast(DType::F32));
+            Tensor::stack(&all.collect::<Vec<_>>().iter().collect::<Vec<_>>(), 0)
+        })
+        .constant(),
+        case("cast", [x([2, 31]), x([62])], |x| {
+            let all = DType::ALL.iter().map(|dtype| {
+                let target = x[0].cast(*dtype).copy();
+                target.narrow(1, 3, 17).assign(&x[1].cast(*dtype).narrow(0, 5, 34).reshape([2, 17]));
+                target.cast(DType::F32)
+            });
+            Tensor::stack(&all.collect::<Vec<_>>().iter().collect::<Vec<_>>(), 0)
+        })
+        .constant(),
+        case("cast_index", [x([3, 7]), whole([2], 0, 3)], |x| x[0].index_select(0, &x[1].cast(DType::I64))),
         case("cast_f32", [whole([67], -1000, 1000)], |x| x[0].cast(DType::F32)).constant(),
         case("cast_f32", [whole([5, 13], -1000, 1000).narrowed(1)], |x| x[0].cast(DType::F32)).constant(),
         case("fill by zeros", [x([3])], |x| Tensor::zeros([65, 3], x[0].device())).constant(),

@@ -204,8 +204,8 @@ pub enum Data {
 impl Data {
     pub fn of(tensor: &Tensor) -> Result<Data, String> {
         let data = match tensor.dtype() {
-            DType::F32 => tensor.to_vec().map(Data::F32),
             DType::I32 => tensor.to_vec().map(Data::I32),
+            _ => tensor.cast(DType::F32).to_vec().map(Data::F32),
         };
         data.map_err(|error| error.to_string())
     }

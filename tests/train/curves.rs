@@ -20,6 +20,7 @@ pub fn bits(state: &StateDict) -> Vec<(&str, Vec<u64>)> {
     let bits = |values: &Values| match values {
         Values::F32(v) => v.iter().map(|v| u64::from(v.to_bits())).collect(),
         Values::I64(v) => v.iter().map(|&v| v as u64).collect(),
+        other => panic!("no model here holds {}", other.dtype()),
     };
     state.iter().map(|(name, tensor)| (name.as_str(), bits(&tensor.values))).collect()
 }

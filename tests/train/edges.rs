@@ -186,11 +186,11 @@ fn wrong_use_is_told_in_one_sentence() {
         ),
         (
             panics(|| whole(&[1, 2, 4, 4]).conv2d(&zeros(&[2, 2, 3, 3]), None, Default::default())),
-            "conv2d: [1, 2, 4, 4] x [2, 2, 3, 3]: expected tensors of f32, got i32",
+            "conv2d: [1, 2, 4, 4] x [2, 2, 3, 3]: expected tensors of floats, got i32",
         ),
         (
             panics(|| zeros(&[1, 2, 4, 4]).conv_transpose2d(&whole(&[2, 2, 3, 3]), None, Default::default())),
-            "conv_transpose2d: [1, 2, 4, 4] x [2, 2, 3, 3]: expected tensors of f32, got i32",
+            "conv_transpose2d: [1, 2, 4, 4] x [2, 2, 3, 3]: expected tensors of floats, got i32",
         ),
         (
             panics(|| x.scaled_dot_product_attention(&x, &whole(&[2, 3]), &Default::default())),

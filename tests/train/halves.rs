@@ -48,8 +48,8 @@ fn of_attention() {
     refused! {
         AttentionOptions::default().padded(&ones(&[2]), 3) => "padded: [2]: expected lengths [batch] of i32";
         AttentionOptions::default().padded(&whole(&[1, 2]), 3) => "padded: [1, 2]: expected lengths [batch] of i32";
-        masked(whole(&[4, 4])) => "scaled_dot_product_attention: a mask [4, 4] of i32: expected f32 that broadcasts to [1, 2, 4, 4]";
-        masked(ones(&[3, 4])) => "scaled_dot_product_attention: a mask [3, 4] of f32: expected f32 that broadcasts to [1, 2, 4, 4]";
+        masked(whole(&[4, 4])) => "scaled_dot_product_attention: a mask [4, 4] of i32: expected floats that broadcast to [1, 2, 4, 4]";
+        masked(ones(&[3, 4])) => "scaled_dot_product_attention: a mask [3, 4] of f32: expected floats that broadcast to [1, 2, 4, 4]";
         attended(&ones(&[8]), &[4, 8], &[4, 8]) => "scaled_dot_product_attention: [8] x [4, 8] x [4, 8]: expected queries, keys";
         attended(&ones(&[2, 8]), &[4, 4], &[4, 8]) => "scaled_dot_product_attention: [2, 8] x [4, 4] x [4, 8]: expected queries, keys";
         attended(&ones(&[2, 8]), &[4, 8], &[3, 8]) => "scaled_dot_product_attention: [2, 8] x [4, 8] x [3, 8]: expected queries, keys";
@@ -80,9 +80,9 @@ fn of_convolutions() {
         conv(&[1, 4, 5, 5], &[3, 2, 3, 3], 2, None) =>
             "conv2d: [1, 4, 5, 5] x [3, 2, 3, 3]: 4 channels do not fit weights for 2 in 2 groups";
         conv(&[1, 2, 5, 5], &[2, 2, 3, 3], 1, Some(whole(&[2]))) =>
-            "conv2d: [2, 2, 3, 3] x [2]: expected a bias of f32 for each output channel";
+            "conv2d: [2, 2, 3, 3] x [2]: expected a bias of floats for each output channel";
         conv(&[1, 2, 5, 5], &[2, 2, 3, 3], 1, Some(ones(&[3]))) =>
-            "conv2d: [2, 2, 3, 3] x [3]: expected a bias of f32 for each output channel";
+            "conv2d: [2, 2, 3, 3] x [3]: expected a bias of floats for each output channel";
         line(&[1, 2, 5], &[2, 2]) => "conv1d: [1, 2, 5] x [2, 2]: expected [n, c, length] and weights [o, c, k]";
         line(&[1, 1, 2, 5], &[2, 2, 3]) => "conv1d: [1, 1, 2, 5] x [2, 2, 3]: expected [n, c, length]";
         turned_line(&[1, 2, 5], &[2, 2]) => "conv_transpose1d: [1, 2, 5] x [2, 2]: expected [n, c, length]";
@@ -117,8 +117,8 @@ fn of_images_and_norms() {
         ones(&[2]).group_norm(1, None, None, 1e-5) => "group_norm: [2]: expected a batch [n, c, ..]";
         ones(&[2, 0, 3]).group_norm(0, None, None, 1e-5) => "group_norm: [2, 0, 3]: expected a batch [n, c, ..]";
         ones(&[2, 3]).group_norm(2, None, None, 1e-5) => "group_norm: [2, 3]: expected a batch [n, c, ..]";
-        whole(&[2, 3]).layer_norm(&[3], None, None, 1e-5) => "layer_norm: [2, 3] x [3]: expected a tensor of f32";
-        ones(&[2, 3]).layer_norm(&[], None, None, 1e-5) => "layer_norm: [2, 3] x []: expected a tensor of f32";
+        whole(&[2, 3]).layer_norm(&[3], None, None, 1e-5) => "layer_norm: [2, 3] x [3]: expected a tensor of floats";
+        ones(&[2, 3]).layer_norm(&[], None, None, 1e-5) => "layer_norm: [2, 3] x []: expected a tensor of floats";
         batch(&ones(&[2]), &ones(&[3])) => "batch_norm: 2 channels x [2] x [3]: expected statistics [channels]";
         batch(&ones(&[3]), &ones(&[2])) => "batch_norm: 2 channels x [3] x [2]: expected statistics [channels]";
     }

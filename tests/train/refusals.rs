@@ -55,7 +55,7 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
             (said(Linear::new(4, 2, init), &[3, 5], init), "[3, 5] x [2, 4]: expected rows of 4, got 5"),
             (
                 said_to(Linear::new(4, 2, init), Tensor::from_slice(&[1, 2, 3, 4], [1, 4], &device), init),
-                "[1, 4] x [2, 4]: expected a tensor of f32, got i32",
+                "[1, 4] x [2, 4]: expected a tensor of floats, got i32",
             ),
             (said(Linear::new(4, 2, init), &[], init), "[] x [2, 4]: expected rows of 4, got 1"),
             (

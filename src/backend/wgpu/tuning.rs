@@ -79,7 +79,9 @@ fn machine(info: &Info) -> String {
 /// Dispatches that one choice serves: the same kernel with bindings and work of about the same size.
 fn class(dispatch: &Dispatch) -> String {
     let size = |n: u64| n.max(1).ilog2().to_string();
-    let bindings = dispatch.bindings.iter().map(|b| size(b.bytes / 4));
+    // Of f32 and i32 there is no word, of other types their names.
+    let word = |b: &Binding| if b.dtype.bytes() == 4 { String::new() } else { b.dtype.to_string() };
+    let bindings = dispatch.bindings.iter().map(|b| size(b.numel() as u64) + &word(b));
     let work = size((dispatch.kernel.cost)(dispatch).flops);
     let sizes: Vec<String> = bindings.chain([work]).collect();
     format!("{} {}", dispatch.kernel.name, sizes.join(" "))
@@ -178,6 +180,6 @@ impl Wgpu {
     }
 
     fn content(&self, binding: &Binding) -> Result<Vec<u8>> {
-        self.read(binding.buffer, binding.offset, binding.bytes).wait()
+        self.read(binding.buffer, binding.offset, binding.word_bytes()).wait()
     }
 }

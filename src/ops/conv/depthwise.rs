@@ -9,7 +9,6 @@ mod host;
 use super::choose::is_turnable;
 use super::lower::with_weight;
 use super::{ConvParams, cost, definition, fuse};
-use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
@@ -177,7 +176,7 @@ impl Tensor {
             if !needs[1] && third != Some(true) {
                 return [Some(dx), Some(None), third.map(|_| None)].into_iter().flatten().collect();
             }
-            let (dw, db) = (Tensor::empty(w, DType::F32, dy.device()), Tensor::empty([w[0]], DType::F32, dy.device()));
+            let (dw, db) = (dy.new_empty(w), dy.new_empty([w[0]]));
             Tensor::run(&DEPTHWISE_WEIGHT, &[input, &dy, &dw, &db], &p);
             let of = |needed: bool, gradient: Tensor| needed.then_some(gradient);
             [Some(dx), Some(of(needs[1], dw)), third.map(|needed| of(needed, db))].into_iter().flatten().collect()

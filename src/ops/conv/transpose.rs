@@ -2,7 +2,6 @@
 
 use super::depthwise::{DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
 use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, choose, of_bias};
-use crate::dtype::DType;
 use crate::ops::channels_last::channels_last;
 use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
@@ -61,7 +60,13 @@ impl Tensor {
             "{op}: {x} x {w}: expected images [n, c, h, w] and weights [c, o, kh, kw]"
         );
         for t in [self, weight] {
-            assert!(t.dtype() == DType::F32, "{op}: {x} x {w}: expected tensors of f32, got {}", t.dtype());
+            assert!(t.dtype().is_float(), "{op}: {x} x {w}: expected tensors of floats, got {}", t.dtype());
+        }
+        let all: Vec<&Tensor> = [Some(self), Some(weight), bias].into_iter().flatten().collect();
+        let dtype = Tensor::promoted(op, &all);
+        if all.iter().any(|t| t.dtype() != dtype) {
+            let bias = bias.map(|bias| bias.cast(dtype));
+            return self.cast(dtype).transposed(op, &weight.cast(dtype), bias.as_ref(), options);
         }
         let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
@@ -144,10 +149,10 @@ impl Tensor {
                     dx
                 };
                 let dw = || {
-                    let dw = Tensor::empty(w, DType::F32, dy.device());
+                    let dw = dy.new_empty(w);
                     if is_deep {
                         // Beside it comes the sum of the input, which nobody asks for.
-                        let sums = Tensor::empty([x[1]], DType::F32, dy.device());
+                        let sums = dy.new_empty([x[1]]);
                         Tensor::run(&DEPTHWISE_WEIGHT, &[&dy, input, &dw, &sums], &p);
                     } else {
                         Tensor::run(&CONV2D_WEIGHT, &[&dy, input, &dw], &p);

@@ -4,7 +4,6 @@ use super::{
     MatMul, Operands, Tiling, VARIANTS, cost, epilogue, fits_subgroup, fits_tiled, fuse, lower, preferred, product,
     suits_large, walkable,
 };
-use crate::dtype::DType;
 use crate::kernel::{Access, Call, Kernel, Slot, Tolerance, Variant, parallel};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -87,7 +86,7 @@ impl Tensor {
     /// `[.., out]`.
     ///
     /// # Panics
-    /// If the shapes do not fit each other, or a tensor is not of f32.
+    /// If the shapes do not fit each other, or a tensor is not of floats.
     #[doc(alias("addmm", "F.linear"))]
     #[track_caller]
     pub fn linear(&self, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
@@ -96,8 +95,11 @@ impl Tensor {
         let [out, inputs] = [w[0], w[1]];
         let have = x[x.rank() - 1];
         assert!(have == inputs, "linear: {x} x {w}: expected rows of {inputs}, got {have}");
-        for tensor in [Some(self), Some(weight), bias].into_iter().flatten() {
-            assert!(tensor.dtype() == DType::F32, "linear: expected tensors of f32, got {}", tensor.dtype());
+        let all: Vec<&Tensor> = [Some(self), Some(weight), bias].into_iter().flatten().collect();
+        let dtype = Tensor::promoted("linear", &all);
+        if all.iter().any(|x| x.dtype() != dtype) {
+            let bias = bias.map(|bias| bias.cast(dtype));
+            return self.cast(dtype).linear(&weight.cast(dtype), bias.as_ref());
         }
         let mut sizes = x.to_vec();
         sizes[x.rank() - 1] = out;
@@ -117,7 +119,7 @@ impl Tensor {
         if rows * inputs * out == 0 {
             return self.matmul(&weight.t()).add(bias);
         }
-        let y = Tensor::empty([rows, out], DType::F32, self.device());
+        let y = self.new_empty([rows, out]);
         let (x, w) = (walkable(self), walkable(weight).t());
         let mut p = MatMul::of([rows, out, inputs], &x, &w);
         p.bias = 1;
@@ -146,7 +148,7 @@ fn weight_gradients(dy: &Tensor, x: &Tensor) -> (Tensor, Tensor) {
     let dy = walkable(dy);
     let dy = if dy.layout().strides[1] == 1 { dy } else { dy.contiguous() };
     let x = if super::is_matrix(x) { x.clone() } else { x.contiguous() };
-    let (dw, db) = (Tensor::empty([out, inputs], DType::F32, x.device()), Tensor::empty([out], DType::F32, x.device()));
+    let (dw, db) = (x.new_empty([out, inputs]), x.new_empty([out]));
     let p = MatMul::of([out, inputs, rows], &dy.t(), &x);
     Tensor::run(&LINEAR_WEIGHT, &[&dy, &x, &dw, &db], &p);
     (dw, db)

@@ -1,7 +1,6 @@
 //! Parameters of pooling's kernels: sizes, windows and strides.
 
 use crate::autograd::Op;
-use crate::dtype::DType;
 use crate::kernel::Uniform;
 use crate::shape::{MAX_EXTENT, Shape, Windows};
 use crate::tensor::Tensor;
@@ -52,7 +51,7 @@ impl PoolParams {
         dilation: [usize; 2],
     ) -> PoolParams {
         let shape = x.shape();
-        assert!(x.dtype() == DType::F32 && shape.rank() == 4, "{op}: {shape}: expected images [n, c, h, w] of f32");
+        assert!(x.dtype().is_float() && shape.rank() == 4, "{op}: {shape}: expected images [n, c, h, w] of floats");
         let size = [shape[2], shape[3]];
         let mut walks = [(0, Windows { taps: 1, stride: 1, padding: 0, dilation: 1 }); 2];
         for d in 0..2 {
@@ -77,8 +76,8 @@ impl PoolParams {
     #[track_caller]
     pub fn adaptive(op: &str, x: &Tensor, size: [usize; 2]) -> PoolParams {
         let shape = x.shape();
-        let fits = x.dtype() == DType::F32 && shape.rank() == 4 && shape[2] > 0 && shape[3] > 0;
-        assert!(fits, "{op}: {shape}: expected images [n, c, h, w] of f32");
+        let fits = x.dtype().is_float() && shape.rank() == 4 && shape[2] > 0 && shape[3] > 0;
+        assert!(fits, "{op}: {shape}: expected images [n, c, h, w] of floats");
         assert!(size[0] > 0 && size[1] > 0, "{op}: an output of {size:?} is empty");
         // Windows start at multiples of the image's size, divided by the output's.
         let counted = (0..2).all(|d| size[d].checked_mul(shape[2 + d]).is_some_and(|n| n <= MAX_EXTENT));

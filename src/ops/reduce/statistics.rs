@@ -15,6 +15,9 @@ impl Tensor {
     #[track_caller]
     pub fn var_dims(&self, dims: &[impl Int], correction: usize, keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
+        if self.dtype().is_half() {
+            return Tensor::in_f32("var", [self], |[x]| x.var_dims(dims, correction, keep));
+        }
         let freedom = self.counted("var", dims) as f32 - correction as f32;
         self.variance(dims, freedom, keep, move |dy, centred| centred.mul(&dy.affine(2.0 / freedom, 0.0)))
     }
@@ -23,6 +26,9 @@ impl Tensor {
     /// is infinite, and NaN where it is the mean.
     #[track_caller]
     pub fn var(&self, correction: usize) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("var", [self], |[x]| x.var(correction));
+        }
         let dims = self.all_dims();
         let freedom = self.numel() as f32 - correction as f32;
         if freedom > 0.0 {
@@ -61,6 +67,9 @@ impl Tensor {
     #[track_caller]
     pub fn norm(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
+        if self.dtype().is_half() {
+            return Tensor::in_f32("norm", [self], |[x]| x.norm(dims, keep));
+        }
         let (_, kept, shape) = plan("norm", self.shape(), dims, keep);
         let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt();
         let (x, length) = (self.saved(), y.saved());
@@ -82,6 +91,9 @@ impl Tensor {
     #[track_caller]
     pub fn logsumexp(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
+        if self.dtype().is_half() {
+            return Tensor::in_f32("logsumexp", [self], |[x]| x.logsumexp(dims, keep));
+        }
         let (_, _, shape) = plan("logsumexp", self.shape(), dims, keep);
         if self.numel() == 0 {
             return self.exp().sum_dims(dims, keep).log();

@@ -1,0 +1,289 @@
+//! Element types: what is stored is read again to the bit, what is converted is what PyTorch gives, and views of elements
+//! that are smaller than a word leave their neighbours alone.
+
+use crate::devices::devices;
+use wgrad::plan::Replay;
+use wgrad::{DType, Device, Element, Rng, Tensor, bf16, f16};
+
+/// Elements written, moved by views and copies, and read again.
+fn round_trip<T: Element>(all: &[T], device: &Device, same: impl Fn(T, T) -> bool + Copy) {
+    let x = Tensor::from_slice(all, [all.len()], device);
+    assert_eq!(x.dtype(), T::DTYPE);
+    let is_same = |what: &str, got: Vec<T>, want: &[T]| {
+        assert_eq!(got.len(), want.len(), "{what}");
+        let wrong = got.iter().zip(want).position(|(got, want)| !same(*got, *want));
+        assert_eq!(wrong, None, "{}: {what}: element", T::DTYPE);
+    };
+    is_same("as it is", x.to_vec().expect("values"), all);
+    is_same("a copy", x.copy().to_vec().expect("values"), all);
+    for (start, len) in [(1, 1), (1, 2), (2, 3), (3, all.len() - 5), (129, 3), (all.len() - 1, 1)] {
+        let view = x.narrow(0, start, len);
+        is_same("a view", view.to_vec().expect("values"), &all[start..start + len]);
+        is_same("a copy of a view", view.copy().to_vec().expect("values"), &all[start..start + len]);
+        // Everything is turned round and back, and the part is put into what was all its last element before.
+        let target = Tensor::full([all.len()], all[all.len() - 1], device);
+        target.narrow(0, start, len).assign(&view.flip(&[0]).flip(&[0]));
+        let mut want = vec![all[all.len() - 1]; all.len()];
+        want[start..start + len].copy_from_slice(&all[start..start + len]);
+        is_same("assigned", target.to_vec().expect("values"), &want);
+        target.narrow(0, start, len).upload(&all[..len]);
+        want[start..start + len].copy_from_slice(&all[..len]);
+        is_same("uploaded", target.to_vec().expect("values"), &want);
+    }
+    let rows = all.len() / 7;
+    let table = x.narrow(0, 0, 7 * rows).reshape([rows, 7]);
+    let turned: Vec<T> = (0..7 * rows).map(|at| all[at % rows * 7 + at / rows]).collect();
+    is_same("transposed", table.t().contiguous().to_vec().expect("values"), &turned);
+    let joined = Tensor::cat(&[&table.narrow(1, 2, 3), &table.narrow(1, 0, 2)], 1);
+    let want: Vec<T> = (0..5 * rows).map(|at| all[at / 5 * 7 + [2, 3, 4, 0, 1][at % 5]]).collect();
+    is_same("columns joined", joined.to_vec().expect("values"), &want);
+    // Columns that are written into columns: words with two writers, were there no care.
+    let into = Tensor::full([rows, 7], all[0], device);
+    into.narrow(1, 3, 1).assign(&table.narrow(1, 5, 1));
+    let place = |at: usize| if at % 7 == 3 { all[at / 7 * 7 + 5] } else { all[0] };
+    is_same("a column", into.to_vec().expect("values"), &(0..7 * rows).map(place).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_pattern_is_stored_and_moved_as_it_is() {
+    for (name, device) in devices() {
+        println!("on {name}");
+        let halves = || 0..=u16::MAX;
+        round_trip(&halves().map(f16::from_bits).collect::<Vec<_>>(), &device, |a, b| a.to_bits() == b.to_bits());
+        round_trip(&halves().map(bf16::from_bits).collect::<Vec<_>>(), &device, |a, b| a.to_bits() == b.to_bits());
+        round_trip(&(0..=u8::MAX).collect::<Vec<_>>(), &device, |a, b| a == b);
+        let mut rng = Rng::new(1);
+        round_trip(&(0..301).map(|_| rng.below(2) == 1).collect::<Vec<_>>(), &device, |a, b| a == b);
+        let wide = |rng: &mut Rng| i64::from(rng.below(u32::MAX)) << 32 | i64::from(rng.below(u32::MAX));
+        round_trip(&(0..301).map(|_| wide(&mut rng)).collect::<Vec<_>>(), &device, |a, b| a == b);
+        let floats: Vec<f32> = (0..301).map(|_| f32::from_bits(rng.below(u32::MAX))).collect();
+        round_trip(&floats, &device, |a, b| a.to_bits() == b.to_bits());
+        round_trip(&(0..301).map(|_| wide(&mut rng) as i32).collect::<Vec<_>>(), &device, |a, b| a == b);
+    }
+}
+
+/// Each value with what PyTorch 2.15 gives for it, bit by bit; NaN stays one of any bits.
+#[test]
+fn casts_are_those_of_pytorch() {
+    let floats = [
+        0.0f32,
+        -0.0,
+        0.5,
+        -0.5,
+        1.5,
+        2.5,
+        -1.5,
+        255.0,
+        256.5,
+        65504.,
+        65519.,
+        65520.,
+        65536.,
+        1e-7,
+        6e-8,
+        2.9e-8,
+        2.98e-8,
+        1e-5,
+        3.3895e38,
+        3.4e38,
+        1e-40,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        1.00390625,
+        1.01171875,
+        1.001,
+        2049.,
+        2050.,
+        2051.,
+    ];
+    let as_f16 = [
+        0x0u16, 0x8000, 0x3800, 0xb800, 0x3e00, 0x4100, 0xbe00, 0x5bf8, 0x5c02, 0x7bff, 0x7bff, 0x7c00, 0x7c00, 0x2,
+        0x1, 0x0, 0x0, 0xa8, 0x7c00, 0x7c00, 0x0, 0x7c00, 0xfc00, 0x7e00, 0x3c04, 0x3c0c, 0x3c01, 0x6800, 0x6801,
+        0x6802,
+    ];
+    let as_bf16 = [
+        0x0u16, 0x8000, 0x3f00, 0xbf00, 0x3fc0, 0x4020, 0xbfc0, 0x437f, 0x4380, 0x4780, 0x4780, 0x4780, 0x4780, 0x33d7,
+        0x3381, 0x32f9, 0x3300, 0x3728, 0x7f7f, 0x7f80, 0x1, 0x7f80, 0xff80, 0xffff, 0x3f80, 0x3f82, 0x3f80, 0x4500,
+        0x4500, 0x4500,
+    ];
+    let whole = [0.0f32, -0.0, 0.5, -0.5, 1.9, -1.9, 127.9, 255.0, 2147483520., -2147483648., 16777217.];
+    let as_whole = [0i64, 0, 0, 0, 1, -1, 127, 255, 2147483520, -2147483648, 16777216];
+    let long = [
+        0i64,
+        1,
+        -1,
+        255,
+        256,
+        -257,
+        1 << 31,
+        (1 << 31) - 1,
+        -(1 << 31),
+        (1 << 32) + 5,
+        (1 << 53) + 1,
+        (1 << 62) + (1 << 38) + 1,
+        i64::MIN,
+        i64::MAX,
+        16777217,
+        16777219,
+        65519,
+        65520,
+    ];
+    let as_i32 = [
+        0,
+        1,
+        -1,
+        255,
+        256,
+        -257,
+        -2147483648,
+        2147483647,
+        -2147483648,
+        5,
+        1,
+        1,
+        0,
+        -1,
+        16777217,
+        16777219,
+        65519,
+        65520,
+    ];
+    let as_u8 = [0u8, 1, 255, 255, 0, 255, 0, 255, 0, 5, 1, 1, 0, 255, 1, 3, 239, 240];
+    let as_f32 = [
+        0x0u32, 0x3f800000, 0xbf800000, 0x437f0000, 0x43800000, 0xc3808000, 0x4f000000, 0x4f000000, 0xcf000000,
+        0x4f800000, 0x5a000000, 0x5e800001, 0xdf000000, 0x5f000000, 0x4b800000, 0x4b800002, 0x477fef00, 0x477ff000,
+    ];
+    let long_f16 = [
+        0x0u16, 0x3c00, 0xbc00, 0x5bf8, 0x5c00, 0xdc04, 0x7c00, 0x7c00, 0xfc00, 0x7c00, 0x7c00, 0x7c00, 0xfc00, 0x7c00,
+        0x7c00, 0x7c00, 0x7bff, 0x7c00,
+    ];
+    let long_bf16 = [
+        0x0u16, 0x3f80, 0xbf80, 0x437f, 0x4380, 0xc380, 0x4f00, 0x4f00, 0xcf00, 0x4f80, 0x5a00, 0x5e80, 0xdf00, 0x5f00,
+        0x4b80, 0x4b80, 0x4780, 0x4780,
+    ];
+    for (name, device) in devices() {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+        let [as_f16, as_bf16, long_f16, long_bf16] = [&as_f16[..], &as_bf16, &long_f16, &long_bf16];
+        let f16s = |x: &Tensor, want: &[u16]| {
+            let got = x.cast(DType::F16).to_vec::<f16>().expect("values");
+            let same =
+                got.iter().zip(want).all(|(g, w)| g.to_bits() == *w || g.is_nan() && f16::from_bits(*w).is_nan());
+            assert!(same && got.len() == want.len(), "{name}: {got:?}");
+        };
+        let bf16s = |x: &Tensor, want: &[u16]| {
+            let got = x.cast(DType::BF16).to_vec::<bf16>().expect("values");
+            let same =
+                got.iter().zip(want).all(|(g, w)| g.to_bits() == *w || g.is_nan() && bf16::from_bits(*w).is_nan());
+            assert!(same && got.len() == want.len(), "{name}: {got:?}");
+        };
+        f16s(&tensor(&floats), as_f16);
+        bf16s(&tensor(&floats), as_bf16);
+        let truth = tensor(&floats).cast(DType::Bool).to_vec::<bool>().expect("values");
+        assert_eq!(truth, floats.map(|v| v != 0.0), "{name}");
+        assert_eq!(tensor(&whole).cast(DType::I64).to_vec::<i64>().expect("values"), as_whole, "{name}");
+        assert_eq!(
+            tensor(&whole).cast(DType::I32).to_vec::<i32>().expect("values"),
+            as_whole.map(|v| v as i32),
+            "{name}"
+        );
+        let x = Tensor::from_slice(&long, [long.len()], &device);
+        assert_eq!(x.cast(DType::I32).to_vec::<i32>().expect("values"), as_i32, "{name}");
+        assert_eq!(x.cast(DType::U8).to_vec::<u8>().expect("values"), as_u8, "{name}");
+        assert_eq!(x.cast(DType::Bool).to_vec::<bool>().expect("values"), long.map(|v| v != 0), "{name}");
+        let bits: Vec<u32> = x.cast(DType::F32).to_vec::<f32>().expect("values").iter().map(|v| v.to_bits()).collect();
+        assert_eq!(bits, as_f32, "{name}");
+        f16s(&x, long_f16);
+        bf16s(&x, long_bf16);
+        // What PyTorch leaves open: the nearest there is, and 0 of NaN.
+        let far = tensor(&[1e10, -1e10, 1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -3.5, 300.0]);
+        let long = [10_000_000_000, -10_000_000_000, i64::MAX, i64::MIN, i64::MAX, i64::MIN, 0, -3, 300];
+        assert_eq!(far.cast(DType::I64).to_vec::<i64>().expect("values"), long, "{name}");
+        assert_eq!(far.cast(DType::U8).to_vec::<u8>().expect("values"), [255, 0, 255, 0, 255, 0, 0, 0, 255], "{name}");
+    }
+}
+
+/// Every type to every other, of odd lengths and from odd places, on both devices alike.
+#[test]
+fn any_type_becomes_any_other() {
+    let cpu = Device::cpu();
+    for (name, device) in devices() {
+        let mut rng = Rng::new(7);
+        for round in 0..3 {
+            for from in DType::ALL {
+                let n = 1 + rng.below(4000) as usize;
+                let numbers: Vec<f32> = (0..n + 9).map(|_| rng.within(-300.0, 300.0)).collect();
+                let source = |device: &Device| Tensor::from_slice(&numbers, [n + 9], device).cast(from);
+                let start = rng.below(9) as usize;
+                for to in DType::ALL {
+                    let made = |device: &Device| {
+                        let x = source(device).narrow(0, start, n);
+                        assert_eq!(x.cast(to).dtype(), to);
+                        x.cast(to).cast(DType::F32).to_vec::<f32>().expect("values")
+                    };
+                    assert_eq!(made(&device), made(&cpu), "{name}: {from} to {to}, {n} from {start}, round {round}");
+                }
+            }
+        }
+        // All values of the small floats, wide and narrow again.
+        let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+        let x = Tensor::from_slice(&all, [all.len()], &device);
+        let wide = x.cast(DType::F32);
+        let same =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan());
+        let want: Vec<f32> = all.iter().map(|v| v.to_f32()).collect();
+        assert!(same(&wide.to_vec().expect("values"), &want), "{name}");
+        let back: Vec<f32> =
+            wide.cast(DType::F16).to_vec::<f16>().expect("values").iter().map(|v| v.to_f32()).collect();
+        assert!(same(&back, &want), "{name}");
+    }
+}
+
+#[test]
+fn a_cast_sends_gradients_back_in_the_type_it_came_from() {
+    for (name, device) in devices() {
+        let x = Tensor::from_slice(&[1.0f32, -2.0, 0.1].map(bf16::from_f32), [3], &device).requires_grad();
+        let y = x.cast(DType::F32).mul(&Tensor::from_slice(&[1.0f32, 1.001, 3.0], [3], &device)).sum();
+        let grads = y.backward();
+        let dx = grads.of(&x).expect("a gradient");
+        assert_eq!(dx.to_vec::<bf16>().expect("bf16"), [1.0, 1.001, 3.0].map(bf16::from_f32), "{name}");
+        assert!(!x.cast(DType::I64).is_tracked());
+    }
+    let refused = std::panic::catch_unwind(|| Tensor::full([2], 1i64, &Device::cpu()).requires_grad());
+    assert!(refused.is_err());
+}
+
+#[test]
+fn types_show_themselves() {
+    let device = Device::cpu();
+    let x = Tensor::from_slice(&[1.5f32, -2.0], [2], &device);
+    assert_eq!(x.cast(DType::BF16).to_string(), "[1.5000, -2.0000] bf16 [2]");
+    assert_eq!(x.cast(DType::F16).to_string(), "[1.5000, -2.0000] f16 [2]");
+    assert_eq!(x.cast(DType::I64).to_string(), "[1, -2] i64 [2]");
+    assert_eq!(x.cast(DType::Bool).to_string(), "[true, true] bool [2]");
+    assert_eq!(Tensor::scalar(7u8, &device).to_string(), "7 u8 []");
+    assert_eq!(Tensor::scalar(f16::from_f32(2.5), &device).item(), Ok(2.5));
+    assert_eq!(Tensor::full([3], true, &device).narrow(0, 1, 1).item(), Ok(1.0));
+}
+
+#[test]
+fn moves_are_replayed() {
+    for (name, device) in devices() {
+        let mut replay = Replay::new();
+        for round in 0..3 {
+            let values: Vec<bf16> = (0..23).map(|at| bf16::from_f32((at * (round + 1)) as f32)).collect();
+            let x = Tensor::from_slice(&values, [23], &device);
+            let [y, z] = replay
+                .run(&x, |x| {
+                    let target = Tensor::full([23], bf16::from_f32(-1.0), x.device());
+                    target.narrow(0, 3, 7).assign(&x.narrow(0, 11, 7));
+                    Ok([target, x.narrow(0, 1, 22).cast(DType::I64)])
+                })
+                .expect("the step can be replayed");
+            let place = |at: usize| if (3..10).contains(&at) { values[at + 8] } else { bf16::from_f32(-1.0) };
+            assert_eq!(y.to_vec::<bf16>().expect("bf16"), (0..23).map(place).collect::<Vec<_>>(), "{name} {round}");
+            let want: Vec<i64> = values[1..].iter().map(|v| v.to_f32() as i64).collect();
+            assert_eq!(z.to_vec::<i64>().expect("i64"), want, "{name} {round}");
+        }
+    }
+}
