@@ -1,11 +1,12 @@
 //! Tensors: a shape and strides over a device's buffer.
 
 mod display;
+mod values;
 
 use crate::autograd::Node;
-use crate::backend::{Pending, Purpose};
+use crate::backend::Purpose;
 use crate::device::{Device, Handle};
-use crate::dtype::{Convert, DType, Element, Number, by_dtype};
+use crate::dtype::{DType, Element, by_dtype};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params, Uniform};
 use crate::shape::{Int, Layout, Shape};
@@ -101,16 +102,6 @@ pub(crate) fn apart(a: &Device, b: &Device) -> String {
         );
     }
     format!("on {a} and on {b}")
-}
-
-/// The elements in bytes that lie anywhere.
-fn elements<T: Element>(bytes: &[u8]) -> Vec<T> {
-    if let Ok(all) = bytemuck::checked::try_cast_slice(bytes) {
-        return all.to_vec();
-    }
-    // Any byte but 0 is true.
-    let one = |bytes| bytemuck::checked::try_pod_read_unaligned(bytes).unwrap_or_else(|_| T::of(Number::Whole(1)));
-    bytes.chunks_exact(size_of::<T>()).map(one).collect()
 }
 
 /// Bindings start at multiples of so many bytes.
@@ -209,23 +200,6 @@ impl Tensor {
     pub fn arange(start: i32, end: i32, device: &Device) -> Tensor {
         let data: Vec<i32> = (start..end).collect();
         Tensor::constant(&data, [data.len()], device)
-    }
-
-    /// Whether its first element starts a word and none but padding shares the word of its last.
-    pub(crate) fn fills_words(&self) -> bool {
-        let Layout { offset, .. } = self.layout;
-        let ends = [offset, offset + self.numel()].map(|at| (at * self.dtype.bytes()).is_multiple_of(4));
-        ends[0] && (ends[1] || self.is_padded())
-    }
-
-    /// Overwrites the elements of a contiguous tensor that [fills words](Tensor::fills_words).
-    pub(crate) fn store<T: Element>(&self, data: &[T]) {
-        self.buffer.changed();
-        let (offset, bytes) = ((self.layout.offset * self.dtype.bytes()) as u64, bytemuck::cast_slice::<T, u8>(data));
-        match bytes.len() % 4 {
-            0 => self.device().write(self.buffer.id, offset, bytes),
-            rest => self.device().write(self.buffer.id, offset, &[bytes, &[0; 4][rest..]].concat()),
-        }
     }
 }
 
@@ -339,86 +313,6 @@ impl Tensor {
 
 /// # Reading
 impl Tensor {
-    /// The values in row-major order, after all work queued before: [`Tensor::read`], waited for.
-    ///
-    /// # Errors
-    /// The device's first failure.
-    ///
-    /// # Panics
-    /// If the elements are of another type.
-    #[doc(alias("tolist", "numpy"))]
-    #[track_caller]
-    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        self.reading("to_vec").wait()
-    }
-
-    /// The values in row-major order, after all work queued before, which is submitted now: they arrive later, for a
-    /// caller that goes on meanwhile, or may not block.
-    ///
-    /// # Errors
-    /// When they arrive, the device's first failure.
-    ///
-    /// # Panics
-    /// If the elements are of another type.
-    #[doc(alias("cpu", "to_vec_async"))]
-    #[track_caller]
-    pub fn read<T: Element>(&self) -> Pending<Vec<T>> {
-        self.reading("read")
-    }
-
-    #[track_caller]
-    fn reading<T: Element>(&self, op: &str) -> Pending<Vec<T>> {
-        assert!(T::DTYPE == self.dtype, "{op}: the tensor holds {}, not {}", self.dtype, T::DTYPE);
-        if let Err(error) = self.current(op) {
-            return Pending::ready(Err(error));
-        }
-        let layout = self.layout;
-        if self.numel() == 0 {
-            // Where a view of nothing starts there may be no memory, but a failure is told.
-            return self.device().read(self.buffer.id, 0, 4).map(|_| Vec::new());
-        }
-        let (span, each) = (layout.span(), self.dtype.bytes());
-        // Whole words, of which the first and the last may hold other elements.
-        let start = span.start * each / 4 * 4;
-        let end = (span.end * each).next_multiple_of(4);
-        let bytes = self.device().read(self.buffer.id, start as u64, (end - start) as u64);
-        let first = span.start - start / each;
-        bytes.map(move |bytes| {
-            let memory = elements::<T>(&bytes);
-            if layout.is_contiguous() && first == 0 && memory.len() == layout.shape.numel() {
-                return memory;
-            }
-            layout.offsets().map(|at| memory[at - span.start + first]).collect()
-        })
-    }
-
-    /// The value of a tensor with one element, after all work queued before.
-    ///
-    /// # Errors
-    /// The device's first failure.
-    ///
-    /// # Panics
-    /// If there is more than one element.
-    #[track_caller]
-    pub fn item(&self) -> Result<f32> {
-        self.only("item").wait()
-    }
-
-    /// [`Tensor::item`] for callers that go on meanwhile or may not block, as [`Tensor::read`] is to [`Tensor::to_vec`].
-    ///
-    /// # Panics
-    /// If there is more than one element.
-    #[track_caller]
-    pub fn item_async(&self) -> Pending<f32> {
-        self.only("item_async")
-    }
-
-    #[track_caller]
-    fn only(&self, op: &str) -> Pending<f32> {
-        assert!(self.numel() == 1, "{op}: {} has {} elements, not one", self.shape(), self.numel());
-        by_dtype!(self.dtype, T => self.reading::<T>(op).map(|values| f32::of(values[0].number())))
-    }
-
     /// A copy on another device, by way of the host; the same tensor where it lives there already.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ mod grads;
 mod graph;
 #[path = "train/guide.rs"]
 mod guide;
+#[path = "train/halved.rs"]
+mod halved;
 #[path = "train/halves.rs"]
 mod halves;
 #[path = "train/huge.rs"]

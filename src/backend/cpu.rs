@@ -195,8 +195,9 @@ impl State {
         slices.sort_by_key(|(at, _)| *at);
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
         let started = self.profile.as_ref().map(|(origin, _)| origin.elapsed());
-        let done =
-            catch_unwind(AssertUnwindSafe(|| scratch::caught(|| dispatch.call(slices, scratch, dispatch.kernel.on_host()))));
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            scratch::caught(|| dispatch.call(slices, scratch, dispatch.kernel.on_host()))
+        }));
         self.buffers.extend(written);
         done.unwrap_or_else(|panic| resume_unwind(panic))?;
         if let (Some(start), Some((origin, spans))) = (started, &mut self.profile) {

@@ -6,7 +6,9 @@
 //! a binding starts at a word: so no word has two writers, and a word at the end keeps what lies behind the binding.
 
 use super::scratch::Scratch;
-use super::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, Variant, groups, parallel, shader};
+use super::{
+    Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, Variant, groups, parallel, shader,
+};
 use crate::dtype::{DType, Number, by_dtype};
 use bytemuck::{Pod, Zeroable};
 use half::slice::HalfFloatSliceExt;

@@ -3,8 +3,8 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, convert, groups, parallel,
-    shader,
+    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, convert, groups,
+    parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};

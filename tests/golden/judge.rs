@@ -44,12 +44,18 @@ pub fn judge(name: &str, got: &Tensor, want: &Value, tolerance: Tolerance) -> Op
     fact.map(|fact| Finding::new(name, fact))
 }
 
-/// How many times a result may be off by a rounding of the largest of its numbers, and by what it moves where the inputs do
-/// by half a rounding: layers of several operations round on the way.
+/// How many times a result may be off by a rounding of the largest of its numbers (of a gradient, or of what flows in from
+/// above), and by what it moves where the inputs do by half a rounding: layers of several operations round on the way.
 const ROUNDINGS: f32 = 4.0;
 
 /// What is wrong with a result of half size beside the one of f32 from the same numbers, if anything is.
-pub fn rounded(name: &str, got: &Tensor, want: &Tensor, moved: &[&Tensor], dtype: DType) -> Option<Finding> {
+pub fn rounded(
+    name: &str,
+    (got, want): (&Tensor, &Tensor),
+    moved: &[&Tensor],
+    dtype: DType,
+    flow: f32,
+) -> Option<Finding> {
     let due = if want.dtype().is_float() { dtype } else { want.dtype() };
     if got.shape() != want.shape() || got.dtype() != due {
         let [got, want] = [got, want].map(|x| format!("{} {}", x.dtype(), x.shape()));
@@ -67,7 +73,8 @@ pub fn rounded(name: &str, got: &Tensor, want: &Tensor, moved: &[&Tensor], dtype
     let most = if dtype == DType::F16 { 65504.0 } else { f32::MAX };
     // The smallest normal number, below which there are fewer digits.
     let least = if dtype == DType::F16 { 2f32.powi(-14) } else { f32::MIN_POSITIVE };
-    let scale = want_values.iter().filter(|v| v.is_finite() && v.abs() < most).fold(least, |m, v| m.max(v.abs()));
+    let scale =
+        want_values.iter().filter(|v| v.is_finite() && v.abs() < most).fold(least.max(flow), |m, v| m.max(v.abs()));
     let ways: Vec<Vec<f32>> = moved.iter().filter_map(|moved| values(moved).ok()).collect();
     let moves = ways.iter().flat_map(|moved| moved.iter().zip(&want_values)).map(|(a, b)| (a - b).abs());
     let step = dtype.epsilon() * scale + moves.filter(|v| v.is_finite()).fold(0.0, f32::max);

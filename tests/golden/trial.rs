@@ -148,7 +148,8 @@ pub fn halved(case: &Case, runner: &Runner, dtype: DType, device: &Device) -> Ve
     let wide = |x: &Tensor| if x.dtype().is_float() { x.cast(DType::F32) } else { x.clone() };
     let halves: Vec<Tensor> = case.under("in.").map(|(_, value)| round(packed(value, device))).collect();
     let floats: Vec<Tensor> = halves.iter().map(wide).collect();
-    let cotangents = cotangents(case, device).into_iter().map(|(name, c)| (name, wide(&round(c)))).collect();
+    let cotangents: BTreeMap<String, Tensor> =
+        cotangents(case, device).into_iter().map(|(name, c)| (name, wide(&round(c)))).collect();
     let all = |inputs: &[Tensor], way: Way| {
         results(&Trial::new(case, way, device, inputs, Tensor::clone), runner, &cotangents, Tensor::clone)
     };
@@ -165,10 +166,15 @@ pub fn halved(case: &Case, runner: &Runner, dtype: DType, device: &Device) -> Ve
             guarded(|| all(&inputs, Way::Eager)).ok()?.ok()
         })
         .collect();
+    let flow =
+        |(_, c): (&String, &Tensor)| c.to_vec::<f32>().unwrap_or_default().iter().fold(0.0, |m: f32, v| m.max(v.abs()));
+    let flow = cotangents.iter().map(flow).fold(0.0, f32::max);
     let is_float = halves.iter().any(|x| x.dtype().is_float());
     let judged = want.iter().zip(&got).enumerate().filter_map(|(at, ((name, want), (_, got)))| {
         let moved: Vec<&Tensor> = moved.iter().filter_map(|all| all.get(at)).map(|(_, y)| y).collect();
-        rounded(name, got, want, &moved, if is_float { dtype } else { DType::F32 })
+        // A gradient is rounded where it is still what flows in from above.
+        let least = if name.starts_with("grad.") { flow } else { 0.0 };
+        rounded(name, (got, want), &moved, if is_float { dtype } else { DType::F32 }, least)
     });
     let mut found: Vec<Finding> = judged.collect();
     let others: Vec<Tensor> = case.under("in.").map(|(_, value)| round(others(value, device))).collect();
