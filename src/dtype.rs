@@ -9,11 +9,11 @@ use std::fmt;
 /// Kernels compute in f32 whatever floats they read and write: elements of half size are widened as they are read, and
 /// results are rounded to the nearest as they are written (to even between two). Sums and products are added up in f32.
 ///
-/// Masks (the results of comparisons) are `F32` tensors of 0 and 1, so that they multiply; where a mask is asked for, one of
-/// `Bool` or of integers is taken too.
+/// Comparisons give 0 and 1 in the type of the floats that they compare, so that masks multiply, and in `F32` of integers;
+/// where a mask is asked for, one of `Bool` or of integers is taken too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DType {
-    /// 32-bit floating point: values, gradients and masks.
+    /// 32-bit floating point.
     F32,
     /// 16-bit floating point of IEEE 754: 11 significant bits, up to 65,504.
     F16,

@@ -68,7 +68,7 @@ impl Device {
     /// step is replayed, its run gives the error, and the results of that run are lost.
     ///
     /// # Panics
-    /// If there are more than 8 tensors to read or to write, one is not contiguous or lives elsewhere, or one that is written
+    /// If there are more than 8 tensors to read or to write, one is not contiguous, starts within a word or lives elsewhere, or one that is written
     /// is there a second time.
     #[track_caller]
     pub fn host(
@@ -87,6 +87,12 @@ impl Device {
                 "host: {} with strides {:?} is not contiguous: pass `contiguous()` of it",
                 tensor.shape(),
                 tensor.layout().strides()
+            );
+            assert!(
+                (tensor.layout().offset * tensor.dtype().bytes()).is_multiple_of(4),
+                "host: a view {} of {} starts within a word: pass a copy of it",
+                tensor.shape(),
+                tensor.dtype()
             );
             tensor.current("host")?;
         }

@@ -3,6 +3,7 @@
 use super::task::Outcome;
 use crate::backend::Pending;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::nn::StateDict;
@@ -44,11 +45,13 @@ impl Totals {
                 let text = format!("a loss or mean of a step has the shape {}: expected one number", scalar.shape());
                 return Err(Error::Option(text));
             }
-            new.push(&scalar.detach().reshape(()) * items as f32);
+            new.push(&scalar.detach().reshape(()).cast(DType::F32) * items as f32);
         }
         let place = self.means.narrow(0, 0, new.len());
         place.assign(&(&place + Tensor::stack(&new.iter().collect::<Vec<_>>(), 0)));
         if let Some((output, target)) = &outcome.judged {
+            // Counted in f32, which tells their number.
+            let output = &if output.dtype().is_half() { output.cast(DType::F32) } else { output.clone() };
             for (metric, sums) in metrics.iter().zip(&self.sums) {
                 sums.assign(&(sums + metric.batch(output, target)));
             }

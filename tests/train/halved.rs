@@ -1,11 +1,13 @@
 //! Models of half size: they train, are saved and loaded, and mix with other types as in PyTorch.
 
-use crate::devices::devices;
+use crate::devices::{devices, gpu};
 use wgrad::kernel::{Access, Kernel};
 use wgrad::nn::{BatchNorm1d, Ctx, Init, Layer, LayerNorm, Linear, Module, Relu, Sequential, Strictness, Values};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
-use wgrad::{AttentionOptions, DType, Device, Reduction, Rng, Tensor, bf16, checkpoint, nn};
+use wgrad::{
+    AttentionOptions, Conv2dOptions, DType, Device, MaxPool2dOptions, Reduction, Rng, Tensor, bf16, checkpoint, nn,
+};
 
 const HALVES: [DType; 2] = [DType::F16, DType::BF16];
 
@@ -68,6 +70,26 @@ fn models_of_half_size_train_alike_eager_and_replayed() {
             let near = |(a, b): (&f32, &f32)| (a - b).abs() < 16.0 * dtype.epsilon();
             assert!(losses.iter().zip(&defined).all(near), "{name} {dtype}: {losses:?} {defined:?}");
         }
+    }
+}
+
+#[test]
+fn gpu_kernels_of_half_size_are_those_of_their_definitions() {
+    let Some(device) = gpu() else { return };
+    let device = Device::checked(device);
+    for dtype in HALVES {
+        let model = model(&device);
+        model.cast(dtype);
+        let mut adam = Adam::new(&model, AdamOptions::default()).expect("options");
+        let [x, labels] = batch(&device);
+        let loss = model.forward(&x.cast(dtype), &Ctx::train()).cross_entropy(&labels);
+        adam.step(&loss.backward());
+        let images = Tensor::normal([2, 3, 9, 9], 0.0, 1.0, &mut Rng::new(1), &device).cast(dtype).requires_grad();
+        let w = Tensor::normal([5, 3, 3, 3], 0.0, 0.3, &mut Rng::new(2), &device).cast(dtype).requires_grad();
+        let y = images.conv2d(&w, None, Conv2dOptions::default()).gelu().max_pool2d(MaxPool2dOptions::new(2));
+        let grads = y.softmax(-1).amax(&[1], wgrad::KeepDims::No).sum().backward();
+        let sums = [&images, &w].map(|leaf| grads.of(leaf).expect("a gradient").sum().item());
+        assert!(loss.item().is_ok() && sums.iter().all(|sum| sum.is_ok()), "{dtype}: {sums:?}");
     }
 }
 
