@@ -194,7 +194,7 @@ fn wrong_use_is_told_in_one_sentence() {
         ),
         (
             panics(|| x.scaled_dot_product_attention(&x, &whole(&[2, 3]), &Default::default())),
-            "scaled_dot_product_attention: values of i32: expected f32",
+            "scaled_dot_product_attention: values of i32: expected floats",
         ),
         (panics(|| x.flip(&[-3])), "flip: [2, 3] has no dimension -3"),
         (panics(|| x.flip(&[1, -1])), "flip: [2, 3]: each of the dimensions [1, 1] may be named once"),

@@ -46,7 +46,7 @@ fn of_attention() {
         q.scaled_dot_product_attention(&q, &q, &AttentionOptions { mask: Some(mask), ..AttentionOptions::default() })
     };
     refused! {
-        AttentionOptions::default().padded(&ones(&[2]), 3) => "padded: [2]: expected lengths [batch] of i32";
+        AttentionOptions::default().padded(&ones(&[2]), 3) => "padded: expected lengths of i32 or i64, got f32";
         AttentionOptions::default().padded(&whole(&[1, 2]), 3) => "padded: [1, 2]: expected lengths [batch] of i32";
         masked(whole(&[4, 4])) => "scaled_dot_product_attention: a mask [4, 4] of i32: expected floats that broadcast to [1, 2, 4, 4]";
         masked(ones(&[3, 4])) => "scaled_dot_product_attention: a mask [3, 4] of f32: expected floats that broadcast to [1, 2, 4, 4]";

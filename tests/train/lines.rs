@@ -107,7 +107,7 @@ fn functions_tell_the_line() {
             int.pow_scalar(3.0); int.hardtanh(0.0, 1.0); int.relu6(); int.hardswish(); int.hardsigmoid();
             int.softsign(); int.mish(); int.selu(); int.celu(1.0); int.logsigmoid(); int.threshold(0.0, 1.0);
             int.hardshrink(0.5); int.softshrink(0.5); int.tanhshrink(); a.prelu(&b); a.glu(1); a.celu(0.0);
-            Tensor::where_(&a, &a, &b); Tensor::where_(&int, &a, &a); Tensor::where_(&far, &a, &a);
+            Tensor::where_(&a, &a, &b); Tensor::where_(&a, &int, &a); Tensor::where_(&far, &a, &a);
             a.matmul(&b); a.matmul(&int); a.matmul(&far.t()); Tensor::ones([2, 2, 3], &device).matmul(&Tensor::ones([3, 3, 3], &device));
             a.linear(&b, None); a.linear(&a, Some(&b)); a.linear(&far, None);
             Tensor::einsum("ij,jk->ik", &[&a, &b]); Tensor::einsum("ij->k", &[&a]); Tensor::einsum("ij", &[&a, &b]);

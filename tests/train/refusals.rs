@@ -102,7 +102,7 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
             (said(LayerNorm::new([4], init), &[2, 5], init), "[2, 5] x [4]: expected last sizes of [4]"),
             (said(RmsNorm::new([3, 4], init), &[2, 4], init), "[2, 4] x [3, 4]: expected last sizes of [3, 4]"),
             (said(GroupNorm::new(2, 4, init), &[2, 6, 3], init), "[2, 6, 3] x [4]: expected a batch [n, 4, ..]"),
-            (said(Embedding::new(7, 4, init), &[2, 3], init), "[2, 3] x [7, 4]: expected indices of i32, got f32"),
+            (said(Embedding::new(7, 4, init), &[2, 3], init), "[2, 3] x [7, 4]: expected indices of i32 or i64, got f32"),
             (said(Positions::new(7, 4, init), &[2, 8, 4], init), "[2, 8, 4] x [7, 4]: expected [.., up to 7 rows, 4]"),
             (said(PRelu::new(4, init), &[2, 3], init), "[2, 3] x [4]: expected a batch [n, 4, ..]"),
             (said(Rnn::new(4, 8, init), &[2, 3, 5], init), "[2, 3, 5] x [8, 4]: expected sequences [batch, steps, 4]"),
