@@ -12,39 +12,94 @@ pub struct Array {
     values: ArrayValues,
 }
 
-/// The elements of an [`Array`].
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ArrayValues {
-    /// Inputs and targets.
-    F32(Vec<f32>),
-    /// Labels, tokens and other indices.
-    I32(Vec<i32>),
-}
-
-impl From<Vec<f32>> for ArrayValues {
-    fn from(values: Vec<f32>) -> ArrayValues {
-        ArrayValues::F32(values)
-    }
-}
-
-impl From<Vec<i32>> for ArrayValues {
-    fn from(values: Vec<i32>) -> ArrayValues {
-        ArrayValues::I32(values)
-    }
-}
-
-impl ArrayValues {
-    fn len(&self) -> usize {
-        match self {
-            ArrayValues::F32(values) => values.len(),
-            ArrayValues::I32(values) => values.len(),
+macro_rules! values {
+    ($($(#[$doc:meta])* $variant:ident($type:ty), $slice:ident;)*) => {
+        /// The elements of an [`Array`].
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum ArrayValues {
+            $($(#[$doc])* $variant(Vec<$type>),)*
         }
-    }
+
+        $(impl From<Vec<$type>> for ArrayValues {
+            fn from(values: Vec<$type>) -> ArrayValues {
+                ArrayValues::$variant(values)
+            }
+        })*
+
+        impl ArrayValues {
+            fn len(&self) -> usize {
+                match self {
+                    $(ArrayValues::$variant(values) => values.len(),)*
+                }
+            }
+
+            /// Several after one another; `None` where they are of several types.
+            fn joined<'a>(all: impl Iterator<Item = &'a ArrayValues> + Clone) -> Option<ArrayValues> {
+                match all.clone().next()? {
+                    $(ArrayValues::$variant(_) => {
+                        let mut joined = Vec::new();
+                        for values in all {
+                            let ArrayValues::$variant(values) = values else { return None };
+                            joined.extend_from_slice(values);
+                        }
+                        Some(ArrayValues::$variant(joined))
+                    })*
+                }
+            }
+        }
+
+        impl Array {
+            /// The type of the elements.
+            pub fn dtype(&self) -> DType {
+                match &self.values {
+                    $(ArrayValues::$variant(_) => DType::$variant,)*
+                }
+            }
+
+            /// A tensor of a device.
+            pub fn to(self, device: &Device) -> Tensor {
+                match self.values {
+                    $(ArrayValues::$variant(values) => Tensor::from_vec(values, &self.shape[..], device),)*
+                }
+            }
+
+            $(
+                /// The elements as this type.
+                ///
+                /// # Panics
+                /// If they are of another.
+                #[track_caller]
+                pub fn $slice(&self) -> &[$type] {
+                    match &self.values {
+                        ArrayValues::$variant(values) => values,
+                        _ => panic!(
+                            "{}: expected an array of {}, got {:?} of {}",
+                            stringify!($slice),
+                            DType::$variant,
+                            self.shape,
+                            self.dtype()
+                        ),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+values! {
+    /// Inputs and targets.
+    F32(f32), f32s;
+    /// Labels, tokens and other indices.
+    I32(i32), i32s;
+    /// The same as PyTorch has them.
+    I64(i64), i64s;
+    /// Pixels.
+    U8(u8), u8s;
 }
 
 impl Array {
-    /// Of f32 or i32.
+    /// Of a `Vec` of f32, i32, i64 or u8.
     ///
     /// # Panics
     /// If the shape has another number of elements.
@@ -65,49 +120,10 @@ impl Array {
     pub fn values(&self) -> &ArrayValues {
         &self.values
     }
-
-    /// As f32.
-    ///
-    /// # Panics
-    /// If it holds integers.
-    #[track_caller]
-    pub fn f32s(&self) -> &[f32] {
-        match &self.values {
-            ArrayValues::F32(values) => values,
-            ArrayValues::I32(_) => panic!("f32s: an array {:?} of i32: expected f32", self.shape),
-        }
-    }
-
-    /// As i32.
-    ///
-    /// # Panics
-    /// If it holds floats.
-    #[track_caller]
-    pub fn i32s(&self) -> &[i32] {
-        match &self.values {
-            ArrayValues::I32(values) => values,
-            ArrayValues::F32(_) => panic!("i32s: an array {:?} of f32: expected i32", self.shape),
-        }
-    }
-
-    /// The type of the elements.
-    pub fn dtype(&self) -> DType {
-        match &self.values {
-            ArrayValues::F32(_) => DType::F32,
-            ArrayValues::I32(_) => DType::I32,
-        }
-    }
-
-    /// A tensor of a device.
-    pub fn to(self, device: &Device) -> Tensor {
-        match self.values {
-            ArrayValues::F32(values) => Tensor::from_vec(values, &self.shape[..], device),
-            ArrayValues::I32(values) => Tensor::from_vec(values, &self.shape[..], device),
-        }
-    }
 }
 
-/// A part of an item: a number, an array of numbers, an [`Array`]. `u8` and `i64` become i32, `bool` and `f64` f32.
+/// A part of an item: a number, an array of numbers, an [`Array`]. Whole numbers become i32, `bool` and `f64` f32; an [`Array`]
+/// stays what it is.
 pub trait Field: Send + Sized + 'static {
     /// One array of several, with the batch as its first dimension.
     ///
@@ -163,18 +179,15 @@ fn unlike(first: &[usize], other: &[usize]) -> Error {
 impl Field for Array {
     fn stack(fields: Vec<Array>) -> Result<Array> {
         let Some(first) = fields.first() else { return Ok(Array::new(Vec::<f32>::new(), [0])) };
-        let (inner, dtype) = (first.shape.clone(), first.dtype());
-        if let Some(other) = fields.iter().find(|other| other.shape != inner) {
-            return Err(unlike(&inner, &other.shape));
+        let (inner, dtype) = (&first.shape, first.dtype());
+        if let Some(other) = fields.iter().find(|other| other.shape != *inner) {
+            return Err(unlike(inner, &other.shape));
         }
-        if let Some(other) = fields.iter().find(|other| other.dtype() != dtype) {
-            return Err(Error::Data(format!("a batch of items of {dtype} and of {}: make them alike", other.dtype())));
-        }
-        let shape = [&[fields.len()], &inner[..]].concat();
-        Ok(match &first.values {
-            ArrayValues::F32(_) => Array::new(fields.iter().flat_map(Array::f32s).copied().collect::<Vec<_>>(), shape),
-            ArrayValues::I32(_) => Array::new(fields.iter().flat_map(Array::i32s).copied().collect::<Vec<_>>(), shape),
-        })
+        let Some(values) = ArrayValues::joined(fields.iter().map(|field| &field.values)) else {
+            let other = fields.iter().map(Array::dtype).find(|other| *other != dtype).unwrap_or(dtype);
+            return Err(Error::Data(format!("a batch of items of {dtype} and of {other}: make them alike")));
+        };
+        Ok(Array::new(values, [&[fields.len()], &inner[..]].concat()))
     }
 }
 

@@ -178,7 +178,7 @@ pub trait Layer: Module {
     /// If `x` does not fit.
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx));
+        refuse(self.misfit(x, ctx).map(|text| placed(self, text)));
         ctx.enter(self, || self.title());
         let y = self.call(x, ctx);
         ctx.leave(&y);
@@ -260,6 +260,12 @@ impl<'a> Visitor<'a> {
         module.visit(&mut visitor);
         visitor.root.unwrap_or_default()
     }
+}
+
+/// A sentence about a layer, behind its path where that is known and the sentence has it not yet.
+fn placed<M: Module + ?Sized>(layer: &M, text: String) -> String {
+    let path = Visitor::walk(layer, &mut |_, _| ());
+    if path.is_empty() || text.starts_with(&path) { text } else { format!("{path}: {text}") }
 }
 
 /// The generators that a module's layers draw from, each once: their positions are a part of what a run needs to go on.

@@ -49,5 +49,7 @@ fn hash(start: u64, array: &Array) -> u64 {
     match array.values() {
         ArrayValues::F32(values) => values.iter().map(|value| value.to_bits()).fold(start, add),
         ArrayValues::I32(values) => values.iter().map(|&value| value as u32).fold(start, add),
+        ArrayValues::I64(values) => values.iter().map(|&value| value as u32).fold(start, add),
+        ArrayValues::U8(values) => values.iter().map(|&value| u32::from(value)).fold(start, add),
     }
 }

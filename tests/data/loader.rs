@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use wgrad::Error;
-use wgrad::data::{DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions, Normalization};
+use wgrad::data::{Array, DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions, Normalization};
+use wgrad::{DType, Error};
 
 /// `count` images of two pixels in two channels; a pixel of the first channel is the image's number.
 fn numbered(count: u8) -> ImageSet {
@@ -245,4 +245,19 @@ fn items_of_unlike_shapes_are_refused() {
     let loader = DataLoader::new(ragged, LoaderOptions::default()).unwrap();
     let error = loader.epoch(0).find_map(Result::err).expect("an error");
     assert!(error.to_string().contains("shapes [1] and [2]"), "{error}");
+}
+
+#[test]
+fn arrays_keep_their_types_up_to_the_device() {
+    let item = |i: u8| (Array::new(vec![i; 6], [2, 3]), Array::new(vec![i64::from(i) << 40], [1]), true, i);
+    let loader = DataLoader::new((0..5).map(item).collect::<Vec<_>>(), LoaderOptions::default()).unwrap();
+    let batch = loader.epoch(0).next().unwrap().unwrap();
+    assert_eq!(batch.columns[0].u8s()[6..12], [1; 6]);
+    let [pixels, stamps, flags, labels] = batch.to(&wgrad::Device::cpu());
+    assert_eq!((pixels.shape(), pixels.dtype()), (wgrad::Shape::from([5, 2, 3]), DType::U8));
+    assert_eq!(stamps.to_vec::<i64>().unwrap()[4], 4 << 40);
+    assert_eq!((flags.dtype(), labels.dtype()), (DType::F32, DType::I32));
+    let mixed = vec![Array::new(vec![1u8], [1]), Array::new(vec![1.0f32], [1])];
+    let error = DataLoader::new(mixed, LoaderOptions::default()).unwrap().epoch(0).find_map(Result::err);
+    assert_eq!(error, Some(Error::Data("a batch of items of u8 and of f32: make them alike".into())));
 }

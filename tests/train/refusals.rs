@@ -102,7 +102,10 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
             (said(LayerNorm::new([4], init), &[2, 5], init), "[2, 5] x [4]: expected last sizes of [4]"),
             (said(RmsNorm::new([3, 4], init), &[2, 4], init), "[2, 4] x [3, 4]: expected last sizes of [3, 4]"),
             (said(GroupNorm::new(2, 4, init), &[2, 6, 3], init), "[2, 6, 3] x [4]: expected a batch [n, 4, ..]"),
-            (said(Embedding::new(7, 4, init), &[2, 3], init), "[2, 3] x [7, 4]: expected indices of i32 or i64, got f32"),
+            (
+                said(Embedding::new(7, 4, init), &[2, 3], init),
+                "[2, 3] x [7, 4]: expected indices of i32 or i64, got f32",
+            ),
             (said(Positions::new(7, 4, init), &[2, 8, 4], init), "[2, 8, 4] x [7, 4]: expected [.., up to 7 rows, 4]"),
             (said(PRelu::new(4, init), &[2, 3], init), "[2, 3] x [4]: expected a batch [n, 4, ..]"),
             (said(Rnn::new(4, 8, init), &[2, 3, 5], init), "[2, 3, 5] x [8, 4]: expected sequences [batch, steps, 4]"),
@@ -197,4 +200,32 @@ fn weights_that_do_not_fit_are_listed() {
     };
     let due = "missing: 0.bias; extra: 1.bias; of another shape: 0.weight is [3, 4], not [2, 4]";
     assert_eq!(text, format!("the weights do not fit the model: {due}"));
+}
+
+/// A layer from outside, which says what fits and not where it stands.
+#[derive(wgrad::nn::Module)]
+struct Halved {
+    path: wgrad::nn::Path,
+}
+
+impl Layer for Halved {
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        x.narrow(-1, 0, x.size(-1) / 2)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let odd = x.size(-1) % 2 == 1;
+        odd.then(|| format!("{}: expected an even number of elements along -1", x.shape()))
+    }
+}
+
+#[test]
+fn a_layer_of_ones_own_is_told_with_its_path() {
+    let device = Device::cpu();
+    let said = |model: &dyn Layer| panics(|| model.forward(&Tensor::zeros([2, 3], &device), &Ctx::eval()));
+    let layer = Halved { path: wgrad::nn::Path::new() };
+    assert_eq!(said(&layer), "[2, 3]: expected an even number of elements along -1");
+    let model = wgrad::nn::Sequential::new().push(wgrad::nn::Relu::new()).push(layer);
+    parameters(&model);
+    assert_eq!(said(&model), "1: [2, 3]: expected an even number of elements along -1");
 }
