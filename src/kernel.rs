@@ -20,7 +20,7 @@ pub use params::{MAX_PARAM_WORDS, Member, Params, Uniform};
 use std::fmt;
 use std::sync::Arc;
 
-/// How a kernel uses one of its bindings.
+/// A kernel's use of one of its bindings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Only read.
@@ -32,7 +32,7 @@ pub enum Access {
     ReadWrite,
 }
 
-/// How far a device's result may lie from the definition's: |got - want| <= relative * |want| + absolute.
+/// The distance that a device's result may have from the definition's: |got - want| <= relative * |want| + absolute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
     /// Relative to the wanted value.
@@ -64,17 +64,17 @@ pub struct Cost {
 pub struct Kernel {
     /// The name in traces, errors and tests.
     pub name: &'static str,
-    /// How each binding is used, in order.
+    /// The use of each binding, in order.
     pub access: &'static [Access],
-    /// What it means: plain loops on slices that a newcomer can read, sums in f64. All else is held against it.
+    /// Its meaning: plain loops on slices that a newcomer can read, sums in f64. All else is held against it.
     pub definition: fn(&mut Call),
     /// A faster way to the same on the CPU backend.
     pub host: Option<fn(&mut Call)>,
     /// Operations and bytes.
     pub cost: fn(&Dispatch) -> Cost,
-    /// How close to the definition the host path and every variant must come.
+    /// The distance from the definition that the host path and every variant must keep within.
     pub tolerance: Tolerance,
-    /// What it can do at once with the dispatches before and after it.
+    /// The work that it can do at once with that of the dispatches around it.
     pub rewrites: &'static [rewrite::Rewrite],
     /// The ways to run it in WGSL, the preferred first.
     pub variants: &'static [Variant],
@@ -125,7 +125,7 @@ impl Kernel {
         Kernel { variants, ..self }
     }
 
-    /// What the CPU backend runs: the host path, or the definition where there is none.
+    /// The function that the CPU backend runs: the host path, or the definition where there is none.
     pub fn on_host(&self) -> fn(&mut Call) {
         self.host.unwrap_or(self.definition)
     }
@@ -190,7 +190,7 @@ pub struct Shader {
     pub name: &'static str,
     /// The file's text, without the prelude.
     pub source: &'static str,
-    /// How the file declares each storage binding.
+    /// The file's declaration of each storage binding.
     pub access: &'static [Access],
 }
 
@@ -223,7 +223,7 @@ pub enum Constant {
     Alias(&'static str),
 }
 
-/// What a pass binds in one slot.
+/// The memory that a pass binds in one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     /// A binding of the dispatch.
@@ -241,7 +241,7 @@ pub struct Pass {
     pub entry: &'static str,
     /// Put before the file.
     pub constants: Vec<(&'static str, Constant)>,
-    /// What each storage binding of the file is.
+    /// The memory behind each storage binding of the file.
     pub slots: Vec<Slot>,
     /// Parameters of this pass; `None` for those of the dispatch.
     pub params: Option<Params>,
@@ -325,7 +325,7 @@ pub struct Binding {
     pub offset: u64,
     /// The length in bytes; the last word may hold other elements behind it.
     pub bytes: u64,
-    /// What the bytes hold.
+    /// The type of the elements.
     pub dtype: DType,
     /// Whether nothing lies behind it up to a whole vec4 of 16 bytes: the end of a buffer, or padding.
     pub padded: bool,
@@ -360,7 +360,7 @@ impl Binding {
 /// One queued execution of a kernel: plain data that can be printed, compared, stored and replayed.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
-    /// What runs.
+    /// The kernel.
     pub kernel: &'static Kernel,
     /// On what.
     pub bindings: Vec<Binding>,
@@ -411,7 +411,7 @@ impl PartialEq for Dispatch {
     }
 }
 
-/// What kind of machine runs the kernels.
+/// The kind of machine that runs the kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A graphics processor.
@@ -424,7 +424,7 @@ pub enum Class {
     Null,
 }
 
-/// What a device is and what it offers: all that choosing a variant may depend on.
+/// A device's kind and limits: all that choosing a variant may depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// The adapter's name.
@@ -433,7 +433,7 @@ pub struct Info {
     pub api: String,
     /// The driver with its version.
     pub driver: String,
-    /// What kind of machine it is.
+    /// The kind of machine.
     pub class: Class,
     /// Invocations of a subgroup, where subgroups exist and all have this size.
     pub subgroup: Option<u32>,

@@ -92,7 +92,7 @@ fn quads(entry: &'static str, operands: usize, d: &Dispatch) -> Lowering {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&COPY, &COPY_INTO];
 
-/// What writes a tensor only for it to be copied as it is, writes it where the copy would: a gradient goes straight
+/// A kernel that writes a tensor only for it to be copied as it is writes it where the copy would: a gradient goes straight
 /// into its place in an optimizer's slab.
 fn written_in_place(view: &View, at: usize) -> Option<Change> {
     let copy = view.dispatch(at);
@@ -142,7 +142,7 @@ fn copy_into_definition<W: Pod>(call: &mut Call) {
     p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
 }
 
-/// What lies side by side, as a whole.
+/// Elements that lie side by side, as a whole.
 fn copy_into_host<W: Pod + Send + Sync>(call: &mut Call) {
     let (p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
     let [run, from, to, _] = p.dims[0];
