@@ -1,7 +1,7 @@
 //! Element types at the edges of kernels: `shaders/convert.wgsl`.
 //!
 //! A kernel names the type that it computes in, which is f32 for floats. A binding of half size is widened before it sees
-//! it, and what it wrote is rounded when it is done: in a twin by [`Call`](super::Call), on a GPU by passes around the kernel's
+//! it, and what it wrote is rounded when it is done: on the host by [`Call`](super::Call), on a GPU by passes around the kernel's
 //! own ([`Variant::lowered`]). Each invocation of such a pass makes four neighbours, which are whole words in every type, and
 //! a binding starts at a word: so no word has two writers, and a word at the end keeps what lies behind the binding.
 
@@ -39,18 +39,16 @@ impl Variant {
         let mut own = (self.lower)(info, dispatch);
         let mut before = Vec::new();
         for (at, binding) in dispatch.bindings.iter().enumerate().filter(|(_, b)| b.dtype.is_half()) {
-            let place = Slot::Scratch(own.scratch.len());
-            let mut is_bound = false;
-            for pass in own.passes.iter_mut().filter(|pass| !pass.typed) {
-                for slot in pass.slots.iter_mut().filter(|slot| **slot == Slot::Arg(at)) {
-                    (*slot, is_bound) = (place, true);
-                }
-            }
-            if !is_bound {
+            if !own.passes.iter().any(|pass| !pass.typed && pass.slots.contains(&Slot::Arg(at))) {
                 continue;
             }
             let n = binding.numel() as u32;
-            own.scratch.push((u64::from(n) * 4).next_multiple_of(16));
+            let place = own.scratch((u64::from(n) * 4).next_multiple_of(16));
+            for pass in own.passes.iter_mut().filter(|pass| !pass.typed) {
+                for slot in pass.slots.iter_mut().filter(|slot| **slot == Slot::Arg(at)) {
+                    *slot = place;
+                }
+            }
             let access = dispatch.kernel.access[at];
             if access != Access::Write {
                 before.push(pass(binding.dtype, DType::F32, n, false).slots(&[Slot::Arg(at), place]));
