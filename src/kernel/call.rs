@@ -1,4 +1,4 @@
-//! What a twin sees.
+//! The memory that definitions and host paths see.
 
 use super::scratch::Scratch;
 use super::{Dispatch, Params, convert};
@@ -6,10 +6,10 @@ use crate::dtype::{DType, Element};
 use bytemuck::Pod;
 use std::sync::OnceLock;
 
-/// What a twin sees: the slices behind the bindings, the parameters, and memory to work in.
+/// The memory that a definition or a host path sees: the slices behind the bindings, the parameters, and memory to work in.
 ///
 /// Floats of half size are f32 to it: [`Call::read`] and [`Call::write`] lend a widened copy, and what was written is rounded
-/// when the twin is done. One that names the type, as in `call.read::<bf16>(0)`, gets the elements as they are.
+/// when the work is done. One that names the type, as in `call.read::<bf16>(0)`, gets the elements as they are.
 pub struct Call<'a> {
     bound: Vec<Bound<'a>>,
     params: &'a Params,
@@ -37,7 +37,7 @@ enum Memory<'a> {
 }
 
 impl Dispatch {
-    /// Calls `work`, the twin or other work of the host, on the memory of each binding in order.
+    /// Calls `work`, a definition, a host path or other work of the host, on the memory of each binding in order.
     pub fn call<R>(&self, mut memory: Vec<Slice>, scratch: &Scratch, work: impl FnOnce(&mut Call) -> R) -> R {
         let mut wide: Vec<(OnceLock<Vec<f32>>, Option<Vec<f32>>)> =
             self.bindings.iter().map(|_| Default::default()).collect();
