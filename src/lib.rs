@@ -121,7 +121,15 @@ pub use ops::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTr
 #[doc(inline)]
 pub use ops::cross_entropy::CrossEntropyOptions;
 #[doc(inline)]
+pub use ops::division::Rounding;
+#[doc(inline)]
+pub use ops::grid_sample::{GridSampleOptions, Outside};
+#[doc(inline)]
+pub use ops::index::{NewAxis, Rest, step};
+#[doc(inline)]
 pub use ops::norm::BatchNormOutput;
+#[doc(inline)]
+pub use ops::padding::Padding;
 #[doc(inline)]
 pub use ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
 #[doc(inline)]
@@ -129,6 +137,10 @@ pub use ops::random::Draw;
 #[doc(inline)]
 pub use ops::reduce::KeepDims;
 pub use ops::reduction::Reduction;
+#[doc(inline)]
+pub use ops::scatter::ScatterReduction;
+#[doc(inline)]
+pub use ops::sort::Order;
 #[doc(inline)]
 pub use ops::topk::Extreme;
 #[doc(inline)]

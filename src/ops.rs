@@ -3,6 +3,7 @@
 //! Programs call them as methods of [`Tensor`](crate::Tensor). Pages of element-wise functions, reductions, copies and matrix
 //! products are what others may be made of; the rest do in one kernel what several of these could do.
 
+pub mod algebra;
 pub mod attention;
 pub mod binary;
 pub mod cast;
@@ -11,16 +12,23 @@ pub mod conv;
 pub mod copy;
 pub mod cross_entropy;
 pub mod cumsum;
+pub mod division;
 pub mod dropout;
 mod einsum;
 pub mod embedding;
 pub mod fill;
 pub mod gather;
+pub mod grid_sample;
+pub mod index;
+pub mod integers;
 pub mod layer_norm;
+mod logic;
 mod mask;
 pub mod matmul;
 pub mod norm;
 mod operators;
+pub mod padding;
+mod patches;
 mod pieces;
 pub mod pool;
 pub mod random;
@@ -28,8 +36,13 @@ pub mod random_crop_flip;
 pub mod recurrent;
 pub mod reduce;
 pub mod reduction;
+mod repeat;
+pub mod rounding;
+pub mod scan;
+pub mod scatter;
 pub mod select;
 pub mod softmax;
+pub mod sort;
 pub mod topk;
 pub mod unary;
 pub mod upsample;
@@ -50,6 +63,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     embedding::KERNELS,
     fill::KERNELS,
     gather::KERNELS,
+    integers::KERNELS,
     layer_norm::KERNELS,
     matmul::KERNELS,
     matmul::linear::KERNELS,
@@ -59,9 +73,15 @@ pub static KERNELS: &[&[&Kernel]] = &[
     random_crop_flip::KERNELS,
     recurrent::KERNELS,
     reduce::KERNELS,
+    reduce::integers::KERNELS,
+    rounding::KERNELS,
+    scan::KERNELS,
+    scatter::KERNELS,
     select::KERNELS,
     softmax::KERNELS,
     topk::KERNELS,
     unary::KERNELS,
+    unary::TABLE,
+    unary::functions::TABLE,
     upsample::KERNELS,
 ];

@@ -19,12 +19,18 @@ macro_rules! ints {
                 self as isize
             }
         }
+
+        impl Sizes for $int {
+            fn sizes(self) -> Vec<isize> {
+                vec![self as isize]
+            }
+        }
     )*};
 }
 
 ints!(isize, usize, i32, u32);
 
-/// Sizes of which one may be -1, to be told from the others: an array or a slice, or a tuple where types mix, as in
+/// Sizes of which one may be -1, to be told from the others: a number, an array or a slice, or a tuple where types mix, as in
 /// `(x.size(0), -1)`.
 pub trait Sizes {
     /// The sizes.

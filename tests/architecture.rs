@@ -381,14 +381,18 @@ fn entry_points(file: &Source) -> Vec<String> {
 }
 
 fn every_entry_point_is_named_in_rust() {
-    // A name as it is, or a row's name with a suffix that the table of the same file adds.
+    // A name as it is, or a row's name with a suffix that the table of the same file adds, or that of the page it belongs to.
+    let sources = files("src", ".rs");
+    let suffixes = |path: &str| -> BTreeSet<String> {
+        let page = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}.rs"));
+        let texts = sources.iter().filter(|file| file.path == path || file.path == page).map(|file| &file.text);
+        let found = texts.flat_map(|text| text.match_indices("concat!($").map(move |(at, _)| &text[at..]));
+        let inner = found.filter_map(|text| text.split_once('"')?.1.split_once('"'));
+        inner.map(|(suffix, _)| suffix.to_string()).collect()
+    };
     let mut named = BTreeSet::new();
-    for file in files("src", ".rs") {
-        let suffixes = file.text.match_indices("concat!($").filter_map(|(at, _)| {
-            let inner = file.text[at..].split_once('"')?.1;
-            Some(inner.split_once('"')?.0.to_string())
-        });
-        let suffixes: BTreeSet<String> = suffixes.collect();
+    for file in &sources {
+        let suffixes = suffixes(&file.path);
         for literal in &file.literals {
             named.extend(suffixes.iter().map(|suffix| format!("{literal}{suffix}")));
             named.insert(literal.clone());

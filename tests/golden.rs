@@ -17,6 +17,8 @@ mod gpt;
 mod guard;
 #[path = "golden/images.rs"]
 mod images;
+#[path = "golden/indices.rs"]
+mod indices;
 #[path = "golden/judge.rs"]
 mod judge;
 #[path = "golden/kinds.rs"]

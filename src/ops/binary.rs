@@ -2,6 +2,7 @@
 //!
 //! A function is one row of a table below, three lines in the WGSL file, and its method.
 
+use super::integers;
 use crate::dtype::{DType, Element};
 use crate::kernel::strided::Strided;
 use crate::kernel::{
@@ -12,7 +13,7 @@ use crate::tensor::Tensor;
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static SHADER: Shader = shader!("binary", ["power"], ACCESS);
+static SHADER: Shader = shader!("binary", ["power", "angles", "rest"], ACCESS);
 
 static COMPARE: Shader = shader!("compare", ACCESS);
 
@@ -90,6 +91,9 @@ functions! {
     MAXIMUM: "maximum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
     MINIMUM: "minimum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) };
     POW: "pow", f32::powf;
+    FMOD: "fmod", |a, b| a % b;
+    REMAINDER: "remainder", |a, b| { let left = a % b; if left != 0.0 && (left < 0.0) != (b < 0.0) { left + b } else { left } };
+    ATAN2: "atan2", f32::atan2;
 }
 
 relations! {
@@ -109,11 +113,11 @@ relations! {
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[
-    &ADD, &SUB, &MUL, &DIV, &MAXIMUM, &MINIMUM, &POW, &EQ, &NE, &LT, &LE, &GT, &GE, &EQ_I32, &NE_I32, &LT_I32, &LE_I32,
-    &GT_I32, &GE_I32,
+    &ADD, &SUB, &MUL, &DIV, &MAXIMUM, &MINIMUM, &POW, &FMOD, &REMAINDER, &ATAN2, &EQ, &NE, &LT, &LE, &GT, &GE, &EQ_I32,
+    &NE_I32, &LT_I32, &LE_I32, &GT_I32, &GE_I32,
 ];
 
-fn definition<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y) {
+pub(super) fn definition<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y) {
     let p: Strided = call.params();
     p.each2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<T>(0), call.read::<T>(1), f);
 }
@@ -144,20 +148,63 @@ fn run(kernel: &'static Kernel, a: &Tensor, b: &Tensor, dtype: DType) -> Tensor 
     y
 }
 
+/// By one kernel for floats, by another for whole numbers.
 #[track_caller]
-fn arithmetic(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
+pub(super) fn arithmetic(kernels: [&'static Kernel; 2], a: &Tensor, b: &Tensor) -> Tensor {
+    match [a.dtype(), b.dtype()].map(DType::is_float) {
+        [true, true] => floating(kernels[0], a, b),
+        [false, false] => run(kernels[1], &a.integers(), &b.integers(), DType::I32),
+        _ => panic!("{}: {} x {}: cast one of them first", kernels[0].name, a.dtype(), b.dtype()),
+    }
+}
+
+#[track_caller]
+pub(super) fn floating(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
     // Both are widened as they are read, so that neither is cast before.
     run(kernel, a, b, Tensor::promoted(kernel.name, &[a, b]))
 }
 
 #[track_caller]
-fn relation(float: &'static Kernel, integer: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
+fn relation(kernels: [&'static Kernel; 2], a: &Tensor, b: impl Comparand) -> Tensor {
+    let b = b.beside(a);
     let y = match [a.dtype(), b.dtype()].map(DType::is_float) {
-        [true, true] => run(float, a, b, Tensor::promoted(float.name, &[a, b])),
-        [false, false] => run(integer, &a.integers(), &b.integers(), DType::F32),
-        _ => panic!("{}: {} x {}: cast one of them first", float.name, a.dtype(), b.dtype()),
+        [true, true] => run(kernels[0], a, &b, Tensor::promoted(kernels[0].name, &[a, &b])),
+        [false, false] => run(kernels[1], &a.integers(), &b.integers(), DType::F32),
+        _ => panic!("{}: {} x {}: cast one of them first", kernels[0].name, a.dtype(), b.dtype()),
     };
-    y.noted(float.name, &[a, b])
+    y.noted(kernels[0].name, &[a, &b])
+}
+
+/// What a tensor is compared with: another one, or a number, `x.gt(&y)` or `x.gt(0.5)`.
+pub trait Comparand {
+    /// The same as a tensor, on the device of the one that it is compared with, and of its type where it is a whole number.
+    fn beside(self, other: &Tensor) -> Tensor;
+}
+
+impl Comparand for &Tensor {
+    fn beside(self, _: &Tensor) -> Tensor {
+        self.clone()
+    }
+}
+
+impl Comparand for Tensor {
+    fn beside(self, _: &Tensor) -> Tensor {
+        self
+    }
+}
+
+impl Comparand for f32 {
+    #[track_caller]
+    fn beside(self, other: &Tensor) -> Tensor {
+        if other.dtype().is_float() { other.new_full([], self) } else { Tensor::full([], self, other.device()) }
+    }
+}
+
+impl Comparand for i32 {
+    #[track_caller]
+    fn beside(self, other: &Tensor) -> Tensor {
+        if other.dtype().is_float() { (self as f32).beside(other) } else { Tensor::full([], self, other.device()) }
+    }
 }
 
 /// # Arithmetic and comparisons
@@ -180,11 +227,12 @@ impl Tensor {
         Tensor::where_(lost, &self.new_zeros([]), &self.mul(&equal.affine(-0.5, 1.0)))
     }
 
-    /// `self + other`, broadcast.
+    /// `self + other`, broadcast. Here and in [`Tensor::sub`], [`Tensor::mul`], [`Tensor::maximum`] and [`Tensor::minimum`] both
+    /// are f32, or both i32, which wraps around and has no gradient.
     #[track_caller]
     pub fn add(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
-        arithmetic(&ADD, self, other).tracked("add", &[self, other], move |dy, needs| {
+        arithmetic([&ADD, &integers::ADD], self, other).tracked("add", &[self, other], move |dy, needs| {
             vec![needs[0].then(|| dy.sum_to(a)), needs[1].then(|| dy.sum_to(b))]
         })
     }
@@ -193,7 +241,7 @@ impl Tensor {
     #[track_caller]
     pub fn sub(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
-        arithmetic(&SUB, self, other).tracked("sub", &[self, other], move |dy, needs| {
+        arithmetic([&SUB, &integers::SUB], self, other).tracked("sub", &[self, other], move |dy, needs| {
             vec![needs[0].then(|| dy.sum_to(a)), needs[1].then(|| dy.neg().sum_to(b))]
         })
     }
@@ -202,17 +250,21 @@ impl Tensor {
     #[track_caller]
     pub fn mul(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.saved(), other.saved());
-        arithmetic(&MUL, self, other).tracked("mul", &[self, other], move |dy, needs| {
+        arithmetic([&MUL, &integers::MUL], self, other).tracked("mul", &[self, other], move |dy, needs| {
             let part = |factor: &Tensor, to: &Tensor| dy.mul(factor).sum_to(to.shape());
             vec![needs[0].then(|| part(&b, &a)), needs[1].then(|| part(&a, &b))]
         })
     }
 
-    /// `self / other` element by element, broadcast.
+    /// `self / other` element by element, broadcast; of whole numbers too it is f32, as in PyTorch ([`Tensor::floor_divide`]
+    /// gives i32).
     #[track_caller]
     pub fn div(&self, other: &Tensor) -> Tensor {
+        if !self.dtype().is_float() && !other.dtype().is_float() {
+            return self.cast(DType::F32).div(&other.cast(DType::F32));
+        }
         let (a, b) = (self.saved(), other.saved());
-        arithmetic(&DIV, self, other).tracked("div", &[self, other], move |dy, needs| {
+        floating(&DIV, self, other).tracked("div", &[self, other], move |dy, needs| {
             let da = dy.div(&b);
             let db = || da.mul(&a).div(&b).neg().sum_to(b.shape());
             vec![needs[0].then(|| da.sum_to(a.shape())), needs[1].then(db)]
@@ -225,7 +277,7 @@ impl Tensor {
         if self.dtype().is_half() || other.dtype().is_half() {
             return Tensor::in_f32("pow", [self, other], |[x, y]| x.pow(y));
         }
-        let y = arithmetic(&POW, self, other);
+        let y = floating(&POW, self, other);
         let (a, b, power) = (self.saved(), other.saved(), y.saved());
         y.tracked("pow", &[self, other], move |dy, needs| {
             let zero = Tensor::zeros([], a.device());
@@ -246,7 +298,7 @@ impl Tensor {
     #[track_caller]
     pub fn maximum(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.saved(), other.saved());
-        arithmetic(&MAXIMUM, self, other).tracked("maximum", &[self, other], move |dy, needs| {
+        arithmetic([&MAXIMUM, &integers::MAXIMUM], self, other).tracked("maximum", &[self, other], move |dy, needs| {
             let part = |x: &Tensor, other: &Tensor| dy.shared(&x.lt(other), &x.eq(other)).sum_to(x.shape());
             vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
         })
@@ -256,54 +308,51 @@ impl Tensor {
     #[track_caller]
     pub fn minimum(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.saved(), other.saved());
-        arithmetic(&MINIMUM, self, other).tracked("minimum", &[self, other], move |dy, needs| {
+        arithmetic([&MINIMUM, &integers::MINIMUM], self, other).tracked("minimum", &[self, other], move |dy, needs| {
             let part = |x: &Tensor, other: &Tensor| dy.shared(&x.gt(other), &x.eq(other)).sum_to(x.shape());
             vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
         })
     }
 
-    /// 1 where equal, else 0; broadcast.
+    /// 1 where equal, else 0; broadcast. Here and in all comparisons, the other may be a number: `x.eq(0.5)`.
     #[track_caller]
-    pub fn eq(&self, other: &Tensor) -> Tensor {
-        relation(&EQ, &EQ_I32, self, other)
+    pub fn eq(&self, other: impl Comparand) -> Tensor {
+        relation([&EQ, &EQ_I32], self, other)
     }
 
     /// 1 where different, else 0; broadcast.
     #[track_caller]
-    pub fn ne(&self, other: &Tensor) -> Tensor {
-        relation(&NE, &NE_I32, self, other)
+    pub fn ne(&self, other: impl Comparand) -> Tensor {
+        relation([&NE, &NE_I32], self, other)
     }
 
     /// 1 where less, else 0; broadcast.
     #[track_caller]
-    pub fn lt(&self, other: &Tensor) -> Tensor {
-        relation(&LT, &LT_I32, self, other)
+    pub fn lt(&self, other: impl Comparand) -> Tensor {
+        relation([&LT, &LT_I32], self, other)
     }
 
     /// 1 where less or equal, else 0; broadcast.
     #[track_caller]
-    pub fn le(&self, other: &Tensor) -> Tensor {
-        relation(&LE, &LE_I32, self, other)
+    pub fn le(&self, other: impl Comparand) -> Tensor {
+        relation([&LE, &LE_I32], self, other)
     }
 
     /// 1 where greater, else 0; broadcast.
     #[track_caller]
-    pub fn gt(&self, other: &Tensor) -> Tensor {
-        relation(&GT, &GT_I32, self, other)
+    pub fn gt(&self, other: impl Comparand) -> Tensor {
+        relation([&GT, &GT_I32], self, other)
     }
 
     /// 1 where greater or equal, else 0; broadcast.
     #[track_caller]
-    pub fn ge(&self, other: &Tensor) -> Tensor {
-        relation(&GE, &GE_I32, self, other)
+    pub fn ge(&self, other: impl Comparand) -> Tensor {
+        relation([&GE, &GE_I32], self, other)
     }
 
     /// 1 where equal to a number, else 0.
     #[track_caller]
     pub fn eq_scalar(&self, value: f32) -> Tensor {
-        self.eq(&match self.dtype().is_float() {
-            true => self.new_full([], value),
-            false => Tensor::full([], value, self.device()),
-        })
+        self.eq(value)
     }
 }

@@ -188,6 +188,27 @@ impl Tensor {
         self.convolution("conv2d", weight, bias, options)
     }
 
+    /// [`Tensor::conv2d`] with as much padding as keeps height and width, in the place of that of the options: PyTorch's
+    /// `padding="same"`. Of an odd number, the larger half is behind.
+    ///
+    /// # Panics
+    /// If a stride is not 1, or as [`Tensor::conv2d`].
+    #[track_caller]
+    pub fn conv2d_same(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {
+        let w = weight.shape();
+        assert!(w.rank() == 4, "conv2d: {} x {w}: expected weights [o, c, kh, kw]", self.shape());
+        assert!(
+            options.stride == [1, 1],
+            "conv2d: padding that keeps the size takes strides of 1, got {:?}",
+            options.stride
+        );
+        let total = [0, 1].map(|d| options.dilation[d] * w[2 + d].saturating_sub(1));
+        let padding = total.map(|n| n / 2);
+        let odd = total.map(|n| n % 2);
+        let x = if odd == [0, 0] { self.clone() } else { self.pad(&[(0, odd[1]), (0, odd[0])], 0.0) };
+        x.conv2d(weight, bias, Conv2dOptions { padding, ..options })
+    }
+
     /// [`Tensor::conv2d`], whose sentences name `op`.
     #[track_caller]
     fn convolution(&self, op: &'static str, weight: &Tensor, bias: Option<&Tensor>, options: Conv2dOptions) -> Tensor {

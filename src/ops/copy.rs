@@ -1,5 +1,6 @@
 //! Moving elements, and views that move none: `shaders/copy.wgsl`.
 
+use super::index::{Index, Subscript};
 use crate::autograd::Op;
 use crate::dtype::Element;
 use crate::kernel::rewrite::{Change, Rewrite, View};
@@ -281,18 +282,33 @@ impl Tensor {
         )
     }
 
-    /// All dimensions from `start` on as one: a batch of images as rows.
+    /// All dimensions from `start` on as one, or those of a range: `x.flatten(1)` makes rows of a batch of images,
+    /// `x.flatten(0..2)` is PyTorch's `x.flatten(0, 1)`.
     ///
     /// # Panics
-    /// If there is no such dimension.
-    #[doc(alias = "ravel")]
+    /// If there is no such dimension, or the range is empty.
     #[track_caller]
-    pub fn flatten(&self, start: impl Int) -> Tensor {
-        let start = start.int();
-        let start = self.shape().dim_or_scalar("flatten", start);
-        let mut sizes = self.shape()[..start.min(self.rank())].to_vec();
-        sizes.push(self.shape()[start.min(self.rank())..].iter().product());
+    pub fn flatten(&self, dims: impl Subscript) -> Tensor {
+        let shape = self.shape();
+        let place = |dim: isize| shape.dim_or_scalar("flatten", dim);
+        let (start, end) = match dims.index() {
+            Index::At(start) => (place(start), self.rank()),
+            Index::Range { start, end: None, .. } => (place(start), self.rank()),
+            Index::Range { start, end: Some(end), .. } => (place(start), place(end - 1) + 1),
+            other => panic!("flatten: {shape}: expected the first dimension or a range of them, got {other:?}"),
+        };
+        let (start, end) = (start.min(self.rank()), end.min(self.rank()));
+        assert!(start < end || self.rank() == 0, "flatten: {shape}: {start}..{end} is no range of dimensions");
+        let mut sizes = shape[..start].to_vec();
+        sizes.push(shape[start..end].iter().product());
+        sizes.extend(&shape[end..]);
         self.reshape_to(Shape::from(sizes))
+    }
+
+    /// Without all dimensions of size 1, as a view.
+    #[track_caller]
+    pub fn squeeze_all(&self) -> Tensor {
+        self.reshape_to(Shape::from(self.shape().iter().copied().filter(|&size| size != 1).collect::<Vec<_>>()))
     }
 
     /// The dimensions in another order, as a view.

@@ -48,6 +48,23 @@ macro_rules! operators {
                 self.affine($scale(value), $shift(value))
             }
         }
+        impl std::ops::$operator<i32> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, value: i32) -> Tensor {
+                match self.dtype().is_float() {
+                    true => std::ops::$operator::$method(self, value as f32),
+                    false => Tensor::$method(self, &Tensor::full([], value, self.device())),
+                }
+            }
+        }
+        impl std::ops::$operator<i32> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, value: i32) -> Tensor {
+                std::ops::$operator::$method(&self, value)
+            }
+        }
     )*};
 }
 
@@ -76,6 +93,28 @@ macro_rules! number_first {
             }
         }
     )*};
+}
+
+macro_rules! rebinding {
+    ($($operator:ident $method:ident $by:ident $with:ident;)*) => {$(
+        rebinding!(@ $operator $method $by $with &Tensor, Tensor, f32, i32);
+    )*};
+    (@ $operator:ident $method:ident $by:ident $with:ident $($other:ty),*) => {$(
+        /// Binds the name to the result: other handles of the tensor, and gradients that read it, keep what they have.
+        impl std::ops::$operator<$other> for Tensor {
+            #[track_caller]
+            fn $method(&mut self, other: $other) {
+                *self = std::ops::$by::$with(&*self, other);
+            }
+        }
+    )*};
+}
+
+rebinding! {
+    AddAssign add_assign Add add;
+    SubAssign sub_assign Sub sub;
+    MulAssign mul_assign Mul mul;
+    DivAssign div_assign Div div;
 }
 
 number_first! {

@@ -70,22 +70,38 @@ impl Tensor {
     #[doc(alias = "diag")]
     #[track_caller]
     pub fn diagonal(&self, a: impl Int, b: impl Int) -> Tensor {
+        self.diagonal_at(0, a, b)
+    }
+
+    /// [`Tensor::diagonal`] of those whose second index is larger by `offset`.
+    ///
+    /// # Panics
+    /// If there are no such two dimensions.
+    #[track_caller]
+    pub fn diagonal_at(&self, offset: isize, a: impl Int, b: impl Int) -> Tensor {
         let a = a.int();
         let b = b.int();
         let shape = self.shape();
+        // Where it begins, and what is left from there.
+        let starts = [(-offset).max(0) as usize, offset.max(0) as usize];
         let (first, second) = (shape.dim("diagonal", a), shape.dim("diagonal", b));
         assert!(first != second && shape.rank() > 1, "diagonal: {shape}: {a} and {b} are no two dimensions");
         let along = move |layout: &Layout| {
             let kept: Vec<usize> = (0..shape.rank()).filter(|d| ![first, second].contains(d)).collect();
             let mut sizes: Vec<usize> = kept.iter().map(|d| shape[*d]).collect();
-            sizes.push(shape[first].min(shape[second]));
+            let left = [first, second].map(|d| shape[d]);
+            let count = left[0].saturating_sub(starts[0]).min(left[1].saturating_sub(starts[1]));
+            sizes.push(count);
             let mut out = Layout { shape: Shape::from(sizes), ..*layout };
+            if count > 0 {
+                out.offset += starts[0] * layout.strides[first] + starts[1] * layout.strides[second];
+            }
             let steps = kept.iter().map(|d| layout.strides[*d]).chain([layout.strides[first] + layout.strides[second]]);
             out.strides.iter_mut().zip(steps).for_each(|(to, step)| *to = step);
             out
         };
         self.with_layout(along(self.layout())).tracked(
-            || Op::new("diagonal").with("dim1", a).with("dim2", b),
+            || Op::new("diagonal").with("offset", offset).with("dim1", a).with("dim2", b),
             &[self],
             move |dy, _| {
                 let dx = dy.new_zeros(shape);

@@ -6,6 +6,7 @@
 mod definition;
 mod fuse;
 mod host;
+mod modes;
 mod params;
 mod pool1d;
 
@@ -30,17 +31,19 @@ pub struct MaxPool2dOptions {
     pub padding: [usize; 2],
     /// Distance between the window's pixels.
     pub dilation: [usize; 2],
+    /// Whether a last window may reach past the end, if it begins before.
+    pub ceil_mode: bool,
 }
 
 impl MaxPool2dOptions {
     /// Square windows side by side.
     pub fn new(kernel_size: usize) -> MaxPool2dOptions {
         let kernel_size = [kernel_size; 2];
-        MaxPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0], dilation: [1, 1] }
+        MaxPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0], dilation: [1, 1], ceil_mode: false }
     }
 }
 
-/// PyTorch's arguments of `avg_pool2d`: height before width. Zeros of the padding count.
+/// PyTorch's arguments of `avg_pool2d`: height before width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AvgPool2dOptions {
     /// The window.
@@ -49,13 +52,26 @@ pub struct AvgPool2dOptions {
     pub stride: [usize; 2],
     /// Zeros around the image; at most half the window.
     pub padding: [usize; 2],
+    /// Whether a last window may reach past the end, if it begins before.
+    pub ceil_mode: bool,
+    /// Whether zeros of the padding count among the elements that a sum is divided by.
+    pub count_include_pad: bool,
+    /// What a sum is divided by, in the place of the number of its elements.
+    pub divisor_override: Option<usize>,
 }
 
 impl AvgPool2dOptions {
     /// Square windows side by side.
     pub fn new(kernel_size: usize) -> AvgPool2dOptions {
         let kernel_size = [kernel_size; 2];
-        AvgPool2dOptions { kernel_size, stride: kernel_size, padding: [0, 0] }
+        AvgPool2dOptions {
+            kernel_size,
+            stride: kernel_size,
+            padding: [0, 0],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+        }
     }
 }
 
@@ -238,7 +254,11 @@ impl Tensor {
         if let Some(batch) = self.batch_of_one(4) {
             return batch.max_pooled(op, options).squeeze(0);
         }
-        let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
+        if options.ceil_mode {
+            let (x, options) = self.reaching(op, options);
+            return x.max_pooled(op, options);
+        }
+        let MaxPool2dOptions { kernel_size, stride, padding, dilation, .. } = options;
         self.largest(op, PoolParams::new(op, self, kernel_size, stride, padding, dilation))
     }
 
@@ -292,7 +312,10 @@ impl Tensor {
         if let Some(batch) = self.batch_of_one(4) {
             return batch.avg_pooled(op, options).squeeze(0);
         }
-        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        if options.ceil_mode || !options.count_include_pad || options.divisor_override.is_some() {
+            return self.averaged_by(op, options);
+        }
+        let AvgPool2dOptions { kernel_size, stride, padding, .. } = options;
         let [height, width] = kernel_size;
         if height.saturating_mul(width) > MAX_WINDOW && height > 1 && width > 1 {
             // The mean over columns of means over rows: each alone stays in the bound of an invocation's loop.
@@ -302,6 +325,7 @@ impl Tensor {
                     kernel_size: along(kernel_size, 1),
                     stride: along(stride, 1),
                     padding: along(padding, 0),
+                    ..options
                 }
             };
             return self.avg_pooled(op, part(0)).avg_pooled(op, part(1));

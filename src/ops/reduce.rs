@@ -1,6 +1,7 @@
 //! Sums, extremes and their indices over any dimensions: `shaders/reduce.wgsl`, `shaders/reduce_quads.wgsl`,
 //! `shaders/argmax.wgsl`.
 
+pub mod integers;
 mod statistics;
 
 use crate::autograd::Op;
@@ -243,8 +244,8 @@ macro_rules! reductions {
 // Each row: the result of an iterator over the elements of one output.
 reductions! {
     SUM: "sum", Kind::Sum, |xs, scale| (total(xs.map(f64::from)) * f64::from(scale)) as f32, host sum_host;
-    AMAX: "amax", Kind::Max, |xs, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
-    AMIN: "amin", Kind::Min, |xs, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    AMAX: "amax", Kind::Max, |xs: Elements, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
+    AMIN: "amin", Kind::Min, |xs: Elements, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
 }
 
 /// Rows whose columns are added up apart: a number that no machine changes.
@@ -293,14 +294,14 @@ fn sum_host(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
     }
 }
 
-type Elements<'a> = std::iter::Map<std::slice::Iter<'a, usize>, &'a dyn Fn(&usize) -> f32>;
+type Elements<'a, T = f32> = std::iter::Map<std::slice::Iter<'a, usize>, &'a dyn Fn(&usize) -> T>;
 
-fn definition(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
-    let (p, x) = (call.params::<ReduceParams>(), call.read::<f32>(0));
+fn definition<T: crate::Element>(call: &mut Call, reduce: fn(Elements<T>, f32) -> T) {
+    let (p, x) = (call.params::<ReduceParams>(), call.read::<T>(0));
     let (starts, steps) = (p.walk(0, p.kept_rank), p.walk(2, p.reduced_rank));
     let steps = if p.count == 0 { Vec::new() } else { steps };
     let grain = (parallel::GRAIN / steps.len().max(1)).max(1);
-    parallel::chunks(&mut call.write::<f32>(1)[..p.n as usize], grain, |piece, y| {
+    parallel::chunks(&mut call.write::<T>(1)[..p.n as usize], grain, |piece, y| {
         for (y, start) in y.iter_mut().zip(&starts[piece * grain..]) {
             let element = |step: &usize| x[p.base as usize + start + step];
             *y = reduce(steps.iter().map(&element), p.scale);
@@ -387,7 +388,7 @@ enum Others {
 
 /// # Reductions
 impl Tensor {
-    fn all_dims(&self) -> Vec<isize> {
+    fn dims_of_all(&self) -> Vec<isize> {
         (0..self.rank() as isize).collect()
     }
 
@@ -423,10 +424,10 @@ impl Tensor {
         )
     }
 
-    /// The sum of all elements.
+    /// The sum of all elements; of i32 it is i32, and wraps around.
     #[track_caller]
     pub fn sum(&self) -> Tensor {
-        self.sum_dims(&self.all_dims(), KeepDims::No)
+        self.sum_dims(&self.dims_of_all(), KeepDims::No)
     }
 
     /// The sum over some dimensions; negative numbers count from the end. Here and in all reductions, an empty list reduces
@@ -438,13 +439,16 @@ impl Tensor {
     #[track_caller]
     pub fn sum_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
-        self.scaled_sum("sum", dims, keep, 1.0)
+        match self.dtype().is_float() {
+            true => self.scaled_sum("sum", dims, keep, 1.0),
+            false => self.integers().sum_of_integers(dims, keep),
+        }
     }
 
     /// The mean of all elements.
     #[track_caller]
     pub fn mean(&self) -> Tensor {
-        self.mean_dims(&self.all_dims(), KeepDims::No)
+        self.mean_dims(&self.dims_of_all(), KeepDims::No)
     }
 
     /// The mean over some dimensions. An empty list gives the elements as they are.
@@ -512,13 +516,13 @@ impl Tensor {
     /// The largest of all elements, NaN if there is one; equal ones share the gradient.
     #[track_caller]
     pub fn max(&self) -> Tensor {
-        self.extreme(&AMAX, &self.all_dims(), KeepDims::No, Others::Nothing)
+        self.extreme(&AMAX, &self.dims_of_all(), KeepDims::No, Others::Nothing)
     }
 
     /// The smallest of all elements, NaN if there is one; equal ones share the gradient.
     #[track_caller]
     pub fn min(&self) -> Tensor {
-        self.extreme(&AMIN, &self.all_dims(), KeepDims::No, Others::Nothing)
+        self.extreme(&AMIN, &self.dims_of_all(), KeepDims::No, Others::Nothing)
     }
 
     /// The largest over some dimensions; equal ones share the gradient. An empty list gives the elements as they are.

@@ -98,10 +98,12 @@ macro_rules! functions {
                 .variants(&[Variant::new("flat", |_, d| flat(&BACKWARD, concat!($name, "_backward"), d))]),
         };)*
 
-        /// The kernels of this page.
-        pub static KERNELS: &[&Kernel] = &[&AFFINE, $(&$constant.forward, &$constant.backward),*];
+        /// The kernels of this page's table.
+        pub static TABLE: &[&Kernel] = &[$(&$constant.forward, &$constant.backward),*];
     };
 }
+
+pub mod functions;
 
 // Each row: the value at x, what is saved, and the gradient from what was saved and the one from above. As in PyTorch, where
 // a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one that is written here.
@@ -143,6 +145,9 @@ functions! {
         |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy };
     POW_SCALAR: "pow_scalar", |x, p| power(x, p.a), saves X, |x, p, dy| if p.a == 0.0 { 0.0 } else { dy * (p.a * power(x, p.a - 1.0)) };
 }
+
+/// The kernels of this page that are in no table.
+pub static KERNELS: &[&Kernel] = &[&AFFINE];
 
 /// y = a x + b: negation, and arithmetic with a number.
 static AFFINE: Kernel = Kernel::new("affine", FORWARD.access, |call| forward(call, |x, p| p.a * x + p.b), cost)
@@ -254,7 +259,7 @@ fn numbers(function: &str) -> &'static [&'static str] {
 impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
     #[track_caller]
-    fn packed(&self, op: &str) -> Tensor {
+    pub(super) fn packed(&self, op: &str) -> Tensor {
         assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
         if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }
     }
@@ -404,6 +409,13 @@ impl Tensor {
     #[track_caller]
     pub fn softplus(&self) -> Tensor {
         self.function(&SOFTPLUS, 0.0, 0.0)
+    }
+
+    /// `log(1 + e^(beta x)) / beta`, and `x` itself where `beta x` is above the threshold (PyTorch's is 20).
+    #[track_caller]
+    pub fn softplus_with(&self, beta: f32, threshold: f32) -> Tensor {
+        let scaled = self.affine(beta, 0.0);
+        Tensor::where_(&scaled.gt(threshold), self, &scaled.softplus().affine(1.0 / beta, 0.0))
     }
 
     /// `x * x`.

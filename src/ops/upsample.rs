@@ -1,6 +1,8 @@
 //! Images at another size, by the nearest pixel or by straight lines between pixels: `shaders/upsample.wgsl`,
 //! `shaders/upsample_backward.wgsl`.
 
+mod matrices;
+
 use crate::autograd::Op;
 use crate::dtype::decimal;
 use crate::kernel::{
@@ -19,6 +21,24 @@ pub enum Upsampling {
     Bilinear,
     /// Straight lines, the outermost centres on one another: `bilinear` with `align_corners`.
     BilinearAligned,
+    /// The nearest centre: `nearest-exact`.
+    NearestExact,
+    /// The mean of what a pixel covers, by [`Tensor::adaptive_avg_pool2d`]: `area`.
+    Area,
+    /// Cubic curves through the centres of pixels: `bicubic`.
+    Bicubic,
+    /// Cubic curves, the outermost centres on one another: `bicubic` with `align_corners`.
+    BicubicAligned,
+    /// Straight lines over all that a smaller pixel covers: `bilinear` with `antialias`.
+    BilinearAntialiased,
+    /// Cubic curves over all that a smaller pixel covers: `bicubic` with `antialias`.
+    BicubicAntialiased,
+}
+
+impl Upsampling {
+    fn is_aligned(self) -> bool {
+        matches!(self, Upsampling::BilinearAligned | Upsampling::BicubicAligned)
+    }
 }
 
 use Access::{Read, Write};
@@ -144,8 +164,8 @@ impl Tensor {
         let scale = [0, 1].map(|d| {
             let (from, to) = (self.shape().get(2 + d).copied().unwrap_or(0) as f32, size[d] as f32);
             match mode {
-                Upsampling::BilinearAligned if size[d] > 1 => (from - 1.0) / (to - 1.0),
-                Upsampling::BilinearAligned => 0.0,
+                _ if mode.is_aligned() && size[d] > 1 => (from - 1.0) / (to - 1.0),
+                _ if mode.is_aligned() => 0.0,
                 _ => from / to,
             }
         });
@@ -162,7 +182,7 @@ impl Tensor {
         let factor = factor.map(decimal);
         let size = [0, 1].map(|d| (self.shape().get(2 + d).copied().unwrap_or(0) as f64 * factor[d]) as usize);
         match mode {
-            Upsampling::BilinearAligned => self.interpolate(size, mode),
+            _ if mode.is_aligned() => self.interpolate(size, mode),
             _ => self.upsampled(size, factor.map(|factor| (1.0 / factor) as f32), mode),
         }
     }
@@ -173,6 +193,11 @@ impl Tensor {
         let fits = shape.rank() == 4 && ![shape[2], shape[3], out_h, out_w].contains(&0);
         assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: expected images [n, c, h, w] and sizes above 0");
         assert!(self.dtype().is_float(), "interpolate: expected images of floats, got {}", self.dtype());
+        match mode {
+            Upsampling::Nearest | Upsampling::Bilinear | Upsampling::BilinearAligned => (),
+            Upsampling::Area => return self.adaptive_avg_pool2d([out_h, out_w]),
+            _ => return self.weighed([out_h, out_w], scale, mode),
+        }
         // Where a factor leaves the size as it is, or doubles it, pixels are copied whatever the factor: PyTorch's rule.
         let whole = |d: usize, out: usize| match out {
             _ if out == shape[2 + d] => 1.0,

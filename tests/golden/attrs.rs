@@ -50,6 +50,11 @@ impl Attrs {
         self.find(name).map_or(default, |v| v.as_str().unwrap_or_else(|| wrong(name, v, "text"))).to_string()
     }
 
+    /// Whether a word stands where others have numbers.
+    pub fn is_word(&self, name: &str, word: &str) -> bool {
+        self.find(name).is_some_and(|v| v.as_str() == Some(word))
+    }
+
     /// A list of integers, which PyTorch also takes as one integer; `None` where absent or null.
     pub fn list(&self, name: &str) -> Option<Vec<isize>> {
         self.find(name).map(|v| match v {

@@ -9,12 +9,16 @@ use wgrad::{
 pub fn conv2d(t: &Trial) -> Tensor {
     let a = t.attrs();
     a.only("padding_mode", "zeros");
+    let (same, valid) = (a.is_word("padding", "same"), a.is_word("padding", "valid"));
     let options = Conv2dOptions {
         stride: a.pair("stride").unwrap_or([1; 2]),
-        padding: a.pair("padding").unwrap_or([0; 2]),
+        padding: if same || valid { [0; 2] } else { a.pair("padding").unwrap_or([0; 2]) },
         dilation: a.pair("dilation").unwrap_or([1; 2]),
         groups: a.int("groups", 1).unsigned_abs(),
     };
+    if same {
+        return t.x().conv2d_same(t.input("weight"), t.maybe("bias"), options);
+    }
     t.x().conv2d(t.input("weight"), t.maybe("bias"), options)
 }
 
@@ -24,12 +28,16 @@ fn one(t: &Trial, name: &str, default: usize) -> usize {
 
 pub fn conv1d(t: &Trial) -> Tensor {
     t.attrs().only("padding_mode", "zeros");
+    let (same, valid) = (t.attrs().is_word("padding", "same"), t.attrs().is_word("padding", "valid"));
     let options = Conv1dOptions {
         stride: one(t, "stride", 1),
-        padding: one(t, "padding", 0),
+        padding: if same || valid { 0 } else { one(t, "padding", 0) },
         dilation: one(t, "dilation", 1),
         groups: one(t, "groups", 1),
     };
+    if same {
+        return t.x().conv1d_same(t.input("weight"), t.maybe("bias"), options);
+    }
     t.x().conv1d(t.input("weight"), t.maybe("bias"), options)
 }
 
@@ -58,11 +66,18 @@ pub fn conv_transpose2d(t: &Trial) -> Tensor {
 
 pub fn interpolate(t: &Trial) -> Tensor {
     let a = t.attrs();
-    let mode = match (a.text("mode", "nearest").as_str(), a.flag("align_corners", false)) {
-        ("nearest", false) => Upsampling::Nearest,
-        ("bilinear", false) => Upsampling::Bilinear,
-        ("bilinear", true) => Upsampling::BilinearAligned,
-        (other, _) => panic!("interpolate: no mode `{other}` is known"),
+    let of = (a.text("mode", "nearest"), a.flag("align_corners", false), a.flag("antialias", false));
+    let mode = match (of.0.as_str(), of.1, of.2) {
+        ("nearest", ..) => Upsampling::Nearest,
+        ("nearest-exact", ..) => Upsampling::NearestExact,
+        ("area", ..) => Upsampling::Area,
+        ("bilinear", _, true) => Upsampling::BilinearAntialiased,
+        ("bilinear", false, _) => Upsampling::Bilinear,
+        ("bilinear", true, _) => Upsampling::BilinearAligned,
+        ("bicubic", _, true) => Upsampling::BicubicAntialiased,
+        ("bicubic", false, _) => Upsampling::Bicubic,
+        ("bicubic", true, _) => Upsampling::BicubicAligned,
+        (other, ..) => panic!("interpolate: no mode `{other}` is known"),
     };
     match a.pair("size") {
         Some(size) => t.x().interpolate(size, mode),
@@ -73,7 +88,6 @@ pub fn interpolate(t: &Trial) -> Tensor {
 /// A stride that is not told is the kernel's size.
 pub fn max_pool2d(t: &Trial) -> Tensor {
     let a = t.attrs();
-    a.only("ceil_mode", false);
     a.only("return_indices", false);
     let kernel_size = a.pair("kernel_size").expect("max_pool2d: expected `kernel_size`");
     t.x().max_pool2d(MaxPool2dOptions {
@@ -81,19 +95,20 @@ pub fn max_pool2d(t: &Trial) -> Tensor {
         stride: a.pair("stride").unwrap_or(kernel_size),
         padding: a.pair("padding").unwrap_or([0; 2]),
         dilation: a.pair("dilation").unwrap_or([1; 2]),
+        ceil_mode: a.flag("ceil_mode", false),
     })
 }
 
 pub fn avg_pool2d(t: &Trial) -> Tensor {
     let a = t.attrs();
-    a.only("ceil_mode", false);
-    a.only("count_include_pad", true);
-    a.only("divisor_override", ());
     let kernel_size = a.pair("kernel_size").expect("avg_pool2d: expected `kernel_size`");
     t.x().avg_pool2d(AvgPool2dOptions {
         kernel_size,
         stride: a.pair("stride").unwrap_or(kernel_size),
         padding: a.pair("padding").unwrap_or([0; 2]),
+        ceil_mode: a.flag("ceil_mode", false),
+        count_include_pad: a.flag("count_include_pad", true),
+        divisor_override: a.size("divisor_override"),
     })
 }
 
@@ -104,6 +119,7 @@ pub fn max_pool1d(t: &Trial) -> Tensor {
         stride: one(t, "stride", kernel_size),
         padding: one(t, "padding", 0),
         dilation: one(t, "dilation", 1),
+        ceil_mode: t.attrs().flag("ceil_mode", false),
     })
 }
 
@@ -113,6 +129,8 @@ pub fn avg_pool1d(t: &Trial) -> Tensor {
         kernel_size,
         stride: one(t, "stride", kernel_size),
         padding: one(t, "padding", 0),
+        ceil_mode: t.attrs().flag("ceil_mode", false),
+        count_include_pad: t.attrs().flag("count_include_pad", true),
     })
 }
 

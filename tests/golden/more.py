@@ -372,7 +372,173 @@ def masks():
     op(kind, "odd_heads", function, odd, {"is_causal": True}, list(odd))
 
 
+def functions():
+    wide = draw(3, 7)
+    unit = draw(3, 7, low=-0.9, high=0.9)
+    above = draw(3, 7, low=1.1, high=4)
+    positive = draw(3, 7, low=0.1, high=4)
+    for name in ["expm1", "atan", "sinh", "cosh", "asinh", "sign", "round", "floor", "ceil", "trunc", "frac", "tan"]:
+        op(name, "0", getattr(torch, name), {"input": wide}, {}, ["input"])
+    for name in ["asin", "acos", "atanh", "erfinv", "log1p"]:
+        op(name, "0", getattr(torch, name), {"input": unit}, {}, ["input"])
+    op("acosh", "0", torch.acosh, {"input": above}, {}, ["input"])
+    for name in ["log2", "log10"]:
+        op(name, "0", getattr(torch, name), {"input": positive}, {}, ["input"])
+    odd = torch.tensor([0.0, float("nan"), float("inf"), -float("inf"), 2.5, -0.5, 0.5, 1.5]).double()
+    for name in ["isnan", "isinf", "isfinite", "logical_not"]:
+        op(name, "odd", lambda input, name=name: getattr(torch, name)(input).double(), {"input": odd}, {})
+    op("sign", "odd", torch.sign, {"input": odd}, {})
+    op("round", "odd", torch.round, {"input": odd}, {})
+    op("nan_to_num", "odd", torch.nan_to_num, {"input": odd}, {"nan": 0.5, "posinf": 9.0, "neginf": -9.0}, ["input"])
+    pair = {"input": torch.tensor([7.0, -7.0, 7.0, -7.0, 5.5, -5.0]).double(),
+            "other": torch.tensor([3.0, 3.0, -3.0, -3.0, 0.7, float("inf")]).double()}
+    for name in ["remainder", "fmod", "floor_divide", "atan2"]:
+        op(name, "signs", getattr(torch, name), pair, {})
+        op(name, "any", getattr(torch, name), {"input": draw(4, 5), "other": draw(5, low=0.3, high=2)}, {},
+           ["input", "other"] if name != "floor_divide" else [])
+    for mode in ["floor", "trunc"]:
+        op("div", f"rounding_{mode}", torch.div, pair, {"rounding_mode": mode})
+    for name in ["logical_and", "logical_or", "logical_xor"]:
+        op(name, "0", lambda input, other, name=name: getattr(torch, name)(input, other).double(),
+           {"input": torch.tensor([0.0, 0.0, 1.0, float("nan")]).double(), "other": torch.tensor([0.0, 2.0, 0.0, -1.0]).double()}, {})
+
+
+def order():
+    x = draw(4, 6)
+    ties = torch.tensor([[1.0, 2.0, 1.0, 2.0, 0.0], [float("nan"), 1.0, 3.0, float("nan"), 2.0]]).double()
+    for dim, descending in [(0, False), (1, True), (-1, False)]:
+        attrs = {"dim": dim, "descending": descending}
+        op("sort", f"{dim}_{descending}", torch.sort, {"input": x}, attrs, ["input"])
+        op("argsort", f"{dim}_{descending}", torch.argsort, {"input": x}, attrs)
+    op("sort", "ties", lambda input, **a: torch.sort(input, stable=True, **a), {"input": ties}, {"dim": 1})
+    for name, f in [("max_dim", torch.max), ("min_dim", torch.min), ("median_dim", torch.median)]:
+        op(name, "0", f, {"input": x}, {"dim": 1}, ["input"])
+        op(name, "keep", f, {"input": x}, {"dim": 0, "keepdim": True}, ["input"])
+        op(name, "ties", f, {"input": ties}, {"dim": 1}) if name != "median_dim" else None
+    op("median", "0", torch.median, {"input": draw(4, 6)}, {}, ["input"])
+    op("kthvalue", "0", torch.kthvalue, {"input": x}, {"k": 2, "dim": 1, "keepdim": True}, ["input"])
+    op("quantile", "0", torch.quantile, {"input": x}, {"q": 0.3, "dim": 1}, ["input"])
+    op("argmin", "0", torch.argmin, {"input": x}, {"dim": 1})
+    op("argmin", "ties", torch.argmin, {"input": ties}, {"dim": 1, "keepdim": True})
+    for name in ["any", "all"]:
+        op(name, "0", lambda input, dim, keepdim=False, name=name: getattr(torch, name)(input != 0, dim=dim, keepdim=keepdim).double(),
+           {"input": torch.tensor([[0.0, 1.0, 0.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]).double()}, {"dim": 1})
+    op("count_nonzero", "0", lambda input, dim: torch.count_nonzero(input, dim=dim).double(), {"input": (x > 0).double()}, {"dim": 1})
+    for name in ["std"]:
+        op(name, "0", torch.std, {"input": x}, {"dim": 1, "correction": 0, "keepdim": True}, ["input"])
+        op(name, "all", torch.std, {"input": x}, {}, ["input"])
+    zeros = torch.tensor([[2.0, 0.0, 3.0, -1.5], [0.0, 2.0, 0.0, 4.0], [1.0, -2.0, 0.5, 3.0]]).double()
+    for dim in [0, 1]:
+        op("cumprod", f"{dim}", torch.cumprod, {"input": zeros}, {"dim": dim}, ["input"])
+        op("prod", f"{dim}", torch.prod, {"input": zeros}, {"dim": dim, "keepdim": dim == 0}, ["input"])
+        op("cummax", f"{dim}", torch.cummax, {"input": x}, {"dim": dim}, ["input"])
+        op("cummin", f"{dim}", torch.cummin, {"input": ties}, {"dim": dim})
+    op("prod", "all", torch.prod, {"input": draw(2, 3)}, {}, ["input"])
+
+
+def places():
+    x = draw(4, 5)
+    index = torch.tensor([[0, 3, 1, 2, 0], [2, 1, 3, 0, 1]])
+    op("scatter", "0", lambda input, index, src, dim: torch.scatter(input, dim, index, src),
+       {"input": x, "index": index, "src": draw(2, 5)}, {"dim": 0}, ["input", "src"])
+    again = torch.tensor([[0, 1, 0, 0, 4], [2, 2, 2, 0, 1], [3, 3, 0, 1, 1]])
+    op("scatter_add", "0", lambda input, index, src, dim: torch.scatter_add(input, dim, index, src),
+       {"input": x, "index": again, "src": draw(3, 5)}, {"dim": 1}, ["input", "src"])
+    for reduce in ["sum", "prod", "mean", "amax", "amin"]:
+        for include in [True, False]:
+            op("scatter_reduce", f"{reduce}_{include}",
+               lambda input, index, src, dim, reduce, include_self: torch.scatter_reduce(input, dim, index, src, reduce, include_self=include_self),
+               {"input": x, "index": again, "src": draw(3, 5)}, {"dim": 1, "reduce": reduce, "include_self": include}, ["input", "src"])
+    rows = torch.tensor([3, 0, 3])
+    op("index_add", "0", lambda input, index, source, dim: torch.index_add(input, dim, index, source),
+       {"input": x, "index": rows, "source": draw(3, 5)}, {"dim": 0}, ["input", "source"])
+    op("index_copy", "0", lambda input, index, source, dim: torch.index_copy(input, dim, index, source),
+       {"input": x, "index": torch.tensor([4, 1]), "source": draw(4, 2)}, {"dim": 1}, ["input", "source"])
+    op("index_fill", "0", lambda input, index, dim, value: torch.index_fill(input, dim, index, value),
+       {"input": x, "index": rows}, {"dim": 0, "value": 0.5}, ["input"])
+    for accumulate in [True, False]:
+        op("index_put", f"{accumulate}",
+           lambda input, values, accumulate, **at: torch.index_put(input, tuple(at.values()), values, accumulate),
+           {"input": draw(4, 3, 2), "values": draw(3, 2), "0": torch.tensor([3, 0, -1] if accumulate else [3, 0, 1]),
+            "1": torch.tensor([2, 1, 2])}, {"accumulate": accumulate}, ["input", "values"])
+    op("repeat", "0", lambda input, repeats: input.repeat(*repeats), {"input": x}, {"repeats": [2, 1, 3]}, ["input"])
+    op("tile", "0", lambda input, dims: torch.tile(input, dims), {"input": x}, {"dims": [2]}, ["input"])
+    op("repeat_interleave", "0", torch.repeat_interleave, {"input": x}, {"repeats": 3, "dim": 1}, ["input"])
+    op("roll", "0", torch.roll, {"input": x}, {"shifts": [2, -1], "dims": [0, 1]}, ["input"])
+    op("movedim", "0", torch.movedim, {"input": draw(2, 3, 4)}, {"source": [0, 1], "destination": [-1, 0]}, ["input"])
+    op("unbind", "0", torch.unbind, {"input": draw(3, 2)}, {"dim": 1}, ["input"])
+
+
+def made_up():
+    op("outer", "0", torch.outer, {"input": draw(3), "vec2": draw(4)}, {}, ["input", "vec2"])
+    three = {"input": draw(5), "mat1": draw(4, 3), "mat2": draw(3, 5)}
+    op("addmm", "0", torch.addmm, three, {"beta": 0.5, "alpha": 2.0}, list(three))
+    three = {"input": draw(2, 4, 5), "batch1": draw(2, 4, 3), "batch2": draw(2, 3, 5)}
+    op("baddbmm", "0", torch.baddbmm, three, {"beta": 0.5}, list(three))
+    two = {"input": draw(4, 5), "end": draw(5)}
+    for weight in [0.3, 0.8]:
+        op("lerp", f"{weight}", torch.lerp, two, {"weight": weight}, list(two))
+    three = {"input": draw(4, 5), "tensor1": draw(5), "tensor2": draw(4, 1, low=0.5, high=2)}
+    for name in ["addcmul", "addcdiv"]:
+        op(name, "0", getattr(torch, name), three, {"value": -0.7}, list(three))
+    bounds = {"input": draw(4, 5), "min": draw(5, low=-1, high=-0.5), "max": draw(4, 1, low=0.5, high=1)}
+    op("clamp", "tensors", lambda input, min, max: torch.clamp(input, min, max), bounds, {}, list(bounds))
+    x = draw(4, 5)
+    for p in [0.0, 1.0, 3.0, 1.5]:
+        op("norm", f"order_{p}", lambda input, p, dim: torch.linalg.vector_norm(input, p, dim), {"input": x}, {"p": p, "dim": [1]}, ["input"] if p else [])
+    op("normalize", "0", F.normalize, {"input": x}, {"dim": 1}, ["input"])
+    rows = {"input": draw(2, 4, 3), "other": draw(2, 5, 3)}
+    for p in [1.0, 2.0, 3.0]:
+        op("cdist", f"{p}", lambda input, other, p: torch.cdist(input, other, p), rows, {"p": p}, list(rows))
+    two = {"input": draw(2, 3, 4), "other": draw(3, 4, 2)}
+    op("tensordot", "0", lambda input, other, dims: torch.tensordot(input, other, dims), two, {"dims": 2}, list(two))
+    two = {"input": draw(2, 3), "other": draw(4)}
+    op("kron", "0", torch.kron, two, {}, list(two))
+    op("trace", "0", torch.trace, {"input": draw(3, 4)}, {}, ["input"])
+    op("softplus", "threshold", F.softplus, {"input": draw(4, 5, low=-4, high=4)}, {"beta": 2.0, "threshold": 3.0}, ["input"])
+    for offset in [-1, 2]:
+        op("diagonal", f"offset_{offset}", torch.diagonal, {"input": x}, {"offset": offset}, ["input"])
+    op("flatten", "middle", torch.flatten, {"input": draw(2, 3, 2, 2)}, {"start_dim": 1, "end_dim": 2}, ["input"])
+    op("squeeze", "all", torch.squeeze, {"input": draw(1, 3, 1, 2)}, {}, ["input"])
+
+
+def modes():
+    x = draw(1, 2, 5, 4)
+    for mode in ["reflect", "replicate", "circular"]:
+        op("pad", mode, lambda input, pad, mode: F.pad(input, pad, mode), {"input": x}, {"pad": [2, 1, 3, 0], "mode": mode}, ["input"])
+    op("pad", "negative", F.pad, {"input": x}, {"pad": [-1, 2, 1, -2], "value": 0.5}, ["input"])
+    for i, attrs in enumerate([{"ceil_mode": True, "stride": [2, 3]}, {"count_include_pad": False, "padding": [1, 1]},
+                               {"ceil_mode": True, "count_include_pad": False, "padding": [1, 0], "stride": [3, 2]},
+                               {"divisor_override": 3}, {"ceil_mode": True, "padding": [1, 1]}]):
+        op("avg_pool2d", f"modes_{i}", F.avg_pool2d, {"input": draw(2, 2, 7, 8)}, {"kernel_size": [3, 2], **attrs}, ["input"])
+    op("max_pool2d", "ceil", F.max_pool2d, {"input": draw(2, 2, 8, 7)}, {"kernel_size": [3, 2], "padding": [1, 0], "ceil_mode": True}, ["input"])
+    op("max_pool2d_indices", "0", lambda input, **a: F.max_pool2d(input, return_indices=True, **a), {"input": draw(2, 2, 8, 7)},
+       {"kernel_size": [3, 2], "padding": [1, 1], "stride": [2, 2], "dilation": [1, 2]}, ["input"])
+    line = draw(2, 2, 8)
+    op("max_pool1d", "ceil", F.max_pool1d, {"input": line}, {"kernel_size": 3, "ceil_mode": True}, ["input"])
+    op("avg_pool1d", "modes", F.avg_pool1d, {"input": line}, {"kernel_size": 3, "ceil_mode": True, "padding": 1, "count_include_pad": False}, ["input"])
+    cases = [{"mode": "nearest-exact", "size": [7, 3]}, {"mode": "area", "size": [2, 3]}, {"mode": "bicubic", "size": [8, 3]},
+             {"mode": "bicubic", "size": [3, 9], "align_corners": True}, {"mode": "bilinear", "size": [2, 3], "antialias": True},
+             {"mode": "bicubic", "size": [3, 7], "antialias": True}]
+    for i, attrs in enumerate(cases):
+        op("interpolate", f"modes_{i}", F.interpolate, {"input": x}, attrs, ["input"])
+    columns = {"kernel_size": [2, 3], "dilation": [2, 1], "padding": [1, 0], "stride": [1, 2]}
+    image = draw(2, 3, 6, 7)
+    op("unfold", "0", F.unfold, {"input": image}, columns, ["input"])
+    count = F.unfold(image, **columns).shape[2]
+    op("fold", "0", F.fold, {"input": draw(2, 18, count)}, {"output_size": [6, 7], **columns}, ["input"])
+    op("pixel_unshuffle", "0", F.pixel_unshuffle, {"input": draw(2, 3, 4, 6)}, {"downscale_factor": 2}, ["input"])
+    grid = draw(2, 3, 4, 2, low=-1.3, high=1.3)
+    for mode in ["bilinear", "nearest"]:
+        for padding in ["zeros", "border", "reflection"]:
+            for align in [True, False]:
+                op("grid_sample", f"{mode}_{padding}_{align}", F.grid_sample, {"input": draw(2, 3, 5, 4), "grid": grid},
+                   {"mode": mode, "padding_mode": padding, "align_corners": align}, ["input", "grid"] if mode == "bilinear" else ["input"])
+    same = {"input": draw(2, 3, 6, 7), "weight": draw(4, 3, 2, 3), "bias": draw(4)}
+    op("conv2d", "same", F.conv2d, same, {"padding": "same", "dilation": [3, 1]}, list(same), 1e-4, 5e-4)
+
+
 for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
-             sums, masks]:
+             sums, masks, functions, order, places, made_up, modes]:
     torch.manual_seed(0)
     make()

@@ -21,10 +21,6 @@ pub fn argmax(t: &Trial) -> Tensor {
     if keep && x.rank() > 0 { found.unsqueeze(dims[0].rem_euclid(x.rank() as isize) as usize) } else { found }
 }
 
-pub fn clamp(t: &Trial) -> Tensor {
-    t.x().clamp(t.attrs().float("min", f32::NEG_INFINITY), t.attrs().float("max", f32::INFINITY))
-}
-
 /// Class numbers, or (of floats) a probability for each class.
 pub fn cross_entropy(t: &Trial) -> Tensor {
     let (target, reduction) = (t.input("target"), reduction(t));
@@ -74,21 +70,19 @@ pub fn narrow(t: &Trial) -> Tensor {
     t.x().narrow(dim, size(first), size(length))
 }
 
-/// The number beside the tensor; JSON has no words for some.
-pub fn number(t: &Trial) -> f32 {
+/// A number among the arguments; JSON has no words for some.
+pub fn number_of(t: &Trial, name: &str, default: f32) -> f32 {
     match t.attrs().text("text", "").as_str() {
         "nan" => f32::NAN,
         "inf" => f32::INFINITY,
         "-inf" => f32::NEG_INFINITY,
-        _ => t.attrs().float("other", f32::NAN),
+        _ => t.attrs().float(name, default),
     }
 }
 
-pub fn pad(t: &Trial) -> Tensor {
-    t.attrs().only("mode", "constant");
-    let widths = t.attrs().list("pad").expect("pad: expected `pad`");
-    let pairs: Vec<_> = widths.chunks(2).map(|pair| (size(pair[0]), size(pair[1]))).collect();
-    t.x().pad(&pairs, t.attrs().float("value", 0.0))
+/// The number beside the tensor.
+pub fn number(t: &Trial) -> f32 {
+    number_of(t, "other", f32::NAN)
 }
 
 pub fn permute(t: &Trial) -> Tensor {
@@ -98,13 +92,6 @@ pub fn permute(t: &Trial) -> Tensor {
 pub fn reshape(t: &Trial) -> Tensor {
     let sizes: Vec<isize> = t.attrs().list("shape").expect("reshape: expected `shape`");
     t.x().reshape(&sizes[..])
-}
-
-/// PyTorch's beta scales the argument, and the result back.
-pub fn softplus(t: &Trial) -> Tensor {
-    let beta = t.attrs().float("beta", 1.0);
-    t.attrs().only("threshold", 20.0);
-    if beta == 1.0 { t.x().softplus() } else { t.x().affine(beta, 0.0).softplus().affine(1.0 / beta, 0.0) }
 }
 
 pub fn chunk(t: &Trial) -> Vec<Tensor> {

@@ -4,10 +4,13 @@ mod case;
 mod elementwise;
 mod fused;
 mod images;
+mod indexed;
 mod input;
 mod losses;
+mod modes;
 mod moves;
 mod optimizers;
+mod ordered;
 mod products;
 mod quads;
 mod recurrent;
@@ -31,6 +34,7 @@ pub fn kernels() -> impl Iterator<Item = &'static Kernel> {
 pub fn all() -> Vec<Case> {
     let lists = [
         elementwise::cases(),
+        modes::cases(),
         moves::cases(),
         quads::cases(),
         recurrent::cases(),
@@ -41,8 +45,10 @@ pub fn all() -> Vec<Case> {
         sequences::cases(),
         special::cases(),
         images::cases(),
+        indexed::cases(),
         losses::cases(),
         optimizers::cases(),
+        ordered::cases(),
     ];
     lists.into_iter().flatten().collect()
 }

@@ -46,6 +46,26 @@ const FUNCTIONS: &[(&str, Smooth, One)] = &[
     ("pow_scalar", positive, |x| x.pow_scalar(2.5)),
     ("pow_scalar by -1:", positive, |x| x.pow_scalar(-1.0)),
     ("pow_scalar by 3:", away, |x| x.pow_scalar(3.0)),
+    ("log1p", |x| x.within(-0.8, 3.0), Tensor::log1p),
+    ("expm1", |x| x, Tensor::expm1),
+    ("log2", positive, Tensor::log2),
+    ("log10", positive, Tensor::log10),
+    ("tan", |x| x.within(-1.2, 1.2), Tensor::tan),
+    ("asin", |x| x.within(-0.9, 0.9), Tensor::asin),
+    ("acos", |x| x.within(-0.9, 0.9), Tensor::acos),
+    ("atan", |x| x, Tensor::atan),
+    ("sinh", |x| x, Tensor::sinh),
+    ("cosh", |x| x, Tensor::cosh),
+    ("asinh", |x| x, Tensor::asinh),
+    ("acosh", |x| x.within(1.2, 4.0), Tensor::acosh),
+    ("atanh", |x| x.within(-0.9, 0.9), Tensor::atanh),
+    ("erfinv", |x| x.within(-0.9, 0.9), Tensor::erfinv),
+    ("frac by trunc", |x| x.within(0.1, 0.9), Tensor::frac),
+    ("sign", away, Tensor::sign),
+    ("round", |x| x.within(0.6, 1.4), Tensor::round),
+    ("floor", |x| x.within(1.1, 1.9), Tensor::floor),
+    ("ceil", |x| x.within(1.1, 1.9), Tensor::ceil),
+    ("trunc", |x| x.within(1.1, 1.9), Tensor::trunc),
 ];
 
 fn positive(x: Input) -> Input {
@@ -77,6 +97,19 @@ const SATURATING: &[(&str, One)] = &[
     ("erf", Tensor::erf),
     ("abs", Tensor::abs),
     ("clamp", |x| x.clamp(-1e-3, f32::INFINITY)),
+    ("log1p", Tensor::log1p),
+    ("expm1", Tensor::expm1),
+    ("atan", Tensor::atan),
+    ("asin", Tensor::asin),
+    ("acos", Tensor::acos),
+    ("sinh", Tensor::sinh),
+    ("cosh", Tensor::cosh),
+    ("asinh", Tensor::asinh),
+    ("acosh", Tensor::acosh),
+    ("atanh", Tensor::atanh),
+    ("erfinv", Tensor::erfinv),
+    ("round", Tensor::round),
+    ("floor", Tensor::floor),
 ];
 
 /// Each function of two with where it is smooth.
@@ -88,15 +121,18 @@ const PAIRS: &[(&str, Smooth, Smooth, Two)] = &[
     ("maximum", |a| a.steps(0.0), |b| b.steps(0.1), Tensor::maximum),
     ("minimum", |a| a.steps(0.0), |b| b.steps(0.1), Tensor::minimum),
     ("pow", positive, |b| b, Tensor::pow),
+    ("fmod", |a| a.within(1.4, 1.6), |b| b.within(0.97, 1.03), Tensor::fmod),
+    ("remainder", |a| a.within(1.4, 1.6), |b| b.within(0.97, 1.03), Tensor::remainder),
+    ("atan2", |a| a.within(0.3, 2.0), |b| b, Tensor::atan2),
 ];
 
 const RELATIONS: &[(&str, Two)] = &[
-    ("eq", Tensor::eq),
-    ("ne", Tensor::ne),
-    ("lt", Tensor::lt),
-    ("le", Tensor::le),
-    ("gt", Tensor::gt),
-    ("ge", Tensor::ge),
+    ("eq", |a, b| a.eq(b)),
+    ("ne", |a, b| a.ne(b)),
+    ("lt", |a, b| a.lt(b)),
+    ("le", |a, b| a.le(b)),
+    ("gt", |a, b| a.gt(b)),
+    ("ge", |a, b| a.ge(b)),
 ];
 
 pub fn cases() -> Vec<Case> {

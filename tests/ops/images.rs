@@ -211,12 +211,12 @@ fn joined() -> Vec<Case> {
 
 fn pools() -> Vec<Case> {
     let max = |images: Input, options: MaxPool2dOptions| {
-        let MaxPool2dOptions { kernel_size, stride, padding, dilation } = options;
+        let MaxPool2dOptions { kernel_size, stride, padding, dilation, .. } = options;
         let name = format!("max_pool2d max_pool2d_backward {kernel_size:?} {stride:?} {padding:?} {dilation:?}:");
         case(&name, [images.distinct()], move |x| x[0].max_pool2d(options))
     };
     let avg = |images: Input, options: AvgPool2dOptions| {
-        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let AvgPool2dOptions { kernel_size, stride, padding, .. } = options;
         let name = format!("avg_pool2d avg_pool2d_backward {kernel_size:?} {stride:?} {padding:?}:");
         case(&name, [images], move |x| x[0].avg_pool2d(options))
     };
@@ -293,14 +293,17 @@ fn pools() -> Vec<Case> {
         avg(x([2, 3, 4, 6]), mean(2)),
         avg(x([2, 3, 5, 7]), mean(2)),
         avg(x([2, 3, 7, 7]), AvgPool2dOptions { stride: [1, 2], padding: [1, 1], ..mean(3) }),
-        avg(x([2, 3, 8, 7]), AvgPool2dOptions { kernel_size: [2, 5], stride: [3, 1], padding: [0, 2] }),
+        avg(x([2, 3, 8, 7]), AvgPool2dOptions { kernel_size: [2, 5], stride: [3, 1], padding: [0, 2], ..mean(1) }),
         avg(x([2, 3, 7, 7]).narrowed(3), AvgPool2dOptions { stride: [2, 2], padding: [1, 1], ..mean(3) }),
         avg(x([2, 3, 4, 6]).reversed(), mean(2)),
         case("avg_pool2d of channels last", [x([2, 3, 5, 7])], move |x| last(&x[0]).avg_pool2d(mean(2))),
         // Windows of more than 65,535 pixels, in two steps, and one that is nearly too large for one.
         avg(x([1, 2, 270, 260]), AvgPool2dOptions { stride: [1, 1], kernel_size: [270, 260], ..mean(1) }).compared(),
-        avg(x([1, 1, 270, 262]), AvgPool2dOptions { stride: [2, 3], padding: [3, 5], kernel_size: [272, 260] })
-            .compared(),
+        avg(
+            x([1, 1, 270, 262]),
+            AvgPool2dOptions { stride: [2, 3], padding: [3, 5], kernel_size: [272, 260], ..mean(1) },
+        )
+        .compared(),
         max(x([1, 1, 240, 241]), MaxPool2dOptions { stride: [1, 1], ..largest(240) }).compared(),
         adaptive(x([2, 3, 7, 5]), [1, 1]),
         adaptive(x([2, 3, 7, 5]), [3, 2]),
@@ -320,7 +323,7 @@ fn means_by_fours() -> Vec<Case> {
         AvgPool2dOptions { stride: [1, 2], ..AvgPool2dOptions::new(2) },
     ];
     let fixed = options.map(|options| {
-        let AvgPool2dOptions { kernel_size, stride, padding } = options;
+        let AvgPool2dOptions { kernel_size, stride, padding, .. } = options;
         let name = format!("avg_pool2d by fours {kernel_size:?} {stride:?} {padding:?}:");
         case(&name, [x([2, 8, 6, 7])], move |x| last(&x[0]).avg_pool2d(options))
     });

@@ -209,12 +209,12 @@ const PAIRS: &[OfPairs] = &[
     ("maximum of NaN", &[NAN, 0.0, NAN, 1.0], &[0.0, NAN, NAN, 0.0], Tensor::maximum, &[NAN, NAN, NAN, 1.0], [&[]; 2]),
     ("minimum of NaN", &[NAN, 0.0, NAN, 1.0], &[0.0, NAN, NAN, 0.0], Tensor::minimum, &[NAN, NAN, NAN, 0.0], [&[]; 2]),
     ("add of NaN", &[NAN, INF], &[0.0, -INF], Tensor::add, &[NAN, NAN], [&[]; 2]),
-    ("eq of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], Tensor::eq, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
-    ("ne of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], Tensor::ne, &[1.0, 1.0, 1.0, 0.0], [&[]; 2]),
-    ("lt of NaN", &[NAN, 0.0, NAN, -INF], &[0.0, NAN, NAN, INF], Tensor::lt, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
-    ("le of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], Tensor::le, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
-    ("gt of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, -INF], Tensor::gt, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
-    ("ge of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], Tensor::ge, &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
+    ("eq of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], |a, b| a.eq(b), &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
+    ("ne of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], |a, b| a.ne(b), &[1.0, 1.0, 1.0, 0.0], [&[]; 2]),
+    ("lt of NaN", &[NAN, 0.0, NAN, -INF], &[0.0, NAN, NAN, INF], |a, b| a.lt(b), &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
+    ("le of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], |a, b| a.le(b), &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
+    ("gt of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, -INF], |a, b| a.gt(b), &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
+    ("ge of NaN", &[NAN, 0.0, NAN, INF], &[0.0, NAN, NAN, INF], |a, b| a.ge(b), &[0.0, 0.0, 0.0, 1.0], [&[]; 2]),
     ("where of NaN", &[NAN, 0.0], &[1.0, 2.0], |a, b| Tensor::where_(a, b, &b.zeros_like()), &[1.0, 0.0], [&[]; 2]),
 ];
 

@@ -98,7 +98,13 @@ pub fn gradients_that_are_one_repeated_number() {
         returned(&[], &[&v3], x, step)
     });
     alike(62, Update::Nothing, &[passed(x([1, 2, 2, 1]))], |x, step| {
-        let options = MaxPool2dOptions { kernel_size: [2, 1], stride: [3, 1], padding: [0, 0], dilation: [1, 1] };
+        let options = MaxPool2dOptions {
+            kernel_size: [2, 1],
+            stride: [3, 1],
+            padding: [0, 0],
+            dilation: [1, 1],
+            ceil_mode: false,
+        };
         let v1 = x[0].max_pool2d(options);
         returned(&[], &[&v1], x, step)
     });

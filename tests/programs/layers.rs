@@ -143,9 +143,16 @@ impl Drawing {
         let op = match self.below(4) {
             0 | 1 => {
                 let dilation = if self.chance(20) { [1 + self.below(3), 2] } else { [1, 1] };
-                Op::MaxPool2d(MaxPool2dOptions { kernel_size, stride, padding, dilation })
+                Op::MaxPool2d(MaxPool2dOptions { kernel_size, stride, padding, dilation, ceil_mode: self.chance(20) })
             }
-            2 => Op::AvgPool2d(AvgPool2dOptions { kernel_size, stride, padding }),
+            2 => Op::AvgPool2d(AvgPool2dOptions {
+                kernel_size,
+                stride,
+                padding,
+                ceil_mode: self.chance(20),
+                count_include_pad: self.chance(80),
+                divisor_override: None,
+            }),
             _ if self.chance(50) => Op::AdaptiveAvgPool2d(to),
             _ => Op::AdaptiveMaxPool2d(to),
         };

@@ -102,6 +102,16 @@ pub static ONES: &[(&str, One)] = table!(
     x.hardshrink(0.6),
     x.softshrink(0.6),
     x.tanhshrink(),
+    x.atan(),
+    x.asinh(),
+    x.sinh(),
+    x.cosh(),
+    x.expm1(),
+    x.sign(),
+    x.round(),
+    x.floor(),
+    x.ceil(),
+    x.trunc(),
     x.neg(),
     x.copy(),
     x.contiguous(),
@@ -114,8 +124,7 @@ pub static ONES: &[(&str, One)] = table!(
 );
 
 /// What is defined above 0.
-pub static POSITIVE: &[(&str, One)] =
-    table!([x] x.log(), x.sqrt(), x.rsqrt(), x.reciprocal(), x.pow_scalar(2.5), x.pow_scalar(-1.0), x.pow_scalar(0.0));
+pub static POSITIVE: &[(&str, One)] = table!([x] x.log(), x.sqrt(), x.rsqrt(), x.reciprocal(), x.pow_scalar(2.5), x.pow_scalar(-1.0), x.pow_scalar(0.0), x.log1p(), x.log2(), x.log10());
 
 /// Those with a broadcast, the last two with operands above 0.
 pub static TWOS: &[(&str, Two)] = table!(

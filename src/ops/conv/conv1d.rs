@@ -63,6 +63,25 @@ impl Tensor {
         self.unsqueeze(2).convolution("conv1d", &weight.unsqueeze(2), bias, options).squeeze(2)
     }
 
+    /// [`Tensor::conv1d`] with as much padding as keeps the length, in the place of that of the options: PyTorch's
+    /// `padding="same"`. Of an odd number, the larger half is behind.
+    ///
+    /// # Panics
+    /// If the stride is not 1, or as [`Tensor::conv1d`].
+    #[track_caller]
+    pub fn conv1d_same(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv1dOptions) -> Tensor {
+        let w = weight.shape();
+        assert!(w.rank() == 3, "conv1d: {} x {w}: expected weights [o, c, k]", self.shape());
+        assert!(
+            options.stride == 1,
+            "conv1d: padding that keeps the length takes a stride of 1, got {}",
+            options.stride
+        );
+        let total = options.dilation * w[2].saturating_sub(1);
+        let x = if total % 2 == 0 { self.clone() } else { self.pad(&[(0, 1)], 0.0) };
+        x.conv1d(weight, bias, Conv1dOptions { padding: total / 2, ..options })
+    }
+
     /// Transposed convolution of `[n, c, length]` with a weight `[c, o / groups, k]` and a bias `[o]`, to `[n, o, out]`.
     /// One input `[c, length]` gives `[o, out]`.
     ///

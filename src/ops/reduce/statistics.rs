@@ -29,7 +29,7 @@ impl Tensor {
         if self.dtype().is_half() {
             return Tensor::in_f32("var", [self], |[x]| x.var(correction));
         }
-        let dims = self.all_dims();
+        let dims = self.dims_of_all();
         let freedom = self.numel() as f32 - correction as f32;
         if freedom > 0.0 {
             return self.var_dims(&dims, correction, KeepDims::No);
@@ -56,6 +56,30 @@ impl Tensor {
         let centred = centred.saved();
         let op = || super::reduction("var", dims, keep).with("divisor", freedom);
         y.tracked(op, &[self], move |dy, _| vec![Some(slope(&dy.reshape_to(kept), &centred))])
+    }
+
+    /// The standard deviation over some dimensions: the root of [`Tensor::var_dims`]; its gradient at 0 is 0.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or one is named twice.
+    #[track_caller]
+    pub fn std_dims(&self, dims: &[impl Int], correction: usize, keep: KeepDims) -> Tensor {
+        self.var_dims(dims, correction, keep).root_of_variance()
+    }
+
+    /// The standard deviation of all elements: the root of [`Tensor::var`]; its gradient at 0 is 0.
+    #[track_caller]
+    pub fn std(&self, correction: usize) -> Tensor {
+        self.var(correction).root_of_variance()
+    }
+
+    #[track_caller]
+    fn root_of_variance(&self) -> Tensor {
+        let y = self.detach().sqrt();
+        let root = y.saved();
+        y.tracked("sqrt", &[self], move |dy, _| {
+            vec![Some(Tensor::where_(&root.eq(0), &root.zeros_like(), &dy.div(&root).affine(0.5, 0.0)))]
+        })
     }
 
     /// The Euclidean length over some dimensions, `sqrt(sum(x^2))`; its gradient at 0 is 0. An empty list gives each

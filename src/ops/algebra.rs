@@ -1,0 +1,345 @@
+//! Products, sums and distances that others make up.
+
+use super::reduce::KeepDims;
+use super::sort::Order;
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::shape::{Int, Shape, ints};
+use crate::tensor::Tensor;
+
+/// # Products, distances and selections
+impl Tensor {
+    /// The products of the elements of two vectors, each with each: `[n, m]`.
+    ///
+    /// # Panics
+    /// If one is no vector.
+    #[track_caller]
+    pub fn outer(&self, other: &Tensor) -> Tensor {
+        let fits = self.rank() == 1 && other.rank() == 1;
+        assert!(fits, "outer: {} x {}: expected two vectors", self.shape(), other.shape());
+        self.unsqueeze(1).mul(other)
+    }
+
+    /// `beta * self + alpha * a.matmul(b)`; `self` broadcasts, and with a beta of 0 it is not read. Of matrices PyTorch's
+    /// `addmm`, of batches its `baddbmm`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> Tensor {
+        let product = a.matmul(b);
+        let product = if alpha == 1.0 { product } else { product.affine(alpha, 0.0) };
+        let fits = self.shape().broadcast(&product.shape()) == Some(product.shape());
+        assert!(fits, "addmm: {} does not broadcast to the product's {}", self.shape(), product.shape());
+        match beta {
+            0.0 => product,
+            1.0 => product.add(self),
+            _ => product.add(&self.affine(beta, 0.0)),
+        }
+    }
+
+    /// [`Tensor::addmm`] of batches of matrices.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn baddbmm(&self, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> Tensor {
+        let fits = a.rank() == 3 && b.rank() == 3;
+        assert!(fits, "baddbmm: {} x {}: expected two batches of matrices", a.shape(), b.shape());
+        self.addmm(a, b, beta, alpha)
+    }
+
+    /// The way from `self` (0) to `end` (1), broadcast.
+    #[track_caller]
+    pub fn lerp(&self, end: &Tensor, weight: f32) -> Tensor {
+        if weight < 0.5 {
+            return self.add(&end.sub(self).affine(weight, 0.0));
+        }
+        end.sub(&end.sub(self).affine(1.0 - weight, 0.0))
+    }
+
+    /// [`Tensor::lerp`] by a weight for each element, broadcast.
+    #[track_caller]
+    pub fn lerp_by(&self, end: &Tensor, weight: &Tensor) -> Tensor {
+        self.add(&weight.mul(&end.sub(self)))
+    }
+
+    /// `self + value * a * b`, broadcast.
+    #[track_caller]
+    pub fn addcmul(&self, a: &Tensor, b: &Tensor, value: f32) -> Tensor {
+        self.add(&a.mul(b).affine(value, 0.0))
+    }
+
+    /// `self + value * a / b`, broadcast.
+    #[track_caller]
+    pub fn addcdiv(&self, a: &Tensor, b: &Tensor, value: f32) -> Tensor {
+        self.add(&a.div(b).affine(value, 0.0))
+    }
+
+    /// Numbers in the place of NaN, infinity and -infinity (PyTorch's defaults are 0 and the largest and smallest f32). The
+    /// gradient there is 0.
+    #[track_caller]
+    pub fn nan_to_num(&self, nan: f32, posinf: f32, neginf: f32) -> Tensor {
+        let kept = self.masked_fill(&self.isnan(), nan);
+        let kept = kept.masked_fill(&self.eq(f32::INFINITY), posinf);
+        kept.masked_fill(&self.eq(f32::NEG_INFINITY), neginf)
+    }
+
+    /// `x` held above one tensor and then below another, broadcast; the gradient goes to what the result is, of equals to `x`.
+    #[track_caller]
+    pub fn clamp_by(&self, min: Option<&Tensor>, max: Option<&Tensor>) -> Tensor {
+        let mut y = self.clone();
+        if let Some(min) = min {
+            y = Tensor::where_(&y.lt(min).maximum(&min.isnan()), min, &y);
+        }
+        if let Some(max) = max {
+            y = Tensor::where_(&y.gt(max).maximum(&max.isnan()), max, &y);
+        }
+        y
+    }
+
+    /// The length of order `p` over some dimensions, `sum(|x|^p)^(1/p)`; of infinity the largest size, of -infinity the
+    /// smallest, of 0 the number of elements that are not 0. Its gradient at 0 is 0.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or one is named twice.
+    #[track_caller]
+    pub fn norm_of(&self, p: f32, dims: &[impl Int], keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
+        if p == 2.0 {
+            return self.norm(dims, keep);
+        }
+        if p == f32::INFINITY {
+            return self.abs().amax(dims, keep);
+        }
+        if p == f32::NEG_INFINITY {
+            return self.abs().amin(dims, keep);
+        }
+        if p == 1.0 {
+            return self.abs().sum_dims(dims, keep);
+        }
+        if p == 0.0 {
+            // Flat wherever it is defined.
+            return self.sign().square().sum_dims(dims, keep);
+        }
+        let size = self.detach().abs();
+        let y = size.pow_scalar(p).sum_dims(dims, KeepDims::Yes).pow_scalar(1.0 / p);
+        let (kept, x, length) = (y.shape(), self.saved(), y.saved());
+        let y = if keep == KeepDims::Yes { y } else { dropped(&y, dims) };
+        y.tracked("norm", &[self], move |dy, _| {
+            let share = dy.reshape_to(kept).div(&length.pow_scalar(p - 1.0));
+            let slope = x.sign().mul(&x.abs().pow_scalar(p - 1.0)).mul(&share);
+            let flat = x.eq(0).maximum(&length.eq(0));
+            vec![Some(slope.masked_fill(&flat, 0.0))]
+        })
+    }
+
+    /// Divided by its length of order `p` along a dimension, or by `eps` where that is more (PyTorch's defaults are 2 and
+    /// 1e-12).
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn normalize(&self, p: f32, dim: impl Int, eps: f32) -> Tensor {
+        self.div(&self.norm_of(p, &[dim.int()], KeepDims::Yes).clamp(eps, f32::INFINITY))
+    }
+
+    /// The distances of order `p` between rows, each of `self` from each of `other`: `[.., n, k]` and `[.., m, k]` give
+    /// `[.., n, m]`. It holds the differences, `[.., n, m, k]`, for its gradient.
+    ///
+    /// # Panics
+    /// If there are fewer than two dimensions or the rows are not as long.
+    #[track_caller]
+    pub fn cdist(&self, other: &Tensor, p: f32) -> Tensor {
+        let (a, b) = (self.shape(), other.shape());
+        let fits = a.rank() >= 2 && b.rank() >= 2 && a.last() == b.last();
+        assert!(fits, "cdist: {a} x {b}: expected rows as long as one another");
+        let difference = self.unsqueeze(a.rank() - 1).sub(&other.unsqueeze(b.rank() - 2));
+        difference.norm_of(p, &[-1], KeepDims::No)
+    }
+
+    /// Sums of products over `count` dimensions, the last of `self` and the first of `other`.
+    ///
+    /// # Panics
+    /// If these dimensions differ.
+    #[track_caller]
+    pub fn tensordot(&self, other: &Tensor, count: usize) -> Tensor {
+        let (a, b) = (self.shape(), other.shape());
+        let fits = count <= a.rank() && count <= b.rank() && a[a.rank() - count..] == b[..count];
+        assert!(fits, "tensordot: {a} x {b}: expected the last {count} dimensions to be the other's first");
+        let (rows, columns) = (&a[..a.rank() - count], &b[count..]);
+        let inner: usize = b[..count].iter().product();
+        let left = self.reshape_to(Shape::from([rows.iter().product(), inner]));
+        let right = other.reshape_to(Shape::from([inner, columns.iter().product()]));
+        left.matmul(&right).reshape_to(Shape::from([rows, columns].concat()))
+    }
+
+    /// Kronecker's product: each element of `self` times all of `other`, side by side. Of two ranks, sizes of 1 lead the
+    /// smaller.
+    ///
+    /// # Panics
+    /// If the result has too many dimensions on the way: three are the most.
+    #[track_caller]
+    pub fn kron(&self, other: &Tensor) -> Tensor {
+        let rank = self.rank().max(other.rank());
+        let wide = |t: &Tensor| [vec![1; rank - t.rank()], t.shape().to_vec()].concat();
+        let (a, b) = (wide(self), wide(other));
+        assert!(
+            2 * rank <= crate::shape::MAX_RANK,
+            "kron: {} x {}: expected at most three dimensions",
+            self.shape(),
+            other.shape()
+        );
+        let between = |sizes: &[usize], at: usize| -> Vec<usize> {
+            sizes.iter().flat_map(|&n| if at == 0 { [n, 1] } else { [1, n] }).collect()
+        };
+        let product = self.reshape_to(Shape::from(between(&a, 0))).mul(&other.reshape_to(Shape::from(between(&b, 1))));
+        product.reshape_to(Shape::from(a.iter().zip(&b).map(|(a, b)| a * b).collect::<Vec<_>>()))
+    }
+
+    /// The sum of a matrix's diagonal.
+    ///
+    /// # Panics
+    /// If it is no matrix.
+    #[track_caller]
+    pub fn trace(&self) -> Tensor {
+        assert!(self.rank() == 2, "trace: {} is no matrix", self.shape());
+        self.diagonal(0, 1).sum()
+    }
+
+    /// What a share `q` of the elements along a dimension is not above, on the straight line between the two nearest; NaN where
+    /// there is one.
+    ///
+    /// # Panics
+    /// If there is no such dimension, it has no elements, or `q` is not between 0 and 1.
+    #[track_caller]
+    pub fn quantile(&self, q: f32, dim: impl Int, keep: KeepDims) -> Tensor {
+        let dim = self.shape().dim_or_scalar("quantile", dim.int());
+        assert!((0.0..=1.0).contains(&q), "quantile: {q} is no share between 0 and 1");
+        let n = self.shape().get(dim).copied().unwrap_or(1);
+        assert!(n > 0, "quantile: {} has no elements along dimension {dim}", self.shape());
+        if self.rank() == 0 {
+            return self.clone();
+        }
+        let (sorted, _) = self.sort(dim, Order::Ascending);
+        let place = q * (n - 1) as f32;
+        let (low, high) = (place.floor() as usize, place.ceil() as usize);
+        let at = |i: usize| sorted.narrow(dim, i, 1);
+        let y = at(low).lerp(&at(high), place - place.floor());
+        let last = at(n - 1).detach();
+        let y = Tensor::where_(&last.isnan(), &last, &y);
+        if keep == KeepDims::Yes { y } else { y.squeeze(dim) }
+    }
+
+    /// The elements where the mask is not 0, as a vector; both broadcast. It reads the mask, and so waits for the device: a
+    /// captured step cannot.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    pub fn masked_select(&self, mask: &Tensor) -> Result<Tensor> {
+        let Some(shape) = self.shape().broadcast(&mask.shape()) else {
+            panic!("masked_select: {} x {}: the shapes do not broadcast", self.shape(), mask.shape())
+        };
+        let kept = mask.expand(shape).ne(0).to_vec::<f32>()?;
+        let index: Vec<i32> = (0..).zip(kept).filter(|(_, kept)| *kept != 0.0).map(|(at, _)| at).collect();
+        let index = Tensor::from_slice(&index, [index.len()], self.device());
+        Ok(self.expand(shape).reshape([shape.numel()]).index_select(0, &index))
+    }
+
+    /// The indices of the elements that are not 0, a row for each, in order: i32 `[found, rank]`. It reads the elements, and so
+    /// waits for the device: a captured step cannot.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    #[track_caller]
+    pub fn nonzero(&self) -> Result<Tensor> {
+        let (shape, found) = (self.shape(), self.ne(0).to_vec::<f32>()?);
+        let places: Vec<usize> = (0..found.len()).filter(|&at| found[at] != 0.0).collect();
+        let mut rows = vec![0; places.len() * shape.rank()];
+        for (row, place) in rows.chunks_mut(shape.rank().max(1)).zip(&places) {
+            let mut left = *place;
+            for (to, n) in row.iter_mut().zip(shape.iter()).rev() {
+                (*to, left) = ((left % n) as i32, left / n);
+            }
+        }
+        Ok(Tensor::from_slice(&rows, [places.len(), shape.rank()], self.device()))
+    }
+
+    /// How often each number from 0 on is there: i32, of as many numbers as there are, and at least `least`. It reads the
+    /// elements, and so waits for the device: a captured step cannot.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    ///
+    /// # Panics
+    /// If the elements are not i32, or one is negative.
+    #[track_caller]
+    pub fn bincount(&self, least: usize) -> Result<Tensor> {
+        let all = self.integers().to_vec::<i32>()?;
+        let mut counts = vec![0i32; least];
+        for number in all {
+            let Ok(at) = usize::try_from(number) else { panic!("bincount: expected numbers from 0 on, got {number}") };
+            counts.resize(counts.len().max(at + 1), 0);
+            counts[at] += 1;
+        }
+        Ok(Tensor::from_slice(&counts, [counts.len()], self.device()))
+    }
+
+    /// The elements without repeats, in order, NaN last and each by itself. It reads the elements, and so waits for the
+    /// device: a captured step cannot.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    ///
+    /// # Panics
+    /// If the elements are not f32 or i32.
+    #[track_caller]
+    pub fn unique(&self) -> Result<Unique> {
+        let device = self.device();
+        let keys: Vec<f64> = match self.dtype().is_float() {
+            true => self.cast(DType::F32).to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+            false => self.integers().to_vec::<i32>()?.into_iter().map(f64::from).collect(),
+        };
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        let by_value = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
+        order.sort_by(|&a, &b| by_value(keys[a], keys[b]));
+        let (mut firsts, mut counts, mut inverse) = (Vec::<i32>::new(), Vec::<i32>::new(), vec![0i32; keys.len()]);
+        for at in order {
+            if firsts.last().is_none_or(|&last| keys[last as usize] != keys[at]) {
+                firsts.push(at as i32);
+                counts.push(0);
+            }
+            inverse[at] = firsts.len() as i32 - 1;
+            *counts.last_mut().expect("one was pushed") += 1;
+        }
+        let index = Tensor::from_slice(&firsts, [firsts.len()], device);
+        Ok(Unique {
+            values: self.detach().reshape([keys.len()]).index_select(0, &index),
+            inverse: Tensor::from_slice(&inverse, self.shape(), device),
+            counts: Tensor::from_slice(&counts, [counts.len()], device),
+        })
+    }
+}
+
+/// What [`Tensor::unique`] finds.
+#[derive(Debug, Clone)]
+pub struct Unique {
+    /// The elements without repeats, in order.
+    pub values: Tensor,
+    /// Of each element, which of the values it is; i32 of the shape that was asked.
+    pub inverse: Tensor,
+    /// How often each value is there; i32.
+    pub counts: Tensor,
+}
+
+/// Without the dimensions of size 1 that a reduction left.
+fn dropped(y: &Tensor, dims: &[isize]) -> Tensor {
+    let rank = y.rank() as isize;
+    let gone = |d: usize| dims.iter().any(|&dim| dim.rem_euclid(rank) == d as isize);
+    let sizes: Vec<usize> = (0..y.rank()).filter(|&d| !gone(d)).map(|d| y.shape()[d]).collect();
+    y.reshape_to(Shape::from(sizes))
+}

@@ -1,0 +1,92 @@
+//! Quotients that are whole numbers, what they leave, and angles of points.
+
+use super::binary::{ATAN2, FMOD, REMAINDER, arithmetic, floating};
+use super::integers;
+use crate::kernel::Kernel;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// How a quotient becomes a whole number: PyTorch's `rounding_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// Down, as Python's `//` does.
+    Floor,
+    /// Towards 0, as Rust's `/` of whole numbers does.
+    Trunc,
+}
+
+/// # Quotients and what they leave
+impl Tensor {
+    /// What whole multiples of `other` leave, with the sign of `other`, broadcast: Python's `%`. Both are f32 or both i32,
+    /// of which 0 leaves 0.
+    #[track_caller]
+    pub fn remainder(&self, other: &Tensor) -> Tensor {
+        self.left_of(other, [&REMAINDER, &integers::REMAINDER], Rounding::Floor)
+    }
+
+    /// What whole multiples of `other` leave, with the sign of `self`, broadcast: Rust's `%`. Both are f32 or both i32, of
+    /// which 0 leaves 0.
+    #[track_caller]
+    pub fn fmod(&self, other: &Tensor) -> Tensor {
+        self.left_of(other, [&FMOD, &integers::FMOD], Rounding::Trunc)
+    }
+
+    #[track_caller]
+    fn left_of(&self, other: &Tensor, kernels: [&'static Kernel; 2], rounding: Rounding) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        arithmetic(kernels, self, other).tracked(kernels[0].name, &[self, other], move |dy, needs| {
+            let of_b = || dy.mul(&a.div_rounded(&b, rounding)).neg().sum_to(b.shape());
+            vec![needs[0].then(|| dy.sum_to(a.shape())), needs[1].then(of_b)]
+        })
+    }
+
+    /// [`Tensor::div`] to whole numbers, broadcast; the gradient is 0. Both are f32, or both i32, where a quotient by 0 is 0.
+    #[track_caller]
+    pub fn div_rounded(&self, other: &Tensor, rounding: Rounding) -> Tensor {
+        if !self.dtype().is_float() && !other.dtype().is_float() {
+            let kernel = match rounding {
+                Rounding::Floor => &integers::FLOOR_DIVIDE,
+                Rounding::Trunc => &integers::TRUNC_DIVIDE,
+            };
+            return arithmetic([kernel; 2], self, other).noted(kernel.name, &[self, other]);
+        }
+        let (a, b) = (self.detach(), other.detach());
+        let quotient = a.div(&b);
+        let whole = match rounding {
+            Rounding::Trunc => quotient.trunc(),
+            Rounding::Floor => {
+                // What is left is exact, where a quotient may have been rounded up to a whole number.
+                let left = a.fmod(&b);
+                let below = a.sub(&left).div(&b).round().sub(&a.remainder(&b).ne(&left));
+                Tensor::where_(&b.eq(0), &quotient, &below)
+            }
+        };
+        let shapes = [a.shape(), b.shape()];
+        whole.tracked("div_rounded", &[self, other], move |dy, needs| {
+            let zeros = |(shape, needed): (&Shape, &bool)| needed.then(|| Tensor::zeros(*shape, dy.device()));
+            shapes.iter().zip(needs).map(zeros).collect()
+        })
+    }
+
+    /// The largest whole numbers that are not above the quotients, broadcast: Python's `//`; the gradient is 0. Both are f32, or
+    /// both i32, where a quotient by 0 is 0.
+    #[track_caller]
+    pub fn floor_divide(&self, other: &Tensor) -> Tensor {
+        self.div_rounded(other, Rounding::Floor)
+    }
+
+    /// The angles of the points whose coordinates are `other` (to the right) and `self` (up), from -pi to pi, broadcast.
+    #[track_caller]
+    pub fn atan2(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        floating(&ATAN2, self, other).tracked("atan2", &[self, other], move |dy, needs| {
+            let size = a.square().add(&b.square());
+            let zero = Tensor::zeros([], a.device());
+            let share = Tensor::where_(&size.eq(0), &zero, &dy.div(&size));
+            vec![
+                needs[0].then(|| share.mul(&b).sum_to(a.shape())),
+                needs[1].then(|| share.mul(&a).neg().sum_to(b.shape())),
+            ]
+        })
+    }
+}
