@@ -167,7 +167,7 @@ fn every_operation_is_drawn() {
     judge::hush();
     let cpu = Device::cpu();
     let mut seen = BTreeMap::new();
-    for seed in 0..600 {
+    for seed in 0..700 {
         draw::program(seed, &cpu).steps().for_each(|(_, op, _)| *seen.entry(op.title()).or_insert(0) += 1);
     }
     let ones = (0..ONES.len() + POSITIVE.len()).map(|at| Op::One(at).title());
