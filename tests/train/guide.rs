@@ -118,7 +118,7 @@ fn mistakes() -> Vec<(&'static str, String)> {
             self.fc1.forward(x, ctx)
         }
         fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-            (x.rank() != 2).then(|| format!("Block: {}: expected [rows, width]", x.shape()))
+            (x.rank() != 2).then(|| format!("{}: expected [rows, width]", x.shape()))
         }
     }
     #[derive(Module)]
