@@ -1,11 +1,90 @@
-//! Measures of predictions: counted on the host, or summed up on the device by a [`Trainer`](crate::train::Trainer).
+//! Figures of predictions: summed up on the device, batch by batch, or counted on the host.
+//!
+//! A [`Trainer`](crate::train::Trainer) is given metrics by [`metric`](crate::train::Trainer::metric); a loop by hand has a
+//! [`Meter`]. Nothing is read while a set runs through, and the last, smaller batch counts as it should.
+//!
+//! | | |
+//! |---|---|
+//! | classes | [`Accuracy`], [`TopK`], [`Precision`], [`Recall`], [`F1`], [`MatthewsCorrelation`], [`CohenKappa`], [`ConfusionCounts`] |
+//! | probabilities | [`LogLoss`], [`Perplexity`] |
+//! | rankings | [`RocAuc`], [`AveragePrecision`], which need all scores of a set: they are told of validation alone |
+//! | numbers | [`MeanSquaredError`], [`RootMeanSquaredError`], [`MeanAbsoluteError`], [`MeanAbsolutePercentageError`], [`R2`], [`ExplainedVariance`] |
+//! | on the host | [`ConfusionMatrix`], [`Bleu`] |
+//!
+//! Definitions, and what is told where one divides by nothing, are those of [scikit-learn](https://scikit-learn.org/stable/modules/model_evaluation.html).
+//! Metrics of classes take logits `[.., classes]` and labels `[..]` of i32, or, where they are made by `binary`, logits of
+//! class 1 and labels of their shape, 0 and 1 of either type. Labels of -100 count nothing, as in
+//! [`cross_entropy`](Tensor::cross_entropy); a label that is no class makes a figure NaN.
+//!
+//! Sums are f32: counts are exact up to 2^24 = 16,777,216 items, other sums to about 1e-7 for each of their batches at worst.
 
+mod classification;
+mod confusion;
+mod labels;
+mod likelihood;
+mod meter;
+mod ranking;
+mod regression;
+mod text;
+
+pub use classification::{Accuracy, Average, CohenKappa, F1, MatthewsCorrelation, Precision, Recall, TopK};
+pub use confusion::{ConfusionCounts, ConfusionMatrix};
+pub use likelihood::{LogLoss, Perplexity};
+pub use meter::Meter;
+pub(crate) use meter::Rows;
+pub use ranking::{AveragePrecision, RocAuc};
+pub use regression::{
+    ExplainedVariance, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, R2, RootMeanSquaredError,
+};
+pub use text::Bleu;
+
+use crate::dtype::DType;
 use crate::optim::schedule::Better;
 use crate::tensor::Tensor;
-use std::fmt;
+
+/// What metrics are given: elements of half size as f32, since counts need its digits.
+pub(crate) fn in_f32(x: &Tensor) -> Tensor {
+    if x.dtype().is_half() { x.cast(DType::F32) } else { x.clone() }
+}
 
 /// A figure of predictions that sums of batches tell, so that it is exact over a set of any size, the last and smaller batch
 /// counted right.
+///
+/// ```
+/// use wgrad::Tensor;
+/// use wgrad::metrics::{Meter, Metric};
+///
+/// /// The part of predictions that are at most 1 from their target.
+/// struct Near;
+///
+/// impl Metric for Near {
+///     fn name(&self) -> String {
+///         "near".into()
+///     }
+///
+///     fn len(&self) -> usize {
+///         2
+///     }
+///
+///     fn batch(&self, output: &Tensor, target: &Tensor) -> Tensor {
+///         let near = (output - target).abs().le(&Tensor::ones([], output.device()));
+///         Tensor::stack(&[&near.sum(), &Tensor::full([], near.numel() as f32, near.device())], 0)
+///     }
+///
+///     fn value(&self, sums: &[f64]) -> f64 {
+///         sums[0] / sums[1]
+///     }
+/// }
+///
+/// # fn main() -> wgrad::Result<()> {
+/// let device = wgrad::Device::cpu();
+/// let mut meter = Meter::new(Near, &device);
+/// let zeros = Tensor::zeros([2], &device);
+/// meter.update(&Tensor::from_slice(&[0.5f32, 3.0], [2], &device), &zeros);
+/// assert_eq!(meter.value()?, 0.5);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Metric: Send {
     /// Its name in a history.
     fn name(&self) -> String;
@@ -15,7 +94,7 @@ pub trait Metric: Send {
         Better::Larger
     }
 
-    /// The number of sums that it keeps.
+    /// How many sums it keeps.
     fn len(&self) -> usize;
 
     /// Whether it keeps none.
@@ -23,7 +102,7 @@ pub trait Metric: Send {
         self.len() == 0
     }
 
-    /// The summands of a batch, `[len]`, made by tensor operations: nothing may be read on the host, since the step is
+    /// What a batch adds to the sums, `[len]`, made by tensor operations: nothing may be read on the host, since the step is
     /// replayed.
     ///
     /// # Panics
@@ -31,112 +110,72 @@ pub trait Metric: Send {
     #[track_caller]
     fn batch(&self, output: &Tensor, target: &Tensor) -> Tensor;
 
+    /// The sums with another batch: by default what it adds is added.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    fn update(&self, sums: &Tensor, output: &Tensor, target: &Tensor) -> Tensor {
+        sums + self.batch(output, target)
+    }
+
+    /// Whether no sums tell the figure, so that what [`batch`](Metric::batch) gives, of any shape, is kept whole: values and
+    /// figures are then made of all of it, one batch behind the other. Such a metric is told of validation alone.
+    fn collects(&self) -> bool {
+        false
+    }
+
     /// The figure, from the sums.
     fn value(&self, sums: &[f64]) -> f64;
-}
 
-/// The part of rows whose largest score is that of their label.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Accuracy;
+    /// The names of all its figures, where it has several: of each class, say.
+    fn names(&self) -> Vec<String> {
+        vec![self.name()]
+    }
 
-impl Accuracy {
-    /// Of scores `[n, classes]` and labels `[n]`.
-    pub fn new() -> Accuracy {
-        Accuracy
+    /// All its figures in the order of their names, from the sums.
+    fn values(&self, sums: &[f64]) -> Vec<f64> {
+        vec![self.value(sums)]
     }
 }
 
-impl Metric for Accuracy {
+/// A metric that is chosen while a program runs.
+impl<M: Metric + ?Sized> Metric for Box<M> {
     fn name(&self) -> String {
-        "accuracy".into()
+        (**self).name()
+    }
+
+    fn better(&self) -> Better {
+        (**self).better()
     }
 
     fn len(&self) -> usize {
-        2
+        (**self).len()
     }
 
     #[track_caller]
     fn batch(&self, output: &Tensor, target: &Tensor) -> Tensor {
-        let right = output.argmax(-1).eq(target);
-        let count = Tensor::full([], right.numel() as f32, right.device());
-        Tensor::stack(&[&right.sum(), &count], 0)
+        (**self).batch(output, target)
+    }
+
+    #[track_caller]
+    fn update(&self, sums: &Tensor, output: &Tensor, target: &Tensor) -> Tensor {
+        (**self).update(sums, output, target)
+    }
+
+    fn collects(&self) -> bool {
+        (**self).collects()
     }
 
     fn value(&self, sums: &[f64]) -> f64 {
-        sums[0] / sums[1].max(1.0)
-    }
-}
-
-/// Counts of (true class, predicted class).
-///
-/// ```
-/// let mut matrix = wgrad::metrics::ConfusionMatrix::new(2);
-/// matrix.add(&[0, 1, 1], &[0, 1, 0]);
-/// assert_eq!(matrix.count(1, 0), 1);
-/// assert_eq!(matrix.accuracy(), 2.0 / 3.0);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfusionMatrix {
-    classes: usize,
-    counts: Vec<u64>,
-}
-
-impl ConfusionMatrix {
-    /// No predictions yet.
-    pub fn new(classes: usize) -> ConfusionMatrix {
-        ConfusionMatrix { classes, counts: vec![0; classes * classes] }
+        (**self).value(sums)
     }
 
-    /// Counts pairs of a true class and a predicted one.
-    ///
-    /// # Panics
-    /// If the lengths differ or a class is out of range.
-    #[track_caller]
-    pub fn add(&mut self, truth: &[i32], predicted: &[i32]) {
-        assert!(
-            truth.len() == predicted.len(),
-            "ConfusionMatrix: {} labels, {} predictions",
-            truth.len(),
-            predicted.len()
-        );
-        let inside = |class: i32| usize::try_from(class).ok().filter(|&c| c < self.classes);
-        for (&t, &p) in truth.iter().zip(predicted) {
-            let (Some(row), Some(column)) = (inside(t), inside(p)) else {
-                panic!("ConfusionMatrix: class {t} or {p} is not in 0..{}", self.classes)
-            };
-            self.counts[row * self.classes + column] += 1;
-        }
+    fn names(&self) -> Vec<String> {
+        (**self).names()
     }
 
-    /// The number of times that `truth` was taken for `predicted`.
-    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.classes + predicted]
-    }
-
-    /// The part of all predictions that are right; 0 if there are none.
-    pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.classes).map(|c| self.count(c, c)).sum();
-        right as f64 / self.counts.iter().sum::<u64>().max(1) as f64
-    }
-}
-
-impl fmt::Display for ConfusionMatrix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width =
-            self.counts.iter().map(|c| c.to_string().len()).max().unwrap_or(1).max(self.classes.to_string().len()) + 1;
-        write!(f, "true \\ predicted")?;
-        for c in 0..self.classes {
-            write!(f, "{c:>width$}")?;
-        }
-        for t in 0..self.classes {
-            write!(f, "\n{t:>16}")?;
-            for p in 0..self.classes {
-                match self.count(t, p) {
-                    0 => write!(f, "{:>width$}", "·")?,
-                    n => write!(f, "{n:>width$}")?,
-                }
-            }
-        }
-        Ok(())
+    fn values(&self, sums: &[f64]) -> Vec<f64> {
+        (**self).values(sums)
     }
 }

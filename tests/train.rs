@@ -41,6 +41,8 @@ mod lines;
 mod long;
 #[path = "train/memory.rs"]
 mod memory;
+#[path = "train/metrics.rs"]
+mod metrics;
 #[path = "../examples/mnist/model.rs"]
 mod model;
 #[path = "train/modules.rs"]

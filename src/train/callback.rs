@@ -3,6 +3,7 @@
 use super::history::{Figures, History};
 use super::task::Trained;
 use crate::error::{Error, Result};
+use crate::metrics::Metric;
 use crate::nn::{StateDict, Strictness, load_state, state};
 use crate::optim::schedule::Better;
 use crate::tensor::Tensor;
@@ -30,6 +31,7 @@ pub struct Run<'r> {
     pub loss: Option<&'r Tensor>,
     /// The epochs that are done.
     pub history: &'r History,
+    pub(super) metrics: &'r [Box<dyn Metric>],
     pub(super) task: &'r mut dyn Trained,
     pub(super) stop: &'r mut Option<String>,
 }
@@ -38,6 +40,12 @@ impl Run<'_> {
     /// Ends the run after this batch or epoch, for a reason that its history tells.
     pub fn stop(&mut self, why: impl Into<String>) {
         self.stop.get_or_insert_with(|| why.into());
+    }
+
+    /// Which of two values of a figure is better: what the metric says that tells it, in training or validation, and where
+    /// none does, the smaller if its name ends as that of a loss or an error.
+    pub fn better(&self, figure: &str) -> Better {
+        better_of(self.metrics, figure)
     }
 
     /// The learning rate of the first optimizer's first group.
@@ -180,7 +188,7 @@ pub struct Saved {
 #[derive(Debug, Clone)]
 pub struct EarlyStopping {
     figure: String,
-    better: Better,
+    better: Option<Better>,
     patience: usize,
     min_delta: f64,
     restore: bool,
@@ -190,18 +198,18 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// By a figure of the history, after so many epochs without a better one. Smaller is better, unless the name tells of an
-    /// accuracy or the like: see [`by`](EarlyStopping::by).
+    /// By a figure of the history, after so many epochs without a better one: see [`Run::better`] and
+    /// [`by`](EarlyStopping::by).
     pub fn new(figure: &str, patience: usize) -> EarlyStopping {
         let figure = figure.to_string();
-        let better = better_of(&figure);
-        EarlyStopping { figure, better, patience, min_delta: 0.0, restore: false, best: None, bad: 0, weights: None }
+        let (min_delta, restore, best, bad, weights) = (0.0, false, None, 0, None);
+        EarlyStopping { figure, better: None, patience, min_delta, restore, best, bad, weights }
     }
 
     /// Which of two figures is better.
     #[must_use]
     pub fn by(self, better: Better) -> EarlyStopping {
-        EarlyStopping { better, ..self }
+        EarlyStopping { better: Some(better), ..self }
     }
 
     /// The least improvement of a figure that counts.
@@ -217,8 +225,13 @@ impl EarlyStopping {
     }
 }
 
-/// Losses and errors are better where they are smaller, all else where it is larger.
-pub(super) fn better_of(figure: &str) -> Better {
+/// What a metric says of its figure; else losses and errors are better where they are smaller, all else where it is larger.
+pub(super) fn better_of(metrics: &[Box<dyn Metric>], figure: &str) -> Better {
+    let name = figure.strip_prefix("val_").unwrap_or(figure);
+    let tells = |metric: &&Box<dyn Metric>| metric.names().iter().any(|own| own == name || own == figure);
+    if let Some(metric) = metrics.iter().find(tells) {
+        return metric.better();
+    }
     let smaller = ["loss", "error", "mse", "rmse", "mae", "mape", "perplexity"];
     match smaller.iter().any(|word| figure.ends_with(word)) {
         true => Better::Smaller,
@@ -249,7 +262,8 @@ impl Callback for EarlyStopping {
 
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         let new = last(run.history, &self.figure, "EarlyStopping")?;
-        if self.best.is_none_or(|best| is_better(self.better, new, best, self.min_delta)) {
+        let better = self.better.unwrap_or_else(|| run.better(&self.figure));
+        if self.best.is_none_or(|best| is_better(better, new, best, self.min_delta)) {
             (self.best, self.bad) = (Some(new), 0);
             if self.restore {
                 self.weights = Some(run.weights()?);

@@ -6,7 +6,6 @@ use super::task::Trained;
 use crate::checkpoint::{self, Notes};
 use crate::error::{Error, Result};
 use crate::nn::{self, StateDict, Strictness, load_state, state};
-use crate::optim::schedule::Better;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -27,7 +26,7 @@ pub struct Checkpoints {
     pub(super) every_steps: Option<u64>,
     pub(super) every: Option<Duration>,
     pub(super) keep: usize,
-    pub(super) best: Option<(String, Better)>,
+    pub(super) best: Option<String>,
     pub(super) resume: bool,
 }
 
@@ -57,12 +56,11 @@ impl Checkpoints {
         Checkpoints { keep: count.max(1), ..self }
     }
 
-    /// Also keeps the weights of the epoch whose figure is best, in `best.safetensors`: losses and errors where they are
-    /// smallest, other figures where they are largest.
+    /// Also keeps the weights of the epoch whose figure is best, in `best.safetensors`: see
+    /// [`Run::better`](super::Run::better).
     #[must_use]
     pub fn best(self, figure: &str) -> Checkpoints {
-        let better = super::callback::better_of(figure);
-        Checkpoints { best: Some((figure.to_string(), better)), ..self }
+        Checkpoints { best: Some(figure.to_string()), ..self }
     }
 
     /// Goes on from the last whole checkpoint in the folder; where there is none, begins.

@@ -5,7 +5,7 @@ use crate::backend::Pending;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Rows, in_f32};
 use crate::nn::StateDict;
 use crate::nn::StateTensor;
 use crate::tensor::Tensor;
@@ -19,18 +19,25 @@ pub(super) struct Totals {
     /// The items, their losses, and the other means.
     means: Tensor,
     names: Vec<String>,
-    /// One for each metric.
+    /// One for each metric that is made of sums.
     sums: Vec<Tensor>,
+    /// One for each that collects; none in training, where they are not told.
+    rows: Vec<Rows>,
 }
 
 impl Totals {
-    pub fn new(metrics: &[Box<dyn Metric>], device: &Device) -> Totals {
-        let sums = metrics.iter().map(|metric| Tensor::zeros([metric.len()], device)).collect();
-        Totals { means: Tensor::zeros([2 + OTHERS], device), names: Vec::new(), sums }
+    /// Of a training epoch, or of a set that is evaluated.
+    pub fn new(metrics: &[Box<dyn Metric>], device: &Device, evaluates: bool) -> Totals {
+        let summed = metrics.iter().filter(|metric| !metric.collects());
+        let sums = summed.map(|metric| Tensor::zeros([metric.len()], device)).collect();
+        let collected = metrics.iter().filter(|metric| metric.collects() && evaluates);
+        let rows = collected.map(|_| Rows::default()).collect();
+        Totals { means: Tensor::zeros([2 + OTHERS], device), names: Vec::new(), sums, rows }
     }
 
-    /// Adds a batch of so many items.
-    pub fn add(&mut self, outcome: &Outcome, metrics: &[Box<dyn Metric>], items: usize) -> Result<()> {
+    /// Adds a batch of so many items. What is to be [collected](Totals::collect) of it is returned, since nothing can be read
+    /// while a step is captured.
+    pub fn add(&mut self, outcome: &Outcome, metrics: &[Box<dyn Metric>], items: usize) -> Result<Vec<Tensor>> {
         if outcome.others.len() > OTHERS {
             let text = format!("a step tells {} means beside its loss: at most {OTHERS}", outcome.others.len());
             return Err(Error::Option(text));
@@ -49,11 +56,16 @@ impl Totals {
         }
         let place = self.means.narrow(0, 0, new.len());
         place.assign(&(&place + Tensor::stack(&new.iter().collect::<Vec<_>>(), 0)));
+        let mut collected = Vec::new();
         if let Some((output, target)) = &outcome.judged {
-            // Counted in f32, which tells their number.
-            let output = &if output.dtype().is_half() { output.cast(DType::F32) } else { output.clone() };
-            for (metric, sums) in metrics.iter().zip(&self.sums) {
-                sums.assign(&(sums + metric.batch(output, target)));
+            let (output, target) = (&in_f32(output), &in_f32(target));
+            let mut all = self.sums.iter();
+            for metric in metrics {
+                if !metric.collects() {
+                    all.next().into_iter().for_each(|sums| sums.assign(&metric.update(sums, output, target)));
+                } else if !self.rows.is_empty() {
+                    collected.push(metric.batch(output, target));
+                }
             }
         } else if let Some(metric) = metrics.first() {
             let text = format!(
@@ -62,11 +74,17 @@ impl Totals {
             );
             return Err(Error::Option(text));
         }
-        Ok(())
+        Ok(collected)
+    }
+
+    /// Copies what a batch gave to those that collect.
+    pub fn collect(&mut self, batch: &[Tensor]) -> Result<()> {
+        self.rows.iter_mut().zip(batch).try_for_each(|(rows, batch)| rows.add(batch))
     }
 
     /// Begins anew.
-    pub fn reset(&self) {
+    pub fn reset(&mut self) {
+        self.rows.iter_mut().for_each(|rows| *rows = Rows::default());
         self.means.upload(&[0.0f32; 2 + OTHERS]);
         for sums in &self.sums {
             sums.upload(&vec![0.0f32; sums.numel()]);
@@ -74,19 +92,31 @@ impl Totals {
     }
 
     /// The means so far, under names with `prefix` before them, and the number of items.
-    pub fn read(&self, metrics: &[Box<dyn Metric>], prefix: &str) -> Result<(usize, Vec<(String, f64)>)> {
-        let all = std::iter::once(&self.means).chain(&self.sums).map(|sums| sums.read::<f32>());
-        let mut all = Pending::all(all).wait()?.into_iter();
-        let means = all.next().unwrap_or_default();
+    pub fn read(&mut self, metrics: &[Box<dyn Metric>], prefix: &str) -> Result<(usize, Vec<(String, f64)>)> {
+        let (means, values) = self.sums(metrics)?;
         let items = f64::from(means[0]);
         let of = |sum: f32| f64::from(sum) / items.max(1.0);
         let mut figures = vec![(format!("{prefix}loss"), of(means[1]))];
         figures.extend(self.names.iter().zip(&means[2..]).map(|(name, sum)| (format!("{prefix}{name}"), of(*sum))));
-        for (metric, sums) in metrics.iter().zip(all) {
-            let sums: Vec<f64> = sums.into_iter().map(f64::from).collect();
-            figures.push((format!("{prefix}{}", metric.name()), metric.value(&sums)));
+        for (metric, values) in metrics.iter().zip(values) {
+            let Some(values) = values else { continue };
+            let named = metric.names().into_iter().zip(metric.values(&values));
+            figures.extend(named.map(|(name, value)| (format!("{prefix}{name}"), value)));
         }
         Ok((items as usize, figures))
+    }
+
+    /// The sums of the means, and those of each metric, or all that it collected.
+    pub fn sums(&mut self, metrics: &[Box<dyn Metric>]) -> Result<(Vec<f32>, Vec<Option<Vec<f64>>>)> {
+        let all = std::iter::once(&self.means).chain(&self.sums).map(|sums| sums.read::<f32>());
+        let mut all = Pending::all(all).wait()?.into_iter();
+        let means = all.next().unwrap_or_default();
+        let mut rows = self.rows.iter_mut();
+        let values = metrics.iter().map(|metric| match metric.collects() {
+            true => rows.next().map(|rows| Ok(rows.all()?.to_vec())).transpose(),
+            false => Ok(all.next().map(|sums| sums.into_iter().map(f64::from).collect())),
+        });
+        Ok((means, values.collect::<Result<_>>()?))
     }
 
     fn all(&self) -> impl Iterator<Item = (String, &Tensor)> {

@@ -1,7 +1,7 @@
 //! The loop.
 
 use super::batches::Batches;
-use super::callback::{Callback, Run, is_better, last, weights};
+use super::callback::{Callback, Run, better_of, is_better, last, weights};
 use super::checkpoints::{Checkpoints, Folder, Place, load_task, task_state};
 use super::history::{Figures, History, Record};
 use super::task::{Outcome, Supervised, Task};
@@ -133,7 +133,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
         Trainer { limit_batches: Some(batches.max(1)), ..self }
     }
 
-    /// Tells a metric of training and of validation.
+    /// Tells a metric of training and of validation; of validation alone where it [collects](Metric::collects).
     #[must_use]
     pub fn metric(mut self, metric: impl Metric + 'static) -> Self {
         self.metrics.push(Box::new(metric));
@@ -183,6 +183,10 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// [`Error::File`] and [`Error::Weights`] where a run cannot be saved or resumed; the device's first failure. Where there
     /// are checkpoints, the last stays.
     pub fn fit(&mut self, train: &dyn Batches<N>, validation: Option<&dyn Batches<N>>) -> Result<History> {
+        if let (None, Some(metric)) = (validation, self.metrics.iter().find(|metric| metric.collects())) {
+            let text = "needs all outputs of a set, so that it is told of validation alone: give `fit` a set for that";
+            return Err(Error::Option(format!("the metric `{}` {text}", metric.name())));
+        }
         let mut fit = Fit::new(self, train)?;
         let ended = fit.resume().and_then(|()| fit.run(validation));
         let closed = fit.tell(|callback, run| callback.ended(run, ended.as_ref().err()));
@@ -204,7 +208,24 @@ impl<'a, const N: usize> Trainer<'a, N> {
 
     /// Has sums for the metrics, which are all there when something runs.
     fn make_totals(&mut self) -> &mut [Totals; 2] {
-        self.totals.get_or_insert_with(|| [(); 2].map(|()| Totals::new(&self.metrics, &self.device)))
+        self.totals
+            .get_or_insert_with(|| [false, true].map(|evaluates| Totals::new(&self.metrics, &self.device, evaluates)))
+    }
+
+    /// What a metric sums up, or collects, over a set, whether it is a metric of this run or not: of
+    /// [`ConfusionCounts`](crate::metrics::ConfusionCounts), what a matrix is made of.
+    ///
+    /// # Errors
+    /// As [`fit`](Trainer::fit).
+    pub fn measure(&mut self, metric: impl Metric + 'static, set: &dyn Batches<N>) -> Result<Vec<f64>> {
+        let metrics = std::mem::replace(&mut self.metrics, vec![Box::new(metric)]);
+        let (totals, replays) = (self.totals.take(), std::mem::take(&mut self.replays));
+        let ended = self.evaluate(set);
+        let own = std::mem::replace(&mut self.metrics, metrics);
+        let found = self.totals.take().map(|[_, mut totals]| totals.sums(&own));
+        (self.totals, self.replays) = (totals, replays);
+        ended?;
+        Ok(found.transpose()?.and_then(|(_, mut sums)| sums.pop().flatten()).unwrap_or_default())
     }
 
     fn evaluated(&mut self, set: &dyn Batches<N>, prefix: &str) -> Result<Vec<(String, f64)>> {
@@ -213,10 +234,12 @@ impl<'a, const N: usize> Trainer<'a, N> {
             let batch = batch?.map(|array| array.to(&self.device));
             let (task, metrics) = (&mut self.task, &self.metrics);
             let [_, totals] = self.totals.as_mut().expect("they were made");
-            self.replays[1].run(refs(&batch), |batch| totals.add(&task.evaluate(batch)?, metrics, items(batch)))?;
+            let step = |batch: [&Tensor; N]| totals.add(&task.evaluate(batch)?, metrics, items(batch));
+            let collected = self.replays[1].run(refs(&batch), step)?;
+            totals.collect(&collected)?;
             self.device.submit();
         }
-        let [_, totals] = self.totals.as_ref().expect("they were made");
+        let [_, totals] = self.totals.as_mut().expect("they were made");
         Ok(totals.read(&self.metrics, prefix)?.1)
     }
 }
@@ -315,8 +338,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     }
 
     /// The sums of this epoch's training.
-    fn totals(&self) -> &Totals {
-        let [totals, _] = self.trainer.totals.as_ref().expect("they were made");
+    fn totals(&mut self) -> &mut Totals {
+        let [totals, _] = self.trainer.totals.as_mut().expect("they were made");
         totals
     }
 
@@ -408,7 +431,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
 
     /// Looks at the figures of the epoch so far.
     fn read(&mut self) -> Result<()> {
-        let (items, figures) = self.totals().read(&self.trainer.metrics, "")?;
+        let [totals, _] = self.trainer.totals.as_mut().expect("they were made");
+        let (items, figures) = totals.read(&self.trainer.metrics, "")?;
         (self.items, self.figures) = (items, figures.into_iter().collect());
         if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite()) {
             return Err(Error::Training(format!(
@@ -460,9 +484,10 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     /// Keeps the weights of the best epoch so far.
     fn keep_best(&mut self, validated: Option<StateDict>) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        let Some((figure, better)) = &folder.options.best else { return Ok(()) };
+        let Some(figure) = &folder.options.best else { return Ok(()) };
+        let better = better_of(&self.trainer.metrics, figure);
         let new = last(&self.place.history, figure, "Checkpoints::best")?;
-        if self.place.best.is_none_or(|best| is_better(*better, new, best, 0.0)) {
+        if self.place.best.is_none_or(|best| is_better(better, new, best, 0.0)) {
             let values = validated.map_or_else(|| weights(&*self.trainer.task), Ok)?;
             checkpoint::write(&values, folder.options.folder.join("best.safetensors"))?;
             self.place.best = Some(new);
@@ -472,13 +497,16 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
 
     /// Writes a checkpoint, where there is a folder for it.
     fn save(&mut self) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        if self.folder.is_none() {
+            return Ok(());
+        }
         let mut values = task_state(&mut *self.trainer.task)?;
         values.extend(self.totals().state()?.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
         self.place.schedule = self.scheduler.as_ref().map(Scheduler::steps);
         self.place.plateau = self.trainer.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
         let callbacks: Vec<_> =
             self.trainer.callbacks.iter().map(|own| (own.name().to_string(), own.state())).collect();
+        let Some(folder) = &self.folder else { return Ok(()) };
         let path: PathBuf = folder.save(&self.place, &values, &callbacks)?;
         self.saved = Instant::now();
         self.tell(|callback, run| callback.saved(run, &path))
@@ -500,6 +528,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 figures: self.figures.clone(),
                 loss: self.loss.as_ref(),
                 history: &self.place.history,
+                metrics: &trainer.metrics,
                 task: &mut *trainer.task,
                 stop: &mut self.stop,
             };

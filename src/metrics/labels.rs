@@ -1,0 +1,92 @@
+//! Scores and labels of a batch, as all metrics of classes take them.
+
+use crate::dtype::DType;
+use crate::tensor::Tensor;
+
+/// How scores are read, and which labels count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Labels {
+    /// How many classes there are, where that is known.
+    pub classes: Option<usize>,
+    /// For one score an item, that of class 1: what it must be above.
+    pub threshold: Option<f32>,
+    /// Whether scores are probabilities, not logits.
+    pub probabilities: bool,
+    pub ignore: i32,
+}
+
+/// A batch in rows.
+pub(super) struct Rows {
+    /// `[rows, classes]`, or `[rows]` of class 1.
+    pub scores: Tensor,
+    /// `[rows]` of i32.
+    pub labels: Tensor,
+    /// 1 for each row that counts, else 0: `[rows]`.
+    pub counted: Tensor,
+}
+
+impl Labels {
+    pub fn of(classes: usize) -> Labels {
+        Labels { classes: Some(classes), ..Labels::any() }
+    }
+
+    /// As many classes as there are scores.
+    pub fn any() -> Labels {
+        Labels { classes: None, threshold: None, probabilities: false, ignore: -100 }
+    }
+
+    pub fn binary() -> Labels {
+        Labels { classes: Some(2), threshold: Some(0.0), ..Labels::any() }
+    }
+
+    pub fn of_probabilities(self) -> Labels {
+        Labels { threshold: self.threshold.map(|_| 0.5), probabilities: true, ..self }
+    }
+
+    pub fn is_binary(&self) -> bool {
+        self.threshold.is_some()
+    }
+
+    /// The batch in rows.
+    #[track_caller]
+    pub fn rows(&self, metric: &str, output: &Tensor, target: &Tensor) -> Rows {
+        let (x, t) = (output.shape(), target.shape());
+        let (got, labels) = (format!("got {x} of {} and {t} of {}", output.dtype(), target.dtype()), target.numel());
+        let (scores, labels) = if self.is_binary() {
+            assert!(
+                trimmed(&x) == trimmed(&t) && output.dtype() == DType::F32,
+                "{metric}: expected a score of f32 and a label for each item, both of one shape, {got}"
+            );
+            (output.detach().reshape([labels]), target.detach().cast(DType::I32).reshape([labels]))
+        } else {
+            let classes = x.last().copied().unwrap_or(0);
+            let wanted = self.classes.map_or("classes".into(), |classes| classes.to_string());
+            let fits = x.rank() > 0 && x[..x.rank() - 1] == t[..] && self.classes.is_none_or(|own| own == classes);
+            assert!(
+                fits && output.dtype() == DType::F32 && !target.dtype().is_float(),
+                "{metric}: expected scores [.., {wanted}] of f32 and labels [..] of i32, {got}"
+            );
+            (output.detach().reshape([labels, classes]), target.detach().cast(DType::I32).reshape([labels]))
+        };
+        let counted = labels.ne(&Tensor::full([], self.ignore, labels.device()));
+        Rows { scores, labels, counted }
+    }
+
+    /// The class that each row is taken for, `[rows]` of i32.
+    pub fn predicted(&self, rows: &Rows) -> Tensor {
+        match self.threshold {
+            Some(threshold) => rows.scores.gt(&Tensor::full([], threshold, rows.scores.device())).cast(DType::I32),
+            None => rows.scores.argmax(-1),
+        }
+    }
+}
+
+/// A shape without a last dimension of 1.
+pub(super) fn trimmed(shape: &[usize]) -> &[usize] {
+    shape.strip_suffix(&[1]).unwrap_or(shape)
+}
+
+/// Two sums in a tensor.
+pub(super) fn pair(sum: &Tensor, count: &Tensor) -> Tensor {
+    Tensor::stack(&[sum, count], 0)
+}
