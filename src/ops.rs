@@ -20,7 +20,6 @@ pub mod fill;
 pub mod gather;
 pub mod grid_sample;
 pub mod index;
-pub mod integers;
 pub mod layer_norm;
 mod logic;
 mod mask;
@@ -63,7 +62,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     embedding::KERNELS,
     fill::KERNELS,
     gather::KERNELS,
-    integers::KERNELS,
+    binary::integers::KERNELS,
     layer_norm::KERNELS,
     matmul::KERNELS,
     matmul::linear::KERNELS,

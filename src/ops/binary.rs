@@ -2,7 +2,8 @@
 //!
 //! A function is one row of a table below, three lines in the WGSL file, and its method.
 
-use super::integers;
+pub mod integers;
+
 use crate::dtype::{DType, Element};
 use crate::kernel::strided::Strided;
 use crate::kernel::{

@@ -1,7 +1,7 @@
 //! Quotients that are whole numbers, what they leave, and angles of points.
 
+use super::binary::integers;
 use super::binary::{ATAN2, FMOD, REMAINDER, arithmetic, floating};
-use super::integers;
 use crate::kernel::Kernel;
 use crate::shape::Shape;
 use crate::tensor::Tensor;

@@ -16,13 +16,18 @@ impl Tensor {
     /// 1 where infinite, else 0.
     #[track_caller]
     pub fn isinf(&self) -> Tensor {
-        self.sized().eq(f32::INFINITY)
+        self.sized().eq(f32::INFINITY).cast(self.mask_type())
     }
 
     /// 1 where neither infinite nor NaN, else 0.
     #[track_caller]
     pub fn isfinite(&self) -> Tensor {
-        self.sized().lt(f32::INFINITY)
+        self.sized().lt(f32::INFINITY).cast(self.mask_type())
+    }
+
+    /// The type of masks that a comparison of this tensor gives.
+    fn mask_type(&self) -> DType {
+        if self.dtype().is_float() { self.dtype() } else { DType::F32 }
     }
 
     /// The distance from 0, as f32.

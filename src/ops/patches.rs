@@ -62,6 +62,7 @@ impl Tensor {
         let (n, c) = (shape[0], shape[1] / each);
         let x = self.detach().reshape_to(Shape::from([n, c, kernel[0], kernel[1], out[0], out[1]]));
         let [ph, pw] = options.padding;
+        // In f32, where the pixels of several patches meet.
         let sum = Tensor::zeros([n, c, size[0] + 2 * ph, size[1] + 2 * pw], self.device());
         let all = taps(sum.layout(), kernel, out, options);
         for tap in 0..each {
@@ -74,7 +75,7 @@ impl Tensor {
             let place = sum.with_layout(place);
             place.assign(&place.add(&x.narrow(2, i, 1).narrow(3, j, 1).squeeze(2).squeeze(2)));
         }
-        let y = sum.narrow(2, ph, size[0]).narrow(3, pw, size[1]);
+        let y = sum.narrow(2, ph, size[0]).narrow(3, pw, size[1]).cast(self.dtype());
         y.tracked("fold", &[self], move |dy, _| vec![Some(dy.unfold(kernel, options))])
     }
 

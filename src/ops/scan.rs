@@ -133,7 +133,7 @@ impl Tensor {
     #[track_caller]
     fn scanned(&self, kernel: &'static Kernel, dim: usize) -> Tensor {
         let (x, shape) = (self.detach().contiguous(), self.shape());
-        let y = Tensor::empty(shape, DType::F32, self.device());
+        let y = Tensor::empty(shape, self.dtype(), self.device());
         let n = shape[dim] as u32;
         let [outer, inner] = [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
         if y.numel() > 0 {
@@ -153,7 +153,7 @@ impl Tensor {
         if self.dtype().is_half() {
             return Tensor::in_f32("cumprod", [self], |[x]| x.cumprod(dim));
         }
-        assert!(self.dtype() == DType::F32, "cumprod: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "cumprod: expected a tensor of floats, got {}", self.dtype());
         if self.rank() == 0 {
             return self.clone();
         }
@@ -171,7 +171,7 @@ impl Tensor {
                 let n = shape[dim];
                 let first = x.narrow(dim, 0, 1).zeros_like().affine(1.0, 1.0);
                 let before = Tensor::cat(&[&first, &products.narrow(dim, 0, n - 1)], dim);
-                let behind = Tensor::empty(shape, DType::F32, dy.device());
+                let behind = Tensor::empty(shape, dy.dtype(), dy.device());
                 let [outer, inner] =
                     [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
                 let p = RecurrenceParams { outer, n: n as u32, inner, first: 0, end: 0 };
@@ -227,7 +227,7 @@ impl Tensor {
 
     #[track_caller]
     fn running_extreme(&self, op: &str, kernel: &'static Kernel, dim: usize) -> (Tensor, Tensor) {
-        assert!(self.dtype() == DType::F32, "{op}: expected a tensor of f32, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
         if self.rank() == 0 {
             return (self.clone(), Tensor::full([], 0i32, self.device()));
         }

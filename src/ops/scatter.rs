@@ -106,9 +106,9 @@ impl Tensor {
     /// With an index for each element (1) or for each line (0).
     #[track_caller]
     fn joined(&self, dim: usize, index: &Tensor, src: &Tensor, join: Join, each: u32) -> Tensor {
-        let dtypes = (self.dtype(), src.dtype());
-        let fits = dtypes == (DType::F32, DType::F32);
-        assert!(fits, "scatter: expected tensors of f32, got {} and {}", dtypes.0, dtypes.1);
+        let (dtype, given) = (self.dtype(), src.dtype());
+        assert!(dtype.is_float() && given.is_float(), "scatter: expected tensors of floats, got {dtype} and {given}");
+        let src = &src.cast(dtype);
         let index = if index.dtype() == DType::I32 { index.clone() } else { index.integers() };
         let (x, index, src) = (self.detach().contiguous(), index.contiguous(), src.detach().contiguous());
         let shape = x.shape();
@@ -125,7 +125,7 @@ impl Tensor {
         if x.numel() == 0 || src.numel() == 0 {
             return x.copy();
         }
-        let y = Tensor::empty(shape, DType::F32, x.device());
+        let y = Tensor::empty(shape, dtype, x.device());
         Tensor::run(&SCATTER, &[&x, &index, &src, &y], &p);
         y
     }

@@ -112,7 +112,7 @@ fn functions_tell_the_line() {
             a.linear(&b, None); a.linear(&a, Some(&b)); a.linear(&far, None);
             Tensor::einsum("ij,jk->ik", &[&a, &b]); Tensor::einsum("ij->k", &[&a]); Tensor::einsum("ij", &[&a, &b]);
             Tensor::einsum("ij,kj->ik", &[&a, &far]); Tensor::einsum("ij,kj->ik", &[&a, &int]);
-            int.sum(); int.mean(); a.sum_dims(&[2], KeepDims::No); a.sum_dims(&[0, 0], KeepDims::No);
+            int.mean(); a.sum_dims(&[2], KeepDims::No); a.sum_dims(&[0, 0], KeepDims::No);
             a.mean_dims(&[-3], KeepDims::Yes); a.var_dims(&[5], 1, KeepDims::No); int.var(1); int.max(); int.min();
             a.amax(&[2], KeepDims::No); a.amin(&[0, 0], KeepDims::No); a.argmax(2); a.norm(&[3], KeepDims::No);
             a.logsumexp(&[3], KeepDims::No); int.logsumexp(&[0], KeepDims::No); a.cumsum(4); a.topk(9, 0, Extreme::Largest);

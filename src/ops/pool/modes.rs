@@ -69,7 +69,7 @@ impl Tensor {
         let window = (kernel_size[0] * kernel_size[1]) as f32;
         let share = |row: f32, column: f32| divisor_override.map_or(window / (row * column), |by| window / by as f32);
         let shares: Vec<f32> = rows.iter().flat_map(|row| columns.iter().map(|column| share(*row, *column))).collect();
-        let shares = Tensor::constant(&shares, [rows.len(), columns.len()], self.device());
+        let shares = Tensor::constant(&shares, [rows.len(), columns.len()], self.device()).cast(self.dtype());
         x.avg_pooled(op, plain).mul(&shares)
     }
 }

@@ -63,7 +63,7 @@ impl Tensor {
         let matrix = |d: usize, to: usize| {
             let from = shape[2 + d];
             let scale = if to == from { 1.0 } else { f64::from(scale[d]) };
-            Tensor::constant(&weights(mode, from, to, scale), [to, from], self.device())
+            Tensor::constant(&weights(mode, from, to, scale), [to, from], self.device()).cast(self.dtype())
         };
         let wide = self.reshape_to(Shape::from([shape[0] * shape[1], shape[2], shape[3]]));
         let rows = matrix(0, out_h).matmul(&wide);

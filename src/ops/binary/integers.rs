@@ -14,8 +14,8 @@ fn n(d: &Dispatch) -> usize {
 
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr;)*) => {
-        $(pub(super) static $constant: Kernel =
-            Kernel::new($name, SHADER.access, |call| super::binary::definition::<i32, i32>(call, $value), |d| d.cost(n(d) as u64))
+        $(pub(in crate::ops) static $constant: Kernel =
+            Kernel::new($name, SHADER.access, |call| super::definition::<i32, i32>(call, $value), |d| d.cost(n(d) as u64))
                 .tolerance(Tolerance::EXACT)
                 .variants(&[Variant::new("strided", |_, d| Pass::new(&SHADER, $name, groups(n(d), 256)).alone())]);)*
 
