@@ -39,8 +39,9 @@ enum Memory<'a> {
 impl Dispatch {
     /// Calls `work`, a definition, a host path or other work of the host, on the memory of each binding in order.
     pub fn call<R>(&self, mut memory: Vec<Slice>, scratch: &Scratch, work: impl FnOnce(&mut Call) -> R) -> R {
-        let mut wide: Vec<(OnceLock<Vec<f32>>, Option<Vec<f32>>)> =
-            self.bindings.iter().map(|_| Default::default()).collect();
+        // Of each binding of half size what was widened to be read, and what is to be rounded.
+        type Wide = (OnceLock<Vec<f32>>, Option<Vec<f32>>);
+        let mut wide: Vec<Wide> = self.bindings.iter().map(|_| Wide::default()).collect();
         let mut bound = Vec::with_capacity(memory.len());
         for ((slice, (read, written)), b) in memory.iter_mut().zip(&mut wide).zip(&self.bindings) {
             let memory = match slice {

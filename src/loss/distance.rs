@@ -116,7 +116,7 @@ impl Tensor {
         broadcast("gaussian_nll_loss", &[self, target, variance]);
         let shift = if constant == GaussianConstant::Full { 0.5 * (2.0 * PI).ln() } else { 0.0 };
         Tensor::in_f32("gaussian_nll_loss", [self, target, variance], |[x, target, variance]| {
-            let negative = variance.detach().lt(&Tensor::scalar(0.0f32, variance.device()));
+            let negative = variance.detach().lt(Tensor::scalar(0.0f32, variance.device()));
             let none = Tensor::scalar(f32::NAN, variance.device());
             let v = Tensor::where_(&negative, &none, &raised(variance, eps));
             reduced(&v.log().add(&x.sub(target).square().div(&v)).affine(0.5, shift), reduction)

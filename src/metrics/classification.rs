@@ -230,25 +230,30 @@ macro_rules! counted {
         impl $Name {
             /// Of logits of class 1 and labels of 0 and 1, both of one shape: it is predicted where its logit is above 0.
             pub fn binary() -> $Name {
-                $Name { labels: Labels::binary(), ..$Name::new(2) }.positive()
+                let mut out = $Name::new(2);
+                out.labels = Labels::binary();
+                out.positive()
             }
 
             /// Class 1 is predicted where its score is above this.
             #[must_use]
-            pub fn threshold(self, threshold: f32) -> $Name {
-                $Name { labels: Labels { threshold: self.labels.threshold.map(|_| threshold), ..self.labels }, ..self }
+            pub fn threshold(mut self, threshold: f32) -> $Name {
+                self.labels.threshold = self.labels.threshold.map(|_| threshold);
+                self
             }
 
             /// Of probabilities, not logits: class 1 is predicted where its own is above 0.5.
             #[must_use]
-            pub fn of_probabilities(self) -> $Name {
-                $Name { labels: self.labels.of_probabilities(), ..self }
+            pub fn of_probabilities(mut self) -> $Name {
+                self.labels = self.labels.of_probabilities();
+                self
             }
 
             /// The label of rows that count nothing; -100.
             #[must_use]
-            pub fn ignore_index(self, label: i32) -> $Name {
-                $Name { labels: Labels { ignore: label, ..self.labels }, ..self }
+            pub fn ignore_index(mut self, label: i32) -> $Name {
+                self.labels.ignore = label;
+                self
             }
         }
     };

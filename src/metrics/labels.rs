@@ -68,14 +68,14 @@ impl Labels {
             );
             (output.detach().reshape([labels, classes]), target.detach().cast(DType::I32).reshape([labels]))
         };
-        let counted = labels.ne(&Tensor::full([], self.ignore, labels.device()));
+        let counted = labels.ne(Tensor::full([], self.ignore, labels.device()));
         Rows { scores, labels, counted }
     }
 
     /// The class that each row is taken for, `[rows]` of i32.
     pub fn predicted(&self, rows: &Rows) -> Tensor {
         match self.threshold {
-            Some(threshold) => rows.scores.gt(&Tensor::full([], threshold, rows.scores.device())).cast(DType::I32),
+            Some(threshold) => rows.scores.gt(Tensor::full([], threshold, rows.scores.device())).cast(DType::I32),
             None => rows.scores.argmax(-1),
         }
     }

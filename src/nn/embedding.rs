@@ -36,7 +36,7 @@ impl Embedding {
         let size = weight.shape()[0];
         assert!(row < size, "Embedding: there is no row {row} of {size} to pad with");
         let rows = Tensor::arange(0, size as i32, weight.device()).unsqueeze(1);
-        let is_padding = rows.eq(&Tensor::full([], row as i32, weight.device()));
+        let is_padding = rows.eq(Tensor::full([], row as i32, weight.device()));
         self.weight = Parameter::new(weight.masked_fill(&is_padding, 0.0));
         self.padding = Some(row as i32);
         self
@@ -51,7 +51,7 @@ impl Layer for Embedding {
         match self.padding {
             // The same values, but nothing flows back to the row.
             Some(padding) => {
-                let is_padding = ids.unsqueeze(ids.rank()).eq(&Tensor::full([], padding, ids.device()));
+                let is_padding = ids.unsqueeze(ids.rank()).eq(Tensor::full([], padding, ids.device()));
                 Tensor::where_(&is_padding, &rows.detach(), &rows)
             }
             None => rows,

@@ -184,7 +184,7 @@ impl Recurrent {
             output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides.iter().collect::<Vec<_>>(), 2) };
             if let Some(lengths) = &start.lengths {
                 let steps = Tensor::arange(0, x.shape()[1] as i32, x.device());
-                output = output.mul(&steps.lt(&lengths.unsqueeze(1)).unsqueeze(2).cast(output.dtype()));
+                output = output.mul(&steps.lt(lengths.unsqueeze(1)).unsqueeze(2).cast(output.dtype()));
             }
             if let Some(dropout) = self.dropout.get(layer) {
                 output = dropout.forward(&output, ctx);

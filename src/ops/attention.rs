@@ -56,7 +56,7 @@ impl AttentionOptions {
         assert!(shape.rank() == 1, "padded: {shape}: expected lengths [batch] of i32 or i64");
         let lengths = lengths.indices("padded", "lengths");
         assert!(i32::try_from(keys).is_ok(), "padded: lengths of i32 cannot count {keys} keys");
-        let hidden = Tensor::arange(0, keys as i32, device).ge(&lengths.unsqueeze(1));
+        let hidden = Tensor::arange(0, keys as i32, device).ge(lengths.unsqueeze(1));
         let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
         let added = added.reshape_to(Shape::from([shape[0], 1, 1, keys]));
         let mask = match &self.mask {

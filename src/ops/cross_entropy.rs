@@ -330,7 +330,7 @@ impl Tensor {
             let all = weight.as_ref().map_or(logs.clone(), |w| logs.mul(w)).sum_dims(&[1], KeepDims::No);
             losses = losses.sub(&all.affine(smoothing / classes as f32, 0.0));
         }
-        let ignored = labels.eq(&Tensor::full([], options.ignore_index, self.device()));
+        let ignored = labels.eq(Tensor::full([], options.ignore_index, self.device()));
         [losses, own].map(|part| Tensor::where_(&ignored, &nothing, &part))
     }
 

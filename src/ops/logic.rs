@@ -51,7 +51,7 @@ impl Tensor {
     /// 1 where one is 0 and the other is not, else 0; broadcast.
     #[track_caller]
     pub fn logical_xor(&self, other: &Tensor) -> Tensor {
-        self.ne(0).ne(&other.ne(0))
+        self.ne(0).ne(other.ne(0))
     }
 
     /// 1 where 0, else 0.

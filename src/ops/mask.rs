@@ -14,7 +14,7 @@ impl Tensor {
     pub fn one_hot(&self, classes: usize) -> Tensor {
         assert!(i32::try_from(classes).is_ok(), "one_hot: labels of i32 cannot name {classes} classes");
         let labels = self.indices("one_hot", "labels");
-        labels.unsqueeze(self.rank()).eq(&Tensor::arange(0, classes as i32, self.device()))
+        labels.unsqueeze(self.rank()).eq(Tensor::arange(0, classes as i32, self.device()))
     }
 
     /// `value` where the mask is not 0, else the elements; the mask broadcasts.
@@ -59,5 +59,5 @@ impl Tensor {
 /// 1 where the column is past the row by more than `diagonal`.
 fn beyond(rows: usize, columns: usize, diagonal: isize, device: &Device) -> Tensor {
     let row = Tensor::arange(diagonal as i32, (diagonal + rows as isize) as i32, device);
-    Tensor::arange(0, columns as i32, device).gt(&row.unsqueeze(1))
+    Tensor::arange(0, columns as i32, device).gt(row.unsqueeze(1))
 }

@@ -503,7 +503,7 @@ impl Tensor {
             move |dy, _| {
                 // Equal extremes share the gradient.
                 // Counted in f32, which tells their number.
-                let hit = x.eq(&best.reshape_to(kept)).cast(DType::F32);
+                let hit = x.eq(best.reshape_to(kept)).cast(DType::F32);
                 let share = dy.reshape_to(kept).div(&hit.sum_dims(&over, KeepDims::Yes));
                 vec![Some(match others {
                     Others::Nothing => Tensor::where_(&hit, &share, &Tensor::zeros([], x.device())),

@@ -262,7 +262,7 @@ impl Tensor {
             &[self, src],
             move |dy, needs| {
                 let own = x.eq(&best);
-                let theirs = src_saved.eq(&best.gather(dim, &saved));
+                let theirs = src_saved.eq(best.gather(dim, &saved));
                 let share = dy.div(&own.joined_at(dim, &saved, &theirs, Join::Sum));
                 let zero = Tensor::zeros([], dy.device());
                 vec![

@@ -121,7 +121,7 @@ impl Rule for RmsPropOptions {
         let mut square = moments[0].clone();
         if self.centering == Centering::Mean {
             moments[2] = &moments[2] + (&slope - &moments[2]) * rest(self.alpha);
-            square = square - moments[2].square();
+            square -= moments[2].square();
         }
         let mut step = slope / (square.sqrt() + self.eps);
         if moments.len() > 1 {

@@ -228,8 +228,8 @@ impl EarlyStopping {
 /// What a metric says of its figure; else losses and errors are better where they are smaller, all else where it is larger.
 pub(super) fn better_of(metrics: &[Box<dyn Metric>], figure: &str) -> Better {
     let name = figure.strip_prefix("val_").unwrap_or(figure);
-    let tells = |metric: &&Box<dyn Metric>| metric.names().iter().any(|own| own == name || own == figure);
-    if let Some(metric) = metrics.iter().find(tells) {
+    let tells = |names: Vec<String>| names.iter().any(|own| own == name || own == figure);
+    if let Some(metric) = metrics.iter().find(|metric| tells(metric.names())) {
         return metric.better();
     }
     let smaller = ["loss", "error", "mse", "rmse", "mae", "mape", "perplexity"];

@@ -10,6 +10,9 @@ use crate::nn::StateDict;
 use crate::nn::StateTensor;
 use crate::tensor::Tensor;
 
+/// The sums of the means, and those of each metric that has any.
+type Sums = (Vec<f32>, Vec<Option<Vec<f64>>>);
+
 /// The most means that a step tells beside its loss.
 const OTHERS: usize = 14;
 
@@ -107,7 +110,7 @@ impl Totals {
     }
 
     /// The sums of the means, and those of each metric, or all that it collected.
-    pub fn sums(&mut self, metrics: &[Box<dyn Metric>]) -> Result<(Vec<f32>, Vec<Option<Vec<f64>>>)> {
+    pub fn sums(&mut self, metrics: &[Box<dyn Metric>]) -> Result<Sums> {
         let all = std::iter::once(&self.means).chain(&self.sums).map(|sums| sums.read::<f32>());
         let mut all = Pending::all(all).wait()?.into_iter();
         let means = all.next().unwrap_or_default();

@@ -27,11 +27,11 @@ pub fn cases() -> Vec<Case> {
         all.push(case("lt by fours", [a.steps(0.0), b.steps(0.0)], run).constant());
     }
     for (a, b) in pairs() {
-        let run = |x: &[Tensor]| x[0].cast(DType::I32).ge(&x[1].cast(DType::I32));
+        let run = |x: &[Tensor]| x[0].cast(DType::I32).ge(x[1].cast(DType::I32));
         all.push(case("ge_i32 by fours", [a.within(-3.0, 3.0), b.within(-3.0, 3.0)], run).constant());
     }
     for (a, b) in pairs() {
-        let run = |x: &[Tensor]| Tensor::where_(&x[0].detach().gt(&x[1].detach()), &x[0], &x[1]);
+        let run = |x: &[Tensor]| Tensor::where_(&x[0].detach().gt(x[1].detach()), &x[0], &x[1]);
         all.push(case("where by fours", [a.distinct(), b.distinct()], run).compared());
     }
     all.extend([

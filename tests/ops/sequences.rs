@@ -101,7 +101,7 @@ fn masked(name: &str, inputs: [Input; 4], is_causal: bool) -> Case {
 /// Only the last 30 keys are seen.
 fn late(x: &[Tensor]) -> AttentionOptions {
     let keys = x[1].size(-2);
-    let hidden = Tensor::arange(0, keys as i32, x[0].device()).lt(&Tensor::full([], keys as i32 - 30, x[0].device()));
+    let hidden = Tensor::arange(0, keys as i32, x[0].device()).lt(Tensor::full([], keys as i32 - 30, x[0].device()));
     AttentionOptions { mask: Some(Tensor::zeros([], x[0].device()).masked_fill(&hidden, f32::NEG_INFINITY)), ..plain() }
 }
 

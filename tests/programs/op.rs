@@ -218,7 +218,7 @@ impl Op {
             Op::Linear => x[0].linear(x[1], x.get(2).copied()),
             Op::Cat(dim) => Tensor::cat(x, *dim),
             Op::Stack(dim) => Tensor::stack(x, *dim),
-            Op::Select => Tensor::where_(&x[0].detach().gt(&Tensor::zeros([], x[0].device())), x[1], x[2]),
+            Op::Select => Tensor::where_(&x[0].detach().gt(Tensor::zeros([], x[0].device())), x[1], x[2]),
             Op::Conv2d(options) => x[0].conv2d(x[1], x.get(2).copied(), *options),
             Op::ConvTranspose2d(options) => x[0].conv_transpose2d(x[1], x.get(2).copied(), *options),
             Op::MaxPool2d(options) => x[0].max_pool2d(*options),

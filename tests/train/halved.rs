@@ -148,7 +148,7 @@ fn files_hold_each_type_and_are_read_into_others() {
 #[test]
 fn types_that_meet_are_promoted_as_by_pytorch() {
     let device = Device::cpu();
-    let of = |dtype: DType, rank: usize| Tensor::ones(&vec![3; rank], &device).cast(dtype);
+    let of = |dtype: DType, rank: usize| Tensor::ones(vec![3; rank], &device).cast(dtype);
     use DType::{BF16, F16, F32};
     let facts = [
         (F16, 1, BF16, 1, F32),
@@ -196,7 +196,7 @@ fn labels_and_indices_of_i64_name_what_they_say() {
         let picked = logits.index_select(0, &rows).to_vec::<f32>().expect("values");
         assert_eq!(picked[..6], [-1.0, 0.0, 3.0, 1.0, 2.0, 0.5], "{name}");
         assert!(picked[6..].iter().all(|v| v.is_nan()), "{name}");
-        let right = logits.argmax(1).eq(&Tensor::from_slice(&[1i64, 2], [2], &device));
+        let right = logits.argmax(1).eq(Tensor::from_slice(&[1i64, 2], [2], &device));
         assert_eq!(right.to_vec::<f32>().expect("values"), [1.0, 1.0], "{name}");
         let bytes = Tensor::from_slice(&[9u8, 8, 7], [3], &device)
             .index_select(0, &Tensor::from_slice(&[2i64, 0], [2], &device));

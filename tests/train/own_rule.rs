@@ -103,7 +103,7 @@ fn a_rule_moves_each_parameter_by_what_it_has_seen() {
             let mut loss = two.a.tensor().square().sum() * factor;
             hand[0].step(2.0 * hand[0].x * f64::from(factor));
             if step % 3 == 1 {
-                loss = loss + two.b.tensor().sum() * 0.3;
+                loss += two.b.tensor().sum() * 0.3;
                 hand[1].step(0.3f32.into());
             }
             yogi.step(&loss.backward());

@@ -78,7 +78,7 @@ impl Tensor {
             options.stride
         );
         let total = options.dilation * w[2].saturating_sub(1);
-        let x = if total % 2 == 0 { self.clone() } else { self.pad(&[(0, 1)], 0.0) };
+        let x = if total.is_multiple_of(2) { self.clone() } else { self.pad(&[(0, 1)], 0.0) };
         x.conv1d(weight, bias, Conv1dOptions { padding: total / 2, ..options })
     }
 

@@ -107,7 +107,7 @@ impl Tensor {
             sizes[1] = channels;
         }
         // Where x is positive, the weight meets 0 and not an infinite x.
-        let (is_positive, zero) = (self.gt(&self.new_zeros([])), self.new_zeros([]));
+        let (is_positive, zero) = (self.gt(self.new_zeros([])), self.new_zeros([]));
         let rest = Tensor::where_(&is_positive, &zero, self);
         Tensor::where_(&is_positive, self, &rest.mul(&weight.reshape_to(sizes.into())))
     }
