@@ -290,11 +290,13 @@ impl Tensor {
     #[track_caller]
     pub fn flatten(&self, dims: impl Subscript) -> Tensor {
         let shape = self.shape();
-        let place = |dim: isize| shape.dim_or_scalar("flatten", dim);
         let (start, end) = match dims.index() {
-            Index::At(start) => (place(start), self.rank()),
-            Index::Range { start, end: None, .. } => (place(start), self.rank()),
-            Index::Range { start, end: Some(end), .. } => (place(start), place(end - 1) + 1),
+            Index::At(start) | Index::Range { start, end: None, .. } => {
+                (shape.dim_or_scalar("flatten", start), self.rank())
+            }
+            Index::Range { start, end: Some(end), .. } => {
+                (shape.dim_or_scalar("flatten", start), shape.dim_or_scalar("flatten", end - 1) + 1)
+            }
             other => panic!("flatten: {shape}: expected the first dimension or a range of them, got {other:?}"),
         };
         let (start, end) = (start.min(self.rank()), end.min(self.rank()));

@@ -441,7 +441,7 @@ impl Tensor {
         let (starts, walks) = (taken.starts.clone(), taken.walks.clone());
         let taken = Taken { starts, walks, picks: Vec::new() };
         self.with_layout(taken.of(self.layout())).tracked("index", &[self], move |dy, _| {
-            let dx = Tensor::zeros(shape, dy.device());
+            let dx = dy.new_zeros(shape);
             dx.with_layout(taken.of(dx.layout())).assign(dy);
             vec![Some(dx)]
         })
@@ -451,7 +451,7 @@ impl Tensor {
     #[track_caller]
     fn with_part(&self, taken: Taken, part: &Tensor) -> Tensor {
         let y = self.detach().copy();
-        y.with_layout(taken.of(y.layout())).assign(&part.detach());
+        y.with_layout(taken.of(y.layout())).assign(&part.detach().cast(y.dtype()));
         y.tracked("index_put", &[self, part], move |dy, needs| {
             let kept = || {
                 let dx = dy.copy();

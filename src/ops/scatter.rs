@@ -244,7 +244,7 @@ impl Tensor {
             ScatterReduction::Sum => first.scatter_add(dim, index, &src),
             ScatterReduction::Mean => {
                 let own = if include_self { counts + 1.0 } else { counts.clamp(1.0, f32::INFINITY) };
-                first.scatter_add(dim, index, &src).div(&own)
+                first.scatter_add(dim, index, &src).div(&own.cast(first.dtype()))
             }
             ScatterReduction::Prod => first.multiplied_at(dim, index, &src),
             ScatterReduction::Amax => first.extreme_at(dim, index, &src, Join::Max),
