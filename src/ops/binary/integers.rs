@@ -1,6 +1,6 @@
 //! Arithmetic of whole numbers, i32, which wraps around in 32 bits: `shaders/integers.wgsl`.
 //!
-//! The methods are those of floats ([`Tensor::add`], [`Tensor::floor_divide`], [`Tensor::sum_dims`] ..), which come here
+//! The methods are those of floats ([`Tensor::add`](crate::Tensor::add), [`Tensor::floor_divide`](crate::Tensor::floor_divide), [`Tensor::sum_dims`](crate::Tensor::sum_dims) ..), which come here
 //! where elements are i32.
 
 use crate::kernel::strided::Strided;
