@@ -1,7 +1,11 @@
 //! Arithmetic of whole numbers, i32, which wraps around in 32 bits: `shaders/integers.wgsl`.
 //!
-//! The methods are those of floats ([`Tensor::add`](crate::Tensor::add), [`Tensor::floor_divide`](crate::Tensor::floor_divide), [`Tensor::sum_dims`](crate::Tensor::sum_dims) ..), which come here
+//! The methods are those of floats ([`Tensor::add`], [`Tensor::floor_divide`], [`Tensor::sum_dims`] ..), which come here
 //! where elements are i32.
+//!
+//! [`Tensor::add`]: crate::Tensor::add
+//! [`Tensor::floor_divide`]: crate::Tensor::floor_divide
+//! [`Tensor::sum_dims`]: crate::Tensor::sum_dims
 
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, groups, shader};
