@@ -82,7 +82,7 @@ fn mistakes_get_one_sentence() {
     gan(&[&"--device=cpu", &"--data=nowhere", &"--out", &out])
         .refuses(&["nowhere: there is no such folder", "four files"]);
     with("--batch-size", &"0").refuses(&["batch size is 0"]);
-    with("--batch-size", &"601").refuses(&["600 images has no full batch of 601"]);
+    with("--batch-size", &"601").refuses(&["600 items has no full batch of 601"]);
     with("--lr", &"-1").refuses(&["learning rate", "-1 is not"]);
     with("--lr", &"1e30").refuses(&["a loss became", "in epoch 1", "smaller --lr"]);
     with("--save", &"none/w.safetensors").refuses(&["none/w.safetensors: cannot be written"]);

@@ -36,7 +36,7 @@ fn a_full_output_is_one_sentence() {
     each(|name, args| {
         let said = run_into(name, args, full(), Stdio::piped());
         is_calm(name, &said);
-        said.refuses(&["standard output cannot be written", "No space left"]);
+        said.refuses(&["standard output: cannot be written", "No space left"]);
     });
     // A complaint that cannot be written is none, and the code still tells.
     let said = run_into("mnist", &[&"--device=cpu", &"--load=none"], Stdio::piped(), full());

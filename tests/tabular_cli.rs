@@ -100,7 +100,7 @@ fn mistakes_are_told_with_line_and_column() {
     with(&colours("39,19.5,green"), NEW).refuses(&["d.csv, line 41", "3 fields where the header has 4"]);
     with(&colours("39,19.5,green,"), NEW).refuses(&["d.csv, line 41, column `bought`", "leave this row out"]);
     with("id,size,colour,bought\n1,2,red,yes\n", NEW).refuses(&["1 rows are too few"]);
-    with("id,size,colour,bought\n", NEW).refuses(&["d.csv, line 1", "expected rows after it"]);
+    with("id,size,colour,bought\n", NEW).refuses(&["d.csv, line 1", "expected a header and rows after it"]);
     with(&colours("39,19.5,\"green,no"), NEW).refuses(&["d.csv, line 41", "a quote has no end"]);
     with("id,size,id,bought\n1,2,3,4\n", NEW).refuses(&["d.csv, line 1", "`id`"]);
     with(&colours(WHOLE), "size,colour\n3,red\n4,blue\n")
