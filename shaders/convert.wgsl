@@ -58,7 +58,7 @@ fn to_f16(bits: u32) -> u32 {
     let kept = digits >> shift;
     let rest = digits - (kept << shift);
     let tie = 1u << (shift - 1u);
-    return sign | (kept + select(0u, 1u, rest > tie || rest == tie && (kept & 1u) == 1u));
+    return sign | (kept + select(0u, 1u, rest > tie || (rest == tie && (kept & 1u) == 1u)));
 }
 
 fn to_bf16(bits: u32) -> u32 {
