@@ -51,9 +51,10 @@ impl Tensor {
     ) -> Tensor {
         let (_, kept, _) = plan("var", self.shape(), dims, keep);
         let x = self.detach();
-        // Twice, since a mean that f32 adds up is some units in the last place beside many equal numbers.
+        // Twice, since a mean that f32 adds up is some units in the last place beside many equal numbers; an infinite one is it.
         let near = x.sub(&x.mean_dims(dims, KeepDims::Yes));
-        let centred = near.sub(&near.mean_dims(dims, KeepDims::Yes));
+        let slip = near.mean_dims(dims, KeepDims::Yes);
+        let centred = near.sub(&Tensor::where_(&slip.isfinite(), &slip, &slip.zeros_like()));
         let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0));
         let centred = centred.saved();
         let op = || super::reduction("var", dims, keep).with("divisor", freedom);
