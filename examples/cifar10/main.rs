@@ -5,12 +5,10 @@
 //! From the 2,000 images that come with it, on the CPU backend with two threads, it prints, between a summary of the model
 //! and a confusion matrix:
 //!
-//!     epoch    loss  train accuracy  test accuracy  images/s  seconds
-//!         1  2.2072          18.70%         14.40%      1125      1.8
-//!         2  1.9541          26.41%         26.20%      1154      1.7
+//!     epoch       loss   accuracy   val_loss  val_accuracy  items/s  seconds
 //!     ..
-//!        24  0.8763          68.75%         55.80%      1150      1.7
-//!        25  0.8769          68.95%         56.40%      1141      1.7
+//!        24     0.8763     0.6875     1.2403        0.5580  ..
+//!        25     0.8769     0.6895     1.2308        0.5640  ..
 //!     ..
 //!     class       accuracy  most often taken for
 //!     airplane      52.63%  ship (12)

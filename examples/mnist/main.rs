@@ -4,17 +4,13 @@
 //!
 //! On the CPU backend with two threads it prints, between a summary of the model and a confusion matrix:
 //!
-//!     epoch    loss  train accuracy  test accuracy  images/s  seconds
-//!         1  0.5520          83.15%         93.75%      3614      2.8
-//!         2  0.1497          95.49%         96.15%      3698      2.7
-//!         3  0.0939          97.25%         96.55%      3705      2.7
-//!         4  0.0658          97.93%         97.40%      3606      2.8
-//!         5  0.0487          98.50%         97.85%      3714      2.7
-//!         6  0.0358          99.04%         97.85%      3805      2.6
-//!         7  0.0294          99.27%         97.90%      3689      2.7
-//!         8  0.0262          99.37%         97.90%      3594      2.8
+//!     epoch       loss   accuracy   val_loss  val_accuracy  items/s  seconds
+//!         1     0.5520     0.8315     0.2114        0.9375     2587      3.9
+//!         2     0.1498     0.9551     0.1206        0.9625     3143      3.2
+//!         3     0.0939     0.9723     0.0873        0.9665     3358      3.0
 //!     ..
-//!     test accuracy 97.90%
+//!         8     0.0260     0.9938     0.0566        0.9795     3417      2.9
+//!     test accuracy 97.95%
 
 mod args;
 #[path = "../program/download_bar.rs"]
