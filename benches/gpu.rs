@@ -197,12 +197,13 @@ fn line(row: &[Option<Row>; CHIPS.len()], compiled: &Compiled) -> String {
     };
     let mut set = String::new();
     for (name, value) in &first.pass.constants {
-        use wgrad::kernel::Constant::{Alias, Bool, U32};
+        use wgrad::kernel::Constant::{Alias, Bool, Element, Function, U32};
         // Writing to a string cannot fail.
         let _ = match value {
             Bool(true) => write!(set, " {name}"),
             U32(n) if *n > 0 => write!(set, " {name}={n}"),
-            Bool(false) | U32(_) | Alias(_) => Ok(()),
+            Function(body) => write!(set, " {body}"),
+            Bool(false) | U32(_) | Alias(_) | Element(_) => Ok(()),
         };
     }
     let mark = if row.iter().flatten().any(|row| row.is_chosen) { "*" } else { "" };

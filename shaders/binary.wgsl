@@ -1,17 +1,18 @@
 // y[i] = f(a[i], b[i])
-//   a, b: strided operands, broadcast by strides of 0; y: dense, n elements
-// flat: one invocation takes four neighbours; row: those of four rows, where b is one row that all rows of a meet; quads:
-// as flat, wherever operands have four neighbours, p in steps of vec4; strided: one element. At most 4 iterations.
+//   a, b: strided operands of types A and B, broadcast by strides of 0; y: dense, n elements of type Y
+// flat: one invocation takes four neighbours; row: those of four rows, where b is one row that all rows of a meet; quads: as flat,
+// wherever operands have four neighbours, p in steps of vec4; strided: one element, all of f32; packed: four elements of any type.
+// At most 4 iterations. The function, f4, is set by the variant.
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(0) var<storage, read> a4: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a4: array<A>;
+@group(0) @binding(0) var<storage, read> a_words: array<A_WORD>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(1) var<storage, read> b4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b4: array<B>;
+@group(0) @binding(1) var<storage, read> b_words: array<B_WORD>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y4: array<Y>;
 @group(0) @binding(3) var<uniform> p: Strided;
-
-fn inside(i: u32) -> bool { return i * 4u < p.n; }
 
 // Four columns of four rows: the vec4 of the first, the end, and from row to row; and that of b.
 struct Strip { first: u32, end: u32, step: u32, of_b: u32 }
@@ -24,43 +25,54 @@ fn strip_of(i: u32) -> Strip {
     return Strip(first, min(first + 4u * width, p.n / 4u), width, column);
 }
 
-@compute @workgroup_size(256) fn add_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = a4[i] + b4[i]; } }
-@compute @workgroup_size(256) fn add_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = a4[i] + row; } }
-@compute @workgroup_size(256) fn add_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = a4[at.x] + b4[at.y]; } }
-@compute @workgroup_size(256) fn add_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = a[at.x] + b[at.y]; } }
-@compute @workgroup_size(256) fn sub_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = a4[i] - b4[i]; } }
-@compute @workgroup_size(256) fn sub_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = a4[i] - row; } }
-@compute @workgroup_size(256) fn sub_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = a4[at.x] - b4[at.y]; } }
-@compute @workgroup_size(256) fn sub_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = a[at.x] - b[at.y]; } }
-@compute @workgroup_size(256) fn mul_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = a4[i] * b4[i]; } }
-@compute @workgroup_size(256) fn mul_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = a4[i] * row; } }
-@compute @workgroup_size(256) fn mul_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = a4[at.x] * b4[at.y]; } }
-@compute @workgroup_size(256) fn mul_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = a[at.x] * b[at.y]; } }
-@compute @workgroup_size(256) fn div_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = a4[i] / b4[i]; } }
-@compute @workgroup_size(256) fn div_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = a4[i] / row; } }
-@compute @workgroup_size(256) fn div_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = a4[at.x] / b4[at.y]; } }
-@compute @workgroup_size(256) fn div_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = a[at.x] / b[at.y]; } }
-@compute @workgroup_size(256) fn maximum_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = larger4(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn maximum_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = larger4(a4[i], row); } }
-@compute @workgroup_size(256) fn maximum_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = larger4(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn maximum_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = larger4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
-@compute @workgroup_size(256) fn minimum_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = smaller4(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn minimum_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = smaller4(a4[i], row); } }
-@compute @workgroup_size(256) fn minimum_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = smaller4(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn minimum_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = smaller4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
-@compute @workgroup_size(256) fn pow_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = power4(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn pow_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = power4(a4[i], row); } }
-@compute @workgroup_size(256) fn pow_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = power4(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn pow_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = power4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
-@compute @workgroup_size(256) fn fmod_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = fmod4(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn fmod_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = fmod4(a4[i], row); } }
-@compute @workgroup_size(256) fn fmod_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = fmod4(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn fmod_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = fmod4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
-@compute @workgroup_size(256) fn remainder_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = remainder4(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn remainder_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = remainder4(a4[i], row); } }
-@compute @workgroup_size(256) fn remainder_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = remainder4(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn remainder_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = remainder4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
-@compute @workgroup_size(256) fn atan2_flat(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if inside(i) { y4[i] = atan2_4(a4[i], b4[i]); } }
-@compute @workgroup_size(256) fn atan2_row(g: Grid, @builtin(local_invocation_index) thread: u32) { let s = strip_of(index_of(g, thread)); let row = b4[s.of_b]; for (var i = s.first; i < s.end; i += s.step) { y4[i] = atan2_4(a4[i], row); } }
-@compute @workgroup_size(256) fn atan2_quads(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y4[i] = atan2_4(a4[at.x], b4[at.y]); } }
-@compute @workgroup_size(256) fn atan2_strided(g: Grid, @builtin(local_invocation_index) thread: u32) { let i = index_of(g, thread); if i < p.n { let at = offsets(i, p); y[i] = atan2_4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x; } }
+// 1 where neither is NaN.
+fn both_known4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(vec4<u32>(!is_nan4(a)) * vec4<u32>(!is_nan4(b)));
+}
+
+@compute @workgroup_size(256)
+fn binary_flat(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
+    if i * 4u < p.n { y4[i] = narrow_Y(f4(wide_A(a4[i]), wide_B(b4[i]))); }
+}
+
+@compute @workgroup_size(256)
+fn binary_row(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let strip = strip_of(index_of(grid, thread));
+    let row = wide_B(b4[strip.of_b]);
+    for (var i = strip.first; i < strip.end; i += strip.step) { y4[i] = narrow_Y(f4(wide_A(a4[i]), row)); }
+}
+
+@compute @workgroup_size(256)
+fn binary_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
+    if i < p.n {
+        let at = offsets(i, p);
+        y4[i] = narrow_Y(f4(wide_A(a4[at.x]), wide_B(b4[at.y])));
+    }
+}
+
+@compute @workgroup_size(256)
+fn binary_strided(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
+    if i < p.n {
+        let at = offsets(i, p);
+        y[i] = f4(vec4<f32>(a[at.x]), vec4<f32>(b[at.y])).x;
+    }
+}
+
+// Both operands at one element, the last one past the end.
+fn pair(i: u32) -> vec2<f32> {
+    let at = offsets(min(i, p.n - 1u), p);
+    return vec2<f32>(pick_A(a_words[at.x / EACH_A], at.x), pick_B(b_words[at.y / EACH_B], at.y));
+}
+
+@compute @workgroup_size(256)
+fn binary_packed(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    let i = index_of(grid, thread);
+    if i * 4u >= p.n { return; }
+    let pairs = array(pair(i * 4u), pair(i * 4u + 1u), pair(i * 4u + 2u), pair(i * 4u + 3u));
+    let left = vec4<f32>(pairs[0].x, pairs[1].x, pairs[2].x, pairs[3].x);
+    let right = vec4<f32>(pairs[0].y, pairs[1].y, pairs[2].y, pairs[3].y);
+    y4[i] = narrow_Y(f4(left, right));
+}

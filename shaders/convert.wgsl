@@ -35,37 +35,6 @@ fn negated(v: vec2<u32>) -> vec2<u32> {
     return vec2<u32>(low, ~v.y + select(0u, 1u, low == 0u));
 }
 
-// The bits of an f32 from those of an f16.
-fn wide(half: u32) -> u32 {
-    let sign = (half & 0x8000u) << 16u;
-    let size = half & 0x7fffu;
-    if size >= 0x7c00u { return sign | 0x7f800000u | ((size & 0x3ffu) << 13u) | select(0u, 0x400000u, size > 0x7c00u); }
-    if size < 0x400u { return sign | bitcast<u32>(f32(size) * 5.9604645e-8); }
-    return sign | ((size << 13u) + 0x38000000u);
-}
-
-// The bits of the nearest f16 from those of an f32, the even one of two.
-fn to_f16(bits: u32) -> u32 {
-    let sign = (bits >> 16u) & 0x8000u;
-    let size = bits & 0x7fffffffu;
-    if size > 0x7f800000u { return sign | 0x7e00u | ((size >> 13u) & 0x3ffu); }
-    if size >= 0x477ff000u { return sign | 0x7c00u; }
-    if size >= 0x38800000u { return sign | ((size + 0xfffu + ((size >> 13u) & 1u) - 0x38000000u) >> 13u); }
-    if size < 0x33000000u { return sign; }
-    // A subnormal one, in steps of 2^-24.
-    let digits = (size & 0x7fffffu) | 0x800000u;
-    let shift = 126u - (size >> 23u);
-    let kept = digits >> shift;
-    let rest = digits - (kept << shift);
-    let tie = 1u << (shift - 1u);
-    return sign | (kept + select(0u, 1u, rest > tie || (rest == tie && (kept & 1u) == 1u)));
-}
-
-fn to_bf16(bits: u32) -> u32 {
-    if (bits & 0x7fffffffu) > 0x7f800000u { return (bits >> 16u) | 0x40u; }
-    return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
-}
-
 // The bits of an f32 as a float of type TO.
 fn rounded(bits: u32) -> vec2<u32> {
     if TO == F16 { return vec2<u32>(to_f16(bits), 0u); }
@@ -126,7 +95,7 @@ fn converted(i: u32) -> vec2<u32> {
     let v = element(min(i, p.n - 1u));
     if FROM <= BF16 {
         var bits = v.x;
-        if FROM == F16 { bits = wide(bits); }
+        if FROM == F16 { bits = from_f16(bits); }
         if FROM == BF16 { bits <<= 16u; }
         if TO <= BF16 { return rounded(bits); }
         if TO == BOOL { return vec2<u32>(select(0u, 1u, (bits & 0x7fffffffu) > 0u), 0u); }

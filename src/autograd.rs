@@ -11,8 +11,9 @@ pub use graph::{Graph, Value, trace};
 pub use op::{Attribute, IntoOp, Op};
 
 use crate::dtype::DType;
+use crate::kernel::elementwise::{self, BINARY, binary_variants};
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Call, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader};
+use crate::kernel::{Kernel, Tolerance};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, apart};
 use std::collections::{BTreeMap, HashMap};
@@ -364,43 +365,16 @@ fn released(node: &Node, counts: &mut HashMap<u64, usize>) -> Vec<Arc<Node>> {
     last
 }
 
-static SHADER: Shader = shader!("accumulate", &[Access::Read, Access::Read, Access::Write]);
-
 /// sum = a + b, for a tensor that several operations used.
-pub static ACCUMULATE: Kernel =
-    Kernel::new("accumulate", &[Access::Read, Access::Read, Access::Write], accumulate_definition, |d| {
-        d.cost(u64::from(d.params::<Strided>().n))
-    })
-    .host(accumulate_host)
-    .tolerance(Tolerance::EXACT)
-    .variants(&[
-        Variant::new("flat", |_, d| lower(d, "accumulate_flat", 4)).fits(is_flat),
-        Variant::new("quads", |_, d| {
-            let p: Strided = d.params();
-            let p = p.quads(2).unwrap_or(p);
-            Pass::new(&SHADER, "accumulate_quads", groups(p.n as usize, 256)).params(&p).alone()
-        })
-        .fits(|_, d| d.params::<Strided>().quads(2).is_some()),
-        Variant::new("strided", |_, d| lower(d, "accumulate_strided", 1)),
-    ]);
-
-fn is_flat(_: &Info, d: &Dispatch) -> bool {
-    d.params::<Strided>().is_flat(2)
-}
-
-fn lower(d: &Dispatch, entry: &'static str, per_thread: usize) -> Lowering {
-    Pass::new(&SHADER, entry, groups(d.params::<Strided>().n as usize, 256 * per_thread)).alone()
-}
-
-fn accumulate_definition(call: &mut Call) {
-    let p: Strided = call.params();
-    p.each2(&mut call.write::<f32>(2)[..p.n as usize], call.read::<f32>(0), call.read::<f32>(1), |a, b| a + b);
-}
-
-fn accumulate_host(call: &mut Call) {
-    let p: Strided = call.params();
-    p.map2(&mut call.write::<f32>(2)[..p.n as usize], call.read::<f32>(0), call.read::<f32>(1), |a, b| a + b);
-}
+pub static ACCUMULATE: Kernel = Kernel::new(
+    "accumulate",
+    BINARY,
+    |call| elementwise::definition::<f32, f32>(call, |a, b| a + b),
+    |d| d.cost(elementwise::count(d) as u64),
+)
+.host(|call| elementwise::host::<f32, f32>(call, |a, b| a + b))
+.tolerance(Tolerance::EXACT)
+.variants(binary_variants!("a + b"));
 
 #[track_caller]
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {

@@ -5,6 +5,7 @@
 
 mod call;
 pub mod convert;
+pub(crate) mod elementwise;
 pub mod functions;
 pub mod parallel;
 mod params;
@@ -221,6 +222,11 @@ pub enum Constant {
     Bool(bool),
     /// `alias NAME = ..;`
     Alias(&'static str),
+    /// `fn NAME { return ..; }`, where the name is the function's whole head.
+    Function(&'static str),
+    /// The type of a float binding: `NAME`, which holds four elements, and `wide_NAME` and `narrow_NAME` to f32 and back;
+    /// `NAME_WORD`, of which each holds `EACH_NAME` elements, and `pick_NAME`, one of them. Halves take `prelude/halves.wgsl`.
+    Element(DType),
 }
 
 /// The memory that a pass binds in one slot.
@@ -277,6 +283,14 @@ impl Pass {
         self
     }
 
+    /// That reads and writes floats as they are, by [`Constant::Element`] under these names, one for each binding.
+    pub fn elements(mut self, names: &[&'static str], dispatch: &Dispatch) -> Pass {
+        for (name, binding) in names.iter().zip(&dispatch.bindings) {
+            self = self.constant(name, Constant::Element(binding.dtype));
+        }
+        self.typed()
+    }
+
     /// With parameters of its own.
     pub fn params<P: Uniform>(mut self, params: &P) -> Pass {
         self.params = Some(Params::new(params));
@@ -299,9 +313,25 @@ pub fn module_source(shader: &Shader, constants: &[(&'static str, Constant)]) ->
             Constant::U32(v) => writeln!(text, "const {name}: u32 = {v}u;"),
             Constant::Bool(v) => writeln!(text, "const {name}: bool = {v};"),
             Constant::Alias(v) => writeln!(text, "alias {name} = {v};"),
+            Constant::Function(v) => writeln!(text, "fn {name} {{ return {v}; }}"),
+            Constant::Element(dtype) => element_source(&mut text, name, *dtype),
         };
     }
     text + PRELUDE + shader.source
+}
+
+fn element_source(text: &mut String, name: &str, dtype: DType) -> fmt::Result {
+    use std::fmt::Write;
+    let (four, word, each) = if dtype.is_half() { ("vec2<u32>", "u32", 2) } else { ("vec4<f32>", "f32", 1) };
+    let [wide, narrow, pick] = match dtype {
+        DType::F16 => ["f16_wide4(v)", "f16_narrow4(v)", "f16_pick(word, i)"],
+        DType::BF16 => ["bf16_wide4(v)", "bf16_narrow4(v)", "bf16_pick(word, i)"],
+        _ => ["v", "v", "word"],
+    };
+    writeln!(text, "alias {name} = {four};\nalias {name}_WORD = {word};\nconst EACH_{name} = {each}u;")?;
+    writeln!(text, "fn wide_{name}(v: {name}) -> vec4<f32> {{ return {wide}; }}")?;
+    writeln!(text, "fn narrow_{name}(v: vec4<f32>) -> {name} {{ return {narrow}; }}")?;
+    writeln!(text, "fn pick_{name}(word: {name}_WORD, i: u32) -> f32 {{ return {pick}; }}")
 }
 
 /// WGSL that stands before every file.

@@ -36,7 +36,6 @@ pub mod recurrent;
 pub mod reduce;
 pub mod reduction;
 mod repeat;
-pub mod rounding;
 pub mod scan;
 pub mod scatter;
 pub mod select;
@@ -73,7 +72,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     recurrent::KERNELS,
     reduce::KERNELS,
     reduce::integers::KERNELS,
-    rounding::KERNELS,
+    unary::rounding::KERNELS,
     scan::KERNELS,
     scatter::KERNELS,
     select::KERNELS,

@@ -12,6 +12,7 @@ use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validato
 use naga::{AddressSpace, ShaderStage, StorageAccess};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use wgrad::DType;
 use wgrad::kernel::{Access, Class, Constant, Dispatch, Info, Pass, Shader, Slot, module_source};
 
 /// Each test with its name.
@@ -27,6 +28,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("a_sum_of_many_parts_stays_within_the_bound_of_loops", a_sum_of_many_parts_stays_within_the_bound_of_loops),
     ("passes_keep_to_what_their_kernel_says", passes_keep_to_what_their_kernel_says),
     ("every_file_is_used", every_file_is_used),
+    ("elements_of_half_size_take_no_pass_of_their_own", elements_of_half_size_take_no_pass_of_their_own),
     ("every_module_is_written", written::every_module_is_written),
 ];
 
@@ -129,6 +131,16 @@ fn collect() -> Collected {
                     lowered.push(Lowered { dispatch: dispatch.clone(), title, passes });
                 }
             }
+            for (info, dtype) in adapters().into_iter().zip([DType::F16, DType::BF16]) {
+                let halved = halved(&dispatch, dtype);
+                for variant in dispatch.kernel.variants.iter().filter(|variant| (variant.fits)(&info, &halved)) {
+                    let title = format!("{}, {} of {dtype} in {}", dispatch.kernel.name, variant.name, case.name);
+                    let passes = variant.lowered(&info, &halved).passes;
+                    if passes.iter().all(|pass| pass.typed) {
+                        lowered.push(Lowered { dispatch: halved.clone(), title, passes });
+                    }
+                }
+            }
         }
     }
     let mut modules: BTreeMap<String, Module> = BTreeMap::new();
@@ -137,6 +149,15 @@ fn collect() -> Collected {
         modules.entry(key).or_insert_with(|| parse(pass.shader, &pass.constants)).entries.insert(pass.entry);
     }
     Collected { modules: modules.into_values().collect(), lowered, beyond_browsers }
+}
+
+/// The same of floats of half size.
+fn halved(dispatch: &Dispatch, dtype: DType) -> Dispatch {
+    let mut halved = dispatch.clone();
+    for binding in halved.bindings.iter_mut().filter(|binding| binding.dtype == DType::F32) {
+        (binding.dtype, binding.bytes) = (dtype, binding.bytes / 2);
+    }
+    halved
 }
 
 fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Module {
@@ -152,6 +173,18 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
         .or_else(|_| validate(Capabilities::SUBGROUP))
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
     Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups }
+}
+
+fn elements_of_half_size_take_no_pass_of_their_own() {
+    let halves = ALL.lowered.iter().filter(|lowered| lowered.dispatch.bindings.iter().any(|b| b.dtype.bytes() == 2));
+    let kernels: BTreeSet<&str> = halves
+        .filter(|lowered| lowered.passes.len() == 1 && lowered.passes[0].typed)
+        .map(|lowered| lowered.dispatch.kernel.name)
+        .collect();
+    let one_by_one = ["unary", "unary_backward", "binary", "select", "dropout"];
+    for lowered in ALL.lowered.iter().filter(|l| l.passes.iter().any(|pass| one_by_one.contains(&pass.shader.name))) {
+        assert!(kernels.contains(lowered.dispatch.kernel.name), "{} is widened by passes before it", lowered.title);
+    }
 }
 
 fn every_module_is_valid() {

@@ -15,7 +15,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 /// Elements as those of another type.
-pub static SHADER: Shader = shader!("convert", &[Access::Read, Access::ReadWrite]);
+pub static SHADER: Shader = shader!("convert", ["halves"], &[Access::Read, Access::ReadWrite]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]

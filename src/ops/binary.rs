@@ -1,132 +1,71 @@
-//! Element-wise functions of two tensors, with broadcasting: `shaders/binary.wgsl`, `shaders/compare.wgsl`.
+//! Element-wise functions of two tensors, with broadcasting.
 //!
-//! A function is one row of a table below, three lines in the WGSL file, and its method.
+//! A function is one row of a table below and its method: what it means in Rust, and the same in WGSL.
 
 pub mod integers;
 
-use crate::dtype::{DType, Element};
+use crate::dtype::DType;
+use crate::kernel::elementwise::{self, BINARY, binary_variants};
 use crate::kernel::strided::Strided;
-use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader,
-};
+use crate::kernel::{Dispatch, Kernel, Tolerance};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
-
-static SHADER: Shader = shader!("binary", ["power", "angles", "rest"], ACCESS);
-
-static COMPARE: Shader = shader!("compare", ACCESS);
-
-fn cost(d: &Dispatch) -> Cost {
-    d.cost(u64::from(d.params::<Strided>().n))
-}
-
-fn n(d: &Dispatch) -> usize {
-    d.params::<Strided>().n as usize
-}
-
-/// Invocations of the kernels of a row, each of which takes four columns of four rows.
-fn strips(d: &Dispatch) -> usize {
-    let [[columns, ..], [rows, ..], ..] = d.params::<Strided>().dims;
-    (rows.div_ceil(4) * (columns / 4)) as usize
+fn flops(d: &Dispatch) -> crate::kernel::Cost {
+    d.cost(elementwise::count(d) as u64)
 }
 
 macro_rules! functions {
-    ($($constant:ident: $name:literal, $value:expr;)*) => {
+    ($($constant:ident: $name:literal, $value:expr, $wgsl:literal;)*) => {
         $(pub(crate) static $constant: Kernel =
-            Kernel::new($name, ACCESS, |call| definition::<f32, f32>(call, $value), cost)
-                .host(|call| host::<f32, f32>(call, $value))
-                .variants(&[
-                Variant::new("flat", |_, d| Pass::new(&SHADER, concat!($name, "_flat"), groups(n(d), 4 * 256)).alone())
-                    .fits(|_, d| d.params::<Strided>().is_flat(2)),
-                Variant::new("row", |_, d| Pass::new(&SHADER, concat!($name, "_row"), groups(strips(d), 256)).alone())
-                    .fits(|_, d| d.params::<Strided>().is_row()),
-                Variant::new("quads", |_, d| quads(&SHADER, concat!($name, "_quads"), d).alone()).fits(fits_quads),
-                Variant::new("strided", |_, d| Pass::new(&SHADER, concat!($name, "_strided"), groups(n(d), 256)).alone()),
-            ]);)*
+            Kernel::new($name, BINARY, |call| elementwise::definition::<f32, f32>(call, $value), flops)
+                .host(|call| elementwise::host::<f32, f32>(call, $value))
+                .variants(binary_variants!($wgsl));)*
     };
-}
-
-/// One entry point compares any type.
-macro_rules! relations {
-    ($($constant:ident: $name:literal, $type:ident, $entry:literal, $operator:tt;)*) => {
-        $(static $constant: Kernel =
-            Kernel::new($name, ACCESS, |call| definition::<$type, f32>(call, |a, b| f32::from(a $operator b)), cost)
-                .host(|call| host::<$type, f32>(call, |a, b| f32::from(a $operator b)))
-                .tolerance(Tolerance::EXACT)
-                .variants(&[
-                    Variant::new("quads", |_, d| {
-                        compare(quads(&COMPARE, $entry, d), concat!("vec4<", stringify!($type), ">"), "vec4<f32>")
-                    })
-                    .fits(fits_quads),
-                    Variant::new(stringify!($type), |_, d| {
-                        compare(Pass::new(&COMPARE, $entry, groups(n(d), 256)), stringify!($type), "f32")
-                    }),
-                ]);)*
-    };
-}
-
-fn fits_quads(_: &Info, d: &Dispatch) -> bool {
-    d.params::<Strided>().quads(2).is_some()
-}
-
-fn compare(pass: Pass, from: &'static str, to: &'static str) -> Lowering {
-    let bits = if to == "f32" { "u32" } else { "vec4<u32>" };
-    let pass = pass.constant("T", Constant::Alias(from)).constant("Y", Constant::Alias(to));
-    pass.constant("BITS", Constant::Alias(bits)).constant("FLOAT", Constant::Bool(from == to)).alone()
-}
-
-/// A pass that walks two operands by whole vec4, which `fits` has found.
-fn quads(shader: &'static Shader, entry: &'static str, d: &Dispatch) -> Pass {
-    let p: Strided = d.params();
-    let p = p.quads(2).unwrap_or(p);
-    Pass::new(shader, entry, groups(p.n as usize, 256)).params(&p)
 }
 
 functions! {
-    ADD: "add", |a, b| a + b;
-    SUB: "sub", |a, b| a - b;
-    MUL: "mul", |a, b| a * b;
-    DIV: "div", |a, b| a / b;
-    MAXIMUM: "maximum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
-    MINIMUM: "minimum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) };
-    POW: "pow", f32::powf;
-    FMOD: "fmod", |a, b| a % b;
-    REMAINDER: "remainder", |a, b| { let left = a % b; if left != 0.0 && (left < 0.0) != (b < 0.0) { left + b } else { left } };
-    ATAN2: "atan2", f32::atan2;
+    ADD: "add", |a, b| a + b, "a + b";
+    SUB: "sub", |a, b| a - b, "a - b";
+    MUL: "mul", |a, b| a * b, "a * b";
+    DIV: "div", |a, b| a / b, "a / b";
+    MAXIMUM: "maximum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) }, "larger4(a, b)";
+    MINIMUM: "minimum", |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) }, "smaller4(a, b)";
+    POW: "pow", f32::powf, "power4(a, b)";
+    FMOD: "fmod", |a, b| a % b, "fmod4(a, b)";
+    REMAINDER: "remainder", |a, b| { let left = a % b; if left != 0.0 && (left < 0.0) != (b < 0.0) { left + b } else { left } },
+        "remainder4(a, b)";
+    ATAN2: "atan2", f32::atan2, "atan2_4(a, b)";
 }
 
+/// 1 where the relation holds, else 0.
+macro_rules! relations {
+    ($($constant:ident: $name:literal, $operator:tt, $wgsl:literal;)*) => {
+        $(static $constant: Kernel = Kernel::new(
+            $name,
+            BINARY,
+            |call| elementwise::definition::<f32, f32>(call, |a, b| f32::from(a $operator b)),
+            flops,
+        )
+        .host(|call| elementwise::host::<f32, f32>(call, |a, b| f32::from(a $operator b)))
+        .tolerance(Tolerance::EXACT)
+        .variants(binary_variants!($wgsl));)*
+    };
+}
+
+// A comparison of NaN may be taken for anything: what is not known is told apart.
 relations! {
-    EQ: "eq", f32, "eq", ==;
-    NE: "ne", f32, "ne", !=;
-    LT: "lt", f32, "lt", <;
-    LE: "le", f32, "le", <=;
-    GT: "gt", f32, "gt", >;
-    GE: "ge", f32, "ge", >=;
-    EQ_I32: "eq_i32", i32, "eq", ==;
-    NE_I32: "ne_i32", i32, "ne", !=;
-    LT_I32: "lt_i32", i32, "lt", <;
-    LE_I32: "le_i32", i32, "le", <=;
-    GT_I32: "gt_i32", i32, "gt", >;
-    GE_I32: "ge_i32", i32, "ge", >=;
+    EQ: "eq", ==, "vec4<f32>(a == b) * both_known4(a, b)";
+    NE: "ne", !=, "1.0 - vec4<f32>(a == b) * both_known4(a, b)";
+    LT: "lt", <, "vec4<f32>(a < b) * both_known4(a, b)";
+    LE: "le", <=, "vec4<f32>(a <= b) * both_known4(a, b)";
+    GT: "gt", >, "vec4<f32>(a > b) * both_known4(a, b)";
+    GE: "ge", >=, "vec4<f32>(a >= b) * both_known4(a, b)";
 }
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[
-    &ADD, &SUB, &MUL, &DIV, &MAXIMUM, &MINIMUM, &POW, &FMOD, &REMAINDER, &ATAN2, &EQ, &NE, &LT, &LE, &GT, &GE, &EQ_I32,
-    &NE_I32, &LT_I32, &LE_I32, &GT_I32, &GE_I32,
-];
-
-pub(super) fn definition<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y) {
-    let p: Strided = call.params();
-    p.each2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<T>(0), call.read::<T>(1), f);
-}
-
-fn host<T: Element, Y: Element>(call: &mut Call, f: impl Fn(T, T) -> Y + Sync) {
-    let p: Strided = call.params();
-    p.map2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<T>(0), call.read::<T>(1), f);
-}
+pub static KERNELS: &[&Kernel] =
+    &[&ADD, &SUB, &MUL, &DIV, &MAXIMUM, &MINIMUM, &POW, &FMOD, &REMAINDER, &ATAN2, &EQ, &NE, &LT, &LE, &GT, &GE];
 
 /// `a` and `b` as the shape they broadcast to, without history, and a tensor of that shape for the result, in the
 /// memory order of the first that is dense in it.
@@ -318,37 +257,37 @@ impl Tensor {
     /// 1 where equal, else 0; broadcast. Here and in all comparisons, the other may be a number: `x.eq(0.5)`.
     #[track_caller]
     pub fn eq(&self, other: impl Comparand) -> Tensor {
-        relation([&EQ, &EQ_I32], self, other)
+        relation([&EQ, &integers::EQ], self, other)
     }
 
     /// 1 where different, else 0; broadcast.
     #[track_caller]
     pub fn ne(&self, other: impl Comparand) -> Tensor {
-        relation([&NE, &NE_I32], self, other)
+        relation([&NE, &integers::NE], self, other)
     }
 
     /// 1 where less, else 0; broadcast.
     #[track_caller]
     pub fn lt(&self, other: impl Comparand) -> Tensor {
-        relation([&LT, &LT_I32], self, other)
+        relation([&LT, &integers::LT], self, other)
     }
 
     /// 1 where less or equal, else 0; broadcast.
     #[track_caller]
     pub fn le(&self, other: impl Comparand) -> Tensor {
-        relation([&LE, &LE_I32], self, other)
+        relation([&LE, &integers::LE], self, other)
     }
 
     /// 1 where greater, else 0; broadcast.
     #[track_caller]
     pub fn gt(&self, other: impl Comparand) -> Tensor {
-        relation([&GT, &GT_I32], self, other)
+        relation([&GT, &integers::GT], self, other)
     }
 
     /// 1 where greater or equal, else 0; broadcast.
     #[track_caller]
     pub fn ge(&self, other: impl Comparand) -> Tensor {
-        relation([&GE, &GE_I32], self, other)
+        relation([&GE, &integers::GE], self, other)
     }
 
     /// 1 where equal to a number, else 0.

@@ -7,7 +7,7 @@ use crate::rng::{key, philox, unit};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static SHADER: Shader = shader!("dropout", &[Access::Read, Access::Read, Access::Write]);
+static SHADER: Shader = shader!("dropout", ["halves"], &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
@@ -22,10 +22,13 @@ struct DropoutParams {
 
 /// The gradient is the same kernel: the mask is drawn again, not kept.
 static DROPOUT: Kernel =
-    Kernel::new("dropout", SHADER.access, definition, |d| d.cost(d.len(0) as u64))
-        .variants(&[Variant::new("flat", |_, d| {
-            Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256)).alone()
-        })]);
+    Kernel::new("dropout", SHADER.access, definition, |d| d.cost(d.len(0) as u64)).variants(&[Variant::new(
+        "flat",
+        |_, d| {
+            let pass = Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256));
+            pass.elements(&["X", "STEP", "Y"], d).alone()
+        },
+    )]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&DROPOUT];

@@ -3,11 +3,11 @@
 use crate::autograd::Op;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel, shader,
+    Access, Call, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, elementwise, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 
-static SHADER: Shader = shader!("select", &[Access::Read, Access::Read, Access::Read, Access::Write]);
+static SHADER: Shader = shader!("select", ["halves"], &[Access::Read, Access::Read, Access::Read, Access::Write]);
 
 static WHERE: Kernel =
     Kernel::new("where", &[Access::Read, Access::Read, Access::Read, Access::Write], where_definition, |d| d.cost(0))
@@ -15,15 +15,18 @@ static WHERE: Kernel =
         .variants(&[
             Variant::new("quads", |_, d| {
                 let p: Strided = d.params();
-                where_pass(&p.quads(3).unwrap_or(p), "vec4<f32>")
+                let p = p.quads(3).unwrap_or(p);
+                pass("where_quads", p.n as usize, d).params(&p).alone()
             })
             .fits(|_, d| d.params::<Strided>().quads(3).is_some()),
-            Variant::new("strided", |_, d| where_pass(&d.params::<Strided>(), "f32")),
+            Variant::new("strided", |_, d| pass("where_strided", elementwise::count(d), d).alone())
+                .fits(elementwise::is_f32)
+                .suits(elementwise::is_gpu),
+            Variant::new("packed", |_, d| pass("where_packed", elementwise::count(d).div_ceil(4), d).alone()),
         ]);
 
-fn where_pass(p: &Strided, item: &'static str) -> Lowering {
-    let pass = Pass::new(&SHADER, "where_nonzero", groups(p.n as usize, 256));
-    pass.params(p).constant("ITEM", Constant::Alias(item)).alone()
+fn pass(entry: &'static str, invocations: usize, d: &Dispatch) -> Pass {
+    Pass::new(&SHADER, entry, groups(invocations, 256)).elements(&["C", "A", "B", "Y"], d)
 }
 
 fn where_definition(call: &mut Call) {

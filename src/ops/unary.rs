@@ -1,21 +1,26 @@
 //! Element-wise functions of one tensor: `shaders/unary.wgsl`, `shaders/unary_backward.wgsl`.
 //!
-//! A function is one row of the table below and one line in each WGSL file.
+//! A function is one row of the table below and its method: what it means in Rust, and the same in WGSL.
 
 mod activations;
+pub mod rounding;
 
 use crate::autograd::Op;
 use crate::kernel::functions::{exp, normal_cdf, relu};
 use crate::kernel::{
-    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-static FORWARD: Shader = shader!("unary", ["circle", "power"], &[Access::Read, Access::Write]);
+static FORWARD: Shader = shader!("unary", ["circle", "power", "halves"], &[Access::Read, Access::Write]);
 
-static BACKWARD: Shader = shader!("unary_backward", ["circle", "power"], &[Access::Read, Access::Read, Access::Write]);
+static BACKWARD: Shader = shader!(
+    "unary_backward",
+    ["circle", "power", "hyperbolic", "halves"],
+    &[Access::Read, Access::Read, Access::Write]
+);
 
 /// Elements, and the function's own arguments.
 #[repr(C)]
@@ -30,8 +35,21 @@ fn cost(d: &Dispatch) -> Cost {
     d.cost(u64::from(d.params::<UnaryParams>().n))
 }
 
-fn flat(shader: &'static Shader, entry: &'static str, d: &Dispatch) -> Lowering {
-    Pass::new(shader, entry, groups(d.params::<UnaryParams>().n as usize, 4 * 256)).alone()
+/// y = f(x), an expression in `x`.
+fn flat(shader: &'static Shader, wgsl: &'static str, d: &Dispatch) -> Lowering {
+    pass_of(shader, d)
+        .constant("f4(x: vec4<f32>) -> vec4<f32>", Constant::Function(wgsl))
+        .elements(&["X", "Y"], d)
+        .alone()
+}
+
+/// dx from an expression in `dy` and what was saved.
+fn flat_backward(shader: &'static Shader, head: &'static str, wgsl: &'static str, d: &Dispatch) -> Lowering {
+    pass_of(shader, d).constant(head, Constant::Function(wgsl)).elements(&["X", "DY", "DX"], d).alone()
+}
+
+fn pass_of(shader: &'static Shader, d: &Dispatch) -> Pass {
+    Pass::new(shader, shader.name, groups(d.params::<UnaryParams>().n as usize, 4 * 256))
 }
 
 fn forward(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
@@ -82,9 +100,19 @@ macro_rules! on_host {
     };
 }
 
+/// The head of a gradient's function.
+macro_rules! head {
+    (X) => {
+        "f4(x: vec4<f32>, dy: vec4<f32>) -> vec4<f32>"
+    };
+    (Y) => {
+        "f4(y: vec4<f32>, dy: vec4<f32>) -> vec4<f32>"
+    };
+}
+
 macro_rules! functions {
-    ($($constant:ident: $name:literal, $value:expr, saves $saves:ident, $gradient:expr
-        $(, host $fast:expr, $fast_gradient:expr)?;)*) => {
+    ($($constant:ident: $name:literal, $value:expr, $wgsl:literal,
+        saves $saves:ident, $gradient:expr, $wgsl_gradient:literal $(, host $fast:expr, $fast_gradient:expr)?;)*) => {
         $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
@@ -92,10 +120,10 @@ macro_rules! functions {
             pass: |dy, saved| pass(dy, saved, on_host!($gradient $(, $fast_gradient)?)),
             forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
                 $(.host(|call| forward(call, $fast)))?
-                .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, concat!($name, "_forward"), d))]),
+                .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]),
             backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
                 $(.host(|call| backward(call, $fast_gradient)))?
-                .variants(&[Variant::new("flat", |_, d| flat(&BACKWARD, concat!($name, "_backward"), d))]),
+                .variants(&[Variant::new("flat", |_, d| flat_backward(&BACKWARD, head!($saves), $wgsl_gradient, d))]),
         };)*
 
         /// The kernels of this page's table.
@@ -105,45 +133,76 @@ macro_rules! functions {
 
 pub mod functions;
 
-// Each row: the value at x, what is saved, and the gradient from what was saved and the one from above. As in PyTorch, where
+// Each row: the value at x, what is saved, and the gradient from what was saved and the one from above, each in Rust and in
+// WGSL. As in PyTorch, where
 // a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one that is written here.
 functions! {
-    EXP: "exp", |x, _| x.exp(), saves Y, |y, _, dy| dy * y;
-    LOG: "log", |x, _| x.ln(), saves X, |x, _, dy| dy / x;
-    SQRT: "sqrt", |x, _| x.sqrt(), saves Y, |y, _, dy| dy * 0.5 / y;
-    RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), saves Y, |y, _, dy| dy * (-0.5 * y * y * y);
-    RECIPROCAL: "reciprocal", |x, _| 1.0 / x, saves Y, |y, _, dy| dy * (-y * y);
-    ABS: "abs", |x, _| x.abs(), saves X, |x, _, dy| dy * sign(x);
-    SIN: "sin", |x, _| x.sin(), saves X, |x, _, dy| dy * x.cos();
-    COS: "cos", |x, _| x.cos(), saves X, |x, _, dy| dy * -x.sin();
-    TANH: "tanh", |x, _| x.tanh(), saves Y, |y, _, dy| dy * (1.0 - y * y);
-    SIGMOID: "sigmoid", |x, _| sigmoid(x), saves Y, |y, _, dy| dy * (y * (1.0 - y));
-    RELU: "relu", |x, _| relu(x), saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy };
-    LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a };
-    ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) };
-    GELU: "gelu", |x, _| gelu(x)[0], saves X, |x, _, dy| dy * gelu(x)[1],
+    EXP: "exp", |x, _| x.exp(), "exp4(x)",
+        saves Y, |y, _, dy| dy * y, "dy * y";
+    LOG: "log", |x, _| x.ln(), "log4(x)",
+        saves X, |x, _, dy| dy / x, "dy / x";
+    SQRT: "sqrt", |x, _| x.sqrt(), "sqrt(x)",
+        saves Y, |y, _, dy| dy * 0.5 / y, "dy * 0.5 / y";
+    RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), "inverseSqrt(x)",
+        saves Y, |y, _, dy| dy * (-0.5 * y * y * y), "dy * -0.5 * y * y * y";
+    RECIPROCAL: "reciprocal", |x, _| 1.0 / x, "1.0 / x",
+        saves Y, |y, _, dy| dy * (-y * y), "dy * -y * y";
+    ABS: "abs", |x, _| x.abs(), "abs(x)",
+        saves X, |x, _, dy| dy * sign(x), "dy * slope_of_abs4(x)";
+    SIN: "sin", |x, _| x.sin(), "sin4(x)",
+        saves X, |x, _, dy| dy * x.cos(), "dy * cos4(x)";
+    COS: "cos", |x, _| x.cos(), "cos4(x)",
+        saves X, |x, _, dy| dy * -x.sin(), "dy * -sin4(x)";
+    TANH: "tanh", |x, _| x.tanh(), "tanh4(x)",
+        saves Y, |y, _, dy| dy * (1.0 - y * y), "dy * tanh_slope4(y)";
+    SIGMOID: "sigmoid", |x, _| sigmoid(x), "sigmoid4(x)",
+        saves Y, |y, _, dy| dy * (y * (1.0 - y)), "dy * sigmoid_slope4(y)";
+    RELU: "relu", |x, _| relu(x), "relu4(x)",
+        saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy }, "past_relu4(dy, y)";
+    LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, "select(p.a * x, x, x > vec4<f32>())",
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a }, "dy * select(vec4<f32>(p.a), vec4<f32>(1.0), x > vec4<f32>())";
+    ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, "select(p.a * expm1_4(x), x, x > vec4<f32>())",
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) }, "dy * select(p.a * exp(x), vec4<f32>(1.0), x > vec4<f32>())";
+    GELU: "gelu", |x, _| gelu(x)[0], "x * normal_cdf4(x)",
+        saves X, |x, _, dy| dy * gelu(x)[1], "dy * gelu_slope4(x)",
         host |x, _| x * normal_cdf(x), |x, _, dy| dy * gelu_slope(x);
-    GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x)[0], saves X, |x, _, dy| dy * gelu_tanh(x)[1],
+    GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x)[0], "0.5 * x * (1.0 + tanh4(gelu_inner(x)))",
+        saves X, |x, _, dy| dy * gelu_tanh(x)[1], "dy * gelu_tanh_slope4(x)",
         host |x, _| x * gelu_tanh_share(x), |x, _, dy| dy * gelu_tanh_slope(x);
-    SILU: "silu", |x, _| x * sigmoid(x), saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x))));
-    SOFTPLUS: "softplus", |x, _| softplus(x), saves X, |x, _, dy| dy * sigmoid(x);
-    SQUARE: "square", |x, _| x * x, saves X, |x, _, dy| dy * (2.0 * x);
-    CLAMP: "clamp", |x, p| if p.a.is_nan() || p.b.is_nan() { f32::NAN } else { held(x, p.a, p.b) }, saves X, inside;
-    ERF: "erf", |x, _| libm::erf(x.into()) as f32, saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32;
-    HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), saves X, inside;
-    HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), saves X,
-        |x, _, dy| if x <= -3.0 { 0.0 } else if x >= 3.0 { dy } else { dy * (x / 3.0 + 0.5) };
-    HARDSIGMOID: "hardsigmoid", |x, _| held(x / 6.0 + 0.5, 0.0, 1.0), saves X, |x, _, dy| if x.abs() < 3.0 { dy / 6.0 } else { 0.0 };
-    SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), saves X, |x, _, dy| dy * softsign_slope(x);
-    MISH: "mish", |x, _| x * softplus(x).tanh(), saves X, |x, _, dy| dy * mish_slope(x);
-    SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() });
-    CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() };
-    LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), saves X, |x, _, dy| dy * sigmoid(-x);
-    THRESHOLD: "threshold", |x, p| if x <= p.a { p.b } else { x }, saves X, |x, p, dy| if x <= p.a { 0.0 } else { dy };
-    HARDSHRINK: "hardshrink", |x, p| if x.abs() <= p.a { 0.0 } else { x }, saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy };
-    SOFTSHRINK: "softshrink", |x, p| if x.abs() <= p.a { 0.0 } else if x < 0.0 { x + p.a } else { x - p.a }, saves X,
-        |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy };
-    POW_SCALAR: "pow_scalar", |x, p| power(x, p.a), saves X, |x, p, dy| if p.a == 0.0 { 0.0 } else { dy * (p.a * power(x, p.a - 1.0)) };
+    SILU: "silu", |x, _| x * sigmoid(x), "x * sigmoid4(x)",
+        saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))), "dy * silu_slope4(x)";
+    SOFTPLUS: "softplus", |x, _| softplus(x), "softplus4(x)",
+        saves X, |x, _, dy| dy * sigmoid(x), "dy * sigmoid4(x)";
+    SQUARE: "square", |x, _| x * x, "x * x",
+        saves X, |x, _, dy| dy * (2.0 * x), "dy * 2.0 * x";
+    CLAMP: "clamp", |x, p| if p.a.is_nan() || p.b.is_nan() { f32::NAN } else { held(x, p.a, p.b) }, "clamp4(x)",
+        saves X, inside, "unless4(outside4(x), dy)";
+    ERF: "erf", |x, _| libm::erf(x.into()) as f32, "erf4(x)",
+        saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32, "dy * 1.1283792 * exp(-x * x)";
+    HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), "clamp4(x)",
+        saves X, inside, "unless4(outside4(x), dy)";
+    HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), "x * hardsigmoid4(x)",
+        saves X, |x, _, dy| if x <= -3.0 { 0.0 } else if x >= 3.0 { dy } else { dy * (x / 3.0 + 0.5) }, "hardswish_gradient4(x, dy)";
+    HARDSIGMOID: "hardsigmoid", |x, _| held(x / 6.0 + 0.5, 0.0, 1.0), "hardsigmoid4(x)",
+        saves X, |x, _, dy| if x.abs() < 3.0 { dy / 6.0 } else { 0.0 }, "unless4(is_nan4(x) | (abs(x) >= vec4<f32>(3.0)), dy / 6.0)";
+    SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), "x / (1.0 + abs(x))",
+        saves X, |x, _, dy| dy * softsign_slope(x), "softsign_gradient4(x, dy)";
+    MISH: "mish", |x, _| x * softplus(x).tanh(), "x * tanh4(softplus4(x))",
+        saves X, |x, _, dy| dy * mish_slope(x), "dy * mish_slope4(x)";
+    SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, "1.050701 * select(1.6732632 * expm1_4(x), x, x > vec4<f32>())",
+        saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() }), "dy * 1.050701 * select(1.6732632 * exp(x), vec4<f32>(1.0), x > vec4<f32>())";
+    CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, "select(p.a * expm1_4(x / p.a), x, x > vec4<f32>())",
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() }, "dy * select(exp(x / p.a), vec4<f32>(1.0), x > vec4<f32>())";
+    LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), "-softplus4(-x)",
+        saves X, |x, _, dy| dy * sigmoid(-x), "dy * sigmoid4(-x)";
+    THRESHOLD: "threshold", |x, p| if x <= p.a { p.b } else { x }, "threshold4(x)",
+        saves X, |x, p, dy| if x <= p.a { 0.0 } else { dy }, "unless4(x <= vec4<f32>(p.a), dy)";
+    HARDSHRINK: "hardshrink", |x, p| if x.abs() <= p.a { 0.0 } else { x }, "hardshrink4(x)",
+        saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy }, "unless4(abs(x) <= vec4<f32>(p.a), dy)";
+    SOFTSHRINK: "softshrink", |x, p| if x.abs() <= p.a { 0.0 } else if x < 0.0 { x + p.a } else { x - p.a }, "softshrink4(x)",
+        saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy }, "unless4(abs(x) <= vec4<f32>(p.a), dy)";
+    POW_SCALAR: "pow_scalar", |x, p| power(x, p.a), "power_of4(x, p.a)",
+        saves X, |x, p, dy| if p.a == 0.0 { 0.0 } else { dy * (p.a * power(x, p.a - 1.0)) }, "power_gradient4(x, dy)";
 }
 
 /// The kernels of this page that are in no table.
@@ -151,7 +210,7 @@ pub static KERNELS: &[&Kernel] = &[&AFFINE];
 
 /// y = a x + b: negation, and arithmetic with a number.
 static AFFINE: Kernel = Kernel::new("affine", FORWARD.access, |call| forward(call, |x, p| p.a * x + p.b), cost)
-    .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, "affine_forward", d))]);
+    .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, "p.a * x + p.b", d))]);
 
 /// A root where the exponent is one half, as in PyTorch: it is NaN of -infinity, and of -0 it has a sign.
 fn power(x: f32, exponent: f32) -> f32 {

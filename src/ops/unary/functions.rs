@@ -1,30 +1,43 @@
-//! Logarithms, angles and their inverses: `shaders/functions.wgsl`, `shaders/functions_backward.wgsl`.
+//! Logarithms, angles and their inverses, by `shaders/prelude/functions.wgsl`.
 
-use super::{Function, Saves, backward, cost, flat, forward, pass, slope};
+use super::{BACKWARD, Function, Saves, backward, cost, flat, flat_backward, forward, pass, slope};
 use crate::kernel::{Access, Kernel, Shader, Variant, shader};
 use crate::tensor::Tensor;
 use std::f32::consts::{LN_2, LN_10};
 use std::f64::consts::FRAC_2_SQRT_PI;
 
-static FORWARD: Shader = shader!("functions", ["circle", "angles", "hyperbolic"], &[Access::Read, Access::Write]);
-
-static BACKWARD: Shader = shader!("functions_backward", ["hyperbolic"], &[Access::Read, Access::Read, Access::Write]);
+static FORWARD: Shader =
+    shader!("unary", ["circle", "angles", "hyperbolic", "functions", "halves"], &[Access::Read, Access::Write]);
 
 functions! {
-    LOG1P: "log1p", |x, _| x.ln_1p(), saves X, |x, _, dy| dy / (1.0 + x);
-    EXPM1: "expm1", |x, _| x.exp_m1(), saves Y, |y, _, dy| dy * (y + 1.0);
-    LOG2: "log2", |x, _| x.log2(), saves X, |x, _, dy| dy / (LN_2 * x);
-    LOG10: "log10", |x, _| x.log10(), saves X, |x, _, dy| dy / (LN_10 * x);
-    TAN: "tan", |x, _| x.tan(), saves Y, |y, _, dy| dy * (1.0 + y * y);
-    ASIN: "asin", |x, _| x.asin(), saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)).sqrt();
-    ACOS: "acos", |x, _| x.acos(), saves X, |x, _, dy| -dy / ((1.0 - x) * (1.0 + x)).sqrt();
-    ATAN: "atan", |x, _| x.atan(), saves X, |x, _, dy| dy / (1.0 + x * x);
-    SINH: "sinh", |x, _| x.sinh(), saves X, |x, _, dy| dy * x.cosh();
-    COSH: "cosh", |x, _| x.cosh(), saves X, |x, _, dy| dy * x.sinh();
-    ASINH: "asinh", |x, _| f64::from(x).asinh() as f32, saves X, |x, _, dy| dy / (1.0 + x * x).sqrt();
-    ACOSH: "acosh", |x, _| f64::from(x).acosh() as f32, saves X, |x, _, dy| dy / ((x - 1.0) * (x + 1.0)).sqrt();
-    ATANH: "atanh", |x, _| f64::from(x).atanh() as f32, saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x));
-    ERFINV: "erfinv", |x, _| erfinv(x), saves Y, |y, _, dy| dy * (((f64::from(y) * f64::from(y)).exp() / FRAC_2_SQRT_PI) as f32);
+    LOG1P: "log1p", |x, _| x.ln_1p(), "log_of_one_and4(x)",
+        saves X, |x, _, dy| dy / (1.0 + x), "dy / (1.0 + x)";
+    EXPM1: "expm1", |x, _| x.exp_m1(), "exp_less_one4(x)",
+        saves Y, |y, _, dy| dy * (y + 1.0), "dy * (y + 1.0)";
+    LOG2: "log2", |x, _| x.log2(), "1.442695 * log4(x)",
+        saves X, |x, _, dy| dy / (LN_2 * x), "dy / (0.6931472 * x)";
+    LOG10: "log10", |x, _| x.log10(), "0.43429448 * log4(x)",
+        saves X, |x, _, dy| dy / (LN_10 * x), "dy / (2.3025851 * x)";
+    TAN: "tan", |x, _| x.tan(), "sin4(x) / cos4(x)",
+        saves Y, |y, _, dy| dy * (1.0 + y * y), "dy * (1.0 + y * y)";
+    ASIN: "asin", |x, _| x.asin(), "asin4(x)",
+        saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)).sqrt(), "dy / root4((1.0 - x) * (1.0 + x))";
+    ACOS: "acos", |x, _| x.acos(), "acos4(x)",
+        saves X, |x, _, dy| -dy / ((1.0 - x) * (1.0 + x)).sqrt(), "-dy / root4((1.0 - x) * (1.0 + x))";
+    ATAN: "atan", |x, _| x.atan(), "atan4(x)",
+        saves X, |x, _, dy| dy / (1.0 + x * x), "dy / (1.0 + x * x)";
+    SINH: "sinh", |x, _| x.sinh(), "sinh4(x)",
+        saves X, |x, _, dy| dy * x.cosh(), "dy * cosh4(x)";
+    COSH: "cosh", |x, _| x.cosh(), "cosh4(x)",
+        saves X, |x, _, dy| dy * x.sinh(), "dy * sinh4(x)";
+    ASINH: "asinh", |x, _| f64::from(x).asinh() as f32, "asinh4(x)",
+        saves X, |x, _, dy| dy / (1.0 + x * x).sqrt(), "dy / sqrt(1.0 + x * x)";
+    ACOSH: "acosh", |x, _| f64::from(x).acosh() as f32, "acosh4(x)",
+        saves X, |x, _, dy| dy / ((x - 1.0) * (x + 1.0)).sqrt(), "dy / root4((x - 1.0) * (x + 1.0))";
+    ATANH: "atanh", |x, _| f64::from(x).atanh() as f32, "atanh4(x)",
+        saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)), "dy / ((1.0 - x) * (1.0 + x))";
+    ERFINV: "erfinv", |x, _| erfinv(x), "erfinv4(x)",
+        saves Y, |y, _, dy| dy * (((f64::from(y) * f64::from(y)).exp() / FRAC_2_SQRT_PI) as f32), "dy * 0.88622693 * exp4(y * y)";
 }
 
 /// Newton's steps from an estimate (Winitzki, 2008) to what has this value of the error function.

@@ -1,34 +1,14 @@
-//! Whole numbers near the elements, and their signs: `shaders/rounding.wgsl`. Their gradients are 0, as in PyTorch.
+//! Whole numbers near the elements, and their signs. Their gradients are 0, as in PyTorch.
 
-use crate::kernel::{Access, Dispatch, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader};
+use super::{FORWARD, UnaryParams, cost, flat, forward};
+use crate::kernel::{Kernel, Tolerance, Variant};
 use crate::tensor::Tensor;
-use bytemuck::{Pod, Zeroable};
-
-static SHADER: Shader = shader!("rounding", &[Access::Read, Access::Write]);
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
-struct RoundingParams {
-    n: u32,
-}
-
-fn n(d: &Dispatch) -> usize {
-    d.params::<RoundingParams>().n as usize
-}
 
 macro_rules! functions {
-    ($($constant:ident: $name:literal, $entry:literal, $value:expr;)*) => {
-        $(static $constant: Kernel = Kernel::new(
-            $name,
-            SHADER.access,
-            |call| {
-                let (p, x) = (call.params::<RoundingParams>(), call.read::<f32>(0));
-                parallel::map(&mut call.write::<f32>(1)[..p.n as usize], x, $value);
-            },
-            |d| d.cost(n(d) as u64),
-        )
-        .tolerance(Tolerance::EXACT)
-        .variants(&[Variant::new("flat", |_, d| Pass::new(&SHADER, $entry, groups(n(d), 4 * 256)).alone())]);)*
+    ($($constant:ident: $name:literal, $value:expr, $wgsl:literal;)*) => {
+        $(static $constant: Kernel = Kernel::new($name, FORWARD.access, |call| forward(call, |x, _| $value(x)), cost)
+            .tolerance(Tolerance::EXACT)
+            .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]);)*
 
         /// The kernels of this page.
         pub static KERNELS: &[&Kernel] = &[$(&$constant),*];
@@ -36,11 +16,11 @@ macro_rules! functions {
 }
 
 functions! {
-    SIGN: "sign", "sign", |x| if x == 0.0 || x.is_nan() { 0.0 } else { x.signum() };
-    ROUND: "round", "round_to_even", f32::round_ties_even;
-    FLOOR: "floor", "round_down", f32::floor;
-    CEIL: "ceil", "round_up", f32::ceil;
-    TRUNC: "trunc", "round_to_zero", f32::trunc;
+    SIGN: "sign", super::sign, "slope_of_abs4(x)";
+    ROUND: "round", f32::round_ties_even, "round(x)";
+    FLOOR: "floor", f32::floor, "floor(x)";
+    CEIL: "ceil", f32::ceil, "ceil(x)";
+    TRUNC: "trunc", f32::trunc, "trunc(x)";
 }
 
 /// # Whole numbers and signs
@@ -49,7 +29,7 @@ impl Tensor {
     fn stepped(&self, kernel: &'static Kernel) -> Tensor {
         let x = self.packed(kernel.name);
         let y = x.new_like();
-        Tensor::run(kernel, &[&x, &y], &RoundingParams { n: x.numel() as u32 });
+        Tensor::run(kernel, &[&x, &y], &UnaryParams { n: x.numel() as u32, a: 0.0, b: 0.0 });
         y.tracked(kernel.name, &[&x], |dy, _| vec![Some(dy.zeros_like())])
     }
 

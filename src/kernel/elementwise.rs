@@ -1,0 +1,100 @@
+//! Element-wise kernels of two operands: how they walk, `shaders/binary.wgsl`, apart from what they compute, which is one line of
+//! WGSL in the row of its kernel.
+
+use super::strided::Strided;
+use super::{Access, Call, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, groups, shader};
+use crate::dtype::{DType, Element};
+
+/// Two operands and a result.
+pub const BINARY: &[Access] = &[Access::Read, Access::Read, Access::Write];
+
+static SHADER: Shader = shader!("binary", ["power", "angles", "rest", "halves"], BINARY);
+
+/// The ways to compute an expression in `a` and `b`, each a vec4 of f32, the preferred first.
+macro_rules! binary_variants {
+    ($wgsl:expr) => {{
+        use $crate::kernel::{Variant, elementwise};
+        &[
+            Variant::new("flat", |_, d| elementwise::flat($wgsl, d)).fits(elementwise::is_flat),
+            Variant::new("row", |_, d| elementwise::row($wgsl, d)).fits(elementwise::is_row),
+            Variant::new("quads", |_, d| elementwise::quads($wgsl, d)).fits(elementwise::has_quads),
+            Variant::new("strided", |_, d| elementwise::strided($wgsl, d))
+                .fits(elementwise::is_f32)
+                .suits(elementwise::is_gpu),
+            Variant::new("packed", |_, d| elementwise::packed($wgsl, d)),
+        ]
+    }};
+}
+pub(crate) use binary_variants;
+
+/// The elements of the result.
+pub fn count(d: &Dispatch) -> usize {
+    d.params::<Strided>().n as usize
+}
+
+pub fn is_flat(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Strided>().is_flat(2)
+}
+
+pub fn is_row(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Strided>().is_row()
+}
+
+pub fn has_quads(_: &Info, d: &Dispatch) -> bool {
+    d.params::<Strided>().quads(2).is_some()
+}
+
+pub fn is_f32(_: &Info, d: &Dispatch) -> bool {
+    d.bindings.iter().all(|binding| binding.dtype == DType::F32)
+}
+
+/// Neighbours share a load on a GPU; on a processor four elements at once take a third of the time of four invocations.
+pub fn is_gpu(info: &Info, _: &Dispatch) -> bool {
+    info.class == Class::Gpu
+}
+
+fn pass(entry: &'static str, wgsl: &'static str, invocations: usize, d: &Dispatch) -> Pass {
+    Pass::new(&SHADER, entry, groups(invocations, 256))
+        .constant("f4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32>", Constant::Function(wgsl))
+        .elements(&["A", "B", "Y"], d)
+}
+
+/// Four neighbours at a time.
+pub fn flat(wgsl: &'static str, d: &Dispatch) -> Lowering {
+    pass("binary_flat", wgsl, count(d).div_ceil(4), d).alone()
+}
+
+/// Four columns of four rows at a time.
+pub fn row(wgsl: &'static str, d: &Dispatch) -> Lowering {
+    let [[columns, ..], [rows, ..], ..] = d.params::<Strided>().dims;
+    pass("binary_row", wgsl, (rows.div_ceil(4) * (columns / 4)) as usize, d).alone()
+}
+
+/// By whole vec4, which [`has_quads`] has found.
+pub fn quads(wgsl: &'static str, d: &Dispatch) -> Lowering {
+    let p: Strided = d.params();
+    let p = p.quads(2).unwrap_or(p);
+    pass("binary_quads", wgsl, p.n as usize, d).params(&p).alone()
+}
+
+/// One element at a time.
+pub fn strided(wgsl: &'static str, d: &Dispatch) -> Lowering {
+    pass("binary_strided", wgsl, count(d), d).alone()
+}
+
+/// One element after the other of four, which are whole words in any type.
+pub fn packed(wgsl: &'static str, d: &Dispatch) -> Lowering {
+    pass("binary_packed", wgsl, count(d).div_ceil(4), d).alone()
+}
+
+/// Each element of the result from those of the operands.
+pub fn definition<X: Element, Y: Element>(call: &mut Call, f: impl Fn(X, X) -> Y) {
+    let p: Strided = call.params();
+    p.each2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<X>(0), call.read::<X>(1), f);
+}
+
+/// The same on all cores.
+pub fn host<X: Element, Y: Element>(call: &mut Call, f: impl Fn(X, X) -> Y + Sync) {
+    let p: Strided = call.params();
+    p.map2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<X>(0), call.read::<X>(1), f);
+}
