@@ -1,7 +1,10 @@
 //! Functions for definitions and host paths. Those of numbers are without branches and calls, so that the compiler takes
 //! several elements at a time; definitions take the standard library's instead.
 
-use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
+// A branch would keep the compiler from taking several elements at a time.
+use std::hint::select_unpredictable as pick;
+
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, LOG2_E, SQRT_2};
 
 /// e^x within 2 units in the last place; 0 where it is below the smallest normal number. NaN stays NaN.
 #[inline(always)]
@@ -16,15 +19,90 @@ pub fn exp(x: f32) -> f32 {
     let e = 1.0 + (r + r * r * (0.5 + r * series));
     // Past the ends this is nothing of use.
     let scaled = f32::from_bits(e.to_bits().wrapping_add(n.to_bits() << 23));
-    let scaled = if x < -87.336_54 { 0.0 } else { scaled };
-    let scaled = if x > 88.722_83 { f32::INFINITY } else { scaled };
-    if x.is_nan() { x } else { scaled }
+    let scaled = pick(x < -87.336_54, 0.0, scaled);
+    let scaled = pick(x > 88.722_83, f32::INFINITY, scaled);
+    pick(x.is_nan(), x, scaled)
+}
+
+/// e^x - 1, with a small relative error near 0.
+#[inline(always)]
+pub fn exp_m1(x: f32) -> f32 {
+    // Taylor's series.
+    let high = 1.0 / 120.0 + x * (1.0 / 720.0 + x * (1.0 / 5040.0 + x * (1.0 / 40_320.0)));
+    let near = x + x * x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * high)));
+    pick(x.abs() < 0.5, near, exp(x) - 1.0)
+}
+
+/// The natural logarithm within 2 units in the last place; -infinity of 0, NaN of what is less.
+#[inline(always)]
+pub fn ln(x: f32) -> f32 {
+    const HALF_ROOT: u32 = 0x3f35_04f3;
+    let is_subnormal = x < f32::MIN_POSITIVE;
+    // 2^25 takes subnormal numbers among the others.
+    let scaled = pick(is_subnormal, x * 33_554_432.0, x);
+    let shift = pick(is_subnormal, -25.0, 0.0);
+    // x = 2^n (1 + r), 1 + r between the root of 1/2 and that of 2.
+    let n = (scaled.to_bits().wrapping_sub(HALF_ROOT) as i32) >> 23;
+    let r = f32::from_bits(scaled.to_bits().wrapping_sub((n << 23) as u32)) - 1.0;
+    let n = n as f32 + shift;
+    let high = 1.166_76e-1 + r * (-1.151_461e-1 + r * 7.037_683_6e-2);
+    let high = 1.424_932_3e-1 + r * (-1.242_014_1e-1 + r * high);
+    let high = -2.499_999_4e-1 + r * (2.000_071_5e-1 + r * (-1.666_805_8e-1 + r * high));
+    let tail = r * r * (r * (3.333_333_1e-1 + r * high) - 0.5) + n * -2.121_944_4e-4;
+    let y = n * 0.693_359_4 + (r + tail);
+    let y = pick(x == 0.0, f32::NEG_INFINITY, y);
+    let y = pick(x < 0.0, f32::NAN, y);
+    // Infinity and NaN.
+    pick(x < f32::INFINITY, y, x)
+}
+
+/// ln(1 + x) of an x that is not negative.
+#[inline(always)]
+fn ln_1p(x: f32) -> f32 {
+    // What 1 + x loses of x is made good by the slope.
+    let sum = 1.0 + x;
+    ln(sum) + (x - (sum - 1.0)) / sum
+}
+
+/// 1 / (1 + e^-x).
+#[inline(always)]
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// ln(1 + e^x).
+#[inline(always)]
+pub fn softplus(x: f32) -> f32 {
+    relu(x) + ln_1p(exp(-x.abs()))
+}
+
+/// The hyperbolic tangent, with a small relative error near 0.
+#[inline(always)]
+pub fn tanh(x: f32) -> f32 {
+    let square = x * x;
+    // The fit of Moshier's Cephes.
+    let high = 1.333_144_2e-1 + square * (-5.373_971_6e-2 + square * (2.063_908_9e-2 + square * -5.704_988_7e-3));
+    let near = x + x * square * (-3.333_328_2e-1 + square * high);
+    let far = (1.0 - 2.0 / (1.0 + exp(2.0 * x.abs()))).copysign(x);
+    pick(x.abs() < 0.625, near, far)
+}
+
+/// The error function, with a small relative error near 0.
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let square = x * x;
+    // The fit of Moshier's Cephes.
+    let high = 5.188_327_7e-3 + square * (-8.010_193_6e-4 + square * 7.853_861e-5);
+    let high = -3.761_262_6e-1 + square * (1.128_358_5e-1 + square * (-2.685_381_2e-2 + square * high));
+    let near = x * (FRAC_2_SQRT_PI + square * high);
+    let far = (1.0 - 2.0 * normal_cdf(-SQRT_2 * x.abs())).copysign(x);
+    pick(x.abs() < 1.0, near, far)
 }
 
 /// 0 where x is negative, else x; NaN stays NaN.
 #[inline(always)]
 pub fn relu(x: f32) -> f32 {
-    if x < 0.0 { 0.0 } else { x }
+    pick(x < 0.0, 0.0, x)
 }
 
 /// The distribution function of the normal distribution, with a relative error of 1e-6 below 0 and an absolute one of
@@ -36,7 +114,7 @@ pub fn normal_cdf(x: f32) -> f32 {
     let high = 0.278_868_07 + t * (-1.135_204 + t * (1.488_515_9 + t * (-0.822_152_2 + t * 0.170_872_77)));
     let fit = 1.000_023_7 + t * (0.374_091_96 + t * (0.096_784_18 + t * (-0.186_288_06 + t * high)));
     let tail = 0.5 * t * exp(-1.265_512_2 + t * fit - z * z);
-    if x < 0.0 { tail } else { 1.0 - tail }
+    pick(x < 0.0, tail, 1.0 - tail)
 }
 
 /// Every index of an array of these sizes, the last varying fastest: nested loops in one.
@@ -55,6 +133,65 @@ pub fn indices<const N: usize>(sizes: [u32; N]) -> impl Iterator<Item = [usize; 
         }
         Some(index)
     })
+}
+
+/// Elements of a row that its sums take at a time, each to a sum of its own.
+pub const LANES: usize = 16;
+
+/// A row joined to one value, several elements at a time: `each` takes an element up, `both` makes one of two values.
+#[inline(always)]
+pub fn fold<T: Copy, A: Copy>(row: &[T], start: A, each: impl Fn(A, T) -> A, both: impl Fn(A, A) -> A) -> A {
+    let mut lanes = [start; LANES];
+    let (whole, rest) = row.as_chunks::<LANES>();
+    for elements in whole {
+        for (lane, &x) in lanes.iter_mut().zip(elements) {
+            *lane = each(*lane, x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = each(*lane, x);
+    }
+    joined(lanes, both)
+}
+
+/// [`fold`] of two rows side by side.
+#[inline(always)]
+pub fn fold2<A: Copy>(a: &[f32], b: &[f32], start: A, each: impl Fn(A, f32, f32) -> A, both: impl Fn(A, A) -> A) -> A {
+    let mut lanes = [start; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane = each(*lane, a, b);
+        }
+    }
+    for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
+        *lane = each(*lane, a, b);
+    }
+    joined(lanes, both)
+}
+
+#[inline(always)]
+fn joined<A: Copy>(mut lanes: [A; LANES], both: impl Fn(A, A) -> A) -> A {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = both(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The sum of `f` over a row.
+#[inline(always)]
+pub fn sum(row: &[f32], f: impl Fn(f32) -> f64) -> f64 {
+    fold(row, 0.0, |sum, x| sum + f(x), |a, b| a + b)
+}
+
+/// The largest of a row, without a look at NaN; -infinity of nothing.
+#[inline(always)]
+pub fn largest(row: &[f32]) -> f32 {
+    fold(row, f32::NEG_INFINITY, |top, x| if x > top { x } else { top }, |a, b| if b > a { b } else { a })
 }
 
 /// The sum of what may be nothing: that of an iterator is -0.0 then.
@@ -79,7 +216,31 @@ mod tests {
             let allowed = if x < 0.0 { 1e-5 * want } else { 2.5e-7 };
             assert!((f64::from(normal_cdf(x)) - want).abs() <= allowed, "{x}: {} is not {want}", normal_cdf(x));
         }
-        assert!(exp(f32::NAN).is_nan() && normal_cdf(f32::NAN).is_nan());
+        type Pair = (fn(f32) -> f32, fn(f64) -> f64);
+        let near: [Pair; 5] = [
+            (tanh, f64::tanh),
+            (erf, libm::erf),
+            (exp_m1, f64::exp_m1),
+            (sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
+            (softplus, |x| x.exp().ln_1p()),
+        ];
+        for (f, want) in near {
+            for x in (-8000..=8000).map(|i| i as f32 / 1000.0).chain([1e-6, -3e-10, 1e-30, -1e-38]) {
+                let want = want(x.into());
+                assert!((f64::from(f(x)) - want).abs() <= 4e-7 * want.abs(), "{x}: {} is not {want}", f(x));
+            }
+        }
+        for x in (1..4000).map(|i| i as f32 / 1000.0).chain([1e-40, 1e-38, 3e-20, 1e20, f32::MAX]) {
+            let want = f64::from(x).ln();
+            assert!((f64::from(ln(x)) - want).abs() <= 2e-7 * want.abs(), "{x}: {} is not {want}", ln(x));
+        }
+        for f in [exp, normal_cdf, tanh, erf, exp_m1, sigmoid, softplus, ln] {
+            assert!(f(f32::NAN).is_nan());
+        }
+        assert!(ln(-1.0).is_nan() && ln(f32::NEG_INFINITY).is_nan());
+        assert_eq!([0.0, -0.0, f32::INFINITY].map(ln), [f32::NEG_INFINITY, f32::NEG_INFINITY, f32::INFINITY]);
+        assert_eq!([f32::NEG_INFINITY, f32::INFINITY].map(tanh), [-1.0, 1.0]);
+        assert_eq!([f32::NEG_INFINITY, f32::INFINITY].map(erf), [-1.0, 1.0]);
         let ends = [0.0, -87.34, -103.0, -1e30, f32::NEG_INFINITY, 88.73, 1e30, f32::INFINITY].map(exp);
         assert_eq!(ends, [1.0, 0.0, 0.0, 0.0, 0.0, f32::INFINITY, f32::INFINITY, f32::INFINITY]);
         assert!(relu(f32::NAN).is_nan());

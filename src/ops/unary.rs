@@ -6,7 +6,7 @@ mod activations;
 pub mod rounding;
 
 use crate::autograd::Op;
-use crate::kernel::functions::{exp, normal_cdf, relu};
+use crate::kernel::functions::{self as fast, erf, exp, exp_m1, ln, normal_cdf, relu, tanh};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
 };
@@ -112,17 +112,17 @@ macro_rules! head {
 
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr, $wgsl:literal,
-        saves $saves:ident, $gradient:expr, $wgsl_gradient:literal $(, host $fast:expr, $fast_gradient:expr)?;)*) => {
+        saves $saves:ident, $gradient:expr, $wgsl_gradient:literal $(, host $fast:expr $(, $fast_gradient:expr)?)?;)*) => {
         $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
             slope: |dy, saved| slope(dy, saved, $gradient),
-            pass: |dy, saved| pass(dy, saved, on_host!($gradient $(, $fast_gradient)?)),
+            pass: |dy, saved| pass(dy, saved, on_host!($gradient $($(, $fast_gradient)?)?)),
             forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
                 $(.host(|call| forward(call, $fast)))?
                 .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]),
             backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
-                $(.host(|call| backward(call, $fast_gradient)))?
+                $($(.host(|call| backward(call, $fast_gradient)))?)?
                 .variants(&[Variant::new("flat", |_, d| flat_backward(&BACKWARD, head!($saves), $wgsl_gradient, d))]),
         };)*
 
@@ -138,9 +138,11 @@ pub mod functions;
 // a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one that is written here.
 functions! {
     EXP: "exp", |x, _| x.exp(), "exp4(x)",
-        saves Y, |y, _, dy| dy * y, "dy * y";
+        saves Y, |y, _, dy| dy * y, "dy * y",
+        host |x, _| exp(x);
     LOG: "log", |x, _| x.ln(), "log4(x)",
-        saves X, |x, _, dy| dy / x, "dy / x";
+        saves X, |x, _, dy| dy / x, "dy / x",
+        host |x, _| ln(x);
     SQRT: "sqrt", |x, _| x.sqrt(), "sqrt(x)",
         saves Y, |y, _, dy| dy * 0.5 / y, "dy * 0.5 / y";
     RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), "inverseSqrt(x)",
@@ -154,15 +156,18 @@ functions! {
     COS: "cos", |x, _| x.cos(), "cos4(x)",
         saves X, |x, _, dy| dy * -x.sin(), "dy * -sin4(x)";
     TANH: "tanh", |x, _| x.tanh(), "tanh4(x)",
-        saves Y, |y, _, dy| dy * (1.0 - y * y), "dy * tanh_slope4(y)";
+        saves Y, |y, _, dy| dy * (1.0 - y * y), "dy * tanh_slope4(y)",
+        host |x, _| tanh(x);
     SIGMOID: "sigmoid", |x, _| sigmoid(x), "sigmoid4(x)",
-        saves Y, |y, _, dy| dy * (y * (1.0 - y)), "dy * sigmoid_slope4(y)";
+        saves Y, |y, _, dy| dy * (y * (1.0 - y)), "dy * sigmoid_slope4(y)",
+        host |x, _| fast::sigmoid(x);
     RELU: "relu", |x, _| relu(x), "relu4(x)",
         saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy }, "past_relu4(dy, y)";
     LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, "select(p.a * x, x, x > vec4<f32>())",
         saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a }, "dy * select(vec4<f32>(p.a), vec4<f32>(1.0), x > vec4<f32>())";
     ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, "select(p.a * expm1_4(x), x, x > vec4<f32>())",
-        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) }, "dy * select(p.a * exp(x), vec4<f32>(1.0), x > vec4<f32>())";
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) }, "dy * select(p.a * exp(x), vec4<f32>(1.0), x > vec4<f32>())",
+        host |x, p| if x > 0.0 { x } else { p.a * exp_m1(x) }, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * exp(x)) };
     GELU: "gelu", |x, _| gelu(x)[0], "x * normal_cdf4(x)",
         saves X, |x, _, dy| dy * gelu(x)[1], "dy * gelu_slope4(x)",
         host |x, _| x * normal_cdf(x), |x, _, dy| dy * gelu_slope(x);
@@ -170,15 +175,18 @@ functions! {
         saves X, |x, _, dy| dy * gelu_tanh(x)[1], "dy * gelu_tanh_slope4(x)",
         host |x, _| x * gelu_tanh_share(x), |x, _, dy| dy * gelu_tanh_slope(x);
     SILU: "silu", |x, _| x * sigmoid(x), "x * sigmoid4(x)",
-        saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))), "dy * silu_slope4(x)";
+        saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))), "dy * silu_slope4(x)",
+        host |x, _| x * fast::sigmoid(x), |x, _, dy| dy * silu_slope(x);
     SOFTPLUS: "softplus", |x, _| softplus(x), "softplus4(x)",
-        saves X, |x, _, dy| dy * sigmoid(x), "dy * sigmoid4(x)";
+        saves X, |x, _, dy| dy * sigmoid(x), "dy * sigmoid4(x)",
+        host |x, _| fast::softplus(x), |x, _, dy| dy * fast::sigmoid(x);
     SQUARE: "square", |x, _| x * x, "x * x",
         saves X, |x, _, dy| dy * (2.0 * x), "dy * 2.0 * x";
     CLAMP: "clamp", |x, p| if p.a.is_nan() || p.b.is_nan() { f32::NAN } else { held(x, p.a, p.b) }, "clamp4(x)",
         saves X, inside, "unless4(outside4(x), dy)";
     ERF: "erf", |x, _| libm::erf(x.into()) as f32, "erf4(x)",
-        saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32, "dy * 1.1283792 * exp(-x * x)";
+        saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32, "dy * 1.1283792 * exp(-x * x)",
+        host |x, _| erf(x), |x, _, dy| dy * (FRAC_2_SQRT_PI as f32 * exp(-x * x));
     HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), "clamp4(x)",
         saves X, inside, "unless4(outside4(x), dy)";
     HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), "x * hardsigmoid4(x)",
@@ -188,13 +196,17 @@ functions! {
     SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), "x / (1.0 + abs(x))",
         saves X, |x, _, dy| dy * softsign_slope(x), "softsign_gradient4(x, dy)";
     MISH: "mish", |x, _| x * softplus(x).tanh(), "x * tanh4(softplus4(x))",
-        saves X, |x, _, dy| dy * mish_slope(x), "dy * mish_slope4(x)";
+        saves X, |x, _, dy| dy * mish_slope(x), "dy * mish_slope4(x)",
+        host |x, _| x * tanh(fast::softplus(x)), |x, _, dy| dy * fast_mish_slope(x);
     SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, "1.050701 * select(1.6732632 * expm1_4(x), x, x > vec4<f32>())",
-        saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() }), "dy * 1.050701 * select(1.6732632 * exp(x), vec4<f32>(1.0), x > vec4<f32>())";
+        saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() }), "dy * 1.050701 * select(1.6732632 * exp(x), vec4<f32>(1.0), x > vec4<f32>())",
+        host |x, _| SCALE * if x > 0.0 { x } else { ALPHA * exp_m1(x) }, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * exp(x) });
     CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, "select(p.a * expm1_4(x / p.a), x, x > vec4<f32>())",
-        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() }, "dy * select(exp(x / p.a), vec4<f32>(1.0), x > vec4<f32>())";
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() }, "dy * select(exp(x / p.a), vec4<f32>(1.0), x > vec4<f32>())",
+        host |x, p| if x > 0.0 { x } else { p.a * exp_m1(x / p.a) }, |x, p, dy| if x > 0.0 { dy } else { dy * exp(x / p.a) };
     LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), "-softplus4(-x)",
-        saves X, |x, _, dy| dy * sigmoid(-x), "dy * sigmoid4(-x)";
+        saves X, |x, _, dy| dy * sigmoid(-x), "dy * sigmoid4(-x)",
+        host |x, _| -fast::softplus(-x), |x, _, dy| dy * fast::sigmoid(-x);
     THRESHOLD: "threshold", |x, p| if x <= p.a { p.b } else { x }, "threshold4(x)",
         saves X, |x, p, dy| if x <= p.a { 0.0 } else { dy }, "unless4(x <= vec4<f32>(p.a), dy)";
     HARDSHRINK: "hardshrink", |x, p| if x.abs() <= p.a { 0.0 } else { x }, "hardshrink4(x)",
@@ -277,6 +289,18 @@ fn gelu_tanh(x: f32) -> [f32; 2] {
     let t = (curve * (x + 0.044715 * x * square)).tanh();
     let slope = curve * (1.0 + 3.0 * 0.044715 * square);
     [0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope].map(|y| y as f32)
+}
+
+#[inline(always)]
+fn silu_slope(x: f32) -> f32 {
+    let share = fast::sigmoid(x);
+    share * (1.0 + x * (1.0 - share))
+}
+
+#[inline(always)]
+fn fast_mish_slope(x: f32) -> f32 {
+    let t = tanh(fast::softplus(x));
+    t + x * fast::sigmoid(x) * (1.0 - t * t)
 }
 
 #[inline(always)]
