@@ -1,5 +1,7 @@
 //! The loss of a classifier, from logits: `shaders/cross_entropy.wgsl`, `shaders/cross_entropy_backward.wgsl`.
 
+mod host;
+
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::{
@@ -84,6 +86,7 @@ fn two(d: &Dispatch) -> Lowering {
 
 static CROSS_ENTROPY: Kernel =
     Kernel::new("cross_entropy", FORWARD.access, forward_definition, |d| d.cost(4 * d.len(0) as u64))
+        .host(host::forward)
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("whole", |_, d| {
@@ -104,6 +107,7 @@ static CROSS_ENTROPY: Kernel =
 
 static CROSS_ENTROPY_BACKWARD: Kernel =
     Kernel::new("cross_entropy_backward", BACKWARD.access, backward_definition, |d| d.cost(6 * d.len(0) as u64))
+        .host(host::backward)
         .tolerance(Tolerance::SUMMED)
         .variants(&[Variant::new("rows", |_, d| {
             let p: CrossEntropyParams = d.params();

@@ -29,6 +29,7 @@ const CHUNK: u32 = 1024;
 /// y[i] = x[0] + .. + x[i] along each line.
 static CUMSUM: Kernel = Kernel::new("cumsum", &[Access::Read, Access::Write], definition, |d| d.cost(d.len(0) as u64))
     .tolerance(Tolerance::SUMMED)
+    .host(host)
     .variants(&[Variant::new("chunks", |_, d| passes(d)).fits(|_, d| d.params::<CumsumParams>().chunks < 60_000)]);
 
 fn passes(d: &Dispatch) -> Lowering {
@@ -56,6 +57,35 @@ fn definition(call: &mut Call) {
             for ((sum, x), y) in sums.iter_mut().zip(&x[row..]).zip(&mut y[row..]) {
                 *sum += f64::from(*x);
                 *y = *sum as f32;
+            }
+        }
+    });
+}
+
+/// Lines that are added up side by side: each sum waits for the one before it.
+const SIDE_BY_SIDE: usize = 8;
+
+fn host(call: &mut Call) {
+    let (p, x) = (call.params::<CumsumParams>(), call.read::<f32>(0));
+    if p.inner != 1 {
+        return definition(call);
+    }
+    let n = p.n as usize;
+    let each = (parallel::GRAIN / 4 / n.max(1)).next_multiple_of(SIDE_BY_SIDE);
+    parallel::chunks(call.write::<f32>(1), each * n, |piece, y| {
+        let x = &x[piece * each * n..][..y.len()];
+        for (y, x) in y.chunks_mut(SIDE_BY_SIDE * n).zip(x.chunks(SIDE_BY_SIDE * n)) {
+            let mut sums = [0.0f64; SIDE_BY_SIDE];
+            let mut step = |lines: usize, i: usize| {
+                let i = if p.reverse == 1 { n - 1 - i } else { i };
+                for (line, sum) in sums.iter_mut().enumerate().take(lines) {
+                    *sum += f64::from(x[line * n + i]);
+                    y[line * n + i] = *sum as f32;
+                }
+            };
+            match x.len() / n {
+                SIDE_BY_SIDE => (0..n).for_each(|i| step(SIDE_BY_SIDE, i)),
+                lines => (0..n).for_each(|i| step(lines, i)),
             }
         }
     });

@@ -1,6 +1,7 @@
 //! Sums, extremes and their indices over any dimensions: `shaders/reduce.wgsl`, `shaders/reduce_quads.wgsl`,
 //! `shaders/argmax.wgsl`.
 
+mod host;
 pub mod integers;
 mod statistics;
 
@@ -227,9 +228,9 @@ macro_rules! variant {
 }
 
 macro_rules! reductions {
-    ($($constant:ident: $name:literal, $kind:expr, $reduce:expr $(, host $host:ident)?;)*) => {
+    ($($constant:ident: $name:literal, $kind:expr, $reduce:expr, host $host:path;)*) => {
         $(static $constant: Kernel = Kernel::new($name, &[Access::Read, Access::Write], |call| definition(call, $reduce), |d| d.cost(d.len(0) as u64))
-            $(.host(|call| $host(call, $reduce)))?
+            .host(|call| if !$host(call) { definition(call, $reduce) })
             .tolerance(Tolerance::SUMMED)
             .variants(&[
                 variant!("columns", By::Columns, $kind),
@@ -243,55 +244,9 @@ macro_rules! reductions {
 
 // Each row: the result of an iterator over the elements of one output.
 reductions! {
-    SUM: "sum", Kind::Sum, |xs, scale| (total(xs.map(f64::from)) * f64::from(scale)) as f32, host sum_host;
-    AMAX: "amax", Kind::Max, |xs: Elements, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
-    AMIN: "amin", Kind::Min, |xs: Elements, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN);
-}
-
-/// Rows whose columns are added up apart: a number that no machine changes.
-const ROWS: usize = 4096;
-
-/// Elements of a row that are added up apart.
-const RUN: usize = 64 << 10;
-
-/// Sums of rows and of columns walk memory in order; other sums are as the table says.
-fn sum_host(call: &mut Call, reduce: fn(Elements, f32) -> f32) {
-    let p: ReduceParams = call.params();
-    let [kept_size, kept_stride, rows, row] = p.dims[0].map(|word| word as usize);
-    if p.reduced_rank == 1 && row == 1 && rows > 0 {
-        let (x, starts) = (call.read::<f32>(0), p.walk(0, p.kept_rank));
-        // Cut by shape alone, so that the bits do not depend on how many threads there are.
-        let runs = rows.div_ceil(RUN);
-        let mut parts = vec![0.0f64; runs * starts.len()];
-        parallel::chunks(&mut parts, (parallel::GRAIN / rows).max(1), |piece, sums| {
-            let first = piece * (parallel::GRAIN / rows).max(1);
-            for (at, sum) in (first..).zip(sums) {
-                let start = p.base as usize + starts[at / runs];
-                let run = at % runs * RUN..(at % runs * RUN + RUN).min(rows);
-                *sum = total(x[start..][run].iter().map(|&x| f64::from(x)));
-            }
-        });
-        for (y, parts) in call.write::<f32>(1).iter_mut().zip(parts.chunks(runs)) {
-            *y = (total(parts.iter().copied()) * f64::from(p.scale)) as f32;
-        }
-        return;
-    }
-    if p.kept_rank != 1 || kept_stride != 1 || p.reduced_rank != 1 || row < kept_size {
-        return definition(call, reduce);
-    }
-    let (x, y) = (call.read::<f32>(0), call.write::<f32>(1));
-    // Row after row, each added to all sums at once: column by column would read a line of the cache for one number.
-    let mut parts = vec![0.0f64; rows.div_ceil(ROWS) * kept_size];
-    parallel::chunks(&mut parts, kept_size, |part, sums| {
-        for r in part * ROWS..((part + 1) * ROWS).min(rows) {
-            for (sum, &x) in sums.iter_mut().zip(&x[p.base as usize + r * row..]) {
-                *sum += f64::from(x);
-            }
-        }
-    });
-    for (i, y) in y.iter_mut().enumerate() {
-        *y = (total(parts.iter().skip(i).step_by(kept_size).copied()) * f64::from(p.scale)) as f32;
-    }
+    SUM: "sum", Kind::Sum, |xs: Elements, scale| (total(xs.map(f64::from)) * f64::from(scale)) as f32, host host::sum;
+    AMAX: "amax", Kind::Max, |xs: Elements, _| xs.reduce(|a, b| if b > a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN), host host::amax;
+    AMIN: "amin", Kind::Min, |xs: Elements, _| xs.reduce(|a, b| if b < a || b.is_nan() { b } else { a }).unwrap_or(f32::NAN), host host::amin;
 }
 
 type Elements<'a, T = f32> = std::iter::Map<std::slice::Iter<'a, usize>, &'a dyn Fn(&usize) -> T>;
@@ -312,6 +267,11 @@ fn definition<T: crate::Element>(call: &mut Call, reduce: fn(Elements<T>, f32) -
 static ARGMAX: Kernel =
     Kernel::new("argmax", &[Access::Read, Access::Write], argmax_definition, |d| d.cost(d.len(0) as u64))
         .tolerance(Tolerance::EXACT)
+        .host(|call| {
+            if !host::argmax(call) {
+                argmax_definition(call)
+            }
+        })
         .variants(&[
             Variant::new("columns", |_, d| argmax_stages(d, By::Columns))
                 .fits(|info, d| By::Columns.fits(info, &d.params())),

@@ -1,6 +1,7 @@
 //! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
 
 use crate::autograd::Op;
+use crate::kernel::functions::{exp, fold2, largest, sum};
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel,
     shader,
@@ -66,13 +67,17 @@ fn thread(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch)
 
 macro_rules! kernels {
     ($($forward:ident $forward_name:literal $backward:ident $backward_name:literal $log:literal;)*) => {$(
-        static $forward: Kernel = Kernel::new($forward_name, &[Access::Read, Access::Write], |call| forward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
+        static $forward: Kernel = Kernel::new($forward_name, &[Access::Read, Access::Write], |call| forward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64))
+            .host(|call| forward_host(call, $log))
+            .variants(&[
                 Variant::new("group", |_, d| group(&FORWARD, "softmax_group", $log, d))
                     .fits(fits_group)
                     .suits(suits_group),
                 Variant::new("thread", |_, d| thread(&FORWARD, "softmax_thread", $log, d)).fits(fits_thread),
             ]);
-        static $backward: Kernel = Kernel::new($backward_name, &[Access::Read, Access::Read, Access::Write], |call| backward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64)).variants(&[
+        static $backward: Kernel = Kernel::new($backward_name, &[Access::Read, Access::Read, Access::Write], |call| backward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64))
+            .host(|call| backward_host(call, $log))
+            .variants(&[
                 Variant::new("group", |_, d| group(&BACKWARD, "softmax_backward_group", $log, d))
                     .fits(fits_group)
                     .suits(suits_group),
@@ -114,6 +119,39 @@ fn backward_definition(call: &mut Call, log: bool) {
             let (y, dy) = (f64::from(y), f64::from(dy));
             *dx = if log { dy - y.exp() * sum } else { y * (dy - sum) } as f32;
         }
+    });
+}
+
+/// The exponentials are there once, in f32, and their sum in f64.
+fn forward_host(call: &mut Call, log: bool) {
+    let (p, x) = (call.params::<SoftmaxParams>(), call.read::<f32>(0));
+    let cols = p.cols as usize;
+    parallel::rows(call.write::<f32>(1), cols, |row, y| {
+        let x = &x[row * cols..][..cols];
+        let top = largest(x);
+        if log {
+            let sum = sum(x, |x| f64::from(exp(x - top))).ln() as f32;
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - top) - sum);
+            return;
+        }
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = exp(x - top));
+        let share = (1.0 / sum(y, f64::from)) as f32;
+        y.iter_mut().for_each(|y| *y *= share);
+    });
+}
+
+fn backward_host(call: &mut Call, log: bool) {
+    let (p, y, dy) = (call.params::<SoftmaxParams>(), call.read::<f32>(0), call.read::<f32>(1));
+    let cols = p.cols as usize;
+    parallel::rows(call.write::<f32>(2), cols, |row, dx| {
+        let (y, dy) = (&y[row * cols..][..cols], &dy[row * cols..][..cols]);
+        if log {
+            let sum = sum(dy, f64::from) as f32;
+            dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = dy - exp(*y) * sum);
+            return;
+        }
+        let sum = fold2(y, dy, 0.0, |sum, y, dy| sum + f64::from(y) * f64::from(dy), |a, b| a + b);
+        dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = y * (f64::from(*dy) - sum) as f32);
     });
 }
 

@@ -41,6 +41,7 @@ static TOPK: Kernel = Kernel::new("topk", &[Access::Read, Access::Write], defini
     d.cost(d.len(0) as u64 * u64::from(chunk))
 })
 .tolerance(Tolerance::EXACT)
+.host(host)
 .variants(&[
     Variant::new("stages", |_, d| stages(d))
         .fits(|_, d| d.params::<TopkParams>().k <= MOST || d.params::<TopkParams>().n <= 2 * MOST)
@@ -115,6 +116,68 @@ fn definition(call: &mut Call) {
         }
         places.sort_unstable_by(order);
         out.iter_mut().zip(places).for_each(|(out, place)| *out = place as i32);
+    });
+}
+
+/// Elements as whole numbers that are in order as these are: NaN above all else, both zeros the same.
+#[inline(always)]
+fn key(x: f32) -> i32 {
+    let bits = x.to_bits() as i32;
+    let key = if bits < 0 { i32::MIN.wrapping_sub(bits) } else { bits };
+    if x.is_nan() { i32::MAX } else { key }
+}
+
+/// The most elements that are kept in order while a row is read.
+const FEW: usize = 32;
+
+/// Few are kept in order, and most elements compared with the last of them alone; of many, keys and places are sorted as one
+/// number.
+fn host(call: &mut Call) {
+    let (p, x) = (call.params::<TopkParams>(), call.read::<f32>(0));
+    let (n, k) = (p.n as usize, p.k as usize);
+    // The smallest are the largest with all bits turned.
+    let turn = if p.largest == 1 { 0 } else { -1 };
+    let each = (parallel::GRAIN / 4 / n.max(1)).max(1);
+    parallel::chunks(call.write::<i32>(1), each * k, |piece, out| {
+        for (at, out) in out.chunks_mut(k).enumerate() {
+            let x = &x[(piece * each + at) * n..][..n];
+            if k > FEW {
+                let number =
+                    |(at, x): (usize, &f32)| u64::from((key(*x) ^ turn) as u32 ^ i32::MAX as u32) << 32 | at as u64;
+                let mut numbers: Vec<u64> = x.iter().enumerate().map(number).collect();
+                if k < n {
+                    numbers.select_nth_unstable(k);
+                    numbers.truncate(k);
+                }
+                numbers.sort_unstable();
+                out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number as u32 as i32);
+                continue;
+            }
+            let mut best = [0i32; FEW];
+            let mut put = |count: usize, place: usize, new: i32| {
+                let mut to = count;
+                while to > 0 && best[to - 1] < new {
+                    if to < k {
+                        (best[to], out[to]) = (best[to - 1], out[to - 1]);
+                    }
+                    to -= 1;
+                }
+                if to < k {
+                    (best[to], out[to]) = (new, place as i32);
+                }
+                best[k - 1]
+            };
+            let mut last = i32::MIN;
+            for (place, x) in x[..k].iter().enumerate() {
+                last = put(place, place, key(*x) ^ turn);
+            }
+            for (place, x) in x.iter().enumerate().skip(k) {
+                let new = key(*x) ^ turn;
+                if new > last {
+                    last = put(k, place, new);
+                }
+            }
+        }
     });
 }
 
