@@ -1,6 +1,7 @@
 //! Batch normalisation on the host: in order of memory, on all cores.
 
 use super::BatchNormParams;
+use crate::kernel::functions::{fold2, sum};
 use crate::kernel::{Call, parallel};
 
 /// Channels that a thread of the host sums at a time: where they are neighbours, they are half a line of its cache.
@@ -31,10 +32,38 @@ impl BatchNormParams {
     }
 }
 
+/// 1 / std of each channel, times its weight.
+fn scales(p: &BatchNormParams, variances: &[f32], w: &[f32]) -> Vec<f32> {
+    variances.iter().zip(w).map(|(variance, w)| w / (variance + p.eps).sqrt()).collect()
+}
+
+impl BatchNormParams {
+    /// Whether the positions of a channel are neighbours.
+    fn is_by_channel(&self) -> bool {
+        self.strides[2] == 1 && self.positions > 1
+    }
+
+    /// The positions of a channel, image by image.
+    fn rows_of<'a>(&self, channel: usize, x: &'a [f32]) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let [n, ch, _] = self.strides.map(|s| s as usize);
+        let (positions, first) = (self.positions as usize, channel * ch);
+        (0..self.batch as usize).map(move |image| &x[image * n + first..][..positions])
+    }
+}
+
 pub fn stats(call: &mut Call) {
     let (p, x) = (call.params::<BatchNormParams>(), call.read::<f32>(0));
     let (means, variances) = call.write::<f32>(1).split_at_mut(p.channels as usize);
     let (count, apart) = (p.count() as f64, p.strides[1] as usize);
+    if p.is_by_channel() {
+        return parallel::chunks2(means, variances, 1, |channel, means, variances| {
+            let rows = || p.rows_of(channel, x);
+            let mean = rows().map(|row| sum(row, f64::from)).sum::<f64>() / count;
+            let square = |x| (f64::from(x) - mean) * (f64::from(x) - mean);
+            let squares = rows().map(|row| sum(row, square)).sum::<f64>();
+            (means[0], variances[0]) = (mean as f32, (squares / count) as f32);
+        });
+    }
     parallel::chunks2(means, variances, SIDE_BY_SIDE, |piece, means, variances| {
         let (first, width) = (piece * SIDE_BY_SIDE, means.len());
         let mut mean = [0.0f64; SIDE_BY_SIDE];
@@ -56,12 +85,18 @@ pub fn apply(call: &mut Call) {
     let (p, x, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let (w, b) = (call.read::<f32>(2), call.read::<f32>(3));
     let (means, variances) = stats.split_at(p.channels as usize);
+    let scales = scales(&p, variances, w);
     parallel::chunks(call.write::<f32>(4), parallel::GRAIN, |piece, y| {
         let start = piece * parallel::GRAIN;
-        p.stretches(start, y.len(), |at, count, channel, by| {
-            for (k, (y, x)) in y[at..at + count].iter_mut().zip(&x[start + at..]).enumerate() {
-                let c = channel + k * by;
-                *y = (x - means[c]) / (variances[c] + p.eps).sqrt() * w[c] + b[c];
+        p.stretches(start, y.len(), |at, count, c, by| {
+            let (y, x) = (&mut y[at..at + count], &x[start + at..][..count]);
+            if by == 0 {
+                let (mean, scale, b) = (means[c], scales[c], b[c]);
+                return y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - mean) * scale + b);
+            }
+            let parts = means[c..].iter().zip(&scales[c..]).zip(&b[c..]);
+            for ((y, x), ((mean, scale), b)) in y.iter_mut().zip(x).zip(parts) {
+                *y = (x - mean) * scale + b;
             }
         });
     });
@@ -73,6 +108,18 @@ pub fn sums(call: &mut Call) {
     let channels = p.channels as usize;
     let (weighted, plain) = call.write::<f32>(3).split_at_mut(channels);
     let apart = p.strides[1] as usize;
+    if p.is_by_channel() {
+        return parallel::chunks2(weighted, plain, 1, |channel, weighted, plain| {
+            let mean = f64::from(stats[channel]);
+            let scale = 1.0 / (f64::from(stats[channels + channel]) + f64::from(p.eps)).sqrt();
+            let (mut by_value, mut alone) = (0.0, 0.0);
+            for (x, dy) in p.rows_of(channel, x).zip(p.rows_of(channel, dy)) {
+                by_value += fold2(x, dy, 0.0, |sum, x, dy| sum + f64::from(dy) * (f64::from(x) - mean), |a, b| a + b);
+                alone += sum(dy, f64::from);
+            }
+            (weighted[0], plain[0]) = ((by_value * scale) as f32, alone as f32);
+        });
+    }
     parallel::chunks2(weighted, plain, SIDE_BY_SIDE, |piece, weighted, plain| {
         let (first, width) = (piece * SIDE_BY_SIDE, plain.len());
         let (mut mean, mut scale) = ([0.0f64; SIDE_BY_SIDE], [0.0f64; SIDE_BY_SIDE]);
@@ -100,15 +147,21 @@ pub fn backward(call: &mut Call) {
     let (sums, w) = (call.read::<f32>(3), call.read::<f32>(4));
     let (channels, count) = (p.channels as usize, p.count() as f32);
     let ((means, variances), (weighted, plain)) = (stats.split_at(channels), sums.split_at(channels));
+    let scales = scales(&p, variances, w);
+    let of_value = |c: usize| weighted[c] / count / (variances[c] + p.eps).sqrt();
+    let (of_value, of_one): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| (of_value(c), plain[c] / count)).unzip();
     parallel::chunks(call.write::<f32>(5), parallel::GRAIN, |piece, dx| {
         let start = piece * parallel::GRAIN;
-        p.stretches(start, dx.len(), |at, len, channel, by| {
+        p.stretches(start, dx.len(), |at, len, c, by| {
             let (x, dy) = (&x[start + at..][..len], &dy[start + at..][..len]);
-            for (k, dx) in dx[at..at + len].iter_mut().enumerate() {
-                let c = channel + k * by;
-                let scale = 1.0 / (variances[c] + p.eps).sqrt();
-                let normalised = (x[k] - means[c]) * scale;
-                *dx = w[c] * scale * (dy[k] - plain[c] / count - normalised * weighted[c] / count);
+            let each = dx[at..at + len].iter_mut().zip(x).zip(dy);
+            if by == 0 {
+                let (scale, mean, of_value, of_one) = (scales[c], means[c], of_value[c], of_one[c]);
+                return each.for_each(|((dx, x), dy)| *dx = scale * (dy - of_one - (x - mean) * of_value));
+            }
+            let parts = scales[c..].iter().zip(&means[c..]).zip(&of_value[c..]).zip(&of_one[c..]);
+            for (((dx, x), dy), (((scale, mean), of_value), of_one)) in each.zip(parts) {
+                *dx = scale * (dy - of_one - (x - mean) * of_value);
             }
         });
     });
