@@ -45,6 +45,12 @@ fn masked<'a>(mask: &'a [f32], p: &AttentionParams, [batch, head, query]: [usize
     &mask[first + batch * of_batch + head * of_head + query * of_row..]
 }
 
+/// e^x, and 0 where products with it would be subnormal numbers, which are slow.
+#[inline(always)]
+fn weight(x: f32) -> f32 {
+    if x < -60.0 { 0.0 } else { exp(x) }
+}
+
 /// The sum of a row, several elements at a time.
 fn sum(row: &[f32]) -> f64 {
     let mut sums = [0.0f64; 8];
@@ -108,7 +114,7 @@ pub fn forward(call: &mut Call) {
                         lse[i * heads + head] = NONE;
                         continue;
                     }
-                    row.iter_mut().for_each(|s| *s = exp(scale * *s - top));
+                    row.iter_mut().for_each(|s| *s = weight(scale * *s - top));
                     let total = sum(row);
                     let share = (1.0 / total) as f32;
                     row.iter_mut().for_each(|s| *s *= share);
@@ -170,7 +176,7 @@ pub fn backward(call: &mut Call) {
                             scale = 1.0;
                         }
                         for (weight, slope) in weights.iter_mut().zip(slopes) {
-                            *weight = exp(scale * *weight - lse);
+                            *weight = self::weight(scale * *weight - lse);
                             *slope = *weight * (*slope - delta) * p.scale;
                         }
                     }

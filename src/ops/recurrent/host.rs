@@ -1,7 +1,7 @@
 //! Recurrent cells on the host: a product for each step, and the cell on its rows.
 
 use super::{Cell, NONE, RecurrentParams};
-use crate::kernel::functions::relu;
+use crate::kernel::functions::{relu, sigmoid, tanh};
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
 
@@ -18,10 +18,6 @@ impl RecurrentParams {
         let work = self.batch as usize * self.hidden as usize * self.hidden as usize;
         if work < 1 << 14 { usize::MAX } else { ROWS * width }
     }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// The pieces `from`, to be read, and `to`, to be written, of those of `len` elements.
@@ -59,19 +55,19 @@ pub fn forward(call: &mut Call) {
                     let given = |gate: usize, j: usize| x[gate * hidden + j] + sum(gate, j);
                     for j in 0..hidden {
                         match cell {
-                            Cell::Tanh => keeps[j] = given(0, j).tanh(),
+                            Cell::Tanh => keeps[j] = tanh(given(0, j)),
                             Cell::Relu => keeps[j] = relu(given(0, j)),
                             Cell::Lstm => {
                                 for gate in [0, 1, 3] {
                                     keeps[gate * hidden + j] = sigmoid(given(gate, j));
                                 }
-                                keeps[2 * hidden + j] = given(2, j).tanh();
+                                keeps[2 * hidden + j] = tanh(given(2, j));
                             }
                             Cell::Gru => {
                                 let (reset, own) = (sigmoid(given(0, j)), sum(2, j));
                                 keeps[j] = reset;
                                 keeps[hidden + j] = sigmoid(given(1, j));
-                                keeps[2 * hidden + j] = (x[2 * hidden + j] + reset * own).tanh();
+                                keeps[2 * hidden + j] = tanh(x[2 * hidden + j] + reset * own);
                                 keeps[3 * hidden + j] = own;
                             }
                         }
@@ -91,7 +87,7 @@ pub fn forward(call: &mut Call) {
                 h_after[at] = match cell {
                     _ if stays => h_before[at],
                     Cell::Tanh | Cell::Relu => keep(0),
-                    Cell::Lstm => keep(3) * c_after[at].tanh(),
+                    Cell::Lstm => keep(3) * tanh(c_after[at]),
                     Cell::Gru => (1.0 - keep(1)) * keep(2) + keep(1) * h_before[at],
                 };
             }
@@ -168,7 +164,7 @@ pub fn backward(call: &mut Call) {
                     Cell::Relu => sums[j] = if keep(0) <= 0.0 { 0.0 } else { dh },
                     Cell::Lstm => {
                         let (input, forget, new, output) = (keep(0), keep(1), keep(2), keep(3));
-                        let seen = states[part + after + at].tanh();
+                        let seen = tanh(states[part + after + at]);
                         let dc = dc + dh * output * (1.0 - seen * seen);
                         carried_c[at] = dc * forget;
                         sums[j] = dc * new * input * (1.0 - input);
