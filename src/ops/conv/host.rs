@@ -3,11 +3,14 @@
 //! A block of positions at a time, whose columns stay in a processor's cache. Taps lie before channels there, [kh, kw, c],
 //! so that pixels move as runs of neighbours; weights are turned to that order first.
 
+mod small;
+
 use super::ConvParams;
 use crate::kernel::functions::relu;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
+use small::Small;
 use std::ops::Range;
 
 /// The most elements of columns at a time.
@@ -275,6 +278,9 @@ impl Forward<'_> {
 
 /// y = col w, and what follows.
 pub fn forward(call: &mut Call) {
+    if let Some(small) = Small::of(&call.params()) {
+        return small.forward(call);
+    }
     Forward::of(call, |call, f| {
         let (s, out) = (&f.s, f.s.channels[1]);
         let y = call.write::<f32>(2 + f.p.bias as usize);
@@ -323,6 +329,9 @@ pub fn pooled(call: &mut Call) {
 
 /// dw = dy^T col, summed over all blocks, and db, the sums of dy.
 pub fn weight(call: &mut Call) {
+    if let Some(small) = Small::of(&call.params()) {
+        return small.weight(call);
+    }
     let (p, x, dy) = (call.params::<ConvParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let (s, scratch, dw) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
     let (len, out) = (dw.len(), s.channels[1]);
@@ -383,6 +392,9 @@ pub fn weight(call: &mut Call) {
 
 /// dx = the columns dy w, each added where it came from.
 pub fn input(call: &mut Call) {
+    if let Some(small) = Small::of(&call.params()) {
+        return small.input(call);
+    }
     let (p, dy, w) = (call.params::<ConvParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let (s, scratch, dx) = (Sizes::new(&p), call.scratch(), call.write::<f32>(2));
     let (channels, out) = (s.channels[0], s.channels[1]);
@@ -423,21 +435,27 @@ pub fn input(call: &mut Call) {
                     if s.is_sparse() {
                         continue;
                     }
-                    for (h, dx) in dx.chunks_mut(s.image[1] * channels).enumerate() {
-                        let (row, left) = (h + s.padding[0], s.padding[1].min(s.seen[1]));
-                        let seen = seen.get(row * s.seen[1] * s.c..(row + 1) * s.seen[1] * s.c);
-                        // Pixels past the last position are seen by no tap.
-                        let mut pixels = seen.map_or(&[][..], |row| &row[left * s.c..]).chunks_exact(s.c);
-                        for dx in dx.chunks_mut(channels) {
-                            let dx = &mut dx[g * s.c..][..s.c];
-                            match pixels.next() {
-                                Some(pixel) => dx.copy_from_slice(pixel),
-                                None => dx.fill(0.0),
-                            }
-                        }
-                    }
+                    place(&s, g, seen, dx);
                 }
             });
         });
     });
+}
+
+/// The pixels of a group of an image from what the kernel saw of it, without the zeros around.
+fn place(s: &Sizes, group: usize, seen: &[f32], dx: &mut [f32]) {
+    let channels = s.channels[0];
+    for (h, dx) in dx.chunks_mut(s.image[1] * channels).enumerate() {
+        let (row, left) = (h + s.padding[0], s.padding[1].min(s.seen[1]));
+        let seen = seen.get(row * s.seen[1] * s.c..(row + 1) * s.seen[1] * s.c);
+        // Pixels past the last position are seen by no tap.
+        let mut pixels = seen.map_or(&[][..], |row| &row[left * s.c..]).chunks_exact(s.c);
+        for dx in dx.chunks_mut(channels) {
+            let dx = &mut dx[group * s.c..][..s.c];
+            match pixels.next() {
+                Some(pixel) => dx.copy_from_slice(pixel),
+                None => dx.fill(0.0),
+            }
+        }
+    }
 }

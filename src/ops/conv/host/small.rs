@@ -1,0 +1,224 @@
+//! Convolution of small images on the host: the columns of several images are one product, so that weights are packed once
+//! for all of them.
+
+use super::{ConvParams, Sizes, columns, fold, place};
+use crate::kernel::functions::relu;
+use crate::kernel::scratch::Scratch;
+use crate::kernel::{Call, parallel};
+use crate::ops::matmul::gemm;
+use std::ops::Range;
+
+/// Positions of a block from which on an image by itself keeps the product busy.
+const ENOUGH: usize = 160;
+
+/// Rows of one task's product, and rows in all that give every thread a task.
+const ROWS: usize = 256;
+const MANY: usize = 768;
+
+/// The most elements of columns at a time.
+const COLUMNS: usize = 2 << 20;
+
+/// A convolution with the taps alone that meet some pixel: of images of one pixel, one tap.
+pub struct Small {
+    p: ConvParams,
+    s: Sizes,
+    taps: [Range<usize>; 2],
+    /// Of the whole kernel.
+    kernel: [usize; 2],
+}
+
+impl Small {
+    /// Where images are that small.
+    pub fn of(p: &ConvParams) -> Option<Small> {
+        let s = Sizes::new(p);
+        if s.groups != 1 || s.block >= ENOUGH || s.batch * s.positions() * s.o * s.q == 0 {
+            return None;
+        }
+        let meets = |d: usize, tap: &usize| {
+            let image = s.padding[d]..s.padding[d] + s.image[d];
+            (0..s.out[d]).any(|at| image.contains(&(at * s.stride[d] + tap * s.dilation[d])))
+        };
+        let met = |d| Some((0..s.kernel[d]).find(|t| meets(d, t))?..(0..s.kernel[d]).rfind(|t| meets(d, t))? + 1);
+        let (h, w) = (met(0)?, met(1)?);
+        let p = ConvParams {
+            kernel_h: h.len() as u32,
+            kernel_w: w.len() as u32,
+            padding_h: p.padding_h.checked_sub(h.start as u32 * p.dilation_h)?,
+            padding_w: p.padding_w.checked_sub(w.start as u32 * p.dilation_w)?,
+            ..*p
+        };
+        let (kernel, s) = (s.kernel, Sizes::new(&p));
+        (!s.is_sparse() && s.positions() * s.q <= COLUMNS).then_some(Small { p, s, taps: [h, w], kernel })
+    }
+
+    /// Calls `each` with the place of every tap that is met, in order, and its place in the whole kernel.
+    fn taps(&self, mut each: impl FnMut(usize, usize)) {
+        let places = self.taps[0].clone().flat_map(|h| self.taps[1].clone().map(move |w| h * self.kernel[1] + w));
+        places.enumerate().for_each(|(to, from)| each(to, from));
+    }
+
+    /// Runs `work` with the weights as [o, kh, kw, c].
+    fn turned(&self, w: &[f32], scratch: &Scratch, work: impl FnOnce(&[f32])) {
+        let (c, whole) = (self.s.c, self.kernel[0] * self.kernel[1]);
+        if whole == 1 {
+            return work(w);
+        }
+        scratch.with(self.s.o * self.s.q, |turned| {
+            parallel::rows(turned, self.s.q, |o, turned| {
+                let w = &w[o * c * whole..][..c * whole];
+                self.taps(|to, from| {
+                    let taps = w[from..].iter().step_by(whole);
+                    turned[to * c..][..c].iter_mut().zip(taps).for_each(|(to, from)| *to = *from);
+                });
+            });
+            work(turned);
+        });
+    }
+
+    /// The columns of images from `first` on, as many as `col` holds.
+    fn columns(&self, first: usize, x: &[f32], scratch: &Scratch, col: &mut [f32]) {
+        let s = &self.s;
+        scratch.with(s.seen(s.seen[0]), |seen| {
+            for (image, col) in col.chunks_mut(s.positions() * s.q).enumerate() {
+                columns(&self.p, s, [first + image, 0], 0..s.positions(), x, seen, col);
+            }
+        });
+    }
+
+    /// Images of a task where there are enough for all threads.
+    fn images_of_task(&self) -> Option<usize> {
+        let positions = self.s.positions();
+        (self.s.batch * positions >= MANY).then(|| (ROWS / positions).max(1))
+    }
+
+    /// Images whose columns there are at a time where threads share one product.
+    fn images_at_once(&self) -> usize {
+        (COLUMNS / (self.s.positions() * self.s.q)).clamp(1, self.s.batch)
+    }
+
+    /// What follows a product.
+    fn finish(&self, bias: &[f32], y: &mut [f32]) {
+        for y in y.chunks_mut(self.s.o) {
+            y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+        }
+        if self.p.relu == 1 {
+            y.iter_mut().for_each(|y| *y = relu(*y));
+        }
+    }
+
+    pub fn forward(&self, call: &mut Call) {
+        let (p, s, scratch) = (&self.p, &self.s, call.scratch());
+        let (x, w) = (call.read::<f32>(0), call.read::<f32>(1));
+        let bias = if p.bias == 1 { call.read::<f32>(2) } else { &[] };
+        let y = &mut call.write::<f32>(2 + p.bias as usize)[..s.batch * s.positions() * s.o];
+        let (image, strides) = (s.positions() * s.q, [[s.q as u32, 1], [1, s.q as u32]]);
+        self.turned(w, scratch, |w| {
+            if let Some(images) = self.images_of_task() {
+                return parallel::chunks(y, images * s.positions() * s.o, |task, y| {
+                    let rows = y.len() / s.o;
+                    scratch.with(rows * s.q, |col| {
+                        self.columns(task * images, x, scratch, col);
+                        gemm([rows, s.o, s.q], col, strides[0], w, strides[1], y, 0.0);
+                    });
+                    self.finish(bias, y);
+                });
+            }
+            let images = self.images_at_once();
+            for (group, y) in y.chunks_mut(images * s.positions() * s.o).enumerate() {
+                let rows = y.len() / s.o;
+                scratch.with(rows * s.q, |col| {
+                    parallel::chunks(col, image, |i, col| self.columns(group * images + i, x, scratch, col));
+                    by_columns([rows, s.o, s.q], [col, w], strides, y, scratch);
+                });
+                self.finish(bias, y);
+            }
+        });
+    }
+
+    pub fn input(&self, call: &mut Call) {
+        let (s, scratch) = (&self.s, call.scratch());
+        let (dy, w, dx) = (call.read::<f32>(0), call.read::<f32>(1), call.write::<f32>(2));
+        let (image, strides) = (s.positions() * s.q, [[s.o as u32, 1], [s.q as u32, 1]]);
+        let pixels = s.image[0] * s.image[1] * s.c;
+        let put = |col: &[f32], dx: &mut [f32]| {
+            scratch.with(s.seen(s.seen[0]), |seen| {
+                seen.fill(0.0);
+                fold(s, 0..s.positions(), col, seen);
+                place(s, 0, seen, dx);
+            });
+        };
+        self.turned(w, scratch, |w| {
+            let (images, is_shared) = self.images_of_task().map_or((self.images_at_once(), true), |n| (n, false));
+            let of_group = |group: usize, dx: &mut [f32]| {
+                let rows = dx.len() / pixels * s.positions();
+                let dy = &dy[group * images * s.positions() * s.o..][..rows * s.o];
+                scratch.with(rows * s.q, |col| {
+                    if is_shared {
+                        by_columns([rows, s.q, s.o], [dy, w], strides, col, scratch);
+                        return parallel::chunks(dx, pixels, |i, dx| put(&col[i * image..][..image], dx));
+                    }
+                    gemm([rows, s.q, s.o], dy, strides[0], w, strides[1], col, 0.0);
+                    col.chunks(image).zip(dx.chunks_mut(pixels)).for_each(|(col, dx)| put(col, dx));
+                });
+            };
+            match is_shared {
+                true => dx.chunks_mut(images * pixels).enumerate().for_each(|(group, dx)| of_group(group, dx)),
+                false => parallel::chunks(dx, images * pixels, of_group),
+            }
+        });
+    }
+
+    pub fn weight(&self, call: &mut Call) {
+        let (s, scratch) = (&self.s, call.scratch());
+        let (x, dy, dw) = (call.read::<f32>(0), call.read::<f32>(1), call.write::<f32>(2));
+        let (image, images, rows) = (s.positions() * s.q, self.images_at_once(), s.o.div_ceil(8).max(8));
+        let whole = self.kernel[0] * self.kernel[1];
+        scratch.with(s.o * s.q, |sums| {
+            for first in (0..s.batch).step_by(images) {
+                let images = images.min(s.batch - first);
+                let n = images * s.positions();
+                let dy = &dy[first * s.positions() * s.o..][..n * s.o];
+                scratch.with(images * image, |col| {
+                    parallel::chunks(col, image, |i, col| self.columns(first + i, x, scratch, col));
+                    let beta = if first == 0 { 0.0 } else { 1.0 };
+                    parallel::chunks(sums, rows * s.q, |at, sums| {
+                        let (o, dy) = (sums.len() / s.q, &dy[at * rows..]);
+                        gemm([o, s.q, n], dy, [1, s.o as u32], col, [s.q as u32, 1], sums, beta);
+                    });
+                });
+            }
+            let sums = &*sums;
+            parallel::rows(dw, s.c * whole, |o, dw| {
+                // Taps that meet no pixel.
+                dw.fill(0.0);
+                self.taps(|from, to| {
+                    let sums = &sums[o * s.q + from * s.c..][..s.c];
+                    dw[to..].iter_mut().step_by(whole).zip(sums).for_each(|(to, from)| *to = *from);
+                });
+            });
+        });
+        if self.p.bias == 1 {
+            let mut totals = vec![0.0f64; s.o];
+            for dy in dy[..s.batch * s.positions() * s.o].chunks(s.o) {
+                totals.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += f64::from(*dy));
+            }
+            call.write::<f32>(3).iter_mut().zip(totals).for_each(|(db, sum)| *db = sum as f32);
+        }
+    }
+}
+
+/// c = a b of few rows: a task has some columns, so that b, which is large, is packed once.
+fn by_columns([m, n, k]: [usize; 3], [a, b]: [&[f32]; 2], [sa, sb]: [[u32; 2]; 2], c: &mut [f32], scratch: &Scratch) {
+    let width = n.div_ceil(8).next_multiple_of(16);
+    scratch.with(m * n, |parts| {
+        parallel::chunks(parts, m * width, |at, part| {
+            gemm([m, part.len() / m, k], a, sa, &b[at * width * sb[1] as usize..], sb, part, 0.0);
+        });
+        for (at, part) in parts.chunks(m * width).enumerate() {
+            let width_here = part.len() / m;
+            for (c, part) in c.chunks_mut(n).zip(part.chunks(width_here)) {
+                c[at * width..][..width_here].copy_from_slice(part);
+            }
+        }
+    });
+}
