@@ -71,7 +71,7 @@ fn host(call: &mut Call) {
         return definition(call);
     }
     let n = p.n as usize;
-    let each = (parallel::GRAIN / 4 / n.max(1)).next_multiple_of(SIDE_BY_SIDE);
+    let each = (parallel::GRAIN / 4 / n.max(1)).max(1).next_multiple_of(SIDE_BY_SIDE);
     parallel::chunks(call.write::<f32>(1), each * n, |piece, y| {
         let x = &x[piece * each * n..][..y.len()];
         for (y, x) in y.chunks_mut(SIDE_BY_SIDE * n).zip(x.chunks(SIDE_BY_SIDE * n)) {
