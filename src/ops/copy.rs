@@ -1,17 +1,19 @@
 //! Moving elements, and views that move none: `shaders/copy.wgsl`.
 
+mod host;
+
 use super::index::{Index, Subscript};
 use crate::autograd::Op;
 use crate::dtype::Element;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, parallel,
-    shader,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader,
 };
 use crate::shape::{Int, Layout, MAX_RANK, Shape, Sizes, ints};
 use crate::tensor::Tensor;
 use bytemuck::Pod;
+use host::{copied, copied_into};
 
 pub(crate) static SHADER: Shader = shader!("copy", &[Access::Read, Access::Write]);
 
@@ -32,7 +34,7 @@ static PACKED: Shader = shader!("copy_packed", &[Access::Read, Access::ReadWrite
 /// y = x in another memory order; y is dense.
 pub(crate) static COPY: Kernel =
     Kernel::new("copy", &[Access::Read, Access::Write], |call| by_size!(call, copy_definition), |d| d.cost(0))
-        .host(|call| by_size!(call, copy_host))
+        .host(|call| by_size!(call, copied))
         .tolerance(Tolerance::EXACT)
         .variants(&[
             Variant::new("flat", |_, d| {
@@ -56,7 +58,7 @@ static COPY_INTO: Kernel = Kernel::new(
     |d| Cost { flops: 0, bytes: 2 * u64::from(d.params::<Strided>().n) * d.bindings[0].dtype.bytes() as u64 },
 )
 .tolerance(Tolerance::EXACT)
-.host(|call| by_size!(call, copy_into_host))
+.host(|call| by_size!(call, copied_into))
 .rewrites(&[Rewrite { name: "written in place", apply: written_in_place }])
 .variants(&[
     Variant::new("quads", |_, d| quads("copy_into_quads", 2, d))
@@ -116,72 +118,9 @@ fn copy_definition<W: Pod>(call: &mut Call) {
     call.write_bits::<W>(1).iter_mut().zip(p.offsets()).for_each(|(y, [from, ..])| *y = x[from]);
 }
 
-/// Runs of elements at a time.
-fn copy_host<W: Pod + Send + Sync>(call: &mut Call) {
-    let (p, x) = (call.params::<Strided>(), call.read_bits::<W>(0));
-    let step = p.dims[0][1];
-    parallel::chunks(&mut call.write_bits::<W>(1)[..p.n as usize], parallel::GRAIN, |piece, mut y| {
-        for ([from, ..], run) in p.runs(piece * parallel::GRAIN, y.len()) {
-            let (now, later) = std::mem::take(&mut y).split_at_mut(run);
-            y = later;
-            match step {
-                1 => now.copy_from_slice(&x[from..][..run]),
-                _ => {
-                    let mut at = from as u32;
-                    for y in now {
-                        *y = x[at as usize];
-                        at = at.wrapping_add(step);
-                    }
-                }
-            }
-        }
-    });
-}
-
 fn copy_into_definition<W: Pod>(call: &mut Call) {
     let (p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
     p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
-}
-
-/// Elements that lie side by side, as a whole.
-fn copy_into_host<W: Pod + Send + Sync>(call: &mut Call) {
-    let (p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
-    let [run, from, to, _] = p.dims[0];
-    if p.rank <= 1 && [from, to] == [1, 1] {
-        let [from, to] = [p.base[0], p.base[1]].map(|base| base as usize);
-        return parallel::map(&mut y[to..][..run as usize], &x[from..], |x| x);
-    }
-    let rank = p.rank as usize;
-    // Along the outermost dimension pieces of y lie behind one another, unless it is walked in another order.
-    let apart = p.dims[rank.saturating_sub(1)][2] as usize;
-    let extent = |dim: &[u32; 4]| (dim[0] as usize - 1) * (dim[2] as i32).unsigned_abs() as usize;
-    let is_forward = p.dims[..rank].iter().all(|dim| dim[2] as i32 > 0);
-    if rank < 2 || !is_forward || p.dims[..rank - 1].iter().map(extent).sum::<usize>() >= apart {
-        return p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
-    }
-    let [outer, from_step, ..] = p.dims[rank - 1];
-    let (start, inner) = (p.base[1] as usize, p.n / outer);
-    let end = y.len().min(start + outer as usize * apart);
-    let each = (parallel::GRAIN / 4 / inner.max(1) as usize).max(1);
-    parallel::chunks(&mut y[start..end], each * apart, |piece, y| {
-        for (at, y) in y.chunks_mut(apart).enumerate() {
-            let at = (piece * each + at) as u32;
-            let mut inside = p;
-            (inside.n, inside.rank) = (inner, p.rank - 1);
-            inside.base = [p.base[0].wrapping_add(at.wrapping_mul(from_step)), 0, 0];
-            for ([mut at_x, mut at_y, _], len) in inside.runs(0, inner as usize) {
-                if [from, to] == [1, 1] {
-                    y[at_y..][..len].copy_from_slice(&x[at_x..][..len]);
-                    continue;
-                }
-                for _ in 0..len {
-                    y[at_y] = x[at_x];
-                    at_x = (at_x as u32).wrapping_add(from) as usize;
-                    at_y += to as usize;
-                }
-            }
-        }
-    });
 }
 
 /// # Shape, views and copies
