@@ -134,8 +134,8 @@ macro_rules! functions {
 pub mod functions;
 
 // Each row: the value at x, what is saved, and the gradient from what was saved and the one from above, each in Rust and in
-// WGSL. As in PyTorch, where
-// a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one that is written here.
+// WGSL. As in PyTorch, where a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one
+// that is written here.
 functions! {
     EXP: "exp", |x, _| x.exp(), "exp4(x)",
         saves Y, |y, _, dy| dy * y, "dy * y",
