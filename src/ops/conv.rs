@@ -1,5 +1,6 @@
 //! Convolution: in `conv/columns.rs` by products with the matrix of columns that the kernel sees, without that matrix in
-//! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs; depthwise in `conv/depthwise.rs`.
+//! `conv/implicit.rs` for software adapters and in `conv/tiles.rs` for GPUs, which take others too as `conv/recast.rs` puts them;
+//! depthwise in `conv/depthwise.rs`.
 //! `conv/choose.rs` says which way one goes.
 //!
 //! Outputs lie channels last in memory, in the shape [n, c, h, w].
@@ -13,6 +14,7 @@ mod fuse;
 mod host;
 mod implicit;
 mod lower;
+mod recast;
 mod tiles;
 mod transpose;
 

@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::dtype::{Convert, DType, Element, Number, by_dtype};
-use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, shader};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, shader};
 use crate::rng::{Rng, check_range};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -27,6 +27,12 @@ static FILL: Kernel = Kernel::new("fill", &[Access::Write], definition, |d| d.co
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&FILL];
+
+/// Sets `n` words, a multiple of 4, to 0.
+pub(super) fn zeros(place: Slot, n: u32) -> Pass {
+    let pass = Pass::new(&SHADER, "fill", groups(n as usize, 4 * 256)).slots(&[place]);
+    pass.params(&FillParams { n, value: [0; 2] })
+}
 
 fn definition(call: &mut Call) {
     let p: FillParams = call.params();

@@ -1,10 +1,10 @@
 //! Which way a convolution goes, and why.
 //!
 //! Where each channel has results of its own it is depthwise, with kernels of its own. All else is a matrix product of the
-//! columns that the kernel sees, [positions, taps], with the weight. Four ways look the columns' pixels up as they go; the
-//! last two make the matrix and can do everything.
+//! columns that the kernel sees, [positions, taps], with the weight. Four ways look the columns' pixels up as they go, and want
+//! channels by fours; what has none is recast for them (`recast.rs`); the last two make the matrix and can do everything.
 
-use super::{ConvParams, columns, implicit, tiles};
+use super::{ConvParams, columns, implicit, lower, recast, tiles};
 use crate::kernel::{Class, Dispatch, Info, Variant};
 use crate::ops::matmul::{self, Tiling};
 
@@ -32,6 +32,10 @@ enum Way {
     /// Tiles of 64 x 64 results in shared memory, and of 32 x 32 (`tiles.rs`).
     Tiles,
     SmallTiles,
+    /// The same three for images that are recast.
+    RecastRows,
+    RecastTiles,
+    RecastSmallTiles,
     /// The matrix of columns in scratch memory, and products with it (`columns.rs`).
     Columns(Tiling),
 }
@@ -39,12 +43,32 @@ enum Way {
 /// Whether a way gives the right result there.
 fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     let asked: ConvParams = d.params();
+    let recast = match way {
+        Way::RecastRows => Some(Way::Rows),
+        Way::RecastTiles => Some(Way::Tiles),
+        Way::RecastSmallTiles => Some(Way::SmallTiles),
+        _ => None,
+    };
+    if let Some(way) = recast {
+        let p = asked.by_fours();
+        // Between strides, taps that lie apart fall where they will.
+        let is_phased = asked.dilation_h == 1 && asked.dilation_w == 1;
+        let can = direction != Direction::Input || is_turnable(&asked) || is_phased;
+        let p = if direction == Direction::Input { p.over_slopes() } else { p };
+        let fits_bindings = asked.arranged_bytes().iter().all(|bytes| *bytes <= info.max_binding_bytes);
+        return can && asked.groups == 1 && asked.pooled_h == 0 && fits_bindings && takes(way, direction, info, &p);
+    }
     let is_looked_up = !matches!(way, Way::Columns(_));
     if direction == Direction::Input && is_looked_up && !is_turnable(&asked) {
         return false;
     }
     // The gradient of the images is then a convolution of dy.
     let p = if direction == Direction::Input && is_looked_up { asked.turned() } else { asked };
+    takes(way, direction, info, &p)
+}
+
+/// Whether a way takes a convolution, and no invocation loops too long.
+fn takes(way: Way, direction: Direction, info: &Info, p: &ConvParams) -> bool {
     let taps = p.taps() as u64;
     let [kernel_h, kernel_w, out_w] = [p.kernel_h, p.kernel_w, p.out_w].map(u64::from);
     // A part of the weight's gradient takes whole rows of positions.
@@ -52,14 +76,14 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     match way {
         Way::Rows => {
             let iterations = taps / 4 + kernel_h * (kernel_w + 1);
-            matmul::fits_subgroup(info) && is_by_fours(&p) && iterations <= MAX_ITERATIONS && has_short_rows
+            matmul::fits_subgroup(info) && is_by_fours(p) && iterations <= MAX_ITERATIONS && has_short_rows
         }
         Way::Few => {
             let is_whole = p.groups == 1 && p.out_channels.is_multiple_of(4);
             matmul::fits_subgroup(info) && is_whole && 3 * taps <= MAX_ITERATIONS && has_short_rows
         }
         Way::Tiles | Way::SmallTiles => {
-            matmul::fits_tiled(info) && is_by_fours(&p) && taps / 16 * 5 + 32 <= MAX_ITERATIONS
+            matmul::fits_tiled(info) && is_by_fours(p) && taps / 16 * 5 + 32 <= MAX_ITERATIONS
         }
         Way::Columns(tiling) => {
             // The taps of a position can be bound, and one invocation walks those of a channel.
@@ -67,6 +91,7 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
             let most = info.max_binding_bytes.min(columns::MAX_COLUMNS);
             fits(info) && taps * 4 <= most && kernel_h * (kernel_w + 1) <= MAX_ITERATIONS
         }
+        Way::RecastRows | Way::RecastTiles | Way::RecastSmallTiles => false,
     }
 }
 
@@ -75,16 +100,22 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     let p: ConvParams = d.params();
     match way {
         // A software adapter runs barriers as coroutines, and has subgroups that go without.
-        Way::Rows => info.class != Class::Gpu,
+        Way::Rows | Way::RecastRows => info.class != Class::Gpu,
         Way::Few => info.class != Class::Gpu && p.taps() <= FEW,
-        Way::Tiles | Way::SmallTiles if matmul::preferred(info) != Tiling::Tiled => false,
+        Way::Tiles | Way::SmallTiles | Way::RecastTiles | Way::RecastSmallTiles
+            if matmul::preferred(info) != Tiling::Tiled =>
+        {
+            false
+        }
+        // Of one channel, three in four products would be with zeros.
+        Way::RecastTiles | Way::RecastSmallTiles if p.channels == 1 && direction != Direction::Input => false,
         // Large tiles are worth their edges where they are many enough to fill a GPU.
-        Way::Tiles => match direction {
+        Way::Tiles | Way::RecastTiles => match direction {
             Direction::Weight => p.taps() > 32 && p.out_channels > 32,
             Direction::Forward => tiles::is_large(info, &p),
-            Direction::Input => tiles::is_large(info, &p.turned()),
+            Direction::Input => tiles::is_large_input(info, &p),
         },
-        Way::SmallTiles => true,
+        Way::SmallTiles | Way::RecastSmallTiles => true,
         // By columns, a pooling behind is a pass of its own, and nothing is gained.
         Way::Columns(_) if p.pooled_h > 0 => false,
         Way::Columns(Tiling::Subgroup) => matmul::preferred(info) == Tiling::Subgroup,
@@ -105,31 +136,39 @@ macro_rules! ways {
 
 ways! {
     FORWARD Forward:
-        "implicit" Way::Rows, implicit::forward;
+        "implicit" Way::Rows, |info, d| lower::forward(info, d, implicit::rows);
         "few" Way::Few, implicit::few_forward;
-        "implicit_tiled" Way::Tiles, |info, d| tiles::forward(info, d, true);
-        "implicit_tiled_small" Way::SmallTiles, |info, d| tiles::forward(info, d, false);
+        "implicit_tiled" Way::Tiles, |info, d| lower::forward(info, d, tiles::large_rows);
+        "implicit_tiled_small" Way::SmallTiles, |info, d| lower::forward(info, d, tiles::small_rows);
+        "recast" Way::RecastRows, |info, d| recast::forward(info, d, implicit::rows);
+        "recast_tiled" Way::RecastTiles, |info, d| recast::forward(info, d, tiles::large_rows);
+        "recast_tiled_small" Way::RecastSmallTiles, |info, d| recast::forward(info, d, tiles::small_rows);
         "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::forward(info, Tiling::Subgroup, d);
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::forward(info, Tiling::Tiled, d);
     WEIGHT Weight:
-        "implicit" Way::Rows, implicit::weight;
+        "implicit" Way::Rows, |info, d| lower::weight(info, d, implicit::taps);
         "few" Way::Few, implicit::few_weight;
-        "implicit_tiled" Way::Tiles, |info, d| tiles::weight(info, d, true);
-        "implicit_tiled_small" Way::SmallTiles, |info, d| tiles::weight(info, d, false);
+        "implicit_tiled" Way::Tiles, |info, d| lower::weight(info, d, tiles::large_taps);
+        "implicit_tiled_small" Way::SmallTiles, |info, d| lower::weight(info, d, tiles::small_taps);
+        "recast" Way::RecastRows, |info, d| recast::weight(info, d, implicit::taps);
+        "recast_tiled" Way::RecastTiles, |info, d| recast::weight(info, d, tiles::large_taps);
+        "recast_tiled_small" Way::RecastSmallTiles, |info, d| recast::weight(info, d, tiles::small_taps);
         "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::weight(info, Tiling::Subgroup, d);
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::weight(info, Tiling::Tiled, d);
     INPUT Input:
-        "implicit" Way::Rows, implicit::input;
-        "implicit_tiled" Way::Tiles, |info, d| tiles::input(info, d, true);
-        "implicit_tiled_small" Way::SmallTiles, |info, d| tiles::input(info, d, false);
+        "implicit" Way::Rows, |info, d| lower::input(info, d, implicit::rows);
+        "implicit_tiled" Way::Tiles, |info, d| lower::input(info, d, tiles::large_rows);
+        "implicit_tiled_small" Way::SmallTiles, |info, d| lower::input(info, d, tiles::small_rows);
+        "recast" Way::RecastRows, |info, d| recast::input(info, d, implicit::rows);
+        "recast_tiled" Way::RecastTiles, |info, d| recast::input(info, d, tiles::large_rows);
+        "recast_tiled_small" Way::RecastSmallTiles, |info, d| recast::input(info, d, tiles::small_rows);
         "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::input(info, Tiling::Subgroup, d);
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::input(info, Tiling::Tiled, d);
 }
 
 /// Whether channels are neighbours, and by fours.
 fn is_by_fours(p: &ConvParams) -> bool {
-    let words = [p.channels, p.out_channels, p.x_base, p.x_n, p.x_h, p.x_w];
-    p.groups == 1 && p.x_c == 1 && words.iter().all(|word| word.is_multiple_of(4))
+    p.groups == 1 && p.out_channels.is_multiple_of(4) && p.has_quads()
 }
 
 /// Whether the input gradient is a convolution of dy.

@@ -5,8 +5,7 @@
 //! and channels as neighbours, four at a time, or few taps.
 
 use super::ConvParams;
-use super::lower::{Ends, ended, of_parts, with_weight};
-use crate::kernel::strided::Strided;
+use super::lower::{Ends, ended, ended_weight, of_parts};
 use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, shader};
 
 /// x, the weight, a bias, y, and where the largest of each window lies.
@@ -19,17 +18,7 @@ static TAPS: Shader = shader!("conv_taps", ["conv", "rows"], &[Access::Read, Acc
 /// The most parts of the positions.
 const MAX_PARTS: u32 = 60_000;
 
-pub(super) fn forward(info: &Info, d: &Dispatch) -> Lowering {
-    let p: ConvParams = d.params();
-    rows(info, &p, &Ends::of(d), p.forward_walk())
-}
-
-pub(super) fn input(info: &Info, d: &Dispatch) -> Lowering {
-    let p: ConvParams = d.params();
-    rows(info, &p.turned(), &Ends::plain(Slot::Arg(2)), p.input_walk())
-}
-
-fn rows(info: &Info, p: &ConvParams, ends: &Ends, walk: Strided) -> Lowering {
+pub(super) fn rows(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2], out: &mut Lowering) -> Pass {
     let (lanes, wide, strips) = strips(info, p);
     // As many positions as their sums leave room for, and enough workgroups for any machine.
     let mut rows = if wide { 32 } else { 64 };
@@ -38,7 +27,7 @@ fn rows(info: &Info, p: &ConvParams, ends: &Ends, walk: Strided) -> Lowering {
     }
     let groups = u64::from(p.computed().div_ceil(rows)) * u64::from(strips);
     let pass = tiled(Pass::new(&ROWS, "conv_rows", groups), lanes, wide).constant("ROWS", Constant::U32(rows));
-    with_weight(walk, |out, weight| ended(pass, p, ends, [Slot::Arg(0), weight], out))
+    ended(pass, p, ends, operands, out)
 }
 
 pub(super) fn few_forward(info: &Info, d: &Dispatch) -> Lowering {
@@ -52,19 +41,28 @@ pub(super) fn few_forward(info: &Info, d: &Dispatch) -> Lowering {
     out
 }
 
-pub(super) fn weight(info: &Info, d: &Dispatch) -> Lowering {
-    taps(info, d, "conv_taps", 32, 4)
+pub(super) fn taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
+    parts(info, p, ("conv_taps", 32, 4), slots, out);
 }
 
 pub(super) fn few_weight(info: &Info, d: &Dispatch) -> Lowering {
     let p: ConvParams = d.params();
-    taps(info, d, "conv_few_taps", p.taps().min(32) as u32, p.out_w)
+    let mut out = Lowering::default();
+    let (_, db) = ended_weight(&p, &mut out);
+    let slots = [Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), db];
+    parts(info, p, ("conv_few_taps", p.taps().min(32) as u32, p.out_w), slots, &mut out);
+    out
 }
 
 /// Sums over parts of the positions by one of the two entry points, and the sum of these. The positions of a part come
 /// by whole rows of `unit`.
-fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32, unit: u32) -> Lowering {
-    let mut p: ConvParams = d.params();
+fn parts(
+    info: &Info,
+    mut p: ConvParams,
+    (entry, count, unit): (&'static str, u32, u32),
+    slots: [Slot; 4],
+    out: &mut Lowering,
+) {
     let (lanes, wide, strips) = strips(info, &p);
     let tiles = (p.taps() as u32).div_ceil(count) * strips;
     // Sums of at most about 2,048 positions, and enough workgroups for any machine.
@@ -74,7 +72,7 @@ fn taps(info: &Info, d: &Dispatch, entry: &'static str, count: u32, unit: u32) -
     let splits = all.div_ceil(each);
     p.images = if entry == "conv_taps" { 4 * each } else { each };
     let pass = Pass::new(&TAPS, entry, u64::from(tiles) * u64::from(splits));
-    of_parts(&p, splits, tiled(pass, lanes, wide).constant("COUNT", Constant::U32(count)))
+    of_parts(&p, splits, tiled(pass, lanes, wide).constant("COUNT", Constant::U32(count)), slots, out);
 }
 
 /// Lanes and width of the tiles, as the shaders' constants, and the strips that the output channels take.

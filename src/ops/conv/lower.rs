@@ -2,10 +2,16 @@
 
 use super::ConvParams;
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Constant, Dispatch, Lowering, Pass, Shader, Slot, groups, shader};
+use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
 use crate::ops::copy;
 
 static PARTS: Shader = shader!("conv_parts", ["conv"], &[Access::Read, Access::Write, Access::Write]);
+
+/// The pass of a way by rows of positions, which reads images and weights at two slots.
+pub type Rows = fn(&Info, &ConvParams, &Ends, [Slot; 2], &mut Lowering) -> Pass;
+
+/// The passes of a way to the weight's gradient, which reads images and dy and writes it, and that of the bias.
+pub type Taps = fn(&Info, ConvParams, [Slot; 4], &mut Lowering);
 
 /// Bytes that are bound where nothing is to be written.
 const SPARE: u64 = 16;
@@ -40,14 +46,21 @@ impl ConvParams {
     /// The convolution of dy whose output is dx: the kernel turned around.
     pub fn turned(&self) -> ConvParams {
         ConvParams {
-            channels: self.out_channels,
-            out_channels: self.channels,
             height: self.out_h,
             width: self.out_w,
             out_h: self.height,
             out_w: self.width,
             padding_h: self.dilation_h * (self.kernel_h - 1) - self.padding_h,
             padding_w: self.dilation_w * (self.kernel_w - 1) - self.padding_w,
+            ..self.over_slopes()
+        }
+    }
+
+    /// A convolution of dy, whose sizes and paddings are to be set.
+    pub fn over_slopes(&self) -> ConvParams {
+        ConvParams {
+            channels: self.out_channels,
+            out_channels: self.channels,
             x_base: 0,
             x_n: self.out_h * self.out_w * self.out_channels,
             x_c: 1,
@@ -61,18 +74,18 @@ impl ConvParams {
         }
     }
 
-    /// The walk of the weight [o, c, kh, kw] as a forward product reads it.
-    pub fn forward_walk(&self) -> Strided {
+    /// The weight [o, c, kh, kw] as a forward product reads it: sizes, the first element, and steps.
+    pub fn forward_taps(&self) -> ([u32; 4], u32, [u32; 4]) {
         let steps = [self.kernel_w, 1, self.kernel_h * self.kernel_w, self.taps() as u32];
-        Strided::over([self.kernel_h, self.kernel_w, self.channels, self.out_channels], 0, steps)
+        ([self.kernel_h, self.kernel_w, self.channels, self.out_channels], 0, steps)
     }
 
-    /// The walk of the weight turned around, as the product of the input gradient reads it.
-    pub fn input_walk(&self) -> Strided {
+    /// The same turned around, as the product of the input gradient reads it.
+    pub fn input_taps(&self) -> ([u32; 4], u32, [u32; 4]) {
         let area = self.kernel_h * self.kernel_w;
         // From the last tap backwards; steps wrap around in 32 bits.
         let steps = [self.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), self.taps() as u32, area];
-        Strided::over([self.kernel_h, self.kernel_w, self.out_channels, self.channels], area - 1, steps)
+        ([self.kernel_h, self.kernel_w, self.out_channels, self.channels], area - 1, steps)
     }
 }
 
@@ -97,18 +110,44 @@ pub fn ended(pass: Pass, p: &ConvParams, ends: &Ends, [x, weight]: [Slot; 2], ou
         .params(p)
 }
 
+/// Whether the gradient of the bias is asked for, and the place of it.
+pub fn ended_weight(p: &ConvParams, out: &mut Lowering) -> (bool, Slot) {
+    if p.bias == 1 { (true, Slot::Arg(3)) } else { (false, out.scratch(SPARE)) }
+}
+
 /// The gradient of the weight, and of the bias where it is asked for, by `splits` parts of the positions: `sums` makes those
 /// of each.
-pub fn of_parts(p: &ConvParams, splits: u32, sums: Pass) -> Lowering {
-    let mut out = Lowering::default();
+pub fn of_parts(p: &ConvParams, splits: u32, sums: Pass, [x, dy, dw, db]: [Slot; 4], out: &mut Lowering) {
     let is_asked = Constant::Bool(p.bias == 1);
     let results = (p.taps() + 1) * p.out_channels as usize;
     let parts = out.scratch(results as u64 * 4 * u64::from(splits));
-    let db = if p.bias == 1 { Slot::Arg(3) } else { out.scratch(SPARE) };
     let add = Pass::new(&PARTS, "conv_parts", groups(results / 4, 64)).constant("SUMS", is_asked);
-    out.passes = vec![
-        sums.constant("SUMS", is_asked).slots(&[Slot::Arg(0), Slot::Arg(1), parts]).params(p),
-        add.slots(&[parts, Slot::Arg(2), db]).params(&ConvParams { images: splits, ..*p }),
-    ];
+    out.passes.push(sums.constant("SUMS", is_asked).slots(&[x, dy, parts]).params(p));
+    out.passes.push(add.slots(&[parts, dw, db]).params(&ConvParams { images: splits, ..*p }));
+}
+
+/// The passes of a way by rows, for operands that it takes as they are.
+pub fn forward(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
+    let (p, ends) = (d.params::<ConvParams>(), Ends::of(d));
+    let (sizes, base, steps) = p.forward_taps();
+    with_weight(Strided::over(sizes, base, steps), |out, weight| rows(info, &p, &ends, [Slot::Arg(0), weight], out))
+}
+
+/// The gradient of the images by such a way, as a convolution of dy.
+pub fn input(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
+    let p: ConvParams = d.params();
+    let (sizes, base, steps) = p.input_taps();
+    let ends = Ends::plain(Slot::Arg(2));
+    with_weight(Strided::over(sizes, base, steps), |out, weight| {
+        rows(info, &p.turned(), &ends, [Slot::Arg(0), weight], out)
+    })
+}
+
+/// The gradient of the weight, and of the bias where it is asked for.
+pub fn weight(info: &Info, d: &Dispatch, taps: Taps) -> Lowering {
+    let p: ConvParams = d.params();
+    let mut out = Lowering::default();
+    let (_, db) = ended_weight(&p, &mut out);
+    taps(info, p, [Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), db], &mut out);
     out
 }

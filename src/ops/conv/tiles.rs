@@ -4,9 +4,8 @@
 //! want channels as neighbours, four at a time.
 
 use super::ConvParams;
-use super::lower::{Ends, ended, of_parts, with_weight};
-use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, shader};
+use super::lower::{Ends, ended, of_parts};
+use crate::kernel::{Access, Class, Constant, Info, Lowering, Pass, Shader, Slot, shader};
 
 static TILES: Shader = shader!(
     "conv_tiles",
@@ -18,6 +17,11 @@ static TAPS: Shader = shader!("conv_tile_taps", ["conv", "tiles"], &[Access::Rea
 /// Whether large tiles are worth their edges, and are enough to fill a GPU.
 pub(super) fn is_large(info: &Info, p: &ConvParams) -> bool {
     p.out_channels > 32 && (info.class != Class::Gpu || tiles(p.computed(), p.out_channels, true) >= 64)
+}
+
+/// The same of the gradient of the images.
+pub(super) fn is_large_input(info: &Info, p: &ConvParams) -> bool {
+    p.channels > 32 && (info.class != Class::Gpu || tiles(p.batch * p.height * p.width, p.channels, true) >= 64)
 }
 
 /// Tiles of so many rows and columns.
@@ -34,26 +38,23 @@ fn tiled(info: &Info, pass: Pass, p: &ConvParams, is_large: bool, a_t: bool) -> 
     flags.into_iter().fold(pass, |pass, (name, value)| pass.constant(name, Constant::Bool(value)))
 }
 
-fn rows(info: &Info, p: &ConvParams, ends: &Ends, walk: Strided, is_large: bool) -> Lowering {
+fn rows(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2], out: &mut Lowering, is_large: bool) -> Pass {
     let entry = if ends.at.is_some() { "conv_tiles_pool" } else { "conv_tiles" };
     let pass = Pass::new(&TILES, entry, tiles(p.computed(), p.out_channels, is_large));
     let whole = Constant::Bool(p.channels.is_multiple_of(16));
     let pass = tiled(info, pass, p, is_large, false).constant("WHOLE", whole);
-    with_weight(walk, |out, weight| ended(pass, p, ends, [Slot::Arg(0), weight], out))
+    ended(pass, p, ends, operands, out)
 }
 
-pub(super) fn forward(info: &Info, d: &Dispatch, is_large: bool) -> Lowering {
-    let p: ConvParams = d.params();
-    rows(info, &p, &Ends::of(d), p.forward_walk(), is_large)
+pub(super) fn large_rows(info: &Info, p: &ConvParams, ends: &Ends, of: [Slot; 2], out: &mut Lowering) -> Pass {
+    rows(info, p, ends, of, out, true)
 }
 
-pub(super) fn input(info: &Info, d: &Dispatch, is_large: bool) -> Lowering {
-    let p: ConvParams = d.params();
-    rows(info, &p.turned(), &Ends::plain(Slot::Arg(2)), p.input_walk(), is_large)
+pub(super) fn small_rows(info: &Info, p: &ConvParams, ends: &Ends, of: [Slot; 2], out: &mut Lowering) -> Pass {
+    rows(info, p, ends, of, out, false)
 }
 
-pub(super) fn weight(info: &Info, d: &Dispatch, is_large: bool) -> Lowering {
-    let mut p: ConvParams = d.params();
+fn taps(info: &Info, mut p: ConvParams, slots: [Slot; 4], out: &mut Lowering, is_large: bool) {
     let tiles = tiles(p.taps() as u32, p.out_channels, is_large);
     // Positions of one split: sums of at most 8,192, and enough workgroups for any GPU. Whole turns but in the last.
     let all = p.batch * p.positions() as u32;
@@ -61,5 +62,13 @@ pub(super) fn weight(info: &Info, d: &Dispatch, is_large: bool) -> Lowering {
     p.images = all.div_ceil(wanted).min(8192).next_multiple_of(64);
     let splits = all.div_ceil(p.images);
     let pass = Pass::new(&TAPS, "conv_tile_taps", tiles * u64::from(splits));
-    of_parts(&p, splits, tiled(info, pass, &p, is_large, true))
+    of_parts(&p, splits, tiled(info, pass, &p, is_large, true), slots, out);
+}
+
+pub(super) fn large_taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
+    taps(info, p, slots, out, true);
+}
+
+pub(super) fn small_taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
+    taps(info, p, slots, out, false);
 }
