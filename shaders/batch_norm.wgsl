@@ -1,6 +1,6 @@
 // y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]
 //   x, y: dense in one memory order; stats: [2, channels], means and variances; weight, bias: [channels]
-// One invocation takes one element, or four of four channels. No loops.
+// One invocation takes one element, or ROWS positions of four channels, in as many iterations.
 
 @group(0) @binding(0) var<storage, read> x: array<ITEM>;
 @group(0) @binding(1) var<storage, read> stats: array<ITEM>;
@@ -9,14 +9,24 @@
 @group(0) @binding(4) var<storage, read_write> y: array<ITEM>;
 @group(0) @binding(5) var<uniform> p: Channels;
 
-// Set by the variant: ITEM and WIDTH, a vec4 and 4 where the channels are neighbours, a multiple of 4, else a float and 1.
+// Set by the variant: ITEM and WIDTH, a vec4 and 4 where the channels are neighbours, a multiple of 4, else a float and 1; ROWS, 1 where WIDTH is.
 
 @compute @workgroup_size(256)
 fn batch_norm(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     let channels = p.channels / WIDTH;
-    if i >= p.batch * p.positions * channels { return; }
-    var c = i - divide(i, channels) * channels;
+    let rows = p.batch * p.positions;
+    let strip = divide(i, channels);
+    if strip * ROWS >= rows { return; }
+    var c = i - strip * channels;
     if WIDTH == 1u { c = channel_at(i, p); }
-    y[i] = (x[i] - stats[c]) * inverseSqrt(stats[channels + c] + p.eps) * weight[c] + bias[c];
+    let mean = stats[c];
+    let scale = inverseSqrt(stats[channels + c] + p.eps);
+    let factor = weight[c];
+    let shift = bias[c];
+    var at = strip * (ROWS - 1u) * channels + i;
+    for (var r = strip * ROWS; r < min(strip * ROWS + ROWS, rows); r++) {
+        y[at] = (x[at] - mean) * scale * factor + shift;
+        at += channels;
+    }
 }

@@ -88,6 +88,21 @@ fn wide(pass: Pass, width: usize) -> Pass {
     pass.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(width as u32))
 }
 
+/// Positions of four channels that one invocation takes: the channels' numbers are read once for all.
+const ROWS: u32 = 8;
+
+/// Four channels at a time.
+fn strips(shader: &'static Shader, d: &Dispatch) -> Lowering {
+    let p: BatchNormParams = d.params();
+    let strips = p.count().div_ceil(ROWS as usize) * (p.channels / 4) as usize;
+    wide(Pass::new(shader, shader.name, groups(strips, 256)), 4).constant("ROWS", Constant::U32(ROWS)).alone()
+}
+
+/// One element at a time.
+fn each(shader: &'static Shader, d: &Dispatch) -> Lowering {
+    wide(Pass::new(shader, shader.name, groups(d.len(0), 256)), 1).constant("ROWS", Constant::U32(1)).alone()
+}
+
 /// With chunks so short that they fill a GPU.
 fn filling(p: BatchNormParams) -> BatchNormParams {
     let count = p.count() as u32;
@@ -119,9 +134,8 @@ fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
 
 static BATCH_NORM: Kernel =
     Kernel::new("batch_norm", APPLY.access, definition::apply, cost).host(host::apply).variants(&[
-        Variant::new("quads", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0) / 4, 256)), 4).alone())
-            .fits(|_, d| is_by_fours(&d.params())),
-        Variant::new("each", |_, d| wide(Pass::new(&APPLY, "batch_norm", groups(d.len(0), 256)), 1).alone()),
+        Variant::new("quads", |_, d| strips(&APPLY, d)).fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| each(&APPLY, d)),
     ]);
 
 /// sums [2, channels]: the gradients of weight and bias.
@@ -149,13 +163,8 @@ static BATCH_NORM_BACKWARD: Kernel = Kernel::new("batch_norm_backward", BACKWARD
     .host(host::backward)
     .tolerance(Tolerance::SUMMED)
     .variants(&[
-        Variant::new("quads", |_, d| {
-            wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0) / 4, 256)), 4).alone()
-        })
-        .fits(|_, d| is_by_fours(&d.params())),
-        Variant::new("each", |_, d| {
-            wide(Pass::new(&BACKWARD, "batch_norm_backward", groups(d.len(0), 256)), 1).alone()
-        }),
+        Variant::new("quads", |_, d| strips(&BACKWARD, d)).fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| each(&BACKWARD, d)),
     ]);
 
 #[repr(C)]
