@@ -19,6 +19,7 @@ pub mod embedding;
 pub mod fill;
 pub mod gather;
 pub mod grid_sample;
+pub mod group_norm;
 pub mod index;
 pub mod layer_norm;
 mod logic;
@@ -61,6 +62,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     embedding::KERNELS,
     fill::KERNELS,
     gather::KERNELS,
+    group_norm::KERNELS,
     binary::integers::KERNELS,
     layer_norm::KERNELS,
     matmul::KERNELS,

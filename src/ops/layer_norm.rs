@@ -142,40 +142,6 @@ impl Tensor {
         self.normalised(Form::Rms, "rms_norm", cols, [weight, None], eps)
     }
 
-    /// Normalises each of `groups` groups of neighbouring channels of `[n, c, ..]`, then scales and shifts each channel
-    /// by `weight` and `bias`, `[c]`: PyTorch's `group_norm`, whose eps is 1e-5.
-    ///
-    /// # Panics
-    /// If the channels are no multiple of the groups, or an argument is not `[c]`.
-    #[track_caller]
-    pub fn group_norm(&self, groups: usize, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> Tensor {
-        let shape = self.shape();
-        let fits = shape.rank() >= 2 && groups > 0 && shape[1].is_multiple_of(groups);
-        assert!(fits, "group_norm: {shape}: expected a batch [n, c, ..] whose c is a multiple of {groups}");
-        if self.dtype().is_half() {
-            let [weight, bias] = [weight, bias].map(|part| part.map(|part| part.cast(DType::F32)));
-            return Tensor::in_f32("group_norm", [self], |[x]| {
-                x.group_norm(groups, weight.as_ref(), bias.as_ref(), eps)
-            });
-        }
-        let size = shape.numel() / (shape[0] * groups).max(1);
-        let y = self.reshape_to(Shape::from([shape[0], groups, size])).layer_norm(&[size], None, None, eps);
-        let mut sizes = vec![1; shape.rank() - 1];
-        sizes[0] = shape[1];
-        for part in [weight, bias].into_iter().flatten() {
-            assert!(*part.shape() == shape[1..2], "group_norm: {shape} x {}: expected [c]", part.shape());
-        }
-        let column = |part: &Tensor| part.reshape_to(Shape::from(sizes.clone()));
-        let mut y = y.reshape_to(shape);
-        if let Some(weight) = weight {
-            y = y.mul(&column(weight));
-        }
-        if let Some(bias) = bias {
-            y = y.add(&column(bias));
-        }
-        y
-    }
-
     #[track_caller]
     fn normalised(&self, form: Form, op: &'static str, cols: usize, parts: [Option<&Tensor>; 2], eps: f32) -> Tensor {
         let (x, device) = (self.contiguous(), self.device());

@@ -52,9 +52,26 @@ fn norms() -> Vec<Case> {
         case("layer_norm of a long row", [x([1, 70_003])], |x| x[0].layer_norm(&[70_003], None, None, 1e-5)).compared(),
         residual("layer_norm around", |x| x[0].layer_norm(&[12], Some(&x[1]), None, 1e-5)),
         residual("rms_norm around", |x| x[0].rms_norm(&[12], Some(&x[1]), 1e-5)),
-        case("group_norm by layer_norm", [x([2, 6, 3, 3]), x([6]), x([6])], |x| {
-            x[0].group_norm(2, Some(&x[1]), Some(&x[2]), 1e-5)
+    ]);
+    let groups = |groups: usize, channels: usize, input: Input| {
+        let name = format!("group_norm group_stats group_norm_sums group_norm_backward by {groups}:");
+        case(&name, [input, x([channels]), x([channels])], move |x| {
+            x[0].group_norm(groups, Some(&x[1]), Some(&x[2]), 1e-5)
+        })
+    };
+    all.extend([
+        groups(2, 6, x([2, 6, 3, 3])),
+        groups(1, 8, x([3, 8, 5, 4])),
+        groups(4, 8, x([2, 8, 5, 4])),
+        groups(8, 8, x([2, 8, 33])),
+        groups(2, 12, x([5, 12])),
+        groups(3, 12, x([2, 12, 7, 10]).reversed()),
+        groups(2, 8, x([1, 8, 50, 61]).within(3.0, 4.0)),
+        case("group_norm of channels last", [x([2, 5, 7, 8]), x([8])], |x| {
+            x[0].permute(&[0, 3, 1, 2]).group_norm(2, Some(&x[1]), None, 1e-5)
         }),
+        case("group_norm of one long group by rows", [x([1, 2100, 5, 7])], |x| x[0].group_norm(1, None, None, 1e-5))
+            .big(),
     ]);
     all
 }
