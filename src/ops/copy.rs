@@ -434,7 +434,11 @@ impl Tensor {
             assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
             sizes[dim] += t.shape()[dim];
         }
-        let out = Tensor::empty(sizes, first.dtype(), first.device());
+        // In the memory order of the first, so that channels stay neighbours.
+        let order = if first.layout().is_dense() { first.layout().memory_order() } else { (0..sizes.len()).collect() };
+        let stored: Vec<usize> = order.iter().map(|&d| sizes[d]).collect();
+        let back: Vec<usize> = (0..sizes.len()).map(|d| order.iter().position(|&o| o == d).unwrap_or(d)).collect();
+        let out = Tensor::empty(stored, first.dtype(), first.device()).permute(&back);
         let mut start = 0;
         let mut parts = Vec::with_capacity(tensors.len());
         for t in tensors {
