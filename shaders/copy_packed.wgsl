@@ -1,4 +1,4 @@
-// y[to] = x[from] for elements of 1, 2 or 8 bytes, packed in words, the first in the lowest bits
+// y[to] = x[from] for elements of 1, 2, 4 or 8 bytes, packed in words, the first in the lowest bits
 //   x: strided; y: dense (copy) or strided (copy_into)
 // copy: one invocation moves four neighbours, which are whole words of y. copy_into: one moves one element, and changes its bits
 // alone, by atomics, since others may change the rest of the word. BYTES is set by the variant. No loops.
@@ -10,6 +10,7 @@
 
 fn element(i: u32) -> vec2<u32> {
     if BYTES == 8u { return vec2<u32>(x[2u * i], x[2u * i + 1u]); }
+    if BYTES == 4u { return vec2<u32>(x[i], 0u); }
     if BYTES == 2u { return vec2<u32>((x[i / 2u] >> (i % 2u * 16u)) & 0xffffu, 0u); }
     return vec2<u32>((x[i / 4u] >> (i % 4u * 8u)) & 0xffu, 0u);
 }
@@ -35,6 +36,11 @@ fn copy_packed(grid: Grid, @builtin(local_invocation_index) thread: u32) {
         put_whole(i + 1u, b);
         put_whole(i + 2u, c);
         put_whole(i + 3u, d);
+    } else if BYTES == 4u {
+        y[i] = a.x;
+        if i + 1u < p.n { y[i + 1u] = b.x; }
+        if i + 2u < p.n { y[i + 2u] = c.x; }
+        if i + 3u < p.n { y[i + 3u] = d.x; }
     } else if BYTES == 2u {
         y[i / 2u] = a.x | (b.x << 16u);
         y[i / 2u + 1u] = c.x | (d.x << 16u);

@@ -8,7 +8,8 @@ use crate::dtype::Element;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, groups, shader,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Variant, elementwise, groups,
+    shader,
 };
 use crate::shape::{Int, Layout, MAX_RANK, Shape, Sizes, ints};
 use crate::tensor::Tensor;
@@ -46,8 +47,9 @@ pub(crate) static COPY: Kernel =
             Variant::new("strided", |_, d| {
                 Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone()
             })
-            .fits(|_, d| is_words(d)),
-            Variant::new("packed", |_, d| packed("copy_packed", d, 4 * 256)).fits(|_, d| !is_words(d)),
+            .fits(|_, d| is_words(d))
+            .suits(elementwise::is_gpu),
+            Variant::new("packed", |_, d| packed("copy_packed", d, 4 * 256)),
         ]);
 
 /// Part of y = x; the rest of y keeps its values.
