@@ -50,6 +50,8 @@ pub mod streams {
     pub const SHUFFLE: u32 = 1;
     /// Which part of a data set an item is dealt to.
     pub const SPLIT: u32 = 2;
+    /// Batches that a function draws.
+    pub const DRAWN: u32 = 3;
     /// Draws of layers on the device.
     pub const LAYERS: u32 = 1 << 16;
 }
@@ -79,6 +81,13 @@ impl Rng {
     /// A numbered stream of `seed`; streams are independent of each other.
     pub fn stream(seed: u64, stream: u32) -> Rng {
         Rng { key: key(seed), stream, block: 0, words: [0; 4], used: 4 }
+    }
+
+    /// One of many sequences: the first two words of the Philox block at (0, number low, number high, stream) under the seed
+    /// are the seed of the numbered one.
+    pub(crate) fn numbered(seed: u64, number: u64, stream: u32) -> Rng {
+        let [low, high, ..] = philox([0, number as u32, (number >> 32) as u32, stream], key(seed));
+        Rng::stream(u64::from(low) | u64::from(high) << 32, stream)
     }
 
     /// The next 32 random bits.

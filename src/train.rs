@@ -41,16 +41,17 @@
 mod batches;
 mod callback;
 mod checkpoints;
+mod fit;
 mod history;
 mod progress;
 mod task;
 mod totals;
 mod trainer;
 
-pub use batches::Batches;
+pub use batches::{Batches, Drawn};
 pub use callback::{Callback, EarlyStopping, Run, Saved};
 pub use checkpoints::Checkpoints;
 pub use history::{Figures, History, Record};
 pub use progress::{CsvLog, Progress};
-pub use task::{Outcome, Task, Trained};
+pub use task::{Outcome, StepOptions, Task, Trained};
 pub use trainer::{Stop, Trainer};

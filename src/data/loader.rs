@@ -4,7 +4,7 @@ use super::dataset::{Batch, Dataset, message};
 use super::item::Item;
 use crate::backend::edge;
 use crate::error::{Error, Result};
-use crate::rng::{self, Rng, streams};
+use crate::rng::{Rng, streams};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -112,9 +112,7 @@ impl<D: Dataset + 'static> DataLoader<D> {
     pub fn order(&self, number: u64) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.set.len()).collect();
         if let Some(seed) = self.options.shuffle {
-            let [low, high, ..] =
-                rng::philox([0, number as u32, (number >> 32) as u32, streams::SHUFFLE], rng::key(seed));
-            Rng::stream(u64::from(low) | u64::from(high) << 32, streams::SHUFFLE).shuffle(&mut rows);
+            Rng::numbered(seed, number, streams::SHUFFLE).shuffle(&mut rows);
         }
         rows
     }

@@ -2,6 +2,7 @@
 
 use crate::data::{Array, ArrayValues, DataLoader, Dataset, Item, LastBatch};
 use crate::error::Result;
+use crate::rng::{Rng, streams};
 
 /// Batches of N arrays, epoch by epoch: a [`DataLoader`], or something of one's own.
 pub trait Batches<const N: usize> {
@@ -11,6 +12,11 @@ pub trait Batches<const N: usize> {
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Batches in one of them, where they differ; a set that does not know says [`usize::MAX`], and ends when it ends.
+    fn len_of(&self, _epoch: u64) -> usize {
+        self.len()
     }
 
     /// Those of an epoch from one on.
@@ -40,6 +46,76 @@ where
         let some = self.set().batch(&[0, items / 2, items - 1]);
         let hash = some.map_or(0, |columns| columns.iter().fold(0xcbf2_9ce4_8422_2325, hash));
         format!("{items} items, {} a batch, {order}{last}, {hash:016x}", options.batch_size)
+    }
+}
+
+/// Batches that a function draws, each from a generator of its own: data that is made up as it goes, or pieces from anywhere
+/// in a text. Any of them can be drawn without those before it, so that a run is resumed at no cost.
+///
+/// ```
+/// use wgrad::data::Array;
+/// use wgrad::train::{Batches, Drawn};
+/// // A thousand steps on points of a line, looked at ten times.
+/// let line = Drawn::new(1000, 7, |rng| {
+///     let x: Vec<f32> = (0..32).map(|_| rng.uniform()).collect();
+///     let y: Vec<f32> = x.iter().map(|x| 2.0 * x + 1.0).collect();
+///     Ok([x, y].map(|column| Array::new(column, [32, 1])))
+/// }).epochs(10);
+/// assert_eq!((line.len(), line.epoch_from(3, 98).count()), (100, 2));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Drawn<F> {
+    steps: u64,
+    epochs: u64,
+    seed: u64,
+    draw: F,
+}
+
+impl<F> Drawn<F> {
+    /// So many batches in all, from a seed.
+    pub fn new<const N: usize>(steps: usize, seed: u64, draw: F) -> Drawn<F>
+    where
+        F: Fn(&mut Rng) -> Result<[Array; N]>,
+    {
+        Drawn { steps: steps as u64, epochs: 1, seed, draw }
+    }
+
+    /// In so many epochs, as equal as can be, but at most one for each batch; 1. A [`Trainer`](super::Trainer) is to be told
+    /// of [as many](Drawn::in_epochs).
+    #[must_use]
+    pub fn epochs(self, epochs: usize) -> Drawn<F> {
+        Drawn { epochs: (epochs as u64).clamp(1, self.steps.max(1)), ..self }
+    }
+
+    /// The number of epochs.
+    pub fn in_epochs(&self) -> usize {
+        self.epochs as usize
+    }
+
+    /// The number of an epoch's first step.
+    fn start(&self, epoch: u64) -> u64 {
+        epoch * self.steps / self.epochs
+    }
+}
+
+impl<const N: usize, F: Fn(&mut Rng) -> Result<[Array; N]>> Batches<N> for Drawn<F> {
+    fn len(&self) -> usize {
+        self.steps.div_ceil(self.epochs) as usize
+    }
+
+    fn len_of(&self, epoch: u64) -> usize {
+        (self.start(epoch + 1) - self.start(epoch)) as usize
+    }
+
+    fn epoch_from(&self, epoch: u64, batch: usize) -> Box<dyn Iterator<Item = Result<[Array; N]>> + '_> {
+        let steps = self.start(epoch) + batch as u64..self.start(epoch + 1);
+        Box::new(steps.map(|step| (self.draw)(&mut Rng::numbered(self.seed, step, streams::DRAWN))))
+    }
+
+    fn fingerprint(&self) -> String {
+        let first = (self.draw)(&mut Rng::numbered(self.seed, 0, streams::DRAWN));
+        let hash = first.map_or(0, |columns| columns.iter().fold(0xcbf2_9ce4_8422_2325, hash));
+        format!("{} batches in {} epochs, drawn from {}, {hash:016x}", self.steps, self.epochs, self.seed)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::history::{Figures, History};
 use super::task::Trained;
+use super::totals::Totals;
 use crate::error::{Error, Result};
-use crate::metrics::Metric;
 use crate::nn::{StateDict, Strictness, load_state, state};
 use crate::optim::schedule::Better;
 use crate::tensor::Tensor;
@@ -29,9 +29,11 @@ pub struct Run<'r> {
     pub figures: Figures,
     /// The loss of the last step, on the device: reading it waits. None before the first step.
     pub loss: Option<&'r Tensor>,
+    /// The other means of the last step ([`Outcome::and`](super::Outcome::and)), in the same way.
+    pub others: &'r [(String, Tensor)],
     /// The epochs that are done.
     pub history: &'r History,
-    pub(super) metrics: &'r [Box<dyn Metric>],
+    pub(super) totals: &'r Totals,
     pub(super) task: &'r mut dyn Trained,
     pub(super) stop: &'r mut Option<String>,
 }
@@ -45,7 +47,7 @@ impl Run<'_> {
     /// Which of two values of a figure is better: what the metric says that tells it, in training or validation, and where
     /// none does, the smaller if its name ends as that of a loss or an error.
     pub fn better(&self, figure: &str) -> Better {
-        better_of(self.metrics, figure)
+        self.totals.better(figure)
     }
 
     /// The learning rate of the first optimizer's first group.
@@ -222,20 +224,6 @@ impl EarlyStopping {
     #[must_use]
     pub fn restore_best(self) -> EarlyStopping {
         EarlyStopping { restore: true, ..self }
-    }
-}
-
-/// What a metric says of its figure; else losses and errors are better where they are smaller, all else where it is larger.
-pub(super) fn better_of(metrics: &[Box<dyn Metric>], figure: &str) -> Better {
-    let name = figure.strip_prefix("val_").unwrap_or(figure);
-    let tells = |names: Vec<String>| names.iter().any(|own| own == name || own == figure);
-    if let Some(metric) = metrics.iter().find(|metric| tells(metric.names())) {
-        return metric.better();
-    }
-    let smaller = ["loss", "error", "mse", "rmse", "mae", "mape", "perplexity"];
-    match smaller.iter().any(|word| figure.ends_with(word)) {
-        true => Better::Smaller,
-        false => Better::Larger,
     }
 }
 

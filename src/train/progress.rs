@@ -1,7 +1,7 @@
 //! Callbacks that tell a run's figures: in the terminal, and in files.
 
 use super::callback::{Callback, Run};
-use super::history::{heading, row, shown};
+use super::history::{Record, heading, row, shown};
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
@@ -9,21 +9,55 @@ use std::path::{Path, PathBuf};
 
 /// A table of epochs on standard output, and below it, where standard error is a terminal, a line with a bar, the figures, items
 /// a second and the time left.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     bar: bool,
+    /// The epochs from one row to the next; none for no table.
+    every: Option<usize>,
+    title: String,
     names: Vec<String>,
+    /// The number of the epoch that was printed last.
+    printed: Option<usize>,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress::new()
+    }
 }
 
 impl Progress {
     /// With a bar where somebody can see it.
     pub fn new() -> Progress {
-        Progress { bar: std::io::stderr().is_terminal(), names: Vec::new() }
+        let bar = std::io::stderr().is_terminal();
+        Progress { bar, every: Some(1), title: String::new(), names: Vec::new(), printed: None }
     }
 
     /// The table alone.
     pub fn without_bar() -> Progress {
-        Progress::default()
+        Progress { bar: false, ..Progress::new() }
+    }
+
+    /// The bar alone, with some words before it: for a program that trains several models.
+    pub fn without_table(title: &str) -> Progress {
+        Progress { every: None, title: format!("{title} "), ..Progress::new() }
+    }
+
+    /// Prints the first of so many epochs, and the last of all.
+    #[must_use]
+    pub fn every(self, epochs: usize) -> Progress {
+        Progress { every: Some(epochs.max(1)), ..self }
+    }
+
+    /// A row of the table, with its heading where figures are new.
+    fn add(&mut self, record: &Record) -> Result<()> {
+        let names = record.figures.names();
+        if names != self.names {
+            self.print(&heading(&names))?;
+            self.names = names.iter().map(|name| name.to_string()).collect();
+        }
+        self.printed = Some(record.epoch);
+        self.print(&row(record, &names))
     }
 
     fn wipe(&self) {
@@ -55,10 +89,10 @@ impl Callback for Progress {
         let bar = format!("{}{}", "=".repeat(done), " ".repeat(WIDTH - done));
         let figures: String = run.figures.iter().map(|(name, value)| format!("  {name} {}", shown(value))).collect();
         let left = run.seconds / run.batch.max(1) as f64 * (run.batches - run.batch) as f64;
-        let (epoch, rate) = (run.epoch + 1, run.rate);
+        let (title, epoch, rate) = (&self.title, run.epoch + 1, run.rate);
         let time = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
         let line = format!(
-            "epoch {epoch}/{} [{bar}] {}/{}{figures}  {rate:.0}/s  {time} left",
+            "{title}epoch {epoch}/{} [{bar}] {}/{}{figures}  {rate:.0}/s  {time} left",
             run.epochs, run.batch, run.batches
         );
         let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
@@ -66,17 +100,20 @@ impl Callback for Progress {
     }
 
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
-        let Some(record) = run.history.epochs.last() else { return Ok(()) };
-        let names = record.figures.names();
-        if names != self.names {
-            self.print(&heading(&names))?;
-            self.names = names.iter().map(|name| name.to_string()).collect();
+        match (run.history.epochs.last(), self.every) {
+            (Some(record), Some(every)) if record.epoch.is_multiple_of(every) => self.add(record),
+            _ => Ok(()),
         }
-        self.print(&row(record, &names))
     }
 
     fn ended(&mut self, run: &mut Run, _error: Option<&Error>) -> Result<()> {
         self.wipe();
+        if self.every.is_none() {
+            return Ok(());
+        }
+        if let Some(last) = run.history.epochs.last().filter(|last| self.printed.is_some_and(|at| at < last.epoch)) {
+            self.add(last)?;
+        }
         match &run.history.stopped {
             Some(why) => self.print(&format!("stopped: {why}")),
             None => Ok(()),

@@ -1,7 +1,10 @@
 //! Tasks of runs: models, their optimizers, and steps of training and of validation.
 
-use crate::error::Result;
-use crate::nn::{Ctx, Module};
+use super::trainer::items;
+use crate::autograd::Grads;
+use crate::error::{Error, Result};
+use crate::metrics::in_f32;
+use crate::nn::{Ctx, Module, parameters};
 use crate::optim::{Ema, Optimizer};
 use crate::tensor::Tensor;
 
@@ -56,6 +59,29 @@ pub trait Trained {
     }
 }
 
+/// Options of a [`Trainer`](super::Trainer) that are for each step.
+#[derive(Debug, Clone, Default)]
+pub struct StepOptions {
+    pub(super) micro_batches: usize,
+    pub(super) grad_norm: bool,
+    /// Paths whose parameters are not to move.
+    pub(super) frozen: Vec<String>,
+}
+
+impl StepOptions {
+    /// The first that is asked for.
+    fn asked(&self) -> Option<&'static str> {
+        let all = [(self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
+        let frozen = (!self.frozen.is_empty(), "freeze");
+        all.into_iter().chain([frozen]).find_map(|(asked, name)| asked.then_some(name))
+    }
+
+    fn freezes(&self, path: &str) -> bool {
+        let within = |own: &String| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.frozen.iter().any(within)
+    }
+}
+
 /// A run's own steps: for two networks against each other, for learning from rewards, for anything that is no model with one
 /// optimizer. Both steps are captured when they first run, and replayed from then on.
 pub trait Task<const N: usize>: Trained {
@@ -64,6 +90,20 @@ pub trait Task<const N: usize>: Trained {
     /// # Errors
     /// Whatever ends the run.
     fn train(&mut self, batch: [&Tensor; N]) -> Result<Outcome>;
+
+    /// The same as a [`Trainer`](super::Trainer) wants it. By default a task refuses what it does not know of.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn train_as(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<Outcome> {
+        match options.asked() {
+            None => self.train(batch),
+            Some(asked) => Err(Error::Option(format!(
+                "`{asked}` is for a trainer of a model, an optimizer and a closure: this task has steps of its own, and can do \
+                 it there"
+            ))),
+        }
+    }
 
     /// The same batch without training.
     ///
@@ -94,10 +134,76 @@ impl<F> Trained for Supervised<'_, F> {
     }
 }
 
+impl<F> Supervised<'_, F> {
+    /// The outcome of a batch and its gradients, a part after the other.
+    fn in_parts<const N: usize>(&mut self, batch: [&Tensor; N], parts: usize) -> Result<(Outcome, Grads)>
+    where
+        F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>,
+    {
+        let items = items(batch);
+        let parts = parts.min(items).max(1);
+        let mut all: Vec<(f32, Outcome)> = Vec::with_capacity(parts);
+        let mut grads = Grads::new();
+        for part in 0..parts {
+            let [from, to] = [part, part + 1].map(|at| at * items / parts);
+            let cut = batch.map(|tensor| tensor.narrow(0, from, to - from));
+            let outcome = (self.step)(cut.each_ref(), &Ctx::train())?;
+            let share = (to - from) as f32 / items as f32;
+            grads += (&outcome.loss * share).backward();
+            all.push((share, Outcome { loss: outcome.loss.detach(), ..outcome }));
+        }
+        let mean = |of: &dyn Fn(&Outcome) -> Tensor| {
+            let shares = all.iter().map(|(share, outcome)| of(outcome).reshape(()) * *share).collect::<Vec<_>>();
+            Tensor::stack(&shares.iter().collect::<Vec<_>>(), 0).sum()
+        };
+        let mut outcome = Outcome::of(mean(&|outcome| outcome.loss.clone()));
+        let names = all.first().map_or(0, |(_, first)| first.others.len());
+        for at in 0..names {
+            outcome = outcome.and(&all[0].1.others[at].0, &mean(&|outcome| outcome.others[at].1.clone()));
+        }
+        let judged: Option<Vec<&(Tensor, Tensor)>> = all.iter().map(|(_, part)| part.judged.as_ref()).collect();
+        if let Some(judged) = judged {
+            let outputs = Tensor::cat(&judged.iter().map(|(output, _)| output).collect::<Vec<_>>(), 0);
+            let targets = Tensor::cat(&judged.iter().map(|(_, target)| target).collect::<Vec<_>>(), 0);
+            outcome = outcome.judged(&outputs, &targets);
+        }
+        Ok((outcome, grads))
+    }
+}
+
 impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> for Supervised<'_, F> {
     fn train(&mut self, batch: [&Tensor; N]) -> Result<Outcome> {
-        let outcome = (self.step)(batch, &Ctx::train())?;
-        self.optimizer.step(&outcome.loss.backward());
+        self.train_as(batch, &StepOptions::default())
+    }
+
+    fn train_as(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<Outcome> {
+        let (mut outcome, mut grads) = match options.micro_batches {
+            0 | 1 => {
+                let outcome = (self.step)(batch, &Ctx::train())?;
+                let grads = outcome.loss.backward();
+                (outcome, grads)
+            }
+            parts => self.in_parts(batch, parts)?,
+        };
+        if !options.frozen.is_empty() {
+            let mut found = false;
+            for (path, parameter) in parameters(self.model) {
+                if options.freezes(&path) {
+                    found = true;
+                    grads.remove(&parameter.tensor());
+                }
+            }
+            if !found {
+                let text = format!("freeze: the model has no parameter at {}", options.frozen.join(" or "));
+                return Err(Error::Option(text));
+            }
+        }
+        if options.grad_norm {
+            let squares: Vec<Tensor> = grads.iter().map(|(_, gradient)| in_f32(gradient).square().sum()).collect();
+            let all = Tensor::stack(&squares.iter().collect::<Vec<_>>(), 0);
+            outcome = outcome.and("grad_norm", &all.sum().sqrt());
+        }
+        self.optimizer.step(&grads);
         if let Some(average) = &mut self.average {
             average.update();
         }

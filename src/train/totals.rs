@@ -8,10 +8,9 @@ use crate::error::{Error, Result};
 use crate::metrics::{Metric, Rows, in_f32};
 use crate::nn::StateDict;
 use crate::nn::StateTensor;
+use crate::optim::schedule::Better;
 use crate::tensor::Tensor;
-
-/// The sums of the means, and those of each metric that has any.
-type Sums = (Vec<f32>, Vec<Option<Vec<f64>>>);
+use std::rc::Rc;
 
 /// The most means that a step tells beside its loss.
 const OTHERS: usize = 14;
@@ -22,25 +21,42 @@ pub(super) struct Totals {
     /// The items, their losses, and the other means.
     means: Tensor,
     names: Vec<String>,
-    /// One for each metric that is made of sums.
-    sums: Vec<Tensor>,
-    /// One for each that collects; none in training, where they are not told.
-    rows: Vec<Rows>,
+    kept: Vec<Kept>,
+    /// Whether this is a set that is evaluated: where metrics collect, in training they are not told.
+    evaluates: bool,
+}
+
+/// A metric, and what is kept for it.
+struct Kept {
+    metric: Rc<dyn Metric>,
+    sums: Tensor,
+    rows: Rows,
 }
 
 impl Totals {
-    /// Of a training epoch, or of a set that is evaluated.
-    pub fn new(metrics: &[Box<dyn Metric>], device: &Device, evaluates: bool) -> Totals {
-        let summed = metrics.iter().filter(|metric| !metric.collects());
-        let sums = summed.map(|metric| Tensor::zeros([metric.len()], device)).collect();
-        let collected = metrics.iter().filter(|metric| metric.collects() && evaluates);
-        let rows = collected.map(|_| Rows::default()).collect();
-        Totals { means: Tensor::zeros([2 + OTHERS], device), names: Vec::new(), sums, rows }
+    /// Of a training epoch, or of a set that is evaluated, without a metric yet.
+    pub fn new(device: &Device, evaluates: bool) -> Totals {
+        Totals { means: Tensor::zeros([2 + OTHERS], device), names: Vec::new(), kept: Vec::new(), evaluates }
+    }
+
+    /// Has a metric told too.
+    pub fn tell(&mut self, metric: Rc<dyn Metric>) {
+        let sums = Tensor::zeros([if metric.collects() { 0 } else { metric.len() }], self.means.device());
+        self.kept.push(Kept { metric, sums, rows: Rows::default() });
+    }
+
+    pub fn metrics(&self) -> impl Iterator<Item = &dyn Metric> {
+        self.kept.iter().map(|kept| &*kept.metric)
+    }
+
+    /// The names of the other means.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Adds a batch of so many items. What is to be [collected](Totals::collect) of it is returned, since nothing can be read
     /// while a step is captured.
-    pub fn add(&mut self, outcome: &Outcome, metrics: &[Box<dyn Metric>], items: usize) -> Result<Vec<Tensor>> {
+    pub fn add(&mut self, outcome: &Outcome, items: usize) -> Result<Vec<Tensor>> {
         if outcome.others.len() > OTHERS {
             let text = format!("a step tells {} means beside its loss: at most {OTHERS}", outcome.others.len());
             return Err(Error::Option(text));
@@ -62,15 +78,14 @@ impl Totals {
         let mut collected = Vec::new();
         if let Some((output, target)) = &outcome.judged {
             let (output, target) = (&in_f32(output), &in_f32(target));
-            let mut all = self.sums.iter();
-            for metric in metrics {
-                if !metric.collects() {
-                    all.next().into_iter().for_each(|sums| sums.assign(&metric.update(sums, output, target)));
-                } else if !self.rows.is_empty() {
-                    collected.push(metric.batch(output, target));
+            for Kept { metric, sums, .. } in &self.kept {
+                match (metric.collects(), self.evaluates) {
+                    (false, _) => sums.assign(&metric.update(sums, output, target)),
+                    (true, true) => collected.push(metric.batch(output, target)),
+                    (true, false) => {}
                 }
             }
-        } else if let Some(metric) = metrics.first() {
+        } else if let Some(metric) = self.metrics().next() {
             let text = format!(
                 "the metric `{}` has nothing to judge: return `Outcome::of(loss).judged(&output, &target)` from the step",
                 metric.name()
@@ -82,48 +97,67 @@ impl Totals {
 
     /// Copies what a batch gave to those that collect.
     pub fn collect(&mut self, batch: &[Tensor]) -> Result<()> {
-        self.rows.iter_mut().zip(batch).try_for_each(|(rows, batch)| rows.add(batch))
+        let collects = self.kept.iter_mut().filter(|kept| kept.metric.collects());
+        collects.zip(batch).try_for_each(|(kept, batch)| kept.rows.add(batch))
     }
 
     /// Begins anew.
     pub fn reset(&mut self) {
-        self.rows.iter_mut().for_each(|rows| *rows = Rows::default());
         self.means.upload(&[0.0f32; 2 + OTHERS]);
-        for sums in &self.sums {
-            sums.upload(&vec![0.0f32; sums.numel()]);
+        for Kept { metric, sums, rows } in &mut self.kept {
+            *rows = Rows::default();
+            if !metric.collects() {
+                sums.upload(&vec![0.0f32; sums.numel()]);
+            }
         }
     }
 
     /// The means so far, under names with `prefix` before them, and the number of items.
-    pub fn read(&mut self, metrics: &[Box<dyn Metric>], prefix: &str) -> Result<(usize, Vec<(String, f64)>)> {
-        let (means, values) = self.sums(metrics)?;
+    pub fn read(&mut self, prefix: &str) -> Result<(usize, Vec<(String, f64)>)> {
+        let (means, values) = self.sums()?;
         let items = f64::from(means[0]);
         let of = |sum: f32| f64::from(sum) / items.max(1.0);
         let mut figures = vec![(format!("{prefix}loss"), of(means[1]))];
         figures.extend(self.names.iter().zip(&means[2..]).map(|(name, sum)| (format!("{prefix}{name}"), of(*sum))));
-        for (metric, values) in metrics.iter().zip(values) {
-            let Some(values) = values else { continue };
-            let named = metric.names().into_iter().zip(metric.values(&values));
-            figures.extend(named.map(|(name, value)| (format!("{prefix}{name}"), value)));
+        for (metric, values) in self.metrics().zip(values) {
+            if self.evaluates || !metric.collects() {
+                let named = metric.names().into_iter().zip(metric.values(&values));
+                figures.extend(named.map(|(name, value)| (format!("{prefix}{name}"), value)));
+            }
         }
         Ok((items as usize, figures))
     }
 
-    /// The sums of the means, and those of each metric, or all that it collected.
-    pub fn sums(&mut self, metrics: &[Box<dyn Metric>]) -> Result<Sums> {
-        let all = std::iter::once(&self.means).chain(&self.sums).map(|sums| sums.read::<f32>());
+    /// The sums of the means, and of each metric its own, or all that it collected.
+    pub fn sums(&mut self) -> Result<(Vec<f32>, Vec<Vec<f64>>)> {
+        let summed = self.kept.iter().filter(|kept| !kept.metric.collects()).map(|kept| &kept.sums);
+        let all = std::iter::once(&self.means).chain(summed).map(|sums| sums.read::<f32>());
         let mut all = Pending::all(all).wait()?.into_iter();
         let means = all.next().unwrap_or_default();
-        let mut rows = self.rows.iter_mut();
-        let values = metrics.iter().map(|metric| match metric.collects() {
-            true => rows.next().map(|rows| Ok(rows.all()?.to_vec())).transpose(),
-            false => Ok(all.next().map(|sums| sums.into_iter().map(f64::from).collect())),
+        let values = self.kept.iter_mut().map(|kept| match kept.metric.collects() {
+            true => Ok(kept.rows.all()?.to_vec()),
+            false => Ok(all.next().unwrap_or_default().into_iter().map(f64::from).collect()),
         });
         Ok((means, values.collect::<Result<_>>()?))
     }
 
+    /// Which of two values of a figure is better: see [`Run::better`](super::Run::better).
+    pub fn better(&self, figure: &str) -> Better {
+        let name = figure.strip_prefix("val_").unwrap_or(figure);
+        let tells = |names: Vec<String>| names.iter().any(|own| own == name || own == figure);
+        if let Some(metric) = self.metrics().find(|metric| tells(metric.names())) {
+            return metric.better();
+        }
+        let smaller = ["loss", "error", "mse", "rmse", "mae", "mape", "perplexity"];
+        match smaller.iter().any(|word| figure.ends_with(word)) {
+            true => Better::Smaller,
+            false => Better::Larger,
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = (String, &Tensor)> {
-        let sums = self.sums.iter().enumerate().map(|(at, sums)| (format!("metric{at}"), sums));
+        let summed = self.kept.iter().filter(|kept| !kept.metric.collects());
+        let sums = summed.enumerate().map(|(at, kept)| (format!("metric{at}"), &kept.sums));
         std::iter::once(("means".to_string(), &self.means)).chain(sums)
     }
 

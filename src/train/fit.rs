@@ -1,0 +1,361 @@
+//! The loop.
+
+use super::batches::Batches;
+use super::callback::{Callback, Run, is_better, last, under, weights};
+use super::checkpoints::{Folder, Place, load_task, task_state};
+use super::history::{Figures, History, Record};
+use super::task::Trained;
+use super::trainer::{Kind, Trainer, items};
+use crate::backend::edge::Instant;
+use crate::checkpoint;
+use crate::data::Array;
+use crate::error::{Error, Result};
+use crate::nn::StateDict;
+use crate::optim::Optimizer;
+use crate::optim::schedule::Scheduler;
+use crate::tensor::Tensor;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Time from one look at the figures to the next: each waits for the device.
+const READ_EVERY: Duration = Duration::from_millis(200);
+
+/// Batches and epochs of a [`fast_dev_run`](Trainer::fast_dev_run).
+const FEW: usize = 2;
+
+/// A run under way.
+pub(super) struct Fit<'f, 'a, const N: usize> {
+    trainer: &'f mut Trainer<'a, N>,
+    train: &'f dyn Batches<N>,
+    schedulers: Vec<(Option<String>, Scheduler)>,
+    folder: Option<Folder>,
+    figures: Figures,
+    items: usize,
+    loss: Option<Tensor>,
+    others: Vec<(String, Tensor)>,
+    place: Place,
+    began: Instant,
+    saved: Instant,
+    stop: Option<String>,
+}
+
+impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
+    pub fn new(trainer: &'f mut Trainer<'a, N>, train: &'f dyn Batches<N>) -> Result<Self> {
+        if std::mem::take(&mut trainer.limits.fast) {
+            (trainer.epochs, trainer.checkpoints) = (1, None);
+            (trainer.limits.train, trainer.limits.validation) = (FEW, FEW);
+        }
+        let schedules = std::mem::take(&mut trainer.schedules);
+        let schedulers = schedules.into_iter().map(|(name, schedule)| {
+            let optimizer = optimizer(&mut *trainer.task, name.as_deref())?;
+            Ok((name, Scheduler::new(schedule, optimizer)?))
+        });
+        let schedulers = schedulers.collect::<Result<_>>()?;
+        let folder = trainer.checkpoints.clone().map(Folder::open).transpose()?;
+        let place = Place { data: train.fingerprint(), ..Place::default() };
+        let now = Instant::now();
+        Ok(Fit {
+            trainer,
+            train,
+            schedulers,
+            folder,
+            figures: Figures::default(),
+            items: 0,
+            loss: None,
+            others: Vec::new(),
+            place,
+            began: now,
+            saved: now,
+            stop: None,
+        })
+    }
+
+    /// What it has come to.
+    pub fn into_history(self) -> History {
+        self.place.history
+    }
+
+    /// Goes to where the last checkpoint was written.
+    pub fn resume(&mut self) -> Result<()> {
+        let Some(loaded) = self.folder.as_ref().map(Folder::load).transpose()?.flatten() else { return Ok(()) };
+        if loaded.place.data != self.place.data {
+            let (had, has) = (&loaded.place.data, &self.place.data);
+            let text = format!("was written by a run on other data: {had}; now {has}");
+            return Err(Error::file(&loaded.path, text));
+        }
+        let task = &mut *self.trainer.task;
+        load_task(task, &loaded.values)?;
+        for (name, scheduler) in &mut self.schedulers {
+            let steps = loaded.place.schedule.unwrap_or(loaded.place.step);
+            scheduler.go_to(steps, optimizer(task, name.as_deref())?)?;
+        }
+        if let (Some((_, plateau)), Some(saved)) = (&mut self.trainer.plateau, loaded.place.plateau) {
+            (plateau.best, plateau.bad, plateau.cooling) = saved;
+        }
+        for callback in &mut self.trainer.callbacks {
+            if let Some(saved) = loaded.callback(callback.name()) {
+                callback.load_state(saved)?;
+            }
+        }
+        self.trainer.training.totals.load_state(&under(&loaded.values, "totals"))?;
+        self.place = loaded.place;
+        Ok(())
+    }
+
+    pub fn run(&mut self, validation: Option<&dyn Batches<N>>) -> Result<()> {
+        if let Some(set) = validation.filter(|_| self.place.step == 0 && self.trainer.limits.sanity > 0) {
+            let limit = self.trainer.limits.sanity;
+            self.trainer.with_averages(|trainer| trainer.evaluated(set, "", limit))?;
+        }
+        self.tell(|callback, run| callback.started(run))?;
+        while self.place.epoch < self.trainer.epochs && !self.is_over() {
+            let whole = self.epoch()?;
+            if whole {
+                self.end_epoch(validation)?;
+            }
+        }
+        if self.stop.is_some() {
+            self.save()?;
+        }
+        self.place.history.stopped = self.stop.clone();
+        Ok(())
+    }
+
+    /// Batches of this epoch.
+    fn batches(&self) -> usize {
+        self.train.len_of(self.number()).min(self.trainer.limits.train)
+    }
+
+    /// The number of this epoch in the data's own count.
+    fn number(&self) -> u64 {
+        if self.trainer.limits.repeats { 0 } else { self.place.epoch as u64 }
+    }
+
+    /// Whether the run ends here, and why.
+    fn is_over(&mut self) -> bool {
+        let trainer = &self.trainer;
+        let why = if trainer.stop.is_asked() {
+            "it was asked to".to_string()
+        } else if trainer.max_steps.is_some_and(|most| self.place.step >= most) {
+            format!("{} steps are done", self.place.step)
+        } else if trainer.time_limit.is_some_and(|most| self.began.elapsed() >= most) {
+            format!("{:.0} seconds are over", self.began.elapsed().as_secs_f64())
+        } else {
+            return self.stop.is_some();
+        };
+        self.stop.get_or_insert(why);
+        true
+    }
+
+    /// The rest of an epoch; whether it is whole.
+    fn epoch(&mut self) -> Result<bool> {
+        self.thaw();
+        if self.place.batch == 0 {
+            self.trainer.training.totals.reset();
+        }
+        let (before, start) = (self.place.seconds, Instant::now());
+        let (train, first, batches) = (self.train, self.place.batch, self.batches());
+        let mut read = Instant::now();
+        let mut epoch = train.epoch_from(self.number(), first);
+        while self.place.batch < batches {
+            let Some(batch) = epoch.next() else {
+                if self.place.batch == 0 {
+                    let text = format!("epoch {} has no batch, where the set tells {batches}", self.place.epoch + 1);
+                    return Err(Error::Data(text));
+                }
+                // A set that did not know its length.
+                self.read()?;
+                return Ok(true);
+            };
+            self.step(batch?)?;
+            self.place.seconds = before + start.elapsed().as_secs_f64();
+            let is_last = self.place.batch == batches;
+            if is_last || read.elapsed() >= READ_EVERY {
+                self.read()?;
+                read = Instant::now();
+            } else {
+                // The device works on this step while the host makes the next batch.
+                self.trainer.device.submit();
+            }
+            self.tell(|callback, run| callback.step(run))?;
+            let over = self.is_over();
+            if !is_last && (over || self.is_time_to_save()) {
+                self.read()?;
+                if !over {
+                    self.save()?;
+                }
+            }
+            if over {
+                break;
+            }
+        }
+        Ok(self.place.batch >= batches)
+    }
+
+    /// Lets parameters move whose time has come: a step with others is another step.
+    fn thaw(&mut self) {
+        let trainer = &mut *self.trainer;
+        let frozen = trainer.frozen.iter().filter(|(_, until)| self.place.epoch < *until);
+        let frozen: Vec<String> = frozen.map(|(path, _)| path.clone()).collect();
+        if frozen != trainer.options.frozen {
+            (trainer.options.frozen, trainer.training.replay) = (frozen, Default::default());
+        }
+    }
+
+    fn step(&mut self, batch: [Array; N]) -> Result<()> {
+        let trainer = &mut *self.trainer;
+        let batch = batch.map(|array| array.to(&trainer.device));
+        let (task, options) = (&mut trainer.task, &trainer.options);
+        let Kind { replay, totals } = &mut trainer.training;
+        let mut names = Vec::new();
+        let mut run = || {
+            replay.run(batch.each_ref(), |batch| {
+                let outcome = task.train_as(batch, options)?;
+                totals.add(&outcome, items(batch))?;
+                let others = outcome.others.into_iter().map(|(_, value)| value);
+                Ok(std::iter::once(outcome.loss).chain(others).collect::<Vec<Tensor>>())
+            })
+        };
+        let told = match trainer.profile.take_if(|(step, _)| *step == self.place.step + 1) {
+            None => run()?,
+            Some((_, tell)) => {
+                let (told, profile) = trainer.device.profile(run)?;
+                tell(&profile)?;
+                told?
+            }
+        };
+        names.extend(totals.names().iter().cloned());
+        let mut told = told.into_iter();
+        self.loss = told.next();
+        self.others = names.into_iter().zip(told).collect();
+        for (name, scheduler) in &mut self.schedulers {
+            scheduler.step(optimizer(&mut **task, name.as_deref())?)?;
+        }
+        self.place.step += 1;
+        self.place.batch += 1;
+        Ok(())
+    }
+
+    /// Looks at the figures of the epoch so far.
+    fn read(&mut self) -> Result<()> {
+        let (items, figures) = self.trainer.training.totals.read("")?;
+        (self.items, self.figures) = (items, figures.into_iter().collect());
+        if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite()) {
+            return Err(Error::Training(format!(
+                "the loss became {loss} in epoch {}, by step {}: use a smaller learning rate, clip gradients, or look for the \
+                 first bad kernel with `Device::checked`",
+                self.place.epoch + 1,
+                self.place.step
+            )));
+        }
+        self.tell(|callback, run| callback.read(run))
+    }
+
+    fn is_time_to_save(&self) -> bool {
+        self.folder.as_ref().is_some_and(|folder| {
+            let by_steps = folder.options.every_steps.is_some_and(|every| self.place.step.is_multiple_of(every));
+            by_steps || folder.options.every.is_some_and(|every| self.saved.elapsed() >= every)
+        })
+    }
+
+    /// Validates, and writes the epoch down.
+    fn end_epoch(&mut self, validation: Option<&dyn Batches<N>>) -> Result<()> {
+        let trainer = &mut *self.trainer;
+        let mut best = None;
+        if let Some(set) = validation {
+            let figures = trainer.with_averages(|trainer| {
+                let figures = trainer.evaluated(set, "val_", trainer.limits.validation);
+                best = trainer.checkpoints.is_some().then(|| weights(&*trainer.task));
+                figures
+            });
+            for (name, value) in figures? {
+                self.figures.set(&name, value);
+            }
+        }
+        let lr = trainer.task.optimizers().first().map_or(0.0, |(_, optimizer)| optimizer.lr());
+        let (epoch, step, seconds) = (self.place.epoch, self.place.step, self.place.seconds);
+        let rate = self.items as f64 / seconds.max(1e-9);
+        self.place.history.epochs.push(Record { epoch, step, seconds, rate, lr, figures: self.figures.clone() });
+        if let Some((figure, plateau)) = &mut trainer.plateau {
+            let value = last(&self.place.history, figure, "plateau")?;
+            if let Some((_, optimizer)) = trainer.task.optimizers().into_iter().next() {
+                plateau.step(value, optimizer)?;
+            }
+        }
+        self.tell(|callback, run| callback.epoch(run))?;
+        self.keep_best(best.transpose()?)?;
+        (self.place.epoch, self.place.batch, self.place.seconds) = (epoch + 1, 0, 0.0);
+        if self.stop.is_none() { self.save() } else { Ok(()) }
+    }
+
+    /// Keeps the weights of the best epoch so far.
+    fn keep_best(&mut self, validated: Option<StateDict>) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(figure) = &folder.options.best else { return Ok(()) };
+        let better = self.trainer.training.totals.better(figure);
+        let new = last(&self.place.history, figure, "Checkpoints::best")?;
+        if self.place.best.is_none_or(|best| is_better(better, new, best, 0.0)) {
+            let values = validated.map_or_else(|| weights(&*self.trainer.task), Ok)?;
+            checkpoint::write(&values, folder.options.folder.join("best.safetensors"))?;
+            self.place.best = Some(new);
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint, where there is a folder for it.
+    fn save(&mut self) -> Result<()> {
+        if self.folder.is_none() {
+            return Ok(());
+        }
+        let mut values = task_state(&mut *self.trainer.task)?;
+        let totals = self.trainer.training.totals.state()?;
+        values.extend(totals.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
+        self.place.schedule = self.schedulers.first().map(|(_, scheduler)| scheduler.steps());
+        self.place.plateau = self.trainer.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
+        let callbacks: Vec<_> =
+            self.trainer.callbacks.iter().map(|own| (own.name().to_string(), own.state())).collect();
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let path: PathBuf = folder.save(&self.place, &values, &callbacks)?;
+        self.saved = Instant::now();
+        self.tell(|callback, run| callback.saved(run, &path))
+    }
+
+    /// Tells every callback.
+    pub fn tell(&mut self, mut event: impl FnMut(&mut dyn Callback, &mut Run) -> Result<()>) -> Result<()> {
+        let batches = self.batches();
+        let trainer = &mut *self.trainer;
+        for callback in &mut trainer.callbacks {
+            let mut run = Run {
+                epoch: self.place.epoch,
+                epochs: trainer.epochs,
+                batch: self.place.batch,
+                batches,
+                step: self.place.step,
+                seconds: self.place.seconds,
+                rate: self.items as f64 / self.place.seconds.max(1e-9),
+                figures: self.figures.clone(),
+                loss: self.loss.as_ref(),
+                history: &self.place.history,
+                others: &self.others,
+                totals: &trainer.training.totals,
+                task: &mut *trainer.task,
+                stop: &mut self.stop,
+            };
+            event(&mut **callback, &mut run)?;
+        }
+        Ok(())
+    }
+}
+
+/// The optimizer of a name, or the first.
+fn optimizer<'t>(task: &'t mut (impl Trained + ?Sized), name: Option<&str>) -> Result<&'t mut dyn Optimizer> {
+    let all = task.optimizers();
+    let names = all.iter().map(|(own, _)| *own).collect::<Vec<_>>().join(", ");
+    let found = all.into_iter().find(|(own, _)| name.is_none_or(|name| name == *own));
+    found.map(|(_, optimizer)| optimizer).ok_or_else(|| {
+        Error::Option(match name {
+            None => "a schedule needs an optimizer, and the task has none".into(),
+            Some(name) => format!("there is no optimizer `{name}` for the schedule: choose among {names}"),
+        })
+    })
+}
