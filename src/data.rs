@@ -25,14 +25,18 @@ pub mod cifar;
 mod dataset;
 #[cfg(feature = "download")]
 pub mod download;
+mod encoder;
 mod files;
 pub mod idx;
 mod images;
 mod item;
 mod loader;
 pub mod mnist;
+mod table;
 
 pub use dataset::{Batch, Concat, Dataset, Map, Subset};
+pub use encoder::{Encoder, Scale, Target};
 pub use images::{ImageSet, Normalization, NormalizedImages};
 pub use item::{Array, ArrayValues, Columns, Field, Item};
 pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions};
+pub use table::Table;

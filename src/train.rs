@@ -40,6 +40,7 @@
 
 mod batches;
 mod callback;
+mod chart;
 mod checkpoints;
 mod fit;
 mod history;
@@ -50,6 +51,7 @@ mod trainer;
 
 pub use batches::{Batches, Drawn};
 pub use callback::{Callback, EarlyStopping, Run, Saved};
+pub use chart::Chart;
 pub use checkpoints::Checkpoints;
 pub use history::{Figures, History, Record};
 pub use progress::{CsvLog, Progress};

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::start::DeviceChoice;
+use crate::run::RunArgs;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -8,9 +8,8 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(args_override_self = true)]
 pub struct Args {
-    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceChoice,
+    #[command(flatten)]
+    pub run: RunArgs,
     /// The text, in UTF-8; without it, the play that comes with wgrad. Its last tenth is held out.
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
@@ -38,18 +37,6 @@ pub struct Args {
     /// How many of the values that blocks add are dropped in training.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub dropout: f32,
-    /// First weights, pieces of text and what is written follow from it.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Writes the weights and the alphabet there at the end, as safetensors.
-    #[arg(long, value_name = "FILE")]
-    pub save: Option<PathBuf>,
-    /// Starts from these weights and their alphabet.
-    #[arg(long, value_name = "FILE")]
-    pub load: Option<PathBuf>,
-    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
-    #[arg(long, value_name = "FILE")]
-    pub losses: Option<PathBuf>,
     /// What the written text goes on from [default: a new line, or where the text has but one, its first character].
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,

@@ -40,6 +40,9 @@ mod args;
 #[path = "../program/losses.rs"]
 mod losses;
 mod model;
+#[path = "../program/run.rs"]
+#[expect(dead_code, reason = "weights are loaded and saved with their alphabet")]
+mod run;
 #[path = "../program/start.rs"]
 mod start;
 mod text;
@@ -47,25 +50,21 @@ mod writer;
 
 use args::Args;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
-use losses::Losses;
 use model::{Gpt, Size};
 use start::{note, out, say, start};
 use std::process::ExitCode;
 use std::time::Instant;
 use text::{Alphabet, Text};
-use wgrad::nn::{Ctx, Init, Layer, Strictness};
-use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
-use wgrad::optim::{AdamW, AdamWOptions, Optimizer};
-use wgrad::plan::Replay;
-use wgrad::{Device, Error, Result, Rng, Tensor, checkpoint, nn};
+use wgrad::data::{DataLoader, LoaderOptions};
+use wgrad::nn::{Init, Layer, Strictness};
+use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, SequentialLr};
+use wgrad::optim::{AdamW, AdamWOptions};
+use wgrad::train::{Drawn, Progress, Trainer};
+use wgrad::{Device, Error, Result, Rng, checkpoint, nn};
 use writer::{Sampling, Writer};
 
 /// Rows of the table.
 const ROWS: usize = 8;
-
-/// Steps from one look at the loss to the next.
-const READ_EVERY: usize = 10;
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -73,25 +72,22 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     check(args)?;
-    if let Some(path) = &args.save {
-        // Better to hear of a wrong path now than after the last step.
-        checkpoint::check_writable(path)?;
-    }
+    args.run.check()?;
     let text = text::read(args.data.as_deref())?;
-    let mut saved = args.load.as_ref().map(checkpoint::read).transpose()?;
-    let alphabet = match (&mut saved, &args.load) {
+    let mut saved = args.run.load.as_ref().map(checkpoint::read).transpose()?;
+    let alphabet = match (&mut saved, &args.run.load) {
         (Some(saved), Some(path)) => Alphabet::take(saved, path)?,
         _ => Alphabet::of(&text),
     };
     let own = if text.contains('\n') { "\n" } else { &text[..text.chars().next().map_or(0, char::len_utf8)] };
     let prompt = alphabet.numbers(args.prompt.as_deref().unwrap_or(own), "the prompt")?;
     let text = Text::new(alphabet.numbers(&text, "the text")?, args.context)?;
-    let device = args.device.open()?;
+    let device = args.run.device.open()?;
     note!("device: {device}: {}", device.why());
 
     let Args { layers, width, heads, context, dropout, .. } = *args;
     let size = Size { letters: alphabet.len(), layers, width, heads, context, dropout };
-    let model = Gpt::new(size, &mut Init::new(args.seed, &device));
+    let model = Gpt::new(size, &mut Init::new(args.run.seed, &device));
     if let Some(saved) = &saved {
         nn::load_state(&model, saved, Strictness::Strict)?;
     }
@@ -99,11 +95,22 @@ fn run(args: &Args) -> Result<()> {
     let parameters: usize = nn::parameters(&model).iter().map(|(_, p)| p.shape().numel()).sum();
     say!("{parameters} parameters, {} different characters", alphabet.len())?;
     say!("{train} characters to learn from, {held_out} held out\n")?;
-    if args.steps > 0 {
-        teach(&model, &text, args, &device)?;
-    }
-    say!("held-out loss {:.4} nats a character", judge(&model, &text, args, &device)?)?;
-    if let Some(path) = &args.save {
+
+    let draw = |rng: &mut Rng| Ok(text.draw(args.batch_size, context, rng));
+    let train = Drawn::new(args.steps, args.run.seed, draw).epochs(ROWS);
+    let options = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
+    let held_out = DataLoader::new(text.held_out(context), options)?;
+    let trainer = Trainer::new(&device, &model, optimizer(&model, args)?, |[seen, next], ctx| {
+        Ok(model.forward(seen, ctx).cross_entropy(&next.flatten(0)).into())
+    });
+    let epochs = if args.steps == 0 { 0 } else { train.in_epochs() };
+    let mut trainer =
+        args.run.apply(trainer, Progress::new(), None, &["loss"])?.epochs(epochs).schedule(schedule(args.steps));
+    let history = trainer.fit(&train, Some(&held_out))?;
+    let loss = trainer.evaluate(&held_out)?.get("loss").unwrap_or(f64::NAN);
+    say!("\nheld-out loss {loss:.4} nats a character")?;
+    args.run.tell_how_to_go_on(&history);
+    if let Some(path) = &args.run.save {
         let mut state = nn::state(&model)?;
         alphabet.put(&mut state);
         checkpoint::write(&state, path)?;
@@ -129,83 +136,25 @@ fn check(args: &Args) -> Result<()> {
     Err(Error::Option(wrong))
 }
 
-/// Trains, and prints a row from time to time.
-fn teach(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<()> {
+/// Biases and the weights of norms are vectors, and do not decay.
+fn optimizer(model: &Gpt, args: &Args) -> Result<AdamW> {
     let plain = AdamWOptions { lr: args.lr, betas: (0.9, 0.99), weight_decay: 0.0, ..AdamWOptions::default() };
     let decaying = AdamWOptions { weight_decay: 0.1, ..plain };
-    // Biases and the weights of norms are vectors, and do not decay.
-    let options = |_: &str, shape: wgrad::Shape| if shape.rank() < 2 { plain } else { decaying };
-    let mut optimizer = AdamW::grouped(model, options)?.clip_grad_norm(1.0)?;
-    let warm_up = (args.steps / 10).max(1) as u64;
-    let rise = LinearLr { start_factor: 1.0 / (warm_up + 1) as f64, end_factor: 1.0, total_iters: warm_up };
-    let fall = CosineAnnealingLr { t_max: (args.steps as u64 - warm_up).max(1), eta_min: 0.0 };
-    let mut scheduler = Scheduler::new(SequentialLr::new().until(warm_up, rise).then(fall), &mut optimizer)?;
-    let mut file = Losses::new(args.losses.as_deref())?;
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}  {eta} left");
-    let bar = ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template"));
-
-    say!(" step  train loss  held-out loss  characters/s  seconds")?;
-    let (start, mut training) = (Instant::now(), 0.0);
-    let mut draw = Rng::stream(args.seed, 1);
-    // Captured when it first runs, and replayed from then on.
-    let mut step = Replay::new();
-    let (mut waiting, mut losses) = (Vec::new(), Vec::new());
-    let mut since = Instant::now();
-    for i in 1..=args.steps {
-        let [seen, next] = text.draw(args.batch_size, args.context, &mut draw, device);
-        let loss = step.run([&seen, &next], |[seen, next]| {
-            let loss = model.forward(seen, &Ctx::train()).cross_entropy(next);
-            optimizer.step(&loss.backward());
-            Ok(loss)
-        })?;
-        file.add("loss", &loss)?;
-        // The next step overwrites its loss; a copy waits on the device until it is looked at.
-        waiting.push(loss.copy());
-        scheduler.step(&mut optimizer)?;
-        let is_row = i * ROWS / args.steps > (i - 1) * ROWS / args.steps;
-        if !is_row && waiting.len() < READ_EVERY {
-            device.submit();
-            continue;
-        }
-        losses.extend(Tensor::stack(&waiting.iter().collect::<Vec<_>>(), 0).to_vec::<f32>()?);
-        waiting.clear();
-        let last = losses[losses.len() - 1];
-        if !last.is_finite() {
-            return Err(Error::Option(format!("the loss became {last} by step {i}: use a smaller --lr")));
-        }
-        bar.set_message(format!("loss {last:.4}"));
-        bar.set_position(i as u64);
-        if is_row {
-            training += since.elapsed().as_secs_f64();
-            let mean = losses.iter().sum::<f32>() / losses.len() as f32;
-            losses.clear();
-            let judged = judge(model, text, args, device)?;
-            let rate = (i * args.batch_size * args.context) as f64 / training;
-            let seconds = start.elapsed().as_secs_f32();
-            bar.suspend(|| say!("{i:>5}  {mean:>10.4}  {judged:>13.4}  {rate:>12.0}  {seconds:>7.1}"))?;
-            since = Instant::now();
-        }
-    }
-    bar.finish_and_clear();
-    say!("")?;
-    Ok(())
+    AdamW::grouped(model, |_, shape| if shape.rank() < 2 { plain } else { decaying })?.clip_grad_norm(1.0)
 }
 
-/// The mean loss of a held-out character.
-fn judge(model: &Gpt, text: &Text, args: &Args, device: &Device) -> Result<f32> {
-    let (mut sum, mut count) = (0.0, 0);
-    for [seen, next] in text.held_out(args.batch_size, args.context, device) {
-        let loss = model.forward(&seen, &Ctx::eval()).cross_entropy(&next).item()?;
-        sum += f64::from(loss) * next.numel() as f64;
-        count += next.numel();
-    }
-    Ok((sum / count as f64) as f32)
+/// A tenth of the steps to rise, the others to fall along half a cosine.
+fn schedule(steps: usize) -> SequentialLr {
+    let warm_up = (steps / 10).max(1) as u64;
+    let rise = LinearLr { start_factor: 1.0 / (warm_up + 1) as f64, end_factor: 1.0, total_iters: warm_up };
+    let fall = CosineAnnealingLr { t_max: (steps as u64).saturating_sub(warm_up).max(1), eta_min: 0.0 };
+    SequentialLr::new().until(warm_up, rise).then(fall)
 }
 
 /// Writes on from the prompt.
 fn write(model: &Gpt, alphabet: &Alphabet, prompt: &[i32], args: &Args, device: &Device) -> Result<()> {
     let sampling = Sampling { temperature: args.temperature, top_k: args.top_k };
-    let (mut writer, mut rng) = (Writer::new(model, device), Rng::stream(args.seed, 2));
+    let (mut writer, mut rng) = (Writer::new(model, device), Rng::stream(args.run.seed, 2));
     say!("")?;
     let mut logits = Vec::new();
     for &number in prompt {

@@ -1,8 +1,9 @@
 //! Text as numbers.
 
 use std::path::Path;
+use wgrad::data::Array;
 use wgrad::nn::{StateDict, StateTensor, Values};
-use wgrad::{Device, Error, Result, Rng, Tensor};
+use wgrad::{Error, Result, Rng};
 
 /// The play that comes with wgrad.
 const PLAY: &str = include_str!("../data/text/hamlet.txt");
@@ -73,9 +74,6 @@ pub struct Text {
     held_out: Vec<i32>,
 }
 
-/// Pieces of text `[pieces, context]`, and the character after each of theirs `[pieces * context]`.
-pub type Batch = [Tensor; 2];
-
 impl Text {
     /// The last tenth is held out.
     pub fn new(mut numbers: Vec<i32>, context: usize) -> Result<Text> {
@@ -96,29 +94,19 @@ impl Text {
         [self.train.len(), self.held_out.len()]
     }
 
-    /// Pieces from anywhere in the training part.
-    pub fn draw(&self, pieces: usize, context: usize, rng: &mut Rng, device: &Device) -> Batch {
+    /// Pieces `[pieces, context]` from anywhere in the training part, and as much from a character further on.
+    pub fn draw(&self, pieces: usize, context: usize, rng: &mut Rng) -> [Array; 2] {
         let places = (self.train.len() - context) as u32;
-        batch(&self.train, (0..pieces).map(|_| rng.below(places) as usize), context, device)
-    }
-
-    /// The held-out part in pieces that do not overlap, so many at once; of the last one a rest may be left.
-    pub fn held_out(&self, pieces: usize, context: usize, device: &Device) -> impl Iterator<Item = Batch> {
-        let all = (self.held_out.len() - 1) / context;
-        (0..all).step_by(pieces).map(move |first| {
-            let starts = (first..all.min(first + pieces)).map(|piece| piece * context);
-            batch(&self.held_out, starts, context, device)
+        let starts: Vec<usize> = (0..pieces).map(|_| rng.below(places) as usize).collect();
+        [0, 1].map(|further| {
+            let piece = |start: &usize| &self.train[start + further..][..context];
+            Array::new(starts.iter().flat_map(piece).copied().collect::<Vec<i32>>(), [pieces, context])
         })
     }
-}
 
-fn batch(text: &[i32], starts: impl Iterator<Item = usize>, context: usize, device: &Device) -> Batch {
-    let (mut seen, mut next) = (Vec::<i32>::new(), Vec::<i32>::new());
-    for start in starts {
-        seen.extend(&text[start..start + context]);
-        next.extend(&text[start + 1..start + context + 1]);
+    /// The held-out part in pieces that do not overlap; a rest may be left.
+    pub fn held_out(&self, context: usize) -> Vec<(Vec<i32>, Vec<i32>)> {
+        let pieces = self.held_out.windows(context + 1).step_by(context);
+        pieces.map(|piece| (piece[..context].to_vec(), piece[1..].to_vec())).collect()
     }
-    let sizes = [seen.len() / context, context];
-    let flat = [next.len()];
-    [Tensor::from_vec(seen, sizes, device), Tensor::from_vec(next, flat, device)]
 }

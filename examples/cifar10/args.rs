@@ -8,7 +8,10 @@ use std::path::PathBuf;
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
-    pub run: RunArgs<25>,
+    pub run: RunArgs,
+    /// Walks over the training images; with 0, weights of --load are only tested.
+    #[arg(long, default_value_t = 25)]
+    pub epochs: usize,
     /// Images of one step.
     #[arg(long, default_value_t = 64)]
     pub batch_size: usize,

@@ -40,13 +40,13 @@ use clap::Parser;
 use model::{Classifier, Net, ResNet};
 use start::{note, say, start};
 use std::process::ExitCode;
-use wgrad::data::{DataLoader, ImageSet, LastBatch, LoaderOptions};
-use wgrad::metrics::{Accuracy, ConfusionMatrix};
-use wgrad::nn::{Ctx, Init, Layer, Summary};
+use wgrad::Result;
+use wgrad::data::{DataLoader, LastBatch, LoaderOptions};
+use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
+use wgrad::nn::{Init, Layer, Summary};
 use wgrad::optim::schedule::OneCycleLr;
 use wgrad::optim::{Momentum, Sgd, SgdOptions};
-use wgrad::train::{History, Outcome, Trainer};
-use wgrad::{Device, Result, Tensor};
+use wgrad::train::{Outcome, Progress, Trainer};
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -66,48 +66,31 @@ fn run(args: &Args) -> Result<()> {
     let (train, test) = input::cifar10(args)?;
     say!("{}", Summary::of(&model, [1, 3, 32, 32], &device))?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
+    let (shuffle, last) = (Some(args.run.seed), LastBatch::Drop);
+    // All batches have one shape, so that each step is a replay of the first.
+    let options = LoaderOptions { batch_size: args.batch_size, shuffle, last, ..LoaderOptions::default() };
+    let train = DataLoader::new(train, options)?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 250, ..LoaderOptions::default() })?;
-    let mut history = History::default();
-    if args.run.epochs > 0 {
-        // All batches have one shape, so that each step is a replay of the first.
-        let (batch_size, shuffle, last) = (args.batch_size, Some(args.run.seed), LastBatch::Drop);
-        let options = LoaderOptions { batch_size, shuffle, last, ..LoaderOptions::default() };
-        history = learn(&model, &DataLoader::new(train, options)?, &test, args, &device)?;
-    }
-    args.run.finish(&history, &model)?;
-    classes::print(&evaluate(&model, &test, &device)?)
-}
 
-/// Trains for as many epochs as the command line says.
-fn learn(
-    model: &Classifier,
-    train: &DataLoader<ImageSet>,
-    test: &DataLoader<ImageSet>,
-    args: &Args,
-    device: &Device,
-) -> Result<History> {
     let momentum = match args.model {
         ModelChoice::Resnet => Momentum::Nesterov(0.9),
         ModelChoice::Net => Momentum::HeavyBall(0.9),
     };
     let options = SgdOptions { lr: args.lr() as f32, momentum, weight_decay: 5e-4, ..SgdOptions::default() };
-    let steps = (train.len() * args.run.epochs) as u64;
     // Crops and mirror images are drawn within the model, anew at each replay of the step.
-    let step = |[x, labels]: [&Tensor; 2], ctx: &Ctx| {
+    let trainer = Trainer::new(&device, &model, Sgd::new(&model, options)?, |[x, labels], ctx| {
         let logits = model.forward(x, ctx);
         Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
-    };
-    let trainer = Trainer::new(device, model, Sgd::new(model, options)?, step).metric(Accuracy::new());
+    });
+    let steps = (train.len() * args.epochs).max(1) as u64;
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), steps) };
-    args.run.apply(trainer)?.schedule(rise_and_fall).fit(train, Some(test))
-}
-
-fn evaluate(model: &Classifier, loader: &DataLoader<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
-    let mut matrix = ConfusionMatrix::new(10);
-    for batch in loader.epoch(0) {
-        let [x, labels] = batch?.columns;
-        let predicted = model.forward(&x.to(device), &Ctx::eval()).argmax(1).to_vec::<i32>()?;
-        matrix.add(labels.i32s(), &predicted);
-    }
-    Ok(matrix)
+    let mut trainer = args
+        .run
+        .apply(trainer, Progress::new(), None, &["loss"])?
+        .epochs(args.epochs)
+        .metric(Accuracy::new())
+        .schedule(rise_and_fall);
+    let history = trainer.fit(&train, Some(&test))?;
+    args.run.finish(&history, &model)?;
+    classes::print(&ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?)
 }

@@ -15,20 +15,22 @@
 mod args;
 #[path = "../program/losses.rs"]
 mod losses;
+#[path = "../program/run.rs"]
+mod run;
 mod snake;
 #[path = "../program/start.rs"]
 mod start;
 
 use args::Args;
 use clap::Parser;
-use losses::Losses;
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::autograd::gradient_check;
+use wgrad::data::Array;
 use wgrad::nn::{Ctx, Init, Layer, Linear, Module, Parameter, Relu, Sequential, Tanh};
-use wgrad::optim::schedule::{OneCycleLr, Scheduler};
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
-use wgrad::plan::Replay;
+use wgrad::optim::schedule::OneCycleLr;
+use wgrad::optim::{Adam, AdamOptions};
+use wgrad::train::{Drawn, History, Outcome, Progress, Trainer};
 use wgrad::{Device, Error, Reduction, Result, Rng, Tensor};
 
 /// Units of the hidden layer.
@@ -56,7 +58,7 @@ fn run(args: &Args) -> Result<()> {
     say!("the gradient agrees with differences of the function")?;
 
     // The shaders on the device: does each do what its definition does? More elements than one workgroup has threads.
-    let device = Device::checked(args.device.open()?);
+    let device = Device::checked(args.run.device.open()?);
     let on_device = inputs([77, 5], &device);
     let y = snake::snake(&on_device[0], &on_device[1]);
     let grads = y.square().mean().backward();
@@ -68,17 +70,25 @@ fn run(args: &Args) -> Result<()> {
     }
     say!("each kernel agrees with its definition")?;
 
-    let device = args.device.open()?;
+    let device = args.run.device.open()?;
     note!("device: {device}: {}", device.why());
-    if args.steps > 0 {
-        say!("activation  error from -6 to 6  from 6 to 12")?;
+    let models = ["relu", "tanh", "snake"].map(|name| (name, network(name, args, &device)));
+    let all: Vec<&Sequential> = models.iter().map(|(_, model)| model).collect();
+    args.run.begin(&all)?;
+    if args.steps == 0 {
+        return Ok(());
     }
-    let mut losses = Losses::new(args.losses.as_deref())?;
-    for name in ["relu", "tanh", "snake"].into_iter().filter(|_| args.steps > 0) {
-        let [inside, outside] = train(name, args, &mut losses, &device)?;
-        say!("{name:<10}  {inside:>18.4}  {outside:>12.4}")?;
+    say!("activation  error from -6 to 6  from 6 to 12")?;
+    let mut history = History::default();
+    for (name, model) in &models {
+        history = train(name, model, args, &device)?;
+        let error = |points: [Array; 2]| {
+            let [x, y] = points.map(|column| column.to(&device));
+            model.forward(&x, &Ctx::eval()).mse_loss(&y, Reduction::Mean).item()
+        };
+        say!("{name:<10}  {:>18.4}  {:>12.4}", error(points(-6.0, 6.0))?, error(points(6.0, 12.0))?)?;
     }
-    Ok(())
+    args.run.finish(&history, &all)
 }
 
 /// Values of some columns, and an a for each column, which is not near 0.
@@ -90,39 +100,34 @@ fn inputs([rows, columns]: [usize; 2], device: &Device) -> Vec<Tensor> {
 }
 
 /// x, and x / 2 + sin(2 x), as columns.
-fn points(from: f32, to: f32, device: &Device) -> [Tensor; 2] {
+fn points(from: f32, to: f32) -> [Array; 2] {
     let x: Vec<f32> = (0..256).map(|i| from + (to - from) * i as f32 / 255.0).collect();
     let y = x.iter().map(|x| 0.5 * x + (2.0 * x).sin()).collect();
-    [x, y].map(|column: Vec<f32>| Tensor::from_vec(column, [256, 1], device))
+    [x, y].map(|column: Vec<f32>| Array::new(column, [256, 1]))
 }
 
-/// Trains a network of one hidden layer; its mean squared errors where it was trained, and beyond.
-fn train(name: &str, args: &Args, losses: &mut Losses, device: &Device) -> Result<[f32; 2]> {
-    let mut init = Init::new(args.seed, device);
+/// A network of one hidden layer with an activation.
+fn network(activation: &str, args: &Args, device: &Device) -> Sequential {
+    let mut init = Init::new(args.run.seed, device);
     let model = Sequential::new().push(Linear::new(1, HIDDEN, &mut init));
-    let model = match name {
+    let model = match activation {
         "relu" => model.push(Relu::new()),
         "tanh" => model.push(Tanh::new()),
         _ => model.push(Snake { a: Parameter::new(Tensor::ones([HIDDEN], device)) }),
     };
-    let model = model.push(Linear::new(HIDDEN, 1, &mut init));
-    let mut optimizer = Adam::new(&model, AdamOptions::default())?;
-    let mut scheduler =
-        Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps) }, &mut optimizer)?;
-    let [x, y] = points(-6.0, 6.0, device);
-    let mut step = Replay::new();
-    for i in 0..args.steps {
-        let loss = step.run([&x, &y], |[x, y]| {
-            let loss = model.forward(x, &Ctx::train()).mse_loss(y, Reduction::Mean);
-            optimizer.step(&loss.backward());
-            Ok(loss)
-        })?;
-        losses.add(name, &loss)?;
-        scheduler.step(&mut optimizer)?;
-        if i % 50 == 49 {
-            device.submit();
-        }
-    }
-    let error = |[x, y]: [Tensor; 2]| model.forward(&x, &Ctx::eval()).mse_loss(&y, Reduction::Mean).item();
-    Ok([error([x, y])?, error(points(6.0, 12.0, device))?])
+    model.push(Linear::new(HIDDEN, 1, &mut init))
+}
+
+/// Trains it, at each step on all points.
+fn train(name: &str, model: &Sequential, args: &Args, device: &Device) -> Result<History> {
+    let optimizer = Adam::new(model, AdamOptions::default())?;
+    let trainer = Trainer::new(device, model, optimizer, |[x, y], ctx| {
+        Ok(Outcome::of(model.forward(x, ctx).mse_loss(y, Reduction::Mean)))
+    });
+    let train = Drawn::new(args.steps, args.run.seed, |_| Ok(points(-6.0, 6.0)));
+    let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) };
+    args.run
+        .apply(trainer, Progress::without_table(name), Some(name), &[name])?
+        .schedule(rise_and_fall)
+        .fit(&train, None)
 }

@@ -1,16 +1,15 @@
 //! The command line.
 
-use crate::start::DeviceChoice;
+use crate::run::RunArgs;
 use clap::Parser;
 use std::path::PathBuf;
 
 /// Trains two networks on MNIST against each other until one of them draws digits.
 #[derive(Parser)]
 pub struct Args {
-    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceChoice,
-    /// Walks over the training images.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Walks over the training images; with 0, weights of --load only draw.
     #[arg(long, default_value_t = 20)]
     pub epochs: usize,
     /// Real images of one step, and as many drawn ones.
@@ -22,9 +21,6 @@ pub struct Args {
     /// Channels where images are smallest; half as many where they are twice as large.
     #[arg(long, default_value_t = 64, value_parser = even)]
     pub width: usize,
-    /// First weights, the order of images and all noise follow from it.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
     /// A folder with MNIST's four files, gzipped or not; without it, 10,000 training images that come with wgrad.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -34,21 +30,9 @@ pub struct Args {
     /// The folder for a picture of drawn digits after each epoch.
     #[arg(long, value_name = "DIR", default_value = "target/gan")]
     pub out: PathBuf,
-    /// Writes the generator's weights there at the end, as safetensors.
-    #[arg(long, value_name = "FILE")]
-    pub save: Option<PathBuf>,
-    /// Starts from these weights of a generator; with --epochs 0, only draws.
-    #[arg(long, value_name = "FILE")]
-    pub load: Option<PathBuf>,
     /// Lets the network that the example mnist saved here tell what it takes 500 drawn digits for.
     #[arg(long, value_name = "FILE")]
     pub judge: Option<PathBuf>,
-    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
-    #[arg(long, value_name = "FILE")]
-    pub losses: Option<PathBuf>,
-    /// Prints where the time of one step goes.
-    #[arg(long)]
-    pub profile: bool,
 }
 
 fn even(text: &str) -> Result<usize, String> {

@@ -1,19 +1,12 @@
 //! A network that was trained to read digits says what it takes drawn ones for.
 
 use crate::mnist::Cnn;
+use crate::start::say;
 use std::path::Path;
 use wgrad::nn::{Ctx, Init, Layer, Strictness};
 use wgrad::{Device, KeepDims, Result, Tensor, checkpoint};
 
 pub struct Judge(Cnn);
-
-/// What was made of some images.
-pub struct Verdict {
-    /// The mean of the probabilities of what each image was taken for.
-    pub confidence: f32,
-    /// How many were taken for each digit.
-    pub counts: [usize; 10],
-}
 
 impl Judge {
     /// The convolutional network that `cargo run --example mnist -- --save FILE` trained.
@@ -23,12 +16,15 @@ impl Judge {
         Ok(Judge(cnn))
     }
 
-    /// What it takes images `[n, 1, 28, 28]` in 0..1 for.
-    pub fn of(&self, images: &Tensor) -> Result<Verdict> {
+    /// Prints what it takes images `[n, 1, 28, 28]` in 0..1 for, and how sure it is.
+    pub fn tell(&self, name: &str, images: &Tensor) -> Result<()> {
         let probabilities = self.0.forward(images, &Ctx::eval()).softmax(1);
         let confidence = probabilities.amax(&[1], KeepDims::No).mean().item()?;
         let mut counts = [0; 10];
         probabilities.argmax(1).to_vec::<i32>()?.iter().for_each(|&digit| counts[digit as usize] += 1);
-        Ok(Verdict { confidence, counts })
+        let found = counts.iter().filter(|count| **count > 0).count();
+        let counts = counts.map(|count| format!("{count:>3}")).join(" ");
+        let images = images.size(0);
+        say!("{images} {name} digits: mean confidence {confidence:.3}, {found} classes: {counts}")
     }
 }

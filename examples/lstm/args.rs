@@ -1,16 +1,15 @@
 //! The command line.
 
-use crate::start::DeviceChoice;
+use crate::run::RunArgs;
 use clap::Parser;
 use std::path::PathBuf;
 
 /// Trains an LSTM, a GRU and a plain RNN on the adding problem: two marked numbers in a sequence, their sum to be told.
 #[derive(Parser)]
 pub struct Args {
-    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceChoice,
-    /// Steps, each on new sequences.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Steps of each model, each on new sequences.
     #[arg(long, default_value_t = 2000, value_parser = between::<1, 1_000_000_000>)]
     pub steps: usize,
     /// Sequences of one step.
@@ -25,12 +24,6 @@ pub struct Args {
     /// The highest learning rate, which the first third of the steps rises to and the others fall from.
     #[arg(long, default_value_t = 5e-3)]
     pub lr: f64,
-    /// First weights and sequences follow from it.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
-    #[arg(long, value_name = "FILE")]
-    pub losses: Option<PathBuf>,
     /// Draws the three curves into this file.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,

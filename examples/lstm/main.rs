@@ -16,36 +16,33 @@
 mod args;
 #[path = "../program/losses.rs"]
 mod losses;
-mod plot;
+#[path = "../program/run.rs"]
+mod run;
 #[path = "../program/start.rs"]
 mod start;
 
 use args::Args;
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
-use losses::Losses;
 use start::{note, say, start};
 use std::process::ExitCode;
-use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Rnn, Visitor};
-use wgrad::optim::schedule::{OneCycleLr, Scheduler};
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
-use wgrad::plan::Replay;
-use wgrad::{Device, Reduction, Result, Rng, Tensor};
+use wgrad::data::Array;
+use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, Module, Rnn};
+use wgrad::optim::schedule::OneCycleLr;
+use wgrad::optim::{Adam, AdamOptions};
+use wgrad::train::{Chart, Drawn, History, Outcome, Progress, Trainer};
+use wgrad::{Device, Reduction, Result, Rng, Tensor, nn};
 
 /// Sequences that judge a model; their random numbers are a stream of their own.
 const FRESH: usize = 1000;
 
+/// Steps of an epoch: each gives a point of the curves.
+const EPOCH: usize = 20;
+
 /// A recurrent layer, and a linear one on its last output.
+#[derive(Module)]
 struct Adder {
     rnn: Box<dyn Layer>,
     fc: Linear,
-}
-
-impl Module for Adder {
-    fn visit(&self, visitor: &mut Visitor) {
-        visitor.child("rnn", &self.rnn);
-        visitor.child("fc", &self.fc);
-    }
 }
 
 impl Layer for Adder {
@@ -55,82 +52,83 @@ impl Layer for Adder {
     }
 }
 
+/// The three that are compared.
+#[derive(Module)]
+struct Adders {
+    lstm: Adder,
+    gru: Adder,
+    rnn: Adder,
+}
+
+impl Adders {
+    fn new(args: &Args, device: &Device) -> Adders {
+        let adder = |make: fn(usize, &mut Init) -> Box<dyn Layer>| {
+            let mut init = Init::new(args.run.seed, device);
+            Adder { rnn: make(args.hidden, &mut init), fc: Linear::new(args.hidden, 1, &mut init) }
+        };
+        Adders {
+            lstm: adder(|hidden, init| Box::new(Lstm::new(2, hidden, init))),
+            gru: adder(|hidden, init| Box::new(Gru::new(2, hidden, init))),
+            rnn: adder(|hidden, init| Box::new(Rnn::new(2, hidden, init))),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
 }
 
 fn run(args: &Args) -> Result<()> {
-    let device = args.device.open()?;
+    let device = args.run.device.open()?;
     note!("device: {device}: {}", device.why());
+    let models = Adders::new(args, &device);
+    args.run.begin(&models)?;
     say!("always answering 1 has a mean squared error of 0.1667")?;
     say!("model  parameters  last 100 steps  fresh sequences  seconds")?;
-    let mut file = Losses::new(args.losses.as_deref())?;
-    let mut curves = Vec::new();
-    for name in ["LSTM", "GRU", "RNN"] {
-        curves.push((name, train(name, args, &mut file, &device)?));
+    let mut chart = Chart::new("mean squared error").log();
+    let mut history = History::default();
+    for (name, model) in [("LSTM", &models.lstm), ("GRU", &models.gru), ("RNN", &models.rnn)] {
+        history = train(name, model, args, &device)?;
+        let points = history.epochs.iter().zip(history.of("loss")).map(|(epoch, loss)| (epoch.step as f64, loss));
+        chart = chart.curve(name, points);
     }
     if let Some(path) = &args.plot {
-        plot::write(path, &curves)?;
+        chart.save(path)?;
         note!("curves written to {}", path.display());
     }
-    Ok(())
+    args.run.finish(&history, &models)
 }
 
-/// Trains a model and tells the error of each step.
-fn train(name: &str, args: &Args, file: &mut Losses, device: &Device) -> Result<Vec<f32>> {
-    let mut init = Init::new(args.seed, device);
-    let rnn: Box<dyn Layer> = match name {
-        "LSTM" => Box::new(Lstm::new(2, args.hidden, &mut init)),
-        "GRU" => Box::new(Gru::new(2, args.hidden, &mut init)),
-        _ => Box::new(Rnn::new(2, args.hidden, &mut init)),
-    };
-    let model = Adder { rnn, fc: Linear::new(args.hidden, 1, &mut init) };
-    let parameters: usize = wgrad::nn::parameters(&model).iter().map(|(_, p)| p.shape().numel()).sum();
+/// Trains a model, and prints its row.
+fn train(name: &str, model: &Adder, args: &Args, device: &Device) -> Result<History> {
     // Long sequences give seldom a gradient that is far too long.
-    let mut optimizer = Adam::new(&model, AdamOptions::default())?.clip_grad_norm(1.0)?;
-    let mut scheduler =
-        Scheduler::new(OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) }, &mut optimizer)?;
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
-    let bar =
-        ProgressBar::new(args.steps as u64).with_style(style.expect("a valid template")).with_prefix(name.to_string());
+    let optimizer = Adam::new(model, AdamOptions::default())?.clip_grad_norm(1.0)?;
+    let trainer = Trainer::new(device, model, optimizer, |[x, sums], ctx| {
+        Ok(Outcome::of(model.forward(x, ctx).mse_loss(sums, Reduction::Mean)))
+    });
+    let draw = |rng: &mut Rng| sequences(args.batch_size, args.length, rng);
+    let train = Drawn::new(args.steps, args.run.seed, draw).epochs(args.steps.div_ceil(EPOCH));
+    let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) };
+    let mut trainer = args
+        .run
+        .apply(trainer, Progress::without_table(name), Some(name), &[name])?
+        .epochs(train.in_epochs())
+        .schedule(rise_and_fall);
+    let history = trainer.fit(&train, None)?;
 
-    let start = std::time::Instant::now();
-    let mut draw = Rng::stream(args.seed, 1);
-    let mut step = Replay::new();
-    let (mut losses, mut waiting) = (Vec::with_capacity(args.steps), Vec::new());
-    for i in 0..args.steps {
-        let [x, sums] = sequences(args.batch_size, args.length, &mut draw, device);
-        let loss = step.run([&x, &sums], |[x, sums]| {
-            let loss = model.forward(x, &Ctx::train()).mse_loss(sums, Reduction::Mean);
-            optimizer.step(&loss.backward());
-            Ok(loss)
-        })?;
-        file.add(name, &loss)?;
-        // The next step overwrites its loss; a copy waits on the device until it is looked at.
-        waiting.push(loss.copy());
-        scheduler.step(&mut optimizer)?;
-        if waiting.len() == 50 || i + 1 == args.steps {
-            let read = Tensor::stack(&waiting.iter().collect::<Vec<_>>(), 0).to_vec::<f32>()?;
-            waiting.clear();
-            bar.set_message(format!("error {:.4}", read.iter().sum::<f32>() / read.len() as f32));
-            bar.set_position(i as u64 + 1);
-            losses.extend(read);
-        } else {
-            device.submit();
-        }
-    }
-    bar.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f32();
-    let last = &losses[losses.len().saturating_sub(100)..];
-    let mean = last.iter().sum::<f32>() / last.len().max(1) as f32;
-    let [x, sums] = sequences(FRESH, args.length, &mut Rng::stream(args.seed, 2), device);
+    let losses = history.of("loss");
+    let last = &losses[losses.len().saturating_sub(100 / EPOCH)..];
+    let mean = last.iter().sum::<f64>() / last.len().max(1) as f64;
+    let [x, sums] = sequences(FRESH, args.length, &mut Rng::stream(args.run.seed, 2))?.map(|array| array.to(device));
     let fresh = model.forward(&x, &Ctx::eval()).mse_loss(&sums, Reduction::Mean).item()?;
+    let parameters: usize = nn::parameters(model).iter().map(|(_, parameter)| parameter.shape().numel()).sum();
+    let seconds: f64 = history.epochs.iter().map(|epoch| epoch.seconds).sum();
     say!("{name:<5}  {parameters:>10}  {mean:>14.4}  {fresh:>15.4}  {seconds:>7.1}")?;
-    Ok(losses)
+    Ok(history)
 }
 
 /// Numbers in 0..1, each with a mark beside it: two are marked, one in each half, and the answer is their sum.
-fn sequences(count: usize, length: usize, draw: &mut Rng, device: &Device) -> [Tensor; 2] {
+fn sequences(count: usize, length: usize, draw: &mut Rng) -> Result<[Array; 2]> {
     let mut x = vec![0.0f32; count * length * 2];
     let mut sums = vec![0.0f32; count];
     for (sequence, sum) in x.chunks_mut(length * 2).zip(&mut sums) {
@@ -141,5 +139,5 @@ fn sequences(count: usize, length: usize, draw: &mut Rng, device: &Device) -> [T
             *sum += sequence[2 * marked];
         }
     }
-    [Tensor::from_vec(x, [count, length, 2], device), Tensor::from_vec(sums, [count], device)]
+    Ok([Array::new(x, [count, length, 2]), Array::new(sums, [count])])
 }

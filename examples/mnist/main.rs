@@ -31,13 +31,13 @@ use model::{Cnn, Mlp};
 use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
-use wgrad::data::{DataLoader, ImageSet, LoaderOptions};
-use wgrad::metrics::{Accuracy, ConfusionMatrix};
-use wgrad::nn::{Ctx, Init, Layer, Summary};
+use wgrad::data::{DataLoader, LoaderOptions};
+use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
+use wgrad::nn::{Init, Layer, Summary};
 use wgrad::optim::schedule::CosineAnnealingLr;
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::train::{Outcome, Trainer};
-use wgrad::{Device, Error, Result, tuning};
+use wgrad::train::{Outcome, Progress, Trainer};
+use wgrad::{Error, Result, tuning};
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -75,13 +75,19 @@ fn run(args: &Args) -> Result<()> {
         Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
     });
     // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
-    let fall = CosineAnnealingLr { t_max: (train.len() * args.run.epochs).max(1) as u64, eta_min: 0.0 };
-    let history = args.run.apply(trainer)?.metric(Accuracy::new()).schedule(fall).fit(&train, Some(&test))?;
+    let fall = CosineAnnealingLr { t_max: (train.len() * args.epochs).max(1) as u64, eta_min: 0.0 };
+    let mut trainer = args
+        .run
+        .apply(trainer, Progress::new(), None, &["loss"])?
+        .epochs(args.epochs)
+        .metric(Accuracy::new())
+        .schedule(fall);
+    let history = trainer.fit(&train, Some(&test))?;
     args.run.finish(&history, &model)?;
     if let Some(folder) = &args.tune {
         tuning::keep(&device, folder)?;
     }
-    let matrix = evaluate(&model, &test, &device)?;
+    let matrix = ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?;
     say!("{matrix}")?;
     say!("test accuracy {:.2}%", 100.0 * matrix.accuracy())
 }
@@ -97,14 +103,4 @@ fn optimizer(model: &dyn Layer, args: &Args) -> Result<Box<dyn Optimizer>> {
         OptimizerChoice::Sgd => Box::new(sgd(lr(0.1), Momentum::None)?),
         OptimizerChoice::Momentum => Box::new(sgd(lr(0.02), Momentum::HeavyBall(0.9))?),
     })
-}
-
-fn evaluate(model: &impl Layer, loader: &DataLoader<ImageSet>, device: &Device) -> Result<ConfusionMatrix> {
-    let mut matrix = ConfusionMatrix::new(10);
-    for batch in loader.epoch(0) {
-        let [x, labels] = batch?.columns;
-        let predicted = model.forward(&x.to(device), &Ctx::eval()).argmax(1).to_vec::<i32>()?;
-        matrix.add(labels.i32s(), &predicted);
-    }
-    Ok(matrix)
 }

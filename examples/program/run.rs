@@ -3,30 +3,28 @@
 use crate::losses::Losses;
 use crate::start::{DeviceChoice, note, say};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 use wgrad::nn::{Module, Strictness};
-use wgrad::train::{Checkpoints, History, Progress, Trainer};
+use wgrad::train::{Checkpoints, History, Progress, Stop, Trainer};
 use wgrad::{Error, Result, checkpoint};
 
 /// The step that `--profile` times: everything that the first ones make is there.
 const PROFILED: u64 = 5;
 
-/// Where a run is made, how long it is, by default so many epochs, and where it is kept.
+/// Where a run is made, and where it is kept.
 #[derive(clap::Args)]
-pub struct RunArgs<const EPOCHS: usize> {
+pub struct RunArgs {
     /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceChoice,
-    /// Walks over the training data.
-    #[arg(long, default_value_t = EPOCHS)]
-    pub epochs: usize,
-    /// All chance follows from it: first weights, the order of the data, masks.
+    /// All chance follows from it: first weights, the order of the data, masks, noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Writes the weights there at the end, as safetensors.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
-    /// Starts from these weights; with --epochs 0, only tests them.
+    /// Starts from these weights.
     #[arg(long, value_name = "FILE")]
     pub load: Option<PathBuf>,
     /// Ends after so many steps of the whole run.
@@ -41,6 +39,9 @@ pub struct RunArgs<const EPOCHS: usize> {
     /// Goes on from what is in --checkpoint; the other options are to be those of the first run.
     #[arg(long, requires = "checkpoint")]
     pub resume: bool,
+    /// Two batches of everything, to see whether it runs.
+    #[arg(long)]
+    pub fast_dev_run: bool,
     /// Prints where the time of one step goes; with a file name, writes a trace that Perfetto opens.
     #[arg(long, value_name = "TRACE.json")]
     pub profile: Option<Option<PathBuf>>,
@@ -49,30 +50,45 @@ pub struct RunArgs<const EPOCHS: usize> {
     pub losses: Option<PathBuf>,
 }
 
-impl<const EPOCHS: usize> RunArgs<EPOCHS> {
-    /// Loads weights where that was asked for. Better to hear of a wrong path to save to now than after the last epoch.
+impl RunArgs {
+    /// Loads weights where that was asked for, and checks what is to be written.
     pub fn begin(&self, model: &dyn Module) -> Result<()> {
         if let Some(path) = &self.load {
             checkpoint::load(model, path, Strictness::Strict)?;
         }
+        self.check()
+    }
+
+    /// Whether all can be written that is to be: better to hear of a wrong path now than after the last epoch.
+    pub fn check(&self) -> Result<()> {
+        self.losses.as_ref().map_or(Ok(()), |path| Losses::clear(path))?;
         self.save.as_ref().map_or(Ok(()), checkpoint::check_writable)
     }
 
-    /// A trainer that obeys, to Ctrl-C too: the first ends the batch, and the run is saved; the second ends at once.
-    pub fn apply<'a, const N: usize>(&self, trainer: Trainer<'a, N>) -> Result<Trainer<'a, N>> {
-        let mut trainer = trainer.epochs(self.epochs).callback(Progress::new());
+    /// A trainer that obeys, to Ctrl-C too. One among several models has a folder of its own within that of the checkpoints;
+    /// `curves` are the names of losses where these are written: that of the step, and other means by their own.
+    pub fn apply<'a, const N: usize>(
+        &self,
+        mut trainer: Trainer<'a, N>,
+        progress: Progress,
+        folder: Option<&str>,
+        curves: &[&str],
+    ) -> Result<Trainer<'a, N>> {
+        trainer = trainer.callback(progress);
+        trainer = trainer.fast_dev_run(self.fast_dev_run).stop_by(ctrl_c());
         if let Some(steps) = self.max_steps {
             trainer = trainer.max_steps(steps);
         }
-        if let Some(folder) = &self.checkpoint {
-            let checkpoints = Checkpoints::in_folder(folder).resume_if(self.resume);
+        if let Some(run) = &self.checkpoint {
+            let place = folder.map_or_else(|| run.clone(), |part| run.join(part));
+            let checkpoints = Checkpoints::in_folder(place).resume_if(self.resume);
             trainer = trainer.checkpoints(match self.checkpoint_every {
                 Some(seconds) => checkpoints.every(Duration::from_secs(seconds)),
                 None => checkpoints,
             });
         }
-        if self.losses.is_some() {
-            trainer = trainer.callback(Losses::new(self.losses.as_deref())?);
+        if let Some(path) = &self.losses {
+            trainer = trainer.callback(Losses::new(path, curves)?);
         }
         if let Some(trace) = self.profile.clone() {
             trainer = trainer.profile_step(PROFILED, move |profile| {
@@ -84,30 +100,45 @@ impl<const EPOCHS: usize> RunArgs<EPOCHS> {
                 Ok(())
             });
         }
-        let stop = trainer.stop_handle();
-        let handled = ctrlc::set_handler(move || {
-            if stop.is_asked() {
-                std::process::exit(130);
-            }
-            stop.stop();
-            note!("\nending after this batch; Ctrl-C once more ends at once");
-        });
-        if let Err(problem) = handled {
-            note!("Ctrl-C will end at once: {problem}");
-        }
         Ok(trainer)
     }
 
     /// Saves the weights where that was asked for, and says how a run that was stopped goes on.
     pub fn finish(&self, history: &History, model: &dyn Module) -> Result<()> {
-        if history.stopped.is_some() && self.checkpoint.is_some() {
-            let resume = if self.resume { "" } else { " --resume" };
-            note!("go on by: {}{resume}", std::env::args().collect::<Vec<_>>().join(" "));
-        }
+        self.tell_how_to_go_on(history);
         if let Some(path) = &self.save {
             checkpoint::save(model, path)?;
             note!("weights saved to {}", path.display());
         }
         Ok(())
     }
+
+    /// Says how a run that was stopped goes on.
+    pub fn tell_how_to_go_on(&self, history: &History) {
+        let was_ended = ctrl_c().is_asked() || self.max_steps.is_some();
+        if history.stopped.is_some() && was_ended && self.checkpoint.is_some() {
+            let resume = if self.resume { "" } else { " --resume" };
+            note!("go on by: {}{resume}", std::env::args().collect::<Vec<_>>().join(" "));
+        }
+    }
+}
+
+/// What Ctrl-C asks for: the first ends the batch, and the run is saved; the second ends at once.
+fn ctrl_c() -> &'static Stop {
+    static STOP: OnceLock<Stop> = OnceLock::new();
+    STOP.get_or_init(|| {
+        let stop = Stop::default();
+        let asked = stop.clone();
+        let handled = ctrlc::set_handler(move || {
+            if asked.is_asked() {
+                std::process::exit(130);
+            }
+            asked.stop();
+            note!("\nending after this batch; Ctrl-C once more ends at once");
+        });
+        if let Err(problem) = handled {
+            note!("Ctrl-C will end at once: {problem}");
+        }
+        stop
+    })
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::start::DeviceChoice;
+use crate::run::RunArgs;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -22,9 +22,8 @@ pub struct Args {
     /// A CSV file with the same columns, the target left out, whose rows are answered after training.
     #[arg(long, value_name = "FILE.csv")]
     pub predict: Option<PathBuf>,
-    /// Where to train: auto takes a GPU, else the CPU; gpu takes a software adapter too.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: DeviceChoice,
+    #[command(flatten)]
+    pub run: RunArgs,
     /// The most passes over the training rows.
     #[arg(long, default_value_t = 200)]
     pub epochs: usize,
@@ -37,12 +36,6 @@ pub struct Args {
     /// The learning rate of Adam.
     #[arg(long, default_value_t = 1e-3)]
     pub lr: f32,
-    /// The split, first weights and the order of rows follow from it.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// Writes the loss of each step there in full digits, for comparing runs; slower, since each is waited for.
-    #[arg(long, value_name = "FILE")]
-    pub losses: Option<PathBuf>,
     /// Writes the made-up flats into this file and ends.
     #[arg(long, value_name = "FILE.csv")]
     pub make: Option<PathBuf>,

@@ -38,26 +38,25 @@
 //! A file of your own: `-- --data FILE.csv --target COLUMN --ignore COLUMN,COLUMN --predict NEW.csv`.
 
 mod args;
-mod encoder;
+mod goal;
 #[path = "../program/losses.rs"]
 mod losses;
 mod made_up;
+#[path = "../program/run.rs"]
+mod run;
 #[path = "../program/start.rs"]
 mod start;
-mod table;
 
 use args::Args;
 use clap::Parser;
-use encoder::{Encoder, Goal, Scale, median};
-use losses::Losses;
+use goal::Goal;
 use start::{note, say, start};
-use std::path::Path;
 use std::process::ExitCode;
-use table::Table;
-use wgrad::nn::{self, Ctx, Init, Layer, Linear, Relu, Sequential, Strictness};
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
-use wgrad::plan::Replay;
-use wgrad::{DType, Error, Reduction, Result, Rng, Tensor};
+use wgrad::data::{Array, DataLoader, Encoder, LoaderOptions, Table};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
+use wgrad::optim::{Adam, AdamOptions};
+use wgrad::train::{EarlyStopping, Outcome, Progress, Trainer};
+use wgrad::{Error, Result, Rng};
 
 /// One row in five judges the model and is not trained on.
 const VALIDATION: usize = 5;
@@ -65,126 +64,91 @@ const VALIDATION: usize = 5;
 /// Fewer rows than this cannot be split in a way that tells anything.
 const LEAST_ROWS: usize = 20;
 
+/// Epochs from one row of the table to the next.
+const TOLD: usize = 10;
+
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
-}
-
-/// Rows on the device, with their right answers.
-struct Part {
-    x: Tensor,
-    y: Tensor,
 }
 
 fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.make {
         return std::fs::write(path, made_up::flats()).map_err(|problem| Error::file(path, problem));
     }
-    let device = args.device.open()?;
+    let device = args.run.device.open()?;
     note!("device: {device}: {}", device.why());
 
     let table = match &args.data {
-        Some(path) => read(path)?,
+        Some(path) => Table::read(path)?,
         None => Table::parse("flats.csv", include_bytes!("../data/flats.csv"))?,
     };
     let target = args.target.as_deref().unwrap_or("rent");
-    let target_column = table.column(target)?;
+    table.column(target)?;
     let inputs = inputs(args, &table, target)?;
     if table.len() < LEAST_ROWS {
-        let text = format!("{}: {} rows are too few to learn from: expected {LEAST_ROWS}", table.name, table.len());
+        let text = format!("{}: {} rows are too few to learn from: expected {LEAST_ROWS}", table.name(), table.len());
         return Err(Error::Data(text));
     }
     let mut rows: Vec<usize> = (0..table.len()).collect();
-    Rng::stream(args.seed, 1).shuffle(&mut rows);
-    let (validation_rows, train_rows) = rows.split_at(table.len() / VALIDATION);
-    say!("{}: {} rows to train, {} to validate", table.name, train_rows.len(), validation_rows.len())?;
+    Rng::stream(args.run.seed, 1).shuffle(&mut rows);
+    let (validation, train) = rows.split_at(table.len() / VALIDATION);
+    say!("{}: {} rows to train, {} to validate", table.name(), train.len(), validation.len())?;
 
     // What the columns become is measured on the training rows alone: the others stand for rows not yet seen.
-    let encoder = Encoder::fit(&table, train_rows, &inputs, &args.categories)?;
-    let goal = Goal::fit(&table, train_rows, target_column, &args.categories)?;
+    let encoder = Encoder::fit(&table, train, &inputs, &args.categories)?;
+    let goal = Goal::fit(&table, train, target, &args.categories)?;
     say!("{}", encoder.to_string().trim_end())?;
-    let width = encoder.width();
-    let x = encoder.encode(&table, 0..table.len())?;
-    let y = goal.answers(&table, &(0..table.len()).collect::<Vec<_>>(), target_column)?;
-    let part = |rows: &[usize]| {
-        let x = rows.iter().flat_map(|&row| &x[row * width..][..width]).copied().collect();
-        Part { x: Tensor::from_vec(x, [rows.len(), width], &device), y: y.tensor(rows, &device) }
+    let part = |rows: &[usize]| -> Result<Vec<(Vec<f32>, Array)>> {
+        Ok(encoder.rows(&table, rows)?.into_iter().zip(goal.answers(&table, rows)?).collect())
     };
-    let validation = part(validation_rows);
+    let (train, validation) = (part(train)?, part(validation)?);
+    let baseline = goal.baseline(&train, &validation);
     // Better to hear of a mistake in new rows now than after training.
     let new = match &args.predict {
-        Some(path) => Some(read(path)?),
+        Some(path) => Some(Table::read(path)?),
         None if args.data.is_some() => None,
         None => Some(Table::parse("new_flats.csv", include_bytes!("../data/new_flats.csv"))?),
     };
-    let new = new.map(|new| encoder.encode(&new, 0..new.len()).map(|x| (new, x))).transpose()?;
+    let all = |table: Table| Ok((encoder.rows(&table, &(0..table.len()).collect::<Vec<_>>())?, table));
+    let new = new.map(all).transpose()?;
 
-    let mut init = Init::new(args.seed, &device);
+    let mut init = Init::new(args.run.seed, &device);
     let model = Sequential::new()
-        .push(Linear::new(width, 64, &mut init))
+        .push(Linear::new(encoder.width(), 64, &mut init))
         .push(Relu::new())
         .push(Linear::new(64, 32, &mut init))
         .push(Relu::new())
         .push(Linear::new(32, goal.outputs(), &mut init));
-    let mut optimizer = Adam::new(&model, AdamOptions { lr: args.lr, ..AdamOptions::default() })?;
-    let mut step = Replay::new();
-    let mut file = Losses::new(args.losses.as_deref())?;
-
-    // The best weights so far, their validation loss and their epoch.
-    let mut best = (nn::state(&model)?, f32::INFINITY, 0);
-    let mut train_rows = train_rows.to_vec();
-    say!("epoch  training loss  validation loss  {:>10}", goal.metric())?;
-    for epoch in 1..=args.epochs {
-        Rng::stream(args.seed, 1 + epoch as u32).shuffle(&mut train_rows);
-        let sum = Tensor::zeros([1], &device);
-        for rows in train_rows.chunks(args.batch_size) {
-            let batch = part(rows);
-            let loss = step.run([&batch.x, &batch.y], |[x, y]| {
-                let loss = loss(&model.forward(x, &Ctx::train()), y);
-                optimizer.step(&loss.backward());
-                Ok(loss)
-            })?;
-            file.add("loss", &loss)?;
-            sum.assign(&(&sum + loss.affine(rows.len() as f32, 0.0)));
-        }
-        let training_loss = sum.item()? / train_rows.len() as f32;
-        let said = model.forward(&validation.x, &Ctx::eval());
-        let validation_loss = loss(&said, &validation.y).item()?;
-        if !validation_loss.is_finite() {
-            return Err(Error::Option(format!(
-                "the loss became {validation_loss} in epoch {epoch}: use a smaller --lr"
-            )));
-        }
-        if validation_loss < best.1 {
-            best = (nn::state(&model)?, validation_loss, epoch);
-        }
-        let ends = epoch == args.epochs || epoch - best.2 > args.patience;
-        if epoch % 10 == 1 || ends {
-            let metric = goal.show(goal.measure(&said, &validation.y)?);
-            say!("{epoch:>5}  {training_loss:>13.4}  {validation_loss:>15.4}  {metric:>10}")?;
-        }
-        if ends {
-            break;
-        }
+    args.run.begin(&model)?;
+    let (batch_size, shuffle) = (args.batch_size, Some(args.run.seed));
+    let train = DataLoader::new(train, LoaderOptions { batch_size, shuffle, ..LoaderOptions::default() })?;
+    let validation = DataLoader::new(validation, LoaderOptions { batch_size: 1000, ..LoaderOptions::default() })?;
+    let optimizer = Adam::new(&model, AdamOptions { lr: args.lr, ..AdamOptions::default() })?;
+    let trainer = Trainer::new(&device, &model, optimizer, |[x, y], ctx| {
+        let said = model.forward(x, ctx);
+        Ok(Outcome::of(goal.loss(&said, y)).and(goal.metric(), &goal.measure(&said, y)))
+    });
+    let mut trainer = args
+        .run
+        .apply(trainer, Progress::new().every(TOLD), None, &["loss"])?
+        .epochs(args.epochs)
+        .callback(EarlyStopping::new("val_loss", args.patience).restore_best());
+    let history = trainer.fit(&train, Some(&validation))?;
+    if let Some((epoch, _)) = history.of("val_loss").iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)) {
+        say!("the best epoch was {}", epoch + 1)?;
     }
-    say!("the best epoch was {}", best.2)?;
-    nn::load_state(&model, &best.0, Strictness::Strict)?;
+    args.run.finish(&history, &model)?;
 
-    if let Some((new, x)) = new {
-        predict(&model, &goal, target, &new, &Tensor::from_vec(x, [new.len(), width], &device))?;
+    if let Some((x, new)) = new {
+        let x = Array::new(x.concat(), [new.len(), encoder.width()]).to(&device);
+        goal.tell(&model.forward(&x, &Ctx::eval()), &new)?;
     }
-    let said = model.forward(&validation.x, &Ctx::eval());
-    let [title, always] = [goal.baseline_title(), &goal.show(goal.baseline(&part(&train_rows).y, &validation.y)?)];
-    say!("{title}: {always}")?;
-    if let Some(known) = goal.best_possible(target).filter(|_| args.data.is_none()) {
+    say!("{}: {}", goal.baseline_title(), goal.show(baseline))?;
+    if let Some(known) = goal.best_possible().filter(|_| args.data.is_none()) {
         say!("the formula itself, at best: {}", goal.show(known))?;
     }
-    say!("validation {}: {}", goal.metric(), goal.show(goal.measure(&said, &validation.y)?))?;
-    Ok(())
-}
-
-fn read(path: &Path) -> Result<Table> {
-    let bytes = std::fs::read(path).map_err(|problem| Error::file_because(path, "cannot be read", problem))?;
-    Table::parse(&path.display().to_string(), &bytes)
+    let found = trainer.evaluate(&validation)?.get(goal.metric()).unwrap_or(f64::NAN);
+    say!("validation {}: {}", goal.metric(), goal.show(found))
 }
 
 /// The columns to learn from: all but the target and those that are to be ignored.
@@ -203,93 +167,9 @@ fn inputs(args: &Args, table: &Table, target: &str) -> Result<Vec<String>> {
         table.column(name)?;
     }
     let inputs: Vec<String> =
-        table.header.iter().filter(|name| *name != target && !ignored.contains(name)).cloned().collect();
+        table.header().iter().filter(|name| *name != target && !ignored.contains(name)).cloned().collect();
     if inputs.is_empty() {
         return Err(Error::Option(format!("no column is left to learn `{target}` from: ignore fewer")));
     }
     Ok(inputs)
-}
-
-/// The mean squared error of numbers, or the cross-entropy of classes.
-fn loss(said: &Tensor, y: &Tensor) -> Tensor {
-    if y.dtype() == DType::F32 { said.squeeze(1).mse_loss(y, Reduction::Mean) } else { said.cross_entropy(y) }
-}
-
-impl Goal {
-    fn metric(&self) -> &'static str {
-        match self {
-            Goal::Number(_) => "mean error",
-            Goal::Class(_) => "accuracy",
-        }
-    }
-
-    /// The mean absolute error in the unit of the column, or the share of right answers.
-    fn measure(&self, said: &Tensor, y: &Tensor) -> Result<f32> {
-        match self {
-            Goal::Number(scale) => Ok(said.squeeze(1).l1_loss(y, Reduction::Mean).item()? * scale.std as f32),
-            Goal::Class(_) => said.argmax(1).eq(y).mean().item(),
-        }
-    }
-
-    fn baseline_title(&self) -> &'static str {
-        match self {
-            Goal::Number(_) => "always the median",
-            Goal::Class(_) => "always the most frequent",
-        }
-    }
-
-    /// What the median of the training rows comes to, or their most frequent class.
-    fn baseline(&self, train: &Tensor, validation: &Tensor) -> Result<f32> {
-        match self {
-            Goal::Number(scale) => {
-                let middle = median(&train.to_vec::<f32>()?.into_iter().map(f64::from).collect::<Vec<_>>()) as f32;
-                let off = validation.to_vec::<f32>()?.iter().map(|y| (y - middle).abs()).sum::<f32>();
-                Ok(off / validation.numel() as f32 * scale.std as f32)
-            }
-            Goal::Class(values) => {
-                let train = train.to_vec::<i32>()?;
-                let count = |class: &i32| train.iter().filter(|y| *y == class).count();
-                let most = (0..values.len() as i32).max_by_key(count).unwrap_or(0);
-                let right = validation.to_vec::<i32>()?.iter().filter(|y| **y == most).count();
-                Ok(right as f32 / validation.numel() as f32)
-            }
-        }
-    }
-
-    /// What the formula behind the made-up flats comes to.
-    fn best_possible(&self, target: &str) -> Option<f32> {
-        match target {
-            "rent" => Some(made_up::LEAST_ERROR),
-            "demand" => Some(made_up::MOST_ACCURACY),
-            _ => None,
-        }
-    }
-
-    fn show(&self, metric: f32) -> String {
-        match self {
-            Goal::Number(_) => format!("{metric:.2}"),
-            Goal::Class(_) => format!("{:.2}%", 100.0 * metric),
-        }
-    }
-}
-
-/// Tells the answer for each row of a table, whose numbers are x.
-fn predict(model: &impl Layer, goal: &Goal, target: &str, table: &Table, x: &Tensor) -> Result<()> {
-    let said = model.forward(x, &Ctx::eval());
-    match goal {
-        Goal::Number(Scale { mean, std }) => {
-            for (row, y) in said.to_vec::<f32>()?.iter().enumerate() {
-                say!("{}: {target} {:.1}", table.place(row), f64::from(*y) * std + mean)?;
-            }
-        }
-        Goal::Class(values) => {
-            let shares = said.softmax(1).to_vec::<f32>()?;
-            for (row, shares) in shares.chunks(values.len()).enumerate() {
-                let (name, share) =
-                    values.iter().zip(shares).max_by(|a, b| a.1.total_cmp(b.1)).expect("there are classes");
-                say!("{}: {target} {name} ({:.0}%)", table.place(row), 100.0 * share)?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -207,7 +207,6 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let batch = batch.map(|array| array.to(&trainer.device));
         let (task, options) = (&mut trainer.task, &trainer.options);
         let Kind { replay, totals } = &mut trainer.training;
-        let mut names = Vec::new();
         let mut run = || {
             replay.run(batch.each_ref(), |batch| {
                 let outcome = task.train_as(batch, options)?;
@@ -224,10 +223,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 told?
             }
         };
-        names.extend(totals.names().iter().cloned());
         let mut told = told.into_iter();
         self.loss = told.next();
-        self.others = names.into_iter().zip(told).collect();
+        self.others = totals.names().iter().cloned().zip(told).collect();
         for (name, scheduler) in &mut self.schedulers {
             scheduler.step(optimizer(&mut **task, name.as_deref())?)?;
         }

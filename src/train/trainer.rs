@@ -257,6 +257,12 @@ impl<'a, const N: usize> Trainer<'a, N> {
         Trainer { profile: Some((step, Box::new(tell))), ..self }
     }
 
+    /// Has the run end where this handle asks for it: one may end several runs.
+    #[must_use]
+    pub fn stop_by(self, stop: &Stop) -> Self {
+        Trainer { stop: stop.clone(), ..self }
+    }
+
     /// A handle that ends the run from outside.
     pub fn stop_handle(&self) -> Stop {
         self.stop.clone()

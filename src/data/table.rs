@@ -1,21 +1,51 @@
 //! A CSV file in memory, whose every complaint names line and column.
 
-use wgrad::{Error, Result};
+use super::files;
+use crate::error::{Error, Result};
+use std::path::Path;
 
+/// A CSV file in memory: a header, and rows of as many fields. What is wrong with it is told with line and column. An
+/// [`Encoder`](super::Encoder) makes numbers of it.
+///
+/// ```
+/// let table = wgrad::data::Table::parse("flats.csv", b"area,district\n70,north\n,south\n")?;
+/// let area = table.column("area")?;
+/// assert_eq!((table.len(), table.number(0, area)?, table.number(1, area)?), (2, Some(70.0), None));
+/// assert!(table.number(0, table.column("district")?).unwrap_err().to_string().contains("line 2, column `district`"));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[doc(alias("DataFrame", "read_csv"))]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The file's name, for messages.
-    pub name: String,
-    pub header: Vec<String>,
+    name: String,
+    header: Vec<String>,
     rows: Vec<Row>,
 }
 
+#[derive(Debug, Clone, PartialEq)]
 struct Row {
     line: u64,
     fields: Vec<String>,
 }
 
 impl Table {
-    /// Takes a header and rows of as many fields apart.
+    /// Of a file (RFC 4180, in UTF-8), gzipped or not.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, and as [`parse`](Table::parse).
+    pub fn read(path: impl AsRef<Path>) -> Result<Table> {
+        let (path, mut bytes) = (path.as_ref(), Vec::new());
+        let file = files::read(path)?;
+        let read = files::unpacked(&file[..]).and_then(|mut text| text.read_to_end(&mut bytes));
+        read.map_err(|error| files::damaged(&path.display().to_string(), &error))?;
+        Table::parse(&path.display().to_string(), &bytes)
+    }
+
+    /// Takes a header and rows of as many fields apart; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the line, if it is no UTF-8, a quote does not end, a column has no name of its own, a row has
+    /// another number of fields than the header, or there is none.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Table> {
         let broken = |line: u64, problem: &str| Error::Data(format!("{name}, line {line}: {problem}"));
         let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -41,11 +71,26 @@ impl Table {
         Ok(Table { name: name.into(), header, rows })
     }
 
+    /// The number of rows, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// What errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of the columns.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
     /// The number of a column.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the names there are.
     pub fn column(&self, name: &str) -> Result<usize> {
         self.header.iter().position(|column| column == name).ok_or_else(|| {
             let there = self.header.join(", ");
@@ -54,11 +99,22 @@ impl Table {
     }
 
     /// What a field holds; nothing where it is empty or `NA`.
+    ///
+    /// # Panics
+    /// If there is no such row or column.
+    #[track_caller]
     pub fn text(&self, row: usize, column: usize) -> Option<&str> {
         Some(self.rows[row].fields[column].as_str()).filter(|text| !["", "NA"].contains(text))
     }
 
     /// The number that a field holds. In f64, so that large ones still differ by their last digits, but no larger than an f32.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with line and column, if it holds something else.
+    ///
+    /// # Panics
+    /// If there is no such row or column.
+    #[track_caller]
     pub fn number(&self, row: usize, column: usize) -> Result<Option<f64>> {
         let Some(text) = self.text(row, column) else { return Ok(None) };
         let number = text.parse().ok().filter(|number: &f64| (*number as f32).is_finite());
@@ -66,20 +122,32 @@ impl Table {
         number.map(Some).ok_or_else(wrong)
     }
 
-    /// Whether a column holds numbers: nine of ten fields that hold anything do, so that a slip of the pen is told.
+    /// Whether a column holds numbers in these rows: nine of ten fields that hold anything do, so that a slip of the pen is told.
+    ///
+    /// # Panics
+    /// If there is no such row or column.
+    #[track_caller]
     pub fn is_number(&self, rows: &[usize], column: usize) -> bool {
         let there = rows.iter().filter(|&&row| self.text(row, column).is_some()).count();
         let numbers = rows.iter().filter(|&&row| self.number(row, column).is_ok_and(|n| n.is_some())).count();
         there > 0 && numbers * 10 >= there * 9
     }
 
-    /// What is wrong with a field.
+    /// What is wrong with a field, with its place.
+    ///
+    /// # Panics
+    /// If there is no such row or column.
+    #[track_caller]
     pub fn wrong(&self, row: usize, column: usize, problem: &str) -> Error {
         let place = self.place(row);
         Error::Data(format!("{place}, column `{}`: {problem}", self.header[column]))
     }
 
     /// The file and the line of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[track_caller]
     pub fn place(&self, row: usize) -> String {
         format!("{}, line {}", self.name, self.rows[row].line)
     }
