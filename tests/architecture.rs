@@ -181,7 +181,7 @@ fn only_one_floor_names_wgpu() {
 const BLOCKING: &[(&str, &[&str])] = &[
     ("pollster", &["src/backend/edge.rs"]),
     ("std::time::Instant", &["src/backend/edge.rs"]),
-    ("SystemTime", &[]),
+    ("SystemTime", &["src/backend/edge.rs"]),
     ("thread::spawn", &["src/backend/edge.rs"]),
     // The crate's pool, which a browser never has.
     ("thread::scope", &["src/backend/edge.rs", "src/kernel/parallel.rs"]),

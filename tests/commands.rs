@@ -13,4 +13,5 @@ mod gan_cli;
 mod mnist_cli;
 mod outputs;
 mod program;
+mod resumed;
 mod tabular_cli;

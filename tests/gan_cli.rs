@@ -50,8 +50,11 @@ fn digits_are_drawn_saved_loaded_and_judged() {
             &judge,
         ]);
         let verdict = trained.ends("100 real digits: mean confidence 0.").to_string();
-        for part in ["600 training images", "epoch  discriminator  generator", "\n500 drawn digits: mean confidence 0."]
-        {
+        for part in [
+            "600 training images",
+            "epoch       loss       real      drawn  generator",
+            "\n500 drawn digits: mean confidence 0.",
+        ] {
             assert!(trained.out.contains(part), "{} lacks {part:?}", trained.out);
         }
         let [before, after] = ["epoch_01.png", "epoch_02.png"].map(|file| picture(&first.join(file)));
@@ -84,7 +87,7 @@ fn mistakes_get_one_sentence() {
     with("--batch-size", &"0").refuses(&["batch size is 0"]);
     with("--batch-size", &"601").refuses(&["600 items has no full batch of 601"]);
     with("--lr", &"-1").refuses(&["learning rate", "-1 is not"]);
-    with("--lr", &"1e30").refuses(&["a loss became", "in epoch 1", "smaller --lr"]);
+    with("--lr", &"1e30").refuses(&["the loss became", "in epoch 1", "smaller learning rate"]);
     with("--save", &"none/w.safetensors").refuses(&["none/w.safetensors: cannot be written"]);
     with("--losses", &"none/losses").refuses(&["none/losses: cannot be written"]);
     with("--judge", &"none.safetensors").refuses(&["none.safetensors: cannot be read"]);

@@ -3,6 +3,8 @@
 //!
 //! `cargo test --test library train -- --nocapture` shows how near the curves are.
 
+#[path = "train/board.rs"]
+mod board;
 #[path = "train/broken.rs"]
 mod broken;
 #[path = "train/compiles.rs"]
@@ -61,6 +63,8 @@ mod recipes;
 mod refusals;
 #[path = "train/replay.rs"]
 mod replay;
+#[path = "train/report.rs"]
+mod report;
 #[path = "train/resume.rs"]
 mod resume;
 #[path = "train/rewrites.rs"]

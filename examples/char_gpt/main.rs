@@ -51,6 +51,7 @@ mod writer;
 use args::Args;
 use clap::Parser;
 use model::{Gpt, Size};
+use run::Look;
 use start::{note, out, say, start};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -59,7 +60,7 @@ use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::nn::{Init, Layer, Strictness};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, SequentialLr};
 use wgrad::optim::{AdamW, AdamWOptions};
-use wgrad::train::{Drawn, Progress, Trainer};
+use wgrad::train::{Drawn, Trainer};
 use wgrad::{Device, Error, Result, Rng, checkpoint, nn};
 use writer::{Sampling, Writer};
 
@@ -104,8 +105,7 @@ fn run(args: &Args) -> Result<()> {
         Ok(model.forward(seen, ctx).cross_entropy(&next.flatten(0)).into())
     });
     let epochs = if args.steps == 0 { 0 } else { train.in_epochs() };
-    let mut trainer =
-        args.run.apply(trainer, Progress::new(), None, &["loss"])?.epochs(epochs).schedule(schedule(args.steps));
+    let mut trainer = args.run.apply(trainer, Look::default())?.epochs(epochs).schedule(schedule(args.steps));
     let history = trainer.fit(&train, Some(&held_out))?;
     let loss = trainer.evaluate(&held_out)?.get("loss").unwrap_or(f64::NAN);
     say!("\nheld-out loss {loss:.4} nats a character")?;

@@ -5,7 +5,8 @@ use wgrad::Result;
 use wgrad::metrics::ConfusionMatrix;
 
 /// The classes by label.
-const CLASSES: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+pub const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// How many images of each class are named right, and what the others are taken for.
 pub fn print(matrix: &ConfusionMatrix) -> Result<()> {

@@ -38,6 +38,7 @@ mod start;
 use args::{Args, ModelChoice};
 use clap::Parser;
 use model::{Classifier, Net, ResNet};
+use run::Look;
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::Result;
@@ -46,7 +47,7 @@ use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
 use wgrad::nn::{Init, Layer, Summary};
 use wgrad::optim::schedule::OneCycleLr;
 use wgrad::optim::{Momentum, Sgd, SgdOptions};
-use wgrad::train::{Outcome, Progress, Trainer};
+use wgrad::train::{Outcome, Trainer};
 
 fn main() -> ExitCode {
     start(|| run(&Args::parse()))
@@ -64,7 +65,8 @@ fn run(args: &Args) -> Result<()> {
     args.run.begin(&model)?;
 
     let (train, test) = input::cifar10(args)?;
-    say!("{}", Summary::of(&model, [1, 3, 32, 32], &device))?;
+    let summary = Summary::of(&model, [1, 3, 32, 32], &device);
+    say!("{summary}")?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
     let (shuffle, last) = (Some(args.run.seed), LastBatch::Drop);
     // All batches have one shape, so that each step is a replay of the first.

@@ -23,6 +23,7 @@ mod start;
 
 use args::Args;
 use clap::Parser;
+use run::Look;
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::autograd::gradient_check;
@@ -125,6 +126,8 @@ fn train(name: &str, model: &Sequential, args: &Args, device: &Device) -> Result
         Ok(Outcome::of(model.forward(x, ctx).mse_loss(y, Reduction::Mean)))
     });
     let train = Drawn::new(args.steps, args.run.seed, |_| Ok(points(-6.0, 6.0)));
+    let progress = Progress::without_table(name);
+    let look = Look { progress, part: Some(name), curves: &[name], ..Look::default() };
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) };
     args.run
         .apply(trainer, Progress::without_table(name), Some(name), &[name])?

@@ -43,6 +43,7 @@ use args::Args;
 use clap::Parser;
 use judge::Judge;
 use model::{Discriminator, Generator, NOISE};
+use run::Look;
 use start::{note, say, start};
 use std::fs;
 use std::path::PathBuf;
@@ -51,7 +52,7 @@ use task::Gan;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization};
 use wgrad::nn::{Ctx, Init, Layer, Summary};
 use wgrad::optim::schedule::LinearLr;
-use wgrad::train::{Callback, Progress, Run, Trainer};
+use wgrad::train::{Callback, Run, Trainer};
 use wgrad::{Device, Error, Result, Rng, Tensor};
 
 /// Steps in which the learning rate rises to what the command line says.
@@ -100,7 +101,7 @@ fn run(args: &Args) -> Result<()> {
     let trainer = Trainer::of(&device, gan);
     let mut trainer = args
         .run
-        .apply(trainer, Progress::new(), None, &["discriminator", "generator"])?
+        .apply(trainer, Look { curves: &["discriminator", "generator"], ..Look::default() })?
         .epochs(args.epochs)
         .schedule_of("discriminator", warm_up)
         .schedule_of("generator", warm_up)

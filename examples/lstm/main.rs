@@ -23,6 +23,7 @@ mod start;
 
 use args::Args;
 use clap::Parser;
+use run::Look;
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::data::Array;
@@ -108,6 +109,8 @@ fn train(name: &str, model: &Adder, args: &Args, device: &Device) -> Result<Hist
     });
     let draw = |rng: &mut Rng| sequences(args.batch_size, args.length, rng);
     let train = Drawn::new(args.steps, args.run.seed, draw).epochs(args.steps.div_ceil(EPOCH));
+    let progress = Progress::without_table(name);
+    let look = Look { progress, part: Some(name), curves: &[name], ..Look::default() };
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) };
     let mut trainer = args
         .run

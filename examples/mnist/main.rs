@@ -28,6 +28,7 @@ mod start;
 use args::{Args, ModelChoice, OptimizerChoice};
 use clap::Parser;
 use model::{Cnn, Mlp};
+use run::Look;
 use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
 use wgrad::backend::WgpuOptions;
@@ -36,7 +37,7 @@ use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
 use wgrad::nn::{Init, Layer, Summary};
 use wgrad::optim::schedule::CosineAnnealingLr;
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::train::{Outcome, Progress, Trainer};
+use wgrad::train::{Outcome, Trainer};
 use wgrad::{Error, Result, tuning};
 
 fn main() -> ExitCode {
@@ -64,7 +65,8 @@ fn run(args: &Args) -> Result<()> {
     }
 
     let (train, test) = input::mnist(args)?;
-    say!("{}", Summary::of(&model, [1, 1, 28, 28], &device))?;
+    let summary = Summary::of(&model, [1, 1, 28, 28], &device);
+    say!("{summary}")?;
     say!("{} training images, {} test images\n", train.len(), test.len())?;
     let (batch_size, shuffle) = (args.batch_size, Some(args.run.seed));
     let train = DataLoader::new(train, LoaderOptions { batch_size, shuffle, ..LoaderOptions::default() })?;
@@ -74,6 +76,8 @@ fn run(args: &Args) -> Result<()> {
         let logits = model.forward(x, ctx);
         Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
     });
+    let digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let look = Look { summary: Some(&summary), classes: &digits, ..Look::default() };
     // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
     let fall = CosineAnnealingLr { t_max: (train.len() * args.epochs).max(1) as u64, eta_min: 0.0 };
     let mut trainer = args

@@ -2,15 +2,34 @@
 
 use crate::losses::Losses;
 use crate::start::{DeviceChoice, note, say};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
-use wgrad::nn::{Module, Strictness};
-use wgrad::train::{Checkpoints, History, Progress, Stop, Trainer};
+use wgrad::metrics::ConfusionCounts;
+use wgrad::nn::{Module, Strictness, Summary};
+use wgrad::train::{Checkpoints, History, Progress, Report, Stop, TensorBoard, Trainer};
 use wgrad::{Error, Result, checkpoint};
 
 /// The step that `--profile` times: everything that the first ones make is there.
 const PROFILED: u64 = 5;
+
+/// How a run is seen.
+pub struct Look<'s> {
+    pub progress: Progress,
+    /// The name of one among several models: what is kept of it goes by it.
+    pub part: Option<&'s str>,
+    /// The names of the losses that are written: that of the step, and other means by their own.
+    pub curves: &'s [&'s str],
+    pub summary: Option<&'s Summary>,
+    /// The names of classes, for a matrix in the report.
+    pub classes: &'s [&'s str],
+}
+
+impl Default for Look<'_> {
+    fn default() -> Self {
+        Look { progress: Progress::new(), part: None, curves: &["loss"], summary: None, classes: &[] }
+    }
+}
 
 /// Where a run is made, and where it is kept.
 #[derive(clap::Args)]
@@ -42,6 +61,12 @@ pub struct RunArgs {
     /// Two batches of everything, to see whether it runs.
     #[arg(long)]
     pub fast_dev_run: bool,
+    /// Writes a page with the run's settings, curves and times there, which any browser opens.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Tells the run to TensorBoard, in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Prints where the time of one step goes; with a file name, writes a trace that Perfetto opens.
     #[arg(long, value_name = "TRACE.json")]
     pub profile: Option<Option<PathBuf>>,
@@ -65,30 +90,39 @@ impl RunArgs {
         self.save.as_ref().map_or(Ok(()), checkpoint::check_writable)
     }
 
-    /// A trainer that obeys, to Ctrl-C too. One among several models has a folder of its own within that of the checkpoints;
-    /// `curves` are the names of losses where these are written: that of the step, and other means by their own.
-    pub fn apply<'a, const N: usize>(
-        &self,
-        mut trainer: Trainer<'a, N>,
-        progress: Progress,
-        folder: Option<&str>,
-        curves: &[&str],
-    ) -> Result<Trainer<'a, N>> {
-        trainer = trainer.callback(progress);
-        trainer = trainer.fast_dev_run(self.fast_dev_run).stop_by(ctrl_c());
+    /// A trainer that obeys, to Ctrl-C too.
+    pub fn apply<'a, const N: usize>(&self, mut trainer: Trainer<'a, N>, look: Look) -> Result<Trainer<'a, N>> {
+        let within = |path: &Path| look.part.map_or_else(|| path.to_path_buf(), |part| path.join(part));
+        trainer = trainer.callback(look.progress).fast_dev_run(self.fast_dev_run).stop_by(ctrl_c());
         if let Some(steps) = self.max_steps {
             trainer = trainer.max_steps(steps);
         }
         if let Some(run) = &self.checkpoint {
-            let place = folder.map_or_else(|| run.clone(), |part| run.join(part));
-            let checkpoints = Checkpoints::in_folder(place).resume_if(self.resume);
+            let checkpoints = Checkpoints::in_folder(within(run)).resume_if(self.resume);
             trainer = trainer.checkpoints(match self.checkpoint_every {
                 Some(seconds) => checkpoints.every(Duration::from_secs(seconds)),
                 None => checkpoints,
             });
         }
         if let Some(path) = &self.losses {
-            trainer = trainer.callback(Losses::new(path, curves)?);
+            trainer = trainer.callback(Losses::new(path, look.curves)?);
+        }
+        if let Some(path) = &self.report {
+            let name = |part: &str| format!("{part}-{}", path.file_name().unwrap_or_default().display());
+            let path = look.part.map_or_else(|| path.clone(), |part| path.with_file_name(name(part)));
+            let report = look.summary.map_or(Report::new(&path), |summary| Report::new(&path).summary(summary));
+            let report = settings()
+                .iter()
+                .fold(report.classes(look.classes), |report, (name, value)| report.setting(name, value));
+            trainer = trainer.callback(report);
+            if !look.classes.is_empty() {
+                trainer = trainer.metric(ConfusionCounts::new(look.classes.len()));
+            }
+        }
+        if let Some(folder) = &self.tensorboard {
+            let board = TensorBoard::new(within(folder));
+            trainer =
+                trainer.callback(settings().iter().fold(board, |board, (name, value)| board.setting(name, value)));
         }
         if let Some(trace) = self.profile.clone() {
             trainer = trainer.profile_step(PROFILED, move |profile| {
@@ -121,6 +155,22 @@ impl RunArgs {
             note!("go on by: {}{resume}", std::env::args().collect::<Vec<_>>().join(" "));
         }
     }
+}
+
+/// What the command line says: options and their values.
+fn settings() -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for word in std::env::args().skip(1) {
+        match (word.strip_prefix("--"), found.last_mut()) {
+            (Some(option), _) => {
+                let (name, value) = option.split_once('=').unwrap_or((option, ""));
+                found.push((name.into(), value.into()));
+            }
+            (None, Some((_, value))) => *value = word,
+            (None, None) => {}
+        }
+    }
+    found
 }
 
 /// What Ctrl-C asks for: the first ends the batch, and the run is saved; the second ends at once.

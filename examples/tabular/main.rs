@@ -50,6 +50,7 @@ mod start;
 use args::Args;
 use clap::Parser;
 use goal::Goal;
+use run::Look;
 use start::{note, say, start};
 use std::process::ExitCode;
 use wgrad::data::{Array, DataLoader, Encoder, LoaderOptions, Table};
@@ -130,7 +131,7 @@ fn run(args: &Args) -> Result<()> {
     });
     let mut trainer = args
         .run
-        .apply(trainer, Progress::new().every(TOLD), None, &["loss"])?
+        .apply(trainer, Look { progress: Progress::new().every(TOLD), ..Look::default() })?
         .epochs(args.epochs)
         .callback(EarlyStopping::new("val_loss", args.patience).restore_best());
     let history = trainer.fit(&train, Some(&validation))?;

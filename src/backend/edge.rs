@@ -70,6 +70,15 @@ pub fn on_all_cores<J: Sync, R: Send>(jobs: &[J], run: impl Fn(&J) -> R + Sync) 
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+/// Seconds since 1970; 0 where the clock is set before that.
+pub fn unix_time() -> f64 {
+    #[cfg(not(target_arch = "wasm32"))]
+    use std::time::{SystemTime, UNIX_EPOCH};
+    #[cfg(target_arch = "wasm32")]
+    use web_time::{SystemTime, UNIX_EPOCH};
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// The number of this process among those that run; a browser has none.
 pub fn process() -> u32 {
     if CAN_WAIT { std::process::id() } else { 0 }

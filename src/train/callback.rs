@@ -3,9 +3,11 @@
 use super::history::{Figures, History};
 use super::task::Trained;
 use super::totals::Totals;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{StateDict, Strictness, load_state, state};
 use crate::optim::schedule::Better;
+use crate::profile::Profile;
 use crate::tensor::Tensor;
 use std::path::Path;
 
@@ -33,7 +35,12 @@ pub struct Run<'r> {
     pub others: &'r [(String, Tensor)],
     /// The epochs that are done.
     pub history: &'r History,
+    /// Where it runs.
+    pub device: &'r Device,
+    /// A few words that tell its data from other data.
+    pub data: &'r str,
     pub(super) totals: &'r Totals,
+    pub(super) validated: &'r mut Totals,
     pub(super) task: &'r mut dyn Trained,
     pub(super) stop: &'r mut Option<String>,
 }
@@ -48,6 +55,21 @@ impl Run<'_> {
     /// none does, the smaller if its name ends as that of a loss or an error.
     pub fn better(&self, figure: &str) -> Better {
         self.totals.better(figure)
+    }
+
+    /// What a metric summed up, or collected, over the last validation: of
+    /// [`ConfusionCounts`](crate::metrics::ConfusionCounts), named `confusion`, what a matrix is made of. None where the run has
+    /// no such metric, or nothing was validated.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    pub fn sums(&mut self, metric: &str) -> Result<Option<Vec<f64>>> {
+        let at = self.validated.metrics().position(|own| own.name() == metric);
+        let validated = self.history.epochs.last().is_some_and(|last| last.figures.get("val_loss").is_some());
+        match at.filter(|_| validated) {
+            Some(at) => Ok(self.validated.sums()?.1.into_iter().nth(at)),
+            None => Ok(None),
+        }
     }
 
     /// The learning rate of the first optimizer's first group.
@@ -138,6 +160,19 @@ pub trait Callback {
     /// # Errors
     /// Whatever ends the run.
     fn epoch(&mut self, _run: &mut Run) -> Result<()> {
+        Ok(())
+    }
+
+    /// The number of a step, counted from 1 where this process began, that is to be timed kernel by kernel.
+    fn profiles(&self) -> Option<u64> {
+        None
+    }
+
+    /// When a step was timed, for this callback or for another.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn profiled(&mut self, _run: &mut Run, _profile: &Profile) -> Result<()> {
         Ok(())
     }
 

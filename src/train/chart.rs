@@ -96,8 +96,9 @@ impl Chart {
         let ([width, height], [left, right, top, bottom]) = (SIZE, MARGINS);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\" \
-             data-x=\"{}\" data-y=\"{}\">{style}",
+             data-over=\"{}\" data-x=\"{}\" data-y=\"{}\">{style}",
             escaped(&self.title),
+            escaped(&self.over),
             across.told(),
             up.told(),
         );
@@ -118,9 +119,15 @@ impl Chart {
             let y = top + 12.0;
             add(format!("<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escaped(words)));
         }
-        for (at, (_, points)) in self.curves.iter().enumerate() {
-            let line = path(points, &across, &up);
-            add(format!("<path class=\"curve c{}\" d=\"{line}\"/>", at % COLOURS.len()));
+        for (at, (name, points)) in self.curves.iter().enumerate() {
+            let points = thinned(points);
+            // A page's script shows the values; a picture alone has none.
+            let told: String = match style {
+                "" => format!(" data-name=\"{}\" data-points=\"{}\"", escaped(name), listed(&points)),
+                _ => String::new(),
+            };
+            let line = path(&points, &across, &up);
+            add(format!("<path class=\"curve c{}\"{told} d=\"{line}\"/>", at % COLOURS.len()));
         }
         add(format!("<text class=\"title\" x=\"{left}\" y=\"18\">{}</text>", escaped(&self.title)));
         let (middle, y) = ((left + width - right) / 2.0, height - 8.0);
@@ -144,13 +151,25 @@ pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A line through points, a new one behind each gap. Of more points than columns each stretch is drawn by its mean.
+/// Of more points than columns, the mean of each stretch.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mean = |part: &[(f64, f64)]| {
+        let of = |value: fn(&(f64, f64)) -> f64| part.iter().map(value).sum::<f64>() / part.len() as f64;
+        (of(|point| point.0), of(|point| point.1))
+    };
+    points.chunks(points.len().div_ceil(POINTS).max(1)).map(mean).collect()
+}
+
+/// The points that are there, in as few digits as a cursor shows.
+fn listed(points: &[(f64, f64)]) -> String {
+    let there = points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
+    there.map(|(x, y)| format!("{},{}", *x as f32, *y as f32)).collect::<Vec<_>>().join(" ")
+}
+
+/// A line through points, a new one behind each gap.
 fn path(points: &[(f64, f64)], across: &Axis, up: &Axis) -> String {
     let (mut line, mut goes_on) = (String::new(), false);
-    for part in points.chunks(points.len().div_ceil(POINTS).max(1)) {
-        let count = part.len() as f64;
-        let mean = |of: fn(&(f64, f64)) -> f64| part.iter().map(of).sum::<f64>() / count;
-        let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    for &(x, y) in points {
         let is_there = across.holds(x) && up.holds(y);
         if is_there {
             // Writing to a string cannot fail.

@@ -33,6 +33,8 @@ pub(super) struct Fit<'f, 'a, const N: usize> {
     items: usize,
     loss: Option<Tensor>,
     others: Vec<(String, Tensor)>,
+    /// Steps of this process.
+    done: u64,
     place: Place,
     began: Instant,
     saved: Instant,
@@ -63,6 +65,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             items: 0,
             loss: None,
             others: Vec::new(),
+            done: 0,
             place,
             began: now,
             saved: now,
@@ -215,14 +218,17 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 Ok(std::iter::once(outcome.loss).chain(others).collect::<Vec<Tensor>>())
             })
         };
-        let told = match trainer.profile.take_if(|(step, _)| *step == self.place.step + 1) {
-            None => run()?,
-            Some((_, tell)) => {
-                let (told, profile) = trainer.device.profile(run)?;
-                tell(&profile)?;
-                told?
-            }
-        };
+        let asked = trainer.profile.take_if(|(step, _)| *step == self.place.step + 1);
+        self.done += 1;
+        let (told, profile) =
+            match asked.is_some() || trainer.callbacks.iter().any(|own| own.profiles() == Some(self.done)) {
+                false => (run(), None),
+                true => trainer.device.profile(run).map(|(told, profile)| (told, Some(profile)))?,
+            };
+        let told = told?;
+        if let (Some((_, tell)), Some(profile)) = (asked, &profile) {
+            tell(profile)?;
+        }
         let mut told = told.into_iter();
         self.loss = told.next();
         self.others = totals.names().iter().cloned().zip(told).collect();
@@ -231,7 +237,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         self.place.step += 1;
         self.place.batch += 1;
-        Ok(())
+        profile.map_or(Ok(()), |profile| self.tell(|callback, run| callback.profiled(run, &profile)))
     }
 
     /// Looks at the figures of the epoch so far.
@@ -334,8 +340,11 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 figures: self.figures.clone(),
                 loss: self.loss.as_ref(),
                 history: &self.place.history,
+                device: &trainer.device,
+                data: &self.place.data,
                 others: &self.others,
                 totals: &trainer.training.totals,
+                validated: &mut trainer.evaluation.totals,
                 task: &mut *trainer.task,
                 stop: &mut self.stop,
             };

@@ -3,6 +3,7 @@
 use super::callback::{Callback, Run};
 use super::history::{Record, heading, row, shown};
 use crate::error::{Error, Result};
+use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -133,10 +134,6 @@ impl CsvLog {
     pub fn new(path: impl AsRef<Path>) -> CsvLog {
         CsvLog { path: path.as_ref().into(), file: None }
     }
-
-    fn told(&self, error: std::io::Error) -> Error {
-        Error::file_because(&self.path, "cannot be written", error)
-    }
 }
 
 impl Callback for CsvLog {
@@ -145,10 +142,7 @@ impl Callback for CsvLog {
     }
 
     fn started(&mut self, run: &mut Run) -> Result<()> {
-        let is_new = run.step == 0 || !self.path.exists();
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).append(!is_new).truncate(is_new);
-        self.file = Some(options.open(&self.path).map_err(|error| self.told(error))?);
+        self.file = Some(opened(&self.path, run)?);
         Ok(())
     }
 
@@ -163,4 +157,58 @@ impl Callback for CsvLog {
         text += &format!("{epoch},{step},{seconds:.3},{lr},{}\n", figures.join(","));
         file.write_all(text.as_bytes()).map_err(|error| Error::file_because(&self.path, "cannot be written", error))
     }
+}
+
+/// The figures of each epoch as a line of JSON, which grows where a run is resumed; its start and its end have lines too.
+#[derive(Debug)]
+pub struct JsonLog {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl JsonLog {
+    /// In a file, which is made anew where the run begins.
+    pub fn new(path: impl AsRef<Path>) -> JsonLog {
+        JsonLog { path: path.as_ref().into(), file: None }
+    }
+
+    fn add(&mut self, line: serde_json::Value) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        writeln!(file, "{line}").map_err(|error| Error::file_because(&self.path, "cannot be written", error))
+    }
+}
+
+impl Callback for JsonLog {
+    fn name(&self) -> &str {
+        "json"
+    }
+
+    fn started(&mut self, run: &mut Run) -> Result<()> {
+        self.file = Some(opened(&self.path, run)?);
+        let device = run.device.to_string();
+        self.add(json!({"event": "start", "step": run.step, "epochs": run.epochs, "device": device, "data": run.data}))
+    }
+
+    fn epoch(&mut self, run: &mut Run) -> Result<()> {
+        let Some(record) = run.history.epochs.last() else { return Ok(()) };
+        let mut line = json!({
+            "event": "epoch", "epoch": record.epoch + 1, "step": record.step, "seconds": record.seconds, "lr": record.lr,
+            "rate": record.rate,
+        });
+        record.figures.iter().for_each(|(name, value)| line[name] = json!(value));
+        self.add(line)
+    }
+
+    fn ended(&mut self, run: &mut Run, error: Option<&Error>) -> Result<()> {
+        let error = error.map(ToString::to_string);
+        self.add(json!({"event": "end", "step": run.step, "stopped": run.history.stopped, "error": error}))
+    }
+}
+
+/// A log that grows where a run goes on, and begins where it begins.
+fn opened(path: &Path, run: &Run) -> Result<File> {
+    let is_new = run.step == 0 || !path.exists();
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).append(!is_new).truncate(is_new);
+    options.open(path).map_err(|error| Error::file_because(path, "cannot be written", error))
 }

@@ -61,7 +61,7 @@ pub struct Trainer<'a, const N: usize> {
     /// Paths that are frozen before an epoch, or always.
     pub(super) frozen: Vec<(String, usize)>,
     pub(super) training: Kind,
-    evaluation: Kind,
+    pub(super) evaluation: Kind,
 }
 
 /// What is left out of a run, to try whether everything runs, or whether a model can learn at all.

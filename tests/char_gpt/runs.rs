@@ -18,7 +18,7 @@ impl Said {
     /// The training and the held-out losses of the table.
     fn table(&self) -> Vec<[f32; 2]> {
         assert!(self.code == Some(0) && !self.err.contains("error"), "{self:#?}");
-        let rows = self.out.lines().skip_while(|line| !line.contains("held-out loss  "));
+        let rows = self.out.lines().skip_while(|line| !line.starts_with("epoch       loss   val_loss"));
         let row = |line: &str| {
             let cells: Vec<f32> = line.split_whitespace().map(|cell| cell.parse().expect("a number")).collect();
             [cells[1], cells[2]]
@@ -143,7 +143,7 @@ fn mistakes_are_told_in_a_sentence() {
         char_gpt(&[&"--device=cpu", &"--steps=30", &"--context=8", &"--data", &path, &option, &value])
     };
     small("--prompt", "to bed!").refuses(&["the prompt has '!', which the model does not know"]);
-    small("--lr", "1e30").refuses(&["the loss became", "use a smaller --lr"]);
+    small("--lr", "1e30").refuses(&["the loss became", "use a smaller learning rate"]);
     small("--lr", "-1").refuses(&["learning rate: -1 is not"]);
     small("--top-k", "0").refuses_usage(&["a whole number from 1 to "]);
 }

@@ -21,18 +21,18 @@ fn points(count: usize) -> Points {
     (0..count).map(point).collect()
 }
 
-fn loader(count: usize, workers: usize) -> DataLoader<Points> {
+pub fn loader(count: usize, workers: usize) -> DataLoader<Points> {
     let options = LoaderOptions { batch_size: 32, shuffle: Some(7), workers, ..LoaderOptions::default() };
     DataLoader::new(points(count), options).expect("points")
 }
 
-fn network(device: &Device) -> Sequential {
+pub fn network(device: &Device) -> Sequential {
     let init = &mut Init::new(5, device);
     let first = Sequential::new().push(Linear::new(2, 32, init)).push(BatchNorm1d::new(32, init)).push(Relu::new());
     first.push(Dropout::new(0.1, init)).push(Linear::new(32, 2, init))
 }
 
-fn outcome(model: &impl Layer, [x, labels]: [&Tensor; 2], ctx: &wgrad::nn::Ctx) -> Outcome {
+pub fn outcome(model: &impl Layer, [x, labels]: [&Tensor; 2], ctx: &wgrad::nn::Ctx) -> Outcome {
     let logits = model.forward(x, ctx);
     Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels).and("size", &logits.square().mean())
 }
@@ -94,7 +94,7 @@ fn a_run_that_is_stopped_goes_on_to_the_bit() {
     }
 }
 
-fn plain<'a>(device: &Device, model: &'a Sequential, lr: f32) -> Trainer<'a, 2> {
+pub fn plain<'a>(device: &Device, model: &'a Sequential, lr: f32) -> Trainer<'a, 2> {
     let optimizer = Sgd::new(model, SgdOptions { lr, ..SgdOptions::default() }).expect("a rate");
     Trainer::new(device, model, optimizer, |batch, ctx| Ok(outcome(model, batch, ctx)))
 }
@@ -195,6 +195,122 @@ fn runs_end_when_they_should() {
     assert!(error(&mut trainer, &loader(64, 0)).contains("the metric `accuracy` has nothing to judge"));
 }
 
+/// What a run has come to: its figures and its weights.
+fn learned(make: impl for<'a> Fn(Trainer<'a, 2>) -> Trainer<'a, 2>, device: &Device) -> (History, StateDict) {
+    let init = &mut Init::new(5, device);
+    let model = Sequential::new().push(Linear::new(2, 8, init)).push(Relu::new()).push(Linear::new(8, 2, init));
+    let mut trainer = make(plain(device, &model, 0.1).epochs(2).metric(Accuracy::new()));
+    let history = trainer.fit(&loader(300, 0), Some(&loader(70, 0))).expect("it trains");
+    drop(trainer);
+    (history, state(&model).expect("the device works"))
+}
+
+#[test]
+fn parts_of_a_batch_are_the_whole_batch() {
+    for (name, device) in devices() {
+        let (whole, weights) = learned(|trainer| trainer.grad_norm(), &device);
+        // The last batch has 12 items, which are no whole parts of 5.
+        let (parts, same) = learned(|trainer| trainer.grad_norm().micro_batches(5), &device);
+        for figure in whole.epochs[1].figures.names() {
+            let (a, b) = (whole.last(figure).expect("told"), parts.last(figure).expect("told"));
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{name}: {figure} {a} {b}");
+        }
+        assert!(whole.last("grad_norm") > Some(1e-3), "{name}: {whole}");
+        for (path, value) in &weights {
+            let numbers = |value: &wgrad::nn::StateTensor| match &value.values {
+                wgrad::nn::Values::F32(values) => values.clone(),
+                other => panic!("{other:?}"),
+            };
+            let near = numbers(value).iter().zip(numbers(&same[path])).all(|(a, b)| (a - b).abs() < 1e-5);
+            assert!(near, "{name}: {path}");
+        }
+    }
+}
+
+#[test]
+fn frozen_layers_move_when_their_time_has_come() {
+    for (name, device) in devices() {
+        let before = learned(|trainer| trainer.epochs(0), &device).1;
+        let moved = |epochs: usize, until: usize| {
+            let after = learned(|trainer| trainer.epochs(epochs).freeze("0", until), &device).1;
+            ["0.weight", "2.weight"].map(|path| before[path] != after[path])
+        };
+        assert_eq!(
+            (moved(2, usize::MAX), moved(2, 2), moved(2, 1)),
+            ([false, true], [false, true], [true, true]),
+            "{name}"
+        );
+    }
+    let (device, wrong) = (Device::cpu(), "the model has no parameter at head");
+    let model = network(&device);
+    assert!(error(&mut plain(&device, &model, 0.1).freeze("head", 1), &loader(64, 0)).contains(wrong));
+    let pair = Pair::new(&device);
+    let mut trainer = Trainer::of(&device, pair).micro_batches(2);
+    let set: Vec<[f32; 3]> = vec![[1.0, 2.0, 3.0]; 8];
+    let told = trainer.fit(&DataLoader::new(set, LoaderOptions::default()).expect("a set"), None).expect_err("refused");
+    assert!(told.to_string().contains("`micro_batches` is for a trainer of a model"), "{told}");
+}
+
+#[test]
+fn a_few_batches_tell_whether_a_run_can_learn() {
+    let device = Device::cpu();
+    let folder = tempfile::tempdir().expect("a folder");
+    let checkpoints = || Checkpoints::in_folder(folder.path().join("run"));
+    let (fast, _) = learned(|trainer| trainer.epochs(9).fast_dev_run(true).checkpoints(checkpoints()), &device);
+    assert_eq!((fast.epochs.len(), fast.epochs[0].step), (1, 2));
+    assert!(!folder.path().join("run").exists(), "it kept a checkpoint");
+    let (by_heart, _) = learned(|trainer| trainer.epochs(200).overfit_batches(1), &device);
+    assert_eq!(by_heart.epochs[199].step, 200);
+    assert!(by_heart.last("accuracy") > Some(0.95) && by_heart.last("loss") < Some(0.2), "{:?}", by_heart.epochs[199]);
+
+    // A fault in validation is told before the first step.
+    let model = network(&device);
+    let steps = std::cell::Cell::new(0);
+    let sgd = Sgd::new(&model, SgdOptions::default()).expect("a rate");
+    let mut trainer = Trainer::new(&device, &model, sgd, |batch, ctx| match ctx.mode() {
+        wgrad::nn::Mode::Eval => Err(wgrad::Error::Data("no validation today".into())),
+        wgrad::nn::Mode::Train => {
+            steps.set(steps.get() + 1);
+            Ok(outcome(&model, batch, ctx))
+        }
+    });
+    trainer = trainer.sanity_batches(1);
+    let told = trainer.fit(&loader(64, 0), Some(&loader(64, 0))).expect_err("it is refused").to_string();
+    assert!(told.contains("no validation today") && steps.get() == 0, "{told}");
+}
+
+/// Batches that end before they said so, as a stream may.
+struct Stream(usize);
+
+impl wgrad::train::Batches<2> for Stream {
+    fn len(&self) -> usize {
+        usize::MAX
+    }
+
+    fn epoch_from(
+        &self,
+        epoch: u64,
+        batch: usize,
+    ) -> Box<dyn Iterator<Item = wgrad::Result<[wgrad::data::Array; 2]>> + '_> {
+        let all = loader(32 * self.0.max(1), 0).epoch(epoch).map(|batch| Ok(batch?.columns)).collect::<Vec<_>>();
+        Box::new(all.into_iter().take(self.0).skip(batch))
+    }
+
+    fn fingerprint(&self) -> String {
+        "a stream".into()
+    }
+}
+
+#[test]
+fn a_set_of_unknown_length_ends_its_epoch_where_it_ends() {
+    let device = Device::cpu();
+    let model = network(&device);
+    let history = plain(&device, &model, 0.1).epochs(3).fit(&Stream(4), None).expect("it trains");
+    assert_eq!(history.epochs.iter().map(|epoch| epoch.step).collect::<Vec<_>>(), [4, 8, 12]);
+    let empty = plain(&device, &model, 0.1).fit(&Stream(0), None).expect_err("no batch").to_string();
+    assert!(empty.contains("epoch 1 has no batch"), "{empty}");
+}
+
 /// Two models that learn from each other.
 struct Pair {
     models: [Linear; 2],
@@ -213,6 +329,14 @@ impl Trained for Pair {
 }
 
 impl Pair {
+    fn new(device: &Device) -> Pair {
+        let init = &mut Init::new(1, device);
+        let models = [Linear::new(3, 2, init), Linear::new(3, 2, init)];
+        let sgd = |model: &Linear| Sgd::new(model, SgdOptions { lr: 0.1, ..SgdOptions::default() }).expect("a rate");
+        let optimizers = [sgd(&models[0]), sgd(&models[1])];
+        Pair { models, optimizers }
+    }
+
     fn apart(&self, x: &Tensor, ctx: &wgrad::nn::Ctx) -> Tensor {
         (self.models[0].forward(x, ctx) - self.models[1].forward(x, ctx)).square().mean()
     }
@@ -234,13 +358,9 @@ impl Task<1> for Pair {
 #[test]
 fn a_task_of_ones_own_is_trained_too() {
     for (name, device) in devices() {
-        let init = &mut Init::new(1, &device);
-        let models = [Linear::new(3, 2, init), Linear::new(3, 2, init)];
-        let sgd = |model: &Linear| Sgd::new(model, SgdOptions { lr: 0.1, ..SgdOptions::default() }).expect("a rate");
-        let optimizers = [sgd(&models[0]), sgd(&models[1])];
         let set: Vec<[f32; 3]> = (0..64).map(|i| [(i as f32).sin(), (i as f32).cos(), 1.0]).collect();
         let train = DataLoader::new(set, LoaderOptions { batch_size: 16, ..LoaderOptions::default() }).expect("a set");
-        let mut trainer = Trainer::of(&device, Pair { models, optimizers }).epochs(10);
+        let mut trainer = Trainer::of(&device, Pair::new(&device)).epochs(10);
         let history = trainer.fit(&train, Some(&train)).expect("it trains");
         assert!(history.last("val_loss") < Some(1e-2), "{name}: {history}");
         let again = trainer.evaluate(&train).expect("it can");
