@@ -27,16 +27,22 @@ mod dataset;
 pub mod download;
 mod encoder;
 mod files;
+#[cfg(feature = "png")]
+mod folder;
 pub mod idx;
 mod images;
 mod item;
 mod loader;
 pub mod mnist;
 mod table;
+mod tokens;
 
 pub use dataset::{Batch, Concat, Dataset, Map, Subset};
 pub use encoder::{Encoder, Scale, Target};
+#[cfg(feature = "png")]
+pub use folder::ImageFolder;
 pub use images::{ImageSet, Normalization, NormalizedImages};
 pub use item::{Array, ArrayValues, Columns, Field, Item};
-pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions};
+pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions, balanced, class_weights};
 pub use table::Table;
+pub use tokens::TokenWindows;

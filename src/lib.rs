@@ -66,6 +66,7 @@
 //!
 //! * `rayon` (default): the CPU backend uses all cores.
 //! * `download`: fetches data sets over HTTPS, with resume and checksums.
+//! * `png`: pictures in folders (`data::ImageFolder`).
 //! * `noop`: wgpu's adapter that runs nothing, for measuring what a dispatch costs the host.
 //!
 //! [wgpu]: https://docs.rs/wgpu

@@ -9,6 +9,7 @@
 //! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Identity`], [`Flatten`], [`Unflatten`] |
 //! | **Passes** | [`Ctx`], [`Mode`], [`Trace`], [`Entered`], [`Summary`] |
 //! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`RandomCropFlip`] |
+//! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomErasing`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
 //! | **Linear maps and tables** | [`Linear`], [`Embedding`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`ConvTranspose1d`], [`ConvTranspose2d`] |
 //! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`Upsample`], [`PixelShuffle`] |
@@ -41,6 +42,7 @@ pub mod recurrent;
 pub mod state;
 pub mod summary;
 pub mod transformer;
+pub mod transforms;
 
 #[doc(inline)]
 pub use activation::{
@@ -88,3 +90,5 @@ pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_sta
 pub use summary::Summary;
 #[doc(inline)]
 pub use transformer::{NormPlace, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions};
+#[doc(inline)]
+pub use transforms::{ColorJitter, RandomAffine, RandomErasing, RandomResizedCrop};

@@ -14,4 +14,5 @@ mod mnist_cli;
 mod outputs;
 mod program;
 mod resumed;
+mod serve;
 mod tabular_cli;

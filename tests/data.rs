@@ -8,3 +8,5 @@ mod files;
 mod loader;
 #[path = "data/server.rs"]
 mod server;
+#[path = "data/sets.rs"]
+mod sets;

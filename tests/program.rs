@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a run came to.
@@ -47,6 +47,11 @@ pub fn run_into(name: &str, args: &[&dyn AsRef<OsStr>], out: Stdio, err: Stdio) 
     let output = child.wait_with_output().expect("the example ends");
     let err = String::from_utf8(output.stderr).expect("the example says UTF-8");
     Said { code: output.status.code(), out: String::new(), err }
+}
+
+/// An example that goes on, whose output is read.
+pub fn started(name: &str, args: &[&dyn AsRef<OsStr>]) -> Child {
+    command(name).args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the example starts")
 }
 
 /// Runs an example, and kills it after some time as `kill -9` does; whether that came before its end.

@@ -79,5 +79,7 @@ mod sequences;
 mod threads;
 #[path = "train/trainer.rs"]
 mod trainer;
+#[path = "train/transforms.rs"]
+mod transforms;
 #[path = "train/types.rs"]
 mod types;

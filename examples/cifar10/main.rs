@@ -86,12 +86,9 @@ fn run(args: &Args) -> Result<()> {
     });
     let steps = (train.len() * args.epochs).max(1) as u64;
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), steps) };
-    let mut trainer = args
-        .run
-        .apply(trainer, Progress::new(), None, &["loss"])?
-        .epochs(args.epochs)
-        .metric(Accuracy::new())
-        .schedule(rise_and_fall);
+    let look = Look { summary: Some(&summary), classes: &classes::CLASSES, ..Look::default() };
+    let mut trainer =
+        args.run.apply(trainer, look)?.epochs(args.epochs).metric(Accuracy::new()).schedule(rise_and_fall);
     let history = trainer.fit(&train, Some(&test))?;
     args.run.finish(&history, &model)?;
     classes::print(&ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?)

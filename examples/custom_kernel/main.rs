@@ -129,8 +129,5 @@ fn train(name: &str, model: &Sequential, args: &Args, device: &Device) -> Result
     let progress = Progress::without_table(name);
     let look = Look { progress, part: Some(name), curves: &[name], ..Look::default() };
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) };
-    args.run
-        .apply(trainer, Progress::without_table(name), Some(name), &[name])?
-        .schedule(rise_and_fall)
-        .fit(&train, None)
+    args.run.apply(trainer, look)?.schedule(rise_and_fall).fit(&train, None)
 }

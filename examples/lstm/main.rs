@@ -112,11 +112,7 @@ fn train(name: &str, model: &Adder, args: &Args, device: &Device) -> Result<Hist
     let progress = Progress::without_table(name);
     let look = Look { progress, part: Some(name), curves: &[name], ..Look::default() };
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr, args.steps as u64) };
-    let mut trainer = args
-        .run
-        .apply(trainer, Progress::without_table(name), Some(name), &[name])?
-        .epochs(train.in_epochs())
-        .schedule(rise_and_fall);
+    let mut trainer = args.run.apply(trainer, look)?.epochs(train.in_epochs()).schedule(rise_and_fall);
     let history = trainer.fit(&train, None)?;
 
     let losses = history.of("loss");

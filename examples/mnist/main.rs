@@ -80,12 +80,7 @@ fn run(args: &Args) -> Result<()> {
     let look = Look { summary: Some(&summary), classes: &digits, ..Look::default() };
     // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
     let fall = CosineAnnealingLr { t_max: (train.len() * args.epochs).max(1) as u64, eta_min: 0.0 };
-    let mut trainer = args
-        .run
-        .apply(trainer, Progress::new(), None, &["loss"])?
-        .epochs(args.epochs)
-        .metric(Accuracy::new())
-        .schedule(fall);
+    let mut trainer = args.run.apply(trainer, look)?.epochs(args.epochs).metric(Accuracy::new()).schedule(fall);
     let history = trainer.fit(&train, Some(&test))?;
     args.run.finish(&history, &model)?;
     if let Some(folder) = &args.tune {

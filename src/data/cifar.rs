@@ -1,6 +1,7 @@
-//! CIFAR-10: 60,000 photographs of 32x32 in ten classes (Krizhevsky, 2009), in its binary form.
+//! CIFAR-10 and CIFAR-100: 60,000 photographs of 32x32 in ten classes or a hundred (Krizhevsky, 2009), in their binary form.
 //!
-//! A file is a row of records: a label byte, then 3,072 bytes, the red, green and blue planes of one image.
+//! A file is a row of records: a label byte, or two of which the second is the finer, then 3,072 bytes, the red, green and blue
+//! planes of one image.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,19 @@ use super::{ImageSet, files};
 use crate::error::{Error, Result};
 
 const PIXELS: usize = 3 * 32 * 32;
-const RECORD: usize = 1 + PIXELS;
-const CLASSES: u8 = 10;
 
-/// The two halves of CIFAR-10, images of [3, 32, 32] in 10 classes.
+/// What tells one set from the other.
+struct Kind {
+    name: &'static str,
+    classes: u8,
+    /// Bytes before the pixels, the last of which is the label.
+    labels: usize,
+}
+
+const TEN: Kind = Kind { name: "CIFAR-10", classes: 10, labels: 1 };
+const HUNDRED: Kind = Kind { name: "CIFAR-100", classes: 100, labels: 2 };
+
+/// The two halves of CIFAR-10 or CIFAR-100, images of [3, 32, 32].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cifar {
     /// Images to learn from: 50,000 in the original.
@@ -44,61 +54,84 @@ pub fn load(folder: impl AsRef<Path>) -> Result<Cifar> {
     let last = (1..=5).rev().find(|&number| batch(number).is_ok()).unwrap_or(1);
     let train = (1..=last).map(batch).collect::<Result<Vec<_>>>()?;
     let test = find("test_batch")?;
-    Ok(Cifar { train: set(&train)?, test: set(&[test])? })
+    Ok(Cifar { train: set(&TEN, &train)?, test: set(&TEN, &[test])? })
 }
 
-/// Images and labels from the contents of one binary file, plain or gzipped: an embedded one, say.
+/// Loads CIFAR-100's `train.bin` and `test.bin` from a folder, or from a folder `cifar-100-binary` in it, gzipped or not, with
+/// their 100 fine labels.
+///
+/// # Errors
+/// [`Error::File`] if a file is missing, truncated or damaged; [`Error::Data`] if a label is not in 0..100.
+#[doc(alias = "CIFAR100")]
+pub fn load_100(folder: impl AsRef<Path>) -> Result<Cifar> {
+    let inner = folder.as_ref().join("cifar-100-binary");
+    let folder = if inner.is_dir() { &inner } else { folder.as_ref() };
+    let half = |stem: &str| {
+        let names = [format!("{stem}.bin"), format!("{stem}.bin.gz")];
+        let remedy = "put the files of CIFAR-100's binary version there (cifar-100-binary.tar.gz, unpacked)";
+        set(&HUNDRED, &[files::find(folder, &names, remedy)?])
+    };
+    Ok(Cifar { train: half("train")?, test: half("test")? })
+}
+
+/// Images and labels from the contents of one binary file of CIFAR-10, plain or gzipped: an embedded one, say.
 ///
 /// # Errors
 /// As [`load`].
 pub fn from_bytes(file: &[u8]) -> Result<ImageSet> {
-    let mut records = Records::default();
+    let mut records = Records::new(&TEN);
     records.append("CIFAR-10 records", file)?;
     records.finish()
 }
 
-fn set(paths: &[PathBuf]) -> Result<ImageSet> {
-    let mut records = Records::default();
+fn set(kind: &'static Kind, paths: &[PathBuf]) -> Result<ImageSet> {
+    let mut records = Records::new(kind);
     for path in paths {
         records.append(&path.display().to_string(), &files::read(path)?)?;
     }
     records.finish()
 }
 
-#[derive(Default)]
 struct Records {
+    kind: &'static Kind,
     labels: Vec<u8>,
     pixels: Vec<u8>,
 }
 
 impl Records {
+    fn new(kind: &'static Kind) -> Records {
+        Records { kind, labels: Vec::new(), pixels: Vec::new() }
+    }
+
     fn append(&mut self, name: &str, file: &[u8]) -> Result<()> {
         let mut bytes = Vec::with_capacity(file.len());
         files::unpacked(file)
             .and_then(|mut source| source.read_to_end(&mut bytes))
             .map_err(|error| files::damaged(name, &error))?;
-        let (records, rest) = bytes.as_chunks::<RECORD>();
-        if records.is_empty() || !rest.is_empty() {
+        let Kind { name: set, classes, labels } = *self.kind;
+        let size = labels + PIXELS;
+        if bytes.is_empty() || !bytes.len().is_multiple_of(size) {
             return Err(Error::file(
                 name,
                 format!(
-                    "its {} bytes are not a whole number of records of {RECORD}: the file is truncated or not CIFAR-10's \
+                    "its {} bytes are not a whole number of records of {size}: the file is truncated or not {set}'s \
                      binary version, fetch it again",
                     bytes.len()
                 ),
             ));
         }
-        for (number, [label, pixels @ ..]) in records.iter().enumerate() {
-            if *label >= CLASSES {
-                return Err(Error::Data(format!("{name}: record {number}: label {label} is not in 0..{CLASSES}")));
+        for (number, record) in bytes.chunks_exact(size).enumerate() {
+            let (label, pixels) = (record[labels - 1], &record[labels..]);
+            if label >= classes {
+                return Err(Error::Data(format!("{name}: record {number}: label {label} is not in 0..{classes}")));
             }
-            self.labels.push(*label);
+            self.labels.push(label);
             self.pixels.extend_from_slice(pixels);
         }
         Ok(())
     }
 
     fn finish(self) -> Result<ImageSet> {
-        ImageSet::new([3, 32, 32], CLASSES.into(), self.pixels, self.labels)
+        ImageSet::new([3, 32, 32], self.kind.classes.into(), self.pixels, self.labels)
     }
 }

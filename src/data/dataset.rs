@@ -105,6 +105,58 @@ pub trait Dataset: Send + Sync {
         Ok(sizes.map(|size| Subset { set: set.clone(), rows: rows.by_ref().take(size).collect() }))
     }
 
+    /// Sets of such shares, in which each class has its share: dealt by chance within the class, the same for the same seed.
+    /// `labels` are those of the rows.
+    ///
+    /// ```
+    /// use wgrad::data::Dataset;
+    /// // One in ten is of class 1.
+    /// let set: Vec<(f32, i32)> = (0..100).map(|i| (i as f32, i32::from(i % 10 == 0))).collect();
+    /// let labels: Vec<i32> = set.iter().map(|(_, label)| *label).collect();
+    /// let [train, test] = set.stratified_split([0.8, 0.2], &labels, 7)?;
+    /// let of_one = |rows: &[usize]| rows.iter().filter(|row| *row % 10 == 0).count();
+    /// assert_eq!((train.len(), of_one(train.rows()), test.len(), of_one(test.rows())), (80, 8, 20, 2));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there is not a label for each item, or the shares are none.
+    #[doc(alias("StratifiedShuffleSplit", "train_test_split"))]
+    fn stratified_split<const N: usize>(self, shares: [f64; N], labels: &[i32], seed: u64) -> Result<[Subset<Self>; N]>
+    where
+        Self: Sized,
+    {
+        if labels.len() != self.len() {
+            let (labels, len) = (labels.len(), self.len());
+            return Err(Error::Option(format!(
+                "stratified_split: {labels} labels of {len} items: expected one for each"
+            )));
+        }
+        let sum: f64 = shares.iter().sum();
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || sum > 1.0 + 1e-9 {
+            return Err(Error::Option(format!("stratified_split: {shares:?} are no shares of a whole")));
+        }
+        let mut rows: Vec<usize> = (0..labels.len()).collect();
+        Rng::stream(seed, streams::SPLIT).shuffle(&mut rows);
+        // Within a class in the order of chance, classes one after the other.
+        rows.sort_by_key(|&row| labels[row]);
+        let mut parts = [(); N].map(|()| Vec::new());
+        for class in rows.chunk_by(|&a, &b| labels[a] == labels[b]) {
+            let (mut share, mut from) = (0.0, 0);
+            for (part, own) in parts.iter_mut().zip(shares) {
+                share += own;
+                let to = ((share * class.len() as f64).round() as usize).clamp(from, class.len());
+                part.extend_from_slice(&class[from..to]);
+                from = to;
+            }
+        }
+        let set = Arc::new(self);
+        Ok(parts.map(|mut rows| {
+            rows.sort_unstable();
+            Subset { set: set.clone(), rows }
+        }))
+    }
+
     /// For cross-validation: `k` pairs of a training and a validation set; every item is in one validation set.
     ///
     /// # Errors

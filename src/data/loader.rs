@@ -5,6 +5,7 @@ use super::item::Item;
 use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, streams};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -16,6 +17,9 @@ pub struct LoaderOptions {
     pub batch_size: usize,
     /// The seed that shuffles each epoch anew; `None`, the default, keeps the set's own order.
     pub shuffle: Option<u64>,
+    /// How likely each item is to come: an epoch then has as many items as the set, drawn anew each time, so that some come
+    /// often and others not at all. It needs [`shuffle`](LoaderOptions::shuffle). [`balanced`] makes classes equally frequent.
+    pub weights: Option<Arc<[f64]>>,
     /// A last batch that is not full: it is kept.
     pub last: LastBatch,
     /// Threads that make batches ahead, each up to two of them; by default 0: each batch is made when it is asked for. The
@@ -25,8 +29,38 @@ pub struct LoaderOptions {
 
 impl Default for LoaderOptions {
     fn default() -> LoaderOptions {
-        LoaderOptions { batch_size: 64, shuffle: None, last: LastBatch::Keep, workers: 0 }
+        LoaderOptions { batch_size: 64, shuffle: None, weights: None, last: LastBatch::Keep, workers: 0 }
     }
+}
+
+/// Weights of items by which all classes come equally often, for [`LoaderOptions::weights`].
+///
+/// ```
+/// assert_eq!(wgrad::data::balanced(&[0, 0, 0, 1])[..], [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 1.0]);
+/// ```
+#[doc(alias = "WeightedRandomSampler")]
+pub fn balanced(labels: &[i32]) -> Arc<[f64]> {
+    let counts = counts(labels);
+    labels.iter().map(|label| 1.0 / counts[label] as f64).collect()
+}
+
+/// Weights of classes for [`CrossEntropyOptions::weight`](crate::CrossEntropyOptions): a rare class weighs more, and the mean
+/// over the rows is 1. A class without a row weighs 0.
+///
+/// ```
+/// assert_eq!(wgrad::data::class_weights(&[0, 0, 0, 1], 2), [4.0 / 6.0, 2.0]);
+/// ```
+#[doc(alias = "compute_class_weight")]
+pub fn class_weights(labels: &[i32], classes: usize) -> Vec<f32> {
+    let counts = counts(labels);
+    let weight = |count: &usize| labels.len() as f32 / (counts.len() * count) as f32;
+    (0..classes as i32).map(|class| counts.get(&class).map_or(0.0, weight)).collect()
+}
+
+fn counts(labels: &[i32]) -> HashMap<i32, usize> {
+    let mut counts = HashMap::new();
+    labels.iter().for_each(|label| *counts.entry(*label).or_default() += 1);
+    counts
 }
 
 /// The choice for a last batch that is not full.
@@ -76,6 +110,16 @@ impl<D: Dataset + 'static> DataLoader<D> {
         if options.batch_size == 0 {
             return Err(Error::Option("the batch size is 0: choose at least 1".to_string()));
         }
+        if let Some(weights) = &options.weights {
+            let fits = weights.len() == len && weights.iter().all(|weight| *weight >= 0.0 && weight.is_finite());
+            if !fits || weights.iter().sum::<f64>() <= 0.0 || options.shuffle.is_none() {
+                let count = weights.len();
+                let text = format!(
+                    "{count} weights of {len} items: expected one for each, from 0 up and not all 0, and a seed in `shuffle`"
+                );
+                return Err(Error::Option(text));
+            }
+        }
         if options.last == LastBatch::Drop && len < options.batch_size {
             return Err(Error::Option(format!(
                 "a data set of {len} items has no full batch of {}: choose a smaller batch size or keep the last batch",
@@ -112,7 +156,24 @@ impl<D: Dataset + 'static> DataLoader<D> {
     pub fn order(&self, number: u64) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.set.len()).collect();
         if let Some(seed) = self.options.shuffle {
-            Rng::numbered(seed, number, streams::SHUFFLE).shuffle(&mut rows);
+            let mut rng = Rng::numbered(seed, number, streams::SHUFFLE);
+            match &self.options.weights {
+                None => rng.shuffle(&mut rows),
+                Some(weights) => {
+                    let mut sum = 0.0;
+                    let sums: Vec<f64> = weights
+                        .iter()
+                        .map(|weight| {
+                            sum += weight;
+                            sum
+                        })
+                        .collect();
+                    // 32 bits: with fewer, the last of many items would never come.
+                    let draw =
+                        |_| sums.partition_point(|own| *own <= f64::from(rng.next_u32()) / 4_294_967_296.0 * sum);
+                    rows = (0..rows.len()).map(draw).map(|row| row.min(sums.len() - 1)).collect();
+                }
+            }
         }
         rows
     }

@@ -20,11 +20,12 @@ pub struct Mnist {
 /// Loads MNIST's four IDX files from a folder.
 ///
 /// Each is looked for under its usual names, `train-images-idx3-ubyte` or `train-images.idx3-ubyte`, with or without
-/// `.gz`.
+/// `.gz`. Fashion-MNIST and other sets of ten classes in such files are read, too.
 ///
 /// # Errors
 /// [`Error::File`] if a file is missing or does not hold what it should; [`Error::Data`] if images and labels do not
 /// fit each other, the images are not 28x28, or a label is not a digit.
+#[doc(alias = "FashionMNIST")]
 pub fn load(folder: impl AsRef<Path>) -> Result<Mnist> {
     let folder = folder.as_ref();
     Ok(Mnist { train: half(folder, "train")?, test: half(folder, "t10k")? })

@@ -5,7 +5,7 @@ use super::callback::{Callback, Run, is_better, last, under, weights};
 use super::checkpoints::{Folder, Place, load_task, task_state};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
-use super::trainer::{Kind, Trainer, items};
+use super::trainer::Trainer;
 use crate::backend::edge::Instant;
 use crate::checkpoint;
 use crate::data::Array;
@@ -208,22 +208,15 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     fn step(&mut self, batch: [Array; N]) -> Result<()> {
         let trainer = &mut *self.trainer;
         let batch = batch.map(|array| array.to(&trainer.device));
-        let (task, options) = (&mut trainer.task, &trainer.options);
-        let Kind { replay, totals } = &mut trainer.training;
-        let mut run = || {
-            replay.run(batch.each_ref(), |batch| {
-                let outcome = task.train_as(batch, options)?;
-                totals.add(&outcome, items(batch))?;
-                let others = outcome.others.into_iter().map(|(_, value)| value);
-                Ok(std::iter::once(outcome.loss).chain(others).collect::<Vec<Tensor>>())
-            })
-        };
         let asked = trainer.profile.take_if(|(step, _)| *step == self.place.step + 1);
         self.done += 1;
         let (told, profile) =
             match asked.is_some() || trainer.callbacks.iter().any(|own| own.profiles() == Some(self.done)) {
-                false => (run(), None),
-                true => trainer.device.profile(run).map(|(told, profile)| (told, Some(profile)))?,
+                false => (trainer.train_on(&batch), None),
+                true => {
+                    let device = trainer.device.clone();
+                    device.profile(|| trainer.train_on(&batch)).map(|(told, profile)| (told, Some(profile)))?
+                }
             };
         let told = told?;
         if let (Some((_, tell)), Some(profile)) = (asked, &profile) {
@@ -231,9 +224,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         let mut told = told.into_iter();
         self.loss = told.next();
-        self.others = totals.names().iter().cloned().zip(told).collect();
+        self.others = trainer.training.totals.names().iter().cloned().zip(told).collect();
         for (name, scheduler) in &mut self.schedulers {
-            scheduler.step(optimizer(&mut **task, name.as_deref())?)?;
+            scheduler.step(optimizer(&mut *trainer.task, name.as_deref())?)?;
         }
         self.place.step += 1;
         self.place.batch += 1;

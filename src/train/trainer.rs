@@ -178,6 +178,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
 
     /// Validates by so many batches before the first step, and forgets the figures: a fault in validation is told now, and not
     /// after an epoch.
+    #[doc(alias = "num_sanity_val_steps")]
     #[must_use]
     pub fn sanity_batches(mut self, batches: usize) -> Self {
         self.limits.sanity = batches;
@@ -308,6 +309,18 @@ impl<'a, const N: usize> Trainer<'a, N> {
         let mut alone = std::mem::replace(&mut self.evaluation, own);
         ended?;
         Ok(alone.totals.sums()?.1.pop().unwrap_or_default())
+    }
+
+    /// A step of training: its loss, and the other means that it tells.
+    pub(super) fn train_on(&mut self, batch: &[Tensor; N]) -> Result<Vec<Tensor>> {
+        let (task, options) = (&mut self.task, &self.options);
+        let Kind { replay, totals } = &mut self.training;
+        replay.run(batch.each_ref(), |batch| {
+            let outcome = task.train_as(batch, options)?;
+            totals.add(&outcome, items(batch))?;
+            let others = outcome.others.into_iter().map(|(_, value)| value);
+            Ok(std::iter::once(outcome.loss).chain(others).collect())
+        })
     }
 
     /// Does something while the averages of weights, where there are any, stand in the place of the weights.

@@ -246,6 +246,12 @@ fn mistakes() -> Vec<(&'static str, String)> {
     add("trainer", &|| fit(4, 1.0, false, &|_| Ok(())));
     add("trainer", &|| fit(5, 1.0, true, &|_| Ok(())));
     std::fs::remove_dir_all(folder.path()).expect("it can be removed");
+    add("trainer", &|| {
+        let set = DataLoader::new(vec![[1.0f32; 2]; 4], LoaderOptions::default())?;
+        let model = Linear::new(2, 1, &mut Init::new(0, &device));
+        let step = |[x]: [&Tensor; 1], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).square().mean()));
+        Trainer::new(&device, &model, sgd(&model), step).freeze("head", 1).fit(&set, None).map(drop)
+    });
     add("trainer", &|| fit(4, 1.0, false, &reads));
 
     add("debugging", &|| {

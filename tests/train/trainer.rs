@@ -7,7 +7,7 @@ use wgrad::metrics::Accuracy;
 use wgrad::nn::{BatchNorm1d, Dropout, Init, Layer, Linear, Module, Relu, Sequential, StateDict, state};
 use wgrad::optim::schedule::{OneCycleLr, ReduceLrOnPlateau};
 use wgrad::optim::{Adam, AdamOptions, Ema, Optimizer, Sgd, SgdOptions};
-use wgrad::train::{Checkpoints, EarlyStopping, History, Outcome, Stop, Task, Trained, Trainer};
+use wgrad::train::{Checkpoints, EarlyStopping, History, LrRange, Outcome, Stop, Task, Trained, Trainer};
 use wgrad::{Device, Tensor};
 
 type Points = Vec<([f32; 2], i32)>;
@@ -382,4 +382,25 @@ fn an_average_is_what_is_evaluated() {
     // Statistics of normalisation are no weights, and have moved.
     let (had, has) = (before.get("size").expect("told"), history.last("val_size").expect("told"));
     assert!((had - has).abs() < 0.5 * had, "{had} {has}");
+}
+
+#[test]
+fn a_search_for_the_rate_leaves_everything_as_it_was() {
+    for (name, device) in devices() {
+        let model = network(&device);
+        let before = state(&model).expect("the device works");
+        let mut trainer = plain(&device, &model, 0.1).epochs(2);
+        let range = LrRange { low: 1e-5, high: 1e4, steps: 80 };
+        let found = trainer.find_lr(&loader(300, 0), range).expect("it searches");
+        let rate = found.suggestion().expect("the loss falls somewhere");
+        assert!((1e-3..10.0).contains(&rate) && found.rates.len() < 80, "{name}: {found:?}");
+        assert!(found.chart().to_svg().contains("learning rate"));
+        assert!(state(&model).expect("the device works") == before, "{name}: the weights have moved");
+        let history = trainer.fit(&loader(300, 0), None).expect("it trains");
+        let other = network(&device);
+        let plain = plain(&device, &other, 0.1).epochs(2).fit(&loader(300, 0), None).expect("it trains");
+        assert_eq!(figures(&history), figures(&plain), "{name}: the run is another");
+        let wrong = trainer.find_lr(&loader(300, 0), LrRange { low: 1.0, high: 0.1, steps: 80 });
+        assert!(wrong.expect_err("it falls").to_string().contains("80 steps from 1 to 0.1"));
+    }
 }

@@ -1,0 +1,140 @@
+//! Sets of other kinds: pictures in folders, files of tokens, CIFAR-100, and how items are dealt and drawn.
+
+use std::fs;
+use std::path::Path;
+use wgrad::data::{DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Table, TokenWindows, balanced, cifar};
+
+/// A PNG file of `size` by `size` pixels.
+fn picture(path: &Path, colour: png::ColorType, size: u32, pixel: &[u8]) {
+    let file = fs::File::create(path).expect("it can be made");
+    let mut encoder = png::Encoder::new(file, size, size);
+    encoder.set_color(colour);
+    let bytes = pixel.repeat((size * size) as usize);
+    encoder.write_header().and_then(|mut writer| writer.write_image_data(&bytes)).expect("it can be written");
+}
+
+#[test]
+fn pictures_in_folders_are_read_resized_and_named_where_they_are_broken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [cats, dogs] = ["cats", "dogs"].map(|name| folder.path().join(name));
+    [&cats, &dogs].iter().for_each(|path| fs::create_dir(path).expect("it can be made"));
+    picture(&cats.join("b.png"), png::ColorType::Rgb, 5, &[255, 0, 51]);
+    picture(&cats.join("a.PNG"), png::ColorType::Grayscale, 2, &[102]);
+    picture(&dogs.join("c.png"), png::ColorType::Rgba, 3, &[255, 255, 0, 51]);
+    fs::write(cats.join("notes.txt"), "no picture").expect("it can be written");
+    let set = ImageFolder::open(folder.path(), [3, 3, 4]).expect("it is one");
+    assert_eq!((set.len(), set.labels(), set.classes().join(" ")), (3, vec![0, 0, 1], "cats dogs".to_string()));
+    let near = |row: usize, want: [f32; 3]| {
+        let (pixels, _) = set.get(row).expect("a picture");
+        let all = pixels.f32s().chunks(12).zip(want);
+        for (plane, want) in all {
+            assert!(plane.iter().all(|value| (value - want).abs() < 1e-6), "{row}: {plane:?} {want}");
+        }
+    };
+    near(0, [0.4; 3]);
+    near(1, [1.0, 0.0, 0.2]);
+    near(2, [0.2, 0.2, 0.0]);
+    let grey = ImageFolder::open(folder.path(), [1, 2, 2]).expect("it is one");
+    assert!((grey.get(1).expect("a picture").0.f32s()[0] - (0.299 + 0.2 * 0.114)).abs() < 1e-6);
+
+    // A ramp stays a ramp, larger and smaller.
+    let ramp: Vec<u8> = (0..64).map(|at| at % 8 * 32).collect();
+    let file = fs::File::create(dogs.join("ramp.png")).expect("it can be made");
+    let mut encoder = png::Encoder::new(file, 8, 8);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.write_header().and_then(|mut writer| writer.write_image_data(&ramp)).expect("it can be written");
+    for (size, inner) in [(4, 1..3), (16, 2..14)] {
+        let set = ImageFolder::open(folder.path(), [1, size, size]).expect("it is one");
+        let row = set.get(3).expect("the ramp").0.f32s()[..size].to_vec();
+        for at in inner {
+            let want = ((at as f32 + 0.5) * 8.0 / size as f32 - 0.5) * 32.0 / 255.0;
+            assert!((row[at] - want).abs() < 1e-5, "{size}: {row:?}");
+        }
+    }
+
+    let whole = fs::read(dogs.join("c.png")).expect("it is there");
+    fs::write(dogs.join("c.png"), &whole[..whole.len() / 2]).expect("it can be written");
+    let loader = DataLoader::new(set.clone(), LoaderOptions { workers: 2, batch_size: 1, ..LoaderOptions::default() });
+    let all: Vec<_> = loader.expect("a loader").epoch(0).collect();
+    let told = all.last().expect("batches").as_ref().expect_err("one is cut off").to_string();
+    assert!(all.len() == 3 && told.contains("c.png") && told.contains("is no whole PNG file"), "{told}");
+    fs::create_dir(folder.path().join("empty")).expect("it can be made");
+    let told = ImageFolder::open(folder.path(), [3, 2, 2]).expect_err("a class without a picture").to_string();
+    assert!(told.contains("empty: has no PNG file"), "{told}");
+    let told = ImageFolder::open(&cats, [3, 2, 2]).expect_err("no classes").to_string();
+    assert!(told.contains("cats: has no folder in it"), "{told}");
+    assert!(ImageFolder::open(folder.path(), [2, 2, 2]).is_err());
+}
+
+#[test]
+fn files_of_tokens_give_what_tokens_in_memory_give() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let tokens: Vec<i32> = (0..50).map(|at| at * at * 17 % 60_000).collect();
+    let want = TokenWindows::new(tokens.clone(), 6, 4).expect("there are pieces");
+    assert_eq!(want.len(), 11);
+    for bytes in [2, 4] {
+        let path = folder.path().join(format!("tokens.{bytes}"));
+        let file: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()[..bytes].to_vec()).collect();
+        fs::write(&path, &file).expect("it can be written");
+        let set = TokenWindows::open(&path, bytes, 6, 4).expect("it is one");
+        assert_eq!((set.tokens(), set.len()), (50, 11));
+        (0..11).for_each(|row| assert_eq!(set.get(row).expect("a piece"), want.get(row).expect("a piece")));
+        fs::write(&path, &file[..file.len() - 1]).expect("it can be written");
+        let told = TokenWindows::open(&path, bytes, 6, 4).expect_err("it is cut off").to_string();
+        assert!(told.contains("no whole number of tokens"), "{told}");
+    }
+    assert!(TokenWindows::new(vec![1; 6], 6, 1).expect_err("too few").to_string().contains("smaller context"));
+    assert!(TokenWindows::new(vec![1; 6], 3, 0).expect_err("no stride").to_string().contains("at least 1"));
+}
+
+#[test]
+fn a_hundred_classes_are_told_by_their_finer_label() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let record = |coarse: u8, fine: u8| [vec![coarse, fine], vec![fine; 3072]].concat();
+    let write = |name: &str, bytes: Vec<u8>| fs::write(folder.path().join(name), bytes).expect("it can be written");
+    write("train.bin", [record(3, 99), record(19, 0)].concat());
+    write("test.bin", record(1, 42));
+    let set = cifar::load_100(folder.path()).expect("it is one");
+    assert_eq!((set.train.labels(), set.test.labels(), set.train.classes()), (&[99, 0][..], &[42][..], 100));
+    assert!(set.train.image(0).iter().all(|pixel| *pixel == 99));
+    write("test.bin", record(1, 100));
+    assert!(cifar::load_100(folder.path()).expect_err("no class").to_string().contains("label 100 is not in 0..100"));
+}
+
+#[test]
+fn items_are_drawn_by_their_weights_and_dealt_by_their_classes() {
+    let labels: Vec<i32> = (0..1000).map(|row| i32::from(row % 10 == 0)).collect();
+    let set: Vec<i32> = labels.clone();
+    let options = |weights| LoaderOptions { shuffle: Some(3), weights: Some(weights), ..LoaderOptions::default() };
+    let loader = DataLoader::new(set.clone(), options(balanced(&labels))).expect("good weights");
+    let ones = |epoch| loader.order(epoch).iter().filter(|row| labels[**row] == 1).count();
+    assert!((440..560).contains(&ones(0)) && ones(0) != ones(1) && ones(0) == ones(0), "{} {}", ones(0), ones(1));
+    let single: Vec<f64> = (0..1000).map(|row| f64::from(u8::from(row == 999))).collect();
+    let loader = DataLoader::new(set.clone(), options(single.into())).expect("good weights");
+    assert!(loader.order(0).iter().all(|row| *row == 999));
+    for wrong in [vec![1.0; 999], vec![0.0; 1000], vec![-1.0; 1000], vec![f64::NAN; 1000]] {
+        let told = DataLoader::new(set.clone(), options(wrong.into())).expect_err("bad weights").to_string();
+        assert!(told.contains("of 1000 items: expected one for each"), "{told}");
+    }
+
+    let parts = set.clone().stratified_split([0.5, 0.25, 0.25], &labels, 1).expect("good shares");
+    let counts = parts.each_ref().map(|part| (part.len(), part.rows().iter().filter(|row| labels[**row] == 1).count()));
+    assert_eq!(counts, [(500, 50), (250, 25), (250, 25)]);
+    let mut all: Vec<usize> = parts.iter().flat_map(|part| part.rows().to_vec()).collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..1000).collect::<Vec<_>>());
+    assert!(set.clone().stratified_split([0.8, 0.3], &labels, 1).is_err());
+    assert!(set.stratified_split([0.8], &labels[1..], 1).is_err());
+}
+
+#[test]
+fn an_encoder_is_kept_in_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = Table::parse("t.csv", "a,b\n1.25,x\n,y\n3,\n".as_bytes()).expect("a table");
+    let encoder = Encoder::fit(&table, &[0, 1, 2], &["a", "b"], &[]).expect("it fits");
+    let path = folder.path().join("encoder.json");
+    encoder.save(&path).expect("it can be written");
+    assert_eq!(Encoder::load(&path).expect("it can be read"), encoder);
+    fs::write(&path, "{\"columns\": [{\"name\": 3}]}").expect("it can be written");
+    assert!(Encoder::load(&path).expect_err("it is none").to_string().contains("holds no encoder"));
+}

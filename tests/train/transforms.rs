@@ -1,0 +1,128 @@
+//! Images changed by chance: what must stay, what labels become, and the same everywhere.
+
+use crate::devices::devices;
+use wgrad::nn::{ColorJitter, Ctx, Init, Layer, RandomAffine, RandomErasing, RandomResizedCrop, Summary};
+use wgrad::nn::{Embedding, Linear, Sequential};
+use wgrad::{Device, Tensor};
+
+fn images(n: usize, [h, w]: [usize; 2], device: &Device) -> Tensor {
+    let pixel = |at: usize| ((at * 37 % 101) as f32) / 101.0;
+    Tensor::from_vec((0..n * 3 * h * w).map(pixel).collect(), [n, 3, h, w], device)
+}
+
+fn values(x: &Tensor) -> Vec<f32> {
+    x.to_vec::<f32>().expect("the device works")
+}
+
+fn near(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4)
+}
+
+#[test]
+fn turns_and_cuts_that_are_nothing_change_nothing_and_others_what_they_say() {
+    let train = Ctx::train();
+    for (name, device) in devices() {
+        let x = images(2, [4, 6], &device);
+        let init = &mut Init::new(3, &device);
+        let still = RandomAffine::new([0.0, 0.0], [0.0, 0.0], [1.0, 1.0], init);
+        assert!(near(&values(&still.forward(&x, &train)), &values(&x)), "{name}");
+        let whole = RandomResizedCrop::new([4, 6], [1.0, 1.0], [1.5, 1.5], init);
+        let half = RandomResizedCrop::new([2, 3], [1.0, 1.0], [1.5, 1.5], init);
+        assert!(near(&values(&whole.forward(&x, &Ctx::eval())), &values(&x)), "{name}");
+        assert_eq!(half.forward(&x, &Ctx::eval()).shape(), [2, 3, 2, 3]);
+
+        // A quarter turn counterclockwise: the last column becomes the first row.
+        let square = images(1, [4, 4], &device);
+        let turn = RandomAffine::new([90.0, 90.0], [0.0, 0.0], [1.0, 1.0], init);
+        let (was, is) = (values(&square), values(&turn.forward(&square, &train)));
+        for (row, column) in (0..4).flat_map(|row| (0..4).map(move |column| (row, column))) {
+            let (got, want) = (is[row * 4 + column], was[column * 4 + 3 - row]);
+            assert!((got - want).abs() < 1e-3, "{name}: {row} {column} {got} {want}");
+        }
+        // Half the size: what is outside comes in as zeros around the middle.
+        let smaller = RandomAffine::new([0.0, 0.0], [0.0, 0.0], [0.5, 0.5], init);
+        let small = values(&smaller.forward(&square, &train));
+        let middle = (was[0] + was[1] + was[4] + was[5]) / 4.0;
+        assert!(small[0].abs() < 1e-6 && (small[5] - middle).abs() < 1e-4, "{name}: {small:?}");
+
+        let (jitter, eraser) =
+            (ColorJitter::new(0.4, 0.4, 0.4, init), RandomErasing::new(1.0, [0.2, 0.3], [0.5, 2.0], -1.0, init));
+        let changed = values(&jitter.forward(&x, &train));
+        assert!(changed.iter().all(|value| (0.0..=1.0).contains(value)) && !near(&changed, &values(&x)), "{name}");
+        assert!(near(&values(&ColorJitter::new(0.0, 0.0, 0.0, init).forward(&x, &train)), &values(&x)), "{name}");
+        let large = images(8, [20, 30], &device);
+        let erased = values(&eraser.forward(&large, &train));
+        for image in erased.chunks(3 * 600) {
+            let gone = image.iter().filter(|value| **value == -1.0).count();
+            assert!((3 * 80..3 * 220).contains(&gone) && gone % 3 == 0, "{name}: {gone}");
+        }
+        assert!(near(&values(&eraser.forward(&large, &Ctx::eval())), &values(&large)), "{name}");
+        let wrong = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            jitter.forward(&Tensor::zeros([3, 4, 4], &device), &train)
+        }));
+        let told = wrong.expect_err("these are no images");
+        let told = told.downcast_ref::<String>().cloned().unwrap_or_default();
+        assert!(told.contains("ColorJitter") && told.contains("expected images [n, c, h, w]"), "{told}");
+    }
+}
+
+#[test]
+fn mixed_images_are_what_their_labels_say() {
+    for (name, device) in devices() {
+        // Each image holds ones in the channel of its class.
+        let classes = 3;
+        let labels = Tensor::from_slice(&[2, 0, 1, 0, 2], [5], &device);
+        let ones = Tensor::ones([1, 1, 16, 16], &device);
+        let x = labels.one_hot(classes).reshape([5, classes, 1, 1]) * &ones;
+        let init = Init::new(3, &device);
+        for mix in [wgrad::Draw::mixup, wgrad::Draw::cutmix] {
+            let [mixed, shares] = mix(&Ctx::train().draw(&init.generator, &device), &x, &labels, classes);
+            let means = mixed.reshape([5, classes, 256]).mean_dims(&[2], wgrad::KeepDims::No);
+            assert!(near(&values(&means), &values(&shares)), "{name}: {means} {shares}");
+            let own = values(&shares);
+            assert!(own.iter().any(|share| (0.05..0.95).contains(share)), "{name}: {shares}");
+            let loss = Tensor::zeros([5, classes], &device).cross_entropy_soft(&shares).item().expect("a number");
+            assert!((loss - 3f32.ln()).abs() < 1e-5, "{name}: {loss}");
+        }
+    }
+}
+
+/// The same numbers on every device, and others at each replay.
+#[test]
+fn chance_is_the_same_everywhere_and_new_at_each_replay() {
+    let mut first: Option<Vec<Vec<f32>>> = None;
+    for (name, device) in devices() {
+        let init = &mut Init::new(9, &device);
+        let net = Sequential::new()
+            .push(RandomResizedCrop::new([8, 8], [0.3, 1.0], [0.75, 4.0 / 3.0], init))
+            .push(RandomAffine::new([-20.0, 20.0], [0.1, 0.1], [0.9, 1.1], init))
+            .push(ColorJitter::new(0.3, 0.3, 0.3, init))
+            .push(RandomErasing::new(0.5, [0.1, 0.3], [0.3, 3.3], 0.0, init));
+        let mut step = wgrad::plan::Replay::new();
+        let x = images(4, [12, 10], &device);
+        let runs: Vec<Vec<f32>> =
+            (0..4).map(|_| values(&step.run(&x, |x| Ok(net.forward(x, &Ctx::train()))).expect("it runs"))).collect();
+        assert!(runs.windows(2).all(|pair| !near(&pair[0], &pair[1])), "{name}: a replay drew the same again");
+        let want = first.get_or_insert_with(|| runs.clone());
+        for (got, want) in runs.iter().zip(want) {
+            let apart = got.iter().zip(want).filter(|(a, b)| (**a - **b).abs() > 1e-3).count();
+            assert!(apart * 100 <= got.len(), "{name}: {apart} of {} pixels are apart", got.len());
+        }
+    }
+}
+
+#[test]
+fn a_summary_takes_whole_numbers_and_tells_memory_and_work() {
+    let device = Device::cpu();
+    let init = &mut Init::new(0, &device);
+    let model = Sequential::new().push(Embedding::new(100, 8, init)).push(Linear::new(8, 2, init));
+    let summary = Summary::of_input(&model, &Tensor::from_slice(&[1, 2, 3, 4], [2, 2], &device));
+    let shapes: Vec<String> = summary.rows.iter().map(|row| row.shape.to_string()).collect();
+    assert_eq!(shapes, ["[2, 2, 2]", "[2, 2, 8]", "[2, 2, 2]"]);
+    assert_eq!((summary.parameters, summary.bytes, summary.activations), (818, 818 * 4, (32 + 8) * 4));
+    // Four rows of two outputs, each of eight products and sums, and a bias.
+    assert!((128..200).contains(&summary.operations), "{summary}");
+    assert_eq!(summary.rows.iter().map(|row| row.operations).sum::<u64>(), summary.operations, "{summary}");
+    let text = summary.to_string();
+    assert!(text.contains("818 parameters of 3272 B") && text.contains("operations"), "{text}");
+}
