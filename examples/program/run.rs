@@ -163,8 +163,8 @@ fn settings() -> Vec<(String, String)> {
     for word in std::env::args().skip(1) {
         match (word.strip_prefix("--"), found.last_mut()) {
             (Some(option), _) => {
-                let (name, value) = option.split_once('=').unwrap_or((option, ""));
-                found.push((name.into(), value.into()));
+                let (name, value) = option.split_once('=').unwrap_or((option, "yes"));
+                found.push((format!("--{name}"), value.into()));
             }
             (None, Some((_, value))) => *value = word,
             (None, None) => {}

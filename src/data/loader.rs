@@ -168,9 +168,11 @@ impl<D: Dataset + 'static> DataLoader<D> {
                             sum
                         })
                         .collect();
-                    // 32 bits: with fewer, the last of many items would never come.
-                    let draw =
-                        |_| sums.partition_point(|own| *own <= f64::from(rng.next_u32()) / 4_294_967_296.0 * sum);
+                    let draw = |_| {
+                        // 32 bits: with fewer, the last of many items would never come.
+                        let at = f64::from(rng.next_u32()) / 4_294_967_296.0 * sum;
+                        sums.partition_point(|own| *own <= at)
+                    };
                     rows = (0..rows.len()).map(draw).map(|row| row.min(sums.len() - 1)).collect();
                 }
             }

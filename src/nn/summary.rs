@@ -176,6 +176,7 @@ impl fmt::Display for Summary {
             line(f, row)?;
         }
         let [bytes, activations, operations] = [self.bytes, self.activations, self.operations].map(short);
-        write!(f, "{} parameters of {bytes}B, outputs of {activations}B, {operations}operations", self.parameters)
+        let operations = operations.trim_end();
+        write!(f, "{} parameters of {bytes}B, outputs of {activations}B, {operations} operations", self.parameters)
     }
 }

@@ -1,6 +1,6 @@
 //! Callbacks, which look at a run while it goes on.
 
-use super::history::{Figures, History};
+use super::history::{Figures, History, shown};
 use super::task::Trained;
 use super::totals::Totals;
 use crate::device::Device;
@@ -296,7 +296,7 @@ impl Callback for EarlyStopping {
         self.bad += 1;
         if self.bad >= self.patience.max(1) {
             let best = self.best.unwrap_or(new);
-            run.stop(format!("{} was no better than {best} for {} epochs", self.figure, self.bad));
+            run.stop(format!("{} was no better than {} for {} epochs", self.figure, shown(best), self.bad));
         }
         Ok(())
     }

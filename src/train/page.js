@@ -1,5 +1,5 @@
 // The values of all curves of a picture under the cursor, or under a finger.
-const short = v => !isFinite(v) ? "–" : Number.isInteger(v) ? String(v) : Math.abs(v) >= 1e-3 && Math.abs(v) < 1e5 ? v.toFixed(4) : v.toExponential(3);
+const short = v => !isFinite(v) ? "–" : v === 0 || (Math.abs(v) >= 1e-3 && Math.abs(v) < 1e7) ? String(Number(v.toPrecision(5))) : v.toExponential(3);
 for (const figure of document.querySelectorAll(".chart")) {
   const svg = figure.querySelector("svg"), tip = figure.querySelector(".tip");
   const axis = name => {

@@ -115,20 +115,22 @@ fn date(seconds: f64) -> String {
     format!("{year}-{month:02}-{of_month:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
 }
 
-/// A table within its own space to scroll; cells are HTML already, and those that are numbers stand at the right.
+/// A table within its own space to scroll; cells are HTML already, and columns of numbers stand at the right.
 fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let is_number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '–');
+    let class = |at: usize| match rows.first().and_then(|row| row.get(at)).is_some_and(|cell| is_number(cell)) {
+        true => " class=\"n\"",
+        false => "",
+    };
     let mut out = String::from("<div class=\"wide\"><table>");
     if !head.is_empty() {
-        let cells: String = head.iter().map(|cell| format!("<th>{}</th>", escaped(cell))).collect();
-        out += &format!("<thead><tr>{cells}</tr></thead>");
+        let cell = |(at, cell): (usize, &&str)| format!("<th{}>{}</th>", class(at), escaped(cell));
+        out += &format!("<thead><tr>{}</tr></thead>", head.iter().enumerate().map(cell).collect::<String>());
     }
     out += "<tbody>";
     for row in rows {
-        let cell = |cell: &String| {
-            let is_number = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '–');
-            format!("<td{}>{cell}</td>", if is_number { " class=\"n\"" } else { "" })
-        };
-        out += &format!("<tr>{}</tr>", row.iter().map(cell).collect::<String>());
+        let cell = |(at, cell): (usize, &String)| format!("<td{}>{cell}</td>", class(at));
+        out += &format!("<tr>{}</tr>", row.iter().enumerate().map(cell).collect::<String>());
     }
     out + "</tbody></table></div>\n"
 }

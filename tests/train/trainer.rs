@@ -261,7 +261,7 @@ fn a_few_batches_tell_whether_a_run_can_learn() {
     assert!(!folder.path().join("run").exists(), "it kept a checkpoint");
     let (by_heart, _) = learned(|trainer| trainer.epochs(200).overfit_batches(1), &device);
     assert_eq!(by_heart.epochs[199].step, 200);
-    assert!(by_heart.last("accuracy") > Some(0.95) && by_heart.last("loss") < Some(0.2), "{:?}", by_heart.epochs[199]);
+    assert!(by_heart.last("accuracy") > Some(0.95) && by_heart.last("loss") < Some(0.35), "{:?}", by_heart.epochs[199]);
 
     // A fault in validation is told before the first step.
     let model = network(&device);
