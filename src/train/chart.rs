@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The size of a picture, and its margins: left, right, above, below.
 const SIZE: [f64; 2] = [640.0, 320.0];
-const MARGINS: [f64; 4] = [58.0, 14.0, 30.0, 44.0];
+const MARGINS: [f64; 4] = [58.0, 24.0, 30.0, 44.0];
 /// Colours that most eyes tell apart (Okabe and Ito), on white and on black.
 pub(super) const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56b4e9"];
 /// The most points that a curve is drawn by: a picture has no more columns.
@@ -255,7 +255,7 @@ mod tests {
     fn curves_lie_within_their_picture_and_gaps_are_gaps() {
         let points = [(0.0, 1.0), (1.0, f64::NAN), (2.0, 4.0), (3.0, 2.0)];
         let svg = Chart::new("a < b").curve("one", points).curve("none", []).to_svg();
-        assert!(svg.contains("a &lt; b") && svg.contains("d=\"M58.0 276.0M437.3 30.0L626.0 194.0\""), "{svg}");
+        assert!(svg.contains("a &lt; b") && svg.contains("d=\"M58.0 276.0M430.0 30.0L616.0 194.0\""), "{svg}");
         for (low, high, log) in [(1e-9, 1e9, true), (0.9, 1.1, true), (-3e7, 2e7, false), (5.0, 5.0, false)] {
             let ticks = Axis::of([low, high].into_iter(), log, [0.0, 1.0]).ticks();
             assert!((1..=12).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
