@@ -42,7 +42,7 @@ pub use encoder::{Encoder, Scale, Target};
 #[cfg(feature = "png")]
 pub use folder::ImageFolder;
 pub use images::{ImageSet, Normalization, NormalizedImages};
-pub use item::{Array, ArrayValues, Columns, Field, Item};
+pub use item::{Array, ArrayValues, Columns, Field, Item, Padded};
 pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions, balanced, class_weights};
 pub use table::Table;
 pub use tokens::TokenWindows;

@@ -12,9 +12,8 @@ pub struct Goal {
 
 impl Goal {
     /// Looks at the column's training rows.
-    pub fn fit(table: &Table, rows: &[usize], column: &str, as_categories: &[String]) -> Result<Goal> {
-        let categories: Vec<&str> = as_categories.iter().map(String::as_str).collect();
-        Ok(Goal { column: column.into(), target: Target::fit(table, rows, column, &categories)? })
+    pub fn fit(table: &Table, rows: &[usize], column: &str, as_categories: &[&str]) -> Result<Goal> {
+        Ok(Goal { column: column.into(), target: Target::fit(table, rows, column, as_categories)? })
     }
 
     pub fn outputs(&self) -> usize {

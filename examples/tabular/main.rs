@@ -97,8 +97,8 @@ fn run(args: &Args) -> Result<()> {
     say!("{}: {} rows to train, {} to validate", table.name(), train.len(), validation.len())?;
 
     // What the columns become is measured on the training rows alone: the others stand for rows not yet seen.
-    let encoder = Encoder::fit(&table, train, &inputs, &args.categories)?;
-    let goal = Goal::fit(&table, train, target, &args.categories)?;
+    let encoder = Encoder::fit(&table, train, &names(&inputs), &names(&args.categories))?;
+    let goal = Goal::fit(&table, train, target, &names(&args.categories))?;
     say!("{}", encoder.to_string().trim_end())?;
     let part = |rows: &[usize]| -> Result<Vec<(Vec<f32>, Array)>> {
         Ok(encoder.rows(&table, rows)?.into_iter().zip(goal.answers(&table, rows)?).collect())
@@ -151,6 +151,10 @@ fn run(args: &Args) -> Result<()> {
     }
     let found = trainer.evaluate(&validation)?.get(goal.metric()).unwrap_or(f64::NAN);
     say!("validation {}: {}", goal.metric(), goal.show(found))
+}
+
+fn names(all: &[String]) -> Vec<&str> {
+    all.iter().map(String::as_str).collect()
 }
 
 /// The columns to learn from: all but the target and those that are to be ignored.

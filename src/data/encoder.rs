@@ -108,13 +108,13 @@ impl Encoder {
     /// # Panics
     /// If there is no such row.
     #[track_caller]
-    pub fn fit<S: AsRef<str>>(table: &Table, rows: &[usize], inputs: &[S], as_categories: &[S]) -> Result<Encoder> {
+    pub fn fit(table: &Table, rows: &[usize], inputs: &[&str], as_categories: &[&str]) -> Result<Encoder> {
         check(table, rows);
         let mut columns = Vec::new();
         for name in inputs {
-            let (name, column) = (name.as_ref().to_string(), table.column(name.as_ref())?);
+            let (name, column) = (name.to_string(), table.column(name)?);
             let missing = rows.iter().filter(|&&row| table.text(row, column).is_none()).count();
-            let is_category = as_categories.iter().any(|own| own.as_ref() == name);
+            let is_category = as_categories.contains(&name.as_str());
             columns.push(if table.is_number(rows, column) && !is_category {
                 let numbers: Vec<Option<f64>> =
                     rows.iter().map(|&row| table.number(row, column)).collect::<Result<_>>()?;
@@ -252,10 +252,10 @@ impl Target {
     /// # Panics
     /// If there is no such row.
     #[track_caller]
-    pub fn fit<S: AsRef<str>>(table: &Table, rows: &[usize], column: &str, as_categories: &[S]) -> Result<Target> {
+    pub fn fit(table: &Table, rows: &[usize], column: &str, as_categories: &[&str]) -> Result<Target> {
         check(table, rows);
         let at = table.column(column)?;
-        if table.is_number(rows, at) && !as_categories.iter().any(|own| own.as_ref() == column) {
+        if table.is_number(rows, at) && !as_categories.contains(&column) {
             let known = |&row: &usize| table.number(row, at).transpose();
             return Ok(Target::Number(Scale::of(&rows.iter().filter_map(known).collect::<Result<Vec<_>>>()?)));
         }

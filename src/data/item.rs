@@ -132,6 +132,30 @@ pub trait Field: Send + Sized + 'static {
     fn stack(fields: Vec<Self>) -> Result<Array>;
 }
 
+/// Numbers in a row, which are padded to the longest of their batch.
+///
+/// ```
+/// use wgrad::data::{DataLoader, LoaderOptions, Padded};
+/// let words = vec![Padded::new(vec![5, 7, 2], 0), Padded::new(vec![4], 0)];
+/// let batch = DataLoader::new(words, LoaderOptions::default())?.epoch(0).next();
+/// # let batch = batch.unwrap()?;
+/// assert_eq!((batch.columns[0].shape(), batch.columns[0].i32s()), (&[2, 3][..], &[5, 7, 2, 4, 0, 0][..]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[doc(alias("pad_sequence"))]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Padded<T> {
+    values: Vec<T>,
+    with: T,
+}
+
+impl<T> Padded<T> {
+    /// Padded at its end.
+    pub fn new(values: Vec<T>, with: T) -> Padded<T> {
+        Padded { values, with }
+    }
+}
+
 macro_rules! numbers {
     ($($from:ty => $to:ty: $value:expr;)*) => {$(
         impl Field for $from {
@@ -148,6 +172,17 @@ macro_rules! numbers {
                     return Err(unlike(&[width], &[other.len()]));
                 }
                 Ok(Array::new(fields.into_iter().flatten().map($value).collect::<Result<Vec<$to>>>()?, [rows, width]))
+            }
+        }
+
+        impl Field for Padded<$from> {
+            fn stack(fields: Vec<Padded<$from>>) -> Result<Array> {
+                let width = fields.iter().map(|field| field.values.len()).max().unwrap_or(0);
+                let padded = |mut field: Padded<$from>| {
+                    field.values.resize(width, field.with);
+                    field.values
+                };
+                Field::stack(fields.into_iter().map(padded).collect())
             }
         }
 

@@ -20,6 +20,9 @@ pub struct LoaderOptions {
     /// How likely each item is to come: an epoch then has as many items as the set, drawn anew each time, so that some come
     /// often and others not at all. It needs [`shuffle`](LoaderOptions::shuffle). [`balanced`] makes classes equally frequent.
     pub weights: Option<Arc<[f64]>>,
+    /// The length of each item: batches are then made of items of like lengths, so that little is padded (see
+    /// [`Padded`](super::Padded)). It needs [`shuffle`](LoaderOptions::shuffle).
+    pub lengths: Option<Arc<[usize]>>,
     /// A last batch that is not full: it is kept.
     pub last: LastBatch,
     /// Threads that make batches ahead, each up to two of them; by default 0: each batch is made when it is asked for. The
@@ -29,7 +32,7 @@ pub struct LoaderOptions {
 
 impl Default for LoaderOptions {
     fn default() -> LoaderOptions {
-        LoaderOptions { batch_size: 64, shuffle: None, weights: None, last: LastBatch::Keep, workers: 0 }
+        LoaderOptions { batch_size: 64, shuffle: None, weights: None, lengths: None, last: LastBatch::Keep, workers: 0 }
     }
 }
 
@@ -72,6 +75,9 @@ pub enum LastBatch {
     /// It is left out: every batch has the same shape.
     Drop,
 }
+
+/// Batches of a stretch that is sorted by length.
+const BUCKETS: usize = 50;
 
 /// Batches that a worker makes before the first of them is taken.
 const AHEAD: usize = 2;
@@ -119,6 +125,11 @@ impl<D: Dataset + 'static> DataLoader<D> {
                 );
                 return Err(Error::Option(text));
             }
+        }
+        if let Some(lengths) = options.lengths.as_ref().filter(|own| own.len() != len || options.shuffle.is_none()) {
+            let count = lengths.len();
+            let text = format!("{count} lengths of {len} items: expected one for each, and a seed in `shuffle`");
+            return Err(Error::Option(text));
         }
         if options.last == LastBatch::Drop && len < options.batch_size {
             return Err(Error::Option(format!(
@@ -176,8 +187,21 @@ impl<D: Dataset + 'static> DataLoader<D> {
                     rows = (0..rows.len()).map(draw).map(|row| row.min(sums.len() - 1)).collect();
                 }
             }
+            if let Some(lengths) = &self.options.lengths {
+                rows = self.by_length(rows, lengths, &mut rng);
+            }
         }
         rows
+    }
+
+    /// The same rows in batches of like lengths: each stretch of many batches is sorted, and whole batches are shuffled.
+    fn by_length(&self, mut rows: Vec<usize>, lengths: &[usize], rng: &mut Rng) -> Vec<usize> {
+        let size = self.options.batch_size;
+        rows.chunks_mut(size.saturating_mul(BUCKETS)).for_each(|stretch| stretch.sort_by_key(|row| lengths[*row]));
+        let mut whole: Vec<usize> = (0..rows.len() / size).collect();
+        rng.shuffle(&mut whole);
+        let (batches, rest) = rows.split_at(whole.len() * size);
+        whole.iter().flat_map(|at| &batches[at * size..][..size]).chain(rest).copied().collect()
     }
 
     /// The batches of epoch `number`, in its [`order`](DataLoader::order).

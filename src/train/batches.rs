@@ -42,6 +42,7 @@ where
         let (options, items) = (self.options(), self.set().len());
         let order = options.shuffle.map_or_else(|| "in order".into(), |seed| format!("shuffled by {seed}"));
         let order = if options.weights.is_some() { format!("weighted, {order}") } else { order };
+        let order = if options.lengths.is_some() { format!("by length, {order}") } else { order };
         let last = if options.last == LastBatch::Keep { "" } else { ", whole batches" };
         // The first, a middle and the last item: enough to tell other data from the same, in no time.
         let some = self.set().batch(&[0, items / 2, items - 1]);

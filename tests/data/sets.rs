@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use wgrad::data::{DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Table, TokenWindows, balanced, cifar};
+use wgrad::data::{
+    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Table, TokenWindows, balanced, cifar,
+};
 
 /// A PNG file of `size` by `size` pixels.
 fn picture(path: &Path, colour: png::ColorType, size: u32, pixel: &[u8]) {
@@ -125,6 +127,46 @@ fn items_are_drawn_by_their_weights_and_dealt_by_their_classes() {
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
     assert!(set.clone().stratified_split([0.8, 0.3], &labels, 1).is_err());
     assert!(set.stratified_split([0.8], &labels[1..], 1).is_err());
+}
+
+#[test]
+fn batches_are_of_like_lengths_and_padded() {
+    let lengths: Vec<usize> = (0..1003).map(|row| 1 + row * 37 % 101).collect();
+    let set: Vec<Padded<i32>> = lengths.iter().map(|length| Padded::new(vec![*length as i32; *length], -1)).collect();
+    let options = |lengths: Option<Vec<usize>>| LoaderOptions {
+        batch_size: 10,
+        shuffle: Some(3),
+        lengths: lengths.map(Into::into),
+        ..LoaderOptions::default()
+    };
+    let padding = |loader: &DataLoader<Vec<Padded<i32>>>, epoch| {
+        let (mut rows, mut padded) = (Vec::new(), 0);
+        for batch in loader.epoch(epoch) {
+            let batch = batch.expect("a batch");
+            let [count, width] = batch.columns[0].shape() else { panic!("no rows") };
+            assert_eq!(
+                (*count, *width),
+                (batch.rows.len(), batch.rows.iter().map(|row| lengths[*row]).max().expect("rows"))
+            );
+            padded += batch.columns[0].i32s().iter().filter(|value| **value == -1).count();
+            rows.extend(batch.rows);
+        }
+        let order = rows.clone();
+        rows.sort_unstable();
+        assert_eq!(rows, (0..1003).collect::<Vec<_>>(), "every item once");
+        (order, padded)
+    };
+    let loader = DataLoader::new(set.clone(), options(Some(lengths.clone()))).expect("a length for each");
+    let plain = DataLoader::new(set.clone(), options(None)).expect("good options");
+    let ((order, few), (other, _), (_, many)) = (padding(&loader, 0), padding(&loader, 1), padding(&plain, 0));
+    assert!(few * 10 < many, "{few} against {many}");
+    assert_eq!(order, padding(&loader, 0).0);
+    assert_ne!(order, other);
+    // Long and short batches take turns.
+    let firsts: Vec<usize> = order.chunks(10).map(|rows| lengths[rows[0]]).collect();
+    assert!(!firsts.is_sorted() && !firsts.is_sorted_by(|a, b| a >= b));
+    let told = DataLoader::new(set, options(Some(lengths[1..].to_vec()))).expect_err("one is missing").to_string();
+    assert!(told.contains("1002 lengths of 1003 items"), "{told}");
 }
 
 #[test]
