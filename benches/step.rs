@@ -16,6 +16,8 @@ mod gpt;
 mod line;
 #[path = "step/models.rs"]
 mod models;
+#[path = "step/networks.rs"]
+mod networks;
 #[path = "shared/timing.rs"]
 mod timing;
 #[path = "step/workload.rs"]
@@ -60,11 +62,22 @@ enum Word {
     W2,
     W3,
     W4,
+    W5,
+    W6,
+    W7,
+    W8,
+    W9,
+    W10,
+    W11,
     Cpu,
     Gpu,
     Eager,
     Replay,
 }
+
+/// In the order they are run.
+const WORKLOADS: [Word; 11] =
+    [Word::W1, Word::W2, Word::W3, Word::W4, Word::W5, Word::W6, Word::W7, Word::W8, Word::W9, Word::W10, Word::W11];
 
 impl Word {
     fn name(self) -> String {
@@ -91,7 +104,7 @@ fn main() -> Result<()> {
             println!("{}", line::HEAD);
         }
     }
-    for workload in chosen(&[Word::W1, Word::W2, Word::W3, Word::W4]) {
+    for workload in chosen(&WORKLOADS) {
         for backend in chosen(&[Word::Cpu, Word::Gpu]) {
             for mode in chosen(&[Word::Eager, Word::Replay]) {
                 if !args.here {

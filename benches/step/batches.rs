@@ -13,7 +13,8 @@ const COUNT: usize = 32;
 pub struct Batch {
     pub x: Input,
     pub shape: Shape,
-    pub labels: Vec<i32>,
+    /// A class for each row, or values of the shape of the input.
+    pub target: Input,
 }
 
 /// The elements of a batch.
@@ -23,13 +24,17 @@ pub enum Input {
 }
 
 impl Batch {
-    /// Input and labels on a device.
+    /// Input and target on a device.
     pub fn to(&self, device: &Device) -> (Tensor, Tensor) {
         let x = match &self.x {
             Input::Values(values) => Tensor::from_slice(values, self.shape, device),
             Input::Tokens(tokens) => Tensor::from_slice(tokens, self.shape, device),
         };
-        (x, Tensor::from_slice(&self.labels, [self.labels.len()], device))
+        let target = match &self.target {
+            Input::Values(values) => Tensor::from_slice(values, self.shape, device),
+            Input::Tokens(labels) => Tensor::from_slice(labels, [labels.len()], device),
+        };
+        (x, target)
     }
 }
 
@@ -49,7 +54,7 @@ pub fn mnist(folder: &Path, shape: &[usize]) -> Result<Vec<Batch>> {
             images.pixels()[rows.start * 784..rows.end * 784].iter().map(|&p| f32::from(p) / 255.0).collect(),
         ),
         shape: Shape::new(&[&[ROWS], shape].concat()),
-        labels: images.labels()[rows].iter().map(|&label| i32::from(label)).collect(),
+        target: Input::Tokens(images.labels()[rows].iter().map(|&label| i32::from(label)).collect()),
     };
     Ok((0..COUNT).map(|i| batch(i * ROWS..(i + 1) * ROWS)).collect())
 }
@@ -64,7 +69,7 @@ pub fn noisy_classes() -> Vec<Batch> {
             (mean - 0.5) * 0.5 + (uniform(10 + i as u32, at) - 0.5) * 2.0
         };
         let x = Input::Values((0..ROWS * PIXELS).map(value).collect());
-        Batch { x, shape: Shape::new(&[ROWS, 3, 32, 32]), labels }
+        Batch { x, shape: Shape::new(&[ROWS, 3, 32, 32]), target: Input::Tokens(labels) }
     };
     (0..COUNT).map(batch).collect()
 }
@@ -84,7 +89,49 @@ pub fn chains() -> Vec<Batch> {
                 labels.push(token as i32);
             }
         }
-        Batch { x: Input::Tokens(tokens), shape: Shape::new(&[SEQUENCES, LENGTH]), labels }
+        Batch { x: Input::Tokens(tokens), shape: Shape::new(&[SEQUENCES, LENGTH]), target: Input::Tokens(labels) }
     };
     (0..COUNT).map(batch).collect()
+}
+
+/// Rows of the table of the recommender.
+pub const ITEMS: usize = 50_000;
+/// Batches of the networks after the first four.
+const FEW: usize = 8;
+
+/// From -1 up to 1.
+fn values(seed: u32, count: usize) -> Input {
+    Input::Values((0..count).map(|at| uniform(seed, at) * 2.0 - 1.0).collect())
+}
+
+/// Whole numbers below `most`.
+fn tokens(seed: u32, count: usize, most: usize) -> Input {
+    Input::Tokens((0..count).map(|at| (uniform(seed, at) * most as f32) as i32).collect())
+}
+
+/// Values of a shape, and one of so many classes for each of its rows.
+pub fn classified(shape: &[usize], classes: usize) -> Vec<Batch> {
+    let batch = |seed: u32| Batch {
+        x: values(seed, shape.iter().product()),
+        shape: Shape::new(shape),
+        target: tokens(seed + 1, shape[0], classes),
+    };
+    (0..FEW as u32).map(|i| batch(100 + 2 * i)).collect()
+}
+
+/// Values of a shape, and others that they shall become.
+pub fn mapped(shape: &[usize]) -> Vec<Batch> {
+    let count = shape.iter().product();
+    let batch = |seed: u32| Batch { x: values(seed, count), shape: Shape::new(shape), target: values(seed + 1, count) };
+    (0..FEW as u32).map(|i| batch(100 + 2 * i)).collect()
+}
+
+/// Tokens of a shape below `most`, and one of so many classes for each of `labels`.
+pub fn tokens_of(shape: [usize; 2], most: usize, labels: usize, classes: usize) -> Vec<Batch> {
+    let batch = |seed: u32| Batch {
+        x: tokens(seed, shape[0] * shape[1], most),
+        shape: Shape::new(&shape),
+        target: tokens(seed + 1, labels, classes),
+    };
+    (0..FEW as u32).map(|i| batch(100 + 2 * i)).collect()
 }

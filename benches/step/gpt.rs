@@ -3,11 +3,15 @@
 use wgrad::nn::{Ctx, Embedding, Init, Layer, LayerNorm, Linear, Module};
 use wgrad::{AttentionOptions, Tensor};
 
-const VOCABULARY: usize = 65;
-const WIDTH: usize = 128;
-const LAYERS: usize = 4;
-const HEADS: usize = 4;
-const CONTEXT: usize = 128;
+/// Of a model.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub vocabulary: usize,
+    pub width: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub context: usize,
+}
 
 #[derive(Module)]
 struct Block {
@@ -17,12 +21,14 @@ struct Block {
     ln_2: LayerNorm,
     mlp_fc: Linear,
     mlp_proj: Linear,
+    #[module(skip)]
+    heads: usize,
 }
 
 impl Layer for Block {
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let qkv = self.attn_qkv.forward(&self.ln_1.forward(x, ctx), ctx);
-        let mixed = qkv.self_attention(HEADS, &AttentionOptions::causal());
+        let mixed = qkv.self_attention(self.heads, &AttentionOptions::causal());
         let x = x.add(&self.attn_proj.forward(&mixed, ctx));
         let hidden = self.mlp_fc.forward(&self.ln_2.forward(&x, ctx), ctx).gelu();
         x.add(&self.mlp_proj.forward(&hidden, ctx))
@@ -36,24 +42,29 @@ pub struct Gpt {
     blocks: Vec<Block>,
     ln_f: LayerNorm,
     lm_head: Linear,
+    #[module(skip)]
+    vocabulary: usize,
 }
 
 impl Gpt {
-    pub fn new(init: &mut Init) -> Gpt {
+    pub fn new(size: Size, init: &mut Init) -> Gpt {
+        let Size { vocabulary, width, layers, heads, context } = size;
         let block = |init: &mut Init| Block {
-            ln_1: LayerNorm::new([WIDTH], init),
-            attn_qkv: Linear::new(WIDTH, 3 * WIDTH, init),
-            attn_proj: Linear::new(WIDTH, WIDTH, init),
-            ln_2: LayerNorm::new([WIDTH], init),
-            mlp_fc: Linear::new(WIDTH, 4 * WIDTH, init),
-            mlp_proj: Linear::new(4 * WIDTH, WIDTH, init),
+            ln_1: LayerNorm::new([width], init),
+            attn_qkv: Linear::new(width, 3 * width, init),
+            attn_proj: Linear::new(width, width, init),
+            ln_2: LayerNorm::new([width], init),
+            mlp_fc: Linear::new(width, 4 * width, init),
+            mlp_proj: Linear::new(4 * width, width, init),
+            heads,
         };
         Gpt {
-            wte: Embedding::new(VOCABULARY, WIDTH, init),
-            wpe: Embedding::new(CONTEXT, WIDTH, init),
-            blocks: (0..LAYERS).map(|_| block(init)).collect(),
-            ln_f: LayerNorm::new([WIDTH], init),
-            lm_head: Linear::new(WIDTH, VOCABULARY, init),
+            wte: Embedding::new(vocabulary, width, init),
+            wpe: Embedding::new(context, width, init),
+            blocks: (0..layers).map(|_| block(init)).collect(),
+            ln_f: LayerNorm::new([width], init),
+            lm_head: Linear::new(width, vocabulary, init),
+            vocabulary,
         }
     }
 }
@@ -64,6 +75,6 @@ impl Layer for Gpt {
         let positions = ctx.param(&self.wpe.weight).narrow(0, 0, ids.size(1));
         let x = self.wte.forward(ids, ctx).add(&positions);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(&x, ctx));
-        self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx).reshape((-1, VOCABULARY))
+        self.lm_head.forward(&self.ln_f.forward(&x, ctx), ctx).reshape((-1, self.vocabulary))
     }
 }

@@ -11,7 +11,7 @@ use wgrad::kernel::Cost;
 use wgrad::nn::{Ctx, Layer};
 use wgrad::plan::Replay;
 use wgrad::profile::Profile;
-use wgrad::{Device, Result, Tensor};
+use wgrad::{Device, Reduction, Result, Tensor};
 
 /// Steps of a block, whose last loss is read.
 pub const BLOCK: usize = 4;
@@ -160,16 +160,20 @@ impl Run {
     /// The loss of the next step.
     fn step(&mut self) -> Result<Tensor> {
         let Run { training: Training { model, optimizer, batches }, replay, device, done } = self;
-        let (x, labels) = batches[*done % batches.len()].to(device);
+        let (x, target) = batches[*done % batches.len()].to(device);
         *done += 1;
-        let mut work = |[x, labels]: [&Tensor; 2]| {
-            let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
+        let mut work = |[x, target]: [&Tensor; 2]| {
+            let y = model.forward(x, &Ctx::train());
+            let loss = match target.dtype().is_float() {
+                true => y.mse_loss(target, Reduction::Mean),
+                false => y.cross_entropy(target),
+            };
             optimizer.step(&loss.backward());
             Ok(loss)
         };
         match replay {
-            Some(replay) => replay.run([&x, &labels], work),
-            None => work([&x, &labels]),
+            Some(replay) => replay.run([&x, &target], work),
+            None => work([&x, &target]),
         }
     }
 
