@@ -37,9 +37,30 @@ fn both(left: impl FnOnce() + Send, right: impl FnOnce() + Send) {
     right();
 }
 
+/// Calls `each`, compiled for the vectors that this processor has as well as for those that every one of its kind has. The
+/// bits are the same: nothing is added up in another order, and no product is joined to a sum. What is long and loops over
+/// elements has to be `#[inline(always)]`, closures too, or it is compiled for the least of them.
+#[multiversion::multiversion(targets(
+    "x86_64+avx+avx2+bmi1+bmi2+fma+avx512f+avx512bw+avx512dq+avx512vl",
+    "x86_64+avx+avx2+bmi1+bmi2+fma"
+))]
+fn wide<E: Fn(usize, P), P>(each: E, at: usize, pieces: P) {
+    // By reference: the shim of a closure that is called by value is compiled by itself.
+    let each = &each;
+    each(at, pieces);
+}
+
 /// Calls `each` with the number and the slice of every piece of `chunk` elements of `out`; the last may be shorter.
+#[inline(always)]
 pub fn chunks<T: Send>(out: &mut [T], chunk: usize, each: impl Fn(usize, &mut [T]) + Sync) {
-    pieces(out, chunk.max(1), &each);
+    pieces(out, chunk.max(1), &|at, piece: &mut [T]| {
+        wide(
+            #[inline(always)]
+            |at, piece: &mut [T]| each(at, piece),
+            at,
+            piece,
+        );
+    });
 }
 
 /// One instance for each element type: with one for each kernel, the crate would take half as long again to build.
@@ -55,44 +76,68 @@ fn pieces<T: Send>(out: &mut [T], chunk: usize, each: &(dyn Fn(usize, &mut [T]) 
 }
 
 /// [`chunks`] of rows that are little work each: a thread takes many at a time, and few of them stay where they are.
+#[inline(always)]
 pub fn rows<T: Send>(out: &mut [T], row: usize, each: impl Fn(usize, &mut [T]) + Sync) {
     let row = row.max(1);
     let many = (GRAIN / 4 / row).max(1);
-    chunks(out, many * row, |piece, out| {
-        for (at, out) in out.chunks_mut(row).enumerate() {
-            each(piece * many + at, out);
-        }
-    });
+    chunks(
+        out,
+        many * row,
+        #[inline(always)]
+        |piece, out| {
+            for (at, out) in out.chunks_mut(row).enumerate() {
+                each(piece * many + at, out);
+            }
+        },
+    );
 }
 
 /// Sets every element of `out` from its index, in pieces.
+#[inline(always)]
 pub fn fill<T: Send>(out: &mut [T], each: impl Fn(usize) -> T + Sync) {
-    chunks(out, GRAIN, |piece, out| {
-        for (i, y) in out.iter_mut().enumerate() {
-            *y = each(piece * GRAIN + i);
-        }
-    });
+    chunks(
+        out,
+        GRAIN,
+        #[inline(always)]
+        |piece, out| {
+            for (i, y) in out.iter_mut().enumerate() {
+                *y = each(piece * GRAIN + i);
+            }
+        },
+    );
 }
 
 /// Sets every element of `out` from that of `x`, in pieces.
+#[inline(always)]
 pub fn map<X: Copy + Sync, Y: Send>(out: &mut [Y], x: &[X], f: impl Fn(X) -> Y + Sync) {
     let x = &x[..out.len()];
-    chunks(out, GRAIN, |piece, out| {
-        for (y, x) in out.iter_mut().zip(&x[piece * GRAIN..]) {
-            *y = f(*x);
-        }
-    });
+    chunks(
+        out,
+        GRAIN,
+        #[inline(always)]
+        |piece, out| {
+            for (y, x) in out.iter_mut().zip(&x[piece * GRAIN..]) {
+                *y = f(*x);
+            }
+        },
+    );
 }
 
 /// [`map`] of two slices.
+#[inline(always)]
 pub fn map2<X: Copy + Sync, Y: Send>(out: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y + Sync) {
     let (a, b) = (&a[..out.len()], &b[..out.len()]);
-    chunks(out, GRAIN, |piece, out| {
-        let first = piece * GRAIN;
-        for ((y, a), b) in out.iter_mut().zip(&a[first..]).zip(&b[first..]) {
-            *y = f(*a, *b);
-        }
-    });
+    chunks(
+        out,
+        GRAIN,
+        #[inline(always)]
+        |piece, out| {
+            let first = piece * GRAIN;
+            for ((y, a), b) in out.iter_mut().zip(&a[first..]).zip(&b[first..]) {
+                *y = f(*a, *b);
+            }
+        },
+    );
 }
 
 /// [`chunks`] of several slices side by side, which are of one length.
@@ -105,8 +150,22 @@ pub fn chunks_of<T: Send, const N: usize>(
     assert!(outs.iter().all(|out| out.len() == len), "chunks_of: the slices differ in length");
     match len {
         0 => {}
-        _ if len <= chunk => each(0, outs),
-        _ => inside(|| halves(outs, 0, chunk.max(1), &each)),
+        _ if len <= chunk => wide(
+            #[inline(always)]
+            |at, outs| each(at, outs),
+            0,
+            outs,
+        ),
+        _ => inside(|| {
+            halves(outs, 0, chunk.max(1), &|at, outs: [&mut [T]; N]| {
+                wide(
+                    #[inline(always)]
+                    |at, outs| each(at, outs),
+                    at,
+                    outs,
+                );
+            })
+        }),
     }
 }
 
@@ -130,6 +189,7 @@ fn halves<T: Send, const N: usize>(
 }
 
 /// [`chunks`] of two slices side by side, cut into the same number of pieces.
+#[inline(always)]
 pub fn chunks2<A: Send, B: Send>(
     a: &mut [A],
     b: &mut [B],
@@ -137,16 +197,28 @@ pub fn chunks2<A: Send, B: Send>(
     each: impl Fn(usize, &mut [A], &mut [B]) + Sync,
 ) {
     assert!(a.len() == b.len(), "chunks2: {} elements beside {}", a.len(), b.len());
-    let chunk = chunk.max(1);
+    pieces2(a, b, chunk.max(1), &|at, pieces: (&mut [A], &mut [B])| {
+        wide(
+            #[inline(always)]
+            |at, (a, b): (&mut [A], &mut [B])| each(at, a, b),
+            at,
+            pieces,
+        );
+    });
+}
+
+/// One instance for each pair of element types.
+fn pieces2<A: Send, B: Send>(
+    a: &mut [A],
+    b: &mut [B],
+    chunk: usize,
+    each: &(dyn Fn(usize, (&mut [A], &mut [B])) + Sync),
+) {
     #[cfg(feature = "rayon")]
     if a.len() > chunk && pool().is_some() {
         use rayon::prelude::*;
-        return inside(|| {
-            let pieces = a.par_chunks_mut(chunk).zip(b.par_chunks_mut(chunk)).enumerate();
-            pieces.for_each(|(at, (a, b))| each(at, a, b));
-        });
+        let pieces = a.par_chunks_mut(chunk).zip(b.par_chunks_mut(chunk)).enumerate();
+        return inside(|| pieces.for_each(|(at, pieces)| each(at, pieces)));
     }
-    for (at, (a, b)) in a.chunks_mut(chunk).zip(b.chunks_mut(chunk)).enumerate() {
-        each(at, a, b);
-    }
+    a.chunks_mut(chunk).zip(b.chunks_mut(chunk)).enumerate().for_each(|(at, pieces)| each(at, pieces));
 }

@@ -25,7 +25,9 @@ const FLOOR: usize = 4 << 20;
 
 impl Scratch {
     /// Calls `work` with `len` elements of any content. Where there is no memory for them, the kernel is left: see [`caught`].
-    pub fn with<R>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    /// A loop over elements in it stays open to [`super::parallel`]'s vectors, which what is called once does not.
+    #[inline(always)]
+    pub fn with<R>(&self, len: usize, mut work: impl FnMut(&mut [f32]) -> R) -> R {
         let mut memory = self.take(len);
         let result = work(&mut memory[..len]);
         self.give(memory);

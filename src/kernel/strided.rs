@@ -124,28 +124,34 @@ impl Strided {
     }
 
     /// The same on all cores, several elements at a time.
+    #[inline(always)]
     pub fn map2<X: Copy + Sync, Y: Send>(&self, y: &mut [Y], a: &[X], b: &[X], f: impl Fn(X, X) -> Y + Sync) {
         if self.is_flat(2) {
             return parallel::map2(y, a, b, f);
         }
         let [_, a_step, b_step, _] = self.dims[0].map(|word| word as usize);
-        parallel::chunks(y, parallel::GRAIN, |piece, mut y| {
-            for ([a_at, b_at, _], run) in self.runs(piece * parallel::GRAIN, y.len()) {
-                let (now, later) = std::mem::take(&mut y).split_at_mut(run);
-                y = later;
-                // The usual steps, each as a loop that takes several elements at a time.
-                match (a_step, b_step) {
-                    (1, 1) => now.iter_mut().zip(&a[a_at..]).zip(&b[b_at..]).for_each(|((y, a), b)| *y = f(*a, *b)),
-                    (1, 0) => now.iter_mut().zip(&a[a_at..]).for_each(|(y, a)| *y = f(*a, b[b_at])),
-                    (0, 1) => now.iter_mut().zip(&b[b_at..]).for_each(|(y, b)| *y = f(a[a_at], *b)),
-                    _ => {
-                        for (i, y) in now.iter_mut().enumerate() {
-                            *y = f(a[a_at + i * a_step], b[b_at + i * b_step]);
+        parallel::chunks(
+            y,
+            parallel::GRAIN,
+            #[inline(always)]
+            |piece, mut y| {
+                for ([a_at, b_at, _], run) in self.runs(piece * parallel::GRAIN, y.len()) {
+                    let (now, later) = std::mem::take(&mut y).split_at_mut(run);
+                    y = later;
+                    // The usual steps, each as a loop that takes several elements at a time.
+                    match (a_step, b_step) {
+                        (1, 1) => now.iter_mut().zip(&a[a_at..]).zip(&b[b_at..]).for_each(|((y, a), b)| *y = f(*a, *b)),
+                        (1, 0) => now.iter_mut().zip(&a[a_at..]).for_each(|(y, a)| *y = f(*a, b[b_at])),
+                        (0, 1) => now.iter_mut().zip(&b[b_at..]).for_each(|(y, b)| *y = f(a[a_at], *b)),
+                        _ => {
+                            for (i, y) in now.iter_mut().enumerate() {
+                                *y = f(a[a_at + i * a_step], b[b_at + i * b_step]);
+                            }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// The operands' offsets, in the order of the result.

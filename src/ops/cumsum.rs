@@ -72,23 +72,28 @@ fn host(call: &mut Call) {
     }
     let n = p.n as usize;
     let each = (parallel::GRAIN / 4 / n.max(1)).max(1).next_multiple_of(SIDE_BY_SIDE);
-    parallel::chunks(call.write::<f32>(1), each * n, |piece, y| {
-        let x = &x[piece * each * n..][..y.len()];
-        for (y, x) in y.chunks_mut(SIDE_BY_SIDE * n).zip(x.chunks(SIDE_BY_SIDE * n)) {
-            let mut sums = [0.0f64; SIDE_BY_SIDE];
-            let mut step = |lines: usize, i: usize| {
-                let i = if p.reverse == 1 { n - 1 - i } else { i };
-                for (line, sum) in sums.iter_mut().enumerate().take(lines) {
-                    *sum += f64::from(x[line * n + i]);
-                    y[line * n + i] = *sum as f32;
+    parallel::chunks(
+        call.write::<f32>(1),
+        each * n,
+        #[inline(always)]
+        |piece, y| {
+            let x = &x[piece * each * n..][..y.len()];
+            for (y, x) in y.chunks_mut(SIDE_BY_SIDE * n).zip(x.chunks(SIDE_BY_SIDE * n)) {
+                let mut sums = [0.0f64; SIDE_BY_SIDE];
+                let mut step = |lines: usize, i: usize| {
+                    let i = if p.reverse == 1 { n - 1 - i } else { i };
+                    for (line, sum) in sums.iter_mut().enumerate().take(lines) {
+                        *sum += f64::from(x[line * n + i]);
+                        y[line * n + i] = *sum as f32;
+                    }
+                };
+                match x.len() / n {
+                    SIDE_BY_SIDE => (0..n).for_each(|i| step(SIDE_BY_SIDE, i)),
+                    lines => (0..n).for_each(|i| step(lines, i)),
                 }
-            };
-            match x.len() / n {
-                SIDE_BY_SIDE => (0..n).for_each(|i| step(SIDE_BY_SIDE, i)),
-                lines => (0..n).for_each(|i| step(lines, i)),
             }
-        }
-    });
+        },
+    );
 }
 
 /// The kernels of this page.

@@ -1,7 +1,7 @@
 //! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
 
 use crate::autograd::Op;
-use crate::kernel::functions::{exp, fold2, largest, sum};
+use crate::kernel::functions::{exp, largest, sum, sum_by_few, sum_by_few2};
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel,
     shader,
@@ -122,37 +122,47 @@ fn backward_definition(call: &mut Call, log: bool) {
     });
 }
 
-/// The exponentials are there once, in f32, and their sum in f64.
+/// The exponentials are there once, in f32.
 fn forward_host(call: &mut Call, log: bool) {
     let (p, x) = (call.params::<SoftmaxParams>(), call.read::<f32>(0));
     let cols = p.cols as usize;
-    parallel::rows(call.write::<f32>(1), cols, |row, y| {
-        let x = &x[row * cols..][..cols];
-        let top = largest(x);
-        if log {
-            let sum = sum(x, |x| f64::from(exp(x - top))).ln() as f32;
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - top) - sum);
-            return;
-        }
-        y.iter_mut().zip(x).for_each(|(y, x)| *y = exp(x - top));
-        let share = (1.0 / sum(y, f64::from)) as f32;
-        y.iter_mut().for_each(|y| *y *= share);
-    });
+    parallel::rows(
+        call.write::<f32>(1),
+        cols,
+        #[inline(always)]
+        |row, y| {
+            let x = &x[row * cols..][..cols];
+            let top = largest(x);
+            if log {
+                let sum = sum_by_few(x, |x| exp(x - top)).ln() as f32;
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - top) - sum);
+                return;
+            }
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = exp(x - top));
+            let share = (1.0 / sum_by_few(y, |y| y)) as f32;
+            y.iter_mut().for_each(|y| *y *= share);
+        },
+    );
 }
 
 fn backward_host(call: &mut Call, log: bool) {
     let (p, y, dy) = (call.params::<SoftmaxParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let cols = p.cols as usize;
-    parallel::rows(call.write::<f32>(2), cols, |row, dx| {
-        let (y, dy) = (&y[row * cols..][..cols], &dy[row * cols..][..cols]);
-        if log {
-            let sum = sum(dy, f64::from) as f32;
-            dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = dy - exp(*y) * sum);
-            return;
-        }
-        let sum = fold2(y, dy, 0.0, |sum, y, dy| sum + f64::from(y) * f64::from(dy), |a, b| a + b);
-        dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = y * (f64::from(*dy) - sum) as f32);
-    });
+    parallel::rows(
+        call.write::<f32>(2),
+        cols,
+        #[inline(always)]
+        |row, dx| {
+            let (y, dy) = (&y[row * cols..][..cols], &dy[row * cols..][..cols]);
+            if log {
+                let sum = sum(dy, f64::from) as f32;
+                dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = dy - exp(*y) * sum);
+                return;
+            }
+            let sum = sum_by_few2(y, dy, |y, dy| y * dy) as f32;
+            dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = y * (dy - sum));
+        },
+    );
 }
 
 /// # Softmax

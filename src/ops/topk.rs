@@ -138,47 +138,52 @@ fn host(call: &mut Call) {
     // The smallest are the largest with all bits turned.
     let turn = if p.largest == 1 { 0 } else { -1 };
     let each = (parallel::GRAIN / 4 / n.max(1)).max(1);
-    parallel::chunks(call.write::<i32>(1), each * k, |piece, out| {
-        for (at, out) in out.chunks_mut(k).enumerate() {
-            let x = &x[(piece * each + at) * n..][..n];
-            if k > FEW {
-                let number =
-                    |(at, x): (usize, &f32)| u64::from((key(*x) ^ turn) as u32 ^ i32::MAX as u32) << 32 | at as u64;
-                let mut numbers: Vec<u64> = x.iter().enumerate().map(number).collect();
-                if k < n {
-                    numbers.select_nth_unstable(k);
-                    numbers.truncate(k);
-                }
-                numbers.sort_unstable();
-                out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number as u32 as i32);
-                continue;
-            }
-            let mut best = [0i32; FEW];
-            let mut put = |count: usize, place: usize, new: i32| {
-                let mut to = count;
-                while to > 0 && best[to - 1] < new {
-                    if to < k {
-                        (best[to], out[to]) = (best[to - 1], out[to - 1]);
+    parallel::chunks(
+        call.write::<i32>(1),
+        each * k,
+        #[inline(always)]
+        |piece, out| {
+            for (at, out) in out.chunks_mut(k).enumerate() {
+                let x = &x[(piece * each + at) * n..][..n];
+                if k > FEW {
+                    let number =
+                        |(at, x): (usize, &f32)| u64::from((key(*x) ^ turn) as u32 ^ i32::MAX as u32) << 32 | at as u64;
+                    let mut numbers: Vec<u64> = x.iter().enumerate().map(number).collect();
+                    if k < n {
+                        numbers.select_nth_unstable(k);
+                        numbers.truncate(k);
                     }
-                    to -= 1;
+                    numbers.sort_unstable();
+                    out.iter_mut().zip(numbers).for_each(|(out, number)| *out = number as u32 as i32);
+                    continue;
                 }
-                if to < k {
-                    (best[to], out[to]) = (new, place as i32);
+                let mut best = [0i32; FEW];
+                let mut put = |count: usize, place: usize, new: i32| {
+                    let mut to = count;
+                    while to > 0 && best[to - 1] < new {
+                        if to < k {
+                            (best[to], out[to]) = (best[to - 1], out[to - 1]);
+                        }
+                        to -= 1;
+                    }
+                    if to < k {
+                        (best[to], out[to]) = (new, place as i32);
+                    }
+                    best[k - 1]
+                };
+                let mut last = i32::MIN;
+                for (place, x) in x[..k].iter().enumerate() {
+                    last = put(place, place, key(*x) ^ turn);
                 }
-                best[k - 1]
-            };
-            let mut last = i32::MIN;
-            for (place, x) in x[..k].iter().enumerate() {
-                last = put(place, place, key(*x) ^ turn);
+                for (place, x) in x.iter().enumerate().skip(k) {
+                    let new = key(*x) ^ turn;
+                    if new > last {
+                        last = put(k, place, new);
+                    }
+                }
             }
-            for (place, x) in x.iter().enumerate().skip(k) {
-                let new = key(*x) ^ turn;
-                if new > last {
-                    last = put(k, place, new);
-                }
-            }
-        }
-    });
+        },
+    );
 }
 
 /// The kernels of this page.

@@ -6,7 +6,7 @@ mod activations;
 pub mod rounding;
 
 use crate::autograd::Op;
-use crate::kernel::functions::{self as fast, erf, exp, exp_m1, ln, normal_cdf, relu, tanh};
+use crate::kernel::functions::{self as fast, erf, exp, exp_m1, ln, normal, normal_cdf, relu, tanh};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
 };
@@ -52,24 +52,46 @@ fn pass_of(shader: &'static Shader, d: &Dispatch) -> Pass {
     Pass::new(shader, shader.name, groups(d.params::<UnaryParams>().n as usize, 4 * 256))
 }
 
+#[inline(always)]
 fn forward(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
     let (p, x) = (call.params::<UnaryParams>(), call.read::<f32>(0));
-    parallel::map(&mut call.write::<f32>(1)[..p.n as usize], x, |x| f(x, p));
+    parallel::map(
+        &mut call.write::<f32>(1)[..p.n as usize],
+        x,
+        #[inline(always)]
+        |x| f(x, p),
+    );
 }
 
+#[inline(always)]
 fn backward(call: &mut Call, gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
     let (p, saved, dy) = (call.params::<UnaryParams>(), call.read::<f32>(0), call.read::<f32>(1));
-    parallel::map2(&mut call.write::<f32>(2)[..p.n as usize], saved, dy, |saved, dy| gradient(saved, p, dy));
+    parallel::map2(
+        &mut call.write::<f32>(2)[..p.n as usize],
+        saved,
+        dy,
+        #[inline(always)]
+        |saved, dy| gradient(saved, p, dy),
+    );
 }
 
 fn slope(dy: f32, saved: f32, gradient: impl Fn(f32, UnaryParams, f32) -> f32) -> f32 {
     gradient(saved, UnaryParams::zeroed(), dy)
 }
 
-fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, UnaryParams, f32) -> f32) {
-    for (dy, &saved) in dy.iter_mut().zip(saved) {
-        *dy = slope(*dy, saved, &gradient);
-    }
+#[inline(always)]
+fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
+    // On this thread: a part of a product is what one has.
+    parallel::chunks(
+        dy,
+        usize::MAX,
+        #[inline(always)]
+        |_, dy| {
+            for (dy, &saved) in dy.iter_mut().zip(saved) {
+                *dy = gradient(saved, UnaryParams::zeroed(), *dy);
+            }
+        },
+    );
 }
 
 /// The tensor that the gradient of a function needs.
@@ -90,13 +112,18 @@ pub(crate) struct Function {
     pub pass: fn(&mut [f32], &[f32]),
 }
 
-/// The function that the host runs: the faster form where there is one.
-macro_rules! on_host {
-    ($definition:expr) => {
-        $definition
+/// [`pass`] by the function that the host runs: the faster form where there is one.
+macro_rules! passed {
+    ($dy:ident, $saved:ident, $definition:expr) => {
+        pass($dy, $saved, $definition)
     };
-    ($definition:expr, $fast:expr) => {
-        $fast
+    ($dy:ident, $saved:ident, $definition:expr, $fast:expr) => {
+        pass(
+            $dy,
+            $saved,
+            #[inline(always)]
+            $fast,
+        )
     };
 }
 
@@ -117,12 +144,12 @@ macro_rules! functions {
             name: $name,
             saves: Saves::$saves,
             slope: |dy, saved| slope(dy, saved, $gradient),
-            pass: |dy, saved| pass(dy, saved, on_host!($gradient $($(, $fast_gradient)?)?)),
+            pass: |dy, saved| passed!(dy, saved, $gradient $($(, $fast_gradient)?)?),
             forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
-                $(.host(|call| forward(call, $fast)))?
+                $(.host(|call| forward(call, #[inline(always)] $fast)))?
                 .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]),
             backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
-                $($(.host(|call| backward(call, $fast_gradient)))?)?
+                $($(.host(|call| backward(call, #[inline(always)] $fast_gradient)))?)?
                 .variants(&[Variant::new("flat", |_, d| flat_backward(&BACKWARD, head!($saves), $wgsl_gradient, d))]),
         };)*
 
@@ -305,8 +332,9 @@ fn fast_mish_slope(x: f32) -> f32 {
 
 #[inline(always)]
 fn gelu_slope(x: f32) -> f32 {
-    // The density is 1 / sqrt(2 pi) e^(-x^2 / 2).
-    normal_cdf(x) + x * 0.398_942_3 * exp(-0.5 * x * x)
+    let [share, bell] = normal(x);
+    // The density is 1 / sqrt(2 pi) of the bell.
+    share + x * 0.398_942_3 * bell
 }
 
 /// sqrt(2 / pi) and the weight of the cube.

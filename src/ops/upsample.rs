@@ -158,19 +158,24 @@ fn forward_host(call: &mut Call) {
     let (p, x) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
     let (width, out_w) = (p.width as usize, p.out_w as usize);
     let columns: Vec<_> = (0..out_w).map(|at| p.columns(at)).collect();
-    parallel::rows(call.write::<f32>(1), out_w, |row, y| {
-        let (image, at) = (row / p.out_h as usize, row % p.out_h as usize);
-        let (top, bottom, down) = p.rows(at);
-        let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];
-        let (top, bottom) = (line(top), line(bottom));
-        if p.mode == 0 {
-            return y.iter_mut().zip(&columns).for_each(|(y, (left, ..))| *y = top[*left]);
-        }
-        for (y, &(left, right, along)) in y.iter_mut().zip(&columns) {
-            let mix = |line: &[f32]| (1.0 - along) * line[left] + along * line[right];
-            *y = (1.0 - down) * mix(top) + down * mix(bottom);
-        }
-    });
+    parallel::rows(
+        call.write::<f32>(1),
+        out_w,
+        #[inline(always)]
+        |row, y| {
+            let (image, at) = (row / p.out_h as usize, row % p.out_h as usize);
+            let (top, bottom, down) = p.rows(at);
+            let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];
+            let (top, bottom) = (line(top), line(bottom));
+            if p.mode == 0 {
+                return y.iter_mut().zip(&columns).for_each(|(y, (left, ..))| *y = top[*left]);
+            }
+            for (y, &(left, right, along)) in y.iter_mut().zip(&columns) {
+                let mix = |line: &[f32]| (1.0 - along) * line[left] + along * line[right];
+                *y = (1.0 - down) * mix(top) + down * mix(bottom);
+            }
+        },
+    );
 }
 
 /// A row of results at a time goes to a row of pixels as wide, weighted for each row it lies between.
@@ -182,34 +187,39 @@ fn backward_host(call: &mut Call) {
     // Rows of pixels whose columns are twice as many in the result: neighbours are added two by two.
     let is_double =
         p.mode == 0 && out_w == 2 * width && columns.iter().enumerate().all(|(at, (left, ..))| *left == at / 2);
-    parallel::chunks(call.write::<f32>(1), p.height as usize * width, |image, dx| {
-        let mut sums = vec![0.0f64; dx.len()];
-        let mut line = vec![0.0f64; width];
-        for (at, dy) in dy[image * results..][..results].chunks(out_w).enumerate() {
-            let (top, bottom, down) = p.rows(at);
-            if is_double {
-                let sums = &mut sums[top * width..][..width];
-                for (sum, [a, b]) in sums.iter_mut().zip(dy.as_chunks::<2>().0) {
-                    *sum += f64::from(*a) + f64::from(*b);
+    parallel::chunks(
+        call.write::<f32>(1),
+        p.height as usize * width,
+        #[inline(always)]
+        |image, dx| {
+            let mut sums = vec![0.0f64; dx.len()];
+            let mut line = vec![0.0f64; width];
+            for (at, dy) in dy[image * results..][..results].chunks(out_w).enumerate() {
+                let (top, bottom, down) = p.rows(at);
+                if is_double {
+                    let sums = &mut sums[top * width..][..width];
+                    for (sum, [a, b]) in sums.iter_mut().zip(dy.as_chunks::<2>().0) {
+                        *sum += f64::from(*a) + f64::from(*b);
+                    }
+                    continue;
                 }
-                continue;
-            }
-            line.fill(0.0);
-            for (&dy, &(left, right, along)) in dy.iter().zip(&columns) {
-                let dy = f64::from(dy);
-                line[left] += f64::from(1.0 - along) * dy;
-                if p.mode != 0 {
-                    line[right] += f64::from(along) * dy;
+                line.fill(0.0);
+                for (&dy, &(left, right, along)) in dy.iter().zip(&columns) {
+                    let dy = f64::from(dy);
+                    line[left] += f64::from(1.0 - along) * dy;
+                    if p.mode != 0 {
+                        line[right] += f64::from(along) * dy;
+                    }
+                }
+                let rows = [(top, 1.0 - down), (bottom, down)];
+                for &(row, by) in &rows[..if p.mode == 0 { 1 } else { 2 }] {
+                    let sums = &mut sums[row * width..][..width];
+                    sums.iter_mut().zip(&line).for_each(|(sum, part)| *sum += f64::from(by) * part);
                 }
             }
-            let rows = [(top, 1.0 - down), (bottom, down)];
-            for &(row, by) in &rows[..if p.mode == 0 { 1 } else { 2 }] {
-                let sums = &mut sums[row * width..][..width];
-                sums.iter_mut().zip(&line).for_each(|(sum, part)| *sum += f64::from(by) * part);
-            }
-        }
-        dx.iter_mut().zip(sums).for_each(|(dx, sum)| *dx = sum as f32);
-    });
+            dx.iter_mut().zip(sums).for_each(|(dx, sum)| *dx = sum as f32);
+        },
+    );
 }
 
 /// # Other sizes of images

@@ -23,11 +23,16 @@ static EMA: Kernel = Kernel::new(
     SHADER.access,
     |call| {
         let (p, x) = (call.params::<EmaParams>(), call.read::<f32>(0));
-        parallel::chunks(call.write::<f32>(1), parallel::GRAIN, |piece, mean| {
-            for (mean, x) in mean.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
-                *mean += p.rest * (x - *mean);
-            }
-        });
+        parallel::chunks(
+            call.write::<f32>(1),
+            parallel::GRAIN,
+            #[inline(always)]
+            |piece, mean| {
+                for (mean, x) in mean.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
+                    *mean += p.rest * (x - *mean);
+                }
+            },
+        );
     },
     |d| Cost { flops: 3 * d.len(0) as u64, bytes: 12 * d.len(0) as u64 },
 )

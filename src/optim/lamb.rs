@@ -65,17 +65,22 @@ fn moments_definition(call: &mut Call) {
     let run = p.place.range();
     let x = &call.read::<f32>(1)[run.clone()];
     let moved = [0, 2, 3].map(|i| &mut call.write::<f32>(i)[run.clone()]);
-    parallel::chunks_of(moved, parallel::GRAIN, |piece, [g, m, v]| {
-        let first = piece * parallel::GRAIN;
-        for (i, (((g, m), v), x)) in g.iter_mut().zip(m).zip(v).zip(&x[first..]).enumerate() {
-            let at = slots.map_or(p.place.at as usize, |slots| QUAD * slots[(first + i) / SLOT] as usize);
-            let now = &numbers[at..];
-            let slope = factor * *g;
-            *m = p.beta1 * *m + p.rest1 * slope;
-            *v = p.beta2 * *v + p.rest2 * slope * slope;
-            *g = decayed(now[1] * *m / ((now[2] * *v).sqrt() + p.eps), p.decay, *x);
-        }
-    });
+    parallel::chunks_of(
+        moved,
+        parallel::GRAIN,
+        #[inline(always)]
+        |piece, [g, m, v]| {
+            let first = piece * parallel::GRAIN;
+            for (i, (((g, m), v), x)) in g.iter_mut().zip(m).zip(v).zip(&x[first..]).enumerate() {
+                let at = slots.map_or(p.place.at as usize, |slots| QUAD * slots[(first + i) / SLOT] as usize);
+                let now = &numbers[at..];
+                let slope = factor * *g;
+                *m = p.beta1 * *m + p.rest1 * slope;
+                *v = p.beta2 * *v + p.rest2 * slope * slope;
+                *g = decayed(now[1] * *m / ((now[2] * *v).sqrt() + p.eps), p.decay, *x);
+            }
+        },
+    );
 }
 
 #[repr(C)]
@@ -102,15 +107,20 @@ fn apply_definition(call: &mut Call) {
     let (run, lr) = (p.place.range(), numbers[p.place.at as usize]);
     let first = run.start / 64;
     let u = &u[run.clone()];
-    parallel::chunks(&mut call.write::<f32>(1)[run], parallel::GRAIN, |piece, x| {
-        let at = piece * parallel::GRAIN;
-        for (block, (x, u)) in x.chunks_mut(64).zip(u[at..].chunks(64)).enumerate() {
-            let owner = p.entry as usize + owners[first + at / 64 + block] as usize;
-            let (long, step) = (ours[owner].sqrt(), theirs[owner].sqrt());
-            let ratio = if long > 0.0 && step > 0.0 { long / step } else { 1.0 };
-            x.iter_mut().zip(u).for_each(|(x, u)| *x -= lr * ratio * u);
-        }
-    });
+    parallel::chunks(
+        &mut call.write::<f32>(1)[run],
+        parallel::GRAIN,
+        #[inline(always)]
+        |piece, x| {
+            let at = piece * parallel::GRAIN;
+            for (block, (x, u)) in x.chunks_mut(64).zip(u[at..].chunks(64)).enumerate() {
+                let owner = p.entry as usize + owners[first + at / 64 + block] as usize;
+                let (long, step) = (ours[owner].sqrt(), theirs[owner].sqrt());
+                let ratio = if long > 0.0 && step > 0.0 { long / step } else { 1.0 };
+                x.iter_mut().zip(u).for_each(|(x, u)| *x -= lr * ratio * u);
+            }
+        },
+    );
 }
 
 /// The kernels of this page.

@@ -33,12 +33,17 @@ fn definition(call: &mut Call) {
     let p: PenaltyParams = call.params();
     let run = p.first as usize..(p.first + p.n) as usize;
     let x = &call.read::<f32>(1)[run.clone()];
-    parallel::chunks(&mut call.write::<f32>(0)[run], parallel::GRAIN, |piece, g| {
-        for (g, &x) in g.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
-            let sign = if x == 0.0 { 0.0 } else { x.signum() };
-            *g = (p.factor * *g + p.l1 * sign + p.l2 * x).clamp(-p.bound, p.bound);
-        }
-    });
+    parallel::chunks(
+        &mut call.write::<f32>(0)[run],
+        parallel::GRAIN,
+        #[inline(always)]
+        |piece, g| {
+            for (g, &x) in g.iter_mut().zip(&x[piece * parallel::GRAIN..]) {
+                let sign = if x == 0.0 { 0.0 } else { x.signum() };
+                *g = (p.factor * *g + p.l1 * sign + p.l2 * x).clamp(-p.bound, p.bound);
+            }
+        },
+    );
 }
 
 /// Slopes that are added to gradients, and the bound that holds each element after that.

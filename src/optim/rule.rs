@@ -181,28 +181,33 @@ fn moved<const N: usize>(
     let factor = call.read::<f32>(N + 1)[0];
     let gradients = &call.read::<f32>(0)[place.range()];
     let moved: [&mut [f32]; N] = std::array::from_fn(|i| &mut call.write::<f32>(1 + i)[place.range()]);
-    parallel::chunks_of(moved, parallel::GRAIN, |piece, moved| {
-        let mut moved = moved.map(|values| values.as_chunks_mut::<BLOCK>().0.iter_mut());
-        for (at, gradients) in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0.iter().enumerate() {
-            let own = own(piece * parallel::GRAIN + at * BLOCK);
-            // In arrays of its own the compiler sees that nothing overlaps, and takes several elements at a time.
-            let mut blocks: [Option<&mut [f32; BLOCK]>; N] = moved.each_mut().map(|blocks| blocks.next());
-            let mut now = [[0.0; BLOCK]; N];
-            for (now, block) in now.iter_mut().zip(&blocks) {
-                let Some(block) = block else { return };
-                *now = **block;
-            }
-            for i in 0..BLOCK {
-                let after = each(own, factor * gradients[i], std::array::from_fn(|m| now[m][i]));
-                for m in 0..N {
-                    now[m][i] = after[m];
+    parallel::chunks_of(
+        moved,
+        parallel::GRAIN,
+        #[inline(always)]
+        |piece, moved| {
+            let mut moved = moved.map(|values| values.as_chunks_mut::<BLOCK>().0.iter_mut());
+            for (at, gradients) in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0.iter().enumerate() {
+                let own = own(piece * parallel::GRAIN + at * BLOCK);
+                // In arrays of its own the compiler sees that nothing overlaps, and takes several elements at a time.
+                let mut blocks: [Option<&mut [f32; BLOCK]>; N] = moved.each_mut().map(|blocks| blocks.next());
+                let mut now = [[0.0; BLOCK]; N];
+                for (now, block) in now.iter_mut().zip(&blocks) {
+                    let Some(block) = block else { return };
+                    *now = **block;
+                }
+                for i in 0..BLOCK {
+                    let after = each(own, factor * gradients[i], std::array::from_fn(|m| now[m][i]));
+                    for m in 0..N {
+                        now[m][i] = after[m];
+                    }
+                }
+                for (now, block) in now.iter().zip(blocks.iter_mut().flatten()) {
+                    **block = *now;
                 }
             }
-            for (now, block) in now.iter().zip(blocks.iter_mut().flatten()) {
-                **block = *now;
-            }
-        }
-    });
+        },
+    );
 }
 
 /// The kernel and the shader of a rule's update: [gradients, values, moments .., numbers], and where it counts, slots; flat

@@ -87,47 +87,52 @@ pub fn forward(call: &mut Call) {
         let both = y.chunks_mut(BLOCK * heads * d).zip(lse.chunks_mut(BLOCK * heads)).enumerate();
         pieces.extend(both.map(|(block, (y, lse))| (batch * blocks + block, y, lse)));
     }
-    parallel::chunks(&mut pieces, 1, |_, pieces| {
-        let (at, y, lse) = &mut pieces[0];
-        let (batch, first) = (*at / blocks, *at % blocks * BLOCK);
-        let rows = lse.len() / heads;
-        let end = seen(&p, first + rows - 1);
-        scratch.with(rows * (keys + d), |memory| {
-            let (scores, mixed) = memory.split_at_mut(rows * keys);
-            let (scores, mixed) = (&mut scores[..rows * end], &mut mixed[..rows * d]);
-            for head in 0..heads {
-                let (q, k) = (rows_of(q, p.q, batch, head, first), rows_of(k, p.k, batch, head, 0));
-                gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], scores, 0.0);
-                for (i, row) in scores.chunks_mut(end).enumerate() {
-                    let (row, hidden) = row.split_at_mut(seen(&p, first + i));
-                    hidden.fill(0.0);
-                    let (scale, top) = if p.masked == 1 {
-                        let mask = masked(mask, &p, [batch, head, first + i]);
-                        add_mask(row, p.scale, mask, p.mask_key as usize);
-                        (1.0, largest(row))
-                    } else {
-                        (p.scale, p.scale * if p.scale < 0.0 { -largest_of_negated(row) } else { largest(row) })
-                    };
-                    // A score that is no number hides no key.
-                    if top == f32::NEG_INFINITY && !row.iter().any(|s| s.is_nan()) {
-                        row.fill(0.0);
-                        lse[i * heads + head] = NONE;
-                        continue;
+    parallel::chunks(
+        &mut pieces,
+        1,
+        #[inline(always)]
+        |_, pieces| {
+            let (at, y, lse) = &mut pieces[0];
+            let (batch, first) = (*at / blocks, *at % blocks * BLOCK);
+            let rows = lse.len() / heads;
+            let end = seen(&p, first + rows - 1);
+            scratch.with(rows * (keys + d), |memory| {
+                let (scores, mixed) = memory.split_at_mut(rows * keys);
+                let (scores, mixed) = (&mut scores[..rows * end], &mut mixed[..rows * d]);
+                for head in 0..heads {
+                    let (q, k) = (rows_of(q, p.q, batch, head, first), rows_of(k, p.k, batch, head, 0));
+                    gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], scores, 0.0);
+                    for (i, row) in scores.chunks_mut(end).enumerate() {
+                        let (row, hidden) = row.split_at_mut(seen(&p, first + i));
+                        hidden.fill(0.0);
+                        let (scale, top) = if p.masked == 1 {
+                            let mask = masked(mask, &p, [batch, head, first + i]);
+                            add_mask(row, p.scale, mask, p.mask_key as usize);
+                            (1.0, largest(row))
+                        } else {
+                            (p.scale, p.scale * if p.scale < 0.0 { -largest_of_negated(row) } else { largest(row) })
+                        };
+                        // A score that is no number hides no key.
+                        if top == f32::NEG_INFINITY && !row.iter().any(|s| s.is_nan()) {
+                            row.fill(0.0);
+                            lse[i * heads + head] = NONE;
+                            continue;
+                        }
+                        row.iter_mut().for_each(|s| *s = weight(scale * *s - top));
+                        let total = sum(row);
+                        let share = (1.0 / total) as f32;
+                        row.iter_mut().for_each(|s| *s *= share);
+                        lse[i * heads + head] = (f64::from(top) + total.ln()) as f32;
                     }
-                    row.iter_mut().for_each(|s| *s = weight(scale * *s - top));
-                    let total = sum(row);
-                    let share = (1.0 / total) as f32;
-                    row.iter_mut().for_each(|s| *s *= share);
-                    lse[i * heads + head] = (f64::from(top) + total.ln()) as f32;
+                    let v = rows_of(v, p.v, batch, head, 0);
+                    gemm([rows, d, end], scores, [end as u32, 1], v, [step(p.v), 1], mixed, 0.0);
+                    for (i, mixed) in mixed.chunks(d).enumerate() {
+                        y[(i * heads + head) * d..][..d].copy_from_slice(mixed);
+                    }
                 }
-                let v = rows_of(v, p.v, batch, head, 0);
-                gemm([rows, d, end], scores, [end as u32, 1], v, [step(p.v), 1], mixed, 0.0);
-                for (i, mixed) in mixed.chunks(d).enumerate() {
-                    y[(i * heads + head) * d..][..d].copy_from_slice(mixed);
-                }
-            }
-        });
-    });
+            });
+        },
+    );
 }
 
 fn largest_of_negated(row: &[f32]) -> f32 {
@@ -144,49 +149,55 @@ pub fn backward(call: &mut Call) {
     // The gradients of each head side by side, then all of them at their places.
     let each = of_q + 2 * of_k;
     scratch.with(p.batch as usize * heads * each, |all| {
-        parallel::chunks(all, each, |both, grads| {
-            let (batch, head) = (both / heads, both % heads);
-            let (dq, rest) = grads.split_at_mut(of_q);
-            let (dk, dv) = rest.split_at_mut(of_k);
-            dk.fill(0.0);
-            dv.fill(0.0);
-            scratch.with(2 * BLOCK * keys, |memory| {
-                let (weights, slopes) = memory.split_at_mut(BLOCK * keys);
-                for (block, dq) in dq.chunks_mut(BLOCK * d).enumerate() {
-                    let (first, rows) = (block * BLOCK, dq.len() / d);
-                    let end = seen(&p, first + rows - 1);
-                    let (weights, slopes) = (&mut weights[..rows * end], &mut slopes[..rows * end]);
-                    let row = |x, place, row| rows_of(x, place, batch, head, row);
-                    let (q, k, v) = (row(q, p.q, first), row(k, p.k, 0), row(v, p.v, 0));
-                    let (y, dy) = (row(y, p.y, first), row(dy, p.dy, first));
-                    gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], weights, 0.0);
-                    gemm([rows, end, d], dy, [step(p.dy), 1], v, [1, step(p.v)], slopes, 0.0);
-                    for (i, (weights, slopes)) in weights.chunks_mut(end).zip(slopes.chunks_mut(end)).enumerate() {
-                        let lse = lse[(batch * queries + first + i) * heads + head];
-                        let (y, dy) = (&y[i * step(p.y) as usize..][..d], &dy[i * step(p.dy) as usize..][..d]);
-                        let delta = y.iter().zip(dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum::<f64>() as f32;
-                        let (weights, hidden) = weights.split_at_mut(seen(&p, first + i));
-                        hidden.fill(0.0);
-                        let (slopes, hidden) = slopes.split_at_mut(weights.len());
-                        hidden.fill(0.0);
-                        let mut scale = p.scale;
-                        if p.masked == 1 {
-                            let mask = masked(mask, &p, [batch, head, first + i]);
-                            add_mask(weights, scale, mask, p.mask_key as usize);
-                            scale = 1.0;
+        parallel::chunks(
+            all,
+            each,
+            #[inline(always)]
+            |both, grads| {
+                let (batch, head) = (both / heads, both % heads);
+                let (dq, rest) = grads.split_at_mut(of_q);
+                let (dk, dv) = rest.split_at_mut(of_k);
+                dk.fill(0.0);
+                dv.fill(0.0);
+                scratch.with(2 * BLOCK * keys, |memory| {
+                    let (weights, slopes) = memory.split_at_mut(BLOCK * keys);
+                    for (block, dq) in dq.chunks_mut(BLOCK * d).enumerate() {
+                        let (first, rows) = (block * BLOCK, dq.len() / d);
+                        let end = seen(&p, first + rows - 1);
+                        let (weights, slopes) = (&mut weights[..rows * end], &mut slopes[..rows * end]);
+                        let row = |x, place, row| rows_of(x, place, batch, head, row);
+                        let (q, k, v) = (row(q, p.q, first), row(k, p.k, 0), row(v, p.v, 0));
+                        let (y, dy) = (row(y, p.y, first), row(dy, p.dy, first));
+                        gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], weights, 0.0);
+                        gemm([rows, end, d], dy, [step(p.dy), 1], v, [1, step(p.v)], slopes, 0.0);
+                        for (i, (weights, slopes)) in weights.chunks_mut(end).zip(slopes.chunks_mut(end)).enumerate() {
+                            let lse = lse[(batch * queries + first + i) * heads + head];
+                            let (y, dy) = (&y[i * step(p.y) as usize..][..d], &dy[i * step(p.dy) as usize..][..d]);
+                            let delta =
+                                y.iter().zip(dy).map(|(&y, &dy)| f64::from(y) * f64::from(dy)).sum::<f64>() as f32;
+                            let (weights, hidden) = weights.split_at_mut(seen(&p, first + i));
+                            hidden.fill(0.0);
+                            let (slopes, hidden) = slopes.split_at_mut(weights.len());
+                            hidden.fill(0.0);
+                            let mut scale = p.scale;
+                            if p.masked == 1 {
+                                let mask = masked(mask, &p, [batch, head, first + i]);
+                                add_mask(weights, scale, mask, p.mask_key as usize);
+                                scale = 1.0;
+                            }
+                            for (weight, slope) in weights.iter_mut().zip(slopes) {
+                                *weight = self::weight(scale * *weight - lse);
+                                *slope = *weight * (*slope - delta) * p.scale;
+                            }
                         }
-                        for (weight, slope) in weights.iter_mut().zip(slopes) {
-                            *weight = self::weight(scale * *weight - lse);
-                            *slope = *weight * (*slope - delta) * p.scale;
-                        }
+                        let turned = [1, end as u32];
+                        gemm([end, d, rows], weights, turned, dy, [step(p.dy), 1], &mut dv[..end * d], 1.0);
+                        gemm([end, d, rows], slopes, turned, q, [step(p.q), 1], &mut dk[..end * d], 1.0);
+                        gemm([rows, d, end], slopes, [end as u32, 1], k, [step(p.k), 1], dq, 0.0);
                     }
-                    let turned = [1, end as u32];
-                    gemm([end, d, rows], weights, turned, dy, [step(p.dy), 1], &mut dv[..end * d], 1.0);
-                    gemm([end, d, rows], slopes, turned, q, [step(p.q), 1], &mut dk[..end * d], 1.0);
-                    gemm([rows, d, end], slopes, [end as u32, 1], k, [step(p.k), 1], dq, 0.0);
-                }
-            });
-        });
+                });
+            },
+        );
         for (at, from) in all.chunks(each).enumerate() {
             let (batch, head) = (at / heads, at % heads);
             let parts = [(p.dq, &from[..of_q]), (p.dk, &from[of_q..of_q + of_k]), (p.dv, &from[of_q + of_k..])];

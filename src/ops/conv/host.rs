@@ -227,7 +227,7 @@ struct Forward<'a> {
 
 impl Forward<'_> {
     /// Runs `work` with the convolution of a call.
-    fn of(call: &mut Call, work: impl FnOnce(&mut Call, &Forward)) {
+    fn of(call: &mut Call, mut work: impl FnMut(&mut Call, &Forward)) {
         let (p, x, w) = (call.params::<ConvParams>(), call.read::<f32>(0), call.read::<f32>(1));
         let (s, scratch) = (Sizes::new(&p), call.scratch());
         let bias = if p.bias == 1 { call.read::<f32>(2) } else { &[] };

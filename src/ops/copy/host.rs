@@ -8,22 +8,27 @@ use bytemuck::Pod;
 pub fn copied<W: Pod + Send + Sync>(call: &mut Call) {
     let (p, x) = (call.params::<Strided>(), call.read_bits::<W>(0));
     let step = p.dims[0][1];
-    parallel::chunks(&mut call.write_bits::<W>(1)[..p.n as usize], parallel::GRAIN, |piece, mut y| {
-        for ([from, ..], run) in p.runs(piece * parallel::GRAIN, y.len()) {
-            let (now, later) = std::mem::take(&mut y).split_at_mut(run);
-            y = later;
-            match step {
-                1 => now.copy_from_slice(&x[from..][..run]),
-                _ => {
-                    let mut at = from as u32;
-                    for y in now {
-                        *y = x[at as usize];
-                        at = at.wrapping_add(step);
+    parallel::chunks(
+        &mut call.write_bits::<W>(1)[..p.n as usize],
+        parallel::GRAIN,
+        #[inline(always)]
+        |piece, mut y| {
+            for ([from, ..], run) in p.runs(piece * parallel::GRAIN, y.len()) {
+                let (now, later) = std::mem::take(&mut y).split_at_mut(run);
+                y = later;
+                match step {
+                    1 => now.copy_from_slice(&x[from..][..run]),
+                    _ => {
+                        let mut at = from as u32;
+                        for y in now {
+                            *y = x[at as usize];
+                            at = at.wrapping_add(step);
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Elements that lie side by side, as a whole.
@@ -32,7 +37,12 @@ pub fn copied_into<W: Pod + Send + Sync>(call: &mut Call) {
     let [run, from, to, _] = p.dims[0];
     if p.rank <= 1 && [from, to] == [1, 1] {
         let [from, to] = [p.base[0], p.base[1]].map(|base| base as usize);
-        return parallel::map(&mut y[to..][..run as usize], &x[from..], |x| x);
+        return parallel::map(
+            &mut y[to..][..run as usize],
+            &x[from..],
+            #[inline(always)]
+            |x| x,
+        );
     }
     let rank = p.rank as usize;
     // Along the outermost dimension pieces of y lie behind one another, unless it is walked in another order.
@@ -46,23 +56,28 @@ pub fn copied_into<W: Pod + Send + Sync>(call: &mut Call) {
     let (start, inner) = (p.base[1] as usize, p.n / outer);
     let end = y.len().min(start + outer as usize * apart);
     let each = (parallel::GRAIN / 4 / inner.max(1) as usize).max(1);
-    parallel::chunks(&mut y[start..end], each * apart, |piece, y| {
-        for (at, y) in y.chunks_mut(apart).enumerate() {
-            let at = (piece * each + at) as u32;
-            let mut inside = p;
-            (inside.n, inside.rank) = (inner, p.rank - 1);
-            inside.base = [p.base[0].wrapping_add(at.wrapping_mul(from_step)), 0, 0];
-            for ([mut at_x, mut at_y, _], len) in inside.runs(0, inner as usize) {
-                if [from, to] == [1, 1] {
-                    y[at_y..][..len].copy_from_slice(&x[at_x..][..len]);
-                    continue;
-                }
-                for _ in 0..len {
-                    y[at_y] = x[at_x];
-                    at_x = (at_x as u32).wrapping_add(from) as usize;
-                    at_y += to as usize;
+    parallel::chunks(
+        &mut y[start..end],
+        each * apart,
+        #[inline(always)]
+        |piece, y| {
+            for (at, y) in y.chunks_mut(apart).enumerate() {
+                let at = (piece * each + at) as u32;
+                let mut inside = p;
+                (inside.n, inside.rank) = (inner, p.rank - 1);
+                inside.base = [p.base[0].wrapping_add(at.wrapping_mul(from_step)), 0, 0];
+                for ([mut at_x, mut at_y, _], len) in inside.runs(0, inner as usize) {
+                    if [from, to] == [1, 1] {
+                        y[at_y..][..len].copy_from_slice(&x[at_x..][..len]);
+                        continue;
+                    }
+                    for _ in 0..len {
+                        y[at_y] = x[at_x];
+                        at_x = (at_x as u32).wrapping_add(from) as usize;
+                        at_y += to as usize;
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }

@@ -57,17 +57,23 @@ fn weight_definition(call: &mut Call) {
 
 fn weight_host(call: &mut Call) {
     let (p, dy) = (call.params::<MatMul>(), call.read::<f32>(0));
-    product(&p, dy, call.read(1), call.write(2), &|_, _| ());
+    let scratch = call.scratch();
+    product(&p, [dy, call.read(1)], call.write(2), scratch, &|_, _| ());
     // A block of columns at a time, row by row, in order of memory.
     const COLUMNS: usize = 64;
-    parallel::chunks(&mut call.write::<f32>(3)[..p.m as usize], COLUMNS, |block, db| {
-        let mut sums = [0.0f64; COLUMNS];
-        for row in 0..p.k as usize {
-            let from = p.a_base as usize + row * p.a_col as usize + block * COLUMNS;
-            sums.iter_mut().zip(&dy[from..from + db.len()]).for_each(|(sum, &dy)| *sum += f64::from(dy));
-        }
-        db.iter_mut().zip(sums).for_each(|(db, sum)| *db = sum as f32);
-    });
+    parallel::chunks(
+        &mut call.write::<f32>(3)[..p.m as usize],
+        COLUMNS,
+        #[inline(always)]
+        |block, db| {
+            let mut sums = [0.0f64; COLUMNS];
+            for row in 0..p.k as usize {
+                let from = p.a_base as usize + row * p.a_col as usize + block * COLUMNS;
+                sums.iter_mut().zip(&dy[from..from + db.len()]).for_each(|(sum, &dy)| *sum += f64::from(dy));
+            }
+            db.iter_mut().zip(sums).for_each(|(db, sum)| *db = sum as f32);
+        },
+    );
 }
 
 /// The kernels of this page.

@@ -1,50 +1,98 @@
-//! Pooling on the host: rows of pixels at a time, on all cores.
+//! Pooling on the host: a row of outputs at a time, all channels of a pixel side by side.
 
 use super::PoolParams;
 use crate::kernel::{Call, parallel};
 
+/// A row of pixels, [w, c].
+#[derive(Clone, Copy)]
+struct Row {
+    first: usize,
+    channel: usize,
+    pixel: usize,
+    pixels: usize,
+    channels: usize,
+}
+
+impl Row {
+    /// Elements of memory to turn it in; none where channels are neighbours already.
+    fn turned(&self) -> usize {
+        let is_there = (self.channel == 1 || self.channels == 1) && self.pixel == self.channels;
+        if is_there { 0 } else { self.pixels * self.channels }
+    }
+
+    /// Its elements: as they lie, or turned in memory of that many.
+    #[inline(always)]
+    fn of<'a>(&self, x: &'a [f32], turned: &'a mut [f32]) -> &'a [f32] {
+        let len = self.pixels * self.channels;
+        if turned.is_empty() {
+            return &x[self.first..][..len];
+        }
+        for c in 0..self.channels {
+            let from = self.first + c * self.channel;
+            for (w, to) in turned[c..].iter_mut().step_by(self.channels).enumerate() {
+                *to = x[from + w * self.pixel];
+            }
+        }
+        turned
+    }
+}
+
+impl PoolParams {
+    /// A row of the images.
+    fn pixels(&self, n: usize, h: usize) -> Row {
+        let [channel, pixel] = [self.x_c, self.x[1]].map(|step| step as usize);
+        let [pixels, channels] = [self.size[1], self.channels].map(|size| size as usize);
+        Row { first: self.input([n, h, 0, 0]), channel, pixel, pixels, channels }
+    }
+
+    /// A row of the results, which lie by `strides`.
+    fn outputs(&self, strides: [u32; 4], n: usize, oh: usize) -> Row {
+        let [channel, pixel] = [strides[1], strides[3]].map(|step| step as usize);
+        let [pixels, channels] = [self.out[1], self.channels].map(|size| size as usize);
+        Row { first: self.output_at(strides, n, oh, 0), channel, pixel, pixels, channels }
+    }
+}
+
 pub fn max(call: &mut Call) {
-    let (p, x) = (call.params::<PoolParams>(), call.read::<f32>(0));
+    let (p, x, scratch) = (call.params::<PoolParams>(), call.read::<f32>(0), call.scratch());
     let (y, at) = (call.write::<f32>(1), call.write::<i32>(2));
     let (channels, out_h) = (p.channels as usize, p.out[0] as usize);
-    let take = |y: &mut f32, at: &mut i32, value: f32, place: i32| {
-        let better = value > *y || value.is_nan();
-        (*y, *at) = if better { (value, place) } else { (*y, *at) };
-    };
     if p.y[1] != 1 {
         // The results in another order: as images of channels, one image at a time.
         return max_elsewhere(&p, x, y, at);
     }
-    // One row of one image's output at a time.
-    parallel::chunks2(y, at, p.out[1] as usize * channels, |row, y, at| {
-        let (n, oh) = (row / out_h, row % out_h);
-        for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
-            let mut first = true;
+    let row = p.out[1] as usize * channels;
+    parallel::chunks2(
+        y,
+        at,
+        row,
+        #[inline(always)]
+        |row, y, at| {
+            let (n, oh) = (row / out_h, row % out_h);
             // What a window gives that lies in the padding as a whole.
             y.fill(f32::NEG_INFINITY);
             at.fill(-1);
-            for h in p.taps(0, oh) {
-                for w in p.taps(1, ow) {
-                    let (start, place) = (p.input([n, h, w, 0]), (h * p.size[1] as usize + w) as i32);
-                    // Channels may be one that is repeated, by a step of 0.
-                    let pixels = (0..channels).map(|c| x[start + c * p.x_c as usize]);
-                    match (first, p.x_c) {
-                        (true, _) => {
-                            at.fill(place);
-                            y.iter_mut().zip(pixels).for_each(|(y, value)| *y = value);
+            scratch.with(
+                p.pixels(n, 0).turned(),
+                #[inline(always)]
+                |turned| {
+                    for h in p.taps(0, oh) {
+                        let pixels = p.pixels(n, h).of(x, turned);
+                        for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
+                            for w in p.taps(1, ow) {
+                                let place = (h * p.size[1] as usize + w) as i32;
+                                let pixel = &pixels[w * channels..][..channels];
+                                for ((y, at), &value) in y.iter_mut().zip(&mut *at).zip(pixel) {
+                                    let better = value > *y || value.is_nan() || *at < 0;
+                                    (*y, *at) = if better { (value, place) } else { (*y, *at) };
+                                }
+                            }
                         }
-                        // Neighbours, several at a time.
-                        (_, 1) => {
-                            let pixels = &x[start..][..channels];
-                            y.iter_mut().zip(&mut *at).zip(pixels).for_each(|((y, at), &v)| take(y, at, v, place));
-                        }
-                        _ => y.iter_mut().zip(&mut *at).zip(pixels).for_each(|((y, at), v)| take(y, at, v, place)),
                     }
-                    first = false;
-                }
-            }
-        }
-    });
+                },
+            );
+        },
+    );
 }
 
 /// The largest of each window to strides of its own; images lie one after another.
@@ -68,77 +116,144 @@ fn max_elsewhere(p: &PoolParams, x: &[f32], y: &mut [f32], at: &mut [i32]) {
     });
 }
 
-/// Whether a gradient passes a relu that gave y.
-fn relu_passes(y: f32) -> bool {
-    y > 0.0 || y.is_nan()
+/// What the gradient of pooling reads of a row of outputs, [w, c].
+struct Flows<'a> {
+    p: PoolParams,
+    dy: &'a [f32],
+    at: &'a [i32],
+    /// The results, where a relu stood before the pooling.
+    y: Option<&'a [f32]>,
+}
+
+impl Flows<'_> {
+    /// Elements of memory for a row.
+    fn memory(&self) -> usize {
+        let stopped = self.y.map_or(0, |_| self.p.outputs(self.p.y, 0, 0).turned() + self.len());
+        self.p.outputs(self.p.dy, 0, 0).turned() + stopped
+    }
+
+    fn len(&self) -> usize {
+        self.p.out[1] as usize * self.p.channels as usize
+    }
+
+    /// The gradients of a row's results, 0 where the relu lets nothing pass, and the places they go to.
+    #[inline(always)]
+    fn row<'a>(&'a self, n: usize, oh: usize, memory: &'a mut [f32]) -> (&'a [f32], &'a [i32]) {
+        let (of_dy, of_y) = (self.p.outputs(self.p.dy, n, oh), self.p.outputs(self.p.y, n, oh));
+        let (turned, memory) = memory.split_at_mut(of_dy.turned());
+        let dy = of_dy.of(self.dy, turned);
+        let at = &self.at[(n * self.p.out[0] as usize + oh) * self.len()..][..self.len()];
+        let Some(y) = self.y else { return (dy, at) };
+        let (turned, passed) = memory.split_at_mut(of_y.turned());
+        for ((to, dy), y) in passed.iter_mut().zip(dy).zip(of_y.of(y, turned)) {
+            *to = if *y > 0.0 || y.is_nan() { *dy } else { 0.0 };
+        }
+        (passed, at)
+    }
 }
 
 pub fn max_backward(call: &mut Call) {
-    let (p, dy, at) = (call.params::<PoolParams>(), call.read::<f32>(0), call.read::<i32>(1));
-    let is_relu = p.relu == 1;
-    let y = if is_relu { call.read::<f32>(2) } else { &[] };
-    let dx = call.write::<f32>(if is_relu { 3 } else { 2 });
-    let (channels, width) = (p.channels as usize, p.size[1] as usize);
-    let out = [p.out[0] as usize, p.out[1] as usize];
-    // What flows to the largest of each channel of an output, and whether the relu there lets it pass.
-    let flows = |n: usize, oh: usize, ow: usize| {
-        let (from, to) = (p.output_at(p.dy, n, oh, ow), p.output_at(p.y, n, oh, ow));
-        // Steps may be 0, where one value is that of all channels.
-        let passes = move |c: usize| !is_relu || relu_passes(y[to + c * p.y[1] as usize]);
-        (0..channels).map(move |c| (dy[from + c * p.dy[1] as usize], passes(c)))
-    };
+    let (p, scratch) = (call.params::<PoolParams>(), call.scratch());
+    let y = (p.relu == 1).then(|| call.read::<f32>(2));
+    let flows = Flows { p, dy: call.read(0), at: call.read(1), y };
+    let dx = call.write::<f32>(if p.relu == 1 { 3 } else { 2 });
+    let (channels, width, rows) = (p.channels as usize, p.size[1] as usize, p.out[0] as usize);
     if !p.windows_tile() {
         return parallel::chunks(dx, p.size[0] as usize * width * channels, |n, dx| {
             dx.fill(0.0);
-            let image = n * out[0] * out[1] * channels..(n + 1) * out[0] * out[1] * channels;
-            let outputs = || at[image.clone()].chunks(channels).enumerate().filter(|(_, at)| at[0] >= 0);
-            for (i, at) in outputs() {
-                let flows = flows(n, i / out[1], i % out[1]);
-                at.iter().enumerate().zip(flows).for_each(|((c, at), (dy, _))| dx[*at as usize * channels + c] += dy);
-            }
-            for (i, at) in outputs().filter(|_| is_relu) {
-                let flows = flows(n, i / out[1], i % out[1]);
-                let stopped = at.iter().enumerate().zip(flows).filter(|(_, (_, passes))| !passes);
-                stopped.for_each(|((c, at), _)| dx[*at as usize * channels + c] = 0.0);
-            }
+            scratch.with(flows.memory(), |memory| {
+                for oh in 0..rows {
+                    let (dy, at) = flows.row(n, oh, memory);
+                    let outputs = dy.chunks(channels).zip(at.chunks(channels)).filter(|(_, at)| at[0] >= 0);
+                    for (dy, at) in outputs {
+                        for (c, (dy, at)) in dy.iter().zip(at).enumerate() {
+                            dx[*at as usize * channels + c] += dy;
+                        }
+                    }
+                }
+            });
         });
     }
-    // Each pixel has one window: a row of pixels at a time asks its windows.
-    parallel::chunks(dx, width * channels, |row, dx| {
-        let (n, h) = (row / p.size[0] as usize, row % p.size[0] as usize);
-        let (oh, kernel) = (h / p.kernel[0] as usize, p.kernel[1] as usize);
-        for (w, dx) in dx.chunks_mut(channels).enumerate() {
-            let from = ((n * out[0] + oh) * out[1] + w / kernel) * channels;
-            let place = (h * width + w) as i32;
-            let each = dx.iter_mut().zip(flows(n, oh, w / kernel)).zip(&at[from..][..channels]);
-            each.for_each(|((dx, (dy, passes)), at)| *dx = if *at == place && passes { 0.0 + dy } else { 0.0 });
-        }
-    });
+    // Each pixel has one window: the rows of pixels of a row of outputs at a time.
+    let [tall, wide] = p.kernel.map(|size| size as usize);
+    parallel::chunks(
+        dx,
+        tall * width * channels,
+        #[inline(always)]
+        |row, dx| {
+            let (n, oh) = (row / rows, row % rows);
+            scratch.with(
+                flows.memory(),
+                #[inline(always)]
+                |memory| {
+                    let (dy, at) = flows.row(n, oh, memory);
+                    for (i, dx) in dx.chunks_mut(channels).enumerate() {
+                        let (h, w) = (oh * tall + i / width, i % width);
+                        let (from, place) = (w / wide * channels, (h * width + w) as i32);
+                        for ((dx, dy), at) in dx.iter_mut().zip(&dy[from..]).zip(&at[from..]) {
+                            *dx = if *at == place { 0.0 + dy } else { 0.0 };
+                        }
+                    }
+                },
+            );
+        },
+    );
 }
 
 pub fn avg(call: &mut Call) {
-    let (p, x) = (call.params::<PoolParams>(), call.read::<f32>(0));
-    parallel::fill(call.write::<f32>(1), |i| {
-        let [n, oh, ow, c] = p.place(i, p.out);
-        let row = |h| p.taps(1, ow).map(move |w| f64::from(x[p.input([n, h, w, c])])).sum::<f64>();
-        (p.taps(0, oh).map(row).sum::<f64>() / p.divisor(oh, ow)) as f32
-    });
+    let (p, x, scratch) = (call.params::<PoolParams>(), call.read::<f32>(0), call.scratch());
+    let (channels, out) = (p.channels as usize, p.out.map(|size| size as usize));
+    parallel::chunks(
+        call.write::<f32>(1),
+        out[1] * channels,
+        #[inline(always)]
+        |row, y| {
+            let (n, oh) = (row / out[0], row % out[0]);
+            let mut sums = vec![0.0f64; y.len()];
+            scratch.with(
+                p.pixels(n, 0).turned(),
+                #[inline(always)]
+                |turned| {
+                    for h in p.taps(0, oh) {
+                        let pixels = p.pixels(n, h).of(x, turned);
+                        for (ow, sums) in sums.chunks_mut(channels).enumerate() {
+                            for w in p.taps(1, ow) {
+                                let pixel = &pixels[w * channels..][..channels];
+                                sums.iter_mut().zip(pixel).for_each(|(sum, x)| *sum += f64::from(*x));
+                            }
+                        }
+                    }
+                },
+            );
+            for (ow, (y, sums)) in y.chunks_mut(channels).zip(sums.chunks(channels)).enumerate() {
+                let divisor = p.divisor(oh, ow);
+                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = (sum / divisor) as f32);
+            }
+        },
+    );
 }
 
 pub fn avg_backward(call: &mut Call) {
     let (p, dy) = (call.params::<PoolParams>(), call.read::<f32>(0));
-    let (channels, width) = (p.channels as usize, p.size[1] as usize);
-    let outputs = (p.out[0] * p.out[1]) as usize * channels;
-    parallel::chunks(call.write::<f32>(1), (p.size[0] * p.size[1]) as usize * channels, |n, dx| {
-        dx.fill(0.0);
-        for (i, dy) in dy[n * outputs..(n + 1) * outputs].iter().enumerate() {
-            let [_, oh, ow, c] = p.place(i, p.out);
-            let share = (f64::from(*dy) / p.divisor(oh, ow)) as f32;
-            for h in p.taps(0, oh) {
-                for w in p.taps(1, ow) {
-                    dx[(h * width + w) * channels + c] += share;
+    let (channels, width, out) = (p.channels as usize, p.size[1] as usize, p.out.map(|size| size as usize));
+    let image = (p.size[0] * p.size[1]) as usize * channels;
+    parallel::chunks(
+        call.write::<f32>(1),
+        image,
+        #[inline(always)]
+        |n, dx| {
+            dx.fill(0.0);
+            let dy = &dy[n * out[0] * out[1] * channels..][..out[0] * out[1] * channels];
+            for (i, dy) in dy.chunks(channels).enumerate() {
+                let (oh, ow) = (i / out[1], i % out[1]);
+                let share = (1.0 / p.divisor(oh, ow)) as f32;
+                for h in p.taps(0, oh) {
+                    for w in p.taps(1, ow) {
+                        let dx = &mut dx[(h * width + w) * channels..][..channels];
+                        dx.iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy * share);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
 }

@@ -132,12 +132,6 @@ impl PoolParams {
         Shape::from([self.batch, self.channels, self.out[0], self.out[1]].map(|s| s as usize))
     }
 
-    /// Image, row, column and channel of an element of [n, h, w, c].
-    pub fn place(&self, at: usize, size: [u32; 2]) -> [usize; 4] {
-        let (c, w, h) = (self.channels as usize, size[1] as usize, size[0] as usize);
-        [at / (c * w * h), at / (c * w) % h, at / c % w, at % c]
-    }
-
     pub fn input(&self, [n, h, w, c]: [usize; 4]) -> usize {
         self.x_base as usize
             + n * self.x_n as usize

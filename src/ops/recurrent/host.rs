@@ -5,18 +5,18 @@ use crate::kernel::functions::{relu, sigmoid, tanh};
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::gemm;
 
-/// Rows of a batch that one thread takes, where the product is worth it.
-const ROWS: usize = 16;
+/// Rows of a batch that one thread takes, where the product is worth it: enough to share the packing of the weight.
+const ROWS: usize = 32;
 
 impl RecurrentParams {
     fn sizes(&self) -> [usize; 3] {
         [self.batch as usize, self.hidden as usize, self.steps as usize]
     }
 
-    /// Elements of the pieces that a slice of so many for each row is cut into.
-    fn piece(&self, width: usize) -> usize {
+    /// Rows of a task.
+    fn rows(&self) -> usize {
         let work = self.batch as usize * self.hidden as usize * self.hidden as usize;
-        if work < 1 << 14 { usize::MAX } else { ROWS * width }
+        if work < 1 << 14 { (self.batch as usize).max(1) } else { ROWS }
     }
 }
 
@@ -26,70 +26,160 @@ fn apart(all: &mut [f32], len: usize, from: usize, to: usize) -> (&[f32], &mut [
     if from < to { (&low[from * len..][..len], &mut high[..len]) } else { (&high[..len], &mut low[to * len..][..len]) }
 }
 
+/// Rows of some elements, as many as there are of others; where there are no elements, of none.
+fn rows_of(all: &mut [f32], len: usize, count: usize) -> Vec<&mut [f32]> {
+    let mut rows: Vec<&mut [f32]> = all.chunks_mut(len.max(1)).collect();
+    rows.resize_with(count, Default::default);
+    rows
+}
+
+#[inline(always)]
+fn map(to: &mut [f32], from: &[f32], f: impl Fn(f32) -> f32) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = f(*from));
+}
+
+/// One row of a step: what its gates are given, and by the input alone; the state before, and what is found.
+#[inline(always)]
+fn step(cell: Cell, given: &[f32], x: &[f32], [h, c]: [&[f32]; 2], keeps: &mut [f32], found: [&mut [f32]; 2]) {
+    let hidden = h.len();
+    let [h_after, c_after] = found;
+    match cell {
+        Cell::Tanh => map(keeps, given, tanh),
+        Cell::Relu => map(keeps, given, relu),
+        Cell::Lstm => {
+            map(&mut keeps[..2 * hidden], given, sigmoid);
+            map(&mut keeps[2 * hidden..3 * hidden], &given[2 * hidden..], tanh);
+            map(&mut keeps[3 * hidden..], &given[3 * hidden..], sigmoid);
+            let (input, rest) = keeps.split_at(hidden);
+            let (forget, rest) = rest.split_at(hidden);
+            let (new, output) = rest.split_at(hidden);
+            for ((((after, c), input), forget), new) in c_after.iter_mut().zip(c).zip(input).zip(forget).zip(new) {
+                *after = forget * c + input * new;
+            }
+            h_after.iter_mut().zip(output).zip(c_after).for_each(|((h, output), c)| *h = output * tanh(*c));
+            return;
+        }
+        Cell::Gru => {
+            map(&mut keeps[..2 * hidden], given, sigmoid);
+            let (gates, rest) = keeps.split_at_mut(2 * hidden);
+            let (new, own) = rest.split_at_mut(hidden);
+            own.copy_from_slice(&given[2 * hidden..]);
+            for (((new, x), reset), own) in new.iter_mut().zip(&x[2 * hidden..]).zip(&*gates).zip(&*own) {
+                *new = tanh(x + reset * own);
+            }
+            for (((after, h), update), new) in h_after.iter_mut().zip(h).zip(&gates[hidden..]).zip(new) {
+                *after = (1.0 - update) * *new + update * h;
+            }
+            return;
+        }
+    }
+    h_after.copy_from_slice(keeps);
+}
+
 pub fn forward(call: &mut Call) {
     let (p, inputs, w) = (call.params::<RecurrentParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let (bias, lengths) = (call.read::<f32>(2), call.read::<i32>(3));
     let [batch, hidden, steps] = p.sizes();
-    let (cell, rows, kept) = (p.cell(), p.cell().gates() * hidden, p.kept() * hidden);
-    let bias = |at: usize| if p.biased == 1 { bias[at] } else { 0.0 };
+    let (cell, width, kept) = (p.cell(), p.cell().gates() * hidden, p.kept() * hidden);
+    // A GRU's last gate sees the input apart from the state.
+    let joined = if cell == Cell::Gru { 2 * hidden } else { width };
     let (h, c) = call.write::<f32>(4).split_at_mut((steps + 1) * batch * hidden);
-    let (keeps, scratch) = (call.write::<f32>(5), call.scratch());
-    for step in 0..p.steps {
-        let RecurrentParams { now, before, after, .. } = p.at(step);
-        let (now, before, after) = (now as usize, before as usize, after as usize);
+    let (keeps, scratch, rows) = (call.write::<f32>(5), call.scratch(), p.rows());
+    for RecurrentParams { now, before, after, .. } in (0..p.steps).map(|step| p.at(step)) {
+        let [now, before, after] = [now, before, after].map(|time| time as usize);
         let (h_before, h_after) = apart(h, batch * hidden, before, after);
-        let keeps = &mut keeps[now * batch * kept..][..batch * kept];
-        parallel::chunks(keeps, p.piece(kept), |piece, keeps| {
-            let first = piece * ROWS;
-            let count = keeps.len() / kept;
-            let h = &h_before[first * hidden..][..count * hidden];
-            scratch.with(count * rows, |sums| {
-                gemm([count, rows, hidden], h, [hidden as u32, 1], w, [1, hidden as u32], sums, 0.0);
-                for (row, (keeps, sums)) in keeps.chunks_mut(kept).zip(sums.chunks(rows)).enumerate() {
-                    if now as i32 >= lengths[first + row] {
-                        keeps.fill(0.0);
-                        continue;
-                    }
-                    let x = &inputs[((first + row) * steps + now) * rows..][..rows];
-                    let sum = |gate: usize, j: usize| sums[gate * hidden + j] + bias(gate * hidden + j);
-                    let given = |gate: usize, j: usize| x[gate * hidden + j] + sum(gate, j);
-                    for j in 0..hidden {
-                        match cell {
-                            Cell::Tanh => keeps[j] = tanh(given(0, j)),
-                            Cell::Relu => keeps[j] = relu(given(0, j)),
-                            Cell::Lstm => {
-                                for gate in [0, 1, 3] {
-                                    keeps[gate * hidden + j] = sigmoid(given(gate, j));
-                                }
-                                keeps[2 * hidden + j] = tanh(given(2, j));
-                            }
-                            Cell::Gru => {
-                                let (reset, own) = (sigmoid(given(0, j)), sum(2, j));
-                                keeps[j] = reset;
-                                keeps[hidden + j] = sigmoid(given(1, j));
-                                keeps[2 * hidden + j] = tanh(x[2 * hidden + j] + reset * own);
-                                keeps[3 * hidden + j] = own;
-                            }
-                        }
-                    }
-                }
-            });
-        });
         let memory = (cell == Cell::Lstm).then(|| apart(c, batch * hidden, before, after));
         let (c_before, c_after) = memory.unwrap_or((&[], &mut []));
-        for b in 0..batch {
+        let keeps = keeps[now * batch * kept..][..batch * kept].chunks_mut(rows * kept);
+        let c_after = rows_of(c_after, rows * hidden, keeps.len());
+        let mut tasks: Vec<_> = keeps.zip(h_after.chunks_mut(rows * hidden)).zip(c_after).enumerate().collect();
+        parallel::chunks(
+            &mut tasks,
+            1,
+            #[inline(always)]
+            |_, tasks| {
+                let (task, ((keeps, h_after), c_after)) = &mut tasks[0];
+                let (first, count) = (*task * rows, keeps.len() / kept);
+                let h = &h_before[first * hidden..][..count * hidden];
+                scratch.with(
+                    count * width,
+                    #[inline(always)]
+                    |given| {
+                        gemm([count, width, hidden], h, [hidden as u32, 1], w, [1, hidden as u32], given, 0.0);
+                        for row in 0..count {
+                            let given = &mut given[row * width..][..width];
+                            let x = &inputs[((first + row) * steps + now) * width..][..width];
+                            if p.biased == 1 {
+                                given.iter_mut().zip(bias).for_each(|(given, bias)| *given += bias);
+                            }
+                            given[..joined].iter_mut().zip(x).for_each(|(given, x)| *given += x);
+                            let of_row = row * hidden..(row + 1) * hidden;
+                            let place = (first + row) * hidden..(first + row + 1) * hidden;
+                            let keeps = &mut keeps[row * kept..][..kept];
+                            let (h, h_after) = (&h_before[place.clone()], &mut h_after[of_row.clone()]);
+                            let (c, c_after) = match cell {
+                                Cell::Lstm => (&c_before[place], &mut c_after[of_row]),
+                                _ => (&[][..], &mut [][..]),
+                            };
+                            if now as i32 >= lengths[first + row] {
+                                keeps.fill(0.0);
+                                h_after.copy_from_slice(h);
+                                c_after.copy_from_slice(c);
+                                continue;
+                            }
+                            step(cell, given, x, [h, c], keeps, [h_after, c_after]);
+                        }
+                    },
+                );
+            },
+        );
+    }
+}
+
+/// One row of a step's gradient: of the state's parts it takes what comes from after and leaves what goes past the gates.
+#[inline(always)]
+fn step_back(cell: Cell, keeps: &[f32], [before, after]: [&[f32]; 2], dh: &mut [f32], dc: &mut [f32], d: &mut [f32]) {
+    let hidden = dh.len();
+    match cell {
+        Cell::Tanh => {
+            d.iter_mut().zip(&*dh).zip(keeps).for_each(|((d, dh), y)| *d = dh * (1.0 - y * y));
+            dh.fill(0.0);
+        }
+        Cell::Relu => {
+            d.iter_mut().zip(&*dh).zip(keeps).for_each(|((d, dh), y)| *d = if *y <= 0.0 { 0.0 } else { *dh });
+            dh.fill(0.0);
+        }
+        Cell::Lstm => {
+            let [input, forget, new, output] = [0, 1, 2, 3].map(|gate| &keeps[gate * hidden..][..hidden]);
+            let (of_input, rest) = d.split_at_mut(hidden);
+            let (of_forget, rest) = rest.split_at_mut(hidden);
+            let (of_new, of_output) = rest.split_at_mut(hidden);
+            let (before, after) = (&before[..hidden], &after[..hidden]);
+            let (of_output, dc) = (&mut of_output[..hidden], &mut dc[..hidden]);
             for j in 0..hidden {
-                let (at, keep) = (b * hidden + j, |gate: usize| keeps[b * kept + gate * hidden + j]);
-                let stays = now as i32 >= lengths[b];
-                if cell == Cell::Lstm {
-                    c_after[at] = if stays { c_before[at] } else { keep(1) * c_before[at] + keep(0) * keep(2) };
-                }
-                h_after[at] = match cell {
-                    _ if stays => h_before[at],
-                    Cell::Tanh | Cell::Relu => keep(0),
-                    Cell::Lstm => keep(3) * tanh(c_after[at]),
-                    Cell::Gru => (1.0 - keep(1)) * keep(2) + keep(1) * h_before[at],
-                };
+                let seen = tanh(after[j]);
+                let all = dc[j] + dh[j] * output[j] * (1.0 - seen * seen);
+                dc[j] = all * forget[j];
+                of_input[j] = all * new[j] * input[j] * (1.0 - input[j]);
+                of_forget[j] = all * before[j] * forget[j] * (1.0 - forget[j]);
+                of_new[j] = all * input[j] * (1.0 - new[j] * new[j]);
+                of_output[j] = dh[j] * seen * output[j] * (1.0 - output[j]);
+            }
+            dh.fill(0.0);
+        }
+        Cell::Gru => {
+            let [reset, update, new, own] = [0, 1, 2, 3].map(|gate| &keeps[gate * hidden..][..hidden]);
+            let (of_reset, rest) = d.split_at_mut(hidden);
+            let (of_update, rest) = rest.split_at_mut(hidden);
+            let (of_new, of_own) = rest.split_at_mut(hidden);
+            let (before, of_own) = (&before[..hidden], &mut of_own[..hidden]);
+            for j in 0..hidden {
+                let dn = dh[j] * (1.0 - update[j]) * (1.0 - new[j] * new[j]);
+                of_reset[j] = dn * own[j] * reset[j] * (1.0 - reset[j]);
+                of_update[j] = dh[j] * (before[j] - new[j]) * update[j] * (1.0 - update[j]);
+                of_new[j] = dn;
+                of_own[j] = dn * reset[j];
+                dh[j] *= update[j];
             }
         }
     }
@@ -99,7 +189,7 @@ pub fn backward(call: &mut Call) {
     let (p, w, states) = (call.params::<RecurrentParams>(), call.read::<f32>(0), call.read::<f32>(1));
     let (keeps, dy, lengths) = (call.read::<f32>(2), call.read::<f32>(3), call.read::<i32>(4));
     let [batch, hidden, steps] = p.sizes();
-    let (cell, kept) = (p.cell(), p.kept() * hidden);
+    let (cell, kept, rows) = (p.cell(), p.kept() * hidden, p.rows());
     let part = (steps + 1) * batch * hidden;
     let sums = call.write::<f32>(5);
     let carried = call.write::<f32>(6);
@@ -108,81 +198,73 @@ pub fn backward(call: &mut Call) {
     let scratch = call.scratch();
     let order = (0..p.steps).rev().map(|step| p.at(step)).chain([p.start()]);
     for RecurrentParams { now, next, before, after, .. } in order {
-        scratch.with(batch * hidden, |through| {
-            through.fill(0.0);
-            if next != NONE {
-                let d = &sums[next as usize * batch * kept..][..batch * kept];
-                parallel::chunks(through, p.piece(hidden), |piece, through| {
-                    let d = &d[piece * ROWS * kept..];
-                    let count = through.len() / hidden;
-                    let mut add = |gates: usize, from: usize, row: usize| {
-                        let k = gates * hidden;
-                        let w = &w[row * hidden * hidden..];
-                        gemm(
-                            [count, hidden, k],
-                            &d[from * hidden..],
-                            [kept as u32, 1],
-                            w,
-                            [hidden as u32, 1],
-                            through,
-                            1.0,
-                        );
-                    };
-                    match cell {
-                        Cell::Gru => {
-                            add(2, 0, 0);
-                            add(1, 3, 2);
+        let step = batch * kept;
+        // The sums of the step after, and those of this one where there is one.
+        let (d_next, d_now): (&[f32], &mut [f32]) = match (next, now) {
+            (NONE, NONE) => (&[], &mut []),
+            (NONE, now) => (&[], &mut sums[now as usize * step..][..step]),
+            (next, NONE) => (&sums[next as usize * step..][..step], &mut []),
+            (next, now) => apart(sums, step, next as usize, now as usize),
+        };
+        let [before, after] = [before, after].map(|time| time as usize * batch * hidden);
+        let carried_h = carried_h.chunks_mut(rows * hidden);
+        let count = carried_h.len();
+        let carried_c = rows_of(carried_c, rows * hidden, count);
+        let mut tasks: Vec<_> = carried_h.zip(carried_c).zip(rows_of(d_now, rows * kept, count)).enumerate().collect();
+        parallel::chunks(
+            &mut tasks,
+            1,
+            #[inline(always)]
+            |_, tasks| {
+                let (task, ((carried_h, carried_c), d_now)) = &mut tasks[0];
+                let (first, count) = (*task * rows, carried_h.len() / hidden);
+                scratch.with(
+                    count * hidden,
+                    #[inline(always)]
+                    |through| {
+                        if next != NONE {
+                            let d = &d_next[first * kept..];
+                            let add = |from: usize, gates: usize, row: usize, through: &mut [f32], beta: f32| {
+                                let (d, w) = (&d[from * hidden..], &w[row * hidden * hidden..]);
+                                let strides = [[kept as u32, 1], [hidden as u32, 1]];
+                                gemm([count, hidden, gates * hidden], d, strides[0], w, strides[1], through, beta);
+                            };
+                            match cell {
+                                Cell::Gru => {
+                                    add(0, 2, 0, through, 0.0);
+                                    add(3, 1, 2, through, 1.0);
+                                }
+                                _ => add(0, cell.gates(), 0, through, 0.0),
+                            }
                         }
-                        _ => add(cell.gates(), 0, 0),
-                    }
-                });
-            }
-            let after = after as usize * batch * hidden;
-            for at in 0..batch * hidden {
-                let (b, j) = (at / hidden, at % hidden);
-                // Nothing comes through W from a step that did not count, be W infinite.
-                let through = if next == NONE || next as i32 >= lengths[b] { 0.0 } else { through[at] };
-                let dh = dy[after + at] + through + carried_h[at];
-                let dc = if cell == Cell::Lstm { dy[part + after + at] + carried_c[at] } else { 0.0 };
-                if now == NONE || now as i32 >= lengths[b] {
-                    carried_h[at] = dh;
-                    if cell == Cell::Lstm {
-                        carried_c[at] = dc;
-                    }
-                    if now != NONE {
-                        let sums = &mut sums[(now as usize * batch + b) * kept..][..kept];
-                        sums.iter_mut().skip(j).step_by(hidden).for_each(|sum| *sum = 0.0);
-                    }
-                    continue;
-                }
-                let row = (now as usize * batch + b) * kept;
-                let (keep, sums) = (|gate: usize| keeps[row + gate * hidden + j], &mut sums[row..][..kept]);
-                let before = before as usize * batch * hidden + at;
-                carried_h[at] = 0.0;
-                match cell {
-                    Cell::Tanh => sums[j] = dh * (1.0 - keep(0) * keep(0)),
-                    Cell::Relu => sums[j] = if keep(0) <= 0.0 { 0.0 } else { dh },
-                    Cell::Lstm => {
-                        let (input, forget, new, output) = (keep(0), keep(1), keep(2), keep(3));
-                        let seen = tanh(states[part + after + at]);
-                        let dc = dc + dh * output * (1.0 - seen * seen);
-                        carried_c[at] = dc * forget;
-                        sums[j] = dc * new * input * (1.0 - input);
-                        sums[hidden + j] = dc * states[part + before] * forget * (1.0 - forget);
-                        sums[2 * hidden + j] = dc * input * (1.0 - new * new);
-                        sums[3 * hidden + j] = dh * seen * output * (1.0 - output);
-                    }
-                    Cell::Gru => {
-                        let (reset, update, new, own) = (keep(0), keep(1), keep(2), keep(3));
-                        carried_h[at] = dh * update;
-                        let dn = dh * (1.0 - update) * (1.0 - new * new);
-                        sums[j] = dn * own * reset * (1.0 - reset);
-                        sums[hidden + j] = dh * (states[before] - new) * update * (1.0 - update);
-                        sums[2 * hidden + j] = dn;
-                        sums[3 * hidden + j] = dn * reset;
-                    }
-                }
-            }
-        });
+                        for row in 0..count {
+                            let (b, of_row) = (first + row, row * hidden..(row + 1) * hidden);
+                            let (at, length) = (b * hidden, lengths[b]);
+                            let dh = &mut carried_h[of_row.clone()];
+                            dh.iter_mut().zip(&dy[after + at..]).for_each(|(dh, dy)| *dh += dy);
+                            // Nothing comes through W from a step that did not count, be W infinite.
+                            if next != NONE && (next as i32) < length {
+                                dh.iter_mut().zip(&through[of_row.clone()]).for_each(|(dh, through)| *dh += through);
+                            }
+                            let (dc, seen) = match cell {
+                                Cell::Lstm => (&mut carried_c[of_row], [part + before + at, part + after + at]),
+                                _ => (&mut [][..], [before + at; 2]),
+                            };
+                            dc.iter_mut().zip(&dy[seen[1]..]).for_each(|(dc, dy)| *dc += dy);
+                            if now == NONE {
+                                continue;
+                            }
+                            let d = &mut d_now[row * kept..][..kept];
+                            if now as i32 >= length {
+                                d.fill(0.0);
+                                continue;
+                            }
+                            let keeps = &keeps[(now as usize * batch + b) * kept..][..kept];
+                            step_back(cell, keeps, seen.map(|at| &states[at..]), dh, dc, d);
+                        }
+                    },
+                );
+            },
+        );
     }
 }

@@ -44,6 +44,7 @@ impl ReduceParams {
 }
 
 /// Joins the elements of each output from `start` on; whether it could.
+#[inline(always)]
 fn reduce<A: Copy + Send + Sync>(
     call: &mut Call,
     start: A,
@@ -65,15 +66,20 @@ fn reduce<A: Copy + Send + Sync>(
         let parts = reduced.outer.len().div_ceil(runs) * pieces;
         let mut joined = vec![start; parts * starts.len()];
         let at_once = (parallel::GRAIN * parts / p.count as usize).max(1);
-        parallel::chunks(&mut joined, at_once, |chunk, joined| {
-            for (at, joined) in (chunk * at_once..).zip(joined) {
-                let (first, part) = (base + starts[at / parts], at % parts);
-                let run = part % pieces * PART..(part % pieces * PART + PART).min(reduced.inner);
-                for outer in reduced.outer.iter().skip(part / pieces * runs).take(runs) {
-                    *joined = both(*joined, fold(&x[first + outer..][run.clone()], start, each, both));
+        parallel::chunks(
+            &mut joined,
+            at_once,
+            #[inline(always)]
+            |chunk, joined| {
+                for (at, joined) in (chunk * at_once..).zip(joined) {
+                    let (first, part) = (base + starts[at / parts], at % parts);
+                    let run = part % pieces * PART..(part % pieces * PART + PART).min(reduced.inner);
+                    for outer in reduced.outer.iter().skip(part / pieces * runs).take(runs) {
+                        *joined = both(*joined, fold(&x[first + outer..][run.clone()], start, each, both));
+                    }
                 }
-            }
-        });
+            },
+        );
         for (y, joined) in call.write::<f32>(1).iter_mut().zip(joined.chunks(parts)) {
             *y = finish(joined.iter().copied().reduce(both).unwrap_or(start));
         }
@@ -88,15 +94,20 @@ fn reduce<A: Copy + Send + Sync>(
     let parts = steps.len().div_ceil(rows);
     let mut joined = vec![start; kept.outer.len() * parts * width];
     let at_once = (parallel::GRAIN / (width * steps.len().min(rows))).max(1);
-    parallel::chunks(&mut joined, at_once * width, |chunk, joined| {
-        for (at, joined) in (chunk * at_once..).zip(joined.chunks_mut(width)) {
-            let first = base + kept.outer[at / parts];
-            for step in steps.iter().skip(at % parts * rows).take(rows) {
-                let row = &x[first + step..][..width];
-                joined.iter_mut().zip(row).for_each(|(joined, x)| *joined = each(*joined, *x));
+    parallel::chunks(
+        &mut joined,
+        at_once * width,
+        #[inline(always)]
+        |chunk, joined| {
+            for (at, joined) in (chunk * at_once..).zip(joined.chunks_mut(width)) {
+                let first = base + kept.outer[at / parts];
+                for step in steps.iter().skip(at % parts * rows).take(rows) {
+                    let row = &x[first + step..][..width];
+                    joined.iter_mut().zip(row).for_each(|(joined, x)| *joined = each(*joined, *x));
+                }
             }
-        }
-    });
+        },
+    );
     for (y, joined) in call.write::<f32>(1).chunks_mut(width).zip(joined.chunks(parts * width)) {
         for (i, y) in y.iter_mut().enumerate() {
             *y = finish(joined.iter().skip(i).step_by(width).copied().reduce(both).unwrap_or(start));
@@ -114,14 +125,19 @@ pub fn argmax(call: &mut Call) -> bool {
     }
     let x = call.read::<f32>(0);
     let at_once = (parallel::GRAIN / reduced.inner).max(1);
-    parallel::chunks(&mut call.write::<i32>(1)[..starts.len()], at_once, |chunk, y| {
-        for (y, start) in y.iter_mut().zip(&starts[chunk * at_once..]) {
-            let row = &x[p.base as usize + start..][..reduced.inner];
-            let take = |top: f32, x: f32| if x > top || x.is_nan() { x } else { top };
-            let top = fold(row, f32::NEG_INFINITY, take, take);
-            let place = row.iter().position(|&x| x == top || top.is_nan() && x.is_nan());
-            *y = place.unwrap_or(0) as i32;
-        }
-    });
+    parallel::chunks(
+        &mut call.write::<i32>(1)[..starts.len()],
+        at_once,
+        #[inline(always)]
+        |chunk, y| {
+            for (y, start) in y.iter_mut().zip(&starts[chunk * at_once..]) {
+                let row = &x[p.base as usize + start..][..reduced.inner];
+                let take = |top: f32, x: f32| if x > top || x.is_nan() { x } else { top };
+                let top = fold(row, f32::NEG_INFINITY, take, take);
+                let place = row.iter().position(|&x| x == top || top.is_nan() && x.is_nan());
+                *y = place.unwrap_or(0) as i32;
+            }
+        },
+    );
     true
 }

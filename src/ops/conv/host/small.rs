@@ -5,11 +5,15 @@ use super::{ConvParams, Sizes, columns, fold, place};
 use crate::kernel::functions::relu;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Call, parallel};
-use crate::ops::matmul::gemm;
+use crate::ops::matmul::{add_columns, by_columns, gemm, join_columns};
 use std::ops::Range;
 
 /// Positions of a block from which on an image by itself keeps the product busy.
 const ENOUGH: usize = 160;
+
+/// The same of an image of so many positions that its columns leave the cache.
+const ENOUGH_OF_LARGE: usize = 64;
+const LARGE: usize = 512;
 
 /// Rows of one task's product, and rows in all that give every thread a task.
 const ROWS: usize = 256;
@@ -31,7 +35,8 @@ impl Small {
     /// Where images are that small.
     pub fn of(p: &ConvParams) -> Option<Small> {
         let s = Sizes::new(p);
-        if s.groups != 1 || s.block >= ENOUGH || s.batch * s.positions() * s.o * s.q == 0 {
+        let enough = if s.positions() >= LARGE { ENOUGH_OF_LARGE } else { ENOUGH };
+        if s.groups != 1 || s.block >= enough || s.batch * s.positions() * s.o * s.q == 0 {
             return None;
         }
         let meets = |d: usize, tap: &usize| {
@@ -58,7 +63,7 @@ impl Small {
     }
 
     /// Runs `work` with the weights as [o, kh, kw, c].
-    fn turned(&self, w: &[f32], scratch: &Scratch, work: impl FnOnce(&[f32])) {
+    fn turned(&self, w: &[f32], scratch: &Scratch, mut work: impl FnMut(&[f32])) {
         let (c, whole) = (self.s.c, self.kernel[0] * self.kernel[1]);
         if whole == 1 {
             return work(w);
@@ -171,9 +176,10 @@ impl Small {
     pub fn weight(&self, call: &mut Call) {
         let (s, scratch) = (&self.s, call.scratch());
         let (x, dy, dw) = (call.read::<f32>(0), call.read::<f32>(1), call.write::<f32>(2));
-        let (image, images, rows) = (s.positions() * s.q, self.images_at_once(), s.o.div_ceil(8).max(8));
+        let (image, images) = (s.positions() * s.q, self.images_at_once());
         let whole = self.kernel[0] * self.kernel[1];
-        scratch.with(s.o * s.q, |sums| {
+        scratch.with(2 * s.o * s.q, |memory| {
+            let (parts, sums) = memory.split_at_mut(s.o * s.q);
             for first in (0..s.batch).step_by(images) {
                 let images = images.min(s.batch - first);
                 let n = images * s.positions();
@@ -181,12 +187,11 @@ impl Small {
                 scratch.with(images * image, |col| {
                     parallel::chunks(col, image, |i, col| self.columns(first + i, x, scratch, col));
                     let beta = if first == 0 { 0.0 } else { 1.0 };
-                    parallel::chunks(sums, rows * s.q, |at, sums| {
-                        let (o, dy) = (sums.len() / s.q, &dy[at * rows..]);
-                        gemm([o, s.q, n], dy, [1, s.o as u32], col, [s.q as u32, 1], sums, beta);
-                    });
+                    let strides = [[1, s.o as u32], [s.q as u32, 1]];
+                    add_columns([s.o, s.q, n], [dy, col], strides, parts, beta);
                 });
             }
+            join_columns([s.o, s.q], parts, sums);
             let sums = &*sums;
             parallel::rows(dw, s.c * whole, |o, dw| {
                 // Taps that meet no pixel.
@@ -198,27 +203,23 @@ impl Small {
             });
         });
         if self.p.bias == 1 {
-            let mut totals = vec![0.0f64; s.o];
-            for dy in dy[..s.batch * s.positions() * s.o].chunks(s.o) {
-                totals.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += f64::from(*dy));
+            let dy = &dy[..s.batch * s.positions() * s.o];
+            // A number of rows that no machine changes.
+            let rows = (parallel::GRAIN / s.o).max(1);
+            let mut parts = vec![0.0f64; dy.len().div_ceil(rows * s.o) * s.o];
+            parallel::chunks(
+                &mut parts,
+                s.o,
+                #[inline(always)]
+                |part, sums| {
+                    for dy in dy[part * rows * s.o..].chunks(s.o).take(rows) {
+                        sums.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += f64::from(*dy));
+                    }
+                },
+            );
+            for (o, db) in call.write::<f32>(3).iter_mut().enumerate() {
+                *db = parts.iter().skip(o).step_by(s.o).sum::<f64>() as f32;
             }
-            call.write::<f32>(3).iter_mut().zip(totals).for_each(|(db, sum)| *db = sum as f32);
         }
     }
-}
-
-/// c = a b of few rows: a task has some columns, so that b, which is large, is packed once.
-fn by_columns([m, n, k]: [usize; 3], [a, b]: [&[f32]; 2], [sa, sb]: [[u32; 2]; 2], c: &mut [f32], scratch: &Scratch) {
-    let width = n.div_ceil(8).next_multiple_of(16);
-    scratch.with(m * n, |parts| {
-        parallel::chunks(parts, m * width, |at, part| {
-            gemm([m, part.len() / m, k], a, sa, &b[at * width * sb[1] as usize..], sb, part, 0.0);
-        });
-        for (at, part) in parts.chunks(m * width).enumerate() {
-            let width_here = part.len() / m;
-            for (c, part) in c.chunks_mut(n).zip(part.chunks(width_here)) {
-                c[at * width..][..width_here].copy_from_slice(part);
-            }
-        }
-    });
 }
