@@ -48,7 +48,7 @@ pub fn ln(x: f32) -> f32 {
     let high = 1.166_76e-1 + r * (-1.151_461e-1 + r * 7.037_683_6e-2);
     let high = 1.424_932_3e-1 + r * (-1.242_014_1e-1 + r * high);
     let high = -2.499_999_4e-1 + r * (2.000_071_5e-1 + r * (-1.666_805_8e-1 + r * high));
-    let tail = r * r * (r * (3.333_333_1e-1 + r * high) - 0.5) + n * -2.121_944_4e-4;
+    let tail = r * r * (r * (3.333_333e-1 + r * high) - 0.5) + n * -2.121_944_4e-4;
     let y = n * 0.693_359_4 + (r + tail);
     let y = pick(x == 0.0, f32::NEG_INFINITY, y);
     let y = pick(x < 0.0, f32::NAN, y);
@@ -81,8 +81,8 @@ pub fn softplus(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let square = x * x;
     // The fit of Moshier's Cephes.
-    let high = 1.333_144_2e-1 + square * (-5.373_971_6e-2 + square * (2.063_908_9e-2 + square * -5.704_988_7e-3));
-    let near = x + x * square * (-3.333_328_2e-1 + square * high);
+    let high = 1.333_144_2e-1 + square * (-5.373_971_6e-2 + square * (2.063_909e-2 + square * -5.704_988_7e-3));
+    let near = x + x * square * (-3.333_328e-1 + square * high);
     let far = (1.0 - 2.0 / (1.0 + exp(2.0 * x.abs()))).copysign(x);
     pick(x.abs() < 0.625, near, far)
 }

@@ -152,7 +152,9 @@ pub fn chunks_of<T: Send, const N: usize>(
         0 => {}
         _ if len <= chunk => wide(
             #[inline(always)]
-            |at, outs| each(at, outs),
+            |at, outs| {
+                each(at, outs);
+            },
             0,
             outs,
         ),
@@ -160,7 +162,9 @@ pub fn chunks_of<T: Send, const N: usize>(
             halves(outs, 0, chunk.max(1), &|at, outs: [&mut [T]; N]| {
                 wide(
                     #[inline(always)]
-                    |at, outs| each(at, outs),
+                    |at, outs| {
+                        each(at, outs);
+                    },
                     at,
                     outs,
                 );
@@ -207,13 +211,11 @@ pub fn chunks2<A: Send, B: Send>(
     });
 }
 
+/// Pieces of two slices, side by side.
+type Pieces<'a, A, B> = (&'a mut [A], &'a mut [B]);
+
 /// One instance for each pair of element types.
-fn pieces2<A: Send, B: Send>(
-    a: &mut [A],
-    b: &mut [B],
-    chunk: usize,
-    each: &(dyn Fn(usize, (&mut [A], &mut [B])) + Sync),
-) {
+fn pieces2<A: Send, B: Send>(a: &mut [A], b: &mut [B], chunk: usize, each: &(dyn Fn(usize, Pieces<'_, A, B>) + Sync)) {
     #[cfg(feature = "rayon")]
     if a.len() > chunk && pool().is_some() {
         use rayon::prelude::*;

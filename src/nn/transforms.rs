@@ -145,7 +145,7 @@ random! {
         let [area, ratio, across, down, chance] = numbers(draw, x.size(0), 4);
         let area = within(&area, self.scale);
         let ratio = within(&ratio, self.ratio.map(f32::ln)).exp();
-        let happens = chance.lt(&Tensor::full([], self.p, x.device()));
+        let happens = chance.lt(Tensor::full([], self.p, x.device()));
         let inside = rectangle(x, &area.mul(&ratio).sqrt(), &area.div(&ratio).sqrt(), [&across, &down]).mul(&happens);
         Tensor::where_(&inside.expand(x.shape()), &Tensor::full([], self.value, x.device()).cast(x.dtype()), x)
     }
@@ -158,7 +158,7 @@ fn rectangle(x: &Tensor, wide: &Tensor, high: &Tensor, [across, down]: [&Tensor;
         let size = size.clamp(0.0, 1.0);
         let from = place.mul(&size.affine(-1.0, 1.0));
         let at = centres(count, x).affine(0.5, 0.5).reshape(shape);
-        at.ge(&from).mul(&at.lt(&from.add(&size)))
+        at.ge(&from).mul(&at.lt(from.add(&size)))
     };
     let (h, w) = (x.size(2), x.size(3));
     side(wide, across, w, [1, 1, 1, w]).mul(&side(high, down, h, [1, 1, h, 1]))
