@@ -3,11 +3,14 @@
 mod check;
 mod grads;
 mod graph;
+mod higher;
 mod op;
 
 pub use check::gradient_check;
 pub use grads::Grads;
 pub use graph::{Graph, Value, trace};
+pub(crate) use higher::result_of;
+pub use higher::{GradOptions, Inputs, composed, is_differentiated};
 pub use op::{Attribute, IntoOp, Op};
 
 use crate::dtype::DType;
@@ -111,9 +114,12 @@ impl Node {
 impl Drop for Node {
     // A long chain of nodes would overflow the stack if each dropped the next.
     fn drop(&mut self) {
+        // What it saved has the nodes of inputs too.
+        self.backward = None;
         let mut rest = std::mem::take(&mut self.inputs);
         while let Some(input) = rest.pop() {
             if let Some(mut node) = input.and_then(Arc::into_inner) {
+                node.backward = None;
                 rest.append(&mut node.inputs);
             }
         }
@@ -126,6 +132,10 @@ impl Tensor {
     /// result and, for each input, whether its gradient is needed; it answers with those gradients, each of its
     /// input's shape. What it needs of tensors it captures as [`Tensor::saved`].
     ///
+    /// Where the gradient of the gradient is asked for ([`Tensor::grad`]), saved tensors have their history, and what `backward`
+    /// makes of them by tracked operations is tracked. What it makes by kernels is not: such a gradient is refused, unless
+    /// [`composed`] says the operation in others that are.
+    ///
     /// `op` names the operation: `"exp"`, or `|| Op::new("softmax").with("dim", dim)`, which is called where the operation is
     /// remembered and costs nothing elsewhere.
     #[doc(alias("autograd.Function", "custom_vjp"))]
@@ -136,6 +146,8 @@ impl Tensor {
         backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
     ) -> Tensor {
         let reads = inputs.iter().any(|input| input.is_gradient());
+        higher::check(inputs);
+        self.known();
         if inputs.iter().all(|input| !input.is_tracked()) {
             let y = self.noted(op, inputs);
             return if reads { y.into_gradient() } else { y };
@@ -147,6 +159,7 @@ impl Tensor {
     /// Tells what made a result that no gradient flows through, to whoever [traces](trace).
     #[must_use]
     pub fn noted(self, op: impl IntoOp, inputs: &[&Tensor]) -> Tensor {
+        self.known();
         if !graph::is_tracing() {
             return self;
         }
@@ -161,10 +174,20 @@ impl Tensor {
     }
 }
 
-/// The backward passes under way, by their threads, each with what is wrong with it.
-static PASSES: Mutex<Vec<(ThreadId, Option<String>)>> = Mutex::new(Vec::new());
+/// A backward pass under way.
+struct Backpass {
+    thread: ThreadId,
+    /// What is wrong with it.
+    wrong: Option<String>,
+    /// Whether its gradients are tracked.
+    tracked: bool,
+    /// Of a tracked pass: the step whose gradient is computed.
+    node: Option<Arc<Node>>,
+}
 
-fn passes() -> MutexGuard<'static, Vec<(ThreadId, Option<String>)>> {
+static PASSES: Mutex<Vec<Backpass>> = Mutex::new(Vec::new());
+
+fn passes() -> MutexGuard<'static, Vec<Backpass>> {
     PASSES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -173,8 +196,8 @@ fn passes() -> MutexGuard<'static, Vec<(ThreadId, Option<String>)>> {
 pub(crate) fn refuse(text: String) {
     let here = std::thread::current().id();
     let mut passes = passes();
-    if let Some((_, wrong)) = passes.iter_mut().rev().find(|(thread, _)| *thread == here) {
-        wrong.get_or_insert(text);
+    if let Some(pass) = passes.iter_mut().rev().find(|pass| pass.thread == here) {
+        pass.wrong.get_or_insert(text);
         return;
     }
     drop(passes);
@@ -185,22 +208,30 @@ pub(crate) fn refuse(text: String) {
 struct Watch(ThreadId);
 
 impl Watch {
-    fn start() -> Watch {
-        let here = std::thread::current().id();
-        passes().push((here, None));
-        Watch(here)
+    fn start(tracked: bool) -> Watch {
+        let thread = std::thread::current().id();
+        passes().push(Backpass { thread, wrong: None, tracked, node: None });
+        higher::TRACKED.fetch_add(usize::from(tracked), Ordering::Relaxed);
+        Watch(thread)
     }
 
-    fn wrong(&self) -> Option<String> {
-        passes().iter_mut().rev().find(|(thread, _)| *thread == self.0)?.1.take()
+    /// Panics at the caller's line if something is wrong.
+    #[track_caller]
+    fn check(&self) {
+        let wrong = passes().iter_mut().rev().find(|pass| pass.thread == self.0).and_then(|pass| pass.wrong.take());
+        if let Some(wrong) = wrong {
+            panic!("{wrong}");
+        }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut passes = passes();
-        if let Some(at) = passes.iter().rposition(|(thread, _)| *thread == self.0) {
-            passes.remove(at);
+        if let Some(at) = passes.iter().rposition(|pass| pass.thread == self.0) {
+            let pass = passes.remove(at);
+            higher::TRACKED.fetch_sub(usize::from(pass.tracked), Ordering::Relaxed);
+            drop(passes);
         }
     }
 }
@@ -239,15 +270,14 @@ impl Tensor {
     #[track_caller]
     pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
         assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
-        let node = self.history();
+        let node = self.history("backward");
         backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()).cast(self.dtype()), &mut ready);
     }
 
     /// The gradients of `sum(upstream * self)`.
     ///
     /// # Panics
-    /// If the shapes differ, it has no history, or it reads a gradient that was not [detached](Tensor::detach): there are
-    /// no gradients of gradients.
+    /// If the shapes differ, it has no history, or it reads a gradient of `backward` that was not [detached](Tensor::detach).
     #[doc(alias = "vjp")]
     #[track_caller]
     pub fn backward_with(&self, upstream: &Tensor) -> Grads {
@@ -266,7 +296,7 @@ impl Tensor {
         assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
         let mut grads = Grads::new();
         let mut ready = |tensor: &Tensor, gradient| grads.set(tensor, gradient);
-        backward(self.history(), upstream.detach().cast(self.dtype()), &mut ready);
+        backward(self.history("backward_with"), upstream.detach().cast(self.dtype()), &mut ready);
         grads
     }
 
@@ -275,17 +305,21 @@ impl Tensor {
     /// # Panics
     /// If there is nothing, or it reads a gradient.
     #[track_caller]
-    fn history(&self) -> &Arc<Node> {
+    fn history(&self, op: &str) -> &Arc<Node> {
         let reads = self.node().map_or(self.is_gradient().then_some("the loss"), |node| node.reads());
-        if let Some(op) = reads {
+        if let Some(reader) = reads {
             panic!(
-                "backward: {op} reads a gradient, and there is no gradient of a gradient here: detach() it where it is meant \
-                 to be a constant"
+                "{op}: {reader} reads a gradient that is not tracked: take it by grad(), whose results are, or detach() it where \
+                 it is meant to be a constant"
             );
         }
-        self.node().filter(|node| node.flows).expect(
-            "backward: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?",
-        )
+        let node = self.node().filter(|node| node.flows);
+        let Some(node) = node else {
+            panic!(
+                "{op}: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?"
+            )
+        };
+        node
     }
 }
 
@@ -308,7 +342,7 @@ fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
 /// Goes from `root` to all leaves, and tells `ready` the gradient of each as soon as its last part has been added.
 #[track_caller]
 fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
-    let pass = Watch::start();
+    let pass = Watch::start(false);
     let mut counts = consumers(root);
     let mut waiting = BTreeMap::from([(root.id, (root.clone(), upstream))]);
     // Nodes that nothing more will reach, the root first: leaves whose gradients are whole, and what got none.
@@ -323,32 +357,39 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
                 ended.extend(released(&node, &mut counts));
             }
         }
-        if let Some(wrong) = pass.wrong() {
-            panic!("{wrong}");
-        }
+        pass.check();
         let Some((_, (node, dy))) = waiting.pop_last() else { return };
-        let backward = node.backward.as_ref().expect("a leaf is ready before anything behind it runs");
         let needs: Vec<bool> = node.inputs.iter().map(|input| input.as_ref().is_some_and(|node| node.flows)).collect();
-        // Under the layer's name, so that the kernels of the gradient are labelled too.
-        let gradients = backward(&dy.with_name(node.name.clone()), &needs);
-        if let Some(wrong) = pass.wrong() {
-            panic!("{wrong}");
-        }
-        assert!(gradients.len() == node.inputs.len(), "{}: expected a gradient for each input", node.op.name());
-        for (input, gradient) in node.inputs.iter().zip(gradients) {
-            let (Some(input), Some(gradient)) = (input.as_ref().filter(|input| input.flows), gradient) else {
-                continue;
-            };
-            // Where types met, the result is of the wider.
-            let gradient = gradient.cast(input.dtype);
-            match waiting.get_mut(&input.id) {
-                Some((_, sum)) => *sum = accumulate(sum, &gradient),
-                None => {
-                    waiting.insert(input.id, (input.clone(), gradient.detach()));
-                }
-            }
-        }
+        send(&node, &dy, &needs, &mut waiting);
+        pass.check();
         ended.extend(released(&node, &mut counts));
+    }
+}
+
+/// Steps that have got a part of their gradients, with the sum of these.
+type Waiting = BTreeMap<u64, (Arc<Node>, Tensor)>;
+
+/// Sends the gradients of the inputs that need one on to them.
+#[track_caller]
+fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
+    let backward = node.backward.as_ref().expect("a leaf is ready before anything behind it runs");
+    // Under the layer's name, so that the kernels of the gradient are labelled too.
+    let gradients = backward(&dy.clone().with_name(node.name.clone()), needs);
+    if passes().iter().rev().any(|pass| pass.thread == std::thread::current().id() && pass.wrong.is_some()) {
+        return;
+    }
+    assert!(gradients.len() == node.inputs.len(), "{}: expected a gradient for each input", node.op.name());
+    for ((input, gradient), needed) in node.inputs.iter().zip(gradients).zip(needs) {
+        let (Some(input), Some(gradient)) = (input.as_ref().filter(|_| *needed), gradient) else {
+            continue;
+        };
+        higher::check_gradient(node.op.name(), &gradient);
+        // Where types met, the result is of the wider.
+        let gradient = gradient.cast(input.dtype);
+        match waiting.get_mut(&input.id) {
+            Some((_, sum)) => *sum = accumulate(sum, &gradient),
+            None => drop(waiting.insert(input.id, (input.clone(), gradient.as_sent()))),
+        }
     }
 }
 
@@ -382,5 +423,5 @@ fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     let out = a.new_like();
     let params = Strided::new(out.layout(), [(a.layout(), a.base()), (b.layout(), b.base())]);
     Tensor::run(&ACCUMULATE, &[a, b, &out], &params);
-    out
+    out.tracked("accumulate", &[a, b], |dy, needs| needs.iter().map(|needed| needed.then(|| dy.clone())).collect())
 }

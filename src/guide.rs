@@ -10,6 +10,7 @@
 //! | [`layers`] | writes a layer, with weights, buffers or chance of its own |
 //! | [`fine_tuning`] | trains a part of a model, or each part at its own rate |
 //! | [`optimizers`] | clips, schedules, or writes a rule |
+//! | [`gradients`] | has a gradient in a loss: physics-informed networks, gradient penalties, Hessian products |
 //! | [`saving`] | stops and goes on, to the bit |
 //! | [`replay`] | wants the same step in less time |
 //! | [`threads`] | has several threads, several devices, an executor, or a browser |
@@ -65,6 +66,13 @@ pub mod fine_tuning {}
 /// [`Optimizer`](crate::optim::Optimizer), [`Decision`](crate::optim::Decision),
 /// [`schedule`](crate::optim::schedule), [`Grads`](crate::autograd::Grads).
 pub mod optimizers {}
+
+#[doc = include_str!("../docs/guide/gradients.md")]
+///
+/// Names on this page: [`Tensor::grad`](crate::Tensor::grad), [`Tensor::grad_with`](crate::Tensor::grad_with),
+/// [`Tensor::jvp`](crate::Tensor::jvp), [`composed`](crate::autograd::composed),
+/// [`GradOptions`](crate::autograd::GradOptions).
+pub mod gradients {}
 
 #[doc = include_str!("../docs/guide/saving.md")]
 ///

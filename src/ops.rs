@@ -8,6 +8,7 @@ pub mod attention;
 pub mod binary;
 pub mod cast;
 mod channels_last;
+mod composed;
 pub mod conv;
 pub mod copy;
 pub mod cross_entropy;

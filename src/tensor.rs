@@ -3,7 +3,7 @@
 mod display;
 mod values;
 
-use crate::autograd::Node;
+use crate::autograd::{Node, is_differentiated};
 use crate::backend::Purpose;
 use crate::device::{Device, Handle};
 use crate::dtype::{DType, Element, by_dtype};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params, Uniform};
 use crate::shape::{Int, Layout, Shape};
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// An n-dimensional array on a device.
@@ -79,6 +79,8 @@ struct Buffer {
     device: Device,
     id: BufferId,
     version: AtomicU64,
+    /// Whether a kernel wrote it from tracked tensors in a pass whose gradients are differentiated.
+    unknown: AtomicBool,
 }
 
 impl Handle for Buffer {
@@ -118,7 +120,12 @@ impl Tensor {
     fn alloc(layout: Layout, dtype: DType, device: &Device, purpose: Purpose) -> Tensor {
         let len = layout.span().end.max(1);
         let id = device.alloc((len * dtype.bytes()) as u64, purpose);
-        let buffer = Arc::new(Buffer { device: device.clone(), id, version: AtomicU64::new(0) });
+        let buffer = Arc::new(Buffer {
+            device: device.clone(),
+            id,
+            version: AtomicU64::new(0),
+            unknown: AtomicBool::new(false),
+        });
         let room = len.next_multiple_of(quad(dtype));
         Tensor { buffer, layout, dtype, room, node: None, name: None, saved: None, gradient: false, run: None }
     }
@@ -264,7 +271,7 @@ impl Tensor {
 impl Tensor {
     /// Whether gradients flow to it or through it.
     pub fn is_tracked(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| node.flows())
+        self.node().is_some_and(|node| node.flows())
     }
 
     /// The same elements as the start of a graph: [`Tensor::backward`] tells the gradient with respect to it.
@@ -276,7 +283,7 @@ impl Tensor {
     pub fn requires_grad(mut self) -> Tensor {
         assert!(self.dtype.is_float(), "requires_grad: {} has no gradients", self.dtype);
         self.node = Some(Node::leaf(self.detach()));
-        self.gradient = false;
+        (self.gradient, self.saved) = (false, None);
         self
     }
 
@@ -284,13 +291,13 @@ impl Tensor {
     #[doc(alias("stop_gradient", "no_grad"))]
     pub fn detach(&self) -> Tensor {
         let y = Tensor { node: None, gradient: false, ..self.clone() };
-        let noted = self.node.as_ref().is_some_and(|node| !node.is_leaf());
+        let noted = self.node().is_some_and(|node| !node.is_leaf());
         if noted { y.noted("detach", &[self]) } else { y }
     }
 
     /// The same elements without their history, and still a gradient where they are one or were made of one.
     pub(crate) fn without_history(&self) -> Tensor {
-        let gradient = self.gradient || self.node.as_ref().is_some_and(|node| node.reads().is_some());
+        let gradient = self.gradient || self.node().is_some_and(|node| node.reads().is_some());
         Tensor { node: None, gradient, ..self.clone() }
     }
 
@@ -304,10 +311,16 @@ impl Tensor {
         Tensor { gradient: true, ..self }
     }
 
-    /// A detached handle for a gradient to use later, which notices if the elements change in the meantime.
+    /// A handle for a gradient to use later, which notices if the elements change in the meantime. It is detached but where
+    /// the gradient of that gradient is asked for.
     pub fn saved(&self) -> Tensor {
         let version = self.buffer.version.load(Ordering::Relaxed);
-        Tensor { node: None, saved: Some(version), ..self.clone() }
+        Tensor { saved: Some(version), ..self.clone() }
+    }
+
+    /// The saved elements of a copy of `other`, in its place.
+    pub(crate) fn saved_as(&self, other: &Tensor) -> Tensor {
+        self.saved().with_node(other.node().cloned())
     }
 }
 
@@ -326,8 +339,24 @@ impl Tensor {
 }
 
 impl Tensor {
+    /// The step that made it; of what was saved, only where a gradient's gradient is asked for.
     pub(crate) fn node(&self) -> Option<&Arc<Node>> {
-        self.node.as_ref()
+        self.node.as_ref().filter(|_| self.saved.is_none() || is_differentiated())
+    }
+
+    /// Whether a kernel made it of tracked tensors, and no operation has told how since.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.node().is_none() && self.buffer.unknown.load(Ordering::Relaxed)
+    }
+
+    /// An operation tells how it was made.
+    pub(crate) fn known(&self) {
+        self.buffer.unknown.store(false, Ordering::Relaxed);
+    }
+
+    /// A gradient on its way: with its history where it is to be differentiated again.
+    pub(crate) fn as_sent(&self) -> Tensor {
+        if is_differentiated() { Tensor { saved: None, ..self.clone() } } else { self.detach() }
     }
 
     /// Tells the start of its graph that gradients are those of this tensor.
@@ -488,6 +517,9 @@ impl Tensor {
             );
         }
         let mut written = args.iter().zip(kernel.access).filter(|(_, access)| **access != Access::Read);
+        if is_differentiated() && args.iter().any(|arg| arg.is_tracked() || arg.is_unknown()) {
+            written.clone().for_each(|(arg, _)| arg.buffer.unknown.store(true, Ordering::Relaxed));
+        }
         if written.all(|(arg, _)| arg.numel() == 0) {
             return;
         }

@@ -71,6 +71,8 @@ mod resume;
 mod rewrites;
 #[path = "train/rules.rs"]
 mod rules;
+#[path = "train/second.rs"]
+mod second;
 #[path = "train/seeds.rs"]
 mod seeds;
 #[path = "train/sequences.rs"]

@@ -5,7 +5,7 @@
 //! their sum, and its gradient one.
 
 use super::{batch, reduced};
-use crate::autograd::Op;
+use crate::autograd::{Op, composed};
 use crate::kernel::functions::relu;
 use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
@@ -68,6 +68,8 @@ struct Loss {
     value: Kernel,
     slope: Kernel,
     target: Target,
+    /// The losses in operations, whose gradients are known.
+    again: fn(&Tensor, &Tensor, f32) -> Tensor,
 }
 
 /// The gradient of the target.
@@ -81,7 +83,7 @@ enum Target {
 }
 
 macro_rules! losses {
-    ($($constant:ident: $name:literal, $value:expr, $slope:expr, $target:expr;)*) => {
+    ($($constant:ident: $name:literal, $value:expr, $slope:expr, $target:expr, $again:expr;)*) => {
         $(static $constant: Loss = Loss {
             name: $name,
             value: Kernel::new($name, VALUE.access, |call| value_definition(call, $value), cost)
@@ -89,6 +91,7 @@ macro_rules! losses {
             slope: Kernel::new(concat!($name, "_backward"), SLOPE.access, |call| slope_definition(call, $slope), cost)
                 .variants(&[Variant::new("flat", |_, d| flat(&SLOPE, concat!($name, "_slope"), d))]),
             target: $target,
+            again: $again,
         };)*
 
         /// The kernels of this page.
@@ -96,37 +99,66 @@ macro_rules! losses {
     };
 }
 
-// Each row: the loss of x where t is wanted, its slope along x, and the gradient of t; a is the loss's own argument.
+// Each row: the loss of x where t is wanted, its slope along x, the gradient of t, and the loss
+// again of tensors; a is its own argument.
 losses! {
-    MSE: "mse_loss", |x, t, _| (x - t) * (x - t), |x, t, _| 2.0 * (x - t), Target::Opposite;
-    L1: "l1_loss", |x, t, _| (x - t).abs(), |x, t, _| slope_of_abs(x - t), Target::Opposite;
+    MSE: "mse_loss", |x, t, _| (x - t) * (x - t), |x, t, _| 2.0 * (x - t), Target::Opposite,
+        |x, t, _| x.sub(t).square();
+    L1: "l1_loss", |x, t, _| (x - t).abs(), |x, t, _| slope_of_abs(x - t), Target::Opposite,
+        |x, t, _| x.sub(t).abs();
     SMOOTH_L1: "smooth_l1_loss",
         |x, t, a| if (x - t).abs() < a { 0.5 * (x - t) * (x - t) / a } else { (x - t).abs() - 0.5 * a },
         |x, t, a| if (x - t).abs() < a { (x - t) / a } else { sign(x - t) },
-        Target::Opposite;
+        Target::Opposite,
+        smooth;
     HUBER: "huber_loss",
         |x, t, a| if (x - t).abs() < a { 0.5 * (x - t) * (x - t) } else { a * ((x - t).abs() - 0.5 * a) },
         |x, t, a| if (x - t).abs() < a { x - t } else { a * sign(x - t) },
-        Target::Opposite;
+        Target::Opposite,
+        |x, t, a| smooth(x, t, a).affine(a, 0.0);
     BINARY: "binary_cross_entropy",
         |x, t, _| if is_probability(x) { -(t * held(x.ln()) + (1.0 - t) * held((-x).ln_1p())) } else { f32::NAN },
         |x, t, _| if is_probability(x) { (x - t) / ((1.0 - x) * x).max(1e-12) } else { f32::NAN },
         Target::Times(|x, _| {
             let held = |log: Tensor| log.clamp(-100.0, f32::INFINITY);
             held(x.affine(-1.0, 1.0).log()).sub(&held(x.log()))
-        });
+        }),
+        binary;
     BINARY_LOGITS: "binary_cross_entropy_with_logits",
-        |x, t, _| (1.0 - t) * x + softplus(-x), |x, t, _| sigmoid(x) - t, Target::Times(|x, _| x.neg());
+        |x, t, _| (1.0 - t) * x + softplus(-x), |x, t, _| sigmoid(x) - t, Target::Times(|x, _| x.neg()),
+        |x, t, _| t.affine(-1.0, 1.0).mul(x).add(&x.neg().softplus());
     KL_DIV: "kl_div",
         |x, t, _| if t == 0.0 { t * -x } else { t * (t.ln() - x) }, |_, t, _| -t,
-        Target::Times(|x, t| t.log().sub(x).affine(1.0, 1.0));
+        Target::Times(|x, t| t.log().sub(x).affine(1.0, 1.0)),
+        |x, t, _| t.mul(&t.masked_fill(&t.eq(0.0), 1.0).log().sub(x));
     KL_DIV_LOG: "kl_div_log",
-        |x, t, _| t.exp() * (t - x), |_, t, _| -t.exp(), Target::Times(|x, t| t.sub(x).affine(1.0, 1.0).mul(&t.exp()));
-    SOFT_MARGIN: "soft_margin_loss", |x, t, _| softplus(-t * x), |x, t, _| -t * sigmoid(-t * x), Target::Fixed;
+        |x, t, _| t.exp() * (t - x), |_, t, _| -t.exp(), Target::Times(|x, t| t.sub(x).affine(1.0, 1.0).mul(&t.exp())),
+        |x, t, _| t.exp().mul(&t.sub(x));
+    SOFT_MARGIN: "soft_margin_loss", |x, t, _| softplus(-t * x), |x, t, _| -t * sigmoid(-t * x), Target::Fixed,
+        |x, t, _| t.mul(x).neg().softplus();
     HINGE_EMBEDDING: "hinge_embedding_loss",
         |x, t, a| if t == 1.0 { x } else { relu(a - x) + if t == -1.0 { 0.0 } else { x } },
         |x, t, a| f32::from(t != -1.0) - f32::from(t != 1.0 && x < a),
-        Target::Fixed;
+        Target::Fixed,
+        hinge;
+}
+
+/// The smooth loss of tensors; of a width of 0 it is the distance.
+fn smooth(x: &Tensor, t: &Tensor, a: f32) -> Tensor {
+    let off = x.sub(t);
+    let far = off.abs().affine(1.0, -0.5 * a);
+    if a == 0.0 { far } else { Tensor::where_(&off.abs().lt(a), &off.square().affine(0.5 / a, 0.0), &far) }
+}
+
+fn binary(x: &Tensor, t: &Tensor, _: f32) -> Tensor {
+    let held = |x: &Tensor| x.log().clamp(-100.0, f32::INFINITY);
+    let rest = x.affine(-1.0, 1.0);
+    t.mul(&held(x)).add(&t.affine(-1.0, 1.0).mul(&held(&rest))).neg()
+}
+
+fn hinge(x: &Tensor, t: &Tensor, a: f32) -> Tensor {
+    let apart = x.affine(-1.0, a).relu().add(&x.masked_fill(&t.eq(-1.0), 0.0));
+    Tensor::where_(&t.eq(1.0), x, &apart)
 }
 
 fn sign(x: f32) -> f32 {
@@ -194,6 +226,10 @@ impl Tensor {
             &[&x, &t],
             move |dy, needs| {
                 let (x, t) = (&saved_x, &saved_t);
+                let again = |all: &[Tensor]| reduced(&(loss.again)(&all[0], &all[1], a), reduction);
+                if let Some(gradients) = composed(dy, needs, &[x, t], again) {
+                    return gradients;
+                }
                 let dy = if p.each == 1 { dy.in_layout_of(x) } else { dy.contiguous() };
                 let along_x = || {
                     let dx = x.new_like();

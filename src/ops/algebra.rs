@@ -2,6 +2,7 @@
 
 use super::reduce::KeepDims;
 use super::sort::Order;
+use crate::autograd::result_of;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::shape::{Int, Shape, ints};
@@ -124,9 +125,11 @@ impl Tensor {
         }
         let size = self.detach().abs();
         let y = size.pow_scalar(p).sum_dims(dims, KeepDims::Yes).pow_scalar(1.0 / p);
-        let (kept, x, length) = (y.shape(), self.saved(), y.saved());
+        let kept = y.shape();
         let y = if keep == KeepDims::Yes { y } else { dropped(&y, dims) };
+        let (x, length) = (self.saved(), y.saved());
         y.tracked("norm", &[self], move |dy, _| {
+            let length = result_of(&length).reshape_to(kept);
             let share = dy.reshape_to(kept).div(&length.pow_scalar(p - 1.0));
             let slope = x.sign().mul(&x.abs().pow_scalar(p - 1.0)).mul(&share);
             let flat = x.eq(0).maximum(&length.eq(0));

@@ -6,7 +6,7 @@ mod definition;
 mod host;
 mod rotary;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
@@ -451,12 +451,17 @@ impl Tensor {
             return four(self).scaled_dot_product_attention(&four(key), &four(value), &options).reshape_to(q);
         }
         let run = Run::new([self, key, value], options);
-        let saved = run.saved();
+        let (saved, again) = (run.saved(), options.clone());
+        let rows = [(0, self), (1, key), (2, value)].map(|(at, x): (usize, &Tensor)| run.args[at].saved_as(x));
         let y = run.args[4].clone();
         y.tracked(
             || options.op(),
             &[self, key, value],
             move |dy, needs| {
+                let function = |x: &[Tensor]| x[0].attention_by_primitives(&x[1], &x[2], &again);
+                if let Some(gradients) = composed(dy, needs, &rows.each_ref(), function) {
+                    return gradients;
+                }
                 // Side by side, each in the order of memory of [batch, rows, heads, head_dim].
                 let grads = dy.new_empty([q.numel() + 2 * k.numel()]);
                 let part = |first: usize, shape: Shape| {
@@ -494,7 +499,7 @@ impl Tensor {
                 part.reshape_to(Shape::from([batch, rows, heads, head_dim])).permute(&[0, 2, 1, 3])
             })
         };
-        let merge = |y: &Tensor| y.permute(&[0, 2, 1, 3]).reshape_to(Shape::from([batch, rows, width]));
+        let merge = move |y: &Tensor| y.permute(&[0, 2, 1, 3]).reshape_to(Shape::from([batch, rows, width]));
         let options = &options.added();
         if let Some(mask) = &options.mask {
             check_mask(mask, Shape::from([batch, heads, rows, rows]));
@@ -505,11 +510,18 @@ impl Tensor {
         }
         let [q, k, v] = split(&self.detach());
         let run = Run::new([&q, &k, &v], options);
-        let saved = run.saved();
+        let (saved, packed, again) = (run.saved(), self.saved(), options.clone());
         merge(&run.args[4]).tracked(
             || options.op().with("heads", heads),
             &[self],
-            move |dy, _| {
+            move |dy, needs| {
+                let function = |x: &[Tensor]| {
+                    let [q, k, v] = split(&x[0]);
+                    merge(&q.attention_by_primitives(&k, &v, &again))
+                };
+                if let Some(gradients) = composed(dy, needs, &[&packed], function) {
+                    return gradients;
+                }
                 let grads = dy.new_empty(shape);
                 let places = split(&grads).map(|part| place(part.layout(), part.layout().offset).expect("whole vec4"));
                 let dy = dy.reshape_to(Shape::from([batch, rows, heads, head_dim])).permute(&[0, 2, 1, 3]);

@@ -4,6 +4,7 @@
 
 pub mod integers;
 
+use crate::autograd::result_of;
 use crate::dtype::DType;
 use crate::kernel::elementwise::{self, BINARY, binary_variants};
 use crate::kernel::strided::Strided;
@@ -221,6 +222,7 @@ impl Tensor {
         let (a, b, power) = (self.saved(), other.saved(), y.saved());
         y.tracked("pow", &[self, other], move |dy, needs| {
             let zero = Tensor::zeros([], a.device());
+            let power = result_of(&power);
             // Nothing depends on the base where the exponent is 0, nor on an exponent from 0 up where the base is 0.
             let da = || {
                 let slope = dy.mul(&b.mul(&a.pow(&b.affine(1.0, -1.0))));

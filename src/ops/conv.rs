@@ -5,6 +5,7 @@
 //!
 //! Outputs lie channels last in memory, in the shape [n, c, h, w].
 
+mod again;
 mod choose;
 mod columns;
 mod conv1d;
@@ -21,7 +22,7 @@ mod transpose;
 pub use conv1d::{Conv1dOptions, ConvTranspose1dOptions};
 pub use transpose::ConvTranspose2dOptions;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, is_differentiated};
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform};
 use crate::ops::channels_last::channels_last;
 use crate::shape::{Shape, Windows};
@@ -303,8 +304,11 @@ impl Tensor {
         let (x, w) = (self.shape(), weight.shape());
         let sizes = [p.batch, p.out_channels, p.out_h, p.out_w].map(|size| size as usize);
         let y = channels_last(Shape::from(sizes), self);
-        let saved = (input.saved(), kernel.saved());
+        let saved = (input.saved_as(self), kernel.saved());
         let backward = move |dy: &Tensor, needs: &[bool]| {
+            if is_differentiated() {
+                return again::gradients([&saved.0, &saved.1], dy, needs, &p);
+            }
             let ((input, kernel), dy) = (&saved, dy.to_channels_last());
             let dx = || {
                 let dx = channels_last(x, &dy);

@@ -168,7 +168,7 @@ impl Tensor {
         target.offset = self.base() + start * target.strides[dim];
         target.shape = part.shape();
         let params = Strided::new(part.layout(), [(part.layout(), part.base()), (&target, target.offset)]);
-        Tensor::run(&COPY_INTO, &[&part.detach(), self], &params);
+        Tensor::run(&COPY_INTO, &[part, self], &params);
     }
 
     /// Overwrites a contiguous tensor's elements in place; handles that share them see the change.
@@ -207,7 +207,7 @@ impl Tensor {
         if self.numel() > 0 {
             let target = Layout { offset: self.base(), ..*self.layout() };
             let params = Strided::new(source.layout(), [(source.layout(), source.base()), (&target, target.offset)]);
-            Tensor::run(&COPY_INTO, &[&source.detach(), self], &params);
+            Tensor::run(&COPY_INTO, &[source, self], &params);
         }
     }
 
@@ -379,7 +379,8 @@ impl Tensor {
             move |dy, _| {
                 let dx = dy.new_zeros(shape);
                 dx.write_part(dim, start, dy);
-                vec![Some(dx)]
+                let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.narrow(dim, start, len))];
+                vec![Some(dx.tracked("narrow_backward", &[dy], again))]
             },
         )
     }

@@ -2,7 +2,7 @@
 
 mod host;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups,
@@ -303,10 +303,21 @@ impl Tensor {
         Tensor::run(&CROSS_ENTROPY, &[&logits.detach(), &labels, &weight, &losses, &result], &p);
         let out = if each { losses.narrow(0, 0, 1).squeeze(0) } else { result.narrow(0, 0, 1).squeeze(0) };
         let (x, saved, weight, result) = (logits.saved(), labels.saved(), weight.saved(), result.saved());
+        let own = CrossEntropyOptions {
+            // What divides a batch comes after.
+            reduction: if options.reduction == Reduction::BatchMean { Reduction::Sum } else { options.reduction },
+            ..options.clone()
+        };
         let out = out.tracked(
             || options.op(op).with("labels", &labels),
             &[&logits],
-            move |dy, _| {
+            move |dy, needs| {
+                let again = |x: &[Tensor]| {
+                    reduced(x[0].cast(DType::F32).many_classes(&saved, &own, logged), &own, saved.shape())
+                };
+                if let Some(gradients) = composed(dy, needs, &[&x], again) {
+                    return gradients;
+                }
                 let dx = x.new_empty(x.shape());
                 Tensor::run(&CROSS_ENTROPY_BACKWARD, &[&x, &saved, &weight, &result, &dy.contiguous(), &dx], &p);
                 vec![Some(dx)]

@@ -113,13 +113,10 @@ impl Tensor {
         if self.rank() == 0 {
             return self.clone();
         }
-        self.running_sum(dim, 0).tracked(
-            || Op::new("cumsum").with("dim", dim),
-            &[self],
-            move |dy, _| vec![Some(dy.running_sum(dim, 1))],
-        )
+        self.running_sum(dim, 0)
     }
 
+    /// Its gradient runs the other way.
     fn running_sum(&self, dim: usize, reverse: u32) -> Tensor {
         let (x, shape) = (self.detach().contiguous(), self.shape());
         let y = self.new_empty(shape);
@@ -129,6 +126,10 @@ impl Tensor {
         if y.numel() > 0 {
             Tensor::run(&CUMSUM, &[&x, &y], &p);
         }
-        y
+        y.tracked(
+            || Op::new("cumsum").with("dim", dim),
+            &[self],
+            move |dy, _| vec![Some(dy.running_sum(dim, 1 - reverse))],
+        )
     }
 }

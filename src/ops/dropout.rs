@@ -57,20 +57,20 @@ impl Tensor {
         assert!(self.dtype().is_float(), "dropout: expected a tensor of floats, got {}", self.dtype());
         // Masks follow the elements' order, not their place in memory.
         let x = self.contiguous();
-        let y = x.new_empty(x.shape());
         let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
         let (n, offset) = (x.numel() as u32, draw.offset);
         let params = DropoutParams { n, stream: draw.stream, key: key(draw.seed), drop: p, scale, offset };
-        let step = draw.step.saved();
-        Tensor::run(&DROPOUT, &[&x, &step, &y], &params);
+        x.dropped(&draw.step.saved(), params)
+    }
+
+    /// Its gradient is the same of the gradient from above.
+    fn dropped(&self, step: &Tensor, params: DropoutParams) -> Tensor {
+        let (y, step) = (self.new_empty(self.shape()), step.clone());
+        Tensor::run(&DROPOUT, &[self, &step, &y], &params);
         y.tracked(
-            || Op::new("dropout").with("p", p),
-            &[&x],
-            move |dy, _| {
-                let dx = dy.new_empty(dy.shape());
-                Tensor::run(&DROPOUT, &[&dy.contiguous(), &step, &dx], &params);
-                vec![Some(dx)]
-            },
+            || Op::new("dropout").with("p", params.drop),
+            &[self],
+            move |dy, _| vec![Some(dy.contiguous().dropped(&step, params))],
         )
     }
 }

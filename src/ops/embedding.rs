@@ -148,7 +148,9 @@ impl Tensor {
             move |dy, _| {
                 let dw = dy.new_empty(table);
                 Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &p);
-                vec![Some(dw)]
+                let index = saved.clone();
+                let again = move |ddw: &Tensor, _: &[bool]| vec![Some(ddw.embedding(&index).reshape_to(shape))];
+                vec![Some(dw.tracked("embedding_backward", &[dy], again))]
             },
         )
     }

@@ -186,7 +186,9 @@ impl Tensor {
             move |dy, _| {
                 let dx = dy.new_empty(shape);
                 Tensor::run(&GATHER_BACKWARD, &[&dy.contiguous(), &saved, &dx], &p);
-                vec![Some(dx)]
+                let index = saved.clone();
+                let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.picked(op, dim, &index, each))];
+                vec![Some(dx.tracked("gather_backward", &[dy], again))]
             },
         )
     }

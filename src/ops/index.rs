@@ -14,10 +14,12 @@
 //!
 //! Numbers and ranges give views; tensors of indices (i32) give copies. All have gradients.
 
+use crate::autograd::is_differentiated;
 use crate::dtype::DType;
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+use std::sync::Arc;
 
 /// What is taken along a dimension; made of numbers, ranges and tensors by [`Subscript`].
 #[derive(Debug, Clone)]
@@ -439,28 +441,32 @@ impl Tensor {
     fn viewed(&self, taken: &Taken) -> Tensor {
         let shape = self.shape();
         let (starts, walks) = (taken.starts.clone(), taken.walks.clone());
-        let taken = Taken { starts, walks, picks: Vec::new() };
+        let taken = Arc::new(Taken { starts, walks, picks: Vec::new() });
         self.with_layout(taken.of(self.layout())).tracked("index", &[self], move |dy, _| {
             let dx = dy.new_zeros(shape);
             dx.with_layout(taken.of(dx.layout())).assign(dy);
-            vec![Some(dx)]
+            let taken = taken.clone();
+            let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.viewed(&taken))];
+            vec![Some(dx.tracked("index_backward", &[dy], again))]
         })
     }
 
     /// A copy with other elements in the place of what numbers and ranges take.
     #[track_caller]
     fn with_part(&self, taken: Taken, part: &Tensor) -> Tensor {
-        let y = self.detach().copy();
+        let (y, taken) = (self.detach().copy(), Arc::new(taken));
         y.with_layout(taken.of(y.layout())).assign(&part.detach().cast(y.dtype()));
         y.tracked("index_put", &[self, part], move |dy, needs| {
-            let kept = || {
-                let dx = dy.copy();
-                let place = dx.with_layout(taken.of(dx.layout()));
-                place.assign(&place.zeros_like());
-                dx
-            };
-            let moved = || dy.with_layout(taken.of(dy.layout()));
-            vec![needs[0].then(kept), needs[1].then(moved)]
+            let moved = || if is_differentiated() { dy.viewed(&taken) } else { dy.with_layout(taken.of(dy.layout())) };
+            vec![needs[0].then(|| dy.without(&taken)), needs[1].then(moved)]
         })
+    }
+
+    /// 0 in the place of what numbers and ranges take; so is its gradient.
+    fn without(&self, taken: &Arc<Taken>) -> Tensor {
+        let (y, taken) = (self.detach().copy(), taken.clone());
+        let place = y.with_layout(taken.of(y.layout()));
+        place.assign(&place.zeros_like());
+        y.tracked("index_put_backward", &[self], move |dy, _| vec![Some(dy.without(&taken))])
     }
 }

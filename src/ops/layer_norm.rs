@@ -8,7 +8,7 @@ mod host;
 mod lower;
 
 use crate::autograd;
-use crate::autograd::Op;
+use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::rewrite::{Change, Rewrite, View};
 use crate::kernel::strided::Strided;
@@ -182,6 +182,19 @@ impl Tensor {
             || Op::new(op).with("eps", eps),
             &inputs.into_iter().flatten().collect::<Vec<_>>(),
             move |dy, needs| {
+                let again = |all: &[Tensor]| {
+                    let flat = all[0].reshape_to(Shape::from([rows, cols]));
+                    let y = match form {
+                        Form::Layer => flat.layer_norm_by_primitives(&all[1], &all[2], eps),
+                        Form::Rms => flat.rms_norm_by_primitives(&all[1], eps),
+                    };
+                    y.reshape_to(all[0].shape())
+                };
+                // No gradient depends on the bias.
+                let inputs = [&saved, &saved_w, &saved_w];
+                if let Some(gradients) = composed(dy, needs, &inputs[..needs.len()], again) {
+                    return gradients;
+                }
                 let dy = dy.contiguous();
                 let like = |t: &Tensor| t.new_empty(t.shape());
                 let (dx, dw) = (like(&saved), like(&saved_w));

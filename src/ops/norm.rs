@@ -4,13 +4,13 @@
 mod definition;
 mod host;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
     groups, shader,
 };
-use crate::ops::reduce::sum_parts;
+use crate::ops::reduce::{KeepDims, sum_parts};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -226,6 +226,18 @@ impl BatchNormOutput {
     }
 }
 
+/// The output of x, a weight and a bias.
+fn by_primitives(all: &[Tensor], eps: f32) -> Tensor {
+    let x = &all[0];
+    let dims: Vec<isize> = (0..x.rank() as isize).filter(|d| *d != 1).collect();
+    let mut sizes = vec![1; x.rank() - 1];
+    sizes[0] = x.shape()[1];
+    let [weight, bias] = [1, 2].map(|part: usize| all[part].reshape_to(Shape::from(sizes.clone())));
+    let centred = x.sub(&x.mean_dims(&dims, KeepDims::Yes));
+    let scale = centred.square().mean_dims(&dims, KeepDims::Yes).affine(1.0, eps).rsqrt();
+    centred.mul(&scale).mul(&weight).add(&bias)
+}
+
 /// # Batch normalisation
 impl Tensor {
     #[track_caller]
@@ -279,6 +291,11 @@ impl Tensor {
             || Op::new("batch_norm").with("eps", eps),
             &[&x, &w, &b],
             move |dy, needs| {
+                // No gradient depends on the bias.
+                let inputs = [&saved, &saved_w, &saved_w];
+                if let Some(gradients) = composed(dy, needs, &inputs, |all| by_primitives(all, eps)) {
+                    return gradients;
+                }
                 let dy = dy.in_layout_of(&saved);
                 let sums = Tensor::empty([2, channels], DType::F32, dy.device());
                 Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);

@@ -106,7 +106,8 @@ impl Tensor {
             move |dy, _| {
                 let dx = dy.new_zeros(shape);
                 dx.with_layout(along(dx.layout())).assign(dy);
-                vec![Some(dx)]
+                let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.diagonal_at(offset, a, b))];
+                vec![Some(dx.tracked("diagonal_backward", &[dy], again))]
             },
         )
     }

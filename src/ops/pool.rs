@@ -17,6 +17,7 @@ use crate::dtype::DType;
 use crate::kernel::{
     Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
 };
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use params::PoolParams;
 
@@ -291,11 +292,23 @@ impl Tensor {
             &[self],
             move |dy, _| {
                 let dx = channels_last(shape, dy);
-                let dy = if dy.base() == 0 { dy.detach() } else { dy.contiguous() };
-                Tensor::run(&MAX_POOL_BACKWARD, &[&dy, &at, &dx], &p.given(&dy));
-                vec![Some(dx)]
+                let own = if dy.base() == 0 { dy.detach() } else { dy.contiguous().detach() };
+                Tensor::run(&MAX_POOL_BACKWARD, &[&own, &at, &dx], &p.given(&own));
+                let at = at.clone();
+                vec![Some(dx.tracked("max_pool_backward", &[dy], move |ddx, _| vec![Some(ddx.seen_at(&at, &p))]))]
             },
         )
+    }
+
+    /// The pixels that were the largest of their windows; 0 where a window saw none.
+    fn seen_at(&self, at: &Tensor, p: &PoolParams) -> Tensor {
+        let [n, c, pixels, h, w] =
+            [p.batch, p.channels, p.size[0] * p.size[1], p.out[0], p.out[1]].map(|size| size as usize);
+        let at = at.reshape_to(Shape::from([n, h * w, c]));
+        let none = at.lt(0);
+        let pixels = self.permute(&[0, 2, 3, 1]).reshape_to(Shape::from([n, pixels, c]));
+        let seen = pixels.gather(1, &at.maximum(&Tensor::scalar(0i32, at.device()))).masked_fill(&none, 0.0);
+        seen.reshape_to(Shape::from([n, h, w, c])).permute(&[0, 3, 1, 2])
     }
 
     /// The mean of each window of images [n, c, h, w], or of one [c, h, w].
@@ -367,7 +380,8 @@ impl Tensor {
             move |dy, _| {
                 let dx = channels_last(shape, dy);
                 Tensor::run(&AVG_POOL_BACKWARD, &[&dy.to_channels_last(), &dx], &p);
-                vec![Some(dx)]
+                let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.averaged(op, p.over_images(ddx)))];
+                vec![Some(dx.tracked("avg_pool_backward", &[dy], again))]
             },
         )
     }

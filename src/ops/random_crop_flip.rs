@@ -88,7 +88,6 @@ impl Tensor {
         assert!(self.dtype().is_float(), "random_crop_flip: expected images of floats, got {}", self.dtype());
         assert!(padding < 1 << 14, "random_crop_flip: a padding of {padding} is above 16,383");
         let x = self.contiguous();
-        let y = x.new_empty(shape);
         let params = RandomCropFlipParams {
             n: x.numel() as u32,
             channels: shape[1] as u32,
@@ -100,20 +99,18 @@ impl Tensor {
             sign: 1,
             offset: draw.offset,
         };
-        let step = draw.step.saved();
-        Tensor::run(&RANDOM_CROP_FLIP, &[&x, &step, &y], &params);
+        x.moved(&draw.step.saved(), params)
+    }
+
+    /// Its gradient goes the other way.
+    fn moved(&self, step: &Tensor, params: RandomCropFlipParams) -> Tensor {
+        let (y, step) = (self.new_empty(self.shape()), step.clone());
+        Tensor::run(&RANDOM_CROP_FLIP, &[self, &step, &y], &params);
+        let back = RandomCropFlipParams { sign: -params.sign, ..params };
         y.tracked(
-            || Op::new("random_crop_flip").with("padding", padding),
-            &[&x],
-            move |dy, _| {
-                let dx = dy.new_empty(shape);
-                Tensor::run(
-                    &RANDOM_CROP_FLIP,
-                    &[&dy.contiguous(), &step, &dx],
-                    &RandomCropFlipParams { sign: -1, ..params },
-                );
-                vec![Some(dx)]
-            },
+            || Op::new("random_crop_flip").with("padding", params.padding),
+            &[self],
+            move |dy, _| vec![Some(dy.contiguous().moved(&step, back))],
         )
     }
 }

@@ -3,10 +3,11 @@
 //! What the inputs give is one matrix product for all steps, which comes before; a step is one pass or two, and so is its
 //! gradient. The gradient of the weights is one product over all steps.
 
+mod again;
 mod definition;
 mod host;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, is_differentiated, result_of};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
@@ -244,14 +245,20 @@ pub struct States {
     direction: Direction,
 }
 
+/// Some of the states, which lie one after another from the start of their memory.
+fn seen(all: &Tensor, op: &'static str, layout: Layout) -> Tensor {
+    let shape = all.shape();
+    all.with_layout(layout).tracked(op, &[all], move |dy, _| {
+        let dx = dy.new_zeros(shape);
+        dx.with_layout(layout).assign(dy);
+        let again = move |ddx: &Tensor, _: &[bool]| vec![Some(seen(&ddx.copy().contiguous(), op, layout))];
+        vec![Some(dx.tracked("states_backward", &[dy], again))]
+    })
+}
+
 impl States {
     fn seen(&self, op: &'static str, layout: Layout) -> Tensor {
-        let shape = self.all.shape();
-        self.all.with_layout(layout).tracked(op, &[&self.all], move |dy, _| {
-            let dx = dy.new_zeros(shape);
-            dx.with_layout(layout).assign(dy);
-            vec![Some(dx)]
-        })
+        seen(&self.all, op, layout)
     }
 
     /// The output of each step, `[batch, steps, hidden]`.
@@ -327,7 +334,15 @@ impl Tensor {
         let own = bias.map_or(weight.detach(), |bias| bias.detach().contiguous());
         Tensor::run(&RECURRENT, &[&inputs.detach(), &weight.detach(), &own, &lengths, &all, &keeps], &p);
         let (w, states, keeps, lengths) = (weight.saved(), all.saved(), keeps.saved(), lengths.saved());
+        let nodes = [inputs.node().cloned(), bias.and_then(|bias| bias.node().cloned())];
         let backward = move |dy: &Tensor, needs: &[bool]| {
+            if is_differentiated() {
+                let nodes = nodes.each_ref().map(Option::as_ref);
+                let states = result_of(&states);
+                let kept = again::Kept { weight: &w, states, keeps: &keeps, lengths: &lengths, nodes };
+                let all = again::gradients(&kept, dy, &p);
+                return all.into_iter().zip(needs).map(|(gradient, needed)| gradient.filter(|_| *needed)).collect();
+            }
             let sums = Tensor::empty(keeps.shape(), DType::F32, dy.device());
             let first = Tensor::empty([parts, batch, hidden], DType::F32, dy.device());
             let args = [&w, &states, &keeps, &dy.contiguous(), &lengths, &sums, &first];

@@ -1,7 +1,7 @@
 //! Running products and extremes along a dimension: `shaders/scan.wgsl`, `shaders/recurrence.wgsl`.
 
 use super::reduce::KeepDims;
-use crate::autograd::Op;
+use crate::autograd::{Op, result_of};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
@@ -167,18 +167,33 @@ impl Tensor {
                     return vec![Some(dy.clone())];
                 }
                 // What an element is multiplied with before it, and a sum over what it is multiplied with behind it.
-                let shape = x.shape();
-                let n = shape[dim];
+                let n = x.size(dim);
                 let first = x.narrow(dim, 0, 1).zeros_like().affine(1.0, 1.0);
-                let before = Tensor::cat(&[&first, &products.narrow(dim, 0, n - 1)], dim);
-                let behind = Tensor::empty(shape, dy.dtype(), dy.device());
-                let [outer, inner] =
-                    [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
-                let p = RecurrenceParams { outer, n: n as u32, inner, first: 0, end: 0 };
-                Tensor::run(&RECURRENCE, &[&dy.contiguous(), &x.contiguous(), &behind], &p);
-                vec![Some(before.mul(&behind))]
+                let before = Tensor::cat(&[&first, &result_of(&products).narrow(dim, 0, n - 1)], dim);
+                vec![Some(before.mul(&dy.recurrence(&x, dim)))]
             },
         )
+    }
+
+    /// `y[i] = self[i] + factors[i + 1] y[i + 1]` along a dimension.
+    fn recurrence(&self, factors: &Tensor, dim: usize) -> Tensor {
+        let (shape, n) = (self.shape(), self.size(dim));
+        let y = Tensor::empty(shape, self.dtype(), self.device());
+        let [outer, inner] = [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
+        let p = RecurrenceParams { outer, n: n as u32, inner, first: 0, end: 0 };
+        Tensor::run(&RECURRENCE, &[&self.contiguous(), &factors.contiguous(), &y], &p);
+        let (factors, sums) = (factors.saved(), y.saved());
+        y.tracked("recurrence", &[self, &factors.clone()], move |dy, needs| {
+            // The same from the other end, whose factors lie one place on.
+            let turned = factors.flip(&[dim]);
+            let shifted = Tensor::cat(&[&turned.narrow(dim, 0, 1), &turned.narrow(dim, 0, n - 1)], dim);
+            let slope = dy.flip(&[dim]).recurrence(&shifted, dim).flip(&[dim]);
+            let of_factors = || {
+                let later = result_of(&sums).narrow(dim, 1, n - 1).mul(&slope.narrow(dim, 0, n - 1));
+                Tensor::cat(&[&slope.narrow(dim, 0, 1).zeros_like(), &later], dim)
+            };
+            vec![needs[0].then(|| slope.clone()), needs[1].then(of_factors)]
+        })
     }
 
     /// The product along a dimension; 1 of nothing.

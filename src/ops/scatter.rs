@@ -181,7 +181,7 @@ impl Tensor {
             || Op::new("scatter").with("dim", dim),
             &[&part, &src],
             move |dy, needs| {
-                let kept = || dy.joined_at(dim, &saved, &Tensor::zeros(shape, dy.device()), Join::Set);
+                let kept = || dy.scatter(dim, &saved, &Tensor::zeros(shape, dy.device()));
                 vec![needs[0].then(kept), needs[1].then(|| dy.gather(dim, &saved))]
             },
         );
@@ -285,7 +285,7 @@ impl Tensor {
                 let (own, theirs) = (x.eq(0), src_saved.eq(0));
                 let zeros = own.joined_at(dim, &saved, &theirs, Join::Sum);
                 let (a, b) = (x.masked_fill(&own, 1.0), src_saved.masked_fill(&theirs, 1.0));
-                let rest = dy.mul(&a.joined_at(dim, &saved, &b, Join::Prod));
+                let rest = dy.mul(&a.multiplied_at(dim, &saved, &b));
                 let part = |zeros: &Tensor, is_zero: &Tensor, factor: &Tensor, rest: &Tensor| {
                     rest.div(factor).mul(&zeros.sub(is_zero).eq(0))
                 };
@@ -339,7 +339,7 @@ impl Tensor {
             &[self, src],
             move |dy, needs| {
                 let zeros = Tensor::zeros(shape, dy.device());
-                let kept = || dy.joined(dim, &saved, &zeros, Join::Set, 0);
+                let kept = || dy.index_copy(dim, &saved, &zeros);
                 vec![needs[0].then(kept), needs[1].then(|| dy.index_select(dim, &saved))]
             },
         )

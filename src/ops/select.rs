@@ -61,7 +61,7 @@ impl Tensor {
         let y = Tensor::empty(shape, dtype, a.device());
         let operands = [&wide_condition, &wide_a, &wide_b].map(|t| (t.layout(), t.base()));
         Tensor::run(&WHERE, &[&wide_condition, &wide_a, &wide_b, &y], &Strided::new(y.layout(), operands));
-        let (saved, a_shape, b_shape) = (condition.saved(), a.shape(), b.shape());
+        let (saved, a_shape, b_shape) = (condition.detach().saved(), a.shape(), b.shape());
         y.tracked(
             || Op::new("where").with("condition", condition),
             &[a, b],

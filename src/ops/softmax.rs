@@ -1,11 +1,12 @@
 //! Softmax and its logarithm: `shaders/softmax.wgsl`, `shaders/softmax_backward.wgsl`.
 
-use crate::autograd::Op;
+use crate::autograd::{Op, is_differentiated, result_of};
 use crate::kernel::functions::{exp, largest, sum, sum_by_few, sum_by_few2};
 use crate::kernel::{
     Access, Call, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel,
     shader,
 };
+use crate::ops::reduce::KeepDims;
 use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -206,11 +207,17 @@ impl Tensor {
         if x.numel() > 0 {
             Tensor::run(forward, &[&x, &y], &p);
         }
-        let saved = y.saved();
+        let (saved, is_log, rank) = (y.saved(), std::ptr::eq(forward, &LOG_SOFTMAX), y.rank());
         y.tracked(
             || Op::new(forward.name).with("dim", dim),
             &[&x],
             move |dy, _| {
+                if is_differentiated() {
+                    let y = result_of(&saved);
+                    let along = if is_log { dy.clone() } else { dy.mul(&y) };
+                    let sum = if rank == 0 { along.clone() } else { along.sum_dims(&[-1], KeepDims::Yes) };
+                    return vec![Some(if is_log { dy.sub(&y.exp().mul(&sum)) } else { y.mul(&dy.sub(&sum)) })];
+                }
                 let dx = saved.new_empty(saved.shape());
                 Tensor::run(backward, &[&saved, &dy.contiguous(), &dx], &p);
                 vec![Some(dx)]

@@ -3,9 +3,10 @@
 //! A function is one row of the table below and its method: what it means in Rust, and the same in WGSL.
 
 mod activations;
+mod again;
 pub mod rounding;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, is_differentiated, result_of};
 use crate::kernel::functions::{self as fast, erf, exp, exp_m1, ln, normal, normal_cdf, relu, tanh};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
@@ -106,6 +107,8 @@ pub(crate) struct Function {
     pub forward: Kernel,
     pub backward: Kernel,
     saves: Saves,
+    /// The gradient in operations, to be differentiated again: from what was saved, the arguments and the one from above.
+    again: fn(&Tensor, UnaryParams, &Tensor) -> Tensor,
     /// The part of a gradient that passes the function, from what was saved; for functions without arguments of their own.
     pub slope: fn(f32, f32) -> f32,
     /// The same of many, on the host.
@@ -139,10 +142,12 @@ macro_rules! head {
 
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr, $wgsl:literal,
-        saves $saves:ident, $gradient:expr, $wgsl_gradient:literal $(, host $fast:expr $(, $fast_gradient:expr)?)?;)*) => {
+        saves $saves:ident, $gradient:expr, $wgsl_gradient:literal,
+        again $again:expr $(, host $fast:expr $(, $fast_gradient:expr)?)?;)*) => {
         $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
+            again: $again,
             slope: |dy, saved| slope(dy, saved, $gradient),
             pass: |dy, saved| passed!(dy, saved, $gradient $($(, $fast_gradient)?)?),
             forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
@@ -161,87 +166,119 @@ macro_rules! functions {
 pub mod functions;
 
 // Each row: the value at x, what is saved, and the gradient from what was saved and the one from above, each in Rust and in
-// WGSL. As in PyTorch, where a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one
+// WGSL, and that gradient again in operations. As in PyTorch, where a function is flat nothing of an infinite gradient passes, and at the kinks the slope is the one
 // that is written here.
 functions! {
     EXP: "exp", |x, _| x.exp(), "exp4(x)",
         saves Y, |y, _, dy| dy * y, "dy * y",
+        again |y, _, dy| dy.mul(y),
         host |x, _| exp(x);
     LOG: "log", |x, _| x.ln(), "log4(x)",
         saves X, |x, _, dy| dy / x, "dy / x",
+        again |x, _, dy| dy.div(x),
         host |x, _| ln(x);
     SQRT: "sqrt", |x, _| x.sqrt(), "sqrt(x)",
-        saves Y, |y, _, dy| dy * 0.5 / y, "dy * 0.5 / y";
+        saves Y, |y, _, dy| dy * 0.5 / y, "dy * 0.5 / y",
+        again |y, _, dy| dy.div(y).affine(0.5, 0.0);
     RSQRT: "rsqrt", |x, _| 1.0 / x.sqrt(), "inverseSqrt(x)",
-        saves Y, |y, _, dy| dy * (-0.5 * y * y * y), "dy * -0.5 * y * y * y";
+        saves Y, |y, _, dy| dy * (-0.5 * y * y * y), "dy * -0.5 * y * y * y",
+        again |y, _, dy| dy.mul(&y.square().mul(y)).affine(-0.5, 0.0);
     RECIPROCAL: "reciprocal", |x, _| 1.0 / x, "1.0 / x",
-        saves Y, |y, _, dy| dy * (-y * y), "dy * -y * y";
+        saves Y, |y, _, dy| dy * (-y * y), "dy * -y * y",
+        again |y, _, dy| dy.mul(&y.square()).neg();
     ABS: "abs", |x, _| x.abs(), "abs(x)",
-        saves X, |x, _, dy| dy * sign(x), "dy * slope_of_abs4(x)";
+        saves X, |x, _, dy| dy * sign(x), "dy * slope_of_abs4(x)",
+        again |x, _, dy| dy.mul(&x.sign());
     SIN: "sin", |x, _| x.sin(), "sin4(x)",
-        saves X, |x, _, dy| dy * x.cos(), "dy * cos4(x)";
+        saves X, |x, _, dy| dy * x.cos(), "dy * cos4(x)",
+        again |x, _, dy| dy.mul(&x.cos());
     COS: "cos", |x, _| x.cos(), "cos4(x)",
-        saves X, |x, _, dy| dy * -x.sin(), "dy * -sin4(x)";
+        saves X, |x, _, dy| dy * -x.sin(), "dy * -sin4(x)",
+        again |x, _, dy| dy.mul(&x.sin()).neg();
     TANH: "tanh", |x, _| x.tanh(), "tanh4(x)",
         saves Y, |y, _, dy| dy * (1.0 - y * y), "dy * tanh_slope4(y)",
+        again |y, _, dy| dy.mul(&y.square().affine(-1.0, 1.0)),
         host |x, _| tanh(x);
     SIGMOID: "sigmoid", |x, _| sigmoid(x), "sigmoid4(x)",
         saves Y, |y, _, dy| dy * (y * (1.0 - y)), "dy * sigmoid_slope4(y)",
+        again |y, _, dy| dy.mul(&y.mul(&y.affine(-1.0, 1.0))),
         host |x, _| fast::sigmoid(x);
     RELU: "relu", |x, _| relu(x), "relu4(x)",
-        saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy }, "past_relu4(dy, y)";
+        saves Y, |y, _, dy| if y <= 0.0 { 0.0 } else { dy }, "past_relu4(dy, y)",
+        again |y, _, dy| dy.masked_fill(&y.le(0.0), 0.0);
     LEAKY_RELU: "leaky_relu", |x, p| if x > 0.0 { x } else { p.a * x }, "select(p.a * x, x, x > vec4<f32>())",
-        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a }, "dy * select(vec4<f32>(p.a), vec4<f32>(1.0), x > vec4<f32>())";
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a }, "dy * select(vec4<f32>(p.a), vec4<f32>(1.0), x > vec4<f32>())",
+        again |x, p, dy| Tensor::where_(&x.gt(0.0), dy, &dy.affine(p.a, 0.0));
     ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, "select(p.a * expm1_4(x), x, x > vec4<f32>())",
         saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) }, "dy * select(p.a * exp(x), vec4<f32>(1.0), x > vec4<f32>())",
+        again |x, p, dy| Tensor::where_(&x.gt(0.0), dy, &dy.mul(&again::below(x).exp()).affine(p.a, 0.0)),
         host |x, p| if x > 0.0 { x } else { p.a * exp_m1(x) }, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * exp(x)) };
     GELU: "gelu", |x, _| gelu(x)[0], "x * normal_cdf4(x)",
         saves X, |x, _, dy| dy * gelu(x)[1], "dy * gelu_slope4(x)",
+        again |x, _, dy| dy.mul(&x.affine(FRAC_1_SQRT_2 as f32, 0.0).erf().affine(0.5, 0.5).add(&x.mul(&again::density(x)))),
         host |x, _| x * normal_cdf(x), |x, _, dy| dy * gelu_slope(x);
     GELU_TANH: "gelu_tanh", |x, _| gelu_tanh(x)[0], "0.5 * x * (1.0 + tanh4(gelu_inner(x)))",
         saves X, |x, _, dy| dy * gelu_tanh(x)[1], "dy * gelu_tanh_slope4(x)",
+        again |x, _, dy| dy.mul(&again::gelu_tanh_slope(x)),
         host |x, _| x * gelu_tanh_share(x), |x, _, dy| dy * gelu_tanh_slope(x);
     SILU: "silu", |x, _| x * sigmoid(x), "x * sigmoid4(x)",
         saves X, |x, _, dy| dy * (sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))), "dy * silu_slope4(x)",
+        again |x, _, dy| dy.mul(&x.sigmoid().mul(&x.mul(&x.neg().sigmoid()).affine(1.0, 1.0))),
         host |x, _| x * fast::sigmoid(x), |x, _, dy| dy * silu_slope(x);
     SOFTPLUS: "softplus", |x, _| softplus(x), "softplus4(x)",
         saves X, |x, _, dy| dy * sigmoid(x), "dy * sigmoid4(x)",
+        again |x, _, dy| dy.mul(&x.sigmoid()),
         host |x, _| fast::softplus(x), |x, _, dy| dy * fast::sigmoid(x);
     SQUARE: "square", |x, _| x * x, "x * x",
-        saves X, |x, _, dy| dy * (2.0 * x), "dy * 2.0 * x";
+        saves X, |x, _, dy| dy * (2.0 * x), "dy * 2.0 * x",
+        again |x, _, dy| dy.mul(x).affine(2.0, 0.0);
     CLAMP: "clamp", |x, p| if p.a.is_nan() || p.b.is_nan() { f32::NAN } else { held(x, p.a, p.b) }, "clamp4(x)",
-        saves X, inside, "unless4(outside4(x), dy)";
+        saves X, inside, "unless4(outside4(x), dy)",
+        again again::within;
     ERF: "erf", |x, _| libm::erf(x.into()) as f32, "erf4(x)",
         saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32, "dy * 1.1283792 * exp(-x * x)",
+        again |x, _, dy| dy.mul(&x.square().neg().exp()).affine(FRAC_2_SQRT_PI as f32, 0.0),
         host |x, _| erf(x), |x, _, dy| dy * (FRAC_2_SQRT_PI as f32 * exp(-x * x));
     HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), "clamp4(x)",
-        saves X, inside, "unless4(outside4(x), dy)";
+        saves X, inside, "unless4(outside4(x), dy)",
+        again again::within;
     HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), "x * hardsigmoid4(x)",
-        saves X, |x, _, dy| if x <= -3.0 { 0.0 } else if x >= 3.0 { dy } else { dy * (x / 3.0 + 0.5) }, "hardswish_gradient4(x, dy)";
+        saves X, |x, _, dy| if x <= -3.0 { 0.0 } else if x >= 3.0 { dy } else { dy * (x / 3.0 + 0.5) }, "hardswish_gradient4(x, dy)",
+        again |x, _, dy| Tensor::where_(&x.ge(3.0), dy, &dy.mul(&x.affine(1.0 / 3.0, 0.5))).masked_fill(&x.le(-3.0), 0.0);
     HARDSIGMOID: "hardsigmoid", |x, _| held(x / 6.0 + 0.5, 0.0, 1.0), "hardsigmoid4(x)",
-        saves X, |x, _, dy| if x.abs() < 3.0 { dy / 6.0 } else { 0.0 }, "unless4(is_nan4(x) | (abs(x) >= vec4<f32>(3.0)), dy / 6.0)";
+        saves X, |x, _, dy| if x.abs() < 3.0 { dy / 6.0 } else { 0.0 }, "unless4(is_nan4(x) | (abs(x) >= vec4<f32>(3.0)), dy / 6.0)",
+        again |x, _, dy| dy.affine(1.0 / 6.0, 0.0).masked_fill(&x.abs().ge(3.0), 0.0);
     SOFTSIGN: "softsign", |x, _| x / (1.0 + x.abs()), "x / (1.0 + abs(x))",
-        saves X, |x, _, dy| dy * softsign_slope(x), "softsign_gradient4(x, dy)";
+        saves X, |x, _, dy| dy * softsign_slope(x), "softsign_gradient4(x, dy)",
+        again |x, _, dy| dy.div(&x.abs().affine(1.0, 1.0).square());
     MISH: "mish", |x, _| x * softplus(x).tanh(), "x * tanh4(softplus4(x))",
         saves X, |x, _, dy| dy * mish_slope(x), "dy * mish_slope4(x)",
+        again |x, _, dy| dy.mul(&again::mish_slope(x)),
         host |x, _| x * tanh(fast::softplus(x)), |x, _, dy| dy * fast_mish_slope(x);
     SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, "1.050701 * select(1.6732632 * expm1_4(x), x, x > vec4<f32>())",
         saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() }), "dy * 1.050701 * select(1.6732632 * exp(x), vec4<f32>(1.0), x > vec4<f32>())",
+        again |x, _, dy| Tensor::where_(&x.gt(0.0), dy, &dy.mul(&again::below(x).exp()).affine(ALPHA, 0.0)).affine(SCALE, 0.0),
         host |x, _| SCALE * if x > 0.0 { x } else { ALPHA * exp_m1(x) }, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * exp(x) });
     CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, "select(p.a * expm1_4(x / p.a), x, x > vec4<f32>())",
         saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() }, "dy * select(exp(x / p.a), vec4<f32>(1.0), x > vec4<f32>())",
+        again |x, p, dy| Tensor::where_(&x.gt(0.0), dy, &dy.mul(&again::below(x).affine(1.0 / p.a, 0.0).exp())),
         host |x, p| if x > 0.0 { x } else { p.a * exp_m1(x / p.a) }, |x, p, dy| if x > 0.0 { dy } else { dy * exp(x / p.a) };
     LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), "-softplus4(-x)",
         saves X, |x, _, dy| dy * sigmoid(-x), "dy * sigmoid4(-x)",
+        again |x, _, dy| dy.mul(&x.neg().sigmoid()),
         host |x, _| -fast::softplus(-x), |x, _, dy| dy * fast::sigmoid(-x);
     THRESHOLD: "threshold", |x, p| if x <= p.a { p.b } else { x }, "threshold4(x)",
-        saves X, |x, p, dy| if x <= p.a { 0.0 } else { dy }, "unless4(x <= vec4<f32>(p.a), dy)";
+        saves X, |x, p, dy| if x <= p.a { 0.0 } else { dy }, "unless4(x <= vec4<f32>(p.a), dy)",
+        again |x, p, dy| dy.masked_fill(&x.le(p.a), 0.0);
     HARDSHRINK: "hardshrink", |x, p| if x.abs() <= p.a { 0.0 } else { x }, "hardshrink4(x)",
-        saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy }, "unless4(abs(x) <= vec4<f32>(p.a), dy)";
+        saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy }, "unless4(abs(x) <= vec4<f32>(p.a), dy)",
+        again |x, p, dy| dy.masked_fill(&x.abs().le(p.a), 0.0);
     SOFTSHRINK: "softshrink", |x, p| if x.abs() <= p.a { 0.0 } else if x < 0.0 { x + p.a } else { x - p.a }, "softshrink4(x)",
-        saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy }, "unless4(abs(x) <= vec4<f32>(p.a), dy)";
+        saves X, |x, p, dy| if x.abs() <= p.a { 0.0 } else { dy }, "unless4(abs(x) <= vec4<f32>(p.a), dy)",
+        again |x, p, dy| dy.masked_fill(&x.abs().le(p.a), 0.0);
     POW_SCALAR: "pow_scalar", |x, p| power(x, p.a), "power_of4(x, p.a)",
-        saves X, |x, p, dy| if p.a == 0.0 { 0.0 } else { dy * (p.a * power(x, p.a - 1.0)) }, "power_gradient4(x, dy)";
+        saves X, |x, p, dy| if p.a == 0.0 { 0.0 } else { dy * (p.a * power(x, p.a - 1.0)) }, "power_gradient4(x, dy)",
+        again |x, p, dy| if p.a == 0.0 { dy.zeros_like() } else { dy.mul(&x.pow_scalar(p.a - 1.0)).affine(p.a, 0.0) };
 }
 
 /// The kernels of this page that are in no table.
@@ -392,6 +429,10 @@ impl Tensor {
                 .fold(Op::new(function.name), |op, (name, value)| op.with(name, value))
         };
         y.tracked(op, &[&x], move |dy, _| {
+            if is_differentiated() {
+                let saved = if matches!(function.saves, Saves::Y) { result_of(&saved) } else { saved.clone() };
+                return vec![Some((function.again)(&saved, params, dy))];
+            }
             let dy = dy.in_layout_of(&saved);
             let dx = saved.new_like();
             Tensor::run(&function.backward, &[&saved, &dy, &dx], &params);

@@ -285,14 +285,19 @@ impl Tensor {
             scale_w,
             mode: mode as u32,
         };
-        let x = self.contiguous();
-        let y = self.new_empty([shape[0], shape[1], out_h, out_w]);
+        self.upsampled_by(p, mode)
+    }
+
+    fn upsampled_by(&self, p: UpsampleParams, mode: Upsampling) -> Tensor {
+        let (x, shape) = (self.contiguous(), self.shape());
+        let y = self.new_empty([shape[0], shape[1], p.out_h as usize, p.out_w as usize]);
         Tensor::run(&UPSAMPLE, &[&x.detach(), &y], &p);
         let op = || Op::new("interpolate").with("size", [p.out_h, p.out_w]).with("mode", format!("{mode:?}"));
         y.tracked(op, &[&x], move |dy, _| {
             let dx = dy.new_empty(shape);
             Tensor::run(&UPSAMPLE_BACKWARD, &[&dy.contiguous(), &dx], &p);
-            vec![Some(dx)]
+            let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.upsampled_by(p, mode))];
+            vec![Some(dx.tracked("interpolate_backward", &[dy], again))]
         })
     }
 }

@@ -256,3 +256,12 @@ pub fn grid_sample(t: &Trial) -> Tensor {
     let options = GridSampleOptions { nearest, padding_mode, align_corners: a.flag("align_corners", false) };
     t.x().grid_sample(t.input("grid"), options)
 }
+
+pub fn rot90(t: &Trial) -> Tensor {
+    let dims = t.attrs().list("dims").unwrap_or(vec![0, 1]);
+    t.x().rot90(t.attrs().int("k", 1), dims[0], dims[1])
+}
+
+pub fn unflatten(t: &Trial) -> Tensor {
+    t.x().unflatten(t.attrs().int("dim", 0), &t.attrs().list("sizes").expect("unflatten: expected `sizes`")[..])
+}

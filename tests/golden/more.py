@@ -502,6 +502,43 @@ def made_up():
     op("squeeze", "all", torch.squeeze, {"input": draw(1, 3, 1, 2)}, {}, ["input"])
 
 
+
+def composed():
+    two = {"input": draw(4, 5), "other": draw(5)}
+    for name in ["logaddexp", "hypot", "fmax", "fmin"]:
+        op(name, "0", getattr(torch, name), two, {}, list(two))
+    odd = {"input": torch.tensor([float("nan"), 1.0, 2.0, float("inf"), 0.0, 0.0]).double(),
+           "other": torch.tensor([1.0, float("nan"), 2.0, float("inf"), 0.0, 3.0]).double()}
+    for name in ["logaddexp", "fmax", "fmin", "xlogy"]:
+        op(name, "odd", getattr(torch, name), odd, {})
+    op("isclose", "odd", lambda input, other: torch.isclose(input, other).double(), odd, {})
+    positive = {"input": draw(4, 5), "other": draw(4, 5, low=0.2, high=3)}
+    op("xlogy", "0", torch.xlogy, positive, {}, list(positive))
+    unit = draw(4, 5, low=0.05, high=0.95)
+    op("logit", "0", torch.logit, {"input": unit}, {}, ["input"])
+    op("logit", "eps", torch.logit, {"input": unit}, {"eps": 0.3}, ["input"])
+    x = draw(4, 5)
+    op("sinc", "0", torch.sinc, {"input": torch.cat([x, torch.zeros(1, 5).double()])}, {}, ["input"])
+    op("diff", "0", torch.diff, {"input": x}, {"dim": 0}, ["input"])
+    op("dist", "0", torch.dist, two, {"p": 3.0}, list(two))
+    holes = torch.where(x > 1, torch.full_like(x, float("nan")), x)
+    for name in ["nansum", "nanmean"]:
+        op(name, "0", getattr(torch, name), {"input": holes}, {"dim": [1], "keepdim": True})
+    op("aminmax", "0", torch.aminmax, {"input": x}, {"dim": 1}, ["input"])
+    op("diag_embed", "0", torch.diag_embed, {"input": x}, {}, ["input"])
+    for k in [1, 2, -1]:
+        op("rot90", f"{k}", torch.rot90, {"input": x}, {"k": k, "dims": [0, 1]}, ["input"])
+    op("take", "0", torch.take, {"input": x, "index": torch.tensor([[3, 19], [0, 3]])}, {}, ["input"])
+    op("take_along_dim", "0", lambda input, indices, dim: torch.take_along_dim(input, indices, dim),
+       {"input": x, "indices": torch.tensor([[1, 0, 3]])}, {"dim": 1}, ["input"])
+    op("tensor_split", "0", lambda input, sections, dim: torch.tensor_split(input, sections, dim), {"input": x}, {"sections": 3, "dim": 1}, ["input"])
+    op("unflatten", "0", torch.unflatten, {"input": draw(2, 6)}, {"dim": 1, "sizes": [2, -1]}, ["input"])
+    three = {"input": draw(4, 3), "other": draw(4, 3)}
+    op("cross", "0", torch.linalg.cross, three, {"dim": -1}, list(three))
+    op("cov", "0", lambda input, correction: torch.cov(input, correction=correction), {"input": x}, {"correction": 1}, ["input"])
+    op("channel_shuffle", "0", F.channel_shuffle, {"input": draw(2, 6, 2, 3)}, {"groups": 3}, ["input"])
+
+
 def modes():
     x = draw(1, 2, 5, 4)
     for mode in ["reflect", "replicate", "circular"]:
@@ -538,7 +575,10 @@ def modes():
     op("conv2d", "same", F.conv2d, same, {"padding": "same", "dilation": [3, 1]}, list(same), 1e-4, 5e-4)
 
 
-for make in [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
-             sums, masks, functions, order, places, made_up, modes]:
-    torch.manual_seed(0)
-    make()
+MAKES = [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
+         sums, masks, functions, order, places, made_up, composed, modes]
+
+if __name__ == "__main__":
+    for make in MAKES:
+        torch.manual_seed(0)
+        make()

@@ -2,7 +2,7 @@
 
 use super::input::{Data, Input};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wgrad::autograd::gradient_check;
+use wgrad::autograd::{GradOptions, gradient_check};
 use wgrad::kernel::{Dispatch, Tolerance};
 use wgrad::plan::Plan;
 use wgrad::{DType, Device, Rng, Shape, Tensor};
@@ -18,6 +18,8 @@ pub struct Case {
     /// The same in primitives.
     pub definition: Option<Function>,
     pub gradient: Gradient,
+    /// Whether differences judge the gradient alone, and not that of the gradient: it jumps, or bends too much.
+    pub once: bool,
     /// How far two devices may differ, where the kernels' own tolerances do not tell.
     pub tolerance: Option<Tolerance>,
     /// Too large for the devices that check each kernel.
@@ -68,6 +70,7 @@ pub fn case<const N: usize>(
         run: Box::new(run),
         definition: None,
         gradient: Gradient::Checked,
+        once: false,
         tolerance: None,
         big: false,
         steps: false,
@@ -86,6 +89,12 @@ impl Case {
     /// The gradient is compared between devices, but not with differences.
     pub fn compared(mut self) -> Case {
         self.gradient = Gradient::Compared;
+        self
+    }
+
+    /// Differences judge the gradient, but not that of the gradient.
+    pub fn once(mut self) -> Case {
+        self.once = true;
         self
     }
 
@@ -167,6 +176,56 @@ impl Case {
         guarded(|| {
             let leaves = self.leaves(Values::First, device);
             gradient_check(|bases| self.forward(&self.run, bases), &leaves).map_err(|error| error.to_string())
+        })
+    }
+
+    /// The gradients side by side, tracked, from the inputs and the gradient from above, which are last.
+    fn slopes_of(&self, all: &[Tensor]) -> Tensor {
+        let (bases, above) = all.split_at(self.inputs.len());
+        let leaf = |(input, base): (&Input, &Tensor)| {
+            if input.tracked && !base.is_tracked() { base.clone().requires_grad() } else { base.clone() }
+        };
+        let leaves: Vec<Tensor> = self.inputs.iter().zip(bases).map(leaf).collect();
+        let y = self.forward(&self.run, &leaves);
+        let wanted: Vec<Tensor> = leaves.into_iter().filter(Tensor::is_tracked).collect();
+        let options =
+            GradOptions { upstream: Some(above[0].clone()), materialize_grads: true, ..GradOptions::default() };
+        let slopes = y.grad_with(&wanted, &options);
+        let flat: Vec<Tensor> = slopes.iter().map(|slope| slope.reshape([-1])).collect();
+        Tensor::cat(&flat.iter().collect::<Vec<_>>(), 0)
+    }
+
+    fn leaves_and_above(&self, device: &Device) -> Vec<Tensor> {
+        let mut all = self.leaves(Values::First, device);
+        let shape = self.forward(&self.run, &all).shape();
+        all.push(Tensor::from_vec(self.upstream(shape.numel()), shape, device).requires_grad());
+        all
+    }
+
+    /// The gradients as tracked operations give them, and the gradients of these.
+    pub fn second(&self, device: &Device) -> Result<Outcome, String> {
+        guarded(|| {
+            let all = self.leaves_and_above(device);
+            let slopes = self.slopes_of(&all);
+            if !slopes.is_tracked() {
+                // It is 0 everywhere.
+                return Ok(Outcome { y: Data::of(&slopes)?, gradients: Vec::new() });
+            }
+            let above = Tensor::from_vec(self.upstream(slopes.numel()), slopes.shape(), device);
+            let grads = slopes.backward_with(&above);
+            let gradient = |leaf: &Tensor| match grads.of(leaf) {
+                None => Ok(None),
+                Some(gradient) => gradient.to_vec().map(Some).map_err(|error| error.to_string()),
+            };
+            Ok(Outcome { y: Data::of(&slopes)?, gradients: all.iter().map(gradient).collect::<Result<_, String>>()? })
+        })
+    }
+
+    /// Whether differences of the gradients confirm the gradients of gradients.
+    pub fn checked_again(&self, device: &Device) -> Result<(), String> {
+        guarded(|| {
+            let all = self.leaves_and_above(device);
+            gradient_check(|all| self.slopes_of(all), &all).map_err(|error| error.to_string())
         })
     }
 

@@ -100,6 +100,44 @@ pub fn sameness(first: &Outcome, second: &Outcome) -> Result<(), String> {
     Ok(())
 }
 
+/// Gradients of gradients: what tracked operations give is what the kernels of a gradient give, and differences of it confirm
+/// its own gradients.
+pub fn second(case: &Case, device: &Device) -> Result<(), String> {
+    let said = |what: String| format!("the gradient of the gradient: {what}");
+    let (got, want) = (case.second(device).map_err(said)?, case.outcome(device)?);
+    let flat: Vec<f32> = want.gradients.into_iter().flatten().flatten().collect();
+    if let Data::F32(got) = &got.y {
+        near("the gradient in tracked operations", got, &flat, SECOND)?;
+    }
+    let is_flat = got.gradients.is_empty();
+    match if case.once || is_flat { Ok(()) } else { case.checked_again(device) } {
+        // Where the gradient hardly depends on an input, differences tell nothing.
+        Err(what) if what.contains("hides a slope") => Ok(()),
+        result => result.map_err(said),
+    }
+}
+
+/// Sums of products in another order.
+const SECOND: Tolerance = Tolerance { relative: 1e-3, absolute: 1e-4 };
+
+/// The same on two devices.
+pub fn second_agreement(case: &Case, device: &Device, want: &Device) -> Result<(), String> {
+    let (got, want) = (case.second(device)?, case.second(want)?);
+    let all = |outcome: &Outcome| -> Vec<Vec<f32>> {
+        let Data::F32(y) = &outcome.y else { return Vec::new() };
+        [y].into_iter().chain(outcome.gradients.iter().flatten()).cloned().collect()
+    };
+    for (got, want) in all(&got).iter().zip(&all(&want)) {
+        near("the gradient of the gradient", got, want, SECOND)?;
+    }
+    Ok(())
+}
+
+/// Whether the gradient is differentiated too.
+pub fn has_second(case: &Case) -> bool {
+    case.gradient == Gradient::Checked && !case.big && !case.steps
+}
+
 /// Everything that the host alone can tell.
 pub fn on_the_host(case: &Case, device: &Device) -> Result<(), String> {
     match case.gradient {
@@ -107,6 +145,9 @@ pub fn on_the_host(case: &Case, device: &Device) -> Result<(), String> {
         Gradient::Compared | Gradient::Absent => case.outcome(device).map(drop)?,
     }
     written(case, device)?;
+    if has_second(case) {
+        second(case, device)?;
+    }
     let Some(definition) = &case.definition else { return Ok(()) };
     let want = case.outcome_of(definition, device).map_err(|what| format!("the definition: {what}"))?;
     agreement(case, &case.outcome(device)?, &want).map_err(|what| format!("beside its definition, {what}"))

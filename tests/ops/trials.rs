@@ -64,6 +64,9 @@ fn on_a_gpu(case: &Case) -> Result<(), String> {
             judge::written(case, device)?;
             let want = with("cpu", Device::cpu, |cpu| case.outcome(cpu))?;
             judge::agreement(case, &first, &want)?;
+            if judge::has_second(case) {
+                with("cpu", Device::cpu, |cpu| judge::second_agreement(case, device, cpu))?;
+            }
             device.fill_fresh(OLD[1]);
             judge::sameness(&first, &case.outcome(device)?)?;
             judge::replayed(case, device, &first)

@@ -236,7 +236,7 @@ fn a_gradient_inside_a_loss_is_refused() {
         grads += score().backward();
         let dx = grads.of(&x).expect("the score depends on x");
         let penalty = (dx.norm(&[0], KeepDims::No) - 1.0).square().mean();
-        let advice = "reads a gradient, and there is no gradient of a gradient here: detach() it";
+        let advice = "reads a gradient that is not tracked: take it by grad(), whose results are, or detach() it";
         let said = panics(|| (&score() + &penalty * 10.0).backward());
         assert!(said.contains(advice) && said.contains("add"), "{said}");
         let said = panics(|| penalty.backward());

@@ -214,6 +214,8 @@ fn mistakes() -> Vec<(&'static str, String)> {
         })
     });
 
+    static SWISH_SLOPE: Kernel =
+        Kernel::new("swish_slope", &[Access::Read, Access::Write], |_| (), |_| Cost { flops: 0, bytes: 0 });
     static SWISH: Kernel =
         Kernel::new("swish", &[Access::Read, Access::Write], |_| (), |_| Cost { flops: 0, bytes: 0 });
     add("kernels", &|| {
@@ -227,6 +229,36 @@ fn mistakes() -> Vec<(&'static str, String)> {
     add("kernels", &|| {
         let x = x.clone().requires_grad();
         x.detach().tracked("swish", &[&x], |_, _| Vec::new()).sum().backward();
+        Ok(())
+    });
+
+    add("gradients", &|| {
+        let x = ones([2]).requires_grad();
+        let grads = x.square().sum().backward();
+        (grads.of(&x).expect("it has one") * &x).sum().backward();
+        Ok(())
+    });
+    add("gradients", &|| {
+        let x = ones([2]);
+        (x.clone().requires_grad() * &x).sum().grad(&x);
+        Ok(())
+    });
+    add("gradients", &|| {
+        let [x, y] = [(); 2].map(|()| ones([2]).requires_grad());
+        y.square().sum().grad(&x);
+        Ok(())
+    });
+    add("gradients", &|| {
+        let x = ones([2]).requires_grad();
+        let saved = x.saved();
+        let swish = move |dy: &Tensor| {
+            let dx = dy.new_empty(dy.shape());
+            Tensor::run(&SWISH_SLOPE, &[&saved, &dx], &0u32);
+            dx
+        };
+        let y = x.detach().exp();
+        let swish = move |dy: &Tensor, _: &[bool]| vec![Some(swish(dy))];
+        y.tracked("swish", &[&x], swish).sum().grad(&x);
         Ok(())
     });
 

@@ -8,7 +8,8 @@ mod host;
 
 use super::choose::is_turnable;
 use super::lower::with_weight;
-use super::{ConvParams, cost, definition, fuse};
+use super::{ConvParams, again, cost, definition, fuse};
+use crate::autograd::is_differentiated;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
     Access, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
@@ -164,8 +165,11 @@ impl Tensor {
         let y = channels_last(Shape::from([p.batch, p.out_channels, p.out_h, p.out_w].map(|s| s as usize)), self);
         let own = bias.map_or(kernel.clone(), Tensor::contiguous).detach();
         Tensor::run(&DEPTHWISE, &[&input, &kernel.detach(), &own, &y], &p);
-        let saved = (input.saved(), kernel.saved());
+        let saved = (x.saved(), kernel.saved());
         let backward = move |dy: &Tensor, needs: &[bool]| {
+            if is_differentiated() {
+                return again::gradients([&saved.0, &saved.1], dy, needs, &p);
+            }
             let ((input, kernel), dy) = (&saved, dy.to_channels_last());
             let dx = needs[0].then(|| {
                 let dx = channels_last(shape, &dy);

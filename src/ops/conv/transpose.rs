@@ -1,7 +1,8 @@
 //! Transposed convolution: the convolution that would give its input from its output, with the kernels exchanged.
 
 use super::depthwise::{DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_WEIGHT};
-use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, choose, of_bias};
+use super::{CONV2D, CONV2D_INPUT, CONV2D_WEIGHT, ConvParams, again, choose, of_bias};
+use crate::autograd::is_differentiated;
 use crate::ops::channels_last::channels_last;
 use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
@@ -138,6 +139,9 @@ impl Tensor {
             || p.op(op),
             &[&input, &kernel],
             move |dy, needs| {
+                if is_differentiated() {
+                    return again::transposed_gradients([&saved.0, &saved.1], dy, needs, &p);
+                }
                 let ((input, kernel), dy) = (&saved, dy.to_channels_last());
                 let dx = || {
                     let dx = channels_last(x, &dy);

@@ -4,6 +4,7 @@ use super::{
     MatMul, Operands, Tiling, VARIANTS, cost, epilogue, fits_subgroup, fits_tiled, fuse, lower, preferred, product,
     suits_large, walkable,
 };
+use crate::autograd::is_differentiated;
 use crate::kernel::{Access, Call, Kernel, Slot, Tolerance, Variant, parallel};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -134,11 +135,12 @@ impl Tensor {
         y.tracked("linear", &[self, weight, bias], move |dy, needs| {
             let dx = needs[0].then(|| dy.matmul(&w));
             let (dw, db) = match (needs[1], needs[2]) {
-                (true, true) => {
+                (true, true) if !is_differentiated() => {
                     let (dw, db) = weight_gradients(dy, &x);
                     (Some(dw), Some(db))
                 }
                 (true, false) => (Some(dy.t().matmul(&x)), None),
+                (true, true) => (Some(dy.t().matmul(&x)), Some(dy.sum_to(Shape::from([out])))),
                 (false, needed) => (None, needed.then(|| dy.sum_to(Shape::from([out])))),
             };
             vec![dx, dw, db]

@@ -123,6 +123,11 @@ impl PoolParams {
         }
     }
 
+    /// The same over other images of this shape.
+    pub fn over_images(self, x: &Tensor) -> PoolParams {
+        PoolParams::over(x, self.out, self.kernel, self.stride, self.padding, self.dilation, self.adaptive)
+    }
+
     /// With a gradient of these strides.
     pub fn given(self, dy: &Tensor) -> PoolParams {
         PoolParams { dy: [0, 1, 2, 3].map(|d| dy.layout().strides[d] as u32), ..self }

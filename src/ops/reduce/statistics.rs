@@ -1,6 +1,7 @@
 //! Variances, lengths and logarithms of sums, made of other reductions.
 
 use super::{KeepDims, plan};
+use crate::autograd::{is_differentiated, result_of};
 use crate::shape::{Int, ints};
 use crate::tensor::Tensor;
 
@@ -56,9 +57,17 @@ impl Tensor {
         let slip = near.mean_dims(dims, KeepDims::Yes);
         let centred = near.sub(&Tensor::where_(&slip.isfinite(), &slip, &slip.zeros_like()));
         let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0));
-        let centred = centred.saved();
+        let (centred, over) = (centred.saved_as(self), dims.to_vec());
         let op = || super::reduction("var", dims, keep).with("divisor", freedom);
-        y.tracked(op, &[self], move |dy, _| vec![Some(slope(&dy.reshape_to(kept), &centred))])
+        y.tracked(op, &[self], move |dy, _| {
+            let dy = dy.reshape_to(kept);
+            if is_differentiated() {
+                let over = over.clone();
+                let again = move |d: &Tensor, _: &[bool]| vec![Some(d.sub(&d.mean_dims(&over, KeepDims::Yes)))];
+                return vec![Some(slope(&dy, &centred.detach().tracked("centred", &[&centred], again)))];
+            }
+            vec![Some(slope(&dy, &centred))]
+        })
     }
 
     /// The standard deviation over some dimensions: the root of [`Tensor::var_dims`]; its gradient at 0 is 0.
@@ -81,6 +90,7 @@ impl Tensor {
         let y = self.detach().sqrt();
         let root = y.saved();
         y.tracked("sqrt", &[self], move |dy, _| {
+            let root = result_of(&root);
             vec![Some(Tensor::where_(&root.eq(0), &root.zeros_like(), &dy.div(&root).affine(0.5, 0.0)))]
         })
     }
@@ -98,12 +108,13 @@ impl Tensor {
             return Tensor::in_f32("norm", [self], |[x]| x.norm(dims, keep));
         }
         let (_, kept, shape) = plan("norm", self.shape(), dims, keep);
-        let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt();
+        let y = self.detach().square().sum_dims(dims, KeepDims::Yes).sqrt().reshape_to(shape);
         let (x, length) = (self.saved(), y.saved());
-        y.reshape_to(shape).tracked(
+        y.tracked(
             || super::reduction("norm", dims, keep),
             &[self],
             move |dy, _| {
+                let length = result_of(&length).reshape_to(kept);
                 let share = dy.reshape_to(kept).div(&length);
                 vec![Some(x.mul(&Tensor::where_(&length.eq_scalar(0.0), &length.zeros_like(), &share)))]
             },

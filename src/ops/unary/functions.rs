@@ -11,33 +11,47 @@ static FORWARD: Shader =
 
 functions! {
     LOG1P: "log1p", |x, _| x.ln_1p(), "log_of_one_and4(x)",
-        saves X, |x, _, dy| dy / (1.0 + x), "dy / (1.0 + x)";
+        saves X, |x, _, dy| dy / (1.0 + x), "dy / (1.0 + x)",
+        again |x, _, dy| dy.div(&x.affine(1.0, 1.0));
     EXPM1: "expm1", |x, _| x.exp_m1(), "exp_less_one4(x)",
-        saves Y, |y, _, dy| dy * (y + 1.0), "dy * (y + 1.0)";
+        saves Y, |y, _, dy| dy * (y + 1.0), "dy * (y + 1.0)",
+        again |y, _, dy| dy.mul(&y.affine(1.0, 1.0));
     LOG2: "log2", |x, _| x.log2(), "1.442695 * log4(x)",
-        saves X, |x, _, dy| dy / (LN_2 * x), "dy / (0.6931472 * x)";
+        saves X, |x, _, dy| dy / (LN_2 * x), "dy / (0.6931472 * x)",
+        again |x, _, dy| dy.div(&x.affine(LN_2, 0.0));
     LOG10: "log10", |x, _| x.log10(), "0.43429448 * log4(x)",
-        saves X, |x, _, dy| dy / (LN_10 * x), "dy / (2.3025851 * x)";
+        saves X, |x, _, dy| dy / (LN_10 * x), "dy / (2.3025851 * x)",
+        again |x, _, dy| dy.div(&x.affine(LN_10, 0.0));
     TAN: "tan", |x, _| x.tan(), "sin4(x) / cos4(x)",
-        saves Y, |y, _, dy| dy * (1.0 + y * y), "dy * (1.0 + y * y)";
+        saves Y, |y, _, dy| dy * (1.0 + y * y), "dy * (1.0 + y * y)",
+        again |y, _, dy| dy.mul(&y.square().affine(1.0, 1.0));
     ASIN: "asin", |x, _| x.asin(), "asin4(x)",
-        saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)).sqrt(), "dy / root4((1.0 - x) * (1.0 + x))";
+        saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)).sqrt(), "dy / root4((1.0 - x) * (1.0 + x))",
+        again |x, _, dy| dy.mul(&x.square().affine(-1.0, 1.0).rsqrt());
     ACOS: "acos", |x, _| x.acos(), "acos4(x)",
-        saves X, |x, _, dy| -dy / ((1.0 - x) * (1.0 + x)).sqrt(), "-dy / root4((1.0 - x) * (1.0 + x))";
+        saves X, |x, _, dy| -dy / ((1.0 - x) * (1.0 + x)).sqrt(), "-dy / root4((1.0 - x) * (1.0 + x))",
+        again |x, _, dy| dy.mul(&x.square().affine(-1.0, 1.0).rsqrt()).neg();
     ATAN: "atan", |x, _| x.atan(), "atan4(x)",
-        saves X, |x, _, dy| dy / (1.0 + x * x), "dy / (1.0 + x * x)";
+        saves X, |x, _, dy| dy / (1.0 + x * x), "dy / (1.0 + x * x)",
+        again |x, _, dy| dy.div(&x.square().affine(1.0, 1.0));
     SINH: "sinh", |x, _| x.sinh(), "sinh4(x)",
-        saves X, |x, _, dy| dy * x.cosh(), "dy * cosh4(x)";
+        saves X, |x, _, dy| dy * x.cosh(), "dy * cosh4(x)",
+        again |x, _, dy| dy.mul(&x.cosh());
     COSH: "cosh", |x, _| x.cosh(), "cosh4(x)",
-        saves X, |x, _, dy| dy * x.sinh(), "dy * sinh4(x)";
+        saves X, |x, _, dy| dy * x.sinh(), "dy * sinh4(x)",
+        again |x, _, dy| dy.mul(&x.sinh());
     ASINH: "asinh", |x, _| f64::from(x).asinh() as f32, "asinh4(x)",
-        saves X, |x, _, dy| dy / (1.0 + x * x).sqrt(), "dy / sqrt(1.0 + x * x)";
+        saves X, |x, _, dy| dy / (1.0 + x * x).sqrt(), "dy / sqrt(1.0 + x * x)",
+        again |x, _, dy| dy.mul(&x.square().affine(1.0, 1.0).rsqrt());
     ACOSH: "acosh", |x, _| f64::from(x).acosh() as f32, "acosh4(x)",
-        saves X, |x, _, dy| dy / ((x - 1.0) * (x + 1.0)).sqrt(), "dy / root4((x - 1.0) * (x + 1.0))";
+        saves X, |x, _, dy| dy / ((x - 1.0) * (x + 1.0)).sqrt(), "dy / root4((x - 1.0) * (x + 1.0))",
+        again |x, _, dy| dy.mul(&x.square().affine(1.0, -1.0).rsqrt());
     ATANH: "atanh", |x, _| f64::from(x).atanh() as f32, "atanh4(x)",
-        saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)), "dy / ((1.0 - x) * (1.0 + x))";
+        saves X, |x, _, dy| dy / ((1.0 - x) * (1.0 + x)), "dy / ((1.0 - x) * (1.0 + x))",
+        again |x, _, dy| dy.div(&x.square().affine(-1.0, 1.0));
     ERFINV: "erfinv", |x, _| erfinv(x), "erfinv4(x)",
-        saves Y, |y, _, dy| dy * (((f64::from(y) * f64::from(y)).exp() / FRAC_2_SQRT_PI) as f32), "dy * 0.88622693 * exp4(y * y)";
+        saves Y, |y, _, dy| dy * (((f64::from(y) * f64::from(y)).exp() / FRAC_2_SQRT_PI) as f32), "dy * 0.88622693 * exp4(y * y)",
+        again |y, _, dy| dy.mul(&y.square().exp()).affine(1.0 / FRAC_2_SQRT_PI as f32, 0.0);
 }
 
 /// Newton's steps from an estimate (Winitzki, 2008) to what has this value of the error function.
