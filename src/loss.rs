@@ -5,10 +5,12 @@
 
 mod binary;
 mod distance;
+mod margin;
 pub mod pairs;
 
 pub use binary::BinaryOptions;
 pub use distance::GaussianConstant;
+pub use margin::{CtcOptions, MultiMarginOptions};
 pub use pairs::KlTarget;
 
 use crate::kernel::Kernel;

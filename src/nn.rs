@@ -8,20 +8,21 @@
 //! |---|---|
 //! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Identity`], [`Flatten`], [`Unflatten`] |
 //! | **Passes** | [`Ctx`], [`Mode`], [`Trace`], [`Entered`], [`Summary`] |
-//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`RandomCropFlip`] |
+//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`DropPath`], [`RandomCropFlip`] |
 //! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomErasing`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
 //! | **Linear maps and tables** | [`Linear`], [`Embedding`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`ConvTranspose1d`], [`ConvTranspose2d`] |
 //! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`Upsample`], [`PixelShuffle`] |
 //! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
 //! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
-//! | **Sequences** | [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
+//! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
 //! | **Attention** | [`MultiheadAttention`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerOptions`], [`NormPlace`] |
 //! | **Values by name** | [`parameters`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
 
 pub mod activation;
 pub mod attention;
 pub mod augment;
+mod cell;
 mod collections;
 pub mod container;
 pub mod conv;
@@ -55,13 +56,15 @@ pub use attention::{MultiheadAttention, sinusoidal_positions};
 #[doc(inline)]
 pub use augment::RandomCropFlip;
 #[doc(inline)]
+pub use cell::{GruCell, LstmCell, RnnCell};
+#[doc(inline)]
 pub use container::{Flatten, Identity, Sequential, Unflatten};
 #[doc(inline)]
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 #[doc(inline)]
 pub use ctx::{Ctx, Entered, Mode, Trace};
 #[doc(inline)]
-pub use dropout::{Dropout, Dropout1d, Dropout2d};
+pub use dropout::{DropPath, Dropout, Dropout1d, Dropout2d};
 #[doc(inline)]
 pub use embedding::{Embedding, Positions};
 #[doc(inline)]

@@ -11,8 +11,8 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`] |
-//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`] |
+//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`], [`NAdam`], [`RAdam`], [`Adamax`] |
+//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
 //! | **Steps** | [`Optimizer`], [`Decision`], [`schedule`], [`Ema`] |
 //! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`] |
 //!
@@ -34,6 +34,7 @@ pub mod schedule;
 pub mod sgd;
 mod slab;
 mod stepper;
+mod variants;
 
 pub use adadelta::{Adadelta, AdadeltaOptions};
 pub use adagrad::{Adagrad, AdagradOptions};
@@ -48,6 +49,7 @@ pub use rule::{Now, Rule};
 #[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
 pub use stepper::Stepper;
+pub use variants::{Adamax, AdamaxOptions, NAdam, NAdamOptions, RAdam, RAdamOptions};
 
 use crate::autograd::Grads;
 use crate::dtype::decimal;

@@ -7,6 +7,8 @@
 mod board;
 #[path = "train/broken.rs"]
 mod broken;
+#[path = "train/chance.rs"]
+mod chance;
 #[path = "train/compiles.rs"]
 mod compiles;
 #[path = "train/conventions.rs"]

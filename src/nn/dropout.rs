@@ -84,3 +84,38 @@ impl Layer for Dropout2d {
         format!("Dropout2d({})", self.0.p)
     }
 }
+
+/// Stochastic depth (Huang et al., 2016): in training, zeroes whole samples with a probability and scales the others up. It
+/// stands where a residual block ends, before what came in is added: timm's `DropPath`, torchvision's `StochasticDepth`.
+#[doc(alias = "StochasticDepth")]
+#[derive(Debug, Module)]
+pub struct DropPath(#[module(name = "")] pub Dropout);
+
+impl DropPath {
+    /// # Panics
+    /// If `p` is not in 0..=1.
+    #[track_caller]
+    pub fn new(p: f32, init: &mut Init) -> DropPath {
+        DropPath(Dropout::new(p, init))
+    }
+}
+
+impl Layer for DropPath {
+    #[track_caller]
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let mut sizes = vec![1; x.rank()];
+        sizes[..1].copy_from_slice(&x.shape()[..1]);
+        match ctx.mode() {
+            Mode::Train => self.0.masked(&x.new_full(sizes, 1.0), ctx).map_or(x.clone(), |mask| x.mul(&mask)),
+            Mode::Eval => x.clone(),
+        }
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        misfit_at(&self.0.path, x.rank() >= 1, "DropPath", x, || "expected a batch [n, ..]".into())
+    }
+
+    fn title(&self) -> String {
+        format!("DropPath({})", self.0.p)
+    }
+}

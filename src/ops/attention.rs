@@ -12,6 +12,7 @@ use crate::kernel::{
     Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
     groups, shader,
 };
+use crate::ops::random::Draw;
 use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
@@ -29,6 +30,9 @@ pub struct AttentionOptions {
     pub mask: Option<Tensor>,
     /// The factor of scores; 1 / sqrt(head_dim) where nothing is said.
     pub scale: Option<f32>,
+    /// The probability with which a weight is dropped, the others growing (PyTorch's `dropout_p`), and the draw that tells
+    /// which. It goes by primitives.
+    pub dropout: Option<(f32, Draw)>,
 }
 
 impl AttentionOptions {
@@ -37,7 +41,8 @@ impl AttentionOptions {
         if let Some(mask) = &self.mask {
             op = op.with("attn_mask", mask);
         }
-        self.scale.into_iter().fold(op, |op, scale| op.with("scale", scale))
+        op = self.scale.into_iter().fold(op, |op, scale| op.with("scale", scale));
+        self.dropout.iter().fold(op, |op, (p, _)| op.with("dropout_p", *p))
     }
 
     /// A query sees only keys up to its own position.
@@ -285,7 +290,7 @@ pub static KERNELS: &[&Kernel] = &[&ATTENTION, &ATTENTION_BACKWARD];
 
 /// Whether the kernels take it: a mask that asks for its gradient would need that of every weight.
 fn is_fused(head_dim: usize, options: &AttentionOptions) -> bool {
-    head_dim <= 4 * MAX_QUADS && !options.mask.as_ref().is_some_and(Tensor::is_tracked)
+    head_dim <= 4 * MAX_QUADS && options.dropout.is_none() && !options.mask.as_ref().is_some_and(Tensor::is_tracked)
 }
 
 /// The check that a mask broadcasts to the scores, queries and keys at its end.
@@ -543,12 +548,16 @@ impl Tensor {
             let mask: Vec<f32> = (0..queries * keys).map(hidden).collect();
             scores = scores.add(&Tensor::constant(&mask, [queries, keys], self.device()));
         }
-        let Some(mask) = &options.mask else { return scores.softmax(-1).matmul(value) };
+        let kept = |weights: &Tensor| match &options.dropout {
+            Some((p, draw)) => weights.dropout(*p, draw),
+            None => weights.clone(),
+        };
+        let Some(mask) = &options.mask else { return kept(&scores.softmax(-1)).matmul(value) };
         scores = scores.add(mask);
         if scores.numel() == 0 {
             return scores.softmax(-1).matmul(value);
         }
         let hidden = scores.detach().amax(&[-1], KeepDims::Yes).eq_scalar(f32::NEG_INFINITY);
-        scores.masked_fill(&hidden, 0.0).softmax(-1).masked_fill(&hidden, 0.0).matmul(value)
+        kept(&scores.masked_fill(&hidden, 0.0).softmax(-1).masked_fill(&hidden, 0.0)).matmul(value)
     }
 }

@@ -1,5 +1,7 @@
 //! Random numbers on the device: `shaders/uniform.wgsl`, and what is made of them.
 
+use super::sort::Order;
+use super::topk::Extreme;
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::rng::{check_range, key, philox, unit};
@@ -86,5 +88,79 @@ impl Draw {
         // 1 - u lies in (0, 1], where the logarithm is finite.
         let radius = a.affine(-1.0, 1.0).log().affine(-2.0, 0.0).sqrt();
         radius.mul(&b.affine(std::f32::consts::TAU, 0.0).cos()).affine(std, mean).reshape_to(shape)
+    }
+
+    /// Normal, and drawn again until it lies between `low` and `high`: PyTorch's `trunc_normal_`, in one draw.
+    ///
+    /// # Panics
+    /// If `low` is above `high`, or the deviation is not above 0.
+    #[doc(alias = "trunc_normal_")]
+    #[track_caller]
+    pub fn truncated_normal(&self, shape: impl Into<Shape>, mean: f32, std: f32, low: f32, high: f32) -> Tensor {
+        assert!(low <= high, "truncated_normal: {low}..{high} is no range: give the lower bound first");
+        assert!(std > 0.0, "truncated_normal: expected a deviation above 0, got {std}");
+        // The error function between both ends, of which each value is as likely.
+        let share = |end: f32| libm::erf(f64::from(end - mean) / f64::from(std) / std::f64::consts::SQRT_2) as f32;
+        let u = self.uniform(shape, share(low), share(high));
+        u.erfinv().affine(std * std::f32::consts::SQRT_2, mean).clamp(low, high)
+    }
+
+    /// 1 with the probability that stands there, else 0; f32.
+    ///
+    /// # Panics
+    /// If the probabilities are no floats.
+    #[track_caller]
+    pub fn bernoulli(&self, probabilities: &Tensor) -> Tensor {
+        let dtype = probabilities.dtype();
+        assert!(dtype.is_float(), "bernoulli: expected probabilities of floats, got {dtype}");
+        self.uniform(probabilities.shape(), 0.0, 1.0).lt(&probabilities.detach().cast(DType::F32))
+    }
+
+    /// Whole numbers from `low` up to `high`, which is left out, each as likely as another; i32.
+    ///
+    /// # Panics
+    /// If there are none between them, or more than 2^24.
+    #[track_caller]
+    pub fn randint(&self, shape: impl Into<Shape>, low: i32, high: i32) -> Tensor {
+        let count = i64::from(high) - i64::from(low);
+        assert!(count > 0, "randint: {low}..{high} holds no numbers: give the lower end first");
+        assert!(count <= 1 << 24, "randint: {low}..{high} holds more than the 2^24 numbers that one draw tells apart");
+        // Rounding may reach the end.
+        let at = self.uniform(shape, 0.0, count as f32).clamp(0.0, (count - 1) as f32).cast(DType::I32);
+        at.add(&Tensor::scalar(low, self.step.device()))
+    }
+
+    /// The numbers below `n` in an order by chance; i32 `[n]`.
+    #[track_caller]
+    pub fn randperm(&self, n: usize) -> Tensor {
+        self.uniform([n], 0.0, 1.0).argsort(0, Order::Ascending)
+    }
+
+    /// `count` places in each row of weights, `[.., n]`, each as likely as its share of the row; i32 `[.., count]`. With
+    /// `replacement` a place may come again; without it those of weight 0 come last. PyTorch's `multinomial`.
+    ///
+    /// # Panics
+    /// If the weights are no floats, or without replacement there are fewer places than are to be drawn.
+    #[doc(alias = "Categorical")]
+    #[track_caller]
+    pub fn multinomial(&self, weights: &Tensor, count: usize, replacement: bool) -> Tensor {
+        let (shape, dtype) = (weights.shape(), weights.dtype());
+        assert!(
+            shape.rank() > 0 && dtype.is_float(),
+            "multinomial: {shape} of {dtype}: expected weights [.., n] of floats"
+        );
+        let n = shape[shape.rank() - 1];
+        let logs = weights.detach().cast(DType::F32).log();
+        // The largest of log w + Gumbel noise is place i with the probability of its share (Gumbel, 1954).
+        let noise = |shape: Shape| self.uniform(shape, 0.0, 1.0).log().neg().log().neg();
+        if !replacement {
+            assert!(
+                count <= n,
+                "multinomial: {shape}: there are fewer than {count} places to draw without replacement"
+            );
+            return logs.add(&noise(shape)).topk(count, -1, Extreme::Largest).1;
+        }
+        let wide = Shape::from([&shape[..shape.rank() - 1], &[count, n]].concat());
+        logs.unsqueeze(shape.rank() - 1).add(&noise(wide)).argmax(-1)
     }
 }

@@ -1,7 +1,7 @@
 //! Losses, with PyTorch's arguments and defaults.
 
 use crate::trial::Trial;
-use wgrad::loss::{BinaryOptions, GaussianConstant, KlTarget};
+use wgrad::loss::{BinaryOptions, CtcOptions, GaussianConstant, KlTarget, MultiMarginOptions};
 use wgrad::{CrossEntropyOptions, Reduction, Tensor};
 
 pub fn reduction(t: &Trial) -> Reduction {
@@ -97,4 +97,21 @@ pub fn poisson_nll(t: &Trial) -> Tensor {
 pub fn gaussian_nll(t: &Trial) -> Tensor {
     let constant = if t.attrs().flag("full", false) { GaussianConstant::Full } else { GaussianConstant::Out };
     t.x().gaussian_nll_loss(target(t), t.input("var"), constant, t.attrs().float("eps", 1e-6), reduction(t))
+}
+
+pub fn multi_margin(t: &Trial) -> Tensor {
+    let [p, margin] = ["p", "margin"].map(|name| t.attrs().float(name, 1.0));
+    let options = MultiMarginOptions { p, margin, weight: t.maybe("weight").cloned(), reduction: reduction(t) };
+    t.x().multi_margin_loss(target(t), &options)
+}
+
+pub fn multilabel_soft_margin(t: &Trial) -> Tensor {
+    t.x().multilabel_soft_margin_loss(target(t), t.maybe("weight"), reduction(t))
+}
+
+pub fn ctc(t: &Trial) -> Tensor {
+    let (blank, zero_infinity) = (t.attrs().int("blank", 0) as i32, t.attrs().flag("zero_infinity", false));
+    let options = CtcOptions { blank, reduction: reduction(t), zero_infinity };
+    let [labels, steps, counts] = ["targets", "input_lengths", "target_lengths"].map(|name| t.input(name));
+    t.input("log_probs").ctc_loss(labels, steps, counts, options)
 }

@@ -539,6 +539,49 @@ def composed():
     op("channel_shuffle", "0", F.channel_shuffle, {"input": draw(2, 6, 2, 3)}, {"groups": 3}, ["input"])
 
 
+
+def newer():
+    x, labels = draw(4, 5), torch.tensor([1, 0, 4, 2])
+    op("multi_margin_loss", "0", F.multi_margin_loss, {"input": x, "target": labels}, {}, ["input"])
+    op("multi_margin_loss", "1", F.multi_margin_loss, {"input": x, "target": labels, "weight": draw(5, low=0.5, high=2)},
+       {"p": 2, "margin": 0.7, "reduction": "sum"}, ["input"])
+    several = torch.tensor([[3, 0, -1, 1, 1], [-1, 2, 2, 2, 2], [4, 1, 2, 0, 3], [2, -1, -1, -1, -1]])
+    for reduction in ["mean", "none"]:
+        op("multilabel_margin_loss", reduction, F.multilabel_margin_loss, {"input": x, "target": several}, {"reduction": reduction}, ["input"])
+        op("multilabel_soft_margin_loss", reduction, F.multilabel_soft_margin_loss,
+           {"input": x, "target": (draw(4, 5) > 0).double(), "weight": draw(5, low=0.5, high=2)}, {"reduction": reduction}, ["input"])
+    logs = F.log_softmax(draw(7, 3, 5), -1).float().double()
+    spoken = {"log_probs": logs, "targets": torch.tensor([[1, 1, 2], [3, 4, 1], [2, 0, 0]]),
+              "input_lengths": torch.tensor([7, 5, 6]), "target_lengths": torch.tensor([3, 2, 1])}
+    for reduction in ["mean", "sum", "none"]:
+        op("ctc_loss", reduction, F.ctc_loss, spoken, {"reduction": reduction}, ["log_probs"])
+    op("ctc_loss", "blank", F.ctc_loss, {**spoken, "targets": torch.tensor([[1, 1, 2], [3, 0, 1], [2, 0, 0]])}, {"blank": 4}, ["log_probs"])
+    short = {**spoken, "input_lengths": torch.tensor([7, 1, 6])}
+    op("ctc_loss", "short", F.ctc_loss, short, {"reduction": "none"})
+    for name, cls in [("rnn_cell", torch.nn.RNNCell), ("gru_cell", torch.nn.GRUCell), ("lstm_cell", torch.nn.LSTMCell)]:
+        cell = cls(3, 4).double()
+        weights = {k: v.detach().float().double() for k, v in cell.named_parameters()}
+        inputs = {"input": draw(2, 3), "hx": draw(2, 4), **weights}
+        if name == "lstm_cell":
+            inputs["cx"] = draw(2, 4)
+
+        def run(input, hx, cx=None, cell=cell, **weights):
+            return torch.func.functional_call(cell, weights, (input, hx if cx is None else (hx, cx)))
+
+        op(name, "0", run, inputs, {}, list(inputs))
+    made = {
+        "nadam": (torch.optim.NAdam, [("plain", {}), ("decay", {"lr": 0.1, "betas": [0.6, 0.7], "weight_decay": 0.1, "momentum_decay": 0.3})]),
+        "radam": (torch.optim.RAdam, [("plain", {"lr": 0.1}), ("decay", {"lr": 0.1, "betas": [0.6, 0.9], "weight_decay": 0.1})]),
+        "adamax": (torch.optim.Adamax, [("plain", {}), ("decay", {"lr": 0.1, "betas": [0.6, 0.7], "weight_decay": 0.1, "maximize": True})]),
+    }
+    for name, (cls, cases) in made.items():
+        for case, attrs in cases:
+            start, grads = draw(3, 4), draw(12, 3, 4)
+            param = torch.nn.Parameter(start.clone())
+            out = stepped(cls([param], **attrs), param, grads)
+            write(f"optim_{name}", case, f"optim:{name}", attrs, {"in.param": start, "in.grads": grads, "out": out})
+
+
 def modes():
     x = draw(1, 2, 5, 4)
     for mode in ["reflect", "replicate", "circular"]:
@@ -576,7 +619,7 @@ def modes():
 
 
 MAKES = [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
-         sums, masks, functions, order, places, made_up, composed, modes]
+         sums, masks, functions, order, places, made_up, composed, newer, modes]
 
 if __name__ == "__main__":
     for make in MAKES:

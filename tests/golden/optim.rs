@@ -7,8 +7,9 @@ use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Centering, Momentum, Optimizer,
-    RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Adamax, AdamaxOptions, Centering,
+    Momentum, NAdam, NAdamOptions, Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd,
+    SgdOptions, Stepper,
 };
 use wgrad::plan::Replay;
 
@@ -28,6 +29,15 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
             "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, kind),
             "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, kind),
             "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, kind),
+            "nadam" => boxed(NAdam::new(model, nadam_options(a))?, kind),
+            "radam" => {
+                let NAdamOptions { betas, eps, weight_decay, .. } = nadam_options(a);
+                boxed(RAdam::new(model, RAdamOptions { lr: a.float("lr", 1e-3), betas, eps, weight_decay })?, kind)
+            }
+            "adamax" => {
+                let NAdamOptions { lr, betas, eps, weight_decay, .. } = nadam_options(a);
+                boxed(Adamax::new(model, AdamaxOptions { lr, betas, eps, weight_decay })?, kind)
+            }
             other => panic!("the crate has no optimizer `{other}`"),
         })
     })();
@@ -56,6 +66,16 @@ fn adam_options<const DECOUPLED: bool>(a: &Attrs) -> AdamFamily<DECOUPLED> {
     let weight_decay = a.float("weight_decay", AdamFamily::<DECOUPLED>::default().weight_decay);
     let second_moment = if a.flag("amsgrad", false) { SecondMoment::Largest } else { SecondMoment::Last };
     AdamFamily { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8), weight_decay, second_moment }
+}
+
+fn nadam_options(a: &Attrs) -> NAdamOptions {
+    NAdamOptions {
+        lr: a.float("lr", 2e-3),
+        betas: a.floats("betas", [0.9, 0.999]).into(),
+        eps: a.float("eps", 1e-8),
+        weight_decay: a.float("weight_decay", 0.0),
+        momentum_decay: a.float("momentum_decay", 4e-3),
+    }
 }
 
 fn rmsprop_options(a: &Attrs) -> RmsPropOptions {
@@ -89,7 +109,7 @@ fn adadelta_options(a: &Attrs) -> AdadeltaOptions {
 }
 
 /// The parameter after each step with the file's gradients: by the fused kernels, and by the rule's definition.
-fn steps(t: &Trial, name: &str) -> Vec<(String, Tensor)> {
+pub fn steps(t: &Trial, name: &str) -> Vec<(String, Tensor)> {
     let of = |defined: bool| {
         let parameter = Parameter::new(t.input("param").copy());
         let mut optimizer = of_kind(name, t.attrs(), &parameter, defined);

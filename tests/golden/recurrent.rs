@@ -4,8 +4,8 @@ use crate::models::Sizes;
 use crate::trial::Trial;
 use wgrad::Tensor;
 use wgrad::nn::{
-    Ctx, Directions, Embedding, Gru, Init, Layer, Linear, Lstm, Module, Recurrent, RecurrentOptions, Rnn, RnnStart,
-    RnnState, Visitor,
+    Ctx, Directions, Embedding, Gru, GruCell, Init, Layer, Linear, Lstm, LstmCell, Module, Recurrent, RecurrentOptions,
+    Rnn, RnnCell, RnnStart, RnnState, Visitor,
 };
 
 /// A layer with the file's weights, and what it makes of the file's sequences.
@@ -84,4 +84,28 @@ pub fn classifier(sizes: &Sizes, init: &mut Init) -> Box<dyn Layer> {
     let embedding = Embedding::new(table[0], table[1], init);
     let lstm = Lstm::new(table[1], weight[1], init);
     Box::new(Classifier { embedding, lstm, fc: sizes.linear("fc", init) })
+}
+
+macro_rules! cell {
+    ($t:expr, $cell:ident) => {
+        $cell {
+            weight_ih: $t.parameter("weight_ih"),
+            weight_hh: $t.parameter("weight_hh"),
+            bias_ih: Some($t.parameter("bias_ih")),
+            bias_hh: Some($t.parameter("bias_hh")),
+        }
+    };
+}
+
+pub fn rnn_cell(t: &Trial) -> Tensor {
+    cell!(t, RnnCell).forward(t.x(), t.input("hx"), &Ctx::train())
+}
+
+pub fn gru_cell(t: &Trial) -> Tensor {
+    cell!(t, GruCell).forward(t.x(), t.input("hx"), &Ctx::train())
+}
+
+pub fn lstm_cell(t: &Trial) -> Vec<Tensor> {
+    let state = ["hx", "cx"].map(|name| t.input(name).clone());
+    cell!(t, LstmCell).forward(t.x(), &state, &Ctx::train()).into()
 }

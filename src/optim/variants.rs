@@ -1,0 +1,174 @@
+//! Kin of Adam by their definitions: NAdam (Dozat, 2016), RAdam (Liu et al., 2020) and Adamax (Kingma and Ba, 2015).
+
+use super::rule::{Now, Rule, with_decay};
+use super::{Stepper, at_least_0, rest, share};
+use crate::dtype::decimal;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+macro_rules! options {
+    ($($(#[$doc:meta])* $optimizer:ident, $options:ident, lr $lr:literal $(, $(#[$more:meta])* $field:ident: $default:literal)?;)*) => {$(
+        /// PyTorch's arguments and defaults.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub struct $options {
+            /// The learning rate.
+            pub lr: f32,
+            /// The parts of the two moments that a step keeps.
+            pub betas: (f32, f32),
+            /// Added to what a step is divided by.
+            pub eps: f32,
+            /// The part of each weight that is added to its gradient.
+            pub weight_decay: f32,
+            $($(#[$more])* pub $field: f32,)?
+        }
+
+        impl Default for $options {
+            fn default() -> $options {
+                $options { lr: $lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 $(, $field: $default)? }
+            }
+        }
+
+        impl $options {
+            fn in_range(&self) -> Result<()> {
+                share("beta1", self.betas.0)?;
+                share("beta2", self.betas.1)?;
+                at_least_0("eps", self.eps)?;
+                at_least_0("weight decay", self.weight_decay).map(drop)
+            }
+
+            /// The gradient with its decay, and the first moment moved towards it.
+            fn moved(&self, x: &Tensor, gradient: &Tensor, first: &mut Tensor) -> Tensor {
+                let slope = with_decay(gradient, self.weight_decay, x);
+                *first = &*first * self.betas.0 + &slope * rest(self.betas.0);
+                slope
+            }
+        }
+
+        $(#[$doc])*
+        pub type $optimizer = Stepper<$options>;
+    )*};
+}
+
+options! {
+    /// Adam with Nesterov's momentum.
+    #[doc(alias = "nadam")]
+    NAdam, NAdamOptions, lr 2e-3,
+        /// How slowly the momentum rises to `betas.0`.
+        momentum_decay: 4e-3;
+    /// Adam whose first steps, whose second moment says little yet, are those of a momentum alone.
+    #[doc(alias = "radam")]
+    RAdam, RAdamOptions, lr 1e-3;
+    /// Adam by the largest gradient in the place of the root of the second moment.
+    #[doc(alias = "adamax")]
+    Adamax, AdamaxOptions, lr 2e-3;
+}
+
+/// What a moment that began at 0 is short of.
+fn unbiased(beta: f32, steps: u64) -> f64 {
+    1.0 - decimal(beta).powf(steps as f64)
+}
+
+impl NAdamOptions {
+    fn momentum_at(&self, step: u64) -> f64 {
+        decimal(self.betas.0) * (1.0 - 0.5 * 0.96f64.powf(step as f64 * decimal(self.momentum_decay)))
+    }
+}
+
+impl Rule for NAdamOptions {
+    const NAME: &'static str = "NAdam";
+
+    fn check(&self) -> Result<()> {
+        self.in_range()?;
+        at_least_0("momentum decay", self.momentum_decay).map(drop)
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = self.moved(x, gradient, &mut moments[0]);
+        moments[1] = &moments[1] * self.betas.1 + slope.square() * rest(self.betas.1);
+        let size = moments[1].sqrt() / &numbers[2] + self.eps;
+        x - (slope * &numbers[0] + &moments[0] * &numbers[1]) / size
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
+    }
+
+    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
+        let (now, next) = (self.momentum_at(steps), self.momentum_at(steps + 1));
+        // It soon is nothing.
+        let mut product = 1.0;
+        for step in 1..=steps {
+            product *= self.momentum_at(step);
+            if product < 1e-12 {
+                break;
+            }
+        }
+        let lr = decimal(lr);
+        let parts = [lr * (1.0 - now) / (1.0 - product), lr * next / (1.0 - product * next)];
+        vec![parts[0] as f32, parts[1] as f32, unbiased(self.betas.1, steps).sqrt() as f32]
+    }
+}
+
+impl Rule for RAdamOptions {
+    const NAME: &'static str = "RAdam";
+
+    fn check(&self) -> Result<()> {
+        self.in_range()
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = self.moved(x, gradient, &mut moments[0]);
+        moments[1] = &moments[1] * self.betas.1 + slope.square() * rest(self.betas.1);
+        // One of the two numbers is 0.
+        x - &moments[0] * (&numbers[1] / (moments[1].sqrt() + self.eps) + &numbers[0])
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
+    }
+
+    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
+        let (step, beta2) = (decimal(lr) / unbiased(self.betas.0, steps), decimal(self.betas.1));
+        let (short, most) = (unbiased(self.betas.1, steps), 2.0 / (1.0 - beta2) - 1.0);
+        let length = most - 2.0 * steps as f64 * (1.0 - short) / short;
+        if length <= 5.0 {
+            return vec![step as f32, 0.0];
+        }
+        let share = (length - 4.0) * (length - 2.0) * most / ((most - 4.0) * (most - 2.0) * length);
+        vec![0.0, (step * share.sqrt() * short.sqrt()) as f32]
+    }
+}
+
+impl Rule for AdamaxOptions {
+    const NAME: &'static str = "Adamax";
+
+    fn check(&self) -> Result<()> {
+        self.in_range()
+    }
+
+    fn lr(&self) -> f32 {
+        self.lr
+    }
+
+    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+        let slope = self.moved(x, gradient, &mut moments[0]);
+        moments[1] = (&moments[1] * self.betas.1).maximum(&(slope.abs() + self.eps));
+        x - &moments[0] / &moments[1] * &numbers[0]
+    }
+
+    fn moments(&self) -> Vec<(&'static str, f32)> {
+        vec![("exp_avg", 0.0), ("exp_inf", 0.0)]
+    }
+
+    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
+        vec![(decimal(lr) / unbiased(self.betas.0, steps)) as f32]
+    }
+}

@@ -1,0 +1,134 @@
+//! Numbers by chance on the device: how often each comes, the same on every device, and others at each replay.
+
+use super::rules::panics;
+use crate::devices::devices;
+use wgrad::nn::{Ctx, DropPath, Generator, Init, Layer};
+use wgrad::ops::attention::AttentionOptions;
+use wgrad::{DType, Device, Draw, Tensor};
+
+fn read(x: &Tensor) -> Vec<f32> {
+    x.cast(DType::F32).to_vec().expect("the device works")
+}
+
+fn draw(device: &Device) -> Draw {
+    Generator::new(7).draw(device)
+}
+
+fn near(what: &str, got: f32, want: f32, off: f32) {
+    assert!((got - want).abs() <= off, "{what}: {got}, not {want}");
+}
+
+fn mean(values: &[f32]) -> f32 {
+    values.iter().sum::<f32>() / values.len() as f32
+}
+
+/// Shares of what is drawn.
+fn shares(values: &[f32], count: usize) -> Vec<f32> {
+    (0..count).map(|i| values.iter().filter(|v| **v == i as f32).count() as f32 / values.len() as f32).collect()
+}
+
+#[test]
+fn each_number_comes_as_often_as_it_should() {
+    let mut first: Option<Vec<Vec<f32>>> = None;
+    for (name, device) in devices() {
+        let draw = draw(&device);
+        let n = 20_000;
+        let whole = draw.randint([n], -2, 3);
+        assert!(whole.dtype() == DType::I32 && *whole.shape() == [n]);
+        let shifted: Vec<f32> = read(&whole).iter().map(|v| v + 2.0).collect();
+        shares(&shifted, 5).iter().for_each(|share| near("randint", *share, 0.2, 0.015));
+        let p = Tensor::from_slice(&[0.0f32, 0.25, 1.0], [3, 1], &device).expand([3, n]);
+        let ones = read(&draw.bernoulli(&p));
+        for (row, p) in ones.chunks(n).zip([0.0, 0.25, 1.0]) {
+            near("bernoulli", mean(row), p, 0.015);
+        }
+        let cut = read(&draw.truncated_normal([n], 1.0, 2.0, 0.0, 2.0));
+        assert!(cut.iter().all(|v| (0.0..=2.0).contains(v)), "on {name}");
+        near("truncated_normal", mean(&cut), 1.0, 0.02);
+        // The variance between -1/2 and 1/2 of a deviation, 0.0805 of its square.
+        near("its variance", mean(&cut.iter().map(|v| (v - 1.0) * (v - 1.0)).collect::<Vec<_>>()), 0.322, 0.01);
+        let order = read(&draw.randperm(1000));
+        let mut sorted = order.clone();
+        sorted.sort_by(f32::total_cmp);
+        assert!(sorted.iter().enumerate().all(|(i, v)| *v == i as f32) && sorted != order);
+        let weights = Tensor::from_slice(&[1.0f32, 0.0, 3.0, 4.0], [4], &device);
+        let many = read(&draw.multinomial(&weights, n, true));
+        for (share, due) in shares(&many, 4).iter().zip([0.125, 0.0, 0.375, 0.5]) {
+            near("multinomial", *share, due, 0.015);
+        }
+        let rows = weights.expand([n, 4]);
+        let pairs = draw.multinomial(&rows, 2, false);
+        assert_eq!(*pairs.shape(), [n, 2]);
+        let both = read(&pairs);
+        assert!(both.chunks(2).all(|pair| pair[0] != pair[1] && !pair.contains(&1.0)));
+        let firsts: Vec<f32> = both.chunks(2).map(|pair| pair[0]).collect();
+        near("the first of two", shares(&firsts, 4)[3], 0.5, 0.015);
+        // Numbers that kernels of both backends take to be nearly the same may round to two sides.
+        let all = vec![shifted, ones, order, firsts];
+        let first = first.get_or_insert(all.clone());
+        for (got, want) in all.iter().zip(first.iter()) {
+            let off = got.iter().zip(want).filter(|(a, b)| a != b).count();
+            assert!(off <= got.len() / 5_000, "{off} of {} are others on {name}", got.len());
+        }
+    }
+}
+
+#[test]
+fn a_replay_draws_what_eager_work_would() {
+    for (name, device) in devices() {
+        let weights = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [4], &device);
+        let work = |generator: &Generator, weights: &Tensor| {
+            let draw = generator.draw(weights.device());
+            [draw.randint([8], 0, 100), draw.multinomial(weights, 6, true), draw.randperm(16)]
+        };
+        let (eager, replayed) = (Generator::new(3), Generator::new(3));
+        let step = device.capture(&weights, |weights| Ok(work(&replayed, weights))).expect("it can be captured");
+        let mut seen = vec![step.outputs().map(|x| read(&x))];
+        for _ in 0..3 {
+            seen.push(step.run(&weights).expect("it runs").map(|x| read(&x)));
+        }
+        let want: Vec<_> = (0..4).map(|_| work(&eager, &weights).map(|x| read(&x))).collect();
+        assert_eq!(seen, want, "on {name}");
+        assert!(seen[0] != seen[1] && seen[1] != seen[2]);
+    }
+}
+
+#[test]
+fn samples_and_weights_are_dropped_as_wholes() {
+    for (name, device) in devices() {
+        let layer = DropPath::new(0.25, &mut Init::new(5, &device));
+        let x = Tensor::ones([4000, 2, 3], &device);
+        let y = read(&layer.forward(&x, &Ctx::train()));
+        assert!(y.chunks(6).all(|sample| sample.iter().all(|v| *v == sample[0])), "on {name}");
+        near("kept", mean(&y), 1.0, 0.05);
+        assert_eq!(read(&layer.forward(&x, &Ctx::eval())), read(&x));
+        let [q, k] = [(); 2].map(|()| Tensor::ones([1, 1, 4, 8], &device));
+        let v = Tensor::ones([1, 1, 4, 8], &device).requires_grad();
+        let options = AttentionOptions { dropout: Some((0.5, draw(&device))), ..AttentionOptions::default() };
+        let y = q.scaled_dot_product_attention(&k, &v, &options);
+        // Each of four weights of 1/4 is 0 or 1/2.
+        assert!(read(&y).iter().all(|v| (v * 2.0).fract().abs() < 1e-5), "{:?}", read(&y));
+        let grads = y.sum().backward();
+        near("dv", mean(&read(grads.of(&v).expect("it has one"))), mean(&read(&y)), 1e-5);
+    }
+}
+
+#[test]
+fn what_cannot_be_drawn_is_refused() {
+    let device = Device::cpu();
+    let draw = draw(&device);
+    for (said, due) in [
+        (panics(|| draw.randint([2], 3, 3)), "randint: 3..3 holds no numbers"),
+        (panics(|| draw.randint([2], 0, i32::MAX)), "holds more than the 2^24 numbers"),
+        (
+            panics(|| draw.bernoulli(&Tensor::full([2], 1, &device))),
+            "bernoulli: expected probabilities of floats, got i32",
+        ),
+        (panics(|| draw.truncated_normal([2], 0.0, 1.0, 2.0, 1.0)), "truncated_normal: 2..1 is no range"),
+        (panics(|| draw.truncated_normal([2], 0.0, 0.0, 1.0, 2.0)), "expected a deviation above 0, got 0"),
+        (panics(|| draw.multinomial(&Tensor::ones([3], &device), 4, false)), "there are fewer than 4 places"),
+        (panics(|| draw.multinomial(&Tensor::full([3], 1, &device), 1, true)), "multinomial: [3] of i32"),
+    ] {
+        assert!(said.contains(due), "`{said}`, not `{due}`");
+    }
+}
