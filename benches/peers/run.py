@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times the training steps W1 to W4 of wgrad and of its peers in turn, and prints one table in Markdown.
+"""Times the training steps W1 to W11 of wgrad and of its peers in turn, and prints one table in Markdown.
 
     python3 benches/peers/run.py                          # all workloads on all sides that are here
     python3 benches/peers/run.py w2 w3 wgrad-cpu pytorch  # a part of them
@@ -35,6 +35,13 @@ WORKLOADS = {
     "w2": "two convolutions on 28x28, batch 64, Adam",
     "w3": "two convolutions on 3x32x32, batch 64, SGD with momentum",
     "w4": "GPT of 4 layers, width 128, 8 x 128 tokens, AdamW",
+    "w5": "three residual blocks with batch norm on 3x32x32, batch 64, SGD with Nesterov's momentum",
+    "w6": "depthwise and pointwise convolutions with batch norm on 3x32x32, batch 64, Adam",
+    "w7": "LSTM of 2 layers of 128, 64 x 50 steps, Adam",
+    "w8": "GPT of 4 layers, width 256, 4 x 256 tokens, vocabulary 1,000, AdamW, clipped",
+    "w9": "U-Net with group norm on 1x28x28, batch 32, Adam",
+    "w10": "recommender, table of 50,000 x 32, batch 512, Adam",
+    "w11": "fully connected 3072-1024-256-1024-3072, batch 256, Adam",
 }
 # Name, what it runs on, folder of its program, feature to build it with. wgrad and PyTorch have no folder.
 SIDES = {

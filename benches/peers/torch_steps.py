@@ -19,7 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 
 ROWS, COUNT, BLOCK, READ = 64, 32, 4, 16
-SEQUENCES, LENGTH, VOCABULARY, WIDTH, HEADS, LAYERS = 8, 128, 65, 128, 4, 4
+SEQUENCES, LENGTH, VOCABULARY, LAYERS = 8, 128, 65, 4
+FEW, ITEMS = 8, 50000
 WORD = 0xFFFFFFFF
 
 
@@ -42,7 +43,7 @@ def hash_weights(model):
         if name in ("wte.weight", "wpe.weight"):
             u, v = uniform(seed, 2 * count).double().view(-1, 2).unbind(1)
             values = torch.sqrt(-2 * torch.log(1 - u)) * torch.cos(2 * math.pi * v)
-        elif "ln_" in name:
+        elif "ln_" in name or "norm" in name:
             continue
         else:
             # The bound in f32, as everywhere.
@@ -53,18 +54,19 @@ def hash_weights(model):
 class Block(nn.Module):
     """Normalise, attend and add; normalise, widen and add."""
 
-    def __init__(self):
+    def __init__(self, width, heads):
         super().__init__()
-        self.ln_1 = nn.LayerNorm(WIDTH)
-        self.attn_qkv = nn.Linear(WIDTH, 3 * WIDTH)
-        self.attn_proj = nn.Linear(WIDTH, WIDTH)
-        self.ln_2 = nn.LayerNorm(WIDTH)
-        self.mlp_fc = nn.Linear(WIDTH, 4 * WIDTH)
-        self.mlp_proj = nn.Linear(4 * WIDTH, WIDTH)
+        self.heads = heads
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn_qkv = nn.Linear(width, 3 * width)
+        self.attn_proj = nn.Linear(width, width)
+        self.ln_2 = nn.LayerNorm(width)
+        self.mlp_fc = nn.Linear(width, 4 * width)
+        self.mlp_proj = nn.Linear(4 * width, width)
 
     def forward(self, x):
         parts = self.attn_qkv(self.ln_1(x)).chunk(3, dim=2)
-        q, k, v = (part.unflatten(2, (HEADS, -1)).transpose(1, 2) for part in parts)
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
         x = x + self.attn_proj(mixed)
         return x + self.mlp_proj(F.gelu(self.mlp_fc(self.ln_2(x))))
@@ -73,17 +75,137 @@ class Block(nn.Module):
 class Gpt(nn.Module):
     """A causal model of tokens that gives a row of logits for each."""
 
-    def __init__(self):
+    def __init__(self, vocabulary, width, heads, context):
         super().__init__()
-        self.wte = nn.Embedding(VOCABULARY, WIDTH)
-        self.wpe = nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.Sequential(*[Block() for _ in range(LAYERS)])
-        self.ln_f = nn.LayerNorm(WIDTH)
-        self.lm_head = nn.Linear(WIDTH, VOCABULARY)
+        self.wte = nn.Embedding(vocabulary, width)
+        self.wpe = nn.Embedding(context, width)
+        self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(LAYERS)])
+        self.ln_f = nn.LayerNorm(width)
+        self.lm_head = nn.Linear(width, vocabulary)
 
     def forward(self, ids):
         x = self.wte(ids) + self.wpe.weight[: ids.shape[1]]
         return self.lm_head(self.ln_f(self.blocks(x))).flatten(0, 1)
+
+
+class Unit(nn.Module):
+    """A convolution without bias, and batch normalisation."""
+
+    def __init__(self, inputs, outputs, kernel, stride, groups=1):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+
+class Residual(nn.Module):
+    """Two units and what goes past them."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.first, self.second = Unit(inputs, outputs, 3, stride), Unit(outputs, outputs, 3, 1)
+        self.short = Unit(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else None
+
+    def forward(self, x):
+        y = self.second(F.relu(self.first(x)))
+        return F.relu(y + (x if self.short is None else self.short(x)))
+
+
+class Resnet(nn.Module):
+    """Three residual blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = Unit(3, 32, 3, 1)
+        self.blocks = nn.Sequential(Residual(32, 32, 1), Residual(32, 64, 2), Residual(64, 128, 2))
+        self.fc = nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.fc(self.blocks(F.relu(self.stem(x))).mean((2, 3)))
+
+
+class Mobilenet(nn.Module):
+    """Depthwise and pointwise convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = Unit(3, 32, 3, 1)
+        sizes = ((32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2))
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([Unit(i, i, 3, stride, i), Unit(i, o, 1, 1)]) for i, o, stride in sizes
+        )
+        self.fc = nn.Linear(256, 10)
+
+    def forward(self, x):
+        x = F.relu6(self.stem(x))
+        for depthwise, pointwise in self.blocks:
+            x = F.relu6(pointwise(F.relu6(depthwise(x))))
+        return self.fc(x.mean((2, 3)))
+
+
+class Sequences(nn.Module):
+    """Two layers of LSTM, and a class from the last step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(64, 128, 2, batch_first=True)
+        self.fc = nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.fc(self.rnn(x)[0][:, -1])
+
+
+class Part(nn.Module):
+    """Group normalisation, SiLU and a convolution."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.norm = nn.GroupNorm(8, inputs)
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(F.silu(self.norm(x)))
+
+
+class Unet(nn.Module):
+    """Down and up again, with skips."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.first = nn.Conv2d(1, 32, 3, padding=1), Part(32, 32)
+        self.down_1, self.second = nn.Conv2d(32, 64, 3, 2, 1), Part(64, 64)
+        self.down_2, self.middle = nn.Conv2d(64, 128, 3, 2, 1), Part(128, 128)
+        self.up_2, self.third = nn.ConvTranspose2d(128, 64, 2, 2), Part(128, 64)
+        self.up_1, self.fourth = nn.ConvTranspose2d(64, 32, 2, 2), Part(64, 32)
+        self.leave = nn.Conv2d(32, 1, 3, padding=1)
+
+    def forward(self, x):
+        first = self.first(self.enter(x))
+        second = self.second(self.down_1(first))
+        middle = self.middle(self.down_2(second))
+        third = self.third(torch.cat([self.up_2(middle), second], 1))
+        return self.leave(self.fourth(torch.cat([self.up_1(third), first], 1)))
+
+
+def dense(*widths):
+    """Fully connected layers with ReLU between them."""
+    layers = []
+    for at, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+        layers += [nn.ReLU()] * (at > 0) + [nn.Linear(inputs, outputs)]
+    return nn.Sequential(*layers)
+
+
+class Recommender(nn.Module):
+    """Rows of a large table, and fully connected layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.layers = nn.Embedding(ITEMS, 32), dense(256, 256, 128, 2)
+
+    def forward(self, ids):
+        return self.layers(self.table(ids).flatten(1))
 
 
 def convolutional(channels, side):
@@ -139,23 +261,57 @@ def chains():
     return found
 
 
+def values(seed, *shape):
+    """From -1 up to 1."""
+    return (uniform(seed, math.prod(shape)) * 2 - 1).view(shape)
+
+
+def tokens(seed, most, *shape):
+    """Whole numbers below `most`."""
+    return (uniform(seed, math.prod(shape)) * most).long().view(shape)
+
+
+def few(x, target):
+    """Batches of the networks after the first four."""
+    return [(x(100 + 2 * i), target(101 + 2 * i)) for i in range(FEW)]
+
+
 def training(workload, folder):
     """Model, optimizer and batches before the first step."""
     if workload == "w1":
-        model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-        batches = mnist(folder, (784,))
+        model, batches = dense(784, 128, 10), mnist(folder, (784,))
     elif workload == "w2":
         model, batches = convolutional(1, 28), mnist(folder, (1, 28, 28))
     elif workload == "w3":
         model, batches = convolutional(3, 32), noisy_classes()
+    elif workload == "w4":
+        model, batches = Gpt(VOCABULARY, 128, 4, LENGTH), chains()
+    elif workload in ("w5", "w6"):
+        model, batches = Resnet() if workload == "w5" else Mobilenet(), noisy_classes()
+    elif workload == "w7":
+        model, batches = Sequences(), few(lambda at: values(at, 64, 50, 64), lambda at: tokens(at, 10, 64))
+    elif workload == "w8":
+        model, batches = (
+            Gpt(1000, 256, 8, 256),
+            few(lambda at: tokens(at, 1000, 4, 256), lambda at: tokens(at, 1000, 1024)),
+        )
+    elif workload == "w9":
+        image = lambda at: values(at, 32, 1, 28, 28)
+        model, batches = Unet(), few(image, image)
+    elif workload == "w10":
+        model, batches = Recommender(), few(lambda at: tokens(at, ITEMS, 512, 8), lambda at: tokens(at, 2, 512))
     else:
-        model, batches = Gpt(), chains()
+        row = lambda at: values(at, 256, 3072)
+        model, batches = dense(3072, 1024, 256, 1024, 3072), few(row, row)
     hash_weights(model)
+    parameters = model.parameters()
     if workload == "w3":
-        return model, torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9), batches
-    if workload == "w4":
-        return model, torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01), batches
-    return model, torch.optim.Adam(model.parameters(), 1e-3), batches
+        return model, torch.optim.SGD(parameters, 1e-3, momentum=0.9), batches
+    if workload == "w5":
+        return model, torch.optim.SGD(parameters, 0.05, momentum=0.9, nesterov=True), batches
+    if workload in ("w4", "w8"):
+        return model, torch.optim.AdamW(parameters, 1e-3, weight_decay=0.01), batches
+    return model, torch.optim.Adam(parameters, 1e-3), batches
 
 
 def peak_mb():
@@ -175,11 +331,13 @@ def main():
 
     def step():
         nonlocal done
-        x, labels = batches[done % COUNT]
+        x, target = batches[done % len(batches)]
         done += 1
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), labels)
+        loss = (F.mse_loss if target.is_floating_point() else F.cross_entropy)(model(x), target)
         loss.backward()
+        if workload == "w8":
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         return loss
 
