@@ -94,6 +94,7 @@ pub fn definition<X: Element, Y: Element>(call: &mut Call, f: impl Fn(X, X) -> Y
 }
 
 /// The same on all cores.
+#[inline(always)]
 pub fn host<X: Element, Y: Element>(call: &mut Call, f: impl Fn(X, X) -> Y + Sync) {
     let p: Strided = call.params();
     p.map2(&mut call.write::<Y>(2)[..p.n as usize], call.read::<X>(0), call.read::<X>(1), f);

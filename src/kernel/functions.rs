@@ -201,19 +201,25 @@ const FEW: usize = 256;
 /// The sum of `f` over a row, of each few elements in f32, and of these sums in f64.
 #[inline(always)]
 pub fn sum_by_few(row: &[f32], f: impl Fn(f32) -> f32) -> f64 {
-    let mut values = [0.0; FEW];
-    let few = row.chunks(FEW).map(|few| {
-        values.iter_mut().zip(few).for_each(|(value, x)| *value = f(*x));
-        f64::from(fold(&values[..few.len()], 0.0, |sum, x| sum + x, |a, b| a + b))
-    });
-    total(few)
+    let (mut sum, mut values) = (0.0, [0.0; FEW]);
+    // Loops, since the closures of iterators are compiled by themselves where they are long.
+    for few in row.chunks(FEW) {
+        for (value, x) in values.iter_mut().zip(few) {
+            *value = f(*x);
+        }
+        sum += f64::from(fold(&values[..few.len()], 0.0, |sum, x| sum + x, |a, b| a + b));
+    }
+    sum
 }
 
 /// [`sum_by_few`] of two rows side by side.
 #[inline(always)]
 pub fn sum_by_few2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
-    let few = a.chunks(FEW).zip(b.chunks(FEW));
-    total(few.map(|(a, b)| f64::from(fold2(a, b, 0.0, |sum, a, b| sum + f(a, b), |a, b| a + b))))
+    let mut sum = 0.0;
+    for (a, b) in a.chunks(FEW).zip(b.chunks(FEW)) {
+        sum += f64::from(fold2(a, b, 0.0, |sum, a, b| sum + f(a, b), |a, b| a + b));
+    }
+    sum
 }
 
 /// The largest of a row, without a look at NaN; -infinity of nothing.
