@@ -11,6 +11,8 @@ mod devices;
 mod digits;
 mod gan_cli;
 mod mnist_cli;
+#[path = "../examples/mnist/model.rs"]
+mod model;
 mod outputs;
 mod program;
 mod resumed;

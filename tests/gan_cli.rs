@@ -1,9 +1,7 @@
 //! The GAN example as its user meets it: small runs on every device, and one sentence for each mistake.
 
-#[path = "../examples/mnist/model.rs"]
-mod model;
-
 use crate::digits::{folder, small_mnist};
+use crate::model;
 use crate::program::{Said, run};
 use std::ffi::OsStr;
 use std::fs::{self, File};

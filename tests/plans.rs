@@ -166,7 +166,7 @@ fn w3_replayed() {
 #[test]
 fn w4_replayed() {
     let device = Device::null();
-    let model = gpt::Gpt::new(&mut Init::new(0, &device));
+    let model = gpt::Gpt::new(gpt::Size::W4, &mut Init::new(0, &device));
     let mut adam = AdamW::new(&model, AdamWOptions::default()).expect("the options are in range");
     replayed("w4_replayed", &model, &mut adam, Tensor::empty([8, 128], DType::I32, &device), 1024);
 }

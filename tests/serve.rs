@@ -1,14 +1,11 @@
 //! The server of a saved network, asked over HTTP.
 
+use crate::model;
 use crate::program::started;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::{Device, Tensor, checkpoint};
-
-#[path = "../examples/mnist/model.rs"]
-#[expect(dead_code, reason = "one of the two networks is served")]
-mod model;
 
 /// Ends the server, whatever happens.
 struct Running(std::process::Child);

@@ -13,6 +13,11 @@ pub struct Size {
     pub context: usize,
 }
 
+impl Size {
+    /// Of the fourth workload.
+    pub const W4: Size = Size { vocabulary: 65, width: 128, layers: 4, heads: 4, context: 128 };
+}
+
 #[derive(Module)]
 struct Block {
     ln_1: LayerNorm,

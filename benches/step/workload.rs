@@ -51,7 +51,6 @@ impl Workload {
     /// As it is before the first step.
     pub fn start(self, mnist: &Path, device: &Device) -> Result<Training> {
         let init = &mut Init::new(0, device);
-        let gpt = |vocabulary, width, heads, context| Size { vocabulary, width, layers: 4, heads, context };
         match self {
             Workload::W1 => training(models::mlp(init), adam, batches::mnist(mnist, &[784])?),
             Workload::W2 => training(models::convolutional(1, 28, init), adam, batches::mnist(mnist, &[1, 28, 28])?),
@@ -60,7 +59,7 @@ impl Workload {
                 |model| sgd(model, SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() }),
                 batches::noisy_classes(),
             ),
-            Workload::W4 => training(Gpt::new(gpt(65, 128, 4, 128), init), adam_w, batches::chains()),
+            Workload::W4 => training(Gpt::new(Size::W4, init), adam_w, batches::chains()),
             Workload::W5 => training(
                 Resnet::new(init),
                 |model| sgd(model, SgdOptions { lr: 0.05, momentum: Momentum::Nesterov(0.9), ..SgdOptions::default() }),
@@ -69,7 +68,7 @@ impl Workload {
             Workload::W6 => training(Mobilenet::new(init), adam, batches::noisy_classes()),
             Workload::W7 => training(Sequences::new(init), adam, batches::classified(&[64, 50, 64], 10)),
             Workload::W8 => training(
-                Gpt::new(gpt(1000, 256, 8, 256), init),
+                Gpt::new(Size { vocabulary: 1000, width: 256, heads: 8, context: 256, ..Size::W4 }, init),
                 |model| Ok(Box::new(AdamW::new(model, AdamWOptions::default())?.clip_grad_norm(1.0)?)),
                 batches::tokens_of([4, 256], 1000, 4 * 256, 1000),
             ),

@@ -43,7 +43,7 @@ use model::{Discriminator, Generator, NOISE};
 use run::Look;
 use start::{note, say, start};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use task::Gan;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization};
@@ -131,7 +131,7 @@ struct Artist<'a> {
 }
 
 impl Artist<'_> {
-    fn draw(&self, path: &PathBuf) -> Result<()> {
+    fn draw(&self, path: &Path) -> Result<()> {
         grid::write(path, &self.generator.forward(&self.noise, &Ctx::eval()))
     }
 }

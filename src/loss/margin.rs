@@ -159,7 +159,7 @@ impl Tensor {
         let far = length.saturating_sub(2);
         let leaps = path
             .narrow(1, length - far, far)
-            .ne(&path.narrow(1, 0, far))
+            .ne(path.narrow(1, 0, far))
             .mul(&path.narrow(1, length - far, far).ne(options.blank));
         let leaps = leaps.pad(&[(length - far, 0)], 0.0);
         let places = Tensor::arange(0, length as i32, device);

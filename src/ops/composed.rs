@@ -76,7 +76,7 @@ impl Tensor {
     #[track_caller]
     pub fn isclose(&self, other: &Tensor, rtol: f32, atol: f32) -> Tensor {
         let (a, b) = (self.detach(), other.detach());
-        let near = a.sub(&b).abs().le(&b.abs().affine(rtol, atol)).mul(&b.isfinite());
+        let near = a.sub(&b).abs().le(b.abs().affine(rtol, atol)).mul(&b.isfinite());
         near.maximum(&a.eq(&b))
     }
 

@@ -6,7 +6,7 @@
 mod definition;
 mod host;
 
-use crate::autograd::Op;
+use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
@@ -189,10 +189,19 @@ impl Tensor {
         let y = x.new_like();
         Tensor::run(&GROUP_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
         let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
+        let back = first.clone();
         let y = y.tracked(
             || Op::new("group_norm").with("groups", groups).with("eps", eps),
             &[&x, &w, &b],
             move |dy, needs| {
+                let again = |all: &[Tensor]| {
+                    // No gradient depends on the bias.
+                    let [x, weight] = [&all[0], &all[1]];
+                    x.permute(&back).group_norm_by_rows(groups, Some(weight), Some(&all[2]), eps).permute(&last)
+                };
+                if let Some(gradients) = composed(dy, needs, &[&saved, &saved_w, &saved_w], again) {
+                    return gradients;
+                }
                 let dy = dy.contiguous();
                 let sums = Tensor::empty([2, batch, channels], DType::F32, dy.device());
                 Tensor::run(&GROUP_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);

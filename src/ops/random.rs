@@ -113,7 +113,7 @@ impl Draw {
     pub fn bernoulli(&self, probabilities: &Tensor) -> Tensor {
         let dtype = probabilities.dtype();
         assert!(dtype.is_float(), "bernoulli: expected probabilities of floats, got {dtype}");
-        self.uniform(probabilities.shape(), 0.0, 1.0).lt(&probabilities.detach().cast(DType::F32))
+        self.uniform(probabilities.shape(), 0.0, 1.0).lt(probabilities.detach().cast(DType::F32))
     }
 
     /// Whole numbers from `low` up to `high`, which is left out, each as likely as another; i32.

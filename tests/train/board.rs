@@ -22,7 +22,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 
 fn checks(bytes: &[u8], masked: &[u8]) -> bool {
     let crc = crc32c(bytes);
-    let mask = (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+    let mask = crc.rotate_right(15).wrapping_add(0xa282_ead8);
     u32::from_le_bytes(masked.try_into().expect("four bytes")) == mask
 }
 

@@ -3,7 +3,7 @@
 use super::curves::first_difference;
 use super::recipes::{BATCH_NORM, CLIPPED, CNN, DROPOUT, MLP, RECURRENT, Trainer};
 use crate::devices::{devices, gpu};
-use crate::gpt::Gpt;
+use crate::gpt::{Gpt, Size};
 use crate::models;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -114,7 +114,13 @@ fn gpu_a_replayed_step_is_few_passes() {
             ("w1", Box::new(models::mlp(init)), Tensor::zeros([64, 784], &device), 64, 10),
             ("w2", Box::new(models::convolutional(1, 28, init)), image([64, 1, 28, 28]), 64, 24),
             ("w3", Box::new(models::convolutional(3, 32, init)), image([64, 3, 32, 32]), 64, 24),
-            ("w4", Box::new(Gpt::new(init)), Tensor::from_vec(vec![0i32; 1024], [8, 128], &device), 1024, 110),
+            (
+                "w4",
+                Box::new(Gpt::new(Size::W4, init)),
+                Tensor::from_vec(vec![0i32; 1024], [8, 128], &device),
+                1024,
+                110,
+            ),
         ];
         for (name, model, x, labels, most) in all {
             let labels = Tensor::from_vec(vec![0i32; labels], [labels], &device);

@@ -257,7 +257,7 @@ fn first_gradients_stay_as_they_are() {
     let kernels = || {
         let names =
             |plan: wgrad::plan::Plan| -> Vec<&str> { plan.dispatches().iter().map(|d| d.kernel.name).collect() };
-        names(device.record(&once).1)
+        names(device.record(once).1)
     };
     let (before, bits) = (kernels(), once().iter().map(read).collect::<Vec<_>>());
     let slope = net.forward(&x, &Ctx::train()).sum().grad(&x);

@@ -1,7 +1,7 @@
 //! A GPT on chains of tokens: alike on both backends, the same bits twice and replayed.
 
 use crate::devices::devices;
-use crate::gpt::Gpt;
+use crate::gpt::{Gpt, Size};
 use wgrad::nn::{Ctx, Init, Layer};
 use wgrad::optim::{AdamW, AdamWOptions, Optimizer};
 use wgrad::plan::Replay;
@@ -25,7 +25,7 @@ fn chain(step: usize, device: &Device) -> [Tensor; 2] {
 }
 
 fn losses(device: &Device, mut replay: Option<Replay>) -> Vec<f32> {
-    let model = Gpt::new(&mut Init::new(7, device));
+    let model = Gpt::new(Size::W4, &mut Init::new(7, device));
     let mut adam = AdamW::new(&model, AdamWOptions::default()).expect("the options are in range");
     let step = |step| {
         let [tokens, labels] = chain(step, device);
