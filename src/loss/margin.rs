@@ -88,6 +88,9 @@ impl Tensor {
     pub fn multilabel_margin_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         let op = "multilabel_margin_loss";
         self.scores(op, target, false);
+        if self.dtype().is_half() {
+            return Tensor::in_f32(op, [self], |[x]| x.multilabel_margin_loss(target, reduction));
+        }
         let (classes, index) = (self.size(1), target.indices(op, "targets"));
         // Up to the first that is negative.
         let counts = index.lt(0).cumsum(1).eq(0.0);
@@ -127,8 +130,8 @@ impl Default for CtcOptions {
 impl Tensor {
     /// Connectionist temporal classification (Graves et al., 2006): minus the logarithm of the probability of label sequences
     /// in all their alignments. These are log-probabilities `[steps, batch, classes]`, as [`Tensor::log_softmax`] gives them, with
-    /// labels (i32) `[batch, labels]` and the numbers (i32) `[batch]` of steps and of labels that count in each. Some ten
-    /// kernels for each step.
+    /// labels (i32) `[batch, labels]` and the numbers (i32) `[batch]` of steps and of labels that count in each. As in PyTorch, the
+    /// gradient supposes that they are such. Some ten kernels for each step.
     ///
     /// # Panics
     /// If the shapes do not fit, or labels or numbers are not i32.
@@ -143,6 +146,9 @@ impl Tensor {
             "{op}: {x} x {l} x {s} x {c}: expected [steps, batch, classes], labels [batch, labels], and two numbers [batch]"
         );
         assert!(self.dtype().is_float(), "{op}: expected log-probabilities of floats, got {}", self.dtype());
+        if self.dtype().is_half() {
+            return Tensor::in_f32(op, [self], |[x]| x.ctc_loss(labels, steps, counts, options));
+        }
         let [labels, steps, counts] = [(labels, "labels"), (steps, "numbers of steps"), (counts, "numbers of labels")]
             .map(|(x, what)| x.indices(op, what));
         let (time, batch, device) = (x[0], x[1], self.device());
@@ -151,8 +157,12 @@ impl Tensor {
         let pairs = Tensor::cat(&[&blank, &labels.unsqueeze(2)], 2).reshape([batch, 2 * l[1]]);
         let path = Tensor::cat(&[&pairs, &Tensor::full([batch, 1], options.blank, device)], 1);
         let length = 2 * l[1] + 1;
-        let seen =
-            self.cast(DType::F32).permute(&[1, 0, 2]).gather(2, &path.unsqueeze(1).expand([batch, time, length]));
+        // As PyTorch's, the gradient is one that the logarithm of a softmax before it leaves as it is.
+        let saved = self.saved();
+        let x = self.detach().tracked("log_probabilities", &[self], move |dy, _| {
+            vec![Some(dy.sub(&saved.exp().mul(&dy.sum_dims(&[-1], KeepDims::Yes))))]
+        });
+        let seen = x.permute(&[1, 0, 2]).gather(2, &path.unsqueeze(1).expand([batch, time, length]));
         let none = f32::NEG_INFINITY;
         let late = |x: &Tensor, by: usize| x.narrow(1, 0, length.saturating_sub(by)).pad(&[(by.min(length), 0)], none);
         // Two places on leads from a label to another one.
@@ -180,7 +190,6 @@ impl Tensor {
             true => losses.masked_fill(&losses.detach().eq(f32::INFINITY), 0.0),
             false => losses,
         };
-        let losses = losses.cast(self.dtype());
         match options.reduction {
             Reduction::Mean => losses.div(&counts.cast(DType::F32).clamp(1.0, f32::INFINITY)).mean(),
             reduction => reduced(&losses, reduction),

@@ -19,6 +19,11 @@ const MOST: usize = 6_000;
 /// Inputs of cases that lie further out are not drawn: sums and squares of them end at other places on each backend.
 const FAR: f32 = 100.0;
 
+/// Whether a number is so small that slopes at it are as far out.
+fn has_minute(value: &Tensor) -> bool {
+    value.dtype() == DType::F32 && value.to_vec::<f32>().is_ok_and(|all| all.iter().any(|x| x.is_subnormal()))
+}
+
 /// No input of a case that is used has more.
 const MOST_OF_CASE: usize = 3_000;
 
@@ -414,7 +419,8 @@ impl Drawing {
                 _ => {
                     let tracked = input.tracked && case.gradient != super::cases::Gradient::Absent;
                     let own = self.given(Given { tracked, ..Given::plain(&base, Fill::OfCase(number, at)) });
-                    if largest(&self.values[own], self.special).is_none_or(|most| most > FAR) {
+                    let is_far = largest(&self.values[own], self.special).is_none_or(|most| most > FAR);
+                    if is_far || has_minute(&self.values[own]) {
                         // Nothing else may use it either.
                         self.program.items.pop();
                         self.values.pop();
