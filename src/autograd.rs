@@ -145,14 +145,20 @@ impl Tensor {
         inputs: &[&Tensor],
         backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
     ) -> Tensor {
-        let reads = inputs.iter().any(|input| input.is_gradient());
         higher::check(inputs);
         self.known();
-        if inputs.iter().all(|input| !input.is_tracked()) {
-            let y = self.noted(op, inputs);
-            return if reads { y.into_gradient() } else { y };
+        if inputs.iter().any(|input| input.is_tracked()) {
+            return self.hung(op.into_op(), inputs, Some(Box::new(backward)));
         }
-        let node = Node::new(&self, op.into_op(), inputs, Some(Box::new(backward)), reads);
+        let reads = inputs.iter().any(|input| input.is_gradient());
+        let y = self.noted(op, inputs);
+        if reads { y.into_gradient() } else { y }
+    }
+
+    /// The same tensor as the result of an operation.
+    fn hung(self, op: Op, inputs: &[&Tensor], backward: Option<Backward>) -> Tensor {
+        let reads = backward.is_some() && inputs.iter().any(|input| input.is_gradient());
+        let node = Node::new(&self, op, inputs, backward, reads);
         self.with_node(Some(node))
     }
 
@@ -160,11 +166,7 @@ impl Tensor {
     #[must_use]
     pub fn noted(self, op: impl IntoOp, inputs: &[&Tensor]) -> Tensor {
         self.known();
-        if !graph::is_tracing() {
-            return self;
-        }
-        let node = Node::new(&self, op.into_op(), inputs, None, false);
-        self.with_node(Some(node))
+        if graph::is_tracing() { self.hung(op.into_op(), inputs, None) } else { self }
     }
 
     /// The operations that made it: those that its gradient goes back through, and within a [`trace`] all.

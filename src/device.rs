@@ -230,10 +230,20 @@ impl Device {
 
     /// The answer of `each` about the step that this thread is capturing, where there is one.
     fn capturing<R>(&self, each: impl FnOnce(&mut Capture) -> R) -> Option<R> {
-        if !self.records() {
-            return None;
+        let (mut each, mut answer) = (Some(each), None);
+        self.in_capture(&mut |capture| answer = each.take().map(|each| each(capture)));
+        answer
+    }
+
+    fn in_capture(&self, each: &mut dyn FnMut(&mut Capture)) {
+        if self.records() {
+            let mut all = self.recordings();
+            if let Some(capture) =
+                all.iter_mut().find(|recording| recording.is_own()).and_then(|own| own.capture.as_mut())
+            {
+                each(capture);
+            }
         }
-        self.recordings().iter_mut().find(|recording| recording.is_own())?.capture.as_mut().map(each)
     }
 
     /// Tells all recordings of an event.

@@ -479,6 +479,12 @@ impl Tensor {
     /// is written as a whole is a view with other elements right behind it.
     #[track_caller]
     pub fn run<P: Uniform>(kernel: &'static Kernel, args: &[&Tensor], params: &P) {
+        Tensor::queue(kernel, args, Params::new(params));
+    }
+
+    /// [`Tensor::run`], once for all types of parameters.
+    #[track_caller]
+    fn queue(kernel: &'static Kernel, args: &[&Tensor], params: Params) {
         assert!(
             args.len() == kernel.access.len(),
             "{}: {} arguments, not {}",
@@ -525,7 +531,7 @@ impl Tensor {
         }
         device.hold(args.iter().map(|arg| arg.handle()));
         let label = args.iter().find_map(|arg| arg.name.clone());
-        let dispatch = Dispatch { kernel, bindings, params: Params::new(params), label };
+        let dispatch = Dispatch { kernel, bindings, params, label };
         match args.iter().find(|arg| !arg.is_counted()) {
             None => device.dispatch(dispatch, Location::caller()),
             Some(arg) => {

@@ -14,6 +14,13 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
 
 /// Runs `work` where starting a piece of it on another thread costs least: for many kernels in a row.
 pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let (mut work, mut result) = (Some(work), None);
+    on_pool(&mut || result = work.take().map(|work| work()));
+    result.expect("the pool runs what it is given")
+}
+
+/// One instance for all work.
+fn on_pool(work: &mut (dyn FnMut() + Send)) {
     #[cfg(feature = "rayon")]
     if let Some(pool) = pool().filter(|pool| pool.current_thread_index().is_none()) {
         if rayon::current_thread_index().is_none() {
@@ -23,7 +30,7 @@ pub fn inside<R: Send>(work: impl FnOnce() -> R + Send) -> R {
         let done = std::thread::scope(|scope| scope.spawn(|| pool.install(work)).join());
         return done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
-    work()
+    work();
 }
 
 /// Both, at once where there are threads.

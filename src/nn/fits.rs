@@ -27,11 +27,15 @@ pub(super) fn told(
     weight: &Tensor,
     expected: impl FnOnce() -> String,
 ) -> Option<String> {
-    let path = path(weight, layer);
     if x.device() != weight.device() {
-        return Some(format!("{path}: an input and a weight {}", apart(x.device(), weight.device())));
+        let apart = apart(x.device(), weight.device());
+        return Some(format!("{}: an input and a weight {apart}", path(weight, layer)));
     }
-    (!fits).then(|| format!("{path}: {} x {}: {}", x.shape(), weight.shape(), expected()))
+    (!fits).then(|| sentence(layer, x, weight, &expected()))
+}
+
+fn sentence(layer: &str, x: &Tensor, weight: &Tensor, expected: &str) -> String {
+    format!("{}: {} x {}: {expected}", path(weight, layer), x.shape(), weight.shape())
 }
 
 /// The same for a layer without parameters: `layers.2: [2, 784]: expected images [n, c, h, w]`.
