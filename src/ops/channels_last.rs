@@ -9,6 +9,14 @@ pub(crate) fn channels_last(shape: Shape, like: &Tensor) -> Tensor {
     like.new_empty([n, h, w, c]).permute(&[0, 3, 1, 2])
 }
 
+/// The strides of images [n, c, h, w], for kernels. A dimension of size 1, whose stride means nothing, has that of channels
+/// last: what asks for whole vec4 finds them.
+pub(crate) fn image_strides(images: &Tensor) -> [u32; 4] {
+    let [_, c, h, w] = [0, 1, 2, 3].map(|d| images.shape()[d]);
+    let usual = [h * w * c, 1, w * c, c];
+    [0, 1, 2, 3].map(|d| if images.shape()[d] == 1 { usual[d] } else { images.layout().strides[d] } as u32)
+}
+
 impl Tensor {
     /// A batch of one, of what has no dimension for the batch: one dimension fewer than it would have with it.
     pub(crate) fn batch_of_one(&self, rank: usize) -> Option<Tensor> {

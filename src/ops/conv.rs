@@ -24,7 +24,7 @@ pub use transpose::ConvTranspose2dOptions;
 
 use crate::autograd::{Op, is_differentiated};
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform};
-use crate::ops::channels_last::channels_last;
+use crate::ops::channels_last::{channels_last, image_strides};
 use crate::shape::{Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -234,7 +234,7 @@ impl Tensor {
         let (out_h, down) = walk(0).over(op, &shapes, x[2]);
         let (out_w, right) = walk(1).over(op, &shapes, x[3]);
         let (input, kernel) = (self.detach(), weight.contiguous());
-        let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| input.layout().strides[d] as u32);
+        let [x_n, x_c, x_h, x_w] = image_strides(&input);
         let p = ConvParams {
             batch: x[0] as u32,
             channels: x[1] as u32,

@@ -158,6 +158,15 @@ impl Tensor {
         if self.layout().strides() == want.strides() && self.base() == 0 { self.clone() } else { self.copied(&want) }
     }
 
+    /// A tensor of other sizes in this one's memory order, so that channels stay neighbours; `make` gives it, of a shape in the
+    /// order of memory.
+    fn in_own_order(&self, sizes: &[usize], make: impl FnOnce(Vec<usize>) -> Tensor) -> Tensor {
+        let dims = 0..sizes.len();
+        let order = if self.layout().is_dense() { self.layout().memory_order() } else { dims.clone().collect() };
+        let back: Vec<usize> = dims.map(|d| order.iter().position(|&o| o == d).unwrap_or(d)).collect();
+        make(order.iter().map(|&d| sizes[d]).collect()).permute(&back)
+    }
+
     /// Overwrites part of this tensor, from `start` along `dim`, with the elements of `part`.
     #[track_caller]
     pub(crate) fn write_part(&self, dim: usize, start: usize, part: &Tensor) {
@@ -437,11 +446,7 @@ impl Tensor {
             assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
             sizes[dim] += t.shape()[dim];
         }
-        // In the memory order of the first, so that channels stay neighbours.
-        let order = if first.layout().is_dense() { first.layout().memory_order() } else { (0..sizes.len()).collect() };
-        let stored: Vec<usize> = order.iter().map(|&d| sizes[d]).collect();
-        let back: Vec<usize> = (0..sizes.len()).map(|d| order.iter().position(|&o| o == d).unwrap_or(d)).collect();
-        let out = Tensor::empty(stored, first.dtype(), first.device()).permute(&back);
+        let out = first.in_own_order(&sizes, |stored| Tensor::empty(stored, first.dtype(), first.device()));
         let mut start = 0;
         let mut parts = Vec::with_capacity(tensors.len());
         for t in tensors {
@@ -497,7 +502,7 @@ impl Tensor {
             };
             sizes[rank - 1 - i] = size;
         }
-        let out = self.new_full(sizes, value);
+        let out = self.in_own_order(&sizes, |stored| self.new_full(stored, value));
         let mut inner = Layout { shape: self.shape(), ..*out.layout() };
         for (i, (before, _)) in widths.iter().enumerate() {
             inner.offset += before * inner.strides[rank - 1 - i];

@@ -226,13 +226,27 @@ impl BatchNormOutput {
     }
 }
 
+/// One value for each channel, beside [n, c, ..].
+fn column(t: &Tensor, rank: usize) -> Tensor {
+    let mut sizes = vec![1; rank - 1];
+    sizes[0] = t.numel();
+    t.reshape_to(Shape::from(sizes))
+}
+
+/// The output of x, a weight and a bias, by given means and variances.
+fn by_statistics(all: &[Tensor], stats: [&Tensor; 2], eps: f32) -> Tensor {
+    // Of several roundings of half types one is left.
+    let [mean, variance, weight, bias] =
+        [stats[0], stats[1], &all[1], &all[2]].map(|t| column(&t.cast(DType::F32), all[0].rank()));
+    let scale = variance.affine(1.0, eps).rsqrt().mul(&weight);
+    Tensor::in_f32("batch_norm", [&all[0]], |[x]| x.sub(&mean).mul(&scale).add(&bias))
+}
+
 /// The output of x, a weight and a bias.
 fn by_primitives(all: &[Tensor], eps: f32) -> Tensor {
     let x = &all[0];
     let dims: Vec<isize> = (0..x.rank() as isize).filter(|d| *d != 1).collect();
-    let mut sizes = vec![1; x.rank() - 1];
-    sizes[0] = x.shape()[1];
-    let [weight, bias] = [1, 2].map(|part: usize| all[part].reshape_to(Shape::from(sizes.clone())));
+    let [weight, bias] = [1, 2].map(|part: usize| column(&all[part], x.rank()));
     let centred = x.sub(&x.mean_dims(&dims, KeepDims::Yes));
     let scale = centred.square().mean_dims(&dims, KeepDims::Yes).affine(1.0, eps).rsqrt();
     centred.mul(&scale).mul(&weight).add(&bias)
@@ -251,6 +265,14 @@ impl Tensor {
                 part.shape()
             );
         }
+    }
+
+    /// The same elements with the positions of [n, c, ..] as one run, which they are in both usual memory orders.
+    fn with_runs(&self) -> Tensor {
+        let channels_last: Vec<usize> = [0].into_iter().chain(2..self.rank()).chain([1]).collect();
+        let layout = self.layout();
+        let runs = layout.is_contiguous() || layout.permute(&channels_last).is_contiguous();
+        if runs && self.base() == 0 { self.clone() } else { self.contiguous() }
     }
 
     /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts. A batch of
@@ -272,12 +294,7 @@ impl Tensor {
             let stats = Tensor::zeros([2, channels], device);
             return BatchNormOutput { output: Tensor::of_nothing("batch_norm", shape, &inputs), stats };
         }
-        // Positions must be one run: true of both usual memory orders of images.
-        let dense = self.base() == 0 && self.layout().is_dense();
-        let runs = dense
-            && (self.layout().is_contiguous()
-                || shape.rank() == 4 && self.permute(&[0, 2, 3, 1]).layout().is_contiguous());
-        let x = if runs { self.clone() } else { self.contiguous() };
+        let x = self.with_runs();
         let p = BatchNormParams::new(&x, eps);
         let constant =
             |t: Option<&Tensor>, value| t.map_or_else(|| Tensor::full([channels], value, device), Tensor::contiguous);
@@ -326,25 +343,42 @@ impl Tensor {
         eps: f32,
     ) -> Tensor {
         self.channel_check("batch_norm", &[Some(mean), Some(variance), weight, bias]);
-        if self.dtype().is_half() {
-            // Of several roundings one is left.
-            let [mean, variance] = [mean, variance].map(|t| t.cast(DType::F32));
-            let [weight, bias] = [weight, bias].map(|t| t.map(|t| t.cast(DType::F32)));
-            return Tensor::in_f32("batch_norm", [self], |[x]| {
-                x.batch_norm_eval(&mean, &variance, weight.as_ref(), bias.as_ref(), eps)
-            });
+        let (x, device) = (self.with_runs(), self.device());
+        let [w, b] = [(weight, 1.0f32), (bias, 0.0)]
+            .map(|(t, value)| t.map_or_else(|| Tensor::full(mean.shape(), value, device), Tensor::contiguous));
+        let stats = [mean, variance];
+        if stats.iter().any(|t| t.is_tracked() || t.is_gradient()) {
+            return by_statistics(&[x, w, b], stats, eps);
         }
-        let mut sizes = vec![1; self.rank() - 1];
-        sizes[0] = self.shape()[1];
-        let column = |t: &Tensor| t.reshape_to(Shape::from(sizes.clone()));
-        let mut scale = variance.affine(1.0, eps).rsqrt();
-        if let Some(weight) = weight {
-            scale = scale.mul(weight);
-        }
-        let y = self.sub(&column(mean)).mul(&column(&scale));
-        match bias {
-            Some(bias) => y.add(&column(bias)),
-            None => y,
-        }
+        let p = BatchNormParams::new(&x, eps);
+        let stats = Tensor::stack(&stats.map(|t| t.cast(DType::F32)).each_ref(), 0);
+        let y = x.new_like();
+        Tensor::run(&BATCH_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
+        let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
+        y.tracked(
+            || Op::new("batch_norm_eval").with("eps", eps),
+            &[&x, &w, &b],
+            move |dy, needs| {
+                let row = |of: &Tensor, at| of.narrow(0, at, 1).squeeze(0);
+                let stats = [0, 1].map(|at| row(&saved_stats, at));
+                // No gradient depends on the bias.
+                let inputs = [&saved, &saved_w, &saved_w];
+                if let Some(gradients) = composed(dy, needs, &inputs, |all| by_statistics(all, stats.each_ref(), eps)) {
+                    return gradients;
+                }
+                let dy = dy.in_layout_of(&saved);
+                let dx = || {
+                    let scale = stats[1].affine(1.0, eps).rsqrt().mul(&saved_w.cast(DType::F32));
+                    Tensor::in_f32("batch_norm", [&dy], |[dy]| dy.mul(&column(&scale, dy.rank())))
+                };
+                let sums = (needs[1] || needs[2]).then(|| {
+                    let sums = Tensor::empty(saved_stats.shape(), DType::F32, dy.device());
+                    Tensor::run(&BATCH_NORM_SUMS, &[&saved, &dy, &saved_stats, &sums], &p);
+                    sums
+                });
+                let sum = |at: usize| sums.as_ref().filter(|_| needs[at + 1]).map(|sums| row(sums, at));
+                vec![needs[0].then(dx), sum(0), sum(1)]
+            },
+        )
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::autograd::Op;
 use crate::kernel::Uniform;
+use crate::ops::channels_last::image_strides;
 use crate::shape::{MAX_EXTENT, Shape, Windows};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -98,7 +99,7 @@ impl PoolParams {
         adaptive: u32,
     ) -> PoolParams {
         let [n, c, h, w] = [0, 1, 2, 3].map(|d| x.shape()[d] as u32);
-        let [x_n, x_c, x_h, x_w] = [0, 1, 2, 3].map(|d| x.layout().strides[d] as u32);
+        let [x_n, x_c, x_h, x_w] = image_strides(x);
         let x_base = x.base() as u32;
         // Of results that are too many to be, no number matters.
         let row = out[1].wrapping_mul(c);
@@ -130,7 +131,7 @@ impl PoolParams {
 
     /// With a gradient of these strides.
     pub fn given(self, dy: &Tensor) -> PoolParams {
-        PoolParams { dy: [0, 1, 2, 3].map(|d| dy.layout().strides[d] as u32), ..self }
+        PoolParams { dy: image_strides(dy), ..self }
     }
 
     pub fn output(&self) -> Shape {
