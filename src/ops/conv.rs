@@ -12,6 +12,7 @@ mod conv1d;
 mod definition;
 pub mod depthwise;
 mod fuse;
+mod grouped;
 mod host;
 mod implicit;
 mod lower;

@@ -17,8 +17,8 @@ fn conv(images: Input, weight: Input, options: Conv2dOptions) -> Case {
 
 /// Channels as neighbours and by fours, where no matrix of columns is made.
 fn fours(images: Input, weight: Input, options: Conv2dOptions) -> Case {
-    let Conv2dOptions { stride, padding, dilation, .. } = options;
-    let name = format!("conv2d by fours {stride:?} {padding:?} {dilation:?}:");
+    let Conv2dOptions { stride, padding, dilation, groups } = options;
+    let name = format!("conv2d by fours {stride:?} {padding:?} {dilation:?} {groups}:");
     case(&name, [images, weight], move |x| last(&x[0]).conv2d(&x[1], None, options))
 }
 
@@ -46,6 +46,12 @@ fn convolutions() -> Vec<Case> {
         conv(x([1, 2, 8, 8]), x([3, 2, 3, 3]), Conv2dOptions { stride: [3, 4], ..plain() }),
         conv(x([2, 6, 5, 5]), x([4, 3, 3, 3]), Conv2dOptions { groups: 2, ..around(1) }),
         conv(x([2, 6, 5, 5]), x([6, 1, 3, 3]), Conv2dOptions { groups: 6, ..around(1) }),
+        // Groups by fours, of every number of neighbouring taps that are one loop.
+        conv(x([2, 16, 5, 6]), x([8, 8, 3, 3]), Conv2dOptions { groups: 2, ..around(1) }),
+        conv(x([1, 8, 6, 7]), x([16, 4, 1, 1]), Conv2dOptions { groups: 2, ..plain() }),
+        conv(x([2, 12, 7, 9]), x([12, 4, 3, 2]), Conv2dOptions { groups: 3, stride: [2, 3], ..around(1) }),
+        conv(x([1, 8, 5, 11]), x([8, 4, 2, 5]), Conv2dOptions { groups: 2, dilation: [1, 2], ..around(2) }),
+        conv(x([1, 8, 9, 6]), x([8, 4, 2, 4]), Conv2dOptions { groups: 2, stride: [1, 2], ..around(1) }),
         // Far more zeros around the images than pixels.
         conv(
             x([2, 4, 5, 4]),
@@ -59,6 +65,7 @@ fn convolutions() -> Vec<Case> {
         conv(x([2, 3, 5, 7]).reversed(), x([4, 3, 3, 2]).reversed(), plain()),
         conv(x([2, 3, 5, 7]).shifted(), x([4, 3, 3, 2]).shifted(), around(1)),
         conv(x([2, 3, 5, 7]).expanded(0), x([4, 3, 3, 2]), plain()),
+        fours(x([2, 16, 9, 6]), x([24, 8, 3, 3]), Conv2dOptions { groups: 2, ..around(1) }),
         fours(x([2, 4, 5, 7]), x([4, 4, 1, 1]), plain()),
         fours(x([2, 8, 9, 6]), x([12, 8, 3, 2]), around(1)),
         fours(x([1, 12, 7, 7]), x([4, 12, 3, 3]), Conv2dOptions { dilation: [2, 1], ..around(2) }),

@@ -2,9 +2,10 @@
 //!
 //! Where each channel has results of its own it is depthwise, with kernels of its own. All else is a matrix product of the
 //! columns that the kernel sees, [positions, taps], with the weight. Four ways look the columns' pixels up as they go, and want
-//! channels by fours; what has none is recast for them (`recast.rs`); the last two make the matrix and can do everything.
+//! channels by fours; what has none is recast for them (`recast.rs`). Groups of few channels have a way of their own; the last
+//! two make the matrix and can do everything.
 
-use super::{ConvParams, columns, implicit, lower, recast, tiles};
+use super::{ConvParams, columns, grouped, implicit, lower, recast, tiles};
 use crate::kernel::{Class, Dispatch, Info, Variant};
 use crate::ops::matmul::{self, Tiling};
 
@@ -36,6 +37,8 @@ enum Way {
     RecastRows,
     RecastTiles,
     RecastSmallTiles,
+    /// Groups of channels, a few results of several positions at a time (`grouped.rs`).
+    Grouped,
     /// The matrix of columns in scratch memory, and products with it (`columns.rs`).
     Columns(Tiling),
 }
@@ -49,14 +52,18 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
         Way::RecastSmallTiles => Some(Way::SmallTiles),
         _ => None,
     };
+    // Between strides, taps that lie apart fall where they will.
+    let is_phased = asked.dilation_h == 1 && asked.dilation_w == 1;
+    let can_recast = (direction != Direction::Input || is_turnable(&asked) || is_phased)
+        && asked.pooled_h == 0
+        && asked.arranged_bytes().iter().all(|bytes| *bytes <= info.max_binding_bytes);
     if let Some(way) = recast {
         let p = asked.by_fours();
-        // Between strides, taps that lie apart fall where they will.
-        let is_phased = asked.dilation_h == 1 && asked.dilation_w == 1;
-        let can = direction != Direction::Input || is_turnable(&asked) || is_phased;
         let p = if direction == Direction::Input { p.over_slopes() } else { p };
-        let fits_bindings = asked.arranged_bytes().iter().all(|bytes| *bytes <= info.max_binding_bytes);
-        return can && asked.groups == 1 && asked.pooled_h == 0 && fits_bindings && takes(way, direction, info, &p);
+        return can_recast && asked.groups == 1 && takes(way, direction, info, &p);
+    }
+    if let Way::Grouped = way {
+        return can_recast && takes(way, direction, info, &asked);
     }
     let is_looked_up = !matches!(way, Way::Columns(_));
     if direction == Direction::Input && is_looked_up && !is_turnable(&asked) {
@@ -91,6 +98,10 @@ fn takes(way: Way, direction: Direction, info: &Info, p: &ConvParams) -> bool {
             let most = info.max_binding_bytes.min(columns::MAX_COLUMNS);
             fits(info) && taps * 4 <= most && kernel_h * (kernel_w + 1) <= MAX_ITERATIONS
         }
+        Way::Grouped => {
+            let by_fours = [p.channels, p.out_channels].iter().all(|n| (n / p.groups).is_multiple_of(4));
+            p.groups > 1 && by_fours && taps / u64::from(p.groups) <= MAX_ITERATIONS && out_w < MAX_ITERATIONS
+        }
         Way::RecastRows | Way::RecastTiles | Way::RecastSmallTiles => false,
     }
 }
@@ -116,6 +127,8 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
             Direction::Input => tiles::is_large_input(info, &p),
         },
         Way::SmallTiles | Way::RecastSmallTiles => true,
+        // Groups of many channels fill tiles.
+        Way::Grouped => p.channels / p.groups <= 32,
         // By columns, a pooling behind is a pass of its own, and nothing is gained.
         Way::Columns(_) if p.pooled_h > 0 => false,
         Way::Columns(Tiling::Subgroup) => matmul::preferred(info) == Tiling::Subgroup,
@@ -143,6 +156,7 @@ ways! {
         "recast" Way::RecastRows, |info, d| recast::forward(info, d, implicit::rows);
         "recast_tiled" Way::RecastTiles, |info, d| recast::forward(info, d, tiles::large_rows);
         "recast_tiled_small" Way::RecastSmallTiles, |info, d| recast::forward(info, d, tiles::small_rows);
+        "grouped" Way::Grouped, |info, d| recast::forward(info, d, grouped::rows);
         "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::forward(info, Tiling::Subgroup, d);
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::forward(info, Tiling::Tiled, d);
     WEIGHT Weight:
@@ -153,6 +167,7 @@ ways! {
         "recast" Way::RecastRows, |info, d| recast::weight(info, d, implicit::taps);
         "recast_tiled" Way::RecastTiles, |info, d| recast::weight(info, d, tiles::large_taps);
         "recast_tiled_small" Way::RecastSmallTiles, |info, d| recast::weight(info, d, tiles::small_taps);
+        "grouped" Way::Grouped, |info, d| recast::weight(info, d, grouped::taps);
         "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::weight(info, Tiling::Subgroup, d);
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::weight(info, Tiling::Tiled, d);
     INPUT Input:
@@ -162,6 +177,7 @@ ways! {
         "recast" Way::RecastRows, |info, d| recast::input(info, d, implicit::rows);
         "recast_tiled" Way::RecastTiles, |info, d| recast::input(info, d, tiles::large_rows);
         "recast_tiled_small" Way::RecastSmallTiles, |info, d| recast::input(info, d, tiles::small_rows);
+        "grouped" Way::Grouped, |info, d| recast::input(info, d, grouped::rows);
         "subgroup" Way::Columns(Tiling::Subgroup), |info, d| columns::input(info, Tiling::Subgroup, d);
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::input(info, Tiling::Tiled, d);
 }

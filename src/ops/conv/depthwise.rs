@@ -7,12 +7,12 @@
 mod host;
 
 use super::choose::is_turnable;
-use super::lower::with_weight;
+use super::lower::{parts_of_rows, with_weight};
 use super::{ConvParams, again, cost, definition, fuse};
 use crate::autograd::is_differentiated;
 use crate::kernel::strided::Strided;
 use crate::kernel::{
-    Access, Class, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
+    Access, Constant, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
 };
 use crate::ops::channels_last::channels_last;
 use crate::shape::Shape;
@@ -129,12 +129,7 @@ fn weight(info: &Info, d: &Dispatch, quads: bool) -> Lowering {
     let whole: ConvParams = d.params();
     let (item, p) = whole.items(quads);
     let tiles = p.out_channels * p.kernel_h * p.kernel_w.div_ceil(4);
-    let rows = p.batch * p.out_h;
-    // Sums of at most about 2,048 positions, and enough invocations for the machine.
-    let wanted = if info.class == Class::Gpu { 65_536 } else { 4_096 };
-    let splits = (rows * p.out_w).div_ceil(2048).max(wanted / tiles).clamp(1, rows.min(MAX_SPLITS));
-    let each = rows.div_ceil(splits);
-    let splits = rows.div_ceil(each);
+    let [each, splits] = parts_of_rows(info, &p, tiles);
     let results = (whole.kernel_h * whole.kernel_w + 1) as usize * whole.out_channels as usize;
     let sum = Pass::new(&WEIGHT, "depthwise_weight", groups((tiles * splits) as usize, 64))
         .constant("ITEM", Constant::Alias(item))
@@ -149,9 +144,6 @@ fn weight(info: &Info, d: &Dispatch, quads: bool) -> Lowering {
     ];
     out
 }
-
-/// The most parts of the rows.
-const MAX_SPLITS: u32 = 16_384;
 
 impl Tensor {
     /// [`Tensor::conv2d`] where each channel has results of its own.

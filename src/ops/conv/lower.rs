@@ -2,7 +2,7 @@
 
 use super::ConvParams;
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
 use crate::ops::copy;
 
 static PARTS: Shader = shader!("conv_parts", ["conv"], &[Access::Read, Access::Write, Access::Write]);
@@ -76,7 +76,7 @@ impl ConvParams {
 
     /// The weight [o, c, kh, kw] as a forward product reads it: sizes, the first element, and steps.
     pub fn forward_taps(&self) -> ([u32; 4], u32, [u32; 4]) {
-        let steps = [self.kernel_w, 1, self.kernel_h * self.kernel_w, self.taps() as u32];
+        let steps = [self.kernel_w, 1, self.kernel_h * self.kernel_w, self.group()[1] as u32];
         ([self.kernel_h, self.kernel_w, self.channels, self.out_channels], 0, steps)
     }
 
@@ -84,7 +84,7 @@ impl ConvParams {
     pub fn input_taps(&self) -> ([u32; 4], u32, [u32; 4]) {
         let area = self.kernel_h * self.kernel_w;
         // From the last tap backwards; steps wrap around in 32 bits.
-        let steps = [self.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), self.taps() as u32, area];
+        let steps = [self.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), self.group()[1] as u32, area];
         ([self.kernel_h, self.kernel_w, self.out_channels, self.channels], area - 1, steps)
     }
 }
@@ -125,6 +125,19 @@ pub fn of_parts(p: &ConvParams, splits: u32, sums: Pass, [x, dy, dw, db]: [Slot;
     out.passes.push(sums.constant("SUMS", is_asked).slots(&[x, dy, parts]).params(p));
     out.passes.push(add.slots(&[parts, dw, db]).params(&ConvParams { images: splits, ..*p }));
 }
+
+/// Rows of results of one part of a sum over all positions, where so many tiles each take part of the rows; and the parts.
+pub fn parts_of_rows(info: &Info, p: &ConvParams, tiles: u32) -> [u32; 2] {
+    let rows = p.batch * p.out_h;
+    // Sums of at most about 2,048 positions, and enough invocations for the machine.
+    let wanted = if info.class == Class::Gpu { 65_536 } else { 4_096 };
+    let parts = (rows * p.out_w).div_ceil(2048).max(wanted / tiles).clamp(1, rows.min(MAX_PARTS));
+    let each = rows.div_ceil(parts);
+    [each, rows.div_ceil(each)]
+}
+
+/// The most parts of the rows.
+const MAX_PARTS: u32 = 16_384;
 
 /// The passes of a way by rows, for operands that it takes as they are.
 pub fn forward(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {

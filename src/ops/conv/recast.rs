@@ -95,9 +95,22 @@ impl ConvParams {
         Source { slot, sizes, base: 0, steps: [0, 0, self.out_channels, 1] }.arranged([1, 1, positions, wide], out)
     }
 
-    /// Taps of the weight [o, c, kh, kw] as [kh, kw, inputs, results], by fours.
+    /// Taps of the weight [o, c, kh, kw] as [kh, kw, inputs, results], by fours; of several groups, which are by fours, as
+    /// [kh, kw, inputs of a group, results].
     fn taps_of(&self, sizes: [u32; 4], base: u32, steps: [u32; 4], out: &mut Lowering) -> Slot {
         let [kernel_h, kernel_w, inputs, results] = sizes;
+        if self.groups > 1 {
+            let [down, right, input, result] = steps;
+            let [inputs, results] = [inputs, results].map(|n| n / self.groups);
+            // Behind a group's results are those of the next.
+            let group = if result > input { result * results } else { input * inputs };
+            let sizes = [kernel_h, kernel_w, inputs, self.groups, results];
+            let walk = Strided::over(sizes, base, [down, right, input, group, result]);
+            let place = out.scratch(u64::from(walk.n) * 4);
+            let pass = Pass::new(&copy::SHADER, "copy_strided", groups(walk.n as usize, 256));
+            out.passes.push(pass.slots(&[Slot::Arg(1), place]).params(&walk));
+            return place;
+        }
         Source { slot: Slot::Arg(1), sizes, base, steps }
             .arranged([kernel_h, kernel_w, fours(inputs), fours(results)], out)
     }
@@ -218,8 +231,12 @@ fn phases(info: &Info, own: &ConvParams, rows: Rows, [dy, dx]: [Slot; 2], out: &
             // From the last tap backwards; steps wrap around in 32 bits.
             let [last_h, last_w] =
                 [down.tap + own.stride_h * (down.taps - 1), right.tap + own.stride_w * (right.taps - 1)];
-            let steps =
-                [(own.stride_h * own.kernel_w).wrapping_neg(), own.stride_w.wrapping_neg(), own.channels * area, area];
+            let steps = [
+                (own.stride_h * own.kernel_w).wrapping_neg(),
+                own.stride_w.wrapping_neg(),
+                own.group()[1] as u32,
+                area,
+            ];
             let sizes = [down.taps, right.taps, own.out_channels, own.channels];
             let weight = own.taps_of(sizes, last_h * own.kernel_w + last_w, steps, out);
             let of_phase = ConvParams {
