@@ -80,7 +80,7 @@ pub fn to_bytes(values: &StateDict) -> Result<Vec<u8>> {
     bytes_of(values, &Notes::new())
 }
 
-fn bytes_of(values: &StateDict, notes: &Notes) -> Result<Vec<u8>> {
+pub(crate) fn bytes_of(values: &StateDict, notes: &Notes) -> Result<Vec<u8>> {
     // Little-endian, as the file is and every host that this crate is built for.
     let views = values
         .iter()
@@ -232,10 +232,12 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
 /// As [`read()`].
 pub fn read_with_notes(path: impl AsRef<Path>) -> Result<(StateDict, Notes)> {
     let path = path.as_ref();
-    let bytes = bytes_at(path)?;
-    let values = without_unread(path, parsed(path, &bytes)?);
-    let header =
-        SafeTensors::read_metadata(&bytes).map_err(|error| Error::file(path, no_safetensors(&bytes, &error)))?.1;
+    parsed_with_notes(path, &bytes_at(path)?)
+}
+
+pub(crate) fn parsed_with_notes(path: &Path, bytes: &[u8]) -> Result<(StateDict, Notes)> {
+    let values = without_unread(path, parsed(path, bytes)?);
+    let header = SafeTensors::read_metadata(bytes).map_err(|error| Error::file(path, no_safetensors(bytes, &error)))?.1;
     Ok((values, header.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
 

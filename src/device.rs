@@ -334,7 +334,7 @@ impl Device {
     pub(crate) fn start(&self, parts: &[Part], inputs: &[BufferId]) -> Result<u64> {
         let mut bytes = 0;
         self.each_part(parts, inputs, |list| {
-            bytes += self.0.backend.start(list)?;
+            bytes += edge::busy(|| self.0.backend.start(list))?;
             Ok(())
         })?;
         Ok(bytes)
@@ -382,6 +382,18 @@ impl Device {
 
     /// Runs the host's work on what a dispatch binds, of which nothing is lost: who calls has asked.
     fn run_host(&self, dispatch: &Dispatch, work: &Seam) -> Result<()> {
+        let work = match work {
+            Seam::Call(work) => work,
+            Seam::Give(give) => {
+                dispatch.bindings.iter().for_each(|b| give(self.0.backend.read(b.buffer, b.offset, b.word_bytes())));
+                return Ok(());
+            }
+            Seam::Take(take) => {
+                let bytes = take()?;
+                dispatch.bindings.iter().for_each(|b| self.write(b.buffer, b.offset, &bytes));
+                return Ok(());
+            }
+        };
         let read = |b: &Binding| {
             Ok(bytemuck::pod_collect_to_vec(&self.0.backend.read(b.buffer, b.offset, b.word_bytes()).wait()?))
         };
@@ -481,6 +493,7 @@ impl Device {
 
     /// Queues a kernel for a line of code.
     pub(crate) fn dispatch(&self, dispatch: Dispatch, line: &'static Location<'static>) {
+        edge::live();
         // A step that is being captured runs when it is whole.
         if !self.is_capturing() {
             self.0.failed.guard(&dispatch, || self.0.backend.dispatch(&dispatch));

@@ -71,6 +71,8 @@ pub enum Error {
     Capture(String),
     /// A training run cannot go on: its loss is no number any more, say.
     Training(String),
+    /// The ranks of a group cannot go on together: one is gone, stuck, or not like the others.
+    Group(String),
 }
 
 /// An error of another library behind an [`Error`].
@@ -140,7 +142,8 @@ impl fmt::Display for Error {
             | Error::Network { problem, .. }
             | Error::Option(problem)
             | Error::Capture(problem)
-            | Error::Training(problem) => f.write_str(problem),
+            | Error::Training(problem)
+            | Error::Group(problem) => f.write_str(problem),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | [`saving`] | stops and goes on, to the bit |
 //! | [`replay`] | wants the same step in less time |
 //! | [`threads`] | has several threads, several devices, an executor, or a browser |
+//! | [`parallel`] | has several devices or machines for one model |
 //! | [`kernels`] | has an operation that should be one pass over memory |
 //! | [`debugging`] | asks why |
 //!
@@ -94,6 +95,14 @@ pub mod replay {}
 /// Names on this page: [`Device`](crate::Device), [`WgpuOptions`](crate::backend::WgpuOptions),
 /// [`Tensor::read`](crate::Tensor::read), [`Pending`](crate::Pending), [`Device::open`](crate::Device::open).
 pub mod threads {}
+
+#[doc = include_str!("../docs/guide/parallel.md")]
+///
+/// Names on this page: [`Group`](crate::parallel::Group), [`Threads`](crate::parallel::Threads),
+/// [`DataParallel`](crate::parallel::DataParallel), [`Trainer::parallel`](crate::train::Trainer::parallel),
+/// [`Callback::on_every_rank`](crate::train::Callback::on_every_rank),
+/// [`DataLoader::dealt`](crate::data::DataLoader::dealt).
+pub mod parallel {}
 
 #[doc = include_str!("../docs/guide/kernels.md")]
 ///

@@ -67,6 +67,7 @@
 //! * `rayon` (default): the CPU backend uses all cores.
 //! * `download`: fetches data sets over HTTPS, with resume and checksums.
 //! * `png`: pictures in folders (`data::ImageFolder`).
+//! * `mpi`: training on the processes of an MPI job (`parallel::Mpi`); needs an MPI to build and to run.
 //! * `noop`: wgpu's adapter that runs nothing, for measuring what a dispatch costs the host.
 //!
 //! [wgpu]: https://docs.rs/wgpu
@@ -90,6 +91,7 @@ pub mod data;
 pub mod metrics;
 pub mod nn;
 pub mod optim;
+pub mod parallel;
 pub mod train;
 
 // How a step runs, and what one sees of it.

@@ -54,7 +54,7 @@ mod tensorboard;
 mod totals;
 mod trainer;
 
-pub use batches::{Batches, Drawn};
+pub use batches::{Batches, Drawn, Parts};
 pub use callback::{Callback, EarlyStopping, Run, Saved};
 pub use chart::Chart;
 pub use checkpoints::Checkpoints;

@@ -44,8 +44,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("3: tensors", &["tensor", "autograd", "plan", "profile"]),
     ("4: operations", &["ops"]),
     ("5: models", &["nn", "optim", "loss"]),
-    ("6: training", &["train", "data", "metrics", "checkpoint", "tuning"]),
-    ("7: how to use it", &["guide"]),
+    ("6: data and files", &["data", "metrics", "checkpoint", "tuning"]),
+    ("7: several devices", &["parallel"]),
+    ("8: training", &["train"]),
+    ("9: how to use it", &["guide"]),
 ];
 
 /// Where the crate wgpu may be named.
@@ -186,7 +188,7 @@ const BLOCKING: &[(&str, &[&str])] = &[
     // The crate's pool, which a browser never has.
     ("thread::scope", &["src/backend/edge.rs", "src/kernel/parallel.rs"]),
     ("thread::Builder", &[]),
-    ("thread::sleep", &[]),
+    ("thread::sleep", &["src/backend/edge.rs"]),
     ("Condvar", &[]),
     ("process::id", &["src/backend/edge.rs"]),
     ("PollType", &["src/backend/wgpu/queue.rs"]),

@@ -55,6 +55,8 @@ mod modules;
 mod options;
 #[path = "train/own_rule.rs"]
 mod own_rule;
+#[path = "train/parallel.rs"]
+mod parallel;
 #[path = "train/rates.rs"]
 mod rates;
 #[path = "train/reads.rs"]

@@ -29,6 +29,8 @@ mod input;
 #[path = "../program/losses.rs"]
 mod losses;
 mod model;
+#[path = "../program/ranks.rs"]
+mod ranks;
 #[path = "../program/run.rs"]
 mod run;
 mod sheet;
@@ -39,25 +41,28 @@ use args::{Args, ModelChoice};
 use clap::Parser;
 use model::{Classifier, Net, ResNet};
 use run::Look;
-use start::{note, say, start};
+use start::{say, start};
 use std::process::ExitCode;
-use wgrad::Result;
+use std::sync::Arc;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
 use wgrad::nn::{Init, Layer, Summary};
 use wgrad::optim::schedule::OneCycleLr;
 use wgrad::optim::{Momentum, Sgd, SgdOptions};
+use wgrad::parallel::Group;
 use wgrad::train::{Outcome, Trainer};
+use wgrad::{Device, Result};
 
 fn main() -> ExitCode {
-    start(|| run(&Args::parse()))
+    start(|| {
+        let args = Args::parse();
+        args.ranks.run(args.run.device, |group, device| run(&args, group, device))
+    })
 }
 
-fn run(args: &Args) -> Result<()> {
-    let device = args.run.device.open()?;
-    note!("device: {device}: {}", device.why());
-
-    let mut init = Init::new(args.run.seed, &device);
+fn run(args: &Args, group: Arc<dyn Group>, device: &Device) -> Result<()> {
+    let tells = group.rank() == 0;
+    let mut init = Init::new(args.run.seed, device);
     let model = match args.model {
         ModelChoice::Resnet => Classifier::new(ResNet::new(16, &mut init), &mut init),
         ModelChoice::Net => Classifier::new(Net::new(&mut init), &mut init),
@@ -65,9 +70,11 @@ fn run(args: &Args) -> Result<()> {
     args.run.begin(&model)?;
 
     let (train, test) = input::cifar10(args)?;
-    let summary = Summary::of(&model, [1, 3, 32, 32], &device);
-    say!("{summary}")?;
-    say!("{} training images, {} test images\n", train.len(), test.len())?;
+    let summary = Summary::of(&model, [1, 3, 32, 32], device);
+    if tells {
+        say!("{summary}")?;
+        say!("{} training images, {} test images\n", train.len(), test.len())?;
+    }
     let (shuffle, last) = (Some(args.run.seed), LastBatch::Drop);
     // All batches have one shape, so that each step is a replay of the first.
     let options = LoaderOptions { batch_size: args.batch_size, shuffle, last, ..LoaderOptions::default() };
@@ -80,16 +87,25 @@ fn run(args: &Args) -> Result<()> {
     };
     let options = SgdOptions { lr: args.lr() as f32, momentum, weight_decay: 5e-4, ..SgdOptions::default() };
     // Crops and mirror images are drawn within the model, anew at each replay of the step.
-    let trainer = Trainer::new(&device, &model, Sgd::new(&model, options)?, |[x, labels], ctx| {
+    let trainer = Trainer::new(device, &model, Sgd::new(&model, options)?, |[x, labels], ctx| {
         let logits = model.forward(x, ctx);
         Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
     });
     let steps = (train.len() * args.epochs).max(1) as u64;
     let rise_and_fall = OneCycleLr { momentum: None, ..OneCycleLr::new(args.lr(), steps) };
     let look = Look { summary: Some(&summary), classes: &classes::CLASSES, ..Look::default() };
-    let mut trainer =
-        args.run.apply(trainer, look)?.epochs(args.epochs).metric(Accuracy::new()).schedule(rise_and_fall);
+    let mut trainer = args
+        .run
+        .apply(trainer, look)?
+        .epochs(args.epochs)
+        .metric(Accuracy::new())
+        .schedule(rise_and_fall)
+        .parallel(group);
     let history = trainer.fit(&train, Some(&test))?;
+    let matrix = ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?;
+    if !tells {
+        return Ok(());
+    }
     args.run.finish(&history, &model)?;
-    classes::print(&ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?)
+    classes::print(&matrix)
 }

@@ -141,6 +141,10 @@ impl Callback for &Artist<'_> {
         "artist"
     }
 
+    fn on_every_rank(&self) -> bool {
+        false
+    }
+
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         self.draw(&self.folder.join(format!("epoch_{:02}.png", run.epoch + 1)))
     }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::ranks::Ranks;
 use crate::run::RunArgs;
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub ranks: Ranks,
     /// Walks over the training images; with 0, weights of --load are only tested.
     #[arg(long, default_value_t = 8)]
     pub epochs: usize,
@@ -31,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     pub download: bool,
     /// Measures which shader of each kernel is the fastest on the GPU, and keeps the choices in this folder.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "parallel")]
     pub tune: Option<PathBuf>,
     /// Classifies this image with the weights of --load.
     #[arg(long, value_name = "FILE.png", requires = "load")]

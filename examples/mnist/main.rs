@@ -20,6 +20,8 @@ mod input;
 mod losses;
 mod model;
 mod picture;
+#[path = "../program/ranks.rs"]
+mod ranks;
 #[path = "../program/run.rs"]
 mod run;
 #[path = "../program/start.rs"]
@@ -31,48 +33,57 @@ use model::{Cnn, Mlp};
 use run::Look;
 use start::{DeviceChoice, note, say, start};
 use std::process::ExitCode;
+use std::sync::Arc;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
 use wgrad::nn::{Init, Layer, Summary};
 use wgrad::optim::schedule::CosineAnnealingLr;
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::parallel::{Alone, Group};
 use wgrad::train::{Outcome, Trainer};
-use wgrad::{Error, Result, tuning};
+use wgrad::{Device, Error, Result, tuning};
 
 fn main() -> ExitCode {
-    start(|| run(&Args::parse()))
+    start(|| {
+        let args = Args::parse();
+        match &args.tune {
+            None => args.ranks.run(args.run.device, |group, device| run(&args, group, device)),
+            Some(_) if args.run.device == DeviceChoice::Cpu => {
+                Err(Error::Option("--tune chooses among shaders, and --device cpu runs none".into()))
+            }
+            Some(folder) => {
+                let device = tuning::open(&WgpuOptions::from_env(), folder)?;
+                note!("device: {device}: {}", device.why());
+                run(&args, Arc::new(Alone), &device)
+            }
+        }
+    })
 }
 
-fn run(args: &Args) -> Result<()> {
-    let device = match &args.tune {
-        None => args.run.device.open()?,
-        Some(_) if args.run.device == DeviceChoice::Cpu => {
-            return Err(Error::Option("--tune chooses among shaders, and --device cpu runs none".into()));
-        }
-        Some(folder) => tuning::open(&WgpuOptions::from_env(), folder)?,
-    };
-    note!("device: {device}: {}", device.why());
-
-    let mut init = Init::new(args.run.seed, &device);
+fn run(args: &Args, group: Arc<dyn Group>, device: &Device) -> Result<()> {
+    let tells = group.rank() == 0;
+    let mut init = Init::new(args.run.seed, device);
     let model: Box<dyn Layer> = match args.model {
         ModelChoice::Cnn => Box::new(Cnn::new(&mut init)),
         ModelChoice::Mlp => Box::new(Mlp::new(&mut init)),
     };
     args.run.begin(&model)?;
     if let Some(path) = &args.predict {
-        return picture::predict(&model, path, &device);
+        return picture::predict(&model, path, device);
     }
 
     let (train, test) = input::mnist(args)?;
-    let summary = Summary::of(&model, [1, 1, 28, 28], &device);
-    say!("{summary}")?;
-    say!("{} training images, {} test images\n", train.len(), test.len())?;
+    let summary = Summary::of(&model, [1, 1, 28, 28], device);
+    if tells {
+        say!("{summary}")?;
+        say!("{} training images, {} test images\n", train.len(), test.len())?;
+    }
     let (batch_size, shuffle) = (args.batch_size, Some(args.run.seed));
     let train = DataLoader::new(train, LoaderOptions { batch_size, shuffle, ..LoaderOptions::default() })?;
     let test = DataLoader::new(test, LoaderOptions { batch_size: 500, ..LoaderOptions::default() })?;
 
-    let trainer = Trainer::new(&device, &model, optimizer(&model, args)?, |[x, labels], ctx| {
+    let trainer = Trainer::new(device, &model, optimizer(&model, args)?, |[x, labels], ctx| {
         let logits = model.forward(x, ctx);
         Ok(Outcome::of(logits.cross_entropy(labels)).judged(&logits, labels))
     });
@@ -80,13 +91,17 @@ fn run(args: &Args) -> Result<()> {
     let look = Look { summary: Some(&summary), classes: &digits, ..Look::default() };
     // The rate falls to 0 along half a cosine, which ends on a better model than a constant one.
     let fall = CosineAnnealingLr { t_max: (train.len() * args.epochs).max(1) as u64, eta_min: 0.0 };
-    let mut trainer = args.run.apply(trainer, look)?.epochs(args.epochs).metric(Accuracy::new()).schedule(fall);
+    let trainer = args.run.apply(trainer, look)?.epochs(args.epochs).metric(Accuracy::new()).schedule(fall);
+    let mut trainer = trainer.parallel(group);
     let history = trainer.fit(&train, Some(&test))?;
+    let matrix = ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?;
+    if !tells {
+        return Ok(());
+    }
     args.run.finish(&history, &model)?;
     if let Some(folder) = &args.tune {
-        tuning::keep(&device, folder)?;
+        tuning::keep(device, folder)?;
     }
-    let matrix = ConfusionMatrix::of_sums(&trainer.measure(ConfusionCounts::new(10), &test)?)?;
     say!("{matrix}")?;
     say!("test accuracy {:.2}%", 100.0 * matrix.accuracy())
 }

@@ -41,6 +41,10 @@ impl Callback for Losses {
         "losses"
     }
 
+    fn on_every_rank(&self) -> bool {
+        false
+    }
+
     fn step(&mut self, run: &mut Run) -> Result<()> {
         if let Some(loss) = run.loss {
             self.add(0, loss)?;

@@ -196,6 +196,7 @@ impl State {
         let slices = slices.into_iter().map(|(_, slice)| slice).collect();
         let started = self.profile.as_ref().map(|(origin, _)| origin.elapsed());
         let done = catch_unwind(AssertUnwindSafe(|| {
+            edge::live();
             scratch::caught(|| dispatch.call(slices, scratch, dispatch.kernel.on_host()))
         }));
         self.buffers.extend(written);

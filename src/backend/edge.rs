@@ -1,7 +1,7 @@
 //! The edge to what blocks: waiting, threads, the process and the clock. A browser has the clock alone.
 
 use crate::error::{Error, Result};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -38,6 +38,69 @@ pub fn wait<T>(what: &str, future: impl Future<Output = Result<T>>) -> Result<T>
 /// Runs `work`, which blocks, on a thread of its own.
 pub fn beside(work: impl FnOnce() + Send + 'static) {
     thread::spawn(work);
+}
+
+/// Runs `work` so many times at once, each on a thread of its own; how each ended.
+pub fn on_threads<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<thread::Result<R>> {
+    let work = &work;
+    thread::scope(|scope| {
+        let all: Vec<_> = (0..count).map(|at| scope.spawn(move || work(at))).collect();
+        all.into_iter().map(|one| one.join()).collect()
+    })
+}
+
+/// The text of a panic.
+pub fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a word").to_string()
+}
+
+/// Signs of life of this process: the kernels that it has run or asked for.
+static SIGNS: AtomicU64 = AtomicU64::new(0);
+/// How many of its threads wait for a device, build shaders or write a file.
+static BUSY: AtomicUsize = AtomicUsize::new(0);
+
+/// Gives a sign of life.
+pub fn live() {
+    SIGNS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What others would see of this process who ask whether it stands still.
+#[cfg(feature = "mpi")]
+pub fn signs() -> u64 {
+    SIGNS.load(Ordering::Relaxed)
+}
+
+/// Whether it does what takes long.
+#[cfg(feature = "mpi")]
+pub fn is_busy() -> bool {
+    BUSY.load(Ordering::Relaxed) > 0
+}
+
+/// Does what may take long without a sign of life.
+pub fn busy<R>(work: impl FnOnce() -> R) -> R {
+    /// Ends where `work` panics, too.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            BUSY.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    BUSY.fetch_add(1, Ordering::Relaxed);
+    let _end = End;
+    work()
+}
+
+/// Leaves the processor to others for so long.
+#[cfg(feature = "mpi")]
+pub fn pause(time: std::time::Duration) {
+    thread::sleep(time);
+}
+
+/// Leaves the processor to whoever waits for it.
+#[cfg(feature = "mpi")]
+pub fn give_way() {
+    thread::yield_now();
 }
 
 /// Threads that run at once.

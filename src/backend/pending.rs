@@ -74,8 +74,10 @@ impl<T> Pending<T> {
     /// The device's first failure. In a browser, which cannot wait, [`Error::Device`](crate::Error::Device) unless the
     /// value is there at once, as the CPU backend's are.
     pub fn wait(self) -> Result<T> {
-        self.waits.into_iter().for_each(|wait| wait());
-        edge::wait("wait", self.value)
+        edge::busy(|| {
+            self.waits.into_iter().for_each(|wait| wait());
+            edge::wait("wait", self.value)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sets of items of any structure, and sets made of others.
 
 use super::item::{Columns, Item};
+use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, streams};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -190,14 +191,8 @@ pub(super) fn item<D: Dataset + ?Sized>(set: &D, row: usize) -> Result<D::Item> 
         Ok(Ok(item)) => Ok(item),
         Ok(Err(Error::Data(text))) => Err(told(&text)),
         Ok(Err(other)) => Err(other),
-        Err(panic) => Err(told(&format!("it panicked: {}", message(&*panic)))),
+        Err(panic) => Err(told(&format!("it panicked: {}", edge::message(&*panic)))),
     }
-}
-
-/// The text of a panic.
-pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("without a word").to_string()
 }
 
 macro_rules! through {

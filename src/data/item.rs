@@ -34,6 +34,13 @@ macro_rules! values {
                 }
             }
 
+            /// Some in a row.
+            fn part(&self, part: std::ops::Range<usize>) -> ArrayValues {
+                match self {
+                    $(ArrayValues::$variant(values) => ArrayValues::$variant(values[part].to_vec()),)*
+                }
+            }
+
             /// Several after one another; `None` where they are of several types.
             fn joined<'a>(all: impl Iterator<Item = &'a ArrayValues> + Clone) -> Option<ArrayValues> {
                 match all.clone().next()? {
@@ -114,6 +121,14 @@ impl Array {
     /// The sizes.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// Some items of a batch.
+    pub(crate) fn rows(&self, rows: std::ops::Range<usize>) -> Array {
+        let Some((_, item)) = self.shape.split_first() else { return self.clone() };
+        let each: usize = item.iter().product();
+        let shape = [&[rows.len()][..], item].concat();
+        Array { values: self.values.part(rows.start * each..rows.end * each), shape }
     }
 
     /// The elements.

@@ -1,6 +1,6 @@
 //! Batches of a data set, in an order that depends only on the seed and the number of the epoch.
 
-use super::dataset::{Batch, Dataset, message};
+use super::dataset::{Batch, Dataset};
 use super::item::Item;
 use crate::backend::edge;
 use crate::error::{Error, Result};
@@ -87,11 +87,13 @@ const AHEAD: usize = 2;
 pub struct DataLoader<D> {
     set: Arc<D>,
     options: LoaderOptions,
+    /// Which part of each batch it gives, and of how many.
+    part: (usize, usize),
 }
 
 impl<D> Clone for DataLoader<D> {
     fn clone(&self) -> DataLoader<D> {
-        DataLoader { set: self.set.clone(), options: self.options.clone() }
+        DataLoader { set: self.set.clone(), options: self.options.clone(), part: self.part }
     }
 }
 
@@ -137,7 +139,31 @@ impl<D: Dataset + 'static> DataLoader<D> {
                 options.batch_size
             )));
         }
-        Ok(DataLoader { set, options })
+        Ok(DataLoader { set, options, part: (0, 1) })
+    }
+
+    /// Gives of each batch the part that is for one of several ranks, and makes no more of it: `batch_size` is that of all ranks
+    /// together, and the order is what it was, so that every item comes once in an epoch whatever their number. Parts differ by at
+    /// most one item. Where a last batch has fewer items than there are ranks, some get its first item in the place of none: their
+    /// [`rows`](Batch::rows) are empty, and it counts for nothing.
+    ///
+    /// ```
+    /// use wgrad::data::{DataLoader, LoaderOptions};
+    /// let loader = DataLoader::new((0..10).collect::<Vec<i32>>(), LoaderOptions { batch_size: 6, ..LoaderOptions::default() })?;
+    /// let rows = |rank| loader.clone().dealt(rank, 3).epoch(0).map(|batch| Ok(batch?.rows)).collect::<wgrad::Result<Vec<_>>>();
+    /// assert_eq!(rows(0)?, [vec![0, 1], vec![6]]);
+    /// assert_eq!(rows(2)?, [vec![4, 5], vec![8, 9]]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such rank.
+    #[doc(alias = "DistributedSampler")]
+    #[must_use]
+    #[track_caller]
+    pub fn dealt(self, rank: usize, ranks: usize) -> DataLoader<D> {
+        assert!(rank < ranks, "dealt: expected a rank below {ranks}, got {rank}");
+        DataLoader { part: (rank, ranks), ..self }
     }
 
     /// The set that the batches come from.
@@ -212,7 +238,7 @@ impl<D: Dataset + 'static> DataLoader<D> {
     /// The same from a batch on, without the work of those before it: for a run that goes on within an epoch.
     pub fn epoch_from(&self, number: u64, batch: usize) -> Epoch<D> {
         let (order, next) = (Arc::new(self.order(number)), batch.min(self.len()));
-        let cut = Cut { set: self.set.clone(), order, size: self.options.batch_size };
+        let cut = Cut { set: self.set.clone(), order, size: self.options.batch_size, part: self.part };
         let workers = if edge::CAN_WAIT { self.options.workers.min(self.len() - next) } else { 0 };
         let workers = (0..workers).map(|at| cut.beside(next + at, self.len(), workers)).collect();
         Epoch { cut, len: self.len(), first: next, next, workers }
@@ -224,14 +250,17 @@ struct Cut<D> {
     set: Arc<D>,
     order: Arc<Vec<usize>>,
     size: usize,
+    part: (usize, usize),
 }
 
 impl<D: Dataset + 'static> Cut<D> {
     fn batch(&self, at: usize) -> Result<Batch<Columns<D>>> {
-        let rows = &self.order[at * self.size..self.order.len().min((at + 1) * self.size)];
-        let made = catch_unwind(AssertUnwindSafe(|| self.set.batch(rows)));
+        let all = &self.order[at * self.size..self.order.len().min((at + 1) * self.size)];
+        let (rank, ranks) = self.part;
+        let rows = &all[rank * all.len() / ranks..(rank + 1) * all.len() / ranks];
+        let made = catch_unwind(AssertUnwindSafe(|| self.set.batch(if rows.is_empty() { &all[..1] } else { rows })));
         let columns = made.unwrap_or_else(|panic| {
-            Err(Error::Data(format!("the items {rows:?}: making a batch of them panicked: {}", message(&*panic))))
+            Err(Error::Data(format!("the items {rows:?}: making a batch of them panicked: {}", edge::message(&*panic))))
         });
         Ok(Batch { columns: columns?, rows: rows.to_vec() })
     }
@@ -239,7 +268,7 @@ impl<D: Dataset + 'static> Cut<D> {
     /// A thread that makes every `step`th batch, and waits where enough of them are not taken yet.
     fn beside(&self, first: usize, len: usize, step: usize) -> Receiver<Result<Batch<Columns<D>>>> {
         let (made, taken) = sync_channel(AHEAD);
-        let cut = Cut { set: self.set.clone(), order: self.order.clone(), size: self.size };
+        let cut = Cut { set: self.set.clone(), order: self.order.clone(), size: self.size, part: self.part };
         edge::beside(move || {
             for at in (first..len).step_by(step) {
                 let batch = cut.batch(at);

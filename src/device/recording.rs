@@ -1,6 +1,6 @@
 //! Notes of a device while a thread's work is recorded.
 
-use crate::backend::List;
+use crate::backend::{List, Readback};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Call, Dispatch};
 use std::collections::{HashMap, HashSet};
@@ -29,8 +29,19 @@ pub(crate) trait Handle: Send + Sync {
 /// A condition of each run of a captured step: it answers with what is wrong.
 pub(crate) type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// Work of the host among the kernels: it sees the tensors that it reads and writes as a kernel's definition does.
-pub(crate) type Seam = Arc<dyn Fn(&mut Call) -> Result<()> + Send + Sync>;
+/// What sees the tensors that it reads and writes as a kernel's definition does.
+type Sees = dyn Fn(&mut Call) -> Result<()> + Send + Sync;
+
+/// Work of the host among the kernels.
+#[derive(Clone)]
+pub(crate) enum Seam {
+    /// It sees all tensors at once.
+    Call(Arc<Sees>),
+    /// It gets the bytes of one, which are on their way: nothing waits for them here.
+    Give(Arc<dyn Fn(Readback) + Send + Sync>),
+    /// It has the bytes of one.
+    Take(Arc<dyn Fn() -> Result<Vec<u8>> + Send + Sync>),
+}
 
 /// A part of a captured step: kernels in a row, or one dispatch that is work of the host.
 pub(crate) struct Part {

@@ -43,6 +43,8 @@ pub struct Generator(Arc<Inner>);
 
 struct Inner {
     seed: u64,
+    /// The rank of the process in a group: each rank draws from a sequence of its own.
+    rank: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -67,12 +69,18 @@ struct Base {
 impl Generator {
     /// From the first number.
     pub fn new(seed: u64) -> Generator {
-        Generator(Arc::new(Inner { seed, state: Mutex::new(State { next: 0, bases: Vec::new() }) }))
+        let state = Mutex::new(State { next: 0, bases: Vec::new() });
+        Generator(Arc::new(Inner { seed, rank: AtomicU32::new(0), state }))
     }
 
     /// The seed that it was made with.
     pub fn seed(&self) -> u64 {
         self.0.seed
+    }
+
+    /// Draws from the sequence of a rank from now on; that of rank 0 is the seed's own.
+    pub(crate) fn set_rank(&self, rank: usize) {
+        self.0.rank.store(rank as u32, Ordering::Relaxed);
     }
 
     /// Whether both are clones of one.
@@ -124,7 +132,9 @@ impl Generator {
         let offset = (*next - base.first) as u32;
         base.draws.store(offset + 1, Ordering::Relaxed);
         *next += 1;
-        Draw { seed: self.0.seed, stream: streams::LAYERS, step: base.on_device.clone(), offset }
+        // Another key of Philox is another sequence, and ranks are few.
+        let seed = self.0.seed ^ u64::from(self.0.rank.load(Ordering::Relaxed)).reverse_bits();
+        Draw { seed, stream: streams::LAYERS, step: base.on_device.clone(), offset }
     }
 
     fn base(&self, device: &Device, step: Option<u64>, first: u64) -> Base {

@@ -1,7 +1,7 @@
 //! Seams: places in a list of kernels where the host works.
 
 use super::Plan;
-use crate::backend::List;
+use crate::backend::{List, Pending, Readback};
 use crate::device::{Device, Part, Seam};
 use crate::error::Result;
 use crate::kernel::{Access, BufferId, Call, Dispatch, Kernel, Params, Tolerance};
@@ -79,6 +79,27 @@ impl Device {
     ) -> Result<()> {
         let counts = [reads.len(), writes.len()];
         assert!(counts.iter().all(|count| *count <= MOST), "host: at most {MOST} tensors each, not {counts:?}");
+        self.seam_of(reads, writes, Seam::Call(Arc::new(work)))
+    }
+
+    /// Hands the elements of a tensor of f32 to the host as they are here, on their way: nothing waits, and what is queued
+    /// later runs meanwhile.
+    #[track_caller]
+    pub(crate) fn give(&self, from: &Tensor, to: impl Fn(Pending<Vec<f32>>) + Send + Sync + 'static) -> Result<()> {
+        let floats = |bytes: Vec<u8>| bytemuck::pod_collect_to_vec(&bytes);
+        self.seam_of(&[from], &[], Seam::Give(Arc::new(move |bytes: Readback| to(bytes.map(floats)))))
+    }
+
+    /// Has the host write all elements of a tensor of f32 here, which it waits for.
+    #[track_caller]
+    pub(crate) fn take(&self, to: &Tensor, from: impl Fn() -> Result<Vec<f32>> + Send + Sync + 'static) -> Result<()> {
+        let bytes = move || from().map(|floats| bytemuck::pod_collect_to_vec(&floats));
+        self.seam_of(&[], &[to], Seam::Take(Arc::new(bytes)))
+    }
+
+    #[track_caller]
+    fn seam_of(&self, reads: &[&Tensor], writes: &[&Tensor], work: Seam) -> Result<()> {
+        let kernel = &SEAMS[reads.len() * (MOST + 1) + writes.len()];
         let all: Vec<&Tensor> = reads.iter().chain(writes).copied().collect();
         for tensor in &all {
             assert!(tensor.device() == self, "host: tensors {}", apart(self, tensor.device()));
@@ -103,12 +124,12 @@ impl Device {
         }
         self.hold(all.iter().map(|tensor| tensor.handle()));
         let dispatch = |number: u32| Dispatch {
-            kernel: &SEAMS[counts[0] * (MOST + 1) + counts[1]],
+            kernel,
             bindings: all.iter().map(|tensor| tensor.elements()).collect(),
             params: Params::new(&number),
             label: all.iter().find_map(|tensor| tensor.name().map(Arc::from)),
         };
-        self.seam(dispatch, Arc::new(work), Location::caller())
+        self.seam(dispatch, work, Location::caller())
     }
 }
 

@@ -22,9 +22,26 @@ pub trait Batches<const N: usize> {
     /// Those of an epoch from one on.
     fn epoch_from(&self, epoch: u64, batch: usize) -> Box<dyn Iterator<Item = Result<[Array; N]>> + '_>;
 
+    /// The same for one of several ranks: of each batch its part, and how many items that counts for. A part is not empty: where
+    /// a batch has fewer items than there are ranks, its first item comes in the place of none, and counts for 0.
+    ///
+    /// By default whole batches are made and cut.
+    fn part_from(&self, epoch: u64, batch: usize, (rank, ranks): (usize, usize)) -> Parts<'_, N> {
+        Box::new(self.epoch_from(epoch, batch).map(move |batch| {
+            let batch = batch?;
+            let all = batch.first().and_then(|array| array.shape().first().copied()).unwrap_or(0);
+            let (from, to) = (rank * all / ranks, (rank + 1) * all / ranks);
+            let rows = if from == to { 0..all.min(1) } else { from..to };
+            Ok((batch.map(|array| array.rows(rows.clone())), to - from))
+        }))
+    }
+
     /// A few words that tell this data from other data: a resumed run compares them.
     fn fingerprint(&self) -> String;
 }
+
+/// Parts of batches, and how many items each counts for.
+pub type Parts<'b, const N: usize> = Box<dyn Iterator<Item = Result<([Array; N], usize)>> + 'b>;
 
 impl<D: Dataset + 'static, const N: usize> Batches<N> for DataLoader<D>
 where
@@ -36,6 +53,14 @@ where
 
     fn epoch_from(&self, epoch: u64, batch: usize) -> Box<dyn Iterator<Item = Result<[Array; N]>> + '_> {
         Box::new(DataLoader::epoch_from(self, epoch, batch).map(|batch| Ok(batch?.columns)))
+    }
+
+    fn part_from(&self, epoch: u64, batch: usize, (rank, ranks): (usize, usize)) -> Parts<'_, N> {
+        let dealt = self.clone().dealt(rank, ranks);
+        Box::new(DataLoader::epoch_from(&dealt, epoch, batch).map(|batch| {
+            let batch = batch?;
+            Ok((batch.columns, batch.rows.len()))
+        }))
     }
 
     fn fingerprint(&self) -> String {

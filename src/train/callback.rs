@@ -131,6 +131,12 @@ pub trait Callback {
     /// Its name in saved runs: its state is found again by it.
     fn name(&self) -> &str;
 
+    /// Whether every rank of a [group](super::Trainer::parallel) calls it, as what changes or ends a run needs; what only tells of
+    /// the run says no, and rank 0 alone calls it.
+    fn on_every_rank(&self) -> bool {
+        true
+    }
+
     /// Before the first step, or the first after a run was resumed.
     ///
     /// # Errors
@@ -176,7 +182,7 @@ pub trait Callback {
         Ok(())
     }
 
-    /// When a checkpoint was written.
+    /// When a checkpoint was written; of a group, on rank 0.
     ///
     /// # Errors
     /// Whatever ends the run.

@@ -184,12 +184,26 @@ pub(super) struct Loaded {
     pub path: PathBuf,
     pub place: Place,
     pub values: StateDict,
-    callbacks: Value,
+    note: Value,
 }
 
 impl Loaded {
     fn read(path: &Path) -> Result<Loaded> {
-        let (values, notes) = checkpoint::read_with_notes(path)?;
+        Loaded::of(path, checkpoint::read_with_notes(path)?)
+    }
+
+    /// What [`to_bytes`](Loaded::to_bytes) gave.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Loaded> {
+        let path = Path::new("the checkpoint of rank 0");
+        Loaded::of(path, checkpoint::parsed_with_notes(path, bytes)?)
+    }
+
+    /// All of it, for another process.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        checkpoint::bytes_of(&self.values, &Notes::from([(NOTE.into(), self.note.to_string())]))
+    }
+
+    fn of(path: &Path, (values, notes): (StateDict, Notes)) -> Result<Loaded> {
         let note =
             notes.get(NOTE).ok_or_else(|| Error::file(path, "is no checkpoint of a run: it holds weights alone"))?;
         let note: Value = serde_json::from_str(note)
@@ -204,12 +218,12 @@ impl Loaded {
             _ => return Err(Error::file(path, "is no checkpoint of a run")),
         }
         let place = Place::of(&note).ok_or_else(|| Error::file(path, "is no whole checkpoint of a run"))?;
-        Ok(Loaded { path: path.into(), place, values, callbacks: note["callbacks"].clone() })
+        Ok(Loaded { path: path.into(), place, values, note })
     }
 
     /// The state that a callback kept.
     pub fn callback(&self, name: &str) -> Option<Saved> {
-        let text = self.callbacks[name].as_str()?.to_string();
+        let text = self.note["callbacks"][name].as_str()?.to_string();
         Some(Saved { text, values: under(&under(&self.values, "callback"), name) })
     }
 }

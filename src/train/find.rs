@@ -97,6 +97,7 @@ impl<const N: usize> Trainer<'_, N> {
             );
             return Err(Error::Option(text));
         }
+        self.join()?;
         let saved = task_state(&mut *self.task)?;
         let rates = self.task.optimizers().first().map(|(_, optimizer)| optimizer.lrs());
         let Some(rates) = rates else { return Err(Error::Option("find_lr: the task has no optimizer".into())) };

@@ -2,17 +2,18 @@
 
 use super::batches::Batches;
 use super::callback::{Callback, Run, is_better, last, under, weights};
-use super::checkpoints::{Folder, Place, load_task, task_state};
+use super::checkpoints::{Folder, Loaded, Place, load_task, task_state};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
-use super::trainer::Trainer;
-use crate::backend::edge::Instant;
+use super::trainer::{Trainer, parts};
+use crate::backend::edge::{self, Instant};
 use crate::checkpoint;
 use crate::data::Array;
 use crate::error::{Error, Result};
 use crate::nn::StateDict;
 use crate::optim::Optimizer;
 use crate::optim::schedule::Scheduler;
+use crate::parallel::DataParallel;
 use crate::tensor::Tensor;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,14 +48,18 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             (trainer.epochs, trainer.checkpoints) = (1, None);
             (trainer.limits.train, trainer.limits.validation) = (FEW, FEW);
         }
+        trainer.join()?;
         let schedules = std::mem::take(&mut trainer.schedules);
         let schedulers = schedules.into_iter().map(|(name, schedule)| {
             let optimizer = optimizer(&mut *trainer.task, name.as_deref())?;
             Ok((name, Scheduler::new(schedule, optimizer)?))
         });
         let schedulers = schedulers.collect::<Result<_>>()?;
-        let folder = trainer.checkpoints.clone().map(Folder::open).transpose()?;
+        let parallel = trainer.options.parallel.as_deref();
+        let is_first = parallel.is_none_or(DataParallel::is_first);
+        let folder = trainer.checkpoints.clone().filter(|_| is_first).map(Folder::open).transpose()?;
         let place = Place { data: train.fingerprint(), ..Place::default() };
+        parallel.map_or(Ok(()), |own| own.agree("data", &place.data))?;
         let now = Instant::now();
         Ok(Fit {
             trainer,
@@ -80,7 +85,14 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
 
     /// Goes to where the last checkpoint was written.
     pub fn resume(&mut self) -> Result<()> {
-        let Some(loaded) = self.folder.as_ref().map(Folder::load).transpose()?.flatten() else { return Ok(()) };
+        let mut loaded = self.folder.as_ref().map(Folder::load).transpose()?.flatten();
+        let parallel = self.trainer.options.parallel.clone();
+        if let Some(parallel) = &parallel {
+            let own = loaded.as_ref().map_or_else(|| Ok(Vec::new()), Loaded::to_bytes)?;
+            let first = parallel.group().broadcast(0, own)?;
+            loaded = (!first.is_empty()).then(|| Loaded::from_bytes(&first)).transpose()?;
+        }
+        let Some(loaded) = loaded else { return Ok(()) };
         if loaded.place.data != self.place.data {
             let (had, has) = (&loaded.place.data, &self.place.data);
             let text = format!("was written by a run on other data: {had}; now {has}");
@@ -100,7 +112,12 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 callback.load_state(saved)?;
             }
         }
-        self.trainer.training.totals.load_state(&under(&loaded.values, "totals"))?;
+        let totals = &mut self.trainer.training.totals;
+        totals.load_state(&under(&loaded.values, "totals"))?;
+        if parallel.is_some_and(|own| !own.is_first()) {
+            // Rank 0 holds what all have summed up.
+            totals.reset();
+        }
         self.place = loaded.place;
         Ok(())
     }
@@ -111,7 +128,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             self.trainer.with_averages(|trainer| trainer.evaluated(set, "", limit))?;
         }
         self.tell(|callback, run| callback.started(run))?;
-        while self.place.epoch < self.trainer.epochs && !self.is_over() {
+        while self.place.epoch < self.trainer.epochs && !self.ends_now()? {
             let whole = self.epoch()?;
             if whole {
                 self.end_epoch(validation)?;
@@ -134,17 +151,35 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         if self.trainer.limits.repeats { 0 } else { self.place.epoch as u64 }
     }
 
-    /// Whether the run ends here, and why.
-    fn is_over(&mut self) -> bool {
+    /// What this rank would have: an end that was asked for, an end since the time is over, a checkpoint since it is time.
+    fn asks(&self) -> [bool; 3] {
         let trainer = &self.trainer;
-        let why = if trainer.stop.is_asked() {
+        let late = trainer.time_limit.is_some_and(|most| self.began.elapsed() >= most);
+        let save = self.folder.as_ref().and_then(|folder| folder.options.every);
+        let asked = trainer.stop.is_asked() || self.stop.is_some();
+        [asked, late, save.is_some_and(|every| self.saved.elapsed() >= every)]
+    }
+
+    /// Whether the run ends here, where all ranks decide together.
+    fn ends_now(&mut self) -> Result<bool> {
+        let asked = match &self.trainer.options.parallel {
+            Some(parallel) => parallel.any(self.asks())?,
+            None => self.asks(),
+        };
+        Ok(self.is_over(asked))
+    }
+
+    /// Whether the run ends here, and why.
+    fn is_over(&mut self, [asked, late, _]: [bool; 3]) -> bool {
+        let trainer = &self.trainer;
+        let why = if asked {
             "it was asked to".to_string()
         } else if trainer.max_steps.is_some_and(|most| self.place.step >= most) {
             format!("{} steps are done", self.place.step)
-        } else if trainer.time_limit.is_some_and(|most| self.began.elapsed() >= most) {
+        } else if late {
             format!("{:.0} seconds are over", self.began.elapsed().as_secs_f64())
         } else {
-            return self.stop.is_some();
+            return false;
         };
         self.stop.get_or_insert(why);
         true
@@ -159,7 +194,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let (before, start) = (self.place.seconds, Instant::now());
         let (train, first, batches) = (self.train, self.place.batch, self.batches());
         let mut read = Instant::now();
-        let mut epoch = train.epoch_from(self.number(), first);
+        let parallel = self.trainer.options.parallel.clone();
+        let mut epoch = parts(train, parallel.as_deref(), self.number(), first);
         while self.place.batch < batches {
             let Some(batch) = epoch.next() else {
                 if self.place.batch == 0 {
@@ -167,23 +203,26 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                     return Err(Error::Data(text));
                 }
                 // A set that did not know its length.
-                self.read()?;
+                self.read(true)?;
                 return Ok(true);
             };
-            self.step(batch?)?;
+            let (batch, items) = batch?;
+            parallel.iter().for_each(|own| own.ask(self.asks()));
+            self.step(batch, items)?;
             self.place.seconds = before + start.elapsed().as_secs_f64();
             let is_last = self.place.batch == batches;
             if is_last || read.elapsed() >= READ_EVERY {
-                self.read()?;
+                self.read(is_last)?;
                 read = Instant::now();
             } else {
                 // The device works on this step while the host makes the next batch.
                 self.trainer.device.submit();
             }
             self.tell(|callback, run| callback.step(run))?;
-            let over = self.is_over();
-            if !is_last && (over || self.is_time_to_save()) {
-                self.read()?;
+            let asked = parallel.as_ref().map_or_else(|| self.asks(), |own| own.asked());
+            let over = self.is_over(asked);
+            if !is_last && (over || asked[2] || self.is_step_to_save()) {
+                self.read(true)?;
                 if !over {
                     self.save()?;
                 }
@@ -205,10 +244,16 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
     }
 
-    fn step(&mut self, batch: [Array; N]) -> Result<()> {
+    fn step(&mut self, batch: [Array; N], items: usize) -> Result<()> {
         let trainer = &mut *self.trainer;
+        if let Some(parallel) = &trainer.options.parallel {
+            parallel.weigh(items);
+        }
+        // What stands in the place of no item is not told.
+        let told_so_far = if items == 0 { Some(trainer.training.totals.state()?) } else { None };
         let batch = batch.map(|array| array.to(&trainer.device));
-        let asked = trainer.profile.take_if(|(step, _)| *step == self.place.step + 1);
+        let is_first = trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
+        let asked = trainer.profile.take_if(|(step, _)| *step == self.place.step + 1).filter(|_| is_first);
         self.done += 1;
         let (told, profile) =
             match asked.is_some() || trainer.callbacks.iter().any(|own| own.profiles() == Some(self.done)) {
@@ -219,6 +264,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 }
             };
         let told = told?;
+        told_so_far.map_or(Ok(()), |before| trainer.training.totals.load_state(&before))?;
         if let (Some((_, tell)), Some(profile)) = (asked, &profile) {
             tell(profile)?;
         }
@@ -233,10 +279,13 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         profile.map_or(Ok(()), |profile| self.tell(|callback, run| callback.profiled(run, &profile)))
     }
 
-    /// Looks at the figures of the epoch so far.
-    fn read(&mut self) -> Result<()> {
-        let (items, figures) = self.trainer.training.totals.read("")?;
-        (self.items, self.figures) = (items, figures.into_iter().collect());
+    /// Looks at the figures of the epoch so far: those of the whole group, where all ranks look, or of this rank.
+    fn read(&mut self, whole: bool) -> Result<()> {
+        let trainer = &mut *self.trainer;
+        let parallel = trainer.options.parallel.as_deref();
+        let (items, figures) = trainer.training.totals.read("", parallel.filter(|_| whole))?;
+        let ranks = parallel.filter(|_| !whole).map_or(1, |own| own.group().size());
+        (self.items, self.figures) = (items * ranks, figures.into_iter().collect());
         if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite()) {
             return Err(Error::Training(format!(
                 "the loss became {loss} in epoch {}, by step {}: use a smaller learning rate, clip gradients, or look for the \
@@ -248,16 +297,15 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         self.tell(|callback, run| callback.read(run))
     }
 
-    fn is_time_to_save(&self) -> bool {
-        self.folder.as_ref().is_some_and(|folder| {
-            let by_steps = folder.options.every_steps.is_some_and(|every| self.place.step.is_multiple_of(every));
-            by_steps || folder.options.every.is_some_and(|every| self.saved.elapsed() >= every)
-        })
+    fn is_step_to_save(&self) -> bool {
+        let every = self.trainer.checkpoints.as_ref().and_then(|own| own.every_steps);
+        every.is_some_and(|every| self.place.step.is_multiple_of(every))
     }
 
     /// Validates, and writes the epoch down.
     fn end_epoch(&mut self, validation: Option<&dyn Batches<N>>) -> Result<()> {
         let trainer = &mut *self.trainer;
+        trainer.options.parallel.as_ref().map_or(Ok(()), |own| own.keep(&trainer.task.modules()))?;
         let mut best = None;
         if let Some(set) = validation {
             let figures = trainer.with_averages(|trainer| {
@@ -280,6 +328,11 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             }
         }
         self.tell(|callback, run| callback.epoch(run))?;
+        if let Some(parallel) = &self.trainer.options.parallel
+            && parallel.any([self.stop.is_some()])? == [true]
+        {
+            self.stop.get_or_insert("another rank asked for it".into());
+        }
         self.keep_best(best.transpose()?)?;
         (self.place.epoch, self.place.batch, self.place.seconds) = (epoch + 1, 0, 0.0);
         if self.stop.is_none() { self.save() } else { Ok(()) }
@@ -299,8 +352,12 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         Ok(())
     }
 
-    /// Writes a checkpoint, where there is a folder for it.
+    /// Writes a checkpoint, where there is a folder for it; of a group, rank 0 does.
     fn save(&mut self) -> Result<()> {
+        let trainer = &self.trainer;
+        if let Some(parallel) = trainer.options.parallel.as_deref().filter(|_| trainer.checkpoints.is_some()) {
+            trainer.training.totals.settle(parallel)?;
+        }
         if self.folder.is_none() {
             return Ok(());
         }
@@ -312,7 +369,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let callbacks: Vec<_> =
             self.trainer.callbacks.iter().map(|own| (own.name().to_string(), own.state())).collect();
         let Some(folder) = &self.folder else { return Ok(()) };
-        let path: PathBuf = folder.save(&self.place, &values, &callbacks)?;
+        let path: PathBuf = edge::busy(|| folder.save(&self.place, &values, &callbacks))?;
         self.saved = Instant::now();
         self.tell(|callback, run| callback.saved(run, &path))
     }
@@ -321,7 +378,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     pub fn tell(&mut self, mut event: impl FnMut(&mut dyn Callback, &mut Run) -> Result<()>) -> Result<()> {
         let batches = self.batches();
         let trainer = &mut *self.trainer;
-        for callback in &mut trainer.callbacks {
+        let is_first = trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
+        for callback in trainer.callbacks.iter_mut().filter(|own| is_first || own.on_every_rank()) {
             let mut run = Run {
                 epoch: self.place.epoch,
                 epochs: trainer.epochs,

@@ -81,6 +81,10 @@ impl Callback for Progress {
         "progress"
     }
 
+    fn on_every_rank(&self) -> bool {
+        false
+    }
+
     fn read(&mut self, run: &mut Run) -> Result<()> {
         if !self.bar {
             return Ok(());
@@ -141,6 +145,10 @@ impl Callback for CsvLog {
         "csv"
     }
 
+    fn on_every_rank(&self) -> bool {
+        false
+    }
+
     fn started(&mut self, run: &mut Run) -> Result<()> {
         self.file = Some(opened(&self.path, run)?);
         Ok(())
@@ -181,6 +189,10 @@ impl JsonLog {
 impl Callback for JsonLog {
     fn name(&self) -> &str {
         "json"
+    }
+
+    fn on_every_rank(&self) -> bool {
+        false
     }
 
     fn started(&mut self, run: &mut Run) -> Result<()> {

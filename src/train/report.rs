@@ -126,6 +126,10 @@ impl Callback for Report {
         "report"
     }
 
+    fn on_every_rank(&self) -> bool {
+        false
+    }
+
     fn profiles(&self) -> Option<u64> {
         Some(TIMED)
     }

@@ -6,7 +6,9 @@ use crate::error::{Error, Result};
 use crate::metrics::in_f32;
 use crate::nn::{Ctx, Module, parameters};
 use crate::optim::{Ema, Optimizer};
+use crate::parallel::DataParallel;
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// The result of a batch.
 #[derive(Debug, Clone)]
@@ -66,14 +68,30 @@ pub struct StepOptions {
     pub(super) grad_norm: bool,
     /// Paths whose parameters are not to move.
     pub(super) frozen: Vec<String>,
+    pub(super) parallel: Option<Arc<DataParallel>>,
 }
 
 impl StepOptions {
     /// The first that is asked for.
     fn asked(&self) -> Option<&'static str> {
         let all = [(self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
-        let frozen = (!self.frozen.is_empty(), "freeze");
-        all.into_iter().chain([frozen]).find_map(|(asked, name)| asked.then_some(name))
+        let further = [(!self.frozen.is_empty(), "freeze"), (self.parallel.is_some(), "parallel")];
+        all.into_iter().chain(further).find_map(|(asked, name)| asked.then_some(name))
+    }
+
+    /// The gradients of a loss; where the trainer is [parallel](super::Trainer::parallel), means over the group.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if another rank is gone.
+    ///
+    /// # Panics
+    /// As [`Tensor::backward`].
+    #[track_caller]
+    pub fn backward(&self, loss: &Tensor) -> Result<Grads> {
+        match &self.parallel {
+            Some(parallel) => parallel.backward(loss),
+            None => Ok(loss.backward()),
+        }
     }
 
     fn freezes(&self, path: &str) -> bool {
@@ -180,10 +198,14 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
         let (mut outcome, mut grads) = match options.micro_batches {
             0 | 1 => {
                 let outcome = (self.step)(batch, &Ctx::train())?;
-                let grads = outcome.loss.backward();
+                let grads = options.backward(&outcome.loss)?;
                 (outcome, grads)
             }
-            parts => self.in_parts(batch, parts)?,
+            parts => {
+                let (outcome, grads) = self.in_parts(batch, parts)?;
+                let averaged = options.parallel.as_ref().map(|parallel| parallel.average(grads.clone())).transpose()?;
+                (outcome, averaged.unwrap_or(grads))
+            }
         };
         if !options.frozen.is_empty() {
             let mut found = false;

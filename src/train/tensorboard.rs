@@ -56,6 +56,10 @@ impl Callback for TensorBoard {
         "tensorboard"
     }
 
+    fn on_every_rank(&self) -> bool {
+        false
+    }
+
     fn started(&mut self, run: &mut Run) -> Result<()> {
         // A resumed run tells again what came after its checkpoint.
         let from = if run.step == 0 { 0 } else { run.step + 1 };

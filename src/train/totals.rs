@@ -9,6 +9,7 @@ use crate::metrics::{Metric, Rows, in_f32};
 use crate::nn::StateDict;
 use crate::nn::StateTensor;
 use crate::optim::schedule::Better;
+use crate::parallel::DataParallel;
 use crate::tensor::Tensor;
 use std::rc::Rc;
 
@@ -24,7 +25,12 @@ pub(super) struct Totals {
     kept: Vec<Kept>,
     /// Whether this is a set that is evaluated: where metrics collect, in training they are not told.
     evaluates: bool,
+    /// Of a set that several ranks have evaluated: the sums over all.
+    whole: Option<Sums>,
 }
+
+/// The sums of the means, and of each metric its own, or all that it collected.
+type Sums = (Vec<f32>, Vec<Vec<f64>>);
 
 /// A metric, and what is kept for it.
 struct Kept {
@@ -36,7 +42,13 @@ struct Kept {
 impl Totals {
     /// Of a training epoch, or of a set that is evaluated, without a metric yet.
     pub fn new(device: &Device, evaluates: bool) -> Totals {
-        Totals { means: Tensor::zeros([2 + OTHERS], device), names: Vec::new(), kept: Vec::new(), evaluates }
+        Totals {
+            means: Tensor::zeros([2 + OTHERS], device),
+            names: Vec::new(),
+            kept: Vec::new(),
+            evaluates,
+            whole: None,
+        }
     }
 
     /// Has a metric told too.
@@ -103,6 +115,7 @@ impl Totals {
 
     /// Begins anew.
     pub fn reset(&mut self) {
+        self.whole = None;
         self.means.upload(&[0.0f32; 2 + OTHERS]);
         for Kept { metric, sums, rows } in &mut self.kept {
             *rows = Rows::default();
@@ -112,9 +125,17 @@ impl Totals {
         }
     }
 
-    /// The means so far, under names with `prefix` before them, and the number of items.
-    pub fn read(&mut self, prefix: &str) -> Result<(usize, Vec<(String, f64)>)> {
-        let (means, values) = self.sums()?;
+    /// The means so far, under names with `prefix` before them, and the number of items; over a group where there is one.
+    pub fn read(&mut self, prefix: &str, group: Option<&DataParallel>) -> Result<(usize, Vec<(String, f64)>)> {
+        let (mut means, mut values) = self.sums()?;
+        if let Some(group) = group {
+            let own: Vec<f64> = means.iter().copied().map(f64::from).collect();
+            means = group.gather(&own, true)?.into_iter().map(|sum| sum as f32).collect();
+            for (kept, values) in self.kept.iter().zip(&mut values) {
+                *values = group.gather(values, !kept.metric.collects())?;
+            }
+            self.whole = self.evaluates.then(|| (means.clone(), values.clone()));
+        }
         let items = f64::from(means[0]);
         let of = |sum: f32| f64::from(sum) / items.max(1.0);
         let mut figures = vec![(format!("{prefix}loss"), of(means[1]))];
@@ -128,8 +149,11 @@ impl Totals {
         Ok((items as usize, figures))
     }
 
-    /// The sums of the means, and of each metric its own, or all that it collected.
-    pub fn sums(&mut self) -> Result<(Vec<f32>, Vec<Vec<f64>>)> {
+    /// The sums so far; where several ranks have evaluated, over all.
+    pub fn sums(&mut self) -> Result<Sums> {
+        if let Some(whole) = &self.whole {
+            return Ok(whole.clone());
+        }
         let summed = self.kept.iter().filter(|kept| !kept.metric.collects()).map(|kept| &kept.sums);
         let all = std::iter::once(&self.means).chain(summed).map(|sums| sums.read::<f32>());
         let mut all = Pending::all(all).wait()?.into_iter();
@@ -159,6 +183,17 @@ impl Totals {
         let summed = self.kept.iter().filter(|kept| !kept.metric.collects());
         let sums = summed.enumerate().map(|(at, kept)| (format!("metric{at}"), &kept.sums));
         std::iter::once(("means".to_string(), &self.means)).chain(sums)
+    }
+
+    /// Has rank 0 hold the sums of all ranks, and the others nothing.
+    pub fn settle(&self, group: &DataParallel) -> Result<()> {
+        for (_, sums) in self.all() {
+            let own: Vec<f64> = sums.to_vec::<f32>()?.into_iter().map(f64::from).collect();
+            let all = group.gather(&own, true)?;
+            let kept = |sum: f64| if group.is_first() { sum as f32 } else { 0.0 };
+            sums.upload(&all.into_iter().map(kept).collect::<Vec<f32>>());
+        }
+        Ok(())
     }
 
     pub fn state(&self) -> Result<StateDict> {

@@ -1,18 +1,20 @@
 //! A run's options, and what is asked of it.
 
-use super::batches::Batches;
+use super::batches::{Batches, Parts};
 use super::callback::Callback;
-use super::checkpoints::Checkpoints;
+use super::checkpoints::{Checkpoints, load_task, task_state};
 use super::fit::Fit;
 use super::history::{Figures, History};
 use super::task::{Outcome, StepOptions, Supervised, Task};
 use super::totals::Totals;
+use crate::checkpoint;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::nn::{Ctx, Module};
 use crate::optim::schedule::{ReduceLrOnPlateau, Schedule};
 use crate::optim::{Ema, Optimizer};
+use crate::parallel::{DataParallel, Group};
 use crate::plan::Replay;
 use crate::profile::Profile;
 use crate::tensor::Tensor;
@@ -62,6 +64,7 @@ pub struct Trainer<'a, const N: usize> {
     pub(super) frozen: Vec<(String, usize)>,
     pub(super) training: Kind,
     pub(super) evaluation: Kind,
+    pub(super) group: Option<Arc<dyn Group>>,
 }
 
 /// What is left out of a run, to try whether everything runs, or whether a model can learn at all.
@@ -132,6 +135,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
             frozen: Vec::new(),
             training: Kind::new(device, false),
             evaluation: Kind::new(device, true),
+            group: None,
         }
     }
 
@@ -269,6 +273,31 @@ impl<'a, const N: usize> Trainer<'a, N> {
         self.stop.clone()
     }
 
+    /// Trains as a rank of a group, each of which runs this program: batches are dealt out, so that the batch size is that of the
+    /// whole group; gradients, figures and what is decided are those of the group; rank 0 writes checkpoints and tells what is told
+    /// ([`Callback::on_every_rank`]). All ranks begin with the weights of rank 0. [`fit`](Trainer::fit),
+    /// [`evaluate`](Trainer::evaluate) and [`measure`](Trainer::measure) are called on all of them.
+    ///
+    /// See [`DataParallel`], and [parallel training](crate::guide::parallel).
+    #[doc(alias("DistributedDataParallel", "strategy", "devices"))]
+    #[must_use]
+    pub fn parallel(self, group: impl Group + 'static) -> Self {
+        Trainer { group: Some(Arc::new(group)), ..self }
+    }
+
+    /// Meets the other ranks, and takes over all that rank 0 begins with.
+    pub(super) fn join(&mut self) -> Result<()> {
+        let Some(group) = self.group.take().filter(|group| group.size() > 1) else { return Ok(()) };
+        let mut parallel = DataParallel::of(group);
+        parallel.meet(&self.task.modules())?;
+        let own = if parallel.is_first() { checkpoint::to_bytes(&task_state(&mut *self.task)?)? } else { Vec::new() };
+        let first = parallel.group().broadcast(0, own)?;
+        load_task(&mut *self.task, &checkpoint::from_bytes(&first)?)?;
+        parallel.check(&self.task.modules())?;
+        self.options.parallel = Some(Arc::new(parallel));
+        Ok(())
+    }
+
     /// Trains, and after each epoch validates where there is a set for it.
     ///
     /// # Errors
@@ -292,6 +321,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// # Errors
     /// As [`fit`](Trainer::fit).
     pub fn evaluate(&mut self, set: &dyn Batches<N>) -> Result<Figures> {
+        self.join()?;
         let figures = self.with_averages(|trainer| trainer.evaluated(set, "", trainer.limits.validation));
         Ok(figures?.into_iter().collect())
     }
@@ -334,16 +364,31 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// The figures of a set's first batches.
     pub(super) fn evaluated(&mut self, set: &dyn Batches<N>, prefix: &str, limit: usize) -> Result<Vec<(String, f64)>> {
         let Kind { replay, totals } = &mut self.evaluation;
+        let parallel = self.options.parallel.as_deref();
         totals.reset();
-        for batch in set.epoch_from(0, 0).take(limit) {
-            let batch = batch?.map(|array| array.to(&self.device));
+        for part in parts(set, parallel, 0, 0).take(limit) {
+            let (batch, 1..) = part? else { continue };
+            let batch = batch.map(|array| array.to(&self.device));
             let task = &mut self.task;
             let step = |batch: [&Tensor; N]| totals.add(&task.evaluate(batch)?, items(batch));
             let collected = replay.run(batch.each_ref(), step)?;
             totals.collect(&collected)?;
             self.device.submit();
         }
-        Ok(totals.read(prefix)?.1)
+        Ok(totals.read(prefix, parallel)?.1)
+    }
+}
+
+/// The batches of an epoch from one on; of a group, this rank's parts.
+pub(super) fn parts<'b, const N: usize>(
+    set: &'b dyn Batches<N>,
+    parallel: Option<&DataParallel>,
+    epoch: u64,
+    first: usize,
+) -> Parts<'b, N> {
+    match parallel.map(DataParallel::group) {
+        None => Box::new(set.epoch_from(epoch, first).map(|batch| Ok((batch?, 1)))),
+        Some(group) => set.part_from(epoch, first, (group.rank(), group.size())),
     }
 }
 

@@ -7,6 +7,7 @@ use wgrad::data::{DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions};
 use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
+use wgrad::parallel::{DataParallel, Group, Threads};
 use wgrad::plan::Replay;
 use wgrad::train::{Checkpoints, Outcome, Trainer};
 use wgrad::{Device, Result, Shape, Tensor, checkpoint};
@@ -285,6 +286,56 @@ fn mistakes() -> Vec<(&'static str, String)> {
         Trainer::new(&device, &model, sgd(&model), step).freeze("head", 1).fit(&set, None).map(drop)
     });
     add("trainer", &|| fit(4, 1.0, false, &reads));
+
+    let two = [Device::cpu(), Device::cpu()];
+    let wide = |device: &Device, width| Linear::new(2, width, &mut Init::new(0, device));
+    add("parallel", &|| {
+        let other = std::sync::Mutex::new(Ok(()));
+        let ended = Threads::run(&two, |group, _| match group.rank() {
+            0 => {
+                *other.lock().expect("no panic") = group.barrier();
+                Ok(())
+            }
+            _ => Err(wgrad::Error::Data("the disk is full".into())),
+        });
+        ended.expect_err("it fails");
+        other.into_inner().expect("no panic")
+    });
+    add("parallel", &|| {
+        Threads::run(&two, |group, device| DataParallel::new(&wide(device, 1 + group.rank()), group).map(drop))
+            .map(drop)
+    });
+    let ranks = |rows: usize, moves: f32| {
+        let run = |group: Threads, device: &Device| {
+            let (rank, model) = (group.rank(), wide(device, 1));
+            let set = DataLoader::new(vec![([1.0f32; 2], 1.0f32); 4 + rank * rows], LoaderOptions::default())?;
+            let step = |[x, _y]: [&Tensor; 2], ctx: &Ctx| {
+                for bias in model.bias.iter().filter(|_| rank == 1 && moves != 0.0) {
+                    bias.tensor().assign(&(bias.tensor().detach() + moves));
+                }
+                Ok(Outcome::of(model.forward(x, ctx).square().mean()))
+            };
+            Trainer::new(device, &model, sgd(&model), step).parallel(group).fit(&set, None).map(drop)
+        };
+        Threads::run(&two, run).map(drop)
+    };
+    add("parallel", &|| ranks(1, 0.0));
+    add("parallel", &|| ranks(0, 1.0));
+    add("parallel", &|| {
+        let run = |group: Threads, device: &Device| {
+            let (rank, model) = (group.rank(), wide(device, 1));
+            let parallel = DataParallel::new(&model, group)?;
+            let y = model.forward(&Tensor::ones([4, 2], device), &Ctx::train());
+            let loss = if rank == 1 { y.square().mean() } else { model.weight.tensor().square().mean() };
+            parallel.backward(&loss).map(drop)
+        };
+        Threads::run(&two, run).map(drop)
+    });
+    add("parallel", &|| {
+        let run =
+            |group: Threads, _: &Device| if group.rank() == 0 { group.barrier() } else { group.all_reduce(&mut [1.0]) };
+        Threads::run(&two, run).map(drop)
+    });
 
     add("debugging", &|| {
         let device = Device::cpu();

@@ -1,0 +1,368 @@
+//! Training the same model on all ranks of a group.
+
+use super::Group;
+use super::line::{self, ASKED, Averaged, Job, agree};
+use crate::autograd::Grads;
+use crate::backend::Pending;
+use crate::checkpoint;
+use crate::data::{Batch, DataLoader, Dataset, Item};
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::nn::{Buffer, Entry, Module, Strictness, Visitor, generators, load_state, state};
+use crate::tensor::Tensor;
+use std::fmt::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The same model on every rank of a group, taught by parts of the same batches.
+///
+/// Gradients are averaged over the group in *buckets*, late layers first: a bucket goes on its way as soon as backward has filled it,
+/// and backward goes on meanwhile. So does a step that is [replayed](crate::plan::Replay). What clips or scales gradients
+/// afterwards sees the means, which are the same bits on each rank, and so are the weights.
+///
+/// Batch normalisation normalises by each rank's own part of a batch; its running statistics are averaged at each step. Dropout
+/// and other draws have a sequence of their own on each rank.
+#[doc(alias("DistributedDataParallel", "DDP"))]
+pub struct DataParallel {
+    shared: Arc<Shared>,
+    /// Statistics that layers keep.
+    buffers: Vec<Buffer>,
+    bucket_bytes: usize,
+    /// Whether all ranks have devices of one kind, which compute the same bits.
+    alike: bool,
+}
+
+struct Shared {
+    group: Arc<dyn Group>,
+    /// None where there is but one rank.
+    line: Option<Sender<Job>>,
+    state: Mutex<State>,
+}
+
+/// What the host says at each step.
+struct State {
+    weight: f32,
+    asks: [bool; ASKED],
+    asked: [bool; ASKED],
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DataParallel {
+    /// Of a model, which becomes that of rank 0 on every rank. An optimizer may be made before or after.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if the ranks have models of other names or shapes, or another version of the crate, or a rank is gone;
+    /// the device's first failure.
+    pub fn new(model: &dyn Module, group: impl Group + 'static) -> Result<DataParallel> {
+        let (mut own, models) = (DataParallel::of(Arc::new(group)), [("model", model)]);
+        own.meet(&models)?;
+        own.share(&models)?;
+        own.check(&models)?;
+        Ok(own)
+    }
+
+    /// Of no model yet.
+    pub(crate) fn of(group: Arc<dyn Group>) -> DataParallel {
+        let line = (group.size() > 1).then(|| line::start(group.clone()));
+        let state = Mutex::new(State { weight: 1.0, asks: [false; ASKED], asked: [false; ASKED] });
+        let shared = Arc::new(Shared { group, line, state });
+        DataParallel { shared, buffers: Vec::new(), bucket_bytes: 4 << 20, alike: true }
+    }
+
+    /// The bytes of gradients that go on their way together; 4 MiB. Smaller buckets start sooner, and cost a wait of the host
+    /// each.
+    #[must_use]
+    pub fn bucket_bytes(self, bytes: usize) -> DataParallel {
+        DataParallel { bucket_bytes: bytes, ..self }
+    }
+
+    /// The group.
+    pub fn group(&self) -> &dyn Group {
+        &*self.shared.group
+    }
+
+    /// Whether this is rank 0, which writes what is written once: checkpoints, logs.
+    pub fn is_first(&self) -> bool {
+        self.group().rank() == 0
+    }
+
+    /// Looks whether all ranks have the same models, and has each draw from a sequence of its own.
+    pub(crate) fn meet(&mut self, models: &[(&str, &dyn Module)]) -> Result<()> {
+        let mut likeness = format!("wgrad {}\n", env!("CARGO_PKG_VERSION"));
+        let mut device = String::new();
+        self.buffers.clear();
+        for (name, model) in models {
+            let mut each = |path: &str, entry: Entry| {
+                let tensor = entry.tensor();
+                device = tensor.device().to_string();
+                let _ = writeln!(likeness, "{name}.{path} of {} {}", tensor.dtype(), tensor.shape());
+                match entry {
+                    Entry::Buffer(buffer) if tensor.dtype().is_float() => self.buffers.push(buffer.clone()),
+                    _ => {}
+                }
+            };
+            model.visit(&mut Visitor::new(&mut each));
+            for generator in generators(*model) {
+                let _ = writeln!(likeness, "{name} drawing from the seed {}", generator.seed());
+                generator.set_rank(self.group().rank());
+            }
+        }
+        if self.shared.line.is_some() {
+            self.agree("models", &likeness)?;
+            let devices = self.group().all_gather(device.as_bytes())?;
+            self.alike = devices.iter().all(|other| *other == devices[0]);
+        }
+        Ok(())
+    }
+
+    /// Keeps the models the same: where all devices are of one kind they are, and else they may drift apart by rounding.
+    pub(crate) fn keep(&self, models: &[(&str, &dyn Module)]) -> Result<()> {
+        if self.alike { self.check(models) } else { self.share(models) }
+    }
+
+    /// Puts the values of rank 0 in the place of all others'.
+    fn share(&self, models: &[(&str, &dyn Module)]) -> Result<()> {
+        if self.shared.line.is_none() {
+            return Ok(());
+        }
+        for (_, model) in models {
+            let own = if self.is_first() { checkpoint::to_bytes(&state(*model)?)? } else { Vec::new() };
+            let first = self.group().broadcast(0, own)?;
+            if !self.is_first() {
+                load_state(*model, &checkpoint::from_bytes(&first)?, Strictness::Strict)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the values of all ranks against each other, by a hash.
+    pub(crate) fn check(&self, models: &[(&str, &dyn Module)]) -> Result<()> {
+        if self.shared.line.is_none() {
+            return Ok(());
+        }
+        let mut hashes = String::new();
+        for (name, model) in models {
+            for (path, value) in state(*model)? {
+                // FNV-1a (Fowler, Noll, Vo).
+                let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+                let hash = value.values.bytes().iter().fold(0xcbf2_9ce4_8422_2325, add);
+                let _ = writeln!(hashes, "{name}.{path} with the hash {hash:016x}");
+            }
+        }
+        self.agree("weights", &hashes)
+    }
+
+    /// Whether all ranks say the same.
+    pub(crate) fn agree(&self, what: &str, own: &str) -> Result<()> {
+        agree(self.group(), what, own)
+    }
+
+    /// Whether any rank says yes.
+    pub(crate) fn any<const N: usize>(&self, own: [bool; N]) -> Result<[bool; N]> {
+        let all = self.group().all_gather(&own.map(u8::from))?;
+        Ok(std::array::from_fn(|at| all.iter().any(|one| <[u8]>::get(one, at) == Some(&1))))
+    }
+
+    /// The values of all ranks after one another, or their sums.
+    pub(crate) fn gather(&self, own: &[f64], sums: bool) -> Result<Vec<f64>> {
+        let all = self.group().all_gather(bytemuck::cast_slice(own))?;
+        let all = all.iter().map(|bytes| bytemuck::pod_collect_to_vec::<u8, f64>(bytes));
+        if !sums {
+            return Ok(all.flatten().collect());
+        }
+        let mut sum = vec![0.0; own.len()];
+        all.for_each(|values| sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value));
+        Ok(sum)
+    }
+
+    /// Asks something of all ranks with the next exchange of gradients.
+    pub(crate) fn ask(&self, asks: [bool; ASKED]) {
+        self.shared.state().asks = asks;
+    }
+
+    /// What any rank asked by the last one.
+    pub(crate) fn asked(&self) -> [bool; ASKED] {
+        let state = self.shared.state();
+        if self.shared.line.is_some() { state.asked } else { state.asks }
+    }
+
+    /// The batches of an epoch: of each, this rank's part (see [`DataLoader::dealt`]), which [weighs](DataParallel::weigh) as
+    /// much as it has items.
+    pub fn epoch<'a, D: Dataset + 'static>(
+        &'a self,
+        loader: &DataLoader<D>,
+        number: u64,
+    ) -> impl Iterator<Item = Result<Batch<<D::Item as Item>::Columns>>> + 'a {
+        let epoch = loader.clone().dealt(self.group().rank(), self.group().size()).epoch(number);
+        epoch.inspect(|batch| batch.iter().for_each(|batch| self.weigh(batch.rows.len())))
+    }
+
+    /// The items that the gradients of this rank are means of, from now on: a mean over the group weighs each rank by them. By
+    /// default all weigh the same.
+    pub fn weigh(&self, items: usize) {
+        self.shared.state().weight = items as f32;
+    }
+
+    /// The gradients of this loss, which is a mean over items, as means over the group: [`Tensor::backward`] for several ranks.
+    ///
+    /// # Errors
+    /// [`Error::Group`] if a rank is gone, or has gradients of other tensors; in a step that is replayed, its run tells it.
+    ///
+    /// # Panics
+    /// As [`Tensor::backward`].
+    #[track_caller]
+    pub fn backward(&self, loss: &Tensor) -> Result<Grads> {
+        let mut exchange = Exchange::new(self, loss.device());
+        loss.backward_each(|tensor, gradient| exchange.add(tensor, gradient));
+        exchange.ended()
+    }
+
+    /// The same of gradients that are there: those of several parts of a batch, added up.
+    ///
+    /// # Errors
+    /// As [`backward`](DataParallel::backward).
+    #[track_caller]
+    pub fn average(&self, grads: Grads) -> Result<Grads> {
+        let Some(device) = grads.iter().next().map(|(_, gradient)| gradient.device().clone()) else { return Ok(grads) };
+        let mut exchange = Exchange::new(self, &device);
+        grads.iter().for_each(|(tensor, gradient)| exchange.add(&tensor, gradient.clone()));
+        exchange.ended()
+    }
+}
+
+impl fmt::Debug for DataParallel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataParallel(rank {} of {})", self.group().rank(), self.group().size())
+    }
+}
+
+/// The exchanges of a step.
+struct Exchange<'p> {
+    parallel: &'p DataParallel,
+    device: Device,
+    /// The bucket that is being filled, and its bytes.
+    open: Vec<(Tensor, Tensor)>,
+    bytes: usize,
+    sent: Vec<Bucket>,
+    grads: Grads,
+    error: Option<Error>,
+}
+
+/// Tensors on their way, side by side in one.
+struct Bucket {
+    all: Tensor,
+    reply: Arc<Mutex<Option<Receiver<Result<Averaged>>>>>,
+    /// Those whose gradients they are.
+    of: Vec<Tensor>,
+}
+
+impl<'p> Exchange<'p> {
+    fn new(parallel: &'p DataParallel, device: &Device) -> Exchange<'p> {
+        let (device, grads) = (device.clone(), Grads::new());
+        Exchange { parallel, device, open: Vec::new(), bytes: 0, sent: Vec::new(), grads, error: None }
+    }
+
+    fn add(&mut self, tensor: &Tensor, gradient: Tensor) {
+        if self.parallel.shared.line.is_none() || gradient.numel() == 0 {
+            self.grads.set(tensor, gradient);
+            return;
+        }
+        self.bytes += 4 * gradient.numel();
+        self.open.push((tensor.clone(), gradient));
+        if self.bytes >= self.parallel.bucket_bytes {
+            self.close();
+        }
+    }
+
+    /// Sends what is in the open bucket.
+    fn close(&mut self) {
+        let (open, what) = (std::mem::take(&mut self.open), "gradients of");
+        self.bytes = 0;
+        if !open.is_empty() {
+            let (of, values): (Vec<Tensor>, Vec<Tensor>) = open.into_iter().unzip();
+            match send(self.parallel, &self.device, what, of, &values) {
+                Ok(bucket) => self.sent.push(bucket),
+                Err(error) => drop(self.error.get_or_insert(error)),
+            }
+        }
+    }
+
+    /// Waits for all that was sent.
+    #[track_caller]
+    fn ended(mut self) -> Result<Grads> {
+        self.close();
+        let parallel = self.parallel;
+        let buffers: Vec<Tensor> = match &parallel.shared.line {
+            Some(_) => parallel.buffers.iter().map(Buffer::tensor).collect(),
+            None => Vec::new(),
+        };
+        let statistics = match buffers.is_empty() {
+            true => None,
+            false => Some(send(parallel, &self.device, "statistics of", buffers.clone(), &buffers)?),
+        };
+        self.error.take().map_or(Ok(()), Err)?;
+        for bucket in &self.sent {
+            for (tensor, gradient) in bucket.averaged(parallel, &self.device)? {
+                self.grads.set(tensor, gradient);
+            }
+        }
+        if let Some(statistics) = statistics {
+            for (buffer, mean) in statistics.averaged(parallel, &self.device)? {
+                buffer.assign(&mean);
+            }
+        }
+        Ok(self.grads)
+    }
+}
+
+/// Puts values side by side and has the host send them, where the device has come so far.
+fn send(parallel: &DataParallel, device: &Device, what: &str, of: Vec<Tensor>, values: &[Tensor]) -> Result<Bucket> {
+    let mut likeness = String::new();
+    for tensor in &of {
+        let _ = writeln!(likeness, "{what} {} {}", tensor.name().unwrap_or("a tensor"), tensor.shape());
+    }
+    let flat: Vec<Tensor> = values.iter().map(|v| v.detach().cast(DType::F32).reshape([v.numel()])).collect();
+    let all = Tensor::cat(&flat.iter().collect::<Vec<_>>(), 0);
+    let reply = Arc::new(Mutex::new(None));
+    let (slot, shared, likeness): (_, _, Arc<str>) = (reply.clone(), parallel.shared.clone(), likeness.into());
+    device.give(&all, move |values: Pending<Vec<f32>>| {
+        let (answer, answered) = channel();
+        let State { weight, asks, .. } = *shared.state();
+        let job = Job { values, what: likeness.clone(), weight, asks, reply: answer };
+        // A line that has ended is told by the answer that does not come.
+        if let Some(line) = &shared.line {
+            drop(line.send(job));
+        }
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+    })?;
+    Ok(Bucket { all, reply, of })
+}
+
+impl Bucket {
+    /// The means over the group, each in its tensor's shape and type.
+    fn averaged(&self, parallel: &DataParallel, device: &Device) -> Result<Vec<(&Tensor, Tensor)>> {
+        let (slot, shared) = (self.reply.clone(), parallel.shared.clone());
+        device.take(&self.all, move || {
+            let answered = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let answer = answered.and_then(|answered| answered.recv().ok());
+            let ended = || Error::Group("the group panicked in an exchange".into());
+            let Averaged { values, asked } = answer.ok_or_else(ended)??;
+            shared.state().asked = asked;
+            Ok(values)
+        })?;
+        let mut at = 0;
+        let mut means = Vec::with_capacity(self.of.len());
+        for tensor in &self.of {
+            let part = self.all.narrow(0, at, tensor.numel()).reshape_to(tensor.shape());
+            means.push((tensor, part.cast(tensor.dtype())));
+            at += tensor.numel();
+        }
+        Ok(means)
+    }
+}

@@ -1,0 +1,75 @@
+//! The line of exchanges of a rank: one after the other on a thread of their own, while the device goes on.
+
+use super::Group;
+use crate::backend::{Pending, edge};
+use crate::error::{Error, Result};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Numbers behind the values of an exchange: the weight of this rank, and what it asks of all.
+const TAIL: usize = 1 + ASKED;
+/// What can be asked: any of them is answered yes if one rank says so.
+pub(super) const ASKED: usize = 3;
+
+/// Values to be averaged.
+pub(super) struct Job {
+    /// They are on their way from the device.
+    pub values: Pending<Vec<f32>>,
+    /// What they are of, as long as the ranks have not compared it.
+    pub what: Arc<str>,
+    /// The weight of this rank.
+    pub weight: f32,
+    pub asks: [bool; ASKED],
+    pub reply: Sender<Result<Averaged>>,
+}
+
+/// Means over the ranks, and what any of them asks.
+pub(super) struct Averaged {
+    pub values: Vec<f32>,
+    pub asked: [bool; ASKED],
+}
+
+/// Starts the thread, which ends with the last sender.
+pub(super) fn start(group: Arc<dyn Group>) -> Sender<Job> {
+    let (jobs, line): (Sender<Job>, Receiver<Job>) = channel();
+    edge::beside(move || {
+        let mut compared: HashSet<Arc<str>> = HashSet::new();
+        for Job { values, what, weight, asks, reply } in line {
+            let is_new = compared.insert(what.clone());
+            let agreed = if is_new { agree(&*group, "gradients", &what) } else { Ok(()) };
+            let averaged = agreed.and_then(|()| average(&*group, values.wait()?, weight, asks));
+            // Nobody asks for it where a step has failed.
+            let _ = reply.send(averaged);
+        }
+    });
+    jobs
+}
+
+fn average(group: &dyn Group, mut values: Vec<f32>, weight: f32, asks: [bool; ASKED]) -> Result<Averaged> {
+    let count = values.len();
+    values.iter_mut().for_each(|value| *value *= weight);
+    values.push(weight);
+    values.extend(asks.map(|asks| f32::from(u8::from(asks))));
+    group.all_reduce(&mut values)?;
+    let tail: [f32; TAIL] = std::array::from_fn(|at| values[count + at]);
+    values.truncate(count);
+    values.iter_mut().for_each(|value| *value /= tail[0]);
+    Ok(Averaged { values, asked: std::array::from_fn(|at| tail[1 + at] > 0.0) })
+}
+
+/// Whether all ranks say the same, line by line.
+pub(super) fn agree(group: &dyn Group, what: &str, own: &str) -> Result<()> {
+    let all = group.all_gather(own.as_bytes())?;
+    // The same sentence on all ranks: the first that is not like rank 0.
+    let Some(rank) = all.iter().position(|other| *other != all[0]) else { return Ok(()) };
+    let [first, other] = [&all[0], &all[rank]].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let (mut first, mut other) = (first.lines(), other.lines());
+    let (first, other) = loop {
+        match (first.next(), other.next()) {
+            (first, other) if first == other && first.is_some() => {}
+            (first, other) => break (first.unwrap_or("nothing").to_string(), other.unwrap_or("nothing").to_string()),
+        }
+    };
+    Err(Error::Group(format!("the ranks have other {what}: rank 0 has {first}, rank {rank} has {other}")))
+}

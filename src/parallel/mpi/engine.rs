@@ -1,0 +1,297 @@
+//! The thread that calls MPI: one collective after the other, and an eye on the ranks that do not come.
+
+use crate::backend::edge::{self, Instant};
+use ::mpi::environment::{Universe, initialize_with_threading, processor_name};
+use ::mpi::request::{Request, scope};
+use ::mpi::topology::SimpleCommunicator;
+use ::mpi::traits::*;
+use ::mpi::{Tag, Threading};
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// One call of a group.
+pub struct Job {
+    pub call: Call,
+    pub reply: Sender<Answer>,
+}
+
+/// What is asked.
+pub enum Call {
+    Gather(Vec<u8>),
+    Reduce(Vec<f32>),
+    Broadcast(usize, Vec<u8>),
+    /// Of this rank there will be no more.
+    End,
+}
+
+/// What comes of it.
+pub enum Answer {
+    All(Vec<Vec<u8>>),
+    Sums(Vec<f32>),
+    Bytes(Vec<u8>),
+    Ended,
+}
+
+/// The exit code where a rank is missed.
+const MISSED: i32 = 70;
+/// Bytes of a broadcast that go at once: MPI counts in 31 bits.
+const PIECE: usize = 64 << 20;
+/// A rank is asked how it is after this time of waiting, and so often.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Time between two looks for what others ask.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Time of waiting in which the processor is not left to others for long.
+const KEEN: Duration = Duration::from_millis(50);
+
+/// "How are you?", and the answer: calls so far, what the last one is, milliseconds without a sign of life, and a state.
+const HOW: Tag = 7001;
+const STATUS: Tag = 7002;
+type Status = [u64; 4];
+const WORKS: u64 = 0;
+const BUSY: u64 = 1;
+const ENDED: u64 = 2;
+
+pub struct Engine {
+    universe: Universe,
+    world: SimpleCommunicator,
+    timeout: Duration,
+    first: Duration,
+    /// Calls so far, and a number that tells the last from others.
+    calls: Cell<u64>,
+    kind: Cell<u64>,
+    ended: Cell<bool>,
+    /// Whether all have met in a sum: before the first, data are fetched.
+    trains: Cell<bool>,
+    /// The signs of life that were seen last, and when that was.
+    signs: Cell<(u64, Instant)>,
+    looked: Cell<Instant>,
+    /// When each rank was heard of last, in the wait that goes on.
+    heard: RefCell<Vec<Instant>>,
+}
+
+/// The name of this machine.
+pub fn machine() -> String {
+    processor_name().unwrap_or_else(|_| "a machine without a name".into())
+}
+
+/// A sentence of a rank on standard error.
+pub fn say(rank: usize, size: usize, text: &str) {
+    // A closed stream only loses the message.
+    let _ = writeln!(std::io::stderr(), "wgrad: rank {rank} of {size} on {}: {text}", machine());
+}
+
+/// Ends all processes of the job; this one in any case.
+pub fn abort(code: i32) -> ! {
+    edge::beside(move || {
+        edge::pause(Duration::from_secs(2));
+        std::process::exit(code);
+    });
+    SimpleCommunicator::world().abort(code)
+}
+
+impl Engine {
+    /// None where MPI was started before.
+    pub fn start(timeout: Duration, first: Duration) -> Option<Engine> {
+        let (universe, _) = initialize_with_threading(Threading::Multiple)?;
+        let (world, now) = (universe.world(), Instant::now());
+        let heard = RefCell::new(vec![now; world.size() as usize]);
+        let (calls, kind, ended, trains) = (Cell::new(0), Cell::new(0), Cell::new(false), Cell::new(false));
+        let signs = Cell::new((edge::signs(), now));
+        Some(Engine {
+            universe,
+            world,
+            timeout,
+            first,
+            calls,
+            kind,
+            ended,
+            trains,
+            signs,
+            looked: Cell::new(now),
+            heard,
+        })
+    }
+
+    pub fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    pub fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    /// Does what is asked until nothing more is.
+    pub fn serve(self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(LOOK_EVERY) {
+                Ok(Job { call: Call::End, reply }) => {
+                    self.ended.set(true);
+                    self.enter(0, 0);
+                    if self.size() > 1 {
+                        scope(|_| self.wait(self.world.immediate_barrier()));
+                    }
+                    drop(self.universe);
+                    let _ = reply.send(Answer::Ended);
+                    return;
+                }
+                Ok(Job { call, reply }) => {
+                    let answer = match call {
+                        Call::Gather(own) => Answer::All(self.gather(own)),
+                        Call::Reduce(values) => Answer::Sums(self.reduce(values)),
+                        Call::Broadcast(root, own) => Answer::Bytes(self.broadcast(root, own)),
+                        Call::End => Answer::Ended,
+                    };
+                    self.signs.set((edge::signs(), Instant::now()));
+                    let _ = reply.send(answer);
+                }
+                Err(RecvTimeoutError::Timeout) => self.attend(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Another call, of this kind and length.
+    fn enter(&self, kind: u64, len: usize) {
+        self.calls.set(self.calls.get() + 1);
+        self.kind.set(kind << 56 | len as u64);
+        self.signs.set((edge::signs(), Instant::now()));
+    }
+
+    /// Sums in the order of ranks: each rank gets its part of all, adds it up and gives it to the others.
+    fn reduce(&self, mut values: Vec<f32>) -> Vec<f32> {
+        self.enter(1, values.len());
+        let ranks = self.size();
+        let part = values.len().div_ceil(ranks);
+        values.resize(part * ranks, 0.0);
+        let mut parts = vec![0.0f32; values.len()];
+        scope(|scope| self.wait(self.world.immediate_all_to_all_into(scope, &values[..], &mut parts[..])));
+        let mut sums = vec![0.0f32; part];
+        for own in parts.chunks_exact(part.max(1)) {
+            sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
+        }
+        scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &sums[..], &mut values[..])));
+        self.trains.set(true);
+        values
+    }
+
+    fn gather(&self, mut own: Vec<u8>) -> Vec<Vec<u8>> {
+        self.enter(2, 0);
+        let mut lens = vec![0u64; self.size()];
+        let len = [own.len() as u64];
+        scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &len[..], &mut lens[..])));
+        let most = lens.iter().copied().max().unwrap_or(0) as usize;
+        if most == 0 {
+            return vec![Vec::new(); self.size()];
+        }
+        own.resize(most, 0);
+        let mut all = vec![0u8; most * self.size()];
+        scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &own[..], &mut all[..])));
+        all.chunks_exact(most).zip(lens).map(|(bytes, len)| bytes[..len as usize].to_vec()).collect()
+    }
+
+    fn broadcast(&self, root: usize, mut bytes: Vec<u8>) -> Vec<u8> {
+        self.enter(3, root);
+        let root = self.world.process_at_rank(root as i32);
+        let mut len = [bytes.len() as u64];
+        scope(|scope| self.wait(root.immediate_broadcast_into(scope, &mut len[..])));
+        bytes.resize(len[0] as usize, 0);
+        for piece in bytes.chunks_mut(PIECE) {
+            scope(|scope| self.wait(root.immediate_broadcast_into(scope, piece)));
+        }
+        bytes
+    }
+
+    /// Waits for a collective, and looks after those that do not come.
+    fn wait<'a, D: ?Sized, S: ::mpi::request::Scope<'a>>(&self, mut request: Request<'a, D, S>) {
+        let since = Instant::now();
+        let mut asked = since;
+        self.heard.borrow_mut().fill(since);
+        loop {
+            request = match request.test() {
+                Ok(_) => return,
+                Err(request) => request,
+            };
+            if self.looked.get().elapsed() >= LOOK_EVERY {
+                self.attend();
+                self.judge();
+            }
+            if asked.elapsed() >= ASK_EVERY {
+                asked = Instant::now();
+                self.others().for_each(|rank| self.world.process_at_rank(rank).send_with_tag(&[0u64][..], HOW));
+            }
+            if since.elapsed() > KEEN {
+                edge::pause(Duration::from_micros(50));
+            } else {
+                edge::give_way();
+            }
+        }
+    }
+
+    /// Whom this rank asks: rank 0 all others, and they rank 0, so that a thousand ranks do not drown in questions.
+    fn others(&self) -> std::ops::Range<i32> {
+        if self.rank() == 0 { 1..self.world.size() } else { 0..1 }
+    }
+
+    /// Answers who asks.
+    fn attend(&self) {
+        self.looked.set(Instant::now());
+        if edge::signs() != self.signs.get().0 || edge::is_busy() {
+            self.signs.set((edge::signs(), Instant::now()));
+        }
+        let (_, since) = self.signs.get();
+        while let Some(asks) = self.world.any_process().immediate_probe_with_tag(HOW) {
+            let rank = self.world.process_at_rank(asks.source_rank());
+            let (_, _): (u64, _) = rank.receive_with_tag(HOW);
+            let state = if self.ended.get() {
+                ENDED
+            } else if edge::is_busy() {
+                BUSY
+            } else {
+                WORKS
+            };
+            let idle = since.elapsed().as_millis() as u64;
+            rank.send_with_tag(&[self.calls.get(), self.kind.get(), idle, state][..], STATUS);
+        }
+    }
+
+    /// Takes the answers, and ends the job where a rank will not come.
+    fn judge(&self) {
+        let (own, kind) = (self.calls.get(), self.kind.get());
+        let patience = if self.trains.get() { self.timeout } else { self.first };
+        while let Some(told) = self.world.any_process().immediate_probe_with_tag(STATUS) {
+            let rank = told.source_rank();
+            let mut status: Status = [0; 4];
+            self.world.process_at_rank(rank).receive_into_with_tag(&mut status[..], STATUS);
+            let [calls, other, idle, state] = status;
+            self.heard.borrow_mut()[rank as usize] = Instant::now();
+            if state == ENDED && !self.ended.get() {
+                self.miss(&format!("rank {rank} has ended, and this one has not"));
+            }
+            if calls < own && state == WORKS && idle >= patience.as_millis() as u64 {
+                let seconds = idle / 1000;
+                self.miss(&format!(
+                    "rank {rank} has done nothing for {seconds} s, and the others wait for it: it sleeps, or waits for data \
+                     longer than `MpiOptions::timeout`"
+                ));
+            }
+            if calls == own && other != kind && !self.ended.get() {
+                self.miss(&format!("rank {rank} calls another method of its group, or with values of another length"));
+            }
+        }
+        let heard = self.heard.borrow();
+        let silent = self.others().find(|rank| heard[*rank as usize].elapsed() >= self.timeout + ASK_EVERY);
+        if let Some(rank) = silent {
+            let seconds = heard[rank as usize].elapsed().as_secs();
+            self.miss(&format!(
+                "nothing was heard of rank {rank} for {seconds} s: its process stands still, or the network is cut"
+            ));
+        }
+    }
+
+    fn miss(&self, text: &str) -> ! {
+        say(self.rank(), self.size(), text);
+        abort(MISSED)
+    }
+}

@@ -1,0 +1,115 @@
+//! Ranks that are processes, under a real `mpirun`: they learn what one process does, and all end where one does.
+//!
+//! `cargo test --features mpi --test mpi`, where Open MPI is installed. The test starts itself again as the ranks.
+
+#[path = "mpi/ranks.rs"]
+mod ranks;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+use wgrad::checkpoint;
+use wgrad::nn::{StateDict, Values};
+
+/// Within which all ranks are to end after one has failed.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, mode, folder] = &words[..]
+        && first == "rank"
+    {
+        return ranks::run(mode, Path::new(folder));
+    }
+    let faults = ["kill", "stop", "panic", "error", "exit", "sleep", "other"];
+    let fault = |mode: &'static str| Trial::test(format!("all_end_after_{mode}"), move || all_end(mode));
+    let mut trials: Vec<Trial> = faults.map(fault).into();
+    trials.push(Trial::test("processes_learn_what_one_does", learn));
+    trials.push(Trial::test("processes_that_mpi_does_not_know_of_are_told", unknown));
+    // One job at a time: each has as many processes as this machine has cores, or more.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Runs so many ranks to their end.
+fn job(ranks: usize, mode: &str, folder: &Path) -> Output {
+    let own = std::env::current_exe().expect("the test knows where it is");
+    let mut command = Command::new("mpirun");
+    command.args(["--allow-run-as-root", "--oversubscribe", "-n", &ranks.to_string()]);
+    command.arg(own).args(["rank", mode]).arg(folder).env("RAYON_NUM_THREADS", "1");
+    command.output().expect("mpirun starts: apt-get install openmpi-bin")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn weights(folder: &Path) -> StateDict {
+    checkpoint::read(folder.join("weights.safetensors")).expect("rank 0 has written them")
+}
+
+/// The weights that so many ranks come to without a fault.
+fn learned(ranks: usize) -> StateDict {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = job(ranks, "learn", folder.path());
+    assert!(output.status.success(), "{ranks} ranks: {}", said(&output));
+    weights(folder.path())
+}
+
+fn learn() -> Result<(), Failed> {
+    let [one, two, four] = [1, 2, 4].map(learned);
+    for (ranks, several) in [(2, &two), (4, &four)] {
+        for (path, value) in &one {
+            let (Values::F32(a), Values::F32(b)) = (&value.values, &several[path].values) else { continue };
+            let far = a.iter().zip(b).fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
+            assert!(far < 1e-4, "{path} of {ranks} ranks is {far} from that of one");
+        }
+    }
+    assert!(learned(2) == two, "two ranks come to other bits the second time");
+    Ok(())
+}
+
+/// A rank fails in the midst of a run; the others end too, and the run goes on from there to the bits of one without a fault.
+fn all_end(mode: &str) -> Result<(), Failed> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ranks = if mode == "sleep" { 4 } else { 2 };
+    let output = job(ranks, mode, folder.path());
+    let failed = folder.path().join("failed").metadata().and_then(|file| file.modified()).expect("it has failed");
+    let took = failed.elapsed().expect("it was before");
+    let (text, rank) = (said(&output), ranks - 1);
+    assert!(!output.status.success() && took < DEADLINE, "{:?} after {took:?}: {text}", output.status);
+    let due = match mode {
+        // These are told by the launcher.
+        "kill" => format!("process rank {rank} with PID"),
+        "exit" => "exited".to_string(),
+        "panic" => format!("rank {rank} of {ranks} on .. panicked: by chance"),
+        "error" => format!("rank {rank} of {ranks} on .. the disk is full"),
+        "sleep" => format!("rank {rank} has done nothing for"),
+        "stop" => format!("nothing was heard of rank {rank} for"),
+        _ => format!("rank {rank} has ended, and this one has not"),
+    };
+    let found = due.split(" .. ").all(|part| text.contains(part));
+    assert!(found, "`{due}` is not said: {text}");
+    if mode == "other" {
+        return Ok(());
+    }
+    let output = job(ranks, "resume", folder.path());
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(weights(folder.path()) == learned(ranks), "the run that went on came to other weights");
+    Ok(())
+}
+
+fn unknown() -> Result<(), Failed> {
+    let (own, folder) =
+        (std::env::current_exe().expect("the test knows where it is"), tempfile::tempdir().expect("a folder"));
+    let output = Command::new(own).args(["rank", "learn"]).arg(folder.path()).env("WORLD_SIZE", "4").output();
+    let output = output.expect("it starts");
+    let text = said(&output);
+    assert!(
+        !output.status.success()
+            && text.contains("WORLD_SIZE says that 4 processes were started, and MPI knows of one"),
+        "{text}"
+    );
+    Ok(())
+}
