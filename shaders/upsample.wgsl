@@ -1,11 +1,13 @@
 // y[i, r, c] = the pixel of x nearest to (r, c) (MODE 0), or the mean of the four around it by their distances, where
 // (r, c) lies at ((r + 1/2) scale - 1/2, ..) (MODE 1) or at (r scale, ..) (MODE 2)
-//   x: [count, height, width]; y: [count, out_h, out_w]
-// One invocation takes one element. No loops.
+//   x: [count, height, width, inner]; y: [count, out_h, out_w, inner]
+// One invocation takes one element, or four of inner. No loops.
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(1) var<storage, read_write> y: array<ITEM>;
 @group(0) @binding(2) var<uniform> p: Params;
+
+// Set by the variant: MODE; ITEM, a float, or a vec4 where p counts inner by fours.
 
 struct Params {
     count: u32,
@@ -13,6 +15,7 @@ struct Params {
     width: u32,
     out_h: u32,
     out_w: u32,
+    inner: u32,
     scale_h: f32,
     scale_w: f32,
     mode: u32,
@@ -36,18 +39,22 @@ fn between(at: u32, scale: f32, size: u32) -> Between {
 @compute @workgroup_size(256)
 fn upsample(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
-    let row = divide(at, p.out_w);
+    let spot = divide(at, p.inner);
+    let row = divide(spot, p.out_w);
     let image = divide(row, p.out_h);
     if image >= p.count { return; }
+    let k = at - spot * p.inner;
     let rows = between(row - image * p.out_h, p.scale_h, p.height);
-    let columns = between(at - row * p.out_w, p.scale_w, p.width);
+    let columns = between(spot - row * p.out_w, p.scale_w, p.width);
     let top = (image * p.height + rows.first) * p.width;
     if MODE == 0u {
-        y[at] = x[top + columns.first];
+        y[at] = x[(top + columns.first) * p.inner + k];
         return;
     }
     let bottom = (image * p.height + rows.second) * p.width;
-    let upper = (1.0 - columns.share) * x[top + columns.first] + columns.share * x[top + columns.second];
-    let lower = (1.0 - columns.share) * x[bottom + columns.first] + columns.share * x[bottom + columns.second];
+    let left = columns.first * p.inner + k;
+    let right = columns.second * p.inner + k;
+    let upper = (1.0 - columns.share) * x[top * p.inner + left] + columns.share * x[top * p.inner + right];
+    let lower = (1.0 - columns.share) * x[bottom * p.inner + left] + columns.share * x[bottom * p.inner + right];
     y[at] = (1.0 - rows.share) * upper + rows.share * lower;
 }

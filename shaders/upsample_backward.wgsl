@@ -1,10 +1,12 @@
 // dx[i, h, w] = sum of dy[i, r, c] times the part that pixel (h, w) has in y[i, r, c]: see upsample.wgsl
-//   dy: [count, out_h, out_w]; dx: [count, height, width]
-// One invocation takes one pixel and walks the results that it may have a part in, at most 60,000 iterations.
+//   dy: [count, out_h, out_w, inner]; dx: [count, height, width, inner]
+// One invocation takes one pixel, or four of inner, and walks the results that it may have a part in, at most 60,000 iterations.
 
-@group(0) @binding(0) var<storage, read> dy: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(1) var<storage, read_write> dx: array<ITEM>;
 @group(0) @binding(2) var<uniform> p: Params;
+
+// Set by the variant: MODE; ITEM, a float, or a vec4 where p counts inner by fours; BOOLS, as many truths.
 
 struct Params {
     count: u32,
@@ -12,6 +14,7 @@ struct Params {
     width: u32,
     out_h: u32,
     out_w: u32,
+    inner: u32,
     scale_h: f32,
     scale_w: f32,
     mode: u32,
@@ -46,29 +49,31 @@ fn reach(i: u32, scale: f32, size: u32, out: u32) -> vec2<u32> {
 }
 
 // What of a gradient reaches pixel i, NaN where a share of 0 meets an infinite one.
-fn part(b: Between, i: u32, d: f32) -> f32 {
+fn part(b: Between, i: u32, d: ITEM) -> ITEM {
     if MODE == 0u { return d; }
-    return select(0.0, (1.0 - b.share) * d, b.first == i) + select(0.0, b.share * d, b.second == i);
+    return select(ITEM(), (1.0 - b.share) * d, BOOLS(b.first == i)) + select(ITEM(), b.share * d, BOOLS(b.second == i));
 }
 
 @compute @workgroup_size(256)
 fn upsample_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
-    let row = divide(at, p.width);
+    let spot = divide(at, p.inner);
+    let row = divide(spot, p.width);
     let image = divide(row, p.height);
     if image >= p.count { return; }
+    let k = at - spot * p.inner;
     let h = row - image * p.height;
-    let w = at - row * p.width;
+    let w = spot - row * p.width;
     let rows = reach(h, p.scale_h, p.height, p.out_h);
     let columns = reach(w, p.scale_w, p.width, p.out_w);
-    var sum = 0.0;
+    var sum = ITEM();
     for (var r = rows.x; r < rows.y; r++) {
         let down = between(r, p.scale_h, p.height);
         if down.first != h && down.second != h { continue; }
         for (var c = columns.x; c < columns.y; c++) {
             let along = between(c, p.scale_w, p.width);
             if along.first != w && along.second != w { continue; }
-            sum += part(down, h, part(along, w, dy[(image * p.out_h + r) * p.out_w + c]));
+            sum += part(down, h, part(along, w, dy[((image * p.out_h + r) * p.out_w + c) * p.inner + k]));
         }
     }
     dx[at] = sum;

@@ -6,8 +6,11 @@ mod matrices;
 use crate::autograd::Op;
 use crate::dtype::decimal;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader,
+    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups,
+    parallel, shader,
 };
+use crate::ops::channels_last::channels_last;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -46,7 +49,8 @@ use Access::{Read, Write};
 static FORWARD: Shader = shader!("upsample", &[Read, Write]);
 static BACKWARD: Shader = shader!("upsample_backward", &[Read, Write]);
 
-/// Images [count, height, width] at [count, out_h, out_w]; a place of the result times a scale is one of the image.
+/// Images [count, height, width, inner] at [count, out_h, out_w, inner], where `inner` are the channels if they are neighbours, else 1;
+/// a place of the result times a scale is one of the image.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct UpsampleParams {
@@ -55,6 +59,7 @@ struct UpsampleParams {
     width: u32,
     out_h: u32,
     out_w: u32,
+    inner: u32,
     scale_h: f32,
     scale_w: f32,
     mode: u32,
@@ -93,60 +98,80 @@ impl UpsampleParams {
 
 fn cost(d: &Dispatch) -> Cost {
     let p: UpsampleParams = d.params();
-    d.cost(8 * u64::from(p.count) * u64::from(p.out_h) * u64::from(p.out_w))
+    d.cost(8 * u64::from(p.count) * u64::from(p.out_h) * u64::from(p.out_w) * u64::from(p.inner))
 }
 
-fn pass(shader: &'static Shader, entry: &'static str, items: usize, p: &UpsampleParams) -> Pass {
-    Pass::new(shader, entry, groups(items, 256)).constant("MODE", Constant::U32(p.mode))
+/// The only pass, for one element or four neighbouring channels a time.
+fn alone(shader: &'static Shader, d: &Dispatch, is_quads: bool) -> Lowering {
+    let p: UpsampleParams = d.params();
+    let (item, width) = if is_quads { ("vec4<f32>", 4) } else { ("f32", 1) };
+    let pass = Pass::new(shader, shader.name, groups(d.len(1) / width as usize, 256));
+    let pass = pass.constant("MODE", Constant::U32(p.mode)).constant("ITEM", Constant::Alias(item));
+    pass.constant("BOOLS", Constant::Alias(if is_quads { "vec4<bool>" } else { "bool" }))
+        .params(&UpsampleParams { inner: p.inner / width, ..p })
+        .alone()
 }
 
-static UPSAMPLE: Kernel = Kernel::new("upsample", FORWARD.access, forward_definition, cost)
-    .host(forward_host)
-    .variants(&[Variant::new("flat", |_, d| pass(&FORWARD, "upsample", d.len(1), &d.params()).alone())]);
+fn is_by_fours(d: &Dispatch) -> bool {
+    d.params::<UpsampleParams>().inner.is_multiple_of(4)
+}
+
+static UPSAMPLE: Kernel =
+    Kernel::new("upsample", FORWARD.access, forward_definition, cost).host(forward_host).variants(&[
+        Variant::new("quads", |_, d| alone(&FORWARD, d, true)).fits(|_, d| is_by_fours(d)),
+        Variant::new("flat", |_, d| alone(&FORWARD, d, false)),
+    ]);
+
+fn fits_backward(d: &Dispatch) -> bool {
+    d.params::<UpsampleParams>().reach() < 60_000.0
+}
 
 static UPSAMPLE_BACKWARD: Kernel = Kernel::new("upsample_backward", BACKWARD.access, backward_definition, cost)
     .host(backward_host)
     .tolerance(Tolerance::SUMMED)
-    .variants(&[Variant::new("flat", |_, d| pass(&BACKWARD, "upsample_backward", d.len(1), &d.params()).alone())
-        .fits(|_, d| d.params::<UpsampleParams>().reach() < 60_000.0)]);
+    .variants(&[
+        Variant::new("quads", |_, d| alone(&BACKWARD, d, true)).fits(|_, d| is_by_fours(d) && fits_backward(d)),
+        Variant::new("flat", |_, d| alone(&BACKWARD, d, false)).fits(|_, d| fits_backward(d)),
+    ]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&UPSAMPLE, &UPSAMPLE_BACKWARD];
 
 fn forward_definition(call: &mut Call) {
     let (p, x) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
-    let (width, out_w) = (p.width as usize, p.out_w as usize);
-    parallel::rows(call.write::<f32>(1), out_w, |row, y| {
+    let [width, out_w, inner] = [p.width, p.out_w, p.inner].map(|size| size as usize);
+    parallel::rows(call.write::<f32>(1), out_w * inner, |row, y| {
         let (image, at) = (row / p.out_h as usize, row % p.out_h as usize);
         let (top, bottom, down) = p.rows(at);
-        let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];
+        let pixel = |r: usize, c: usize, k: usize| x[((image * p.height as usize + r) * width + c) * inner + k];
         for (at, y) in y.iter_mut().enumerate() {
-            let (left, right, along) = p.columns(at);
+            let (k, (left, right, along)) = (at % inner, p.columns(at / inner));
             if p.mode == 0 {
-                *y = line(top)[left];
+                *y = pixel(top, left, k);
                 continue;
             }
-            let mix = |line: &[f32]| (1.0 - along) * line[left] + along * line[right];
-            *y = (1.0 - down) * mix(line(top)) + down * mix(line(bottom));
+            let mix = |r: usize| (1.0 - along) * pixel(r, left, k) + along * pixel(r, right, k);
+            *y = (1.0 - down) * mix(top) + down * mix(bottom);
         }
     });
 }
 
 fn backward_definition(call: &mut Call) {
     let (p, dy) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
-    let (width, out_w) = (p.width as usize, p.out_w as usize);
-    let results = p.out_h as usize * out_w;
-    parallel::chunks(call.write::<f32>(1), p.height as usize * width, |image, dx| {
+    let [width, out_w, inner] = [p.width, p.out_w, p.inner].map(|size| size as usize);
+    let results = p.out_h as usize * out_w * inner;
+    parallel::chunks(call.write::<f32>(1), p.height as usize * width * inner, |image, dx| {
         let mut sums = vec![0.0f64; dx.len()];
         for (at, &dy) in dy[image * results..][..results].iter().enumerate() {
+            let (k, at) = (at % inner, at / inner);
             let ((top, bottom, down), (left, right, along)) = (p.rows(at / out_w), p.columns(at % out_w));
             if p.mode == 0 {
-                sums[top * width + left] += f64::from(dy);
+                sums[(top * width + left) * inner + k] += f64::from(dy);
                 continue;
             }
             for (row, by) in [(top, 1.0 - down), (bottom, down)] {
                 for (column, share) in [(left, 1.0 - along), (right, along)] {
-                    sums[row * width + column] += f64::from(by * share * dy);
+                    sums[(row * width + column) * inner + k] += f64::from(by * share * dy);
                 }
             }
         }
@@ -156,17 +181,25 @@ fn backward_definition(call: &mut Call) {
 
 fn forward_host(call: &mut Call) {
     let (p, x) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
-    let (width, out_w) = (p.width as usize, p.out_w as usize);
+    let [width, out_w, inner] = [p.width, p.out_w, p.inner].map(|size| size as usize);
     let columns: Vec<_> = (0..out_w).map(|at| p.columns(at)).collect();
     parallel::rows(
         call.write::<f32>(1),
-        out_w,
+        out_w * inner,
         #[inline(always)]
         |row, y| {
             let (image, at) = (row / p.out_h as usize, row % p.out_h as usize);
             let (top, bottom, down) = p.rows(at);
-            let line = |r: usize| &x[(image * p.height as usize + r) * width..][..width];
+            let line = |r: usize| &x[(image * p.height as usize + r) * width * inner..][..width * inner];
             let (top, bottom) = (line(top), line(bottom));
+            if inner > 1 {
+                for (y, &(left, right, along)) in y.chunks_exact_mut(inner).zip(&columns) {
+                    let all = [(top, left), (top, right), (bottom, left), (bottom, right)];
+                    let all = all.map(|(line, at)| &line[at * inner..][..inner]);
+                    if p.mode == 0 { y.copy_from_slice(all[0]) } else { mixed(y, all, along, down) }
+                }
+                return;
+            }
             if p.mode == 0 {
                 return y.iter_mut().zip(&columns).for_each(|(y, (left, ..))| *y = top[*left]);
             }
@@ -178,23 +211,33 @@ fn forward_host(call: &mut Call) {
     );
 }
 
+/// A pixel between four.
+#[inline(always)]
+fn mixed(y: &mut [f32], [a, b, c, d]: [&[f32]; 4], along: f32, down: f32) {
+    for ((((y, a), b), c), d) in y.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *y = (1.0 - down) * ((1.0 - along) * a + along * b) + down * ((1.0 - along) * c + along * d);
+    }
+}
+
 /// A row of results at a time goes to a row of pixels as wide, weighted for each row it lies between.
 fn backward_host(call: &mut Call) {
     let (p, dy) = (call.params::<UpsampleParams>(), call.read::<f32>(0));
-    let (width, out_w) = (p.width as usize, p.out_w as usize);
-    let results = p.out_h as usize * out_w;
+    let [width, out_w, inner] = [p.width, p.out_w, p.inner].map(|size| size as usize);
+    let results = p.out_h as usize * out_w * inner;
     let columns: Vec<_> = (0..out_w).map(|at| p.columns(at)).collect();
     // Rows of pixels whose columns are twice as many in the result: neighbours are added two by two.
-    let is_double =
-        p.mode == 0 && out_w == 2 * width && columns.iter().enumerate().all(|(at, (left, ..))| *left == at / 2);
+    let is_double = p.mode == 0
+        && inner == 1
+        && out_w == 2 * width
+        && columns.iter().enumerate().all(|(at, (left, ..))| *left == at / 2);
     parallel::chunks(
         call.write::<f32>(1),
-        p.height as usize * width,
+        p.height as usize * width * inner,
         #[inline(always)]
         |image, dx| {
             let mut sums = vec![0.0f64; dx.len()];
-            let mut line = vec![0.0f64; width];
-            for (at, dy) in dy[image * results..][..results].chunks(out_w).enumerate() {
+            let mut line = vec![0.0f64; width * inner];
+            for (at, dy) in dy[image * results..][..results].chunks(out_w * inner).enumerate() {
                 let (top, bottom, down) = p.rows(at);
                 if is_double {
                     let sums = &mut sums[top * width..][..width];
@@ -204,16 +247,16 @@ fn backward_host(call: &mut Call) {
                     continue;
                 }
                 line.fill(0.0);
-                for (&dy, &(left, right, along)) in dy.iter().zip(&columns) {
-                    let dy = f64::from(dy);
-                    line[left] += f64::from(1.0 - along) * dy;
-                    if p.mode != 0 {
-                        line[right] += f64::from(along) * dy;
+                for (dy, &(left, right, along)) in dy.chunks_exact(inner).zip(&columns) {
+                    let places = [(left, 1.0 - along), (right, along)];
+                    for &(at, share) in &places[..if p.mode == 0 { 1 } else { 2 }] {
+                        let line = &mut line[at * inner..][..inner];
+                        line.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += f64::from(share) * f64::from(*dy));
                     }
                 }
                 let rows = [(top, 1.0 - down), (bottom, down)];
                 for &(row, by) in &rows[..if p.mode == 0 { 1 } else { 2 }] {
-                    let sums = &mut sums[row * width..][..width];
+                    let sums = &mut sums[row * line.len()..][..line.len()];
                     sums.iter_mut().zip(&line).for_each(|(sum, part)| *sum += f64::from(by) * part);
                 }
             }
@@ -275,12 +318,15 @@ impl Tensor {
             _ => scale[d],
         };
         let [scale_h, scale_w] = [whole(0, out_h), whole(1, out_w)];
+        let lies = self.layout().permute(&[0, 2, 3, 1]).is_contiguous() && self.base() == 0;
+        let inner = if lies { shape[1] } else { 1 };
         let p = UpsampleParams {
-            count: (shape[0] * shape[1]) as u32,
+            count: (shape[0] * shape[1] / inner) as u32,
             height: shape[2] as u32,
             width: shape[3] as u32,
             out_h: out_h as u32,
             out_w: out_w as u32,
+            inner: inner as u32,
             scale_h,
             scale_w,
             mode: mode as u32,
@@ -289,13 +335,17 @@ impl Tensor {
     }
 
     fn upsampled_by(&self, p: UpsampleParams, mode: Upsampling) -> Tensor {
-        let (x, shape) = (self.contiguous(), self.shape());
-        let y = self.new_empty([shape[0], shape[1], p.out_h as usize, p.out_w as usize]);
+        // In the memory order that the parameters tell of.
+        let ordered = move |x: &Tensor| if p.inner > 1 { x.to_channels_last() } else { x.contiguous() };
+        let fresh =
+            move |x: &Tensor, shape: Shape| if p.inner > 1 { channels_last(shape, x) } else { x.new_empty(shape) };
+        let (x, shape) = (ordered(self), self.shape());
+        let y = fresh(self, Shape::from([shape[0], shape[1], p.out_h as usize, p.out_w as usize]));
         Tensor::run(&UPSAMPLE, &[&x.detach(), &y], &p);
         let op = || Op::new("interpolate").with("size", [p.out_h, p.out_w]).with("mode", format!("{mode:?}"));
         y.tracked(op, &[&x], move |dy, _| {
-            let dx = dy.new_empty(shape);
-            Tensor::run(&UPSAMPLE_BACKWARD, &[&dy.contiguous(), &dx], &p);
+            let dx = fresh(dy, shape);
+            Tensor::run(&UPSAMPLE_BACKWARD, &[&ordered(dy), &dx], &p);
             let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.upsampled_by(p, mode))];
             vec![Some(dx.tracked("interpolate_backward", &[dy], again))]
         })

@@ -19,6 +19,13 @@ fn interpolated(images: Input, size: [usize; 2], mode: Upsampling) -> Case {
     case(&format!("upsample to {size:?} {mode:?}:"), [images], move |x| x[0].interpolate(size, mode))
 }
 
+/// Channels as neighbours, as convolutions leave them.
+fn interpolated_last(images: Input, size: [usize; 2], mode: Upsampling) -> Case {
+    case(&format!("upsample of channels last to {size:?} {mode:?}:"), [images], move |x| {
+        x[0].permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2]).interpolate(size, mode)
+    })
+}
+
 fn moved(images: Input, padding: usize) -> Case {
     case(&format!("random_crop_flip by {padding} of"), [images, whole([2], 0, 9)], move |x| {
         x[0].random_crop_flip(
@@ -74,6 +81,10 @@ pub fn cases() -> Vec<Case> {
         interpolated(x([2, 3, 9, 7]).narrowed(2), [4, 13], Bilinear),
         interpolated(x([2, 3, 5, 4]), [9, 7], BilinearAligned),
         interpolated(x([2, 3, 5, 4]).transposed(), [1, 11], BilinearAligned),
+        interpolated_last(x([2, 8, 5, 4]), [10, 8], Nearest),
+        interpolated_last(x([2, 3, 5, 4]), [7, 3], Nearest),
+        interpolated_last(x([2, 4, 9, 7]), [4, 13], Bilinear),
+        interpolated_last(x([1, 12, 5, 4]), [9, 7], BilinearAligned),
         // Each pixel spreads over many results.
         interpolated(x([1, 1, 2, 3]), [70, 129], Bilinear).compared(),
         moved(x([1, 1, 1, 1]), 0),
