@@ -5,6 +5,7 @@ mod grads;
 mod graph;
 mod higher;
 mod op;
+mod sum;
 
 pub use check::gradient_check;
 pub use grads::Grads;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::ThreadId;
+use sum::{Place, Sum};
 
 /// The gradient of one operation: from the gradient of its result, and which inputs need one, those of its inputs.
 type Backward = Box<dyn Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync>;
@@ -40,6 +42,8 @@ pub struct Node {
     /// The inputs that have no node, where the thread traces.
     sources: Vec<Tensor>,
     backward: Option<Backward>,
+    /// Where its input has this as a part.
+    place: Option<Place>,
     /// The tensor whose gradient is asked for, where it is one.
     leaf: Option<RwLock<Tensor>>,
     /// Whether a gradient goes through, or starts here; others are there to be looked at.
@@ -49,11 +53,11 @@ pub struct Node {
 }
 
 impl Node {
-    fn new(result: &Tensor, op: Op, inputs: &[&Tensor], backward: Option<Backward>, reads: bool) -> Arc<Node> {
+    fn new(result: &Tensor, op: Op, inputs: &[&Tensor], backward: Option<Backward>, reads: bool) -> Node {
         let nodes: Vec<Option<Arc<Node>>> = inputs.iter().map(|input| input.node().cloned()).collect();
         let reads = nodes.iter().flatten().find_map(|input| input.reads).or(reads.then_some(op.name()));
         let without = |input: &&&Tensor| input.node().is_none() && graph::is_tracing();
-        Arc::new(Node {
+        Node {
             id: Node::next_id(),
             shape: result.shape(),
             dtype: result.dtype(),
@@ -64,8 +68,9 @@ impl Node {
             leaf: None,
             op,
             backward,
+            place: None,
             reads,
-        })
+        }
     }
 
     fn next_id() -> u64 {
@@ -84,7 +89,8 @@ impl Node {
         let leaf = Some(RwLock::new(tensor.detach()));
         let (op, shape, dtype) = (Op::new("leaf"), tensor.shape(), tensor.dtype());
         let (inputs, sources) = (Vec::new(), Vec::new());
-        Arc::new(Node { id, op, shape, dtype, name, inputs, sources, backward: None, flows: true, leaf, reads: None })
+        let (backward, place, reads) = (None, None, None);
+        Arc::new(Node { id, op, shape, dtype, name, inputs, sources, backward, place, flows: true, leaf, reads })
     }
 
     /// Tells a leaf where its elements are now, and what they are called.
@@ -159,7 +165,24 @@ impl Tensor {
     fn hung(self, op: Op, inputs: &[&Tensor], backward: Option<Backward>) -> Tensor {
         let reads = backward.is_some() && inputs.iter().any(|input| input.is_gradient());
         let node = Node::new(&self, op, inputs, backward, reads);
-        self.with_node(Some(node))
+        self.with_node(Some(Arc::new(node)))
+    }
+
+    /// [`Tensor::tracked`] of what is a part of one tensor, from an index along a dimension. Where gradients are not
+    /// differentiated again, those of several parts are laid side by side, and `backward`, which has zeros around one, is not
+    /// asked.
+    pub(crate) fn tracked_part(
+        self,
+        op: impl IntoOp,
+        input: &Tensor,
+        place: Place,
+        backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Tensor {
+        let mut y = self.tracked(op, &[input], backward);
+        if let Some(node) = y.node_mut().filter(|node| node.backward.is_some()) {
+            node.place = Some(place);
+        }
+        y
     }
 
     /// Tells what made a result that no gradient flows through, to whoever [traces](trace).
@@ -346,14 +369,14 @@ fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
 fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
     let pass = Watch::start(false);
     let mut counts = consumers(root);
-    let mut waiting = BTreeMap::from([(root.id, (root.clone(), upstream))]);
+    let mut waiting = BTreeMap::from([(root.id, (root.clone(), Sum::of(upstream)))]);
     // Nodes that nothing more will reach, the root first: leaves whose gradients are whole, and what got none.
     let mut ended = vec![root.clone()];
     loop {
         while let Some(node) = ended.pop() {
             if let Some(tensor) = node.tensor() {
                 if let Some((_, gradient)) = waiting.remove(&node.id) {
-                    ready(&tensor, gradient.into_gradient());
+                    ready(&tensor, gradient.total(node.shape).into_gradient());
                 }
             } else if !waiting.contains_key(&node.id) {
                 ended.extend(released(&node, &mut counts));
@@ -361,6 +384,7 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
         }
         pass.check();
         let Some((_, (node, dy))) = waiting.pop_last() else { return };
+        let dy = dy.total(node.shape);
         let needs: Vec<bool> = node.inputs.iter().map(|input| input.as_ref().is_some_and(|node| node.flows)).collect();
         send(&node, &dy, &needs, &mut waiting);
         pass.check();
@@ -368,15 +392,20 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
     }
 }
 
-/// Steps that have got a part of their gradients, with the sum of these.
-type Waiting = BTreeMap<u64, (Arc<Node>, Tensor)>;
+/// Steps that have got some of their gradients, with the sum of these.
+type Waiting = BTreeMap<u64, (Arc<Node>, Sum)>;
 
 /// Sends the gradients of the inputs that need one on to them.
 #[track_caller]
 fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
     let backward = node.backward.as_ref().expect("a leaf is ready before anything behind it runs");
     // Under the layer's name, so that the kernels of the gradient are labelled too.
-    let gradients = backward(&dy.clone().with_name(node.name.clone()), needs);
+    let dy = dy.clone().with_name(node.name.clone());
+    if let (Some(place), [Some(input)], [true], false) = (node.place, &node.inputs[..], needs, is_differentiated()) {
+        let waiting = &mut waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1;
+        return waiting.add_part(place, dy.detach().cast(input.dtype));
+    }
+    let gradients = backward(&dy, needs);
     if passes().iter().rev().any(|pass| pass.thread == std::thread::current().id() && pass.wrong.is_some()) {
         return;
     }
@@ -388,10 +417,7 @@ fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
         higher::check_gradient(node.op.name(), &gradient);
         // Where types met, the result is of the wider.
         let gradient = gradient.cast(input.dtype);
-        match waiting.get_mut(&input.id) {
-            Some((_, sum)) => *sum = accumulate(sum, &gradient),
-            None => drop(waiting.insert(input.id, (input.clone(), gradient.as_sent()))),
-        }
+        waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1.add(gradient);
     }
 }
 

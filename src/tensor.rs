@@ -364,6 +364,11 @@ impl Tensor {
         self.node.iter().for_each(|node| node.move_to(self));
     }
 
+    /// The node that is this tensor's alone.
+    pub(crate) fn node_mut(&mut self) -> Option<&mut Node> {
+        self.node.as_mut().and_then(Arc::get_mut)
+    }
+
     pub(crate) fn with_node(mut self, node: Option<Arc<Node>>) -> Tensor {
         self.node = node;
         self

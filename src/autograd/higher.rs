@@ -4,6 +4,7 @@
 //! operations is a graph like any other. A kernel's result has none: where the gradient is a kernel, the closure asks
 //! [`composed`] first, or says it in operations.
 
+use super::sum::Sum;
 use super::{Backpass, Node, Watch, passes, refuse, send};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, apart};
@@ -138,8 +139,9 @@ fn gradients(root: &Arc<Node>, upstream: Tensor, targets: &[&Arc<Node>], tracked
     let wanted: HashSet<u64> = targets.iter().map(|node| node.id).collect();
     let pass = Watch::start(tracked);
     let mut found = BTreeMap::new();
-    let mut waiting = BTreeMap::from([(root.id, (root.clone(), upstream))]);
+    let mut waiting = BTreeMap::from([(root.id, (root.clone(), Sum::of(upstream)))]);
     while let Some((id, (node, dy))) = waiting.pop_last() {
+        let dy = dy.total(node.shape);
         let needed = |input: &Option<Arc<Node>>| input.as_ref().is_some_and(|i| i.flows && reaching.contains(&i.id));
         let needs: Vec<bool> = node.inputs.iter().map(needed).collect();
         if needs.contains(&true) {

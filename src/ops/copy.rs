@@ -382,9 +382,10 @@ impl Tensor {
         let mut layout = *self.layout();
         layout.offset += start * layout.strides[dim];
         layout.shape = Shape::from(sizes);
-        self.with_layout(layout).tracked(
+        self.with_layout(layout).tracked_part(
             || Op::new("narrow").with("dim", dim).with("start", start).with("len", len),
-            &[self],
+            self,
+            (dim, start),
             move |dy, _| {
                 let dx = dy.new_zeros(shape);
                 dx.write_part(dim, start, dy);

@@ -32,6 +32,16 @@ pub fn cases() -> Vec<Case> {
     all.extend(each("reshape", |x| x.reshape([1, -1, 1])));
     all.extend([
         case("copy of i32", [whole([7, 9], -99, 99).transposed()], |x| x[0].contiguous()).constant(),
+        // Gradients of parts: side by side, with gaps, over one another, along two dimensions, and beside that of the whole.
+        case("copy_into of parts that fill the whole", [x([4, 7])], |x| {
+            let [a, b, c] = [(3, 4), (0, 1), (1, 2)].map(|(start, len)| x[0].narrow(1, start, len));
+            Tensor::cat(&[&a.square(), &b.exp(), &c.sin()], 1)
+        }),
+        case("accumulate of parts in all places", [x([4, 7])], |x| {
+            let [a, b, c] = [(0, 3), (2, 3), (5, 1)].map(|(start, len)| x[0].narrow(1, start, len));
+            let rows = x[0].narrow(0, 1, 2).sum().add(&x[0].narrow(0, 0, 4).mean());
+            a.mul(&b).add(&c).add(&rows).add(&x[0].narrow(1, 4, 3).mul(&x[0].sum()))
+        }),
         case(
             "copy past 65,535 groups",
             [x([4099, 4099]).listed(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).transposed()],
