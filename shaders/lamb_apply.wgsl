@@ -21,7 +21,7 @@ struct Params {
 @compute @workgroup_size(256)
 fn lamb_apply(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
-    if at * 4u >= p.n { return; }
+    if at * 4u >= p.n || numbers[3] == 1.0 { return; }
     let i = p.first / 4u + at;
     let owner = p.entry + u32(owners[i / 16u]);
     let own = sqrt(xs[owner]);

@@ -22,7 +22,7 @@ struct Params {
 @compute @workgroup_size(256)
 fn rmsprop(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
-    if at * 4u >= p.n { return; }
+    if at * 4u >= p.n || numbers[3] == 1.0 { return; }
     let i = p.first / 4u + at;
     let slope = decayed4(numbers[0] * g[i], p.decay, x[i]);
     let square = p.alpha * v[i] + p.rest * slope * slope;

@@ -21,7 +21,7 @@ struct Params {
 @compute @workgroup_size(256)
 fn sgd_momentum(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
-    if at * 4u >= p.n { return; }
+    if at * 4u >= p.n || numbers[0].w == 1.0 { return; }
     let i = p.first / 4u + at;
     // Parameters that have seen different numbers of gradients have numbers of their own.
     var place = p.at / 4u;

@@ -5,6 +5,7 @@ mod grads;
 mod graph;
 mod higher;
 mod op;
+mod recompute;
 mod sum;
 
 pub use check::gradient_check;
@@ -13,6 +14,7 @@ pub use graph::{Graph, Value, trace};
 pub(crate) use higher::result_of;
 pub use higher::{GradOptions, Inputs, composed, is_differentiated};
 pub use op::{Attribute, IntoOp, Op};
+pub use recompute::checkpoint;
 
 use crate::dtype::DType;
 use crate::kernel::elementwise::{self, BINARY, binary_variants};
@@ -37,6 +39,8 @@ pub struct Node {
     /// Of the result.
     shape: Shape,
     dtype: DType,
+    /// The type of its gradient.
+    gradient: DType,
     name: Option<Arc<str>>,
     inputs: Vec<Option<Arc<Node>>>,
     /// The inputs that have no node, where the thread traces.
@@ -44,6 +48,8 @@ pub struct Node {
     backward: Option<Backward>,
     /// Where its input has this as a part.
     place: Option<Place>,
+    /// Makes the result again, where nothing was saved for its gradient.
+    again: Option<recompute::Again>,
     /// The tensor whose gradient is asked for, where it is one.
     leaf: Option<RwLock<Tensor>>,
     /// Whether a gradient goes through, or starts here; others are there to be looked at.
@@ -61,6 +67,7 @@ impl Node {
             id: Node::next_id(),
             shape: result.shape(),
             dtype: result.dtype(),
+            gradient: result.gradient_dtype(),
             name: inputs.iter().find_map(|input| input.name().map(Arc::from)),
             sources: inputs.iter().filter(without).map(|input| (*input).clone()).collect(),
             flows: backward.is_some(),
@@ -69,6 +76,7 @@ impl Node {
             op,
             backward,
             place: None,
+            again: None,
             reads,
         }
     }
@@ -89,8 +97,24 @@ impl Node {
         let leaf = Some(RwLock::new(tensor.detach()));
         let (op, shape, dtype) = (Op::new("leaf"), tensor.shape(), tensor.dtype());
         let (inputs, sources) = (Vec::new(), Vec::new());
-        let (backward, place, reads) = (None, None, None);
-        Arc::new(Node { id, op, shape, dtype, name, inputs, sources, backward, place, flows: true, leaf, reads })
+        let (backward, place, again, flows, reads) = (None, None, None, true, None);
+        let gradient = dtype;
+        Arc::new(Node {
+            id,
+            op,
+            shape,
+            dtype,
+            gradient,
+            name,
+            inputs,
+            sources,
+            backward,
+            place,
+            again,
+            flows,
+            leaf,
+            reads,
+        })
     }
 
     /// Tells a leaf where its elements are now, and what they are called.
@@ -121,11 +145,11 @@ impl Drop for Node {
     // A long chain of nodes would overflow the stack if each dropped the next.
     fn drop(&mut self) {
         // What it saved has the nodes of inputs too.
-        self.backward = None;
+        (self.backward, self.again) = (None, None);
         let mut rest = std::mem::take(&mut self.inputs);
         while let Some(input) = rest.pop() {
             if let Some(mut node) = input.and_then(Arc::into_inner) {
-                node.backward = None;
+                (node.backward, node.again) = (None, None);
                 rest.append(&mut node.inputs);
             }
         }
@@ -153,11 +177,12 @@ impl Tensor {
     ) -> Tensor {
         higher::check(inputs);
         self.known();
+        let y = self.marked_by(inputs);
         if inputs.iter().any(|input| input.is_tracked()) {
-            return self.hung(op.into_op(), inputs, Some(Box::new(backward)));
+            return y.hung(op.into_op(), inputs, Some(Box::new(backward)));
         }
         let reads = inputs.iter().any(|input| input.is_gradient());
-        let y = self.noted(op, inputs);
+        let y = y.noted(op, inputs);
         if reads { y.into_gradient() } else { y }
     }
 
@@ -189,7 +214,8 @@ impl Tensor {
     #[must_use]
     pub fn noted(self, op: impl IntoOp, inputs: &[&Tensor]) -> Tensor {
         self.known();
-        if graph::is_tracing() { self.hung(op.into_op(), inputs, None) } else { self }
+        let y = self.marked_by(inputs);
+        if graph::is_tracing() { y.hung(op.into_op(), inputs, None) } else { y }
     }
 
     /// The operations that made it: those that its gradient goes back through, and within a [`trace`] all.
@@ -348,14 +374,14 @@ impl Tensor {
     }
 }
 
-/// The number of operations that send a gradient to each node of a graph.
-fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
+/// The number of operations that send a gradient to each node of a graph, as far as it was made from the id `first` on.
+fn consumers(root: &Arc<Node>, first: u64) -> HashMap<u64, usize> {
     let mut counts = HashMap::from([(root.id, 0)]);
     let mut rest = vec![root];
     while let Some(node) = rest.pop() {
         for input in node.inputs.iter().flatten() {
             let count = counts.entry(input.id).or_insert_with(|| {
-                rest.push(input);
+                rest.extend((input.id >= first).then_some(input));
                 0
             });
             *count += 1;
@@ -368,7 +394,7 @@ fn consumers(root: &Arc<Node>) -> HashMap<u64, usize> {
 #[track_caller]
 fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
     let pass = Watch::start(false);
-    let mut counts = consumers(root);
+    let mut counts = consumers(root, 0);
     let mut waiting = BTreeMap::from([(root.id, (root.clone(), Sum::of(upstream)))]);
     // Nodes that nothing more will reach, the root first: leaves whose gradients are whole, and what got none.
     let mut ended = vec![root.clone()];
@@ -386,7 +412,13 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
         let Some((_, (node, dy))) = waiting.pop_last() else { return };
         let dy = dy.total(node.shape);
         let needs: Vec<bool> = node.inputs.iter().map(|input| input.as_ref().is_some_and(|node| node.flows)).collect();
-        send(&node, &dy, &needs, &mut waiting);
+        match &node.again {
+            Some(again) => {
+                let root = recompute::expanded(again, &mut counts);
+                waiting.extend(root.map(|root| (root.id, (root, Sum::of(dy)))));
+            }
+            None => send(&node, &dy, &needs, &mut waiting),
+        }
         pass.check();
         ended.extend(released(&node, &mut counts));
     }
@@ -403,7 +435,7 @@ fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
     let dy = dy.clone().with_name(node.name.clone());
     if let (Some(place), [Some(input)], [true], false) = (node.place, &node.inputs[..], needs, is_differentiated()) {
         let waiting = &mut waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1;
-        return waiting.add_part(place, dy.detach().cast(input.dtype));
+        return waiting.add_part(place, dy.detach().cast(input.gradient));
     }
     let gradients = backward(&dy, needs);
     if passes().iter().rev().any(|pass| pass.thread == std::thread::current().id() && pass.wrong.is_some()) {
@@ -416,7 +448,7 @@ fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
         };
         higher::check_gradient(node.op.name(), &gradient);
         // Where types met, the result is of the wider.
-        let gradient = gradient.cast(input.dtype);
+        let gradient = gradient.cast(input.gradient);
         waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1.add(gradient);
     }
 }

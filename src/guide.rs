@@ -13,6 +13,7 @@
 //! | [`gradients`] | has a gradient in a loss: physics-informed networks, gradient penalties, Hessian products |
 //! | [`saving`] | stops and goes on, to the bit |
 //! | [`replay`] | wants the same step in less time |
+//! | [`mixed_precision`] | wants activations in half the memory |
 //! | [`threads`] | has several threads, several devices, an executor, or a browser |
 //! | [`parallel`] | has several devices or machines for one model |
 //! | [`kernels`] | has an operation that should be one pass over memory |
@@ -89,6 +90,13 @@ pub mod saving {}
 /// [`Captured`](crate::plan::Captured), [`Device::host`](crate::Device::host),
 /// [`Grads::to_vec`](crate::autograd::Grads::to_vec).
 pub mod replay {}
+
+#[doc = include_str!("../docs/guide/mixed_precision.md")]
+///
+/// Names on this page: [`Precision`](crate::nn::Precision), [`Ctx::precision`](crate::nn::Ctx::precision),
+/// [`Ctx::cast`](crate::nn::Ctx::cast), [`GradScaler`](crate::optim::GradScaler),
+/// [`Trainer::precision`](crate::train::Trainer::precision).
+pub mod mixed_precision {}
 
 #[doc = include_str!("../docs/guide/threads.md")]
 ///

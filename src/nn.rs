@@ -6,8 +6,8 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Identity`], [`Flatten`], [`Unflatten`] |
-//! | **Passes** | [`Ctx`], [`Mode`], [`Trace`], [`Entered`], [`Summary`] |
+//! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Checkpoint`], [`Identity`], [`Flatten`], [`Unflatten`] |
+//! | **Passes** | [`Ctx`], [`Mode`], [`Precision`], [`Trace`], [`Entered`], [`Summary`] |
 //! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`DropPath`], [`RandomCropFlip`] |
 //! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomErasing`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
 //! | **Linear maps and tables** | [`Linear`], [`Embedding`], [`Positions`], [`sinusoidal_positions`] |
@@ -58,11 +58,11 @@ pub use augment::RandomCropFlip;
 #[doc(inline)]
 pub use cell::{GruCell, LstmCell, RnnCell};
 #[doc(inline)]
-pub use container::{Flatten, Identity, Sequential, Unflatten};
+pub use container::{Checkpoint, Flatten, Identity, Sequential, Unflatten};
 #[doc(inline)]
 pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
 #[doc(inline)]
-pub use ctx::{Ctx, Entered, Mode, Trace};
+pub use ctx::{Ctx, Entered, Mode, Precision, Trace};
 #[doc(inline)]
 pub use dropout::{DropPath, Dropout, Dropout1d, Dropout2d};
 #[doc(inline)]

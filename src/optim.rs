@@ -13,7 +13,7 @@
 //! |---|---|
 //! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`], [`NAdam`], [`RAdam`], [`Adamax`] |
 //! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
-//! | **Steps** | [`Optimizer`], [`Decision`], [`schedule`], [`Ema`] |
+//! | **Steps** | [`Optimizer`], [`Decision`], [`GradScaler`], [`GradScalerOptions`], [`schedule`], [`Ema`] |
 //! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`] |
 //!
 //! [Optimizers](crate::guide::optimizers) is the guide's page about all of them.
@@ -30,6 +30,7 @@ mod norms;
 mod penalty;
 mod rmsprop;
 mod rule;
+mod scaler;
 pub mod schedule;
 pub mod sgd;
 mod slab;
@@ -46,6 +47,7 @@ pub use lamb::{Lamb, LambOptions};
 pub use lion::{Lion, LionOptions};
 pub use rmsprop::{Centering, RmsProp, RmsPropOptions};
 pub use rule::{Now, Rule};
+pub use scaler::{GradScaler, GradScalerOptions};
 #[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
 pub use stepper::Stepper;
@@ -64,11 +66,13 @@ pub static KERNELS: &[&[&Kernel]] = &[
     adagrad::KERNELS,
     adam::KERNELS,
     ema::KERNELS,
+    hyper::KERNELS,
     lamb::KERNELS,
     lion::KERNELS,
     norms::KERNELS,
     penalty::KERNELS,
     rmsprop::KERNELS,
+    scaler::KERNELS,
     sgd::KERNELS,
 ];
 
@@ -245,16 +249,15 @@ macro_rules! through {
 
 through!(&mut O, Box<O>);
 
-/// Whether a step moves the parameters, as its gradients are known.
-#[doc(alias = "GradScaler")]
+/// Whether a step moves the parameters, as its gradients are known. [`GradScaler`] answers with one.
 #[derive(Debug, Clone)]
 pub enum Decision {
     /// It does.
     Update,
     /// It does not, nor does it count.
     Skip,
-    /// It does where this scalar of f32 is not 0, which the device alone reads. Elsewhere values and moments stay what they
-    /// were, but the step is counted.
+    /// It does where this scalar is not 0, which the device alone reads. Elsewhere values and moments stay what they were, and
+    /// the step is not counted, for the first 15 times that it happens: later the count matters no more.
     UpdateIf(Tensor),
 }
 

@@ -1,6 +1,7 @@
 //! Tensors: a shape and strides over a device's buffer.
 
 mod display;
+mod mixed;
 mod values;
 
 use crate::autograd::{Node, is_differentiated};
@@ -54,6 +55,8 @@ pub struct Tensor {
     gradient: bool,
     /// The run of a captured step that it is a result of.
     run: Option<Run>,
+    /// The pass in mixed precision that it belongs to.
+    mixed: Option<mixed::Mixed>,
 }
 
 /// A run of a captured step, whose results the next run overwrites.
@@ -127,7 +130,18 @@ impl Tensor {
             unknown: AtomicBool::new(false),
         });
         let room = len.next_multiple_of(quad(dtype));
-        Tensor { buffer, layout, dtype, room, node: None, name: None, saved: None, gradient: false, run: None }
+        Tensor {
+            buffer,
+            layout,
+            dtype,
+            room,
+            node: None,
+            name: None,
+            saved: None,
+            gradient: false,
+            run: None,
+            mixed: None,
+        }
     }
 
     /// A tensor with any content, for a kernel to write.
@@ -315,7 +329,8 @@ impl Tensor {
     /// the gradient of that gradient is asked for.
     pub fn saved(&self) -> Tensor {
         let version = self.buffer.version.load(Ordering::Relaxed);
-        Tensor { saved: Some(version), ..self.clone() }
+        // A gradient is computed in the types that the pass has chosen.
+        Tensor { saved: Some(version), mixed: None, ..self.clone() }
     }
 
     /// The saved elements of a copy of `other`, in its place.
@@ -422,6 +437,11 @@ impl Tensor {
     /// Tells the handles that were saved for gradients that the elements are others now.
     pub(crate) fn changed(&self) {
         self.buffer.changed();
+    }
+
+    /// Whether its elements have changed since it was saved.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.saved.is_some_and(|saved| saved != self.buffer.version.load(Ordering::Relaxed))
     }
 
     /// Whether both are the same elements of one buffer.

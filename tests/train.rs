@@ -47,6 +47,8 @@ mod long;
 mod memory;
 #[path = "train/metrics.rs"]
 mod metrics;
+#[path = "train/mixed.rs"]
+mod mixed;
 #[path = "../examples/mnist/model.rs"]
 mod model;
 #[path = "train/modules.rs"]
@@ -63,6 +65,8 @@ mod rates;
 mod reads;
 #[path = "train/recipes.rs"]
 mod recipes;
+#[path = "train/recompute.rs"]
+mod recompute;
 #[path = "train/refusals.rs"]
 mod refusals;
 #[path = "train/replay.rs"]

@@ -134,7 +134,12 @@ fn reaching(root: &Arc<Node>, targets: &[&Arc<Node>]) -> HashSet<u64> {
 
 /// The gradients at some steps, by their ids.
 #[track_caller]
-fn gradients(root: &Arc<Node>, upstream: Tensor, targets: &[&Arc<Node>], tracked: bool) -> BTreeMap<u64, Tensor> {
+pub(super) fn gradients(
+    root: &Arc<Node>,
+    upstream: Tensor,
+    targets: &[&Arc<Node>],
+    tracked: bool,
+) -> BTreeMap<u64, Tensor> {
     let reaching = reaching(root, targets);
     let wanted: HashSet<u64> = targets.iter().map(|node| node.id).collect();
     let pass = Watch::start(tracked);

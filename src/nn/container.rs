@@ -2,9 +2,10 @@
 
 use super::ctx::Ctx;
 use super::fits::misfit_at;
-use super::module::{Layer, Module, Path};
+use super::module::{Layer, Module, Path, Visitor};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
 /// Layers that each take the output of the one before; their paths are their numbers.
 ///
@@ -48,6 +49,45 @@ impl Layer for Sequential {
 
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         self.layers.first().and_then(|layer| layer.misfit(x, ctx))
+    }
+}
+
+/// A layer that keeps nothing for its gradient, and runs a second time for it: [`Ctx::checkpoint`].
+///
+/// ```
+/// use wgrad::nn::{Checkpoint, Gelu, Init, Linear, Sequential};
+/// let device = wgrad::Device::cpu();
+/// let init = &mut Init::new(0, &device);
+/// let block = |init: &mut Init| Sequential::new().push(Linear::new(8, 32, init)).push(Gelu::new()).push(Linear::new(32, 8, init));
+/// // Of the activations within, one block's are there at a time.
+/// let model = Sequential::new().push(Checkpoint::new(block(init))).push(Checkpoint::new(block(init)));
+/// ```
+#[doc(alias("torch.utils.checkpoint", "checkpoint_sequential"))]
+#[derive(Debug)]
+pub struct Checkpoint<L>(Arc<L>);
+
+impl<L: Layer + 'static> Checkpoint<L> {
+    /// Around this layer, whose paths stay what they are.
+    pub fn new(layer: L) -> Checkpoint<L> {
+        Checkpoint(Arc::new(layer))
+    }
+}
+
+impl<L: Layer> Module for Checkpoint<L> {
+    fn visit(&self, visitor: &mut Visitor) {
+        self.0.visit(visitor);
+    }
+}
+
+impl<L: Layer + 'static> Layer for Checkpoint<L> {
+    #[track_caller]
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let layer = self.0.clone();
+        ctx.checkpoint([x], move |[x], ctx| layer.forward(x, ctx))
+    }
+
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
+        self.0.misfit(x, ctx)
     }
 }
 

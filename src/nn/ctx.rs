@@ -3,11 +3,14 @@
 use super::generator::Generator;
 use super::module::{Module, Visitor};
 use super::parameter::{Entry, Parameter};
+use crate::autograd::checkpoint;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::ops::random::Draw;
 use crate::tensor::Tensor;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether layers behave as in training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,30 @@ pub enum Mode {
     Eval,
 }
 
+/// The types that a pass computes in, by PyTorch's rules for `autocast`: [the guide](crate::guide::mixed_precision) lists them.
+#[doc(alias("autocast", "amp", "mixed_precision"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// All of it in f32.
+    #[default]
+    F32,
+    /// Products and what lies between them in f16, which a [`GradScaler`](crate::optim::GradScaler) keeps in its range.
+    F16Mixed,
+    /// Products and what lies between them in bf16, which has f32's range and fewer digits.
+    Bf16Mixed,
+}
+
+impl Precision {
+    /// The half type, where it is a mixed one.
+    pub fn half(self) -> Option<DType> {
+        match self {
+            Precision::F32 => None,
+            Precision::F16Mixed => Some(DType::F16),
+            Precision::Bf16Mixed => Some(DType::BF16),
+        }
+    }
+}
+
 /// The context of a forward pass, beside its input. It holds nothing of the pass itself: one can serve a whole run, and
 /// several threads.
 #[doc(alias("no_grad", "is_grad_enabled", "inference_mode"))]
@@ -25,19 +52,30 @@ pub enum Mode {
 pub struct Ctx {
     mode: Mode,
     tracked: bool,
+    precision: Precision,
     trace: Option<Arc<dyn Trace>>,
+    /// The part that is run again, where this is one.
+    part: Option<Arc<Part>>,
+}
+
+/// A part of a pass that is run a second time for its gradient, with the numbers that it has drawn.
+struct Part {
+    outer: Ctx,
+    draws: Arc<Mutex<Vec<Draw>>>,
+    /// The number of the next draw, where this is the second time.
+    next: Option<AtomicUsize>,
 }
 
 impl Ctx {
     /// Training, with gradients.
     pub fn train() -> Ctx {
-        Ctx { mode: Mode::Train, tracked: true, trace: None }
+        Ctx { mode: Mode::Train, tracked: true, precision: Precision::F32, trace: None, part: None }
     }
 
     /// A pass without gradients and without chance.
     #[doc(alias("no_grad", "inference_mode"))]
     pub fn eval() -> Ctx {
-        Ctx { mode: Mode::Eval, tracked: false, trace: None }
+        Ctx { mode: Mode::Eval, tracked: false, precision: Precision::F32, trace: None, part: None }
     }
 
     /// The same mode without gradients.
@@ -51,6 +89,24 @@ impl Ctx {
         Ctx { tracked: true, ..self }
     }
 
+    /// The same in another precision: weights stay f32, and so do their gradients; what lies between is of the half type.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear, Precision};
+    /// use wgrad::{DType, Device, Tensor};
+    /// let device = Device::cpu();
+    /// let model = Linear::new(3, 2, &mut Init::new(0, &device));
+    /// let ctx = Ctx::train().precision(Precision::Bf16Mixed);
+    /// let y = model.forward(&Tensor::ones([4, 3], &device), &ctx);
+    /// assert_eq!(y.dtype(), DType::BF16);
+    /// let grads = y.square().mean().backward();
+    /// assert_eq!(grads.of(&model.weight.tensor()).expect("it has one").dtype(), DType::F32);
+    /// ```
+    #[doc(alias("autocast", "amp"))]
+    pub fn precision(self, precision: Precision) -> Ctx {
+        Ctx { precision, ..self }
+    }
+
     /// Has `trace` told of each layer that runs.
     pub fn traced(self, trace: Arc<dyn Trace>) -> Ctx {
         Ctx { trace: Some(trace), ..self }
@@ -61,15 +117,89 @@ impl Ctx {
         self.mode
     }
 
-    /// A parameter's tensor: tracked where this pass is.
+    /// A parameter's tensor: tracked where this pass is. In a mixed pass products take it in the half type, and elsewhere it
+    /// changes the type of nothing that it meets.
     pub fn param(&self, parameter: &Parameter) -> Tensor {
         let tensor = parameter.tensor();
-        if self.tracked { tensor } else { tensor.detach() }
+        let tensor = if self.tracked { tensor } else { tensor.detach() };
+        self.precision.half().map_or(tensor.clone(), |half| tensor.of_pass(half))
     }
 
-    /// The next random numbers of a layer's generator, for work on `device`.
+    /// Floats in the type that this pass keeps between its layers: for what a model adds that is no parameter, such as
+    /// positions that are computed. In f32 they stay what they are.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Precision, sinusoidal_positions};
+    /// use wgrad::{DType, Device};
+    /// let positions = sinusoidal_positions(8, 4, &Device::cpu());
+    /// assert_eq!(Ctx::eval().precision(Precision::F16Mixed).cast(&positions).dtype(), DType::F16);
+    /// assert_eq!(Ctx::eval().cast(&positions).dtype(), DType::F32);
+    /// ```
+    pub fn cast(&self, x: &Tensor) -> Tensor {
+        self.precision.half().map_or(x.clone(), |half| x.cast(half).of_pass(half).entered())
+    }
+
+    /// The next random numbers of a layer's generator, for work on `device`. Where a part of the pass is run again
+    /// ([`Ctx::checkpoint`]), they are those of the first time.
+    ///
+    /// # Panics
+    /// If a part draws more the second time than the first.
+    #[track_caller]
     pub fn draw(&self, generator: &Generator, device: &Device) -> Draw {
-        generator.draw(device)
+        let Some(part) = &self.part else { return generator.draw(device) };
+        let logged = || part.draws.lock().unwrap_or_else(PoisonError::into_inner);
+        match &part.next {
+            None => {
+                let draw = part.outer.draw(generator, device);
+                logged().push(draw.clone());
+                draw
+            }
+            Some(next) => {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let draw = logged().get(at).cloned();
+                assert!(draw.is_some(), "checkpoint: the second run draws more numbers than the {at} of the first");
+                draw.unwrap_or_else(|| generator.draw(device))
+            }
+        }
+    }
+
+    /// What `work` makes of `inputs`, without what its gradient needs: that is computed again when the gradient is due. The
+    /// memory of a part's activations is then needed for that part alone, for a second forward pass of it. Masks are those of
+    /// the first time, running statistics move once, and no bit changes. PyTorch's `torch.utils.checkpoint`;
+    /// [`Checkpoint`](super::Checkpoint) is a layer of it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear};
+    /// let device = wgrad::Device::cpu();
+    /// let block = Arc::new(Linear::new(3, 3, &mut Init::new(0, &device)));
+    /// let x = wgrad::Tensor::ones([2, 3], &device);
+    /// let own = block.clone();
+    /// let y = Ctx::train().checkpoint([&x], move |[x], ctx| own.forward(x, ctx).gelu());
+    /// assert_eq!(y.sum().backward().len(), 2);
+    /// ```
+    #[doc(alias("torch.utils.checkpoint", "gradient checkpointing", "remat"))]
+    #[track_caller]
+    pub fn checkpoint<const N: usize>(
+        &self,
+        inputs: [&Tensor; N],
+        work: impl Fn([&Tensor; N], &Ctx) -> Tensor + Send + Sync + 'static,
+    ) -> Tensor {
+        if !self.tracked {
+            return work(inputs, self);
+        }
+        let (outer, draws) = (self.clone(), Arc::<Mutex<Vec<Draw>>>::default());
+        checkpoint(&inputs, move |inputs, again| {
+            let part = Part { outer: outer.clone(), draws: draws.clone(), next: again.then(AtomicUsize::default) };
+            let trace = outer.trace.clone().filter(|_| !again);
+            work(std::array::from_fn(|at| &inputs[at]), &Ctx { trace, part: Some(Arc::new(part)), ..outer.clone() })
+        })
+    }
+
+    /// Whether a part of the pass is being run a second time for its gradient ([`Ctx::checkpoint`]): what a layer changes by
+    /// itself, it has changed before.
+    pub fn runs_again(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.next.is_some() || part.outer.runs_again())
     }
 
     /// Tells the trace, where there is one, that a module begins. [`Layer::forward`](super::Layer::forward) does so by itself;
@@ -96,8 +226,10 @@ impl Ctx {
 
 impl fmt::Debug for Ctx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mode, tracked, traced) = (self.mode, self.tracked, self.trace.is_some());
-        f.debug_struct("Ctx").field("mode", &mode).field("tracked", &tracked).field("traced", &traced).finish()
+        let (mode, tracked, precision) = (self.mode, self.tracked, self.precision);
+        let mut all = f.debug_struct("Ctx");
+        all.field("mode", &mode).field("tracked", &tracked).field("precision", &precision);
+        all.field("traced", &self.trace.is_some()).finish()
     }
 }
 

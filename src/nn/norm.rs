@@ -50,7 +50,9 @@ impl BatchNormState {
             return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
         }
         let normalised = x.batch_norm(Some(&weight), Some(&bias), self.eps);
-        normalised.update_running(&mean, &var, &count, self.momentum);
+        if !ctx.runs_again() {
+            normalised.update_running(&mean, &var, &count, self.momentum);
+        }
         normalised.output
     }
 }

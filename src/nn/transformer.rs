@@ -51,7 +51,7 @@ fn entered(x: &Tensor, norm: &LayerNorm, place: NormPlace, ctx: &Ctx) -> Tensor 
 /// The way around a block, and what the block gave.
 #[track_caller]
 fn left(x: &Tensor, y: &Tensor, norm: &LayerNorm, dropout: &Dropout, place: NormPlace, ctx: &Ctx) -> Tensor {
-    let y = x.add(&dropout.forward(y, ctx));
+    let y = ctx.cast(x).add(&dropout.forward(y, ctx));
     match place {
         NormPlace::Before => y,
         NormPlace::After => norm.forward(&y, ctx),

@@ -496,6 +496,10 @@ impl Tensor {
         let shape = self.shape();
         let fits = shape.rank() == 3 && heads > 0 && shape[2].is_multiple_of(heads.saturating_mul(3));
         assert!(fits, "self_attention: {shape}: expected [batch, rows, 3 * width] with a width of {heads} heads");
+        let dtype = self.result_dtype("self_attention");
+        if self.dtype() != dtype {
+            return self.cast(dtype).self_attention(heads, options);
+        }
         let [batch, rows, width] = [shape[0], shape[1], shape[2] / 3];
         let head_dim = width / heads;
         let split = move |x: &Tensor| {

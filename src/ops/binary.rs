@@ -153,13 +153,20 @@ impl Tensor {
     /// The sum over what broadcasting to `self` repeated: back to `shape`.
     #[track_caller]
     pub(crate) fn sum_to(&self, shape: Shape) -> Tensor {
+        self.sum_to_as(shape, self.dtype())
+    }
+
+    /// The same as a tensor of this type, unless there is nothing to sum.
+    #[track_caller]
+    pub(crate) fn sum_to_as(&self, shape: Shape, dtype: DType) -> Tensor {
         if self.shape() == shape {
             return self.clone();
         }
         let lead = self.rank() - shape.rank();
         let repeated = |d: &usize| *d < lead || shape[d - lead] == 1 && self.shape()[*d] != 1;
         let dims: Vec<isize> = (0..self.rank()).filter(repeated).map(|d| d as isize).collect();
-        let summed = if dims.is_empty() { self.clone() } else { self.sum_dims(&dims, super::reduce::KeepDims::Yes) };
+        let summed =
+            if dims.is_empty() { self.clone() } else { self.sum_as(&dims, super::reduce::KeepDims::Yes, dtype) };
         summed.reshape_to(shape)
     }
 
@@ -172,18 +179,19 @@ impl Tensor {
     /// are f32, or both i32, which wraps around and has no gradient.
     #[track_caller]
     pub fn add(&self, other: &Tensor) -> Tensor {
-        let (a, b) = (self.shape(), other.shape());
+        let [a, b] = [self, other].map(|x| (x.shape(), x.gradient_dtype()));
         arithmetic([&ADD, &integers::ADD], self, other).tracked("add", &[self, other], move |dy, needs| {
-            vec![needs[0].then(|| dy.sum_to(a)), needs[1].then(|| dy.sum_to(b))]
+            let part = |(shape, dtype)| dy.sum_to_as(shape, dtype);
+            vec![needs[0].then(|| part(a)), needs[1].then(|| part(b))]
         })
     }
 
     /// `self - other`, broadcast.
     #[track_caller]
     pub fn sub(&self, other: &Tensor) -> Tensor {
-        let (a, b) = (self.shape(), other.shape());
+        let [a, b] = [self, other].map(|x| (x.shape(), x.gradient_dtype()));
         arithmetic([&SUB, &integers::SUB], self, other).tracked("sub", &[self, other], move |dy, needs| {
-            vec![needs[0].then(|| dy.sum_to(a)), needs[1].then(|| dy.neg().sum_to(b))]
+            vec![needs[0].then(|| dy.sum_to_as(a.0, a.1)), needs[1].then(|| dy.neg().sum_to_as(b.0, b.1))]
         })
     }
 
@@ -191,9 +199,10 @@ impl Tensor {
     #[track_caller]
     pub fn mul(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.saved(), other.saved());
+        let [of_a, of_b] = [self, other].map(Tensor::gradient_dtype);
         arithmetic([&MUL, &integers::MUL], self, other).tracked("mul", &[self, other], move |dy, needs| {
-            let part = |factor: &Tensor, to: &Tensor| dy.mul(factor).sum_to(to.shape());
-            vec![needs[0].then(|| part(&b, &a)), needs[1].then(|| part(&a, &b))]
+            let part = |factor: &Tensor, to: &Tensor, dtype| dy.mul(factor).sum_to_as(to.shape(), dtype);
+            vec![needs[0].then(|| part(&b, &a, of_a)), needs[1].then(|| part(&a, &b, of_b))]
         })
     }
 

@@ -102,7 +102,8 @@ impl Tensor {
     }
 
     /// The type that an operation on floats computes its result in, as PyTorch promotes them: that of all, or f32 where they
-    /// differ. A scalar changes no other tensor's type.
+    /// differ. A scalar changes no other tensor's type, nor does a parameter in a pass of mixed precision, which has rules of its
+    /// own for some operations.
     ///
     /// # Panics
     /// If one is no float.
@@ -111,11 +112,15 @@ impl Tensor {
         if let Some(other) = all.iter().find(|x| !x.dtype().is_float()) {
             panic!("{op}: expected tensors of floats, got {}", other.dtype());
         }
-        let of = |scalars: bool| {
-            let dtypes = all.iter().filter(move |x| scalars || x.rank() > 0).map(|x| x.dtype());
+        let of = |fits: fn(&Tensor) -> bool| {
+            let dtypes = all.iter().filter(|x| fits(x)).map(|x| x.dtype());
             dtypes.reduce(|a, b| if a == b { a } else { DType::F32 })
         };
-        of(false).or_else(|| of(true)).unwrap_or(DType::F32)
+        Tensor::ruled(op, all)
+            .or_else(|| of(|x| x.rank() > 0 && !x.adapts()))
+            .or_else(|| of(|x| x.rank() > 0))
+            .or_else(|| of(|_| true))
+            .unwrap_or(DType::F32)
     }
 
     /// What `work` makes of floats in f32, in the type that they are [promoted](Tensor::promoted) to: for what is made of several

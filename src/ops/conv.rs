@@ -272,9 +272,9 @@ impl Tensor {
         }
         let all: Vec<&Tensor> = [Some(self), Some(weight), bias].into_iter().flatten().collect();
         let dtype = Tensor::promoted(op, &all);
-        if all.iter().any(|t| t.dtype() != dtype) {
-            let bias = bias.map(|bias| bias.cast(dtype));
-            return self.cast(dtype).convolution(op, &weight.cast(dtype), bias.as_ref(), options);
+        if [self, weight].iter().any(|t| t.dtype() != dtype) {
+            // The bias is added before anything is rounded.
+            return self.cast(dtype).convolution(op, &weight.cast(dtype), bias, options);
         }
         if x.contains(&0) || w.contains(&0) {
             return of_bias(op, Shape::from([x[0], w[0], out_h, out_w]), [self, weight], bias);
@@ -306,6 +306,8 @@ impl Tensor {
         let sizes = [p.batch, p.out_channels, p.out_h, p.out_w].map(|size| size as usize);
         let y = channels_last(Shape::from(sizes), self);
         let saved = (input.saved_as(self), kernel.saved());
+        let of_w = weight.gradient_dtype();
+        let of_b = bias.map_or(of_w, Tensor::gradient_dtype);
         let backward = move |dy: &Tensor, needs: &[bool]| {
             if is_differentiated() {
                 return again::gradients([&saved.0, &saved.1], dy, needs, &p);
@@ -317,12 +319,12 @@ impl Tensor {
                 dx
             };
             let weights = || {
-                let dw = dy.new_empty(w);
+                let dw = Tensor::empty(w, of_w, dy.device());
                 if !needs.get(2).is_some_and(|needed| *needed) {
                     Tensor::run(&CONV2D_WEIGHT, &[input, &dy, &dw], &ConvParams { bias: 0, ..p });
                     return (dw, None);
                 }
-                let db = dy.new_empty([w[0]]);
+                let db = Tensor::empty([w[0]], of_b, dy.device());
                 Tensor::run(&CONV2D_WEIGHT_BIAS, &[input, &dy, &dw, &db], &p);
                 (dw, Some(db))
             };
@@ -336,7 +338,7 @@ impl Tensor {
                 (false, third) => {
                     all.push(None);
                     all.extend(third.map(|needed| {
-                        needed.then(|| dy.sum_to(Shape::from([w[0], 1, 1])).reshape_to(Shape::from([w[0]])))
+                        needed.then(|| dy.sum_to_as(Shape::from([w[0], 1, 1]), of_b).reshape_to(Shape::from([w[0]])))
                     }));
                 }
             }

@@ -435,6 +435,9 @@ impl Tensor {
     pub fn cat(tensors: &[&Tensor], dim: impl Int) -> Tensor {
         let dim = dim.int();
         let [first, ..] = tensors else { panic!("cat: expected at least one tensor") };
+        if let Some(all) = Tensor::of_one_type("cat", tensors) {
+            return Tensor::cat(&all.iter().collect::<Vec<_>>(), dim);
+        }
         let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();

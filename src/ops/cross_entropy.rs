@@ -277,7 +277,7 @@ impl Tensor {
         let fits = x.rank() > 0 && others == y[..] && x[class_dim(x)] > 0;
         assert!(fits, "{op}: {x} x {y}: expected logits [rows, classes] and labels [rows]");
         assert!(self.dtype().is_float(), "{op}: expected logits of floats, got {}", self.dtype());
-        let (dtype, labels) = (self.dtype(), &labels.indices(op, "labels"));
+        let (dtype, labels) = (self.result_dtype(op), &labels.indices(op, "labels"));
         let classes = x[class_dim(x)];
         check(op, x, classes, options);
         let logits = self.classes_last().reshape_to(Shape::from([y.numel(), classes])).contiguous();

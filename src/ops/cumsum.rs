@@ -119,7 +119,7 @@ impl Tensor {
     /// Its gradient runs the other way.
     fn running_sum(&self, dim: usize, reverse: u32) -> Tensor {
         let (x, shape) = (self.detach().contiguous(), self.shape());
-        let y = self.new_empty(shape);
+        let y = Tensor::empty(shape, self.result_dtype("cumsum"), self.device());
         let n = shape[dim] as u32;
         let [outer, inner] = [&shape[..dim], &shape[dim + 1..]].map(|sizes| sizes.iter().product::<usize>() as u32);
         let p = CumsumParams { outer, n, inner, reverse, chunk: CHUNK.min(n), chunks: n.div_ceil(CHUNK) };

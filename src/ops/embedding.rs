@@ -132,21 +132,24 @@ impl Tensor {
         let indices = &indices.indices("embedding", "indices");
         let width = table[1];
         let shape = Shape::from([&i[..], &[width]].concat());
+        // Rows of a parameter are what a pass begins with.
+        let dtype = self.pass_dtype();
         if !width.is_multiple_of(4) || shape.numel() == 0 {
-            return self.embedding_by_primitives(indices);
+            return self.entered().embedding_by_primitives(indices).cast(dtype);
         }
-        let (weight, index) = (self.contiguous(), indices.contiguous());
+        let (weight, index) = (self.contiguous().entered(), indices.contiguous());
         let length = i.numel() as u32;
         let p =
             EmbeddingParams { size: table[0] as u32, quads: width as u32 / 4, length, block: 1, first: 0, end: length };
-        let y = self.new_empty(shape);
+        let y = Tensor::empty(shape, dtype, self.device());
         Tensor::run(&EMBEDDING, &[&weight.detach(), &index, &y], &p);
         let saved = index.saved();
+        let of_w = self.gradient_dtype();
         y.tracked(
             || Op::new("embedding").with("indices", indices),
             &[&weight],
             move |dy, _| {
-                let dw = dy.new_empty(table);
+                let dw = Tensor::empty(table, of_w, dy.device());
                 Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &p);
                 let index = saved.clone();
                 let again = move |ddw: &Tensor, _: &[bool]| vec![Some(ddw.embedding(&index).reshape_to(shape))];

@@ -160,12 +160,6 @@ impl Tensor {
         for part in [weight, bias].into_iter().flatten() {
             assert!(*part.shape() == shape[1..2], "group_norm: {shape} x {}: expected [c]", part.shape());
         }
-        if self.dtype().is_half() {
-            let [weight, bias] = [weight, bias].map(|part| part.map(|part| part.cast(DType::F32)));
-            return Tensor::in_f32("group_norm", [self], |[x]| {
-                x.group_norm(groups, weight.as_ref(), bias.as_ref(), eps)
-            });
-        }
         let (batch, channels) = (shape[0], shape[1]);
         let positions = shape[2..].iter().product::<usize>();
         if shape.numel() == 0 {
@@ -221,6 +215,12 @@ impl Tensor {
     #[track_caller]
     fn group_norm_by_rows(&self, groups: usize, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> Tensor {
         let shape = self.shape();
+        if self.dtype().is_half() {
+            // Of several roundings one is left.
+            let [weight, bias] = [weight, bias].map(|part| part.map(|part| part.cast(DType::F32)));
+            let wide = self.cast(DType::F32);
+            return wide.group_norm_by_rows(groups, weight.as_ref(), bias.as_ref(), eps).cast(self.dtype());
+        }
         let size = shape.numel() / (shape[0] * groups).max(1);
         let y = self.reshape_to(Shape::from([shape[0], groups, size])).layer_norm(&[size], None, None, eps);
         let mut sizes = vec![1; shape.rank() - 1];

@@ -12,6 +12,7 @@ pub(crate) use tiles::{
     Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,
 };
 
+use crate::dtype::DType;
 use crate::kernel::functions::indices;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform, Variant};
 use crate::shape::{Shape, collapse};
@@ -184,29 +185,37 @@ impl Tensor {
         assert!(a.rank() > 0 && b.rank() > 0, "matmul: {a} x {b}: a scalar is no matrix; use mul");
         let dtype = Tensor::promoted("matmul", &[self, other]);
         if [self, other].iter().any(|x| x.dtype() != dtype) {
-            return self.cast(dtype).matmul(&other.cast(dtype));
+            return self.cast(dtype).matmul_to(&other.cast(dtype), dtype);
         }
+        self.matmul_to(other, dtype)
+    }
+
+    /// The same as a tensor of this type.
+    #[track_caller]
+    fn matmul_to(&self, other: &Tensor, dtype: DType) -> Tensor {
+        let (a, b) = (self.shape(), other.shape());
         let (inner_a, inner_b) = (a[a.rank() - 1], b[b.rank().saturating_sub(2)]);
         assert!(inner_a == inner_b, "matmul: {a} x {b}: inner sizes {inner_a} and {inner_b} differ");
         if a.rank() == 1 {
-            let y = self.unsqueeze(0).matmul(other);
+            let y = self.unsqueeze(0).matmul_to(other, dtype);
             return y.squeeze(if b.rank() == 1 { 0 } else { -2 });
         }
         if b.rank() == 1 {
-            return self.matmul(&other.unsqueeze(1)).squeeze(-1);
+            return self.matmul_to(&other.unsqueeze(1), dtype).squeeze(-1);
         }
         if a.rank() > 2 && b.rank() == 2 {
             // One tall product, whose weight gradient is one product too.
             let mut sizes = a.to_vec();
             sizes[a.rank() - 1] = b[1];
             let rows = a[..a.rank() - 1].iter().product();
-            return self.reshape_to(Shape::from([rows, inner_a])).matmul(other).reshape_to(Shape::from(sizes));
+            let flat = self.reshape_to(Shape::from([rows, inner_a]));
+            return flat.matmul_to(other, dtype).reshape_to(Shape::from(sizes));
         }
-        self.product(other)
+        self.product(other, dtype)
     }
 
     #[track_caller]
-    fn product(&self, other: &Tensor) -> Tensor {
+    fn product(&self, other: &Tensor, dtype: DType) -> Tensor {
         let (a_shape, b_shape) = (self.shape(), other.shape());
         let (a_rank, b_rank) = (a_shape.rank(), b_shape.rank());
         let [m, k] = [a_shape[a_rank - 2], a_shape[a_rank - 1]];
@@ -220,7 +229,11 @@ impl Tensor {
             Shape::from(sizes)
         };
         let (a, b) = (walkable(self).expand(with(m, k)), walkable(other).expand(with(k, n)));
-        let c = if k > 0 { self.new_empty(with(m, n)) } else { self.new_zeros(with(m, n)) };
+        let c = if k > 0 {
+            Tensor::empty(with(m, n), dtype, self.device())
+        } else {
+            self.new_zeros(with(m, n)).cast(dtype)
+        };
         let rank = c.rank();
         let mut p = MatMul::of([m, n, k], &a, &b);
         let outer = |x: &Tensor| x.layout().strides[..rank - 2].to_vec();
@@ -231,22 +244,23 @@ impl Tensor {
             Tensor::run(&MATMUL, &[&a, &b, &c], &p);
         }
         let (a, b) = (self.saved(), other.saved());
+        let [of_a, of_b] = [self, other].map(Tensor::gradient_dtype);
         c.tracked("matmul", &[self, other], move |dy, needs| {
             // A transposed operand gets its gradient in its own memory order.
             let flipped = |x: &Tensor| x.layout().strides[x.rank() - 2] == 1 && x.shape()[x.rank() - 1] > 1;
             let da = || {
                 let da = if flipped(&a) {
-                    b.matmul(&dy.transpose(-2, -1)).transpose(-2, -1)
+                    b.matmul_to(&dy.transpose(-2, -1), of_a).transpose(-2, -1)
                 } else {
-                    dy.matmul(&b.transpose(-2, -1))
+                    dy.matmul_to(&b.transpose(-2, -1), of_a)
                 };
                 da.sum_to(a.shape())
             };
             let db = || {
                 let db = if flipped(&b) {
-                    dy.transpose(-2, -1).matmul(&a).transpose(-2, -1)
+                    dy.transpose(-2, -1).matmul_to(&a, of_b).transpose(-2, -1)
                 } else {
-                    a.transpose(-2, -1).matmul(dy)
+                    a.transpose(-2, -1).matmul_to(dy, of_b)
                 };
                 db.sum_to(b.shape())
             };

@@ -326,10 +326,13 @@ impl Tensor {
             before: 0,
             after: 0,
         };
-        let (inputs, weight) = (self.contiguous(), weight.contiguous());
+        // In a mixed pass all that is kept of a step is of the half type.
+        let ruled = Tensor::ruled(op, &[self, weight, initial]);
+        let wide = |x: &Tensor| ruled.map_or_else(|| x.contiguous(), |half| x.cast(half).contiguous());
+        let (inputs, weight) = (wide(self), wide(weight));
         let all = Tensor::empty([parts, steps + 1, batch, hidden], dtype, device);
         all.write_part(1, p.at(0).before as usize, &initial.detach().cast(dtype).unsqueeze(1));
-        let keeps = Tensor::empty([steps, batch, p.kept() * hidden], DType::F32, device);
+        let keeps = Tensor::empty([steps, batch, p.kept() * hidden], ruled.unwrap_or(DType::F32), device);
         // Where there is no bias, something else is bound in its place.
         let own = bias.map_or(weight.detach(), |bias| bias.detach().contiguous());
         Tensor::run(&RECURRENT, &[&inputs.detach(), &weight.detach(), &own, &lengths, &all, &keeps], &p);

@@ -367,10 +367,10 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32) -> Tensor {
+    fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32, dtype: DType) -> Tensor {
         assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
-        let y = self.new_empty(shape);
+        let y = Tensor::empty(shape, dtype, self.device());
         let (x, repeats) = self.once(&reduced);
         Tensor::run(&SUM, &[&x, &y], &ReduceParams::new(&x, &reduced, (f64::from(scale) * repeats as f64) as f32));
         let from = self.shape();
@@ -400,9 +400,15 @@ impl Tensor {
     pub fn sum_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
         match self.dtype().is_float() {
-            true => self.scaled_sum("sum", dims, keep, 1.0),
+            true => self.sum_as(dims, keep, self.result_dtype("sum")),
             false => self.integers().sum_of_integers(dims, keep),
         }
+    }
+
+    /// The sum of floats as a tensor of this type.
+    #[track_caller]
+    pub(crate) fn sum_as(&self, dims: &[isize], keep: KeepDims, dtype: DType) -> Tensor {
+        self.scaled_sum("sum", dims, keep, 1.0, dtype)
     }
 
     /// The mean of all elements.
@@ -419,7 +425,8 @@ impl Tensor {
     #[track_caller]
     pub fn mean_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = &ints(dims)[..];
-        self.scaled_sum("mean", dims, keep, 1.0 / self.counted("mean", dims) as f32)
+        let scale = 1.0 / self.counted("mean", dims) as f32;
+        self.scaled_sum("mean", dims, keep, scale, self.result_dtype("mean"))
     }
 
     #[track_caller]

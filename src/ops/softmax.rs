@@ -202,7 +202,7 @@ impl Tensor {
         }
         let x = self.contiguous();
         let cols = x.shape().last().copied().unwrap_or(1);
-        let y = x.new_empty(x.shape());
+        let y = Tensor::empty(x.shape(), x.result_dtype(forward.name), x.device());
         let p = SoftmaxParams { rows: (x.numel() / cols.max(1)) as u32, cols: cols as u32 };
         if x.numel() > 0 {
             Tensor::run(forward, &[&x, &y], &p);

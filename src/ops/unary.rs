@@ -416,7 +416,7 @@ impl Tensor {
     fn function(&self, function: &'static Function, a: f32, b: f32) -> Tensor {
         let x = self.packed(function.name);
         let params = UnaryParams { n: x.numel() as u32, a, b };
-        let y = x.new_like();
+        let y = Tensor::empty_like(x.layout(), x.result_dtype(function.name), x.device());
         Tensor::run(&function.forward, &[&x, &y], &params);
         let saved = match function.saves {
             Saves::X => x.saved(),

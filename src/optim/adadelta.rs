@@ -66,6 +66,7 @@ impl AdadeltaOptions {
 impl Rule for AdadeltaOptions {
     const NAME: &'static str = "Adadelta";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         checked("rho", self.rho, |rho| (0.0..=1.0).contains(&rho), "in 0..=1")?;

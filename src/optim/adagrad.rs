@@ -63,6 +63,7 @@ impl AdagradOptions {
 impl Rule for AdagradOptions {
     const NAME: &'static str = "Adagrad";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         at_least_0("decay of the learning rate", self.lr_decay)?;

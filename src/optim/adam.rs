@@ -135,6 +135,7 @@ impl<const DECOUPLED: bool> AdamFamily<DECOUPLED> {
 impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
     const NAME: &'static str = if DECOUPLED { "AdamW" } else { "Adam" };
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         share("beta1", self.betas.0)?;

@@ -66,7 +66,7 @@ impl Bucket<'_> {
     }
 
     /// First the factor that a kernel multiplies gradients by, then the norm, then whether parameters have numbers of their
-    /// own; [`Place::at`] tells where those of the group are.
+    /// own, then whether the step is given up; [`Place::at`] tells where those of the group are.
     pub fn numbers(&self) -> &Tensor {
         self.numbers
     }

@@ -60,6 +60,9 @@ static LAMB: Kernel = Kernel::new("lamb", MOMENTS.access, moments_definition, |d
 
 fn moments_definition(call: &mut Call) {
     let (p, numbers) = (call.params::<LambParams>(), call.read::<f32>(4));
+    if numbers[3] == 1.0 {
+        return;
+    }
     let factor = numbers[0];
     let slots = slots(call, p.place, 4);
     let run = p.place.range();
@@ -104,6 +107,9 @@ static LAMB_APPLY: Kernel = Kernel::new("lamb_apply", APPLY.access, apply_defini
 fn apply_definition(call: &mut Call) {
     let (p, u, owners) = (call.params::<ApplyParams>(), call.read::<f32>(0), call.read::<i32>(2));
     let (ours, theirs, numbers) = (call.read::<f32>(3), call.read::<f32>(4), call.read::<f32>(5));
+    if numbers[3] == 1.0 {
+        return;
+    }
     let (run, lr) = (p.place.range(), numbers[p.place.at as usize]);
     let first = run.start / 64;
     let u = &u[run.clone()];
@@ -148,6 +154,7 @@ impl LambOptions {
 impl Rule for LambOptions {
     const NAME: &'static str = "Lamb";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         share("beta1", self.betas.0)?;

@@ -65,6 +65,7 @@ impl LionOptions {
 impl Rule for LionOptions {
     const NAME: &'static str = "Lion";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         share("beta1", self.betas.0)?;

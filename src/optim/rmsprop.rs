@@ -103,6 +103,7 @@ impl RmsPropOptions {
 impl Rule for RmsPropOptions {
     const NAME: &'static str = "RmsProp";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         at_least_0("alpha", self.alpha)?;

@@ -53,6 +53,10 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// A kernel that moves a bucket at once, to the same values as [`update`](Rule::update) but for roundings.
     const FUSED: Option<fn(&Self, &Bucket)> = None;
 
+    /// Whether that kernel moves nothing where `numbers[3]` is 1.
+    #[doc(hidden)]
+    const SKIPS: bool = false;
+
     /// The learning rate at the start.
     fn lr(&self) -> f32;
 
@@ -178,7 +182,10 @@ fn moved<const N: usize>(
     own: impl Fn(usize) -> [f32; NUMBERS] + Sync,
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
-    let factor = call.read::<f32>(N + 1)[0];
+    let [factor, _, _, given_up, ..] = *call.read::<f32>(N + 1) else { return };
+    if given_up == 1.0 {
+        return;
+    }
     let gradients = &call.read::<f32>(0)[place.range()];
     let moved: [&mut [f32]; N] = std::array::from_fn(|i| &mut call.write::<f32>(1 + i)[place.range()]);
     parallel::chunks_of(

@@ -83,6 +83,7 @@ impl SgdOptions {
 impl Rule for SgdOptions {
     const NAME: &'static str = "Sgd";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+    const SKIPS: bool = true;
 
     fn check(&self) -> Result<()> {
         at_least_0("weight decay", self.weight_decay)?;

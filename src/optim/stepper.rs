@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// The prefix of the rule's name in the name of a value of its state.
 const RULE: &str = "rule.";
 
+/// The name of the number of steps that the device gave up.
+const SKIPPED: &str = "skipped";
+
 /// An optimizer after a rule: [`Adam`](super::Adam) is `Stepper<AdamOptions>`.
 #[doc(alias = "Optimizer")]
 pub struct Stepper<R: Rule> {
@@ -303,7 +306,8 @@ impl<R: Rule> Stepper<R> {
             reduce(&gathered.iter().flat_map(of).collect::<Vec<_>>())
         });
         if !matches!(decision, Decision::Skip) {
-            self.hyper.advance(self.moved(gathered));
+            let flag = if let Decision::UpdateIf(flag) = &decision { Some(flag) } else { None };
+            self.hyper.advance(self.moved(gathered), flag);
             self.penalty.apply(gathered);
             if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
                 norms.clip(gathered, &self.hyper.tensor, max_norm);
@@ -330,9 +334,12 @@ impl<R: Rule> Stepper<R> {
         }
     }
 
-    /// The same, taken back where `flag` is 0.
+    /// The same, unless `flag` is 0: the crate's kernels find that among the numbers; what others move is taken back.
     #[track_caller]
     fn update_if(&self, gathered: &Gathered, flag: &Tensor) {
+        if self.fused.is_some() && R::SKIPS {
+            return self.update(gathered);
+        }
         let mut kept = Vec::new();
         for (slab, stretches) in gathered {
             for tensor in [&slab.values].into_iter().chain(&slab.moments) {
@@ -397,7 +404,11 @@ impl<R: Rule> Optimizer for Stepper<R> {
     }
 
     fn state(&self) -> Result<StateDict> {
-        let mut state = slab::state(self.states(), &self.hyper.counts())?;
+        let skipped = self.hyper.skipped()?;
+        let mut state = slab::state(self.states(), &self.hyper.counts(skipped))?;
+        if skipped > 0 {
+            state.insert(SKIPPED.into(), StateTensor { shape: vec![], values: Values::I64(vec![skipped as i64]) });
+        }
         let now = self.hyper.now();
         let rates = |of: fn(&Now) -> f32| StateTensor {
             shape: vec![now.len()],
@@ -420,8 +431,12 @@ impl<R: Rule> Optimizer for Stepper<R> {
         let found = slab::find(R::NAME, self.states(), saved)?;
         let lrs = self.saved_rates(saved, "lr", |lr| checked_lr(lr).is_ok())?;
         let momenta = self.saved_rates(saved, "momentum", |momentum| at_least_0("momentum", momentum).is_ok())?;
+        let skipped = match saved.get(SKIPPED).map(|saved| &saved.values) {
+            Some(Values::I64(skipped)) => skipped.first().map_or(0, |skipped| *skipped as u64),
+            _ => 0,
+        };
         found.write();
-        self.hyper.set_counts(&found.counts);
+        self.hyper.set_counts(&found.counts, skipped);
         lrs.iter().for_each(|lrs| self.hyper.set_lrs(lrs));
         momenta.iter().filter(|_| self.has_momentum()).for_each(|momenta| self.hyper.set_momenta(momenta));
         Ok(())

@@ -74,7 +74,7 @@ impl Plan {
     /// eager work rounds twice.
     fn is_unrounded(&self, Change { replace, by }: &Change) -> bool {
         let all = replace.iter().map(|at| &self.dispatches[*at]).chain([by]);
-        all.flat_map(|dispatch| &dispatch.bindings).all(|b| b.dtype.bytes() == 4)
+        all.flat_map(writes).all(|(b, _)| b.dtype.bytes() == 4)
     }
 
     /// The place of a change's new dispatch: that of the first or the last that it replaces. None where

@@ -118,6 +118,10 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             // Rank 0 holds what all have summed up.
             totals.reset();
         }
+        let scaler = under(&loaded.values, "scaler");
+        if let Some(own) = self.trainer.options.scaler.as_ref().filter(|_| !scaler.is_empty()) {
+            own.load_state(&scaler)?;
+        }
         self.place = loaded.place;
         Ok(())
     }
@@ -364,6 +368,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let mut values = task_state(&mut *self.trainer.task)?;
         let totals = self.trainer.training.totals.state()?;
         values.extend(totals.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
+        if let Some(scaler) = &self.trainer.options.scaler {
+            values.extend(scaler.state()?.into_iter().map(|(name, value)| (format!("scaler.{name}"), value)));
+        }
         self.place.schedule = self.schedulers.first().map(|(_, scheduler)| scheduler.steps());
         self.place.plateau = self.trainer.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
         let callbacks: Vec<_> =

@@ -4,8 +4,8 @@ use super::trainer::items;
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
 use crate::metrics::in_f32;
-use crate::nn::{Ctx, Module, parameters};
-use crate::optim::{Ema, Optimizer};
+use crate::nn::{Ctx, Module, Precision, parameters};
+use crate::optim::{Ema, GradScaler, Optimizer};
 use crate::parallel::DataParallel;
 use crate::tensor::Tensor;
 use std::sync::Arc;
@@ -69,6 +69,8 @@ pub struct StepOptions {
     /// Paths whose parameters are not to move.
     pub(super) frozen: Vec<String>,
     pub(super) parallel: Option<Arc<DataParallel>>,
+    pub(super) precision: Precision,
+    pub(super) scaler: Option<GradScaler>,
 }
 
 impl StepOptions {
@@ -76,7 +78,13 @@ impl StepOptions {
     fn asked(&self) -> Option<&'static str> {
         let all = [(self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
         let further = [(!self.frozen.is_empty(), "freeze"), (self.parallel.is_some(), "parallel")];
+        let further = further.into_iter().chain([(self.precision != Precision::F32, "precision")]);
         all.into_iter().chain(further).find_map(|(asked, name)| asked.then_some(name))
+    }
+
+    /// The loss that a backward pass starts from.
+    fn scaled(&self, loss: &Tensor) -> Tensor {
+        self.scaler.as_ref().map_or(loss.clone(), |scaler| scaler.scale(loss))
     }
 
     /// The gradients of a loss; where the trainer is [parallel](super::Trainer::parallel), means over the group.
@@ -88,6 +96,7 @@ impl StepOptions {
     /// As [`Tensor::backward`].
     #[track_caller]
     pub fn backward(&self, loss: &Tensor) -> Result<Grads> {
+        let loss = &self.scaled(loss);
         match &self.parallel {
             Some(parallel) => parallel.backward(loss),
             None => Ok(loss.backward()),
@@ -128,6 +137,14 @@ pub trait Task<const N: usize>: Trained {
     /// # Errors
     /// Whatever ends the run.
     fn evaluate(&mut self, batch: [&Tensor; N]) -> Result<Outcome>;
+
+    /// The same as a [`Trainer`](super::Trainer) wants it.
+    ///
+    /// # Errors
+    /// Whatever ends the run.
+    fn evaluate_as(&mut self, batch: [&Tensor; N], _options: &StepOptions) -> Result<Outcome> {
+        self.evaluate(batch)
+    }
 }
 
 /// A model, its optimizer, and a function from a batch to a loss.
@@ -154,20 +171,20 @@ impl<F> Trained for Supervised<'_, F> {
 
 impl<F> Supervised<'_, F> {
     /// The outcome of a batch and its gradients, a part after the other.
-    fn in_parts<const N: usize>(&mut self, batch: [&Tensor; N], parts: usize) -> Result<(Outcome, Grads)>
+    fn in_parts<const N: usize>(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<(Outcome, Grads)>
     where
         F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>,
     {
         let items = items(batch);
-        let parts = parts.min(items).max(1);
+        let parts = options.micro_batches.min(items).max(1);
         let mut all: Vec<(f32, Outcome)> = Vec::with_capacity(parts);
         let mut grads = Grads::new();
         for part in 0..parts {
             let [from, to] = [part, part + 1].map(|at| at * items / parts);
             let cut = batch.map(|tensor| tensor.narrow(0, from, to - from));
-            let outcome = (self.step)(cut.each_ref(), &Ctx::train())?;
+            let outcome = (self.step)(cut.each_ref(), &Ctx::train().precision(options.precision))?;
             let share = (to - from) as f32 / items as f32;
-            grads += (&outcome.loss * share).backward();
+            grads += options.scaled(&(&outcome.loss * share)).backward();
             all.push((share, Outcome { loss: outcome.loss.detach(), ..outcome }));
         }
         let mean = |of: &dyn Fn(&Outcome) -> Tensor| {
@@ -197,12 +214,12 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
     fn train_as(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<Outcome> {
         let (mut outcome, mut grads) = match options.micro_batches {
             0 | 1 => {
-                let outcome = (self.step)(batch, &Ctx::train())?;
+                let outcome = (self.step)(batch, &Ctx::train().precision(options.precision))?;
                 let grads = options.backward(&outcome.loss)?;
                 (outcome, grads)
             }
-            parts => {
-                let (outcome, grads) = self.in_parts(batch, parts)?;
+            _ => {
+                let (outcome, grads) = self.in_parts(batch, options)?;
                 let averaged = options.parallel.as_ref().map(|parallel| parallel.average(grads.clone())).transpose()?;
                 (outcome, averaged.unwrap_or(grads))
             }
@@ -223,9 +240,18 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
         if options.grad_norm {
             let squares: Vec<Tensor> = grads.iter().map(|(_, gradient)| in_f32(gradient).square().sum()).collect();
             let all = Tensor::stack(&squares.iter().collect::<Vec<_>>(), 0);
-            outcome = outcome.and("grad_norm", &all.sum().sqrt());
+            let norm = all.sum().sqrt();
+            let norm = options.scaler.as_ref().map_or(norm.clone(), |scaler| scaler.unscale(&norm));
+            outcome = outcome.and("grad_norm", &norm);
         }
-        self.optimizer.step(&grads);
+        match &options.scaler {
+            Some(scaler) => {
+                outcome = outcome.and("loss_scale", &scaler.factor().copy());
+                scaler.step(&mut *self.optimizer, &grads);
+                scaler.update();
+            }
+            None => self.optimizer.step(&grads),
+        }
         if let Some(average) = &mut self.average {
             average.update();
         }
@@ -233,6 +259,10 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
     }
 
     fn evaluate(&mut self, batch: [&Tensor; N]) -> Result<Outcome> {
-        (self.step)(batch, &Ctx::eval())
+        self.evaluate_as(batch, &StepOptions::default())
+    }
+
+    fn evaluate_as(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<Outcome> {
+        (self.step)(batch, &Ctx::eval().precision(options.precision))
     }
 }

@@ -11,9 +11,9 @@ use crate::checkpoint;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
-use crate::nn::{Ctx, Module};
+use crate::nn::{Ctx, Module, Precision};
 use crate::optim::schedule::{ReduceLrOnPlateau, Schedule};
-use crate::optim::{Ema, Optimizer};
+use crate::optim::{Ema, GradScaler, Optimizer};
 use crate::parallel::{DataParallel, Group};
 use crate::plan::Replay;
 use crate::profile::Profile;
@@ -206,6 +206,24 @@ impl<'a, const N: usize> Trainer<'a, N> {
         self
     }
 
+    /// Computes in another precision, in training and in validation: its [`Ctx`] has the closure's model do so. Losses and
+    /// metrics stay f32. With [`Precision::F16Mixed`] comes a [`GradScaler`], which is saved in checkpoints, and whose scale is
+    /// told as the figure `loss_scale`, the mean of an epoch's steps.
+    #[doc(alias("autocast", "amp"))]
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.precision = precision;
+        self.options.scaler = (precision == Precision::F16Mixed).then(|| GradScaler::new(&self.device));
+        self
+    }
+
+    /// The same with a scaler of other numbers, or none.
+    #[must_use]
+    pub fn precision_with(mut self, precision: Precision, scaler: impl Into<Option<GradScaler>>) -> Self {
+        (self.options.precision, self.options.scaler) = (precision, scaler.into());
+        self
+    }
+
     /// Leaves parameters as they are before an epoch, counted from 0; [`usize::MAX`] never lets them move. A path names a
     /// parameter, or a layer with all that is in it: `body` or `body.0.weight`.
     #[must_use]
@@ -370,7 +388,8 @@ impl<'a, const N: usize> Trainer<'a, N> {
             let (batch, 1..) = part? else { continue };
             let batch = batch.map(|array| array.to(&self.device));
             let task = &mut self.task;
-            let step = |batch: [&Tensor; N]| totals.add(&task.evaluate(batch)?, items(batch));
+            let options = &self.options;
+            let step = |batch: [&Tensor; N]| totals.add(&task.evaluate_as(batch, options)?, items(batch));
             let collected = replay.run(batch.each_ref(), step)?;
             totals.collect(&collected)?;
             self.device.submit();

@@ -1,16 +1,36 @@
 //! Whole training runs on the file's batches: each loss, and where the parameters end.
 
+use crate::attrs::Attrs;
 use crate::case::{Case, Data, Value};
 use crate::judge::Finding;
 use crate::models::Sizes;
 use crate::optim::optimizer;
 use crate::ways::Way;
-use wgrad::nn::{Ctx, Init, Layer, StateDict, StateTensor, Strictness, Values, load_state, state};
+use wgrad::nn::{Ctx, Init, Layer, Precision, StateDict, StateTensor, Strictness, Values, load_state, state};
+use wgrad::optim::{GradScaler, GradScalerOptions};
 use wgrad::plan::Replay;
 use wgrad::{Device, Tensor};
 
 /// Makes a model of a file's sizes.
 pub type Build = fn(&Sizes, &mut Init) -> Box<dyn Layer>;
+
+/// The types that a run computes in, and what scales its loss.
+fn precision(a: &Attrs, device: &Device) -> (Precision, Option<GradScaler>) {
+    let precision = match &*a.text("precision", "f32") {
+        "f16" => Precision::F16Mixed,
+        "bf16" => Precision::Bf16Mixed,
+        _ => Precision::F32,
+    };
+    let own = GradScalerOptions::default();
+    let options = GradScalerOptions {
+        init_scale: a.float("init_scale", own.init_scale),
+        growth_factor: a.float("growth_factor", own.growth_factor),
+        backoff_factor: a.float("backoff_factor", own.backoff_factor),
+        growth_interval: a.int("growth_interval", own.growth_interval as isize) as u32,
+    };
+    let scaler = GradScaler::with(device, options).expect("the options are in range");
+    (precision, (precision == Precision::F16Mixed).then_some(scaler))
+}
 
 /// Everything that is wrong with a run.
 pub fn run(case: &Case, build: Build, way: Way, device: &Device) -> Vec<Finding> {
@@ -20,22 +40,36 @@ pub fn run(case: &Case, build: Build, way: Way, device: &Device) -> Vec<Finding>
     let mut optimizer = optimizer(&case.attrs.text("optimizer", "sgd"), &case.attrs, &model);
     let want = case.value("loss").floats();
     let mut replay = Replay::new();
+    let (precision, scaler) = precision(&case.attrs, device);
+    let ctx = Ctx::train().precision(precision);
+    let mut scales = Vec::new();
     let losses: Vec<Tensor> = (0..want.len())
         .map(|step| {
             let [x, y] = ["x", "y"].map(|name| way.upload(&batch(case.value(name), step), device));
-            way.step(&mut replay, [&x, &y], |[x, y]| {
-                let logits = model.forward(x, &Ctx::train());
+            let loss = way.step(&mut replay, [&x, &y], |[x, y]| {
+                let logits = model.forward(x, &ctx);
                 let classes = logits.size(-1) as isize;
                 let loss = logits.reshape([-1, classes]).cross_entropy(&y.reshape([-1]));
-                optimizer.step(&loss.backward());
+                match &scaler {
+                    Some(scaler) => {
+                        scaler.step(&mut *optimizer, &scaler.scale(&loss).backward());
+                        scaler.update();
+                    }
+                    None => optimizer.step(&loss.backward()),
+                }
                 loss.detach()
-            })
+            });
+            scales.extend(scaler.iter().flat_map(GradScaler::get_scale));
+            loss
         })
         .collect();
     let losses: Result<Vec<f32>, _> = losses.iter().map(Tensor::item).collect();
     match (losses, state(&model)) {
         (Ok(losses), Ok(last)) => {
             let mut found: Vec<Finding> = judge_losses(case, &losses).into_iter().collect();
+            if scaler.is_some() && scales != case.value("scale").floats() {
+                found.push(Finding::new("scale", format!("they are {scales:?}")));
+            }
             let running = |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
             found.extend(judge_drift(case, &last, "parameters", |name| !running(name)));
             found.extend(judge_drift(case, &last, "running statistics", running));

@@ -4,8 +4,9 @@ use super::{Case, Input, case, x};
 use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamWOptions, Centering, Lamb, LambOptions,
-    Lion, LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamWOptions, Centering, GradScaler, Lamb,
+    LambOptions, Lion, LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions,
+    Stepper,
 };
 
 struct Pair {
@@ -67,6 +68,39 @@ fn grouped<R: Rule>(name: &str, options: impl Fn(&str) -> R + Copy + Send + Sync
     let make = move |pair: &Pair| Stepper::grouped(pair, |path, _| options(path));
     case(&format!("{name}:"), inputs(), move |x| trained(x, make))
         .defined(move |x| trained(x, |pair| Ok(make(pair)?.by_definition())))
+        .constant()
+        .tolerance(1e-4, 1e-5)
+}
+
+/// Steps of a scaled loss, of which the second overflows, beside the same steps by the rule's definition without that one.
+fn given_up<R: Rule>(name: &str, options: R) -> Case {
+    const OVERFLOW: usize = 1;
+    let run = move |x: &[Tensor], defined: bool| {
+        let pair = Pair { a: Parameter::new(x[0].copy()), b: Parameter::new(x[1].copy()) };
+        let optimizer = Stepper::new(&pair, options).expect("the options are in range");
+        let mut optimizer = if defined { optimizer.by_definition() } else { optimizer };
+        let scaler = GradScaler::new(x[0].device());
+        for step in (0..STEPS).filter(|step| !defined || *step != OVERFLOW) {
+            let of_a = (!WITHOUT_A.contains(&step)).then(|| pair.a.tensor().mul(&x[2]).sum());
+            let of_b = (!WITHOUT_B.contains(&step)).then(|| pair.b.tensor().square().sum() * 0.5);
+            let loss = of_a.into_iter().chain(of_b).reduce(|a, b| a.add(&b)).expect("one of them has a gradient");
+            if defined {
+                optimizer.step(&loss.backward());
+                continue;
+            }
+            let loss = if step == OVERFLOW { loss * f32::INFINITY } else { loss };
+            scaler.step(&mut optimizer, &scaler.scale(&loss).backward());
+            scaler.update();
+        }
+        let scale = if defined {
+            Tensor::full([], 1.0, x[0].device())
+        } else {
+            scaler.scale(&Tensor::ones([], x[0].device())) * (1.0 / 32768.0)
+        };
+        joined(&joined(&pair.a.tensor().detach(), &pair.b.tensor().detach()), &scale)
+    };
+    case(&format!("unscale loss_scale step_numbers for {name}:"), inputs(), move |x| run(x, false))
+        .defined(move |x| run(x, true))
         .constant()
         .tolerance(1e-4, 1e-5)
 }
@@ -225,6 +259,17 @@ pub fn cases() -> Vec<Case> {
             "a" => AdamWOptions { lr: 0.3, weight_decay: 0.0, ..AdamWOptions::default() },
             _ => AdamWOptions { weight_decay: 0.1, ..AdamWOptions::default() },
         }),
+        given_up("sgd", slow),
+        given_up("sgd with momentum", SgdOptions { momentum: Momentum::HeavyBall(0.9), ..slow }),
+        given_up("adam", quick),
+        given_up("amsgrad", AdamOptions { second_moment: SecondMoment::Largest, ..quick }),
+        given_up("rmsprop", RmsPropOptions::default()),
+        given_up("centered rmsprop", RmsPropOptions { centering: Centering::Mean, ..RmsPropOptions::default() }),
+        given_up("rmsprop with momentum", RmsPropOptions { momentum: 0.5, ..RmsPropOptions::default() }),
+        given_up("adagrad", AdagradOptions::default()),
+        given_up("adadelta", AdadeltaOptions::default()),
+        given_up("lion", LionOptions::default()),
+        given_up("lamb", lamb),
         ema(),
         prepared("clip_factor square_sums", |sgd| sgd.clip_grad_norm(9.0), |_, g, _| scaled(g, 9.0)),
         prepared("clip_factor of what is small", |sgd| sgd.clip_grad_norm(9e9), |_, g, _| scaled(g, 9e9)),

@@ -158,6 +158,8 @@ impl Tensor {
         let own = bias.map_or(kernel.clone(), Tensor::contiguous).detach();
         Tensor::run(&DEPTHWISE, &[&input, &kernel.detach(), &own, &y], &p);
         let saved = (x.saved(), kernel.saved());
+        let of_w = weight.gradient_dtype();
+        let of_b = bias.map_or(of_w, Tensor::gradient_dtype);
         let backward = move |dy: &Tensor, needs: &[bool]| {
             if is_differentiated() {
                 return again::gradients([&saved.0, &saved.1], dy, needs, &p);
@@ -172,7 +174,7 @@ impl Tensor {
             if !needs[1] && third != Some(true) {
                 return [Some(dx), Some(None), third.map(|_| None)].into_iter().flatten().collect();
             }
-            let (dw, db) = (dy.new_empty(w), dy.new_empty([w[0]]));
+            let [dw, db] = [(w, of_w), (Shape::from([w[0]]), of_b)].map(|(s, of)| Tensor::empty(s, of, dy.device()));
             Tensor::run(&DEPTHWISE_WEIGHT, &[input, &dy, &dw, &db], &p);
             let of = |needed: bool, gradient: Tensor| needed.then_some(gradient);
             [Some(dx), Some(of(needs[1], dw)), third.map(|needed| of(needed, db))].into_iter().flatten().collect()

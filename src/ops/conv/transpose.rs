@@ -65,9 +65,8 @@ impl Tensor {
         }
         let all: Vec<&Tensor> = [Some(self), Some(weight), bias].into_iter().flatten().collect();
         let dtype = Tensor::promoted(op, &all);
-        if all.iter().any(|t| t.dtype() != dtype) {
-            let bias = bias.map(|bias| bias.cast(dtype));
-            return self.cast(dtype).transposed(op, &weight.cast(dtype), bias.as_ref(), options);
+        if [self, weight].iter().any(|t| t.dtype() != dtype) {
+            return self.cast(dtype).transposed(op, &weight.cast(dtype), bias, options);
         }
         let whole = groups > 0 && x[1] == w[0] && w[0] % groups == 0;
         assert!(whole, "{op}: {x} x {w}: {} channels do not fit weights for {} in {groups} groups", x[1], w[0]);
@@ -135,6 +134,7 @@ impl Tensor {
         let forward = if is_deep { &DEPTHWISE_INPUT } else { &CONV2D_INPUT };
         Tensor::run(forward, &[&input.detach(), &kernel.detach(), &y], &p);
         let saved = (input.saved(), kernel.saved());
+        let of_w = weight.gradient_dtype();
         let y = y.tracked(
             || p.op(op),
             &[&input, &kernel],
@@ -153,7 +153,7 @@ impl Tensor {
                     dx
                 };
                 let dw = || {
-                    let dw = dy.new_empty(w);
+                    let dw = Tensor::empty(w, of_w, dy.device());
                     if is_deep {
                         // Beside it comes the sum of the input, which nobody asks for.
                         let sums = dy.new_empty([x[1]]);

@@ -5,6 +5,7 @@ use super::{
     suits_large, walkable,
 };
 use crate::autograd::is_differentiated;
+use crate::dtype::DType;
 use crate::kernel::{Access, Call, Kernel, Slot, Tolerance, Variant, parallel};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -104,9 +105,9 @@ impl Tensor {
         assert!(have == inputs, "linear: {x} x {w}: expected rows of {inputs}, got {have}");
         let all: Vec<&Tensor> = [Some(self), Some(weight), bias].into_iter().flatten().collect();
         let dtype = Tensor::promoted("linear", &all);
-        if all.iter().any(|x| x.dtype() != dtype) {
-            let bias = bias.map(|bias| bias.cast(dtype));
-            return self.cast(dtype).linear(&weight.cast(dtype), bias.as_ref());
+        if [self, weight].iter().any(|x| x.dtype() != dtype) {
+            // The bias is added before anything is rounded.
+            return self.cast(dtype).linear(&weight.cast(dtype), bias);
         }
         let mut sizes = x.to_vec();
         sizes[x.rank() - 1] = out;
@@ -132,16 +133,17 @@ impl Tensor {
         p.bias = 1;
         Tensor::run(&LINEAR, &[&x, &w, &at_start(bias), &y], &p);
         let (x, w) = (self.saved(), weight.saved());
+        let [of_x, of_w, of_b] = [self, weight, bias].map(Tensor::gradient_dtype);
         y.tracked("linear", &[self, weight, bias], move |dy, needs| {
-            let dx = needs[0].then(|| dy.matmul(&w));
+            let dx = needs[0].then(|| dy.matmul_to(&w, of_x));
             let (dw, db) = match (needs[1], needs[2]) {
                 (true, true) if !is_differentiated() => {
-                    let (dw, db) = weight_gradients(dy, &x);
+                    let (dw, db) = weight_gradients(dy, &x, [of_w, of_b]);
                     (Some(dw), Some(db))
                 }
-                (true, false) => (Some(dy.t().matmul(&x)), None),
-                (true, true) => (Some(dy.t().matmul(&x)), Some(dy.sum_to(Shape::from([out])))),
-                (false, needed) => (None, needed.then(|| dy.sum_to(Shape::from([out])))),
+                (true, false) => (Some(dy.t().matmul_to(&x, of_w)), None),
+                (true, true) => (Some(dy.t().matmul_to(&x, of_w)), Some(dy.sum_to_as(Shape::from([out]), of_b))),
+                (false, needed) => (None, needed.then(|| dy.sum_to_as(Shape::from([out]), of_b))),
             };
             vec![dx, dw, db]
         })
@@ -149,14 +151,15 @@ impl Tensor {
 }
 
 /// The gradients of a weight [out, in] and a bias [out] from dy [rows, out] and x [rows, in].
-fn weight_gradients(dy: &Tensor, x: &Tensor) -> (Tensor, Tensor) {
+fn weight_gradients(dy: &Tensor, x: &Tensor, [of_w, of_b]: [DType; 2]) -> (Tensor, Tensor) {
     let [rows, out] = [dy.shape()[0], dy.shape()[1]];
     let inputs = x.shape()[1];
     // The sums are taken where the rows of dy^T are neighbours.
     let dy = walkable(dy);
     let dy = if dy.layout().strides[1] == 1 { dy } else { dy.contiguous() };
     let x = if super::is_matrix(x) { x.clone() } else { x.contiguous() };
-    let (dw, db) = (x.new_empty([out, inputs]), x.new_empty([out]));
+    let dw = Tensor::empty([out, inputs], of_w, x.device());
+    let db = Tensor::empty([out], of_b, x.device());
     let p = MatMul::of([out, inputs, rows], &dy.t(), &x);
     Tensor::run(&LINEAR_WEIGHT, &[&dy, &x, &dw, &db], &p);
     (dw, db)

@@ -56,7 +56,7 @@ impl Tensor {
         let near = x.sub(&x.mean_dims(dims, KeepDims::Yes));
         let slip = near.mean_dims(dims, KeepDims::Yes);
         let centred = near.sub(&Tensor::where_(&slip.isfinite(), &slip, &slip.zeros_like()));
-        let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0));
+        let y = centred.square().scaled_sum("var", dims, keep, 1.0 / freedom.max(0.0), self.dtype());
         let (centred, over) = (centred.saved_as(self), dims.to_vec());
         let op = || super::reduction("var", dims, keep).with("divisor", freedom);
         y.tracked(op, &[self], move |dy, _| {
