@@ -22,6 +22,9 @@ pub struct Change {
     /// It writes what is still read of their results, and takes the place of the first of them, so that what it reads is
     /// soon free, or of the last where something in between stands in the way.
     pub by: Dispatch,
+    /// Whether what comes behind the first of them only picks among its results, or puts 0 in their place: then it does not
+    /// matter whether they are rounded to half their size before or after.
+    pub picks: bool,
 }
 
 /// A list of dispatches as rewrites see it.

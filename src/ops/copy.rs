@@ -112,7 +112,7 @@ fn written_in_place(view: &View, at: usize) -> Option<Change> {
     }
     let mut by = source.clone();
     by.bindings[place] = to;
-    Some(Change { replace: vec![writer, at], by })
+    Some(Change { replace: vec![writer, at], by, picks: true })
 }
 
 fn copy_definition<W: Pod>(call: &mut Call) {

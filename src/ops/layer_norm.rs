@@ -102,7 +102,7 @@ fn added(view: &View, at: usize) -> Option<Change> {
     let mut by = norm.clone();
     by.params = kernel::Params::new(&LayerNormParams { add: 1, ..p });
     (by.bindings[4], by.bindings[5]) = (other, sum.bindings[2]);
-    Some(Change { replace: vec![at, meets], by })
+    Some(Change { replace: vec![at, meets], by, picks: false })
 }
 
 /// # Normalisation of rows and groups

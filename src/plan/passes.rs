@@ -55,7 +55,7 @@ impl Plan {
                     (rewrite.apply)(&view, at).filter(|change| runs(&change.by) && self.is_unrounded(change))?;
                 self.position(&change).map(|position| (change, position))
             });
-            let Some((Change { mut replace, by }, position)) = found else {
+            let Some((Change { mut replace, by, .. }, position)) = found else {
                 at += 1;
                 continue;
             };
@@ -70,18 +70,18 @@ impl Plan {
         self.forget_unbound()
     }
 
-    /// Whether no result of a change is stored in a type that the kernels do not compute in: else it would be rounded once where
-    /// eager work rounds twice.
-    fn is_unrounded(&self, Change { replace, by }: &Change) -> bool {
+    /// Whether no result of a change is stored in a type that the kernels do not compute in, unless that changes nothing: else it
+    /// would be rounded once where eager work rounds twice.
+    fn is_unrounded(&self, Change { replace, by, picks }: &Change) -> bool {
         let all = replace.iter().map(|at| &self.dispatches[*at]).chain([by]);
-        all.flat_map(writes).all(|(b, _)| b.dtype.bytes() == 4)
+        *picks || all.flat_map(writes).all(|(b, _)| b.dtype.bytes() == 4)
     }
 
     /// The place of a change's new dispatch: that of the first or the last that it replaces. None where
     /// the change would lose a result that is read, write what was not written (the padding behind a result apart, which a
     /// kernel that writes all of a binding may overwrite), bind a buffer in two ways, or move an access across another that
     /// it must not pass.
-    fn position(&self, Change { replace, by }: &Change) -> Option<usize> {
+    fn position(&self, Change { replace, by, .. }: &Change) -> Option<usize> {
         let (first, last) = (*replace.iter().min()?, *replace.iter().max()?);
         if first == last {
             // Nothing would be won, and the pass might never end.

@@ -23,7 +23,7 @@ fn change(view: &View, at: usize, place: impl Fn(Binding) -> Binding) -> Option<
     let reader = view.reader(first.bindings[1].buffer)?;
     let mut by = first.clone();
     by.bindings[1] = place(*view.dispatch(reader).bindings.last()?);
-    Some(Change { replace: vec![at, reader], by })
+    Some(Change { replace: vec![at, reader], by, picks: false })
 }
 
 static MAKES: Kernel = kernel("makes", &[Read, Write], &[Rewrite { name: "at once", apply: at_once }]);

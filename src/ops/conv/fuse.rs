@@ -19,7 +19,7 @@ pub(super) const RELU: Rewrite = Rewrite {
         let [x, to] = [next.bindings[0], next.bindings[1]];
         let mut by = Dispatch { params: Params::new(&ConvParams { relu: 1, ..p }), ..convolution.clone() };
         *by.bindings.last_mut()? = to;
-        (x == y && to.bytes == y.bytes).then_some(Change { replace: vec![at, reader], by })
+        (x == y && to.bytes == y.bytes).then_some(Change { replace: vec![at, reader], by, picks: true })
     },
 };
 
@@ -37,6 +37,6 @@ pub(super) const MAX_POOL: Rewrite = Rewrite {
         bindings.pop();
         bindings.extend(&next.bindings[1..]);
         let by = Dispatch { kernel: &CONV2D_POOL, bindings, params, label: convolution.label.clone() };
-        Some(Change { replace: vec![at, reader], by })
+        Some(Change { replace: vec![at, reader], by, picks: false })
     },
 };

@@ -24,7 +24,7 @@ fn behind<'a>(view: &View<'a>, at: usize) -> Option<(&'a Dispatch, Binding, usiz
     let p: MatMul = product.params();
     let c = *product.bindings.last()?;
     let elements = u64::from(p.m) * u64::from(p.n) * u64::from(p.batches);
-    let is_whole = p.epilogue == Epilogue::NOTHING.0 && c.bytes == elements * 4;
+    let is_whole = p.epilogue == Epilogue::NOTHING.0 && c.bytes == elements * c.dtype.bytes() as u64;
     let reader = view.reader(c.buffer).filter(|_| is_whole)?;
     Some((product, c, reader, view.dispatch(reader)))
 }
@@ -50,7 +50,8 @@ fn is(dispatch: &Dispatch, kernel: &'static Kernel) -> bool {
 fn relu(view: &View, at: usize) -> Option<Change> {
     let (product, c, reader, next) = behind(view, at)?;
     let fits = is(next, &RELU.forward) && next.bindings[0] == c && next.bindings[1].bytes == c.bytes;
-    fits.then(|| Change { replace: vec![at, reader], by: with(product, Epilogue::RELU, None, next.bindings[1]) })
+    let by = || with(product, Epilogue::RELU, None, next.bindings[1]);
+    fits.then(|| Change { replace: vec![at, reader], by: by(), picks: true })
 }
 
 fn sum(view: &View, at: usize) -> Option<Change> {
@@ -60,7 +61,8 @@ fn sum(view: &View, at: usize) -> Option<Change> {
     }
     let other = next.bindings[..2].iter().find(|b| b.buffer != c.buffer)?;
     let fits = next.bindings.iter().all(|b| b.bytes == c.bytes) && next.bindings[..2].contains(&c);
-    fits.then(|| Change { replace: vec![at, reader], by: with(product, Epilogue::ADD, Some(*other), next.bindings[2]) })
+    let by = || with(product, Epilogue::ADD, Some(*other), next.bindings[2]);
+    fits.then(|| Change { replace: vec![at, reader], by: by(), picks: false })
 }
 
 fn slope(view: &View, at: usize) -> Option<Change> {
@@ -68,5 +70,7 @@ fn slope(view: &View, at: usize) -> Option<Change> {
     let code = SLOPES.iter().position(|function| is(next, &function.backward))? as u32;
     let [saved, dy, to] = next.bindings[..] else { return None };
     let fits = dy == c && saved.bytes == c.bytes && to.bytes == c.bytes;
-    fits.then(|| Change { replace: vec![at, reader], by: with(product, Epilogue(3 + code), Some(saved), to) })
+    let by = || with(product, Epilogue(3 + code), Some(saved), to);
+    // That of a relu passes or does not.
+    fits.then(|| Change { replace: vec![at, reader], by: by(), picks: code == 0 })
 }

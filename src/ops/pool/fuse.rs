@@ -30,7 +30,7 @@ pub(super) const COPIED: Rewrite = Rewrite {
         let order = [0, 1, 2, 3].map(|d| rows.strides[d] as u32);
         let mut by = Dispatch { params: Params::new(&PoolParams { y: order, ..p }), ..pooling.clone() };
         by.bindings[1] = copy.bindings[1];
-        Some(Change { replace: vec![at, reader], by })
+        Some(Change { replace: vec![at, reader], by, picks: true })
     },
 };
 
@@ -57,6 +57,6 @@ pub(super) const RELU: Rewrite = Rewrite {
         let params = Params::new(&PoolParams { y: q.y, relu: 1, ..p });
         let bindings = vec![dy, places, *y, *to];
         let by = Dispatch { kernel: &MAX_POOL_RELU_BACKWARD, bindings, params, label: pooling.label.clone() };
-        Some(Change { replace: vec![at, reader], by })
+        Some(Change { replace: vec![at, reader], by, picks: true })
     },
 };
