@@ -10,10 +10,10 @@
 @group(0) @binding(2) var<storage, read> other: array<f32>;
 @group(0) @binding(2) var<storage, read> other4: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> c: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> c4: array<C4>;
 @group(0) @binding(4) var<uniform> p: Params;
 
-// Set by the lowering: BIAS, whether there is one; EPILOGUE, what follows.
+// Set by the lowering: C4, four of c, which kept_c makes; BIAS, whether there is one; EPILOGUE, what follows.
 
 struct Params {
     n: u32,
@@ -42,5 +42,5 @@ fn matmul_parts_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) 
     if BIAS { sum += bias4[i - divide(i, p.columns) * p.columns]; }
     var more = vec4<f32>();
     if EPILOGUE > 1u { more = other4[i]; }
-    c4[i] = epilogue4(EPILOGUE, sum, more);
+    c4[i] = kept_c(epilogue4(EPILOGUE, sum, more));
 }

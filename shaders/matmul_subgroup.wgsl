@@ -5,35 +5,32 @@
 // hold the rows of a and send them round. Groups run down the rows first, so that the strip of b stays in the cache.
 // At most 2,050 loop iterations: one for 4 of at most 8,192 k, 3 k left over, and 8 rows to store.
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<A>;
+@group(0) @binding(1) var<storage, read> b: array<B>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read> other: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(6) var<uniform> p: MatMul;
 
-// Set by the variant: LANES, the invocations of a subgroup (8 or more); TALL and WIDE; TAIL, whether some k are left over
+// Set by the variant: A and B, four elements as they lie, with four_a, which makes f32 of them, and a_at, one of them; LANES, the invocations of a subgroup (8 or more); TALL and WIDE; TAIL, whether some k are left over
 // from fours; A_T and B_T, whether the rows of a
 // and the k of b are neighbours in memory, not the other way round; A_VEC and B_VEC, whether whole vec4 can be read; SUMS,
 // whether the rows of a are summed too (with A_T only); BIAS, whether there is one; EPILOGUE, what follows; FULL, whether the
 // columns come by fours.
 
-fn a_at(at: u32) -> f32 { return a[at / 4u][at % 4u]; }
-fn b_at(at: u32) -> f32 { return b[at / 4u][at % 4u]; }
-
 // Four neighbours of a from `at` on.
 fn load_a(at: u32) -> vec4<f32> {
     let s = select(p.a_col, p.a_row, A_T);
     var four: vec4<f32>;
-    if A_VEC { four = a[at / 4u]; } else { four = vec4<f32>(a_at(at), a_at(at + s), a_at(at + 2u * s), a_at(at + 3u * s)); }
+    if A_VEC { four = four_a(a[at / 4u]); } else { four = vec4<f32>(a_at(at), a_at(at + s), a_at(at + 2u * s), a_at(at + 3u * s)); }
     return four;
 }
 
 fn load_b(at: u32) -> vec4<f32> {
     let s = select(p.b_col, p.b_row, B_T);
     var four: vec4<f32>;
-    if B_VEC { four = b[at / 4u]; } else { four = vec4<f32>(b_at(at), b_at(at + s), b_at(at + 2u * s), b_at(at + 3u * s)); }
+    if B_VEC { four = four_b(b[at / 4u]); } else { four = vec4<f32>(b_at(at), b_at(at + s), b_at(at + 2u * s), b_at(at + 3u * s)); }
     return four;
 }
 

@@ -12,12 +12,12 @@
 @group(0) @binding(3) var<storage, read> other: array<f32>;
 @group(0) @binding(3) var<storage, read> other4: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
-@group(0) @binding(4) var<storage, read_write> c4: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> c4: array<C4>;
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(6) var<uniform> p: MatMul;
 
-// Set by the variant, beside what stands before: A_VEC and B_VEC, whether whole vec4 are read, and A and B, what is:
-// vec4<f32> or f32; SUMS, whether the rows of a are summed too (with A_T only); BIAS, whether there is one; EPILOGUE, what
+// Set by the variant, beside what stands before: A_VEC and B_VEC, whether four elements are read at once, and A and B, what is,
+// with four_a, which makes f32 of it, and a_at, one element; C4, four of c, which kept_c makes; SUMS, whether the rows of a are summed too (with A_T only); BIAS, whether there is one; EPILOGUE, what
 // follows.
 const FOUR: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
@@ -55,22 +55,19 @@ fn reader(t: u32, base: u32, k: u32, first: u32, size: u32, stride: u32, along_k
     return r;
 }
 
-// A constructor takes a vec4 or repeats a number: only what the constants say is ever used.
-fn a_at(at: u32) -> f32 { if A_VEC { return vec4<f32>(a[at / 4u])[at % 4u]; } return vec4<f32>(a[at]).x; }
-fn b_at(at: u32) -> f32 { if B_VEC { return vec4<f32>(b[at / 4u])[at % 4u]; } return vec4<f32>(b[at]).x; }
 fn a_or_0(at: u32, inside: bool) -> f32 { if inside { return a_at(at); } return 0.0; }
 fn b_or_0(at: u32, inside: bool) -> f32 { if inside { return b_at(at); } return 0.0; }
 
 fn read_a(start: u32) -> vec4<f32> {
     let at = start + reads_a.past;
-    if A_VEC { return vec4<f32>(a[at]); }
+    if A_VEC { return four_a(a[at]); }
     let one = at + reads_a.four;
     return vec4<f32>(a_at(one.x), a_at(one.y), a_at(one.z), a_at(one.w));
 }
 
 fn read_b(start: u32) -> vec4<f32> {
     let at = start + reads_b.past;
-    if B_VEC { return vec4<f32>(b[at]); }
+    if B_VEC { return four_b(b[at]); }
     let one = at + reads_b.four;
     return vec4<f32>(b_at(one.x), b_at(one.y), b_at(one.z), b_at(one.w));
 }
@@ -168,7 +165,7 @@ fn store_row4(here: Tile, i: u32, j: u32, y: vec4<f32>) {
     var sum = y; var more = vec4<f32>();
     if BIAS { sum += bias4[j / 4u]; }
     if EPILOGUE > 1u { more = other4[at]; }
-    c4[at] = epilogue4(EPILOGUE, sum, more);
+    c4[at] = kept_c(epilogue4(EPILOGUE, sum, more));
 }
 
 @compute @workgroup_size(8u * X)

@@ -94,7 +94,8 @@ pub mod replay {}
 #[doc = include_str!("../docs/guide/mixed_precision.md")]
 ///
 /// Names on this page: [`Precision`](crate::nn::Precision), [`Ctx::precision`](crate::nn::Ctx::precision),
-/// [`Ctx::cast`](crate::nn::Ctx::cast), [`GradScaler`](crate::optim::GradScaler),
+/// [`Ctx::cast`](crate::nn::Ctx::cast), [`GradScaler`](crate::optim::GradScaler), [`Checkpoint`](crate::nn::Checkpoint),
+/// [`Ctx::checkpoint`](crate::nn::Ctx::checkpoint),
 /// [`Trainer::precision`](crate::train::Trainer::precision).
 pub mod mixed_precision {}
 

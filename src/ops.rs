@@ -5,6 +5,7 @@
 
 pub mod algebra;
 pub mod attention;
+mod autocast;
 pub mod binary;
 pub mod cast;
 mod channels_last;

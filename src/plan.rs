@@ -13,6 +13,7 @@ mod trace;
 mod values;
 
 pub use capture::Captured;
+pub use memory::StepMemory;
 pub use replay::Replay;
 pub use values::{Inputs, Outputs};
 

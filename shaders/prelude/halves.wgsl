@@ -51,6 +51,14 @@ fn bf16_narrow4(v: vec4<f32>) -> vec2<u32> {
     return vec2<u32>(to_bf16(bits.x) | (to_bf16(bits.y) << 16u), to_bf16(bits.z) | (to_bf16(bits.w) << 16u));
 }
 
+// As f16_wide4, by the built-in, which products take: a number below the smallest normal one may be 0.
+fn f16_load4(v: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(v.x), unpack2x16float(v.y)); }
+fn f16_load(word: u32, i: u32) -> f32 { return unpack2x16float(word)[i % 2u]; }
+
+// One element of four.
+fn f16_load_of4(v: vec2<u32>, i: u32) -> f32 { return f16_load(select(v.x, v.y, (i & 2u) == 2u), i); }
+fn bf16_pick_of4(v: vec2<u32>, i: u32) -> f32 { return bf16_pick(select(v.x, v.y, (i & 2u) == 2u), i); }
+
 // One element of a word that holds two.
 fn f16_pick(word: u32, i: u32) -> f32 { return bitcast<f32>(from_f16((word >> (i % 2u * 16u)) & 0xffffu)); }
 fn bf16_pick(word: u32, i: u32) -> f32 { return bitcast<f32>((word >> (i % 2u * 16u)) << 16u); }

@@ -165,7 +165,7 @@ impl Tensor {
             let y = b
                 .as_ref()
                 .map_or_else(|| flat.rms_norm_by_primitives(&w, eps), |b| flat.layer_norm_by_primitives(&w, b, eps));
-            return y.reshape_to(x.shape());
+            return y.reshape_to(x.shape()).cast(x.dtype());
         }
         let stats = Tensor::empty([2, rows], DType::F32, device);
         let p = LayerNormParams { rows: rows as u32, cols: cols as u32, chunk: 0, parts: 0, eps, add: 0 };

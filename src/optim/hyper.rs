@@ -169,7 +169,7 @@ impl Hyper {
             Some(_) => Tensor::staged([QUAD + rows * self.tensor.numel()], DType::F32, self.tensor.device()),
             None => self.tensor.clone(),
         };
-        let (moved, table, is_table) = (Arc::new(moved), tensor.clone(), flag.is_some());
+        let (moved, table, own) = (Arc::new(moved), tensor.clone(), flag.map(|_| self.tensor.clone()));
         let again = moved.clone();
         self.tensor.device().each_run(move || {
             let mut state = locked(&state);
@@ -178,7 +178,9 @@ impl Hyper {
             }
             let of = |row: usize| numbers(&state, &groups, &moved, row as u64);
             let mut all: Vec<f32> = (0..rows).flat_map(of).collect();
-            if is_table {
+            if let Some(own) = &own {
+                // A captured step that writes this twice is refused, with a table as without.
+                own.narrow(0, 0, 1).upload(&[1.0f32]);
                 // The length of a row goes before them.
                 all.splice(0..0, [(all.len() / rows) as f32, 0.0, 0.0, 0.0]);
             }

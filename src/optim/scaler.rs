@@ -123,7 +123,7 @@ const NUMBERS: [&str; 3] = ["scale", "growth_tracker", "skipped"];
 ///     scaler.step(&mut optimizer, &scaler.scale(&loss).backward());
 ///     scaler.update();
 /// }
-/// assert_eq!((scaler.get_scale()?, scaler.skipped()?), (65536.0, 0));
+/// assert_eq!((scaler.current_scale()?, scaler.skipped()?), (65536.0, 0));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[doc(alias("amp", "loss scaling"))]
@@ -157,8 +157,9 @@ impl GradScaler {
     }
 
     fn checked(device: &Device, options: GradScalerOptions) -> GradScaler {
-        let state = Tensor::from_slice(&[options.init_scale, 0.0, 0.0, 0.0], [4], device);
-        GradScaler { options, state, found: Tensor::from_slice(&[0.0f32], [1], device) }
+        let state = Tensor::full([4], 0.0f32, device);
+        state.narrow(0, 0, 1).assign(&Tensor::full([1], options.init_scale, device));
+        GradScaler { options, state, found: Tensor::full([1], 0.0f32, device) }
     }
 
     /// The scale, as a scalar on the device.
@@ -206,7 +207,8 @@ impl GradScaler {
     ///
     /// # Errors
     /// The device's first failure.
-    pub fn get_scale(&self) -> Result<f32> {
+    #[doc(alias = "get_scale")]
+    pub fn current_scale(&self) -> Result<f32> {
         self.factor().item()
     }
 

@@ -1,5 +1,6 @@
 //! Steps that are captured once and replayed: the code that queued their kernels does not run again.
 
+use super::memory::StepMemory;
 use super::trace::Trace;
 use super::values::{Inputs, Outputs, given};
 use super::{Named, Plan};
@@ -120,6 +121,41 @@ impl Device {
     pub fn capture<I: Inputs, O: Outputs>(&self, inputs: I, work: impl FnOnce(I) -> Result<O>) -> Result<Captured<O>> {
         let step = self.recorded_step(&inputs.refs(), || Ok(work(inputs)?.into_vec()))?;
         Ok(Captured { core: self.captured(step, false, &[])?, gives: PhantomData })
+    }
+
+    /// The memory that such a step takes, told before it runs: nothing of it runs, and no optimizer or generator counts it. So a
+    /// size of batch, a [precision](crate::nn::Precision), or [blocks that run again](crate::nn::Checkpoint) can be tried for the
+    /// time of a recording.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear};
+    /// use wgrad::optim::{Adam, AdamOptions, Optimizer};
+    /// let device = wgrad::Device::cpu();
+    /// let model = Linear::new(64, 64, &mut Init::new(0, &device));
+    /// let mut adam = Adam::new(&model, AdamOptions::default())?;
+    /// let memory = device.estimate(&wgrad::Tensor::zeros([256, 64], &device), |x| {
+    ///     let loss = model.forward(x, &Ctx::train()).gelu().square().mean();
+    ///     adam.step(&loss.backward());
+    ///     Ok(loss)
+    /// })?;
+    /// assert_eq!(memory.inputs, 256 * 64 * 4);
+    /// // Weights and a bias with their gradients and two moments, and little more.
+    /// assert!(memory.kept >= 4 * 65 * 64 * 4 && memory.kept < 5 * 65 * 64 * 4);
+    /// println!("{memory}");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`capture`](Device::capture).
+    #[doc(alias("max_memory_allocated", "summary"))]
+    pub fn estimate<I: Inputs, O: Outputs>(&self, inputs: I, work: impl FnOnce(I) -> Result<O>) -> Result<StepMemory> {
+        let step = self.recorded_step(&inputs.refs(), || Ok(work(inputs)?.into_vec()))?;
+        let bytes = |x: &Tensor| (x.numel() * x.dtype().bytes()) as u64;
+        let inputs = step.inputs.iter().map(bytes).sum();
+        // What is dropped here takes back what the host has counted.
+        let Step { sources, named, .. } = step;
+        let plan = Plan::from(named).improved(|dispatch| self.suits(dispatch));
+        Ok(StepMemory { inputs, kept: plan.kept_bytes(&sources), planned: plan.planned_bytes() })
     }
 
     pub(super) fn recorded_step(&self, inputs: &[&Tensor], work: impl FnOnce() -> Result<Vec<Tensor>>) -> Result<Step> {

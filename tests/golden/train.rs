@@ -59,7 +59,7 @@ pub fn run(case: &Case, build: Build, way: Way, device: &Device) -> Vec<Finding>
                 }
                 loss.detach()
             });
-            scales.extend(scaler.iter().flat_map(GradScaler::get_scale));
+            scales.extend(scaler.iter().flat_map(GradScaler::current_scale));
             loss
         })
         .collect();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use wgrad::data::{DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions};
 use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
@@ -335,6 +336,14 @@ fn mistakes() -> Vec<(&'static str, String)> {
         let run =
             |group: Threads, _: &Device| if group.rank() == 0 { group.barrier() } else { group.all_reduce(&mut [1.0]) };
         Threads::run(&two, run).map(drop)
+
+    add("mixed_precision", &|| {
+        let layer = Arc::new(Linear::new(2, 2, &mut Init::new(0, &device)));
+        let (own, mut optimizer) = (layer.clone(), sgd(&*layer));
+        let y = Ctx::train().checkpoint([&x], move |[x], ctx| own.forward(x, ctx));
+        optimizer.step(&layer.forward(&x, &Ctx::train()).sum().backward());
+        y.sum().backward();
+        Ok(())
     });
 
     add("debugging", &|| {

@@ -11,7 +11,7 @@ use wgrad::autograd::Grads;
 use wgrad::metrics::Accuracy;
 use wgrad::nn::{
     AdaptiveAvgPool2d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm, Gru, Init,
-    Layer, LayerNorm, Linear, Lstm, MaxPool2d, Mode, Module, MultiheadAttention, PRelu, Parameter, Positions,
+    Layer, LayerNorm, Linear, Lstm, MaxPool2d, Mode, Module, MultiheadAttention, NormPlace, PRelu, Parameter, Positions,
     Precision, Relu, RmsNorm, Sequential, Silu, StateDict, TransformerEncoderLayer, TransformerOptions, parameters,
     sinusoidal_positions, state,
 };
@@ -61,6 +61,7 @@ fn layers_keep_the_half_type_between_them() {
             scale: Parameter::new(normal(&[8], 5, &device)),
             token: Parameter::new(normal(&[1, 1, 8], 6, &device)),
         };
+        let still = TransformerOptions { dropout: 0.0, norm: NormPlace::Before, ..TransformerOptions::default() };
         let all: Vec<(&str, Box<dyn Layer>, &Tensor)> = vec![
             ("linear", Box::new(Linear::new(8, 5, init)), &rows),
             ("linear without bias", Box::new(Linear::without_bias(8, 5, init)), &rows),
@@ -68,7 +69,7 @@ fn layers_keep_the_half_type_between_them() {
             ("conv2d", Box::new(Conv2d::new(8, 4, 3, init)), &images),
             ("conv_transpose2d", Box::new(ConvTranspose2d::new(8, 4, 2, init).stride(2)), &images),
             ("attention", Box::new(MultiheadAttention::new(8, 2, init)), &rows),
-            ("transformer", Box::new(TransformerEncoderLayer::new(8, 2, TransformerOptions::default(), init)), &rows),
+            ("transformer", Box::new(TransformerEncoderLayer::new(8, 2, still, init)), &rows),
             ("lstm", Box::new(Lstm::new(8, 6, init)), &rows),
             ("gru", Box::new(Gru::new(8, 4, init)), &rows),
             ("embedding", Box::new(Embedding::new(10, 8, init)), &ids),
@@ -272,7 +273,7 @@ fn resnet(init: &mut Init) -> Sequential {
     let stem = Sequential::new().push(Conv2d::new(3, 32, 3, init).padding(1)).push(BatchNorm2d::new(32, init));
     let all = stem.push(Relu::new()).push(Residual::new(32, init));
     let all = all.push(Conv2d::new(32, 64, 3, init).padding(1).stride(2)).push(Residual::new(64, init));
-    all.push(AdaptiveAvgPool2d::new(1)).push(Flatten::new()).push(Linear::new(64, 10, init))
+    all.push(AdaptiveAvgPool2d::new([1, 1])).push(Flatten::new()).push(Linear::new(64, 10, init))
 }
 
 /// Down and up again, with a skip; classes at the end.
@@ -292,7 +293,7 @@ impl Unet {
         };
         let enter = Sequential::new().push(conv(1, 32, init));
         let down = Sequential::new().push(conv(32, 64, init).stride(2));
-        let leave = part(Sequential::new(), 64, 32, init).push(AdaptiveAvgPool2d::new(1)).push(Flatten::new());
+        let leave = part(Sequential::new(), 64, 32, init).push(AdaptiveAvgPool2d::new([1, 1])).push(Flatten::new());
         Unet {
             enter: part(enter, 32, 32, init),
             down: part(down, 64, 64, init),
@@ -377,7 +378,7 @@ fn an_overflow_gives_one_step_up() {
                     Ok(())
                 };
                 if replayed { replay.run([&x, &factor], step) } else { step([&x, &factor]) }.expect("it runs");
-                let scale = scaler.get_scale().expect("the device works");
+                let scale = scaler.current_scale().expect("the device works");
                 after.push((scale, model.weight.tensor().to_vec::<f32>().expect("the device works")));
             }
             let mut kept = adam.state().expect("the device works");
@@ -409,7 +410,7 @@ fn a_scale_grows_and_takes_options_in_range() {
             let loss = model.forward(&x, &Ctx::train()).square().mean();
             scaler.step(&mut sgd, &scaler.scale(&loss).backward());
             scaler.update();
-            scales.push(scaler.get_scale().expect("the device works"));
+            scales.push(scaler.current_scale().expect("the device works"));
         }
         assert_eq!(scales, [8.0, 16.0, 16.0, 32.0, 32.0], "on {name}");
         let saved = scaler.state().expect("the device works");

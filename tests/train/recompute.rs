@@ -160,6 +160,33 @@ fn activations_are_kept_for_one_block_at_a_time() {
     assert!(planned(true, 13) - again < 3 << 20);
 }
 
+/// Told before the first step, of which nothing has run then.
+#[test]
+fn memory_is_told_before_the_first_step() {
+    let train = |asks: bool| {
+        let device = Device::cpu();
+        let model = network(true, &device);
+        let mut adam = Adam::new(&model, AdamOptions::default()).expect("in range");
+        let x = normal(&[16, 6], 1, &device);
+        let mut step = |x: &Tensor| {
+            let loss = model.forward(x, &Ctx::train()).square().mean();
+            adam.step(&loss.backward());
+            Ok(loss)
+        };
+        let told = asks.then(|| device.estimate(&x, &mut step).expect("it can be recorded"));
+        let captured = device.capture(&x, &mut step).expect("it can be captured");
+        if let Some(told) = told {
+            assert_eq!(told.planned, captured.planned_bytes());
+            assert_eq!(told.inputs, 16 * 6 * 4);
+            assert_eq!(told.total(), told.inputs + told.kept + told.planned);
+            let weights: usize = parameters(&model).iter().map(|(_, own)| own.tensor().numel() * 4).sum();
+            assert!(told.kept > 4 * weights as u64, "{told}");
+        }
+        (captured.run(&x).and_then(|loss| loss.item()), state(&model).expect("the device works"))
+    };
+    assert_eq!(train(true), train(false));
+}
+
 #[test]
 fn paths_stay_what_they_are() {
     let device = Device::cpu();

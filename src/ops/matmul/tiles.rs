@@ -1,7 +1,10 @@
 //! The passes of a product: the shader, the tiles, and the number of parts that k is cut into.
 
 use super::{Epilogue, MatMul};
-use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, groups, shader};
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, convert, groups, shader,
+};
 use bytemuck::{Pod, Zeroable};
 
 /// a, b, a bias for each column, a matrix of the shape of c, c, and the sums of the rows of a.
@@ -11,8 +14,8 @@ macro_rules! products {
     ($($shader:ident: $name:literal behind [$($before:literal)?], $access:expr;)*) => {$(
         /// With what is quickly compiled behind the product, and with every slope.
         static $shader: [Shader; 2] = [
-            shader!($name, ["epilogue" $(, $before)?], $access),
-            shader!($name, ["epilogue_slopes" $(, $before)?], $access),
+            shader!($name, ["halves", "epilogue" $(, $before)?], $access),
+            shader!($name, ["halves", "epilogue_slopes" $(, $before)?], $access),
         ];
     )*};
 }
@@ -109,13 +112,61 @@ pub(crate) struct Operands {
     pub other: Option<Slot>,
     /// The slot for the sums of the rows of a.
     pub sums: Option<Slot>,
+    /// The types of a, b and c, as the passes meet them.
+    pub types: [DType; 3],
 }
 
 impl Operands {
     /// A product with nothing behind it.
     pub const fn plain(a: Slot, b: Slot, c: Slot) -> Operands {
-        Operands { a, b, c, bias: None, epilogue: Epilogue::NOTHING, other: None, sums: None }
+        let types = [DType::F32; 3];
+        Operands { a, b, c, bias: None, epilogue: Epilogue::NOTHING, other: None, sums: None, types }
     }
+}
+
+/// The constants of an operand: what is read of it at once, how that becomes f32, and how one element is read.
+type Reads = [(&'static str, Constant); 3];
+
+/// By whole vec4, or one by one.
+fn reads(heads: [&'static str; 3], texts: &[[&'static str; 3]; 6], dtype: DType, vec: bool) -> Reads {
+    let kind = match dtype {
+        DType::F16 => 2,
+        DType::BF16 => 4,
+        _ => 0,
+    };
+    let ([item, four, at], [of_item, of_four, of_at]) = (heads, texts[kind + usize::from(!vec)]);
+    [(item, Constant::Alias(of_item)), (four, Constant::Function(of_four)), (at, Constant::Function(of_at))]
+}
+
+macro_rules! operand {
+    ($name:ident, $item:literal, $x:literal) => {
+        fn $name(dtype: DType, vec: bool) -> Reads {
+            let heads =
+                [$item, concat!("four_", $x, "(v: ", $item, ") -> vec4<f32>"), concat!($x, "_at(at: u32) -> f32")];
+            let texts = [
+                ["vec4<f32>", "v", concat!($x, "[at / 4u][at % 4u]")],
+                ["f32", "vec4<f32>(v)", concat!($x, "[at]")],
+                ["vec2<u32>", "f16_load4(v)", concat!("f16_load_of4(", $x, "[at / 4u], at)")],
+                ["u32", "vec4<f32>(f16_load(v, 0u))", concat!("f16_load(", $x, "[at / 2u], at)")],
+                ["vec2<u32>", "bf16_wide4(v)", concat!("bf16_pick_of4(", $x, "[at / 4u], at)")],
+                ["u32", "vec4<f32>(bf16_pick(v, 0u))", concat!("bf16_pick(", $x, "[at / 2u], at)")],
+            ];
+            reads(heads, &texts, dtype, vec)
+        }
+    };
+}
+
+operand!(reads_a, "A", "a");
+operand!(reads_b, "B", "b");
+
+/// The constants of four results as they are stored.
+fn kept(dtype: DType) -> [(&'static str, Constant); 2] {
+    let (item, keep) = match dtype {
+        DType::F16 => ("vec2<u32>", "f16_narrow4(v)"),
+        DType::BF16 => ("vec2<u32>", "bf16_narrow4(v)"),
+        _ => ("vec4<f32>", "v"),
+    };
+    [("C4", Constant::Alias(item)), ("kept_c(v: vec4<f32>) -> C4", Constant::Function(keep))]
 }
 
 /// The pass for one product, `p.splits` parts of k side by side. `spare` is scratch of [`SPARE`] bytes, bound where
@@ -134,7 +185,6 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let a_vec = a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1));
     let b_vec = b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2));
     let c_vec = quads(&[p.n, p.c_base, p.c_row, p.c_split]) && quads(&steps(3));
-    let element = |vec| Constant::Alias(if vec { "vec4<f32>" } else { "f32" });
     let (bias, epilogue) = if p.splits > 1 { (None, Epilogue::NOTHING) } else { (operands.bias, operands.epilogue) };
     let slopes = usize::from(epilogue.is_slope());
     let mut pass = match tiling {
@@ -147,13 +197,20 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
                 .constant("FULL", Constant::Bool(quads(&[p.n])))
                 .constant("WIDE", Constant::Bool(columns == 8 * lanes))
         }
+
         _ => Pass::new(&TILED[slopes], if c_vec { "matmul_tiled_quads" } else { "matmul_tiled" }, groups)
             .constant("LARGE", Constant::Bool(tiling == Tiling::Tiled))
             // A software adapter takes seconds to compile the loop unrolled: there, only the commonest layouts are.
-            .constant("ROLLED", Constant::Bool(info.class != Class::Gpu && !(a_vec && b_vec && c_vec)))
-            .constant("A", element(a_vec))
-            .constant("B", element(b_vec)),
+            .constant("ROLLED", Constant::Bool(info.class != Class::Gpu && !(a_vec && b_vec && c_vec))),
     };
+    // Without barriers, what is no vec4 is picked from one.
+    let by_fours = tiling == Tiling::Subgroup;
+    let [of_a, of_b, of_c] = operands.types;
+    pass.constants.extend(reads_a(of_a, a_vec || by_fours));
+    pass.constants.extend(reads_b(of_b, b_vec || by_fours));
+    if !by_fours {
+        pass.constants.extend(kept(of_c));
+    }
     pass.constants.extend([flag("A_T", a_t), flag("B_T", b_t), flag("SUMS", operands.sums.is_some())]);
     pass.constants.extend([flag("A_VEC", a_vec), flag("B_VEC", b_vec)]);
     pass.constants.extend([flag("BIAS", bias.is_some()), ("EPILOGUE", Constant::U32(epilogue.0))]);
@@ -165,9 +222,36 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
 pub(crate) const SPARE: u64 = 16;
 
 /// The passes of a product of c without gaps.
+///
+/// Operands of half size are read as they are. So is c written, where whole vec4 of it are: else it is rounded from scratch.
 pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operands) -> Lowering {
+    let of = |slot: Slot| if let Slot::Arg(at) = slot { d.bindings[at].dtype } else { DType::F32 };
+    let beside = [operands.bias, operands.other, operands.sums].into_iter().flatten();
+    let types = [operands.a, operands.b, operands.c].map(of);
+    if !types.iter().any(|dtype| dtype.is_half()) || beside.map(of).any(DType::is_half) {
+        return passes(info, tiling, d, operands, Lowering::default());
+    }
     let p = split(info, tiling, d.params());
+    let by_fours = [p.n, p.c_base, p.c_row].iter().all(|w| w % 4 == 0) && p.batch.iter().all(|dim| dim[3] % 4 == 0);
+    let (c, [of_a, of_b, of_c]) = (operands.c, types);
+    if !of_c.is_half() || by_fours && (p.splits > 1 || tiling != Tiling::Subgroup) {
+        return typed(passes(info, tiling, d, Operands { types, ..operands }, Lowering::default()));
+    }
+    let n = p.m * p.n * p.batches;
     let mut out = Lowering::default();
+    let wide = out.scratch((u64::from(n) * 4).next_multiple_of(16));
+    let mut own = passes(info, tiling, d, Operands { c: wide, types: [of_a, of_b, DType::F32], ..operands }, out);
+    own.passes.push(convert::pass(DType::F32, of_c, n, false).slots(&[wide, c]));
+    typed(own)
+}
+
+fn typed(mut lowering: Lowering) -> Lowering {
+    lowering.passes.iter_mut().for_each(|pass| pass.typed = true);
+    lowering
+}
+
+fn passes(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operands, mut out: Lowering) -> Lowering {
+    let p = split(info, tiling, d.params());
     let spare = out.scratch(SPARE);
     if p.splits == 1 {
         out.passes.push(pass(info, tiling, &p, &operands, spare));
@@ -176,7 +260,9 @@ pub(crate) fn lower(info: &Info, tiling: Tiling, d: &Dispatch, operands: Operand
     let bytes = |results: u32| u64::from(results) * u64::from(p.splits) * 4;
     let c = out.scratch(bytes(p.c_split));
     let sums = operands.sums.map(|_| out.scratch(bytes(p.m)));
-    out.passes.push(pass(info, tiling, &p, &Operands { c, sums, ..operands }, spare));
+    let [of_a, of_b, _] = operands.types;
+    let parts = Operands { c, sums, types: [of_a, of_b, DType::F32], ..operands };
+    out.passes.push(pass(info, tiling, &p, &parts, spare));
     out.passes.push(added_up(&p, p.c_split, &operands, c));
     if let (Some(from), Some(to)) = (sums, operands.sums) {
         out.passes.push(added_up(&p, p.m, &Operands::plain(from, from, to), from));
@@ -201,11 +287,13 @@ fn added_up(p: &MatMul, results: u32, operands: &Operands, parts: Slot) -> Pass 
         true => ("matmul_parts_quads", 4),
         false => ("matmul_parts", 1),
     };
-    Pass::new(&PARTS[usize::from(epilogue.is_slope())], entry, groups((results / width) as usize, 256))
+    let mut pass = Pass::new(&PARTS[usize::from(epilogue.is_slope())], entry, groups((results / width) as usize, 256))
         .constant("BIAS", Constant::Bool(bias.is_some()))
         .constant("EPILOGUE", Constant::U32(epilogue.0))
         .slots(&[parts, bias.unwrap_or(parts), other.unwrap_or(parts), c])
-        .params(&PartsParams { n: results / width, columns: p.n / width, splits: p.splits })
+        .params(&PartsParams { n: results / width, columns: p.n / width, splits: p.splits });
+    pass.constants.extend(kept(operands.types[2]));
+    pass
 }
 
 /// The product with k cut into as many parts as it should be; they lie side by side in c.
