@@ -336,8 +336,10 @@ fn mistakes() -> Vec<(&'static str, String)> {
         let run =
             |group: Threads, _: &Device| if group.rank() == 0 { group.barrier() } else { group.all_reduce(&mut [1.0]) };
         Threads::run(&two, run).map(drop)
+    });
 
     add("mixed_precision", &|| {
+        let x = Tensor::ones([4, 2], &device);
         let layer = Arc::new(Linear::new(2, 2, &mut Init::new(0, &device)));
         let (own, mut optimizer) = (layer.clone(), sgd(&*layer));
         let y = Ctx::train().checkpoint([&x], move |[x], ctx| own.forward(x, ctx));

@@ -11,9 +11,9 @@ use wgrad::autograd::Grads;
 use wgrad::metrics::Accuracy;
 use wgrad::nn::{
     AdaptiveAvgPool2d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm, Gru, Init,
-    Layer, LayerNorm, Linear, Lstm, MaxPool2d, Mode, Module, MultiheadAttention, NormPlace, PRelu, Parameter, Positions,
-    Precision, Relu, RmsNorm, Sequential, Silu, StateDict, TransformerEncoderLayer, TransformerOptions, parameters,
-    sinusoidal_positions, state,
+    Layer, LayerNorm, Linear, Lstm, MaxPool2d, Mode, Module, MultiheadAttention, NormPlace, PRelu, Parameter,
+    Positions, Precision, Relu, RmsNorm, Sequential, Silu, StateDict, TransformerEncoderLayer, TransformerOptions,
+    parameters, sinusoidal_positions, state,
 };
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, GradScaler, GradScalerOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
