@@ -1,4 +1,7 @@
-//! Weights and training state in safetensors files, which Python's `safetensors` reads and writes too.
+//! Weights and training state in safetensors files, which Python's `safetensors` reads and writes too. What PyTorch's
+//! `torch.save` wrote of a `state_dict()` (`.pt`, `.pth`) is read as well: no code in it is run.
+
+mod torch;
 
 use crate::backend::edge;
 use crate::dtype::DType;
@@ -29,7 +32,55 @@ pub fn save(module: &dyn Module, path: impl AsRef<Path>) -> Result<()> {
 pub fn load(module: &dyn Module, path: impl AsRef<Path>, strictness: Strictness) -> Result<LoadReport> {
     let path = path.as_ref();
     let (values, unread) = read_all(path)?;
-    load_read(module, &values, &unread, strictness).map_err(|error| match error {
+    loaded(module, path, &values, &unread, strictness)
+}
+
+/// [`load`] of a file with other names: `rename` gives that of the model for each of the file, or `None` for values that are left
+/// out.
+///
+/// ```
+/// # use wgrad::{checkpoint, nn};
+/// # let device = wgrad::Device::cpu();
+/// # let model = nn::Linear::new(2, 3, &mut nn::Init::new(0, &device));
+/// # let path = std::env::temp_dir().join(format!("wgrad-renamed-{}.safetensors", std::process::id()));
+/// # checkpoint::save(&std::collections::BTreeMap::from([("model".to_string(), &model)]), &path)?;
+/// // `model.weight` in the file is `weight` here; what is of the optimizer stays there.
+/// let rename = |name: &str| name.strip_prefix("model.").map(String::from);
+/// checkpoint::load_renamed(&model, &path, nn::Strictness::Strict, rename)?;
+/// # std::fs::remove_file(&path).map_err(|error| wgrad::Error::file(&path, error))?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load`], and [`Error::Weights`] if two values get one name.
+pub fn load_renamed(
+    module: &dyn Module,
+    path: impl AsRef<Path>,
+    strictness: Strictness,
+    rename: impl Fn(&str) -> Option<String>,
+) -> Result<LoadReport> {
+    let path = path.as_ref();
+    let (values, unread) = read_all(path)?;
+    let mut renamed = StateDict::new();
+    for (name, value) in values {
+        let Some(new) = rename(&name) else { continue };
+        if renamed.insert(new.clone(), value).is_some() {
+            let problem = format!("{}: `{name}` and another name of the file both became `{new}`", path.display());
+            return Err(Error::Weights(problem));
+        }
+    }
+    let unread: Vec<_> = unread.into_iter().filter_map(|(name, dtype)| Some((rename(&name)?, dtype))).collect();
+    loaded(module, path, &renamed, &unread, strictness)
+}
+
+fn loaded(
+    module: &dyn Module,
+    path: &Path,
+    values: &StateDict,
+    unread: &[(String, String)],
+    strictness: Strictness,
+) -> Result<LoadReport> {
+    load_read(module, values, unread, strictness).map_err(|error| match error {
         Error::Weights(text) => {
             let sides = "missing and extra in the file; of two shapes, its own stands first and the model's last";
             Error::Weights(format!("{}: {text} ({sides})", path.display()))
@@ -237,6 +288,9 @@ pub fn read_with_notes(path: impl AsRef<Path>) -> Result<(StateDict, Notes)> {
 
 pub(crate) fn parsed_with_notes(path: &Path, bytes: &[u8]) -> Result<(StateDict, Notes)> {
     let values = without_unread(path, parsed(path, bytes)?);
+    if torch::is_archive(bytes) {
+        return Ok((values, Notes::new()));
+    }
     let header = SafeTensors::read_metadata(bytes).map_err(|error| Error::file(path, no_safetensors(bytes, &error)))?.1;
     Ok((values, header.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
@@ -262,6 +316,12 @@ fn bytes_at(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {
+    if torch::is_archive(bytes) {
+        return torch::parsed(bytes).map_err(|problem| {
+            let form = "a ZIP archive, as torch.save writes";
+            Error::file(path, format!("is {form}, that cannot be read here: {problem}: {}", converted()))
+        });
+    }
     let file = SafeTensors::deserialize(bytes).map_err(|error| Error::file(path, no_safetensors(bytes, &error)))?;
     let (mut found, mut unread) = (StateDict::new(), Vec::new());
     for (name, view) in file.tensors() {
@@ -274,16 +334,19 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {
     Ok((found, unread))
 }
 
+/// What to do about a file of PyTorch's that is not read.
+fn converted() -> &'static str {
+    "convert it in Python by `safetensors.torch.save_file(torch.load(\"FILE.pt\"), \"FILE.safetensors\")`; of a whole \
+     model, save its state_dict()"
+}
+
 /// The kind of a file, as far as its first bytes tell.
 fn no_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
-    let is_pickle = matches!(bytes, [0x80, 2..=5, ..]);
     let kind = match bytes {
-        _ if is_pickle || bytes.starts_with(b"PK\x03\x04") => {
-            let form = if is_pickle { "a pickle" } else { "a ZIP archive" };
+        [0x80, 2..=5, ..] => {
             return format!(
-                "is no whole safetensors file but {form}, as torch.save writes: convert it in Python by \
-                 `safetensors.torch.save_file(torch.load(\"FILE.pt\"), \"FILE.safetensors\")`; of a whole model, \
-                 save its state_dict()"
+                "is no whole safetensors file but a pickle, as torch.save wrote before its version 1.6: {}",
+                converted()
             );
         }
         _ if bytes.starts_with(b"\x89HDF") => "an HDF5 file",

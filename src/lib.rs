@@ -41,7 +41,7 @@
 //! | build a model | [`nn`]: layers named as PyTorch's `state_dict` names them, [`nn::Module`](trait@nn::Module), [`nn::Ctx`], [`nn::Generator`] |
 //! | train it | [`loss`], [`optim`], [`optim::schedule`], [`autograd`], [`plan::Replay`]; or [`train`], which does all around it |
 //! | feed and judge it | [`data`]: image sets, loaders, downloads; [`metrics`] |
-//! | keep it | [`checkpoint`]: safetensors; [`nn::state`](nn::state()) |
+//! | keep it | [`checkpoint`]: safetensors; [`nn::state`](nn::state()); [`deploy`]: models that load without their program |
 //! | look into it | [`profile`], [`tuning`], [`nn::Summary`], [`autograd::Graph`], [`Device::checked`] |
 //! | write a kernel | [`kernel`], [`ops`] (one page for each operation), [`autograd::gradient_check`] |
 //! | see what runs it | [`backend`]: [`Wgpu`](backend::Wgpu), [`Cpu`](backend::Cpu), [`Null`](backend::Null), [`Checked`](backend::Checked); [`device`], [`tensor`], [`plan`], [`shape`], [`dtype`], [`rng`], [`error`] |
@@ -88,6 +88,7 @@ pub mod ops;
 // Models, and how they are trained.
 pub mod checkpoint;
 pub mod data;
+pub mod deploy;
 pub mod metrics;
 pub mod nn;
 pub mod optim;
@@ -110,6 +111,8 @@ pub mod shape;
 
 #[doc(inline)]
 pub use backend::Pending;
+#[doc(inline)]
+pub use deploy::load;
 #[doc(inline)]
 pub use device::Device;
 #[doc(inline)]

@@ -9,6 +9,7 @@
 //! | probabilities | [`LogLoss`], [`Perplexity`] |
 //! | rankings | [`RocAuc`], [`AveragePrecision`], which need all scores of a set: they are told of validation alone |
 //! | numbers | [`MeanSquaredError`], [`RootMeanSquaredError`], [`MeanAbsoluteError`], [`MeanAbsolutePercentageError`], [`R2`], [`ExplainedVariance`] |
+//! | curves | [`Scores`], of which [`Scored`] draws ROC and precision over recall, tells calibration and the worst mistakes |
 //! | on the host | [`ConfusionMatrix`], [`Bleu`] |
 //!
 //! Definitions, and what is told where one divides by nothing, are those of [scikit-learn](https://scikit-learn.org/stable/modules/model_evaluation.html).
@@ -25,6 +26,7 @@ mod likelihood;
 mod meter;
 mod ranking;
 mod regression;
+mod scores;
 mod text;
 
 pub use classification::{Accuracy, Average, CohenKappa, F1, MatthewsCorrelation, Precision, Recall, TopK};
@@ -36,6 +38,7 @@ pub use ranking::{AveragePrecision, RocAuc};
 pub use regression::{
     ExplainedVariance, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, R2, RootMeanSquaredError,
 };
+pub use scores::{CalibrationBin, Mistake, Scored, Scores};
 pub use text::Bleu;
 
 use crate::dtype::DType;

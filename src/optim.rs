@@ -11,8 +11,9 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`], [`NAdam`], [`RAdam`], [`Adamax`] |
-//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
+//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`] |
+//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
+//! | **Around others** | [`Split`] (two for the parts of a model), [`Lookahead`], [`LookaheadOptions`] |
 //! | **Steps** | [`Optimizer`], [`Decision`], [`GradScaler`], [`GradScalerOptions`], [`schedule`], [`Ema`] |
 //! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`] |
 //!
@@ -26,6 +27,8 @@ mod ema;
 mod hyper;
 mod lamb;
 mod lion;
+mod lookahead;
+mod muon;
 mod norms;
 mod penalty;
 mod rmsprop;
@@ -34,6 +37,7 @@ mod scaler;
 pub mod schedule;
 pub mod sgd;
 mod slab;
+mod split;
 mod stepper;
 mod variants;
 
@@ -45,11 +49,14 @@ pub use bucket::{Bucket, Place};
 pub use ema::Ema;
 pub use lamb::{Lamb, LambOptions};
 pub use lion::{Lion, LionOptions};
+pub use lookahead::{Lookahead, LookaheadOptions};
+pub use muon::{Muon, MuonOptions, MuonRate};
 pub use rmsprop::{Centering, RmsProp, RmsPropOptions};
 pub use rule::{Now, Rule};
 pub use scaler::{GradScaler, GradScalerOptions};
 #[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
+pub use split::Split;
 pub use stepper::Stepper;
 pub use variants::{Adamax, AdamaxOptions, NAdam, NAdamOptions, RAdam, RAdamOptions};
 

@@ -59,7 +59,7 @@ pub use callback::{Callback, EarlyStopping, Run, Saved};
 pub use chart::Chart;
 pub use checkpoints::Checkpoints;
 pub use events::EventFile;
-pub use find::{LrFound, LrRange};
+pub use find::{BatchSizes, BatchSizesFound, LrFound, LrRange};
 pub use history::{Figures, History, Record};
 pub use progress::{CsvLog, JsonLog, Progress};
 pub use report::Report;

@@ -44,7 +44,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("3: tensors", &["tensor", "autograd", "plan", "profile"]),
     ("4: operations", &["ops"]),
     ("5: models", &["nn", "optim", "loss"]),
-    ("6: data and files", &["data", "metrics", "checkpoint", "tuning"]),
+    ("6: data and files", &["data", "deploy", "metrics", "checkpoint", "tuning"]),
     ("7: several devices", &["parallel"]),
     ("8: training", &["train"]),
     ("9: how to use it", &["guide"]),

@@ -4,5 +4,7 @@
 mod broken;
 #[path = "checkpoint/round_trip.rs"]
 mod round_trip;
+#[path = "checkpoint/torch.rs"]
+mod torch;
 #[path = "checkpoint/writing.rs"]
 mod writing;

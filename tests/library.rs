@@ -6,6 +6,7 @@ mod checkpoint;
 mod data;
 #[expect(dead_code, reason = "the cases use more of it")]
 mod defined;
+mod deploy;
 #[expect(dead_code, reason = "the last test binary says what was not run")]
 mod devices;
 #[path = "../benches/step/gpt.rs"]

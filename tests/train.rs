@@ -3,6 +3,8 @@
 //!
 //! `cargo test --test library train -- --nocapture` shows how near the curves are.
 
+#[path = "train/around.rs"]
+mod around;
 #[path = "train/board.rs"]
 mod board;
 #[path = "train/broken.rs"]

@@ -3,6 +3,7 @@
 use super::module::{Module, Visitor};
 use super::parameter::Entry;
 use crate::backend::Pending;
+use crate::device::Device;
 use crate::dtype::{Convert, DType, Element};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -100,11 +101,15 @@ impl StateTensor {
         }
     }
 
+    /// The same on a device.
+    pub(crate) fn on(&self, device: &Device) -> Tensor {
+        let shape = crate::Shape::new(&self.shape);
+        each!(&self.values, v => Tensor::from_slice(v, shape, device))
+    }
+
     /// Overwrites a tensor of the same shape; types are converted as [`Tensor::cast`] does.
     pub(crate) fn write_to(&self, tensor: &Tensor) {
-        let (shape, device) = (crate::Shape::new(&self.shape), tensor.device());
-        let staged = each!(&self.values, v => Tensor::from_slice(v, shape, device));
-        tensor.assign(&staged.cast(tensor.dtype()));
+        tensor.assign(&self.on(tensor.device()).cast(tensor.dtype()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::binary::integers;
 use super::binary::{ATAN2, FMOD, REMAINDER, arithmetic, floating};
+use crate::autograd::Op;
 use crate::kernel::Kernel;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -62,7 +63,8 @@ impl Tensor {
             }
         };
         let shapes = [a.shape(), b.shape()];
-        whole.tracked("div_rounded", &[self, other], move |dy, needs| {
+        let op = move || Op::new("div_rounded").with("rounding", format!("{rounding:?}"));
+        whole.tracked(op, &[self, other], move |dy, needs| {
             let zeros = |(shape, needed): (&Shape, &bool)| needed.then(|| Tensor::zeros(*shape, dy.device()));
             shapes.iter().zip(needs).map(zeros).collect()
         })

@@ -14,7 +14,7 @@
 //!
 //! Numbers and ranges give views; tensors of indices (i32) give copies. All have gradients.
 
-use crate::autograd::is_differentiated;
+use crate::autograd::{Op, is_differentiated};
 use crate::dtype::DType;
 use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
@@ -442,12 +442,32 @@ impl Tensor {
         let shape = self.shape();
         let (starts, walks) = (taken.starts.clone(), taken.walks.clone());
         let taken = Arc::new(Taken { starts, walks, picks: Vec::new() });
-        self.with_layout(taken.of(self.layout())).tracked("index", &[self], move |dy, _| {
+        let told = taken.clone();
+        let op = move || {
+            let plain = told.of(&Layout::contiguous(shape));
+            let strides = &plain.strides[..plain.shape.rank()];
+            Op::new("index").with("shape", plain.shape).with("strides", strides).with("offset", plain.offset)
+        };
+        self.with_layout(taken.of(self.layout())).tracked(op, &[self], move |dy, _| {
             let dx = dy.new_zeros(shape);
             dx.with_layout(taken.of(dx.layout())).assign(dy);
             let taken = taken.clone();
             let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.viewed(&taken))];
             vec![Some(dx.tracked("index_backward", &[dy], again))]
+        })
+    }
+
+    /// What numbers and ranges take, as a trace tells it: of a tensor without gaps.
+    #[track_caller]
+    pub(crate) fn viewed_as(&self, taken: Layout) -> Tensor {
+        let (x, shape) = (self.contiguous(), self.shape());
+        let place = x.with_layout(Layout { offset: x.layout().offset + taken.offset, ..taken });
+        let strides = &taken.strides[..taken.shape.rank()];
+        let op = || Op::new("index").with("shape", taken.shape).with("strides", strides).with("offset", taken.offset);
+        place.tracked(op, &[&x], move |dy, _| {
+            let dx = dy.new_zeros(shape);
+            dx.with_layout(taken).assign(dy);
+            vec![Some(dx)]
         })
     }
 

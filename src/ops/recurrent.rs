@@ -246,19 +246,34 @@ pub struct States {
 }
 
 /// Some of the states, which lie one after another from the start of their memory.
-fn seen(all: &Tensor, op: &'static str, layout: Layout) -> Tensor {
+fn seen(all: &Tensor, (op, part, direction): (&'static str, usize, Direction), layout: Layout) -> Tensor {
     let shape = all.shape();
-    all.with_layout(layout).tracked(op, &[all], move |dy, _| {
-        let dx = dy.new_zeros(shape);
-        dx.with_layout(layout).assign(dy);
-        let again = move |ddx: &Tensor, _: &[bool]| vec![Some(seen(&ddx.copy().contiguous(), op, layout))];
-        vec![Some(dx.tracked("states_backward", &[dy], again))]
-    })
+    all.with_layout(layout).tracked(
+        || Op::new(op).with("part", part).with("direction", format!("{direction:?}")),
+        &[all],
+        move |dy, _| {
+            let dx = dy.new_zeros(shape);
+            dx.with_layout(layout).assign(dy);
+            let as_here = (op, part, direction);
+            let again = move |ddx: &Tensor, _: &[bool]| vec![Some(seen(&ddx.copy().contiguous(), as_here, layout))];
+            vec![Some(dx.tracked("states_backward", &[dy], again))]
+        },
+    )
 }
 
 impl States {
-    fn seen(&self, op: &'static str, layout: Layout) -> Tensor {
-        seen(&self.all, op, layout)
+    /// From all states, as [`States::all`] tells them.
+    pub(crate) fn of(all: Tensor, direction: Direction) -> States {
+        States { all, direction }
+    }
+
+    /// All states.
+    pub(crate) fn all(&self) -> &Tensor {
+        &self.all
+    }
+
+    fn seen(&self, op: &'static str, part: usize, layout: Layout) -> Tensor {
+        seen(&self.all, (op, part, self.direction), layout)
     }
 
     /// The output of each step, `[batch, steps, hidden]`.
@@ -266,7 +281,7 @@ impl States {
         let (shape, strides) = (self.all.shape(), self.all.layout().strides);
         let whole = Layout::contiguous(Shape::from([shape[1] - 1, shape[2], shape[3]])).permute(&[1, 0, 2]);
         let first = usize::from(self.direction == Direction::Forward);
-        self.seen("outputs", Layout { offset: first * strides[1], ..whole })
+        self.seen("outputs", 0, Layout { offset: first * strides[1], ..whole })
     }
 
     /// A part of the state after the last step, `[batch, hidden]`: 0 is the output, 1 a cell's own memory.
@@ -280,7 +295,7 @@ impl States {
         let (shape, strides) = (self.all.shape(), self.all.layout().strides);
         let step = if self.direction == Direction::Forward { shape[1] - 1 } else { 0 };
         let offset = part * strides[0] + step * strides[1];
-        self.seen("last", Layout { offset, ..Layout::contiguous(Shape::from([shape[2], shape[3]])) })
+        self.seen("last", part, Layout { offset, ..Layout::contiguous(Shape::from([shape[2], shape[3]])) })
     }
 }
 
@@ -306,6 +321,7 @@ impl Tensor {
             assert!(b[..] == [w[0]], "{op}: {w} x {b}: expected a bias for each row");
         }
         let (device, dtype) = (self.device(), Tensor::promoted(op, &[self, weight, initial]));
+        let given = lengths.cloned();
         let lengths = match lengths {
             Some(lengths) => {
                 let fits = lengths.shape()[..] == [batch];
@@ -377,7 +393,10 @@ impl Tensor {
         from.extend(bias);
         States {
             all: all.tracked(
-                || Op::new(op).with("cell", format!("{cell:?}")).with("direction", format!("{direction:?}")),
+                move || {
+                    let op = Op::new(op).with("cell", format!("{cell:?}")).with("direction", format!("{direction:?}"));
+                    given.iter().fold(op, |op, lengths| op.with("lengths", lengths))
+                },
                 &from,
                 backward,
             ),

@@ -301,7 +301,7 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn upsampled(&self, [out_h, out_w]: [usize; 2], scale: [f32; 2], mode: Upsampling) -> Tensor {
+    pub(crate) fn upsampled(&self, [out_h, out_w]: [usize; 2], scale: [f32; 2], mode: Upsampling) -> Tensor {
         let shape = self.shape();
         let fits = shape.rank() == 4 && ![shape[2], shape[3], out_h, out_w].contains(&0);
         assert!(fits, "interpolate: {shape} to {out_h} x {out_w}: expected images [n, c, h, w] and sizes above 0");
@@ -343,6 +343,7 @@ impl Tensor {
         let y = fresh(self, Shape::from([shape[0], shape[1], p.out_h as usize, p.out_w as usize]));
         Tensor::run(&UPSAMPLE, &[&x.detach(), &y], &p);
         let op = || Op::new("interpolate").with("size", [p.out_h, p.out_w]).with("mode", format!("{mode:?}"));
+        let op = move || op().with("scale_h", p.scale_h).with("scale_w", p.scale_w);
         y.tracked(op, &[&x], move |dy, _| {
             let dx = fresh(dy, shape);
             Tensor::run(&UPSAMPLE_BACKWARD, &[&ordered(dy), &dx], &p);

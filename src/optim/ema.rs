@@ -69,6 +69,8 @@ pub static KERNELS: &[&Kernel] = &[&EMA];
 #[doc(alias("AveragedModel", "ExponentialMovingAverage"))]
 pub struct Ema {
     decay: f32,
+    /// How many times weights were taken in, where all of them weigh the same: on the device, so that a replayed step counts.
+    count: Option<Tensor>,
     slabs: Vec<Averaged>,
 }
 
@@ -97,7 +99,39 @@ impl Ema {
             let mean = values.copy().contiguous().cast(DType::F32);
             Averaged { names: vec![(name, mean.clone())], owned, values, mean }
         };
-        Ok(Ema { decay, slabs: parameters(model).into_iter().map(averaged).collect() })
+        Ok(Ema { decay, count: None, slabs: parameters(model).into_iter().map(averaged).collect() })
+    }
+
+    /// Of all parameters of a model, in which all weights that are taken in weigh the same: stochastic weight averaging
+    /// (Izmailov et al., 2018), PyTorch's `AveragedModel` as it is by default. Take in the weights after each of the last epochs,
+    /// trained with a rate that does not fall ([`SwaLr`](super::schedule::SwaLr)). Batch normalisation then wants its statistics
+    /// anew, by passes in training under the averages: `model.forward(&x, &Ctx::train().untracked())`.
+    ///
+    /// ```
+    /// # use wgrad::nn::{Init, Linear};
+    /// # use wgrad::optim::Ema;
+    /// # let device = wgrad::Device::cpu();
+    /// let model = Linear::new(1, 1, &mut Init::new(0, &device));
+    /// let mut average = Ema::equal(&model)?;
+    /// for value in [1.0f32, 2.0, 6.0] {
+    ///     model.weight.tensor().detach().upload(&[value]);
+    ///     average.update();
+    /// }
+    /// average.swap();
+    /// assert_eq!(model.weight.tensor().item()?, 3.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] if the model has no parameters.
+    #[doc(alias("swa_utils", "AveragedModel", "SWA"))]
+    pub fn equal(model: &dyn Module) -> Result<Ema> {
+        let new = Ema::new(model, 0.0)?;
+        let Some(first) = new.slabs.first() else {
+            return Err(Error::Option("Ema::equal: the model has no parameters".into()));
+        };
+        let count = Some(Tensor::zeros([], first.mean.device()));
+        Ok(Ema { count, ..new })
     }
 
     pub(super) fn of<'a>(slabs: impl Iterator<Item = &'a Slab>, decay: f32) -> Result<Ema> {
@@ -107,7 +141,7 @@ impl Ema {
             let names = slab.named().map(|(name, place)| (name.to_string(), mean.with_layout(*place.layout())));
             Averaged { values: slab.values.clone(), names: names.collect(), owned: slab.owned(), mean }
         };
-        Ok(Ema { decay, slabs: slabs.map(averaged).collect() })
+        Ok(Ema { decay, count: None, slabs: slabs.map(averaged).collect() })
     }
 
     /// Takes in the weights as they are now: after each step, and while the model has its own weights.
@@ -116,6 +150,14 @@ impl Ema {
     /// If an optimizer that was made later took the weights over.
     #[track_caller]
     pub fn update(&mut self) {
+        if let Some(count) = &self.count {
+            count.assign(&(count + 1.0));
+            for Averaged { values, mean, owned, .. } in &self.slabs {
+                owned.check();
+                mean.assign(&(mean + (values.cast(DType::F32) - mean) / count));
+            }
+            return;
+        }
         for Averaged { values, mean, owned, .. } in &self.slabs {
             owned.check();
             Tensor::run(
@@ -145,8 +187,7 @@ impl Ema {
     /// # Errors
     /// The device's first failure.
     pub fn state(&self) -> Result<StateDict> {
-        let all = self.slabs.iter().flat_map(|slab| &slab.names);
-        all.map(|(name, mean)| Ok((name.clone(), StateTensor::of(mean)?))).collect()
+        self.named().map(|(name, mean)| Ok((name.into(), StateTensor::of(mean)?))).collect()
     }
 
     /// Goes on from saved averages.
@@ -154,8 +195,7 @@ impl Ema {
     /// # Errors
     /// [`Error::Weights`] if a name is missing or a shape differs; then nothing was changed.
     pub fn load_state(&mut self, state: &StateDict) -> Result<()> {
-        let all = || self.slabs.iter().flat_map(|slab| &slab.names);
-        for (name, mean) in all() {
+        for (name, mean) in self.named() {
             let Some(value) = state.get(name) else {
                 return Err(Error::Weights(format!("the averages have no `{name}`")));
             };
@@ -164,7 +204,13 @@ impl Ema {
                 return Err(Error::Weights(format!("the average `{name}` is {have:?}, not {want}")));
             }
         }
-        all().for_each(|(name, mean)| state[name].write_to(mean));
+        self.named().for_each(|(name, mean)| state[name].write_to(mean));
         Ok(())
+    }
+
+    /// All that is saved.
+    fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        let means = self.slabs.iter().flat_map(|slab| &slab.names).map(|(name, mean)| (name.as_str(), mean));
+        means.chain(self.count.iter().map(|count| ("n_averaged", count)))
     }
 }

@@ -4,6 +4,7 @@ use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
 use crate::error::Result;
 use crate::kernel::{Call, parallel};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::fmt::Debug;
 
@@ -102,6 +103,14 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::Option`](crate::Error::Option).
     fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Refuses a parameter that it cannot move, by its path and shape.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option).
+    fn takes(&self, _path: &str, _shape: Shape) -> Result<()> {
         Ok(())
     }
 

@@ -8,7 +8,7 @@ mod decay;
 mod plateau;
 
 pub use cycle::{Annealing, CosineAnnealingLr, CosineAnnealingWarmRestarts, OneCycleLr, Phases};
-pub use decay::{ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, PolynomialLr, StepLr};
+pub use decay::{ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, PolynomialLr, StepLr, SwaLr};
 pub use plateau::{Better, ReduceLrOnPlateau, Threshold};
 
 use super::Optimizer;

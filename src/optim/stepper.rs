@@ -93,6 +93,7 @@ impl<R: Rule> Stepper<R> {
             let rule = options(&path, parameter.shape());
             checked_lr(rule.lr())?;
             rule.check()?;
+            rule.takes(&path, parameter.shape())?;
             let names: Vec<&str> = rule.moments().iter().map(|(name, _)| *name).collect();
             for (at, name) in names.iter().enumerate() {
                 let is_taken = slab::RESERVED.contains(name) || names[..at].contains(name);

@@ -203,7 +203,7 @@ fn masked_crc(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// A PNG file of pixels with one, three or four bytes.
-fn png(width: usize, height: usize, pixels: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn png(width: usize, height: usize, pixels: &[u8]) -> Result<Vec<u8>> {
     // The number of channels, and how PNG calls pixels of as many.
     let kinds = [(1, 0), (3, 2), (4, 6)];
     let found = kinds.into_iter().find(|(channels, _)| width * height > 0 && pixels.len() == width * height * channels);

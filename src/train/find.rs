@@ -1,10 +1,12 @@
-//! Looking for a learning rate.
+//! Looking for a learning rate, and for the size of a batch.
 
 use super::batches::Batches;
 use super::chart::Chart;
 use super::checkpoints::{load_task, task_state};
 use super::trainer::Trainer;
+use crate::backend::edge::Instant;
 use crate::error::{Error, Result};
+use crate::plan::Replay;
 
 /// How [`Trainer::find_lr`] looks: rates from the lowest to the highest, each a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,6 +135,148 @@ impl<const N: usize> Trainer<'_, N> {
             found.rates.push(rate(at));
             found.losses.push(smooth);
         }
+        Ok(found)
+    }
+}
+
+/// How [`Trainer::find_batch_size`] looks: from the smallest size on, each twice the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSizes {
+    /// The first size; 8.
+    pub low: usize,
+    /// The size that is not passed; 8,192.
+    pub high: usize,
+    /// The memory that the device may hold: a size that would need more, as far as those before it tell, is not tried. Without
+    /// it, the search goes on until the device refuses.
+    pub bytes: Option<u64>,
+}
+
+impl Default for BatchSizes {
+    fn default() -> BatchSizes {
+        BatchSizes { low: 8, high: 8192, bytes: None }
+    }
+}
+
+/// The sizes of batches that fitted, with what they cost.
+#[doc(alias("scale_batch_size", "BatchSizeFinder"))]
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchSizesFound {
+    /// In order.
+    pub sizes: Vec<usize>,
+    /// Items a second with each.
+    pub rates: Vec<f64>,
+    /// Bytes that the device holds with each.
+    pub bytes: Vec<u64>,
+    /// Why the search ended.
+    pub ended: String,
+}
+
+impl BatchSizesFound {
+    /// The largest that fitted.
+    pub fn largest(&self) -> Option<usize> {
+        self.sizes.last().copied()
+    }
+
+    /// The smallest that is within a tenth of the fastest: larger ones cost memory and gain nothing.
+    pub fn suggestion(&self) -> Option<usize> {
+        let best = self.rates.iter().copied().fold(0.0, f64::max);
+        self.sizes.iter().zip(&self.rates).find(|(_, rate)| **rate >= 0.9 * best).map(|(size, _)| *size)
+    }
+}
+
+/// Steps of each size: of the first ones, which compile kernels and record the step, the time does not count.
+const WARM: usize = 2;
+const TIMED: usize = 3;
+
+impl<const N: usize> Trainer<'_, N> {
+    /// Trains for some steps with batches of sizes that double, tells how fast each is and what memory it takes, and puts
+    /// everything back as it was. It ends where the memory, the set or the sizes end.
+    ///
+    /// ```
+    /// # use wgrad::data::{DataLoader, LoaderOptions};
+    /// # use wgrad::nn::{Init, Layer, Linear};
+    /// # use wgrad::optim::{Sgd, SgdOptions};
+    /// # use wgrad::train::{BatchSizes, Trainer};
+    /// # fn main() -> wgrad::Result<()> {
+    /// # let device = wgrad::Device::cpu();
+    /// # let set: Vec<([f32; 2], i32)> = (0..100).map(|i| ([(i as f32).sin(), 1.0], i % 2)).collect();
+    /// # let model = Linear::new(2, 2, &mut Init::new(0, &device));
+    /// # let optimizer = Sgd::new(&model, SgdOptions::default())?;
+    /// # let mut trainer = Trainer::new(&device, &model, optimizer, |[x, labels], ctx| {
+    /// #     Ok(model.forward(x, ctx).cross_entropy(labels).into())
+    /// # });
+    /// let of = |batch_size| DataLoader::new(set.clone(), LoaderOptions { batch_size, ..LoaderOptions::default() });
+    /// let found = trainer.find_batch_size(of, BatchSizes::default())?;
+    /// println!("{:?}: {}", found.suggestion(), found.ended);
+    /// # assert_eq!((found.largest(), &found.ended[..]), (Some(64), "the set has no 128 items"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] if the sizes do not grow from 1 up; as [`fit`](Trainer::fit), but for a memory that does not suffice.
+    pub fn find_batch_size<B: Batches<N>>(
+        &mut self,
+        batches: impl Fn(usize) -> Result<B>,
+        range: BatchSizes,
+    ) -> Result<BatchSizesFound> {
+        let BatchSizes { low, high, .. } = range;
+        if low == 0 || high < low {
+            return Err(Error::Option(format!("find_batch_size: from {low} to {high}: expected sizes from 1 upwards")));
+        }
+        let saved = task_state(&mut *self.task)?;
+        let found = self.sized(batches, range);
+        self.training.replay = Replay::new();
+        load_task(&mut *self.task, &saved)?;
+        found
+    }
+
+    fn sized<B: Batches<N>>(
+        &mut self,
+        batches: impl Fn(usize) -> Result<B>,
+        range: BatchSizes,
+    ) -> Result<BatchSizesFound> {
+        let mut found =
+            BatchSizesFound { sizes: Vec::new(), rates: Vec::new(), bytes: Vec::new(), ended: String::new() };
+        let mut size = range.low;
+        while size <= range.high {
+            if let ([.., before, last], Some(most)) = (&found.bytes[..], range.bytes) {
+                // Twice the size takes twice of what grew.
+                let needed = last + 2 * last.saturating_sub(*before);
+                if needed > most {
+                    found.ended = format!("batches of {size} would take about {needed} bytes of {most}");
+                    return Ok(found);
+                }
+            }
+            let set = batches(size)?;
+            let Some(first) = set.epoch_from(0, 0).next() else { break };
+            let batch = first?.map(|array| array.to(&self.device));
+            if super::trainer::items(batch.each_ref()) < size {
+                found.ended = format!("the set has no {size} items");
+                return Ok(found);
+            }
+            // The step of another size is forgotten with its memory.
+            self.training.replay = Replay::new();
+            let mut start = Instant::now();
+            for at in 0..WARM + TIMED {
+                if at == WARM {
+                    start = Instant::now();
+                }
+                let loss = self.train_on(&batch).and_then(|told| told.first().map_or(Ok(0.0), |loss| loss.item()));
+                match loss {
+                    Err(error @ (Error::OutOfMemory { .. } | Error::Limit(_))) if !found.sizes.is_empty() => {
+                        found.ended = format!("batches of {size} do not fit: {error}");
+                        return Ok(found);
+                    }
+                    loss => drop(loss?),
+                }
+            }
+            found.sizes.push(size);
+            found.rates.push((size * TIMED) as f64 / start.elapsed().as_secs_f64().max(1e-9));
+            found.bytes.push(self.device.counters().bytes);
+            size *= 2;
+        }
+        found.ended = format!("batches of {size} were not asked for");
         Ok(found)
     }
 }

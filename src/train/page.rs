@@ -1,5 +1,8 @@
 //! The page of a report.
 
+pub(super) mod scores;
+pub(super) mod weights;
+
 use super::chart::{COLOURS, Chart, escaped};
 use crate::metrics::ConfusionMatrix;
 use serde_json::Value;
@@ -31,8 +34,10 @@ pub(super) fn of(runs: &[Value]) -> String {
             body += &format!("<h2 class=\"run\">{}</h2>\n", escaped(title));
         }
         body += &classes(run);
+        body += &scores::scores(run);
         body += &times(run);
         body += &model(run);
+        body += &weights::weights(run);
         body += &epochs(run);
     }
     // What a page of several would read is there where there is one.

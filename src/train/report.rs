@@ -1,11 +1,12 @@
 //! A run as a page to read afterwards.
 
 use super::callback::{Callback, Run, Saved};
+use super::events::png;
 use super::history::Record;
 use super::page;
 use crate::backend::edge;
 use crate::error::{Error, Result};
-use crate::metrics::ConfusionMatrix;
+use crate::metrics::{ConfusionMatrix, Scored};
 use crate::nn::Summary;
 use crate::profile::{Profile, Row};
 use serde_json::{Value, json};
@@ -31,8 +32,9 @@ const POINTS: usize = 1500;
 /// ```
 ///
 /// A confusion matrix is there if [`ConfusionCounts`](crate::metrics::ConfusionCounts) are among the run's metrics and there is
-/// a set for validation.
-#[derive(Debug)]
+/// a set for validation; ROC curves, precision over recall, calibration and the worst mistakes, if [`Scores`] are.
+///
+/// [`Scores`]: crate::metrics::Scores
 pub struct Report {
     path: PathBuf,
     /// What the page shows, and what another one may read out of it.
@@ -40,6 +42,18 @@ pub struct Report {
     /// Only one in so many points by steps is kept by now.
     every: u64,
     seen: u64,
+    mistakes: usize,
+    pictures: Option<Picture>,
+    weights: bool,
+}
+
+/// The picture of an item: its height and width, and bytes pixel by pixel, of one channel, three or four.
+type Picture = Box<dyn Fn(usize) -> Option<([usize; 2], Vec<u8>)>>;
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Report").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Report {
@@ -50,7 +64,7 @@ impl Report {
         let data = json!({
             "title": title, "settings": [], "steps": [], "epochs": [], "started": [], "classes": [],
         });
-        Report { path, data, every: 1, seen: 0 }
+        Report { path, data, every: 1, seen: 0, mistakes: 24, pictures: None, weights: false }
     }
 
     /// The title, by default the file's name; runs side by side are told apart by it.
@@ -82,6 +96,25 @@ impl Report {
         self
     }
 
+    /// How many of the worst mistakes are listed; 24.
+    #[must_use]
+    pub fn mistakes(self, count: usize) -> Report {
+        Report { mistakes: count, ..self }
+    }
+
+    /// Shows the worst mistakes as pictures: `picture` gives the height and width of an item of the validation set, and its bytes
+    /// pixel by pixel, of one channel, three, or four with opacity.
+    #[must_use]
+    pub fn pictures(self, picture: impl Fn(usize) -> Option<([usize; 2], Vec<u8>)> + 'static) -> Report {
+        Report { pictures: Some(Box::new(picture)), ..self }
+    }
+
+    /// Also histograms of all weights, after each epoch: they are read for it.
+    #[must_use]
+    pub fn histograms(self) -> Report {
+        Report { weights: true, ..self }
+    }
+
     /// One page of several runs, from their own pages.
     ///
     /// # Errors
@@ -101,6 +134,18 @@ impl Report {
         }
     }
 
+    /// The pictures of the items that are listed, as PNG in base 64.
+    fn drawn(&self) -> Result<Value> {
+        let Some(picture) = &self.pictures else { return Ok(Value::Null) };
+        let mut all = serde_json::Map::new();
+        for item in self.data["scores"]["mistakes"].as_array().into_iter().flatten().filter_map(|row| row[0].as_u64()) {
+            if let Some(([height, width], pixels)) = picture(item as usize) {
+                all.insert(item.to_string(), json!(base64(&png(width, height, &pixels)?)));
+            }
+        }
+        Ok(Value::Object(all))
+    }
+
     fn write(&self) -> Result<()> {
         write(&self.path, &page::of(std::slice::from_ref(&self.data)))
     }
@@ -111,6 +156,20 @@ fn write(path: &Path, page: &str) -> Result<()> {
     let new = path.with_extension(format!("{}.new", edge::process()));
     let written = fs::write(&new, page).and_then(|()| fs::rename(&new, path));
     written.map_err(|error| Error::file_because(path, "cannot be written", error))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let at = |place: usize| u32::from(chunk.get(place).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for digit in 0..4 {
+            let sextet = (bits >> (18 - 6 * digit)) & 63;
+            out.push(if digit > chunk.len() { '=' } else { char::from(DIGITS[sextet as usize]) });
+        }
+    }
+    out
 }
 
 fn record(record: &Record) -> Value {
@@ -177,6 +236,13 @@ impl Callback for Report {
             let classes = 0..matrix.classes();
             let counts = classes.clone().flat_map(|t| classes.clone().map(move |p| (t, p)));
             self.data["confusion"] = counts.map(|(t, p)| matrix.count(t, p)).collect();
+        }
+        if let Some(scored) = run.sums("scores")?.map(|sums| Scored::of_sums(&sums)).transpose()? {
+            self.data["scores"] = page::scores::told(&scored, self.mistakes);
+            self.data["pictures"] = self.drawn()?;
+        }
+        if self.weights {
+            self.data["weights"] = json!(page::weights::told(&run.weights()?));
         }
         self.write()
     }

@@ -207,6 +207,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("optim_adam", Steps(optim::adam)),
     ("optim_adamax", Steps(|t| optim::steps(t, "adamax"))),
     ("optim_adamw", Steps(optim::adamw)),
+    ("optim_muon", Steps(|t| optim::steps(t, "muon"))),
     ("optim_nadam", Steps(|t| optim::steps(t, "nadam"))),
     ("optim_radam", Steps(|t| optim::steps(t, "radam"))),
     ("optim_rmsprop", Steps(optim::rmsprop)),

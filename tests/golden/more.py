@@ -618,8 +618,21 @@ def modes():
     op("conv2d", "same", F.conv2d, same, {"padding": "same", "dilation": [3, 1]}, list(same), 1e-4, 5e-4)
 
 
+def matrices():
+    # PyTorch rounds to bfloat16 within; the crate does not.
+    rounded, torch.Tensor.bfloat16 = torch.Tensor.bfloat16, lambda self: self
+    for case, attrs in [("plain", {}), ("tall", {"lr": 0.1, "nesterov": False, "ns_steps": 3}),
+                        ("adamw", {"lr": 0.05, "adjust_lr_fn": "match_rms_adamw", "momentum": 0.5})]:
+        shape = (5, 3) if case == "tall" else (3, 4)
+        start, grads = draw(*shape), draw(8, *shape)
+        param = torch.nn.Parameter(start.clone())
+        out = stepped(torch.optim.Muon([param], **attrs), param, grads)
+        write("optim_muon", case, "optim:muon", attrs, {"in.param": start, "in.grads": grads, "out": out})
+    torch.Tensor.bfloat16 = rounded
+
+
 MAKES = [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
-         sums, masks, functions, order, places, made_up, composed, newer, modes]
+         sums, masks, functions, order, places, made_up, composed, newer, modes, matrices]
 
 if __name__ == "__main__":
     for make in MAKES:

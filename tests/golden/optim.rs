@@ -8,8 +8,8 @@ use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
     Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Adamax, AdamaxOptions, Centering,
-    Momentum, NAdam, NAdamOptions, Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd,
-    SgdOptions, Stepper,
+    Momentum, Muon, MuonOptions, MuonRate, NAdam, NAdamOptions, Optimizer, RAdam, RAdamOptions, RmsProp,
+    RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
 };
 use wgrad::plan::Replay;
 
@@ -29,6 +29,7 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
             "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, kind),
             "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, kind),
             "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, kind),
+            "muon" => boxed(Muon::new(model, muon_options(a))?, kind),
             "nadam" => boxed(NAdam::new(model, nadam_options(a))?, kind),
             "radam" => {
                 let NAdamOptions { betas, eps, weight_decay, .. } = nadam_options(a);
@@ -75,6 +76,22 @@ fn nadam_options(a: &Attrs) -> NAdamOptions {
         eps: a.float("eps", 1e-8),
         weight_decay: a.float("weight_decay", 0.0),
         momentum_decay: a.float("momentum_decay", 4e-3),
+    }
+}
+
+fn muon_options(a: &Attrs) -> MuonOptions {
+    let rate = match &*a.text("adjust_lr_fn", "original") {
+        "match_rms_adamw" => MuonRate::MatchRmsAdamW,
+        _ => MuonRate::Original,
+    };
+    MuonOptions {
+        lr: a.float("lr", 1e-3),
+        weight_decay: a.float("weight_decay", 0.1),
+        momentum: a.float("momentum", 0.95),
+        nesterov: a.flag("nesterov", true),
+        ns_steps: a.size("ns_steps").unwrap_or(5),
+        rate,
+        ..MuonOptions::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::train::trainer::{loader, network, plain};
 use wgrad::Device;
-use wgrad::metrics::{Accuracy, ConfusionCounts};
+use wgrad::metrics::{Accuracy, AveragePrecision, ConfusionCounts, Meter, RocAuc, Scored, Scores};
 use wgrad::nn::Summary;
 use wgrad::train::{Checkpoints, JsonLog, Report};
 
@@ -67,4 +67,62 @@ fn a_page_tells_a_run_and_stands_beside_another() {
     assert_eq!(events, ["start", "epoch", "epoch", "end", "start", "epoch", "epoch", "end"]);
     assert_eq!((lines[3]["stopped"].as_str(), lines[5]["epoch"].as_u64()), (Some("25 steps are done"), Some(3)));
     assert!(lines[5]["val_accuracy"].as_f64() > Some(0.3));
+}
+
+#[test]
+fn a_page_tells_scores_mistakes_and_weights() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let page = folder.path().join("scores.html");
+    let model = network(&device);
+    // Pixels of another number end the run.
+    let report = Report::new(&page).mistakes(3).histograms().pictures(|item| Some(([2, 2], vec![item as u8; 4])));
+    let mut trainer = plain(&device, &model, 0.1).epochs(1).metric(Scores::new(2)).callback(report);
+    trainer.fit(&loader(300, 0), Some(&loader(70, 0))).expect("it trains");
+    let text = std::fs::read_to_string(&page).expect("it was written");
+    for part in ["found (ROC)", "precision", "right, by confidence", "Worst mistakes", "Weights", "class=\"sizes\""] {
+        assert!(text.contains(part), "{part:?} is missing");
+    }
+    assert_eq!(text.matches("src=\"data:image/png;base64,iVBORw0KGgo").count(), 3);
+    let wrong = Report::new(&page).pictures(|_| Some(([2, 2], vec![0; 5])));
+    let mut trainer = plain(&device, &model, 0.1).epochs(1).metric(Scores::new(2)).callback(wrong);
+    let error = trainer.fit(&loader(300, 0), Some(&loader(70, 0))).expect_err("5 bytes are no picture").to_string();
+    assert!(error.contains("5 bytes for 2 x 2 pixels"), "{error}");
+}
+
+/// Areas under curves are what metrics tell by themselves.
+#[test]
+fn curves_are_those_of_the_metrics() {
+    let device = Device::cpu();
+    let mut rng = wgrad::Rng::new(3);
+    let logits = wgrad::Tensor::normal([200, 3], 0.0, 1.0, &mut rng, &device);
+    let labels: Vec<i32> = (0..200).map(|at| if at % 50 == 7 { -100 } else { at * at % 3 % 2 + at % 2 }).collect();
+    let labels = wgrad::Tensor::from_vec(labels, [200], &device);
+    let mut scores = Meter::new(Scores::new(3), &device);
+    let mut auc = Meter::new(RocAuc::new(3), &device);
+    let mut precision = Meter::new(AveragePrecision::new(3), &device);
+    scores.update(&logits, &labels);
+    auc.update(&logits, &labels);
+    precision.update(&logits, &labels);
+    let scored = Scored::of_sums(&scores.sums().expect("the device works")).expect("scores");
+    assert_eq!((scored.len(), scored.classes()), (196, 3));
+    let area = |class| {
+        let points = scored.roc_curve(class);
+        points.windows(2).map(|p| (p[1].0 - p[0].0) * (p[0].1 + p[1].1) / 2.0).sum::<f64>()
+    };
+    let sum = |class| {
+        let points = scored.precision_recall_curve(class);
+        points.windows(2).map(|p| (p[1].0 - p[0].0) * p[1].1).sum::<f64>()
+    };
+    let mean = |of: &dyn Fn(usize) -> f64| (0..3).map(of).sum::<f64>() / 3.0;
+    assert!((mean(&area) - auc.value().expect("the device works")).abs() < 1e-6);
+    assert!((mean(&sum) - precision.value().expect("the device works")).abs() < 1e-6);
+    let bins = scored.calibration(10);
+    assert_eq!(bins.iter().map(|bin| bin.items).sum::<usize>(), 196);
+    let right: f64 = bins.iter().map(|bin| bin.accuracy * bin.items as f64).sum();
+    assert!((right / 196.0 - scored.accuracy()).abs() < 1e-12);
+    let worst = scored.worst(1000);
+    assert_eq!(worst.len(), ((1.0 - scored.accuracy()) * 196.0).round() as usize);
+    assert!(worst.windows(2).all(|pair| pair[0].loss >= pair[1].loss) && worst[0].item % 50 != 7);
+    let wrong = Scored::of_sums(&[3.0, 0.0]).expect_err("a row of 5").to_string();
+    assert!(wrong.contains("expected what `Scores` collected, got 2 numbers"), "{wrong}");
 }

@@ -136,7 +136,7 @@ impl Tensor {
         let saved = (input.saved(), kernel.saved());
         let of_w = weight.gradient_dtype();
         let y = y.tracked(
-            || p.op(op),
+            || p.op(op).with("output_padding", &output_padding[..]),
             &[&input, &kernel],
             move |dy, needs| {
                 if is_differentiated() {

@@ -75,7 +75,7 @@ pub enum Annealing {
 }
 
 impl Annealing {
-    fn between(self, from: f64, to: f64, share: f64) -> f64 {
+    pub(super) fn between(self, from: f64, to: f64, share: f64) -> f64 {
         match self {
             Annealing::Cos => to + (from - to) / 2.0 * (1.0 + (PI * share).cos()),
             Annealing::Linear => from + (to - from) * share,

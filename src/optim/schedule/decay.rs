@@ -1,6 +1,6 @@
 //! Rates that fall by factors.
 
-use super::{At, Schedule, inside, some_steps};
+use super::{Annealing, At, Schedule, inside, some_steps};
 use crate::error::Result;
 
 /// Multiplies the rate by `gamma` every `step_size` steps.
@@ -118,6 +118,29 @@ impl Schedule for LinearLr {
             return at.base * (self.start_factor + way * at.step as f64 / self.total_iters as f64);
         }
         at.last * (1.0 + way / before)
+    }
+}
+
+/// From the base to a rate that stays, for an [average of equal weights](crate::optim::Ema::equal): PyTorch's `SWALR`.
+#[doc(alias = "SWALR")]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SwaLr {
+    /// The rate in the end.
+    pub swa_lr: f64,
+    /// Steps that the way takes; PyTorch's default is 10 epochs. In 0 steps it is at its end at once.
+    pub anneal_steps: u64,
+    /// The way's form; PyTorch's default is the cosine.
+    pub annealing: Annealing,
+}
+
+impl Schedule for SwaLr {
+    fn check(&self) -> Result<()> {
+        inside("SwaLr: swa_lr", self.swa_lr, 0.0..=f64::MAX)
+    }
+
+    fn rate(&self, At { step, base, .. }: At) -> f64 {
+        let way = if self.anneal_steps == 0 { 1.0 } else { (step as f64 / self.anneal_steps as f64).min(1.0) };
+        self.annealing.between(base, self.swa_lr, way)
     }
 }
 

@@ -1,0 +1,525 @@
+//! The archives of PyTorch's `torch.save`: a ZIP file of stored members, one of them a pickle that says which bytes of the others
+//! are which tensor. Pickles are programs; this reads the few instructions that dictionaries of tensors need, on data alone.
+
+use super::{Read, values};
+use crate::nn::{StateDict, StateTensor};
+use safetensors::tensor::Dtype;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Whether these are the bytes of a ZIP archive.
+pub(super) fn is_archive(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+}
+
+/// The tensors of an archive by name: those within dictionaries and lists under `outer.inner`.
+pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
+    let members = members(bytes)?;
+    let pickle = members.keys().find(|name| name.ends_with("data.pkl")).ok_or("it has no `data.pkl`")?;
+    let folder = pickle.strip_suffix("data.pkl").unwrap_or_default();
+    if members.get(&format!("{folder}byteorder")).is_some_and(|order| *order == b"big") {
+        return Err("its numbers are big-endian".into());
+    }
+    let whole = Machine::default().run(members[pickle])?;
+    let (mut found, mut unread) = (StateDict::new(), Vec::new());
+    let mut foreign = None;
+    let mut each = |name: &str, item: &Object| -> Result<(), String> {
+        let name = if name.is_empty() { "tensor" } else { name }.to_string();
+        match item {
+            Object::Tensor(tensor) => {
+                match tensor.read(&members, folder).map_err(|error| format!("`{name}` {error}"))? {
+                    Ok(value) => drop(found.insert(name, value)),
+                    Err(dtype) => unread.push((name, dtype)),
+                }
+            }
+            Object::Other(class) => drop(foreign.get_or_insert(class.clone())),
+            _ => (),
+        }
+        Ok(())
+    };
+    walk("", &whole, 0, &mut each)?;
+    match foreign {
+        Some(class) if found.is_empty() && unread.is_empty() => {
+            Err(format!("it holds no tensors under names but a `{class}`, which only its program can read"))
+        }
+        _ if found.is_empty() && unread.is_empty() => Err("it holds no tensors".into()),
+        _ => {
+            unread.sort();
+            Ok((found, unread))
+        }
+    }
+}
+
+/// Calls `each` with all that is within dictionaries and lists.
+fn walk(
+    path: &str,
+    item: &Object,
+    depth: usize,
+    each: &mut dyn FnMut(&str, &Object) -> Result<(), String>,
+) -> Result<(), String> {
+    let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+    if depth > 64 {
+        return Err("its dictionaries lie too deep within each other".into());
+    }
+    match item {
+        Object::Dict(pairs) => {
+            for (key, value) in pairs.borrow().iter() {
+                let name = match key {
+                    Object::Text(name) => name.to_string(),
+                    Object::Int(number) => number.to_string(),
+                    _ => continue,
+                };
+                walk(&below(&name), value, depth + 1, each)?;
+            }
+        }
+        Object::List(items) => {
+            for (at, value) in items.borrow().iter().enumerate() {
+                walk(&below(&at.to_string()), value, depth + 1, each)?;
+            }
+        }
+        other => each(path, other)?,
+    }
+    Ok(())
+}
+
+fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
+    number(bytes, at).map(|b| u16::from_le_bytes(b).into())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
+    number(bytes, at).map(|b| u32::from_le_bytes(b).into())
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    number(bytes, at).map(u64::from_le_bytes)
+}
+
+type Members<'a> = HashMap<String, &'a [u8]>;
+
+/// The members of a ZIP archive by name.
+fn members(bytes: &[u8]) -> Result<Members<'_>, String> {
+    let broken = "it is damaged or not whole";
+    let first = bytes.len().saturating_sub(22 + 0xffff);
+    let end = (first..bytes.len()).rev().find(|at| bytes[*at..].starts_with(b"PK\x05\x06")).ok_or(broken)?;
+    let mut count = u16_at(bytes, end + 10).ok_or(broken)?;
+    let mut at = u32_at(bytes, end + 16).ok_or(broken)?;
+    // Large archives have the numbers elsewhere.
+    let locator = end.checked_sub(20).filter(|at| bytes[*at..].starts_with(b"PK\x06\x07"));
+    if let Some(place) = locator.and_then(|at| u64_at(bytes, at + 8)) {
+        let place = place as usize;
+        count = place.checked_add(32).and_then(|at| u64_at(bytes, at)).ok_or(broken)?;
+        at = place.checked_add(48).and_then(|at| u64_at(bytes, at)).ok_or(broken)?;
+    }
+    let mut found = Members::new();
+    let mut at = at as usize;
+    for _ in 0..count {
+        let (name, data, next) = member(bytes, at).ok_or(broken)?;
+        found.insert(name, data.map_err(|name| format!("its member `{name}` is compressed"))?);
+        at = next;
+    }
+    Ok(found)
+}
+
+/// A member's bytes, or its name where they are compressed.
+type Data<'a> = Result<&'a [u8], String>;
+
+/// The name and the bytes of a member whose entry in the directory stands at `at`, and the end of the entry.
+fn member(bytes: &[u8], at: usize) -> Option<(String, Data<'_>, usize)> {
+    bytes.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
+    let length = |place: usize| u16_at(bytes, at + place).map(|length| length as usize);
+    let (name_length, extra_length, comment) = (length(28)?, length(30)?, length(32)?);
+    let name_end = at + 46 + name_length;
+    let name = String::from_utf8_lossy(bytes.get(at + 46..name_end)?).into_owned();
+    let extra = bytes.get(name_end..name_end + extra_length)?;
+    let mut wide = Vec::new();
+    let mut place = 0;
+    while let (Some(kind), Some(size)) = (u16_at(extra, place), u16_at(extra, place + 2)) {
+        if kind == 1 {
+            wide = (0..size as usize / 8).filter_map(|at| u64_at(extra, place + 4 + 8 * at)).collect();
+        }
+        place += 4 + size as usize;
+    }
+    // Numbers that are all ones stand behind, in this order.
+    let mut wide = wide.into_iter();
+    let mut large = |place: usize| match u32_at(bytes, at + place)? {
+        0xffff_ffff => wide.next(),
+        number => Some(number),
+    };
+    let (size, packed, start) = (large(24)?, large(20)?, large(42)? as usize);
+    let next = name_end + extra_length + comment;
+    if u16_at(bytes, at + 10)? != 0 || size != packed {
+        return Some((name.clone(), Err(name), next));
+    }
+    let own = |place: usize| u16_at(bytes, start.checked_add(place)?).map(|length| length as usize);
+    let data = start.checked_add(30 + own(26)? + own(28)?)?;
+    Some((name, Ok(bytes.get(data..data.checked_add(size as usize)?)?), next))
+}
+
+/// What a pickle builds.
+#[derive(Clone)]
+enum Object {
+    Nothing,
+    Int(i64),
+    Text(Rc<str>),
+    Tuple(Rc<[Object]>),
+    List(Rc<RefCell<Vec<Object>>>),
+    Dict(Rc<RefCell<Vec<(Object, Object)>>>),
+    /// A name of Python's, which is never called.
+    Global(Rc<str>),
+    /// The bytes of a member, and their type.
+    Storage {
+        class: Rc<str>,
+        member: Rc<str>,
+    },
+    Tensor(Rc<Place>),
+    /// What a class made.
+    Other(Rc<str>),
+}
+
+/// Where a tensor's elements are.
+struct Place {
+    class: Rc<str>,
+    member: Rc<str>,
+    offset: usize,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+}
+
+impl Place {
+    /// Its elements, or the name of a type that has no place here.
+    fn read(&self, members: &Members, folder: &str) -> Result<Result<StateTensor, String>, String> {
+        let kind = self.class.rsplit('.').next().unwrap_or_default();
+        let dtype = match kind {
+            "FloatStorage" => Dtype::F32,
+            "DoubleStorage" => Dtype::F64,
+            "HalfStorage" => Dtype::F16,
+            "BFloat16Storage" => Dtype::BF16,
+            "LongStorage" => Dtype::I64,
+            "IntStorage" => Dtype::I32,
+            "ShortStorage" => Dtype::I16,
+            "CharStorage" => Dtype::I8,
+            "ByteStorage" => Dtype::U8,
+            "BoolStorage" => Dtype::BOOL,
+            other => return Ok(Err(other.to_string())),
+        };
+        let width = dtype.bitsize() / 8;
+        let data = members.get(&format!("{folder}data/{}", self.member)).ok_or("has no data in it")?;
+        let count = self.shape.iter().try_fold(1usize, |all, size| all.checked_mul(*size)).ok_or("is too large")?;
+        let outside = "reaches past its data";
+        let steps = self.shape.iter().zip(&self.strides);
+        let last = steps.map(|(size, step)| size.saturating_sub(1).saturating_mul(*step));
+        let last = last.fold(self.offset, usize::saturating_add);
+        if self.strides.len() != self.shape.len() || count > 0 && last >= data.len() / width || count > 1 << 40 {
+            return Err(outside.into());
+        }
+        let mut row_major = vec![1; self.shape.len()];
+        for d in (1..self.shape.len()).rev() {
+            row_major[d - 1] = row_major[d] * self.shape[d].max(1);
+        }
+        let is_plain = (0..self.shape.len()).all(|d| self.shape[d] == 1 || self.strides[d] == row_major[d]);
+        let bytes = if count == 0 {
+            Vec::new()
+        } else if is_plain {
+            data[self.offset * width..][..count * width].to_vec()
+        } else {
+            let mut bytes = Vec::with_capacity(count * width);
+            for element in 0..count {
+                let place = |d: usize| element / row_major[d] % self.shape[d] * self.strides[d];
+                let at = self.offset + (0..self.shape.len()).map(place).sum::<usize>();
+                bytes.extend_from_slice(&data[at * width..][..width]);
+            }
+            bytes
+        };
+        let values = values(dtype, &bytes).ok_or(outside)?;
+        Ok(Ok(StateTensor { shape: self.shape.clone(), values }))
+    }
+}
+
+/// The stack machine that a pickle is for.
+#[derive(Default)]
+struct Machine {
+    stack: Vec<Object>,
+    /// How high the stack was at each mark.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Object>,
+}
+
+/// The bytes of a pickle that are not read yet.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or("its pickle ends in the middle")?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        self.take(N)?.try_into().map_err(|_| "its pickle ends in the middle".to_string())
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn word(&mut self) -> Result<u32, String> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn text(&mut self, count: usize) -> Result<Object, String> {
+        Ok(Object::Text(String::from_utf8_lossy(self.take(count)?).into()))
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let end = self.0.iter().position(|byte| *byte == b'\n').ok_or("its pickle ends in the middle")?;
+        let line = String::from_utf8_lossy(self.take(end)?).into_owned();
+        self.take(1)?;
+        Ok(line)
+    }
+}
+
+const EMPTY: &str = "its pickle takes what is not there";
+
+impl Machine {
+    fn pop(&mut self) -> Result<Object, String> {
+        self.stack.pop().ok_or_else(|| EMPTY.into())
+    }
+
+    fn popped<const N: usize>(&mut self) -> Result<Vec<Object>, String> {
+        let at = self.stack.len().checked_sub(N).ok_or(EMPTY)?;
+        Ok(self.stack.split_off(at))
+    }
+
+    fn since_mark(&mut self) -> Result<Vec<Object>, String> {
+        let at = self.marks.pop().filter(|at| *at <= self.stack.len()).ok_or(EMPTY)?;
+        Ok(self.stack.split_off(at))
+    }
+
+    fn top(&self) -> Result<Object, String> {
+        self.stack.last().cloned().ok_or_else(|| EMPTY.into())
+    }
+
+    fn tuple(&mut self, items: Vec<Object>) {
+        self.stack.push(Object::Tuple(items.into()));
+    }
+
+    fn remember(&mut self, at: u32) -> Result<(), String> {
+        let top = self.top()?;
+        self.memo.insert(at, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, at: u32) -> Result<(), String> {
+        let found = self.memo.get(&at).cloned().ok_or(EMPTY)?;
+        self.stack.push(found);
+        Ok(())
+    }
+
+    /// Puts keys and values into the dictionary on top; what is none is left as it is.
+    fn set(&mut self, items: Vec<Object>) -> Result<(), String> {
+        if let Object::Dict(pairs) = self.top()? {
+            let pair = |pair: &[Object]| (pair[0].clone(), pair[1].clone());
+            pairs.borrow_mut().extend(items.as_chunks::<2>().0.iter().map(|both| pair(both)));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, items: Vec<Object>) -> Result<(), String> {
+        if let Object::List(list) = self.top()? {
+            list.borrow_mut().extend(items);
+        }
+        Ok(())
+    }
+
+    /// What the pickle holds.
+    fn run(mut self, bytes: &[u8]) -> Result<Object, String> {
+        let mut bytes = Bytes(bytes);
+        loop {
+            match bytes.byte()? {
+                // The version, and the length of what follows.
+                0x80 => drop(bytes.byte()?),
+                0x95 => drop(bytes.array::<8>()?),
+                b'.' => return self.pop(),
+                b'(' => self.marks.push(self.stack.len()),
+                b'0' => drop(self.pop()?),
+                b'1' => drop(self.since_mark()?),
+                b'N' => self.stack.push(Object::Nothing),
+                // True and false.
+                0x88 => self.stack.push(Object::Int(1)),
+                0x89 => self.stack.push(Object::Int(0)),
+                b'J' => {
+                    let number = bytes.array().map(i32::from_le_bytes)?;
+                    self.stack.push(Object::Int(number.into()));
+                }
+                b'K' => {
+                    let number = bytes.byte()?;
+                    self.stack.push(Object::Int(number.into()));
+                }
+                b'M' => {
+                    let number = bytes.array().map(u16::from_le_bytes)?;
+                    self.stack.push(Object::Int(number.into()));
+                }
+                0x8a => {
+                    let length = bytes.byte()?.into();
+                    let digits = bytes.take(length)?;
+                    let fill = if digits.last().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 };
+                    let mut all = [fill; 8];
+                    let kept = digits.len().min(8);
+                    all[..kept].copy_from_slice(&digits[..kept]);
+                    self.stack.push(Object::Int(i64::from_le_bytes(all)));
+                }
+                b'G' => {
+                    bytes.take(8)?;
+                    self.stack.push(Object::Nothing);
+                }
+                b'X' => {
+                    let length = bytes.word()? as usize;
+                    self.stack.push(bytes.text(length)?);
+                }
+                0x8c => {
+                    let length = bytes.byte()?.into();
+                    self.stack.push(bytes.text(length)?);
+                }
+                // Bytes.
+                b'B' => {
+                    let length = bytes.word()? as usize;
+                    bytes.take(length)?;
+                    self.stack.push(Object::Nothing);
+                }
+                b'C' => {
+                    let length = bytes.byte()?.into();
+                    bytes.take(length)?;
+                    self.stack.push(Object::Nothing);
+                }
+                b'}' => self.stack.push(Object::Dict(Rc::default())),
+                b']' => self.stack.push(Object::List(Rc::default())),
+                b')' => self.tuple(Vec::new()),
+                b't' => {
+                    let items = self.since_mark()?;
+                    self.tuple(items);
+                }
+                0x85 => {
+                    let items = self.popped::<1>()?;
+                    self.tuple(items);
+                }
+                0x86 => {
+                    let items = self.popped::<2>()?;
+                    self.tuple(items);
+                }
+                0x87 => {
+                    let items = self.popped::<3>()?;
+                    self.tuple(items);
+                }
+                b's' => {
+                    let items = self.popped::<2>()?;
+                    self.set(items)?;
+                }
+                b'u' => {
+                    let items = self.since_mark()?;
+                    self.set(items)?;
+                }
+                b'a' => {
+                    let items = self.popped::<1>()?;
+                    self.append(items)?;
+                }
+                b'e' => {
+                    let items = self.since_mark()?;
+                    self.append(items)?;
+                }
+                b'q' => {
+                    let at = bytes.byte()?;
+                    self.remember(at.into())?;
+                }
+                b'r' => {
+                    let at = bytes.word()?;
+                    self.remember(at)?;
+                }
+                0x94 => self.remember(self.memo.len() as u32)?,
+                b'h' => {
+                    let at = bytes.byte()?;
+                    self.recall(at.into())?;
+                }
+                b'j' => {
+                    let at = bytes.word()?;
+                    self.recall(at)?;
+                }
+                b'c' => {
+                    let (module, name) = (bytes.line()?, bytes.line()?);
+                    self.stack.push(Object::Global(format!("{module}.{name}").into()));
+                }
+                0x93 => {
+                    let names = self.popped::<2>()?;
+                    let [Object::Text(module), Object::Text(name)] = &names[..] else { return Err(EMPTY.into()) };
+                    self.stack.push(Object::Global(format!("{module}.{name}").into()));
+                }
+                b'Q' => {
+                    let storage = storage(&self.pop()?);
+                    self.stack.push(storage.ok_or("its pickle names data in another way than PyTorch does")?);
+                }
+                // A call, a new object: only what makes tensors and dictionaries is followed.
+                b'R' | 0x81 => {
+                    let (args, function) = (self.pop()?, self.pop()?);
+                    self.stack.push(made(&function, &args));
+                }
+                // An object's state.
+                b'b' => drop(self.pop()?),
+                other => {
+                    return Err(format!("its pickle has the instruction {other:#04x}, which state dicts do not need"));
+                }
+            }
+        }
+    }
+}
+
+/// What a storage's name stands for: `("storage", class, member, device, elements)`.
+fn storage(name: &Object) -> Option<Object> {
+    let Object::Tuple(parts) = name else { return None };
+    let [_, Object::Global(class), Object::Text(member), ..] = &parts[..] else { return None };
+    Some(Object::Storage { class: class.clone(), member: member.clone() })
+}
+
+/// What a function of PyTorch's makes of its arguments.
+fn made(function: &Object, args: &Object) -> Object {
+    let (Object::Global(name), Object::Tuple(args)) = (function, args) else { return Object::Nothing };
+    let tensor = match &**name {
+        "collections.OrderedDict" => return Object::Dict(Rc::default()),
+        "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor" => tensor(args, None),
+        // The type stands behind, for storages of bytes.
+        "torch._utils._rebuild_tensor_v3" => tensor(args, args.get(6)),
+        "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => args.first().cloned(),
+        _ => None,
+    };
+    tensor.unwrap_or_else(|| Object::Other(name.clone()))
+}
+
+fn tensor(args: &[Object], class: Option<&Object>) -> Option<Object> {
+    let [Object::Storage { class: own, member }, Object::Int(offset), Object::Tuple(shape), Object::Tuple(strides), ..] =
+        args
+    else {
+        return None;
+    };
+    let sizes = |all: &[Object]| {
+        let size = |item: &Object| match item {
+            Object::Int(size) => usize::try_from(*size).ok(),
+            _ => None,
+        };
+        all.iter().map(size).collect::<Option<Vec<_>>>()
+    };
+    let class = match class {
+        Some(Object::Global(class)) => class.clone(),
+        _ => own.clone(),
+    };
+    let offset = usize::try_from(*offset).ok()?;
+    Some(Object::Tensor(Rc::new(Place {
+        class,
+        member: member.clone(),
+        offset,
+        shape: sizes(shape)?,
+        strides: sizes(strides)?,
+    })))
+}

@@ -1,0 +1,119 @@
+//! Two optimizers for the parts of a model.
+
+use super::{Decision, Optimizer};
+use crate::autograd::Grads;
+use crate::error::{Error, Result};
+use crate::nn::{Module, Parameter, StateDict, Visitor, parameters};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// Parameters of a model, under their paths.
+struct Part(Vec<(String, Parameter)>);
+
+impl Module for Part {
+    fn visit(&self, visitor: &mut Visitor) {
+        self.0.iter().for_each(|(path, parameter)| visitor.parameter(path, parameter));
+    }
+}
+
+/// Two optimizers that each move a part of a model's parameters, as one: [Muon](super::Muon) the matrices and AdamW all else, say.
+/// Rates and states are those of the first and then those of the second; clipping goes by the norm of each part. A part of a part
+/// can be split again.
+pub struct Split<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A: Optimizer, B: Optimizer> Split<A, B> {
+    /// Gives the parameters of which `to_first` says so, by path and shape, to the first optimizer, and the others to the second.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if one of them gets none; as either optimizer.
+    ///
+    /// # Panics
+    /// As either optimizer.
+    #[track_caller]
+    pub fn new(
+        model: &dyn Module,
+        to_first: impl Fn(&str, Shape) -> bool,
+        first: impl FnOnce(&dyn Module) -> Result<A>,
+        second: impl FnOnce(&dyn Module) -> Result<B>,
+    ) -> Result<Split<A, B>> {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            parameters(model).into_iter().partition(|(path, parameter)| to_first(path, parameter.shape()));
+        for (part, name) in [(&ours, "first"), (&others, "second")] {
+            if part.is_empty() {
+                return Err(Error::Option(format!("Split: the {name} optimizer gets no parameter")));
+            }
+        }
+        Ok(Split { first: first(&Part(ours))?, second: second(&Part(others))? })
+    }
+}
+
+/// The values under a part's name.
+fn under(state: &StateDict, part: &str) -> StateDict {
+    let own = |(name, value): (&String, &_)| Some((name.strip_prefix(part)?.to_string(), Clone::clone(value)));
+    state.iter().filter_map(own).collect()
+}
+
+impl<A: Optimizer, B: Optimizer> Optimizer for Split<A, B> {
+    #[track_caller]
+    fn step(&mut self, grads: &Grads) {
+        self.first.step(grads);
+        self.second.step(grads);
+    }
+
+    #[track_caller]
+    fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
+        self.first.step_with(grads, reduce);
+        self.second.step_with(grads, reduce);
+    }
+
+    fn lrs(&self) -> Vec<f32> {
+        [self.first.lrs(), self.second.lrs()].concat()
+    }
+
+    fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
+        let count = self.first.lrs().len();
+        let all = count + self.second.lrs().len();
+        let Some((first, second)) = lrs.split_at_checked(count).filter(|_| lrs.len() == all) else {
+            let have = lrs.len();
+            return Err(Error::Option(format!("{have} learning rates for {all} groups: expected one for each group")));
+        };
+        self.first.set_lrs(first)?;
+        self.second.set_lrs(second)
+    }
+
+    fn base_lrs(&self) -> Vec<f32> {
+        [self.first.base_lrs(), self.second.base_lrs()].concat()
+    }
+
+    fn momentum(&self) -> Option<f32> {
+        self.first.momentum().filter(|_| self.second.momentum().is_some())
+    }
+
+    fn set_momentum(&mut self, momentum: f32) -> Result<()> {
+        self.first.set_momentum(momentum)?;
+        self.second.set_momentum(momentum)
+    }
+
+    /// That of both parts, where both are clipped by their norms.
+    fn grad_norm(&self) -> Option<Tensor> {
+        let (a, b) = (self.first.grad_norm()?, self.second.grad_norm()?);
+        Some((a.square() + b.square()).sqrt())
+    }
+
+    fn state(&self) -> Result<StateDict> {
+        let named = |part: &'static str, state: StateDict| {
+            state.into_iter().map(move |(name, value)| (format!("{part}{name}"), value))
+        };
+        Ok(named("first.", self.first.state()?).chain(named("second.", self.second.state()?)).collect())
+    }
+
+    fn load_state(&mut self, state: &StateDict) -> Result<()> {
+        // A second that refuses leaves the first as it was.
+        let before = self.first.state()?;
+        self.first.load_state(&under(state, "first."))?;
+        self.second.load_state(&under(state, "second.")).inspect_err(|_| drop(self.first.load_state(&before)))
+    }
+}

@@ -1,0 +1,186 @@
+//! Optimizers around others and averages of equal weights: what they do to the weights, replayed too, and after a load.
+
+use crate::devices::devices;
+use wgrad::nn::{Init, Linear, Module, Parameter, Visitor};
+use wgrad::optim::schedule::{Annealing, At, Schedule, SwaLr};
+use wgrad::optim::{
+    AdamW, AdamWOptions, Decision, Ema, Lookahead, LookaheadOptions, Muon, MuonOptions, Optimizer, Sgd, SgdOptions,
+    Split,
+};
+use wgrad::plan::Replay;
+use wgrad::{Device, Tensor};
+
+fn value(parameter: &Parameter) -> f32 {
+    parameter.tensor().item().expect("the device works")
+}
+
+/// Steps down by 1 each, in the order that a loop or replays make them.
+fn lookahead(device: &Device, replayed: bool) -> Vec<f32> {
+    let parameter = Parameter::new(Tensor::scalar(0.0f32, device).copy());
+    let sgd = Sgd::new(&parameter, SgdOptions { lr: 1.0, ..SgdOptions::default() }).expect("options");
+    let options = LookaheadOptions { k: 3, alpha: 0.5 };
+    let mut optimizer = Lookahead::new(&parameter, sgd, options).expect("options");
+    let mut replay = Replay::new();
+    let one = Tensor::ones([], device);
+    let mut step = |one: &Tensor| {
+        let loss = parameter.tensor().mul(one);
+        optimizer.step(&loss.backward());
+        loss
+    };
+    let mut after = Vec::new();
+    for _ in 0..7 {
+        match replayed {
+            true => drop(replay.run([&one], |[one]| Ok(step(one))).expect("it is replayed")),
+            false => drop(step(&one)),
+        }
+        after.push(value(&parameter));
+    }
+    after
+}
+
+#[test]
+fn lookahead_draws_weights_back() {
+    for (name, device) in devices() {
+        let want = [-1.0, -2.0, -1.5, -2.5, -3.5, -3.0, -4.0];
+        assert_eq!(lookahead(&device, false), want, "on {name}");
+        assert_eq!(lookahead(&device, true), want, "replayed on {name}");
+    }
+}
+
+#[test]
+fn lookahead_counts_the_steps_that_are_made_and_goes_on_from_its_state() {
+    let device = Device::cpu();
+    let new = || {
+        let parameter = Parameter::new(Tensor::scalar(0.0f32, &device).copy());
+        let sgd = Sgd::new(&parameter, SgdOptions { lr: 1.0, ..SgdOptions::default() }).expect("options");
+        let optimizer = Lookahead::new(&parameter, sgd, LookaheadOptions { k: 2, alpha: 0.5 }).expect("options");
+        (parameter, optimizer)
+    };
+    let (parameter, mut optimizer) = new();
+    let grads = |parameter: &Parameter| parameter.tensor().sum().backward();
+    for flag in [0.0f32, 1.0, 0.0, 1.0] {
+        let flag = Tensor::scalar(flag, &device);
+        optimizer.step_with(&grads(&parameter), &mut |_| Decision::UpdateIf(flag.clone()));
+    }
+    optimizer.step_with(&grads(&parameter), &mut |_| Decision::Skip);
+    assert_eq!(value(&parameter), -1.0);
+    optimizer.step(&grads(&parameter));
+    let (other, mut resumed) = new();
+    other.tensor().detach().upload(&[value(&parameter)]);
+    resumed.load_state(&optimizer.state().expect("the device works")).expect("its own");
+    for _ in 0..3 {
+        optimizer.step(&grads(&parameter));
+        resumed.step(&grads(&other));
+        assert_eq!(value(&parameter), value(&other));
+    }
+    let (_, mut third) = new();
+    let mut state = optimizer.state().expect("the device works");
+    state.remove("lookahead.steps");
+    let error = third.load_state(&state).expect_err("a part is missing").to_string();
+    assert_eq!(error, "the optimizer's state has no `lookahead.steps`");
+    let none = LookaheadOptions { k: 0, alpha: 0.5 };
+    let sgd = Sgd::new(&other, SgdOptions::default()).expect("options");
+    assert!(Lookahead::new(&other, sgd, none).is_err());
+}
+
+/// A matrix and a bias.
+struct Two(Parameter, Parameter);
+
+impl Module for Two {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.parameter("matrix", &self.0);
+        visitor.parameter("bias", &self.1);
+    }
+}
+
+#[test]
+fn a_split_gives_each_part_to_its_optimizer() {
+    for (name, device) in devices() {
+        let model = Linear::new(6, 4, &mut Init::new(0, &device));
+        let error = Muon::new(&model, MuonOptions::default()).err().expect("a bias is no matrix").to_string();
+        assert!(error.starts_with("Muon: `bias` is [4], and no matrix"), "{error}");
+        let new = |model: &dyn Module| {
+            Split::new(
+                model,
+                |_, shape| shape.rank() == 2,
+                |part| Muon::new(part, MuonOptions { lr: 0.02, ..MuonOptions::default() }),
+                |part| AdamW::new(part, AdamWOptions { lr: 0.1, ..AdamWOptions::default() }),
+            )
+        };
+        let mut optimizer = new(&model).expect("both get parameters");
+        assert_eq!(optimizer.lrs(), [0.02, 0.1]);
+        let bias = model.bias.as_ref().expect("it has one");
+        let loss = || model.weight.tensor().square().sum() + bias.tensor().sum();
+        let before = bias.tensor().to_vec::<f32>().expect("the device works");
+        let weight = model.weight.tensor().to_vec::<f32>().expect("the device works");
+        optimizer.step(&loss().backward());
+        // AdamW's first step is its rate, less the decay.
+        for (now, before) in bias.tensor().to_vec::<f32>().expect("the device works").iter().zip(before) {
+            assert!((now - (before * (1.0 - 0.1 * 0.01) - 0.1)).abs() < 1e-5, "on {name}");
+        }
+        // Muon's is a matrix whose singular values are all near 1.
+        let now = model.weight.tensor().detach();
+        let weight = Tensor::from_vec(weight, [4, 6], &device);
+        let step = (weight.affine(1.0 - 0.02 * 0.1, 0.0) - &now) / 0.02;
+        let gram = step.matmul(&step.t()).to_vec::<f32>().expect("the device works");
+        for (at, value) in gram.iter().enumerate() {
+            let is_near = if at % 5 == 0 { (0.4..1.6).contains(value) } else { value.abs() < 0.5 };
+            assert!(is_near, "on {name}: {gram:?}");
+        }
+        let state = optimizer.state().expect("the device works");
+        let other = Linear::new(6, 4, &mut Init::new(0, &device));
+        let mut resumed = new(&other).expect("both get parameters");
+        resumed.load_state(&state).expect("its own");
+        let error = resumed.set_lrs(&[1.0]).expect_err("one rate for two").to_string();
+        assert_eq!(error, "1 learning rates for 2 groups: expected one for each group");
+        let all = Split::new(
+            &model,
+            |_, _| true,
+            |part| Muon::new(part, MuonOptions::default()),
+            |part| AdamW::new(part, AdamWOptions::default()),
+        );
+        assert!(all.is_err());
+        let two = Two(Parameter::new(Tensor::ones([2, 2], &device)), Parameter::new(Tensor::ones([2], &device)));
+        assert!(new(&two).is_ok());
+    }
+}
+
+#[test]
+fn equal_weights_are_averaged_and_kept() {
+    for (name, device) in devices() {
+        let parameter = Parameter::new(Tensor::scalar(9.0f32, &device).copy());
+        let mut average = Ema::equal(&parameter).expect("it has a parameter");
+        let mut replay = Replay::new();
+        let one = Tensor::ones([], &device);
+        for step in 1..=4 {
+            let updated = replay.run([&one], |[one]| {
+                let weights = parameter.tensor().detach();
+                weights.assign(&(&weights + one));
+                average.update();
+                Ok(one.copy())
+            });
+            updated.expect("it is replayed");
+            assert_eq!(value(&parameter), 9.0 + step as f32);
+        }
+        average.swap();
+        assert_eq!(value(&parameter), 11.5, "on {name}");
+        average.swap();
+        let state = average.state().expect("the device works");
+        let mut other = Ema::equal(&parameter).expect("it has a parameter");
+        other.load_state(&state).expect("its own");
+        parameter.tensor().detach().upload(&[1.5f32]);
+        other.update();
+        other.swap();
+        assert_eq!(value(&parameter), 9.5, "on {name}");
+    }
+}
+
+#[test]
+fn the_rate_of_averages_is_pytorchs() {
+    let schedule = SwaLr { swa_lr: 0.05, anneal_steps: 4, annealing: Annealing::Linear };
+    let rates: Vec<f64> = (0..6).map(|step| schedule.rate(At { step, base: 0.25, last: 0.0 })).collect();
+    let want = [0.25, 0.2, 0.15, 0.1, 0.05, 0.05];
+    assert!(rates.iter().zip(want).all(|(rate, want)| (rate - want).abs() < 1e-12), "{rates:?}");
+    let cosine = SwaLr { annealing: Annealing::Cos, ..schedule };
+    assert!((cosine.rate(At { step: 1, base: 0.25, last: 0.0 }) - 0.220_710_678).abs() < 1e-8);
+}
