@@ -154,7 +154,7 @@ pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Model> {
     })?;
     let entry = |(name, value): (&String, &crate::nn::StateTensor)| {
         let tensor = value.on(device);
-        let is_parameter = tensor.dtype().is_float() && program.reads(name);
+        let is_parameter = tensor.dtype().is_float() && program.trains(name);
         (
             name.clone(),
             if is_parameter { Weight::Parameter(Parameter::new(tensor)) } else { Weight::Buffer(Buffer::new(tensor)) },

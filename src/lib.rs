@@ -123,7 +123,11 @@ pub use half::{bf16, f16};
 #[doc(inline)]
 pub use ops::attention::AttentionOptions;
 #[doc(inline)]
-pub use ops::conv::{Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions};
+pub use ops::bag::{BagMode, EmbeddingBagOptions};
+#[doc(inline)]
+pub use ops::conv::{
+    Conv1dOptions, Conv2dOptions, Conv3dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions, ConvTranspose3dOptions,
+};
 #[doc(inline)]
 pub use ops::cross_entropy::CrossEntropyOptions;
 #[doc(inline)]
@@ -137,7 +141,9 @@ pub use ops::norm::BatchNormOutput;
 #[doc(inline)]
 pub use ops::padding::Padding;
 #[doc(inline)]
-pub use ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+pub use ops::pool::{
+    AvgPool1dOptions, AvgPool2dOptions, AvgPool3dOptions, MaxPool1dOptions, MaxPool2dOptions, MaxPool3dOptions,
+};
 #[doc(inline)]
 pub use ops::random::Draw;
 #[doc(inline)]

@@ -8,20 +8,21 @@
 //! |---|---|
 //! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Checkpoint`], [`Identity`], [`Flatten`], [`Unflatten`] |
 //! | **Passes** | [`Ctx`], [`Mode`], [`Precision`], [`Trace`], [`Entered`], [`Summary`] |
-//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`DropPath`], [`RandomCropFlip`] |
+//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`AlphaDropout`], [`DropPath`], [`RandomCropFlip`] |
 //! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomErasing`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
-//! | **Linear maps and tables** | [`Linear`], [`Embedding`], [`Positions`], [`sinusoidal_positions`] |
-//! | **Convolution** | [`Conv1d`], [`Conv2d`], [`ConvTranspose1d`], [`ConvTranspose2d`] |
-//! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`Upsample`], [`PixelShuffle`] |
-//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
+//! | **Linear maps and tables** | [`Linear`], [`Bilinear`], [`Embedding`], [`EmbeddingBag`], [`Positions`], [`sinusoidal_positions`] |
+//! | **Convolution** | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
+//! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`] |
+//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
 //! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
 //! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
-//! | **Attention** | [`MultiheadAttention`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerOptions`], [`NormPlace`] |
+//! | **Attention** | [`MultiheadAttention`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerEncoder`], [`TransformerDecoder`], [`Transformer`], [`TransformerAttention`], [`TransformerOptions`], [`NormPlace`] |
 //! | **Values by name** | [`parameters`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
 
 pub mod activation;
 pub mod attention;
 pub mod augment;
+mod bag;
 mod cell;
 mod collections;
 pub mod container;
@@ -37,9 +38,11 @@ pub mod layer_norm;
 pub mod linear;
 pub mod module;
 pub mod norm;
+mod padding;
 pub mod parameter;
 pub mod pool;
 pub mod recurrent;
+mod seq2seq;
 pub mod state;
 pub mod summary;
 pub mod transformer;
@@ -56,15 +59,17 @@ pub use attention::{MultiheadAttention, sinusoidal_positions};
 #[doc(inline)]
 pub use augment::RandomCropFlip;
 #[doc(inline)]
+pub use bag::{Bilinear, EmbeddingBag};
+#[doc(inline)]
 pub use cell::{GruCell, LstmCell, RnnCell};
 #[doc(inline)]
 pub use container::{Checkpoint, Flatten, Identity, Sequential, Unflatten};
 #[doc(inline)]
-pub use conv::{Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d};
+pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 #[doc(inline)]
 pub use ctx::{Ctx, Entered, Mode, Precision, Trace};
 #[doc(inline)]
-pub use dropout::{DropPath, Dropout, Dropout1d, Dropout2d};
+pub use dropout::{AlphaDropout, DropPath, Dropout, Dropout1d, Dropout2d};
 #[doc(inline)]
 pub use embedding::{Embedding, Positions};
 #[doc(inline)]
@@ -76,16 +81,20 @@ pub use linear::Linear;
 #[doc(inline)]
 pub use module::{Init, Layer, Module, Path, Visitor, generators, parameters};
 #[doc(inline)]
-pub use norm::{BatchNorm1d, BatchNorm2d, GroupNorm};
+pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LocalResponseNorm};
+#[doc(inline)]
+pub use padding::Pad;
 #[doc(inline)]
 pub use parameter::{Buffer, Entry, Parameter};
 #[doc(inline)]
 pub use pool::{
-    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, MaxPool1d,
-    MaxPool2d, PixelShuffle, Upsample,
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
+    AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d, PixelShuffle, Upsample,
 };
 #[doc(inline)]
 pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, RnnStart, RnnState};
+#[doc(inline)]
+pub use seq2seq::{Transformer, TransformerAttention, TransformerDecoder, TransformerEncoder};
 pub(crate) use state::load_read;
 #[doc(inline)]
 pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, read_state, state};

@@ -6,6 +6,7 @@
 pub mod algebra;
 pub mod attention;
 mod autocast;
+pub mod bag;
 pub mod binary;
 pub mod cast;
 mod channels_last;

@@ -11,8 +11,8 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`] |
-//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
+//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Adafactor`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`]; [`Lbfgs`], which asks for the loss several times |
+//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`AdafactorOptions`], [`LbfgsOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
 //! | **Around others** | [`Split`] (two for the parts of a model), [`Lookahead`], [`LookaheadOptions`] |
 //! | **Steps** | [`Optimizer`], [`Decision`], [`GradScaler`], [`GradScalerOptions`], [`schedule`], [`Ema`] |
 //! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`] |
@@ -20,12 +20,14 @@
 //! [Optimizers](crate::guide::optimizers) is the guide's page about all of them.
 
 mod adadelta;
+mod adafactor;
 mod adagrad;
 pub mod adam;
 mod bucket;
 mod ema;
 mod hyper;
 mod lamb;
+mod lbfgs;
 mod lion;
 mod lookahead;
 mod muon;
@@ -42,12 +44,14 @@ mod stepper;
 mod variants;
 
 pub use adadelta::{Adadelta, AdadeltaOptions};
+pub use adafactor::{Adafactor, AdafactorOptions};
 pub use adagrad::{Adagrad, AdagradOptions};
 #[doc(inline)]
 pub use adam::{Adam, AdamFamily, AdamOptions, AdamW, AdamWOptions, SecondMoment};
 pub use bucket::{Bucket, Place};
 pub use ema::Ema;
 pub use lamb::{Lamb, LambOptions};
+pub use lbfgs::{Lbfgs, LbfgsOptions};
 pub use lion::{Lion, LionOptions};
 pub use lookahead::{Lookahead, LookaheadOptions};
 pub use muon::{Muon, MuonOptions, MuonRate};

@@ -222,6 +222,26 @@ impl Tensor {
         let data: Vec<i32> = (start..end).collect();
         Tensor::constant(&data, [data.len()], device)
     }
+
+    /// `start`, `start + step` .. up to `end`, which is left out: PyTorch's `arange` of floats.
+    ///
+    /// ```
+    /// use wgrad::Tensor;
+    /// let x = Tensor::arange_step(1.0, 0.0, -0.25, &wgrad::Device::cpu());
+    /// assert_eq!(x.to_vec::<f32>()?, [1.0, 0.75, 0.5, 0.25]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If the steps do not lead to the end.
+    #[track_caller]
+    pub fn arange_step(start: f64, end: f64, step: f64, device: &Device) -> Tensor {
+        let count = (end - start) / step;
+        let fits = count.is_finite() && (0.0..1e9).contains(&count);
+        assert!(fits, "arange_step: from {start} by {step} never comes to {end}");
+        let data: Vec<f32> = (0..count.ceil() as usize).map(|at| (start + at as f64 * step) as f32).collect();
+        Tensor::constant(&data, [data.len()], device)
+    }
 }
 
 /// # What it is

@@ -49,6 +49,8 @@ mod sequences;
 mod train;
 #[path = "golden/trial.rs"]
 mod trial;
+#[path = "golden/volumes.rs"]
+mod volumes;
 #[path = "golden/ways.rs"]
 mod ways;
 #[path = "golden/wrong.rs"]

@@ -178,7 +178,7 @@ table! {
             is_causal: given.is("is_causal")?,
             mask: given.x.get(if heads { 1 } else { 3 }).map(|mask| (*mask).clone()),
             scale: given.attributes.get("scale").and_then(float),
-            dropout: None,
+            ..AttentionOptions::default()
         };
         match heads {
             true => x.self_attention(given.size("heads")?, &options),

@@ -51,7 +51,7 @@ pub(super) fn program<const N: usize>(
         let x = batch(&x.detach(), 1, 5);
         if x.dtype().is_float() { x.affine(0.5, 0.25) } else { x }.detach()
     });
-    let weight = |name: &str| weights.iter().find(|(path, _)| path == name).map(|(_, tensor)| tensor.detach());
+    let weight = |name: &str| weights.iter().find(|(path, ..)| path == name).map(|(_, tensor, _)| tensor.detach());
     let device = example.first().map(|x| x.device().clone());
     let device = device.ok_or_else(|| refused("expected at least one input".into()))?;
     let want = run(&other);
@@ -68,15 +68,20 @@ pub(super) fn program<const N: usize>(
     Ok(program)
 }
 
-fn weights(model: &dyn Module) -> Vec<(String, Tensor)> {
+/// A path, what lies there, and whether it is trained.
+type Weight = (String, Tensor, bool);
+
+fn weights(model: &dyn Module) -> Vec<Weight> {
     let mut found = Vec::new();
-    let mut each = |path: &str, entry: Entry| found.push((path.to_string(), entry.tensor()));
+    let mut each = |path: &str, entry: Entry| {
+        found.push((path.to_string(), entry.tensor(), matches!(entry, Entry::Parameter(_))));
+    };
     model.visit(&mut Visitor::new(&mut each));
     found
 }
 
 /// The values of a program, from the graphs of two passes.
-fn written(two: &Graph, three: &Graph, inputs: &[Tensor], weights: &[(String, Tensor)]) -> Result<Vec<Source>> {
+fn written(two: &Graph, three: &Graph, inputs: &[Tensor], weights: &[Weight]) -> Result<Vec<Source>> {
     let (two, three) = (two.values(), three.values());
     let same = |(a, b): (&Value, &Value)| {
         a.op.as_ref().map(|op| op.name()) == b.op.as_ref().map(|op| op.name()) && a.inputs == b.inputs
@@ -130,15 +135,15 @@ fn attribute(a: &Attribute, b: &Attribute) -> std::result::Result<Option<Json>, 
 }
 
 /// What a pass starts from: an input, a weight, or a constant.
-fn start(a: &Value, b: &Value, inputs: &[Tensor], weights: &[(String, Tensor)]) -> Result<Source> {
+fn start(a: &Value, b: &Value, inputs: &[Tensor], weights: &[Weight]) -> Result<Source> {
     let (Some(tensor), Some(other)) = (&a.tensor, &b.tensor) else {
         return Err(refused("it reads a tensor that is not known".into()));
     };
     if let Some(at) = inputs.iter().position(|input| input.is_at(tensor)) {
         return Ok(Source::Input(at));
     }
-    if let Some((path, _)) = weights.iter().find(|(_, weight)| weight.is_at(tensor)) {
-        return Ok(Source::Weight(path.clone()));
+    if let Some((path, _, is_trained)) = weights.iter().find(|(_, weight, _)| weight.is_at(tensor)) {
+        return Ok(if *is_trained { Source::Weight(path.clone()) } else { Source::Buffer(path.clone()) });
     }
     let dtype = tensor.dtype();
     let elements = |x: &Tensor| -> Result<Vec<Json>> {

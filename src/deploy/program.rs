@@ -27,8 +27,10 @@ pub struct Input {
 pub(super) enum Source {
     /// What the model is given.
     Input(usize),
-    /// A parameter or a buffer, by its path.
+    /// A parameter, by its path.
     Weight(String),
+    /// What the model holds and does not train, by its path.
+    Buffer(String),
     /// Values that are the same at each pass; a single one fills the shape, which may grow with the batch.
     Constant { values: Json, shape: Json, dtype: DType },
     /// What an operation makes of values before it.
@@ -84,6 +86,7 @@ impl Program {
         let value = |source: &Source| match source {
             Source::Input(at) => json!({"input": at}),
             Source::Weight(path) => json!({"weight": path}),
+            Source::Buffer(path) => json!({"buffer": path}),
             Source::Constant { values, shape, dtype } => {
                 json!({"constant": values, "shape": shape, "dtype": dtype.to_string()})
             }
@@ -150,6 +153,9 @@ impl Program {
         if let Some(path) = value.get("weight") {
             return Some(Source::Weight(path.as_str()?.into()));
         }
+        if let Some(path) = value.get("buffer") {
+            return Some(Source::Buffer(path.as_str()?.into()));
+        }
         if let Some(values) = value.get("constant") {
             let shape = value.get("shape")?.clone();
             sizes(&shape, 1).filter(|shape| shape.len() <= MAX_RANK)?;
@@ -187,8 +193,8 @@ impl Program {
         }
     }
 
-    /// Whether it reads this weight.
-    pub fn reads(&self, path: &str) -> bool {
+    /// Whether it reads this as a parameter.
+    pub fn trains(&self, path: &str) -> bool {
         self.values.iter().any(|value| matches!(value, Source::Weight(name) if name == path))
     }
 
@@ -244,7 +250,9 @@ impl Program {
         for (at, value) in self.values.iter().enumerate() {
             let tensor = match value {
                 Source::Input(input) => inputs[*input].clone(),
-                Source::Weight(path) => weight(path).ok_or_else(|| format!("there is no weight `{path}`"))?,
+                Source::Weight(path) | Source::Buffer(path) => {
+                    weight(path).ok_or_else(|| format!("there is no weight `{path}`"))?
+                }
                 Source::Constant { values, shape, dtype } => constant(values, shape, *dtype, batch, device)
                     .ok_or_else(|| format!("value {at} is no constant"))?,
                 Source::Op { name, reads, attributes } => {
@@ -300,7 +308,7 @@ impl fmt::Display for Program {
                     let sizes: String = item.iter().map(|size| format!(", {size}")).collect();
                     writeln!(f, "%{at} = input {input}: [batch{sizes}] {dtype}")?;
                 }
-                Source::Weight(path) => writeln!(f, "%{at} = {path}")?,
+                Source::Weight(path) | Source::Buffer(path) => writeln!(f, "%{at} = {path}")?,
                 Source::Constant { values, shape, dtype } => {
                     let one =
                         values.as_array().filter(|all| all.len() == 1).map(|all| format!(" of {}", size(&all[0])));

@@ -1,9 +1,11 @@
 //! Convolution as layers.
 
 mod conv1d;
+mod conv3d;
 mod transpose;
 
 pub use conv1d::{Conv1d, ConvTranspose1d};
+pub use conv3d::{Conv3d, ConvTranspose3d};
 pub use transpose::ConvTranspose2d;
 
 use super::ctx::Ctx;

@@ -47,6 +47,38 @@ impl Layer for Dropout {
     }
 }
 
+/// Dropout that keeps mean and variance of what [`Selu`](super::Selu) gives: [`Tensor::alpha_dropout`].
+#[derive(Debug, Module)]
+pub struct AlphaDropout(#[module(name = "")] pub Dropout);
+
+impl AlphaDropout {
+    /// # Panics
+    /// If `p` is not in 0..=1.
+    #[track_caller]
+    pub fn new(p: f32, init: &mut Init) -> AlphaDropout {
+        AlphaDropout(Dropout::new(p, init))
+    }
+}
+
+impl Layer for AlphaDropout {
+    #[track_caller]
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let Dropout { p, generator, path } = &self.0;
+        match ctx.mode() {
+            Mode::Train if *p > 0.0 => path.of(x).alpha_dropout(*p, &ctx.draw(generator, x.device())),
+            _ => x.clone(),
+        }
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        no_float(&self.0.path, "AlphaDropout", x)
+    }
+
+    fn title(&self) -> String {
+        format!("AlphaDropout({})", self.0.p)
+    }
+}
+
 /// Dropout of whole channels of `[n, c, ..]`, whose neighbours tell much the same (Tompson et al., 2015): PyTorch's
 /// `Dropout1d`, `Dropout2d` and `Dropout3d`, told apart by the rank of the input.
 #[derive(Debug, Module)]

@@ -5,6 +5,7 @@ use super::fits::{misfit, told};
 use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
 use crate::dtype::DType;
+use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
 /// A vector for each of a number of things, such as tokens or positions: [`Tensor::embedding`].
@@ -16,6 +17,19 @@ pub struct Embedding {
     /// The number of a row that is not trained, which stands for nothing: PyTorch's `padding_idx`.
     #[module(skip)]
     pub padding: Option<i32>,
+    /// The longest that a row may be: those that a pass takes are brought to it in place before, PyTorch's `max_norm`.
+    #[module(skip)]
+    pub max_norm: Option<f32>,
+    /// Whether the gradient of a row is divided by how often it was taken: PyTorch's `scale_grad_by_freq`.
+    #[module(skip)]
+    pub scale_grad_by_freq: bool,
+}
+
+/// A layer around a table.
+impl From<Parameter> for Embedding {
+    fn from(weight: Parameter) -> Embedding {
+        Embedding { weight, padding: None, max_norm: None, scale_grad_by_freq: false }
+    }
 }
 
 impl Embedding {
@@ -23,7 +37,7 @@ impl Embedding {
     #[track_caller]
     pub fn new(size: usize, width: usize, init: &mut Init) -> Embedding {
         let weight = Tensor::normal([size, width], 0.0, 1.0, &mut init.rng, &init.device);
-        Embedding { weight: Parameter::new(weight), padding: None }
+        Parameter::new(weight).into()
     }
 
     /// The same with a row of zeros that is not trained.
@@ -43,11 +57,41 @@ impl Embedding {
     }
 }
 
+impl Embedding {
+    /// Brings the rows that are taken to the length that they may have.
+    #[track_caller]
+    fn shorten(&self, ids: &Tensor, most: f32) {
+        let weight = self.weight.tensor().detach();
+        let flat = ids.reshape([-1]);
+        let rows = weight.index_select(0, &flat);
+        let length = rows.norm(&[1], KeepDims::Yes);
+        let share = length.affine(1.0, 1e-7).reciprocal().affine(most, 0.0);
+        let held = Tensor::where_(&length.gt(most), &share, &share.new_full([], 1.0));
+        weight.assign(&weight.index_copy(0, &flat, &rows.mul(&held)));
+    }
+
+    /// One by the number of times that each row is taken, in the place of each index.
+    fn shares(&self, ids: &Tensor) -> Tensor {
+        let flat = ids.reshape([-1]);
+        let size = self.weight.shape()[0];
+        let counts = Tensor::zeros([size], ids.device()).index_add(0, &flat, &Tensor::ones(flat.shape(), ids.device()));
+        counts.index_select(0, &flat).reciprocal().reshape_to(ids.shape()).unsqueeze(ids.rank())
+    }
+}
+
 impl Layer for Embedding {
     #[track_caller]
     fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+        if let Some(most) = self.max_norm {
+            self.shorten(ids, most);
+        }
         let weight = ctx.param(&self.weight);
-        let rows = weight.embedding(ids);
+        let mut rows = weight.embedding(ids);
+        if self.scale_grad_by_freq && rows.is_tracked() {
+            // The same values; what flows back is scaled.
+            let still = rows.detach();
+            rows = &still + (&rows - &still) * self.shares(ids).cast(rows.dtype());
+        }
         match self.padding {
             // The same values, but nothing flows back to the row.
             Some(padding) => {

@@ -6,7 +6,7 @@ use super::module::{Init, Layer, Module, Path};
 use super::parameter::{Buffer, Parameter};
 use crate::tensor::Tensor;
 
-/// Batch normalisation with running statistics: what [`BatchNorm1d`] and [`BatchNorm2d`] share.
+/// Batch normalisation with running statistics: what [`BatchNorm1d`], [`BatchNorm2d`] and [`BatchNorm3d`] share.
 #[derive(Debug, Module)]
 pub struct BatchNormState {
     /// `[c]`, 1 at first.
@@ -102,10 +102,58 @@ layers! {
     /// Batch normalisation of images [n, c, h, w].
     #[doc(alias = "BatchNormalization")]
     BatchNorm2d: 4, "[n, c, h, w]";
+    /// Batch normalisation of volumes [n, c, d, h, w].
+    BatchNorm3d: 5, "[n, c, d, h, w]";
+}
+
+/// Normalisation by neighbouring channels: [`Tensor::local_response_norm`].
+#[derive(Debug, Clone, PartialEq, Module)]
+pub struct LocalResponseNorm {
+    /// The channels that count.
+    #[module(skip)]
+    pub size: usize,
+    /// The factor of their mean square; 1e-4.
+    #[module(skip)]
+    pub alpha: f32,
+    /// The power; 0.75.
+    #[module(skip)]
+    pub beta: f32,
+    /// What is added; 1.
+    #[module(skip)]
+    pub k: f32,
+    path: Path,
+}
+
+impl LocalResponseNorm {
+    /// With PyTorch's defaults.
+    ///
+    /// # Panics
+    /// If the size is 0.
+    #[track_caller]
+    pub fn new(size: usize) -> LocalResponseNorm {
+        assert!(size > 0, "LocalResponseNorm: expected a size above 0");
+        LocalResponseNorm { size, alpha: 1e-4, beta: 0.75, k: 1.0, path: Path::new() }
+    }
+}
+
+impl Layer for LocalResponseNorm {
+    #[track_caller]
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        self.path.of(x).local_response_norm(self.size, self.alpha, self.beta, self.k)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let fits = x.rank() >= 2 && x.dtype().is_float();
+        misfit_at(&self.path, fits, "LocalResponseNorm", x, || "expected a batch [n, c, ..] of floats".into())
+    }
+
+    fn title(&self) -> String {
+        format!("LocalResponseNorm({})", self.size)
+    }
 }
 
 /// Normalisation of groups of neighbouring channels: [`Tensor::group_norm`].
-#[doc(alias("InstanceNorm1d", "InstanceNorm2d"))]
+#[doc(alias("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"))]
 #[derive(Debug, Module)]
 pub struct GroupNorm {
     /// `[c]`, 1 at first; none where nothing is scaled.
@@ -144,7 +192,7 @@ impl GroupNorm {
         }
     }
 
-    /// Each channel by itself, neither scaled nor shifted: PyTorch's `InstanceNorm1d` and `InstanceNorm2d`.
+    /// Each channel by itself, neither scaled nor shifted: PyTorch's `InstanceNorm1d`, `InstanceNorm2d` and `InstanceNorm3d`.
     pub fn instance(channels: usize) -> GroupNorm {
         GroupNorm { weight: None, bias: None, groups: channels, channels, eps: 1e-5, path: Path::new() }
     }

@@ -3,7 +3,9 @@
 use super::ctx::Ctx;
 use super::fits::misfit_at;
 use super::module::{Layer, Module, Path};
-use crate::ops::pool::{AvgPool1dOptions, AvgPool2dOptions, MaxPool1dOptions, MaxPool2dOptions};
+use crate::ops::pool::{
+    AvgPool1dOptions, AvgPool2dOptions, AvgPool3dOptions, MaxPool1dOptions, MaxPool2dOptions, MaxPool3dOptions,
+};
 use crate::ops::upsample::Upsampling;
 use crate::tensor::Tensor;
 
@@ -82,6 +84,20 @@ layers! {
     AdaptiveAvgPool1d(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_avg_pool1d;
     /// The largest of [n, c, length] in so many windows.
     AdaptiveMaxPool1d(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_max_pool1d;
+    /// The largest of each window of volumes [n, c, d, h, w].
+    MaxPool3d(MaxPool3dOptions): 5, "volumes [n, c, d, h, w]",
+        |o: &MaxPool3dOptions| [0, 1, 2].map(|d| least(o.kernel_size[d], o.dilation[d], o.padding[d])),
+        |o: &MaxPool3dOptions| format!("{:?}", o.kernel_size), max_pool3d;
+    /// The mean of each window of volumes [n, c, d, h, w].
+    AvgPool3d(AvgPool3dOptions): 5, "volumes [n, c, d, h, w]",
+        |o: &AvgPool3dOptions| [0, 1, 2].map(|d| least(o.kernel_size[d], 1, o.padding[d])),
+        |o: &AvgPool3dOptions| format!("{:?}", o.kernel_size), avg_pool3d;
+    /// The means of volumes [n, c, d, h, w] over so many windows along each dimension.
+    AdaptiveAvgPool3d([usize; 3]): 5, "volumes [n, c, d, h, w]",
+        |_: &[usize; 3]| [1, 1, 1], |o: &[usize; 3]| format!("{o:?}"), adaptive_avg_pool3d;
+    /// The largest of volumes [n, c, d, h, w] in so many windows along each dimension.
+    AdaptiveMaxPool3d([usize; 3]): 5, "volumes [n, c, d, h, w]",
+        |_: &[usize; 3]| [1, 1, 1], |o: &[usize; 3]| format!("{o:?}"), adaptive_max_pool3d;
 }
 
 impl MaxPool2d {
@@ -95,6 +111,20 @@ impl AvgPool2d {
     /// Square windows side by side.
     pub fn new(kernel_size: usize) -> AvgPool2d {
         AvgPool2d::with(AvgPool2dOptions::new(kernel_size))
+    }
+}
+
+impl MaxPool3d {
+    /// Cubes side by side.
+    pub fn new(kernel_size: usize) -> MaxPool3d {
+        MaxPool3d::with(MaxPool3dOptions::new(kernel_size))
+    }
+}
+
+impl AvgPool3d {
+    /// Cubes side by side.
+    pub fn new(kernel_size: usize) -> AvgPool3d {
+        AvgPool3d::with(AvgPool3dOptions::new(kernel_size))
     }
 }
 

@@ -21,6 +21,26 @@ impl Tensor {
         self.unsqueeze(1).mul(other)
     }
 
+    /// `self' W_o other` for each output o, of rows `[.., in1]` and `[.., in2]`, a weight `[out, in1, in2]` and a bias `[out]`:
+    /// `[.., out]`, `torch.nn.functional.bilinear`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn bilinear(&self, other: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let (a, b, w) = (self.shape(), other.shape(), weight.shape());
+        let fits = w.rank() == 3 && a.last() == Some(&w[1]) && b.last() == Some(&w[2]);
+        let fits = fits && a[..a.rank() - 1] == b[..b.rank() - 1];
+        assert!(fits, "bilinear: {a} x {b} x {w}: expected [.., in1], [.., in2] and weights [out, in1, in2]");
+        let count = a[..a.rank() - 1].iter().product::<usize>();
+        let rows = self.reshape_to(Shape::from([count, w[1]]));
+        let by_first = rows.matmul(&weight.permute(&[1, 0, 2]).reshape_to(Shape::from([w[1], w[0] * w[2]])));
+        let second = other.reshape_to(Shape::from([count, w[2], 1]));
+        let y = by_first.reshape_to(Shape::from([count, w[0], w[2]])).matmul(&second);
+        let y = y.reshape_to(Shape::from([&a[..a.rank() - 1], &[w[0]]].concat()));
+        bias.map_or(y.clone(), |bias| y.add(bias))
+    }
+
     /// `beta * self + alpha * a.matmul(b)`; `self` broadcasts, and with a beta of 0 it is not read. Of matrices PyTorch's
     /// `addmm`, of batches its `baddbmm`.
     ///

@@ -33,6 +33,9 @@ pub struct AttentionOptions {
     /// The probability with which a weight is dropped, the others growing (PyTorch's `dropout_p`), and the draw that tells
     /// which. It goes by primitives.
     pub dropout: Option<(f32, Draw)>,
+    /// Whether keys and values may have fewer heads than queries, each for as many neighbouring ones (Ainslie et al., 2023):
+    /// PyTorch's `enable_gqa`.
+    pub enable_gqa: bool,
 }
 
 impl AttentionOptions {
@@ -411,6 +414,15 @@ impl Tensor {
         let is_deep = q.rank().min(k.rank()).min(v.rank()) >= 2;
         let fits = is_deep && q.last() == k.last() && k[k.rank() - 2] == v[v.rank() - 2];
         assert!(fits, "{title}: {q} x {k} x {v}: expected queries, keys and values [.., rows, head_dim] of one batch");
+        if options.enable_gqa && is_deep && q.rank().min(k.rank()).min(v.rank()) >= 3 {
+            let heads = |shape: &Shape| shape[shape.rank() - 3];
+            let (all, keys, values) = (heads(&q), heads(&k), heads(&v));
+            let whole = keys > 0 && values > 0 && all.is_multiple_of(keys) && all.is_multiple_of(values);
+            assert!(whole, "{title}: {q} x {k} x {v}: expected a multiple of the heads of keys and values as queries");
+            let more = |x: &Tensor, own: usize| x.repeat_interleave(all / own, -3);
+            let options = AttentionOptions { enable_gqa: false, ..options.clone() };
+            return self.scaled_dot_product_attention(&more(key, keys), &more(value, values), &options);
+        }
         let batch_of = |shape: &Shape| Shape::new(&shape[..shape.rank() - 2]);
         let Some(batch) = batch_of(&q).broadcast(&batch_of(&k)).and_then(|both| both.broadcast(&batch_of(&v))) else {
             panic!("{title}: {q} x {k} x {v}: the batches do not broadcast")

@@ -1,5 +1,6 @@
 //! Functions that a line or two of others make up, under PyTorch's names.
 
+use super::pool::AvgPool2dOptions;
 use super::reduce::KeepDims;
 use crate::dtype::DType;
 use crate::shape::{Int, Shape, Sizes, ints};
@@ -13,6 +14,43 @@ impl Tensor {
         // Equal ones, which may be infinite, are no distance apart.
         let apart = self.sub(other).masked_fill(&self.eq(other), 0.0).abs();
         self.maximum(other).add(&apart.neg().exp().log1p())
+    }
+
+    /// `log(cumsum(e^x))` along a dimension without overflow: each element is added to the larger of it and what was before, in
+    /// as many steps as doublings lead to the size.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn logcumsumexp(&self, dim: impl Int) -> Tensor {
+        let dim = self.shape().dim_or_scalar("logcumsumexp", dim.int());
+        if self.rank() == 0 {
+            return self.clone();
+        }
+        let (mut x, mut step, size) = (self.clone(), 1, self.shape()[dim]);
+        while step < size {
+            let later = x.narrow(dim, step, size - step).logaddexp(&x.narrow(dim, 0, size - step));
+            x = Tensor::cat(&[&x.narrow(dim, 0, step), &later], dim as isize);
+            step *= 2;
+        }
+        x
+    }
+
+    /// `x / (k + alpha * mean(x^2))^beta`, the mean over `size` neighbouring channels of `[n, c, ..]`, zeros beyond the ends:
+    /// `torch.nn.functional.local_response_norm` (Krizhevsky et al., 2012), whose defaults are 1e-4, 0.75 and 1.
+    ///
+    /// # Panics
+    /// If it is no batch [n, c, ..], or the size is 0.
+    #[track_caller]
+    pub fn local_response_norm(&self, size: usize, alpha: f32, beta: f32, k: f32) -> Tensor {
+        let shape = self.shape();
+        assert!(shape.rank() >= 2 && size > 0, "local_response_norm: {shape}: expected [n, c, ..] and a size above 0");
+        let rest = shape[2..].iter().product::<usize>();
+        let squares = self.square().reshape_to(Shape::from([shape[0], 1, shape[1], rest]));
+        let padded = squares.pad(&[(0, 0), (size / 2, (size - 1) / 2)], 0.0);
+        let window = AvgPool2dOptions { kernel_size: [size, 1], stride: [1, 1], ..AvgPool2dOptions::new(1) };
+        let mean = padded.avg_pool2d(window).reshape_to(shape);
+        self.div(&mean.affine(alpha, k).pow_scalar(beta))
     }
 
     /// `sqrt(a^2 + b^2)`, broadcast.

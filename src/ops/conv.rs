@@ -9,6 +9,7 @@ mod again;
 mod choose;
 mod columns;
 mod conv1d;
+mod conv3d;
 mod definition;
 pub mod depthwise;
 mod fuse;
@@ -21,6 +22,7 @@ mod tiles;
 mod transpose;
 
 pub use conv1d::{Conv1dOptions, ConvTranspose1dOptions};
+pub use conv3d::{Conv3dOptions, ConvTranspose3dOptions};
 pub use transpose::ConvTranspose2dOptions;
 
 use crate::autograd::{Op, is_differentiated};

@@ -63,6 +63,24 @@ impl Tensor {
         x.dropped(&draw.step.saved(), params)
     }
 
+    /// Sets elements with probability `p` to what [`Tensor::selu`] tends to, and scales and shifts all so that mean and variance
+    /// stay (Klambauer et al., 2017): `torch.nn.functional.alpha_dropout`.
+    ///
+    /// # Panics
+    /// If `p` is not in 0..=1, or the tensor is not of floats.
+    #[track_caller]
+    pub fn alpha_dropout(&self, p: f32, draw: &Draw) -> Tensor {
+        /// The scale times alpha of SELU, negative.
+        const END: f32 = -1.758_099_4;
+        let kept = self.new_full(self.shape(), 1.0).dropout(p, draw).ne(0.0);
+        if p >= 1.0 {
+            return self.mul(&kept);
+        }
+        let scale = 1.0 / ((END * END * p + 1.0) * (1.0 - p)).sqrt();
+        let ended = kept.affine(-END, END);
+        self.mul(&kept).add(&ended).affine(scale, -scale * END * p)
+    }
+
     /// Its gradient is the same of the gradient from above.
     fn dropped(&self, step: &Tensor, params: DropoutParams) -> Tensor {
         let (y, step) = (self.new_empty(self.shape()), step.clone());

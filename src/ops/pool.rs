@@ -9,8 +9,10 @@ mod host;
 mod modes;
 mod params;
 mod pool1d;
+mod pool3d;
 
 pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
+pub use pool3d::{AvgPool3dOptions, MaxPool3dOptions};
 
 use super::channels_last::channels_last;
 use crate::dtype::DType;

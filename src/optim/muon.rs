@@ -15,6 +15,8 @@ pub enum MuonRate {
     /// Times 0.2 and the root of the longer side, so that steps are as large as AdamW's and its rates and decay fit:
     /// `match_rms_adamw`.
     MatchRmsAdamW,
+    /// Times the root of rows by columns, whichever are more: `spectral_unclamped`.
+    SpectralUnclamped,
 }
 
 /// PyTorch's arguments and defaults.
@@ -83,6 +85,7 @@ impl MuonOptions {
         match self.rate {
             MuonRate::Original => (rows / columns).max(1.0).sqrt(),
             MuonRate::MatchRmsAdamW => 0.2 * rows.max(columns).sqrt(),
+            MuonRate::SpectralUnclamped => (rows / columns).sqrt(),
         }
     }
 

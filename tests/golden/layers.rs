@@ -7,7 +7,7 @@ use wgrad::nn::{BatchNorm1d, BatchNorm2d, Buffer, Ctx, Embedding, Init, Layer};
 /// A row of padding gets no gradient.
 pub fn embedding(t: &Trial) -> Tensor {
     let padding = t.attrs().size("padding_idx").map(|row| i32::try_from(row).expect("a row fits i32"));
-    Embedding { weight: t.parameter("weight"), padding }.forward(t.x(), &Ctx::eval().tracked())
+    Embedding { padding, ..t.parameter("weight").into() }.forward(t.x(), &Ctx::eval().tracked())
 }
 
 /// The output, and the running statistics after it.

@@ -3,6 +3,8 @@
 Each is computed in float64 from inputs that float32 holds. A name starts with `more_`, so that a file tells where it is from.
 """
 
+import importlib
+import inspect
 import json
 import pathlib
 import struct
@@ -620,19 +622,95 @@ def modes():
 
 def matrices():
     # PyTorch rounds to bfloat16 within; the crate does not.
-    rounded, torch.Tensor.bfloat16 = torch.Tensor.bfloat16, lambda self: self
+    muon = importlib.import_module("torch.optim._muon")
+    exec(inspect.getsource(muon._zeropower_via_newtonschulz).replace("torch.bfloat16", "grad.dtype"), vars(muon))
     for case, attrs in [("plain", {}), ("tall", {"lr": 0.1, "nesterov": False, "ns_steps": 3}),
-                        ("adamw", {"lr": 0.05, "adjust_lr_fn": "match_rms_adamw", "momentum": 0.5})]:
+                        ("adamw", {"lr": 0.05, "adjust_lr_fn": "match_rms_adamw", "momentum": 0.5}),
+                        ("spectral", {"lr": 0.05, "adjust_lr_fn": "spectral_unclamped"})]:
         shape = (5, 3) if case == "tall" else (3, 4)
         start, grads = draw(*shape), draw(8, *shape)
         param = torch.nn.Parameter(start.clone())
         out = stepped(torch.optim.Muon([param], **attrs), param, grads)
         write("optim_muon", case, "optim:muon", attrs, {"in.param": start, "in.grads": grads, "out": out})
-    torch.Tensor.bfloat16 = rounded
+
+
+def volumes():
+    for i, (shape, weight, attrs) in enumerate([
+        ((2, 3, 5, 6, 4), (4, 3, 3, 2, 3), {"padding": [1, 0, 1]}), ((1, 4, 6, 5, 5), (6, 2, 2, 3, 2), {"stride": [2, 1, 2], "groups": 2}),
+        ((2, 2, 7, 6, 5), (3, 2, 3, 2, 1), {"dilation": [2, 1, 1], "padding": [2, 1, 0], "stride": [2, 2, 1]}), ((2, 3, 4, 5, 5), (2, 3, 1, 3, 3), {}),
+    ]):
+        inputs = {"input": draw(*shape), "weight": draw(*weight), "bias": draw(weight[0])}
+        op("conv3d", str(i), F.conv3d, inputs, attrs, list(inputs), 1e-4, 5e-4)
+    for i, (shape, weight, attrs) in enumerate([
+        ((2, 3, 3, 4, 3), (3, 2, 3, 2, 3), {"stride": [2, 1, 2], "padding": [1, 0, 1], "output_padding": [1, 0, 1]}),
+        ((1, 4, 3, 3, 2), (4, 2, 2, 3, 2), {"groups": 2, "dilation": [2, 1, 1]}),
+    ]):
+        inputs = {"input": draw(*shape), "weight": draw(*weight), "bias": draw(weight[1] * attrs.get("groups", 1))}
+        op("conv_transpose3d", str(i), F.conv_transpose3d, inputs, attrs, list(inputs), 1e-4, 5e-4)
+    x = draw(2, 2, 7, 6, 5)
+    for i, attrs in enumerate([{"kernel_size": 2}, {"kernel_size": [3, 2, 2], "stride": [2, 1, 2], "padding": [1, 0, 1]}, {"kernel_size": 3, "ceil_mode": True, "stride": 2}]):
+        op("max_pool3d", str(i), F.max_pool3d, {"input": x}, attrs, ["input"])
+        op("avg_pool3d", str(i), F.avg_pool3d, {"input": x}, attrs, ["input"])
+    op("max_pool3d", "dilated", F.max_pool3d, {"input": x}, {"kernel_size": 2, "dilation": [3, 2, 1], "stride": 1}, ["input"])
+    op("avg_pool3d", "counted", F.avg_pool3d, {"input": x}, {"kernel_size": [3, 2, 3], "padding": [1, 1, 1], "count_include_pad": False, "ceil_mode": True}, ["input"])
+    op("adaptive_avg_pool3d", "0", F.adaptive_avg_pool3d, {"input": x}, {"output_size": [3, 2, 4]}, ["input"])
+    op("adaptive_max_pool3d", "0", F.adaptive_max_pool3d, {"input": x}, {"output_size": [3, 2, 4]}, ["input"])
+
+
+def wholes():
+    two = {"input1": draw(2, 3, 4), "input2": draw(2, 3, 5), "weight": draw(6, 4, 5), "bias": draw(6)}
+    op("bilinear", "0", F.bilinear, two, {}, list(two))
+    for i, (shape, attrs) in enumerate([((2, 7, 3, 4), {"size": 3}), ((2, 5, 6), {"size": 4, "alpha": 0.5, "beta": 0.6, "k": 2.0})]):
+        op("local_response_norm", str(i), F.local_response_norm, {"input": draw(*shape)}, attrs, ["input"])
+    for i, dim in enumerate([0, 1, -1]):
+        op("logcumsumexp", str(i), torch.logcumsumexp, {"input": draw(3, 7, 4, low=-30, high=30)}, {"dim": dim}, ["input"])
+    table, square, flat = draw(6, 4), torch.tensor([[1, 3, 3], [0, 5, 1]]), torch.tensor([1, 3, 3, 0, 5, 1, 2])
+    offsets, weights = torch.tensor([0, 3, 3, 5]), draw(7)
+    for mode in ["sum", "mean", "max"]:
+        op("embedding_bag", f"square_{mode}", lambda input, weight, **a: F.embedding_bag(input, weight, **a), {"input": square, "weight": table}, {"mode": mode}, ["weight"])
+        op("embedding_bag", f"offsets_{mode}", lambda input, weight, offsets, **a: F.embedding_bag(input, weight, offsets, **a),
+           {"input": flat, "weight": table, "offsets": offsets}, {"mode": mode, "padding_idx": 3}, ["weight"])
+    op("embedding_bag", "weighted", lambda input, weight, offsets, per_sample_weights, **a: F.embedding_bag(input, weight, offsets, per_sample_weights=per_sample_weights, **a),
+       {"input": flat, "weight": table, "offsets": offsets, "per_sample_weights": weights}, {"mode": "sum"}, ["weight", "per_sample_weights"])
+    op("embedding_options", "counted", lambda input, weight, scale_grad_by_freq: F.embedding(input, weight, scale_grad_by_freq=scale_grad_by_freq),
+       {"input": square, "weight": table}, {"scale_grad_by_freq": True}, ["weight"])
+    op("embedding_options", "short", lambda input, weight, max_norm, shortened: F.embedding(input, weight.clone(), max_norm=max_norm),
+       {"input": square, "weight": table}, {"max_norm": 1.5, "shortened": True})
+    query, key, value = draw(2, 4, 5, 8), draw(2, 2, 5, 8), draw(2, 2, 5, 8)
+    for causal in [False, True]:
+        op("grouped_attention", str(causal), lambda query, key, value, is_causal: F.scaled_dot_product_attention(query, key, value, is_causal=is_causal, enable_gqa=True),
+           {"query": query, "key": key, "value": value}, {"is_causal": causal}, ["query", "key", "value"])
+    model = torch.nn.Transformer(8, 2, 2, 1, 10, 0.0, batch_first=True).double()
+    given = {k: (v.detach() + 0.1 * draw(*v.shape)).float().double() for k, v in model.named_parameters()}
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(4, dtype=torch.double)
+    op("transformer", "0", lambda src, tgt, **w: torch.func.functional_call(model, w, (src, tgt), {"tgt_mask": mask, "tgt_is_causal": True}),
+       {"src": draw(2, 5, 8), "tgt": draw(2, 4, 8), **given}, {}, ["src", "tgt", *given])
+    for case, shape, attrs in [("matrix", (3, 4), {"lr": 0.1, "eps": [1e-7, 1e-3]}), ("deep", (2, 3, 4), {"weight_decay": 0.1, "beta2_decay": -0.5, "d": 2.0, "eps": [1e-6, 0.5]}),
+                               ("vector", (5,), {"lr": 0.3, "eps": [1e-7, 1e-3]})]:
+        start, grads = draw(*shape), draw(8, *shape)
+        param = torch.nn.Parameter(start.clone())
+        out = stepped(torch.optim.Adafactor([param], **{**attrs, "eps": tuple(attrs["eps"])}), param, grads)
+        write("optim_adafactor", case, "optim:adafactor", attrs, {"in.param": start, "in.grads": grads, "out": out})
+    for case, attrs, steps in [("plain", {"lr": 0.01, "max_iter": 4}, 4), ("wolfe", {"line_search_fn": "strong_wolfe", "max_iter": 4}, 3),
+                               ("short", {"line_search_fn": "strong_wolfe", "max_iter": 3, "history_size": 2}, 4)]:
+        start, scale = draw(3, low=-1, high=1), draw(2, low=1, high=4)
+        param = torch.nn.Parameter(start.clone())
+        optimizer, after = torch.optim.LBFGS([param], **attrs), []
+
+        def closure():
+            optimizer.zero_grad()
+            loss = ((param[1:] - param[:-1] ** 2) ** 2 * scale).sum() + ((1 - param[:-1]) ** 2).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(steps):
+            optimizer.step(closure)
+            after.append(param.detach().clone())
+        write("optim_lbfgs", case, "optim:lbfgs", {**attrs, "steps": steps}, {"in.param": start, "in.scale": scale, "out": torch.stack(after)}, 2e-3, 2e-4)
 
 
 MAKES = [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
-         sums, masks, functions, order, places, made_up, composed, newer, modes, matrices]
+         sums, masks, functions, order, places, made_up, composed, newer, modes, matrices, volumes, wholes]
 
 if __name__ == "__main__":
     for make in MAKES:

@@ -7,9 +7,9 @@ use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Adamax, AdamaxOptions, Centering,
-    Momentum, Muon, MuonOptions, MuonRate, NAdam, NAdamOptions, Optimizer, RAdam, RAdamOptions, RmsProp,
-    RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
+    Adadelta, AdadeltaOptions, Adafactor, AdafactorOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Adamax,
+    AdamaxOptions, Centering, Lbfgs, LbfgsOptions, Momentum, Muon, MuonOptions, MuonRate, NAdam, NAdamOptions,
+    Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
 };
 use wgrad::plan::Replay;
 
@@ -29,6 +29,13 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
             "rmsprop" => boxed(RmsProp::new(model, rmsprop_options(a))?, kind),
             "adagrad" => boxed(Adagrad::new(model, adagrad_options(a))?, kind),
             "adadelta" => boxed(Adadelta::new(model, adadelta_options(a))?, kind),
+            "adafactor" => {
+                let eps = a.floats("eps", [1e-7, 1e-3]);
+                let (lr, beta2_decay) = (a.float("lr", 1e-2), a.float("beta2_decay", -0.8));
+                let (d, weight_decay) = (a.float("d", 1.0), a.float("weight_decay", 0.0));
+                let options = AdafactorOptions { lr, beta2_decay, eps: (Some(eps[0]), eps[1]), d, weight_decay };
+                Box::new(Adafactor::new(model, options)?)
+            }
             "muon" => boxed(Muon::new(model, muon_options(a))?, kind),
             "nadam" => boxed(NAdam::new(model, nadam_options(a))?, kind),
             "radam" => {
@@ -82,6 +89,7 @@ fn nadam_options(a: &Attrs) -> NAdamOptions {
 fn muon_options(a: &Attrs) -> MuonOptions {
     let rate = match &*a.text("adjust_lr_fn", "original") {
         "match_rms_adamw" => MuonRate::MatchRmsAdamW,
+        "spectral_unclamped" => MuonRate::SpectralUnclamped,
         _ => MuonRate::Original,
     };
     MuonOptions {
@@ -156,6 +164,33 @@ fn step(t: &Trial, replay: &mut Replay, parameter: &Parameter, grad: &Tensor, op
         loss
     });
     parameter.tensor().detach().copy()
+}
+
+/// Steps down the valley of Rosenbrock and a bowl.
+pub fn lbfgs(t: &Trial) -> Vec<(String, Tensor)> {
+    let a = t.attrs();
+    let parameter = Parameter::new(t.input("param").copy());
+    let options = LbfgsOptions {
+        lr: a.float("lr", 1.0),
+        max_iter: a.size("max_iter").unwrap_or(20),
+        history_size: a.size("history_size").unwrap_or(100),
+        strong_wolfe: a.text("line_search_fn", "") == "strong_wolfe",
+        ..LbfgsOptions::default()
+    };
+    let mut optimizer = Lbfgs::new(&parameter, options).expect("the options are in range");
+    let scale = t.input("scale").clone();
+    let mut after = Vec::new();
+    for _ in 0..a.size("steps").unwrap_or(1) {
+        let loss = || {
+            let x = parameter.tensor();
+            let (first, last) = (x.narrow(0, 0, x.size(0) - 1), x.narrow(0, 1, x.size(0) - 1));
+            let valley = ((&last - first.square()).square() * &scale).sum() + (1.0 - first).square().sum();
+            valley
+        };
+        optimizer.step(loss).expect("the device works");
+        after.push(parameter.tensor().detach().copy());
+    }
+    vec![("out".into(), Tensor::stack(&after.iter().collect::<Vec<_>>(), 0))]
 }
 
 pub fn sgd(t: &Trial) -> Vec<(String, Tensor)> {

@@ -2,8 +2,8 @@
 
 use crate::trial::Trial;
 use wgrad::nn::{
-    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, Path, TransformerDecoderLayer, TransformerEncoderLayer,
-    TransformerOptions,
+    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, Path, Transformer, TransformerAttention,
+    TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions,
 };
 use wgrad::{AttentionOptions, Tensor};
 
@@ -31,7 +31,7 @@ pub fn attention(t: &Trial) -> Tensor {
         is_causal: t.attrs().flag("is_causal", false),
         mask: t.maybe("attn_mask").cloned(),
         scale: Some(t.attrs().float("scale", f32::NAN)).filter(|scale| !scale.is_nan()),
-        dropout: None,
+        ..AttentionOptions::default()
     };
     t.input("query").scaled_dot_product_attention(t.input("key"), t.input("value"), &options)
 }
@@ -113,4 +113,27 @@ pub fn decoder_layer(t: &Trial) -> Tensor {
     [layer.norm1, layer.norm2, layer.norm3] = ["norm1", "norm2", "norm3"].map(|path| norm(t, path));
     let options = [&AttentionOptions::causal(), &AttentionOptions::default()];
     layer.decode(x, t.input("memory"), options, &Ctx::eval().tracked())
+}
+
+/// Two encoder layers and one of a decoder, each with a norm behind.
+pub fn transformer(t: &Trial) -> Tensor {
+    let (source, target) = (t.input("src"), t.input("tgt"));
+    let options = TransformerOptions { feedforward: 10, dropout: 0.0, ..TransformerOptions::default() };
+    let mut model = Transformer::new(source.size(-1), 2, [2, 1], options, &mut t.init());
+    for (at, layer) in model.encoder.layers.iter_mut().enumerate() {
+        let path = |part: &str| format!("encoder.layers.{at}.{part}");
+        layer.self_attn = attention_layer(t, &path("self_attn."), 2);
+        [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|part| linear(t, &path(part)));
+        [layer.norm1, layer.norm2] = ["norm1", "norm2"].map(|part| norm(t, &path(part)));
+    }
+    for (at, layer) in model.decoder.layers.iter_mut().enumerate() {
+        let path = |part: &str| format!("decoder.layers.{at}.{part}");
+        [layer.self_attn, layer.multihead_attn] =
+            ["self_attn.", "multihead_attn."].map(|part| attention_layer(t, &path(part), 2));
+        [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|part| linear(t, &path(part)));
+        [layer.norm1, layer.norm2, layer.norm3] = ["norm1", "norm2", "norm3"].map(|part| norm(t, &path(part)));
+    }
+    (model.encoder.norm, model.decoder.norm) = (Some(norm(t, "encoder.norm")), Some(norm(t, "decoder.norm")));
+    let attention = TransformerAttention { target: AttentionOptions::causal(), ..TransformerAttention::default() };
+    model.transform(source, target, &attention, &Ctx::eval().tracked())
 }

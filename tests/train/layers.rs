@@ -28,7 +28,7 @@ fn positions_are_an_embedding_of_numbers() {
     for (_, device) in devices() {
         let mut init = Init::new(3, &device);
         let positions = Positions::new(6, 4, &mut init);
-        let embedding = Embedding { weight: positions.weight.clone(), padding: None };
+        let embedding = Embedding::from(positions.weight.clone());
         let x = Tensor::normal([2, 3, 4], 0.0, 1.0, &mut Rng::new(1), &device);
         let due = x.add(&embedding.forward(&Tensor::arange(0, 3, &device), &Ctx::eval()));
         assert_eq!(positions.forward(&x, &Ctx::eval()).to_vec::<f32>(), due.to_vec::<f32>());

@@ -1,0 +1,92 @@
+//! Bags of rows of a table, of which each gives one row: made of other operations.
+
+use crate::dtype::DType;
+use crate::ops::reduce::KeepDims;
+use crate::ops::scatter::ScatterReduction;
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// The row that a bag of rows gives: PyTorch's `mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BagMode {
+    /// Their sum.
+    Sum,
+    /// Their mean.
+    #[default]
+    Mean,
+    /// The largest of each element.
+    Max,
+}
+
+/// PyTorch's arguments of `embedding_bag`, and its defaults.
+#[derive(Debug, Clone, Default)]
+pub struct EmbeddingBagOptions {
+    /// The row that a bag gives.
+    pub mode: BagMode,
+    /// A factor for each row that is taken, of the indices' shape; for sums alone.
+    pub per_sample_weights: Option<Tensor>,
+    /// The number of a row that counts nothing.
+    pub padding: Option<i32>,
+}
+
+/// # Bags of rows
+impl Tensor {
+    /// The rows of this table `[size, width]` that are named together, as one: `indices` `[bags, items]`, i32 or i64, give
+    /// `[bags, width]`. Where bags differ in length, `indices` are `[items]`, and `offsets` `[bags]` say where each begins, the
+    /// first with 0: PyTorch's `embedding_bag`. A bag of nothing gives 0.
+    ///
+    /// # Panics
+    /// If a shape or type does not fit, or there are weights and no sums.
+    #[track_caller]
+    pub fn embedding_bag(&self, indices: &Tensor, offsets: Option<&Tensor>, options: &EmbeddingBagOptions) -> Tensor {
+        let (op, i) = ("embedding_bag", indices.shape());
+        let fits = i.rank() == if offsets.is_some() { 1 } else { 2 };
+        assert!(fits, "{op}: indices of {i}: expected [bags, items], or [items] with offsets");
+        let EmbeddingBagOptions { mode, per_sample_weights, padding } = options;
+        let is_sum = *mode == BagMode::Sum;
+        assert!(per_sample_weights.is_none() || is_sum, "{op}: weights for samples are for sums, not for {mode:?}");
+        let device = self.device();
+        // The bag of each item, in order.
+        let (bags, items) = (offsets.map_or(i[0], |offsets| offsets.numel()), i.numel());
+        let count = Tensor::arange(0, items as i32, device);
+        let bag = match offsets {
+            Some(offsets) => {
+                assert!(offsets.rank() == 1, "{op}: offsets of {}: expected [bags]", offsets.shape());
+                let begun = count.unsqueeze(1).ge(&offsets.indices(op, "offsets"));
+                begun.sum_dims(&[1], KeepDims::No).affine(1.0, -1.0).cast(DType::I32)
+            }
+            None => count.floor_divide(&Tensor::full([], i[1].max(1) as i32, device)),
+        };
+        let flat = indices.reshape_to(Shape::from([items]));
+        let rows = self.embedding(&flat);
+        let ones = Tensor::ones([items, 1], device).cast(rows.dtype());
+        let counted = match padding {
+            Some(row) => ones.masked_fill(&flat.eq(*row).unsqueeze(1), 0.0),
+            None => ones,
+        };
+        let zeros = rows.new_zeros([bags, rows.size(1)]);
+        if *mode == BagMode::Max {
+            let least = rows.masked_fill(&counted.eq(0.0), f32::NEG_INFINITY);
+            let places = bag.unsqueeze(1).expand(rows.shape());
+            let lowest = rows.new_full(zeros.shape(), f32::NEG_INFINITY);
+            let largest = lowest.scatter_reduce(0, &places, &least, ScatterReduction::Amax, true);
+            return largest.masked_fill(&largest.detach().eq(f32::NEG_INFINITY), 0.0);
+        }
+        let weights = match per_sample_weights {
+            Some(weights) => {
+                let w = weights.shape();
+                assert!(w == i, "{op}: {i} x {w}: expected a weight for each index");
+                counted.mul(&weights.reshape_to(Shape::from([items, 1])))
+            }
+            None => counted.clone(),
+        };
+        let sums = zeros.index_add(0, &bag, &rows.mul(&weights));
+        match is_sum {
+            true => sums,
+            false => {
+                let counts = counted.new_zeros([bags, 1]).index_add(0, &bag, &counted);
+                sums.div(&counts.clamp(1.0, f32::INFINITY))
+            }
+        }
+    }
+}

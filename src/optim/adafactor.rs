@@ -1,0 +1,220 @@
+//! Adafactor (Shazeer and Stern, 2018): second moments of rows and of columns in the place of those of all values.
+
+use super::{Optimizer, at_least_0, checked_lr};
+use crate::autograd::Grads;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
+use crate::ops::reduce::KeepDims;
+use crate::tensor::Tensor;
+
+/// PyTorch's arguments and defaults.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdafactorOptions {
+    /// The largest part of a parameter's size that a step moves it by.
+    pub lr: f32,
+    /// The power of the number of steps that a moment takes in of the newest gradient.
+    pub beta2_decay: f32,
+    /// The least second moment, by default the distance from 1 to the next number, and the least size of a parameter.
+    pub eps: (Option<f32>, f32),
+    /// The largest size of a direction.
+    pub d: f32,
+    /// The part of each weight, times the rate, that a step takes off.
+    pub weight_decay: f32,
+}
+
+impl Default for AdafactorOptions {
+    fn default() -> AdafactorOptions {
+        AdafactorOptions { lr: 1e-2, beta2_decay: -0.8, eps: (None, 1e-3), d: 1.0, weight_decay: 0.0 }
+    }
+}
+
+/// A parameter with its moments: those of rows and of columns, or of all values of a vector.
+struct Own {
+    path: String,
+    parameter: Parameter,
+    /// Gradients that it has seen, on the device: a replayed step counts, too.
+    steps: Tensor,
+    moments: Vec<(&'static str, Tensor)>,
+}
+
+/// An optimizer whose memory grows with the rows and the columns of a matrix, and not with their product: for models that hardly
+/// fit. Its rate is a part of the size of each parameter.
+///
+/// ```
+/// use wgrad::nn::{Ctx, Init, Layer, Linear};
+/// use wgrad::optim::{Adafactor, AdafactorOptions, Optimizer};
+/// let device = wgrad::Device::cpu();
+/// let model = Linear::new(64, 32, &mut Init::new(0, &device));
+/// let mut optimizer = Adafactor::new(&model, AdafactorOptions::default())?;
+/// let loss = model.forward(&wgrad::Tensor::ones([4, 64], &device), &Ctx::train()).square().mean();
+/// optimizer.step(&loss.backward());
+/// // 64 + 32 values for a matrix of 2,048.
+/// assert_eq!(optimizer.state()?["weight.row_var"].shape, [32, 1]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub struct Adafactor {
+    options: AdafactorOptions,
+    lr: f32,
+    base: f32,
+    /// The rate where steps read it.
+    rate: Tensor,
+    all: Vec<Own>,
+}
+
+impl Adafactor {
+    /// Of the parameters of a model.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if an option is out of range, or the model has no parameters.
+    pub fn new(model: &dyn Module, options: AdafactorOptions) -> Result<Adafactor> {
+        let AdafactorOptions { lr, beta2_decay, eps, d, weight_decay } = options;
+        checked_lr(lr)?;
+        at_least_0("eps", eps.0.unwrap_or(0.0))?;
+        at_least_0("eps", eps.1)?;
+        at_least_0("weight decay", weight_decay)?;
+        let in_range = beta2_decay <= 0.0 && d >= 1.0;
+        if !in_range {
+            let text = format!("Adafactor: beta2_decay {beta2_decay} and d {d}: expected at most 0, and at least 1");
+            return Err(Error::Option(text));
+        }
+        let mut all: Vec<Own> = Vec::new();
+        for (path, parameter) in parameters(model) {
+            if all.iter().any(|own| own.parameter.is(&parameter)) {
+                continue;
+            }
+            let (shape, tensor) = (parameter.shape(), parameter.tensor());
+            let zeros = |sizes: Vec<usize>| Tensor::zeros(sizes, tensor.device());
+            let moments = match shape.rank() {
+                0 | 1 => vec![("variance", zeros(shape.to_vec()))],
+                rank => {
+                    let (mut rows, mut columns) = (shape.to_vec(), shape.to_vec());
+                    (rows[rank - 1], columns[rank - 2]) = (1, 1);
+                    vec![("row_var", zeros(rows)), ("col_var", zeros(columns))]
+                }
+            };
+            all.push(Own { path, steps: Tensor::zeros([], tensor.device()), parameter, moments });
+        }
+        let Some(first) = all.first() else {
+            return Err(Error::Option("Adafactor: the model has no parameters".into()));
+        };
+        let rate = Tensor::full([], lr, first.steps.device());
+        Ok(Adafactor { options, lr, base: lr, rate, all })
+    }
+
+    /// All that is saved, by name.
+    fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.all.iter().flat_map(|own| {
+            let moments = own.moments.iter().map(|(name, moment)| (format!("{}.{name}", own.path), moment));
+            moments.chain([(format!("{}.step", own.path), &own.steps)])
+        })
+    }
+}
+
+/// The root of the mean of squares.
+fn size(x: &Tensor) -> Tensor {
+    x.square().mean().sqrt()
+}
+
+impl Own {
+    /// Moves the parameter against its gradient.
+    #[track_caller]
+    fn move_by(&self, gradient: &Tensor, rate: &Tensor, options: &AdafactorOptions) {
+        let x = self.parameter.tensor().detach();
+        let (g, wide) = (gradient.detach().cast(DType::F32), x.cast(DType::F32));
+        let steps = &self.steps + 1.0;
+        self.steps.assign(&steps);
+        let newest = steps.pow_scalar(options.beta2_decay);
+        let follow = |moment: &Tensor, to: &Tensor| moment.assign(&(moment + (to - moment) * &newest));
+        let least = options.eps.0.unwrap_or(x.dtype().epsilon());
+        let squares = g.square();
+        let variance = match &self.moments[..] {
+            [(_, rows), (_, columns)] => {
+                follow(rows, &squares.mean_dims(&[-1], KeepDims::Yes));
+                follow(columns, &squares.mean_dims(&[-2], KeepDims::Yes));
+                rows * columns / rows.mean_dims(&[-2], KeepDims::Yes).clamp(least, f32::INFINITY)
+            }
+            all => {
+                let moment = &all[0].1;
+                follow(moment, &squares);
+                moment.clone()
+            }
+        };
+        let step = g * variance.clamp(least * least, f32::INFINITY).rsqrt();
+        let alpha = size(&wide).clamp(options.eps.1, f32::INFINITY) * rate.minimum(&steps.rsqrt());
+        let share = alpha / size(&step).affine(1.0 / options.d, 0.0).clamp(1.0, f32::INFINITY);
+        let kept = &wide - &wide * rate * options.weight_decay;
+        x.assign(&(kept - step * share).cast(x.dtype()));
+    }
+}
+
+impl Optimizer for Adafactor {
+    #[track_caller]
+    fn step(&mut self, grads: &Grads) {
+        let mut moved = 0;
+        for own in &self.all {
+            if let Some(gradient) = grads.of(&own.parameter.tensor()).filter(|g| g.numel() > 0) {
+                own.move_by(gradient, &self.rate, &self.options);
+                moved += 1;
+            }
+        }
+        assert!(moved > 0, "Adafactor: there is no gradient for any of its parameters");
+    }
+
+    fn lrs(&self) -> Vec<f32> {
+        vec![self.lr]
+    }
+
+    fn base_lrs(&self) -> Vec<f32> {
+        vec![self.base]
+    }
+
+    fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
+        let [lr] = lrs else {
+            return Err(Error::Option(format!(
+                "{} learning rates for 1 group: expected one for each group",
+                lrs.len()
+            )));
+        };
+        self.rate.device().refuse_in_capture(|| {
+            "rate: an optimizer's rate was set inside a step that is being captured: set it between steps".into()
+        })?;
+        (self.lr, self.base) = (checked_lr(*lr)?, *lr);
+        self.rate.upload(&[*lr]);
+        Ok(())
+    }
+
+    fn state(&self) -> Result<StateDict> {
+        let mut all = StateDict::new();
+        for (name, tensor) in self.named() {
+            all.insert(name, StateTensor::of(tensor)?);
+        }
+        all.insert("lr".into(), StateTensor { shape: vec![1], values: Values::F32(vec![self.lr]) });
+        all.insert("rule.Adafactor".into(), StateTensor { shape: vec![], values: Values::I64(vec![1]) });
+        Ok(all)
+    }
+
+    fn load_state(&mut self, state: &StateDict) -> Result<()> {
+        self.rate.device().refuse_in_capture(|| {
+            "state: an optimizer's state was loaded inside a step that is being captured: load it between steps".into()
+        })?;
+        for (name, tensor) in self.named() {
+            match state.get(&name) {
+                Some(value) if value.shape == *tensor.shape() => (),
+                Some(value) => {
+                    let (have, want) = (&value.shape, tensor.shape());
+                    return Err(Error::Weights(format!("the optimizer's state `{name}` is {have:?}, not {want}")));
+                }
+                None => return Err(Error::Weights(format!("the optimizer's state has no `{name}`"))),
+            }
+        }
+        let lr = match state.get("lr").map(|value| &value.values) {
+            Some(Values::F32(lrs)) if lrs.len() == 1 && checked_lr(lrs[0]).is_ok() => lrs[0],
+            other => return Err(Error::Weights(format!("the optimizer's state `lr` is {other:?}, not one number"))),
+        };
+        self.named().for_each(|(name, tensor)| state[&name].write_to(tensor));
+        self.lr = lr;
+        self.rate.upload(&[lr]);
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Convolution and pooling of volumes, products of two inputs, and bags of rows.
+
+use crate::trial::Trial;
+use wgrad::nn::{Ctx, Embedding, Layer};
+use wgrad::{
+    AttentionOptions, AvgPool3dOptions, BagMode, Conv3dOptions, ConvTranspose3dOptions, EmbeddingBagOptions,
+    MaxPool3dOptions, Tensor,
+};
+
+/// Numbers for depth, rows and columns, or one for all.
+fn three(t: &Trial, name: &str) -> Option<[usize; 3]> {
+    let list = t.attrs().list(name)?;
+    let size = |at: usize| list[at.min(list.len() - 1)].unsigned_abs();
+    Some([size(0), size(1), size(2)])
+}
+
+fn groups(t: &Trial) -> usize {
+    t.attrs().size("groups").unwrap_or(1)
+}
+
+pub fn conv3d(t: &Trial) -> Tensor {
+    let of = |name: &str, usual: usize| three(t, name).unwrap_or([usual; 3]);
+    let (stride, padding, dilation) = (of("stride", 1), of("padding", 0), of("dilation", 1));
+    let options = Conv3dOptions { stride, padding, dilation, groups: groups(t) };
+    t.x().conv3d(t.input("weight"), t.maybe("bias"), options)
+}
+
+pub fn conv_transpose3d(t: &Trial) -> Tensor {
+    let of = |name: &str, usual: usize| three(t, name).unwrap_or([usual; 3]);
+    let (stride, padding, dilation) = (of("stride", 1), of("padding", 0), of("dilation", 1));
+    let output_padding = of("output_padding", 0);
+    let options = ConvTranspose3dOptions { stride, padding, output_padding, dilation, groups: groups(t) };
+    t.x().conv_transpose3d(t.input("weight"), t.maybe("bias"), options)
+}
+
+pub fn max_pool3d(t: &Trial) -> Tensor {
+    let kernel_size = three(t, "kernel_size").expect("max_pool3d: expected `kernel_size`");
+    t.x().max_pool3d(MaxPool3dOptions {
+        kernel_size,
+        stride: three(t, "stride").unwrap_or(kernel_size),
+        padding: three(t, "padding").unwrap_or([0; 3]),
+        dilation: three(t, "dilation").unwrap_or([1; 3]),
+        ceil_mode: t.attrs().flag("ceil_mode", false),
+    })
+}
+
+pub fn avg_pool3d(t: &Trial) -> Tensor {
+    let kernel_size = three(t, "kernel_size").expect("avg_pool3d: expected `kernel_size`");
+    t.x().avg_pool3d(AvgPool3dOptions {
+        kernel_size,
+        stride: three(t, "stride").unwrap_or(kernel_size),
+        padding: three(t, "padding").unwrap_or([0; 3]),
+        ceil_mode: t.attrs().flag("ceil_mode", false),
+        count_include_pad: t.attrs().flag("count_include_pad", true),
+    })
+}
+
+pub fn adaptive_avg_pool3d(t: &Trial) -> Tensor {
+    t.x().adaptive_avg_pool3d(three(t, "output_size").expect("expected `output_size`"))
+}
+
+pub fn adaptive_max_pool3d(t: &Trial) -> Tensor {
+    t.x().adaptive_max_pool3d(three(t, "output_size").expect("expected `output_size`"))
+}
+
+pub fn local_response_norm(t: &Trial) -> Tensor {
+    let a = t.attrs();
+    t.x().local_response_norm(t.size("size"), a.float("alpha", 1e-4), a.float("beta", 0.75), a.float("k", 1.0))
+}
+
+pub fn embedding_bag(t: &Trial) -> Tensor {
+    let a = t.attrs();
+    let mode = match &*a.text("mode", "mean") {
+        "sum" => BagMode::Sum,
+        "max" => BagMode::Max,
+        _ => BagMode::Mean,
+    };
+    let padding = a.size("padding_idx").map(|row| i32::try_from(row).expect("a row fits i32"));
+    let options = EmbeddingBagOptions { mode, per_sample_weights: t.maybe("per_sample_weights").cloned(), padding };
+    t.input("weight").embedding_bag(t.x(), t.maybe("offsets"), &options)
+}
+
+/// Rows, and the table after those were shortened.
+pub fn embedding_options(t: &Trial) -> Tensor {
+    let mut layer = Embedding::from(t.parameter("weight"));
+    layer.max_norm = t.attrs().flag("shortened", false).then(|| t.attrs().float("max_norm", 1.0));
+    layer.scale_grad_by_freq = t.attrs().flag("scale_grad_by_freq", false);
+    layer.forward(t.x(), &Ctx::eval().tracked())
+}
+
+pub fn grouped_attention(t: &Trial) -> Tensor {
+    let options = AttentionOptions {
+        is_causal: t.attrs().flag("is_causal", false),
+        enable_gqa: true,
+        ..AttentionOptions::default()
+    };
+    t.input("query").scaled_dot_product_attention(t.input("key"), t.input("value"), &options)
+}
