@@ -157,6 +157,10 @@ table! {
     });
     "adaptive_max_pool2d" | "adaptive_max_pool1d" => |given, x| x.adaptive_max_pool2d(given.two("output_size")?);
     "adaptive_avg_pool2d" | "adaptive_avg_pool1d" => |given, x| x.adaptive_avg_pool2d(given.two("output_size")?);
+    "batch_norm_eval" => |given, x| {
+        let (weight, bias) = (Some(given.x(1)?), Some(given.x(2)?));
+        x.batch_norm_eval(given.x(3)?, given.x(4)?, weight, bias, given.float("eps")?)
+    };
     "layer_norm" => |given, x| {
         let (weight, bias) = (given.x(1)?, given.x(2)?);
         let rows = rows(x, weight)?;

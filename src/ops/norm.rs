@@ -356,7 +356,7 @@ impl Tensor {
         Tensor::run(&BATCH_NORM, &[&x.detach(), &stats, &w.detach(), &b.detach(), &y], &p);
         let (saved, saved_stats, saved_w) = (x.saved(), stats.saved(), w.saved());
         y.tracked(
-            || Op::new("batch_norm_eval").with("eps", eps),
+            || Op::new("batch_norm_eval").with("mean", mean).with("variance", variance).with("eps", eps),
             &[&x, &w, &b],
             move |dy, needs| {
                 let row = |of: &Tensor, at| of.narrow(0, at, 1).squeeze(0);
