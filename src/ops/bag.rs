@@ -52,7 +52,7 @@ impl Tensor {
         let bag = match offsets {
             Some(offsets) => {
                 assert!(offsets.rank() == 1, "{op}: offsets of {}: expected [bags]", offsets.shape());
-                let begun = count.unsqueeze(1).ge(&offsets.indices(op, "offsets"));
+                let begun = count.unsqueeze(1).ge(offsets.indices(op, "offsets"));
                 begun.sum_dims(&[1], KeepDims::No).affine(1.0, -1.0).cast(DType::I32)
             }
             None => count.floor_divide(&Tensor::full([], i[1].max(1) as i32, device)),

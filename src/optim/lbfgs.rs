@@ -201,13 +201,13 @@ impl Lbfgs {
         let mut shares = Vec::with_capacity(self.history.len());
         for (change, step, one) in self.history.iter().rev() {
             let share = dot(step, &direction)? * one;
-            direction = direction - change * share as f32;
+            direction -= change * share as f32;
             shares.push(share);
         }
-        direction = direction * self.scale as f32;
+        direction *= self.scale as f32;
         for ((change, step, one), share) in self.history.iter().zip(shares.iter().rev()) {
             let other = dot(change, &direction)? * one;
-            direction = direction + step * (share - other) as f32;
+            direction += step * (share - other) as f32;
         }
         Ok(direction)
     }

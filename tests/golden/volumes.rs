@@ -1,7 +1,7 @@
 //! Convolution and pooling of volumes, products of two inputs, and bags of rows.
 
 use crate::trial::Trial;
-use wgrad::nn::{Ctx, Embedding, Layer};
+use wgrad::nn::{Ctx, Embedding, Layer, Parameter};
 use wgrad::{
     AttentionOptions, AvgPool3dOptions, BagMode, Conv3dOptions, ConvTranspose3dOptions, EmbeddingBagOptions,
     MaxPool3dOptions, Tensor,
@@ -80,10 +80,14 @@ pub fn embedding_bag(t: &Trial) -> Tensor {
     t.input("weight").embedding_bag(t.x(), t.maybe("offsets"), &options)
 }
 
-/// Rows, and the table after those were shortened.
+/// A table whose rows are shortened is a copy: they are shortened in place.
 pub fn embedding_options(t: &Trial) -> Tensor {
-    let mut layer = Embedding::from(t.parameter("weight"));
-    layer.max_norm = t.attrs().flag("shortened", false).then(|| t.attrs().float("max_norm", 1.0));
+    let shortened = t.attrs().flag("shortened", false);
+    let mut layer = Embedding::from(match shortened {
+        true => Parameter::new(t.input("weight").copy()),
+        false => t.parameter("weight"),
+    });
+    layer.max_norm = shortened.then(|| t.attrs().float("max_norm", 1.0));
     layer.scale_grad_by_freq = t.attrs().flag("scale_grad_by_freq", false);
     layer.forward(t.x(), &Ctx::eval().tracked())
 }
