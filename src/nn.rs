@@ -9,7 +9,7 @@
 //! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Checkpoint`], [`Identity`], [`Flatten`], [`Unflatten`] |
 //! | **Passes** | [`Ctx`], [`Mode`], [`Precision`], [`Trace`], [`Entered`], [`Summary`] |
 //! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`AlphaDropout`], [`DropPath`], [`RandomCropFlip`] |
-//! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomErasing`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
+//! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomHue`], [`RandomGrayscale`], [`GaussianBlur`], [`RandomErasing`], [`RandAugment`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
 //! | **Linear maps and tables** | [`Linear`], [`Bilinear`], [`Embedding`], [`EmbeddingBag`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
 //! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`] |
@@ -25,6 +25,7 @@ pub mod augment;
 mod bag;
 mod cell;
 mod collections;
+mod colours;
 pub mod container;
 pub mod conv;
 mod copies;
@@ -62,6 +63,8 @@ pub use augment::RandomCropFlip;
 pub use bag::{Bilinear, EmbeddingBag};
 #[doc(inline)]
 pub use cell::{GruCell, LstmCell, RnnCell};
+#[doc(inline)]
+pub use colours::{GaussianBlur, RandAugment, RandomGrayscale, RandomHue};
 #[doc(inline)]
 pub use container::{Checkpoint, Flatten, Identity, Sequential, Unflatten};
 #[doc(inline)]

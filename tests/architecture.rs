@@ -201,6 +201,7 @@ const BLOCKING: &[(&str, &[&str])] = &[
             "src/data/download.rs",
             "src/data/encoder.rs",
             "src/data/folder.rs",
+            "src/data/lines.rs",
             "src/data/tokens.rs",
             "src/train/chart.rs",
             "src/train/checkpoints.rs",

@@ -4,8 +4,9 @@ use crate::model;
 use crate::program::started;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use wgrad::nn::{Ctx, Init, Layer};
-use wgrad::{Device, Tensor, checkpoint};
+use wgrad::deploy::Description;
+use wgrad::nn::{Ctx, Init, Layer, Linear};
+use wgrad::{DType, Device, Tensor, checkpoint};
 
 /// Ends the server, whatever happens.
 struct Running(std::process::Child);
@@ -33,7 +34,11 @@ fn pictures_are_answered_as_the_network_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let (weights, device) = (folder.path().join("w.safetensors"), Device::cpu());
     let cnn = model::Cnn::new(&mut Init::new(4, &device));
-    checkpoint::save(&cnn, &weights).expect("it can be saved");
+    let picture = Tensor::full([1, 1, 28, 28], 0u8, &device);
+    let pass = |[x]: [&Tensor; 1], ctx: &Ctx| cnn.forward(&x.cast(DType::F32).affine(1.0 / 255.0, 0.0), ctx).softmax(1);
+    let description = Description::of_pass(&cnn, [&picture], pass).expect("it can be described");
+    let digits = (0..10).map(|digit| digit.to_string());
+    description.classes(digits).expect("ten").save(&weights).expect("it can be saved");
     let mut server = Running(started("serve", &[&"--device=cpu", &"--listen=127.0.0.1:0", &"--load", &weights]));
     let mut line = String::new();
     BufReader::new(server.0.stdout.as_mut().expect("it is read")).read_line(&mut line).expect("it says where it is");
@@ -73,4 +78,10 @@ fn pictures_are_answered_as_the_network_says() {
     let same: [&dyn AsRef<std::ffi::OsStr>; 4] = [&"--device=cpu", &"--load", &weights, &"--listen"];
     crate::program::run("serve", &[], &[&same[..], &[&address]].concat()).refuses(&["cannot listen there"]);
     crate::program::run("serve", &[], &[&"--device=cpu", &"--load=none"]).refuses(&["none: cannot be read"]);
+    let (alone, other) = (folder.path().join("alone.safetensors"), folder.path().join("other.safetensors"));
+    checkpoint::save(&cnn, &alone).expect("it can be saved");
+    crate::program::run("serve", &[], &[&"--device=cpu", &"--load", &alone]).refuses(&["no description of a model"]);
+    let line = Linear::new(3, 10, &mut Init::new(0, &device));
+    Description::of(&line, &Tensor::ones([1, 3], &device)).expect("a model").save(&other).expect("it can be saved");
+    crate::program::run("serve", &[], &[&"--device=cpu", &"--load", &other]).refuses(&["is no network for digits"]);
 }

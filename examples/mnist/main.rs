@@ -36,13 +36,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use wgrad::backend::WgpuOptions;
 use wgrad::data::{DataLoader, LoaderOptions};
+use wgrad::deploy::Description;
 use wgrad::metrics::{Accuracy, ConfusionCounts, ConfusionMatrix};
-use wgrad::nn::{Init, Layer, Summary};
+use wgrad::nn::{Ctx, Init, Layer, Summary};
 use wgrad::optim::schedule::CosineAnnealingLr;
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::parallel::{Alone, Group};
 use wgrad::train::{Outcome, Trainer};
-use wgrad::{Device, Error, Result, tuning};
+use wgrad::{DType, Device, Error, Result, Tensor, tuning};
 
 fn main() -> ExitCode {
     start(|| {
@@ -99,6 +100,13 @@ fn run(args: &Args, group: Arc<dyn Group>, device: &Device) -> Result<()> {
         return Ok(());
     }
     args.run.finish(&history, &model)?;
+    if let Some(path) = &args.run.save {
+        // In the place of the weights alone: with what is computed, from bytes to the share of each digit.
+        let picture = Tensor::full([1, 1, 28, 28], 0u8, device);
+        let pass =
+            |[x]: [&Tensor; 1], ctx: &Ctx| model.forward(&x.cast(DType::F32).affine(1.0 / 255.0, 0.0), ctx).softmax(1);
+        Description::of_pass(&model, [&picture], pass)?.classes(digits)?.save(path)?;
+    }
     if let Some(folder) = &args.tune {
         tuning::keep(device, folder)?;
     }

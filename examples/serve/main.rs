@@ -1,4 +1,5 @@
-//! Serves a network that the example `mnist` has trained: a page to draw digits on, and an address that programs ask.
+//! Serves a network that the example `mnist` has trained: a page to draw digits on, and an address that programs ask. It knows
+//! nothing of the network: what that computes stands in its file.
 //!
 //!     cargo run --release --example mnist -- --save mnist.safetensors
 //!     cargo run --release --example serve -- --load mnist.safetensors
@@ -10,27 +11,23 @@
 //!
 //! Requests that come while the device works are answered together, by one pass.
 
-#[path = "../mnist/model.rs"]
-#[expect(dead_code, reason = "it serves one of the two networks there")]
-mod model;
 #[path = "../program/start.rs"]
 mod start;
 
 use clap::Parser;
-use model::Cnn;
 use start::{DeviceChoice, note, say, start};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use tiny_http::{Header, Method, Request, Response, Server};
-use wgrad::nn::{Ctx, Init, Layer, Strictness};
-use wgrad::{Device, Error, Result, Tensor, checkpoint};
+use wgrad::deploy::{self, Model};
+use wgrad::{DType, Device, Error, Result, Tensor};
 
 /// Answers what digit a picture shows, over HTTP.
 #[derive(Parser)]
 struct Args {
-    /// The weights that the example mnist saved.
+    /// The network that the example mnist saved.
     #[arg(long, value_name = "FILE")]
     load: PathBuf,
     /// Where to compute: auto takes a GPU, else the CPU; gpu takes a software adapter too.
@@ -63,8 +60,12 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
     note!("device: {device}: {}", device.why());
-    let model = Cnn::new(&mut Init::new(0, &device));
-    checkpoint::load(&model, &args.load, Strictness::Strict)?;
+    let model = deploy::load_on(&args.load, &device)?;
+    let fits = matches!(model.inputs(), [input] if input.item == [1, 28, 28] && input.dtype == DType::U8);
+    if !fits || model.classes().len() != 10 {
+        let problem = "is no network for digits in pictures of 28 x 28 bytes: the example mnist saves one";
+        return Err(Error::file(&args.load, problem));
+    }
     let server = Server::http(&args.listen)
         .map_err(|error| Error::Option(format!("--listen {}: cannot listen there: {error}", args.listen)))?;
     say!("listening at http://{}/", server.server_addr())?;
@@ -84,12 +85,12 @@ fn run(args: &Args) -> Result<()> {
 }
 
 /// Answers pictures by passes, each of as many as are there.
-fn serve(model: &Cnn, asked: &Receiver<Asked>, most: usize, device: &Device) -> Result<()> {
+fn serve(model: &Model, asked: &Receiver<Asked>, most: usize, device: &Device) -> Result<()> {
     while let Ok(first) = asked.recv() {
         let all: Vec<Asked> = std::iter::once(first).chain(asked.try_iter().take(most - 1)).collect();
-        let pixels: Vec<f32> = all.iter().flat_map(|one| &one.pixels).map(|&pixel| f32::from(pixel) / 255.0).collect();
+        let pixels: Vec<u8> = all.iter().flat_map(|one| &one.pixels).copied().collect();
         let x = Tensor::from_vec(pixels, [all.len(), 1, 28, 28], device);
-        let shares = model.forward(&x, &Ctx::eval()).softmax(1).to_vec::<f32>()?;
+        let shares = model.predict(&x)?.to_vec::<f32>()?;
         for (one, shares) in all.iter().zip(shares.chunks(10)) {
             let _ = one.answer.send(shares.to_vec());
         }

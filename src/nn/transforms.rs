@@ -12,7 +12,7 @@ use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
 /// The numbers of a draw as `count` tensors of `shape`, uniform from 0 to 1.
-fn numbers<const COUNT: usize>(draw: &Draw, images: usize, rank: usize) -> [Tensor; COUNT] {
+pub(super) fn numbers<const COUNT: usize>(draw: &Draw, images: usize, rank: usize) -> [Tensor; COUNT] {
     let all = draw.uniform([COUNT, images], 0.0, 1.0);
     let ones = std::iter::repeat_n(1, rank - 1);
     let shape: Vec<usize> = std::iter::once(images).chain(ones).collect();
@@ -20,17 +20,17 @@ fn numbers<const COUNT: usize>(draw: &Draw, images: usize, rank: usize) -> [Tens
 }
 
 /// A number from 0 to 1 within a range.
-fn within(u: &Tensor, [low, high]: [f32; 2]) -> Tensor {
+pub(super) fn within(u: &Tensor, [low, high]: [f32; 2]) -> Tensor {
     u.affine(high - low, low)
 }
 
 /// The centres of so many pixels, from -1 to 1.
-fn centres(count: usize, like: &Tensor) -> Tensor {
+pub(super) fn centres(count: usize, like: &Tensor) -> Tensor {
     Tensor::arange(0, count as i32, like.device()).cast(DType::F32).affine(2.0 / count as f32, 1.0 / count as f32 - 1.0)
 }
 
 /// Images at places given by their rows and columns, each `[n, h, w]` or broadcast to it.
-fn sample(x: &Tensor, columns: &Tensor, rows: &Tensor, [h, w]: [usize; 2], outside: Outside) -> Tensor {
+pub(super) fn sample(x: &Tensor, columns: &Tensor, rows: &Tensor, [h, w]: [usize; 2], outside: Outside) -> Tensor {
     let shape = [x.size(0), h, w];
     let grid = Tensor::stack(&[&columns.expand(shape), &rows.expand(shape)], 3);
     let y = x.cast(DType::F32).grid_sample(&grid, GridSampleOptions { padding_mode: outside, ..Default::default() });
@@ -121,7 +121,7 @@ random! {
 }
 
 /// The brightness of colours (ITU-R BT.601), `[n, 1, h, w]`.
-fn grey(x: &Tensor) -> Tensor {
+pub(super) fn grey(x: &Tensor) -> Tensor {
     if x.size(1) != 3 {
         return x.mean_dims(&[1], KeepDims::Yes);
     }

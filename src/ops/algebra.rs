@@ -38,7 +38,10 @@ impl Tensor {
         let second = other.reshape_to(Shape::from([count, w[2], 1]));
         let y = by_first.reshape_to(Shape::from([count, w[0], w[2]])).matmul(&second);
         let y = y.reshape_to(Shape::from([&a[..a.rank() - 1], &[w[0]]].concat()));
-        bias.map_or(y.clone(), |bias| y.add(bias))
+        match bias {
+            Some(bias) => y.add(bias),
+            None => y,
+        }
     }
 
     /// `beta * self + alpha * a.matmul(b)`; `self` broadcasts, and with a beta of 0 it is not read. Of matrices PyTorch's

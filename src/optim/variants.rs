@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 
 macro_rules! options {
-    ($($(#[$doc:meta])* $optimizer:ident, $options:ident, lr $lr:literal $(, $(#[$more:meta])* $field:ident: $default:literal)?;)*) => {$(
+    ($($(#[$doc:meta])* $optimizer:ident, $options:ident, lr $lr:literal, second $second:literal
+        $(, $(#[$more:meta])* $field:ident: $default:literal)?;)*) => {$(
         /// PyTorch's arguments and defaults.
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub struct $options {
@@ -29,18 +30,40 @@ macro_rules! options {
         }
 
         impl $options {
-            fn in_range(&self) -> Result<()> {
-                share("beta1", self.betas.0)?;
-                share("beta2", self.betas.1)?;
-                at_least_0("eps", self.eps)?;
-                at_least_0("weight decay", self.weight_decay).map(drop)
-            }
-
             /// The gradient with its decay, and the first moment moved towards it.
             fn moved(&self, x: &Tensor, gradient: &Tensor, first: &mut Tensor) -> Tensor {
                 let slope = with_decay(gradient, self.weight_decay, x);
                 *first = &*first * self.betas.0 + &slope * rest(self.betas.0);
                 slope
+            }
+        }
+
+        impl Rule for $options {
+            const NAME: &'static str = stringify!($optimizer);
+
+            fn check(&self) -> Result<()> {
+                share("beta1", self.betas.0)?;
+                share("beta2", self.betas.1)?;
+                $(at_least_0(stringify!($field), self.$field)?;)?
+                at_least_0("eps", self.eps)?;
+                at_least_0("weight decay", self.weight_decay).map(drop)
+            }
+
+            fn lr(&self) -> f32 {
+                self.lr
+            }
+
+            fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
+                let slope = self.moved(x, gradient, &mut moments[0]);
+                self.after(x, slope, moments, numbers)
+            }
+
+            fn moments(&self) -> Vec<(&'static str, f32)> {
+                vec![("exp_avg", 0.0), ($second, 0.0)]
+            }
+
+            fn numbers(&self, now: Now) -> Vec<f32> {
+                self.numbers_of(now)
             }
         }
 
@@ -52,15 +75,15 @@ macro_rules! options {
 options! {
     /// Adam with Nesterov's momentum.
     #[doc(alias = "nadam")]
-    NAdam, NAdamOptions, lr 2e-3,
+    NAdam, NAdamOptions, lr 2e-3, second "exp_avg_sq",
         /// How slowly the momentum rises to `betas.0`.
         momentum_decay: 4e-3;
     /// Adam whose first steps, whose second moment says little yet, are those of a momentum alone.
     #[doc(alias = "radam")]
-    RAdam, RAdamOptions, lr 1e-3;
+    RAdam, RAdamOptions, lr 1e-3, second "exp_avg_sq";
     /// Adam by the largest gradient in the place of the root of the second moment.
     #[doc(alias = "adamax")]
-    Adamax, AdamaxOptions, lr 2e-3;
+    Adamax, AdamaxOptions, lr 2e-3, second "exp_inf";
 }
 
 /// What a moment that began at 0 is short of.
@@ -72,32 +95,15 @@ impl NAdamOptions {
     fn momentum_at(&self, step: u64) -> f64 {
         decimal(self.betas.0) * (1.0 - 0.5 * 0.96f64.powf(step as f64 * decimal(self.momentum_decay)))
     }
-}
 
-impl Rule for NAdamOptions {
-    const NAME: &'static str = "NAdam";
-
-    fn check(&self) -> Result<()> {
-        self.in_range()?;
-        at_least_0("momentum decay", self.momentum_decay).map(drop)
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
-        let slope = self.moved(x, gradient, &mut moments[0]);
+    /// The values from the gradient with its decay, whose first moment has moved; so of the others.
+    fn after(&self, x: &Tensor, slope: Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
         moments[1] = &moments[1] * self.betas.1 + slope.square() * rest(self.betas.1);
         let size = moments[1].sqrt() / &numbers[2] + self.eps;
         x - (slope * &numbers[0] + &moments[0] * &numbers[1]) / size
     }
 
-    fn moments(&self) -> Vec<(&'static str, f32)> {
-        vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
-    }
-
-    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
+    fn numbers_of(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
         let (now, next) = (self.momentum_at(steps), self.momentum_at(steps + 1));
         // It soon is nothing.
         let mut product = 1.0;
@@ -113,29 +119,14 @@ impl Rule for NAdamOptions {
     }
 }
 
-impl Rule for RAdamOptions {
-    const NAME: &'static str = "RAdam";
-
-    fn check(&self) -> Result<()> {
-        self.in_range()
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
-        let slope = self.moved(x, gradient, &mut moments[0]);
+impl RAdamOptions {
+    fn after(&self, x: &Tensor, slope: Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
         moments[1] = &moments[1] * self.betas.1 + slope.square() * rest(self.betas.1);
         // One of the two numbers is 0.
         x - &moments[0] * (&numbers[1] / (moments[1].sqrt() + self.eps) + &numbers[0])
     }
 
-    fn moments(&self) -> Vec<(&'static str, f32)> {
-        vec![("exp_avg", 0.0), ("exp_avg_sq", 0.0)]
-    }
-
-    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
+    fn numbers_of(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
         let (step, beta2) = (decimal(lr) / unbiased(self.betas.0, steps), decimal(self.betas.1));
         let (short, most) = (unbiased(self.betas.1, steps), 2.0 / (1.0 - beta2) - 1.0);
         let length = most - 2.0 * steps as f64 * (1.0 - short) / short;
@@ -147,28 +138,13 @@ impl Rule for RAdamOptions {
     }
 }
 
-impl Rule for AdamaxOptions {
-    const NAME: &'static str = "Adamax";
-
-    fn check(&self) -> Result<()> {
-        self.in_range()
-    }
-
-    fn lr(&self) -> f32 {
-        self.lr
-    }
-
-    fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
-        let slope = self.moved(x, gradient, &mut moments[0]);
+impl AdamaxOptions {
+    fn after(&self, x: &Tensor, slope: Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
         moments[1] = (&moments[1] * self.betas.1).maximum(&(slope.abs() + self.eps));
         x - &moments[0] / &moments[1] * &numbers[0]
     }
 
-    fn moments(&self) -> Vec<(&'static str, f32)> {
-        vec![("exp_avg", 0.0), ("exp_inf", 0.0)]
-    }
-
-    fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
+    fn numbers_of(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
         vec![(decimal(lr) / unbiased(self.betas.0, steps)) as f32]
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use wgrad::Error;
 use wgrad::data::{
-    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Table, TokenWindows, balanced, cifar,
+    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Table, TextLines, TokenWindows, balanced, cifar,
 };
 
 /// A PNG file of `size` by `size` pixels.
@@ -179,4 +180,25 @@ fn an_encoder_is_kept_in_a_file() {
     assert_eq!(Encoder::load(&path).expect("it can be read"), encoder);
     fs::write(&path, "{\"columns\": [{\"name\": 3}]}").expect("it can be written");
     assert!(Encoder::load(&path).expect_err("it is none").to_string().contains("holds no encoder"));
+}
+
+#[test]
+fn lines_are_read_one_by_one_and_mistakes_have_their_numbers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lines.txt");
+    std::fs::write(&path, "1 2\n\n  \r\n3 4\r\nfive\n7").expect("it can be written");
+    let numbers = |line: &str| {
+        let all = line.split(' ').map(|word| word.parse::<i32>());
+        all.collect::<Result<Vec<i32>, _>>().map_err(|error| Error::Data(error.to_string()))
+    };
+    let lines = TextLines::open(&path, numbers).expect("it is there");
+    assert_eq!((lines.len(), lines.get(1).expect("whole"), lines.get(3).expect("whole")), (4, vec![3, 4], vec![7]));
+    let text = lines.get(2).expect_err("no number").to_string();
+    assert!(text.ends_with("lines.txt: line 5: invalid digit found in string"), "{text}");
+    std::fs::write(&path, b"a\xff\n").expect("it can be written");
+    let text = TextLines::open(&path, numbers).expect("it is there").get(0).expect_err("no text").to_string();
+    assert!(text.ends_with("line 1: it is no UTF-8"), "{text}");
+    let text = TextLines::open(folder.path().join("none"), numbers).err().expect("nothing is there").to_string();
+    assert!(text.contains("cannot be read"), "{text}");
+    assert!(lines.get(9).is_err());
 }

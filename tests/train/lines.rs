@@ -9,15 +9,17 @@ use std::thread::{self, ThreadId};
 use wgrad::loss::{BinaryOptions, KlTarget};
 use wgrad::nn::init::xavier_uniform;
 use wgrad::nn::{
-    AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Dropout, Embedding,
-    Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, MultiheadAttention, PRelu, Parameter, Relu,
-    RmsNorm, Sequential, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
+    AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, BatchNorm3d, Conv1d, Conv2d, Conv3d, ConvTranspose2d, Ctx,
+    Dropout, Embedding, Flatten, GroupNorm, Init, Layer, LayerNorm, Linear, LocalResponseNorm, Lstm, MaxPool2d,
+    MaxPool3d, MultiheadAttention, PRelu, Pad, Parameter, Relu, RmsNorm, Sequential, TransformerDecoderLayer,
+    TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
 use wgrad::{
-    AttentionOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose2dOptions, CrossEntropyOptions,
-    DType, Device, Extreme, KeepDims, MaxPool2dOptions, Reduction, Rng, Tensor, Upsampling,
+    AttentionOptions, AvgPool2dOptions, AvgPool3dOptions, Conv1dOptions, Conv2dOptions, Conv3dOptions,
+    ConvTranspose2dOptions, ConvTranspose3dOptions, CrossEntropyOptions, DType, Device, EmbeddingBagOptions, Extreme,
+    KeepDims, MaxPool2dOptions, MaxPool3dOptions, Padding, Reduction, Rng, Tensor, Upsampling,
 };
 
 /// The file in which `work` panics, as the panic tells it.
@@ -275,5 +277,37 @@ fn two_devices_of_one_kind_are_told_apart() {
     for (name, device) in devices().into_iter().filter(|(name, _)| !name.to_lowercase().contains("cpu")) {
         let text = panics(|| Tensor::ones([2], &first) + Tensor::ones([2], &device));
         assert!(text.starts_with("add: tensors on CPU") && text.contains(" and on "), "{name}: {text}");
+    }
+}
+
+#[test]
+fn volumes_bags_and_maps_tell_the_line() {
+    for (_, device) in devices() {
+        let Wrong { a, b, int, .. } = Wrong::new(&device);
+        let volume = Tensor::ones([1, 2, 4, 4, 4], &device);
+        let (weight, large) = (Tensor::ones([3, 2, 2, 2, 2], &device), Tensor::ones([3, 2, 5, 2, 2], &device));
+        let weights = Some(b.clone());
+        let weighted = EmbeddingBagOptions { per_sample_weights: weights, ..EmbeddingBagOptions::default() };
+        let grouped = AttentionOptions { enable_gqa: true, ..AttentionOptions::default() };
+        let [three, two] = [3, 2].map(|heads| Tensor::ones([1, heads, 4, 8], &device));
+        lines! {
+            a.conv3d(&weight, None, Conv3dOptions::default()); volume.conv3d(&a, None, Conv3dOptions::default());
+            volume.conv3d(&large, None, Conv3dOptions::default()); volume.conv3d(&weight, Some(&b), Conv3dOptions::default());
+            a.conv_transpose3d(&weight, None, ConvTranspose3dOptions::default());
+            volume.conv_transpose3d(&weight.transpose(0, 1), Some(&b), ConvTranspose3dOptions::default());
+            a.max_pool3d(MaxPool3dOptions::new(2)); volume.max_pool3d(MaxPool3dOptions::new(9));
+            a.avg_pool3d(AvgPool3dOptions::new(2)); volume.avg_pool3d(AvgPool3dOptions::new(9));
+            volume.avg_pool3d(AvgPool3dOptions { kernel_size: [9, 1, 1], ..AvgPool3dOptions::new(1) });
+            a.adaptive_avg_pool3d([1, 1, 1]); volume.adaptive_max_pool3d([0, 1, 1]); volume.adaptive_avg_pool3d([1, 0, 1]);
+            a.bilinear(&a, &b, None); a.bilinear(&a, &Tensor::ones([2, 3, 3], &device), Some(&b));
+            a.embedding_bag(&a, None, &EmbeddingBagOptions::default()); a.embedding_bag(&int, Some(&int), &EmbeddingBagOptions::default());
+            a.embedding_bag(&int, None, &weighted); Tensor::ones([3], &device).local_response_norm(3, 1e-4, 0.75, 1.0);
+            a.logcumsumexp(5); Tensor::arange_step(0.0, 1.0, -0.5, &device); Tensor::arange_step(0.0, 1.0, 0.0, &device);
+            three.scaled_dot_product_attention(&two, &two, &grouped);
+            Pad::new([(1, 1); 3], Padding::Reflect).forward(&a, &Ctx::eval()); LocalResponseNorm::new(0);
+            BatchNorm3d::new(3, &mut Init::new(0, &device)).forward(&volume, &Ctx::eval());
+            Conv3d::new(3, 2, 1, &mut Init::new(0, &device)).forward(&volume, &Ctx::eval());
+            MaxPool3d::new(2).forward(&a, &Ctx::eval()); MaxPool3d::new(5).forward(&volume, &Ctx::eval());
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! Images changed by chance: what must stay, what labels become, and the same everywhere.
 
 use crate::devices::devices;
-use wgrad::nn::{ColorJitter, Ctx, Init, Layer, RandomAffine, RandomErasing, RandomResizedCrop, Summary};
+use wgrad::nn::{
+    ColorJitter, Ctx, GaussianBlur, Init, Layer, RandAugment, RandomAffine, RandomErasing, RandomGrayscale, RandomHue,
+    RandomResizedCrop, Summary,
+};
 use wgrad::nn::{Embedding, Linear, Sequential};
-use wgrad::{Device, Tensor};
+use wgrad::{Device, KeepDims, Tensor};
 
 fn images(n: usize, [h, w]: [usize; 2], device: &Device) -> Tensor {
     let pixel = |at: usize| ((at * 37 % 101) as f32) / 101.0;
@@ -125,4 +128,73 @@ fn a_summary_takes_whole_numbers_and_tells_memory_and_work() {
     assert_eq!(summary.rows.iter().map(|row| row.operations).sum::<u64>(), summary.operations, "{summary}");
     let text = summary.to_string();
     assert!(text.contains("818 parameters of 3272 B") && text.contains("operations"), "{text}");
+}
+
+#[test]
+fn colours_turn_fade_and_blur_as_they_say() {
+    let train = Ctx::train();
+    for (name, device) in devices() {
+        let init = &mut Init::new(5, &device);
+        // Red, green, blue and grey, one pixel each.
+        let x =
+            Tensor::from_slice(&[1.0f32, 0.0, 0.0, 0.4, 0.0, 1.0, 0.0, 0.4, 0.0, 0.0, 1.0, 0.4], [1, 3, 1, 4], &device);
+        // Half a circle either way makes the opposite colour; grey has no hue.
+        let turned = RandomHue::new(0.0, init).forward(&x, &train);
+        assert!(near(&values(&turned), &values(&x)), "{name}: {turned:?}");
+        let many = x.expand([64, 3, 1, 4]).contiguous();
+        let turned = RandomHue::new(0.5, init).forward(&many, &train);
+        let (most, least) = (turned.amax(&[1], KeepDims::No), turned.amin(&[1], KeepDims::No));
+        for (at, (most, least)) in values(&most).into_iter().zip(values(&least)).enumerate() {
+            let want = if at % 4 == 3 { (0.4, 0.4) } else { (1.0, 0.0) };
+            assert!((most - want.0).abs() < 1e-5 && (least - want.1).abs() < 1e-5, "{name}: {at} {most} {least}");
+        }
+        assert!(!near(&values(&turned), &values(&many)));
+        let grey = values(&RandomGrayscale::new(1.0, init).forward(&x, &train));
+        let want = [0.299, 0.587, 0.114, 0.4];
+        assert!(near(&grey, &[want, want, want].concat()), "{name}: {grey:?}");
+        assert!(near(&values(&RandomGrayscale::new(0.0, init).forward(&x, &train)), &values(&x)), "{name}");
+
+        // A point becomes a bell; an even image stays.
+        let mut point = vec![0.0f32; 49];
+        point[24] = 1.0;
+        let point = Tensor::from_vec(point, [1, 1, 7, 7], &device);
+        let bell = values(&GaussianBlur::new([5, 5], [1.0, 1.0], init).forward(&point, &train));
+        let one: Vec<f64> = (0..5).map(|at| (-0.5 * (f64::from(at) - 2.0).powi(2)).exp()).collect();
+        let sum: f64 = one.iter().sum();
+        for (row, column) in (0..7).flat_map(|row| (0..7).map(move |column| (row, column))) {
+            let along = |at: usize| if (1..6).contains(&at) { one[at - 1] / sum } else { 0.0 };
+            let want = (along(row) * along(column)) as f32;
+            assert!((bell[row * 7 + column] - want).abs() < 1e-5, "{name}: {row} {column}");
+        }
+        let even = Tensor::ones([2, 3, 8, 8], &device);
+        let blurred = GaussianBlur::new([3, 5], [0.1, 2.0], init).forward(&even, &train);
+        assert!(near(&values(&blurred), &values(&even)), "{name}");
+    }
+}
+
+#[test]
+fn rand_augment_changes_images_alike_everywhere() {
+    let mut all = Vec::new();
+    for (name, device) in devices() {
+        let x = images(24, [12, 9], &device);
+        let layer = RandAugment::new(2, 0.3, &mut Init::new(11, &device));
+        let changed = values(&layer.forward(&x, &Ctx::train()));
+        assert!(changed.iter().all(|value| (-1e-4..=1.0001).contains(value)), "{name}");
+        let was = values(&x);
+        let size = 3 * 12 * 9;
+        let same = changed.chunks(size).zip(was.chunks(size)).filter(|(a, b)| near(a, b)).count();
+        assert!(same < 8, "{name}: {same} of 24 are as they were");
+        assert!(near(&values(&layer.forward(&x, &Ctx::eval())), &was), "{name}");
+        let still = RandAugment::new(2, 0.0, &mut Init::new(11, &device)).forward(&x, &Ctx::train());
+        let still = values(&still);
+        let kept = still
+            .chunks(size)
+            .zip(was.chunks(size))
+            .filter(|(a, b)| a.iter().zip(*b).all(|(a, b)| (a - b).abs() < 0.01));
+        assert!(kept.count() > 12, "{name}: of no strength, few changes are left");
+        all.push(changed);
+    }
+    // Images stand where they fall between two levels, or at an edge.
+    let apart = |other: &Vec<f32>| other.iter().zip(&all[0]).filter(|(a, b)| (**a - **b).abs() > 1e-3).count();
+    assert!(all.iter().all(|other| apart(other) * 200 < other.len()));
 }

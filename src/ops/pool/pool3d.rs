@@ -51,6 +51,14 @@ impl AvgPool3dOptions {
     }
 }
 
+/// Pooling of images, along the depth and of slices.
+enum Pool {
+    Max([MaxPool2dOptions; 2]),
+    Avg([AvgPool2dOptions; 2]),
+    AdaptiveMax([usize; 3]),
+    AdaptiveAvg([usize; 3]),
+}
+
 /// The part of options along the depth, beside what leaves the other dimension as it is, and the part of a slice.
 fn parts(all: [usize; 3], still: usize) -> [[usize; 2]; 2] {
     [[all[0], still], [all[1], all[2]]]
@@ -74,7 +82,7 @@ impl Tensor {
             dilation: dilations[at],
             ceil_mode,
         });
-        self.along_both("max_pool3d", |x, part| x.max_pool2d(options[part]))
+        self.along_both("max_pool3d", &Pool::Max(options))
     }
 
     /// The mean of each window of volumes `[n, c, d, h, w]`, or of one `[c, d, h, w]`.
@@ -93,7 +101,7 @@ impl Tensor {
             count_include_pad,
             divisor_override: None,
         });
-        self.along_both("avg_pool3d", |x, part| x.avg_pool2d(options[part]))
+        self.along_both("avg_pool3d", &Pool::Avg(options))
     }
 
     /// The means of volumes `[n, c, d, h, w]`, or of one `[c, d, h, w]`, over windows that cut them into `size` parts.
@@ -102,10 +110,7 @@ impl Tensor {
     /// If the shape is not that of volumes, or a size is 0.
     #[track_caller]
     pub fn adaptive_avg_pool3d(&self, size: [usize; 3]) -> Tensor {
-        self.along_both("adaptive_avg_pool3d", |x, part| match part {
-            0 => x.adaptive_avg_pool2d([size[0], x.size(3)]),
-            _ => x.adaptive_avg_pool2d([size[1], size[2]]),
-        })
+        self.along_both("adaptive_avg_pool3d", &Pool::AdaptiveAvg(size))
     }
 
     /// The largest of volumes `[n, c, d, h, w]`, or of one `[c, d, h, w]`, in windows that cut them into `size` parts.
@@ -114,24 +119,32 @@ impl Tensor {
     /// If the shape is not that of volumes, or a size is 0.
     #[track_caller]
     pub fn adaptive_max_pool3d(&self, size: [usize; 3]) -> Tensor {
-        self.along_both("adaptive_max_pool3d", |x, part| match part {
-            0 => x.adaptive_max_pool2d([size[0], x.size(3)]),
-            _ => x.adaptive_max_pool2d([size[1], size[2]]),
-        })
+        self.along_both("adaptive_max_pool3d", &Pool::AdaptiveMax(size))
     }
 
     /// Pools slices (1) and then, where a slice is a row, the depth (0).
     #[track_caller]
-    fn along_both(&self, op: &str, pool: impl Fn(&Tensor, usize) -> Tensor) -> Tensor {
+    fn along_both(&self, op: &str, pool: &Pool) -> Tensor {
         if let Some(batch) = self.batch_of_one(5) {
             return batch.along_both(op, pool).squeeze(0);
         }
         let s = self.shape();
         assert!(s.rank() == 5, "{op}: {s}: expected volumes [n, c, d, h, w] or [c, d, h, w]");
-        let slices = pool(&self.reshape_to(Shape::from([s[0], s[1] * s[2], s[3], s[4]])), 1);
+        let slices = self.reshape_to(Shape::from([s[0], s[1] * s[2], s[3], s[4]])).pooled(pool, 1);
         let [h, w] = [2, 3].map(|d| slices.shape()[d]);
-        let y = pool(&slices.reshape_to(Shape::from([s[0], s[1], s[2], h * w])), 0);
+        let y = slices.reshape_to(Shape::from([s[0], s[1], s[2], h * w])).pooled(pool, 0);
         let depth = y.shape()[2];
         y.reshape_to(Shape::from([s[0], s[1], depth, h, w]))
+    }
+
+    #[track_caller]
+    fn pooled(&self, pool: &Pool, part: usize) -> Tensor {
+        let size = |all: &[usize; 3]| if part == 0 { [all[0], self.shape()[3]] } else { [all[1], all[2]] };
+        match pool {
+            Pool::Max(options) => self.max_pool2d(options[part]),
+            Pool::Avg(options) => self.avg_pool2d(options[part]),
+            Pool::AdaptiveMax(all) => self.adaptive_max_pool2d(size(all)),
+            Pool::AdaptiveAvg(all) => self.adaptive_avg_pool2d(size(all)),
+        }
     }
 }
