@@ -184,8 +184,7 @@ pub fn lbfgs(t: &Trial) -> Vec<(String, Tensor)> {
         let loss = || {
             let x = parameter.tensor();
             let (first, last) = (x.narrow(0, 0, x.size(0) - 1), x.narrow(0, 1, x.size(0) - 1));
-            let valley = ((&last - first.square()).square() * &scale).sum() + (1.0 - first).square().sum();
-            valley
+            ((&last - first.square()).square() * &scale).sum() + (1.0 - first).square().sum()
         };
         optimizer.step(loss).expect("the device works");
         after.push(parameter.tensor().detach().copy());
