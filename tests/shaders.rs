@@ -167,10 +167,11 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
     let validate =
         |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga).map_err(Box::new);
-    let plain = validate(Capabilities::empty());
+    // `unpack2x16float` is a part of WGSL, which every backend of wgpu has but OpenGL's.
+    let plain = validate(Capabilities::SHADER_FLOAT16_IN_FLOAT32);
     let subgroups = plain.is_err();
     let info = plain
-        .or_else(|_| validate(Capabilities::SUBGROUP))
+        .or_else(|_| validate(Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP))
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
     Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups }
 }

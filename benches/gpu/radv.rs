@@ -120,7 +120,7 @@ impl Answer {
 fn spirv(pass: &Pass) -> Vec<u8> {
     let source = module_source(pass.shader, &pass.constants);
     let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
     let unchecked = BoundsCheckPolicy::Unchecked;
