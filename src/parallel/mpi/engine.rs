@@ -45,22 +45,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Time of waiting in which the processor is not left to others for long.
 const KEEN: Duration = Duration::from_millis(50);
 
-/// "How are you?", and the answer: calls so far, what the last one is, milliseconds without a sign of life, and a state.
+/// "How are you?", and the answer: calls so far, and milliseconds without a sign of life.
 const HOW: Tag = 7001;
 const STATUS: Tag = 7002;
-type Status = [u64; 4];
-const WORKS: u64 = 0;
-const BUSY: u64 = 1;
-const ENDED: u64 = 2;
+
+/// What ranks call, as they tell one another.
+const END: u64 = 0;
+const REDUCE: u64 = 1;
+const GATHER: u64 = 2;
+const BROADCAST: u64 = 3;
 
 pub struct Engine {
     universe: Universe,
     world: SimpleCommunicator,
     timeout: Duration,
     first: Duration,
-    /// Calls so far, and a number that tells the last from others.
+    /// Calls so far.
     calls: Cell<u64>,
-    kind: Cell<u64>,
     ended: Cell<bool>,
     /// Whether all have met in a sum: before the first, data are fetched.
     trains: Cell<bool>,
@@ -97,21 +98,9 @@ impl Engine {
         let (universe, _) = initialize_with_threading(Threading::Multiple)?;
         let (world, now) = (universe.world(), Instant::now());
         let heard = RefCell::new(vec![now; world.size() as usize]);
-        let (calls, kind, ended, trains) = (Cell::new(0), Cell::new(0), Cell::new(false), Cell::new(false));
+        let (calls, ended, trains) = (Cell::new(0), Cell::new(false), Cell::new(false));
         let signs = Cell::new((edge::signs(), now));
-        Some(Engine {
-            universe,
-            world,
-            timeout,
-            first,
-            calls,
-            kind,
-            ended,
-            trains,
-            signs,
-            looked: Cell::new(now),
-            heard,
-        })
+        Some(Engine { universe, world, timeout, first, calls, ended, trains, signs, looked: Cell::new(now), heard })
     }
 
     pub fn rank(&self) -> usize {
@@ -128,10 +117,7 @@ impl Engine {
             match jobs.recv_timeout(LOOK_EVERY) {
                 Ok(Job { call: Call::End, reply }) => {
                     self.ended.set(true);
-                    self.enter(0, 0);
-                    if self.size() > 1 {
-                        scope(|_| self.wait(self.world.immediate_barrier()));
-                    }
+                    self.enter(END, 0);
                     drop(self.universe);
                     let _ = reply.send(Answer::Ended);
                     return;
@@ -152,16 +138,31 @@ impl Engine {
         }
     }
 
-    /// Another call, of this kind and length.
-    fn enter(&self, kind: u64, len: usize) {
+    /// Begins a call, which all ranks are to make; what each says of its length.
+    fn enter(&self, kind: u64, len: usize) -> Vec<u64> {
         self.calls.set(self.calls.get() + 1);
-        self.kind.set(kind << 56 | len as u64);
         self.signs.set((edge::signs(), Instant::now()));
+        let mut all = vec![0u64; 2 * self.size()];
+        let own = [kind, len as u64];
+        scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &own[..], &mut all[..])));
+        let alike = |other: &[u64]| other[0] == kind && (kind == GATHER || other[1] == own[1]);
+        if let Some(rank) = all.chunks_exact(2).position(|other| !alike(other)) {
+            let [other, n] = [all[2 * rank], all[2 * rank + 1]];
+            self.miss(&match (kind, other) {
+                (_, END) => format!("rank {rank} has ended, and this one has not"),
+                (END, _) => format!("rank {rank} has not ended, and this one has"),
+                (REDUCE, REDUCE) => format!("all_reduce: rank {rank} has {n} values where this one has {len}"),
+                _ => format!(
+                    "rank {rank} calls another method of its group: expected the same in one order on all ranks"
+                ),
+            });
+        }
+        all.chunks_exact(2).map(|other| other[1]).collect()
     }
 
     /// Sums in the order of ranks: each rank gets its part of all, adds it up and gives it to the others.
     fn reduce(&self, mut values: Vec<f32>) -> Vec<f32> {
-        self.enter(1, values.len());
+        self.enter(REDUCE, values.len());
         let ranks = self.size();
         let part = values.len().div_ceil(ranks);
         values.resize(part * ranks, 0.0);
@@ -177,10 +178,7 @@ impl Engine {
     }
 
     fn gather(&self, mut own: Vec<u8>) -> Vec<Vec<u8>> {
-        self.enter(2, 0);
-        let mut lens = vec![0u64; self.size()];
-        let len = [own.len() as u64];
-        scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &len[..], &mut lens[..])));
+        let lens = self.enter(GATHER, own.len());
         let most = lens.iter().copied().max().unwrap_or(0) as usize;
         if most == 0 {
             return vec![Vec::new(); self.size()];
@@ -192,7 +190,7 @@ impl Engine {
     }
 
     fn broadcast(&self, root: usize, mut bytes: Vec<u8>) -> Vec<u8> {
-        self.enter(3, root);
+        self.enter(BROADCAST, root);
         let root = self.world.process_at_rank(root as i32);
         let mut len = [bytes.len() as u64];
         scope(|scope| self.wait(root.immediate_broadcast_into(scope, &mut len[..])));
@@ -244,44 +242,30 @@ impl Engine {
         while let Some(asks) = self.world.any_process().immediate_probe_with_tag(HOW) {
             let rank = self.world.process_at_rank(asks.source_rank());
             let (_, _): (u64, _) = rank.receive_with_tag(HOW);
-            let state = if self.ended.get() {
-                ENDED
-            } else if edge::is_busy() {
-                BUSY
-            } else {
-                WORKS
-            };
-            let idle = since.elapsed().as_millis() as u64;
-            rank.send_with_tag(&[self.calls.get(), self.kind.get(), idle, state][..], STATUS);
+            rank.send_with_tag(&[self.calls.get(), since.elapsed().as_millis() as u64][..], STATUS);
         }
     }
 
     /// Takes the answers, and ends the job where a rank will not come.
     fn judge(&self) {
-        let (own, kind) = (self.calls.get(), self.kind.get());
-        let patience = if self.trains.get() { self.timeout } else { self.first };
+        // So long for a rank that fetches data, or writes up what has come of it all.
+        let patience = if self.trains.get() && !self.ended.get() { self.timeout } else { self.first };
         while let Some(told) = self.world.any_process().immediate_probe_with_tag(STATUS) {
             let rank = told.source_rank();
-            let mut status: Status = [0; 4];
+            let mut status = [0u64; 2];
             self.world.process_at_rank(rank).receive_into_with_tag(&mut status[..], STATUS);
-            let [calls, other, idle, state] = status;
+            let [calls, idle] = status;
             self.heard.borrow_mut()[rank as usize] = Instant::now();
-            if state == ENDED && !self.ended.get() {
-                self.miss(&format!("rank {rank} has ended, and this one has not"));
-            }
-            if calls < own && state == WORKS && idle >= patience.as_millis() as u64 {
+            if calls < self.calls.get() && idle >= patience.as_millis() as u64 {
                 let seconds = idle / 1000;
                 self.miss(&format!(
                     "rank {rank} has done nothing for {seconds} s, and the others wait for it: it sleeps, or waits for data \
                      longer than `MpiOptions::timeout`"
                 ));
             }
-            if calls == own && other != kind && !self.ended.get() {
-                self.miss(&format!("rank {rank} calls another method of its group, or with values of another length"));
-            }
         }
         let heard = self.heard.borrow();
-        let silent = self.others().find(|rank| heard[*rank as usize].elapsed() >= self.timeout + ASK_EVERY);
+        let silent = self.others().find(|rank| heard[*rank as usize].elapsed() >= self.timeout);
         if let Some(rank) = silent {
             let seconds = heard[rank as usize].elapsed().as_secs();
             self.miss(&format!(
