@@ -56,6 +56,8 @@ pub struct Ctx {
     trace: Option<Arc<dyn Trace>>,
     /// The part that is run again, where this is one.
     part: Option<Arc<Part>>,
+    /// Adds up statistics over several ranks.
+    sum: Option<Arc<Sum>>,
 }
 
 /// A part of a pass that is run a second time for its gradient, with the numbers that it has drawn.
@@ -66,16 +68,19 @@ struct Part {
     next: Option<AtomicUsize>,
 }
 
+/// The sum of a tensor over several ranks, through which gradients flow.
+type Sum = dyn Fn(&Tensor) -> Tensor + Send + Sync;
+
 impl Ctx {
     /// Training, with gradients.
     pub fn train() -> Ctx {
-        Ctx { mode: Mode::Train, tracked: true, precision: Precision::F32, trace: None, part: None }
+        Ctx { mode: Mode::Train, tracked: true, precision: Precision::F32, trace: None, part: None, sum: None }
     }
 
     /// A pass without gradients and without chance.
     #[doc(alias("no_grad", "inference_mode"))]
     pub fn eval() -> Ctx {
-        Ctx { mode: Mode::Eval, tracked: false, precision: Precision::F32, trace: None, part: None }
+        Ctx { mode: Mode::Eval, tracked: false, precision: Precision::F32, trace: None, part: None, sum: None }
     }
 
     /// The same mode without gradients.
@@ -105,6 +110,18 @@ impl Ctx {
     #[doc(alias("autocast", "amp"))]
     pub fn precision(self, precision: Precision) -> Ctx {
         Ctx { precision, ..self }
+    }
+
+    /// Has batch normalisation take its statistics over the parts of a batch that several ranks have: `sum` adds a tensor up over
+    /// them, and is tracked. [`DataParallel::synced`](crate::parallel::DataParallel::synced) is such a pass.
+    #[doc(alias = "SyncBatchNorm")]
+    pub fn synced(self, sum: impl Fn(&Tensor) -> Tensor + Send + Sync + 'static) -> Ctx {
+        Ctx { sum: Some(Arc::new(sum)), ..self }
+    }
+
+    /// The sum over ranks, where statistics are to be taken so.
+    pub(super) fn sum(&self) -> Option<&Sum> {
+        self.sum.as_deref()
     }
 
     /// Has `trace` told of each layer that runs.

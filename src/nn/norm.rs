@@ -4,6 +4,8 @@ use super::ctx::{Ctx, Mode};
 use super::fits::{misfit, misfit_at};
 use super::module::{Init, Layer, Module, Path};
 use super::parameter::{Buffer, Parameter};
+use crate::dtype::DType;
+use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
 /// Batch normalisation with running statistics: what [`BatchNorm1d`], [`BatchNorm2d`] and [`BatchNorm3d`] share.
@@ -49,11 +51,46 @@ impl BatchNormState {
         if ctx.mode() == Mode::Eval {
             return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
         }
+        if let Some(sum) = ctx.sum() {
+            return self.over_ranks(x, [&weight, &bias], [&mean, &var, &count], sum, ctx.runs_again());
+        }
         let normalised = x.batch_norm(Some(&weight), Some(&bias), self.eps);
         if !ctx.runs_again() {
             normalised.update_running(&mean, &var, &count, self.momentum);
         }
         normalised.output
+    }
+
+    /// By the statistics of all ranks' parts, in the operations that they are made of.
+    #[track_caller]
+    fn over_ranks(
+        &self,
+        x: &Tensor,
+        [weight, bias]: [&Tensor; 2],
+        [mean, var, count]: [&Tensor; 3],
+        sum: &(dyn Fn(&Tensor) -> Tensor + Send + Sync),
+        runs_again: bool,
+    ) -> Tensor {
+        let (channels, wide) = (weight.numel(), x.cast(DType::F32));
+        let dims: Vec<isize> = (0..x.rank() as isize).filter(|dim| *dim != 1).collect();
+        let mut column = vec![1; x.rank() - 1];
+        column[0] = channels;
+        let column = |t: &Tensor| t.cast(DType::F32).reshape(&column[..]);
+        let own = Tensor::full([1], (x.numel() / channels.max(1)) as f32, x.device());
+        let all = sum(&Tensor::cat(&[&wide.sum_dims(&dims, KeepDims::No), &own], 0));
+        let n = all.narrow(0, channels, 1).detach();
+        let m = all.narrow(0, 0, channels) / &n;
+        let centred = wide - column(&m);
+        let v = sum(&centred.square().sum_dims(&dims, KeepDims::No)) / &n;
+        let moved = |old: &Tensor, new: Tensor| {
+            old.assign(&(old * (1.0 - self.momentum) + new * self.momentum).cast(old.dtype()))
+        };
+        if !runs_again {
+            moved(mean, m.detach());
+            moved(var, v.detach() * (&n / (&n - 1.0)));
+            count.assign(&count.add(&Tensor::full([], 1i32, x.device())));
+        }
+        (centred * column(&v.affine(1.0, self.eps).rsqrt()) * column(weight) + column(bias)).cast(x.dtype())
     }
 }
 
@@ -84,7 +121,7 @@ macro_rules! layers {
                 let name = stringify!($name);
                 let expected = || format!("expected a batch {} of {channels} channels", $shape);
                 misfit(fits, name, x, &weight, expected).or_else(|| {
-                    let counts = ctx.mode() == Mode::Eval || x.numel() != channels;
+                    let counts = ctx.mode() == Mode::Eval || ctx.sum().is_some() || x.numel() != channels;
                     misfit(counts, name, x, &weight, || "in training, expected more than one value a channel".into())
                 })
             }

@@ -1,7 +1,7 @@
 //! Training the same model on all ranks of a group.
 
 use super::Group;
-use super::line::{self, ASKED, Averaged, Job, agree};
+use super::line::{self, ASKED, Averaged, Job, Kind, agree};
 use crate::autograd::Grads;
 use crate::backend::Pending;
 use crate::checkpoint;
@@ -9,7 +9,7 @@ use crate::data::{Batch, DataLoader, Dataset, Item};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Buffer, Entry, Module, Strictness, Visitor, generators, load_state, state};
+use crate::nn::{Buffer, Ctx, Entry, Module, Strictness, Visitor, generators, load_state, state};
 use crate::tensor::Tensor;
 use std::fmt::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// and backward goes on meanwhile. So does a step that is [replayed](crate::plan::Replay). What clips or scales gradients
 /// afterwards sees the means, which are the same bits on each rank, and so are the weights.
 ///
-/// Batch normalisation normalises by each rank's own part of a batch; its running statistics are averaged at each step. Dropout
+/// Batch normalisation normalises by each rank's own part of a batch, unless the pass is [`synced`](DataParallel::synced); its running
+/// statistics are averaged at each step. Dropout
 /// and other draws have a sequence of their own on each rank.
 #[doc(alias("DistributedDataParallel", "DDP"))]
 pub struct DataParallel {
@@ -209,6 +210,14 @@ impl DataParallel {
         self.shared.state().weight = items as f32;
     }
 
+    /// A pass of training in which batch normalisation takes its statistics over the parts of all ranks, as
+    /// [`Ctx::train`] does of one: several ranks then compute what one would. It costs each such layer four waits for the others.
+    #[doc(alias = "convert_sync_batchnorm")]
+    pub fn synced(&self) -> Ctx {
+        let shared = self.shared.clone();
+        if shared.line.is_none() { Ctx::train() } else { Ctx::train().synced(move |x| sum(&shared, x)) }
+    }
+
     /// The gradients of this loss, which is a mean over items, as means over the group: [`Tensor::backward`] for several ranks.
     ///
     /// # Errors
@@ -257,7 +266,7 @@ struct Exchange<'p> {
 /// Tensors on their way, side by side in one.
 struct Bucket {
     all: Tensor,
-    reply: Arc<Mutex<Option<Receiver<Result<Averaged>>>>>,
+    reply: Reply,
     /// Those whose gradients they are.
     of: Vec<Tensor>,
 }
@@ -321,6 +330,53 @@ impl<'p> Exchange<'p> {
     }
 }
 
+/// The answer to what a seam has given, for the seam that takes it.
+type Reply = Arc<Mutex<Option<Receiver<Result<Averaged>>>>>;
+
+/// Has the host send a tensor's values, where the device has come so far.
+fn give(shared: &Arc<Shared>, device: &Device, kind: Kind, what: Arc<str>, from: &Tensor) -> Result<Reply> {
+    let reply = Reply::default();
+    let (slot, shared) = (reply.clone(), shared.clone());
+    device.give(from, move |values: Pending<Vec<f32>>| {
+        let (answer, answered) = channel();
+        let State { weight, asks, .. } = *shared.state();
+        let job = Job { kind, values, what: what.clone(), weight, asks, reply: answer };
+        // A line that has ended is told by the answer that does not come.
+        if let Some(line) = &shared.line {
+            drop(line.send(job));
+        }
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+    })?;
+    Ok(reply)
+}
+
+/// Puts what has come of them in their place.
+fn take(shared: &Arc<Shared>, device: &Device, slot: Reply, to: &Tensor) -> Result<()> {
+    let shared = shared.clone();
+    device.take(to, move || {
+        let answered = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let answer = answered.and_then(|answered| answered.recv().ok());
+        let ended = || Error::Group("the group panicked in an exchange".into());
+        let Averaged { values, asked } = answer.ok_or_else(ended)??;
+        shared.state().asked = asked;
+        Ok(values)
+    })
+}
+
+/// The sum of a tensor over the group; its gradient is one as well.
+fn sum(shared: &Arc<Shared>, x: &Tensor) -> Tensor {
+    let over = |shared: &Arc<Shared>, kind: Kind, x: &Tensor| {
+        let (all, device) = (x.detach().copy(), x.device());
+        let what = format!("statistics of {}", x.shape()).into();
+        let summed = give(shared, device, kind, what, &all).and_then(|reply| take(shared, device, reply, &all));
+        // The next read tells it.
+        summed.unwrap_or_else(|error| device.missed(&error));
+        all
+    };
+    let (y, shared) = (over(shared, Kind::Sum, x), shared.clone());
+    y.tracked("all_reduce", &[x], move |dy, _| vec![Some(over(&shared, Kind::Slope, dy))])
+}
+
 /// Puts values side by side and has the host send them, where the device has come so far.
 fn send(parallel: &DataParallel, device: &Device, what: &str, of: Vec<Tensor>, values: &[Tensor]) -> Result<Bucket> {
     let mut likeness = String::new();
@@ -329,33 +385,14 @@ fn send(parallel: &DataParallel, device: &Device, what: &str, of: Vec<Tensor>, v
     }
     let flat: Vec<Tensor> = values.iter().map(|v| v.detach().cast(DType::F32).reshape([v.numel()])).collect();
     let all = Tensor::cat(&flat.iter().collect::<Vec<_>>(), 0);
-    let reply = Arc::new(Mutex::new(None));
-    let (slot, shared, likeness): (_, _, Arc<str>) = (reply.clone(), parallel.shared.clone(), likeness.into());
-    device.give(&all, move |values: Pending<Vec<f32>>| {
-        let (answer, answered) = channel();
-        let State { weight, asks, .. } = *shared.state();
-        let job = Job { values, what: likeness.clone(), weight, asks, reply: answer };
-        // A line that has ended is told by the answer that does not come.
-        if let Some(line) = &shared.line {
-            drop(line.send(job));
-        }
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
-    })?;
+    let reply = give(&parallel.shared, device, Kind::Mean, likeness.into(), &all)?;
     Ok(Bucket { all, reply, of })
 }
 
 impl Bucket {
     /// The means over the group, each in its tensor's shape and type.
     fn averaged(&self, parallel: &DataParallel, device: &Device) -> Result<Vec<(&Tensor, Tensor)>> {
-        let (slot, shared) = (self.reply.clone(), parallel.shared.clone());
-        device.take(&self.all, move || {
-            let answered = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let answer = answered.and_then(|answered| answered.recv().ok());
-            let ended = || Error::Group("the group panicked in an exchange".into());
-            let Averaged { values, asked } = answer.ok_or_else(ended)??;
-            shared.state().asked = asked;
-            Ok(values)
-        })?;
+        take(&parallel.shared, device, self.reply.clone(), &self.all)?;
         let mut at = 0;
         let mut means = Vec::with_capacity(self.of.len());
         for tensor in &self.of {

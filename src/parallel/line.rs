@@ -12,8 +12,20 @@ const TAIL: usize = 1 + ASKED;
 /// What can be asked: any of them is answered yes if one rank says so.
 pub(super) const ASKED: usize = 3;
 
-/// Values to be averaged.
+/// What becomes of values.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// Their mean, in which each rank has its weight.
+    Mean,
+    /// Their sum over the ranks that have a weight.
+    Sum,
+    /// The gradient of such a sum: the ranks' losses are parts of a mean, in which each has its weight.
+    Slope,
+}
+
+/// Values to be exchanged.
 pub(super) struct Job {
+    pub kind: Kind,
     /// They are on their way from the device.
     pub values: Pending<Vec<f32>>,
     /// What they are of, as long as the ranks have not compared it.
@@ -35,10 +47,10 @@ pub(super) fn start(group: Arc<dyn Group>) -> Sender<Job> {
     let (jobs, line): (Sender<Job>, Receiver<Job>) = channel();
     edge::beside(move || {
         let mut compared: HashSet<Arc<str>> = HashSet::new();
-        for Job { values, what, weight, asks, reply } in line {
+        for Job { kind, values, what, weight, asks, reply } in line {
             let is_new = compared.insert(what.clone());
             let agreed = if is_new { agree(&*group, "gradients", &what) } else { Ok(()) };
-            let averaged = agreed.and_then(|()| average(&*group, values.wait()?, weight, asks));
+            let averaged = agreed.and_then(|()| exchange(&*group, kind, values.wait()?, weight, asks));
             // Nobody asks for it where a step has failed.
             let _ = reply.send(averaged);
         }
@@ -46,15 +58,22 @@ pub(super) fn start(group: Arc<dyn Group>) -> Sender<Job> {
     jobs
 }
 
-fn average(group: &dyn Group, mut values: Vec<f32>, weight: f32, asks: [bool; ASKED]) -> Result<Averaged> {
+fn exchange(group: &dyn Group, kind: Kind, mut values: Vec<f32>, weight: f32, asks: [bool; ASKED]) -> Result<Averaged> {
     let count = values.len();
-    values.iter_mut().for_each(|value| *value *= weight);
+    let share = if kind == Kind::Sum { f32::from(u8::from(weight > 0.0)) } else { weight };
+    values.iter_mut().for_each(|value| *value *= share);
     values.push(weight);
     values.extend(asks.map(|asks| f32::from(u8::from(asks))));
     group.all_reduce(&mut values)?;
     let tail: [f32; TAIL] = std::array::from_fn(|at| values[count + at]);
     values.truncate(count);
-    values.iter_mut().for_each(|value| *value /= tail[0]);
+    let whole = match kind {
+        Kind::Mean => tail[0],
+        Kind::Sum => 1.0,
+        Kind::Slope if weight > 0.0 => weight,
+        Kind::Slope => f32::INFINITY,
+    };
+    values.iter_mut().for_each(|value| *value /= whole);
     Ok(Averaged { values, asked: std::array::from_fn(|at| tail[1 + at] > 0.0) })
 }
 

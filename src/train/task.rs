@@ -71,6 +71,7 @@ pub struct StepOptions {
     pub(super) parallel: Option<Arc<DataParallel>>,
     pub(super) precision: Precision,
     pub(super) scaler: Option<GradScaler>,
+    pub(super) synced: bool,
 }
 
 impl StepOptions {
@@ -101,6 +102,12 @@ impl StepOptions {
             Some(parallel) => parallel.backward(loss),
             None => Ok(loss.backward()),
         }
+    }
+
+    /// The context of a step of training.
+    pub fn ctx(&self) -> Ctx {
+        let parallel = self.parallel.as_ref().filter(|_| self.synced);
+        parallel.map_or_else(Ctx::train, |parallel| parallel.synced()).precision(self.precision)
     }
 
     fn freezes(&self, path: &str) -> bool {
@@ -182,7 +189,7 @@ impl<F> Supervised<'_, F> {
         for part in 0..parts {
             let [from, to] = [part, part + 1].map(|at| at * items / parts);
             let cut = batch.map(|tensor| tensor.narrow(0, from, to - from));
-            let outcome = (self.step)(cut.each_ref(), &Ctx::train().precision(options.precision))?;
+            let outcome = (self.step)(cut.each_ref(), &options.ctx())?;
             let share = (to - from) as f32 / items as f32;
             grads += options.scaled(&(&outcome.loss * share)).backward();
             all.push((share, Outcome { loss: outcome.loss.detach(), ..outcome }));
@@ -214,7 +221,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
     fn train_as(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<Outcome> {
         let (mut outcome, mut grads) = match options.micro_batches {
             0 | 1 => {
-                let outcome = (self.step)(batch, &Ctx::train().precision(options.precision))?;
+                let outcome = (self.step)(batch, &options.ctx())?;
                 let grads = options.backward(&outcome.loss)?;
                 (outcome, grads)
             }

@@ -303,6 +303,15 @@ impl<'a, const N: usize> Trainer<'a, N> {
         Trainer { group: Some(Arc::new(group)), ..self }
     }
 
+    /// Has batch normalisation take its statistics over the parts of all ranks: see
+    /// [`DataParallel::synced`].
+    #[doc(alias = "sync_batchnorm")]
+    #[must_use]
+    pub fn sync_batch_norm(mut self) -> Self {
+        self.options.synced = true;
+        self
+    }
+
     /// Meets the other ranks, and takes over all that rank 0 begins with.
     pub(super) fn join(&mut self) -> Result<()> {
         let Some(group) = self.group.take().filter(|group| group.size() > 1) else { return Ok(()) };

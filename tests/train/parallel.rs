@@ -3,13 +3,13 @@
 use super::trainer::{loader, network, outcome};
 use crate::devices::devices;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use wgrad::data::{Array, DataLoader, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionCounts, LogLoss};
 use wgrad::nn::{
-    Conv2d, Ctx, Embedding, Flatten, Init, Layer, LayerNorm, Linear, Module, MultiheadAttention, Relu, Sequential,
-    StateDict, Tanh, Values, state,
+    BatchNorm1d, BatchNorm2d, Conv2d, Ctx, Embedding, Flatten, Init, Layer, LayerNorm, Linear, Module,
+    MultiheadAttention, Relu, Sequential, StateDict, Tanh, Values, state,
 };
 use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::parallel::{Alone, DataParallel, Group, Threads};
@@ -276,6 +276,35 @@ fn batch_normalisation_and_dropout_are_the_same_bits_each_time() {
         assert!(all[0] == all[1], "{name}: ranks came to differ");
         assert!(all[0].1 > Some(0.7), "{name}: {:?}", all[0].1);
         assert!(run().expect("they learn") == all, "{name}: other bits the second time");
+    }
+}
+
+#[test]
+fn statistics_over_the_group_are_those_of_one_rank() {
+    for (name, device) in devices() {
+        let run = |group: Arc<dyn Group>, device: &Device| {
+            let init = &mut Init::new(5, device);
+            let model =
+                Sequential::new().push(Conv2d::new(1, 4, 3, init)).push(BatchNorm2d::new(4, init)).push(Tanh::new());
+            let model = model.push(Flatten::new()).push(Linear::new(144, 6, init)).push(BatchNorm1d::new(6, init));
+            let sgd = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
+            let step =
+                |[x, labels]: [&Tensor; 2], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).cross_entropy(labels)));
+            let mut trainer = Trainer::new(device, &model, sgd, step).epochs(4).sync_batch_norm().parallel(group);
+            // The last batch has two items, which four ranks share.
+            let history = trainer.fit(&Kind::Cnn.loader(50, 16)?, None)?;
+            drop(trainer);
+            Ok((history, state(&model)?))
+        };
+        let (alone, weights) = run(Arc::new(Alone), &device).expect("it learns");
+        for ranks in [2, 4] {
+            let all = Threads::run(&several(&device, ranks), |group, device| run(Arc::new(group), device))
+                .expect("they learn");
+            assert!(all.iter().all(|other| other.1 == all[0].1), "{name}: {ranks} ranks came to differ");
+            near(&all[0].0, &alone);
+            let far = apart(&all[0].1, &weights);
+            assert!(far < 2e-3, "{name}: {ranks} ranks are {far} from one");
+        }
     }
 }
 
