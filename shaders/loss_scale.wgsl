@@ -14,7 +14,7 @@ struct Params {
 
 @compute @workgroup_size(1)
 fn loss_scale() {
-    if found[0] != 0.0 {
+    if found[0] > 0.0 {
         state[0] *= p.backoff;
         state[1] = 0.0;
         state[2] += 1.0;
