@@ -169,6 +169,12 @@ fn mistakes() -> Vec<(&'static str, String)> {
 
     add("saving", &|| load_state(&net, &state(&other)?, Strictness::Strict).map(drop));
     add("saving", &|| checkpoint::from_bytes(b"not at all").map(drop));
+    add("saving", &|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("net.safetensors");
+        checkpoint::save(&net, &path)?;
+        wgrad::load(&path).map(drop)
+    });
     add("saving", &|| sgd(&other).load_state(&adam(&other).state()?));
 
     add("replay", &|| step(&reads));
