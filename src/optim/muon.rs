@@ -62,7 +62,8 @@ impl Default for MuonOptions {
 /// ```
 /// use wgrad::nn::{Init, Linear};
 /// use wgrad::optim::{AdamW, AdamWOptions, Muon, MuonOptions, Optimizer, Split};
-/// let model = Linear::new(3, 2, &mut Init::new(0, &wgrad::Device::cpu()));
+/// let device = wgrad::Device::cpu();
+/// let model = Linear::new(3, 2, &mut Init::new(0, &device));
 /// let mut optimizer = Split::new(
 ///     &model,
 ///     |_path, shape| shape.rank() == 2,
@@ -71,7 +72,7 @@ impl Default for MuonOptions {
 /// )?;
 /// assert_eq!(optimizer.lrs(), [0.02, 1e-3]);
 /// # use wgrad::nn::{Ctx, Layer};
-/// # let x = wgrad::Tensor::ones([4, 3], &wgrad::Device::cpu());
+/// # let x = wgrad::Tensor::ones([4, 3], &device);
 /// # let loss = model.forward(&x, &Ctx::train()).square().mean();
 /// optimizer.step(&loss.backward());
 /// # Ok::<(), wgrad::Error>(())
