@@ -210,12 +210,17 @@ fn lstm(device: &Device) -> Made {
 }
 
 /// The losses of steps on one batch, and the weights at the end.
-fn trained(make: fn(&Device) -> Made, precision: Precision, replayed: bool, device: &Device) -> (Vec<f32>, StateDict) {
-    let (model, x, y) = make(device);
-    let mut adam = Adam::new(&*model, AdamOptions { lr: 0.02, ..AdamOptions::default() }).expect("in range");
-    let scaler = (precision == Precision::F16Mixed).then(|| GradScaler::new(device));
+pub(crate) fn stepped(
+    model: &dyn Layer,
+    [x, y]: [&Tensor; 2],
+    count: usize,
+    precision: Precision,
+    replayed: bool,
+) -> (Vec<f32>, StateDict) {
+    let mut adam = Adam::new(model, AdamOptions { lr: 0.02, ..AdamOptions::default() }).expect("in range");
+    let scaler = (precision == Precision::F16Mixed).then(|| GradScaler::new(x.device()));
     let (ctx, mut replay) = (Ctx::train().precision(precision), Replay::new());
-    let losses = (0..60).map(|_| {
+    let losses = (0..count).map(|_| {
         let mut step = |[x, y]: [&Tensor; 2]| {
             let loss = model.forward(x, &ctx).cross_entropy(y);
             match &scaler {
@@ -227,10 +232,15 @@ fn trained(make: fn(&Device) -> Made, precision: Precision, replayed: bool, devi
             }
             Ok(loss)
         };
-        let loss = if replayed { replay.run([&x, &y], step) } else { step([&x, &y]) };
+        let loss = if replayed { replay.run([x, y], step) } else { step([x, y]) };
         loss.and_then(|loss| loss.item()).expect("the step runs")
     });
-    (losses.collect(), state(&*model).expect("the device works"))
+    (losses.collect(), state(model).expect("the device works"))
+}
+
+fn trained(make: fn(&Device) -> Made, precision: Precision, replayed: bool, device: &Device) -> (Vec<f32>, StateDict) {
+    let (model, x, y) = make(device);
+    stepped(&*model, [&x, &y], 60, precision, replayed)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Parts of a pass that are computed again for their gradient: the same bits, masks and running statistics, in less memory.
 
+use super::mixed::stepped;
 use super::rules::panics;
 use crate::devices::devices;
 use std::sync::Arc;
@@ -7,8 +8,7 @@ use wgrad::nn::{
     BatchNorm1d, Checkpoint, Ctx, Dropout, Gelu, Init, Layer, Linear, Module, NormPlace, Precision, Relu, Sequential,
     StateDict, TransformerEncoderLayer, TransformerOptions, parameters, state,
 };
-use wgrad::optim::{Adam, AdamOptions, GradScaler, Optimizer, Sgd, SgdOptions};
-use wgrad::plan::Replay;
+use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::{DType, Device, Rng, Tensor, autograd};
 
 fn normal(shape: &[usize], seed: u64, device: &Device) -> Tensor {
@@ -34,28 +34,9 @@ fn network(again: bool, device: &Device) -> Sequential {
 }
 
 fn trained(again: bool, precision: Precision, replayed: bool, device: &Device) -> (Vec<f32>, StateDict) {
-    let model = network(again, device);
-    let mut adam = Adam::new(&model, AdamOptions { lr: 0.02, ..AdamOptions::default() }).expect("in range");
-    let scaler = (precision == Precision::F16Mixed).then(|| GradScaler::new(device));
-    let (ctx, mut replay) = (Ctx::train().precision(precision), Replay::new());
     let x = normal(&[16, 6], 1, device);
     let labels = Tensor::from_vec((0..16).map(|i| i % 3).collect::<Vec<i32>>(), [16], device);
-    let losses = (0..8).map(|_| {
-        let mut step = |[x, labels]: [&Tensor; 2]| {
-            let loss = model.forward(x, &ctx).cross_entropy(labels);
-            match &scaler {
-                None => adam.step(&loss.backward()),
-                Some(scaler) => {
-                    scaler.step(&mut adam, &scaler.scale(&loss).backward());
-                    scaler.update();
-                }
-            }
-            Ok(loss)
-        };
-        let loss = if replayed { replay.run([&x, &labels], step) } else { step([&x, &labels]) };
-        loss.and_then(|loss| loss.item()).expect("the step runs")
-    });
-    (losses.collect(), state(&model).expect("the device works"))
+    stepped(&network(again, device), [&x, &labels], 8, precision, replayed)
 }
 
 #[test]
