@@ -13,9 +13,10 @@ use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Access, Binding, BufferId, Class, Dispatch, Info, Slice};
 use std::fmt;
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A place where tensors live and kernels run.
 ///
@@ -26,11 +27,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Device(Arc<Inner>);
+pub struct Device(Arc<Chosen>);
 
-struct Inner {
-    backend: Box<dyn Backend>,
+/// A place, and why it was taken: two choices of one place are one device.
+struct Chosen {
+    place: Arc<Place>,
     why: String,
+}
+
+impl Deref for Chosen {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+struct Place {
+    backend: Box<dyn Backend>,
     failed: failed::Failed,
     /// Of each thread that records, its recording.
     recordings: Mutex<Vec<Recording>>,
@@ -41,7 +55,11 @@ struct Inner {
 impl Device {
     fn new(backend: Box<dyn Backend>, why: String) -> Device {
         let (failed, recordings, records) = (failed::Failed::default(), Mutex::default(), AtomicBool::new(false));
-        Device(Arc::new(Inner { backend, why, failed, recordings, records }))
+        Device::at(Arc::new(Place { backend, failed, recordings, records }), why)
+    }
+
+    fn at(place: Arc<Place>, why: String) -> Device {
+        Device(Arc::new(Chosen { place, why }))
     }
 
     /// A GPU, or the CPU backend where there is none. A software adapter is not taken: it is far slower than the CPU
@@ -105,7 +123,7 @@ impl Device {
 
     /// The CPU backend, where a GPU was wanted.
     fn instead(why: String) -> Device {
-        Device::new(Box::new(Cpu::new()), why)
+        Device::at(Device::cpu().0.place.clone(), why)
     }
 
     fn on(backend: Wgpu, options: &WgpuOptions) -> Device {
@@ -117,8 +135,25 @@ impl Device {
         Device::new(Box::new(backend), why.into())
     }
 
-    /// The CPU backend: the meaning of every kernel in plain Rust, and quick enough to train on.
+    /// The CPU backend: the meaning of every kernel in plain Rust, and quick enough to train on. It is one device, however
+    /// often it is asked for.
+    ///
+    /// ```
+    /// use wgrad::{Device, Tensor};
+    /// assert_eq!(Device::cpu(), Device::cpu());
+    /// let sum = &Tensor::ones([2], &Device::cpu()) + &Tensor::ones([2], &Device::cpu());
+    /// assert_eq!(sum.to_vec::<f32>()?, [2.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     pub fn cpu() -> Device {
+        static SHARED: OnceLock<Device> = OnceLock::new();
+        SHARED.get_or_init(Device::new_cpu).clone()
+    }
+
+    /// The CPU backend as a device of its own, with its own memory and [counters](Device::counters): for threads that are
+    /// to work beside each other, since the kernels of one device run one after the other. Its tensors and those of
+    /// [`Device::cpu`] do not mix.
+    pub fn new_cpu() -> Device {
         Device::new(Box::new(Cpu::new()), "asked for".into())
     }
 
@@ -134,8 +169,11 @@ impl Device {
     /// If tensors or clones of `device` are alive: they would not be checked.
     #[track_caller]
     pub fn checked(device: Device) -> Device {
-        let inner = Arc::into_inner(device.0).expect("checked: the device is in use elsewhere");
-        Device::new(Box::new(Checked::new(inner.backend)), inner.why)
+        // The shared one is always in use elsewhere, and another CPU backend is as good.
+        let device = if device == Device::cpu() { Device::new_cpu() } else { device };
+        let chosen = Arc::into_inner(device.0).map(|Chosen { place, why }| (Arc::into_inner(place), why));
+        let Some((Some(place), why)) = chosen else { panic!("checked: the device is in use elsewhere") };
+        Device::new(Box::new(Checked::new(place.backend)), why)
     }
 
     /// The adapters that wgpu finds, the best first.
@@ -504,7 +542,7 @@ impl Device {
 
 impl PartialEq for Device {
     fn eq(&self, other: &Device) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.0.place, &other.0.place)
     }
 }
 

@@ -14,7 +14,7 @@
 //! use wgrad::parallel::{DataParallel, Threads};
 //! use wgrad::{Device, Tensor};
 //!
-//! let weights = Threads::run(&[Device::cpu(), Device::cpu()], |group, device| {
+//! let weights = Threads::run(&[Device::new_cpu(), Device::new_cpu()], |group, device| {
 //!     let set: Vec<([f32; 1], [f32; 1])> = (0..50).map(|i| i as f32 / 50.0).map(|x| ([x], [2.0 * x])).collect();
 //!     let loader = DataLoader::new(set, LoaderOptions { batch_size: 8, shuffle: Some(1), ..LoaderOptions::default() })?;
 //!     let model = Linear::new(1, 1, &mut Init::new(0, device));

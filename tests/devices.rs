@@ -48,7 +48,7 @@ pub fn has_gpu() -> bool {
 pub fn devices() -> Vec<(&'static str, Device)> {
     let mut found = Vec::new();
     if has_cpu() {
-        found.push(("cpu", Device::cpu()));
+        found.push(("cpu", Device::new_cpu()));
     }
     found.extend(gpu().map(|device| ("gpu", device)));
     found

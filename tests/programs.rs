@@ -98,7 +98,7 @@ fn programs_agree() {
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let (mut bench, cpu) = (Bench::new(has_gpu()), Device::cpu());
+                let (mut bench, cpu) = (Bench::new(has_gpu()), Device::new_cpu());
                 for done in 1.. {
                     let from = next.fetch_add(BLOCK, Ordering::Relaxed);
                     for seed in from..(from + BLOCK).min(first + count) {

@@ -249,12 +249,12 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(has_gpu: bool) -> Bench {
-        Bench { cpu: Device::cpu(), gpu: None, way: has_gpu.then_some(Way::Suited) }
+        Bench { cpu: Device::new_cpu(), gpu: None, way: has_gpu.then_some(Way::Suited) }
     }
 
     /// New devices, without what the old ones hold.
     pub fn renew(&mut self) {
-        (self.cpu, self.gpu) = (Device::cpu(), None);
+        (self.cpu, self.gpu) = (Device::new_cpu(), None);
     }
 
     /// Runs kernels so from now on.

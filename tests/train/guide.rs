@@ -294,7 +294,7 @@ fn mistakes() -> Vec<(&'static str, String)> {
     });
     add("trainer", &|| fit(4, 1.0, false, &reads));
 
-    let two = [Device::cpu(), Device::cpu()];
+    let two = [Device::new_cpu(), Device::new_cpu()];
     let wide = |device: &Device, width| Linear::new(2, width, &mut Init::new(0, device));
     add("parallel", &|| {
         let other = std::sync::Mutex::new(Ok(()));
@@ -355,7 +355,7 @@ fn mistakes() -> Vec<(&'static str, String)> {
     });
 
     add("debugging", &|| {
-        let device = Device::cpu();
+        let device = Device::new_cpu();
         let _other = device.clone();
         Device::checked(device);
         Ok(())

@@ -265,7 +265,7 @@ fn what_a_gradient_finds_changed_is_told_with_the_line_of_backward() {
 
 #[test]
 fn two_devices_of_one_kind_are_told_apart() {
-    let [first, second] = [Device::cpu(), Device::cpu()];
+    let [first, second] = [Device::new_cpu(), Device::new_cpu()];
     let text = panics(|| Tensor::ones([2], &first) + Tensor::ones([2], &second));
     assert!(
         text.starts_with("add: tensors on two devices of one kind, ") && text.ends_with("clone the first"),

@@ -179,8 +179,8 @@ fn devices_that_exchange_gradients_learn_as_one() {
             })
         };
         let [first, second] = std::thread::scope(|scope| {
-            let second = scope.spawn(|| part(1, &Device::cpu()));
-            [part(0, &Device::cpu()), second.join().expect("it ends well")]
+            let second = scope.spawn(|| part(1, &Device::new_cpu()));
+            [part(0, &Device::new_cpu()), second.join().expect("it ends well")]
         });
         assert_eq!(first, second);
         for (path, value) in &whole {
