@@ -136,11 +136,14 @@ fn decayed4(g: vec4<f32>, decay: f32, x: vec4<f32>) -> vec4<f32> {
     return select(g + decay * x, g, vec4<bool>(decay == 0.0));
 }
 
-// The logarithm. The built-in may take a subnormal number for another: the integer of its bits is not subnormal.
+// The logarithm. The built-in may take a subnormal number for another (the integer of its bits is not subnormal), and end
+// at that of the smallest normal number where infinity and NaN are due.
 fn log4(x: vec4<f32>) -> vec4<f32> {
     let bits = bitcast<vec4<u32>>(x);
     let small = (bits > vec4<u32>()) & (bits < vec4<u32>(0x800000u));
-    return select(log(x), log(vec4<f32>(bits)) - 103.27893, small);
+    let y = select(log(x), log(vec4<f32>(bits)) - 103.27893, small);
+    let ends = select(y, from_bits4(0xff800000u), (bits & vec4<u32>(0x7fffffffu)) == vec4<u32>());
+    return select(ends, from_bits4(0x7fc00000u), bits > vec4<u32>(0x80000000u));
 }
 
 // 2^n e^x for x in -0.35..0.35 and whole n, where the result is neither subnormal nor infinite.

@@ -121,6 +121,8 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use half::{bf16, f16};
 #[doc(inline)]
+pub use ops::algebra::Interpolation;
+#[doc(inline)]
 pub use ops::attention::AttentionOptions;
 #[doc(inline)]
 pub use ops::bag::{BagMode, EmbeddingBagOptions};
@@ -133,7 +135,7 @@ pub use ops::cross_entropy::CrossEntropyOptions;
 #[doc(inline)]
 pub use ops::division::Rounding;
 #[doc(inline)]
-pub use ops::grid_sample::{GridSampleOptions, Outside};
+pub use ops::grid_sample::{GridMode, GridSampleOptions, Outside};
 #[doc(inline)]
 pub use ops::index::{NewAxis, Rest, step};
 #[doc(inline)]

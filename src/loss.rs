@@ -9,7 +9,7 @@ mod margin;
 pub mod pairs;
 
 pub use binary::BinaryOptions;
-pub use distance::GaussianConstant;
+pub use distance::{GaussianConstant, PoissonNllOptions, TripletMarginOptions};
 pub use margin::{CtcOptions, MultiMarginOptions};
 pub use pairs::KlTarget;
 

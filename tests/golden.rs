@@ -2,7 +2,7 @@
 //! replayed. A test is a kind of case on one backend.
 //!
 //! `WGRAD_GOLDEN` names another folder of cases, `WGRAD_CASE` a part of the names of those that run, `WGRAD_DEVICES`
-//! (`cpu`, `gpu` or `cpu,gpu`) where, `WGRAD_PAGE` a file for the page of what passed; `cargo test --test golden --
+//! (`cpu`, `gpu` or `cpu,gpu`) where, `WGRAD_PAGE` a file for the page of what passed (`WGRAD_SAMPLES` of PyTorch's samples); `cargo test --test golden --
 //! --nocapture` shows the table.
 
 #[path = "golden/attrs.rs"]
@@ -11,6 +11,8 @@ mod attrs;
 mod case;
 #[expect(dead_code, reason = "a trial takes a device that waits for it")]
 mod devices;
+#[path = "golden/familiar.rs"]
+mod familiar;
 #[path = "golden/gpt.rs"]
 mod gpt;
 #[path = "golden/guard.rs"]
@@ -250,9 +252,12 @@ fn main() {
     for report in &reports {
         println!("{}", report.summary());
     }
-    if let Some(path) = std::env::var_os("WGRAD_PAGE") {
-        let page = page::page(&reports, &Reasons::load());
-        std::fs::write(&path, page).unwrap_or_else(|e| panic!("{}: {e}", Path::new(&path).display()));
+    let pages: [(&str, &dyn Fn() -> String); 2] =
+        [("WGRAD_PAGE", &|| page::page(&reports, &Reasons::load())), ("WGRAD_SAMPLES", &|| page::samples(&reports))];
+    for (name, page) in pages {
+        if let Some(path) = std::env::var_os(name) {
+            std::fs::write(&path, page()).unwrap_or_else(|e| panic!("{}: {e}", Path::new(&path).display()));
+        }
     }
     devices::say_what_is_missing();
     conclusion.exit();

@@ -65,7 +65,6 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes differ, or the margin is not above 0.
-    #[doc(alias = "TripletMarginLoss")]
     #[track_caller]
     pub fn triplet_margin_loss(
         &self,
@@ -74,12 +73,31 @@ impl Tensor {
         margin: f32,
         reduction: Reduction,
     ) -> Tensor {
-        let (a, p, n) = (self.shape(), positive.shape(), negative.shape());
-        assert!(a == p && a == n, "triplet_margin_loss: {a} x {p} x {n}: expected three tensors of one shape");
+        let options = TripletMarginOptions { margin, reduction, ..TripletMarginOptions::default() };
+        self.triplet_margin_loss_with(positive, negative, &options)
+    }
+
+    /// [`Tensor::triplet_margin_loss`] with all of PyTorch's arguments.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast, or the margin is not above 0.
+    #[doc(alias = "TripletMarginLoss")]
+    #[track_caller]
+    pub fn triplet_margin_loss_with(
+        &self,
+        positive: &Tensor,
+        negative: &Tensor,
+        options: &TripletMarginOptions,
+    ) -> Tensor {
+        let TripletMarginOptions { margin, p, swap, eps, reduction } = *options;
+        let (a, b, c) = (self.shape(), positive.shape(), negative.shape());
+        assert!(a == b && a == c, "triplet_margin_loss: {a} x {b} x {c}: expected three tensors of one shape");
         assert!(margin > 0.0, "triplet_margin_loss: a margin of {margin}: expected a number above 0");
         Tensor::in_f32("triplet_margin_loss", [self, positive, negative], |[x, positive, negative]| {
-            let distance = |other: &Tensor| x.sub(other).affine(1.0, 1e-6).norm(&[-1], KeepDims::No);
-            reduced(&distance(positive).sub(&distance(negative)).affine(1.0, margin).relu(), reduction)
+            let distance = |a: &Tensor, b: &Tensor| a.pairwise_distance(b, p, eps, KeepDims::No);
+            let apart = distance(x, negative);
+            let apart = if swap { apart.minimum(&distance(positive, negative)) } else { apart };
+            reduced(&distance(x, positive).sub(&apart).affine(1.0, margin).relu(), reduction)
         })
     }
 
@@ -87,11 +105,35 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
-    #[doc(alias = "PoissonNLLLoss")]
     #[track_caller]
     pub fn poisson_nll_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
+        self.poisson_nll_loss_with(target, &PoissonNllOptions { reduction, ..PoissonNllOptions::default() })
+    }
+
+    /// [`Tensor::poisson_nll_loss`] with all of PyTorch's arguments.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[doc(alias = "PoissonNLLLoss")]
+    #[track_caller]
+    pub fn poisson_nll_loss_with(&self, target: &Tensor, options: &PoissonNllOptions) -> Tensor {
         broadcast("poisson_nll_loss", &[self, target]);
-        reduced(&self.exp().sub(&target.mul(self)), reduction)
+        let target = &if target.dtype().is_float() { target.clone() } else { target.cast(self.dtype()) };
+        Tensor::in_f32("poisson_nll_loss", [self, target], |[x, target]| {
+            let loss = match options.log_input {
+                true => x.exp().sub(&target.mul(x)),
+                false => x.sub(&target.mul(&x.affine(1.0, options.eps).log())),
+            };
+            if !options.full {
+                return reduced(&loss, options.reduction);
+            }
+            // Stirling's approximation of log(t!), of counts above 1.
+            let many = target.detach().gt(1);
+            let t = Tensor::where_(&many, target, &Tensor::full([], 1.0f32, target.device()));
+            let log = t.log();
+            let rest = t.mul(&log).sub(&t).add(&log.affine(0.5, 0.5 * (2.0 * PI).ln()));
+            reduced(&loss.add(&Tensor::where_(&many, &rest, &Tensor::zeros([], target.device()))), options.reduction)
+        })
     }
 
     /// `(log(2 pi v) + (x - t)^2 / v) / 2` with variances v held above `eps` (PyTorch's default is 1e-6), as if they were not
@@ -136,6 +178,46 @@ fn broadcast(op: &str, tensors: &[&Tensor]) {
 /// `x` held above `least`; the gradient passes all the same.
 fn raised(x: &Tensor, least: f32) -> Tensor {
     x.detach().clamp(least, f32::INFINITY).tracked("raised", &[x], |dy, _| vec![Some(dy.clone())])
+}
+
+/// PyTorch's arguments of `triplet_margin_loss`, and its defaults.
+#[derive(Debug, Clone, Copy)]
+pub struct TripletMarginOptions {
+    /// How much farther the negative is to lie.
+    pub margin: f32,
+    /// The order of distances.
+    pub p: f32,
+    /// Whether the negative's distance from the positive counts where it is the shorter one (Balntas et al., 2016).
+    pub swap: bool,
+    /// What is added to each difference.
+    pub eps: f32,
+    /// The reduction of the losses.
+    pub reduction: Reduction,
+}
+
+impl Default for TripletMarginOptions {
+    fn default() -> TripletMarginOptions {
+        TripletMarginOptions { margin: 1.0, p: 2.0, swap: false, eps: 1e-6, reduction: Reduction::Mean }
+    }
+}
+
+/// PyTorch's arguments of `poisson_nll_loss`, and its defaults.
+#[derive(Debug, Clone, Copy)]
+pub struct PoissonNllOptions {
+    /// Whether the input is the rate's logarithm, instead of the rate.
+    pub log_input: bool,
+    /// Whether what depends on the counts alone is added, by Stirling's approximation.
+    pub full: bool,
+    /// What is added to a rate before its logarithm is taken.
+    pub eps: f32,
+    /// The reduction of the losses.
+    pub reduction: Reduction,
+}
+
+impl Default for PoissonNllOptions {
+    fn default() -> PoissonNllOptions {
+        PoissonNllOptions { log_input: true, full: false, eps: 1e-8, reduction: Reduction::Mean }
+    }
 }
 
 /// Whether a Gaussian's negative log-likelihood holds the constant `log(2 pi) / 2`.

@@ -36,7 +36,7 @@ impl Tensor {
         assert!(self.dtype().is_float(), "{op}: expected scores of floats, got {}", self.dtype());
     }
 
-    /// How far scores `[rows, classes]` of other classes come nearer to the label's (i32) than the margin, to a power, as a mean
+    /// How far scores `[rows, classes]`, or `[classes]`, of other classes come nearer to the label's (i32) than the margin, to a power, as a mean
     /// over classes.
     ///
     /// # Panics
@@ -45,6 +45,9 @@ impl Tensor {
     #[track_caller]
     pub fn multi_margin_loss(&self, labels: &Tensor, options: &MultiMarginOptions) -> Tensor {
         let op = "multi_margin_loss";
+        if self.rank() < 2 && labels.numel() == 1 {
+            return self.reshape([1, self.numel()]).multi_margin_loss(&labels.reshape([1]), options).reshape(());
+        }
         self.scores(op, labels, true);
         let (classes, index) = (self.size(1), labels.indices(op, "labels").unsqueeze(1));
         let own = self.gather(1, &index);
@@ -60,7 +63,7 @@ impl Tensor {
         reduced(&losses.mean_dims(&[1], KeepDims::No), options.reduction)
     }
 
-    /// The mean over classes of the binary cross-entropy of scores `[rows, classes]` and 0 or 1 for each.
+    /// The mean over classes of the binary cross-entropy of scores `[rows, classes]` and 0 or 1 for each; or of one row `[classes]`.
     ///
     /// # Panics
     /// If the shapes do not fit, or the elements are no floats.
@@ -72,6 +75,10 @@ impl Tensor {
         weight: Option<&Tensor>,
         reduction: Reduction,
     ) -> Tensor {
+        if self.rank() == 1 && target.rank() == 1 {
+            let rows = [self, target].map(|t| t.unsqueeze(0));
+            return rows[0].multilabel_soft_margin_loss(&rows[1], weight, reduction).reshape(());
+        }
         self.scores("multilabel_soft_margin_loss", target, false);
         let losses = self.binary_cross_entropy_with_logits(target, Reduction::None);
         let losses = weight.map_or(losses.clone(), |weight| losses.mul(&weight.detach()));
@@ -87,6 +94,10 @@ impl Tensor {
     #[track_caller]
     pub fn multilabel_margin_loss(&self, target: &Tensor, reduction: Reduction) -> Tensor {
         let op = "multilabel_margin_loss";
+        if self.rank() < 2 && target.rank() == self.rank() {
+            let rows = [self, target].map(|t| t.reshape([1, t.numel()]));
+            return rows[0].multilabel_margin_loss(&rows[1], reduction).reshape(());
+        }
         self.scores(op, target, false);
         if self.dtype().is_half() {
             return Tensor::in_f32(op, [self], |[x]| x.multilabel_margin_loss(target, reduction));

@@ -56,7 +56,7 @@ impl Tensor {
         let fits = self.shape().broadcast(&product.shape()) == Some(product.shape());
         assert!(fits, "addmm: {} does not broadcast to the product's {}", self.shape(), product.shape());
         match beta {
-            0.0 => product,
+            0.0 => product.flat_in("addmm", &[self]),
             1.0 => product.add(self),
             _ => product.add(&self.affine(beta, 0.0)),
         }
@@ -71,6 +71,18 @@ impl Tensor {
         let fits = a.rank() == 3 && b.rank() == 3;
         assert!(fits, "baddbmm: {} x {}: expected two batches of matrices", a.shape(), b.shape());
         self.addmm(a, b, beta, alpha)
+    }
+
+    /// These values, which do not change with `others`: their gradient is 0.
+    #[track_caller]
+    pub(crate) fn flat_in(&self, op: &'static str, others: &[&Tensor]) -> Tensor {
+        let mut all = vec![self];
+        all.extend(others);
+        let shapes: Vec<Shape> = others.iter().map(|x| x.shape()).collect();
+        self.detach().tracked(op, &all, move |dy, needs| {
+            let zeros = shapes.iter().zip(&needs[1..]).map(|(shape, needs)| needs.then(|| dy.new_zeros(*shape)));
+            [needs[0].then(|| dy.clone())].into_iter().chain(zeros).collect()
+        })
     }
 
     /// The way from `self` (0) to `end` (1), broadcast.
@@ -113,10 +125,12 @@ impl Tensor {
     #[track_caller]
     pub fn clamp_by(&self, min: Option<&Tensor>, max: Option<&Tensor>) -> Tensor {
         let mut y = self.clone();
-        if let Some(min) = min {
+        let [min, max] = [min, max]
+            .map(|end| end.map(|end| if end.dtype().is_float() { end.clone() } else { end.cast(self.dtype()) }));
+        if let Some(min) = &min {
             y = Tensor::where_(&y.lt(min).maximum(&min.isnan()), min, &y);
         }
-        if let Some(max) = max {
+        if let Some(max) = &max {
             y = Tensor::where_(&y.gt(max).maximum(&max.isnan()), max, &y);
         }
         y
@@ -144,7 +158,7 @@ impl Tensor {
         }
         if p == 0.0 {
             // Flat wherever it is defined.
-            return self.sign().square().sum_dims(dims, keep);
+            return self.sign().square().sum_dims(dims, keep).flat_in("norm", &[self]);
         }
         let size = self.detach().abs();
         let y = size.pow_scalar(p).sum_dims(dims, KeepDims::Yes).pow_scalar(1.0 / p);
@@ -182,6 +196,30 @@ impl Tensor {
         assert!(fits, "cdist: {a} x {b}: expected rows as long as one another");
         let difference = self.unsqueeze(a.rank() - 1).sub(&other.unsqueeze(b.rank() - 2));
         difference.norm_of(p, &[-1], KeepDims::No)
+    }
+
+    /// The distances of order `p` between the rows of `[n, k]`, each pair once: `[n (n - 1) / 2]`, those of the first row first.
+    ///
+    /// # Panics
+    /// If it is no matrix.
+    #[track_caller]
+    pub fn pdist(&self, p: f32) -> Tensor {
+        assert!(self.rank() == 2, "pdist: {}: expected rows [n, k]", self.shape());
+        let n = self.size(0) as i32;
+        let pairs = || (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
+        let rows = |at: Vec<i32>| self.index_select(0, &Tensor::constant(&at, [at.len()], self.device()));
+        rows(pairs().map(|(i, _)| i).collect()).sub(&rows(pairs().map(|(_, j)| j).collect())).norm_of(
+            p,
+            &[-1],
+            KeepDims::No,
+        )
+    }
+
+    /// The distance of order `p` between the rows of two, broadcast; `eps` is added to each difference (PyTorch's defaults are
+    /// 2 and 1e-6).
+    #[track_caller]
+    pub fn pairwise_distance(&self, other: &Tensor, p: f32, eps: f32, keep: KeepDims) -> Tensor {
+        self.sub(other).affine(1.0, eps).norm_of(p, &[-1], keep)
     }
 
     /// Sums of products over `count` dimensions, the last of `self` and the first of `other`.
@@ -240,21 +278,68 @@ impl Tensor {
     /// If there is no such dimension, it has no elements, or `q` is not between 0 and 1.
     #[track_caller]
     pub fn quantile(&self, q: f32, dim: impl Int, keep: KeepDims) -> Tensor {
-        let dim = self.shape().dim_or_scalar("quantile", dim.int());
-        assert!((0.0..=1.0).contains(&q), "quantile: {q} is no share between 0 and 1");
-        let n = self.shape().get(dim).copied().unwrap_or(1);
-        assert!(n > 0, "quantile: {} has no elements along dimension {dim}", self.shape());
-        if self.rank() == 0 {
-            return self.clone();
-        }
-        let (sorted, _) = self.sort(dim, Order::Ascending);
+        self.quantile_by(q, dim, keep, Interpolation::Linear)
+    }
+
+    /// [`Tensor::quantile`], which is found between two elements as `interpolation` says.
+    ///
+    /// # Panics
+    /// As [`Tensor::quantile`].
+    #[track_caller]
+    pub fn quantile_by(&self, q: f32, dim: impl Int, keep: KeepDims, interpolation: Interpolation) -> Tensor {
+        let (sorted, dim) = self.in_order("quantile", q, dim.int());
+        let n = sorted.shape()[dim];
         let place = q * (n - 1) as f32;
         let (low, high) = (place.floor() as usize, place.ceil() as usize);
         let at = |i: usize| sorted.narrow(dim, i, 1);
-        let y = at(low).lerp(&at(high), place - place.floor());
+        let y = match interpolation {
+            Interpolation::Linear => at(low).lerp(&at(high), place - place.floor()),
+            Interpolation::Lower => at(low),
+            Interpolation::Higher => at(high),
+            Interpolation::Midpoint => at(low).lerp(&at(high), 0.5),
+            Interpolation::Nearest => at(place.round_ties_even() as usize),
+        };
         let last = at(n - 1).detach();
-        let y = Tensor::where_(&last.isnan(), &last, &y);
-        if keep == KeepDims::Yes { y } else { y.squeeze(dim) }
+        self.one_of(Tensor::where_(&last.isnan(), &last, &y), dim, keep)
+    }
+
+    /// [`Tensor::quantile_by`] of what is not NaN; NaN of nothing.
+    ///
+    /// # Panics
+    /// As [`Tensor::quantile`].
+    #[doc(alias = "nanmedian")]
+    #[track_caller]
+    pub fn nanquantile(&self, q: f32, dim: impl Int, keep: KeepDims, interpolation: Interpolation) -> Tensor {
+        let (sorted, dim) = self.in_order("nanquantile", q, dim.int());
+        let count = sorted.isnan().eq(0).sum_dims(&[dim], KeepDims::Yes);
+        let place = count.affine(q, -q).clamp(0.0, f32::INFINITY);
+        let (low, high) = (place.floor(), place.ceil());
+        let at = |place: &Tensor| sorted.gather(dim, &place.cast(DType::I32));
+        let y = match interpolation {
+            Interpolation::Linear => at(&low).lerp_by(&at(&high), &place.sub(&low)),
+            Interpolation::Lower => at(&low),
+            Interpolation::Higher => at(&high),
+            Interpolation::Midpoint => at(&low).lerp(&at(&high), 0.5),
+            Interpolation::Nearest => at(&place.round()),
+        };
+        self.one_of(y, dim, keep)
+    }
+
+    /// The elements in order along a dimension, of a scalar too.
+    #[track_caller]
+    fn in_order(&self, op: &str, q: f32, dim: isize) -> (Tensor, usize) {
+        let dim = self.shape().dim_or_scalar(op, dim);
+        assert!((0.0..=1.0).contains(&q), "{op}: {q} is no share between 0 and 1");
+        let n = self.shape().get(dim).copied().unwrap_or(1);
+        assert!(n > 0, "{op}: {} has no elements along dimension {dim}", self.shape());
+        let lines = if self.rank() == 0 { self.unsqueeze(0) } else { self.clone() };
+        (lines.sort(dim, Order::Ascending).0, dim)
+    }
+
+    /// What is one element along a dimension, as a reduction leaves it.
+    #[track_caller]
+    fn one_of(&self, y: Tensor, dim: usize, keep: KeepDims) -> Tensor {
+        if keep == KeepDims::Yes && self.rank() > 0 { y } else { y.squeeze(dim) }
     }
 
     /// The elements where the mask is not 0, as a vector; both broadcast. It reads the mask, and so waits for the device: a
@@ -349,6 +434,22 @@ impl Tensor {
             counts: Tensor::from_slice(&counts, [counts.len()], device),
         })
     }
+}
+
+/// PyTorch's `interpolation` of `quantile`: which number between two elements stands for a place between theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interpolation {
+    /// The one on the straight line.
+    #[default]
+    Linear,
+    /// The smaller element.
+    Lower,
+    /// The larger element.
+    Higher,
+    /// The one in the middle.
+    Midpoint,
+    /// The nearer element; of halves the even place.
+    Nearest,
 }
 
 /// What [`Tensor::unique`] finds.

@@ -69,7 +69,16 @@ impl Tensor {
     /// `log(x / (1 - x))`, of `x` held between `eps` and `1 - eps`; with an `eps` of 0 it is not held.
     #[track_caller]
     pub fn logit(&self, eps: f32) -> Tensor {
-        let x = if eps > 0.0 { self.clamp(eps, 1.0 - eps) } else { self.clone() };
+        let x = match eps {
+            // Ends the other way round: what is below the first goes there.
+            _ if eps > 0.5 => {
+                let ends = [eps, 1.0 - eps].map(|end| self.new_full([], end));
+                let x = Tensor::where_(&self.gt(1.0 - eps), &ends[1], self);
+                Tensor::where_(&self.lt(eps), &ends[0], &x)
+            }
+            _ if eps > 0.0 => self.clamp(eps, 1.0 - eps),
+            _ => self.clone(),
+        };
         x.div(&x.affine(-1.0, 1.0)).log()
     }
 
@@ -100,13 +109,13 @@ impl Tensor {
     /// 1 where infinite and positive, else 0.
     #[track_caller]
     pub fn isposinf(&self) -> Tensor {
-        self.detach().cast(DType::F32).eq(f32::INFINITY)
+        self.detach().cast(DType::F32).eq(f32::INFINITY).cast(self.mask_type())
     }
 
     /// 1 where infinite and negative, else 0.
     #[track_caller]
     pub fn isneginf(&self) -> Tensor {
-        self.detach().cast(DType::F32).eq(f32::NEG_INFINITY)
+        self.detach().cast(DType::F32).eq(f32::NEG_INFINITY).cast(self.mask_type())
     }
 
     /// 1 where two are equal or no farther apart than `atol + rtol * |other|`, broadcast (PyTorch's defaults are 1e-5 and
@@ -171,9 +180,62 @@ impl Tensor {
     /// If it is a scalar.
     #[track_caller]
     pub fn diag_embed(&self) -> Tensor {
-        let n = self.size(-1);
-        let kept = Tensor::eye(n, n, self.device());
-        Tensor::where_(&kept, &self.unsqueeze(self.rank()), &Tensor::zeros([], self.device()))
+        self.diag_embed_at(0, -2, -1)
+    }
+
+    /// [`Tensor::diag_embed`] on the diagonal whose second index is larger by `offset`, in the plane of two dimensions of the
+    /// result.
+    ///
+    /// # Panics
+    /// If it is a scalar, or these are no two dimensions.
+    #[doc(alias("diag", "diagflat"))]
+    #[track_caller]
+    pub fn diag_embed_at(&self, offset: isize, first: impl Int, second: impl Int) -> Tensor {
+        assert!(self.rank() > 0, "diag_embed: a scalar has no dimension for a diagonal");
+        let rank = self.rank() + 1;
+        let [a, b] = [first.int(), second.int()].map(|dim| {
+            let at = if dim < 0 { dim + rank as isize } else { dim };
+            usize::try_from(at).ok().filter(|at| *at < rank).unwrap_or(usize::MAX)
+        });
+        let fits = a.max(b) < rank && a != b;
+        assert!(fits, "diag_embed: {}: expected two of the {rank} dimensions of the result", self.shape());
+        let (above, below) = (offset.max(0) as usize, (-offset).max(0) as usize);
+        let rows = self.pad(&[(below, above)], 0.0);
+        let n = rows.size(-1) as i32;
+        let at = Tensor::arange(0, n, self.device());
+        let kept = at.sub(&at.unsqueeze(1)).eq(offset as i32);
+        let y = Tensor::where_(&kept, &rows.unsqueeze(self.rank()), &self.new_zeros([]));
+        y.movedim([-2, -1], [a as isize, b as isize])
+    }
+
+    /// Windows of `size` along a dimension, `step` apart, as a new last dimension: `torch.Tensor.unfold`.
+    ///
+    /// ```
+    /// let x = wgrad::Tensor::arange(0, 5, &wgrad::Device::cpu()).cast(wgrad::DType::F32);
+    /// assert_eq!(x.unfold_dim(0, 3, 2).to_vec::<f32>()?, [0.0, 1.0, 2.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such dimension, a window is larger, or the step is 0.
+    #[doc(alias("unfold", "windows", "sliding_window"))]
+    #[track_caller]
+    pub fn unfold_dim(&self, dim: impl Int, size: usize, step: usize) -> Tensor {
+        let (shape, dim) = (self.shape(), self.shape().dim_or_scalar("unfold_dim", dim.int()));
+        if shape.rank() == 0 {
+            return self.reshape([1]).unfold_dim(0, size, step).reshape([size]);
+        }
+        let n = shape[dim];
+        assert!(
+            size <= n && step > 0,
+            "unfold_dim: {shape}: windows of {size}, {step} apart, do not fit dimension {dim}"
+        );
+        let count = (n - size) / step + 1;
+        let places: Vec<i32> = (0..count * size).map(|at| (at / size * step + at % size) as i32).collect();
+        let index = Tensor::constant(&places, [places.len()], self.device());
+        let mut sizes = shape.to_vec();
+        sizes.splice(dim..=dim, [count, size]);
+        self.index_select(dim, &index).reshape_to(Shape::from(sizes)).movedim(dim as isize + 1, -1)
     }
 
     /// Turned by so many quarters in the plane of two dimensions, from the first to the second.
@@ -192,17 +254,18 @@ impl Tensor {
         }
     }
 
-    /// The elements at places counted through all of them; a place outside gives NaN.
+    /// The elements at places counted through all of them, from the end where negative; a place outside gives NaN.
     ///
     /// # Panics
     /// If the places are not i32.
     #[track_caller]
     pub fn take(&self, index: &Tensor) -> Tensor {
+        let index = &from_the_end(index, self.numel());
         let found = self.reshape([self.numel()]).index_select(0, &index.reshape([index.numel()]));
         found.reshape_to(index.shape())
     }
 
-    /// [`Tensor::gather`], where sizes of 1 in the other dimensions stretch.
+    /// [`Tensor::gather`], where sizes of 1 in the other dimensions stretch, and negative indices count from the end.
     ///
     /// # Panics
     /// If the ranks differ, the other dimensions do not broadcast, or the index is not i32.
@@ -217,6 +280,7 @@ impl Tensor {
             let size = if x[d] == 1 { i[d] } else { x[d] };
             (from[d], at[d]) = (size, size);
         }
+        let index = from_the_end(index, x.get(dim).copied().unwrap_or(1));
         self.expand(from).gather(dim, &index.expand(at))
     }
 
@@ -258,16 +322,102 @@ impl Tensor {
         part(-1, -2).sub(&part(-2, -1))
     }
 
-    /// The covariances of rows, whose columns are observations: `[n, m]` gives `[n, n]` (PyTorch's default correction is 1).
+    /// The covariances of rows, whose columns are observations: `[n, m]` gives `[n, n]`, and one row or a vector
+    /// its variance (PyTorch's
+    /// default correction is 1).
     ///
     /// # Panics
-    /// If it is no matrix.
+    /// If it has more than two dimensions.
     #[track_caller]
     pub fn cov(&self, correction: usize) -> Tensor {
-        assert!(self.rank() == 2, "cov: {} is no matrix", self.shape());
-        let centred = self.sub(&self.mean_dims(&[1], KeepDims::Yes));
-        let freedom = self.size(1) as f32 - correction as f32;
-        centred.matmul(&centred.t()).affine(1.0 / freedom.max(0.0), 0.0)
+        self.cov_weighed(correction, None, None)
+    }
+
+    /// [`Tensor::cov`] of columns that count so many times each, and have a weight each: PyTorch's `fweights` and `aweights`.
+    ///
+    /// # Panics
+    /// If it has more than two dimensions, or there is not a number for each column.
+    #[track_caller]
+    pub fn cov_weighed(&self, correction: usize, times: Option<&Tensor>, weights: Option<&Tensor>) -> Tensor {
+        assert!(self.rank() <= 2, "cov: {} is no matrix", self.shape());
+        let rows = self.reshape([-1, self.shape().last().copied().unwrap_or(1) as isize]);
+        for w in [times, weights].into_iter().flatten() {
+            let fits = w.rank() <= 1 && w.numel() == rows.size(1);
+            assert!(fits, "cov: {} x {}: expected a weight for each column", self.shape(), w.shape());
+        }
+        let times = times.map(|times| times.detach().cast(DType::F32));
+        let each = match (&times, weights) {
+            (Some(times), Some(weights)) => Some(times.mul(weights)),
+            (times, weights) => times.as_ref().or(weights).cloned(),
+        };
+        let count = || Tensor::full([], rows.size(1) as f32, self.device());
+        let sum = each.as_ref().map_or_else(count, Tensor::sum);
+        let weighed = |x: &Tensor| each.as_ref().map_or_else(|| x.clone(), |each| x.mul(each));
+        let centred = rows.sub(&weighed(&rows).sum_dims(&[1], KeepDims::Yes).div(&sum));
+        // The sum of weights, less what the correction takes of it.
+        let freedom = match (weights, &each) {
+            (Some(weights), Some(each)) if correction != 0 => {
+                sum.sub(&weights.mul(each).sum().div(&sum).affine(correction as f32, 0.0))
+            }
+            _ => sum.affine(1.0, -(correction as f32)),
+        };
+        let y = centred.matmul(&weighed(&centred).t()).div(&freedom.clamp(0.0, f32::INFINITY));
+        if y.numel() == 1 { y.reshape(()) } else { y }
+    }
+
+    /// The correlations of rows, whose columns are observations: `[n, m]` gives `[n, n]`, and one row or a vector 1.
+    ///
+    /// # Panics
+    /// If it has more than two dimensions.
+    #[track_caller]
+    pub fn corrcoef(&self) -> Tensor {
+        let y = self.cov(1);
+        if y.rank() < 2 {
+            return y.div(&y);
+        }
+        let spread = y.diagonal(0, 1).sqrt();
+        y.div(&spread.unsqueeze(1)).div(&spread).clamp(-1.0, 1.0)
+    }
+
+    /// The area under values along a dimension that lie `step` apart, by straight lines between them.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[doc(alias = "trapz")]
+    #[track_caller]
+    pub fn trapezoid(&self, step: f32, dim: impl Int) -> Tensor {
+        let dim = self.shape().dim("trapezoid", dim.int());
+        let n = self.shape()[dim].saturating_sub(1);
+        let both = self.narrow(dim, self.shape()[dim] - n, n).add(&self.narrow(dim, 0, n));
+        both.affine(0.5 * step, 0.0).sum_dims(&[dim], KeepDims::No)
+    }
+
+    /// The elements where the mask is not 0 replaced by those of `source` in order, on the device; it broadcasts.
+    ///
+    /// # Panics
+    /// If the mask does not broadcast to this tensor. Where the source has too few elements the rest is NaN.
+    #[track_caller]
+    pub fn masked_scatter(&self, mask: &Tensor, source: &Tensor) -> Tensor {
+        let Some(shape) = self.shape().broadcast(&mask.shape()) else {
+            panic!("masked_scatter: {} x {}: the shapes do not broadcast", self.shape(), mask.shape())
+        };
+        let mask = mask.detach().ne(0).cast(DType::F32).expand(shape);
+        let place = mask.reshape([shape.numel()]).cumsum(0).affine(1.0, -1.0).clamp(0.0, f32::INFINITY);
+        let found = source.reshape([source.numel()]).index_select(0, &place.cast(DType::I32));
+        Tensor::where_(&mask, &found.reshape_to(shape), self)
+    }
+
+    /// Slices along a dimension, shortened to a length of order `p` where they are longer.
+    ///
+    /// # Panics
+    /// If there is no such dimension.
+    #[track_caller]
+    pub fn renorm(&self, p: f32, dim: impl Int, max_norm: f32) -> Tensor {
+        let dim = self.shape().dim("renorm", dim.int());
+        let others: Vec<usize> = (0..self.rank()).filter(|d| *d != dim).collect();
+        let length = self.norm_of(p, &others, KeepDims::Yes);
+        let scale = length.affine(1.0, 1e-7).reciprocal().affine(max_norm, 0.0);
+        self.mul(&Tensor::where_(&length.gt(max_norm), &scale, &self.new_full([], 1.0)))
     }
 
     /// Channels `[n, c, ..]` in an order in which those of the groups take turns.
@@ -283,4 +433,11 @@ impl Tensor {
         let parts = self.reshape_to(Shape::from([shape[0], groups, shape[1] / groups, rest]));
         parts.transpose(1, 2).reshape_to(shape)
     }
+}
+
+/// Indices of which the negative ones count from the end.
+#[track_caller]
+fn from_the_end(index: &Tensor, size: usize) -> Tensor {
+    let index = index.indices("take", "indices");
+    index.add(&index.lt(0).cast(DType::I32).mul(&Tensor::scalar(size as i32, index.device())))
 }

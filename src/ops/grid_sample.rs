@@ -16,11 +16,23 @@ pub enum Outside {
     Reflection,
 }
 
+/// PyTorch's `mode` of `grid_sample`: what stands for a place between pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GridMode {
+    /// Straight lines between pixels; in volumes too.
+    #[default]
+    Bilinear,
+    /// The nearest pixel.
+    Nearest,
+    /// Cubic curves through pixels.
+    Bicubic,
+}
+
 /// PyTorch's arguments of `grid_sample`, with its defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GridSampleOptions {
-    /// The nearest pixel, instead of straight lines between pixels.
-    pub nearest: bool,
+    /// What stands for a place between pixels.
+    pub mode: GridMode,
     /// What lies around the image.
     pub padding_mode: Outside,
     /// Whether -1 and 1 are the centres of the outermost pixels, instead of the image's borders.
@@ -31,11 +43,13 @@ pub struct GridSampleOptions {
 #[track_caller]
 fn pixels(place: &Tensor, size: usize, options: GridSampleOptions) -> Tensor {
     let (n, last) = (size as f32, size as f32 - 1.0);
-    let at = if options.align_corners {
-        place.affine(last / 2.0, last / 2.0)
-    } else {
-        place.affine(n / 2.0, (n - 1.0) / 2.0)
-    };
+    if options.align_corners { place.affine(last / 2.0, last / 2.0) } else { place.affine(n / 2.0, (n - 1.0) / 2.0) }
+}
+
+/// Numbers of pixels that lie inside, but for those with zeros around them.
+#[track_caller]
+fn held(at: Tensor, size: usize, options: GridSampleOptions) -> Tensor {
+    let (n, last) = (size as f32, size as f32 - 1.0);
     let at = match options.padding_mode {
         Outside::Zeros => return at,
         Outside::Border => at,
@@ -46,52 +60,88 @@ fn pixels(place: &Tensor, size: usize, options: GridSampleOptions) -> Tensor {
                 return at.affine(0.0, 0.0);
             }
             let far = at.affine(1.0, -low).abs();
-            let span = Tensor::full([], span, place.device());
+            let span = at.new_full([], span);
             let left = far.fmod(&span);
-            let odd = far.detach().floor_divide(&span).remainder(&Tensor::full([], 2.0f32, place.device()));
+            let odd = far.detach().floor_divide(&span).remainder(&at.new_full([], 2.0));
             Tensor::where_(&odd, &span.sub(&left), &left).affine(1.0, low)
         }
     };
     at.clamp(0.0, last)
 }
 
+/// The pixels that a place along one dimension lies between, each with its share.
+#[track_caller]
+fn shares(place: &Tensor, size: usize, options: GridSampleOptions) -> Vec<(Tensor, Option<Tensor>)> {
+    let at = pixels(place, size, options);
+    match options.mode {
+        GridMode::Nearest => vec![(held(at, size, options).detach().round(), None)],
+        GridMode::Bilinear => {
+            let at = held(at, size, options);
+            let low = at.detach().floor();
+            let along = at.sub(&low);
+            vec![(low.clone(), Some(1.0 - &along)), (low + 1.0, Some(along))]
+        }
+        GridMode::Bicubic => {
+            // Keys' kernel (1981) with a slope of -0.75, as elsewhere.
+            let a = -0.75;
+            let low = at.detach().floor();
+            let along = at.sub(&low);
+            let near = |x: &Tensor| x.affine(a + 2.0, -(a + 3.0)).mul(&x.square()).affine(1.0, 1.0);
+            let far = |x: &Tensor| x.affine(a, -5.0 * a).mul(x).affine(1.0, 8.0 * a).mul(x).affine(1.0, -4.0 * a);
+            let weights = [far(&(&along + 1.0)), near(&along), near(&(1.0 - &along)), far(&(2.0 - &along))];
+            let step = |(at, weight): (i8, Tensor)| (held(&low + f32::from(at), size, options), Some(weight));
+            (-1..).zip(weights).map(step).collect()
+        }
+    }
+}
+
 /// # Images at places
 impl Tensor {
-    /// Images `[n, c, h, w]` at the places of a grid `[n, out_h, out_w, 2]`, from -1 to 1, x before y: `[n, c, out_h, out_w]`.
-    /// Each pixel of the gradient looks at all places of the grid.
+    /// Images `[n, c, h, w]` at the places of a grid `[n, out_h, out_w, 2]`, from -1 to 1, x before y: `[n, c, out_h, out_w]`;
+    /// or volumes `[n, c, d, h, w]` by a grid `[n, out_d, out_h, out_w, 3]`. Each pixel of the gradient looks at all places of
+    /// the grid.
     ///
     /// # Panics
     /// If these are no images and no grid for as many.
     #[track_caller]
     pub fn grid_sample(&self, grid: &Tensor, options: GridSampleOptions) -> Tensor {
         let (x, g) = (self.shape(), grid.shape());
-        let fits = x.rank() == 4 && g.rank() == 4 && g[0] == x[0] && g[3] == 2 && x[2] * x[3] > 0;
-        assert!(fits, "grid_sample: {x} x {g}: expected images [n, c, h, w] and a grid [n, h, w, 2]");
-        let [n, c, h, w] = [x[0], x[1], x[2], x[3]];
-        let count = g[1] * g[2];
-        let flat = self.reshape_to(Shape::from([n, c, h * w]));
-        let places = grid.reshape_to(Shape::from([n, 1, count, 2]));
-        let column = pixels(&places.narrow(3, 0, 1).squeeze(3), w, options);
-        let row = pixels(&places.narrow(3, 1, 1).squeeze(3), h, options);
-        let at = |row: &Tensor, column: &Tensor| {
-            let inside = |at: &Tensor, size: usize| at.ge(0).mul(&at.le(size as i32 - 1));
-            let is_in = inside(row, h).mul(&inside(column, w));
-            let hold =
-                |at: &Tensor, size: usize| at.masked_fill(&at.isfinite().eq(0), 0.0).clamp(0.0, size as f32 - 1.0);
-            let index = hold(row, h).affine(w as f32, 0.0).add(&hold(column, w)).cast(DType::I32);
-            let found = flat.gather(2, &index.expand([n, c, count]));
-            Tensor::where_(&is_in, &found, &Tensor::zeros([], self.device()))
-        };
-        let y = if options.nearest {
-            at(&row.detach().round(), &column.detach().round())
-        } else {
-            let (top, left) = (row.detach().floor(), column.detach().floor());
-            let (down, along) = (row.sub(&top), column.sub(&left));
-            let (bottom, right) = (&top + 1.0, &left + 1.0);
-            let upper = at(&top, &left).mul(&(1.0 - &along)).add(&at(&top, &right).mul(&along));
-            let lower = at(&bottom, &left).mul(&(1.0 - &along)).add(&at(&bottom, &right).mul(&along));
-            upper.mul(&(1.0 - &down)).add(&lower.mul(&down))
-        };
-        y.reshape_to(Shape::from([n, c, g[1], g[2]]))
+        let axes = x.rank().saturating_sub(2);
+        let fits = (axes == 2 || axes == 3) && g.rank() == x.rank() && g[0] == x[0] && g[axes + 1] == axes;
+        let fits = fits && x[2..].iter().all(|&size| size > 0);
+        assert!(
+            fits,
+            "grid_sample: {x} x {g}: expected images [n, c, h, w] and a grid [n, h, w, 2], or volumes and [n, d, h, w, 3]"
+        );
+        let (n, c, sizes) = (x[0], x[1], &x[2..]);
+        let count: usize = g[1..=axes].iter().product();
+        let flat = self.reshape_to(Shape::from([n, c, sizes.iter().product()]));
+        let places = grid.reshape_to(Shape::from([n, 1, count, axes]));
+        // The last dimension of the image comes first in the grid.
+        let along = |axis: usize| shares(&places.narrow(3, axes - 1 - axis, 1).squeeze(3), sizes[axis], options);
+        let all: Vec<_> = (0..axes).map(along).collect();
+        let zero = self.new_zeros([]);
+        let mut sum: Option<Tensor> = None;
+        for corner in 0..all.iter().map(Vec::len).product::<usize>() {
+            let (mut rest, mut index, mut is_in, mut share) = (corner, None::<Tensor>, None::<Tensor>, None::<Tensor>);
+            for (axis, taps) in all.iter().enumerate() {
+                let (at, weight) = &taps[rest % taps.len()];
+                rest /= taps.len();
+                let last = sizes[axis] as f32 - 1.0;
+                let inside = at.ge(0).mul(&at.le(last));
+                let at = at.masked_fill(&at.isfinite().eq(0), 0.0).clamp(0.0, last);
+                index = Some(index.map_or(at.clone(), |index| index.affine(sizes[axis] as f32, 0.0).add(&at)));
+                is_in = Some(is_in.map_or(inside.clone(), |is_in| is_in.mul(&inside)));
+                share = weight.as_ref().map(|w| share.map_or(w.clone(), |share| share.mul(w)));
+            }
+            let (index, is_in) = (index.expect("there are two axes"), is_in.expect("there are two axes"));
+            let found = flat.gather(2, &index.detach().cast(DType::I32).expand([n, c, count]));
+            let found = Tensor::where_(&is_in, &found, &zero);
+            let part = share.map_or(found.clone(), |share| found.mul(&share));
+            sum = Some(sum.map_or(part.clone(), |sum| sum.add(&part)));
+        }
+        let y = sum.expect("there is a corner");
+        let y = if options.mode == GridMode::Nearest { y.flat_in("grid_sample", &[grid]) } else { y };
+        y.reshape_to(Shape::from([&[n, c], &g[1..=axes]].concat()))
     }
 }

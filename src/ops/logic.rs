@@ -26,7 +26,7 @@ impl Tensor {
     }
 
     /// The type of masks that a comparison of this tensor gives.
-    fn mask_type(&self) -> DType {
+    pub(crate) fn mask_type(&self) -> DType {
         if self.dtype().is_float() { self.dtype() } else { DType::F32 }
     }
 

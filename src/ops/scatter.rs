@@ -174,6 +174,9 @@ impl Tensor {
     /// If the ranks differ, the index is larger than the source, or, in another dimension, than this tensor, or is not i32.
     #[track_caller]
     pub fn scatter(&self, dim: impl Int, index: &Tensor, src: &Tensor) -> Tensor {
+        if let Some([x, index, src]) = vectors(self, index, src) {
+            return x.scatter(dim, &index, &src).reshape(());
+        }
         let (dim, part, src) = self.scattered("scatter", dim.int(), index, src);
         let y = part.joined_at(dim, index, &src, Join::Set);
         let (saved, shape) = (index.saved(), src.shape());
@@ -204,6 +207,9 @@ impl Tensor {
     /// As [`Tensor::scatter`].
     #[track_caller]
     pub fn scatter_add(&self, dim: impl Int, index: &Tensor, src: &Tensor) -> Tensor {
+        if let Some([x, index, src]) = vectors(self, index, src) {
+            return x.scatter_add(dim, &index, &src).reshape(());
+        }
         let (dim, part, src) = self.scattered("scatter_add", dim.int(), index, src);
         let y = part.joined_at(dim, index, &src, Join::Sum);
         let saved = index.saved();
@@ -229,6 +235,9 @@ impl Tensor {
         reduction: ScatterReduction,
         include_self: bool,
     ) -> Tensor {
+        if let Some([x, index, src]) = vectors(self, index, src) {
+            return x.scatter_reduce(dim, &index, &src, reduction, include_self).reshape(());
+        }
         let (dim, part, src) = self.scattered("scatter_reduce", dim.int(), index, src);
         let ones = Tensor::ones(src.shape(), self.device());
         let start = Tensor::zeros(part.shape(), self.device());
@@ -314,6 +323,9 @@ impl Tensor {
     /// If the index is no vector of i32 with an index for each line, or other sizes differ.
     #[track_caller]
     pub fn index_add(&self, dim: impl Int, index: &Tensor, src: &Tensor) -> Tensor {
+        if let Some([x, index, src]) = vectors(self, index, src) {
+            return x.index_add(dim, &index, &src).reshape(());
+        }
         let dim = self.at_lines("index_add", dim.int(), index, src);
         let y = self.joined(dim, index, src, Join::Sum, 0);
         let saved = index.saved();
@@ -331,6 +343,9 @@ impl Tensor {
     /// As [`Tensor::index_add`].
     #[track_caller]
     pub fn index_copy(&self, dim: impl Int, index: &Tensor, src: &Tensor) -> Tensor {
+        if let Some([x, index, src]) = vectors(self, index, src) {
+            return x.index_copy(dim, &index, &src).reshape(());
+        }
         let dim = self.at_lines("index_copy", dim.int(), index, src);
         let y = self.joined(dim, index, src, Join::Set, 0);
         let (saved, shape) = (index.saved(), src.shape());
@@ -351,9 +366,19 @@ impl Tensor {
     /// If there is no such dimension, or the index is no vector of i32.
     #[track_caller]
     pub fn index_fill(&self, dim: impl Int, index: &Tensor, value: f32) -> Tensor {
-        let dim = self.shape().dim("index_fill", dim.int());
+        let dim = self.shape().dim_or_scalar("index_fill", dim.int());
+        if self.rank() == 0 {
+            return self.index_copy(0, index, &Tensor::full(index.shape(), value, self.device()));
+        }
         let mut sizes = self.shape().to_vec();
         sizes[dim] = index.numel();
         self.index_copy(dim, index, &Tensor::full(Shape::from(sizes), value, self.device()))
     }
+}
+
+/// Scalars as vectors of one element.
+#[track_caller]
+fn vectors(x: &Tensor, index: &Tensor, src: &Tensor) -> Option<[Tensor; 3]> {
+    let fits = x.rank() == 0 && index.rank() <= 1 && src.rank() <= 1;
+    fits.then(|| [x, index, src].map(|t| t.reshape_to(Shape::from([t.numel()]))))
 }

@@ -300,6 +300,54 @@ impl Tensor {
         }
     }
 
+    /// Sequences `[n, c, length]` or volumes `[n, c, d, h, w]` at other sizes, one for each dimension behind the channels:
+    /// PyTorch's modes `linear` and `trilinear` are [`Upsampling::Bilinear`] here, dimension by dimension.
+    ///
+    /// # Panics
+    /// If it is no batch of sequences or volumes with as many sizes, a size is 0, or curves are asked for.
+    #[track_caller]
+    pub fn interpolate_nd(&self, sizes: &[usize], mode: Upsampling) -> Tensor {
+        self.by_planes(sizes.len(), mode, &|x, dims| {
+            x.interpolate([0, 1].map(|at| sizes.get(dims[at]).copied().unwrap_or(x.shape()[2 + at])), mode)
+        })
+    }
+
+    /// [`Tensor::interpolate_nd`] to sizes times a factor each, rounded down.
+    ///
+    /// # Panics
+    /// As [`Tensor::interpolate_nd`].
+    #[track_caller]
+    pub fn upsample_nd(&self, factors: &[f32], mode: Upsampling) -> Tensor {
+        self.by_planes(factors.len(), mode, &|x, dims| {
+            x.upsample(dims.map(|d| factors.get(d).copied().unwrap_or(1.0)), mode)
+        })
+    }
+
+    /// Resizes planes of one or three dimensions by `plane`, which is told what dimension each of its sizes is, or none.
+    #[track_caller]
+    fn by_planes(&self, count: usize, mode: Upsampling, plane: &dyn Fn(&Tensor, [usize; 2]) -> Tensor) -> Tensor {
+        let s = self.shape();
+        let fits = s.rank() == count + 2 && (count == 1 || count == 3);
+        assert!(fits, "interpolate: {s} to {count} sizes: expected sequences [n, c, l] or volumes [n, c, d, h, w]");
+        let curved = matches!(
+            mode,
+            Upsampling::Bicubic
+                | Upsampling::BicubicAligned
+                | Upsampling::BicubicAntialiased
+                | Upsampling::BilinearAntialiased
+        );
+        assert!(!curved, "interpolate: {s}: {mode:?} is for images");
+        let none = usize::MAX;
+        if count == 1 {
+            return plane(&self.unsqueeze(2), [none, 0]).squeeze(2);
+        }
+        let slices = plane(&self.reshape_to(Shape::from([s[0], s[1] * s[2], s[3], s[4]])), [1, 2]);
+        let [h, w] = [2, 3].map(|d| slices.shape()[d]);
+        let y = plane(&slices.reshape_to(Shape::from([s[0], s[1], s[2], h * w])), [0, none]);
+        let depth = y.shape()[2];
+        y.reshape_to(Shape::from([s[0], s[1], depth, h, w]))
+    }
+
     #[track_caller]
     pub(crate) fn upsampled(&self, [out_h, out_w]: [usize; 2], scale: [f32; 2], mode: Upsampling) -> Tensor {
         let shape = self.shape();

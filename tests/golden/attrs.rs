@@ -38,6 +38,12 @@ impl Attrs {
         self.find(name).map_or(default, |v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")))
     }
 
+    /// A list of numbers; `None` where there is none, or one that is no list.
+    pub fn numbers(&self, name: &str) -> Option<Vec<f32>> {
+        let each = |v: &Value| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32;
+        self.find(name)?.as_array().map(|all| all.iter().map(each).collect())
+    }
+
     pub fn int(&self, name: &str, default: isize) -> isize {
         self.find(name).map_or(default, |v| int(name, v))
     }
@@ -63,6 +69,18 @@ impl Attrs {
         })
     }
 
+    /// Lists in a list; `None` where there is none, or a number.
+    pub fn lists(&self, name: &str) -> Option<Vec<Vec<isize>>> {
+        let list = |v: &Value| v.as_array().map(|all| all.iter().map(|v| int(name, v)).collect());
+        self.find(name)?.as_array()?.iter().map(list).collect()
+    }
+
+    /// Sizes, of which some may not be told: one, or a list.
+    pub fn sizes(&self, name: &str) -> Option<Vec<Option<usize>>> {
+        let each = |v: &Value| (!v.is_null()).then(|| int(name, v).unsigned_abs());
+        self.find(name).map(|v| v.as_array().map_or_else(|| vec![each(v)], |all| all.iter().map(each).collect()))
+    }
+
     /// A size, which PyTorch also takes as a list of one.
     pub fn size(&self, name: &str) -> Option<usize> {
         self.list(name).map(|list| match list[..] {
@@ -74,11 +92,18 @@ impl Attrs {
     /// A number for rows and one for columns, or one for both.
     pub fn pair(&self, name: &str) -> Option<[usize; 2]> {
         let size = |v: isize| usize::try_from(v).unwrap_or_else(|_| panic!("attribute `{name}` is negative"));
-        self.list(name).map(|list| match list[..] {
+        // An empty list is none.
+        let list = self.list(name).filter(|list| !list.is_empty())?;
+        Some(match list[..] {
             [both] => [size(both); 2],
             [rows, columns] => [size(rows), size(columns)],
             _ => panic!("attribute `{name}` has {} numbers, not one or two", list.len()),
         })
+    }
+
+    /// One number for all, or as many as are due.
+    pub fn factors(&self, name: &str, count: usize) -> Option<Vec<f32>> {
+        self.numbers(name).or_else(|| self.find(name).map(|_| vec![self.float(name, 1.0); count]))
     }
 
     /// Two numbers, such as Adam's betas.

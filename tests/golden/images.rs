@@ -1,5 +1,6 @@
 //! Convolution, pooling and batch normalization.
 
+use crate::indices::both;
 use crate::trial::Trial;
 use wgrad::{
     AvgPool1dOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, ConvTranspose1dOptions, ConvTranspose2dOptions,
@@ -66,11 +67,14 @@ pub fn conv_transpose2d(t: &Trial) -> Tensor {
 
 pub fn interpolate(t: &Trial) -> Tensor {
     let a = t.attrs();
+    a.flag("recompute_scale_factor", false);
     let of = (a.text("mode", "nearest"), a.flag("align_corners", false), a.flag("antialias", false));
     let mode = match (of.0.as_str(), of.1, of.2) {
         ("nearest", ..) => Upsampling::Nearest,
         ("nearest-exact", ..) => Upsampling::NearestExact,
         ("area", ..) => Upsampling::Area,
+        ("linear" | "trilinear", false, _) => Upsampling::Bilinear,
+        ("linear" | "trilinear", true, _) => Upsampling::BilinearAligned,
         ("bilinear", _, true) => Upsampling::BilinearAntialiased,
         ("bilinear", false, _) => Upsampling::Bilinear,
         ("bilinear", true, _) => Upsampling::BilinearAligned,
@@ -79,10 +83,28 @@ pub fn interpolate(t: &Trial) -> Tensor {
         ("bicubic", true, _) => Upsampling::BicubicAligned,
         (other, ..) => panic!("interpolate: no mode `{other}` is known"),
     };
-    match a.pair("size") {
-        Some(size) => t.x().interpolate(size, mode),
-        None => t.x().upsample(a.floats("scale_factor", [1.0; 2]), mode),
+    resized(t, mode)
+}
+
+pub fn upsample_by_name(t: &Trial, mode: Upsampling) -> Tensor {
+    resized(t, mode)
+}
+
+/// One size or factor stands for all dimensions.
+fn resized(t: &Trial, mode: Upsampling) -> Tensor {
+    let (a, x) = (t.attrs(), t.x());
+    let count = x.rank().saturating_sub(2);
+    if let Some(sizes) = a.list("size") {
+        let sizes: Vec<usize> = (0..count).map(|d| sizes[d.min(sizes.len() - 1)].unsigned_abs()).collect();
+        return if count == 2 { x.interpolate([sizes[0], sizes[1]], mode) } else { x.interpolate_nd(&sizes, mode) };
     }
+    let factors = a.factors("scale_factor", count).unwrap_or_else(|| vec![1.0; count]);
+    if a.flag("recompute_scale_factor", false) {
+        let sizes: Vec<usize> =
+            (0..count).map(|d| (x.shape()[2 + d] as f64 * f64::from(factors[d])) as usize).collect();
+        return if count == 2 { x.interpolate([sizes[0], sizes[1]], mode) } else { x.interpolate_nd(&sizes, mode) };
+    }
+    if count == 2 { x.upsample([factors[0], factors[1]], mode) } else { x.upsample_nd(&factors, mode) }
 }
 
 /// A stride that is not told is the kernel's size.
@@ -112,15 +134,26 @@ pub fn avg_pool2d(t: &Trial) -> Tensor {
     })
 }
 
-pub fn max_pool1d(t: &Trial) -> Tensor {
+pub fn max_pool1d(t: &Trial) -> Vec<Tensor> {
     let kernel_size = t.size("kernel_size");
-    t.x().max_pool1d(MaxPool1dOptions {
-        kernel_size,
-        stride: one(t, "stride", kernel_size),
-        padding: one(t, "padding", 0),
-        dilation: one(t, "dilation", 1),
-        ceil_mode: t.attrs().flag("ceil_mode", false),
-    })
+    let (stride, padding) = (kept(t, "stride").unwrap_or(kernel_size), one(t, "padding", 0));
+    let (dilation, ceil_mode) = (one(t, "dilation", 1), t.attrs().flag("ceil_mode", false));
+    if !t.attrs().flag("return_indices", false) {
+        return vec![t.x().max_pool1d(MaxPool1dOptions { kernel_size, stride, padding, dilation, ceil_mode })];
+    }
+    let (y, index) = t.x().unsqueeze(t.x().rank() - 1).max_pool2d_indices(MaxPool2dOptions {
+        kernel_size: [1, kernel_size],
+        stride: [1, stride],
+        padding: [0, padding],
+        dilation: [1, dilation],
+        ceil_mode,
+    });
+    both((y.squeeze(-2), index.squeeze(-2)))
+}
+
+/// An empty list is none.
+fn kept(t: &Trial, name: &str) -> Option<usize> {
+    t.attrs().list(name).filter(|list| !list.is_empty()).map(|list| list[0].unsigned_abs())
 }
 
 pub fn avg_pool1d(t: &Trial) -> Tensor {
@@ -134,8 +167,28 @@ pub fn avg_pool1d(t: &Trial) -> Tensor {
     })
 }
 
-pub fn adaptive_max_pool2d(t: &Trial) -> Tensor {
-    t.x().adaptive_max_pool2d(t.attrs().pair("output_size").expect("adaptive_max_pool2d: expected `output_size`"))
+/// Sizes of the result, of which those that are not told stay; one stands for all.
+pub fn kept_sizes<const N: usize>(t: &Trial) -> [usize; N] {
+    let sizes = t.attrs().sizes("output_size").expect("expected `output_size`");
+    let own = &t.x().shape()[t.x().rank() - N..];
+    std::array::from_fn(|d| sizes[d.min(sizes.len() - 1)].unwrap_or(own[d]))
+}
+
+pub fn adaptive_max_pool2d(t: &Trial) -> Vec<Tensor> {
+    match t.attrs().flag("return_indices", false) {
+        true => both(t.x().adaptive_max_pool2d_indices(kept_sizes(t))),
+        false => vec![t.x().adaptive_max_pool2d(kept_sizes(t))],
+    }
+}
+
+/// As an image of one row.
+pub fn adaptive_max_pool1d(t: &Trial) -> Vec<Tensor> {
+    let [size] = kept_sizes(t);
+    if !t.attrs().flag("return_indices", false) {
+        return vec![t.x().adaptive_max_pool1d(size)];
+    }
+    let (y, index) = t.x().unsqueeze(t.x().rank() - 1).adaptive_max_pool2d_indices([1, size]);
+    both((y.squeeze(-2), index.squeeze(-2)))
 }
 
 pub fn pixel_shuffle(t: &Trial) -> Tensor {
@@ -143,7 +196,7 @@ pub fn pixel_shuffle(t: &Trial) -> Tensor {
 }
 
 pub fn adaptive_avg_pool2d(t: &Trial) -> Tensor {
-    t.x().adaptive_avg_pool2d(t.attrs().pair("output_size").expect("adaptive_avg_pool2d: expected `output_size`"))
+    t.x().adaptive_avg_pool2d(kept_sizes(t))
 }
 
 /// In training by the batch's own statistics, else by running ones; PyTorch's default is not training.

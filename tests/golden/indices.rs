@@ -1,9 +1,11 @@
 //! Order, indices, and what else takes more than a line.
 
+use crate::familiar::variance;
 use crate::ops::number_of;
 use crate::trial::Trial;
 use wgrad::{
-    GridSampleOptions, KeepDims, MaxPool2dOptions, Order, Outside, Padding, Rounding, ScatterReduction, Tensor,
+    GridMode, GridSampleOptions, KeepDims, MaxPool2dOptions, Order, Outside, Padding, Rounding, ScatterReduction,
+    Tensor,
 };
 
 fn size(value: isize) -> usize {
@@ -43,14 +45,6 @@ pub fn kthvalue(t: &Trial) -> Vec<Tensor> {
     both(t.x().kthvalue(t.size("k"), t.attrs().int("dim", -1), t.keep()))
 }
 
-pub fn quantile(t: &Trial) -> Tensor {
-    t.attrs().only("interpolation", "linear");
-    match t.attrs().list("dim") {
-        Some(dims) => t.x().quantile(t.attrs().float("q", f32::NAN), dims[0], t.keep()),
-        None => t.x().reshape(-1).quantile(t.attrs().float("q", f32::NAN), 0, t.keep()),
-    }
-}
-
 pub fn prod(t: &Trial) -> Tensor {
     match t.attrs().list("dim") {
         Some(dims) => t.x().prod_dim(dims[0], t.keep()),
@@ -58,10 +52,22 @@ pub fn prod(t: &Trial) -> Tensor {
     }
 }
 
-/// PyTorch's `unbiased` is an older word for a correction of 1.
 pub fn std(t: &Trial) -> Tensor {
+    let whole = t.attrs().float("correction", 1.0);
+    if whole < 0.0 || whole.fract() != 0.0 {
+        return variance(t).sqrt();
+    }
+    // An older word for a correction of 1.
     let correction = t.attrs().int("correction", isize::from(t.attrs().flag("unbiased", true)));
     t.x().std_dims(&t.dims(), size(correction), t.keep())
+}
+
+/// Without a dimension, among all elements.
+pub fn take_along_dim(t: &Trial) -> Tensor {
+    match t.attrs().list("dim") {
+        Some(dims) => t.x().take_along_dim(t.input("indices"), dims[0]),
+        None => t.x().reshape(-1).take_along_dim(&t.input("indices").reshape(-1), 0),
+    }
 }
 
 pub fn div(t: &Trial) -> Tensor {
@@ -80,17 +86,20 @@ pub fn scatter(t: &Trial) -> Tensor {
     }
 }
 
-pub fn scatter_reduce(t: &Trial) -> Tensor {
-    let reduction = match t.attrs().text("reduce", "").as_str() {
+pub fn joined(t: &Trial) -> ScatterReduction {
+    match t.attrs().text("reduce", "").as_str() {
         "sum" => ScatterReduction::Sum,
         "prod" => ScatterReduction::Prod,
         "mean" => ScatterReduction::Mean,
         "amax" => ScatterReduction::Amax,
         "amin" => ScatterReduction::Amin,
         other => panic!("scatter_reduce: no reduction `{other}` is known"),
-    };
+    }
+}
+
+pub fn scatter_reduce(t: &Trial) -> Tensor {
     let include = t.attrs().flag("include_self", true);
-    t.x().scatter_reduce(t.attrs().int("dim", 0), t.input("index"), t.input("src"), reduction, include)
+    t.x().scatter_reduce(t.attrs().int("dim", 0), t.input("index"), t.input("src"), joined(t), include)
 }
 
 pub fn index_add(t: &Trial) -> Tensor {
@@ -115,14 +124,6 @@ pub fn repeat(t: &Trial) -> Tensor {
 
 pub fn tile(t: &Trial) -> Tensor {
     t.x().tile(&t.attrs().list("dims").expect("tile: expected `dims`")[..])
-}
-
-pub fn repeat_interleave(t: &Trial) -> Tensor {
-    let times = t.size("repeats");
-    match t.attrs().list("dim") {
-        Some(dims) => t.x().repeat_interleave(times, dims[0]),
-        None => t.x().reshape(-1).repeat_interleave(times, 0),
-    }
 }
 
 pub fn roll(t: &Trial) -> Tensor {
@@ -165,6 +166,9 @@ pub fn clamp(t: &Trial) -> Tensor {
 
 /// JSON has no word for the order of infinity.
 pub fn norm(t: &Trial) -> Tensor {
+    if t.attrs().is_word("p", "fro") {
+        return t.x().norm(&t.dims(), t.keep());
+    }
     let p = number_of(t, "p", 2.0);
     t.x().norm_of(p, &t.dims(), t.keep())
 }
@@ -252,8 +256,13 @@ pub fn grid_sample(t: &Trial) -> Tensor {
         "reflection" => Outside::Reflection,
         other => panic!("grid_sample: no padding `{other}` is known"),
     };
-    let nearest = a.text("mode", "bilinear") == "nearest";
-    let options = GridSampleOptions { nearest, padding_mode, align_corners: a.flag("align_corners", false) };
+    let mode = match a.text("mode", "bilinear").as_str() {
+        "bilinear" => GridMode::Bilinear,
+        "nearest" => GridMode::Nearest,
+        "bicubic" => GridMode::Bicubic,
+        other => panic!("grid_sample: no mode `{other}` is known"),
+    };
+    let options = GridSampleOptions { mode, padding_mode, align_corners: a.flag("align_corners", false) };
     t.x().grid_sample(t.input("grid"), options)
 }
 
@@ -264,4 +273,10 @@ pub fn rot90(t: &Trial) -> Tensor {
 
 pub fn unflatten(t: &Trial) -> Tensor {
     t.x().unflatten(t.attrs().int("dim", 0), &t.attrs().list("sizes").expect("unflatten: expected `sizes`")[..])
+}
+
+/// The way it is computed does not matter.
+pub fn cdist(t: &Trial) -> Tensor {
+    t.attrs().text("compute_mode", "");
+    t.x().cdist(t.y(), number_of(t, "p", 2.0))
 }

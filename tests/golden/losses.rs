@@ -81,19 +81,6 @@ pub fn margin_ranking(t: &Trial) -> Tensor {
     t.input("input1").margin_ranking_loss(t.input("input2"), target(t), margin, reduction(t))
 }
 
-pub fn triplet_margin(t: &Trial) -> Tensor {
-    t.attrs().only("p", 2.0);
-    t.attrs().only("swap", false);
-    let margin = t.attrs().float("margin", 1.0);
-    t.input("anchor").triplet_margin_loss(t.input("positive"), t.input("negative"), margin, reduction(t))
-}
-
-pub fn poisson_nll(t: &Trial) -> Tensor {
-    t.attrs().only("log_input", true);
-    t.attrs().only("full", false);
-    t.x().poisson_nll_loss(target(t), reduction(t))
-}
-
 pub fn gaussian_nll(t: &Trial) -> Tensor {
     let constant = if t.attrs().flag("full", false) { GaussianConstant::Full } else { GaussianConstant::Out };
     t.x().gaussian_nll_loss(target(t), t.input("var"), constant, t.attrs().float("eps", 1e-6), reduction(t))
@@ -112,6 +99,14 @@ pub fn multilabel_soft_margin(t: &Trial) -> Tensor {
 pub fn ctc(t: &Trial) -> Tensor {
     let (blank, zero_infinity) = (t.attrs().int("blank", 0) as i32, t.attrs().flag("zero_infinity", false));
     let options = CtcOptions { blank, reduction: reduction(t), zero_infinity };
-    let [labels, steps, counts] = ["targets", "input_lengths", "target_lengths"].map(|name| t.input(name));
-    t.input("log_probs").ctc_loss(labels, steps, counts, options)
+    // Lengths are lists, too.
+    let lengths = |name: &str| {
+        t.maybe(name).cloned().unwrap_or_else(|| {
+            let each = |n: isize| Tensor::full([1], n as i32, t.device());
+            let all: Vec<Tensor> = t.attrs().list(name).expect("expected lengths").into_iter().map(each).collect();
+            Tensor::cat(&all.iter().collect::<Vec<_>>(), 0)
+        })
+    };
+    let scores = t.maybe("log_probs").unwrap_or_else(|| t.x());
+    scores.ctc_loss(t.input("targets"), &lengths("input_lengths"), &lengths("target_lengths"), options)
 }

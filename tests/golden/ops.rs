@@ -61,7 +61,11 @@ pub fn linear(t: &Trial) -> Tensor {
 }
 
 pub fn masked_fill(t: &Trial) -> Tensor {
-    t.x().masked_fill(&t.input("mask").cast(DType::F32), t.attrs().float("value", f32::NAN))
+    let mask = t.input("mask").cast(DType::F32);
+    match t.maybe("value") {
+        Some(value) => Tensor::where_(&mask, value, t.x()),
+        None => t.x().masked_fill(&mask, t.attrs().float("value", f32::NAN)),
+    }
 }
 
 pub fn narrow(t: &Trial) -> Tensor {
@@ -90,7 +94,7 @@ pub fn permute(t: &Trial) -> Tensor {
 }
 
 pub fn reshape(t: &Trial) -> Tensor {
-    let sizes: Vec<isize> = t.attrs().list("shape").expect("reshape: expected `shape`");
+    let sizes = t.attrs().list("shape").or_else(|| t.attrs().list("size")).expect("reshape: expected `shape`");
     t.x().reshape(&sizes[..])
 }
 
@@ -114,10 +118,6 @@ pub fn unsqueeze(t: &Trial) -> Tensor {
 pub fn stack(t: &Trial) -> Tensor {
     let (tensors, dim) = (t.list(), t.attrs().int("dim", 0));
     Tensor::stack(&tensors, dim.rem_euclid(tensors[0].rank() as isize + 1) as usize)
-}
-
-pub fn var(t: &Trial) -> Tensor {
-    t.x().var_dims(&t.dims(), size(t.attrs().int("correction", 1)), t.keep())
 }
 
 pub fn select(t: &Trial) -> Tensor {

@@ -57,6 +57,56 @@ pub fn page(reports: &[&Report], reasons: &Reasons) -> String {
     text + &missing()
 }
 
+const SAMPLES: &str = "\
+# PyTorch's own samples
+
+What PyTorch 2.15 tests its operators with, drawn from its wheel by `tests/golden/samples.py` (at most 40 of each operator), and
+run in the three ways of [conformance.md](conformance.md). What needs complex numbers, sparse tensors or linear algebra, what
+chance decides, and what PyTorch's inside alone has, is left out. This page is the output of
+
+```sh
+python3 tests/golden/samples.py DIR
+WGRAD_SAMPLES=docs/samples.md WGRAD_GOLDEN=DIR cargo test --test golden
+```
+";
+
+/// The page of what passed of samples that are not kept here.
+pub fn samples(reports: &[&Report]) -> String {
+    let outside = |kind: &str| {
+        let families = ["Linear algebra", "Other element types", "Sparse tensors and what belongs to PyTorch's inside"];
+        families
+            .iter()
+            .any(|family| lists()["operators"][*family].as_array().is_some_and(|all| all.iter().any(|n| n == kind)))
+    };
+    let mut text = SAMPLES.to_string();
+    text += "\n| | eager | strided | replayed |\n|---|---|---|---|\n";
+    for report in reports {
+        let _ = write!(text, "| {}: passed of all |", report.backend);
+        for way in Way::ALL {
+            let inside = report.lines.iter().filter(|(kind, _)| !outside(kind)).flat_map(|(_, lines)| lines);
+            let counts = count(inside, way);
+            let _ = write!(text, " {} of {} |", counts.passed, counts.all());
+        }
+        text += "\n";
+    }
+    let (mut whole, mut parts, mut none) = (Vec::new(), Vec::new(), Vec::new());
+    for kind in reports.iter().flat_map(|report| report.lines.keys()).collect::<BTreeSet<_>>() {
+        let counts = |report: &&Report| count(report.lines.get(kind).into_iter().flatten(), Way::Eager);
+        let passed = reports.iter().map(|report| counts(report).passed).min().unwrap_or(0);
+        let all = reports.iter().map(|report| counts(report).all()).max().unwrap_or(0);
+        match passed {
+            _ if passed == all => whole.push(format!("`{kind}` {all}")),
+            0 if outside(kind) => {}
+            0 => none.push(format!("`{kind}` {all}")),
+            _ => parts.push(format!("`{kind}` {passed} of {all}")),
+        }
+    }
+    for (title, list) in [("Pass, on each backend", whole), ("Pass in part", parts), ("Not there", none)] {
+        let _ = write!(text, "\n## {title}\n\n{}\n", list.join(", "));
+    }
+    text
+}
+
 /// How many calls are refused, and which are not.
 fn wrong_calls() -> String {
     let calls = wrong::calls();
@@ -126,10 +176,7 @@ fn told(reports: &[&Report], reasons: &Reasons, kind: Kind, title: &str) -> Stri
 
 /// What PyTorch has and this crate does not, which no case can show.
 fn missing() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/missing.json");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let lists: BTreeMap<String, BTreeMap<String, Value>> =
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let lists = lists();
     let mut text =
         "\n## Missing\n\nArguments of operators that are here, from the samples that the crate cannot express:\n\n"
             .to_string();
@@ -143,4 +190,10 @@ fn missing() -> String {
         let _ = writeln!(text, "* {of}: {}", names.join(", "));
     }
     text
+}
+
+fn lists() -> BTreeMap<String, BTreeMap<String, Value>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/missing.json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -31,6 +31,7 @@ pub fn attention(t: &Trial) -> Tensor {
         is_causal: t.attrs().flag("is_causal", false),
         mask: t.maybe("attn_mask").cloned(),
         scale: Some(t.attrs().float("scale", f32::NAN)).filter(|scale| !scale.is_nan()),
+        enable_gqa: t.attrs().flag("enable_gqa", false),
         ..AttentionOptions::default()
     };
     t.input("query").scaled_dot_product_attention(t.input("key"), t.input("value"), &options)

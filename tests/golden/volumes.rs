@@ -1,5 +1,7 @@
 //! Convolution and pooling of volumes, products of two inputs, and bags of rows.
 
+use crate::images::kept_sizes;
+use crate::indices::both;
 use crate::trial::Trial;
 use wgrad::nn::{Ctx, Embedding, Layer, Parameter};
 use wgrad::{
@@ -9,7 +11,7 @@ use wgrad::{
 
 /// Numbers for depth, rows and columns, or one for all.
 fn three(t: &Trial, name: &str) -> Option<[usize; 3]> {
-    let list = t.attrs().list(name)?;
+    let list = t.attrs().list(name).filter(|list| !list.is_empty())?;
     let size = |at: usize| list[at.min(list.len() - 1)].unsigned_abs();
     Some([size(0), size(1), size(2)])
 }
@@ -20,8 +22,12 @@ fn groups(t: &Trial) -> usize {
 
 pub fn conv3d(t: &Trial) -> Tensor {
     let of = |name: &str, usual: usize| three(t, name).unwrap_or([usual; 3]);
-    let (stride, padding, dilation) = (of("stride", 1), of("padding", 0), of("dilation", 1));
-    let options = Conv3dOptions { stride, padding, dilation, groups: groups(t) };
+    let (same, valid) = (t.attrs().is_word("padding", "same"), t.attrs().is_word("padding", "valid"));
+    let padding = if same || valid { [0; 3] } else { of("padding", 0) };
+    let options = Conv3dOptions { stride: of("stride", 1), padding, dilation: of("dilation", 1), groups: groups(t) };
+    if same {
+        return t.x().conv3d_same(t.input("weight"), t.maybe("bias"), options);
+    }
     t.x().conv3d(t.input("weight"), t.maybe("bias"), options)
 }
 
@@ -33,15 +39,20 @@ pub fn conv_transpose3d(t: &Trial) -> Tensor {
     t.x().conv_transpose3d(t.input("weight"), t.maybe("bias"), options)
 }
 
-pub fn max_pool3d(t: &Trial) -> Tensor {
+/// With places where they are asked for.
+pub fn max_pool3d(t: &Trial) -> Vec<Tensor> {
     let kernel_size = three(t, "kernel_size").expect("max_pool3d: expected `kernel_size`");
-    t.x().max_pool3d(MaxPool3dOptions {
+    let options = MaxPool3dOptions {
         kernel_size,
         stride: three(t, "stride").unwrap_or(kernel_size),
         padding: three(t, "padding").unwrap_or([0; 3]),
         dilation: three(t, "dilation").unwrap_or([1; 3]),
         ceil_mode: t.attrs().flag("ceil_mode", false),
-    })
+    };
+    match t.attrs().flag("return_indices", false) {
+        true => both(t.x().max_pool3d_indices(options)),
+        false => vec![t.x().max_pool3d(options)],
+    }
 }
 
 pub fn avg_pool3d(t: &Trial) -> Tensor {
@@ -52,15 +63,19 @@ pub fn avg_pool3d(t: &Trial) -> Tensor {
         padding: three(t, "padding").unwrap_or([0; 3]),
         ceil_mode: t.attrs().flag("ceil_mode", false),
         count_include_pad: t.attrs().flag("count_include_pad", true),
+        divisor_override: t.attrs().size("divisor_override"),
     })
 }
 
 pub fn adaptive_avg_pool3d(t: &Trial) -> Tensor {
-    t.x().adaptive_avg_pool3d(three(t, "output_size").expect("expected `output_size`"))
+    t.x().adaptive_avg_pool3d(kept_sizes(t))
 }
 
-pub fn adaptive_max_pool3d(t: &Trial) -> Tensor {
-    t.x().adaptive_max_pool3d(three(t, "output_size").expect("expected `output_size`"))
+pub fn adaptive_max_pool3d(t: &Trial) -> Vec<Tensor> {
+    match t.attrs().flag("return_indices", false) {
+        true => both(t.x().adaptive_max_pool3d_indices(kept_sizes(t))),
+        false => vec![t.x().adaptive_max_pool3d(kept_sizes(t))],
+    }
 }
 
 pub fn local_response_norm(t: &Trial) -> Tensor {
@@ -75,9 +90,13 @@ pub fn embedding_bag(t: &Trial) -> Tensor {
         "max" => BagMode::Max,
         _ => BagMode::Mean,
     };
-    let padding = a.size("padding_idx").map(|row| i32::try_from(row).expect("a row fits i32"));
+    let rows = t.input("weight").size(0) as isize;
+    let padding = a.list("padding_idx").map(|row| row[0].rem_euclid(rows) as i32);
     let options = EmbeddingBagOptions { mode, per_sample_weights: t.maybe("per_sample_weights").cloned(), padding };
-    t.input("weight").embedding_bag(t.x(), t.maybe("offsets"), &options)
+    // An end behind the last bag.
+    let ends = a.flag("include_last_offset", false);
+    let offsets = t.maybe("offsets").map(|at| if ends { at.narrow(0, 0, at.numel() - 1) } else { at.clone() });
+    t.input("weight").embedding_bag(t.x(), offsets.as_ref(), &options)
 }
 
 /// A table whose rows are shortened is a copy: they are shortened in place.

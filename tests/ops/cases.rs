@@ -13,6 +13,7 @@ mod optimizers;
 mod ordered;
 mod products;
 mod quads;
+mod rarer;
 mod recurrent;
 mod reductions;
 mod resized;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Case> {
         moves::cases(),
         quads::cases(),
         recurrent::cases(),
+        rarer::cases(),
         reductions::cases(),
         resized::cases(),
         products::cases(),

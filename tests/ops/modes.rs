@@ -2,8 +2,8 @@
 
 use super::{Case, Input, case, x};
 use wgrad::{
-    AvgPool1dOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, DType, GridSampleOptions, MaxPool1dOptions,
-    MaxPool2dOptions, Outside, Padding, Tensor, Upsampling,
+    AvgPool1dOptions, AvgPool2dOptions, Conv1dOptions, Conv2dOptions, DType, GridMode, GridSampleOptions,
+    MaxPool1dOptions, MaxPool2dOptions, Outside, Padding, Tensor, Upsampling,
 };
 
 fn padded() -> Vec<Case> {
@@ -94,12 +94,13 @@ fn sampled() -> Vec<Case> {
         case("squeeze_all", [x([1, 3, 1, 4])], |x| x[0].squeeze_all().square()),
     ];
     for padding_mode in [Outside::Zeros, Outside::Border, Outside::Reflection] {
-        for (nearest, align_corners) in [(false, false), (false, true), (true, false)] {
-            let options = GridSampleOptions { nearest, padding_mode, align_corners };
-            let name = format!("grid_sample {padding_mode:?} {nearest} {align_corners}: gather of");
+        let modes = [(GridMode::Bilinear, false), (GridMode::Bilinear, true), (GridMode::Nearest, false)];
+        for (mode, align_corners) in modes.into_iter().chain([(GridMode::Bicubic, false), (GridMode::Bicubic, true)]) {
+            let options = GridSampleOptions { mode, padding_mode, align_corners };
+            let name = format!("grid_sample {padding_mode:?} {mode:?} {align_corners}: gather of");
             let run = move |x: &[Tensor]| x[0].grid_sample(&x[1], options);
             let grid = x([2, 3, 2, 2]).within(-1.3, 1.3);
-            let grid = if nearest { grid.detached() } else { grid };
+            let grid = if mode == GridMode::Nearest { grid.detached() } else { grid };
             all.push(case(&name, [x([2, 3, 5, 4]), grid], run).compared());
         }
     }

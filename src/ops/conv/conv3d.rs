@@ -51,6 +51,22 @@ fn plane(all: [usize; 3]) -> [usize; 2] {
 
 /// # Convolution of volumes
 impl Tensor {
+    /// [`Tensor::conv3d`] with as much padding as keeps depth, height and width, in the place of that of the options: PyTorch's
+    /// `padding="same"`. Of an odd number, the larger half is behind.
+    ///
+    /// # Panics
+    /// If a stride is not 1, or as [`Tensor::conv3d`].
+    #[track_caller]
+    pub fn conv3d_same(&self, weight: &Tensor, bias: Option<&Tensor>, options: Conv3dOptions) -> Tensor {
+        let (w, stride) = (weight.shape(), options.stride);
+        assert!(w.rank() == 5, "conv3d: {} x {w}: expected weights [o, c / groups, kd, kh, kw]", self.shape());
+        assert!(stride == [1; 3], "conv3d: padding that keeps the size takes strides of 1, got {stride:?}");
+        let total = [0, 1, 2].map(|d| options.dilation[d] * w[2 + d].saturating_sub(1));
+        let odd = total.map(|n| (0, n % 2));
+        let x = if odd == [(0, 0); 3] { self.clone() } else { self.pad(&[odd[2], odd[1], odd[0]], 0.0) };
+        x.conv3d(weight, bias, Conv3dOptions { padding: total.map(|n| n / 2), ..options })
+    }
+
     /// Convolution of volumes `[n, c, d, h, w]` with a weight `[o, c / groups, kd, kh, kw]` and a bias `[o]`, to
     /// `[n, o, od, oh, ow]`. One volume `[c, d, h, w]` gives `[o, od, oh, ow]`.
     ///

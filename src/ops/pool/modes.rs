@@ -1,7 +1,8 @@
 //! Windows that reach past the end, other divisors, and the places of the largest: made of padding and of plain pooling.
 
-use super::{AvgPool2dOptions, MaxPool2dOptions};
+use super::{AvgPool2dOptions, MaxPool2dOptions, MaxPool3dOptions};
 use crate::dtype::DType;
+use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape, Windows};
 use crate::tensor::Tensor;
 
@@ -119,6 +120,120 @@ impl Tensor {
         (values, row * shape[3] as i32 + column)
     }
 
+    /// [`Tensor::adaptive_max_pool2d`] with the place of each largest pixel (i32), `row * width + column`; of equal ones the
+    /// first. It copies each window, and windows may overlap: for images that are small by then.
+    ///
+    /// # Panics
+    /// If it is no batch of images, or a size is 0.
+    #[track_caller]
+    pub fn adaptive_max_pool2d_indices(&self, size: [usize; 2]) -> (Tensor, Tensor) {
+        if let Some(batch) = self.batch_of_one(4) {
+            let (y, index) = batch.adaptive_max_pool2d_indices(size);
+            return (y.squeeze(0), index.squeeze(0));
+        }
+        let shape = self.shape();
+        let fits = shape.rank() == 4 && !size.contains(&0) && shape[2] * shape[3] > 0;
+        assert!(fits, "adaptive_max_pool2d: {shape} to {size:?}: expected images [n, c, h, w] and sizes above 0");
+        let (mut taps, mut places, mut y) = ([0; 2], Vec::new(), self.clone());
+        for d in 0..2 {
+            let (n, out) = (shape[2 + d], size[d]);
+            let ends = |at: usize| (at * n / out, ((at + 1) * n).div_ceil(out));
+            taps[d] = (0..out).map(|at| ends(at).1 - ends(at).0).max().unwrap_or(1);
+            // A window that is smaller sees its last line again.
+            let line = |at: usize| (0..taps[d]).map(move |tap| (ends(at).0 + tap).min(ends(at).1 - 1) as i32);
+            let seen: Vec<i32> = (0..out).flat_map(line).collect();
+            let seen = Tensor::constant(&seen, [seen.len()], self.device());
+            y = y.index_select(2 + d, &seen);
+            places.push(seen);
+        }
+        let grid = Shape::from([1, 1, size[0], taps[0], size[1], taps[1]]);
+        let windows = |x: &Tensor, n: usize, c: usize| {
+            let each =
+                x.reshape_to(Shape::from([n, c, grid[2], grid[3], grid[4], grid[5]])).permute(&[0, 1, 2, 4, 3, 5]);
+            each.reshape_to(Shape::from([n, c, size[0], size[1], taps[0] * taps[1]]))
+        };
+        let place = places[0].unsqueeze(1) * shape[3] as i32 + &places[1];
+        let (largest, tap) = windows(&y, shape[0], shape[1]).max_dim(-1, KeepDims::Yes);
+        let all = windows(&place, 1, 1).expand([shape[0], shape[1], size[0], size[1], taps[0] * taps[1]]);
+        (largest.squeeze(-1), all.gather(4, &tap).squeeze(-1))
+    }
+
+    /// [`Tensor::max_pool3d`] with the place of each largest element (i32), counted through depth, rows and columns; of equal
+    /// ones the first.
+    ///
+    /// # Panics
+    /// As [`Tensor::max_pool3d`].
+    #[track_caller]
+    pub fn max_pool3d_indices(&self, options: MaxPool3dOptions) -> (Tensor, Tensor) {
+        let MaxPool3dOptions { kernel_size: k, stride, padding, dilation, ceil_mode } = options;
+        let along = |a: [usize; 2], b: [usize; 2], c: [usize; 2], d: [usize; 2]| MaxPool2dOptions {
+            kernel_size: a,
+            stride: b,
+            padding: c,
+            dilation: d,
+            ceil_mode,
+        };
+        let slice = along([k[1], k[2]], [stride[1], stride[2]], [padding[1], padding[2]], [dilation[1], dilation[2]]);
+        let depth = along([k[0], 1], [stride[0], 1], [padding[0], 0], [dilation[0], 1]);
+        self.in_two("max_pool3d", &|x| x.max_pool2d_indices(slice), &|x| x.max_pool2d_indices(depth))
+    }
+
+    /// [`Tensor::adaptive_max_pool3d`] with the place of each largest element (i32), counted through depth, rows and columns;
+    /// of equal ones the first.
+    ///
+    /// # Panics
+    /// As [`Tensor::adaptive_max_pool3d`].
+    #[track_caller]
+    pub fn adaptive_max_pool3d_indices(&self, size: [usize; 3]) -> (Tensor, Tensor) {
+        let slice = |x: &Tensor| x.adaptive_max_pool2d_indices([size[1], size[2]]);
+        let depth = |x: &Tensor| x.adaptive_max_pool2d_indices([size[0], x.size(-1)]);
+        self.in_two("adaptive_max_pool3d", &slice, &depth)
+    }
+
+    /// Pools slices and then, where a slice is a row, the depth.
+    #[track_caller]
+    fn in_two(
+        &self,
+        op: &str,
+        slice: &dyn Fn(&Tensor) -> (Tensor, Tensor),
+        depth: &dyn Fn(&Tensor) -> (Tensor, Tensor),
+    ) -> (Tensor, Tensor) {
+        if let Some(batch) = self.batch_of_one(5) {
+            let (y, index) = batch.in_two(op, slice, depth);
+            return (y.squeeze(0), index.squeeze(0));
+        }
+        let s = self.shape();
+        assert!(s.rank() == 5, "{op}: {s}: expected volumes [n, c, d, h, w] or [c, d, h, w]");
+        let (slices, places) = slice(&self.reshape_to(Shape::from([s[0], s[1] * s[2], s[3], s[4]])));
+        let [h, w] = [2, 3].map(|d| slices.shape()[d]);
+        let rows = Shape::from([s[0], s[1], s[2], h * w]);
+        let (y, index) = depth(&slices.reshape_to(rows));
+        let count = y.shape()[2];
+        let flat = Shape::from([s[0], s[1], count * h * w]);
+        // A place in the depth of a row's column, and there the place in its slice.
+        let inner = places.reshape_to(Shape::from([s[0], s[1], s[2] * h * w])).gather(2, &index.reshape_to(flat));
+        let layer = index.reshape_to(flat).floor_divide(&Tensor::scalar((h * w) as i32, self.device()));
+        let place = layer * (s[3] * s[4]) as i32 + inner;
+        let out = Shape::from([s[0], s[1], count, h, w]);
+        (y.reshape_to(out), place.reshape_to(out))
+    }
+
+    /// Volumes of a size, `[n, c, d, h, w]`, that are 0 but at the places that [`Tensor::max_pool3d_indices`] told. Of several
+    /// for one place the last counts.
+    ///
+    /// # Panics
+    /// If the values and the places are no volumes of one shape, or the places are not i32.
+    #[track_caller]
+    pub fn max_unpool3d(&self, index: &Tensor, size: [usize; 3]) -> Tensor {
+        let s = self.shape();
+        let fits = (4..=5).contains(&s.rank()) && index.shape() == s;
+        assert!(fits, "max_unpool3d: {s} x {}: expected volumes and as many places of i32", index.shape());
+        let lead = s.rank() - 3;
+        let flat = |t: &Tensor| t.reshape([s[..lead].iter().product(), s[lead], s[lead + 1] * s[lead + 2]]);
+        let y = flat(self).max_unpool2d(&flat(index), [size[0], size[1] * size[2]]);
+        y.reshape_to(Shape::from([&s[..lead], &size[..]].concat()))
+    }
+
     /// Images of a size, `[n, c, h, w]`, that are 0 but at the places that [`Tensor::max_pool2d_indices`] told. Of several for one
     /// place the last counts.
     ///
@@ -133,7 +248,7 @@ impl Tensor {
         let fits = shape.rank() == 4 && index.shape() == shape && index.dtype() == DType::I32;
         assert!(fits, "max_unpool2d: {shape} x {}: expected images and as many places of i32", index.shape());
         let lines = Shape::from([shape[0], shape[1], shape[2] * shape[3]]);
-        let y = Tensor::zeros([shape[0], shape[1], size[0] * size[1]], self.device());
+        let y = self.new_zeros([shape[0], shape[1], size[0] * size[1]]);
         let y = y.scatter(2, &index.reshape_to(lines), &self.reshape_to(lines));
         y.reshape_to(Shape::from([shape[0], shape[1], size[0], size[1]]))
     }

@@ -40,6 +40,8 @@ pub struct AvgPool3dOptions {
     pub ceil_mode: bool,
     /// Whether zeros of the padding count among the elements that a sum is divided by.
     pub count_include_pad: bool,
+    /// What a sum is divided by, instead of the number of its elements.
+    pub divisor_override: Option<usize>,
 }
 
 impl AvgPool3dOptions {
@@ -47,7 +49,8 @@ impl AvgPool3dOptions {
     pub fn new(kernel_size: usize) -> AvgPool3dOptions {
         let kernel_size = [kernel_size; 3];
         let (stride, padding) = (kernel_size, [0; 3]);
-        AvgPool3dOptions { kernel_size, stride, padding, ceil_mode: false, count_include_pad: true }
+        let (ceil_mode, count_include_pad) = (false, true);
+        AvgPool3dOptions { kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override: None }
     }
 }
 
@@ -91,7 +94,7 @@ impl Tensor {
     /// If the shape does not fit the options.
     #[track_caller]
     pub fn avg_pool3d(&self, options: AvgPool3dOptions) -> Tensor {
-        let AvgPool3dOptions { kernel_size, stride, padding, ceil_mode, count_include_pad } = options;
+        let AvgPool3dOptions { kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override } = options;
         let (kernels, strides, paddings) = (parts(kernel_size, 1), parts(stride, 1), parts(padding, 0));
         let options = [0, 1].map(|at| AvgPool2dOptions {
             kernel_size: kernels[at],
@@ -99,7 +102,8 @@ impl Tensor {
             padding: paddings[at],
             ceil_mode,
             count_include_pad,
-            divisor_override: None,
+            // Once for both.
+            divisor_override: divisor_override.map(|divisor| if at == 0 { divisor } else { 1 }),
         });
         self.along_both("avg_pool3d", &Pool::Avg(options))
     }

@@ -1,0 +1,131 @@
+//! Special functions, made of elementary ones.
+
+use crate::tensor::Tensor;
+use std::f32::consts::PI;
+
+/// The coefficients of a polynomial from the highest power down, at `x`.
+#[track_caller]
+fn polynomial(x: &Tensor, coefficients: &[f32]) -> Tensor {
+    let first = x.affine(coefficients[0], coefficients[1]);
+    coefficients[2..].iter().fold(first, |sum, &c| sum.mul(x).affine(1.0, c))
+}
+
+/// Where Stirling's series is short: from there on the functions of the Gamma function go by it, below by a shift up to it.
+const SHIFT: u8 = 8;
+
+/// # Special functions
+impl Tensor {
+    /// The size of this tensor with the sign of another, of zeros and infinities too; broadcast.
+    #[track_caller]
+    pub fn copysign(&self, other: &Tensor) -> Tensor {
+        // What lies below 0, or whose reciprocal does: -0.
+        let negative = |x: &Tensor| x.lt(0).maximum(&x.eq(0).mul(&x.reciprocal().lt(0)));
+        let flipped = negative(&self.detach()).ne(negative(&other.detach()));
+        Tensor::where_(&flipped, &self.neg(), self).flat_in("copysign", &[other])
+    }
+
+    /// 0 below 0, 1 above, and `values` at 0; broadcast. It has no gradient.
+    #[track_caller]
+    pub fn heaviside(&self, values: &Tensor) -> Tensor {
+        let x = self.detach();
+        Tensor::where_(&x.eq(0), &values.detach(), &Tensor::where_(&x.isnan(), &x, &x.gt(0)))
+    }
+
+    /// `2^x`.
+    #[track_caller]
+    pub fn exp2(&self) -> Tensor {
+        self.affine(std::f32::consts::LN_2, 0.0).exp()
+    }
+
+    /// Rounded to so many places behind the point, or before it where negative; halves to even. Its gradient is 0.
+    #[track_caller]
+    pub fn round_to(&self, decimals: i32) -> Tensor {
+        Tensor::in_f32("round_to", [self], |[x]| {
+            let scale = x.new_full([], 10f32.powi(decimals.abs()));
+            if decimals >= 0 { x.mul(&scale).round().div(&scale) } else { x.div(&scale).round().mul(&scale) }
+        })
+    }
+
+    /// `1 - erf(x)`, to its own digits where that is small: by the fit of Press et al., Numerical Recipes, 6.2, whose error
+    /// is 1.2e-7 of the value.
+    #[track_caller]
+    pub fn erfc(&self) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("erfc", [self], |[x]| x.erfc());
+        }
+        const FIT: [f32; 10] = [
+            0.170_872_77,
+            -0.822_152_23,
+            1.488_515_9,
+            -1.135_204,
+            0.278_868_07,
+            -0.186_288_06,
+            0.096_784_18,
+            0.374_091_96,
+            1.000_023_7,
+            -1.265_512_2,
+        ];
+        let size = self.detach().abs();
+        let t = size.affine(0.5, 1.0).reciprocal();
+        let y = t.mul(&polynomial(&t, &FIT).sub(&size.square()).exp());
+        let y = Tensor::where_(&self.detach().lt(0), &y.affine(-1.0, 2.0), &y);
+        let x = self.saved();
+        y.tracked("erfc", &[self], move |dy, _| {
+            vec![Some(dy.mul(&x.square().neg().exp().affine(-2.0 / PI.sqrt(), 0.0)))]
+        })
+    }
+
+    /// The logarithm of the size of the Gamma function: `log((x - 1)!)`, by Stirling's series.
+    #[track_caller]
+    pub fn lgamma(&self) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("lgamma", [self], |[x]| x.lgamma());
+        }
+        let below = self.detach().lt(0.5);
+        // Below, by the reflection at 1/2, and not by both ways.
+        let x = Tensor::where_(&below, &self.detach().affine(-1.0, 1.0), &self.detach());
+        let (far, product) = shifted(&x, |product, x| product.mul(x));
+        let (log, inverse) = (far.log(), far.reciprocal());
+        let series = polynomial(&inverse.square(), &[1.0 / 1260.0, -1.0 / 360.0, 1.0 / 12.0]).mul(&inverse);
+        let y = log.affine(1.0, -1.0).mul(&far).sub(&log.affine(0.5, -0.5 * (2.0 * PI).ln())).add(&series);
+        // x (log x - 1) of infinity is no number's.
+        let y = Tensor::where_(&far.isinf(), &far, &y).sub(&product.log());
+        let mirrored = self.detach().sub(&self.detach().round()).affine(PI, 0.0).sin().abs().log();
+        let mirrored = mirrored.add(&y).affine(-1.0, PI.ln());
+        let whole = Tensor::where_(&self.detach().eq(f32::NEG_INFINITY), &self.detach().neg(), &mirrored);
+        let y = Tensor::where_(&below, &whole, &y);
+        let x = self.saved();
+        y.tracked("lgamma", &[self], move |dy, _| vec![Some(dy.mul(&x.digamma()))])
+    }
+
+    /// The slope of [`Tensor::lgamma`]: the logarithmic derivative of the Gamma function.
+    #[track_caller]
+    pub fn digamma(&self) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("digamma", [self], |[x]| x.digamma());
+        }
+        let below = self.detach().lt(0.5);
+        let x = Tensor::where_(&below, &self.affine(-1.0, 1.0), self);
+        let (far, steps) = shifted(&x, |sum, x| sum.add(&x.reciprocal()));
+        // The shift begins with a 1, of products.
+        let steps = steps.affine(1.0, -1.0);
+        let inverse = far.reciprocal();
+        let square = inverse.square();
+        let series = polynomial(&square, &[1.0 / 252.0, -1.0 / 120.0, 1.0 / 12.0]).mul(&square);
+        let y = far.log().sub(&inverse.affine(0.5, 0.0)).sub(&series).sub(&steps);
+        let turn = self.sub(&self.detach().round()).affine(PI, 0.0);
+        // Off the other side, whose gradient would be NaN.
+        let turn = Tensor::where_(&below, &turn, &self.new_full([], 1.0));
+        Tensor::where_(&below, &y.sub(&turn.tan().reciprocal().affine(PI, 0.0)), &y)
+    }
+}
+
+/// `x` moved up by [`SHIFT`] where it is below, and 1 joined by `join` with each step on the way.
+#[track_caller]
+fn shifted(x: &Tensor, join: fn(&Tensor, &Tensor) -> Tensor) -> (Tensor, Tensor) {
+    let near = x.detach().lt(f32::from(SHIFT));
+    let one = x.new_full([], 1.0);
+    let held = Tensor::where_(&near, x, &one);
+    let steps = (0..SHIFT).fold(one.clone(), |all, step| join(&all, &held.affine(1.0, f32::from(step))));
+    (Tensor::where_(&near, &x.affine(1.0, f32::from(SHIFT)), x), Tensor::where_(&near, &steps, &one))
+}

@@ -1,0 +1,125 @@
+//! Operations that PyTorch's users reach for now and then, made of others.
+
+use super::{Case, case, whole, x};
+use wgrad::loss::{PoissonNllOptions, TripletMarginOptions};
+use wgrad::{Conv3dOptions, DType, Interpolation, KeepDims, MaxPool3dOptions, Reduction, Upsampling};
+
+/// The operation that a case is named after.
+fn named(at: &str) -> String {
+    format!("{at} by where")
+}
+
+fn functions() -> Vec<Case> {
+    vec![
+        case("lgamma by where", [x([65]).within(0.2, 12.0)], |x| x[0].lgamma()),
+        case("lgamma below 0 by where", [x([33]).within(-3.9, -3.1)], |x| x[0].lgamma()),
+        case("lgamma at points by where", [x([5]).listed(&[1.0, 2.0, 0.5, 5.0, 0.0])], |x| x[0].detach().lgamma())
+            .gives(&[0.0, 0.0, 0.572_364_9, 3.178_053_9, f32::INFINITY])
+            .constant(),
+        case("digamma by where", [x([65]).within(0.3, 12.0)], |x| x[0].digamma()).compared(),
+        case("erfc by where", [x([65])], |x| x[0].erfc()),
+        case("erfc far out by where", [x([3]).listed(&[0.0, 4.0, 9.0])], |x| x[0].detach().erfc() * 1e8)
+            .gives(&[1e8, 1.541_725_8, 4.137_032e-29])
+            .constant(),
+        case(&named("exp2"), [x([33])], |x| x[0].exp2()),
+        case(&named("copysign"), [x([33]).avoiding(&[0.0]), x([33]).avoiding(&[0.0])], |x| x[0].copysign(&x[1])),
+        case(&named("heaviside"), [x([33]), x([33])], |x| x[0].heaviside(&x[1])).constant(),
+        case(&named("round_to"), [x([33]).avoiding(&[0.0])], |x| x[0].round_to(1)).constant(),
+    ]
+}
+
+fn places() -> Vec<Case> {
+    vec![
+        case("unfold_dim by index_select", [x([3, 9])], |x| x[0].unfold_dim(1, 4, 2).square()),
+        case("unfold_dim of rows by index_select", [x([7, 3]).transposed()], |x| x[0].unfold_dim(0, 2, 3).square()),
+        case("diag_embed_at above by where", [x([2, 4])], |x| x[0].diag_embed_at(2, 0, -1).square()),
+        case("diag_embed_at below by where", [x([5])], |x| x[0].diag_embed_at(-1, 0, 1).square()),
+        case("masked_scatter by index_select", [x([3, 5]), whole([3, 5], 0, 2), x([15])], |x| {
+            x[0].masked_scatter(&x[1], &x[2]).square()
+        }),
+        case("scatter to a scalar", [x([]), whole([1], 0, 1), x([1])], |x| {
+            x[0].scatter(0, &x[1].cast(DType::I32), &x[2])
+        }),
+        case("index_add to a scalar", [x([]), whole([1], 0, 1), x([])], |x| {
+            x[0].index_add(0, &x[1].cast(DType::I32), &x[2])
+        }),
+        case("take from the end by index_select", [x([7]), whole([4], -7, 7)], |x| x[0].take(&x[1].cast(DType::I32))),
+    ]
+}
+
+fn bins() -> Vec<Case> {
+    let borders: &'static [f32] = &[-1.0, 0.0, 1.5];
+    vec![
+        case("bucketize by comparisons", [x([33]), x([3]).listed(borders)], |x| {
+            x[0].bucketize(&x[1], false).cast(DType::F32)
+        })
+        .constant(),
+        case("histc by index_add", [x([65])], |x| x[0].histc(7, -1.0, 1.0)).constant(),
+        case("quantile_by the middle", [x([4, 7]).distinct()], |x| {
+            x[0].quantile_by(0.4, 1, KeepDims::No, Interpolation::Midpoint)
+        }),
+        case("nanquantile by gather", [x([4, 7]).distinct()], |x| {
+            x[0].nanquantile(0.3, 0, KeepDims::Yes, Interpolation::Linear)
+        }),
+        case("trapezoid", [x([3, 6])], |x| x[0].trapezoid(0.5, 1)),
+        case("cov_weighed", [x([3, 6]), x([6]).within(0.5, 2.0)], |x| x[0].cov_weighed(1, None, Some(&x[1]))),
+        case("corrcoef", [x([3, 6])], |x| x[0].corrcoef()).compared(),
+        case("pdist by index_select", [x([5, 3])], |x| x[0].pdist(2.0)),
+        case("pairwise_distance", [x([5, 3]), x([5, 3])], |x| x[0].pairwise_distance(&x[1], 3.0, 1e-6, KeepDims::No)),
+        case("renorm by where", [x([4, 5]).within(0.5, 2.0)], |x| x[0].renorm(2.0, 0, 1.0)),
+    ]
+}
+
+fn images() -> Vec<Case> {
+    let options = MaxPool3dOptions { stride: [1, 2, 1], ..MaxPool3dOptions::new(2) };
+    let same = Conv3dOptions { dilation: [1, 2, 1], ..Conv3dOptions::default() };
+    vec![
+        case("interpolate_nd of sequences: upsample", [x([2, 3, 5])], |x| {
+            x[0].interpolate_nd(&[8], Upsampling::Bilinear)
+        }),
+        case("interpolate_nd of volumes: upsample", [x([1, 2, 3, 4, 5])], |x| {
+            x[0].interpolate_nd(&[5, 3, 7], Upsampling::BilinearAligned)
+        }),
+        case("upsample_nd: upsample", [x([1, 2, 2, 3, 4])], |x| {
+            x[0].upsample_nd(&[1.5, 2.0, 0.6], Upsampling::Nearest)
+        }),
+        case("max_pool3d_indices by gather", [x([1, 2, 4, 5, 4]).distinct()], move |x| {
+            let (values, index) = x[0].max_pool3d_indices(options);
+            values.max_unpool3d(&index, [4, 5, 4]).add(&x[0]).square()
+        })
+        .compared(),
+        case("adaptive_max_pool2d_indices by gather", [x([2, 2, 7, 5]).distinct()], |x| {
+            let (values, index) = x[0].adaptive_max_pool2d_indices([3, 2]);
+            values.add(&index.cast(DType::F32))
+        }),
+        case("adaptive_max_pool3d_indices by gather", [x([1, 2, 5, 4, 3]).distinct()], |x| {
+            let (values, index) = x[0].adaptive_max_pool3d_indices([2, 3, 2]);
+            values.add(&index.cast(DType::F32))
+        }),
+        case("conv3d_same: conv2d", [x([1, 2, 3, 5, 4]), x([2, 2, 2, 3, 2])], move |x| {
+            x[0].conv3d_same(&x[1], None, same)
+        }),
+    ]
+}
+
+fn losses() -> Vec<Case> {
+    let poisson = |log_input, full| PoissonNllOptions { log_input, full, ..PoissonNllOptions::default() };
+    let triplet =
+        TripletMarginOptions { swap: true, p: 1.5, reduction: Reduction::Sum, ..TripletMarginOptions::default() };
+    vec![
+        case("poisson_nll_loss_with rates", [x([4, 5]).within(0.2, 3.0), whole([4, 5], 0, 6)], move |x| {
+            x[0].poisson_nll_loss_with(&x[1], &poisson(false, true))
+        }),
+        case("poisson_nll_loss_with all", [x([4, 5]), whole([4, 5], 0, 6)], move |x| {
+            x[0].poisson_nll_loss_with(&x[1], &poisson(true, true))
+        }),
+        case("triplet_margin_loss_with swap", [x([4, 5]), x([4, 5]), x([4, 5])], move |x| {
+            x[0].triplet_margin_loss_with(&x[1], &x[2], &triplet)
+        })
+        .compared(),
+    ]
+}
+
+pub fn cases() -> Vec<Case> {
+    [functions(), places(), bins(), images(), losses()].into_iter().flatten().collect::<Vec<Case>>()
+}
