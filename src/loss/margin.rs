@@ -150,6 +150,12 @@ impl Tensor {
     #[track_caller]
     pub fn ctc_loss(&self, labels: &Tensor, steps: &Tensor, counts: &Tensor, options: CtcOptions) -> Tensor {
         let op = "ctc_loss";
+        if self.rank() == 2 && labels.rank() == 1 && steps.numel() == 1 && counts.numel() == 1 {
+            // One sequence.
+            let [steps, counts] = [steps, counts].map(|n| n.reshape([1]));
+            let loss = self.unsqueeze(1).ctc_loss(&labels.unsqueeze(0), &steps, &counts, options);
+            return loss.reshape(());
+        }
         let [x, l, s, c] = [self, labels, steps, counts].map(Tensor::shape);
         let fits = x.rank() == 3 && x[0] > 0 && l.rank() == 2 && l[0] == x[1] && s[..] == x[1..2] && c[..] == x[1..2];
         assert!(

@@ -53,6 +53,9 @@ impl MultiheadAttention {
     /// If the shape does not fit.
     #[track_caller]
     pub fn attend_self(&self, x: &Tensor, options: &AttentionOptions, ctx: &Ctx) -> Tensor {
+        if let Some(batch) = x.batch_of_one(3) {
+            return self.attend_self(&batch, options, ctx).squeeze(0);
+        }
         refuse(check(x, &self.in_proj_weight.tensor()));
         ctx.enter(self, || self.title());
         let y = self.attended(x, options, ctx);
@@ -81,6 +84,9 @@ impl MultiheadAttention {
         options: &AttentionOptions,
         ctx: &Ctx,
     ) -> Tensor {
+        if let (Some(q), Some(k), Some(v)) = (query.batch_of_one(3), key.batch_of_one(3), value.batch_of_one(3)) {
+            return self.attend(&q, &k, &v, options, ctx).squeeze(0);
+        }
         let (weight, bias) = (ctx.param(&self.in_proj_weight), ctx.param(&self.in_proj_bias));
         let width = weight.shape()[1];
         for x in [query, key, value] {
@@ -122,6 +128,10 @@ impl Layer for MultiheadAttention {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         self.attended(x, &AttentionOptions::default(), ctx)
+    }
+
+    fn batched_rank(&self) -> Option<usize> {
+        Some(3)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {

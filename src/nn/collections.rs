@@ -34,6 +34,10 @@ macro_rules! pointers {
                 (**self).call(x, ctx)
             }
 
+            fn batched_rank(&self) -> Option<usize> {
+                (**self).batched_rank()
+            }
+
             fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
                 (**self).misfit(x, ctx)
             }

@@ -47,6 +47,10 @@ impl Layer for Sequential {
         x
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        self.layers.first().and_then(|layer| layer.batched_rank())
+    }
+
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         self.layers.first().and_then(|layer| layer.misfit(x, ctx))
     }
@@ -84,6 +88,10 @@ impl<L: Layer + 'static> Layer for Checkpoint<L> {
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let layer = self.0.clone();
         ctx.checkpoint([x], move |[x], ctx| layer.forward(x, ctx))
+    }
+
+    fn batched_rank(&self) -> Option<usize> {
+        self.0.batched_rank()
     }
 
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {

@@ -90,6 +90,10 @@ impl Layer for Conv2d {
         x.conv2d(&weight, bias.as_ref(), self.options)
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(4)
+    }
+
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weight.tensor();
         let w = weight.shape();

@@ -172,13 +172,21 @@ pub trait Layer: Module {
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor;
 
     /// The output for `x`: asks for a [`misfit`](Layer::misfit) first, and tells a pass that is
-    /// [traced](Ctx::traced) of the output.
+    /// [traced](Ctx::traced) of the output. One item without the dimension of the batch is a batch of one to a layer that
+    /// tells its [`batched_rank`](Layer::batched_rank), and its output has none either.
     ///
     /// # Panics
     /// If `x` does not fit.
     #[track_caller]
     fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        refuse(self.misfit(x, ctx).map(|text| placed(self, text)));
+        let misfit = self.misfit(x, ctx);
+        if misfit.is_some() && self.batched_rank() == Some(x.rank() + 1) {
+            let batch = x.unsqueeze(0);
+            if self.misfit(&batch, ctx).is_none() {
+                return self.forward(&batch, ctx).squeeze(0);
+            }
+        }
+        refuse(misfit.map(|text| placed(self, text)));
         ctx.enter(self, || self.title());
         let y = self.call(x, ctx);
         ctx.leave(&y);
@@ -187,6 +195,11 @@ pub trait Layer: Module {
 
     /// The fault of such an input, if there is one, in a sentence that says what would fit.
     fn misfit(&self, _x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        None
+    }
+
+    /// How many dimensions a batch has, of a layer that takes one item without that of the batch, too.
+    fn batched_rank(&self) -> Option<usize> {
         None
     }
 

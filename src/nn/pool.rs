@@ -232,6 +232,10 @@ impl Layer for PixelShuffle {
         self.path.of(x).pixel_shuffle(self.factor)
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(4)
+    }
+
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let each = self.factor * self.factor;
         let fits = x.rank() == 4 && each > 0 && x.shape()[1].is_multiple_of(each);

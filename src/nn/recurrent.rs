@@ -299,6 +299,10 @@ impl Layer for Recurrent {
         self.run(x, &RnnStart::default(), ctx).0
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(3)
+    }
+
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weights[0].weight_ih.tensor();
         let (shape, inputs) = (x.shape(), weight.shape()[1]);
@@ -349,6 +353,10 @@ macro_rules! layers {
             #[track_caller]
             fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
                 self.0.call(x, ctx)
+            }
+
+            fn batched_rank(&self) -> Option<usize> {
+                self.0.batched_rank()
             }
 
             fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {

@@ -75,6 +75,10 @@ impl Layer for TransformerEncoder {
         self.encoded(x, &AttentionOptions::default(), ctx)
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(3)
+    }
+
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         self.layers.first().and_then(|layer| layer.misfit(x, ctx))
     }

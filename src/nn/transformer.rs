@@ -126,6 +126,10 @@ impl Layer for TransformerEncoderLayer {
         self.encoded(x, &AttentionOptions::default(), ctx)
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(3)
+    }
+
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         self.self_attn.misfit(x, ctx)
     }

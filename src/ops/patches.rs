@@ -35,6 +35,9 @@ impl Tensor {
     #[track_caller]
     #[doc(alias = "im2col")]
     pub fn unfold(&self, kernel: [usize; 2], options: Conv2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.unfold(kernel, options).squeeze(0);
+        }
         let shape = self.shape();
         assert!(shape.rank() == 4, "unfold: {shape}: expected images [n, c, h, w]");
         let out = windows("unfold", shape, [shape[2], shape[3]], kernel, options);
@@ -54,6 +57,9 @@ impl Tensor {
     #[track_caller]
     #[doc(alias = "col2im")]
     pub fn fold(&self, size: [usize; 2], kernel: [usize; 2], options: Conv2dOptions) -> Tensor {
+        if let Some(batch) = self.batch_of_one(3) {
+            return batch.fold(size, kernel, options).squeeze(0);
+        }
         let shape = self.shape();
         let out = windows("fold", shape, size, kernel, options);
         let each = kernel[0] * kernel[1];
@@ -85,6 +91,9 @@ impl Tensor {
     /// If it is no batch of images whose height and width are multiples of the factor.
     #[track_caller]
     pub fn pixel_unshuffle(&self, factor: usize) -> Tensor {
+        if let Some(batch) = self.batch_of_one(4) {
+            return batch.pixel_unshuffle(factor).squeeze(0);
+        }
         let shape = self.shape();
         let whole = |n: usize| factor > 0 && n.is_multiple_of(factor);
         let fits = shape.rank() == 4 && whole(shape[2]) && whole(shape[3]);

@@ -111,7 +111,7 @@ fn of_images_and_norms() {
         ones(&[1, 1, 4, 0]).adaptive_avg_pool2d([1, 1]) => "adaptive_avg_pool2d: [1, 1, 4, 0]: expected images [n, c, h, w]";
         ones(&[2, 4, 4]).interpolate([2, 2], Upsampling::Nearest) => "interpolate: [2, 4, 4] to 2 x 2: expected images";
         image.interpolate([2, 0], Upsampling::Nearest) => "interpolate: [2, 2, 3, 3] to 2 x 0: expected images";
-        ones(&[4, 2, 2]).pixel_shuffle(2) => "pixel_shuffle: [4, 2, 2]: expected images [n, c, h, w]";
+        ones(&[3, 2, 2]).pixel_shuffle(2) => "pixel_shuffle: [1, 3, 2, 2]: expected images [n, c, h, w]";
         ones(&[1, 0, 2, 2]).pixel_shuffle(0) => "pixel_shuffle: [1, 0, 2, 2]: expected images [n, c, h, w]";
         ones(&[1, 3, 2, 2]).pixel_shuffle(2) => "pixel_shuffle: [1, 3, 2, 2]: expected images [n, c, h, w]";
         ones(&[2]).group_norm(1, None, None, 1e-5) => "group_norm: [2]: expected a batch [n, c, ..]";

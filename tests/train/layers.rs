@@ -1,11 +1,13 @@
 //! What layers do that no operation's case tells.
 
 use crate::devices::devices;
+use wgrad::loss::CtcOptions;
 use wgrad::nn::{
-    Ctx, Dropout2d, Embedding, GroupNorm, Identity, Init, Layer, Linear, Positions, Sequential, Summary,
+    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten, GroupNorm, Gru,
+    Identity, Init, Layer, Linear, Lstm, MultiheadAttention, PixelShuffle, Positions, Sequential, Summary,
     TransformerEncoderLayer, TransformerOptions, Unflatten, parameters,
 };
-use wgrad::{Device, Rng, Tensor};
+use wgrad::{AttentionOptions, Conv2dOptions, DType, Device, Rng, Tensor};
 
 #[test]
 fn a_padding_row_is_0_and_stays() {
@@ -93,4 +95,54 @@ fn a_summary_has_a_row_for_each_layer_under_its_own_path() {
     assert_eq!(path("MultiheadAttention(4, heads: 2)"), "0.self_attn");
     assert_eq!(path("Linear(4, 8)"), "0.linear1");
     assert_eq!(path("Linear(4, 1)"), "1");
+}
+
+#[test]
+fn one_item_is_a_batch_of_one() {
+    for (name, device) in devices() {
+        let init = &mut Init::new(0, &device);
+        let small = TransformerOptions { feedforward: 8, dropout: 0.0, ..TransformerOptions::default() };
+        let layers: Vec<(Box<dyn Layer>, Vec<usize>)> = vec![
+            (Box::new(Conv1d::new(3, 4, 3, init)), vec![3, 8]),
+            (Box::new(Conv2d::new(3, 4, 3, init)), vec![3, 6, 7]),
+            (Box::new(Conv3d::new(2, 3, 2, init)), vec![2, 3, 4, 5]),
+            (Box::new(ConvTranspose1d::new(3, 4, 3, init)), vec![3, 8]),
+            (Box::new(ConvTranspose2d::new(3, 4, 3, init)), vec![3, 6, 7]),
+            (Box::new(PixelShuffle::new(2)), vec![4, 3, 3]),
+            (Box::new(Lstm::new(6, 4, init)), vec![5, 6]),
+            (Box::new(Gru::new(6, 4, init)), vec![5, 6]),
+            (Box::new(MultiheadAttention::new(8, 2, init)), vec![5, 8]),
+            (Box::new(TransformerEncoderLayer::new(8, 2, small, init)), vec![5, 8]),
+            (
+                Box::new(
+                    Sequential::new()
+                        .push(Conv2d::new(1, 2, 3, init))
+                        .push(Flatten::new())
+                        .push(Linear::new(8, 3, init)),
+                ),
+                vec![1, 4, 4],
+            ),
+        ];
+        let mut rng = Rng::new(3);
+        for (layer, sizes) in &layers {
+            let x = Tensor::uniform(sizes.clone(), -1.0, 1.0, &mut rng, &device);
+            let [one, batch] = [x.clone(), x.unsqueeze(0)].map(|x| layer.forward(&x, &Ctx::train()));
+            assert_eq!([&[1], &one.shape()[..]].concat(), batch.shape()[..], "{} on {name}", layer.title());
+            assert_eq!(one.to_vec::<f32>(), batch.to_vec::<f32>(), "{} on {name}", layer.title());
+        }
+        let x = Tensor::uniform([4, 6, 6], -1.0, 1.0, &mut rng, &device);
+        let columns = x.unfold([2, 3], Conv2dOptions::default());
+        let whole = x.unsqueeze(0).unfold([2, 3], Conv2dOptions::default());
+        assert_eq!(columns.to_vec::<f32>(), whole.to_vec::<f32>());
+        assert_eq!(*columns.fold([6, 6], [2, 3], Conv2dOptions::default()).shape(), [4, 6, 6]);
+        assert_eq!(*x.pixel_unshuffle(2).shape(), [16, 3, 3]);
+        let attention = MultiheadAttention::new(6, 2, init);
+        let rows = x.narrow(0, 0, 1).squeeze(0);
+        let y = attention.attend(&rows, &rows, &rows, &AttentionOptions::default(), &Ctx::eval());
+        assert_eq!(*y.shape(), [6, 6]);
+        let number = |n: i32| Tensor::scalar(n, &device);
+        let labels = Tensor::ones([2], &device).cast(DType::I32);
+        let loss = x.reshape([24, 6]).log_softmax(-1).ctc_loss(&labels, &number(24), &number(2), CtcOptions::default());
+        assert!(loss.item().is_ok_and(f32::is_finite), "on {name}");
+    }
 }

@@ -109,15 +109,15 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
             (said(Positions::new(7, 4, init), &[2, 8, 4], init), "[2, 8, 4] x [7, 4]: expected [.., up to 7 rows, 4]"),
             (said(PRelu::new(4, init), &[2, 3], init), "[2, 3] x [4]: expected a batch [n, 4, ..]"),
             (said(Rnn::new(4, 8, init), &[2, 3, 5], init), "[2, 3, 5] x [8, 4]: expected sequences [batch, steps, 4]"),
-            (said(Lstm::new(4, 8, init), &[2, 4], init), "[2, 4] x [32, 4]: expected sequences [batch, steps, 4]"),
+            (said(Lstm::new(4, 8, init), &[2, 5], init), "[2, 5] x [32, 4]: expected sequences [batch, steps, 4]"),
             (said(Gru::new(4, 8, init), &[2, 0, 4], init), "[2, 0, 4] x [24, 4]: expected sequences [batch, steps, 4]"),
             (
                 said(MultiheadAttention::new(4, 2, init), &[2, 3, 6], init),
                 "[2, 3, 6] x [12, 4]: expected [batch, rows, 4]",
             ),
             (
-                said(TransformerEncoderLayer::new(4, 2, small, init), &[2, 4], init),
-                ".self_attn: [2, 4] x [12, 4]: expected [batch, rows, 4]",
+                said(TransformerEncoderLayer::new(4, 2, small, init), &[2, 5], init),
+                ".self_attn: [2, 5] x [12, 4]: expected [batch, rows, 4]",
             ),
         ];
         for (said, due) in table {

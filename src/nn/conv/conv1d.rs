@@ -71,6 +71,10 @@ impl Layer for Conv1d {
         x.conv1d(&weight, bias.as_ref(), self.options)
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(3)
+    }
+
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weight.tensor();
         let w = weight.shape();
@@ -141,6 +145,10 @@ impl Layer for ConvTranspose1d {
         let weight = ctx.param(&self.weight);
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         x.conv_transpose1d(&weight, bias.as_ref(), self.options)
+    }
+
+    fn batched_rank(&self) -> Option<usize> {
+        Some(3)
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {

@@ -83,6 +83,10 @@ macro_rules! layers {
                 x.$function(&weight, bias.as_ref(), self.options)
             }
 
+            fn batched_rank(&self) -> Option<usize> {
+                Some(5)
+            }
+
             fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
                 let weight = self.weight.tensor();
                 let channels = weight.shape()[$channels] * if $grouped { self.options.groups } else { 1 };

@@ -78,6 +78,10 @@ impl Layer for ConvTranspose2d {
         x.conv_transpose2d(&weight, bias.as_ref(), self.options)
     }
 
+    fn batched_rank(&self) -> Option<usize> {
+        Some(4)
+    }
+
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weight.tensor();
         let inputs = weight.shape()[0];
