@@ -75,12 +75,12 @@ fn attention(grid: Grid, @builtin(local_invocation_index) t: u32) {
         highest = top;
         // X turns.
         for (var x = 0u; x < X; x++) { highest = max(highest, chunk[t / X * X + x]); }
-        let shrink = exp(top - highest);
+        let shrink = exp_seen4(top - highest);
         top = highest;
-        var e = mat4x4<f32>(exp(s[0] - top), exp(s[1] - top), vec4<f32>(), vec4<f32>());
+        var e = mat4x4<f32>(exp_seen4(s[0] - top), exp_seen4(s[1] - top), vec4<f32>(), vec4<f32>());
         if KEYS == 4u {
-            e[2] = exp(s[2] - top);
-            e[3] = exp(s[3] - top);
+            e[2] = exp_seen4(s[2] - top);
+            e[3] = exp_seen4(s[3] - top);
         }
         total = total * shrink + ((e[0] + e[1]) + (e[2] + e[3]));
         keep(e, t);
@@ -97,7 +97,7 @@ fn attention(grid: Grid, @builtin(local_invocation_index) t: u32) {
     for (var x = 0u; x < X; x++) { total += chunk[t / X * X + x]; }
     let is_none = total == vec4<f32>();
     let share = select(1.0 / total, vec4<f32>(), is_none);
-    let logs = select(top + log(total), vec4<f32>(NONE), is_none);
+    let logs = select(top + log_seen4(total), vec4<f32>(NONE), is_none);
     // Row by row: what is past the last query is not written.
     let is_there = vec4<bool>(i < vec4<u32>(p.queries)) & vec4<bool>(place.is_there);
     if t % X < p.quads {

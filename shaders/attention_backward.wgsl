@@ -31,7 +31,7 @@ fn weight(
 ) -> vec4<f32> {
     var scaled = s * p.scale;
     if MASKED { scaled += added(places, min(other, count - 1u) * step); }
-    return select(vec4<f32>(), exp(scaled - lse), is_seen);
+    return select(vec4<f32>(), exp_seen4(scaled - lse), is_seen);
 }
 
 // Four rows of a gradient, of which those before `count` are there; what passes before this one left is added.

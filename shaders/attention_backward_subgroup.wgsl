@@ -94,9 +94,9 @@ fn attention_backward_queries_subgroup(grid: Grid, @builtin(subgroup_invocation_
                 score0 += added(place, i0, j + l);
                 score1 += added(place, i1, j + l);
             }
-            let weight0 = exp(score0);
+            let weight0 = exp_of(score0);
             let ds0 = select(0.0, weight0 * (dot(t0, vec4<f32>(1.0)) - shift0), j + l <= last0);
-            let weight1 = exp(score1);
+            let weight1 = exp_of(score1);
             let ds1 = select(0.0, weight1 * (dot(t1, vec4<f32>(1.0)) - shift1), j + l <= last1);
             for (var d = 0u; d < D4; d++) {
                 let a = subgroupShuffle(key[d], l);
@@ -184,9 +184,9 @@ fn attention_backward_keys_subgroup(grid: Grid, @builtin(subgroup_invocation_id)
                 score0 += added(place, i + l, j0);
                 score1 += added(place, i + l, j1);
             }
-            let weight0 = select(0.0, exp(score0), i + l >= first0 && i + l < p.end);
+            let weight0 = select(0.0, exp_of(score0), i + l >= first0 && i + l < p.end);
             let ds0 = weight0 * (dot(t0, vec4<f32>(1.0)) - shift);
-            let weight1 = select(0.0, exp(score1), i + l >= first1 && i + l < p.end);
+            let weight1 = select(0.0, exp_of(score1), i + l >= first1 && i + l < p.end);
             let ds1 = weight1 * (dot(t1, vec4<f32>(1.0)) - shift);
             for (var d = 0u; d < D4; d++) {
                 let a = subgroupShuffle(query[d], l);

@@ -99,10 +99,10 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             scores1[l] = select(hidden, score1, j + l <= last1);
             highest1 = max(highest1, scores1[l]);
         }
-        let shrink0 = exp(top0 - highest0);
+        let shrink0 = exp_of(top0 - highest0);
         top0 = highest0;
         total0 *= shrink0;
-        let shrink1 = exp(top1 - highest1);
+        let shrink1 = exp_of(top1 - highest1);
         top1 = highest1;
         total1 *= shrink1;
         for (var d = 0u; d < D4; d++) {
@@ -110,9 +110,9 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
             sum1[d] *= shrink1;
         }
         for (var l = 0u; l < p.lanes; l++) {
-            let e0 = exp(scores0[l] - highest0);
+            let e0 = exp_of(scores0[l] - highest0);
             total0 += e0;
-            let e1 = exp(scores1[l] - highest1);
+            let e1 = exp_of(scores1[l] - highest1);
             total1 += e1;
             for (var d = 0u; d < D4; d++) {
                 let other = subgroupShuffle(value[d], l);
@@ -125,12 +125,12 @@ fn attention_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         let is_none = total0 == 0.0;
         let share = select(1.0 / total0, 0.0, is_none);
         for (var d = 0u; d < D4; d++) { y[of_y + row0 * p.y.w + d] = sum0[d] * share; }
-        lse[of_lse + row0 * p.heads] = select(top0 + log(total0), NONE, is_none);
+        lse[of_lse + row0 * p.heads] = select(top0 + log_seen4(vec4<f32>(total0)).x, NONE, is_none);
     }
     if row1 < p.queries && place.is_there {
         let is_none = total1 == 0.0;
         let share = select(1.0 / total1, 0.0, is_none);
         for (var d = 0u; d < D4; d++) { y[of_y + row1 * p.y.w + d] = sum1[d] * share; }
-        lse[of_lse + row1 * p.heads] = select(top1 + log(total1), NONE, is_none);
+        lse[of_lse + row1 * p.heads] = select(top1 + log_seen4(vec4<f32>(total1)).x, NONE, is_none);
     }
 }

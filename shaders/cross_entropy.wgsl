@@ -46,7 +46,7 @@ fn row_loss(row: u32) -> vec2<f32> {
         for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
         var sum = 0.0;
         for (var c = 0u; c < p.classes; c++) { sum += exp_of(logits[start + c] - top); }
-        log_sum = log(sum);
+        log_sum = select(log(sum), sum, (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u);
     }
     let own = weight_of(u32(label));
     var loss = (1.0 - p.smoothing) * own * (log_sum - (logits[start + u32(label)] - top));

@@ -143,7 +143,8 @@ fn log4(x: vec4<f32>) -> vec4<f32> {
     let small = (bits > vec4<u32>()) & (bits < vec4<u32>(0x800000u));
     let y = select(log(x), log(vec4<f32>(bits)) - 103.27893, small);
     let ends = select(y, from_bits4(0xff800000u), (bits & vec4<u32>(0x7fffffffu)) == vec4<u32>());
-    return select(ends, from_bits4(0x7fc00000u), bits > vec4<u32>(0x80000000u));
+    let signed = select(ends, from_bits4(0x7fc00000u), bits > vec4<u32>(0x80000000u));
+    return select(signed, x, bits - vec4<u32>(0x7f800000u) <= vec4<u32>(0x7fffffu));
 }
 
 // 2^n e^x for x in -0.35..0.35 and whole n, where the result is neither subnormal nor infinite.
@@ -171,10 +172,20 @@ fn tanh4(x: vec4<f32>) -> vec4<f32> {
 }
 
 fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
-    return 1.0 / (1.0 + exp(-x));
+    return select(1.0 / (1.0 + exp(-x)), x, is_nan4(x));
 }
 
-// The built-in e^x, mended where an adapter may lose a NaN or not reach 0.
+// The built-in e^x, mended where an adapter may lose a NaN.
+fn exp_seen4(x: vec4<f32>) -> vec4<f32> {
+    return select(exp(x), x, is_nan4(x));
+}
+
+// The built-in logarithm, likewise.
+fn log_seen4(x: vec4<f32>) -> vec4<f32> {
+    return select(log(x), x, is_nan4(x));
+}
+
+// The exponential, where an adapter may not reach 0 either.
 fn exp_of(x: f32) -> f32 {
     let is_nan = (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
     return select(select(exp(x), 0.0, x < -87.33654), x, is_nan);

@@ -210,7 +210,7 @@ functions! {
         saves X, |x, p, dy| if x > 0.0 { dy } else { dy * p.a }, "dy * select(vec4<f32>(p.a), vec4<f32>(1.0), x > vec4<f32>())",
         again |x, p, dy| Tensor::where_(&x.gt(0.0), dy, &dy.affine(p.a, 0.0));
     ELU: "elu", |x, p| if x > 0.0 { x } else { p.a * x.exp_m1() }, "select(p.a * expm1_4(x), x, x > vec4<f32>())",
-        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) }, "dy * select(p.a * exp(x), vec4<f32>(1.0), x > vec4<f32>())",
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * x.exp()) }, "dy * select(p.a * exp_seen4(x), vec4<f32>(1.0), x > vec4<f32>())",
         again |x, p, dy| Tensor::where_(&x.gt(0.0), dy, &dy.mul(&again::below(x).exp()).affine(p.a, 0.0)),
         host |x, p| if x > 0.0 { x } else { p.a * exp_m1(x) }, |x, p, dy| if x > 0.0 { dy } else { dy * (p.a * exp(x)) };
     GELU: "gelu", |x, _| gelu(x)[0], "x * normal_cdf4(x)",
@@ -236,7 +236,7 @@ functions! {
         saves X, inside, "unless4(outside4(x), dy)",
         again again::within;
     ERF: "erf", |x, _| libm::erf(x.into()) as f32, "erf4(x)",
-        saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32, "dy * 1.1283792 * exp(-x * x)",
+        saves X, |x, _, dy| dy * (FRAC_2_SQRT_PI * (-f64::from(x) * f64::from(x)).exp()) as f32, "dy * 1.1283792 * exp_seen4(-x * x)",
         again |x, _, dy| dy.mul(&x.square().neg().exp()).affine(FRAC_2_SQRT_PI as f32, 0.0),
         host |x, _| erf(x), |x, _, dy| dy * (FRAC_2_SQRT_PI as f32 * exp(-x * x));
     HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), "clamp4(x)",
@@ -256,11 +256,11 @@ functions! {
         again |x, _, dy| dy.mul(&again::mish_slope(x)),
         host |x, _| x * tanh(fast::softplus(x)), |x, _, dy| dy * fast_mish_slope(x);
     SELU: "selu", |x, _| SCALE * if x > 0.0 { x } else { ALPHA * x.exp_m1() }, "1.050701 * select(1.6732632 * expm1_4(x), x, x > vec4<f32>())",
-        saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() }), "dy * 1.050701 * select(1.6732632 * exp(x), vec4<f32>(1.0), x > vec4<f32>())",
+        saves X, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * x.exp() }), "dy * 1.050701 * select(1.6732632 * exp_seen4(x), vec4<f32>(1.0), x > vec4<f32>())",
         again |x, _, dy| Tensor::where_(&x.gt(0.0), dy, &dy.mul(&again::below(x).exp()).affine(ALPHA, 0.0)).affine(SCALE, 0.0),
         host |x, _| SCALE * if x > 0.0 { x } else { ALPHA * exp_m1(x) }, |x, _, dy| dy * (SCALE * if x > 0.0 { 1.0 } else { ALPHA * exp(x) });
     CELU: "celu", |x, p| if x > 0.0 { x } else { p.a * (x / p.a).exp_m1() }, "select(p.a * expm1_4(x / p.a), x, x > vec4<f32>())",
-        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() }, "dy * select(exp(x / p.a), vec4<f32>(1.0), x > vec4<f32>())",
+        saves X, |x, p, dy| if x > 0.0 { dy } else { dy * (x / p.a).exp() }, "dy * select(exp_seen4(x / p.a), vec4<f32>(1.0), x > vec4<f32>())",
         again |x, p, dy| Tensor::where_(&x.gt(0.0), dy, &dy.mul(&again::below(x).affine(1.0 / p.a, 0.0).exp())),
         host |x, p| if x > 0.0 { x } else { p.a * exp_m1(x / p.a) }, |x, p, dy| if x > 0.0 { dy } else { dy * exp(x / p.a) };
     LOGSIGMOID: "logsigmoid", |x, _| -softplus(-x), "-softplus4(-x)",
