@@ -8,6 +8,7 @@ mod curves;
 mod custom_kernel_cli;
 #[expect(dead_code, reason = "the last test binary says what was not run")]
 mod devices;
+mod diffusion_cli;
 mod digits;
 mod gan_cli;
 mod mnist_cli;

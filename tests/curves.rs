@@ -84,6 +84,15 @@ fn both_networks_of_the_gan() {
     judge("gan", &["discriminator", "generator"], &args);
 }
 
+/// With noise that is drawn on the device.
+#[test]
+fn a_diffusion() {
+    let (data, out) = (crate::digits::small_mnist(), crate::digits::folder());
+    let picture = out.path().join("digits.png");
+    let small: [&dyn AsRef<OsStr>; 4] = [&"--epochs=3", &"--batch-size=60", &"--width=8", &"--steps=8"];
+    judge("diffusion", &["loss"], &[&small[..], &[&"--data", &data.path(), &"--out", &picture]].concat());
+}
+
 /// With masks of dropout, on a text so short that what is held out costs nothing.
 #[test]
 fn a_transformer() {

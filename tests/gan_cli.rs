@@ -17,7 +17,7 @@ fn gan(args: &[&dyn AsRef<OsStr>]) -> Said {
 }
 
 /// The brightnesses of a picture of ten by ten digits.
-fn picture(path: &Path) -> Vec<u8> {
+pub fn picture(path: &Path) -> Vec<u8> {
     let file = BufReader::new(File::open(path).expect("it was written"));
     let mut reader = png::Decoder::new(file).read_info().expect("a PNG file");
     let mut pixels = vec![0; 298 * 298];

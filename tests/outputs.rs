@@ -12,6 +12,7 @@ fn each(mut check: impl FnMut(&str, &[&dyn AsRef<OsStr>])) {
         check(name, &[&"--device=cpu"]);
     }
     check("gan", &[&"--device=cpu", &"--out", &folder.path()]);
+    check("diffusion", &[&"--device=cpu", &"--width=8", &"--steps=4", &"--out", &folder.path().join("digits.png")]);
 }
 
 /// Nothing panicked.

@@ -64,6 +64,14 @@ fn two_networks_and_their_noise() {
 }
 
 #[test]
+fn noise_and_an_average_of_weights() {
+    let (data, out) = (crate::digits::small_mnist(), crate::digits::folder());
+    let picture = out.path().join("digits.png");
+    let small: [&dyn AsRef<OsStr>; 4] = [&"--epochs=2", &"--batch-size=60", &"--width=8", &"--steps=4"];
+    judge("diffusion", "--max-steps=7", &[&small[..], &[&"--data", &data.path(), &"--out", &picture]].concat());
+}
+
+#[test]
 fn an_operation_of_ones_own() {
     judge("custom_kernel", "--max-steps=17", &[&"--steps=40"]);
 }
@@ -75,4 +83,6 @@ fn two_batches_of_everything_tell_whether_an_example_runs() {
         run(example, &[], &[&"--device=cpu", &"--fast-dev-run"]).ends("");
     }
     run("gan", &[], &[&"--device=cpu", &"--fast-dev-run", &"--out", &out.path()]).ends("");
+    let (small, picture) = (&"--width=8", out.path().join("digits.png"));
+    run("diffusion", &[], &[&"--device=cpu", &"--fast-dev-run", small, &"--steps=4", &"--out", &picture]).ends("");
 }

@@ -380,8 +380,9 @@ impl<'a, const N: usize> Trainer<'a, N> {
         })
     }
 
-    /// Does something while the averages of weights, where there are any, stand in the place of the weights.
-    pub(super) fn with_averages<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+    /// Does something while the averages of weights, where there are any, stand in the place of the weights: saves the model, or
+    /// predicts with it.
+    pub fn with_averages<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         self.task.averages().into_iter().for_each(|(_, average)| average.swap());
         let result = work(self);
         self.task.averages().into_iter().for_each(|(_, average)| average.swap());
