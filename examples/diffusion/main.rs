@@ -7,6 +7,9 @@
 //! It prints a row for each epoch, with the mean square of what is wrong in the noise that it tells; one that told no noise at
 //! all would have 1. Then averaged weights draw a hundred digits into a picture, and the network of the first line tells how
 //! sure it is of 500 more; without it, that line is not needed. `--epochs 0 --load FILE` only draws.
+//!
+//! The two commands took 7 minutes on two cores without a GPU (2026-11-29); a classifier of 97.9% accuracy was then sure of the
+//! drawn digits to 0.823 in the mean, of real ones to 0.975, and saw each of the ten among them 29 to 74 times.
 
 mod args;
 #[path = "../program/download_bar.rs"]
