@@ -260,7 +260,7 @@ impl Tensor {
     /// If the places are not i32.
     #[track_caller]
     pub fn take(&self, index: &Tensor) -> Tensor {
-        let index = &from_the_end(index, self.numel());
+        let index = &from_the_end("take", index, self.numel());
         let found = self.reshape([self.numel()]).index_select(0, &index.reshape([index.numel()]));
         found.reshape_to(index.shape())
     }
@@ -280,7 +280,7 @@ impl Tensor {
             let size = if x[d] == 1 { i[d] } else { x[d] };
             (from[d], at[d]) = (size, size);
         }
-        let index = from_the_end(index, x.get(dim).copied().unwrap_or(1));
+        let index = from_the_end("take_along_dim", index, x.get(dim).copied().unwrap_or(1));
         self.expand(from).gather(dim, &index.expand(at))
     }
 
@@ -322,9 +322,8 @@ impl Tensor {
         part(-1, -2).sub(&part(-2, -1))
     }
 
-    /// The covariances of rows, whose columns are observations: `[n, m]` gives `[n, n]`, and one row or a vector
-    /// its variance (PyTorch's
-    /// default correction is 1).
+    /// The covariances of rows, whose columns are observations: `[n, m]` gives `[n, n]`, and one row or a vector its
+    /// variance (PyTorch's default correction is 1).
     ///
     /// # Panics
     /// If it has more than two dimensions.
@@ -395,12 +394,15 @@ impl Tensor {
     /// The elements where the mask is not 0 replaced by those of `source` in order, on the device; it broadcasts.
     ///
     /// # Panics
-    /// If the mask does not broadcast to this tensor. Where the source has too few elements the rest is NaN.
+    /// If the shapes do not broadcast, or to more than 2^24 elements, whose places are counted in f32. Where the source has too
+    /// few elements the rest is NaN.
     #[track_caller]
     pub fn masked_scatter(&self, mask: &Tensor, source: &Tensor) -> Tensor {
         let Some(shape) = self.shape().broadcast(&mask.shape()) else {
             panic!("masked_scatter: {} x {}: the shapes do not broadcast", self.shape(), mask.shape())
         };
+        let counted = shape.numel() <= 1 << 24;
+        assert!(counted, "masked_scatter: {shape}: expected at most 16777216 elements, got {}", shape.numel());
         let mask = mask.detach().ne(0).cast(DType::F32).expand(shape);
         let place = mask.reshape([shape.numel()]).cumsum(0).affine(1.0, -1.0).clamp(0.0, f32::INFINITY);
         let found = source.reshape([source.numel()]).index_select(0, &place.cast(DType::I32));
@@ -437,7 +439,7 @@ impl Tensor {
 
 /// Indices of which the negative ones count from the end.
 #[track_caller]
-fn from_the_end(index: &Tensor, size: usize) -> Tensor {
-    let index = index.indices("take", "indices");
+fn from_the_end(op: &str, index: &Tensor, size: usize) -> Tensor {
+    let index = index.indices(op, "indices");
     index.add(&index.lt(0).cast(DType::I32).mul(&Tensor::scalar(size as i32, index.device())))
 }

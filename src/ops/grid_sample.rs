@@ -129,13 +129,15 @@ impl Tensor {
                 rest /= taps.len();
                 let last = sizes[axis] as f32 - 1.0;
                 let inside = at.ge(0).mul(&at.le(last));
-                let at = at.masked_fill(&at.isfinite().eq(0), 0.0).clamp(0.0, last);
-                index = Some(index.map_or(at.clone(), |index| index.affine(sizes[axis] as f32, 0.0).add(&at)));
+                let at = at.detach().masked_fill(&at.isfinite().eq(0), 0.0).clamp(0.0, last);
+                // Whole numbers: of many pixels f32 does not tell all apart.
+                let at = at.cast(DType::I32);
+                index = Some(index.map_or(at.clone(), |index| index * sizes[axis] as i32 + &at));
                 is_in = Some(is_in.map_or(inside.clone(), |is_in| is_in.mul(&inside)));
                 share = weight.as_ref().map(|w| share.map_or(w.clone(), |share| share.mul(w)));
             }
             let (index, is_in) = (index.expect("there are two axes"), is_in.expect("there are two axes"));
-            let found = flat.gather(2, &index.detach().cast(DType::I32).expand([n, c, count]));
+            let found = flat.gather(2, &index.expand([n, c, count]));
             let found = Tensor::where_(&is_in, &found, &zero);
             let part = share.map_or(found.clone(), |share| found.mul(&share));
             sum = Some(sum.map_or(part.clone(), |sum| sum.add(&part)));
