@@ -23,9 +23,10 @@ struct Strided {
     base_a: u32,
     base_b: u32,
     base_c: u32,
-    pad_0: u32,
-    pad_1: u32,
-    pad_2: u32,
+    // Of a walk by blocks of 4 x 4, the vec4 from a row to the next, in the operand and in the result.
+    rows_x: u32,
+    rows_y: u32,
+    pad: u32,
     // (size, stride of each operand), the first dimension varying fastest
     dims: array<vec4<u32>, 6>,
 }

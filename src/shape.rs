@@ -262,8 +262,12 @@ impl Layout {
         out
     }
 
-    /// A fresh dense layout of the same shape whose memory order is that of `self`.
+    /// A fresh dense layout of the same shape whose memory order is that of `self`; row-major where elements are repeated, since
+    /// strides of 0 say nothing about an order.
     pub fn dense_like(&self) -> Layout {
+        if self.shape.iter().zip(self.strides()).any(|(&size, &stride)| size > 1 && stride == 0) {
+            return Layout::contiguous(self.shape);
+        }
         let order = self.memory_order();
         let packed = Layout::contiguous(self.permute(&order).shape);
         let mut out = Layout { shape: self.shape, strides: [0; MAX_RANK], offset: 0 };
@@ -456,7 +460,10 @@ mod tests {
         let x = Layout::contiguous(Shape::new(&[2, 3, 4, 5])).permute(&[0, 3, 1, 2]);
         assert!(x.is_dense() && !x.is_contiguous());
         assert_eq!(x.dense_like().strides(), x.strides());
-        assert!(!x.expand(Shape::new(&[7, 2, 5, 3, 4])).expect("fits").is_dense());
+        let repeated = x.expand(Shape::new(&[7, 2, 5, 3, 4])).expect("fits");
+        assert!(!repeated.is_dense() && repeated.dense_like().is_contiguous());
+        let row = Layout::contiguous(Shape::new(&[2, 1, 4])).expand(Shape::new(&[2, 3, 4])).expect("fits");
+        assert_eq!(row.dense_like().strides(), [12, 4, 1]);
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub struct Strided {
     pub rank: u32,
     /// The first element of each operand.
     pub base: [u32; 3],
-    pad: [u32; 3],
+    /// Of a walk by [blocks](Strided::blocks), the vec4 from a row of one to the next: in the operand, and in the result.
+    pub rows: [u32; 2],
+    pad: u32,
     /// Of each dimension, the size and one stride per operand; the first varies fastest.
     pub dims: [[u32; 4]; MAX_RANK],
 }
@@ -32,7 +34,8 @@ impl Strided {
             n: order.shape.numel() as u32,
             rank: collapsed.len() as u32,
             base: [0; 3],
-            pad: [0; 3],
+            rows: [0; 2],
+            pad: 0,
             dims: [[1, 0, 0, 0]; MAX_RANK],
         };
         for (to, (_, base)) in out.base.iter_mut().zip(operands) {
@@ -66,7 +69,8 @@ impl Strided {
             n: sizes.iter().product(),
             rank: N as u32,
             base: [base, 0, 0],
-            pad: [0; 3],
+            rows: [0; 2],
+            pad: 0,
             dims: [[1, 0, 0, 0]; MAX_RANK],
         };
         for (to, (size, step)) in out.dims.iter_mut().zip(sizes.into_iter().zip(steps).rev()) {
@@ -115,6 +119,34 @@ impl Strided {
             // Steps back wrap around in 32 bits.
             dim[1..].iter_mut().for_each(|step| *step = (*step as i32 / 4) as u32);
         }
+        Some(out)
+    }
+
+    /// The same walk of one operand and a dense result in blocks of 4 x 4 elements, where other ones are neighbours in the operand
+    /// than in the result, and both lie by whole vec4.
+    pub fn blocks(&self) -> Option<Strided> {
+        let dims = &self.dims[..self.rank as usize];
+        let other = (1..dims.len()).find(|&d| dims[d][1] == 1)?;
+        let whole = |word: u32| word.is_multiple_of(4);
+        let steps = dims.iter().enumerate().all(|(d, dim)| d == other || whole(dim[1]));
+        if !steps || !whole(dims[0][0]) || !whole(dims[other][0]) || !whole(self.base[0]) {
+            return None;
+        }
+        let mut out = *self;
+        let mut dense = 1;
+        for (d, (to, [size, step, ..])) in out.dims.iter_mut().zip(dims).enumerate() {
+            // Steps back wrap around in 32 bits.
+            let quads = (*step as i32 / 4) as u32;
+            let size_there = if d == 0 || d == other { size / 4 } else { *size };
+            *to = [size_there, if d == 0 { *step } else { quads }, dense / 4, 0];
+            if d == other {
+                (to[1], to[2]) = (1, dense);
+                out.rows = [(dims[0][1] as i32 / 4) as u32, dense / 4];
+            }
+            dense *= size;
+        }
+        out.dims[0][2] = 1;
+        (out.n, out.base[0]) = (self.n / 16, self.base[0] / 4);
         Some(out)
     }
 

@@ -44,6 +44,12 @@ pub(crate) static COPY: Kernel =
             .fits(|_, d| is_words(d) && d.params::<Strided>().is_flat(1)),
             Variant::new("quads", |_, d| quads("copy_quads", 1, d))
                 .fits(|_, d| is_words(d) && d.params::<Strided>().quads(1).is_some()),
+            Variant::new("blocks", |_, d| {
+                let p: Strided = d.params();
+                let p = p.blocks().unwrap_or(p);
+                Pass::new(&SHADER, "copy_blocks", groups(p.n as usize, 256)).params(&p).alone()
+            })
+            .fits(|_, d| is_words(d) && d.params::<Strided>().blocks().is_some()),
             Variant::new("strided", |_, d| {
                 Pass::new(&SHADER, "copy_strided", groups(d.params::<Strided>().n as usize, 256)).alone()
             })

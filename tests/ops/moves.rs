@@ -31,6 +31,17 @@ pub fn cases() -> Vec<Case> {
     all.extend(each("flatten by copy", |x| x.flatten(0)));
     all.extend(each("reshape", |x| x.reshape([1, -1, 1])));
     all.extend([
+        // Blocks of 4 x 4 are turned where all lies by fours; not where a size or the start does not.
+        case("copy by blocks", [x([12, 8]).transposed()], |x| x[0].contiguous()).constant(),
+        case("copy by blocks", [x([3, 8, 5, 12])], |x| x[0].permute(&[0, 3, 2, 1]).contiguous()),
+        case("copy by blocks", [x([4, 3, 8, 2])], |x| x[0].permute(&[3, 2, 1, 0]).contiguous()),
+        case("copy by blocks", [x([2, 24, 20])], |x| {
+            x[0].narrow(1, 8, 12).narrow(2, 4, 8).transpose(1, 2).contiguous()
+        }),
+        case("copy by blocks, not from there", [x([2, 24, 20])], |x| x[0].narrow(2, 3, 8).transpose(1, 2).contiguous()),
+        case("copy by blocks of what is repeated", [x([8, 4])], |x| {
+            x[0].t().unsqueeze(1).expand([4, 3, 8]).contiguous()
+        }),
         case("copy of i32", [whole([7, 9], -99, 99).transposed()], |x| x[0].contiguous()).constant(),
         // Gradients of parts: side by side, with gaps, over one another, along two dimensions, and beside that of the whole.
         case("copy_into of parts that fill the whole", [x([4, 7])], |x| {
