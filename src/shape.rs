@@ -181,6 +181,13 @@ macro_rules! shapes_from {
 }
 shapes_from!(0 1 2 3 4 5 6);
 
+/// One dimension of that size, as in PyTorch: `LayerNorm::new(128, ..)`.
+impl From<usize> for Shape {
+    fn from(size: usize) -> Shape {
+        Shape::new(&[size])
+    }
+}
+
 impl From<&[usize]> for Shape {
     #[track_caller]
     fn from(sizes: &[usize]) -> Shape {
@@ -453,6 +460,11 @@ mod tests {
         assert_eq!(split.strides(), [4, 12, 2, 1]);
         let ones = t.reshape(Shape::new(&[3, 1, 2, 4, 1])).expect("sizes of 1 come and go");
         assert_eq!(ones.offsets().collect::<Vec<_>>(), t.offsets().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_size_is_a_shape_of_one_dimension() {
+        assert_eq!(Shape::from(7), [7]);
     }
 
     #[test]
