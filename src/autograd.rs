@@ -24,11 +24,11 @@ use crate::kernel::strided::Strided;
 use crate::kernel::{Kernel, Tolerance};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, apart};
+use rows::Gradient;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::ThreadId;
-use rows::Gradient;
 use sum::{Part, Place, Sum};
 
 /// The gradient of one operation: from the gradient of its result, and which inputs need one, those of its inputs.

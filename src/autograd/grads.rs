@@ -199,7 +199,9 @@ impl Grads {
 
     /// The values of each gradient that are not 0, the rows of a table each once.
     pub(crate) fn values(&self) -> impl Iterator<Item = Tensor> {
-        let of = |held: &Held| held.rows.as_ref().map_or_else(|| held.whole().clone(), |rows| rows.coalesce().values().clone());
+        let of = |held: &Held| {
+            held.rows.as_ref().map_or_else(|| held.whole().clone(), |rows| rows.coalesce().values().clone())
+        };
         self.of.values().map(move |(_, held)| of(held))
     }
 
@@ -280,7 +282,10 @@ impl fmt::Debug for Grads {
 fn leaf_of<'a>(op: &str, tensor: &'a Tensor) -> &'a Arc<Node> {
     let leaf = tensor.node().filter(|node| node.leaf.is_some());
     let Some(leaf) = leaf else {
-        panic!("{op}: {} requires no gradient: only a parameter or a tensor of requires_grad() has one", called(tensor));
+        panic!(
+            "{op}: {} requires no gradient: only a parameter or a tensor of requires_grad() has one",
+            called(tensor)
+        );
     };
     leaf
 }

@@ -41,7 +41,10 @@ impl Rows {
     pub fn new(indices: Tensor, values: Tensor, shape: impl Into<Shape>) -> Rows {
         let (shape, i, v) = (shape.into(), indices.shape(), values.shape());
         let fits = shape.rank() == 2 && i.rank() == 1 && v.rank() == 2 && v[0] == i[0] && v[1] == shape[1];
-        assert!(fits, "Rows: {i} x {v} of {shape}: expected indices [n] and values [n, width] of a table [size, width]");
+        assert!(
+            fits,
+            "Rows: {i} x {v} of {shape}: expected indices [n] and values [n, width] of a table [size, width]"
+        );
         let types = [indices.dtype(), values.dtype()];
         assert!(
             types[0] == DType::I32 && types[1].is_float(),

@@ -102,7 +102,10 @@ impl Embedding {
     /// The rows, with a gradient that is divided by how often each was taken.
     #[track_caller]
     fn shared(&self, weight: &Tensor, ids: &Tensor) -> Tensor {
-        assert!(!self.sparse, "Embedding: scale_grad_by_freq counts all rows of the table, and is not for a sparse one");
+        assert!(
+            !self.sparse,
+            "Embedding: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
+        );
         let rows = weight.embedding(ids);
         // The same values; what flows back is scaled.
         let still = rows.detach();

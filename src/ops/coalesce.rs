@@ -39,7 +39,9 @@ static COALESCE: Kernel = Kernel::new("coalesce", &[Read, Read, Write, Write], d
 })
 .host(host)
 .tolerance(Tolerance::SUMMED)
-.variants(&[Variant::new("sorted", |_, d| sorted(d)).fits(|_, d| d.params::<CoalesceParams>().n as u64 <= PART * 65_535)]);
+.variants(&[
+    Variant::new("sorted", |_, d| sorted(d)).fits(|_, d| d.params::<CoalesceParams>().n as u64 <= PART * 65_535)
+]);
 
 fn sorted(d: &Dispatch) -> Lowering {
     let mut p: CoalesceParams = d.params();
@@ -139,9 +141,10 @@ impl Tensor {
         let rows = Tensor::empty([shape[0]], DType::I32, self.device());
         let sums = Tensor::empty(shape, DType::F32, self.device());
         let p = CoalesceParams { n: shape[0] as u32, width: shape[1] as u32, size: size as u32, chunk: 0 };
-        if shape[0] > 0 {
-            Tensor::run(&COALESCE, &[&index, &values, &rows, &sums], &p);
+        if values.numel() == 0 {
+            return (Tensor::full([shape[0]], -1, self.device()), sums);
         }
+        Tensor::run(&COALESCE, &[&index, &values, &rows, &sums], &p);
         (rows, sums)
     }
 }

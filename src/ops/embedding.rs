@@ -156,7 +156,8 @@ impl Tensor {
     #[track_caller]
     pub fn embedding(&self, indices: &Tensor) -> Tensor {
         let index = self.embedded_by(indices);
-        let (shape, table, width) = (Shape::from([&index.shape()[..], &[self.size(1)]].concat()), self.shape(), self.size(1));
+        let (shape, table, width) =
+            (Shape::from([&index.shape()[..], &[self.size(1)]].concat()), self.shape(), self.size(1));
         // Rows of a parameter are what a pass begins with.
         let dtype = self.pass_dtype();
         if !width.is_multiple_of(4) || shape.numel() == 0 {
