@@ -79,9 +79,9 @@ impl Rows {
         self.values.detach().whole_table(&self.indices, self.shape[0]).into_gradient()
     }
 
-    /// The same gradient with each row there once: where a number stands for the first time is the sum of all of its rows, in
-    /// f32 of f32; the others get the number -1, and values of 0. So there are as many rows as before, and nothing is read.
-    /// The sums are the same bits at each run.
+    /// The same gradient with each row there once: where a number stands for the first time is the sum of all of its rows; the
+    /// others get the number -1, and values of 0. So there are as many rows as before, and nothing is read. Sums are of f32, in an
+    /// order that the numbers tell: the same bits at each run.
     #[track_caller]
     pub fn coalesce(&self) -> Rows {
         let (indices, values) = self.values.detach().coalesced(&self.indices, self.shape[0]);

@@ -161,14 +161,22 @@ fn like_whole<R: Rule>(
         .stepping()
 }
 
-/// Steps by the fused kernels and by the rule's definition.
-fn rule<R: Rule>(name: &str, options: R, with_vector: bool) -> Case {
-    let make = move |model: &dyn Module| Stepper::new(model, options);
-    case(&format!("{name} rows_put:"), inputs(), move |x| trained(x, true, with_vector, None, make))
-        .defined(move |x| trained(x, true, with_vector, None, |model| Ok(make(model)?.by_definition())))
-        .constant()
-        .tolerance(1e-4, 1e-5)
-        .stepping()
+/// Steps by the fused kernels beside those by the rule's definition, and the other way round.
+fn rule<R: Rule>(name: &str, options: R, with_vector: bool) -> [Case; 2] {
+    let run = move |x: &[Tensor], defined: bool| {
+        let make = |model: &dyn Module| {
+            let made = Stepper::new(model, options)?;
+            Ok(if defined { made.by_definition() } else { made })
+        };
+        trained(x, true, with_vector, None, make)
+    };
+    [("beside its definition", false), ("and rows_put by definition", true)].map(|(title, defined)| {
+        case(&format!("{name} {title}:"), inputs(), move |x| run(x, defined))
+            .defined(move |x| run(x, !defined))
+            .constant()
+            .tolerance(1e-4, 1e-5)
+            .stepping()
+    })
 }
 
 /// Steps of which one is given up on the device, by the fused kernels, which know, and by the rule's definition, which is taken back.
@@ -200,10 +208,6 @@ pub fn cases() -> Vec<Case> {
         like_whole("sgd_momentum of rows", heavy, Ok),
         like_whole("rows_adagrad", quick, Ok),
         like_whole("rows_adagrad clipped by norm", quick, |adagrad: Adagrad| adagrad.clip_grad_norm(2.0)),
-        rule("rows_sgd", slow, true),
-        rule("rows_adagrad", quick, true),
-        rule("rows_adam", lazy, false),
-        rule("rows_adam as it is by default", SparseAdamOptions::default(), false),
         given_up("rows_sgd", slow, true),
         given_up("rows_adagrad", quick, true),
         given_up("rows_adam", lazy, false),
@@ -220,5 +224,11 @@ pub fn cases() -> Vec<Case> {
         })
         .constant(),
     ];
-    [taken(), sums(), steps].into_iter().flatten().collect()
+    let rules = [
+        rule("rows_sgd", slow, true),
+        rule("rows_adagrad", quick, true),
+        rule("rows_adam", lazy, false),
+        rule("rows_adam as it is by default", SparseAdamOptions::default(), false),
+    ];
+    [taken(), sums(), steps].into_iter().chain(rules.map(Vec::from)).flatten().collect()
 }
