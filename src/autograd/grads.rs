@@ -183,7 +183,7 @@ impl Grads {
     pub(super) fn put(&mut self, tensor: &Tensor, gradient: Gradient) {
         match gradient {
             Gradient::Whole(gradient) => self.set(tensor, gradient),
-            Gradient::Rows(rows) => self.set_rows(tensor, rows),
+            Gradient::Rows(rows) => self.set_rows(tensor, *rows),
         }
     }
 

@@ -92,7 +92,7 @@ impl Rows {
     #[track_caller]
     pub(super) fn joined(all: &[Rows]) -> Option<Rows> {
         let [first, _, ..] = all else { return all.first().cloned() };
-        let cat = |of: fn(&Rows) -> &Tensor| Tensor::cat(&all.iter().map(|rows| of(rows)).collect::<Vec<_>>(), 0);
+        let cat = |of: fn(&Rows) -> &Tensor| Tensor::cat(&all.iter().map(of).collect::<Vec<_>>(), 0);
         let (indices, values) = (cat(Rows::indices).detach(), cat(Rows::values).detach().into_gradient());
         Some(Rows { indices, values, shape: first.shape })
     }
@@ -113,7 +113,7 @@ impl Rows {
 /// A gradient that a backward pass has found.
 pub(super) enum Gradient {
     Whole(Tensor),
-    Rows(Rows),
+    Rows(Box<Rows>),
 }
 
 impl Gradient {

@@ -51,7 +51,7 @@ impl Sum {
     pub fn found(mut self, shape: Shape) -> Gradient {
         let rows = Rows::joined(&std::mem::take(&mut self.rows));
         match rows {
-            Some(rows) if self.whole.is_none() && self.parts.is_empty() => Gradient::Rows(rows),
+            Some(rows) if self.whole.is_none() && self.parts.is_empty() => Gradient::Rows(rows.into()),
             Some(rows) => {
                 self.add(rows.to_dense());
                 Gradient::Whole(self.total(shape).into_gradient())
