@@ -6,6 +6,7 @@ mod graph;
 mod higher;
 mod op;
 mod recompute;
+mod rows;
 mod sum;
 
 pub use check::gradient_check;
@@ -15,6 +16,7 @@ pub(crate) use higher::result_of;
 pub use higher::{GradOptions, Inputs, composed, is_differentiated};
 pub use op::{Attribute, IntoOp, Op};
 pub use recompute::checkpoint;
+pub use rows::Rows;
 
 use crate::dtype::DType;
 use crate::kernel::elementwise::{self, BINARY, binary_variants};
@@ -22,11 +24,12 @@ use crate::kernel::strided::Strided;
 use crate::kernel::{Kernel, Tolerance};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, apart};
+use rows::Gradient;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::ThreadId;
-use sum::{Place, Sum};
+use sum::{Part, Place, Sum};
 
 /// The gradient of one operation: from the gradient of its result, and which inputs need one, those of its inputs.
 type Backward = Box<dyn Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync>;
@@ -47,7 +50,7 @@ pub struct Node {
     sources: Vec<Tensor>,
     backward: Option<Backward>,
     /// Where its input has this as a part.
-    place: Option<Place>,
+    place: Option<Part>,
     /// Makes the result again, where nothing was saved for its gradient.
     again: Option<recompute::Again>,
     /// The tensor whose gradient is asked for, where it is one.
@@ -205,7 +208,23 @@ impl Tensor {
     ) -> Tensor {
         let mut y = self.tracked(op, &[input], backward);
         if let Some(node) = y.node_mut().filter(|node| node.backward.is_some()) {
-            node.place = Some(place);
+            node.place = Some(Part::Along(place));
+        }
+        y
+    }
+
+    /// [`Tensor::tracked`] of the rows of a table, one for each of `indices`, `[n]`; numbers outside of it stand for nothing.
+    /// Where gradients are not differentiated again, that of the table stays rows ([`Rows`]), and `backward` is not asked.
+    pub(crate) fn tracked_rows(
+        self,
+        op: impl IntoOp,
+        table: &Tensor,
+        indices: Tensor,
+        backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Tensor {
+        let mut y = self.tracked(op, &[table], backward);
+        if let Some(node) = y.node_mut().filter(|node| node.backward.is_some()) {
+            node.place = Some(Part::Rows(indices));
         }
         y
     }
@@ -297,13 +316,13 @@ impl Tensor {
     #[track_caller]
     pub fn backward(&self) -> Grads {
         let mut grads = Grads::new();
-        self.backward_each(|tensor, gradient| grads.set(tensor, gradient));
+        self.backward_all("backward", &mut |tensor, gradient| grads.put(tensor, gradient));
         grads
     }
 
     /// Tells `ready` each tensor that requires a gradient together with its gradient, as soon as the last operation that
     /// used the tensor has added its part: late layers first, while what lies before them has not been queued yet. What
-    /// `ready` queues stands in between, as an exchange between processes does.
+    /// `ready` queues stands in between, as an exchange between processes does. A gradient of [rows](Rows) is told as a whole.
     ///
     /// ```
     /// use wgrad::Tensor;
@@ -320,9 +339,14 @@ impl Tensor {
     #[doc(alias("register_hook", "post_accumulate_grad_hook"))]
     #[track_caller]
     pub fn backward_each(&self, mut ready: impl FnMut(&Tensor, Tensor)) {
-        assert!(self.numel() == 1, "backward: {} is no scalar; reduce it by sum or mean first", self.shape());
-        let node = self.history("backward");
-        backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()).cast(self.dtype()), &mut ready);
+        self.backward_all("backward", &mut |tensor, gradient| ready(tensor, gradient.whole()));
+    }
+
+    #[track_caller]
+    fn backward_all(&self, op: &str, ready: &mut dyn FnMut(&Tensor, Gradient)) {
+        assert!(self.numel() == 1, "{op}: {} is no scalar; reduce it by sum or mean first", self.shape());
+        let node = self.history(op);
+        backward(node, Tensor::constant(&[1.0f32], self.shape(), self.device()).cast(self.dtype()), ready);
     }
 
     /// The gradients of `sum(upstream * self)`.
@@ -346,7 +370,7 @@ impl Tensor {
         let (device, other) = (self.device(), upstream.device());
         assert!(device == other, "backward_with: a loss and its upstream gradient {}", apart(device, other));
         let mut grads = Grads::new();
-        let mut ready = |tensor: &Tensor, gradient| grads.set(tensor, gradient);
+        let mut ready = |tensor: &Tensor, gradient| grads.put(tensor, gradient);
         backward(self.history("backward_with"), upstream.detach().cast(self.dtype()), &mut ready);
         grads
     }
@@ -392,7 +416,7 @@ fn consumers(root: &Arc<Node>, first: u64) -> HashMap<u64, usize> {
 
 /// Goes from `root` to all leaves, and tells `ready` the gradient of each as soon as its last part has been added.
 #[track_caller]
-fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Tensor)) {
+fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, Gradient)) {
     let pass = Watch::start(false);
     let mut counts = consumers(root, 0);
     let mut waiting = BTreeMap::from([(root.id, (root.clone(), Sum::of(upstream)))]);
@@ -402,7 +426,7 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, T
         while let Some(node) = ended.pop() {
             if let Some(tensor) = node.tensor() {
                 if let Some((_, gradient)) = waiting.remove(&node.id) {
-                    ready(&tensor, gradient.total(node.shape).into_gradient());
+                    ready(&tensor, gradient.found(node.shape));
                 }
             } else if !waiting.contains_key(&node.id) {
                 ended.extend(released(&node, &mut counts));
@@ -433,9 +457,16 @@ fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
     let backward = node.backward.as_ref().expect("a leaf is ready before anything behind it runs");
     // Under the layer's name, so that the kernels of the gradient are labelled too.
     let dy = dy.clone().with_name(node.name.clone());
-    if let (Some(place), [Some(input)], [true], false) = (node.place, &node.inputs[..], needs, is_differentiated()) {
+    if let (Some(part), [Some(input)], [true], false) = (&node.place, &node.inputs[..], needs, is_differentiated()) {
         let waiting = &mut waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1;
-        return waiting.add_part(place, dy.detach().cast(input.gradient));
+        let gradient = dy.detach().cast(input.gradient);
+        return match part {
+            Part::Along(place) => waiting.add_part(*place, gradient),
+            Part::Rows(indices) => {
+                let values = gradient.reshape_to(Shape::from([indices.numel(), input.shape[1]]));
+                waiting.add_rows(Rows::new(indices.clone(), values, input.shape));
+            }
+        };
     }
     let gradients = backward(&dy, needs);
     if passes().iter().rev().any(|pass| pass.thread == std::thread::current().id() && pass.wrong.is_some()) {

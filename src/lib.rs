@@ -135,6 +135,8 @@ pub use ops::cross_entropy::CrossEntropyOptions;
 #[doc(inline)]
 pub use ops::division::Rounding;
 #[doc(inline)]
+pub use ops::embedding::EmbeddingOptions;
+#[doc(inline)]
 pub use ops::grid_sample::{GridMode, GridSampleOptions, Outside};
 #[doc(inline)]
 pub use ops::index::{NewAxis, Rest, step};

@@ -11,6 +11,7 @@ pub mod binary;
 mod bins;
 pub mod cast;
 mod channels_last;
+mod coalesce;
 mod composed;
 pub mod conv;
 pub mod copy;
@@ -58,6 +59,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     attention::KERNELS,
     binary::KERNELS,
     cast::KERNELS,
+    coalesce::KERNELS,
     conv::KERNELS,
     conv::depthwise::KERNELS,
     copy::KERNELS,

@@ -11,11 +11,11 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Adafactor`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`]; [`Lbfgs`], which asks for the loss several times |
-//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`AdafactorOptions`], [`LbfgsOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`] |
+//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Adafactor`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`], [`SparseAdam`]; [`Lbfgs`], which asks for the loss several times |
+//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`AdafactorOptions`], [`LbfgsOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`], [`SparseAdamOptions`] |
 //! | **Around others** | [`Split`] (two for the parts of a model), [`Lookahead`], [`LookaheadOptions`] |
 //! | **Steps** | [`Optimizer`], [`Decision`], [`GradScaler`], [`GradScalerOptions`], [`schedule`], [`Ema`] |
-//! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`] |
+//! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`], [`Sparse`], [`RowBucket`], [`RowsPlace`] |
 //!
 //! [Optimizers](crate::guide::optimizers) is the guide's page about all of them.
 
@@ -25,6 +25,7 @@ mod adagrad;
 pub mod adam;
 mod bucket;
 mod ema;
+mod gathered;
 mod hyper;
 mod lamb;
 mod lbfgs;
@@ -34,11 +35,13 @@ mod muon;
 mod norms;
 mod penalty;
 mod rmsprop;
+mod rows;
 mod rule;
 mod scaler;
 pub mod schedule;
 pub mod sgd;
 mod slab;
+mod sparse_adam;
 mod split;
 mod stepper;
 mod variants;
@@ -56,10 +59,12 @@ pub use lion::{Lion, LionOptions};
 pub use lookahead::{Lookahead, LookaheadOptions};
 pub use muon::{Muon, MuonOptions, MuonRate};
 pub use rmsprop::{Centering, RmsProp, RmsPropOptions};
+pub use rows::{RowBucket, RowsPlace, Sparse};
 pub use rule::{Now, Rule};
 pub use scaler::{GradScaler, GradScalerOptions};
 #[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
+pub use sparse_adam::{SparseAdam, SparseAdamOptions};
 pub use split::Split;
 pub use stepper::Stepper;
 pub use variants::{Adamax, AdamaxOptions, NAdam, NAdamOptions, RAdam, RAdamOptions};
@@ -83,8 +88,10 @@ pub static KERNELS: &[&[&Kernel]] = &[
     norms::KERNELS,
     penalty::KERNELS,
     rmsprop::KERNELS,
+    rows::KERNELS,
     scaler::KERNELS,
     sgd::KERNELS,
+    sparse_adam::KERNELS,
 ];
 
 /// An optimizer: it moves parameters against their gradients.
@@ -102,7 +109,9 @@ pub trait Optimizer: Send {
     fn step(&mut self, grads: &Grads);
 
     /// A step in which `reduce` sees all gradients once they are gathered, and before they are clipped: tensors that it may
-    /// change in place, whose elements are the gradients' and else 0. It says whether the parameters are moved.
+    /// change in place, whose elements are the gradients' and else 0. It says whether the parameters are moved. Of a gradient of
+    /// [rows](crate::autograd::Rows) it sees the values of these rows, each once: what exchanges gradients between processes, which have
+    /// other rows, does so before.
     ///
     /// ```
     /// use wgrad::nn::{Init, Linear};

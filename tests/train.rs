@@ -79,6 +79,8 @@ mod report;
 mod resume;
 #[path = "train/rewrites.rs"]
 mod rewrites;
+#[path = "train/rows.rs"]
+mod rows;
 #[path = "train/rules.rs"]
 mod rules;
 #[path = "train/second.rs"]

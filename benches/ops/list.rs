@@ -1,8 +1,12 @@
 //! The operations that are timed, at the sizes of real training.
 
 use wgrad::nn::Parameter;
-use wgrad::optim::{Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::{AttentionOptions, Conv2dOptions, Device, Draw, KeepDims, MaxPool2dOptions, Result, Rng, Tensor};
+use wgrad::optim::{
+    Adagrad, AdagradOptions, Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, SparseAdam, SparseAdamOptions,
+};
+use wgrad::{
+    AttentionOptions, Conv2dOptions, Device, Draw, EmbeddingOptions, KeepDims, MaxPool2dOptions, Result, Rng, Tensor,
+};
 
 /// Something to run again and again.
 pub type Run = Box<dyn FnMut()>;
@@ -322,9 +326,35 @@ fn training() -> Vec<Op> {
         Ok(Box::new(move || optimizer.step(&grads)))
     }
     let momentum = SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
-    vec![
+    let mut all = vec![
         op("adam", N.to_string(), |device| start(device, |p| Adam::new(p, AdamOptions::default()))),
         op("sgd", N.to_string(), |device| start(device, |p| Sgd::new(p, SgdOptions::default()))),
         op("sgd_momentum", N.to_string(), move |device| start(device, |p| Sgd::new(p, momentum))),
+    ];
+    all.extend([50_000, 1_000_000].into_iter().flat_map(tables));
+    all
+}
+
+/// A step of a table from which 512 rows are taken: whole, and these rows alone.
+fn tables(size: usize) -> [Op; 4] {
+    fn start<O: Optimizer + 'static>(
+        device: &Device,
+        (size, sparse): (usize, bool),
+        make: impl Fn(&Parameter) -> Result<O>,
+    ) -> Result<Run> {
+        let table = Parameter::new(Tensor::full([size, 32], 0.5, device).copy());
+        let (mut optimizer, index) = (make(&table)?, below(size, 512, device));
+        let options = EmbeddingOptions { padding: None, sparse };
+        Ok(Box::new(move || optimizer.step(&table.tensor().embedding_with(&index, &options).sum().backward())))
+    }
+    let of = format!("512 of {size}x32");
+    let adagrad = AdagradOptions::default();
+    [
+        op("a table by Adam", &of, move |d| start(d, (size, false), |p| Adam::new(p, AdamOptions::default()))),
+        op("rows by SparseAdam", &of, move |d| {
+            start(d, (size, true), |p| SparseAdam::new(p, SparseAdamOptions::default()))
+        }),
+        op("a table by Adagrad", &of, move |d| start(d, (size, false), |p| Adagrad::new(p, adagrad))),
+        op("rows by Adagrad", &of, move |d| start(d, (size, true), |p| Adagrad::new(p, adagrad))),
     ]
 }

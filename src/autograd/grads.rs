@@ -1,12 +1,13 @@
 //! Gradients by the tensors that they belong to.
 
+use super::rows::{Gradient, Rows};
 use super::{Node, accumulate};
 use crate::tensor::{Tensor, apart};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The gradients that one backward pass found, or several: those of the parts of a large batch are added up by `+=`.
 ///
@@ -25,10 +26,52 @@ use std::sync::Arc;
 /// assert_eq!(clamped.of(&x).expect("it was collected").to_vec::<f32>()?, [1.0, 1.0]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
+///
+/// The gradient of a table may be [`Rows`] ([`Embedding::sparse`](crate::nn::Embedding::sparse)): two of them are added by standing
+/// behind one another, `grads *= 0.5` scales them, and optimizers that know of them take them as they are. Whoever asks for a
+/// whole gradient, by [`of`](Grads::of) or [`iter`](Grads::iter), gets one that is made there and then.
 #[derive(Default, Clone)]
 pub struct Grads {
     /// By the ids of their leaves, so that equal steps queue equal kernels.
-    of: BTreeMap<u64, (Arc<Node>, Tensor)>,
+    of: BTreeMap<u64, (Arc<Node>, Held)>,
+}
+
+/// A gradient as it came, and as a whole once it is asked for.
+#[derive(Clone)]
+struct Held {
+    rows: Option<Rows>,
+    whole: OnceLock<Tensor>,
+}
+
+impl Held {
+    fn whole(&self) -> &Tensor {
+        self.whole.get_or_init(|| self.rows.as_ref().expect("it came as one or the other").to_dense())
+    }
+
+    #[track_caller]
+    fn added(&self, other: &Held) -> Held {
+        match (&self.rows, &other.rows) {
+            (Some(a), Some(b)) => Held { rows: Rows::joined(&[a.clone(), b.clone()]), whole: OnceLock::new() },
+            _ => accumulate(self.whole(), other.whole()).into_gradient().into(),
+        }
+    }
+
+    /// Why it could not be computed.
+    fn lost(&self) -> Option<crate::Error> {
+        self.rows.as_ref().map_or_else(|| self.whole().lost(), Rows::lost)
+    }
+}
+
+impl From<Tensor> for Held {
+    fn from(whole: Tensor) -> Held {
+        Held { rows: None, whole: whole.into() }
+    }
+}
+
+impl From<Rows> for Held {
+    fn from(rows: Rows) -> Held {
+        Held { rows: Some(rows), whole: OnceLock::new() }
+    }
 }
 
 impl AddAssign for Grads {
@@ -36,7 +79,7 @@ impl AddAssign for Grads {
     fn add_assign(&mut self, other: Grads) {
         for (id, (leaf, gradient)) in other.of {
             match self.of.get_mut(&id) {
-                Some((_, sum)) => *sum = accumulate(sum, &gradient).into_gradient(),
+                Some((_, sum)) => *sum = sum.added(&gradient),
                 None => drop(self.of.insert(id, (leaf, gradient))),
             }
         }
@@ -52,7 +95,13 @@ impl Grads {
     /// The gradient with respect to `tensor`, of its shape; `None` if the loss does not depend on it or it was not
     /// marked by [`Tensor::requires_grad`].
     pub fn of(&self, tensor: &Tensor) -> Option<&Tensor> {
-        self.of.get(&tensor.node()?.id).map(|(_, gradient)| gradient)
+        self.of.get(&tensor.node()?.id).map(|(_, gradient)| gradient.whole())
+    }
+
+    /// The gradient with respect to a table, where it is one of [`Rows`].
+    #[doc(alias = "is_sparse")]
+    pub fn rows(&self, table: &Tensor) -> Option<&Rows> {
+        self.of.get(&table.node()?.id).and_then(|(_, gradient)| gradient.rows.as_ref())
     }
 
     /// The gradients with respect to `tensors`, in their order: what a replayed step returns, to be collected again outside
@@ -94,13 +143,7 @@ impl Grads {
     /// If `tensor` requires none ([`Tensor::requires_grad`]), or the gradient has another shape, type or device.
     #[track_caller]
     pub fn set(&mut self, tensor: &Tensor, gradient: Tensor) {
-        let leaf = tensor.node().filter(|node| node.leaf.is_some());
-        let Some(leaf) = leaf else {
-            panic!(
-                "set: {} requires no gradient: only a parameter or a tensor of requires_grad() has one",
-                called(tensor)
-            );
-        };
+        let leaf = leaf_of("set", tensor);
         assert!(
             gradient.shape() == tensor.shape() && gradient.dtype() == tensor.dtype(),
             "set: expected a gradient of {} {} for {}, got {} {}",
@@ -112,17 +155,71 @@ impl Grads {
         );
         let (device, other) = (tensor.device(), gradient.device());
         assert!(device == other, "set: {} and its gradient {}", called(tensor), apart(device, other));
-        self.of.insert(leaf.id, (leaf.clone(), gradient.detach().into_gradient()));
+        self.of.insert(leaf.id, (leaf.clone(), gradient.detach().into_gradient().into()));
+    }
+
+    /// The same of a table's gradient of rows: those that a replayed step has returned, say, as two tensors.
+    ///
+    /// # Panics
+    /// As [`Grads::set`].
+    #[track_caller]
+    pub fn set_rows(&mut self, table: &Tensor, rows: Rows) {
+        let leaf = leaf_of("set_rows", table);
+        let (shape, dtype) = (rows.shape(), rows.values().dtype());
+        assert!(
+            shape == table.shape() && dtype == table.dtype(),
+            "set_rows: expected rows of {} {} for {}, got rows of {dtype} {shape}",
+            table.dtype(),
+            table.shape(),
+            called(table)
+        );
+        let (device, other) = (table.device(), rows.values().device());
+        assert!(device == other, "set_rows: {} and its gradient {}", called(table), apart(device, other));
+        self.of.insert(leaf.id, (leaf.clone(), rows.into()));
+    }
+
+    /// What a backward pass has found.
+    #[track_caller]
+    pub(super) fn put(&mut self, tensor: &Tensor, gradient: Gradient) {
+        match gradient {
+            Gradient::Whole(gradient) => self.set(tensor, gradient),
+            Gradient::Rows(rows) => self.set_rows(tensor, *rows),
+        }
     }
 
     /// Takes the gradient with respect to `tensor` out, so that an optimizer leaves it as it is.
     pub fn remove(&mut self, tensor: &Tensor) -> Option<Tensor> {
-        self.of.remove(&tensor.node()?.id).map(|(_, gradient)| gradient)
+        self.of.remove(&tensor.node()?.id).map(|(_, gradient)| gradient.whole().clone())
+    }
+
+    /// The same without a look at it.
+    pub(crate) fn leave_out(&mut self, tensor: &Tensor) {
+        tensor.node().map(|node| self.of.remove(&node.id));
+    }
+
+    /// The values of each gradient that are not 0, the rows of a table each once.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Tensor> {
+        let of = |held: &Held| {
+            held.rows.as_ref().map_or_else(|| held.whole().clone(), |rows| rows.coalesce().values().clone())
+        };
+        self.of.values().map(move |(_, held)| of(held))
+    }
+
+    /// Puts what `each` makes of them in the place of all values, be they rows or not.
+    #[track_caller]
+    pub(crate) fn scale(&mut self, each: impl Fn(&Tensor) -> Tensor) {
+        for (leaf, gradient) in std::mem::take(&mut self.of).into_values() {
+            let Some(tensor) = leaf.tensor() else { continue };
+            match &gradient.rows {
+                Some(rows) => self.set_rows(&tensor, rows.map(&each)),
+                None => self.set(&tensor, each(gradient.whole())),
+            }
+        }
     }
 
     /// Each tensor that has a gradient, and that gradient, in the order in which the tensors came to require one.
     pub fn iter(&self) -> impl Iterator<Item = (Tensor, &Tensor)> {
-        self.of.values().filter_map(|(leaf, gradient)| Some((leaf.tensor()?, gradient)))
+        self.of.values().filter_map(|(leaf, gradient)| Some((leaf.tensor()?, gradient.whole())))
     }
 
     /// Puts what `each` makes of a tensor and its gradient in the place of that gradient.
@@ -133,7 +230,7 @@ impl Grads {
     pub fn map(&mut self, mut each: impl FnMut(&Tensor, &Tensor) -> Tensor) {
         for (leaf, gradient) in std::mem::take(&mut self.of).into_values() {
             if let Some(tensor) = leaf.tensor() {
-                self.set(&tensor, each(&tensor, &gradient));
+                self.set(&tensor, each(&tensor, gradient.whole()));
             }
         }
     }
@@ -168,8 +265,29 @@ impl<T: Borrow<Tensor>> FromIterator<(T, Tensor)> for Grads {
 
 impl fmt::Debug for Grads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(tensor, gradient)| (called(&tensor), gradient))).finish()
+        let mut map = f.debug_map();
+        for (leaf, held) in self.of.values() {
+            let name = leaf.tensor().map_or_else(String::new, |tensor| called(&tensor));
+            match &held.rows {
+                Some(rows) => map.entry(&name, rows),
+                None => map.entry(&name, held.whole()),
+            };
+        }
+        map.finish()
     }
+}
+
+/// The step of a tensor whose gradient is asked for.
+#[track_caller]
+fn leaf_of<'a>(op: &str, tensor: &'a Tensor) -> &'a Arc<Node> {
+    let leaf = tensor.node().filter(|node| node.leaf.is_some());
+    let Some(leaf) = leaf else {
+        panic!(
+            "{op}: {} requires no gradient: only a parameter or a tensor of requires_grad() has one",
+            called(tensor)
+        );
+    };
+    leaf
 }
 
 /// A tensor in a message.

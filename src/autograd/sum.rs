@@ -1,11 +1,19 @@
 //! Gradients on their way to a step: whole ones, and those of parts of it.
 
 use super::accumulate;
+use super::rows::{Gradient, Rows};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// A place along a dimension: its number, and the first index.
 pub(super) type Place = (usize, usize);
+
+/// Where a step's input has its result as a part.
+pub(super) enum Part {
+    Along(Place),
+    /// In the rows of these numbers.
+    Rows(Tensor),
+}
 
 /// What has come so far.
 #[derive(Default)]
@@ -13,11 +21,13 @@ pub(super) struct Sum {
     whole: Option<Tensor>,
     /// Those of parts wait: where they lie side by side, no zeros are ever written around each.
     parts: Vec<(Place, Tensor)>,
+    /// Those of rows of a table stay what they are where nothing else comes.
+    rows: Vec<Rows>,
 }
 
 impl Sum {
     pub fn of(gradient: Tensor) -> Sum {
-        Sum { whole: Some(gradient), parts: Vec::new() }
+        Sum { whole: Some(gradient), ..Sum::default() }
     }
 
     #[track_caller]
@@ -32,9 +42,30 @@ impl Sum {
         self.parts.push((place, gradient));
     }
 
+    pub fn add_rows(&mut self, rows: Rows) {
+        self.rows.push(rows);
+    }
+
+    /// All of it: rows where there are no others.
+    #[track_caller]
+    pub fn found(mut self, shape: Shape) -> Gradient {
+        let rows = Rows::joined(&std::mem::take(&mut self.rows));
+        match rows {
+            Some(rows) if self.whole.is_none() && self.parts.is_empty() => Gradient::Rows(rows.into()),
+            Some(rows) => {
+                self.add(rows.to_dense());
+                Gradient::Whole(self.total(shape).into_gradient())
+            }
+            None => Gradient::Whole(self.total(shape).into_gradient()),
+        }
+    }
+
     /// All of it, of the step's shape.
     #[track_caller]
     pub fn total(mut self, shape: Shape) -> Tensor {
+        if !self.rows.is_empty() {
+            return self.found(shape).whole();
+        }
         while let Some(((dim, _), first)) = self.parts.first() {
             let (dim, zeros) = (*dim, first.clone());
             // Of the parts along one dimension, in order, those that do not overlap are one tensor.

@@ -20,6 +20,9 @@ pub struct EmbeddingBag {
     /// The number of a row that counts nothing.
     #[module(skip)]
     pub padding: Option<i32>,
+    /// Whether its gradient is the rows that were taken, and no whole table, as of an [`Embedding`](super::Embedding::sparse).
+    #[module(skip)]
+    pub sparse: bool,
 }
 
 impl EmbeddingBag {
@@ -27,7 +30,7 @@ impl EmbeddingBag {
     #[track_caller]
     pub fn new(size: usize, width: usize, mode: BagMode, init: &mut Init) -> EmbeddingBag {
         let weight = Tensor::normal([size, width], 0.0, 1.0, &mut init.rng, &init.device);
-        EmbeddingBag { weight: Parameter::new(weight), mode, padding: None }
+        EmbeddingBag { weight: Parameter::new(weight), mode, padding: None, sparse: false }
     }
 
     /// Of indices `[items]` in bags that begin at `offsets`, `[bags]`, with a factor for each where there are weights.
@@ -44,7 +47,8 @@ impl EmbeddingBag {
     }
 
     fn options(&self, weights: Option<&Tensor>) -> EmbeddingBagOptions {
-        EmbeddingBagOptions { mode: self.mode, per_sample_weights: weights.cloned(), padding: self.padding }
+        let (mode, padding, sparse) = (self.mode, self.padding, self.sparse);
+        EmbeddingBagOptions { mode, per_sample_weights: weights.cloned(), padding, sparse }
     }
 }
 

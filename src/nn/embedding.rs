@@ -5,10 +5,38 @@ use super::fits::{misfit, told};
 use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
 use crate::dtype::DType;
+use crate::ops::embedding::EmbeddingOptions;
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
 /// A vector for each of a number of things, such as tokens or positions: [`Tensor::embedding`].
+///
+/// A table of many rows, of which a step takes few, is trained in the time that these few take if it is
+/// [sparse](Embedding::sparse) and has an optimizer that knows of rows: [`SparseAdam`](crate::optim::SparseAdam),
+/// [`Adagrad`](crate::optim::Adagrad), or [`Sgd`](crate::optim::Sgd) without momentum. Up to some thousand rows, and where a step
+/// takes most of them, a whole gradient costs no more.
+///
+/// ```
+/// use wgrad::Tensor;
+/// use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module};
+/// use wgrad::optim::{Adam, AdamOptions, Optimizer, SparseAdam, SparseAdamOptions, Split};
+/// #[derive(Module)]
+/// struct Model {
+///     table: Embedding,
+///     head: Linear,
+/// }
+/// let device = wgrad::Device::cpu();
+/// let mut init = Init::new(0, &device);
+/// let model = Model { table: Embedding::new(10_000, 8, &mut init).sparse(), head: Linear::new(8, 1, &mut init) };
+/// // The rows have an optimizer, and all else has another.
+/// let of_rows = |part: &dyn Module| SparseAdam::new(part, SparseAdamOptions::default());
+/// let others = |part: &dyn Module| Adam::new(part, AdamOptions::default());
+/// let mut optimizer = Split::new(&model, |path, _| path == "table.weight", of_rows, others)?;
+/// let ids = Tensor::from_slice(&[17, 4_711, 17], [3], &device);
+/// let loss = model.head.forward(&model.table.forward(&ids, &Ctx::train()), &Ctx::train()).square().mean();
+/// optimizer.step(&loss.backward());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[doc(alias = "nn.Embedding")]
 #[derive(Debug, Module)]
 pub struct Embedding {
@@ -23,12 +51,15 @@ pub struct Embedding {
     /// Whether the gradient of a row is divided by how often it was taken: PyTorch's `scale_grad_by_freq`.
     #[module(skip)]
     pub scale_grad_by_freq: bool,
+    /// Whether its gradient is the rows that were taken, and no whole table: PyTorch's `sparse`.
+    #[module(skip)]
+    pub sparse: bool,
 }
 
 /// A layer around a table.
 impl From<Parameter> for Embedding {
     fn from(weight: Parameter) -> Embedding {
-        Embedding { weight, padding: None, max_norm: None, scale_grad_by_freq: false }
+        Embedding { weight, padding: None, max_norm: None, scale_grad_by_freq: false, sparse: false }
     }
 }
 
@@ -55,9 +86,33 @@ impl Embedding {
         self.padding = Some(row as i32);
         self
     }
-}
 
-impl Embedding {
+    /// The same with a gradient of [`Rows`](crate::autograd::Rows): as many as a pass takes, whatever the size of the table. Only some
+    /// optimizers take one; it is whole where the table is read in another way too, and in
+    /// [`DataParallel`](crate::parallel::DataParallel).
+    #[must_use]
+    pub fn sparse(self) -> Embedding {
+        Embedding { sparse: true, ..self }
+    }
+
+    fn options(&self) -> EmbeddingOptions {
+        EmbeddingOptions { padding: self.padding, sparse: self.sparse }
+    }
+
+    /// The rows, with a gradient that is divided by how often each was taken.
+    #[track_caller]
+    fn shared(&self, weight: &Tensor, ids: &Tensor) -> Tensor {
+        assert!(
+            !self.sparse,
+            "Embedding: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
+        );
+        let rows = weight.embedding(ids);
+        // The same values; what flows back is scaled.
+        let still = rows.detach();
+        let scaled = || &still + (&rows - &still) * self.shares(ids).cast(rows.dtype());
+        self.options().held(&if rows.is_tracked() { scaled() } else { still.clone() }, ids)
+    }
+
     /// Brings the rows that are taken to the length that they may have.
     #[track_caller]
     fn shorten(&self, ids: &Tensor, most: f32) {
@@ -86,20 +141,7 @@ impl Layer for Embedding {
             self.shorten(ids, most);
         }
         let weight = ctx.param(&self.weight);
-        let mut rows = weight.embedding(ids);
-        if self.scale_grad_by_freq && rows.is_tracked() {
-            // The same values; what flows back is scaled.
-            let still = rows.detach();
-            rows = &still + (&rows - &still) * self.shares(ids).cast(rows.dtype());
-        }
-        match self.padding {
-            // The same values, but nothing flows back to the row.
-            Some(padding) => {
-                let is_padding = ids.unsqueeze(ids.rank()).eq(Tensor::full([], padding, ids.device()));
-                Tensor::where_(&is_padding, &rows.detach(), &rows)
-            }
-            None => rows,
-        }
+        if self.scale_grad_by_freq { self.shared(&weight, ids) } else { weight.embedding_with(ids, &self.options()) }
     }
 
     fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {

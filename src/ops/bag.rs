@@ -1,6 +1,7 @@
 //! Bags of rows of a table, of which each gives one row: made of other operations.
 
 use crate::dtype::DType;
+use crate::ops::embedding::EmbeddingOptions;
 use crate::ops::reduce::KeepDims;
 use crate::ops::scatter::ScatterReduction;
 use crate::shape::Shape;
@@ -27,6 +28,8 @@ pub struct EmbeddingBagOptions {
     pub per_sample_weights: Option<Tensor>,
     /// The number of a row that counts nothing.
     pub padding: Option<i32>,
+    /// Whether the gradient of the table is [`Rows`](crate::autograd::Rows), and not a whole table; not with [`BagMode::Max`].
+    pub sparse: bool,
 }
 
 /// # Bags of rows
@@ -36,15 +39,16 @@ impl Tensor {
     /// first with 0: PyTorch's `embedding_bag`. A bag of nothing gives 0.
     ///
     /// # Panics
-    /// If a shape or type does not fit, or there are weights and no sums.
+    /// If a shape or type does not fit, there are weights and no sums, or the largest are to have a sparse gradient.
     #[track_caller]
     pub fn embedding_bag(&self, indices: &Tensor, offsets: Option<&Tensor>, options: &EmbeddingBagOptions) -> Tensor {
         let (op, i) = ("embedding_bag", indices.shape());
         let fits = i.rank() == if offsets.is_some() { 1 } else { 2 };
         assert!(fits, "{op}: indices of {i}: expected [bags, items], or [items] with offsets");
-        let EmbeddingBagOptions { mode, per_sample_weights, padding } = options;
+        let EmbeddingBagOptions { mode, per_sample_weights, padding, sparse } = options;
         let is_sum = *mode == BagMode::Sum;
         assert!(per_sample_weights.is_none() || is_sum, "{op}: weights for samples are for sums, not for {mode:?}");
+        assert!(!sparse || *mode != BagMode::Max, "{op}: a sparse gradient is for sums and means, not for {mode:?}");
         let device = self.device();
         // The bag of each item, in order.
         let (bags, items) = (offsets.map_or(i[0], |offsets| offsets.numel()), i.numel());
@@ -58,7 +62,10 @@ impl Tensor {
             None => count.floor_divide(&Tensor::full([], i[1].max(1) as i32, device)),
         };
         let flat = indices.reshape_to(Shape::from([items]));
-        let rows = self.embedding(&flat);
+        let rows = match sparse {
+            true => self.embedding_with(&flat, &EmbeddingOptions { padding: *padding, sparse: true }),
+            false => self.embedding(&flat),
+        };
         let ones = Tensor::ones([items, 1], device).cast(rows.dtype());
         let counted = match padding {
             Some(row) => ones.masked_fill(&flat.eq(*row).unsqueeze(1), 0.0),

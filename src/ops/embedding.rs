@@ -1,7 +1,8 @@
 //! Rows of a table by their numbers: `shaders/embedding.wgsl`, `shaders/embedding_backward.wgsl`,
 //! `shaders/embedding_backward_subgroup.wgsl`.
 
-use crate::autograd::Op;
+use crate::autograd::{Op, is_differentiated};
+use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant,
     groups, parallel, shader,
@@ -27,6 +28,14 @@ struct EmbeddingParams {
     block: u32,
     first: u32,
     end: u32,
+}
+
+impl EmbeddingParams {
+    /// Of a table of this shape.
+    fn of(table: Shape, index: &Tensor) -> EmbeddingParams {
+        let length = index.numel() as u32;
+        EmbeddingParams { size: table[0] as u32, quads: table[1] as u32 / 4, length, block: 1, first: 0, end: length }
+    }
 }
 
 static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_definition, |d| Cost {
@@ -115,6 +124,28 @@ fn backward_definition(call: &mut Call) {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&EMBEDDING, &EMBEDDING_BACKWARD];
 
+/// PyTorch's arguments of `embedding`, and its defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EmbeddingOptions {
+    /// The number of a row that no gradient flows to: `padding_idx`.
+    pub padding: Option<i32>,
+    /// Whether the gradient of the table is [`Rows`](crate::autograd::Rows), as many as there are indices, and not a whole table.
+    pub sparse: bool,
+}
+
+impl EmbeddingOptions {
+    /// Where an index is that of the padding; one element for each row.
+    fn is_padding(&self, indices: &Tensor) -> Option<Tensor> {
+        self.padding.map(|row| indices.unsqueeze(indices.rank()).eq(Tensor::full([], row, indices.device())))
+    }
+
+    /// The same rows, but nothing flows back to that of the padding.
+    #[track_caller]
+    pub(crate) fn held(&self, rows: &Tensor, indices: &Tensor) -> Tensor {
+        self.is_padding(indices).map_or(rows.clone(), |mask| Tensor::where_(&mask, &rows.detach(), rows))
+    }
+}
+
 /// # Rows of a table
 impl Tensor {
     /// The rows of this table, `[size, width]`, whose numbers are `indices`, i32 or i64 of any shape: `[.., width]`. An index
@@ -124,33 +155,24 @@ impl Tensor {
     /// If this is no table of floats, or the indices are not i32 or i64.
     #[track_caller]
     pub fn embedding(&self, indices: &Tensor) -> Tensor {
-        let (table, i) = (self.shape(), indices.shape());
-        assert!(
-            table.rank() == 2 && self.dtype().is_float(),
-            "embedding: {table} x {i}: expected a table [size, width] of floats"
-        );
-        let indices = &indices.indices("embedding", "indices");
-        let width = table[1];
-        let shape = Shape::from([&i[..], &[width]].concat());
+        let index = self.embedded_by(indices);
+        let (shape, table, width) =
+            (Shape::from([&index.shape()[..], &[self.size(1)]].concat()), self.shape(), self.size(1));
         // Rows of a parameter are what a pass begins with.
         let dtype = self.pass_dtype();
         if !width.is_multiple_of(4) || shape.numel() == 0 {
-            return self.entered().embedding_by_primitives(indices).cast(dtype);
+            return self.entered().embedding_by_primitives(&index).cast(dtype);
         }
-        let (weight, index) = (self.contiguous().entered(), indices.contiguous());
-        let length = i.numel() as u32;
-        let p =
-            EmbeddingParams { size: table[0] as u32, quads: width as u32 / 4, length, block: 1, first: 0, end: length };
-        let y = Tensor::empty(shape, dtype, self.device());
-        Tensor::run(&EMBEDDING, &[&weight.detach(), &index, &y], &p);
+        let (weight, index) = (self.contiguous().entered(), index.contiguous());
+        let y = weight.picked_rows(&index, dtype);
         let saved = index.saved();
         let of_w = self.gradient_dtype();
         y.tracked(
-            || Op::new("embedding").with("indices", indices),
+            || Op::new("embedding").with("indices", &index),
             &[&weight],
             move |dy, _| {
                 let dw = Tensor::empty(table, of_w, dy.device());
-                Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &p);
+                Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &EmbeddingParams::of(table, &saved));
                 let index = saved.clone();
                 let again = move |ddw: &Tensor, _: &[bool]| vec![Some(ddw.embedding(&index).reshape_to(shape))];
                 vec![Some(dw.tracked("embedding_backward", &[dy], again))]
@@ -158,10 +180,73 @@ impl Tensor {
         )
     }
 
+    /// [`Tensor::embedding`] with a row that is not trained, or a gradient that is as large as the result: PyTorch's
+    /// `embedding(sparse=True)`. A sparse gradient is for optimizers that move the rows of a table alone; a table that something
+    /// else reads as well, or that is no leaf, has a whole one. Gradients of [`Tensor::grad`] are whole.
+    ///
+    /// # Panics
+    /// As [`Tensor::embedding`].
+    #[track_caller]
+    pub fn embedding_with(&self, indices: &Tensor, options: &EmbeddingOptions) -> Tensor {
+        if !options.sparse {
+            return options.held(&self.embedding(indices), indices);
+        }
+        let index = self.embedded_by(indices);
+        let rows = self.detach().embedding(&index);
+        if !self.is_tracked() {
+            return rows;
+        }
+        let (table, flat) = (self.shape(), index.reshape_to(Shape::from([index.numel()])));
+        // What stands for the padding stands for no row.
+        let of_rows = options.is_padding(indices).map_or(flat.clone(), |mask| {
+            let others = mask.reshape_to(flat.shape()).eq(0.0).cast(DType::I32);
+            flat.mul(&others).add(&others).add(&Tensor::full([], -1, self.device()))
+        });
+        let (weight, saved, of_w) = (self.entered(), of_rows.saved(), self.gradient_dtype());
+        rows.tracked_rows(
+            || Op::new("embedding").with("indices", &index),
+            &weight,
+            of_rows.saved(),
+            // Of a gradient that is differentiated itself.
+            move |dy, _| vec![Some(dy.cast(of_w).reshape([saved.numel(), table[1]]).whole_table(&saved, table[0]))],
+        )
+    }
+
+    /// Indices of rows of this table, as i32.
+    #[track_caller]
+    fn embedded_by(&self, indices: &Tensor) -> Tensor {
+        let (table, i) = (self.shape(), indices.shape());
+        assert!(
+            table.rank() == 2 && self.dtype().is_float(),
+            "embedding: {table} x {i}: expected a table [size, width] of floats"
+        );
+        indices.indices("embedding", "indices")
+    }
+
+    /// The kernel, on tensors whose sizes are checked.
+    #[track_caller]
+    fn picked_rows(&self, index: &Tensor, dtype: DType) -> Tensor {
+        let y = Tensor::empty(Shape::from([&index.shape()[..], &[self.size(1)]].concat()), dtype, self.device());
+        Tensor::run(&EMBEDDING, &[&self.detach(), index, &y], &EmbeddingParams::of(self.shape(), index));
+        y
+    }
+
     /// [`Tensor::embedding`] of a table that the kernels do not take.
     #[track_caller]
     fn embedding_by_primitives(&self, indices: &Tensor) -> Tensor {
         let shape = Shape::from([&indices.shape()[..], &self.shape()[1..]].concat());
         self.index_select(0, &indices.reshape([-1])).reshape_to(shape)
+    }
+
+    /// The table of `size` rows that has these rows `[n, width]`, added up where `index` `[n]` says, and is 0 elsewhere.
+    #[track_caller]
+    pub(crate) fn whole_table(&self, index: &Tensor, size: usize) -> Tensor {
+        let table = Shape::from([size, self.size(1)]);
+        if !self.size(1).is_multiple_of(4) || self.numel() == 0 || size == 0 || is_differentiated() {
+            return self.new_zeros(table).index_add(0, index, self);
+        }
+        let (index, whole) = (index.contiguous(), self.new_empty(table));
+        Tensor::run(&EMBEDDING_BACKWARD, &[&self.contiguous(), &index, &whole], &EmbeddingParams::of(table, &index));
+        whole
     }
 }

@@ -143,7 +143,7 @@ impl std::ops::Neg for Tensor {
 impl MulAssign<f32> for Grads {
     #[track_caller]
     fn mul_assign(&mut self, factor: f32) {
-        self.map(|_, gradient| gradient * factor);
+        self.scale(|gradient| gradient * factor);
     }
 }
 
@@ -151,6 +151,6 @@ impl MulAssign<f32> for Grads {
 impl MulAssign<&Tensor> for Grads {
     #[track_caller]
     fn mul_assign(&mut self, factor: &Tensor) {
-        self.map(|_, gradient| gradient * factor);
+        self.scale(|gradient| gradient * factor);
     }
 }

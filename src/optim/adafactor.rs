@@ -153,6 +153,12 @@ impl Optimizer for Adafactor {
     fn step(&mut self, grads: &Grads) {
         let mut moved = 0;
         for own in &self.all {
+            let tensor = own.parameter.tensor();
+            assert!(
+                grads.rows(&tensor).is_none(),
+                "Adafactor: expected a whole gradient for {}, got one of rows (Embedding::sparse): take SparseAdam for it",
+                tensor.name().unwrap_or("a parameter")
+            );
             if let Some(gradient) = grads.of(&own.parameter.tensor()).filter(|g| g.numel() > 0) {
                 own.move_by(gradient, &self.rate, &self.options);
                 moved += 1;

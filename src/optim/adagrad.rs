@@ -1,6 +1,7 @@
-//! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`.
+//! Adagrad (Duchi et al., 2011): `shaders/adagrad.wgsl`, `shaders/rows_adagrad.wgsl`.
 
 use super::bucket::{Bucket, Place};
+use super::rows::{RowBucket, RowsPlace, Sparse, moved, rows_update};
 use super::rule::{Now, Rule, counted, decayed, update, with_decay};
 use super::{Stepper, at_least_0, decimal};
 use crate::error::Result;
@@ -48,10 +49,26 @@ update!(ADAGRAD, SHADER, "adagrad", AdagradParams, moments 1, slots 1, flops 7, 
     });
 });
 
-/// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&ADAGRAD];
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct RowsParams {
+    place: RowsPlace,
+    eps: f32,
+}
 
-/// Adagrad: steps are divided by the root of the sum of all squared gradients so far.
+rows_update!(ROWS_ADAGRAD, ROWS, "rows_adagrad", RowsParams, moments 1, flops 6, |call| {
+    let p: RowsParams = call.params();
+    moved(call, p.place, |now, g, [x, mut sum]| {
+        sum += g * g;
+        [x - now[0] * g / (sum.sqrt() + p.eps), sum]
+    });
+});
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&ADAGRAD, &ROWS_ADAGRAD];
+
+/// Adagrad: steps are divided by the root of the sum of all squared gradients so far. Of a gradient of
+/// [rows](crate::autograd::Rows) it moves these alone, which gives what a whole one would; with a weight decay it refuses one.
 pub type Adagrad = Stepper<AdagradOptions>;
 
 impl AdagradOptions {
@@ -64,6 +81,12 @@ impl Rule for AdagradOptions {
     const NAME: &'static str = "Adagrad";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
     const SKIPS: bool = true;
+    const FUSED_ROWS: Option<fn(&Self, &RowBucket)> =
+        Some(|own, bucket| bucket.run(&ROWS_ADAGRAD, &RowsParams { place: bucket.place(), eps: own.eps }));
+
+    fn sparse(&self) -> Sparse {
+        if self.weight_decay == 0.0 { Sparse::Taken } else { Sparse::Refused }
+    }
 
     fn check(&self) -> Result<()> {
         at_least_0("decay of the learning rate", self.lr_decay)?;

@@ -1,6 +1,7 @@
 //! Lengths of parameters and gradients, and the global norm that clips: `shaders/square_sums.wgsl`,
 //! `shaders/clip_factor.wgsl`.
 
+use super::gathered::Gathered;
 use super::slab::{Slab, Stretch};
 use crate::kernel::functions::total;
 use crate::kernel::{
@@ -160,18 +161,24 @@ impl Norms {
     }
 
     /// Sets the factor that all kernels multiply gradients by, and the norm beside it.
-    pub fn clip(&self, gathered: &[(&Slab, Vec<Stretch>)], numbers: &Tensor, max_norm: f32) {
+    pub fn clip(&self, gathered: &Gathered, numbers: &Tensor, max_norm: f32) {
         let n = self.gradients.numel() as u32;
-        let found: usize = gathered.iter().flat_map(|(_, stretches)| stretches).map(|s| s.entries.len()).sum();
+        let found: usize = gathered.slabs.iter().flat_map(|(_, stretches)| stretches).map(|s| s.entries.len()).sum();
         if found < n as usize {
             // What has no gradient now must not count with its last one.
             self.gradients.assign(&Tensor::zeros(self.gradients.shape(), self.gradients.device()));
         }
-        for (slab, stretches) in gathered {
+        for (slab, stretches) in &gathered.slabs {
             for stretch in stretches {
                 if let Some(table) = &slab.norms {
                     table.square_sums(&slab.gradients, stretch, &table.gradients);
                 }
+            }
+        }
+        for bucket in gathered.rows.iter().filter(|bucket| !bucket.is_empty()) {
+            if let Some(table) = &bucket.slab.norms {
+                let place = table.gradients.narrow(0, table.first as usize + bucket.entry, 1);
+                place.assign(&bucket.gradients().square().sum().reshape([1]));
             }
         }
         Tensor::run(&CLIP_FACTOR, &[&self.gradients, numbers], &ClipParams { n, max_norm });

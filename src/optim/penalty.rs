@@ -1,6 +1,7 @@
 //! Changes to gradients before an optimizer reads them: `shaders/penalty.wgsl`.
 
-use super::slab::{Slab, Stretch};
+use super::gathered::Gathered;
+use super::slab::Stretch;
 use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -65,12 +66,13 @@ impl Default for Penalty {
 
 impl Penalty {
     /// One kernel for each stretch, if there is anything to do.
-    pub fn apply(&self, gathered: &[(&Slab, Vec<Stretch>)]) {
+    pub fn apply(&self, gathered: &Gathered) {
         let &Penalty { factor, l1, l2, bound } = self;
         if factor == 1.0 && l1 == 0.0 && l2 == 0.0 && bound == f32::MAX {
             return;
         }
-        for (slab, stretches) in gathered {
+        gathered.rows.iter().for_each(|bucket| bucket.penalize(self));
+        for (slab, stretches) in &gathered.slabs {
             for &Stretch { first, n, .. } in stretches {
                 Tensor::run(
                     &PENALTY,

@@ -2,6 +2,7 @@
 
 use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
+use super::rows::{RowBucket, Sparse};
 use crate::error::Result;
 use crate::kernel::{Call, parallel};
 use crate::shape::Shape;
@@ -57,6 +58,15 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// Whether that kernel moves nothing where `numbers[3]` is 1.
     #[doc(hidden)]
     const SKIPS: bool = false;
+
+    /// A kernel that moves the rows of a table at once, to the same values as [`update`](Rule::update) of these rows.
+    const FUSED_ROWS: Option<fn(&Self, &RowBucket)> = None;
+
+    /// What it does with a gradient of [rows](crate::autograd::Rows). One that moves rows alone does so by its definition, which then sees
+    /// `[n, width]`; numbers are as of any other parameter, and count steps in which the parameter had a gradient at all.
+    fn sparse(&self) -> Sparse {
+        Sparse::Refused
+    }
 
     /// The learning rate at the start.
     fn lr(&self) -> f32;
@@ -165,7 +175,7 @@ pub fn uncounted<const N: usize>(
 }
 
 /// The numbers of a group or a parameter.
-fn own(all: &[f32], at: usize) -> [f32; NUMBERS] {
+pub fn own(all: &[f32], at: usize) -> [f32; NUMBERS] {
     std::array::from_fn(|i| all.get(at + i).copied().unwrap_or(0.0))
 }
 

@@ -1,6 +1,7 @@
-//! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`.
+//! Stochastic gradient descent: `shaders/sgd.wgsl`, `shaders/sgd_momentum.wgsl`, `shaders/rows_sgd.wgsl`.
 
 use super::bucket::{Bucket, Place};
+use super::rows::{RowBucket, RowsPlace, Sparse, moved, rows_update};
 use super::rule::{Now, Rule, counted, decayed, uncounted, update, with_decay};
 use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
@@ -63,10 +64,22 @@ update!(SGD_MOMENTUM, HEAVY, "sgd_momentum", SgdParams, moments 1, slots 1, flop
     });
 });
 
-/// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&SGD, &SGD_MOMENTUM];
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct RowsParams {
+    place: RowsPlace,
+}
 
-/// Stochastic gradient descent with optional momentum.
+rows_update!(ROWS_SGD, ROWS, "rows_sgd", RowsParams, moments 0, flops 2, |call| {
+    let p: RowsParams = call.params();
+    moved(call, p.place, |now, g, [x]| [x - now[0] * g]);
+});
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&SGD, &SGD_MOMENTUM, &ROWS_SGD];
+
+/// Stochastic gradient descent with optional momentum. Of a gradient of [rows](crate::autograd::Rows) it moves these alone; with
+/// momentum, by which all rows go on moving, it takes a whole one in its place, and with a weight decay it refuses one.
 pub type Sgd = Stepper<SgdOptions>;
 
 impl SgdOptions {
@@ -84,6 +97,16 @@ impl Rule for SgdOptions {
     const NAME: &'static str = "Sgd";
     const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
     const SKIPS: bool = true;
+    const FUSED_ROWS: Option<fn(&Self, &RowBucket)> =
+        Some(|_, bucket| bucket.run(&ROWS_SGD, &RowsParams { place: bucket.place() }));
+
+    fn sparse(&self) -> Sparse {
+        match self.momentum {
+            _ if self.weight_decay != 0.0 => Sparse::Refused,
+            Momentum::None => Sparse::Taken,
+            _ => Sparse::Whole,
+        }
+    }
 
     fn check(&self) -> Result<()> {
         at_least_0("weight decay", self.weight_decay)?;

@@ -202,12 +202,16 @@ impl Slab {
         self.entries.iter().map(|entry| (&*entry.name, entry.view(&self.values)))
     }
 
-    /// Copies gradients into the slab, and tells the stretches that have one.
+    /// Copies gradients into the slab, and tells the stretches that have one; those that `is_apart` says stay where they are.
     #[track_caller]
-    pub fn gather(&self, grads: &Grads) -> Vec<Stretch> {
+    pub fn gather(&self, grads: &Grads, is_apart: impl Fn(&Tensor) -> bool) -> Vec<Stretch> {
         let mut stretches: Vec<Stretch> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
-            let Some(gradient) = grads.of(&entry.parameter.tensor()) else { continue };
+            let tensor = entry.parameter.tensor();
+            if is_apart(&tensor) {
+                continue;
+            }
+            let Some(gradient) = grads.of(&tensor) else { continue };
             self.view(at, &self.gradients).assign(&gradient.cast(DType::F32));
             let (start, len) = (entry.offset as u32, (entry.end() - entry.offset) as u32);
             match stretches.last_mut() {
@@ -219,6 +223,16 @@ impl Slab {
             }
         }
         stretches
+    }
+
+    /// The path of a parameter.
+    pub fn name(&self, entry: usize) -> &str {
+        &self.entries[entry].name
+    }
+
+    /// The tensor of each parameter.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor> {
+        self.entries.iter().map(|entry| entry.parameter.tensor())
     }
 }
 

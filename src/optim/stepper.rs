@@ -1,11 +1,13 @@
 //! Steppers: the part that all optimizers have in common.
 
 use super::bucket::Bucket;
+use super::gathered::{Gathered, check};
 use super::hyper::{self, Hyper};
 use super::norms::Norms;
 use super::penalty::Penalty;
+use super::rows::{RowBucket, Sparse};
 use super::rule::{Now, Rule};
-use super::slab::{self, Owned, Slab, Stretch};
+use super::slab::{self, Owned, Slab};
 use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
@@ -33,10 +35,10 @@ pub struct Stepper<R: Rule> {
     max_norm: Option<f32>,
     /// The kernel that moves a bucket; else the rule's definition does.
     fused: Option<fn(&R, &Bucket)>,
+    /// The same of a table's rows.
+    fused_rows: Option<fn(&R, &RowBucket)>,
 }
 
-/// The gradients of a step, gathered: each slab with its stretches that have some.
-type Gathered<'a> = Vec<(&'a Slab, Vec<Stretch>)>;
 /// Changes to gradients between gathering and the update.
 type Reduce<'a> = &'a mut dyn FnMut(&[Tensor]) -> Decision;
 
@@ -140,11 +142,17 @@ impl<R: Rule> Stepper<R> {
             norms: None,
             max_norm: None,
             fused: R::FUSED,
+            fused_rows: R::FUSED_ROWS,
         };
-        if R::FUSED.is_none() {
+        let moves_rows = |group: &Group<R>| !matches!(group.rule.sparse(), Sparse::Refused | Sparse::Whole);
+        let is_defined = R::FUSED_ROWS.is_none() && out.groups.iter().any(moves_rows);
+        if R::FUSED.is_none() && R::FUSED_ROWS.is_none() {
             out = out.by_definition();
         } else if R::needs_norms() {
             out.measure();
+        }
+        if is_defined || R::FUSED.is_none() {
+            out.hyper.tell_apart();
         }
         Ok(out)
     }
@@ -152,7 +160,7 @@ impl<R: Rule> Stepper<R> {
     /// Steps by the rule's definition, where there is a fused kernel too: for tests, and to look for a fault.
     #[must_use]
     pub fn by_definition(mut self) -> Self {
-        self.fused = None;
+        (self.fused, self.fused_rows) = (None, None);
         self.hyper.tell_apart();
         self
     }
@@ -238,20 +246,6 @@ impl<R: Rule> Stepper<R> {
         }
     }
 
-    /// Which parameters of each group a step moves, counted through all its slabs.
-    fn moved(&self, gathered: &Gathered) -> Vec<Vec<usize>> {
-        let mut gathered = gathered.iter();
-        let mut of_group = |group: &Group<R>| {
-            let (mut first, mut moved) = (0, Vec::new());
-            for (slab, stretches) in gathered.by_ref().take(group.slabs.len()) {
-                moved.extend(stretches.iter().flat_map(|stretch| stretch.entries.clone()).map(|at| first + at));
-                first += slab.members();
-            }
-            moved
-        };
-        self.groups.iter().map(&mut of_group).collect()
-    }
-
     fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.groups.iter().flat_map(|group| &group.slabs)
     }
@@ -285,30 +279,31 @@ impl<R: Rule> Stepper<R> {
         }
         let owned = self.owned.clone();
         self.hyper.tensor.device().guard_replays(move || owned.iter().find_map(Owned::lost));
-        let mut gathered = Gathered::new();
-        for slab in self.slabs() {
-            gathered.push((slab, slab.gather(grads)));
+        let mut gathered = Gathered::default();
+        for (number, group) in self.groups.iter().enumerate() {
+            let sparse = group.rule.sparse();
+            for slab in &group.slabs {
+                check(R::NAME, sparse, &self.penalty, slab, grads);
+                let rows_of = |tensor: &Tensor| grads.rows(tensor).filter(|_| sparse != Sparse::Whole);
+                gathered.slabs.push((slab, slab.gather(grads, |tensor| rows_of(tensor).is_some())));
+                for (at, tensor) in slab.tensors().enumerate() {
+                    let rows = rows_of(&tensor).map(|rows| RowBucket::new(slab, (number, at), &self.hyper, rows));
+                    gathered.rows.extend(rows);
+                }
+            }
         }
-        assert!(
-            gathered.iter().any(|(_, stretches)| !stretches.is_empty()),
-            "{}: there is no gradient for any of its parameters",
-            R::NAME
-        );
+        assert!(!gathered.is_empty(), "{}: there is no gradient for any of its parameters", R::NAME);
         Some(gathered)
     }
 
     /// Looks at all gradients before anything moves: a user's exchange or decision, then penalties and clipping.
     #[track_caller]
     fn reduce(&self, gathered: &Gathered, reduce: Option<Reduce>) -> Decision {
-        let decision = reduce.map_or(Decision::Update, |reduce| {
-            let of = |(slab, stretches): &(&Slab, Vec<Stretch>)| -> Vec<Tensor> {
-                stretches.iter().map(|stretch| slab.bucket(stretch)).collect()
-            };
-            reduce(&gathered.iter().flat_map(of).collect::<Vec<_>>())
-        });
+        let decision = reduce.map_or(Decision::Update, |reduce| reduce(&gathered.buckets()));
         if !matches!(decision, Decision::Skip) {
             let flag = if let Decision::UpdateIf(flag) = &decision { Some(flag) } else { None };
-            self.hyper.advance(self.moved(gathered), flag);
+            let moved = |(at, group): (usize, &Group<R>)| gathered.moved(at, group.slabs.iter());
+            self.hyper.advance(self.groups.iter().enumerate().map(moved).collect(), flag);
             self.penalty.apply(gathered);
             if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
                 norms.clip(gathered, &self.hyper.tensor, max_norm);
@@ -320,9 +315,9 @@ impl<R: Rule> Stepper<R> {
     /// Moves all that has a gradient.
     #[track_caller]
     fn update(&self, gathered: &Gathered) {
-        let mut gathered = gathered.iter();
+        let mut slabs = gathered.slabs.iter();
         for (at, group) in self.groups.iter().enumerate() {
-            for (slab, stretches) in gathered.by_ref().take(group.slabs.len()) {
+            for (slab, stretches) in slabs.by_ref().take(group.slabs.len()) {
                 for stretch in stretches {
                     let Hyper { tensor: numbers, starts, counted, .. } = &self.hyper;
                     let bucket = Bucket { slab, stretch, numbers, at: starts[at], count: counted[at] };
@@ -333,24 +328,30 @@ impl<R: Rule> Stepper<R> {
                 }
             }
         }
+        for bucket in gathered.rows.iter().filter(|bucket| !bucket.is_empty()) {
+            let rule = &self.groups[bucket.group].rule;
+            match self.fused_rows {
+                Some(fused) => fused(rule, bucket),
+                None => bucket.define(rule, self.max_norm.is_some()),
+            }
+        }
     }
 
     /// The same, unless `flag` is 0: the crate's kernels find that among the numbers; what others move is taken back.
     #[track_caller]
     fn update_if(&self, gathered: &Gathered, flag: &Tensor) {
-        if self.fused.is_some() && R::SKIPS {
+        if R::SKIPS && (self.fused.is_some() || self.fused_rows.is_some()) {
             return self.update(gathered);
         }
-        let mut kept = Vec::new();
-        for (slab, stretches) in gathered {
-            for tensor in [&slab.values].into_iter().chain(&slab.moments) {
-                let places = stretches.iter().map(|s| tensor.narrow(0, s.first as usize, s.n as usize));
-                kept.extend(places.map(|place| (place.copy(), place)));
-            }
-        }
+        let kept = gathered.kept();
+        let rows: Vec<_> = gathered.rows.iter().filter(|bucket| !bucket.is_empty()).map(|b| (b, b.now())).collect();
         self.update(gathered);
         for (before, place) in kept {
             place.assign(&Tensor::where_(flag, &place, &before));
+        }
+        for (bucket, before) in rows {
+            let held = |(now, before): (Tensor, Tensor)| Tensor::where_(flag, &now, &before);
+            bucket.put(bucket.now().into_iter().zip(before).map(held).collect());
         }
     }
 }

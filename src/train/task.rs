@@ -236,7 +236,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
             for (path, parameter) in parameters(self.model) {
                 if options.freezes(&path) {
                     found = true;
-                    grads.remove(&parameter.tensor());
+                    grads.leave_out(&parameter.tensor());
                 }
             }
             if !found {
@@ -245,7 +245,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
             }
         }
         if options.grad_norm {
-            let squares: Vec<Tensor> = grads.iter().map(|(_, gradient)| in_f32(gradient).square().sum()).collect();
+            let squares: Vec<Tensor> = grads.values().map(|values| in_f32(&values).square().sum()).collect();
             let all = Tensor::stack(&squares.iter().collect::<Vec<_>>(), 0);
             let norm = all.sum().sqrt();
             let norm = options.scaler.as_ref().map_or(norm.clone(), |scaler| scaler.unscale(&norm));

@@ -280,6 +280,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("optim_nadam", Steps(|t| optim::steps(t, "nadam"))),
     ("optim_radam", Steps(|t| optim::steps(t, "radam"))),
     ("optim_rmsprop", Steps(optim::rmsprop)),
+    ("optim_rows", Steps(optim::rows)),
     ("optim_sgd", Steps(optim::sgd)),
     ("outer", Op(|t| t.x().outer(t.input("vec2")))),
     ("pad", Op(indices::pad)),

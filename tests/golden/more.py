@@ -709,8 +709,31 @@ def wholes():
         write("optim_lbfgs", case, "optim:lbfgs", {**attrs, "steps": steps}, {"in.param": start, "in.scale": scale, "out": torch.stack(after)}, 2e-3, 2e-4)
 
 
+def rows():
+    """Steps of which each moves the rows of a table that it takes, some of them several times."""
+    made = {"sparse_adam": torch.optim.SparseAdam, "adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}
+    cases = [("sparse_adam", "plain", {"lr": 0.1}), ("sparse_adam", "betas", {"lr": 0.05, "betas": [0.5, 0.7], "eps": 1e-2}),
+             ("sparse_adam", "maximize", {"lr": 0.1, "maximize": True}), ("sparse_adam", "padding", {"lr": 0.1, "padding_idx": 2}),
+             ("adagrad", "plain", {"lr": 0.1}),
+             ("adagrad", "decay", {"lr": 0.2, "lr_decay": 0.1, "initial_accumulator_value": 0.3, "eps": 1e-3}),
+             ("sgd", "plain", {"lr": 0.1}), ("sgd", "maximize", {"lr": 0.1, "maximize": True}),
+             ("sgd", "momentum", {"lr": 0.1, "momentum": 0.8}), ("sgd", "nesterov", {"lr": 0.1, "momentum": 0.8, "nesterov": True})]
+    for width in [4, 3]:
+        for name, case, attrs in cases:
+            start, grads, ids = draw(6, width), draw(10, 5, width), torch.randint(0, 6, (10, 5))
+            param, after = torch.nn.Parameter(start.clone()), []
+            optimizer = made[name]([param], **{k: v for k, v in attrs.items() if k != "padding_idx"})
+            for step, grad in zip(ids, grads):
+                optimizer.zero_grad()
+                (F.embedding(step, param, padding_idx=attrs.get("padding_idx"), sparse=True) * grad).sum().backward()
+                optimizer.step()
+                after.append(param.detach().clone())
+            tensors = {"in.param": start, "in.ids": ids, "in.grads": grads, "out": torch.stack(after)}
+            write("optim_rows", f"{name}_{case}_{width}", f"optim_rows:{name}", {**attrs, "optimizer": name}, tensors)
+
+
 MAKES = [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
-         sums, masks, functions, order, places, made_up, composed, newer, modes, matrices, volumes, wholes]
+         sums, masks, functions, order, places, made_up, composed, newer, modes, matrices, volumes, wholes, rows]
 
 if __name__ == "__main__":
     for make in MAKES:

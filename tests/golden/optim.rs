@@ -3,15 +3,16 @@
 use crate::attrs::Attrs;
 use crate::trial::Trial;
 use crate::ways::Way;
-use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
     Adadelta, AdadeltaOptions, Adafactor, AdafactorOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Adamax,
     AdamaxOptions, Centering, Lbfgs, LbfgsOptions, Momentum, Muon, MuonOptions, MuonRate, NAdam, NAdamOptions,
-    Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
+    Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, SparseAdam,
+    SparseAdamOptions, Stepper,
 };
 use wgrad::plan::Replay;
+use wgrad::{EmbeddingOptions, Tensor};
 
 /// A new optimizer by PyTorch's name in lower case.
 pub fn optimizer(name: &str, a: &Attrs, model: &dyn Module) -> Box<dyn Optimizer> {
@@ -38,6 +39,11 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
             }
             "muon" => boxed(Muon::new(model, muon_options(a))?, kind),
             "nadam" => boxed(NAdam::new(model, nadam_options(a))?, kind),
+            "sparse_adam" => {
+                let betas = a.floats("betas", [0.9, 0.999]).into();
+                let options = SparseAdamOptions { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8) };
+                boxed(SparseAdam::new(model, options)?, kind)
+            }
             "radam" => {
                 let NAdamOptions { betas, eps, weight_decay, .. } = nadam_options(a);
                 boxed(RAdam::new(model, RAdamOptions { lr: a.float("lr", 1e-3), betas, eps, weight_decay })?, kind)
@@ -164,6 +170,29 @@ fn step(t: &Trial, replay: &mut Replay, parameter: &Parameter, grad: &Tensor, op
         loss
     });
     parameter.tensor().detach().copy()
+}
+
+/// A table after each step with the file's gradients of the rows that it takes.
+pub fn rows(t: &Trial) -> Vec<(String, Tensor)> {
+    let (a, ids, grads) = (t.attrs(), t.input("ids"), t.input("grads"));
+    let padding = a.size("padding_idx").map(|row| row as i32);
+    let of = |defined: bool| {
+        let table = Parameter::new(t.input("param").copy());
+        let mut optimizer = of_kind(&a.text("optimizer", ""), a, &table, defined);
+        let (mut replay, mut after) = (Replay::new(), Vec::new());
+        for at in 0..grads.size(0) {
+            let [ids, grad] = [ids, grads].map(|all| all.narrow(0, at, 1).squeeze(0).copy());
+            t.way().step(&mut replay, [&ids, &grad], |[ids, grad]| {
+                let rows = table.tensor().embedding_with(ids, &EmbeddingOptions { padding, sparse: true });
+                let loss = rows.mul(grad).sum();
+                optimizer.step(&loss.backward());
+                loss
+            });
+            after.push(table.tensor().detach().copy());
+        }
+        ("out".into(), Tensor::stack(&after.iter().collect::<Vec<_>>(), 0))
+    };
+    [false, true].map(of).into()
 }
 
 /// Steps down the valley of Rosenbrock and a bowl.

@@ -92,7 +92,12 @@ pub fn embedding_bag(t: &Trial) -> Tensor {
     };
     let rows = t.input("weight").size(0) as isize;
     let padding = a.list("padding_idx").map(|row| row[0].rem_euclid(rows) as i32);
-    let options = EmbeddingBagOptions { mode, per_sample_weights: t.maybe("per_sample_weights").cloned(), padding };
+    let options = EmbeddingBagOptions {
+        mode,
+        per_sample_weights: t.maybe("per_sample_weights").cloned(),
+        padding,
+        sparse: false,
+    };
     // An end behind the last bag.
     let ends = a.flag("include_last_offset", false);
     let offsets = t.maybe("offsets").map(|at| if ends { at.narrow(0, 0, at.numel() - 1) } else { at.clone() });

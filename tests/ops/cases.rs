@@ -17,6 +17,7 @@ mod rarer;
 mod recurrent;
 mod reductions;
 mod resized;
+mod rows;
 mod sequences;
 mod special;
 
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Case> {
         rarer::cases(),
         reductions::cases(),
         resized::cases(),
+        rows::cases(),
         products::cases(),
         fused::cases(),
         sequences::cases(),

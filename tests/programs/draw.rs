@@ -505,6 +505,10 @@ impl Drawing {
         }
         if learns && self.chance(50) {
             (self.program.update, self.program.gives_gradients) = (self.pick(UPDATES), self.chance(40));
+            let has_rows = self.program.steps().any(|(_, op, _)| op.has_rows());
+            if has_rows && !self.program.update.takes_rows() {
+                self.program.update = Update::Adagrad;
+            }
         }
         self.program = self.program.compact();
     }

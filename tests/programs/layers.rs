@@ -234,7 +234,8 @@ impl Drawing {
         let table = if self.chance(50) { self.weight(&[rows, columns]) } else { self.of_shape(&[rows, columns])? };
         let ids = if self.chance(50) { vec![self.size().min(70)] } else { vec![self.small(), self.small()] };
         let ids = self.whole(&ids, rows);
-        self.push(Op::Embedding, &[table, ids])
+        let op = if self.chance(50) { Op::EmbeddingRows } else { Op::Embedding };
+        self.push(op, &[table, ids])
     }
 
     fn cross_entropy(&mut self) -> Option<usize> {

@@ -5,9 +5,12 @@ use std::sync::LazyLock;
 use wgrad::KeepDims::{self, Yes};
 use wgrad::ops::attention::AttentionOptions;
 use wgrad::{
-    AvgPool2dOptions, Conv2dOptions, ConvTranspose2dOptions, DType, Draw, Extreme, MaxPool2dOptions, Shape, Tensor,
-    Upsampling,
+    AvgPool2dOptions, Conv2dOptions, ConvTranspose2dOptions, DType, Draw, EmbeddingOptions, Extreme, MaxPool2dOptions,
+    Shape, Tensor, Upsampling,
 };
+
+/// A table's gradient as rows.
+pub const SPARSE: EmbeddingOptions = EmbeddingOptions { padding: None, sparse: true };
 
 /// Every case there is: a new operation joins by its cases.
 pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases::all);
@@ -46,6 +49,8 @@ pub enum Op {
     Attention(bool),
     Dropout(f32, u32),
     Embedding,
+    /// With a gradient of rows.
+    EmbeddingRows,
     IndexSelect(isize),
     Gather(isize),
     CrossEntropy,
@@ -177,13 +182,21 @@ pub fn case(name: &str, x: &[&Tensor]) -> Tensor {
 }
 
 impl Op {
+    /// Whether the gradient of a table may be rows, which not every optimizer takes.
+    pub fn has_rows(&self) -> bool {
+        match self {
+            Op::Case(at) => CASES[*at].name.contains("with rows"),
+            _ => *self == Op::EmbeddingRows,
+        }
+    }
+
     /// Whether it moves elements and computes nothing.
     pub fn is_exact(&self) -> bool {
         match self {
             Op::One(at) => matches!(one(*at).0, "x.copy()" | "x.contiguous()" | "x.flatten(0)" | "x.neg()"),
             Op::Reshape(_) | Op::Permute(_) | Op::Narrow(..) | Op::Expand(_) | Op::Pad(..) | Op::Diagonal(..) => true,
             Op::Cat(_) | Op::Stack(_) | Op::Detach | Op::Assign | Op::Cast(_) => true,
-            Op::Embedding | Op::IndexSelect(_) | Op::Gather(_) | Op::Gradient => true,
+            Op::Embedding | Op::EmbeddingRows | Op::IndexSelect(_) | Op::Gather(_) | Op::Gradient => true,
             _ => false,
         }
     }
@@ -233,6 +246,7 @@ impl Op {
             Op::Attention(causal) => x[0].scaled_dot_product_attention(x[1], x[2], &attention(*causal)),
             Op::Dropout(p, stream) => x[0].dropout(*p, &draw(*stream, x[1])),
             Op::Embedding => x[0].embedding(x[1]),
+            Op::EmbeddingRows => x[0].embedding_with(x[1], &SPARSE),
             Op::IndexSelect(dim) => x[0].index_select(*dim, x[1]),
             Op::Gather(dim) => x[0].gather(*dim, x[1]),
             Op::CrossEntropy => x[0].cross_entropy(x[1]),
@@ -301,6 +315,7 @@ impl Op {
             }
             Op::Dropout(p, stream) => format!("{first}.dropout({p:?}, &draw({stream}, {}))", others()[0]),
             Op::Embedding => format!("{first}.embedding({})", others()[0]),
+            Op::EmbeddingRows => format!("{first}.embedding_with({}, &SPARSE)", others()[0]),
             Op::IndexSelect(dim) => format!("{first}.index_select({dim}, {})", others()[0]),
             Op::Gather(dim) => format!("{first}.gather({dim}, {})", others()[0]),
             Op::CrossEntropy => format!("{first}.cross_entropy({})", others()[0]),

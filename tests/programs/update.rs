@@ -43,6 +43,11 @@ pub static UPDATES: &[Update] = &[
 ];
 
 impl Update {
+    /// Whether it takes gradients of rows.
+    pub fn takes_rows(self) -> bool {
+        matches!(self, Update::Nothing | Update::Sgd | Update::Momentum | Update::Clipped | Update::Adagrad)
+    }
+
     /// An optimizer of these weights.
     ///
     /// # Errors

@@ -165,6 +165,12 @@ fn mistakes() -> Vec<(&'static str, String)> {
     });
     let reads = |x: &Tensor| x.mean().item().map(drop);
     add("optimizers", &|| step(&reads));
+    add("optimizers", &|| {
+        let table = Embedding::new(4, 2, &mut Init::new(0, &device)).sparse();
+        let rows = table.forward(&Tensor::full([3], 1, &device), &Ctx::train());
+        adam(&table).step(&rows.sum().backward());
+        Ok(())
+    });
     add("optimizers", &|| sgd(&net).set_lr(-1.0));
 
     add("saving", &|| load_state(&net, &state(&other)?, Strictness::Strict).map(drop));

@@ -1,0 +1,150 @@
+//! Rows that stand for the same row of a table, added up: `shaders/coalesce_order.wgsl`, `shaders/coalesce.wgsl`.
+
+use crate::dtype::DType;
+use crate::kernel::{
+    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
+    parallel, shader,
+};
+use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+use std::collections::HashMap;
+use std::ops::Range;
+
+use Access::{Read, ReadWrite, Write};
+
+static ORDER: Shader = shader!("coalesce_order", &[Read, Read, Write]);
+
+static SUMS: Shader = shader!("coalesce", &[Read, Read, Read, ReadWrite, Write]);
+
+/// `n` entries of `width` elements, or of as many vec4, for a table of `size` rows. Passes sort `chunk` entries at a time.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct CoalesceParams {
+    n: u32,
+    width: u32,
+    size: u32,
+    chunk: u32,
+}
+
+/// Entries that are compared with one another before sorted ones are merged.
+const FIRST: u32 = 128;
+
+/// Sorted entries of which one invocation adds up those of one row.
+const PART: u64 = 64;
+
+/// [index, values, rows, sums]: where an index stands for the first time, it and the sum of all of its values; elsewhere -1 and 0.
+static COALESCE: Kernel = Kernel::new("coalesce", &[Read, Read, Write, Write], definition, |d| {
+    let n = u64::from(d.params::<CoalesceParams>().n);
+    d.cost(d.len(1) as u64 + n * u64::from(n.max(2).ilog2()))
+})
+.host(host)
+.tolerance(Tolerance::SUMMED)
+.variants(&[
+    Variant::new("sorted", |_, d| sorted(d)).fits(|_, d| d.params::<CoalesceParams>().n as u64 <= PART * 65_535)
+]);
+
+fn sorted(d: &Dispatch) -> Lowering {
+    let mut p: CoalesceParams = d.params();
+    let mut out = Lowering::default();
+    let bytes = (4 * u64::from(p.n)).next_multiple_of(16);
+    let [mut order, mut free] = [out.scratch(bytes), out.scratch(bytes)];
+    let parts = out.scratch((4 * d.len(1) as u64).next_multiple_of(16));
+    let sort = |entry, p: &CoalesceParams, from, to| {
+        Pass::new(&ORDER, entry, groups(p.n as usize, 64)).slots(&[Slot::Arg(0), from, to]).params(p)
+    };
+    p.chunk = FIRST;
+    out.passes.push(sort("coalesce_order", &p, free, order));
+    while p.chunk < p.n {
+        p.chunk *= 2;
+        out.passes.push(sort("coalesce_order_merge", &p, order, free));
+        std::mem::swap(&mut order, &mut free);
+    }
+    let (item, each) = if p.width.is_multiple_of(4) { ("vec4<f32>", 4) } else { ("f32", 1) };
+    p.width /= each;
+    let sum = |entry, from, to| {
+        Pass::new(&SUMS, entry, groups(d.len(1) / each as usize, 256))
+            .slots(&[Slot::Arg(0), order, from, Slot::Arg(2), to])
+            .constant("ITEM", Constant::Alias(item))
+            .params(&p)
+    };
+    out.passes.push(sum("coalesce_parts", Slot::Arg(1), parts));
+    out.passes.push(sum("coalesce", parts, Slot::Arg(3)));
+    out
+}
+
+fn definition(call: &mut Call) {
+    let (p, index, values) = (call.params::<CoalesceParams>(), call.read::<i32>(0), call.read::<f32>(1));
+    let (width, mut first) = (p.width as usize, HashMap::new());
+    let (rows, mut sums) = (call.write::<i32>(2), vec![0.0f64; values.len()]);
+    for (entry, (index, row)) in index.iter().zip(rows.iter_mut()).enumerate() {
+        *row = -1;
+        if !usize::try_from(*index).is_ok_and(|row| row < p.size as usize) {
+            continue;
+        }
+        let to = *first.entry(*index).or_insert(entry);
+        if to == entry {
+            *row = *index;
+        }
+        for at in 0..width {
+            sums[to * width + at] += f64::from(values[entry * width + at]);
+        }
+    }
+    call.write::<f32>(3).iter_mut().zip(sums).for_each(|(to, sum)| *to = sum as f32);
+}
+
+/// By sorting: equal rows then lie side by side.
+fn host(call: &mut Call) {
+    let (p, index, values) = (call.params::<CoalesceParams>(), call.read::<i32>(0), call.read::<f32>(1));
+    let (rows, sums, width) = (call.write::<i32>(2), call.write::<f32>(3), p.width as usize);
+    let entry = |(at, index): (usize, &i32)| {
+        usize::try_from(*index).ok().filter(|row| *row < p.size as usize).map(|row| (row as u64) << 32 | at as u64)
+    };
+    let mut order: Vec<u64> = index.iter().enumerate().filter_map(entry).collect();
+    order.sort_unstable();
+    // The place in that order of all entries of a row, where its first one is.
+    let mut all: Vec<Range<usize>> = vec![0..0; index.len()];
+    rows.fill(-1);
+    let mut end = 0;
+    for run in order.chunk_by(|a, b| a >> 32 == b >> 32) {
+        let first = run[0] as u32 as usize;
+        rows[first] = (run[0] >> 32) as i32;
+        all[first] = end..end + run.len();
+        end += run.len();
+    }
+    let row_of = |entry: u64| &values[entry as u32 as usize * width..][..width];
+    parallel::rows(
+        sums,
+        width,
+        #[inline(always)]
+        |at, sum| match &order[all[at].clone()] {
+            [] => sum.fill(0.0),
+            [one] => sum.copy_from_slice(row_of(*one)),
+            many => {
+                for (c, sum) in sum.iter_mut().enumerate() {
+                    *sum = many.iter().map(|entry| f64::from(row_of(*entry)[c])).sum::<f64>() as f32;
+                }
+            }
+        },
+    );
+}
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&COALESCE];
+
+impl Tensor {
+    /// These values `[n, width]` of rows `index` `[n]` of a table of so many rows, added up where a row first stands, in f32; the
+    /// others are of row -1, and 0.
+    #[track_caller]
+    pub(crate) fn coalesced(&self, index: &Tensor, size: usize) -> (Tensor, Tensor) {
+        let (index, values) = (index.contiguous(), self.contiguous());
+        let shape = values.shape();
+        let rows = Tensor::empty([shape[0]], DType::I32, self.device());
+        let sums = Tensor::empty(shape, DType::F32, self.device());
+        let p = CoalesceParams { n: shape[0] as u32, width: shape[1] as u32, size: size as u32, chunk: 0 };
+        if values.numel() == 0 {
+            return (Tensor::full([shape[0]], -1, self.device()), sums);
+        }
+        Tensor::run(&COALESCE, &[&index, &values, &rows, &sums], &p);
+        (rows, sums)
+    }
+}
