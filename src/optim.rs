@@ -38,6 +38,7 @@ mod rule;
 mod scaler;
 pub mod schedule;
 pub mod sgd;
+mod shards;
 mod slab;
 mod split;
 mod stepper;
@@ -60,6 +61,7 @@ pub use rule::{Now, Rule};
 pub use scaler::{GradScaler, GradScalerOptions};
 #[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
+pub(crate) use shards::Peers;
 pub use split::Split;
 pub use stepper::Stepper;
 pub use variants::{Adamax, AdamaxOptions, NAdam, NAdamOptions, RAdam, RAdamOptions};
@@ -208,6 +210,12 @@ pub trait Optimizer: Send {
     /// [`Error::Capture`] inside a step that is being captured; then nothing was changed.
     #[doc(alias = "load_state_dict")]
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
+
+    /// Whether its moments are dealt out to several ranks ([`Stepper::sharded`]): then all of them call [`state`](Optimizer::state)
+    /// together, and rank 0 gets the whole of it.
+    fn is_sharded(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! through {
@@ -253,6 +261,10 @@ macro_rules! through {
 
             fn load_state(&mut self, state: &StateDict) -> Result<()> {
                 (**self).load_state(state)
+            }
+
+            fn is_sharded(&self) -> bool {
+                (**self).is_sharded()
             }
         }
     )*};
