@@ -40,6 +40,7 @@ mod rule;
 mod scaler;
 pub mod schedule;
 pub mod sgd;
+mod shards;
 mod slab;
 mod sparse_adam;
 mod split;
@@ -64,6 +65,7 @@ pub use rule::{Now, Rule};
 pub use scaler::{GradScaler, GradScalerOptions};
 #[doc(inline)]
 pub use sgd::{Momentum, Sgd, SgdOptions};
+pub(crate) use shards::Peers;
 pub use sparse_adam::{SparseAdam, SparseAdamOptions};
 pub use split::Split;
 pub use stepper::Stepper;
@@ -217,6 +219,12 @@ pub trait Optimizer: Send {
     /// [`Error::Capture`] inside a step that is being captured; then nothing was changed.
     #[doc(alias = "load_state_dict")]
     fn load_state(&mut self, state: &StateDict) -> Result<()>;
+
+    /// Whether its moments are dealt out to several ranks ([`Stepper::sharded`]): then all of them call [`state`](Optimizer::state)
+    /// together, and rank 0 gets the whole of it.
+    fn is_sharded(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! through {
@@ -262,6 +270,10 @@ macro_rules! through {
 
             fn load_state(&mut self, state: &StateDict) -> Result<()> {
                 (**self).load_state(state)
+            }
+
+            fn is_sharded(&self) -> bool {
+                (**self).is_sharded()
             }
         }
     )*};

@@ -36,18 +36,23 @@
 //! | Family | |
 //! |---|---|
 //! | **Groups** | [`Group`], [`Alone`], [`Threads`] |
-//! | **Training** | [`DataParallel`] |
+//! | **Training** | [`DataParallel`], [`Compression`], [`Stepper::sharded`](crate::optim::Stepper::sharded), [`DiLoCo`], [`DiLoCoOptions`] |
 //! | **Which device** | [`devices`], [`device`] |
 //!
 //! [Parallel training](crate::guide::parallel) is the guide's page about it.
 
+mod compression;
 mod data_parallel;
+mod diloco;
 mod line;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod sharded;
 mod threads;
 
+pub use compression::Compression;
 pub use data_parallel::DataParallel;
+pub use diloco::{DiLoCo, DiLoCoOptions};
 #[cfg(feature = "mpi")]
 pub use mpi::{Mpi, MpiDevice, MpiOptions};
 pub use threads::Threads;
@@ -78,6 +83,34 @@ pub trait Group: Send + Sync {
     /// [`Error::Group`] if another rank is gone or did not come; so of all others.
     #[doc(alias = "all_gather_object")]
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// A part for each rank from each rank: part `r` of `parts` goes to rank `r`, and what all ranks have for this one comes, in the
+    /// order of ranks. Parts may be of different lengths. By default every rank sees all of them.
+    ///
+    /// # Errors
+    /// [`Error::Group`] as well if there is not a part for each rank.
+    fn all_to_all(&self, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        part_for_each(parts.len(), self.size())?;
+        let lens: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
+        let all = self.all_gather(&[bytemuck::cast_slice(&lens), &parts.concat()].concat())?;
+        let own = |bytes: &Vec<u8>| {
+            let (lens, rest) = bytes.split_at_checked(8 * self.size())?;
+            let lens: Vec<u64> = bytemuck::pod_collect_to_vec(lens);
+            let before: u64 = lens[..self.rank()].iter().sum();
+            rest.get(before as usize..(before + lens[self.rank()]) as usize).map(<[u8]>::to_vec)
+        };
+        let unlike = || Error::Group("all_to_all: a rank has sent something else: expected a part for each".into());
+        all.iter().map(|bytes| own(bytes).ok_or_else(unlike)).collect()
+    }
+
+    /// The bytes of all ranks on rank `root`, in the order of ranks; nothing on the others.
+    ///
+    /// # Errors
+    /// As [`all_gather`](Group::all_gather).
+    fn gather(&self, root: usize, own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        let came = self.all_to_all(parts_for(root, own, self.size()))?;
+        Ok(if self.rank() == root { came } else { Vec::new() })
+    }
 
     /// Puts the sums over all ranks in the place of the values, the same bits on each rank. By default the values are added in
     /// the order of ranks.
@@ -115,6 +148,21 @@ pub trait Group: Send + Sync {
     }
 }
 
+/// All for one rank.
+fn parts_for(root: usize, own: Vec<u8>, size: usize) -> Vec<Vec<u8>> {
+    let mut parts = vec![Vec::new(); size];
+    parts[root] = own;
+    parts
+}
+
+/// Whether there is a part for each rank.
+fn part_for_each(parts: usize, size: usize) -> Result<()> {
+    if parts == size {
+        return Ok(());
+    }
+    Err(Error::Group(format!("all_to_all: expected a part for each of {size} ranks, got {parts}")))
+}
+
 /// Whether all ranks give as many values to a sum as rank 0 does.
 fn same_lengths(lens: impl Iterator<Item = usize>) -> Result<()> {
     let lens: Vec<usize> = lens.collect();
@@ -138,6 +186,14 @@ macro_rules! through {
 
             fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
                 (**self).all_gather(own)
+            }
+
+            fn all_to_all(&self, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+                (**self).all_to_all(parts)
+            }
+
+            fn gather(&self, root: usize, own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+                (**self).gather(root, own)
             }
 
             fn all_reduce(&self, values: &mut [f32]) -> Result<()> {

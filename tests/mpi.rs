@@ -22,10 +22,10 @@ fn main() {
     {
         return ranks::run(mode, Path::new(folder));
     }
-    let faults = ["kill", "stop", "panic", "error", "exit", "sleep", "other"];
     let fault = |mode: &'static str| Trial::test(format!("all_end_after_{mode}"), move || all_end(mode));
-    let mut trials: Vec<Trial> = faults.map(fault).into();
+    let mut trials: Vec<Trial> = ranks::FAULTS.map(fault).into();
     trials.push(Trial::test("processes_learn_what_one_does", learn));
+    trials.push(Trial::test("processes_deal_out_moments_send_halves_and_train_by_themselves", options));
     trials.push(Trial::test("processes_that_mpi_does_not_know_of_are_told", unknown));
     // One job at a time: each has as many processes as this machine has cores, or more.
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
@@ -51,22 +51,47 @@ fn weights(folder: &Path) -> StateDict {
 
 /// The weights that so many ranks come to without a fault.
 fn learned(ranks: usize) -> StateDict {
+    learned_by(ranks, "learn")
+}
+
+fn learned_by(ranks: usize, mode: &str) -> StateDict {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = job(ranks, "learn", folder.path());
+    let output = job(ranks, mode, folder.path());
     assert!(output.status.success(), "{ranks} ranks: {}", said(&output));
     weights(folder.path())
+}
+
+/// The largest difference of two models' values.
+fn apart(one: &StateDict, other: &StateDict) -> f32 {
+    let each = one.iter().map(|(path, value)| match (&value.values, &other[path].values) {
+        (Values::F32(a), Values::F32(b)) => a.iter().zip(b).fold(0.0f32, |far, (a, b)| far.max((a - b).abs())),
+        (a, b) => f32::from(u8::from(a != b)),
+    });
+    each.fold(0.0, f32::max)
 }
 
 fn learn() -> Result<(), Failed> {
     let [one, two, four] = [1, 2, 4].map(learned);
     for (ranks, several) in [(2, &two), (4, &four)] {
-        for (path, value) in &one {
-            let (Values::F32(a), Values::F32(b)) = (&value.values, &several[path].values) else { continue };
-            let far = a.iter().zip(b).fold(0.0f32, |far, (a, b)| far.max((a - b).abs()));
-            assert!(far < 1e-4, "{path} of {ranks} ranks is {far} from that of one");
-        }
+        let far = apart(&one, several);
+        assert!(far < 1e-4, "the weights of {ranks} ranks are {far} from those of one");
     }
     assert!(learned(2) == two, "two ranks come to other bits the second time");
+    Ok(())
+}
+
+fn options() -> Result<(), Failed> {
+    let one = learned(1);
+    for (mode, most) in [("sharded", 1e-4), ("halves", 1e-2)] {
+        for ranks in [2, 3] {
+            let several = learned_by(ranks, mode);
+            let far = apart(&one, &several);
+            assert!(far < most, "{mode}: the weights of {ranks} ranks are {far} from those of one");
+            assert!(learned_by(ranks, mode) == several, "{mode}: {ranks} ranks come to other bits the second time");
+        }
+    }
+    // Each learns well enough, which it looks at itself.
+    assert!(learned_by(2, "diloco") == learned_by(2, "diloco"), "local steps come to other bits the second time");
     Ok(())
 }
 
@@ -86,6 +111,8 @@ fn all_end(mode: &str) -> Result<(), Failed> {
         "panic" => format!("rank {rank} of {ranks} on .. panicked: by chance"),
         "error" => format!("rank {rank} of {ranks} on .. the disk is full"),
         "sleep" => format!("rank {rank} has done nothing for"),
+        // The writer's.
+        "disk" => format!("rank 0 of {ranks} on .. No space left"),
         "stop" => format!("nothing was heard of rank {rank} for"),
         _ => format!("rank {rank} has ended, and this one has not"),
     };

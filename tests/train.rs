@@ -13,6 +13,8 @@ mod broken;
 mod chance;
 #[path = "train/compiles.rs"]
 mod compiles;
+#[path = "train/compressed.rs"]
+mod compressed;
 #[path = "train/conventions.rs"]
 mod conventions;
 #[path = "train/counters.rs"]
@@ -21,6 +23,8 @@ mod counters;
 mod counts;
 #[path = "train/curves.rs"]
 mod curves;
+#[path = "train/diloco.rs"]
+mod diloco;
 #[path = "train/edges.rs"]
 mod edges;
 #[path = "train/frozen.rs"]
@@ -89,6 +93,8 @@ mod second;
 mod seeds;
 #[path = "train/sequences.rs"]
 mod sequences;
+#[path = "train/sharded.rs"]
+mod sharded;
 #[path = "train/threads.rs"]
 mod threads;
 #[path = "train/trainer.rs"]

@@ -42,10 +42,10 @@ impl Gathered<'_> {
         moved
     }
 
-    /// What a step may change, as it is now: each place with a copy.
-    pub fn kept(&self) -> Vec<(Tensor, Tensor)> {
+    /// What a step may change in those slabs, as it is now: each place with a copy.
+    pub fn kept(&self, is_own: impl Fn(&Slab) -> bool) -> Vec<(Tensor, Tensor)> {
         let mut kept = Vec::new();
-        for (slab, stretches) in &self.slabs {
+        for (slab, stretches) in self.slabs.iter().filter(|(slab, _)| is_own(slab)) {
             for tensor in once(&slab.values).chain(&slab.moments) {
                 let places = stretches.iter().map(|s| tensor.narrow(0, s.first as usize, s.n as usize));
                 kept.extend(places.map(|place| (place.copy(), place)));

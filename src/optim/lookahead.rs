@@ -166,6 +166,10 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
         own.iter().for_each(|(name, place)| state[name].write_to(place));
         Ok(())
     }
+
+    fn is_sharded(&self) -> bool {
+        self.inner.is_sharded()
+    }
 }
 
 /// Names in a saved state.

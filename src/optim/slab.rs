@@ -42,11 +42,13 @@ impl Entry {
 /// and round what they make of them. Gradients and moments are of f32.
 pub struct Slab {
     entries: Vec<Entry>,
+    /// Of several ranks that share an optimizer, the one that keeps the moments and moves the values.
+    pub owner: usize,
     /// The parameters' values, which the model reads in place.
     pub values: Tensor,
     /// The gradients of a step.
     pub gradients: Tensor,
-    /// The moments of each value.
+    /// The moments of each value; of another rank's slab there are none here.
     pub moments: Vec<Tensor>,
     /// The start of the first parameter's numbers, and their count for each.
     own: Option<(usize, usize)>,
@@ -146,7 +148,7 @@ impl Slab {
         }
         let gradients = Tensor::zeros([len], device);
         let moments = moments.iter().map(|(_, first)| Tensor::full([len], *first, device)).collect();
-        Slab { entries, values, gradients, moments, own: None, slots: None, norms: None }
+        Slab { entries, owner: 0, values, gradients, moments, own: None, slots: None, norms: None }
     }
 
     /// Tells kernels where the numbers of each parameter lie: from `first` on, as many for each.
@@ -189,6 +191,11 @@ impl Slab {
     /// The place of each parameter: its first element and their number.
     pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
         self.entries.iter().map(|entry| (entry.offset, entry.shape.numel()))
+    }
+
+    /// The name, the shape and the first element of each parameter.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Shape, usize)> {
+        self.entries.iter().map(|entry| (&*entry.name, entry.shape, entry.offset))
     }
 
     /// A watch that tells whether the parameters still lie here.

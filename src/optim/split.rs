@@ -116,4 +116,8 @@ impl<A: Optimizer, B: Optimizer> Optimizer for Split<A, B> {
         self.first.load_state(&under(state, "first."))?;
         self.second.load_state(&under(state, "second.")).inspect_err(|_| drop(self.first.load_state(&before)))
     }
+
+    fn is_sharded(&self) -> bool {
+        self.first.is_sharded() || self.second.is_sharded()
+    }
 }

@@ -7,9 +7,11 @@ use super::norms::Norms;
 use super::penalty::Penalty;
 use super::rows::{RowBucket, Sparse};
 use super::rule::{Now, Rule};
+use super::shards::{self, Peers};
 use super::slab::{self, Owned, Slab};
 use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share};
 use crate::autograd::Grads;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
 use crate::shape::Shape;
@@ -37,6 +39,8 @@ pub struct Stepper<R: Rule> {
     fused: Option<fn(&R, &Bucket)>,
     /// The same of a table's rows.
     fused_rows: Option<fn(&R, &RowBucket)>,
+    /// The ranks that keep the moments, where these are dealt out.
+    peers: Option<Arc<dyn Peers>>,
 }
 
 /// Changes to gradients between gathering and the update.
@@ -87,6 +91,16 @@ impl<R: Rule> Stepper<R> {
     #[doc(alias("param_groups", "add_param_group"))]
     #[track_caller]
     pub fn grouped(model: &dyn Module, options: impl Fn(&str, Shape) -> R) -> Result<Self> {
+        Stepper::of(model, options, None)
+    }
+
+    /// The same for this rank of several.
+    #[track_caller]
+    pub(crate) fn of(
+        model: &dyn Module,
+        options: impl Fn(&str, Shape) -> R,
+        peers: Option<Arc<dyn Peers>>,
+    ) -> Result<Self> {
         let mut named: Vec<(R, Vec<(String, Parameter)>)> = Vec::new();
         for (path, parameter) in parameters(model) {
             if named.iter().flat_map(|(_, members)| members).any(|(_, other)| other.is(&parameter)) {
@@ -111,11 +125,7 @@ impl<R: Rule> Stepper<R> {
             }
         }
         let device = slab::device(named.iter().flat_map(|(_, members)| members));
-        let group = |(rule, members): (R, Vec<(String, Parameter)>)| Group {
-            rule,
-            slabs: Slab::of(members, &rule.moments(), &device),
-        };
-        let mut groups: Vec<Group<R>> = named.into_iter().map(group).collect();
+        let mut groups = dealt(named, peers.as_deref(), &device)?;
         let start = |rule: &R| Now { lr: rule.lr(), momentum: rule.momentum().unwrap_or(0.0), steps: 1 };
         let numbered = |&Group { rule, ref slabs }: &Group<R>| hyper::Group {
             now: start(&rule),
@@ -143,6 +153,7 @@ impl<R: Rule> Stepper<R> {
             max_norm: None,
             fused: R::FUSED,
             fused_rows: R::FUSED_ROWS,
+            peers,
         };
         let moves_rows = |group: &Group<R>| !matches!(group.rule.sparse(), Sparse::Refused | Sparse::Whole);
         let is_defined = R::FUSED_ROWS.is_none() && out.groups.iter().any(moves_rows);
@@ -222,6 +233,34 @@ impl<R: Rule> Stepper<R> {
         Ema::of(self.slabs(), decay)
     }
 
+    /// The bytes of moments that this device keeps: all of them, or of a [sharded](Stepper::sharded) optimizer this rank's part.
+    pub fn state_bytes(&self) -> u64 {
+        self.slabs().flat_map(|slab| &slab.moments).map(|moment| 4 * moment.numel() as u64).sum()
+    }
+
+    /// Which rank keeps what, for all ranks to compare.
+    pub(crate) fn shares(&self) -> String {
+        let of = |(group, slab): (usize, &Slab)| -> String {
+            let line = |(name, shape, _): (&str, Shape, _)| {
+                format!("{} of {name} {shape} in group {group} on rank {}\n", R::NAME, slab.owner)
+            };
+            slab.entries().map(line).collect()
+        };
+        let slabs =
+            self.groups.iter().enumerate().flat_map(|(at, group)| group.slabs.iter().map(move |slab| (at, slab)));
+        slabs.map(of).collect()
+    }
+
+    /// Whether this rank keeps a slab's moments.
+    fn is_own(&self, slab: &Slab) -> bool {
+        self.peers.as_ref().is_none_or(|peers| peers.rank() == slab.owner)
+    }
+
+    /// The tables of which this rank moves some rows.
+    fn own_rows<'a>(&'a self, gathered: &'a Gathered) -> impl Iterator<Item = &'a RowBucket<'a>> {
+        gathered.rows.iter().filter(|bucket| !bucket.is_empty() && self.is_own(bucket.slab))
+    }
+
     fn measure(&mut self) {
         if self.norms.is_none() {
             self.norms = Some(Norms::new(self.groups.iter_mut().flat_map(|group| &mut group.slabs)));
@@ -263,6 +302,14 @@ impl<R: Rule> Stepper<R> {
             Decision::Skip => (),
             Decision::Update => self.update(&gathered),
             Decision::UpdateIf(flag) => self.update_if(&gathered, &flag),
+        }
+    }
+
+    /// Has all ranks hold what each has moved.
+    fn share(&self) {
+        if let Some(peers) = &self.peers {
+            // The next read tells it; where a step is replayed, its run does.
+            shards::share(peers, self.slabs()).unwrap_or_else(|error| self.hyper.tensor.device().missed(&error));
         }
     }
 
@@ -315,10 +362,17 @@ impl<R: Rule> Stepper<R> {
     /// Moves all that has a gradient.
     #[track_caller]
     fn update(&self, gathered: &Gathered) {
+        self.move_own(gathered);
+        self.share();
+    }
+
+    /// The same of what this rank moves.
+    #[track_caller]
+    fn move_own(&self, gathered: &Gathered) {
         let mut slabs = gathered.slabs.iter();
         for (at, group) in self.groups.iter().enumerate() {
             for (slab, stretches) in slabs.by_ref().take(group.slabs.len()) {
-                for stretch in stretches {
+                for stretch in stretches.iter().filter(|_| self.is_own(slab)) {
                     let Hyper { tensor: numbers, starts, counted, .. } = &self.hyper;
                     let bucket = Bucket { slab, stretch, numbers, at: starts[at], count: counted[at] };
                     match self.fused {
@@ -328,7 +382,7 @@ impl<R: Rule> Stepper<R> {
                 }
             }
         }
-        for bucket in gathered.rows.iter().filter(|bucket| !bucket.is_empty()) {
+        for bucket in self.own_rows(gathered) {
             let rule = &self.groups[bucket.group].rule;
             match self.fused_rows {
                 Some(fused) => fused(rule, bucket),
@@ -343,9 +397,9 @@ impl<R: Rule> Stepper<R> {
         if R::SKIPS && (self.fused.is_some() || self.fused_rows.is_some()) {
             return self.update(gathered);
         }
-        let kept = gathered.kept();
-        let rows: Vec<_> = gathered.rows.iter().filter(|bucket| !bucket.is_empty()).map(|b| (b, b.now())).collect();
-        self.update(gathered);
+        let kept = gathered.kept(|slab| self.is_own(slab));
+        let rows: Vec<_> = self.own_rows(gathered).map(|bucket| (bucket, bucket.now())).collect();
+        self.move_own(gathered);
         for (before, place) in kept {
             place.assign(&Tensor::where_(flag, &place, &before));
         }
@@ -353,7 +407,48 @@ impl<R: Rule> Stepper<R> {
             let held = |(now, before): (Tensor, Tensor)| Tensor::where_(flag, &now, &before);
             bucket.put(bucket.now().into_iter().zip(before).map(held).collect());
         }
+        self.share();
     }
+}
+
+/// The parameters of each group in slabs: of all, or of each rank its own.
+fn dealt<R: Rule>(
+    named: Vec<(R, Vec<(String, Parameter)>)>,
+    peers: Option<&dyn Peers>,
+    device: &Device,
+) -> Result<Vec<Group<R>>> {
+    let Some(peers) = peers else {
+        let group = |(rule, members): (R, _)| Group { rule, slabs: Slab::of(members, &rule.moments(), device) };
+        return Ok(named.into_iter().map(group).collect());
+    };
+    let bytes = |(rule, members): &(R, Vec<(String, Parameter)>)| -> Vec<usize> {
+        let moments = rule.moments().len().max(1);
+        members.iter().map(|(_, parameter)| 4 * moments * parameter.shape().numel()).collect()
+    };
+    let bytes: Vec<usize> = named.iter().flat_map(bytes).collect();
+    if bytes.len() < peers.size() {
+        return Err(Error::Option(format!(
+            "{}: {} parameters cannot be dealt out to {} ranks: expected one for each at least",
+            R::NAME,
+            bytes.len(),
+            peers.size()
+        )));
+    }
+    let mut owners = shards::owners(&bytes, peers.size()).into_iter();
+    let mut groups = Vec::with_capacity(named.len());
+    for (rule, members) in named {
+        let mut parts: Vec<Vec<(String, Parameter)>> = (0..peers.size()).map(|_| Vec::new()).collect();
+        members.into_iter().zip(&mut owners).for_each(|(member, owner)| parts[owner].push(member));
+        let mut slabs = Vec::new();
+        for (owner, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+            let moments = if owner == peers.rank() { rule.moments() } else { Vec::new() };
+            let first = slabs.len();
+            slabs.extend(Slab::of(part, &moments, device));
+            slabs[first..].iter_mut().for_each(|slab| slab.owner = owner);
+        }
+        groups.push(Group { rule, slabs });
+    }
+    Ok(groups)
 }
 
 impl<R: Rule> Optimizer for Stepper<R> {
@@ -421,7 +516,14 @@ impl<R: Rule> Optimizer for Stepper<R> {
             state.insert("momentum".into(), rates(|now| now.momentum));
         }
         state.insert(format!("{RULE}{}", R::NAME), StateTensor { shape: vec![], values: Values::I64(vec![1]) });
+        if let Some(peers) = &self.peers {
+            shards::gather(&**peers, self.states(), &mut state)?;
+        }
         Ok(state)
+    }
+
+    fn is_sharded(&self) -> bool {
+        self.peers.is_some()
     }
 
     fn load_state(&mut self, saved: &StateDict) -> Result<()> {

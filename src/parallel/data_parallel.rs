@@ -1,7 +1,7 @@
 //! Training the same model on all ranks of a group.
 
-use super::Group;
 use super::line::{self, ASKED, Averaged, Job, Kind, agree};
+use super::{Compression, Group};
 use crate::autograd::Grads;
 use crate::backend::Pending;
 use crate::checkpoint;
@@ -30,6 +30,7 @@ pub struct DataParallel {
     /// Statistics that layers keep.
     buffers: Vec<Buffer>,
     bucket_bytes: usize,
+    compression: Compression,
     /// Whether all ranks have devices of one kind, which compute the same bits.
     alike: bool,
 }
@@ -73,7 +74,8 @@ impl DataParallel {
         let line = (group.size() > 1).then(|| line::start(group.clone()));
         let state = Mutex::new(State { weight: 1.0, asks: [false; ASKED], asked: [false; ASKED] });
         let shared = Arc::new(Shared { group, line, state });
-        DataParallel { shared, buffers: Vec::new(), bucket_bytes: 4 << 20, alike: true }
+        let compression = Compression::None;
+        DataParallel { shared, buffers: Vec::new(), bucket_bytes: 4 << 20, compression, alike: true }
     }
 
     /// The bytes of gradients that go on their way together; 4 MiB. Smaller buckets start sooner, and cost a wait of the host
@@ -81,6 +83,13 @@ impl DataParallel {
     #[must_use]
     pub fn bucket_bytes(self, bytes: usize) -> DataParallel {
         DataParallel { bucket_bytes: bytes, ..self }
+    }
+
+    /// The form in which gradients go from rank to rank; the same on all of them. [`Compression::None`].
+    #[doc(alias("register_comm_hook", "fp16_compress_hook"))]
+    #[must_use]
+    pub fn compress(self, compression: Compression) -> DataParallel {
+        DataParallel { compression, ..self }
     }
 
     /// The group.
@@ -115,6 +124,7 @@ impl DataParallel {
             }
         }
         if self.shared.line.is_some() {
+            self.agree("options", self.compression.sends())?;
             self.agree("models", &likeness)?;
             let devices = self.group().all_gather(device.as_bytes())?;
             self.alike = devices.iter().all(|other| *other == devices[0]);
@@ -291,11 +301,11 @@ impl<'p> Exchange<'p> {
 
     /// Sends what is in the open bucket.
     fn close(&mut self) {
-        let (open, what) = (std::mem::take(&mut self.open), "gradients of");
+        let open = std::mem::take(&mut self.open);
         self.bytes = 0;
         if !open.is_empty() {
             let (of, values): (Vec<Tensor>, Vec<Tensor>) = open.into_iter().unzip();
-            match send(self.parallel, &self.device, what, of, &values) {
+            match send(self.parallel, &self.device, self.parallel.compression, of, &values) {
                 Ok(bucket) => self.sent.push(bucket),
                 Err(error) => drop(self.error.get_or_insert(error)),
             }
@@ -313,7 +323,7 @@ impl<'p> Exchange<'p> {
         };
         let statistics = match buffers.is_empty() {
             true => None,
-            false => Some(send(parallel, &self.device, "statistics of", buffers.clone(), &buffers)?),
+            false => Some(send(parallel, &self.device, None, buffers.clone(), &buffers)?),
         };
         self.error.take().map_or(Ok(()), Err)?;
         for bucket in &self.sent {
@@ -377,15 +387,24 @@ fn sum(shared: &Arc<Shared>, x: &Tensor) -> Tensor {
     y.tracked("all_reduce", &[x], move |dy, _| vec![Some(over(&shared, Kind::Slope, dy))])
 }
 
-/// Puts values side by side and has the host send them, where the device has come so far.
-fn send(parallel: &DataParallel, device: &Device, what: &str, of: Vec<Tensor>, values: &[Tensor]) -> Result<Bucket> {
-    let mut likeness = String::new();
+/// Puts values side by side and has the host send them, where the device has come so far: gradients so compressed, or statistics.
+fn send(
+    parallel: &DataParallel,
+    device: &Device,
+    gradients: impl Into<Option<Compression>>,
+    of: Vec<Tensor>,
+    values: &[Tensor],
+) -> Result<Bucket> {
+    let gradients = gradients.into();
+    let mut likeness = gradients.map_or_else(String::new, |compression| format!("{}\n", compression.sends()));
+    let what = if gradients.is_some() { "gradients of" } else { "statistics of" };
     for tensor in &of {
         let _ = writeln!(likeness, "{what} {} {}", tensor.name().unwrap_or("a tensor"), tensor.shape());
     }
     let flat: Vec<Tensor> = values.iter().map(|v| v.detach().cast(DType::F32).reshape([v.numel()])).collect();
     let all = Tensor::cat(&flat.iter().collect::<Vec<_>>(), 0);
-    let reply = give(&parallel.shared, device, Kind::Mean, likeness.into(), &all)?;
+    let kind = Kind::Mean(gradients.unwrap_or_default());
+    let reply = give(&parallel.shared, device, kind, likeness.into(), &all)?;
     Ok(Bucket { all, reply, of })
 }
 

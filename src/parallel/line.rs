@@ -1,6 +1,6 @@
 //! The line of exchanges of a rank: one after the other on a thread of their own, while the device goes on.
 
-use super::Group;
+use super::{Compression, Group};
 use crate::backend::{Pending, edge};
 use crate::error::{Error, Result};
 use std::collections::HashSet;
@@ -15,8 +15,8 @@ pub(super) const ASKED: usize = 3;
 /// What becomes of values.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Kind {
-    /// Their mean, in which each rank has its weight.
-    Mean,
+    /// Their mean, in which each rank has its weight, sent so.
+    Mean(Compression),
     /// Their sum over the ranks that have a weight.
     Sum,
     /// The gradient of such a sum: the ranks' losses are parts of a mean, in which each has its weight.
@@ -58,23 +58,48 @@ pub(super) fn start(group: Arc<dyn Group>) -> Sender<Job> {
     jobs
 }
 
-fn exchange(group: &dyn Group, kind: Kind, mut values: Vec<f32>, weight: f32, asks: [bool; ASKED]) -> Result<Averaged> {
+/// What goes with the values.
+pub(super) fn tail(weight: f32, asks: [bool; ASKED]) -> [f32; TAIL] {
+    std::array::from_fn(|at| if at == 0 { weight } else { f32::from(u8::from(asks[at - 1])) })
+}
+
+/// What any rank asks, by the sums of what went with the values.
+pub(super) fn told(tails: &[f32; TAIL]) -> [bool; ASKED] {
+    std::array::from_fn(|at| tails[1 + at] > 0.0)
+}
+
+/// Whether the parts from all ranks have the length of what is added up here.
+pub(super) fn same_parts(parts: &[Vec<u8>], len: usize) -> Result<()> {
+    let Some(rank) = parts.iter().position(|part| part.len() != len) else { return Ok(()) };
+    let other = parts[rank].len();
+    Err(Error::Group(format!("a part of rank {rank} has {other} bytes: expected {len}, as this rank's own has")))
+}
+
+pub(super) fn exchange(
+    group: &dyn Group,
+    kind: Kind,
+    mut values: Vec<f32>,
+    weight: f32,
+    asks: [bool; ASKED],
+) -> Result<Averaged> {
+    if let Kind::Mean(compression @ (Compression::F16 | Compression::BF16)) = kind {
+        return compression.mean(group, &values, weight, asks);
+    }
     let count = values.len();
     let share = if kind == Kind::Sum { f32::from(u8::from(weight > 0.0)) } else { weight };
     values.iter_mut().for_each(|value| *value *= share);
-    values.push(weight);
-    values.extend(asks.map(|asks| f32::from(u8::from(asks))));
+    values.extend(tail(weight, asks));
     group.all_reduce(&mut values)?;
     let tail: [f32; TAIL] = std::array::from_fn(|at| values[count + at]);
     values.truncate(count);
     let whole = match kind {
-        Kind::Mean => tail[0],
+        Kind::Mean(_) => tail[0],
         Kind::Sum => 1.0,
         Kind::Slope if weight > 0.0 => weight,
         Kind::Slope => f32::INFINITY,
     };
     values.iter_mut().for_each(|value| *value /= whole);
-    Ok(Averaged { values, asked: std::array::from_fn(|at| tail[1 + at] > 0.0) })
+    Ok(Averaged { values, asked: told(&tail) })
 }
 
 /// Whether all ranks say the same, line by line.

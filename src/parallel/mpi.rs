@@ -2,7 +2,7 @@
 
 mod engine;
 
-use super::{Alone, Group};
+use super::{Alone, Group, part_for_each, parts_for};
 use crate::backend::{WgpuOptions, edge};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -147,6 +147,14 @@ impl Mpi {
         engine::abort(code)
     }
 
+    /// Gives each rank its part; whether that is a part of training, for which no rank is waited for long.
+    fn deal(&self, parts: Vec<Vec<u8>>, trains: bool) -> Result<Vec<Vec<u8>>> {
+        match self.ask(Call::Deal { parts, trains })? {
+            Answer::All(all) => Ok(all),
+            _ => unanswered(),
+        }
+    }
+
     fn ask(&self, call: Call) -> Result<Answer> {
         let (reply, answer) = channel();
         let sent = self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner).send(Job { call, reply });
@@ -172,6 +180,22 @@ impl Group for Mpi {
             Answer::All(all) => Ok(all),
             _ => unanswered(),
         }
+    }
+
+    fn all_to_all(&self, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        part_for_each(parts.len(), self.size())?;
+        if self.0.size == 1 {
+            return Ok(parts);
+        }
+        self.deal(parts, true)
+    }
+
+    fn gather(&self, root: usize, own: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        if self.0.size == 1 {
+            return Ok(vec![own]);
+        }
+        let came = self.deal(parts_for(root, own, self.0.size), false)?;
+        Ok(if self.0.rank == root { came } else { Vec::new() })
     }
 
     fn all_reduce(&self, values: &mut [f32]) -> Result<()> {

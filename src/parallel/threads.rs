@@ -1,10 +1,11 @@
 //! Groups of threads in one process.
 
-use super::{Group, same_lengths};
+use super::{Group, part_for_each, same_lengths};
 use crate::backend::edge;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use std::fmt;
+use std::iter::repeat;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,8 @@ struct Inner {
 #[derive(Clone)]
 enum Parcel {
     Bytes(Arc<Vec<u8>>),
+    /// What is for the other alone.
+    Part(Vec<u8>),
     /// All values of a rank.
     Values(Arc<Vec<f32>>),
     /// The sums of its part.
@@ -95,11 +98,11 @@ impl Threads {
         self.0.to.iter().for_each(|to| drop(to.send(Parcel::Left)));
     }
 
-    /// Sends a parcel to every rank; those of all, in the order of ranks.
-    fn exchange(&self, own: &Parcel) -> Result<Vec<Parcel>> {
+    /// Sends every rank its parcel; those of all, in the order of ranks.
+    fn exchange(&self, own: impl IntoIterator<Item = Parcel>) -> Result<Vec<Parcel>> {
         let mut from = self.0.from.lock().unwrap_or_else(PoisonError::into_inner);
         // Who is gone is found by what does not come.
-        self.0.to.iter().for_each(|to| drop(to.send(own.clone())));
+        self.0.to.iter().zip(own).for_each(|(to, own)| drop(to.send(own)));
         let mut all = Vec::with_capacity(from.len());
         for (rank, from) in from.iter_mut().enumerate() {
             match from.as_ref().and_then(|from| from.recv().ok()) {
@@ -122,7 +125,11 @@ impl Threads {
     }
 
     /// The parcels of all ranks in the order of ranks, as `open` takes them.
-    fn exchanged<T>(&self, own: &Parcel, open: impl Fn(Parcel) -> Option<T>) -> Result<Vec<T>> {
+    fn exchanged<T>(
+        &self,
+        own: impl IntoIterator<Item = Parcel>,
+        open: impl Fn(Parcel) -> Option<T>,
+    ) -> Result<Vec<T>> {
         let all = self.exchange(own)?;
         let unlike =
             || Error::Group("the ranks call different methods of their group: expected the same in one order".into());
@@ -141,12 +148,18 @@ impl Group for Threads {
 
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
         let bytes = |parcel| if let Parcel::Bytes(bytes) = parcel { Some(bytes.to_vec()) } else { None };
-        self.exchanged(&Parcel::Bytes(Arc::new(own.to_vec())), bytes)
+        self.exchanged(repeat(Parcel::Bytes(Arc::new(own.to_vec()))), bytes)
+    }
+
+    fn all_to_all(&self, parts: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+        part_for_each(parts.len(), self.size())?;
+        let part = |parcel| if let Parcel::Part(bytes) = parcel { Some(bytes) } else { None };
+        self.exchanged(parts.into_iter().map(Parcel::Part), part)
     }
 
     fn all_reduce(&self, values: &mut [f32]) -> Result<()> {
         let floats = |parcel| if let Parcel::Values(values) = parcel { Some(values) } else { None };
-        let all = self.exchanged(&Parcel::Values(Arc::new(values.to_vec())), floats)?;
+        let all = self.exchanged(repeat(Parcel::Values(Arc::new(values.to_vec()))), floats)?;
         same_lengths(all.iter().map(|values| values.len()))?;
         // Each rank adds up a part, and tells it to the others.
         let part = |rank: usize| rank * values.len() / self.size()..(rank + 1) * values.len() / self.size();
@@ -155,7 +168,7 @@ impl Group for Threads {
             sums.iter_mut().zip(&other[part(self.0.rank)]).for_each(|(sum, value)| *sum += value);
         }
         let floats = |parcel| if let Parcel::Sums(sums) = parcel { Some(sums) } else { None };
-        let all = self.exchanged(&Parcel::Sums(Arc::new(sums)), floats)?;
+        let all = self.exchanged(repeat(Parcel::Sums(Arc::new(sums))), floats)?;
         let parts: Vec<_> = (0..self.size()).map(part).collect();
         parts.into_iter().zip(all).for_each(|(part, sums)| values[part].copy_from_slice(&sums));
         Ok(())

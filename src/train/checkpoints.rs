@@ -316,6 +316,19 @@ pub(super) fn task_state(task: &mut dyn Trained) -> Result<StateDict> {
     Ok(all)
 }
 
+/// The same on rank 0 of a group, or alone; the others give what they keep of it, and get nothing.
+pub(super) fn gathered_state(task: &mut dyn Trained, is_first: bool) -> Result<Option<StateDict>> {
+    if is_first {
+        return task_state(task).map(Some);
+    }
+    for (_, optimizer) in task.optimizers() {
+        if optimizer.is_sharded() {
+            optimizer.state()?;
+        }
+    }
+    Ok(None)
+}
+
 /// Puts it back.
 pub(super) fn load_task(task: &mut dyn Trained, values: &StateDict) -> Result<()> {
     let part = |kind: &str, name: &str| under(&under(values, kind), name);

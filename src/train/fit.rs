@@ -2,7 +2,7 @@
 
 use super::batches::Batches;
 use super::callback::{Callback, Run, is_better, last, under, weights};
-use super::checkpoints::{Folder, Loaded, Place, load_task, task_state};
+use super::checkpoints::{Folder, Loaded, Place, gathered_state, load_task};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
 use super::trainer::{Trainer, parts};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::nn::StateDict;
 use crate::optim::Optimizer;
 use crate::optim::schedule::Scheduler;
-use crate::parallel::DataParallel;
+use crate::parallel::{DataParallel, DiLoCo};
 use crate::tensor::Tensor;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(super) struct Fit<'f, 'a, const N: usize> {
     place: Place,
     began: Instant,
     saved: Instant,
+    /// Whether a checkpoint waits for the next outer step.
+    due: bool,
     stop: Option<String>,
 }
 
@@ -74,6 +76,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             place,
             began: now,
             saved: now,
+            due: false,
             stop: None,
         })
     }
@@ -117,6 +120,10 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         if parallel.is_some_and(|own| !own.is_first()) {
             // Rank 0 holds what all have summed up.
             totals.reset();
+        }
+        if let Some(outer) = &self.trainer.outer {
+            let saved = under(&loaded.values, "diloco");
+            if saved.is_empty() { outer.restart()? } else { outer.load_state(&saved)? }
         }
         let scaler = under(&loaded.values, "scaler");
         if let Some(own) = self.trainer.options.scaler.as_ref().filter(|_| !scaler.is_empty()) {
@@ -207,6 +214,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                     return Err(Error::Data(text));
                 }
                 // A set that did not know its length.
+                self.trainer.outer.as_ref().map_or(Ok(()), DiLoCo::sync)?;
                 self.read(true)?;
                 return Ok(true);
             };
@@ -215,6 +223,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             self.step(batch, items)?;
             self.place.seconds = before + start.elapsed().as_secs_f64();
             let is_last = self.place.batch == batches;
+            let met = self.met(is_last)?;
             if is_last || read.elapsed() >= READ_EVERY {
                 self.read(is_last)?;
                 read = Instant::now();
@@ -223,19 +232,32 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 self.trainer.device.submit();
             }
             self.tell(|callback, run| callback.step(run))?;
-            let asked = parallel.as_ref().map_or_else(|| self.asks(), |own| own.asked());
+            let asked = match (&self.trainer.outer, &parallel) {
+                (Some(_), _) => met.unwrap_or_default(),
+                (None, Some(parallel)) => parallel.asked(),
+                (None, None) => self.asks(),
+            };
             let over = self.is_over(asked);
-            if !is_last && (over || asked[2] || self.is_step_to_save()) {
-                self.read(true)?;
-                if !over {
-                    self.save()?;
+            self.due |= asked[2] || self.is_step_to_save();
+            let is_common = self.trainer.outer.is_none() || met.is_some();
+            if over || is_common && std::mem::take(&mut self.due) && !is_last {
+                if !is_last {
+                    self.read(true)?;
                 }
-            }
-            if over {
-                break;
+                if over {
+                    break;
+                }
+                self.save()?;
             }
         }
         Ok(self.place.batch >= batches)
+    }
+
+    /// Counts a step of ranks that train by themselves; what any of them asks, where they have met.
+    fn met(&mut self, is_last: bool) -> Result<Option<[bool; 3]>> {
+        let asks = self.asks();
+        let ends = is_last || self.trainer.max_steps.is_some_and(|most| self.place.step >= most);
+        self.trainer.outer.as_ref().map_or(Ok(None), |outer| outer.stepped(asks, ends))
     }
 
     /// Lets parameters move whose time has come: a step with others is another step.
@@ -359,17 +381,21 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     /// Writes a checkpoint, where there is a folder for it; of a group, rank 0 does.
     fn save(&mut self) -> Result<()> {
         let trainer = &self.trainer;
-        if let Some(parallel) = trainer.options.parallel.as_deref().filter(|_| trainer.checkpoints.is_some()) {
-            trainer.training.totals.settle(parallel)?;
-        }
-        if self.folder.is_none() {
+        if trainer.checkpoints.is_none() {
             return Ok(());
         }
-        let mut values = task_state(&mut *self.trainer.task)?;
+        if let Some(parallel) = &trainer.options.parallel {
+            trainer.training.totals.settle(parallel)?;
+        }
+        let state = gathered_state(&mut *self.trainer.task, self.folder.is_some())?;
+        let Some(mut values) = state else { return Ok(()) };
         let totals = self.trainer.training.totals.state()?;
         values.extend(totals.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
         if let Some(scaler) = &self.trainer.options.scaler {
             values.extend(scaler.state()?.into_iter().map(|(name, value)| (format!("scaler.{name}"), value)));
+        }
+        if let Some(outer) = &self.trainer.outer {
+            values.extend(outer.state().into_iter().map(|(name, value)| (format!("diloco.{name}"), value)));
         }
         self.place.schedule = self.schedulers.first().map(|(_, scheduler)| scheduler.steps());
         self.place.plateau = self.trainer.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));

@@ -69,6 +69,8 @@ pub struct StepOptions {
     /// Paths whose parameters are not to move.
     pub(super) frozen: Vec<String>,
     pub(super) parallel: Option<Arc<DataParallel>>,
+    /// Whether gradients stay with their ranks.
+    pub(super) local: bool,
     pub(super) precision: Precision,
     pub(super) scaler: Option<GradScaler>,
     pub(super) synced: bool,
@@ -78,9 +80,14 @@ impl StepOptions {
     /// The first that is asked for.
     fn asked(&self) -> Option<&'static str> {
         let all = [(self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
-        let further = [(!self.frozen.is_empty(), "freeze"), (self.parallel.is_some(), "parallel")];
+        let further = [(!self.frozen.is_empty(), "freeze"), (self.exchanging().is_some(), "parallel")];
         let further = further.into_iter().chain([(self.precision != Precision::F32, "precision")]);
         all.into_iter().chain(further).find_map(|(asked, name)| asked.then_some(name))
+    }
+
+    /// The ranks that gradients are means over.
+    fn exchanging(&self) -> Option<&DataParallel> {
+        self.parallel.as_deref().filter(|_| !self.local)
     }
 
     /// The loss that a backward pass starts from.
@@ -88,7 +95,8 @@ impl StepOptions {
         self.scaler.as_ref().map_or(loss.clone(), |scaler| scaler.scale(loss))
     }
 
-    /// The gradients of a loss; where the trainer is [parallel](super::Trainer::parallel), means over the group.
+    /// The gradients of a loss; where the trainer is [parallel](super::Trainer::parallel), means over the group, unless it is
+    /// [local](super::Trainer::diloco).
     ///
     /// # Errors
     /// [`Error::Group`] if another rank is gone.
@@ -98,7 +106,7 @@ impl StepOptions {
     #[track_caller]
     pub fn backward(&self, loss: &Tensor) -> Result<Grads> {
         let loss = &self.scaled(loss);
-        match &self.parallel {
+        match self.exchanging() {
             Some(parallel) => parallel.backward(loss),
             None => Ok(loss.backward()),
         }
@@ -227,7 +235,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
             }
             _ => {
                 let (outcome, grads) = self.in_parts(batch, options)?;
-                let averaged = options.parallel.as_ref().map(|parallel| parallel.average(grads.clone())).transpose()?;
+                let averaged = options.exchanging().map(|parallel| parallel.average(grads.clone())).transpose()?;
                 (outcome, averaged.unwrap_or(grads))
             }
         };

@@ -2,7 +2,7 @@
 
 use super::batches::{Batches, Parts};
 use super::callback::Callback;
-use super::checkpoints::{Checkpoints, load_task, task_state};
+use super::checkpoints::{Checkpoints, gathered_state, load_task};
 use super::fit::Fit;
 use super::history::{Figures, History};
 use super::task::{Outcome, StepOptions, Supervised, Task};
@@ -14,7 +14,7 @@ use crate::metrics::Metric;
 use crate::nn::{Ctx, Module, Precision};
 use crate::optim::schedule::{ReduceLrOnPlateau, Schedule};
 use crate::optim::{Ema, GradScaler, Optimizer};
-use crate::parallel::{DataParallel, Group};
+use crate::parallel::{Compression, DataParallel, DiLoCo, DiLoCoOptions, Group};
 use crate::plan::Replay;
 use crate::profile::Profile;
 use crate::tensor::Tensor;
@@ -65,6 +65,10 @@ pub struct Trainer<'a, const N: usize> {
     pub(super) training: Kind,
     pub(super) evaluation: Kind,
     pub(super) group: Option<Arc<dyn Group>>,
+    pub(super) compression: Compression,
+    pub(super) diloco: Option<DiLoCoOptions>,
+    /// The outer steps of ranks that train by themselves.
+    pub(super) outer: Option<DiLoCo>,
 }
 
 /// What is left out of a run, to try whether everything runs, or whether a model can learn at all.
@@ -136,6 +140,9 @@ impl<'a, const N: usize> Trainer<'a, N> {
             training: Kind::new(device, false),
             evaluation: Kind::new(device, true),
             group: None,
+            compression: Compression::None,
+            diloco: None,
+            outer: None,
         }
     }
 
@@ -303,6 +310,26 @@ impl<'a, const N: usize> Trainer<'a, N> {
         Trainer { group: Some(Arc::new(group)), ..self }
     }
 
+    /// The form in which gradients go from rank to rank, where the run is [parallel](Trainer::parallel): see [`Compression`].
+    #[doc(alias("fp16_compress_hook", "register_comm_hook"))]
+    #[must_use]
+    pub fn compress(self, compression: Compression) -> Self {
+        Trainer { compression, ..self }
+    }
+
+    /// Has the ranks of a [parallel](Trainer::parallel) run train by themselves, and meet every so many steps: see [`DiLoCo`].
+    /// An outer step is also taken where an epoch ends, before it is validated, and where the run ends; checkpoints that are due
+    /// wait for the next one. They hold the outer momentum, and the moments of rank 0, with which all ranks go on.
+    ///
+    /// [`fit`](Trainer::fit) refuses it with [`Error::Option`] beside what needs all ranks at each step: a
+    /// [sharded](crate::optim::Stepper::sharded) optimizer, [`sync_batch_norm`](Trainer::sync_batch_norm), and an average of the
+    /// weights, which would be another on each rank. It does nothing to a run of one rank.
+    #[doc(alias("PostLocalSGDOptimizer", "local SGD"))]
+    #[must_use]
+    pub fn diloco(self, options: DiLoCoOptions) -> Self {
+        Trainer { diloco: Some(options), ..self }
+    }
+
     /// Has batch normalisation take its statistics over the parts of all ranks: see
     /// [`DataParallel::synced`].
     #[doc(alias = "sync_batchnorm")]
@@ -315,14 +342,35 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// Meets the other ranks, and takes over all that rank 0 begins with.
     pub(super) fn join(&mut self) -> Result<()> {
         let Some(group) = self.group.take().filter(|group| group.size() > 1) else { return Ok(()) };
-        let mut parallel = DataParallel::of(group);
+        let mut parallel = DataParallel::of(group).compress(self.compression);
         parallel.meet(&self.task.modules())?;
-        let own = if parallel.is_first() { checkpoint::to_bytes(&task_state(&mut *self.task)?)? } else { Vec::new() };
+        parallel.agree("options", &DiLoCoOptions::told(self.diloco.as_ref()))?;
+        let own = gathered_state(&mut *self.task, parallel.is_first())?;
+        let own = own.map_or_else(|| Ok(Vec::new()), |own| checkpoint::to_bytes(&own))?;
         let first = parallel.group().broadcast(0, own)?;
         load_task(&mut *self.task, &checkpoint::from_bytes(&first)?)?;
         parallel.check(&self.task.modules())?;
-        self.options.parallel = Some(Arc::new(parallel));
+        let parallel = Arc::new(parallel);
+        if let Some(options) = self.diloco {
+            self.can_be_local()?;
+            self.outer = Some(DiLoCo::of(parallel.clone(), &self.task.modules(), options, self.compression)?);
+            self.options.local = true;
+        }
+        self.options.parallel = Some(parallel);
         Ok(())
+    }
+
+    /// Whether nothing needs all ranks at each step.
+    fn can_be_local(&mut self) -> Result<()> {
+        let sharded = self.task.optimizers().iter().any(|(_, optimizer)| optimizer.is_sharded());
+        let averaged = !self.task.averages().is_empty();
+        let all = [
+            (sharded, "a sharded optimizer gives away its values at each step"),
+            (self.options.synced, "`sync_batch_norm` takes statistics of all ranks at each step"),
+            (averaged, "an average of the weights would be another on each rank"),
+        ];
+        let text = |why| Err(Error::Option(format!("diloco: the ranks take steps of their own, and {why}")));
+        all.into_iter().find_map(|(found, why)| found.then_some(why)).map_or(Ok(()), text)
     }
 
     /// Trains, and after each epoch validates where there is a set for it.

@@ -7,9 +7,12 @@ use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::Accuracy;
 use wgrad::nn::{Init, Layer, Linear, Relu, Sequential};
 use wgrad::optim::{Momentum, Sgd, SgdOptions};
-use wgrad::parallel::{Group, Mpi, MpiDevice, MpiOptions};
+use wgrad::parallel::{Compression, DiLoCoOptions, Group, Mpi, MpiDevice, MpiOptions};
 use wgrad::train::{Callback, Checkpoints, Outcome, Run, Trainer};
 use wgrad::{Device, Error, Result, checkpoint};
+
+/// How it fails.
+pub const FAULTS: [&str; 8] = ["kill", "stop", "panic", "error", "exit", "sleep", "other", "disk"];
 
 /// The step at which the last rank fails: within an epoch.
 const FAILS: u64 = 7;
@@ -52,9 +55,11 @@ fn train(mode: &str, folder: &Path, group: Mpi, device: &Device) -> Result<()> {
     let init = &mut Init::new(3 + group.rank() as u64, device);
     let model = Sequential::new().push(Linear::new(2, 32, init)).push(Relu::new()).push(Linear::new(32, 2, init));
     let sgd = SgdOptions { lr: 0.1, momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
-    let sgd = Sgd::new(&model, sgd)?.clip_grad_norm(1.0)?;
+    let sgd = if mode == "sharded" { Sgd::sharded(&model, sgd, group.clone()) } else { Sgd::new(&model, sgd) };
+    let sgd = sgd?.clip_grad_norm(1.0)?;
     let (is_first, is_last) = (group.rank() == 0, group.rank() + 1 == group.size());
-    let fault = Fault { mode, folder, here: is_last && !["learn", "resume"].contains(&mode) };
+    let fault =
+        Fault { mode, folder, here: (if mode == "disk" { is_first } else { is_last }) && FAULTS.contains(&mode) };
     let checkpoints = Checkpoints::in_folder(folder.join("run")).every_steps(2).resume_if(mode == "resume");
     let mut trainer = Trainer::new(device, &model, sgd, |[x, labels], ctx| {
         let logits = model.forward(x, ctx);
@@ -65,6 +70,11 @@ fn train(mode: &str, folder: &Path, group: Mpi, device: &Device) -> Result<()> {
     .callback(fault)
     .checkpoints(checkpoints)
     .parallel(group);
+    match mode {
+        "halves" => trainer = trainer.compress(Compression::F16),
+        "diloco" => trainer = trainer.diloco(DiLoCoOptions { every: 3, ..DiLoCoOptions::default() }),
+        _ => {}
+    }
     let history = trainer.fit(&train, Some(&train))?;
     drop(trainer);
     if is_first {
@@ -101,6 +111,12 @@ impl Callback for Fault<'_> {
             "stop" => signal("-STOP"),
             "panic" => panic!("by chance"),
             "exit" => exit(0),
+            "disk" => {
+                // There the next checkpoint is written first.
+                let next = format!("run/step-{:09}.safetensors.{}.part", FAILS + 1, std::process::id());
+                let linked = std::os::unix::fs::symlink("/dev/full", self.folder.join(next));
+                linked.expect("it can be linked");
+            }
             "sleep" => std::thread::sleep(Duration::from_secs(60)),
             _ => return Err(Error::Data("the disk is full".into())),
         }

@@ -8,7 +8,7 @@ use wgrad::data::{DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions};
 use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
-use wgrad::parallel::{DataParallel, Group, Threads};
+use wgrad::parallel::{Compression, DataParallel, DiLoCoOptions, Group, Threads};
 use wgrad::plan::Replay;
 use wgrad::train::{Checkpoints, Outcome, Trainer};
 use wgrad::{Device, Result, Shape, Tensor, checkpoint};
@@ -334,6 +334,29 @@ fn mistakes() -> Vec<(&'static str, String)> {
     };
     add("parallel", &|| ranks(1, 0.0));
     add("parallel", &|| ranks(0, 1.0));
+    type Made<'a> = &'a (dyn Fn(&Linear, &Threads) -> Result<Sgd> + Sync);
+    let options = |made: Made, change: &(dyn Fn(Trainer<2>, usize) -> Result<()> + Sync)| {
+        let run = |group: Threads, device: &Device| {
+            let (rank, model) = (group.rank(), wide(device, 1));
+            let step = |[x, _y]: [&Tensor; 2], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).square().mean()));
+            change(Trainer::new(device, &model, made(&model, &group)?, step).parallel(group), rank)
+        };
+        Threads::run(&two, run).map(drop)
+    };
+    let set = DataLoader::new(vec![([1.0f32; 2], 1.0f32); 4], LoaderOptions::default()).expect("items");
+    add("parallel", &|| {
+        let form = |rank| if rank == 0 { Compression::F16 } else { Compression::None };
+        options(&|model, _| Ok(sgd(model)), &|trainer, rank| trainer.compress(form(rank)).fit(&set, None).map(drop))
+    });
+    add("parallel", &|| {
+        let three = [Device::new_cpu(), Device::new_cpu(), Device::new_cpu()];
+        let run = |group, device: &Device| Adam::sharded(&wide(device, 1), AdamOptions::default(), group).map(drop);
+        Threads::run(&three, run).map(drop)
+    });
+    add("parallel", &|| {
+        let made = |model: &Linear, group: &Threads| Sgd::sharded(model, SgdOptions::default(), group.clone());
+        options(&made, &|trainer, _| trainer.diloco(DiLoCoOptions::default()).fit(&set, None).map(drop))
+    });
     add("parallel", &|| {
         let run = |group: Threads, device: &Device| {
             let (rank, model) = (group.rank(), wide(device, 1));

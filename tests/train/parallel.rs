@@ -5,6 +5,7 @@ use crate::devices::devices;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use wgrad::data::{Array, DataLoader, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionCounts, LogLoss};
 use wgrad::nn::{
@@ -18,12 +19,12 @@ use wgrad::train::{Callback, Checkpoints, EarlyStopping, History, Outcome, Run, 
 use wgrad::{AttentionOptions, Device, Error, Result, Tensor};
 
 /// So many handles of a device.
-fn several(device: &Device, ranks: usize) -> Vec<Device> {
+pub fn several(device: &Device, ranks: usize) -> Vec<Device> {
     vec![device.clone(); ranks]
 }
 
 /// The largest difference of two models' values, beside the largest value.
-fn apart(a: &StateDict, b: &StateDict) -> f32 {
+pub fn apart(a: &StateDict, b: &StateDict) -> f32 {
     assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
     let each = a.iter().map(|(path, value)| match (&value.values, &b[path].values) {
         (Values::F32(a), Values::F32(b)) => {
@@ -37,7 +38,7 @@ fn apart(a: &StateDict, b: &StateDict) -> f32 {
 
 /// Networks of several kinds, and what they learn from: inputs `[n, 1, 8, 8]`, or characters `[n, 8]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub enum Kind {
     Mlp,
     Cnn,
     Gpt,
@@ -61,7 +62,7 @@ impl Layer for Gpt {
 }
 
 impl Kind {
-    fn model(self, init: &mut Init) -> Box<dyn Layer> {
+    pub fn model(self, init: &mut Init) -> Box<dyn Layer> {
         match self {
             Kind::Mlp => Box::new(
                 Sequential::new()
@@ -87,7 +88,7 @@ impl Kind {
     }
 
     /// An item's class is that of its first part.
-    fn loader(self, count: usize, batch_size: usize) -> Result<DataLoader<Vec<(Array, i32)>>> {
+    pub fn loader(self, count: usize, batch_size: usize) -> Result<DataLoader<Vec<(Array, i32)>>> {
         let item = |i: usize| match self {
             Kind::Gpt => {
                 let letters: Vec<i32> = (0..8).map(|at| ((i * 7 + at * 5 + i * at) % 11) as i32).collect();
@@ -338,6 +339,13 @@ fn a_group_of_ones_own_says_one_method() {
             own.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
         );
         group.barrier()?;
+        let parts: Vec<Vec<u8>> = (0..3).map(|to| vec![group.rank() as u8; 2 * to + group.rank()]).collect();
+        let dealt = group.all_to_all(parts.clone())?;
+        let due: Vec<Vec<u8>> = (0..3).map(|from| vec![from as u8; 2 * group.rank() + from]).collect();
+        assert_eq!((&dealt, Own(group.clone()).all_to_all(parts)?), (&due, due.clone()));
+        let gathered = group.gather(1, vec![7; group.rank()])?;
+        let due = if group.rank() == 1 { vec![vec![], vec![7], vec![7; 2]] } else { Vec::new() };
+        assert_eq!((&gathered, Own(group.clone()).gather(1, vec![7; group.rank()])?), (&due, due.clone()));
         let told = group.broadcast(1, vec![group.rank() as u8; 3 + group.rank()])?;
         Ok((sums, told))
     });
@@ -434,6 +442,8 @@ fn ranks_that_are_not_alike_are_refused() {
     assert!(text.starts_with("the ranks have other gradients: rank 0 has"), "{text}");
     let text = refused(&|group, _| if group.rank() == 0 { group.barrier() } else { group.all_reduce(&mut [1.0]) });
     assert!(text.contains("the ranks call different methods"), "{text}");
+    let text = refused(&|group, _| group.all_to_all(vec![Vec::new(); 3]).map(drop));
+    assert!(text.starts_with("all_to_all: expected a part for each of 2 ranks, got 3"), "{text}");
     let text = refused(&|group, _| group.all_reduce(&mut vec![1.0; 3 + group.rank()]));
     assert!(text.starts_with("all_reduce: rank 1 has 4 values where rank 0 has 3"), "{text}");
 }
@@ -504,5 +514,71 @@ fn buckets_leave_while_backward_goes_on() {
             let last = kernels.iter().rposition(|kernel| kernel.contains("linear")).expect("a product");
             assert!(seams[0] < last && last < seams[3], "{name}: {kernels:?}");
         }
+    }
+}
+
+/// A group that notes when each sum begins and ends.
+struct Noted(Threads, Arc<Mutex<Vec<[Instant; 2]>>>);
+
+impl Group for Noted {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.0.all_gather(own)
+    }
+
+    fn all_reduce(&self, values: &mut [f32]) -> Result<()> {
+        let begins = Instant::now();
+        self.0.all_reduce(values)?;
+        self.1.lock().expect("no panic").push([begins, Instant::now()]);
+        Ok(())
+    }
+}
+
+#[test]
+fn exchanges_lie_under_backward() {
+    for (name, device) in devices() {
+        let shares = Threads::run(&several(&device, 2), |group, device| {
+            let (init, layers) = (&mut Init::new(0, device), 8);
+            let mut model = Sequential::new();
+            for _ in 0..layers {
+                model = model.push(Linear::new(256, 256, init)).push(Tanh::new());
+            }
+            let sums = Arc::new(Mutex::new(Vec::new()));
+            let parallel = DataParallel::new(&model, Noted(group, sums.clone()))?.bucket_bytes(4 * 256 * 256);
+            let x = Tensor::ones([128, 256], device).requires_grad();
+            let (ended, mut steps) = (Arc::new(Mutex::new(Instant::now())), Vec::new());
+            for _ in 0..5 {
+                sums.lock().expect("no panic").clear();
+                let told = ended.clone();
+                // The gradient of the input is the last that backward computes.
+                let first = x.detach().copy().tracked("end_of_backward", &[&x], move |dy, _| {
+                    let told = told.clone();
+                    let note = dy.device().host(&[&dy.contiguous()], &[], move |_| {
+                        *told.lock().expect("no panic") = Instant::now();
+                        Ok(())
+                    });
+                    note.expect("the device works");
+                    vec![Some(dy.clone())]
+                });
+                parallel.backward(&model.forward(&first, &Ctx::train()).square().mean())?;
+                let (sums, ended) = (sums.lock().expect("no panic"), *ended.lock().expect("no panic"));
+                // One more for the input.
+                assert_eq!(sums.len(), layers + 1, "{name}");
+                let under = |at: usize| sums.iter().filter(|times| times[at] < ended).count();
+                steps.push([under(0), under(1)]);
+            }
+            Ok(steps)
+        });
+        let shares = shares.expect("they learn");
+        println!("{name}: of 9 exchanges, so many began and ended under backward: {shares:?}");
+        // On a machine that others use too, a thread may come late in one step, but not in all.
+        assert!(shares.iter().all(|steps| steps.iter().any(|[began, _]| *began >= 2)), "{name}: {shares:?}");
     }
 }

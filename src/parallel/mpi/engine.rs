@@ -20,6 +20,11 @@ pub struct Job {
 /// What is asked.
 pub enum Call {
     Gather(Vec<u8>),
+    Deal {
+        parts: Vec<Vec<u8>>,
+        /// Whether it is a part of training, as a sum is.
+        trains: bool,
+    },
     Reduce(Vec<f32>),
     Broadcast(usize, Vec<u8>),
     /// Of this rank there will be no more.
@@ -36,7 +41,7 @@ pub enum Answer {
 
 /// The exit code where a rank is missed.
 const MISSED: i32 = 70;
-/// Bytes of a broadcast that go at once: MPI counts in 31 bits.
+/// Bytes that go at once: MPI counts in 31 bits.
 const PIECE: usize = 64 << 20;
 /// A rank is asked how it is after this time of waiting, and so often.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -48,12 +53,15 @@ const KEEN: Duration = Duration::from_millis(50);
 /// "How are you?", and the answer: calls so far, and milliseconds without a sign of life.
 const HOW: Tag = 7001;
 const STATUS: Tag = 7002;
+/// A part of what is dealt.
+const PART: Tag = 7003;
 
 /// What ranks call, as they tell one another.
 const END: u64 = 0;
 const REDUCE: u64 = 1;
 const GATHER: u64 = 2;
 const BROADCAST: u64 = 3;
+const DEAL: u64 = 4;
 
 pub struct Engine {
     universe: Universe,
@@ -63,7 +71,7 @@ pub struct Engine {
     /// Calls so far.
     calls: Cell<u64>,
     ended: Cell<bool>,
-    /// Whether all have met in a sum: before the first, data are fetched.
+    /// Whether all have met in training: before the first, data are fetched.
     trains: Cell<bool>,
     /// The signs of life that were seen last, and when that was.
     signs: Cell<(u64, Instant)>,
@@ -125,6 +133,7 @@ impl Engine {
                 Ok(Job { call, reply }) => {
                     let answer = match call {
                         Call::Gather(own) => Answer::All(self.gather(own)),
+                        Call::Deal { parts, trains } => Answer::All(self.deal(&parts, trains)),
                         Call::Reduce(values) => Answer::Sums(self.reduce(values)),
                         Call::Broadcast(root, own) => Answer::Bytes(self.broadcast(root, own)),
                         Call::End => Answer::Ended,
@@ -145,7 +154,7 @@ impl Engine {
         let mut all = vec![0u64; 2 * self.size()];
         let own = [kind, len as u64];
         scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &own[..], &mut all[..])));
-        let alike = |other: &[u64]| other[0] == kind && (kind == GATHER || other[1] == own[1]);
+        let alike = |other: &[u64]| other[0] == kind && ([GATHER, DEAL].contains(&kind) || other[1] == own[1]);
         if let Some(rank) = all.chunks_exact(2).position(|other| !alike(other)) {
             let [other, n] = [all[2 * rank], all[2 * rank + 1]];
             self.miss(&match (kind, other) {
@@ -187,6 +196,31 @@ impl Engine {
         let mut all = vec![0u8; most * self.size()];
         scope(|scope| self.wait(self.world.immediate_all_gather_into(scope, &own[..], &mut all[..])));
         all.chunks_exact(most).zip(lens).map(|(bytes, len)| bytes[..len as usize].to_vec()).collect()
+    }
+
+    /// Sends each rank its part, and waits for those of all.
+    fn deal(&self, parts: &[Vec<u8>], trains: bool) -> Vec<Vec<u8>> {
+        self.enter(DEAL, 0);
+        let lens: Vec<u64> = parts.iter().map(|part| part.len() as u64).collect();
+        let mut due = vec![0u64; lens.len()];
+        scope(|scope| self.wait(self.world.immediate_all_to_all_into(scope, &lens[..], &mut due[..])));
+        let mut all: Vec<Vec<u8>> = due.iter().map(|len| vec![0; *len as usize]).collect();
+        scope(|scope| {
+            let ranks = (0..self.world.size()).map(|rank| self.world.process_at_rank(rank));
+            let mut coming = Vec::new();
+            for (rank, part) in ranks.clone().zip(&mut all) {
+                let pieces = part.chunks_mut(PIECE);
+                coming.extend(pieces.map(|piece| rank.immediate_receive_into_with_tag(scope, piece, PART)));
+            }
+            let mut going = Vec::new();
+            for (rank, part) in ranks.zip(parts) {
+                going.extend(part.chunks(PIECE).map(|piece| rank.immediate_send_with_tag(scope, piece, PART)));
+            }
+            coming.into_iter().for_each(|request| self.wait(request));
+            going.into_iter().for_each(|request| self.wait(request));
+        });
+        self.trains.set(self.trains.get() || trains);
+        all
     }
 
     fn broadcast(&self, root: usize, mut bytes: Vec<u8>) -> Vec<u8> {
