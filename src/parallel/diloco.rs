@@ -66,20 +66,20 @@ impl DiLoCoOptions {
 /// ```
 /// use wgrad::data::{DataLoader, LoaderOptions};
 /// use wgrad::nn::{Ctx, Init, Layer, Linear};
-/// use wgrad::optim::{Adam, AdamOptions, Optimizer};
+/// use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 /// use wgrad::parallel::{DiLoCo, DiLoCoOptions, Threads};
 /// use wgrad::Device;
 /// let weights = Threads::run(&[Device::new_cpu(), Device::new_cpu()], |group, device| {
 ///     let set: Vec<([f32; 1], [f32; 1])> = (0..50).map(|i| i as f32 / 50.0).map(|x| ([x], [2.0 * x])).collect();
 ///     let loader = DataLoader::new(set, LoaderOptions { batch_size: 8, shuffle: Some(1), ..LoaderOptions::default() })?;
-///     let model = Linear::new(1, 1, &mut Init::new(0, device));
-///     let mut adam = Adam::new(&model, AdamOptions { lr: 0.02, ..AdamOptions::default() })?;
+///     let model = Linear::without_bias(1, 1, &mut Init::new(0, device));
+///     let mut sgd = Sgd::new(&model, SgdOptions { lr: 0.5, ..SgdOptions::default() })?;
 ///     let diloco = DiLoCo::new(&model, group, DiLoCoOptions { every: 10, ..DiLoCoOptions::default() })?;
 ///     for epoch in 0..40 {
 ///         for batch in diloco.epoch(&loader, epoch) {
 ///             let [x, y] = batch?.to(device);
 ///             let loss = (model.forward(&x, &Ctx::train()) - y).square().mean();
-///             adam.step(&loss.backward());
+///             sgd.step(&loss.backward());
 ///             diloco.step()?;
 ///         }
 ///     }
