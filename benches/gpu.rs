@@ -115,7 +115,7 @@ fn rows_of(kernel: &'static Kernel, examples: &[Example]) -> Vec<[Option<Row>; C
             let largest = others.into_iter().max_by_key(|e| (e.is_real, e.dispatch.bytes()));
             let shown = if chosen.is_empty() { largest.into_iter().collect() } else { chosen };
             for example in shown {
-                for pass in (variant.lower)(&chip.info(), &example.dispatch).passes {
+                for pass in variant.lowered(&chip.info(), &example.dispatch).passes {
                     let key = format!("{} {}", variant.name, key(&pass));
                     let place = found.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
                         found.push((key, Default::default()));
@@ -197,13 +197,13 @@ fn line(row: &[Option<Row>; CHIPS.len()], compiled: &Compiled) -> String {
     };
     let mut set = String::new();
     for (name, value) in &first.pass.constants {
-        use wgrad::kernel::Constant::{Alias, Bool, Element, Function, U32};
+        use wgrad::kernel::Constant::{Alias, Bool, Element, Function, Single, U32};
         // Writing to a string cannot fail.
         let _ = match value {
             Bool(true) => write!(set, " {name}"),
             U32(n) if *n > 0 => write!(set, " {name}={n}"),
             Function(body) => write!(set, " {body}"),
-            Bool(false) | U32(_) | Alias(_) | Element(_) => Ok(()),
+            Bool(false) | U32(_) | Alias(_) | Element(_) | Single => Ok(()),
         };
     }
     let mark = if row.iter().flatten().any(|row| row.is_chosen) { "*" } else { "" };

@@ -2,6 +2,7 @@
 //!
 //!     cargo bench --bench step                        # all workloads on both backends, eager and replayed
 //!     cargo bench --bench step -- w2 gpu --json       # a part of them, one JSON object a line
+//!     cargo bench --bench step -- w5 gpu replay f32 bf16     # in f32 and in mixed precision
 //!
 //! Each line is a process of its own, so that its first step and its peak memory are its own, too. Times are those of
 //! blocks of steps with one read of the loss at their end; compare only figures of one run on an idle machine.
@@ -24,10 +25,11 @@ mod timing;
 mod workload;
 
 use clap::{Parser, ValueEnum};
-use line::Line;
+use line::{Line, Way};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
+use wgrad::nn::Precision;
 use wgrad::{Error, Result};
 use workload::Workload;
 
@@ -73,11 +75,17 @@ enum Word {
     Gpu,
     Eager,
     Replay,
+    F32,
+    F16,
+    Bf16,
 }
 
 /// In the order they are run.
 const WORKLOADS: [Word; 11] =
     [Word::W1, Word::W2, Word::W3, Word::W4, Word::W5, Word::W6, Word::W7, Word::W8, Word::W9, Word::W10, Word::W11];
+
+/// Of passes.
+const PRECISIONS: [Word; 3] = [Word::F32, Word::F16, Word::Bf16];
 
 impl Word {
     fn name(self) -> String {
@@ -104,21 +112,31 @@ fn main() -> Result<()> {
             println!("{}", line::HEAD);
         }
     }
+    // In f32 where nothing else is named.
+    let halves: Vec<Word> = args.words.iter().copied().filter(|word| PRECISIONS.contains(word)).collect();
+    let precisions = if halves.is_empty() { &[Word::F32][..] } else { &halves };
     for workload in chosen(&WORKLOADS) {
         for backend in chosen(&[Word::Cpu, Word::Gpu]) {
             for mode in chosen(&[Word::Eager, Word::Replay]) {
-                if !args.here {
-                    in_its_own_process([workload, backend, mode])?;
-                    continue;
+                for &half in precisions {
+                    if !args.here {
+                        in_its_own_process([workload, backend, mode, half])?;
+                        continue;
+                    }
+                    let budget = Duration::from_secs_f64(args.seconds);
+                    let workload = Workload::from_str(&workload.name(), true).expect("each workload is a word");
+                    let precision = match half {
+                        Word::F16 => Precision::F16Mixed,
+                        Word::Bf16 => Precision::Bf16Mixed,
+                        _ => Precision::F32,
+                    };
+                    let way = Way { replayed: mode == Word::Replay, precision };
+                    let mut line = Line::measure(workload, &backend.name(), way, &folder, budget, start)?;
+                    if let Some(profile) = line.profile.take().filter(|_| args.profile) {
+                        eprintln!("{profile}");
+                    }
+                    println!("{}", if args.json { line.json().to_string() } else { line.to_string() });
                 }
-                let budget = Duration::from_secs_f64(args.seconds);
-                let workload = Workload::from_str(&workload.name(), true).expect("each workload is a word");
-                let replayed = mode == Word::Replay;
-                let mut line = Line::measure(workload, &backend.name(), replayed, &folder, budget, start)?;
-                if let Some(profile) = line.profile.take().filter(|_| args.profile) {
-                    eprintln!("{profile}");
-                }
-                println!("{}", if args.json { line.json().to_string() } else { line.to_string() });
             }
         }
     }
@@ -126,7 +144,7 @@ fn main() -> Result<()> {
 }
 
 /// Runs this program again with the same options for one line.
-fn in_its_own_process(words: [Word; 3]) -> Result<()> {
+fn in_its_own_process(words: [Word; 4]) -> Result<()> {
     let failed = |what: String| Error::Option(format!("{}: {what}", words.map(Word::name).join(" ")));
     let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
     let is_word = |arg: &String| Word::from_str(arg, true).is_ok();

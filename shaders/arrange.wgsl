@@ -1,8 +1,8 @@
 // y[i, j, k, l] = x where all four indices are below their limits, else 0
-//   x: strided; y: dense, of sizes of which the last is a multiple of 4
+//   x: strided, of type X; y: dense, of sizes of which the last is a multiple of 4
 // One invocation makes four neighbours. No loops.
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<X_WORD>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
@@ -23,6 +23,8 @@ struct Params {
     step_l: u32,
 }
 
+fn element(i: u32) -> f32 { return pick_X(x[i / EACH_X], i); }
+
 @compute @workgroup_size(256)
 fn arrange(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let at = index_of(grid, thread);
@@ -37,10 +39,10 @@ fn arrange(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var value = vec4<f32>();
     if i < p.limit_i && j < p.limit_j && k < p.limit_k && l < p.limit_l {
         let first = p.base + i * p.step_i + j * p.step_j + k * p.step_k + l * p.step_l;
-        value.x = x[first];
-        if l + 1u < p.limit_l { value.y = x[first + p.step_l]; }
-        if l + 2u < p.limit_l { value.z = x[first + 2u * p.step_l]; }
-        if l + 3u < p.limit_l { value.w = x[first + 3u * p.step_l]; }
+        value.x = element(first);
+        if l + 1u < p.limit_l { value.y = element(first + p.step_l); }
+        if l + 2u < p.limit_l { value.z = element(first + 2u * p.step_l); }
+        if l + 3u < p.limit_l { value.w = element(first + 3u * p.step_l); }
     }
     y[at] = value;
 }

@@ -1,24 +1,24 @@
 // y = softmax(scale q k^T + mask) v for each head, by the online softmax of Milakov and Gimelshein; lse: the logarithm
 // of each row's sum of exponentials. A row whose scores are all -inf gives 0.
 //   q, y: [batch, heads, queries, 4 quads], k, v: [batch, heads, keys, 4 quads], mask: [batch, heads, queries, keys]
-//   by strides; lse: [batch, queries, heads]
+//   by strides, of types Q, K, V, OUT and MASK; lse: [batch, queries, heads]. OUT is f32 where there are several passes.
 // A workgroup takes the own rows of a tile, which are queries (see prelude/attention_tiles.wgsl). A causal mask ends
 // the walk at the workgroup's last query. A pass takes as many keys as 60,000 iterations allow, the next goes on from
 // what it left.
 
-@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> mask: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> q: array<Q>;
+@group(0) @binding(1) var<storage, read> k: array<K>;
+@group(0) @binding(2) var<storage, read> v: array<V>;
+@group(0) @binding(3) var<storage, read> mask: array<MASK_WORD>;
+@group(0) @binding(4) var<storage, read_write> y: array<OUT>;
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(6) var<uniform> p: Attention;
 
-fn own_at(second: bool, at: u32) -> vec4<f32> { return q[at]; }
+fn own_at(second: bool, at: u32) -> vec4<f32> { return load_Q(q[at]); }
 
 fn other_at(second: bool, at: u32) -> vec4<f32> {
-    if second { return v[at]; }
-    return k[at];
+    if second { return load_V(v[at]); }
+    return load_K(k[at]);
 }
 
 // The scores with one key, whose place in the mask is given.
@@ -50,7 +50,7 @@ fn attention(grid: Grid, @builtin(local_invocation_index) t: u32) {
         let is_none = top == vec4<f32>(NONE);
         top = select(top, vec4<f32>(LOWEST), is_none);
         total = select(vec4<f32>(f32(t % X == 0u)), vec4<f32>(), is_none);
-        sum = mat4x4<f32>(y[of_y.x], y[of_y.y], y[of_y.z], y[of_y.w]);
+        sum = mat4x4<f32>(wide_OUT(y[of_y.x]), wide_OUT(y[of_y.y]), wide_OUT(y[of_y.z]), wide_OUT(y[of_y.w]));
     }
     let last = min(vec4<u32>(p.end - 1u), select(vec4<u32>(p.end), i, p.causal == 1u));
     let places = first_of(p.mask, place) + row * p.mask.w;
@@ -101,10 +101,10 @@ fn attention(grid: Grid, @builtin(local_invocation_index) t: u32) {
     // Row by row: what is past the last query is not written.
     let is_there = vec4<bool>(i < vec4<u32>(p.queries)) & vec4<bool>(place.is_there);
     if t % X < p.quads {
-        if is_there.x { y[of_y.x] = sum[0] * share.x; }
-        if is_there.y { y[of_y.y] = sum[1] * share.y; }
-        if is_there.z { y[of_y.z] = sum[2] * share.z; }
-        if is_there.w { y[of_y.w] = sum[3] * share.w; }
+        if is_there.x { y[of_y.x] = narrow_OUT(sum[0] * share.x); }
+        if is_there.y { y[of_y.y] = narrow_OUT(sum[1] * share.y); }
+        if is_there.z { y[of_y.z] = narrow_OUT(sum[2] * share.z); }
+        if is_there.w { y[of_y.w] = narrow_OUT(sum[3] * share.w); }
     }
     if t % X == 0u {
         if is_there.x { lse[of_lse.x] = logs.x; }

@@ -2,27 +2,28 @@
 //   dS = P (dy v^T - delta), dq = scale dS k, dk = scale dS^T q, dv = P^T dy; delta = the sum of dy y over each row
 //   own and other are q and dy beside k and v for dq, the other way round for dk and dv, by strides as in Attention;
 //   mask: [batch, heads, queries, keys] by strides; lse, delta: [batch, queries, heads]; grads: dq, dk, dv, by strides
+//   of types OWN_A, OWN_B, OTHER_A, OTHER_B, MASK and G, of which G is f32 where there are several passes
 // A workgroup takes the own rows of a tile (see prelude/attention_tiles.wgsl). A causal mask leaves out the tiles in
 // which it hides all. A pass takes as many other rows as 60,000 iterations allow, the next adds to what it left.
 
-@group(0) @binding(0) var<storage, read> own_a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> own_b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> other_a: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> other_b: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> mask: array<f32>;
+@group(0) @binding(0) var<storage, read> own_a: array<OWN_A>;
+@group(0) @binding(1) var<storage, read> own_b: array<OWN_B>;
+@group(0) @binding(2) var<storage, read> other_a: array<OTHER_A>;
+@group(0) @binding(3) var<storage, read> other_b: array<OTHER_B>;
+@group(0) @binding(4) var<storage, read> mask: array<MASK_WORD>;
 @group(0) @binding(5) var<storage, read> lse: array<f32>;
 @group(0) @binding(6) var<storage, read> delta: array<f32>;
-@group(0) @binding(7) var<storage, read_write> grads: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> grads: array<G>;
 @group(0) @binding(8) var<uniform> p: Attention;
 
 fn own_at(second: bool, at: u32) -> vec4<f32> {
-    if second { return own_b[at]; }
-    return own_a[at];
+    if second { return load_OWN_B(own_b[at]); }
+    return load_OWN_A(own_a[at]);
 }
 
 fn other_at(second: bool, at: u32) -> vec4<f32> {
-    if second { return other_b[at]; }
-    return other_a[at];
+    if second { return load_OTHER_B(other_b[at]); }
+    return load_OTHER_A(other_a[at]);
 }
 
 // The weights of own rows with one other row, `other` of `count`, where they are seen.
@@ -45,7 +46,7 @@ fn put(at: vec4<u32>, place: Place, i: vec4<u32>, count: u32, t: u32, values: ma
 }
 
 fn put_row(at: u32, value: vec4<f32>) {
-    if p.first > 0u { grads[at] += value; } else { grads[at] = value; }
+    if p.first > 0u { grads[at] = narrow_G(wide_G(grads[at]) + value); } else { grads[at] = narrow_G(value); }
 }
 
 // dS of own queries with one key: s and t are q k^T and dy v^T.

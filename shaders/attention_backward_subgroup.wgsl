@@ -2,19 +2,20 @@
 //   dS = P (dy v^T - delta), dq = scale dS k, dk = scale dS^T q, dv = P^T dy; delta = the sum of dy y over each row
 //   own and other are q and dy beside k and v for dq, the other way round for dk and dv, by strides as in Attention;
 //   mask: [batch, heads, queries, keys] by strides; lse, delta: [batch, queries, heads]; grads: dq, dk, dv, by strides
+//   of types OWN_A, OWN_B, OTHER_A, OTHER_B, MASK and G, of which G is f32 where there are several passes
 // For adapters whose subgroups are a workgroup: one takes 2 LANES own rows of a head, two a lane. Each lane loads
 // one of LANES other rows and sends it to the others: no barriers, no sums over lanes. A causal mask leaves out the
 // blocks in which it hides all. A pass takes as many other rows as 60,000 iterations allow, the next adds to what it
 // left.
 
-@group(0) @binding(0) var<storage, read> own_a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> own_b: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> other_a: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> other_b: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> mask: array<f32>;
+@group(0) @binding(0) var<storage, read> own_a: array<OWN_A>;
+@group(0) @binding(1) var<storage, read> own_b: array<OWN_B>;
+@group(0) @binding(2) var<storage, read> other_a: array<OTHER_A>;
+@group(0) @binding(3) var<storage, read> other_b: array<OTHER_B>;
+@group(0) @binding(4) var<storage, read> mask: array<MASK_WORD>;
 @group(0) @binding(5) var<storage, read> lse: array<f32>;
 @group(0) @binding(6) var<storage, read> delta: array<f32>;
-@group(0) @binding(7) var<storage, read_write> grads: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> grads: array<G>;
 @group(0) @binding(8) var<uniform> p: Attention;
 
 // Set by the variant: LANES, the invocations of a subgroup; D4, the vec4 of a row; MASKED, and
@@ -22,13 +23,14 @@
 
 // What passes before this one left is added.
 fn put(at: u32, value: vec4<f32>) {
-    if p.first > 0u { grads[at] += value; } else { grads[at] = value; }
+    if p.first > 0u { grads[at] = narrow_G(wide_G(grads[at]) + value); } else { grads[at] = narrow_G(value); }
 }
 
 // What the mask adds to the score of a query and a key.
 fn added(place: Place, query: u32, key: u32) -> f32 {
     let row = first_of(p.mask, place) + min(query, p.queries - 1u) * p.mask.w;
-    return mask[row + min(key, p.keys - 1u) * p.mask_key];
+    let at = row + min(key, p.keys - 1u) * p.mask_key;
+    return pick_MASK(mask[at / EACH_MASK], at);
 }
 
 // Own rows are queries.
@@ -46,11 +48,11 @@ fn attention_backward_queries_subgroup(grid: Grid, @builtin(subgroup_invocation_
     var slope1: array<vec4<f32>, D4>;
     var dq1: array<vec4<f32>, D4>;
     for (var d = 0u; d < D4; d++) {
-        query0[d] = own_a[first_of(p.q, place) + row0 * p.q.w + d] * p.scale;
-        slope0[d] = own_b[first_of(p.dy, place) + row0 * p.dy.w + d];
+        query0[d] = load_OWN_A(own_a[first_of(p.q, place) + row0 * p.q.w + d]) * p.scale;
+        slope0[d] = load_OWN_B(own_b[first_of(p.dy, place) + row0 * p.dy.w + d]);
         dq0[d] = vec4<f32>();
-        query1[d] = own_a[first_of(p.q, place) + row1 * p.q.w + d] * p.scale;
-        slope1[d] = own_b[first_of(p.dy, place) + row1 * p.dy.w + d];
+        query1[d] = load_OWN_A(own_a[first_of(p.q, place) + row1 * p.q.w + d]) * p.scale;
+        slope1[d] = load_OWN_B(own_b[first_of(p.dy, place) + row1 * p.dy.w + d]);
         dq1[d] = vec4<f32>();
     }
     let shift0 = delta[of_query(place, row0)];
@@ -66,8 +68,8 @@ fn attention_backward_queries_subgroup(grid: Grid, @builtin(subgroup_invocation_
         var value: array<vec4<f32>, D4>;
         let source = min(j + lane, p.keys - 1u);
         for (var d = 0u; d < D4; d++) {
-            key[d] = other_a[first_of(p.k, place) + source * p.k.w + d];
-            value[d] = other_b[first_of(p.v, place) + source * p.v.w + d];
+            key[d] = load_OTHER_A(other_a[first_of(p.k, place) + source * p.k.w + d]);
+            value[d] = load_OTHER_B(other_b[first_of(p.v, place) + source * p.v.w + d]);
         }
         var added_here = 0.0;
         if PADDED { added_here = added(place, 0u, source); }
@@ -130,12 +132,12 @@ fn attention_backward_keys_subgroup(grid: Grid, @builtin(subgroup_invocation_id)
     var dk1: array<vec4<f32>, D4>;
     var dv1: array<vec4<f32>, D4>;
     for (var d = 0u; d < D4; d++) {
-        key0[d] = own_a[first_of(p.k, place) + row0 * p.k.w + d] * p.scale;
-        value0[d] = own_b[first_of(p.v, place) + row0 * p.v.w + d];
+        key0[d] = load_OWN_A(own_a[first_of(p.k, place) + row0 * p.k.w + d]) * p.scale;
+        value0[d] = load_OWN_B(own_b[first_of(p.v, place) + row0 * p.v.w + d]);
         dk0[d] = vec4<f32>();
         dv0[d] = vec4<f32>();
-        key1[d] = own_a[first_of(p.k, place) + row1 * p.k.w + d] * p.scale;
-        value1[d] = own_b[first_of(p.v, place) + row1 * p.v.w + d];
+        key1[d] = load_OWN_A(own_a[first_of(p.k, place) + row1 * p.k.w + d]) * p.scale;
+        value1[d] = load_OWN_B(own_b[first_of(p.v, place) + row1 * p.v.w + d]);
         dk1[d] = vec4<f32>();
         dv1[d] = vec4<f32>();
     }
@@ -155,8 +157,8 @@ fn attention_backward_keys_subgroup(grid: Grid, @builtin(subgroup_invocation_id)
         let is_there = i + lane < p.queries;
         let source = min(i + lane, p.queries - 1u);
         for (var d = 0u; d < D4; d++) {
-            query[d] = other_a[first_of(p.q, place) + source * p.q.w + d];
-            slope[d] = select(vec4<f32>(), other_b[first_of(p.dy, place) + source * p.dy.w + d], is_there);
+            query[d] = load_OTHER_A(other_a[first_of(p.q, place) + source * p.q.w + d]);
+            slope[d] = select(vec4<f32>(), load_OTHER_B(other_b[first_of(p.dy, place) + source * p.dy.w + d]), is_there);
         }
         let of_rows = lse[of_query(place, source)];
         let shifts = select(0.0, delta[of_query(place, source)], is_there);

@@ -1,11 +1,11 @@
 // y[n, oh, ow, c] = the mean of x[n, c, h, w] over a window
-//   x: strided [batch, channels, height, width]; y: [batch, oh, ow, channels]
+//   x: strided [batch, channels, height, width]; y: [batch, oh, ow, channels]; of types X and Y
 //   fixed windows: zeros of the padding count; adaptive: from floor(oh * height / out_h) to ceil((oh + 1) * height / out_h)
 // One invocation takes one output, or four of four channels: at most window + rows of the window iterations, windows of
 // up to 16,384 pixels, or of one row or column.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read_write> y: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;
 @group(0) @binding(2) var<uniform> p: Pool;
 
 // Set by the variant: ITEM, a float, or a vec4 where the channels are neighbours and p in steps of vec4.
@@ -20,8 +20,8 @@ fn avg_pool(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var sum = ITEM();
     for (var h = down.x; h < down.y; h++) {
         for (var w = right.x; w < right.y; w++) {
-            sum += x[p.x_base + o.x * p.x_n + o.w * p.x_c + h * p.x_h + w * p.x_w];
+            sum += wide_X(x[p.x_base + o.x * p.x_n + o.w * p.x_c + h * p.x_h + w * p.x_w]);
         }
     }
-    y[i] = sum / f32(down.z * right.z);
+    y[i] = narrow_Y(sum / f32(down.z * right.z));
 }

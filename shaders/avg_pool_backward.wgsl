@@ -1,11 +1,11 @@
 // dx[n, h, w, c] = sum of dy / (pixels of the window) over the windows that hold the pixel
-//   dy: [batch, oh, ow, channels]; dx: [batch, height, width, channels]
+//   dy: [batch, oh, ow, channels]; dx: [batch, height, width, channels]; of types DY and DX
 // One invocation takes one channel of a pixel, or four, and asks the windows from the first to the last that may hold
 // it, which lie side by side: at most rows * (columns + 1) iterations, with kernel / stride of each, rounded up, or where
 // the image is cut into parts, outputs / pixels + 1.
 
-@group(0) @binding(0) var<storage, read> dy: array<ITEM>;
-@group(0) @binding(1) var<storage, read_write> dx: array<ITEM>;
+@group(0) @binding(0) var<storage, read> dy: array<DY>;
+@group(0) @binding(1) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(2) var<uniform> p: Pool;
 
 // Set by the variant: ITEM, a float, or a vec4 where p is in steps of vec4.
@@ -35,8 +35,8 @@ fn avg_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
         for (var ow = columns.x; ow < columns.y; ow++) {
             let right = window(ow, p.size_w, p.out_w, p.stride_w, p.kernel_w, p.padding_w, p.adaptive);
             if w < right.x || w >= right.y { continue; }
-            sum += dy[((n * p.out_h + oh) * p.out_w + ow) * p.channels + c] / f32(down.z * right.z);
+            sum += wide_DY(dy[((n * p.out_h + oh) * p.out_w + ow) * p.channels + c]) / f32(down.z * right.z);
         }
     }
-    dx[i] = sum;
+    dx[i] = narrow_DX(sum);
 }

@@ -1,12 +1,12 @@
 // y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]
-//   x, y: dense in one memory order; stats: [2, channels], means and variances; weight, bias: [channels]
+//   x, y: dense in one memory order, of types X and Y; stats: [2, channels], means and variances; weight, bias: [channels]
 // One invocation takes one element, or ROWS positions of four channels, in as many iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read> stats: array<ITEM>;
 @group(0) @binding(2) var<storage, read> weight: array<ITEM>;
 @group(0) @binding(3) var<storage, read> bias: array<ITEM>;
-@group(0) @binding(4) var<storage, read_write> y: array<ITEM>;
+@group(0) @binding(4) var<storage, read_write> y: array<Y>;
 @group(0) @binding(5) var<uniform> p: Channels;
 
 // Set by the variant: ITEM and WIDTH, a vec4 and 4 where the channels are neighbours, a multiple of 4, else a float and 1; ROWS, 1 where WIDTH is.
@@ -26,7 +26,7 @@ fn batch_norm(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let shift = bias[c];
     var at = strip * (ROWS - 1u) * channels + i;
     for (var r = strip * ROWS; r < min(strip * ROWS + ROWS, rows); r++) {
-        y[at] = (x[at] - mean) * scale * factor + shift;
+        y[at] = narrow_Y((wide_X(x[at]) - mean) * scale * factor + shift);
         at += channels;
     }
 }

@@ -1,10 +1,10 @@
 // Per channel c, over the batch and the positions: sum of dy * (x - mean) / sqrt(variance + eps), and sum of dy: the
 // gradients of weight and bias.
-//   x, dy: strided alike [batch, channels, positions]; stats: [2, channels]; parts: [chunks, 2, channels]
+//   x, dy: strided alike [batch, channels, positions], of types X and DY; stats: [2, channels]; parts: [chunks, 2, channels]
 // One invocation takes one chunk of one channel, or of four, at most 1,024 iterations; a second stage adds the chunks up.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read> stats: array<ITEM>;
 @group(0) @binding(3) var<storage, read_write> parts: array<ITEM>;
 @group(0) @binding(4) var<uniform> p: Channels;
@@ -27,8 +27,9 @@ fn batch_norm_sums(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     for (var r = first; r < end; r++) {
         var at = r * channels + c;
         if WIDTH == 1u { at = element_at(r, c, p); }
-        weighted += dy[at] * ((x[at] - mean) * scale);
-        plain += dy[at];
+        let g = wide_DY(dy[at]);
+        weighted += g * ((wide_X(x[at]) - mean) * scale);
+        plain += g;
     }
     let at = chunk * 2u * channels + c;
     parts[at] = weighted;

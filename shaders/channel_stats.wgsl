@@ -1,12 +1,12 @@
 // Per channel c, over the batch and the positions: mean and biased variance of x.
-//   x: strided [batch, channels, positions]; parts: [chunks, 2, channels], of each chunk the mean and the sum of squared
+//   x: strided [batch, channels, positions], of type X; parts: [chunks, 2, channels], of each chunk the mean and the sum of squared
 //   distances from it; y: [2, channels]
 // Two walks over a chunk keep the digits that a single sum of squares would lose; chunks are joined as Chan, Golub and
 // LeVeque do ("Updating formulae and a pairwise algorithm for computing sample variances", 1979).
 // stats_chunks: one invocation takes one chunk of one channel, or of four, at most 2 x 1,024 iterations.
 // stats_join: one invocation takes one channel, or four, at most 32,768 chunks.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read_write> parts: array<ITEM>;
 @group(0) @binding(2) var<storage, read_write> y: array<ITEM>;
 @group(0) @binding(3) var<uniform> p: Channels;
@@ -28,11 +28,11 @@ fn stats_chunks(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let first = chunk * p.chunk;
     let end = min(first + p.chunk, p.batch * p.positions);
     var sum = ITEM();
-    for (var r = first; r < end; r++) { sum += x[at(r, c)]; }
+    for (var r = first; r < end; r++) { sum += wide_X(x[at(r, c)]); }
     let mean = sum / f32(end - first);
     var squares = ITEM();
     for (var r = first; r < end; r++) {
-        let distance = x[at(r, c)] - mean;
+        let distance = wide_X(x[at(r, c)]) - mean;
         squares += distance * distance;
     }
     let to = chunk * 2u * channels + c;

@@ -1,15 +1,16 @@
 // y[r, o] = sum over channels c and taps (kh, kw) of x[n, c, h, w] * w[o, c, kh, kw], where output position
 // r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: strided [batch, channels, height, width]; w: [out_channels, channels, kh, kw]; bias: [out_channels];
-//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place
+//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place; x, w and y of
+//   types IN, W and OUT, of which OUT is f32 with POOL
 // For few channels, without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 positions x
 // 4 or 8 (WIDE) channels a lane; eight lanes hold the positions and send them round. out_channels is a multiple of 4.
 // Iterations: channels * (kh * kw + kh + 1), and 8.
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<IN_WORD>;
+@group(0) @binding(1) var<storage, read> w: array<W_WORD>;
+@group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
+@group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
 @group(0) @binding(4) var<storage, read_write> at: array<i32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 
@@ -21,11 +22,14 @@ fn pixel(start: u32, o: vec3<u32>, kh: u32, kw: u32) -> f32 {
     let h = o.y * p.stride_h + kh * p.dilation_h - p.padding_h;
     let v = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
     let inside = h < p.height && v < p.width;
-    return select(0.0, x[select(0u, start + o.x * p.x_n + h * p.x_h + v * p.x_w, inside)], inside);
+    let i = select(0u, start + o.x * p.x_n + h * p.x_h + v * p.x_w, inside);
+    return select(0.0, load_of_IN(x[i / EACH_IN], i), inside);
 }
 
+fn weight(i: u32) -> f32 { return load_of_W(w[i / EACH_W], i); }
+
 fn weights(start: u32, taps: u32) -> vec4<f32> {
-    return vec4<f32>(w[start], w[start + taps], w[start + 2u * taps], w[start + 3u * taps]);
+    return vec4<f32>(weight(start), weight(start + taps), weight(start + 2u * taps), weight(start + 3u * taps));
 }
 
 @compute @workgroup_size(LANES)

@@ -1,15 +1,15 @@
 // y[r, o] = sum over taps (kh, kw) and the channels c of o's group of x[n, h, w, c] * w[kh, kw, c within the group, o],
 // where output position r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: channels last, strided rows and columns; w: [kh, kw, channels / groups, out_channels]; bias: [out_channels];
-//   y: [positions, out_channels]
+//   y: [positions, out_channels]; x and y of types IN and OUT
 // A group's product is too small for tiles: one invocation takes four channels of a group at eight positions, so that each
 // weight is read once for these. Channels and results of a group are multiples of 4.
 // Iterations: kh * kw * channels / groups / 4.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<IN>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
+@group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
 @group(0) @binding(4) var<storage, read_write> at: array<i32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 

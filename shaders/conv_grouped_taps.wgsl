@@ -1,13 +1,13 @@
 // parts[s, t, o] = the sum of dy[n, oh, ow, o] x[n, oh sh + kh dh - ph, ow sw + kw dw - pw, c of o's group] over the rows
 // (n, oh) of split s, for each tap t = (kh, kw, c within the group); in the row after the last tap, the sum of dy
 //   x: channels last, strided rows and columns; dy: [batch, oh, ow, out_channels];
-//   parts: [splits, kh kw channels / groups + 1, out_channels]
+//   parts: [splits, kh kw channels / groups + 1, out_channels]; x and dy of types IN and DY
 // One invocation takes four channels and four results of a group, of up to four neighbours in a row of the kernel, and the
 // rows of one split (p.images): rows * ow iterations, held under 65,535 by the splits. Pixels stay where they move by one
 // tap from result to result. Channels and results of a group are multiples of 4.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read_write> parts: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> p: Conv;
 
@@ -16,7 +16,7 @@
 
 fn pixel(line: u32, column: u32, end: u32) -> vec4<f32> {
     let inside = column < end;
-    return select(vec4<f32>(), x[select(0u, line + column * (p.x_w / 4u), inside)], inside);
+    return select(vec4<f32>(), load_IN(x[select(0u, line + column * (p.x_w / 4u), inside)]), inside);
 }
 
 // The products of four channels and four results.
@@ -66,7 +66,7 @@ fn conv_grouped_taps(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             if TAPS > 1u { x1 = pixel(line, column + tap, end); }
             if TAPS > 2u { x2 = pixel(line, column + 2u * tap, end); }
             for (var ow = 0u; ow < p.out_w; ow++) {
-                let g = dy[source];
+                let g = load_DY(dy[source]);
                 m0 += outer(x0, g);
                 column += tap;
                 if TAPS == 1u {
@@ -88,7 +88,7 @@ fn conv_grouped_taps(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             }
         } else {
             for (var ow = 0u; ow < p.out_w; ow++) {
-                let g = dy[source];
+                let g = load_DY(dy[source]);
                 m0 += outer(pixel(line, column, end), g);
                 if TAPS > 1u { m1 += outer(pixel(line, column + tap, end), g); }
                 if TAPS > 2u { m2 += outer(pixel(line, column + 2u * tap, end), g); }

@@ -2,14 +2,14 @@
 // t = (kh, kw, c) saw the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside. After the last tap,
 // the sums of dy.
 //   x: channels last, strided rows and columns; dy: [positions, out_channels]; dw: [splits, taps + 1, out_channels]
-//   for conv_few_taps, which takes channels in any order, x: strided [batch, channels, h, w]
+//   for conv_few_taps, which takes channels in any order, x: strided [batch, channels, h, w]; x and dy of types IN and DY
 // Without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 taps x 4 or 8 (WIDE) channels
 // a lane, four positions at a time; eight lanes hold four taps each, conv_few_taps: every eighth, and send them round.
 // Channels are multiples of 4, but for those that conv_few_taps reads. A split has p.images positions, of conv_few_taps
 // output rows. Iterations: a quarter of the positions, the rows, and 8.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> p: Conv;
 
@@ -52,10 +52,10 @@ fn slopes(start: u32, at: u32, j: u32, end: u32) -> mat4x4<f32> {
     let own = start * step + min(j, p.out_channels - 4u) / 4u;
     let last = end - 1u;
     return mat4x4<f32>(
-        dy[own + at * step],
-        dy[own + min(at + 1u, last) * step],
-        dy[own + min(at + 2u, last) * step],
-        dy[own + min(at + 3u, last) * step],
+        load_DY(dy[own + at * step]),
+        load_DY(dy[own + min(at + 1u, last) * step]),
+        load_DY(dy[own + min(at + 2u, last) * step]),
+        load_DY(dy[own + min(at + 3u, last) * step]),
     );
 }
 
@@ -88,7 +88,8 @@ fn pixels(base: u32, s: Spot, down: u32, right: u32, is_there: bool) -> vec4<f32
     let h = s.oh * p.stride_h + down;
     let v = s.ow * p.stride_w + right;
     let inside = is_there && h < p.height && v < p.width;
-    return select(vec4<f32>(), x[select(0u, (base + s.n * p.x_n + h * p.x_h + v * p.x_w) / 4u, inside)], inside);
+    let i = select(0u, (base + s.n * p.x_n + h * p.x_h + v * p.x_w) / 4u, inside);
+    return select(vec4<f32>(), load_IN(x[i]), inside);
 }
 
 @compute @workgroup_size(LANES)
@@ -179,7 +180,7 @@ fn pixel(s: Sight, ow: u32) -> f32 {
     let v = ow * p.stride_w + s.right;
     let inside = s.is_row && v < p.width && ow < p.out_w;
     let i = select(0u, s.start + v * p.x_w, inside);
-    return select(0.0, x[i / 4u][i % 4u], inside);
+    return select(0.0, load_at_IN(x[i / 4u], i), inside);
 }
 
 fn four(s: Sight, ow: u32) -> vec4<f32> {

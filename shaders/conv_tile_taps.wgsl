@@ -1,13 +1,13 @@
 // dw[s, t, o] = sum over the positions r = (n, oh, ow) of split s of x[n, h, w, c] * dy[r, o], where tap t = (kh, kw, c)
 // saw the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: channels last, strided rows and columns; dy: [positions, out_channels]; dw: [splits, taps + 1, out_channels], the
-//   last row of a split the sums of its dy (SUMS)
+//   last row of a split the sums of its dy (SUMS); x and dy of types IN and DY
 // For GPUs: a product of tiles in shared memory, where k is a position, of p.images in a split; pixels are looked up as
 // their tile is filled. Channels are multiples of 4.
 // Iterations: a turn for 16, 32 or 64 k, those for 16 (ROLLED) of 5, and 4 tiles of k at most, of 5; 4 more, and 8 with SUMS.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<IN>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> p: Conv;
 
@@ -50,13 +50,13 @@ fn fill(k: u32, left: u32, t: u32) {
     let at = here.x * (p.x_n / 4u) + here.y * (p.stride_h * p.x_h / 4u) + here.z * (p.stride_w * p.x_w / 4u);
     let in0 = h + ways[0].x < p.height && v + ways[0].y < p.width;
     let in1 = h + ways[1].x < p.height && v + ways[1].y < p.width;
-    let a0 = select(vec4<f32>(), x[select(0u, at + ways[0].z, in0)], in0);
-    let a1 = select(vec4<f32>(), x[select(0u, at + ways[1].z, in1)], in1);
+    let a0 = select(vec4<f32>(), load_IN(x[select(0u, at + ways[0].z, in0)]), in0);
+    let a1 = select(vec4<f32>(), load_IN(x[select(0u, at + ways[1].z, in1)]), in1);
     var rows = vec2<u32>(t / X, t / X + 8u);
     if left < 16u { rows = min(rows, vec2<u32>(left - 1u)); }
     let start = columns + rows * (p.out_channels / 4u);
-    let b0 = dy[start.x + k * (p.out_channels / 4u)];
-    let b1 = dy[start.y + k * (p.out_channels / 4u)];
+    let b0 = load_DY(dy[start.x + k * (p.out_channels / 4u)]);
+    let b1 = load_DY(dy[start.y + k * (p.out_channels / 4u)]);
     // No thread may overwrite the tiles while another still reads them.
     workgroupBarrier();
     tile_a[t / (X / 2u) * X + t % (X / 2u)] = a0;

@@ -1,16 +1,17 @@
 // y[r, o] = sum over taps (kh, kw) and channels c of x[n, h, w, c] * w[kh, kw, c, o], where output position
 // r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: channels last, strided rows and columns; w: [kh, kw, channels, out_channels]; bias: [out_channels];
-//   y: [positions, out_channels]; with conv_tiles_pool strided, the largest of each 2 x 2 positions, and at its place
+//   y: [positions, out_channels]; with conv_tiles_pool strided, the largest of each 2 x 2 positions, and at its place; x and
+//   y of types IN and OUT, of which OUT is f32 there
 // The input gradient is the same sum over dy with the weight turned around. For GPUs: a product of tiles in shared
 // memory, where k = (kh, kw, c) and pixels are looked up as their tile is filled. Channels are multiples of 4.
 // Iterations: a turn for 16, 32 or 64 k, those for 16 (ROLLED) of 5, and 4 tiles of k at most, of 5; 4 more.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<IN>;
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
+@group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
+@group(0) @binding(3) var<storage, read_write> y4: array<OUT>;
 @group(0) @binding(4) var<storage, read_write> at: array<i32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 
@@ -46,7 +47,7 @@ fn tap_of(k: u32) -> vec3<u32> {
 
 fn pixel(spot: Spot, way: Spot) -> vec4<f32> {
     let inside = spot.h + way.h < p.height && spot.w + way.w < p.width;
-    return select(vec4<f32>(), x[select(0u, spot.at + way.at, inside)], inside);
+    return select(vec4<f32>(), load_IN(x[select(0u, spot.at + way.at, inside)]), inside);
 }
 
 // Fills the tiles from k on; of 16 k `left` are there.
@@ -127,9 +128,9 @@ fn conv_tiles(grid: Grid, @builtin(local_invocation_index) t: u32) {
     // The grid's spill past the last column has none to write.
     if j >= p.out_channels { return; }
     for (var r = 0u; r < 4u; r++) {
-        if i + r < positions() { y4[((i + r) * p.out_channels + j) / 4u] = finish(biases(j), sum.top[r]); }
+        if i + r < positions() { y4[((i + r) * p.out_channels + j) / 4u] = narrow_OUT(finish(biases(j), sum.top[r])); }
         if LARGE && i + r + 4u < positions() {
-            y4[((i + r + 4u) * p.out_channels + j) / 4u] = finish(biases(j), sum.low[r]);
+            y4[((i + r + 4u) * p.out_channels + j) / 4u] = narrow_OUT(finish(biases(j), sum.low[r]));
         }
     }
 }

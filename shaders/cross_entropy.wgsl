@@ -1,14 +1,14 @@
 // loss[r] = (1 - s) * w[y] * (lse - x[y]) + s / C * sum over c of w[c] * (lse - x[c]), lse = log(sum(exp(x))), and
 // result = (sum of loss / total, total) with total = sum of w[y] (mean) or (sum of loss, 1) (sum)
-//   logits x: [rows, classes], or log-probabilities where not LOGITS, of which lse is 0; labels y: [rows]; weight w: [classes], read where WEIGHTED
+//   logits x: [rows, classes], of type X, or log-probabilities where not LOGITS, of which lse is 0; labels y: [rows]; weight w: [classes], of type W, read where WEIGHTED
 //   out: [2, rows], losses and weights; result: [2]
 // Ignored rows count nothing; a label outside gives NaN.
 // rows: one invocation takes a row, at most 3 x 16,384 iterations. finish: one workgroup adds up, rows / 256
 // iterations (rows up to 15.7 million) and a tree of 8 steps. whole: both at once in one workgroup.
 
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
+@group(0) @binding(0) var<storage, read> logits: array<X_WORD>;
 @group(0) @binding(1) var<storage, read> labels: array<i32>;
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<W_WORD>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> result: array<f32>;
 @group(0) @binding(5) var<uniform> p: Params;
@@ -29,8 +29,10 @@ struct Params {
 // (loss, weight) for each invocation of a workgroup.
 var<workgroup> part: array<vec2<f32>, 256>;
 
+fn logit(at: u32) -> f32 { return pick_X(logits[at / EACH_X], at); }
+
 fn weight_of(c: u32) -> f32 {
-    if WEIGHTED { return weight[c]; }
+    if WEIGHTED { return pick_W(weight[c / EACH_W], c); }
     return 1.0;
 }
 
@@ -42,17 +44,17 @@ fn row_loss(row: u32) -> vec2<f32> {
     var top = 0.0;
     var log_sum = 0.0;
     if LOGITS {
-        top = logits[start];
-        for (var c = 1u; c < p.classes; c++) { top = max(top, logits[start + c]); }
+        top = logit(start);
+        for (var c = 1u; c < p.classes; c++) { top = max(top, logit(start + c)); }
         var sum = 0.0;
-        for (var c = 0u; c < p.classes; c++) { sum += exp_of(logits[start + c] - top); }
+        for (var c = 0u; c < p.classes; c++) { sum += exp_of(logit(start + c) - top); }
         log_sum = select(log(sum), sum, (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u);
     }
     let own = weight_of(u32(label));
-    var loss = (1.0 - p.smoothing) * own * (log_sum - (logits[start + u32(label)] - top));
+    var loss = (1.0 - p.smoothing) * own * (log_sum - (logit(start + u32(label)) - top));
     if p.smoothing > 0.0 {
         var others = 0.0;
-        for (var c = 0u; c < p.classes; c++) { others += weight_of(c) * (log_sum - (logits[start + c] - top)); }
+        for (var c = 0u; c < p.classes; c++) { others += weight_of(c) * (log_sum - (logit(start + c) - top)); }
         loss += p.smoothing / f32(p.classes) * others;
     }
     return vec2<f32>(loss, own);

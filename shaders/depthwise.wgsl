@@ -4,19 +4,19 @@
 // One invocation takes a channel, or four, of four neighbours in a row, whose pixels it keeps where these move by one
 // from tap to tap: kh * (kw + 1) iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read> weight: array<ITEM>;
 @group(0) @binding(2) var<storage, read> bias: array<ITEM>;
-@group(0) @binding(3) var<storage, read_write> y: array<ITEM>;
+@group(0) @binding(3) var<storage, read_write> y: array<Y>;
 @group(0) @binding(4) var<uniform> p: Conv;
 
-// Set by the variant: ITEM, a float, or a vec4 where p counts channels by fours; MULTIPLE, whether m > 1; SLIDES, whether
+// x and y are of types X and Y. Set by the variant: ITEM, a float, or a vec4 where p counts channels by fours; MULTIPLE, whether m > 1; SLIDES, whether
 // taps are as far apart as results; KERNEL_W, the kernel's width where it is known to the compiler, else 0.
 
 // Pixels past either end are 0: in unsigned numbers, what lies before 0 is far past the end.
 fn pixel(line: u32, column: u32) -> ITEM {
     let inside = column < p.width;
-    return select(ITEM(), x[line + select(0u, column, inside) * p.channels], inside);
+    return select(ITEM(), load_X(x[line + select(0u, column, inside) * p.channels]), inside);
 }
 
 @compute @workgroup_size(64)
@@ -87,5 +87,5 @@ fn relu(sum: ITEM) -> ITEM {
 }
 
 fn put(to: u32, sum: ITEM) {
-    if p.relu == 1u { y[to] = relu(sum); } else { y[to] = sum; }
+    if p.relu == 1u { y[to] = narrow_Y(relu(sum)); } else { y[to] = narrow_Y(sum); }
 }

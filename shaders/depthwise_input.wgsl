@@ -5,12 +5,12 @@
 // at most rows + kh * (columns + kw * m) iterations, with as many rows and columns of results as lie in a pixel's reach,
 // dilation * (kernel - 1) / stride + 2.
 
-@group(0) @binding(0) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> dy: array<DY>;
 @group(0) @binding(1) var<storage, read> weight: array<ITEM>;
-@group(0) @binding(2) var<storage, read_write> dx: array<ITEM>;
+@group(0) @binding(2) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(3) var<uniform> p: Conv;
 
-// Set by the variant: ITEM, a float, or a vec4 where p counts channels by fours and m = 1.
+// dy and dx are of types DY and DX. Set by the variant: ITEM, a float, or a vec4 where p counts channels by fours and m = 1.
 
 // The first result along a dimension that may see a pixel, `at` pixels from the first with the padding, and the one past
 // the last.
@@ -43,8 +43,8 @@ fn depthwise_input(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             if kw * p.dilation_w != right { continue; }
             let source = ((n * p.out_h + oh) * p.out_w + ow) * p.out_channels + c * multiple;
             let tap = (kh * p.kernel_w + kw) * p.out_channels + c * multiple;
-            for (var j = 0u; j < multiple; j++) { sum += dy[source + j] * weight[tap + j]; }
+            for (var j = 0u; j < multiple; j++) { sum += load_DY(dy[source + j]) * weight[tap + j]; }
         }
     }
-    dx[i] = sum;
+    dx[i] = narrow_DX(sum);
 }

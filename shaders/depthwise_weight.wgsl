@@ -5,17 +5,17 @@
 // (p.images): rows * (ow + 1) iterations, held under 65,535 by the splits. Pixels stay where they move by one tap from
 // result to result.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read_write> parts: array<ITEM>;
 @group(0) @binding(3) var<uniform> p: Conv;
 
-// Set by the variant: ITEM, a float, or a vec4 where p counts channels by fours; MULTIPLE, whether m = out_channels /
+// x and dy are of types X and DY. Set by the variant: ITEM, a float, or a vec4 where p counts channels by fours; MULTIPLE, whether m = out_channels /
 // channels > 1; SLIDES, whether taps are as far apart as results.
 
 fn pixel(line: u32, column: u32, end: u32) -> ITEM {
     let inside = column < end;
-    return select(ITEM(), x[select(0u, line + column * p.channels, inside)], inside);
+    return select(ITEM(), load_X(x[select(0u, line + column * p.channels, inside)]), inside);
 }
 
 @compute @workgroup_size(64)
@@ -53,7 +53,7 @@ fn depthwise_weight(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             var x2 = pixel(line, column + 2u * step, end);
             for (var ow = 0u; ow < p.out_w; ow++) {
                 let x3 = pixel(line, column + 3u * step, end);
-                let g = dy[source];
+                let g = load_DY(dy[source]);
                 sum0 += g * x0;
                 sum1 += g * x1;
                 sum2 += g * x2;
@@ -67,7 +67,7 @@ fn depthwise_weight(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             }
         } else {
             for (var ow = 0u; ow < p.out_w; ow++) {
-                let g = dy[source];
+                let g = load_DY(dy[source]);
                 sum0 += g * pixel(line, column, end);
                 sum1 += g * pixel(line, column + step, end);
                 sum2 += g * pixel(line, column + 2u * step, end);

@@ -1,10 +1,10 @@
 // dw[r] = sum of dy[l] over those l whose index is r, in order
-//   dy: [length, 4 quads]; index: [length]; dw: [size, 4 quads]
+//   dy: [length, 4 quads], of type DY; index: [length]; dw: [size, 4 quads]
 // One invocation takes four columns of `block` rows of dw and looks at the indices of one part: at most 32,768 + block
 // iterations a pass. It keeps the row of the last index that was one of its rows. Passes after the first add to what
 // is there.
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dy: array<DY>;
 @group(0) @binding(1) var<storage, read> index: array<i32>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> p: Params;
@@ -40,7 +40,7 @@ fn embedding_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) 
                 row = found;
                 sum = dw[row * p.quads + c];
             }
-            sum += dy[l * p.quads + c];
+            sum += wide_DY(dy[l * p.quads + c]);
         }
     }
     dw[row * p.quads + c] = sum;

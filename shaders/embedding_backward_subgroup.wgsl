@@ -1,10 +1,10 @@
 // dw[r] = sum of dy[l] over those l whose index is r, in order
-//   dy: [length, 4 quads]; index: [length]; dw: [size, 4 quads]
+//   dy: [length, 4 quads], of type DY; index: [length]; dw: [size, 4 quads]
 // For adapters whose subgroups are a workgroup: one takes 4 LANES columns of `block` rows of dw. Its lanes look at
 // 4 LANES indices of a part at a time, and all of them add up what the ballot names. At most 32,768 iterations for
 // indices that are met, 5 x 1,024 to find them, and block. Passes after the first add to what is there.
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> dy: array<DY>;
 @group(0) @binding(1) var<storage, read> index: array<i32>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> p: Params;
@@ -54,7 +54,7 @@ fn embedding_backward_subgroup(grid: Grid, @builtin(subgroup_invocation_id) lane
                     row = found;
                     sum = dw[row * p.quads + c];
                 }
-                sum += dy[met * p.quads + c];
+                sum += wide_DY(dy[met * p.quads + c]);
             }
         }
     }

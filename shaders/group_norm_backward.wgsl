@@ -1,13 +1,13 @@
 // dx = (weight[c] * dy - means[1, n, c] - x^ * means[0, n, c]) / sqrt(variance[n, c] + eps), x^ the normalised x
-//   x, dy, dx: [batch, positions, channels]; stats, means: [2, batch, channels]; weight: [channels]
+//   x, dy, dx: [batch, positions, channels], of types X, DY and DX; stats, means: [2, batch, channels]; weight: [channels]
 // One invocation takes ROWS positions of one channel, or of four, in as many iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read> stats: array<ITEM>;
 @group(0) @binding(3) var<storage, read> means: array<ITEM>;
 @group(0) @binding(4) var<storage, read> weight: array<ITEM>;
-@group(0) @binding(5) var<storage, read_write> dx: array<ITEM>;
+@group(0) @binding(5) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(6) var<uniform> p: Groups;
 
 @compute @workgroup_size(256)
@@ -29,7 +29,8 @@ fn group_norm_backward(grid: Grid, @builtin(local_invocation_index) thread: u32)
     let of_plain = means[plain + of_channel];
     var at = (n * p.positions + first) * channels + c;
     for (var r = first; r < min(first + ROWS, p.positions); r++) {
-        dx[at] = scale * (factor * dy[at] - of_plain - (x[at] - mean) * scale * of_weighted);
+        let off = wide_X(x[at]) - mean;
+        dx[at] = narrow_DX(scale * (factor * wide_DY(dy[at]) - of_plain - off * scale * of_weighted));
         at += channels;
     }
 }

@@ -1,9 +1,9 @@
 // Per image and channel, over the positions: sum of dy * (x - mean) / sqrt(variance + eps), and sum of dy.
-//   x, dy: [batch, positions, channels]; stats: [2, batch, channels]; parts: [chunks, 2, batch, channels]
+//   x, dy: [batch, positions, channels], of types X and DY; stats: [2, batch, channels]; parts: [chunks, 2, batch, channels]
 // One invocation takes one chunk of one channel, or of four, at most 1,024 iterations; a second stage adds the chunks up.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read> stats: array<ITEM>;
 @group(0) @binding(3) var<storage, read_write> parts: array<ITEM>;
 @group(0) @binding(4) var<uniform> p: Groups;
@@ -24,8 +24,9 @@ fn group_norm_sums(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var plain = ITEM();
     for (var r = chunk * p.chunk; r < min(chunk * p.chunk + p.chunk, p.positions); r++) {
         let at = (n * p.positions + r) * channels + c;
-        weighted += dy[at] * ((x[at] - mean) * scale);
-        plain += dy[at];
+        let g = wide_DY(dy[at]);
+        weighted += g * ((wide_X(x[at]) - mean) * scale);
+        plain += g;
     }
     let to = (chunk * 2u * p.batch + n) * channels + c;
     parts[to] = weighted;

@@ -1,11 +1,11 @@
 // Per image n and group of channels: mean and biased variance of x, written for each channel of the group.
-//   x: [batch, positions, channels]; parts: [batch, chunks, 2, channels], of each chunk the mean and the sum of squared distances
+//   x: [batch, positions, channels], of type X; parts: [batch, chunks, 2, channels], of each chunk the mean and the sum of squared distances
 //   from it; stats: [2, batch, channels]
 // As in channel_stats.wgsl, two walks over a chunk keep the digits that a single sum of squares would lose.
 // group_chunks: one invocation takes one chunk of one channel, or of four, at most 2 x 1,024 iterations.
 // group_join: one invocation takes one group, channels / groups * (chunks + 1) iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read_write> parts: array<ITEM>;
 @group(0) @binding(1) var<storage, read_write> each: array<f32>;
 @group(0) @binding(2) var<storage, read_write> stats: array<f32>;
@@ -23,11 +23,11 @@ fn group_chunks(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let end = min(first + p.chunk, p.positions);
     let start = n * p.positions;
     var sum = ITEM();
-    for (var r = first; r < end; r++) { sum += x[(start + r) * channels + c]; }
+    for (var r = first; r < end; r++) { sum += wide_X(x[(start + r) * channels + c]); }
     let mean = sum / f32(end - first);
     var squares = ITEM();
     for (var r = first; r < end; r++) {
-        let distance = x[(start + r) * channels + c] - mean;
+        let distance = wide_X(x[(start + r) * channels + c]) - mean;
         squares += distance * distance;
     }
     let to = part * 2u * channels + c;

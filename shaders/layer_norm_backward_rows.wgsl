@@ -1,16 +1,16 @@
 // dx = rstd (g - mean(g) - n mean(g n)) [+ other], g = dy weight, n = (x - mean) rstd; with RMS without mean(g); and
 // of each part of the rows dw = sum of dy n, db = sum of dy
-//   x, dy, other, dx: [rows, cols]; weight: [cols]; stats: [2, rows], the means and the rstd; dw, db: [parts, cols]
+//   x, dy, other, dx: [rows, cols], of types X, DY, OTHER and DX; weight: [cols]; stats: [2, rows], the means and the rstd; dw, db: [parts, cols]
 // For adapters whose subgroups are a workgroup, and rows that fit into registers: one takes a part of `chunk` rows one by
 // one, ITEMS items a lane, without barriers, and reads each once. At most chunk (1 + 3 ITEMS) iterations, where the
 // inner loops are not unrolled.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read> weight: array<ITEM>;
 @group(0) @binding(3) var<storage, read> stats: array<f32>;
-@group(0) @binding(4) var<storage, read> other: array<ITEM>;
-@group(0) @binding(5) var<storage, read_write> dx: array<ITEM>;
+@group(0) @binding(4) var<storage, read> other: array<OTHER>;
+@group(0) @binding(5) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(6) var<storage, read_write> dw: array<ITEM>;
 @group(0) @binding(7) var<storage, read_write> db: array<ITEM>;
 @group(0) @binding(8) var<uniform> p: Norm;
@@ -41,8 +41,8 @@ fn layer_norm_backward_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u
         var sum_n = ITEM();
         for (var i = 0u; i < ITEMS; i++) {
             let at = row * items + min(lane + i * LANES, items - 1u);
-            n[i] = (x[at] - mean) * rstd;
-            g[i] = dy[at];
+            n[i] = (wide_X(x[at]) - mean) * rstd;
+            g[i] = wide_DY(dy[at]);
             if !EVEN { g[i] = select(ITEM(), g[i], lane + i * LANES < items); }
             weighted[i] += g[i] * n[i];
             if !RMS { plain[i] += g[i]; }
@@ -57,8 +57,8 @@ fn layer_norm_backward_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u
             let at = row * items + lane + i * LANES;
             if EVEN || lane + i * LANES < items {
                 var value = rstd * (g[i] - of_g - n[i] * of_gn);
-                if ADD { value += other[at]; }
-                dx[at] = value;
+                if ADD { value += wide_OTHER(other[at]); }
+                dx[at] = narrow_DX(value);
             }
         }
     }

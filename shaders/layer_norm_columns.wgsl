@@ -1,10 +1,10 @@
 // dw = sum of dy n, db = sum of dy over the rows of each of several parts; n = (x - mean) rstd; and the parts' sums
-//   x, dy: [rows, cols]; stats: [2, rows], the means and the rstd; dw, db: [parts, cols], or [cols] of a single part
+//   x, dy: [rows, cols], of types X and DY; stats: [2, rows], the means and the rstd; dw, db: [parts, cols], or [cols] of a single part
 // columns: one invocation takes WIDTH columns of a part of `chunk` rows, at most 8,192 iterations. join: one adds up
 // WIDTH columns of the parts in order, x and dy being their sums; at most 8,192 iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
 @group(0) @binding(2) var<storage, read> stats: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dw: array<ITEM>;
 @group(0) @binding(4) var<storage, read_write> db: array<ITEM>;
@@ -24,8 +24,8 @@ fn layer_norm_columns(grid: Grid, @builtin(local_invocation_index) thread: u32) 
     var weighted = ITEM();
     var plain = ITEM();
     for (var row = part * p.chunk; row < end; row++) {
-        let g = dy[row * items + c];
-        weighted += g * ((x[row * items + c] - stats[row]) * stats[p.rows + row]);
+        let g = wide_DY(dy[row * items + c]);
+        weighted += g * ((wide_X(x[row * items + c]) - stats[row]) * stats[p.rows + row]);
         if !RMS { plain += g; }
     }
     dw[i] = weighted;
@@ -40,8 +40,8 @@ fn layer_norm_join(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     var weighted = ITEM();
     var plain = ITEM();
     for (var part = 0u; part < p.parts; part++) {
-        weighted += x[part * items + c];
-        if !RMS { plain += dy[part * items + c]; }
+        weighted += wide_X(x[part * items + c]);
+        if !RMS { plain += wide_DY(dy[part * items + c]); }
     }
     dw[c] = weighted;
     if !RMS { db[c] = plain; }

@@ -1,13 +1,13 @@
 // y = (x - mean) rstd weight + bias over each row, rstd = 1 / sqrt(variance + eps); with RMS the mean is 0, no bias
-//   x, y: [rows, cols]; weight, bias: [cols]; stats: [2, rows], the means and the rstd
+//   x, y: [rows, cols], of types X and Y; weight, bias: [cols]; stats: [2, rows], the means and the rstd
 // For adapters whose subgroups are a workgroup, and rows that fit into registers: one takes `chunk` rows one by one,
 // ITEMS items a lane, without barriers, and reads weight and bias once. At most chunk (1 + 4 ITEMS) iterations, where
 // the inner loops are not unrolled.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read> weight: array<ITEM>;
 @group(0) @binding(2) var<storage, read> bias: array<ITEM>;
-@group(0) @binding(3) var<storage, read_write> y: array<ITEM>;
+@group(0) @binding(3) var<storage, read_write> y: array<Y>;
 @group(0) @binding(4) var<storage, read_write> stats: array<f32>;
 @group(0) @binding(5) var<uniform> p: Norm;
 
@@ -30,7 +30,7 @@ fn layer_norm_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         var v: array<ITEM, ITEMS>;
         var sum = ITEM();
         for (var i = 0u; i < ITEMS; i++) {
-            v[i] = x[row * items + min(lane + i * LANES, items - 1u)];
+            v[i] = wide_X(x[row * items + min(lane + i * LANES, items - 1u)]);
             if !EVEN { v[i] = select(ITEM(), v[i], lane + i * LANES < items); }
             sum += v[i];
         }
@@ -52,7 +52,7 @@ fn layer_norm_rows(grid: Grid, @builtin(subgroup_invocation_id) lane: u32) {
         for (var i = 0u; i < ITEMS; i++) {
             var value = (v[i] - rest) * rstd * w[i];
             if !RMS { value += b[i]; }
-            if EVEN || lane + i * LANES < items { y[row * items + lane + i * LANES] = value; }
+            if EVEN || lane + i * LANES < items { y[row * items + lane + i * LANES] = narrow_Y(value); }
         }
         if lane == 0u {
             stats[row] = mean + rest;

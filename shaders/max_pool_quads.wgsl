@@ -1,10 +1,11 @@
 // y[n, oh, ow, c] = the largest of x[n, c, h, w] over a window, at = its place h * width + w, the first of equals
-//   x: channels last, strided images, rows and columns; y, at: [batch, oh, ow, channels]; channels are multiples of 4
+//   x: channels last, strided images, rows and columns; y, at: [batch, oh, ow, channels]; x and y of types X and Y; channels
+//   are multiples of 4
 // A window that lies in the padding as a whole gives -inf and -1.
 // One invocation takes four channels of one output: at most kh * kw + kh iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;
 @group(0) @binding(2) var<storage, read_write> at: array<vec4<i32>>;
 @group(0) @binding(3) var<uniform> p: Pool;
 
@@ -23,13 +24,13 @@ fn max_pool_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
         for (var kw = 0u; kw < p.kernel_w; kw++) {
             let w = o.z * p.stride_w + kw * p.dilation_w - p.padding_w;
             if w >= p.size_w { continue; }
-            let value = x[(p.x_base + o.x * p.x_n + o.w + h * p.x_h + w * p.x_w) / 4u];
+            let value = wide_X(x[(p.x_base + o.x * p.x_n + o.w + h * p.x_h + w * p.x_w) / 4u]);
             let wins = beats4(value, best) | vec4<bool>(first);
             best = select(best, value, wins);
             place = select(place, vec4<i32>(i32(h * p.size_w + w)), wins);
             first = false;
         }
     }
-    y[i] = best;
+    y[i] = narrow_Y(best);
     at[i] = place;
 }

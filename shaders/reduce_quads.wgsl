@@ -1,10 +1,10 @@
 // y[c, o] = scale * (sum, largest or smallest) over chunk c of the reduced elements of x, for output o, by whole vec4
-//   x: strided, in steps of 4 but for one dimension whose elements are neighbours; y: [chunks, n]
+//   x: strided, in steps of 4 but for one dimension whose elements are neighbours; y: [chunks, n]; x of type X
 // rows: the neighbours are reduced. 256 invocations share a chunk; at most 16 iterations each, then a tree of 8 steps.
 // each_row: one invocation takes a chunk: at most 1,024 iterations.
 // columns: the neighbours are outputs. One invocation takes a chunk of four of them: at most 1,024 iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y4: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> p: Reduce;
@@ -33,7 +33,7 @@ fn joined(v: vec4<f32>) -> f32 { return join(join(v.x, v.y), join(v.z, v.w)); }
 // What a loop starts from: nothing, or elements that it meets again.
 fn first_of(at: u32) -> vec4<f32> {
     if KIND == 0u { return vec4<f32>(); }
-    return x[at / 4u];
+    return wide_X(x[at / 4u]);
 }
 
 // A group past the last works on the last again and writes nothing, so that every barrier is met by all.
@@ -46,7 +46,7 @@ fn reduce_rows(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let first = chunk * p.chunk;
     var all = first_of(start + offset_of_two(first));
     let end = min(first + p.chunk, p.count);
-    for (var r = first + t * 4u; r < end; r += 1024u) { all = join4(all, x[(start + offset_of_two(r)) / 4u]); }
+    for (var r = first + t * 4u; r < end; r += 1024u) { all = join4(all, wide_X(x[(start + offset_of_two(r)) / 4u])); }
     part[t] = joined(all);
     for (var half = 128u; half > 0u; half /= 2u) {
         // Every partial result must be there before another invocation takes it.
@@ -64,7 +64,7 @@ fn reduce_each_row(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let start = start_of(i - chunk * p.n);
     let first = chunk * p.chunk;
     var all = first_of(start + offset_of_two(first));
-    for (var r = first; r < min(first + p.chunk, p.count); r += 4u) { all = join4(all, x[(start + offset_of_two(r)) / 4u]); }
+    for (var r = first; r < min(first + p.chunk, p.count); r += 4u) { all = join4(all, wide_X(x[(start + offset_of_two(r)) / 4u])); }
     y[i] = joined(all) * p.scale;
 }
 
@@ -77,6 +77,6 @@ fn reduce_columns(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let start = start_of((i - chunk * quads) * 4u);
     let first = chunk * p.chunk;
     var all = first_of(start + offset_of_two(first));
-    for (var r = first; r < min(first + p.chunk, p.count); r++) { all = join4(all, x[(start + offset_of_two(r)) / 4u]); }
+    for (var r = first; r < min(first + p.chunk, p.count); r++) { all = join4(all, wide_X(x[(start + offset_of_two(r)) / 4u])); }
     y4[i] = all * p.scale;
 }

@@ -1,10 +1,10 @@
 // y = softmax(x) or log_softmax(x) over each row: e = exp(x - max), y = e / sum(e) or x - max - log(sum(e))
-//   x, y: [rows, cols]. LOG says which.
+//   x, y: [rows, cols], of types X and Y. LOG says which.
 // group: THREADS invocations share a row, at most 3 (cols / (WIDTH THREADS) + 1) iterations and two trees of 8 steps.
 // thread: one invocation takes a row, at most 3 x 16,384 iterations.
 
-@group(0) @binding(0) var<storage, read> x: array<ITEM>;
-@group(0) @binding(1) var<storage, read_write> y: array<ITEM>;
+@group(0) @binding(0) var<storage, read> x: array<X>;
+@group(0) @binding(1) var<storage, read_write> y: array<Y>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 struct Params {
@@ -47,13 +47,13 @@ fn softmax_thread(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     if row >= p.rows { return; }
     let items = p.cols / WIDTH;
     let start = row * items;
-    var tops = x[start];
-    for (var c = 1u; c < items; c++) { tops = max(tops, x[start + c]); }
+    var tops = wide_X(x[start]);
+    for (var c = 1u; c < items; c++) { tops = max(tops, wide_X(x[start + c])); }
     let top = largest(tops);
     var sums = ITEM();
-    for (var c = 0u; c < items; c++) { sums += power(x[start + c] - top); }
+    for (var c = 0u; c < items; c++) { sums += power(wide_X(x[start + c]) - top); }
     let sum = sum_of(sums);
-    for (var c = 0u; c < items; c++) { y[start + c] = value(x[start + c], top, sum); }
+    for (var c = 0u; c < items; c++) { y[start + c] = narrow_Y(value(wide_X(x[start + c]), top, sum)); }
 }
 
 // A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
@@ -62,8 +62,8 @@ fn softmax_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     let row = group_of(grid);
     let items = p.cols / WIDTH;
     let start = min(row, p.rows - 1u) * items;
-    var tops = x[start + min(t, items - 1u)];
-    for (var c = t; c < items; c += THREADS) { tops = max(tops, x[start + c]); }
+    var tops = wide_X(x[start + min(t, items - 1u)]);
+    for (var c = t; c < items; c += THREADS) { tops = max(tops, wide_X(x[start + c])); }
     part[t] = largest(tops);
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         // Every partial maximum must be there before another invocation takes it.
@@ -75,7 +75,7 @@ fn softmax_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     // All have read the maximum before its place is used for sums.
     workgroupBarrier();
     var sums = ITEM();
-    for (var c = t; c < items; c += THREADS) { sums += power(x[start + c] - top); }
+    for (var c = t; c < items; c += THREADS) { sums += power(wide_X(x[start + c]) - top); }
     part[t] = sum_of(sums);
     for (var half = THREADS / 2u; half > 0u; half /= 2u) {
         // Every partial sum must be there before another invocation adds it.
@@ -85,5 +85,5 @@ fn softmax_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     workgroupBarrier();
     let sum = part[0];
     if row >= p.rows { return; }
-    for (var c = t; c < items; c += THREADS) { y[start + c] = value(x[start + c], top, sum); }
+    for (var c = t; c < items; c += THREADS) { y[start + c] = narrow_Y(value(wide_X(x[start + c]), top, sum)); }
 }

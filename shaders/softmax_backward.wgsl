@@ -1,11 +1,11 @@
 // dx = y * (dy - sum(dy * y)) for softmax, dx = dy - exp(y) * sum(dy) for log_softmax, over each row
-//   y, dy, dx: [rows, cols]. LOG says which.
+//   y, dy, dx: [rows, cols], of types Y, DY and DX. LOG says which.
 // group: THREADS invocations share a row, at most 2 (cols / (WIDTH THREADS) + 1) iterations and a tree of 8 steps.
 // thread: one invocation takes a row, at most 2 x 16,384 iterations.
 
-@group(0) @binding(0) var<storage, read> y: array<ITEM>;
-@group(0) @binding(1) var<storage, read> dy: array<ITEM>;
-@group(0) @binding(2) var<storage, read_write> dx: array<ITEM>;
+@group(0) @binding(0) var<storage, read> y: array<Y>;
+@group(0) @binding(1) var<storage, read> dy: array<DY>;
+@group(0) @binding(2) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 struct Params {
@@ -31,13 +31,13 @@ fn power(x: ITEM) -> ITEM {
 }
 
 fn term(at: u32) -> ITEM {
-    if LOG { return dy[at]; }
-    return dy[at] * y[at];
+    if LOG { return wide_DY(dy[at]); }
+    return wide_DY(dy[at]) * wide_Y(y[at]);
 }
 
 fn slope(at: u32, sum: f32) -> ITEM {
-    if LOG { return dy[at] - power(y[at]) * sum; }
-    return y[at] * (dy[at] - sum);
+    if LOG { return wide_DY(dy[at]) - power(wide_Y(y[at])) * sum; }
+    return wide_Y(y[at]) * (wide_DY(dy[at]) - sum);
 }
 
 @compute @workgroup_size(256)
@@ -49,7 +49,7 @@ fn softmax_backward_thread(grid: Grid, @builtin(local_invocation_index) thread: 
     var sums = ITEM();
     for (var c = 0u; c < items; c++) { sums += term(start + c); }
     let sum = sum_of(sums);
-    for (var c = 0u; c < items; c++) { dx[start + c] = slope(start + c, sum); }
+    for (var c = 0u; c < items; c++) { dx[start + c] = narrow_DX(slope(start + c, sum)); }
 }
 
 // A group past the last row works on the last again and writes nothing, so that every barrier is met by all.
@@ -69,5 +69,5 @@ fn softmax_backward_group(grid: Grid, @builtin(local_invocation_index) t: u32) {
     workgroupBarrier();
     let sum = part[0];
     if row >= p.rows { return; }
-    for (var c = t; c < items; c += THREADS) { dx[start + c] = slope(start + c, sum); }
+    for (var c = t; c < items; c += THREADS) { dx[start + c] = narrow_DX(slope(start + c, sum)); }
 }

@@ -225,8 +225,13 @@ pub enum Constant {
     /// `fn NAME { return ..; }`, where the name is the function's whole head.
     Function(&'static str),
     /// The type of a float binding: `NAME`, which holds four elements, and `wide_NAME` and `narrow_NAME` to f32 and back;
-    /// `NAME_WORD`, of which each holds `EACH_NAME` elements, and `pick_NAME`, one of them. Halves take `prelude/halves.wgsl`.
+    /// `NAME_WORD`, of which each holds `EACH_NAME` elements, `word_NAME`, a word of four, and `pick_NAME`, an element of a word.
+    /// As products read them, in which an f16 below the smallest normal one may be 0: `load_NAME`, `load_of_NAME`, an element
+    /// of a word, and `load_at_NAME`, one of four. Halves take `prelude/halves.wgsl`.
     Element(DType),
+    /// A float binding of f32 whose file takes it one by one where others take it by fours: `NAME`, `wide_NAME`, `load_NAME` and
+    /// `narrow_NAME` of one element.
+    Single,
 }
 
 /// The memory that a pass binds in one slot.
@@ -254,15 +259,18 @@ pub struct Pass {
     /// The number of workgroups. Past 65,535 they spill into a second dimension, which the prelude folds back.
     pub groups: u64,
     /// Whether it reads and writes the dispatch's bindings as they are, whatever their types. To others floats of half size are
-    /// f32, in scratch memory.
+    /// f32, in scratch memory, but for those that it names.
     pub typed: bool,
+    /// For each slot the name of the [`Constant::Element`] by which the file reads or writes its floats, of any type; empty
+    /// where it knows f32 alone.
+    pub elements: &'static [&'static str],
 }
 
 impl Pass {
     /// A pass that binds the dispatch's bindings in order.
     pub fn new(shader: &'static Shader, entry: &'static str, groups: u64) -> Pass {
         let slots = (0..shader.access.len()).map(Slot::Arg).collect();
-        Pass { shader, entry, constants: Vec::new(), slots, params: None, groups, typed: false }
+        Pass { shader, entry, constants: Vec::new(), slots, params: None, groups, typed: false, elements: &[] }
     }
 
     /// With other slots.
@@ -283,12 +291,24 @@ impl Pass {
         self
     }
 
-    /// That reads and writes floats as they are, by [`Constant::Element`] under these names, one for each binding.
-    pub fn elements(mut self, names: &[&'static str], dispatch: &Dispatch) -> Pass {
-        for (name, binding) in names.iter().zip(&dispatch.bindings) {
-            self = self.constant(name, Constant::Element(binding.dtype));
+    /// That reads and writes floats as they are, by [`Constant::Element`] under these names, one for each slot in order; an empty
+    /// one, or none, stands for a slot that it knows as f32.
+    pub fn elements(mut self, names: &'static [&'static str]) -> Pass {
+        self.elements = names;
+        self
+    }
+
+    /// That takes floats by items of `width`: of any type by fours, or of f32 one by one. ITEM is an item and WIDTH its width.
+    pub fn items(self, width: usize, names: &'static [&'static str]) -> Pass {
+        let item = if width == 4 { "vec4<f32>" } else { "f32" };
+        let pass = self.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(width as u32));
+        match width {
+            4 => pass.elements(names),
+            _ => names
+                .iter()
+                .filter(|name| !name.is_empty())
+                .fold(pass, |pass, name| pass.constant(name, Constant::Single)),
         }
-        self.typed()
     }
 
     /// With parameters of its own.
@@ -315,6 +335,7 @@ pub fn module_source(shader: &Shader, constants: &[(&'static str, Constant)]) ->
             Constant::Alias(v) => writeln!(text, "alias {name} = {v};"),
             Constant::Function(v) => writeln!(text, "fn {name} {{ return {v}; }}"),
             Constant::Element(dtype) => element_source(&mut text, name, *dtype),
+            Constant::Single => single_source(&mut text, name),
         };
     }
     text + PRELUDE + shader.source
@@ -328,10 +349,25 @@ fn element_source(text: &mut String, name: &str, dtype: DType) -> fmt::Result {
         DType::BF16 => ["bf16_wide4(v)", "bf16_narrow4(v)", "bf16_pick(word, i)"],
         _ => ["v", "v", "word"],
     };
+    let [load, load_of, load_at] = match dtype {
+        DType::F16 => ["f16_load4(v)", "f16_load(word, i)", "f16_load_of4(v, i)"],
+        DType::BF16 => ["bf16_wide4(v)", "bf16_pick(word, i)", "bf16_pick_of4(v, i)"],
+        _ => ["v", "word", "v[i % 4u]"],
+    };
     writeln!(text, "alias {name} = {four};\nalias {name}_WORD = {word};\nconst EACH_{name} = {each}u;")?;
     writeln!(text, "fn wide_{name}(v: {name}) -> vec4<f32> {{ return {wide}; }}")?;
     writeln!(text, "fn narrow_{name}(v: vec4<f32>) -> {name} {{ return {narrow}; }}")?;
-    writeln!(text, "fn pick_{name}(word: {name}_WORD, i: u32) -> f32 {{ return {pick}; }}")
+    writeln!(text, "fn word_{name}(v: vec4<f32>, i: u32) -> {name}_WORD {{ return narrow_{name}(v)[i]; }}")?;
+    writeln!(text, "fn pick_{name}(word: {name}_WORD, i: u32) -> f32 {{ return {pick}; }}")?;
+    writeln!(text, "fn load_{name}(v: {name}) -> vec4<f32> {{ return {load}; }}")?;
+    writeln!(text, "fn load_of_{name}(word: {name}_WORD, i: u32) -> f32 {{ return {load_of}; }}")?;
+    writeln!(text, "fn load_at_{name}(v: {name}, i: u32) -> f32 {{ return {load_at}; }}")
+}
+
+fn single_source(text: &mut String, name: &str) -> fmt::Result {
+    use std::fmt::Write;
+    writeln!(text, "alias {name} = f32;\nfn wide_{name}(v: f32) -> f32 {{ return v; }}")?;
+    writeln!(text, "fn load_{name}(v: f32) -> f32 {{ return v; }}\nfn narrow_{name}(v: f32) -> f32 {{ return v; }}")
 }
 
 /// WGSL that stands before every file.

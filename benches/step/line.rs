@@ -8,7 +8,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use wgrad::kernel::Cost;
-use wgrad::nn::{Ctx, Layer};
+use wgrad::nn::{Ctx, Layer, Precision};
+use wgrad::optim::GradScaler;
 use wgrad::plan::Replay;
 use wgrad::profile::Profile;
 use wgrad::{Device, Reduction, Result, Tensor};
@@ -20,11 +21,28 @@ const SHOWN: [usize; 3] = [0, 10, 15];
 /// Steps that are profiled.
 const PROFILED: usize = 10;
 
+/// How the steps of a line run.
+#[derive(Clone, Copy)]
+pub struct Way {
+    pub replayed: bool,
+    pub precision: Precision,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = if self.replayed { "replay" } else { "eager" };
+        match self.precision.half() {
+            None => f.pad(mode),
+            Some(half) => write!(f, "{mode} {half}"),
+        }
+    }
+}
+
 /// What was measured.
 pub struct Line {
     workload: String,
     backend: String,
-    mode: &'static str,
+    mode: Way,
     device: String,
     /// Of a step.
     timing: Timing,
@@ -47,15 +65,17 @@ impl Line {
     pub fn measure(
         workload: Workload,
         backend: &str,
-        is_replayed: bool,
+        mode: Way,
         mnist: &Path,
         budget: Duration,
         start: Instant,
     ) -> Result<Line> {
         let device = open(backend)?;
         let training = workload.start(mnist, &device)?;
-        let replay = is_replayed.then(Replay::new);
-        let mut run = Run { training, replay, device: device.clone(), done: 0 };
+        let replay = mode.replayed.then(Replay::new);
+        let scaler = (mode.precision == Precision::F16Mixed).then(|| GradScaler::new(&device));
+        let ctx = Ctx::train().precision(mode.precision);
+        let mut run = Run { training, replay, ctx, scaler, device: device.clone(), done: 0 };
         let mut losses = vec![run.step()?.item()?];
         let first = start.elapsed().as_secs_f64();
         for _ in 1..=SHOWN[2] {
@@ -76,7 +96,7 @@ impl Line {
         Ok(Line {
             workload: format!("{workload:?}").to_lowercase(),
             backend: backend.to_string(),
-            mode: if is_replayed { "replay" } else { "eager" },
+            mode,
             device: device.to_string(),
             timing: Timing { median: block.median / BLOCK as f64, least: block.least / BLOCK as f64 },
             dispatches: after.passes - before.passes,
@@ -106,7 +126,8 @@ impl Line {
         json!({
             "workload": workload,
             "backend": backend,
-            "mode": mode,
+            "mode": if mode.replayed { "replay" } else { "eager" },
+            "precision": mode.precision.half().map_or("f32".to_string(), |half| half.to_string()),
             "device": device,
             "median_ms": 1e3 * timing.median,
             "min_ms": 1e3 * timing.least,
@@ -152,6 +173,9 @@ impl fmt::Display for Line {
 struct Run {
     training: Training,
     replay: Option<Replay>,
+    ctx: Ctx,
+    /// Of a pass in f16.
+    scaler: Option<GradScaler>,
     device: Device,
     done: usize,
 }
@@ -159,16 +183,22 @@ struct Run {
 impl Run {
     /// The loss of the next step.
     fn step(&mut self) -> Result<Tensor> {
-        let Run { training: Training { model, optimizer, batches }, replay, device, done } = self;
+        let Run { training: Training { model, optimizer, batches }, replay, ctx, scaler, device, done } = self;
         let (x, target) = batches[*done % batches.len()].to(device);
         *done += 1;
         let mut work = |[x, target]: [&Tensor; 2]| {
-            let y = model.forward(x, &Ctx::train());
+            let y = model.forward(x, ctx);
             let loss = match target.dtype().is_float() {
                 true => y.mse_loss(target, Reduction::Mean),
                 false => y.cross_entropy(target),
             };
-            optimizer.step(&loss.backward());
+            match scaler {
+                None => optimizer.step(&loss.backward()),
+                Some(scaler) => {
+                    scaler.step(&mut **optimizer, &scaler.scale(&loss).backward());
+                    scaler.update();
+                }
+            }
             Ok(loss)
         };
         match replay {

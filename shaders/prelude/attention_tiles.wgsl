@@ -1,5 +1,5 @@
 // Stands before the files of attention by tiles in shared memory, for GPUs, which name their own rows `own_at`, the
-// others `other_at` (with `second`, those of their second operand), and the mask.
+// others `other_at` (with `second`, those of their second operand), and the mask, of words of MASK.
 //
 // A workgroup of X Y threads takes 4 Y own rows of a head, and OTHER other rows at a time. Thread (x, y) has four own
 // rows, `rows_of`, beside each of KEYS other rows, and vec4 x of these own rows' results. No row is kept in registers:
@@ -34,10 +34,12 @@ fn rows_of(place: Place, t: u32) -> vec4<u32> {
 // Other row k of a thread, counted from the tile's first.
 fn column(k: u32, t: u32) -> u32 { return t % X + k * X; }
 
+fn mask_at(at: u32) -> f32 { return pick_MASK(mask[at / EACH_MASK], at); }
+
 // What the mask adds to the scores of own rows with one other row: the rows' places in it, and that of the other.
 fn added(places: vec4<u32>, other: u32) -> vec4<f32> {
     let at = places + other;
-    return vec4<f32>(mask[at.x], mask[at.y], mask[at.z], mask[at.w]);
+    return vec4<f32>(mask_at(at.x), mask_at(at.y), mask_at(at.z), mask_at(at.w));
 }
 
 // sum + m w

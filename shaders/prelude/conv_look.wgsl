@@ -1,4 +1,4 @@
-// Stands before the files of convolutions that look each pixel up by itself. The files bind x, of vec4.
+// Stands before the files of convolutions that look each pixel up by itself. The files bind x, of elements IN.
 
 // Where a position's pixel under a tap starts, and whether it lies in the image.
 fn look(o: vec3<u32>, kh: u32, kw: u32) -> vec2<u32> {
@@ -10,5 +10,5 @@ fn look(o: vec3<u32>, kh: u32, kw: u32) -> vec2<u32> {
 }
 
 fn pixels(l: vec2<u32>, c: u32) -> vec4<f32> {
-    return select(vec4<f32>(), x[l.x + c], l.y == 1u);
+    return select(vec4<f32>(), load_IN(x[l.x + c]), l.y == 1u);
 }

@@ -1,5 +1,5 @@
 // Stands before the files that compute the results of convolutions position by position: where a position is, and what
-// is done with its sums. The files bind bias, y and at, and their variants set BIAS, RELU and POOL.
+// is done with its sums. The files bind bias of words of E, y of words of OUT, and at; their variants set BIAS, RELU and POOL.
 
 fn positions() -> u32 {
     return p.batch * select(p.out_h * p.out_w, 4u * p.pooled_h * p.pooled_w, POOL);
@@ -17,11 +17,13 @@ fn place(r: u32) -> vec3<u32> {
     return select(at, vec3<u32>(n, 2u * at.y + (i % 4u) / 2u, 2u * at.z + i % 2u), POOL);
 }
 
+fn bias_at(i: u32) -> f32 { return pick_E(bias[i / EACH_E], i); }
+
 // The bias of four channels; read once, since a load costs software adapters as much as a row of products.
 fn biases(j: u32) -> vec4<f32> {
     let at = min(j, p.out_channels - 4u);
     var b: vec4<f32>;
-    if BIAS { b = vec4<f32>(bias[at], bias[at + 1u], bias[at + 2u], bias[at + 3u]); }
+    if BIAS { b = vec4<f32>(bias_at(at), bias_at(at + 1u), bias_at(at + 2u), bias_at(at + 3u)); }
     return b;
 }
 
@@ -32,11 +34,15 @@ fn finish(b: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {
     return value;
 }
 
+// Halves lie side by side, from a whole word on.
 fn put(start: u32, step: u32, value: vec4<f32>) {
-    y[start] = value.x;
-    y[start + step] = value.y;
-    y[start + 2u * step] = value.z;
-    y[start + 3u * step] = value.w;
+    let at = start / EACH_OUT;
+    y[at] = word_OUT(value, 0u);
+    y[at + step] = word_OUT(value, 1u);
+    if EACH_OUT == 1u {
+        y[at + 2u * step] = word_OUT(value, 2u);
+        y[at + 3u * step] = word_OUT(value, 3u);
+    }
 }
 
 // The largest values so far, and their places in the image of positions.

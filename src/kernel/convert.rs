@@ -34,22 +34,25 @@ pub fn pass(from: DType, to: DType, n: u32, held: bool) -> Pass {
 
 impl Variant {
     /// The passes of a dispatch whatever its types: a binding of half size is f32 in scratch memory to passes that do not say
-    /// that they know its type.
+    /// that they know its type, and where one of them writes it, to all that name it.
     pub fn lowered(&self, info: &Info, dispatch: &Dispatch) -> Lowering {
         let mut own = (self.lower)(info, dispatch);
         let mut before = Vec::new();
         for (at, binding) in dispatch.bindings.iter().enumerate().filter(|(_, b)| b.dtype.is_half()) {
-            if !own.passes.iter().any(|pass| !pass.typed && pass.slots.contains(&Slot::Arg(at))) {
+            if !own.passes.iter().any(|pass| pass.widens(at)) {
                 continue;
             }
             let n = binding.numel() as u32;
             let place = own.scratch((u64::from(n) * 4).next_multiple_of(16));
+            let access = dispatch.kernel.access[at];
             for pass in own.passes.iter_mut().filter(|pass| !pass.typed) {
-                for slot in pass.slots.iter_mut().filter(|slot| **slot == Slot::Arg(at)) {
-                    *slot = place;
+                let names = pass.elements;
+                for (slot, place_of) in pass.slots.iter_mut().enumerate().filter(|(_, slot)| **slot == Slot::Arg(at)) {
+                    if access != Access::Read || names.get(slot).is_none_or(|name| name.is_empty()) {
+                        *place_of = place;
+                    }
                 }
             }
-            let access = dispatch.kernel.access[at];
             if access != Access::Write {
                 before.push(pass(binding.dtype, DType::F32, n, false).slots(&[Slot::Arg(at), place]));
             }
@@ -57,8 +60,25 @@ impl Variant {
                 own.passes.push(pass(DType::F32, binding.dtype, n, false).slots(&[place, Slot::Arg(at)]));
             }
         }
+        for pass in &mut own.passes {
+            let named = pass.elements.iter().zip(&pass.slots).filter(|(name, _)| !name.is_empty());
+            let types = named.map(|(name, slot)| match slot {
+                Slot::Arg(at) => (*name, Constant::Element(dispatch.bindings[*at].dtype)),
+                _ => (*name, Constant::Element(DType::F32)),
+            });
+            pass.constants.extend(types);
+        }
         own.passes.splice(0..0, before);
         own
+    }
+}
+
+impl Pass {
+    /// Whether a binding of the dispatch has to be f32 for it.
+    fn widens(&self, at: usize) -> bool {
+        let is_named = |slot: usize| self.elements.get(slot).is_some_and(|name| !name.is_empty());
+        let mut slots = self.slots.iter().enumerate();
+        !self.typed && slots.any(|(slot, place)| *place == Slot::Arg(at) && !is_named(slot))
     }
 }
 

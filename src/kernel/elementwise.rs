@@ -53,38 +53,38 @@ pub fn is_gpu(info: &Info, _: &Dispatch) -> bool {
     info.class == Class::Gpu
 }
 
-fn pass(entry: &'static str, wgsl: &'static str, invocations: usize, d: &Dispatch) -> Pass {
+fn pass(entry: &'static str, wgsl: &'static str, invocations: usize) -> Pass {
     Pass::new(&SHADER, entry, groups(invocations, 256))
         .constant("f4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32>", Constant::Function(wgsl))
-        .elements(&["A", "B", "Y"], d)
+        .elements(&["A", "B", "Y"])
 }
 
 /// Four neighbours at a time.
 pub fn flat(wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass("binary_flat", wgsl, count(d).div_ceil(4), d).alone()
+    pass("binary_flat", wgsl, count(d).div_ceil(4)).alone()
 }
 
 /// Four columns of four rows at a time.
 pub fn row(wgsl: &'static str, d: &Dispatch) -> Lowering {
     let [[columns, ..], [rows, ..], ..] = d.params::<Strided>().dims;
-    pass("binary_row", wgsl, (rows.div_ceil(4) * (columns / 4)) as usize, d).alone()
+    pass("binary_row", wgsl, (rows.div_ceil(4) * (columns / 4)) as usize).alone()
 }
 
 /// By whole vec4, which [`has_quads`] has found.
 pub fn quads(wgsl: &'static str, d: &Dispatch) -> Lowering {
     let p: Strided = d.params();
     let p = p.quads(2).unwrap_or(p);
-    pass("binary_quads", wgsl, p.n as usize, d).params(&p).alone()
+    pass("binary_quads", wgsl, p.n as usize).params(&p).alone()
 }
 
 /// One element at a time.
 pub fn strided(wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass("binary_strided", wgsl, count(d), d).alone()
+    pass("binary_strided", wgsl, count(d)).alone()
 }
 
 /// One element after the other of four, which are whole words in any type.
 pub fn packed(wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass("binary_packed", wgsl, count(d).div_ceil(4), d).alone()
+    pass("binary_packed", wgsl, count(d).div_ceil(4)).alone()
 }
 
 /// Each element of the result from those of the operands.

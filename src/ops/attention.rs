@@ -4,14 +4,12 @@
 
 mod definition;
 mod host;
+mod lower;
 mod rotary;
 
 use crate::autograd::{Op, composed};
 use crate::dtype::DType;
-use crate::kernel::{
-    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
-    groups, shader,
-};
+use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform, Variant};
 use crate::ops::random::Draw;
 use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape};
@@ -87,13 +85,7 @@ impl AttentionOptions {
 }
 
 const FORWARD_ACCESS: &[Access] = &[Read, Read, Read, Read, Write, Write];
-static FORWARD: Shader = shader!("attention", ["attention", "attention_tiles"], FORWARD_ACCESS);
-static FORWARD_SUBGROUP: Shader = shader!("attention_subgroup", ["attention"], FORWARD_ACCESS);
-
 const BACKWARD_ACCESS: &[Access] = &[Read, Read, Read, Read, Read, Read, Read, Write];
-static DELTA: Shader = shader!("attention_delta", ["attention"], &[Read, Read, Write]);
-static BACKWARD: Shader = shader!("attention_backward", ["attention", "attention_tiles"], BACKWARD_ACCESS);
-static BACKWARD_SUBGROUP: Shader = shader!("attention_backward_subgroup", ["attention"], BACKWARD_ACCESS);
 
 /// The struct `Attention` of the shaders. A place is the first vec4 and the strides of batch, head and row, in vec4.
 #[repr(C)]
@@ -162,71 +154,6 @@ impl AttentionParams {
 /// The most vec4 of a row that the shaders keep in registers.
 const MAX_QUADS: usize = 32;
 
-fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
-    // Longer rows, unrolled, keep a software adapter's compiler busy for half a minute.
-    matches!(info.subgroup, Some(8 | 16)) && d.params::<AttentionParams>().quads <= 16
-}
-
-fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
-    info.class != Class::Gpu
-}
-
-fn fits_tiles(info: &Info, _: &Dispatch) -> bool {
-    info.max_threads >= 256 && info.max_shared_bytes >= 16 << 10
-}
-
-fn groups_of(p: &AttentionParams, rows: u32, per_group: u32) -> u64 {
-    u64::from(rows.div_ceil(per_group)) * u64::from(p.heads) * u64::from(p.batch)
-}
-
-/// A pass for each part of the `others` rows that all own rows meet, of `part` at most.
-fn parts<'a>(
-    p: &AttentionParams,
-    others: u32,
-    part: u32,
-    pass: impl Fn(&AttentionParams) -> Pass + 'a,
-) -> impl Iterator<Item = Pass> + 'a {
-    let p = *p;
-    (0..others)
-        .step_by(part as usize)
-        .map(move |first| pass(&AttentionParams { first, end: (first + part).min(others), ..p }))
-}
-
-/// The other rows of a pass by lanes. With its loops over vec4, which compilers may or may not unroll, and over lanes,
-/// an invocation walks less than 3 D4 + 5 iterations for each.
-fn lane_part(p: &AttentionParams) -> u32 {
-    60_000 / (3 * p.quads + 5) / 64 * 64
-}
-
-/// The other rows of a pass by tiles, which take at most 2 iterations for each.
-const TILE_PART: u32 = 60_000 / 2 / 64 * 64;
-
-fn lanes(pass: Pass, p: &AttentionParams) -> Pass {
-    pass.constant("LANES", Constant::U32(p.lanes))
-        .constant("D4", Constant::U32(p.quads))
-        .constant("MASKED", Constant::Bool(p.masked == 1))
-        .constant("PADDED", Constant::Bool(p.masked == 1 && p.mask[3] == 0))
-        .params(p)
-}
-
-fn tiles(pass: Pass, p: &AttentionParams) -> Pass {
-    pass.constant("X", Constant::U32(p.across())).constant("MASKED", Constant::Bool(p.masked == 1)).params(p)
-}
-
-fn forward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
-    let p = AttentionParams { lanes: info.subgroup.unwrap_or(8), ..d.params() };
-    let pass = |p: &AttentionParams| {
-        lanes(Pass::new(&FORWARD_SUBGROUP, "attention_subgroup", groups_of(p, p.queries, 2 * p.lanes)), p)
-    };
-    Lowering { passes: parts(&p, p.keys, lane_part(&p), pass).collect(), scratch: Vec::new() }
-}
-
-fn forward_tiles(_: &Info, d: &Dispatch) -> Lowering {
-    let p: AttentionParams = d.params();
-    let pass = |p: &AttentionParams| tiles(Pass::new(&FORWARD, "attention", groups_of(p, p.queries, p.own_rows())), p);
-    Lowering { passes: parts(&p, p.keys, TILE_PART, pass).collect(), scratch: Vec::new() }
-}
-
 /// The cost of so many products for each pair; where there is no mask, the queries stand in its place.
 fn cost(d: &Dispatch, products: u64) -> Cost {
     let p: AttentionParams = d.params();
@@ -239,44 +166,9 @@ static ATTENTION: Kernel = Kernel::new("attention", FORWARD_ACCESS, definition::
     .host(host::forward)
     .tolerance(Tolerance::SUMMED)
     .variants(&[
-        Variant::new("subgroup", forward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
-        Variant::new("tiles", forward_tiles).fits(fits_tiles),
+        Variant::new("subgroup", lower::forward_subgroup).fits(lower::fits_subgroup).suits(lower::suits_subgroup),
+        Variant::new("tiles", lower::forward_tiles).fits(lower::fits_tiles),
     ]);
-
-/// The pass for the sums of dy y, then those for dq, then those for dk and dv, of `part` other rows at most. A pass is
-/// made of its parameters and own rows.
-fn backward(
-    p: &AttentionParams,
-    part: u32,
-    of_queries: impl Fn(&AttentionParams, u32) -> Pass,
-    of_keys: impl Fn(&AttentionParams, u32) -> Pass,
-) -> Lowering {
-    let [q, k, v, mask, y, lse, dy, grads] = std::array::from_fn(Slot::Arg);
-    let mut out = Lowering::default();
-    let delta = out.scratch(p.lse() as u64 * 4);
-    let sums = Pass::new(&DELTA, "attention_delta", groups(p.lse(), 256)).slots(&[y, dy, delta]).params(p);
-    let own_queries = |p: &AttentionParams| of_queries(p, p.queries).slots(&[q, dy, k, v, mask, lse, delta, grads]);
-    let own_keys = |p: &AttentionParams| of_keys(p, p.keys).slots(&[k, v, q, dy, mask, lse, delta, grads]);
-    out.passes.push(sums);
-    out.passes.extend(parts(p, p.keys, part, own_queries).chain(parts(p, p.queries, part, own_keys)));
-    out
-}
-
-fn backward_subgroup(info: &Info, d: &Dispatch) -> Lowering {
-    let p = AttentionParams { lanes: info.subgroup.unwrap_or(8), ..d.params() };
-    let pass = |entry| {
-        move |p: &AttentionParams, rows| lanes(Pass::new(&BACKWARD_SUBGROUP, entry, groups_of(p, rows, 2 * p.lanes)), p)
-    };
-    let (of_queries, of_keys) = ("attention_backward_queries_subgroup", "attention_backward_keys_subgroup");
-    backward(&p, lane_part(&p), pass(of_queries), pass(of_keys))
-}
-
-fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
-    let pass = |entry| {
-        move |p: &AttentionParams, rows| tiles(Pass::new(&BACKWARD, entry, groups_of(p, rows, p.own_rows())), p)
-    };
-    backward(&d.params(), TILE_PART, pass("attention_backward_queries"), pass("attention_backward_keys"))
-}
 
 /// The gradients of q, k and v, in one buffer.
 static ATTENTION_BACKWARD: Kernel =
@@ -284,8 +176,8 @@ static ATTENTION_BACKWARD: Kernel =
         .host(host::backward)
         .tolerance(Tolerance::SUMMED)
         .variants(&[
-            Variant::new("subgroup", backward_subgroup).fits(fits_subgroup).suits(suits_subgroup),
-            Variant::new("tiles", backward_tiles).fits(fits_tiles),
+            Variant::new("subgroup", lower::backward_subgroup).fits(lower::fits_subgroup).suits(lower::suits_subgroup),
+            Variant::new("tiles", lower::backward_tiles).fits(lower::fits_tiles),
         ]);
 
 /// The kernels of this page.

@@ -43,9 +43,9 @@ impl Default for CrossEntropyOptions {
 
 use Access::{Read, Write};
 
-static FORWARD: Shader = shader!("cross_entropy", &[Read, Read, Read, Write, Write]);
+static FORWARD: Shader = shader!("cross_entropy", ["halves"], &[Read, Read, Read, Write, Write]);
 
-static BACKWARD: Shader = shader!("cross_entropy_backward", &[Read, Read, Read, Read, Read, Write]);
+static BACKWARD: Shader = shader!("cross_entropy_backward", ["halves"], &[Read, Read, Read, Read, Read, Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
@@ -81,7 +81,8 @@ fn two(d: &Dispatch) -> Lowering {
     let p: CrossEntropyParams = d.params();
     let rows = Pass::new(&FORWARD, "cross_entropy_rows", groups(p.rows as usize, 256));
     let finish = Pass::new(&FORWARD, "cross_entropy_finish", 1);
-    Lowering { passes: vec![specialised(rows, &p), specialised(finish, &p)], scratch: Vec::new() }
+    let passes = [rows, finish].map(|pass| specialised(pass.elements(&["X", "", "W"]), &p));
+    Lowering { passes: passes.into(), scratch: Vec::new() }
 }
 
 static CROSS_ENTROPY: Kernel =
@@ -90,7 +91,8 @@ static CROSS_ENTROPY: Kernel =
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("whole", |_, d| {
-                specialised(Pass::new(&FORWARD, "cross_entropy_whole", 1), &d.params()).alone()
+                specialised(Pass::new(&FORWARD, "cross_entropy_whole", 1).elements(&["X", "", "W"]), &d.params())
+                    .alone()
             })
             // One invocation's rows times three walks over the classes stay under 65,535 iterations.
             .fits(|i, d| {
@@ -111,7 +113,13 @@ static CROSS_ENTROPY_BACKWARD: Kernel =
         .tolerance(Tolerance::SUMMED)
         .variants(&[Variant::new("rows", |_, d| {
             let p: CrossEntropyParams = d.params();
-            specialised(Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64)), &p).alone()
+            let pass = Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64));
+            // Halves share words, and no word has two writers.
+            let pass = match p.classes.is_multiple_of(2) {
+                true => pass.elements(&["X", "", "W", "", "", "DX"]),
+                false => pass.elements(&["X", "", "W"]).constant("DX", Constant::Element(DType::F32)),
+            };
+            specialised(pass, &p).alone()
         })
         .fits(fits)]);
 

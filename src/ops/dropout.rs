@@ -26,7 +26,7 @@ static DROPOUT: Kernel =
         "flat",
         |_, d| {
             let pass = Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256));
-            pass.elements(&["X", "STEP", "Y"], d).alone()
+            pass.elements(&["X", "", "Y"]).alone()
         },
     )]);
 

@@ -13,11 +13,11 @@ use bytemuck::{Pod, Zeroable};
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static FORWARD: Shader = shader!("embedding", ACCESS);
+static FORWARD: Shader = shader!("embedding", ["halves"], ACCESS);
 
-static BACKWARD: Shader = shader!("embedding_backward", ACCESS);
+static BACKWARD: Shader = shader!("embedding_backward", ["halves"], ACCESS);
 
-static BACKWARD_SUBGROUP: Shader = shader!("embedding_backward_subgroup", ACCESS);
+static BACKWARD_SUBGROUP: Shader = shader!("embedding_backward_subgroup", ["halves"], ACCESS);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
@@ -43,7 +43,9 @@ static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_definition, 
     bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
 })
 .tolerance(Tolerance::EXACT)
-.variants(&[Variant::new("quads", |_, d| Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).alone())]);
+.variants(&[Variant::new("quads", |_, d| {
+    Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).elements(&["W", "", "Y"]).alone()
+})]);
 
 fn forward_definition(call: &mut Call) {
     let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
@@ -77,7 +79,7 @@ fn parts(d: &Dispatch, block: u32, pass: impl Fn(u64) -> Pass) -> Lowering {
     let p: EmbeddingParams = d.params();
     let of = |first: u32| {
         let params = EmbeddingParams { block, first, end: (first + PART).min(p.length), ..p };
-        pass(u64::from(p.size.div_ceil(block))).params(&params)
+        pass(u64::from(p.size.div_ceil(block))).elements(&["DY"]).params(&params)
     };
     Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(of).collect(), scratch: Vec::new() }
 }

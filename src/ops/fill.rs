@@ -28,7 +28,7 @@ static FILL: Kernel = Kernel::new("fill", &[Access::Write], definition, |d| d.co
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&FILL];
 
-/// Sets `n` words, a multiple of 4, to 0.
+/// Sets `n` words to 0, and those behind them up to a whole vec4.
 pub(super) fn zeros(place: Slot, n: u32) -> Pass {
     let pass = Pass::new(&SHADER, "fill", groups(n as usize, 4 * 256)).slots(&[place]);
     pass.params(&FillParams { n, value: [0; 2] })

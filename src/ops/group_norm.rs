@@ -19,11 +19,11 @@ use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, Write};
 
-static STATS: Shader = shader!("group_stats", ["groups"], &[Read, Write, Write]);
-static APPLY: Shader = shader!("group_norm", ["groups"], &[Read, Read, Read, Read, Write]);
-static SUMS: Shader = shader!("group_norm_sums", ["groups"], &[Read, Read, Read, Write]);
+static STATS: Shader = shader!("group_stats", ["halves", "groups"], &[Read, Write, Write]);
+static APPLY: Shader = shader!("group_norm", ["halves", "groups"], &[Read, Read, Read, Read, Write]);
+static SUMS: Shader = shader!("group_norm_sums", ["halves", "groups"], &[Read, Read, Read, Write]);
 static MEANS: Shader = shader!("group_means", ["groups"], &[Read, Read, Write]);
-static BACKWARD: Shader = shader!("group_norm_backward", ["groups"], &[Read, Read, Read, Read, Read, Write]);
+static BACKWARD: Shader = shader!("group_norm_backward", ["halves", "groups"], &[Read, Read, Read, Read, Read, Write]);
 
 /// The struct `Groups` of `shaders/prelude/groups.wgsl`.
 #[repr(C)]
@@ -71,19 +71,25 @@ fn cost(d: &Dispatch) -> Cost {
     d.cost(6 * d.len(0) as u64)
 }
 
+/// The types of what is as large as the images.
+fn types(shader: &'static Shader) -> &'static [&'static str] {
+    match shader.name {
+        "group_stats" => &["X"],
+        "group_norm" => &["X", "", "", "", "Y"],
+        "group_norm_sums" => &["X", "DY"],
+        _ => &["X", "DY", "", "", "", "DX"],
+    }
+}
+
 /// With the constants of the files, for so many invocations of a channel, or of four.
 fn wide(shader: &'static Shader, entry: &'static str, p: &GroupNormParams, each: u32) -> Pass {
-    let item = if p.width() == 4 { "vec4<f32>" } else { "f32" };
     let invocations = u64::from(each) * u64::from(p.channels / p.width());
-    let pass = Pass::new(shader, entry, groups(invocations as usize, 256));
-    pass.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(p.width()))
+    Pass::new(shader, entry, groups(invocations as usize, 256)).items(p.width() as usize, types(shader))
 }
 
 /// With the constants of the files, for one invocation of each group.
 fn joined(shader: &'static Shader, entry: &'static str, p: &GroupNormParams) -> Pass {
-    let item = if p.width() == 4 { "vec4<f32>" } else { "f32" };
-    let pass = Pass::new(shader, entry, groups((p.batch * p.groups) as usize, 256));
-    pass.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(p.width()))
+    Pass::new(shader, entry, groups((p.batch * p.groups) as usize, 256)).items(p.width() as usize, types(shader))
 }
 
 fn in_strips(shader: &'static Shader, p: &GroupNormParams) -> Pass {

@@ -17,10 +17,10 @@ use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, ReadWrite, Write};
 
-static STATS: Shader = shader!("channel_stats", &[Read, Write, Write]);
-static APPLY: Shader = shader!("batch_norm", &[Read, Read, Read, Read, Write]);
-static SUMS: Shader = shader!("batch_norm_sums", &[Read, Read, Read, Write]);
-static BACKWARD: Shader = shader!("batch_norm_backward", &[Read, Read, Read, Read, Read, Write]);
+static STATS: Shader = shader!("channel_stats", ["halves"], &[Read, Write, Write]);
+static APPLY: Shader = shader!("batch_norm", ["halves"], &[Read, Read, Read, Read, Write]);
+static SUMS: Shader = shader!("batch_norm_sums", ["halves"], &[Read, Read, Read, Write]);
+static BACKWARD: Shader = shader!("batch_norm_backward", ["halves"], &[Read, Read, Read, Read, Read, Write]);
 static RUNNING: Shader = shader!("running_stats", &[Read, ReadWrite, ReadWrite, ReadWrite]);
 
 /// The struct `Channels` of the prelude.
@@ -82,25 +82,26 @@ fn fits_quads(info: &Info, d: &Dispatch) -> bool {
     is_by_fours(&d.params()) && fits(info, d)
 }
 
-/// With the constants of the files.
-fn wide(pass: Pass, width: usize) -> Pass {
-    let item = if width == 4 { "vec4<f32>" } else { "f32" };
-    pass.constant("ITEM", Constant::Alias(item)).constant("WIDTH", Constant::U32(width as u32))
-}
-
 /// Positions of four channels that one invocation takes: the channels' numbers are read once for all.
 const ROWS: u32 = 8;
+
+/// The types of what is as large as the batch.
+fn types(shader: &'static Shader) -> &'static [&'static str] {
+    if std::ptr::eq(shader, &APPLY) { &["X", "", "", "", "Y"] } else { &["X", "DY", "", "", "", "DX"] }
+}
 
 /// Four channels at a time.
 fn strips(shader: &'static Shader, d: &Dispatch) -> Lowering {
     let p: BatchNormParams = d.params();
     let strips = p.count().div_ceil(ROWS as usize) * (p.channels / 4) as usize;
-    wide(Pass::new(shader, shader.name, groups(strips, 256)), 4).constant("ROWS", Constant::U32(ROWS)).alone()
+    let pass = Pass::new(shader, shader.name, groups(strips, 256)).items(4, types(shader));
+    pass.constant("ROWS", Constant::U32(ROWS)).alone()
 }
 
 /// One element at a time.
 fn each(shader: &'static Shader, d: &Dispatch) -> Lowering {
-    wide(Pass::new(shader, shader.name, groups(d.len(0), 256)), 1).constant("ROWS", Constant::U32(1)).alone()
+    let pass = Pass::new(shader, shader.name, groups(d.len(0), 256)).items(1, types(shader));
+    pass.constant("ROWS", Constant::U32(1)).alone()
 }
 
 /// With chunks so short that they fill a GPU.
@@ -126,7 +127,7 @@ fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
     let parts = p.channels as usize * p.chunks as usize;
     let slots = [Slot::Arg(0), out.scratch(parts as u64 * 8), Slot::Arg(1)];
     let pass = |entry, results: usize| {
-        wide(Pass::new(&STATS, entry, groups(results / width, 256)), width).slots(&slots).params(&p)
+        Pass::new(&STATS, entry, groups(results / width, 256)).items(width, &["X"]).slots(&slots).params(&p)
     };
     out.passes = vec![pass("stats_chunks", parts), pass("stats_join", p.channels as usize)];
     out
@@ -151,7 +152,7 @@ fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
     let parts = p.channels as usize * p.chunks as usize;
     let mut out = Lowering::default();
     let target = if p.chunks == 1 { Slot::Arg(3) } else { out.scratch(parts as u64 * 8) };
-    let first = wide(Pass::new(&SUMS, "batch_norm_sums", groups(parts / width, 256)), width).params(&p);
+    let first = Pass::new(&SUMS, "batch_norm_sums", groups(parts / width, 256)).items(width, &["X", "DY"]).params(&p);
     out.passes.push(first.slots(&[Slot::Arg(0), Slot::Arg(1), Slot::Arg(2), target]));
     if p.chunks > 1 {
         sum_parts(&mut out, info, [2 * p.channels as usize, p.chunks as usize], target, Slot::Arg(3));

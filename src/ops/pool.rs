@@ -82,10 +82,10 @@ use Access::{Read, Write};
 
 static MAX: Shader = shader!("max_pool", ["pool"], &[Read, Write, Write]);
 static MAX_BACKWARD: Shader = shader!("max_pool_backward", ["pool"], &[Read, Read, Read, Write]);
-static MAX_QUADS: Shader = shader!("max_pool_quads", ["pool"], &[Read, Write, Write]);
-static MAX_WINDOWS: Shader = shader!("max_pool_windows", ["pool"], &[Read, Read, Read, Write]);
-static AVG: Shader = shader!("avg_pool", ["pool"], &[Read, Write]);
-static AVG_BACKWARD: Shader = shader!("avg_pool_backward", ["pool"], &[Read, Write]);
+static MAX_QUADS: Shader = shader!("max_pool_quads", ["halves", "pool"], &[Read, Write, Write]);
+static MAX_WINDOWS: Shader = shader!("max_pool_windows", ["halves", "pool"], &[Read, Read, Read, Write]);
+static AVG: Shader = shader!("avg_pool", ["halves", "pool"], &[Read, Write]);
+static AVG_BACKWARD: Shader = shader!("avg_pool_backward", ["halves", "pool"], &[Read, Write]);
 
 /// Pixels of a window that one invocation adds up: its loops stay under 65,535 iterations.
 const MAX_WINDOW: usize = 16_384;
@@ -102,8 +102,8 @@ fn fits_backward(_: &Info, d: &Dispatch) -> bool {
     p.views(0) * (p.views(1) + 1) < 60_000
 }
 
-fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Lowering {
-    Pass::new(shader, entry, groups(elements, 256)).alone()
+fn each_of(shader: &'static Shader, entry: &'static str, elements: usize) -> Pass {
+    Pass::new(shader, entry, groups(elements, 256))
 }
 
 fn cost(d: &Dispatch) -> Cost {
@@ -133,8 +133,9 @@ static MAX_POOL: Kernel = Kernel::new("max_pool2d", MAX.access, definition::max,
     .tolerance(Tolerance::EXACT)
     .rewrites(&[fuse::COPIED])
     .variants(&[
-        Variant::new("quads", |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4)).fits(fits_quads_of_fixed),
-        Variant::new("each", |_, d| each_of(&MAX, "max_pool", d.len(2))).fits(fits),
+        Variant::new("quads", |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4).elements(&["X", "Y"]).alone())
+            .fits(fits_quads_of_fixed),
+        Variant::new("each", |_, d| each_of(&MAX, "max_pool", d.len(2)).alone()).fits(fits),
     ]);
 
 /// dx from dy and the place of each window's largest.
@@ -164,7 +165,9 @@ fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocati
     let p: PoolParams = d.params();
     let quads = |strides: [u32; 4]| [0, 2, 3].iter().all(|d| strides[*d].is_multiple_of(4)) && strides[1] == 1;
     let y = if p.relu == 1 { Slot::Arg(2) } else { Slot::Arg(0) };
+    let types: &[&str] = if std::ptr::eq(shader, &MAX_WINDOWS) { &["DY", "", "Y", "DX"] } else { &[] };
     Pass::new(shader, entry, groups(invocations, 256))
+        .elements(types)
         .constant("RELU", Constant::Bool(p.relu == 1))
         .constant("DY_QUADS", Constant::Bool(quads(p.dy)))
         .constant("Y_QUADS", Constant::Bool(quads(p.y)))
@@ -177,10 +180,11 @@ static AVG_POOL: Kernel = Kernel::new("avg_pool2d", AVG.access, definition::avg,
     .tolerance(Tolerance::SUMMED)
     .variants(&[
         Variant::new("quads", |_, d| {
-            average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), "vec4<f32>", d.len(1) / 4)
+            average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), d.len(1) / 4).items(4, &["X", "Y"]).alone()
         })
         .fits(fits_quads),
-        Variant::new("each", |_, d| average(&AVG, "avg_pool", &d.params(), "f32", d.len(1))).fits(fits),
+        Variant::new("each", |_, d| average(&AVG, "avg_pool", &d.params(), d.len(1)).items(1, &["X", "Y"]).alone())
+            .fits(fits),
     ]);
 
 static AVG_POOL_BACKWARD: Kernel =
@@ -190,15 +194,17 @@ static AVG_POOL_BACKWARD: Kernel =
         .variants(&[
             Variant::new("quads", |_, d| {
                 let p = d.params::<PoolParams>().by_fours();
-                average(&AVG_BACKWARD, "avg_pool_backward", &p, "vec4<f32>", d.len(1) / 4)
+                average(&AVG_BACKWARD, "avg_pool_backward", &p, d.len(1) / 4).items(4, &["DY", "DX"]).alone()
             })
             .fits(|info, d| d.params::<PoolParams>().channels.is_multiple_of(4) && fits_backward(info, d)),
-            Variant::new("each", |_, d| average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), "f32", d.len(1)))
-                .fits(fits_backward),
+            Variant::new("each", |_, d| {
+                average(&AVG_BACKWARD, "avg_pool_backward", &d.params(), d.len(1)).items(1, &["DY", "DX"]).alone()
+            })
+            .fits(fits_backward),
         ]);
 
-fn average(shader: &'static Shader, entry: &'static str, p: &PoolParams, item: &'static str, items: usize) -> Lowering {
-    Pass::new(shader, entry, groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
+fn average(shader: &'static Shader, entry: &'static str, p: &PoolParams, items: usize) -> Pass {
+    each_of(shader, entry, items).params(p)
 }
 
 /// The sizes and strides of the results, where the windows are 2 x 2 side by side over images whose channels are

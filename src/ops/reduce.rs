@@ -25,9 +25,9 @@ pub enum KeepDims {
     No,
 }
 
-static SHADER: Shader = shader!("reduce", ["reduce"], &[Access::Read, Access::Write]);
+static SHADER: Shader = shader!("reduce", ["halves", "reduce"], &[Access::Read, Access::Write]);
 
-static QUADS: Shader = shader!("reduce_quads", ["reduce"], &[Access::Read, Access::Write]);
+static QUADS: Shader = shader!("reduce_quads", ["halves", "reduce"], &[Access::Read, Access::Write]);
 
 static ARGMAX_SHADER: Shader = shader!("argmax", ["reduce"], &[Access::Read, Access::Read, Access::Write]);
 
@@ -196,7 +196,7 @@ fn stages(out: &mut Lowering, info: &Info, first: ReduceParams, kind: Kind, by: 
         let results = p.n as usize * p.chunks as usize;
         let target = if last { to } else { out.scratch(results as u64 * 4) };
         let (shader, entry, groups) = by.entry(results);
-        let pass = Pass::new(shader, entry, groups).slots(&[source, target]).params(&p);
+        let pass = Pass::new(shader, entry, groups).elements(&["X"]).slots(&[source, target]).params(&p);
         out.passes.push(pass.constant("KIND", Constant::U32(kind as u32)));
         if last {
             return;

@@ -2,9 +2,7 @@
 
 use crate::autograd::Op;
 use crate::kernel::strided::Strided;
-use crate::kernel::{
-    Access, Call, Dispatch, Kernel, Pass, Shader, Tolerance, Variant, elementwise, groups, parallel, shader,
-};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, elementwise, groups, parallel, shader};
 use crate::tensor::Tensor;
 
 static SHADER: Shader = shader!("select", ["halves"], &[Access::Read, Access::Read, Access::Read, Access::Write]);
@@ -16,17 +14,17 @@ static WHERE: Kernel =
             Variant::new("quads", |_, d| {
                 let p: Strided = d.params();
                 let p = p.quads(3).unwrap_or(p);
-                pass("where_quads", p.n as usize, d).params(&p).alone()
+                pass("where_quads", p.n as usize).params(&p).alone()
             })
             .fits(|_, d| d.params::<Strided>().quads(3).is_some()),
-            Variant::new("strided", |_, d| pass("where_strided", elementwise::count(d), d).alone())
+            Variant::new("strided", |_, d| pass("where_strided", elementwise::count(d)).alone())
                 .fits(elementwise::is_f32)
                 .suits(elementwise::is_gpu),
-            Variant::new("packed", |_, d| pass("where_packed", elementwise::count(d).div_ceil(4), d).alone()),
+            Variant::new("packed", |_, d| pass("where_packed", elementwise::count(d).div_ceil(4)).alone()),
         ]);
 
-fn pass(entry: &'static str, invocations: usize, d: &Dispatch) -> Pass {
-    Pass::new(&SHADER, entry, groups(invocations, 256)).elements(&["C", "A", "B", "Y"], d)
+fn pass(entry: &'static str, invocations: usize) -> Pass {
+    Pass::new(&SHADER, entry, groups(invocations, 256)).elements(&["C", "A", "B", "Y"])
 }
 
 fn where_definition(call: &mut Call) {

@@ -11,9 +11,9 @@ use crate::shape::Int;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
-static FORWARD: Shader = shader!("softmax", &[Access::Read, Access::Write]);
+static FORWARD: Shader = shader!("softmax", ["halves"], &[Access::Read, Access::Write]);
 
-static BACKWARD: Shader = shader!("softmax_backward", &[Access::Read, Access::Read, Access::Write]);
+static BACKWARD: Shader = shader!("softmax_backward", ["halves"], &[Access::Read, Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
@@ -48,13 +48,13 @@ fn width(cols: u32) -> u32 {
 fn pass(shader: &'static Shader, entry: &'static str, log: bool, d: &Dispatch, count: u64) -> Pass {
     let cols = d.params::<SoftmaxParams>().cols;
     let width = width(cols);
-    let (item, bits) = if width == 4 { ("vec4<f32>", "vec4<u32>") } else { ("f32", "u32") };
+    let bits = if width == 4 { "vec4<u32>" } else { "u32" };
+    let types: &[&str] = if shader.access.len() == 2 { &["X", "Y"] } else { &["Y", "DY", "DX"] };
     let threads = if cols / width > 64 { 256 } else { 64 };
     Pass::new(shader, entry, count)
         .constant("LOG", Constant::Bool(log))
-        .constant("ITEM", Constant::Alias(item))
+        .items(width as usize, types)
         .constant("BITS", Constant::Alias(bits))
-        .constant("WIDTH", Constant::U32(width))
         .constant("THREADS", Constant::U32(threads))
 }
 

@@ -38,15 +38,12 @@ fn cost(d: &Dispatch) -> Cost {
 
 /// y = f(x), an expression in `x`.
 fn flat(shader: &'static Shader, wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass_of(shader, d)
-        .constant("f4(x: vec4<f32>) -> vec4<f32>", Constant::Function(wgsl))
-        .elements(&["X", "Y"], d)
-        .alone()
+    pass_of(shader, d).constant("f4(x: vec4<f32>) -> vec4<f32>", Constant::Function(wgsl)).elements(&["X", "Y"]).alone()
 }
 
 /// dx from an expression in `dy` and what was saved.
 fn flat_backward(shader: &'static Shader, head: &'static str, wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass_of(shader, d).constant(head, Constant::Function(wgsl)).elements(&["X", "DY", "DX"], d).alone()
+    pass_of(shader, d).constant(head, Constant::Function(wgsl)).elements(&["X", "DY", "DX"]).alone()
 }
 
 fn pass_of(shader: &'static Shader, d: &Dispatch) -> Pass {

@@ -234,6 +234,24 @@ impl Case {
         self.inputs.iter().zip(self.data(values)).map(made).collect()
     }
 
+    /// Runs it, forward and backward, on floats of half size.
+    pub fn halved(&self, dtype: DType, device: &Device) -> Result<(), String> {
+        guarded(|| {
+            let made = |(input, data): (&Input, Data)| {
+                let base = data.tensor(input.base(), device);
+                let is_f32 = base.dtype() == DType::F32;
+                self.leaf(input, if is_f32 { base.cast(dtype) } else { base })
+            };
+            let leaves: Vec<Tensor> = self.inputs.iter().zip(self.data(Values::First)).map(made).collect();
+            let y = self.forward(&self.run, &leaves);
+            if y.is_tracked() && y.dtype().is_float() {
+                let upstream = Tensor::from_vec(self.upstream(y.numel()), y.shape(), device);
+                y.backward_with(&upstream.cast(y.dtype()));
+            }
+            device.wait().map_err(|error| error.to_string())
+        })
+    }
+
     /// The result and the gradients of its sum.
     pub fn of_sum(&self, device: &Device) -> Result<Outcome, String> {
         self.given(&self.run, Values::First, device, |n| vec![1.0; n])

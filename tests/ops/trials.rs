@@ -6,10 +6,10 @@ use crate::judge;
 use libtest_mimic::{Failed, Trial};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use wgrad::Device;
 use wgrad::backend::WgpuOptions;
 use wgrad::backend::wgpu::Features;
 use wgrad::kernel::{Dispatch, Info, Variant};
+use wgrad::{DType, Device};
 
 /// The cases on the devices that tests run on.
 pub fn trials() -> Vec<Trial> {
@@ -78,10 +78,32 @@ fn on_a_gpu(case: &Case) -> Result<(), String> {
     checked(case, "kernel by kernel", || open(base))?;
     checked(case, "as a browser", || open(&WgpuOptions { features: Features::Browser, ..base.clone() }))?;
     let (names, dispatches) = (variant_names(), case.dispatches());
-    for name in names.into_iter().filter(|name| is_changed(&dispatches, name, &INFO)) {
+    let changed: Vec<&str> = names.into_iter().filter(|name| is_changed(&dispatches, name, &INFO)).collect();
+    for name in &changed {
         checked(case, name, || open(&WgpuOptions { variant: Some(name), ..base.clone() }))?;
     }
+    if !dispatches.iter().any(|d| takes_halves(d, &INFO)) {
+        return Ok(());
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        halved(case, dtype, "kernel by kernel", || open(base))?;
+        for name in &changed {
+            halved(case, dtype, name, || open(&WgpuOptions { variant: Some(name), ..base.clone() }))?;
+        }
+    }
     Ok(())
+}
+
+/// Whether some way to run it reads or writes floats of half size as they are.
+fn takes_halves(d: &Dispatch, info: &Info) -> bool {
+    let fitting = d.kernel.variants.iter().filter(|variant| (variant.fits)(info, d));
+    fitting.flat_map(|variant| (variant.lower)(info, d).passes).any(|pass| pass.typed || !pass.elements.is_empty())
+}
+
+/// Each kernel against its definition, on floats of half size.
+fn halved(case: &Case, dtype: DType, title: &str, device: impl FnOnce() -> Device) -> Result<(), String> {
+    with(title, || Device::checked(device()), |device| case.halved(dtype, device))
+        .map_err(|what| format!("{title}, of {dtype}: {what}"))
 }
 
 /// Each kernel against its definition, on a device like this.

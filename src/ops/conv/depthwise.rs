@@ -19,9 +19,9 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use Access::{Read, Write};
 
-static FORWARD: Shader = shader!("depthwise", ["conv"], &[Read, Read, Read, Write]);
-static INPUT: Shader = shader!("depthwise_input", ["conv"], &[Read, Read, Write]);
-static WEIGHT: Shader = shader!("depthwise_weight", ["conv"], &[Read, Read, Write]);
+static FORWARD: Shader = shader!("depthwise", ["halves", "conv"], &[Read, Read, Read, Write]);
+static INPUT: Shader = shader!("depthwise_input", ["halves", "conv"], &[Read, Read, Write]);
+static WEIGHT: Shader = shader!("depthwise_weight", ["halves", "conv"], &[Read, Read, Write]);
 static PARTS: Shader = shader!("depthwise_parts", ["conv"], &[Read, Write, Write]);
 
 /// y [n, oh, ow, o] from x [n, h, w, c], w [o, 1, kh, kw] and a bias [o]; w stands in for a bias that is none.
@@ -33,12 +33,12 @@ pub(super) static DEPTHWISE: Kernel =
         .variants(&[
             Variant::new("quads", |_, d| {
                 let p: ConvParams = d.params();
-                forward(&p, p.walk_of_weight(), true, ends(&p))
+                forward(d, &p, p.walk_of_weight(), true, ends(&p))
             })
             .fits(|_, d| is_by_fours(&d.params())),
             Variant::new("each", |_, d| {
                 let p: ConvParams = d.params();
-                forward(&p, p.walk_of_weight(), false, ends(&p))
+                forward(d, &p, p.walk_of_weight(), false, ends(&p))
             }),
         ]);
 
@@ -52,7 +52,7 @@ pub(super) static DEPTHWISE_INPUT: Kernel = Kernel::new("depthwise_input", INPUT
             let p: ConvParams = d.params();
             let (area, back) = (p.kernel_h * p.kernel_w, 1u32.wrapping_neg());
             let walk = Strided::over([area, p.out_channels], area - 1, [back, area]);
-            forward(&p.turned(), walk, true, [Slot::Arg(1), Slot::Arg(2)])
+            forward(d, &p.turned(), walk, true, [Slot::Arg(1), Slot::Arg(2)])
         })
         .fits(|_, d| {
             let p: ConvParams = d.params();
@@ -87,12 +87,12 @@ impl ConvParams {
         Strided::over([area, self.out_channels], 0, [1, area])
     }
 
-    /// The type that shaders count channels by, and the parameters in steps of it.
-    fn items(self, quads: bool) -> (&'static str, ConvParams) {
+    /// The channels that shaders take at a time, and the parameters in steps of as many.
+    fn items(self, quads: bool) -> (usize, ConvParams) {
         if quads {
-            ("vec4<f32>", ConvParams { channels: self.channels / 4, out_channels: self.out_channels / 4, ..self })
+            (4, ConvParams { channels: self.channels / 4, out_channels: self.out_channels / 4, ..self })
         } else {
-            ("f32", self)
+            (1, self)
         }
     }
 }
@@ -103,36 +103,36 @@ fn ends(p: &ConvParams) -> [Slot; 2] {
 }
 
 /// The weight as `walk` reads it, into scratch memory, and the convolution of the first argument with it.
-fn forward(p: &ConvParams, walk: Strided, quads: bool, [bias, y]: [Slot; 2]) -> Lowering {
-    let (item, p) = p.items(quads);
+fn forward(d: &Dispatch, p: &ConvParams, walk: Strided, quads: bool, [bias, y]: [Slot; 2]) -> Lowering {
+    let (width, p) = p.items(quads);
     let known = if p.kernel_w <= 7 { p.kernel_w } else { 0 };
     let items = (p.batch * p.out_h * p.out_w.div_ceil(4) * p.out_channels) as usize;
     let pass = Pass::new(&FORWARD, "depthwise", groups(items, 64))
-        .constant("ITEM", Constant::Alias(item))
+        .items(width, &["X", "", "", "Y"])
         .constant("BITS", Constant::Alias(if quads { "vec4<u32>" } else { "u32" }))
         .constant("MULTIPLE", Constant::Bool(p.channels != p.out_channels))
         .constant("SLIDES", Constant::Bool(p.stride_w == p.dilation_w))
         .constant("KERNEL_W", Constant::U32(known));
-    with_weight(walk, |_, weight| pass.slots(&[Slot::Arg(0), weight, bias, y]).params(&p))
+    with_weight(d, &walk, |_, weight| pass.slots(&[Slot::Arg(0), weight, bias, y]).params(&p))
 }
 
 fn input(d: &Dispatch, quads: bool) -> Lowering {
     let whole: ConvParams = d.params();
-    let (item, p) = whole.items(quads);
+    let (width, p) = whole.items(quads);
     let pass = Pass::new(&INPUT, "depthwise_input", groups(p.pixels() * p.batch as usize, 64));
-    let pass = pass.constant("ITEM", Constant::Alias(item)).params(&p);
-    with_weight(whole.walk_of_weight(), |_, weight| pass.slots(&[Slot::Arg(0), weight, Slot::Arg(2)]))
+    let pass = pass.items(width, &["DY", "", "DX"]).params(&p);
+    with_weight(d, &whole.walk_of_weight(), |_, weight| pass.slots(&[Slot::Arg(0), weight, Slot::Arg(2)]))
 }
 
 /// Sums over parts of the rows of all images, and the sum of these.
 fn weight(info: &Info, d: &Dispatch, quads: bool) -> Lowering {
     let whole: ConvParams = d.params();
-    let (item, p) = whole.items(quads);
+    let (width, p) = whole.items(quads);
     let tiles = p.out_channels * p.kernel_h * p.kernel_w.div_ceil(4);
     let [each, splits] = parts_of_rows(info, &p, tiles);
     let results = (whole.kernel_h * whole.kernel_w + 1) as usize * whole.out_channels as usize;
     let sum = Pass::new(&WEIGHT, "depthwise_weight", groups((tiles * splits) as usize, 64))
-        .constant("ITEM", Constant::Alias(item))
+        .items(width, &["X", "DY"])
         .constant("MULTIPLE", Constant::Bool(p.channels != p.out_channels))
         .constant("SLIDES", Constant::Bool(p.stride_w == p.dilation_w));
     let add = Pass::new(&PARTS, "depthwise_parts", groups(results, 64));

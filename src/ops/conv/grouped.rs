@@ -9,10 +9,10 @@ use crate::kernel::{Access, Constant, Info, Lowering, Pass, Shader, Slot, groups
 
 static ROWS: Shader = shader!(
     "conv_grouped",
-    ["conv", "positions", "conv_look"],
+    ["halves", "conv", "positions", "conv_look"],
     &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write]
 );
-static TAPS: Shader = shader!("conv_grouped_taps", ["conv"], &[Access::Read, Access::Read, Access::Write]);
+static TAPS: Shader = shader!("conv_grouped_taps", ["halves", "conv"], &[Access::Read, Access::Read, Access::Write]);
 static PARTS: Shader = shader!("conv_parts", ["conv"], &[Access::Read, Access::Write, Access::Write]);
 
 /// Positions of one invocation, as the shader has them.
@@ -43,6 +43,6 @@ pub(super) fn taps(info: &Info, p: ConvParams, [x, dy, dw, db]: [Slot; 4], out: 
         .constant("SLIDES", Constant::Bool(p.stride_w == p.dilation_w))
         .constant("SUMS", asked);
     let add = Pass::new(&PARTS, "conv_parts", groups(results / 4, 64)).constant("SUMS", asked);
-    out.passes.push(sum.slots(&[x, dy, parts]).params(&ConvParams { images: each, ..p }));
+    out.passes.push(sum.elements(&["IN", "DY"]).slots(&[x, dy, parts]).params(&ConvParams { images: each, ..p }));
     out.passes.push(add.slots(&[parts, dw, db]).params(&ConvParams { images: splits, ..one }));
 }

@@ -11,9 +11,10 @@ use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Sl
 /// x, the weight, a bias, y, and where the largest of each window lies.
 const FORWARD_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
-static ROWS: Shader = shader!("conv_rows", ["conv", "rows", "positions", "conv_ends", "conv_look"], FORWARD_ACCESS);
-static FEW_ROWS: Shader = shader!("conv_few", ["conv", "rows", "positions", "conv_ends"], FORWARD_ACCESS);
-static TAPS: Shader = shader!("conv_taps", ["conv", "rows"], &[Access::Read, Access::Read, Access::Write]);
+static ROWS: Shader =
+    shader!("conv_rows", ["halves", "conv", "rows", "positions", "conv_ends", "conv_look"], FORWARD_ACCESS);
+static FEW_ROWS: Shader = shader!("conv_few", ["halves", "conv", "rows", "positions", "conv_ends"], FORWARD_ACCESS);
+static TAPS: Shader = shader!("conv_taps", ["halves", "conv", "rows"], &[Access::Read, Access::Read, Access::Write]);
 
 /// The most parts of the positions.
 const MAX_PARTS: u32 = 60_000;

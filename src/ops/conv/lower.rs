@@ -1,17 +1,22 @@
 //! The parts that all ways of a convolution share: places of operands, weights in another order, ends of sums, sums of parts.
 
 use super::ConvParams;
+use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
 use crate::ops::copy;
 
 static PARTS: Shader = shader!("conv_parts", ["conv"], &[Access::Read, Access::Write, Access::Write]);
+static RECAST: Shader = shader!("recast", ["halves"], &[Access::Read, Access::Write]);
 
 /// The pass of a way by rows of positions, which reads images and weights at two slots.
 pub type Rows = fn(&Info, &ConvParams, &Ends, [Slot; 2], &mut Lowering) -> Pass;
 
 /// The passes of a way to the weight's gradient, which reads images and dy and writes it, and that of the bias.
 pub type Taps = fn(&Info, ConvParams, [Slot; 4], &mut Lowering);
+
+/// Sizes of a weight's dimensions as a product reads them, its first element, and steps.
+pub type Places = ([u32; 4], u32, [u32; 4]);
 
 /// Bytes that are bound where nothing is to be written.
 const SPARE: u64 = 16;
@@ -74,14 +79,14 @@ impl ConvParams {
         }
     }
 
-    /// The weight [o, c, kh, kw] as a forward product reads it: sizes, the first element, and steps.
-    pub fn forward_taps(&self) -> ([u32; 4], u32, [u32; 4]) {
+    /// The weight [o, c, kh, kw] as a forward product reads it.
+    pub fn forward_taps(&self) -> Places {
         let steps = [self.kernel_w, 1, self.kernel_h * self.kernel_w, self.group()[1] as u32];
         ([self.kernel_h, self.kernel_w, self.channels, self.out_channels], 0, steps)
     }
 
     /// The same turned around, as the product of the input gradient reads it.
-    pub fn input_taps(&self) -> ([u32; 4], u32, [u32; 4]) {
+    pub fn input_taps(&self) -> Places {
         let area = self.kernel_h * self.kernel_w;
         // From the last tap backwards; steps wrap around in 32 bits.
         let steps = [self.kernel_w.wrapping_neg(), 1u32.wrapping_neg(), self.group()[1] as u32, area];
@@ -89,12 +94,34 @@ impl ConvParams {
     }
 }
 
-/// The weight as `walk` reads it, in scratch memory, and the pass that `product` makes for it there.
-pub fn with_weight(walk: Strided, product: impl FnOnce(&mut Lowering, Slot) -> Pass) -> Lowering {
-    let mut out = Lowering::default();
+/// A dispatch's weight as `walk` reads it, of f32 in scratch memory: weights are few beside what they meet, and are widened but
+/// once.
+pub fn reordered(d: &Dispatch, walk: &Strided, out: &mut Lowering) -> Slot {
     let weight = out.scratch(u64::from(walk.n) * 4);
-    let reorder = Pass::new(&copy::SHADER, "copy_strided", groups(walk.n as usize, 256));
-    out.passes.push(reorder.slots(&[Slot::Arg(1), weight]).params(&walk));
+    let groups = groups(walk.n as usize, 256);
+    let pass = match d.bindings[1].dtype {
+        DType::F32 => Pass::new(&copy::SHADER, "copy_strided", groups),
+        _ => Pass::new(&RECAST, "widen_strided", groups).elements(&["X", "Y"]),
+    };
+    out.passes.push(pass.slots(&[Slot::Arg(1), weight]).params(walk));
+    weight
+}
+
+/// The pass that puts whole vec4 of f32 into places of a binding of any floats; steps are those of vec4.
+pub fn placed(d: &Dispatch, walk: &Strided, [from, to]: [Slot; 2]) -> Pass {
+    let groups = groups(walk.n as usize, 256);
+    let is_wide = |slot| !matches!(slot, Slot::Arg(at) if d.bindings[at].dtype.is_half());
+    let pass = match is_wide(to) {
+        true => Pass::new(&copy::SHADER, "copy_into_quads", groups),
+        false => Pass::new(&RECAST, "narrow_into_quads", groups).elements(&["X", "Y"]),
+    };
+    pass.slots(&[from, to]).params(walk)
+}
+
+/// The weight as `walk` reads it, and the pass that `product` makes for it.
+pub fn with_weight(d: &Dispatch, walk: &Strided, product: impl FnOnce(&mut Lowering, Slot) -> Pass) -> Lowering {
+    let mut out = Lowering::default();
+    let weight = reordered(d, walk, &mut out);
     let product = product(&mut out, weight);
     out.passes.push(product);
     out
@@ -103,6 +130,11 @@ pub fn with_weight(walk: Strided, product: impl FnOnce(&mut Lowering, Slot) -> P
 /// A pass of a lowering with what follows its sums, which reads x and the weight.
 pub fn ended(pass: Pass, p: &ConvParams, ends: &Ends, [x, weight]: [Slot; 2], out: &mut Lowering) -> Pass {
     let at = ends.at.unwrap_or_else(|| out.scratch(SPARE));
+    // The largest of windows may lie apart, which halves cannot: they share words.
+    let pass = match ends.at {
+        Some(_) => pass.constant("OUT", Constant::Element(DType::F32)).elements(&["IN", "W", "E"]),
+        None => pass.elements(&["IN", "W", "E", "OUT"]),
+    };
     pass.constant("BIAS", Constant::Bool(ends.bias.is_some()))
         .constant("RELU", Constant::Bool(p.relu == 1))
         .constant("POOL", Constant::Bool(ends.at.is_some()))
@@ -122,7 +154,7 @@ pub fn of_parts(p: &ConvParams, splits: u32, sums: Pass, [x, dy, dw, db]: [Slot;
     let results = (p.taps() + 1) * p.out_channels as usize;
     let parts = out.scratch(results as u64 * 4 * u64::from(splits));
     let add = Pass::new(&PARTS, "conv_parts", groups(results / 4, 64)).constant("SUMS", is_asked);
-    out.passes.push(sums.constant("SUMS", is_asked).slots(&[x, dy, parts]).params(p));
+    out.passes.push(sums.constant("SUMS", is_asked).elements(&["IN", "DY"]).slots(&[x, dy, parts]).params(p));
     out.passes.push(add.slots(&[parts, dw, db]).params(&ConvParams { images: splits, ..*p }));
 }
 
@@ -143,7 +175,7 @@ const MAX_PARTS: u32 = 16_384;
 pub fn forward(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
     let (p, ends) = (d.params::<ConvParams>(), Ends::of(d));
     let (sizes, base, steps) = p.forward_taps();
-    with_weight(Strided::over(sizes, base, steps), |out, weight| rows(info, &p, &ends, [Slot::Arg(0), weight], out))
+    with_weight(d, &Strided::over(sizes, base, steps), |out, weight| rows(info, &p, &ends, [Slot::Arg(0), weight], out))
 }
 
 /// The gradient of the images by such a way, as a convolution of dy.
@@ -151,7 +183,7 @@ pub fn input(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
     let p: ConvParams = d.params();
     let (sizes, base, steps) = p.input_taps();
     let ends = Ends::plain(Slot::Arg(2));
-    with_weight(Strided::over(sizes, base, steps), |out, weight| {
+    with_weight(d, &Strided::over(sizes, base, steps), |out, weight| {
         rows(info, &p.turned(), &ends, [Slot::Arg(0), weight], out)
     })
 }

@@ -5,13 +5,13 @@
 //! the taps that fall there.
 
 use super::ConvParams;
-use super::lower::{Ends, Rows, Taps, ended_weight};
+use super::lower::{Ends, Places, Rows, Taps, ended_weight, placed, reordered};
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, groups, shader};
 use crate::ops::{copy, fill};
 use bytemuck::{Pod, Zeroable};
 
-static ARRANGE: Shader = shader!("arrange", &[Access::Read, Access::Write]);
+static ARRANGE: Shader = shader!("arrange", ["halves"], &[Access::Read, Access::Write]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
@@ -40,7 +40,7 @@ impl Source {
         let [_, rest @ ..] = sizes;
         let params = ArrangeParams { n: n / 4, size: rest, limit: self.sizes, base: self.base, step: self.steps };
         let pass = Pass::new(&ARRANGE, "arrange", groups(n as usize / 4, 256));
-        out.passes.push(pass.slots(&[self.slot, place]).params(&params));
+        out.passes.push(pass.elements(&["X"]).slots(&[self.slot, place]).params(&params));
         place
     }
 }
@@ -97,7 +97,7 @@ impl ConvParams {
 
     /// Taps of the weight [o, c, kh, kw] as [kh, kw, inputs, results], by fours; of several groups, which are by fours, as
     /// [kh, kw, inputs of a group, results].
-    fn taps_of(&self, sizes: [u32; 4], base: u32, steps: [u32; 4], out: &mut Lowering) -> Slot {
+    fn taps_of(&self, d: &Dispatch, (sizes, base, steps): Places, out: &mut Lowering) -> Slot {
         let [kernel_h, kernel_w, inputs, results] = sizes;
         if self.groups > 1 {
             let [down, right, input, result] = steps;
@@ -106,10 +106,7 @@ impl ConvParams {
             let group = if result > input { result * results } else { input * inputs };
             let sizes = [kernel_h, kernel_w, inputs, self.groups, results];
             let walk = Strided::over(sizes, base, [down, right, input, group, result]);
-            let place = out.scratch(u64::from(walk.n) * 4);
-            let pass = Pass::new(&copy::SHADER, "copy_strided", groups(walk.n as usize, 256));
-            out.passes.push(pass.slots(&[Slot::Arg(1), place]).params(&walk));
-            return place;
+            return reordered(d, &walk, out);
         }
         Source { slot: Slot::Arg(1), sizes, base, steps }
             .arranged([kernel_h, kernel_w, fours(inputs), fours(results)], out)
@@ -135,8 +132,7 @@ pub(super) fn forward(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
     let p = own.by_fours();
     let mut out = Lowering::default();
     let x = own.images(&mut out);
-    let (sizes, base, steps) = own.forward_taps();
-    let weight = own.taps_of(sizes, base, steps, &mut out);
+    let weight = own.taps_of(d, own.forward_taps(), &mut out);
     if let Some(bias) = ends.bias.filter(|_| p.out_channels != own.out_channels) {
         let source = Source { slot: bias, sizes: [1, 1, 1, own.out_channels], base: 0, steps: [0, 0, 0, 1] };
         ends.bias = Some(source.arranged([1, 1, 1, p.out_channels], &mut out));
@@ -181,12 +177,11 @@ pub(super) fn input(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
     let pixels = own.batch * own.height * own.width;
     let dx = own.results(Slot::Arg(2), pixels, own.channels, &mut out);
     if super::choose::is_turnable(&own) {
-        let (sizes, base, steps) = own.input_taps();
-        let weight = own.taps_of(sizes, base, steps, &mut out);
+        let weight = own.taps_of(d, own.input_taps(), &mut out);
         let pass = rows(info, &p.turned(), &Ends::plain(dx), [dy, weight], &mut out);
         out.passes.push(pass);
     } else {
-        phases(info, &own, rows, [dy, dx], &mut out);
+        phases(info, d, rows, [dy, dx], &mut out);
     }
     if dx != Slot::Arg(2) {
         cut(&mut out, [dx, Slot::Arg(2)], pixels, [p.channels, own.channels]);
@@ -215,12 +210,15 @@ impl Phase {
     }
 }
 
-fn phases(info: &Info, own: &ConvParams, rows: Rows, [dy, dx]: [Slot; 2], out: &mut Lowering) {
+fn phases(info: &Info, d: &Dispatch, rows: Rows, [dy, dx]: [Slot; 2], out: &mut Lowering) {
+    let own: ConvParams = d.params();
     let p = own.by_fours();
     let of_rows = || Phase::all(own.kernel_h, own.stride_h, own.padding_h, own.height);
     let of_columns = || Phase::all(own.kernel_w, own.stride_w, own.padding_w, own.width);
     if of_rows().chain(of_columns()).any(|phase| phase.taps == 0) {
-        out.passes.push(fill::zeros(dx, own.batch * own.height * own.width * p.channels));
+        let half = matches!(dx, Slot::Arg(at) if d.bindings[at].dtype.is_half());
+        let words = own.batch * own.height * own.width * p.channels / if half { 2 } else { 1 };
+        out.passes.push(fill::zeros(dx, words).typed());
     }
     let most = of_rows().map(|phase| phase.pixels).max().unwrap_or(0)
         * of_columns().map(|phase| phase.pixels).max().unwrap_or(0);
@@ -238,7 +236,7 @@ fn phases(info: &Info, own: &ConvParams, rows: Rows, [dy, dx]: [Slot; 2], out: &
                 area,
             ];
             let sizes = [down.taps, right.taps, own.out_channels, own.channels];
-            let weight = own.taps_of(sizes, last_h * own.kernel_w + last_w, steps, out);
+            let weight = own.taps_of(d, (sizes, last_h * own.kernel_w + last_w, steps), out);
             let of_phase = ConvParams {
                 height: p.out_h,
                 width: p.out_w,
@@ -254,13 +252,13 @@ fn phases(info: &Info, own: &ConvParams, rows: Rows, [dy, dx]: [Slot; 2], out: &
             };
             let pass = rows(info, &of_phase, &Ends::plain(part), [dy, weight], out);
             out.passes.push(pass);
-            out.passes.push(placed(&p, [part, dx], &down, &right));
+            out.passes.push(placed(d, &walk_of(&p, &down, &right), [part, dx]));
         }
     }
 }
 
 /// Pixels of a phase into the places between strides.
-fn placed(p: &ConvParams, slots: [Slot; 2], down: &Phase, right: &Phase) -> Pass {
+fn walk_of(p: &ConvParams, down: &Phase, right: &Phase) -> Strided {
     let quads = p.channels / 4;
     let from = [1, quads, quads * right.pixels, quads * right.pixels * down.pixels];
     let row = p.width * quads;
@@ -271,7 +269,7 @@ fn placed(p: &ConvParams, slots: [Slot; 2], down: &Phase, right: &Phase) -> Pass
     for (at, dim) in walk.dims[..4].iter_mut().enumerate() {
         *dim = [sizes[at], from[at], to[at], 0];
     }
-    Pass::new(&copy::SHADER, "copy_into_quads", groups(walk.n as usize, 256)).slots(&slots).params(&walk)
+    walk
 }
 
 #[cfg(test)]

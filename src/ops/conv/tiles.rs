@@ -9,10 +9,11 @@ use crate::kernel::{Access, Class, Constant, Info, Lowering, Pass, Shader, Slot,
 
 static TILES: Shader = shader!(
     "conv_tiles",
-    ["conv", "tiles", "positions"],
+    ["halves", "conv", "tiles", "positions"],
     &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write]
 );
-static TAPS: Shader = shader!("conv_tile_taps", ["conv", "tiles"], &[Access::Read, Access::Read, Access::Write]);
+static TAPS: Shader =
+    shader!("conv_tile_taps", ["halves", "conv", "tiles"], &[Access::Read, Access::Read, Access::Write]);
 
 /// Whether large tiles are worth their edges, and are enough to fill a GPU.
 pub(super) fn is_large(info: &Info, p: &ConvParams) -> bool {

@@ -5,14 +5,15 @@ use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Sha
 
 use Access::{Read, Write};
 
-static FORWARD: Shader = shader!("layer_norm", ["norm", "whole"], &[Read, Read, Read, Write, Write]);
-static FORWARD_SUBGROUP: Shader = shader!("layer_norm_subgroup", ["norm"], FORWARD.access);
-static FORWARD_ROWS: Shader = shader!("layer_norm_rows", ["norm"], FORWARD.access);
-static BACKWARD: Shader = shader!("layer_norm_backward", ["norm", "whole"], &[Read, Read, Read, Read, Read, Write]);
-static BACKWARD_SUBGROUP: Shader = shader!("layer_norm_backward_subgroup", ["norm"], BACKWARD.access);
+static FORWARD: Shader = shader!("layer_norm", ["halves", "norm", "whole"], &[Read, Read, Read, Write, Write]);
+static FORWARD_SUBGROUP: Shader = shader!("layer_norm_subgroup", ["halves", "norm"], FORWARD.access);
+static FORWARD_ROWS: Shader = shader!("layer_norm_rows", ["halves", "norm"], FORWARD.access);
+static BACKWARD: Shader =
+    shader!("layer_norm_backward", ["halves", "norm", "whole"], &[Read, Read, Read, Read, Read, Write]);
+static BACKWARD_SUBGROUP: Shader = shader!("layer_norm_backward_subgroup", ["halves", "norm"], BACKWARD.access);
 static BACKWARD_ROWS: Shader =
-    shader!("layer_norm_backward_rows", ["norm"], &[Read, Read, Read, Read, Read, Write, Write, Write]);
-static COLUMNS: Shader = shader!("layer_norm_columns", ["norm"], &[Read, Read, Read, Write, Write]);
+    shader!("layer_norm_backward_rows", ["halves", "norm"], &[Read, Read, Read, Read, Read, Write, Write, Write]);
+static COLUMNS: Shader = shader!("layer_norm_columns", ["halves", "norm"], &[Read, Read, Read, Write, Write]);
 
 /// Columns that even 8 lanes walk three times within 65,535 iterations, one at a time.
 pub const MAX_COLS: u32 = 170_000;
@@ -69,10 +70,13 @@ fn width(p: &LayerNormParams) -> u32 {
 }
 
 fn constants(pass: Pass, form: Form, p: &LayerNormParams) -> Pass {
-    let width = width(p);
-    pass.constant("ITEM", Constant::Alias(if width == 4 { "vec4<f32>" } else { "f32" }))
-        .constant("WIDTH", Constant::U32(width))
-        .constant("RMS", Constant::Bool(form == Form::Rms))
+    // The types of what is as large as the rows.
+    let names: &[&str] = match pass.shader.access.len() {
+        5 if pass.shader.name == "layer_norm_columns" => &["X", "DY"],
+        5 => &["X", "", "", "Y"],
+        _ => &["X", "DY", "", "", "OTHER", "DX"],
+    };
+    pass.items(width(p) as usize, names).constant("RMS", Constant::Bool(form == Form::Rms))
 }
 
 /// The bindings of a forward dispatch as the shaders have them.
