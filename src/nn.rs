@@ -13,10 +13,10 @@
 //! | **Linear maps and tables** | [`Linear`], [`Bilinear`], [`Embedding`], [`EmbeddingBag`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
 //! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`] |
-//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
+//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`BatchNormState`], [`InstanceNorm1d`], [`InstanceNorm2d`], [`InstanceNorm3d`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
 //! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
 //! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
-//! | **Attention** | [`MultiheadAttention`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerEncoder`], [`TransformerDecoder`], [`Transformer`], [`TransformerAttention`], [`TransformerOptions`], [`NormPlace`] |
+//! | **Attention** | [`MultiheadAttention`], [`MultiheadAttentionOptions`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerEncoder`], [`TransformerDecoder`], [`Transformer`], [`TransformerAttention`], [`TransformerOptions`], [`NormPlace`] |
 //! | **Values by name** | [`parameters`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
 
 pub mod activation;
@@ -34,6 +34,7 @@ pub mod dropout;
 pub mod embedding;
 mod fits;
 pub mod generator;
+mod group_norm;
 pub mod init;
 pub mod layer_norm;
 pub mod linear;
@@ -56,7 +57,7 @@ pub use activation::{
     Tanhshrink, Threshold,
 };
 #[doc(inline)]
-pub use attention::{MultiheadAttention, sinusoidal_positions};
+pub use attention::{MultiheadAttention, MultiheadAttentionOptions, sinusoidal_positions};
 #[doc(inline)]
 pub use augment::RandomCropFlip;
 #[doc(inline)]
@@ -78,13 +79,15 @@ pub use embedding::{Embedding, Positions};
 #[doc(inline)]
 pub use generator::Generator;
 #[doc(inline)]
+pub use group_norm::{GroupNorm, LocalResponseNorm};
+#[doc(inline)]
 pub use layer_norm::{LayerNorm, RmsNorm};
 #[doc(inline)]
 pub use linear::Linear;
 #[doc(inline)]
 pub use module::{Init, Layer, Module, Path, Visitor, generators, parameters};
 #[doc(inline)]
-pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, GroupNorm, LocalResponseNorm};
+pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormState, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
 #[doc(inline)]
 pub use padding::Pad;
 #[doc(inline)]

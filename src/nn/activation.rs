@@ -86,8 +86,6 @@ activations! {
     Tanh => |x| x.tanh();
     /// [`Tensor::sigmoid`].
     Sigmoid => |x| x.sigmoid();
-    /// [`Tensor::softplus`].
-    Softplus => |x| x.softplus();
     /// [`Tensor::leaky_relu`] with its slope (0.01 in PyTorch).
     LeakyRelu(slope: f32) => |x| x.leaky_relu(slope);
     /// [`Tensor::elu`] with its alpha (1 in PyTorch).
@@ -130,6 +128,58 @@ activations! {
     Softmin(dim: isize) => |x| x.neg().softmax(dim);
 }
 
+/// [`Tensor::softplus_with`] PyTorch's beta of 1 and threshold of 20, unless they are set.
+#[doc(alias = "nn.Softplus")]
+#[derive(Debug, Clone, PartialEq, Module)]
+pub struct Softplus {
+    /// The steepness.
+    #[module(skip)]
+    pub beta: f32,
+    /// `beta x` from which on `x` is given as it is.
+    #[module(skip)]
+    pub threshold: f32,
+    path: Path,
+}
+
+impl Default for Softplus {
+    fn default() -> Softplus {
+        Softplus::with(1.0, 20.0)
+    }
+}
+
+impl Softplus {
+    /// With PyTorch's defaults.
+    pub fn new() -> Softplus {
+        Softplus::default()
+    }
+
+    /// With another beta and threshold.
+    pub fn with(beta: f32, threshold: f32) -> Softplus {
+        Softplus { beta, threshold, path: Path::new() }
+    }
+}
+
+impl Layer for Softplus {
+    #[track_caller]
+    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
+        let x = self.path.of(x);
+        // Above 20, log(1 + e^x) is x in f32: one kernel does it.
+        if (self.beta, self.threshold) == (1.0, 20.0) {
+            x.softplus()
+        } else {
+            x.softplus_with(self.beta, self.threshold)
+        }
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        no_float(&self.path, "Softplus", x)
+    }
+
+    fn title(&self) -> String {
+        format!("Softplus({}, {})", self.beta, self.threshold)
+    }
+}
+
 /// [`Tensor::prelu`], whose slopes are learnt.
 #[derive(Debug, Module)]
 pub struct PRelu {
@@ -141,7 +191,13 @@ impl PRelu {
     /// Slopes of 0.25, as in PyTorch: one, or one for each channel.
     #[track_caller]
     pub fn new(slopes: usize, init: &mut Init) -> PRelu {
-        PRelu { weight: Parameter::new(Tensor::full([slopes], 0.25f32, &init.device)) }
+        PRelu::with(slopes, 0.25, init)
+    }
+
+    /// Slopes of another first value: PyTorch's `init`.
+    #[track_caller]
+    pub fn with(slopes: usize, value: f32, init: &mut Init) -> PRelu {
+        PRelu { weight: Parameter::new(Tensor::full([slopes], value, &init.device)) }
     }
 }
 

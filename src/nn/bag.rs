@@ -1,7 +1,8 @@
 //! Bags of rows of a table, and products of two inputs, as layers.
 
 use super::ctx::Ctx;
-use super::fits::{refuse, told};
+use super::embedding::{counts, shorten};
+use super::fits::{misfit, refuse, told};
 use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
 use crate::dtype::DType;
@@ -17,12 +18,40 @@ pub struct EmbeddingBag {
     /// The row that a bag gives.
     #[module(skip)]
     pub mode: BagMode,
-    /// The number of a row that counts nothing.
+    /// The number of a row that counts nothing: PyTorch's `padding_idx`.
     #[module(skip)]
     pub padding: Option<i32>,
     /// Whether its gradient is the rows that were taken, and no whole table, as of an [`Embedding`](super::Embedding::sparse).
     #[module(skip)]
     pub sparse: bool,
+    /// Whether offsets have an end behind the last bag.
+    #[module(skip)]
+    pub include_last_offset: bool,
+    /// The longest that a row may be: those that a pass takes are brought to it in place before.
+    #[module(skip)]
+    pub max_norm: Option<f32>,
+    /// The order of the norm that says how long a row is: 2 unless it is set.
+    #[module(skip)]
+    pub norm_type: f32,
+    /// Whether the gradient of a row is divided by how often it was taken; for sums and means.
+    #[module(skip)]
+    pub scale_grad_by_freq: bool,
+}
+
+/// A layer around a table, which gives means.
+impl From<Parameter> for EmbeddingBag {
+    fn from(weight: Parameter) -> EmbeddingBag {
+        EmbeddingBag {
+            weight,
+            mode: BagMode::Mean,
+            padding: None,
+            include_last_offset: false,
+            max_norm: None,
+            norm_type: 2.0,
+            scale_grad_by_freq: false,
+            sparse: false,
+        }
+    }
 }
 
 impl EmbeddingBag {
@@ -30,10 +59,11 @@ impl EmbeddingBag {
     #[track_caller]
     pub fn new(size: usize, width: usize, mode: BagMode, init: &mut Init) -> EmbeddingBag {
         let weight = Tensor::normal([size, width], 0.0, 1.0, &mut init.rng, &init.device);
-        EmbeddingBag { weight: Parameter::new(weight), mode, padding: None, sparse: false }
+        EmbeddingBag { mode, ..Parameter::new(weight).into() }
     }
 
-    /// Of indices `[items]` in bags that begin at `offsets`, `[bags]`, with a factor for each where there are weights.
+    /// Of indices `[items]` in bags that begin at `offsets`, `[bags]`, with a factor for each where there are weights. With
+    /// `include_last_offset` there is one offset more, the number of items.
     ///
     /// # Panics
     /// As [`Tensor::embedding_bag`].
@@ -41,9 +71,47 @@ impl EmbeddingBag {
     pub fn bags(&self, ids: &Tensor, offsets: &Tensor, weights: Option<&Tensor>, ctx: &Ctx) -> Tensor {
         refuse(self.misfit(ids, ctx));
         ctx.enter(self, || self.title());
-        let y = ctx.param(&self.weight).embedding_bag(ids, Some(offsets), &self.options(weights));
+        let ends = self.include_last_offset;
+        assert!(!ends || offsets.numel() > 0, "EmbeddingBag: no offsets: expected the end behind the last bag");
+        let offsets = if ends { &offsets.narrow(0, 0, offsets.numel() - 1) } else { offsets };
+        let y = self.table(ids, ctx).embedding_bag(ids, Some(offsets), &self.options(weights));
         ctx.leave(&y);
         y
+    }
+
+    /// Of indices `[bags, items]`, with a factor for each.
+    ///
+    /// # Panics
+    /// As [`Tensor::embedding_bag`].
+    #[track_caller]
+    pub fn weighed(&self, ids: &Tensor, weights: &Tensor, ctx: &Ctx) -> Tensor {
+        refuse(self.misfit(ids, ctx));
+        ctx.enter(self, || self.title());
+        let y = self.table(ids, ctx).embedding_bag(ids, None, &self.options(Some(weights)));
+        ctx.leave(&y);
+        y
+    }
+
+    /// The table as these indices take it.
+    #[track_caller]
+    fn table(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
+        if let Some(most) = self.max_norm {
+            shorten(&self.weight, ids, most, self.norm_type);
+        }
+        let weight = ctx.param(&self.weight);
+        if !self.scale_grad_by_freq || !weight.is_tracked() {
+            return weight;
+        }
+        let fits = self.mode != BagMode::Max;
+        assert!(fits, "EmbeddingBag: gradients by frequency are for sums and means, not for {:?}", self.mode);
+        assert!(
+            !self.sparse,
+            "EmbeddingBag: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
+        );
+        // The same values, and of each row's gradient its share.
+        let (still, counts) = (weight.detach(), counts(weight.shape()[0], &ids.reshape([-1])));
+        let shares = counts.clamp(1.0, f32::INFINITY).reciprocal().unsqueeze(1);
+        &still + (&weight - &still) * shares.cast(weight.dtype())
     }
 
     fn options(&self, weights: Option<&Tensor>) -> EmbeddingBagOptions {
@@ -56,7 +124,7 @@ impl EmbeddingBag {
 impl Layer for EmbeddingBag {
     #[track_caller]
     fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
-        ctx.param(&self.weight).embedding_bag(ids, None, &self.options(None))
+        self.table(ids, ctx).embedding_bag(ids, None, &self.options(None))
     }
 
     fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {
@@ -88,6 +156,11 @@ impl Bilinear {
         Bilinear { weight, bias: Some(init.uniform([outputs], inputs[0])) }
     }
 
+    /// The same without the bias.
+    pub fn without_bias(self) -> Bilinear {
+        Bilinear { bias: None, ..self }
+    }
+
     /// Of `a` `[.., in1]` and `b` `[.., in2]`, `[.., out]`.
     ///
     /// # Panics
@@ -95,6 +168,9 @@ impl Bilinear {
     #[track_caller]
     pub fn forward(&self, a: &Tensor, b: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
+        for (x, size) in [(a, weight.shape()[1]), (b, weight.shape()[2])] {
+            refuse(misfit(x.shape().ends_with(&[size]), "Bilinear", x, &weight, || format!("expected rows of {size}")));
+        }
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
         let w = self.weight.shape();
         ctx.enter(self, || format!("Bilinear({}, {}, {})", w[1], w[2], w[0]));

@@ -1,18 +1,21 @@
 //! Convolution as layers.
 
+mod around;
 mod conv1d;
 mod conv3d;
 mod transpose;
 
-pub use conv1d::{Conv1d, ConvTranspose1d};
-pub use conv3d::{Conv3d, ConvTranspose3d};
-pub use transpose::ConvTranspose2d;
+pub use conv1d::Conv1d;
+pub use conv3d::Conv3d;
+pub use transpose::{ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 
+use self::around::{enough, surrounded};
 use super::ctx::Ctx;
 use super::fits::misfit;
 use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
 use crate::ops::conv::Conv2dOptions;
+use crate::ops::padding::Padding;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -27,6 +30,12 @@ pub struct Conv2d {
     /// Stride, padding, dilation, groups.
     #[module(skip)]
     pub options: Conv2dOptions,
+    /// What lies around an input: zeros, unless it is set.
+    #[module(skip)]
+    pub padding_mode: Padding,
+    /// Whether the size is kept, by as much padding as that takes.
+    #[module(skip)]
+    pub same: bool,
 }
 
 impl Conv2d {
@@ -54,12 +63,31 @@ impl Conv2d {
         let shape = Shape::from([outputs, inputs / groups, kernel[0], kernel[1]]);
         let fan_in = shape[1..].iter().product();
         let weight = init.uniform(shape, fan_in);
-        Conv2d { weight, bias: Some(init.uniform([outputs], fan_in)), options }
+        let bias = Some(init.uniform([outputs], fan_in));
+        Conv2d { weight, bias, options, padding_mode: Padding::Constant(0.0), same: false }
     }
 
     /// The same with zeros around the image.
     pub fn padding(mut self, padding: usize) -> Conv2d {
         self.options.padding = [padding; 2];
+        self
+    }
+
+    /// The same with other elements than zeros around: PyTorch's `padding_mode`.
+    pub fn padding_mode(mut self, mode: Padding) -> Conv2d {
+        self.padding_mode = mode;
+        self
+    }
+
+    /// The same with as much padding as keeps the size: PyTorch's `padding="same"`.
+    ///
+    /// # Panics
+    /// If a stride is not 1.
+    #[track_caller]
+    pub fn padding_same(mut self) -> Conv2d {
+        let stride = self.options.stride;
+        assert!(stride == [1; 2], "Conv2d: padding that keeps the size takes strides of 1, got {stride:?}");
+        self.same = true;
         self
     }
 
@@ -80,6 +108,12 @@ impl Conv2d {
         self.bias = None;
         self
     }
+
+    /// How far the taps reach.
+    fn reach(&self) -> [usize; 2] {
+        let w = self.weight.shape();
+        [0, 1].map(|d| self.options.dilation[d] * (w[2 + d].max(1) - 1))
+    }
 }
 
 impl Layer for Conv2d {
@@ -87,7 +121,13 @@ impl Layer for Conv2d {
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let weight = ctx.param(&self.weight);
         let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-        x.conv2d(&weight, bias.as_ref(), self.options)
+        let (mode, same) = (self.padding_mode, self.same);
+        if mode == Padding::Constant(0.0) {
+            let function = if same { Tensor::conv2d_same } else { Tensor::conv2d };
+            return function(x, &weight, bias.as_ref(), self.options);
+        }
+        let x = surrounded(x, mode, same, self.options.padding, self.reach());
+        x.conv2d(&weight, bias.as_ref(), Conv2dOptions { padding: [0; 2], ..self.options })
     }
 
     fn batched_rank(&self) -> Option<usize> {
@@ -100,10 +140,8 @@ impl Layer for Conv2d {
         let channels = w[1] * self.options.groups;
         let fits = x.rank() == 4 && x.shape()[1] == channels;
         misfit(fits, "Conv2d", x, &weight, || format!("expected images [n, {channels}, h, w]")).or_else(|| {
-            let Conv2dOptions { padding, dilation, .. } = self.options;
-            let least = [0, 1].map(|d| (dilation[d] * (w[2 + d].max(1) - 1) + 1).saturating_sub(2 * padding[d]));
-            let fits = x.shape()[2] >= least[0] && x.shape()[3] >= least[1];
-            misfit(fits, "Conv2d", x, &weight, || format!("expected images of at least {} x {}", least[0], least[1]))
+            let around = [self.options.padding, self.reach()];
+            enough("Conv2d", x, &weight, self.padding_mode, around, self.same)
         })
     }
 

@@ -4,6 +4,8 @@ use super::ctx::{Ctx, Mode};
 use super::fits::{misfit_at, no_float};
 use super::generator::Generator;
 use super::module::{Init, Layer, Module, Path};
+use crate::device::Device;
+use crate::ops::random::Draw;
 use crate::tensor::Tensor;
 
 /// In training, zeroes elements with a probability and scales the others up; else passes through.
@@ -23,6 +25,12 @@ impl Dropout {
     pub fn new(p: f32, init: &mut Init) -> Dropout {
         assert!((0.0..=1.0).contains(&p), "Dropout: a probability of {p} is not in 0..=1");
         Dropout { p, generator: init.generator.clone(), path: Path::new() }
+    }
+
+    /// The next numbers of its generator.
+    #[track_caller]
+    pub(super) fn draw(&self, device: &Device, ctx: &Ctx) -> Draw {
+        ctx.draw(&self.generator, device)
     }
 
     #[track_caller]

@@ -48,6 +48,9 @@ pub struct Embedding {
     /// The longest that a row may be: those that a pass takes are brought to it in place before, PyTorch's `max_norm`.
     #[module(skip)]
     pub max_norm: Option<f32>,
+    /// The order of the norm that says how long a row is: 2 unless it is set.
+    #[module(skip)]
+    pub norm_type: f32,
     /// Whether the gradient of a row is divided by how often it was taken: PyTorch's `scale_grad_by_freq`.
     #[module(skip)]
     pub scale_grad_by_freq: bool,
@@ -59,7 +62,7 @@ pub struct Embedding {
 /// A layer around a table.
 impl From<Parameter> for Embedding {
     fn from(weight: Parameter) -> Embedding {
-        Embedding { weight, padding: None, max_norm: None, scale_grad_by_freq: false, sparse: false }
+        Embedding { weight, padding: None, max_norm: None, norm_type: 2.0, scale_grad_by_freq: false, sparse: false }
     }
 }
 
@@ -113,32 +116,36 @@ impl Embedding {
         self.options().held(&if rows.is_tracked() { scaled() } else { still.clone() }, ids)
     }
 
-    /// Brings the rows that are taken to the length that they may have.
-    #[track_caller]
-    fn shorten(&self, ids: &Tensor, most: f32) {
-        let weight = self.weight.tensor().detach();
-        let flat = ids.reshape([-1]);
-        let rows = weight.index_select(0, &flat);
-        let length = rows.norm(&[1], KeepDims::Yes);
-        let share = length.affine(1.0, 1e-7).reciprocal().affine(most, 0.0);
-        let held = Tensor::where_(&length.gt(most), &share, &share.new_full([], 1.0));
-        weight.assign(&weight.index_copy(0, &flat, &rows.mul(&held)));
-    }
-
     /// One by the number of times that each row is taken, in the place of each index.
     fn shares(&self, ids: &Tensor) -> Tensor {
         let flat = ids.reshape([-1]);
-        let size = self.weight.shape()[0];
-        let counts = Tensor::zeros([size], ids.device()).index_add(0, &flat, &Tensor::ones(flat.shape(), ids.device()));
+        let counts = counts(self.weight.shape()[0], &flat);
         counts.index_select(0, &flat).reciprocal().reshape_to(ids.shape()).unsqueeze(ids.rank())
     }
+}
+
+/// Brings the rows of a table that are taken to the length that they may have, in place.
+#[track_caller]
+pub(super) fn shorten(weight: &Parameter, ids: &Tensor, most: f32, norm_type: f32) {
+    let weight = weight.tensor().detach();
+    let flat = ids.reshape([-1]);
+    let rows = weight.index_select(0, &flat);
+    let length = rows.norm_of(norm_type, &[1], KeepDims::Yes);
+    let share = length.affine(1.0, 1e-7).reciprocal().affine(most, 0.0);
+    let held = Tensor::where_(&length.gt(most), &share, &share.new_full([], 1.0));
+    weight.assign(&weight.index_copy(0, &flat, &rows.mul(&held)));
+}
+
+/// How often each of `size` rows is taken, `[size]`.
+pub(super) fn counts(size: usize, flat: &Tensor) -> Tensor {
+    Tensor::zeros([size], flat.device()).index_add(0, flat, &Tensor::ones(flat.shape(), flat.device()))
 }
 
 impl Layer for Embedding {
     #[track_caller]
     fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         if let Some(most) = self.max_norm {
-            self.shorten(ids, most);
+            shorten(&self.weight, ids, most, self.norm_type);
         }
         let weight = ctx.param(&self.weight);
         if self.scale_grad_by_freq { self.shared(&weight, ids) } else { weight.embedding_with(ids, &self.options()) }

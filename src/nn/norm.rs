@@ -1,64 +1,128 @@
-//! Batch and group normalisation as layers.
+//! Batch and instance normalisation as layers.
 
 use super::ctx::{Ctx, Mode};
 use super::fits::{misfit, misfit_at};
 use super::module::{Init, Layer, Module, Path};
 use super::parameter::{Buffer, Parameter};
 use crate::dtype::DType;
+use crate::ops::norm::BatchNormOutput;
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
-/// Batch normalisation with running statistics: what [`BatchNorm1d`], [`BatchNorm2d`] and [`BatchNorm3d`] share.
+/// What layers share that normalise channels by statistics, and may keep running ones: [`BatchNorm2d`], [`InstanceNorm2d`]
+/// and their kin.
 #[derive(Debug, Module)]
 pub struct BatchNormState {
-    /// `[c]`, 1 at first.
-    pub weight: Parameter,
-    /// `[c]`, 0 at first.
-    pub bias: Parameter,
-    /// `[c]`, 0 at first.
-    pub running_mean: Buffer,
-    /// `[c]`, 1 at first.
-    pub running_var: Buffer,
+    /// `[c]`, 1 at first; none where nothing is scaled.
+    pub weight: Option<Parameter>,
+    /// `[c]`, 0 at first; none where nothing is shifted.
+    pub bias: Option<Parameter>,
+    /// `[c]`, 0 at first; none where a batch is always normalised by its own statistics.
+    pub running_mean: Option<Buffer>,
+    /// `[c]`, 1 at first; none where there is no `running_mean`.
+    pub running_var: Option<Buffer>,
     /// i32 [], the number of batches that the running statistics saw.
-    pub num_batches_tracked: Buffer,
+    pub num_batches_tracked: Option<Buffer>,
+    /// The channels.
+    #[module(skip)]
+    pub channels: usize,
     /// Added to the variance.
     #[module(skip)]
     pub eps: f32,
-    /// The part of the way that running statistics move at each batch.
+    /// The part of the way that running statistics move at each batch. Where there is none, they are the means of those of
+    /// all batches; of instance normalisation, they stay.
     #[module(skip)]
-    pub momentum: f32,
+    pub momentum: Option<f32>,
+    path: Path,
 }
+
+/// Running statistics, and how many batches they saw.
+type Running = [Tensor; 3];
 
 impl BatchNormState {
     #[track_caller]
     fn new(channels: usize, init: &Init) -> BatchNormState {
         let device = &init.device;
         BatchNormState {
-            weight: Parameter::new(Tensor::ones([channels], device)),
-            bias: Parameter::new(Tensor::zeros([channels], device)),
-            running_mean: Buffer::new(Tensor::zeros([channels], device)),
-            running_var: Buffer::new(Tensor::ones([channels], device)),
-            num_batches_tracked: Buffer::new(Tensor::full([], 0i32, device)),
+            weight: Some(Parameter::new(Tensor::ones([channels], device))),
+            bias: Some(Parameter::new(Tensor::zeros([channels], device))),
+            running_mean: Some(Buffer::new(Tensor::zeros([channels], device))),
+            running_var: Some(Buffer::new(Tensor::ones([channels], device))),
+            num_batches_tracked: Some(Buffer::new(Tensor::full([], 0i32, device))),
+            channels,
             eps: 1e-5,
-            momentum: 0.1,
+            momentum: Some(0.1),
+            path: Path::new(),
         }
     }
 
+    fn bare(channels: usize) -> BatchNormState {
+        BatchNormState {
+            weight: None,
+            bias: None,
+            running_mean: None,
+            running_var: None,
+            num_batches_tracked: None,
+            channels,
+            eps: 1e-5,
+            momentum: Some(0.1),
+            path: Path::new(),
+        }
+    }
+
+    fn running(&self) -> Option<Running> {
+        let of = |buffer: &Option<Buffer>| buffer.as_ref().map(Buffer::tensor);
+        Some([of(&self.running_mean)?, of(&self.running_var)?, of(&self.num_batches_tracked)?])
+    }
+
+    /// What is scaled by and added in a pass.
+    fn affine(&self, ctx: &Ctx) -> [Option<Tensor>; 2] {
+        [&self.weight, &self.bias].map(|part| part.as_ref().map(|part| ctx.param(part)))
+    }
+
+    /// Whether a pass takes the statistics of its own input.
+    fn by_own(&self, ctx: &Ctx) -> bool {
+        ctx.mode() == Mode::Train || self.running_mean.is_none()
+    }
+
     #[track_caller]
-    fn forward(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let (weight, bias) = (ctx.param(&self.weight), ctx.param(&self.bias));
-        let [mean, var, count] = [&self.running_mean, &self.running_var, &self.num_batches_tracked].map(Buffer::tensor);
-        if ctx.mode() == Mode::Eval {
-            return x.batch_norm_eval(&mean, &var, Some(&weight), Some(&bias), self.eps);
+    fn batch(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let ([weight, bias], running) = (self.affine(ctx), self.running());
+        if let (Some([mean, var, _]), false) = (&running, self.by_own(ctx)) {
+            return x.batch_norm_eval(mean, var, weight.as_ref(), bias.as_ref(), self.eps);
         }
-        if let Some(sum) = ctx.sum() {
-            return self.over_ranks(x, [&weight, &bias], [&mean, &var, &count], sum, ctx.runs_again());
+        let moves = running.filter(|_| ctx.mode() == Mode::Train && !ctx.runs_again());
+        if let (Some(sum), Mode::Train) = (ctx.sum(), ctx.mode()) {
+            return self.over_ranks(x, [&weight, &bias], moves.as_ref(), sum);
         }
-        let normalised = x.batch_norm(Some(&weight), Some(&bias), self.eps);
-        if !ctx.runs_again() {
-            normalised.update_running(&mean, &var, &count, self.momentum);
+        let normalised = x.batch_norm(weight.as_ref(), bias.as_ref(), self.eps);
+        match (&moves, self.momentum) {
+            (Some([mean, var, count]), Some(momentum)) => normalised.update_running(mean, var, count, momentum),
+            (Some(running), None) => {
+                let BatchNormOutput { output, stats } = &normalised;
+                let count = (output.numel() / self.channels.max(1)) as f32;
+                let [m, v] = [0, 1].map(|at| stats.narrow(0, at, 1).squeeze(0));
+                self.moved(running, &m, &v.affine(count / (count - 1.0), 0.0));
+            }
+            (None, _) => {}
         }
         normalised.output
+    }
+
+    /// Has running statistics follow those of a batch.
+    fn moved(&self, [mean, var, count]: &Running, m: &Tensor, v: &Tensor) {
+        let batches = count.add(&count.new_full([], 1.0));
+        count.assign(&batches);
+        for (old, new) in [(mean, m), (var, v)] {
+            let moved = match self.momentum {
+                Some(momentum) => old * (1.0 - momentum) + new * momentum,
+                None => {
+                    let old = old.cast(DType::F32);
+                    &old + (new - &old) * batches.cast(DType::F32).reciprocal()
+                }
+            };
+            old.assign(&moved.cast(old.dtype()));
+        }
     }
 
     /// By the statistics of all ranks' parts, in the operations that they are made of.
@@ -66,12 +130,11 @@ impl BatchNormState {
     fn over_ranks(
         &self,
         x: &Tensor,
-        [weight, bias]: [&Tensor; 2],
-        [mean, var, count]: [&Tensor; 3],
+        [weight, bias]: [&Option<Tensor>; 2],
+        moves: Option<&Running>,
         sum: &(dyn Fn(&Tensor) -> Tensor + Send + Sync),
-        runs_again: bool,
     ) -> Tensor {
-        let (channels, wide) = (weight.numel(), x.cast(DType::F32));
+        let (channels, wide) = (self.channels, x.cast(DType::F32));
         let dims: Vec<isize> = (0..x.rank() as isize).filter(|dim| *dim != 1).collect();
         let mut column = vec![1; x.rank() - 1];
         column[0] = channels;
@@ -82,52 +145,110 @@ impl BatchNormState {
         let m = all.narrow(0, 0, channels) / &n;
         let centred = wide - column(&m);
         let v = sum(&centred.square().sum_dims(&dims, KeepDims::No)) / &n;
-        let moved = |old: &Tensor, new: Tensor| {
-            old.assign(&(old * (1.0 - self.momentum) + new * self.momentum).cast(old.dtype()))
-        };
-        if !runs_again {
-            moved(mean, m.detach());
-            moved(var, v.detach() * (&n / (&n - 1.0)));
-            count.assign(&count.add(&Tensor::full([], 1i32, x.device())));
+        if let Some(running) = moves {
+            self.moved(running, &m.detach(), &(v.detach() * (&n / (&n - 1.0))));
         }
-        (centred * column(&v.affine(1.0, self.eps).rsqrt()) * column(weight) + column(bias)).cast(x.dtype())
+        let scaled = centred * column(&v.affine(1.0, self.eps).rsqrt());
+        let scaled = weight.iter().fold(scaled, |x, weight| x * column(weight));
+        bias.iter().fold(scaled, |x, bias| x + column(bias)).cast(x.dtype())
+    }
+
+    /// Each channel of each item by itself.
+    #[track_caller]
+    fn instance(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let ([weight, bias], running) = (self.affine(ctx), self.running());
+        if let (Some([mean, var, _]), false) = (&running, self.by_own(ctx)) {
+            return x.batch_norm_eval(mean, var, weight.as_ref(), bias.as_ref(), self.eps);
+        }
+        let moves = running.filter(|_| ctx.mode() == Mode::Train && !ctx.runs_again());
+        if let (Some([mean, var, _]), Some(momentum)) = (moves, self.momentum) {
+            let (wide, places) = (x.detach().cast(DType::F32), 2..x.rank() as isize);
+            let places: Vec<isize> = places.collect();
+            let m = wide.mean_dims(&places, KeepDims::No).mean_dims(&[0], KeepDims::No);
+            let v = wide.var_dims(&places, 1, KeepDims::No).mean_dims(&[0], KeepDims::No);
+            for (old, new) in [(mean, m), (var, v)] {
+                old.assign(&(&old * (1.0 - momentum) + new * momentum).cast(old.dtype()));
+            }
+        }
+        x.group_norm(self.channels, weight.as_ref(), bias.as_ref(), self.eps)
+    }
+
+    /// Has a path and a shape to show in a refusal, where there is any.
+    fn shown(&self) -> Option<Tensor> {
+        let running = || self.running_mean.as_ref().map(Buffer::tensor);
+        self.weight.as_ref().map(Parameter::tensor).or_else(running)
+    }
+
+    fn refusal(&self, fits: bool, name: &str, x: &Tensor, expected: &dyn Fn() -> String) -> Option<String> {
+        match self.shown() {
+            Some(shown) => misfit(fits, name, x, &shown, expected),
+            None => {
+                misfit_at(&self.path, fits && x.dtype().is_float(), name, x, || format!("{} of floats", expected()))
+            }
+        }
     }
 }
 
 macro_rules! layers {
-    ($($(#[$doc:meta])* $name:ident: $ranks:pat, $shape:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $function:ident, $new:expr, $ranks:pat, $shape:literal, $batched:expr, $counted:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Module)]
         pub struct $name(#[module(name = "")] pub BatchNormState);
 
         impl $name {
-            /// With PyTorch's eps of 1e-5 and momentum of 0.1.
+            /// With PyTorch's eps of 1e-5, its momentum of 0.1, and its other defaults.
             #[track_caller]
             pub fn new(channels: usize, init: &mut Init) -> $name {
-                $name(BatchNormState::new(channels, init))
+                let new: fn(usize, &Init) -> BatchNormState = $new;
+                $name(new(channels, init))
+            }
+
+            /// The same with another number that is added to the variance.
+            pub fn eps(mut self, eps: f32) -> $name {
+                self.0.eps = eps;
+                self
+            }
+
+            /// The same, but nothing is shifted: PyTorch's `bias=False`.
+            pub fn without_bias(mut self) -> $name {
+                self.0.bias = None;
+                self
+            }
+
+            /// The same with another part of the way that running statistics move, or none: see [`BatchNormState::momentum`].
+            pub fn momentum(mut self, momentum: impl Into<Option<f32>>) -> $name {
+                self.0.momentum = momentum.into();
+                self
             }
         }
 
         impl Layer for $name {
             #[track_caller]
             fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-                self.0.forward(x, ctx)
+                self.0.$function(x, ctx)
+            }
+
+            fn batched_rank(&self) -> Option<usize> {
+                $batched
             }
 
             fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-                let weight = self.0.weight.tensor();
-                let channels = weight.shape()[0];
+                let (state, name, channels) = (&self.0, stringify!($name), self.0.channels);
                 let fits = matches!(x.rank(), $ranks) && x.shape()[1] == channels;
-                let name = stringify!($name);
                 let expected = || format!("expected a batch {} of {channels} channels", $shape);
-                misfit(fits, name, x, &weight, expected).or_else(|| {
-                    let counts = ctx.mode() == Mode::Eval || ctx.sum().is_some() || x.numel() != channels;
-                    misfit(counts, name, x, &weight, || "in training, expected more than one value a channel".into())
+                let eps = || format!("expected an eps above 0, got {}", state.eps);
+                let wrong = state.refusal(fits, name, x, &expected);
+                wrong.or_else(|| state.refusal(state.eps > 0.0, name, x, &eps)).or_else(|| {
+                    let counted: fn(&[usize]) -> usize = $counted;
+                    let whole = ctx.sum().is_some() && ctx.mode() == Mode::Train;
+                    let counts = !state.by_own(ctx) || whole || counted(&x.shape()) != 1;
+                    let expected = || "by its own statistics, expected more than one value a channel".to_string();
+                    state.refusal(counts, name, x, &expected)
                 })
             }
 
             fn title(&self) -> String {
-                format!("{}({})", stringify!($name), self.0.weight.shape()[0])
+                format!("{}({})", stringify!($name), self.0.channels)
             }
         }
     )*};
@@ -135,123 +256,79 @@ macro_rules! layers {
 
 layers! {
     /// Batch normalisation of [n, c] or [n, c, length].
-    BatchNorm1d: 2 | 3, "[n, c] or [n, c, length]";
+    #[doc(alias = "nn.BatchNorm1d")]
+    BatchNorm1d: batch, BatchNormState::new, 2 | 3, "[n, c] or [n, c, length]", None, |s| s[0] * s[2..].iter().product::<usize>();
     /// Batch normalisation of images [n, c, h, w].
-    #[doc(alias = "BatchNormalization")]
-    BatchNorm2d: 4, "[n, c, h, w]";
+    #[doc(alias("nn.BatchNorm2d", "BatchNormalization"))]
+    BatchNorm2d: batch, BatchNormState::new, 4, "[n, c, h, w]", None, |s| s[0] * s[2..].iter().product::<usize>();
     /// Batch normalisation of volumes [n, c, d, h, w].
-    BatchNorm3d: 5, "[n, c, d, h, w]";
-}
-
-/// Normalisation by neighbouring channels: [`Tensor::local_response_norm`].
-#[derive(Debug, Clone, PartialEq, Module)]
-pub struct LocalResponseNorm {
-    /// The channels that count.
-    #[module(skip)]
-    pub size: usize,
-    /// The factor of their mean square; 1e-4.
-    #[module(skip)]
-    pub alpha: f32,
-    /// The power; 0.75.
-    #[module(skip)]
-    pub beta: f32,
-    /// What is added; 1.
-    #[module(skip)]
-    pub k: f32,
-    path: Path,
-}
-
-impl LocalResponseNorm {
-    /// With PyTorch's defaults.
+    #[doc(alias = "nn.BatchNorm3d")]
+    BatchNorm3d: batch, BatchNormState::new, 5, "[n, c, d, h, w]", None, |s| s[0] * s[2..].iter().product::<usize>();
+    /// Normalisation of each channel of each sequence [n, c, length] by its own mean and variance (Ulyanov et al., 2016). As in
+    /// PyTorch nothing is scaled or shifted, and no running statistics are kept, unless that is asked for.
+    #[doc(alias = "nn.InstanceNorm1d")]
+    InstanceNorm1d: instance, |c, _| BatchNormState::bare(c), 3, "[n, c, length]", Some(3), |s| s[2..].iter().product();
+    /// Normalisation of each channel of each image [n, c, h, w] by its own mean and variance: see [`InstanceNorm1d`].
     ///
-    /// # Panics
-    /// If the size is 0.
-    #[track_caller]
-    pub fn new(size: usize) -> LocalResponseNorm {
-        assert!(size > 0, "LocalResponseNorm: expected a size above 0");
-        LocalResponseNorm { size, alpha: 1e-4, beta: 0.75, k: 1.0, path: Path::new() }
-    }
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, InstanceNorm2d, Layer};
+    /// let device = wgrad::Device::cpu();
+    /// let mut init = Init::new(0, &device);
+    /// let norm = InstanceNorm2d::new(3, &mut init).with_affine(&mut init);
+    /// let y = norm.forward(&wgrad::Tensor::ones([2, 3, 4, 4], &device), &Ctx::train());
+    /// assert_eq!(y.abs().max().item()?, 0.0);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[doc(alias = "nn.InstanceNorm2d")]
+    InstanceNorm2d: instance, |c, _| BatchNormState::bare(c), 4, "[n, c, h, w]", Some(4), |s| s[2..].iter().product();
+    /// Normalisation of each channel of each volume [n, c, d, h, w] by its own mean and variance: see [`InstanceNorm1d`].
+    #[doc(alias = "nn.InstanceNorm3d")]
+    InstanceNorm3d: instance, |c, _| BatchNormState::bare(c), 5, "[n, c, d, h, w]", Some(5), |s| s[2..].iter().product();
 }
 
-impl Layer for LocalResponseNorm {
-    #[track_caller]
-    fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
-        self.path.of(x).local_response_norm(self.size, self.alpha, self.beta, self.k)
-    }
+macro_rules! without {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The same, but nothing is scaled or shifted: PyTorch's `affine=False`.
+            pub fn without_affine(mut self) -> $name {
+                (self.0.weight, self.0.bias) = (None, None);
+                self
+            }
 
-    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        let fits = x.rank() >= 2 && x.dtype().is_float();
-        misfit_at(&self.path, fits, "LocalResponseNorm", x, || "expected a batch [n, c, ..] of floats".into())
-    }
-
-    fn title(&self) -> String {
-        format!("LocalResponseNorm({})", self.size)
-    }
-}
-
-/// Normalisation of groups of neighbouring channels: [`Tensor::group_norm`].
-#[doc(alias("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"))]
-#[derive(Debug, Module)]
-pub struct GroupNorm {
-    /// `[c]`, 1 at first; none where nothing is scaled.
-    pub weight: Option<Parameter>,
-    /// `[c]`, 0 at first; none where nothing is shifted.
-    pub bias: Option<Parameter>,
-    /// The groups.
-    #[module(skip)]
-    pub groups: usize,
-    /// The channels.
-    #[module(skip)]
-    pub channels: usize,
-    /// Added to the variance: 1e-5 as PyTorch does, unless it is set.
-    #[module(skip)]
-    pub eps: f32,
-    /// Its path in the model.
-    pub path: Path,
-}
-
-impl GroupNorm {
-    /// `groups` groups of `channels` channels in all.
-    ///
-    /// # Panics
-    /// If the channels are no multiple of the groups.
-    #[track_caller]
-    pub fn new(groups: usize, channels: usize, init: &mut Init) -> GroupNorm {
-        let whole = groups > 0 && channels.is_multiple_of(groups);
-        assert!(whole, "GroupNorm: {channels} channels are no multiple of {groups} groups");
-        GroupNorm {
-            weight: Some(Parameter::new(Tensor::ones([channels], &init.device))),
-            bias: Some(Parameter::new(Tensor::zeros([channels], &init.device))),
-            groups,
-            channels,
-            eps: 1e-5,
-            path: Path::new(),
+            /// The same without running statistics: each batch is normalised by its own, in evaluation too. PyTorch's
+            /// `track_running_stats=False`.
+            pub fn without_running_stats(mut self) -> $name {
+                (self.0.running_mean, self.0.running_var, self.0.num_batches_tracked) = (None, None, None);
+                self
+            }
         }
-    }
-
-    /// Each channel by itself, neither scaled nor shifted: PyTorch's `InstanceNorm1d`, `InstanceNorm2d` and `InstanceNorm3d`.
-    pub fn instance(channels: usize) -> GroupNorm {
-        GroupNorm { weight: None, bias: None, groups: channels, channels, eps: 1e-5, path: Path::new() }
-    }
+    )*};
 }
 
-impl Layer for GroupNorm {
-    #[track_caller]
-    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let [weight, bias] = [&self.weight, &self.bias].map(|part| part.as_ref().map(|part| ctx.param(part)));
-        self.path.of(x).group_norm(self.groups, weight.as_ref(), bias.as_ref(), self.eps)
-    }
+without!(BatchNorm1d, BatchNorm2d, BatchNorm3d);
 
-    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        let fits = x.rank() >= 2 && x.shape()[1] == self.channels;
-        let expected = || format!("expected a batch [n, {}, ..]", self.channels);
-        match &self.weight {
-            Some(weight) => misfit(fits, "GroupNorm", x, &weight.tensor(), expected),
-            None => misfit_at(&self.path, fits, "GroupNorm", x, expected),
+macro_rules! with {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// The same, scaled by a weight and shifted by a bias that are learnt: PyTorch's `affine=True`.
+            #[track_caller]
+            pub fn with_affine(mut self, init: &mut Init) -> $name {
+                let whole = BatchNormState::new(self.0.channels, init);
+                (self.0.weight, self.0.bias) = (whole.weight, whole.bias);
+                self
+            }
+
+            /// The same with running statistics, which evaluation normalises by: PyTorch's `track_running_stats=True`. As there,
+            /// batches are not counted.
+            #[track_caller]
+            pub fn with_running_stats(mut self, init: &mut Init) -> $name {
+                let whole = BatchNormState::new(self.0.channels, init);
+                (self.0.running_mean, self.0.running_var) = (whole.running_mean, whole.running_var);
+                self.0.num_batches_tracked = whole.num_batches_tracked;
+                self
+            }
         }
-    }
-
-    fn title(&self) -> String {
-        format!("GroupNorm({}, {})", self.groups, self.channels)
-    }
+    )*};
 }
+
+with!(InstanceNorm1d, InstanceNorm2d, InstanceNorm3d);

@@ -36,6 +36,10 @@ macro_rules! layers {
                 self.path.of(x).$function(self.options)
             }
 
+            fn batched_rank(&self) -> Option<usize> {
+                Some($rank)
+            }
+
             fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
                 let (path, name) = (&self.path, stringify!($name));
                 misfit_at(path, x.rank() == $rank, name, x, || concat!("expected ", $expected).into()).or_else(|| {

@@ -1,12 +1,14 @@
 //! Recurrent layers, whose parameters are named and ordered as PyTorch's.
 
+mod run;
+
 use super::ctx::Ctx;
 use super::dropout::Dropout;
 use super::fits::{misfit, path, refuse};
 use super::module::{Init, Layer, Module, Visitor};
 use super::parameter::Parameter;
 use crate::dtype::DType;
-use crate::ops::recurrent::{Cell, Direction, Recurrence, States};
+use crate::ops::recurrent::{Cell, Direction};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -29,7 +31,8 @@ impl Directions {
     }
 }
 
-/// PyTorch's arguments, and its defaults.
+/// PyTorch's arguments and, but for `batch_first`, its defaults.
+#[doc(alias("num_layers", "bidirectional"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecurrentOptions {
     /// Layers upon one another.
@@ -38,11 +41,16 @@ pub struct RecurrentOptions {
     pub directions: Directions,
     /// The chance that an output of a layer is 0 for the next one, in training.
     pub dropout: f32,
+    /// Whether sequences and outputs are `[batch, steps, ..]`, as here they are unless it is set; else `[steps, batch, ..]`,
+    /// PyTorch's default. States are `[layers * directions, batch, ..]` in both.
+    pub batch_first: bool,
+    /// The elements of an output to which that of an LSTM's units is projected (Sak et al., 2014); 0 where it is not.
+    pub proj_size: usize,
 }
 
 impl Default for RecurrentOptions {
     fn default() -> RecurrentOptions {
-        RecurrentOptions { layers: 1, directions: Directions::Forward, dropout: 0.0 }
+        RecurrentOptions { layers: 1, directions: Directions::Forward, dropout: 0.0, batch_first: true, proj_size: 0 }
     }
 }
 
@@ -51,12 +59,14 @@ impl Default for RecurrentOptions {
 pub struct RecurrentWeights {
     /// `[gates * hidden, inputs]`.
     pub weight_ih: Parameter,
-    /// `[gates * hidden, hidden]`.
+    /// `[gates * hidden, hidden]`, or `[4 * hidden, proj_size]`.
     pub weight_hh: Parameter,
     /// `[gates * hidden]`.
     pub bias_ih: Option<Parameter>,
     /// `[gates * hidden]`.
     pub bias_hh: Option<Parameter>,
+    /// `[proj_size, hidden]`, where an output is projected.
+    pub weight_hr: Option<Parameter>,
 }
 
 /// Recurrent layers of any cell: what [`Rnn`], [`Lstm`] and [`Gru`] share.
@@ -68,6 +78,8 @@ pub struct Recurrent {
     pub hidden: usize,
     /// Which ways each layer goes.
     pub directions: Directions,
+    /// Whether sequences are `[batch, steps, ..]`.
+    pub batch_first: bool,
     /// Layer by layer, the direction from the start first.
     pub weights: Vec<RecurrentWeights>,
     dropout: Vec<Dropout>,
@@ -77,9 +89,9 @@ pub struct Recurrent {
 #[doc(alias("h_n", "c_n"))]
 #[derive(Debug, Clone)]
 pub struct RnnState {
-    /// The output of the last step, `[layers * directions, batch, hidden]`.
+    /// The output of the last step, `[layers * directions, batch, hidden]`, or as many elements as it is projected to.
     pub hidden: Tensor,
-    /// The memory after it, likewise; only of an LSTM.
+    /// The memory after it, `[layers * directions, batch, hidden]`; only of an LSTM.
     pub cell: Option<Tensor>,
 }
 
@@ -116,28 +128,39 @@ impl From<Option<&RnnState>> for RnnStart {
 }
 
 impl Recurrent {
+    #[track_caller]
     fn new(cell: Cell, inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> Recurrent {
-        let RecurrentOptions { layers, directions, dropout } = options;
+        let RecurrentOptions { layers, directions, dropout, batch_first, proj_size } = options;
+        let name = kind(cell);
+        let some = inputs > 0 && hidden > 0 && layers > 0;
+        assert!(some, "{name}: {inputs} inputs, {hidden} units, {layers} layers: expected at least 1 of each");
+        let fits = proj_size == 0 || cell == Cell::Lstm && proj_size < hidden;
+        assert!(fits, "{name}: a proj_size of {proj_size}: expected an LSTM and less than its {hidden} units");
         let (ways, rows) = (directions.each().len(), cell.gates() * hidden);
+        let given = if proj_size > 0 { proj_size } else { hidden };
         let mut weights = Vec::with_capacity(layers * ways);
         for layer in 0..layers {
-            let inputs = if layer == 0 { inputs } else { ways * hidden };
+            let inputs = if layer == 0 { inputs } else { ways * given };
             for _ in 0..ways {
                 weights.push(RecurrentWeights {
                     weight_ih: init.uniform([rows, inputs], hidden),
-                    weight_hh: init.uniform([rows, hidden], hidden),
+                    weight_hh: init.uniform([rows, given], hidden),
                     bias_ih: Some(init.uniform([rows], hidden)),
                     bias_hh: Some(init.uniform([rows], hidden)),
+                    weight_hr: (proj_size > 0).then(|| init.uniform([proj_size, hidden], hidden)),
                 });
             }
         }
-        let between = if dropout > 0.0 { layers.saturating_sub(1) } else { 0 };
+        let between = if dropout > 0.0 { layers - 1 } else { 0 };
         let dropout = (0..between).map(|_| Dropout::new(dropout, init)).collect();
-        Recurrent { cell, hidden, directions, weights, dropout }
+        Recurrent { cell, hidden, directions, batch_first, weights, dropout }
     }
 
     /// The last layer's output of each step, `[batch, steps, directions * hidden]`, and the state after the last step, from
-    /// sequences `[batch, steps, inputs]` (PyTorch's `batch_first=True`) and a state to start from.
+    /// sequences `[batch, steps, inputs]` and a state to start from; `[steps, batch, ..]` where [`batch_first`] is false. One
+    /// sequence `[steps, inputs]` with states `[layers * directions, hidden]` gives the same without `batch`.
+    ///
+    /// [`batch_first`]: RecurrentOptions::batch_first
     ///
     /// ```
     /// use wgrad::nn::{Ctx, Init, Lstm};
@@ -157,60 +180,39 @@ impl Recurrent {
     #[track_caller]
     pub fn forward_from(&self, x: &Tensor, start: impl Into<RnnStart>, ctx: &Ctx) -> (Tensor, RnnState) {
         let start = start.into();
-        self.check(x, &start, ctx);
+        refuse(self.misfit(x, ctx));
         ctx.enter(self, || self.title());
-        let (output, state) = self.run(x, &start, ctx);
+        let (output, state) = self.any(x, start, ctx);
         ctx.leave(&output);
         (output, state)
     }
 
+    /// Of one sequence or several, in either order.
     #[track_caller]
-    fn run(&self, x: &Tensor, start: &RnnStart, ctx: &Ctx) -> (Tensor, RnnState) {
-        let ways = self.directions.each();
-        let layers = self.weights.len() / ways.len();
-        let mut output = x.clone();
-        let (mut hidden, mut memory) = (Vec::new(), Vec::new());
-        for layer in 0..layers {
-            let mut sides = Vec::with_capacity(ways.len());
-            for (way, direction) in ways.iter().enumerate() {
-                let at = layer * ways.len() + way;
-                let states = self.run_layer(&output, at, *direction, start, ctx);
-                sides.push(self.narrowed(states.outputs()));
-                hidden.push(self.narrowed(states.last(0)));
-                if self.cell == Cell::Lstm {
-                    memory.push(self.narrowed(states.last(1)));
-                }
-            }
-            output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides.iter().collect::<Vec<_>>(), 2) };
-            if let Some(lengths) = &start.lengths {
-                let steps = Tensor::arange(0, x.shape()[1] as i32, x.device());
-                output = output.mul(&steps.lt(lengths.unsqueeze(1)).unsqueeze(2).cast(output.dtype()));
-            }
-            if let Some(dropout) = self.dropout.get(layer) {
-                output = dropout.forward(&output, ctx);
-            }
+    fn any(&self, x: &Tensor, start: RnnStart, ctx: &Ctx) -> (Tensor, RnnState) {
+        if x.rank() == 2 {
+            let one = |state: Option<Tensor>| state.map(|state| state.unsqueeze(state.rank().min(1)));
+            let RnnStart { hidden, cell, lengths } = start;
+            let start = RnnStart { hidden: one(hidden), cell: one(cell), lengths: lengths.map(|n| n.unsqueeze(0)) };
+            self.check(&x.unsqueeze(0), &start);
+            let (output, RnnState { hidden, cell }) = self.run(&x.unsqueeze(0), &start, ctx);
+            return (output.squeeze(0), RnnState { hidden: hidden.squeeze(1), cell: cell.map(|cell| cell.squeeze(1)) });
         }
-        let stacked = |parts: &[Tensor]| Tensor::stack(&parts.iter().collect::<Vec<_>>(), 0);
-        let cell = (!memory.is_empty()).then(|| stacked(&memory));
-        (output, RnnState { hidden: stacked(&hidden), cell })
-    }
-
-    /// The layer's name where it has no path.
-    fn kind(&self) -> &'static str {
-        match self.cell {
-            Cell::Tanh | Cell::Relu => "Rnn",
-            Cell::Lstm => "Lstm",
-            Cell::Gru => "Gru",
-        }
+        let turned = |x: &Tensor| if self.batch_first { x.clone() } else { x.transpose(0, 1) };
+        let x = turned(x);
+        self.check(&x, &start);
+        let (output, state) = self.run(&x, &start, ctx);
+        (turned(&output), state)
     }
 
     #[track_caller]
-    fn check(&self, x: &Tensor, start: &RnnStart, ctx: &Ctx) {
-        refuse(self.misfit(x, ctx));
+    fn check(&self, x: &Tensor, start: &RnnStart) {
         let (shape, weight) = (x.shape(), self.weights[0].weight_ih.tensor());
-        let path = path(&weight, self.kind());
-        let expected = Shape::from([self.weights.len(), shape[0], self.hidden]);
-        for state in [&start.hidden, &start.cell].into_iter().flatten() {
+        let path = path(&weight, kind(self.cell));
+        let given = self.weights[0].weight_hh.shape()[1];
+        for (state, size) in [(&start.hidden, given), (&start.cell, self.hidden)] {
+            let Some(state) = state else { continue };
+            let expected = Shape::from([self.weights.len(), shape[0], size]);
             assert!(state.shape() == expected, "{path}: {shape} x {}: expected a state {expected}", state.shape());
         }
         if let Some(lengths) = &start.lengths {
@@ -220,58 +222,14 @@ impl Recurrent {
         let is_lstm = self.cell == Cell::Lstm;
         assert!(is_lstm || start.cell.is_none(), "{path}: only an LSTM has a memory to start from");
     }
+}
 
-    #[track_caller]
-    fn run_layer(&self, x: &Tensor, at: usize, direction: Direction, start: &RnnStart, ctx: &Ctx) -> States {
-        let RecurrentWeights { weight_ih, weight_hh, bias_ih, bias_hh } = &self.weights[at];
-        let of = |bias: &Option<Parameter>| bias.as_ref().map(|bias| self.widened(&ctx.param(bias)));
-        let (mut bias_ih, mut bias_hh) = (of(bias_ih), of(bias_hh));
-        if self.cell != Cell::Gru {
-            // Only a GRU tells the two apart.
-            bias_ih = match (bias_ih, bias_hh.take()) {
-                (Some(a), Some(b)) => Some(a.add(&b)),
-                (a, b) => a.or(b),
-            };
-        }
-        let inputs = x.linear(&self.widened(&ctx.param(weight_ih)), bias_ih.as_ref());
-        let wide = self.hidden.next_multiple_of(4);
-        let zeros = || x.new_zeros([x.shape()[0], wide]);
-        let own = |state: &Option<Tensor>| match state {
-            Some(state) => state.narrow(0, at, 1).squeeze(0).pad(&[(0, wide - self.hidden)], 0.0),
-            None => zeros(),
-        };
-        let initial = match self.cell {
-            Cell::Lstm if start.hidden.is_none() && start.cell.is_none() => x.new_zeros([2, x.shape()[0], wide]),
-            Cell::Lstm => Tensor::stack(&[&own(&start.hidden), &own(&start.cell)], 0),
-            _ => own(&start.hidden).unsqueeze(0),
-        };
-        let weight = self.widened(&ctx.param(weight_hh));
-        let weight = if wide == self.hidden { weight } else { weight.pad(&[(0, wide - self.hidden)], 0.0) };
-        inputs.recurrent(&Recurrence {
-            cell: self.cell,
-            weight: &weight,
-            bias: bias_hh.as_ref(),
-            initial: &initial,
-            lengths: start.lengths.as_ref(),
-            direction,
-        })
-    }
-
-    /// With units that stay 0, so that their number is a multiple of 4.
-    fn widened(&self, weight: &Tensor) -> Tensor {
-        let more = self.hidden.next_multiple_of(4) - self.hidden;
-        if more == 0 {
-            return weight.clone();
-        }
-        let (gates, inner) = (self.cell.gates(), weight.numel() / (self.cell.gates() * self.hidden));
-        let wide = weight.reshape_to(Shape::from([gates, self.hidden, inner])).pad(&[(0, 0), (0, more)], 0.0);
-        let rows = gates * (self.hidden + more);
-        wide.reshape_to(if weight.rank() == 1 { Shape::from([rows]) } else { Shape::from([rows, inner]) })
-    }
-
-    /// Without them.
-    fn narrowed(&self, x: Tensor) -> Tensor {
-        if x.size(-1) == self.hidden { x } else { x.narrow(-1, 0, self.hidden) }
+/// The layer's name where it has no path.
+fn kind(cell: Cell) -> &'static str {
+    match cell {
+        Cell::Tanh | Cell::Relu => "Rnn",
+        Cell::Lstm => "Lstm",
+        Cell::Gru => "Gru",
     }
 }
 
@@ -283,9 +241,11 @@ impl Module for Recurrent {
             let layer = at / ways.len();
             visitor.parameter(&format!("weight_ih_l{layer}{end}"), &weights.weight_ih);
             visitor.parameter(&format!("weight_hh_l{layer}{end}"), &weights.weight_hh);
-            for (name, bias) in [("bias_ih", &weights.bias_ih), ("bias_hh", &weights.bias_hh)] {
-                if let Some(bias) = bias {
-                    visitor.parameter(&format!("{name}_l{layer}{end}"), bias);
+            let some =
+                [("bias_ih", &weights.bias_ih), ("bias_hh", &weights.bias_hh), ("weight_hr", &weights.weight_hr)];
+            for (name, part) in some {
+                if let Some(part) = part {
+                    visitor.parameter(&format!("{name}_l{layer}{end}"), part);
                 }
             }
         }
@@ -296,18 +256,16 @@ impl Layer for Recurrent {
     /// The output of each step, from a state of 0.
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        self.run(x, &RnnStart::default(), ctx).0
-    }
-
-    fn batched_rank(&self) -> Option<usize> {
-        Some(3)
+        self.any(x, RnnStart::default(), ctx).0
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
         let weight = self.weights[0].weight_ih.tensor();
         let (shape, inputs) = (x.shape(), weight.shape()[1]);
-        let fits = shape.rank() == 3 && shape[2] == inputs && shape[1] > 0;
-        misfit(fits, self.kind(), x, &weight, || format!("expected sequences [batch, steps, {inputs}]"))
+        let steps = if shape.rank() == 3 && self.batch_first { 1 } else { 0 };
+        let fits = matches!(shape.rank(), 2 | 3) && shape.ends_with(&[inputs]) && shape[steps] > 0;
+        let order = if self.batch_first { "batch, steps" } else { "steps, batch" };
+        misfit(fits, kind(self.cell), x, &weight, || format!("expected sequences [{order}, {inputs}]"))
     }
 
     fn title(&self) -> String {
@@ -329,6 +287,9 @@ macro_rules! layers {
             }
 
             /// With all options.
+            ///
+            /// # Panics
+            /// If there are no inputs, units or layers, or the options do not go together.
             #[track_caller]
             pub fn with(inputs: usize, hidden: usize, options: RecurrentOptions, init: &mut Init) -> $name {
                 $name(Recurrent::new($cell, inputs, hidden, options, init))
@@ -353,10 +314,6 @@ macro_rules! layers {
             #[track_caller]
             fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
                 self.0.call(x, ctx)
-            }
-
-            fn batched_rank(&self) -> Option<usize> {
-                self.0.batched_rank()
             }
 
             fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {

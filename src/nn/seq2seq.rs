@@ -1,4 +1,4 @@
-//! A whole Transformer (Vaswani et al., 2017): PyTorch's `nn.Transformer`, the batch first.
+//! A whole Transformer (Vaswani et al., 2017): PyTorch's `nn.Transformer`.
 
 use super::ctx::Ctx;
 use super::init;
@@ -15,6 +15,8 @@ pub struct TransformerEncoder {
     pub layers: Vec<TransformerEncoderLayer>,
     /// Of what they give.
     pub norm: Option<LayerNorm>,
+    #[module(skip)]
+    options: TransformerOptions,
 }
 
 impl TransformerEncoder {
@@ -34,12 +36,12 @@ impl TransformerEncoder {
         for _ in 0..count {
             layers.push(TransformerEncoderLayer::new(width, heads, options, init));
         }
-        TransformerEncoder { layers, norm: None }
+        TransformerEncoder { layers, norm: None, options }
     }
 
     /// The same with a norm of what the last layer gives, as layers want it that normalise before their blocks.
     pub fn normed(mut self, width: usize, init: &mut Init) -> TransformerEncoder {
-        self.norm = Some(LayerNorm::new([width], init));
+        self.norm = Some(self.options.layer_norm(width, init));
         self
     }
 
@@ -75,10 +77,6 @@ impl Layer for TransformerEncoder {
         self.encoded(x, &AttentionOptions::default(), ctx)
     }
 
-    fn batched_rank(&self) -> Option<usize> {
-        Some(3)
-    }
-
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         self.layers.first().and_then(|layer| layer.misfit(x, ctx))
     }
@@ -95,6 +93,8 @@ pub struct TransformerDecoder {
     pub layers: Vec<TransformerDecoderLayer>,
     /// Of what they give.
     pub norm: Option<LayerNorm>,
+    #[module(skip)]
+    options: TransformerOptions,
 }
 
 impl TransformerDecoder {
@@ -114,12 +114,12 @@ impl TransformerDecoder {
         for _ in 0..count {
             layers.push(TransformerDecoderLayer::new(width, heads, options, init));
         }
-        TransformerDecoder { layers, norm: None }
+        TransformerDecoder { layers, norm: None, options }
     }
 
     /// The same with a norm of what the last layer gives.
     pub fn normed(mut self, width: usize, init: &mut Init) -> TransformerDecoder {
-        self.norm = Some(LayerNorm::new([width], init));
+        self.norm = Some(self.options.layer_norm(width, init));
         self
     }
 

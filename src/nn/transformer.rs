@@ -1,6 +1,6 @@
-//! Layers of Transformers (Vaswani et al., 2017), the batch first.
+//! Layers of Transformers (Vaswani et al., 2017).
 
-use super::attention::MultiheadAttention;
+use super::attention::{MultiheadAttention, MultiheadAttentionOptions};
 use super::ctx::Ctx;
 use super::dropout::Dropout;
 use super::layer_norm::LayerNorm;
@@ -19,8 +19,8 @@ pub enum NormPlace {
     Before,
 }
 
-/// PyTorch's arguments of its Transformer layers, and its defaults.
-#[doc(alias = "norm_first")]
+/// PyTorch's arguments of its Transformer layers and, but for `batch_first` and `attention_dropout`, its defaults.
+#[doc(alias("norm_first", "dim_feedforward", "layer_norm_eps"))]
 #[derive(Debug, Clone, Copy)]
 pub struct TransformerOptions {
     /// The width of the hidden rows.
@@ -31,11 +31,55 @@ pub struct TransformerOptions {
     pub activation: fn(&Tensor) -> Tensor,
     /// The place of a layer's normalisation.
     pub norm: NormPlace,
+    /// Added to the variance by the layer's norms: 1e-5.
+    pub layer_norm_eps: f32,
+    /// Whether linear layers, attention and norms add something that is learnt.
+    pub bias: bool,
+    /// Whether inputs and outputs are `[batch, rows, width]`, as here they are unless it is set; else `[rows, batch, width]`,
+    /// PyTorch's default.
+    pub batch_first: bool,
+    /// The chance that an attention's weight of a key is 0, in training: 0 unless it is set, since it takes the memory of all
+    /// weights. PyTorch takes `dropout` for it.
+    pub attention_dropout: f32,
 }
 
 impl Default for TransformerOptions {
     fn default() -> TransformerOptions {
-        TransformerOptions { feedforward: 2048, dropout: 0.1, activation: Tensor::relu, norm: NormPlace::After }
+        TransformerOptions {
+            feedforward: 2048,
+            dropout: 0.1,
+            activation: Tensor::relu,
+            norm: NormPlace::After,
+            layer_norm_eps: 1e-5,
+            bias: true,
+            batch_first: true,
+            attention_dropout: 0.0,
+        }
+    }
+}
+
+impl TransformerOptions {
+    /// Attention of a layer on rows of `width` elements.
+    #[track_caller]
+    fn attention(&self, width: usize, heads: usize, init: &mut Init) -> MultiheadAttention {
+        let (dropout, bias, batch_first) = (self.attention_dropout, self.bias, self.batch_first);
+        let options = MultiheadAttentionOptions { dropout, bias, batch_first, ..MultiheadAttentionOptions::default() };
+        MultiheadAttention::with(width, heads, options, init)
+    }
+
+    #[track_caller]
+    fn linear(&self, inputs: usize, outputs: usize, init: &mut Init) -> Linear {
+        match self.bias {
+            true => Linear::new(inputs, outputs, init),
+            false => Linear::without_bias(inputs, outputs, init),
+        }
+    }
+
+    /// A norm of rows of `width` elements.
+    #[track_caller]
+    pub(super) fn layer_norm(&self, width: usize, init: &mut Init) -> LayerNorm {
+        let norm = LayerNorm::new([width], init).eps(self.layer_norm_eps);
+        if self.bias { norm } else { norm.without_bias() }
     }
 }
 
@@ -85,11 +129,11 @@ impl TransformerEncoderLayer {
     #[track_caller]
     pub fn new(width: usize, heads: usize, options: TransformerOptions, init: &mut Init) -> TransformerEncoderLayer {
         TransformerEncoderLayer {
-            self_attn: MultiheadAttention::new(width, heads, init),
-            linear1: Linear::new(width, options.feedforward, init),
-            linear2: Linear::new(options.feedforward, width, init),
-            norm1: LayerNorm::new([width], init),
-            norm2: LayerNorm::new([width], init),
+            self_attn: options.attention(width, heads, init),
+            linear1: options.linear(width, options.feedforward, init),
+            linear2: options.linear(options.feedforward, width, init),
+            norm1: options.layer_norm(width, init),
+            norm2: options.layer_norm(width, init),
             dropouts: [0, 1, 2].map(|_| Dropout::new(options.dropout, init)),
             options,
         }
@@ -124,10 +168,6 @@ impl Layer for TransformerEncoderLayer {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         self.encoded(x, &AttentionOptions::default(), ctx)
-    }
-
-    fn batched_rank(&self) -> Option<usize> {
-        Some(3)
     }
 
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
@@ -170,19 +210,19 @@ impl TransformerDecoderLayer {
     #[track_caller]
     pub fn new(width: usize, heads: usize, options: TransformerOptions, init: &mut Init) -> TransformerDecoderLayer {
         TransformerDecoderLayer {
-            self_attn: MultiheadAttention::new(width, heads, init),
-            multihead_attn: MultiheadAttention::new(width, heads, init),
-            linear1: Linear::new(width, options.feedforward, init),
-            linear2: Linear::new(options.feedforward, width, init),
-            norm1: LayerNorm::new([width], init),
-            norm2: LayerNorm::new([width], init),
-            norm3: LayerNorm::new([width], init),
+            self_attn: options.attention(width, heads, init),
+            multihead_attn: options.attention(width, heads, init),
+            linear1: options.linear(width, options.feedforward, init),
+            linear2: options.linear(options.feedforward, width, init),
+            norm1: options.layer_norm(width, init),
+            norm2: options.layer_norm(width, init),
+            norm3: options.layer_norm(width, init),
             dropouts: [0, 1, 2, 3].map(|_| Dropout::new(options.dropout, init)),
             options,
         }
     }
 
-    /// On `[batch, rows, width]` beside an encoder's rows `[batch, keys, width]`; each attention has its options, the
+    /// On `[batch, rows, width]`, or `[rows, width]`, beside an encoder's rows `[batch, keys, width]`; each attention has its options, the
     /// first usually [`AttentionOptions::causal`], the second with the encoder's padding, if it has any.
     ///
     /// # Panics

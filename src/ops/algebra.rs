@@ -436,6 +436,41 @@ impl Tensor {
     }
 }
 
+/// # Runs
+impl Tensor {
+    /// The elements without those that are equal to the one before; `inverse` tells which of them each was. It reads the elements,
+    /// and so waits for the device: a captured step cannot.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    ///
+    /// # Panics
+    /// If the elements are not floats or i32.
+    #[track_caller]
+    pub fn unique_consecutive(&self) -> Result<Unique> {
+        let device = self.device();
+        let keys: Vec<f64> = match self.dtype().is_float() {
+            true => self.cast(DType::F32).to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+            false => self.integers().to_vec::<i32>()?.into_iter().map(f64::from).collect(),
+        };
+        let (mut firsts, mut counts, mut inverse) = (Vec::<i32>::new(), Vec::<i32>::new(), Vec::<i32>::new());
+        for (at, key) in keys.iter().enumerate() {
+            if at == 0 || keys[at - 1] != *key {
+                firsts.push(at as i32);
+                counts.push(0);
+            }
+            inverse.push(firsts.len() as i32 - 1);
+            *counts.last_mut().expect("one was pushed") += 1;
+        }
+        let index = Tensor::from_slice(&firsts, [firsts.len()], device);
+        Ok(Unique {
+            values: self.detach().reshape([keys.len()]).index_select(0, &index),
+            inverse: Tensor::from_slice(&inverse, self.shape(), device),
+            counts: Tensor::from_slice(&counts, [counts.len()], device),
+        })
+    }
+}
+
 /// PyTorch's `interpolation` of `quantile`: which number between two elements stands for a place between theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Interpolation {

@@ -379,13 +379,15 @@ impl Tensor {
     /// rows, whatever the weights.
     ///
     /// # Panics
-    /// If the shapes do not fit or the smoothing is not in 0..=1.
+    /// If the shapes do not fit, the smoothing is not in 0..=1, or there is an `ignore_index` from 0 on.
     #[track_caller]
     pub fn cross_entropy_soft_with(&self, target: &Tensor, options: &CrossEntropyOptions) -> Tensor {
         let (op, x, t) = ("cross_entropy_soft", self.shape(), target.shape());
         assert!(x == t && x.rank() > 0, "{op}: {x} x {t}: expected two tensors [rows, classes]");
         let (classes, smoothing) = (x[class_dim(x)], options.label_smoothing);
         check(op, x, classes, options);
+        let ignored = options.ignore_index;
+        assert!(ignored < 0, "{op}: an ignore_index of {ignored} is for labels: expected none for probabilities");
         let (x, t) = (self.classes_last(), target.classes_last());
         let t = if smoothing == 0.0 { t } else { t.affine(1.0 - smoothing, smoothing / classes as f32) };
         let t = match &options.weight {

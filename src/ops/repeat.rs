@@ -158,6 +158,19 @@ impl Tensor {
         rows.unsqueeze(1).eq(&columns)
     }
 
+    /// Every way to take one element of each vector, `[ways, vectors]`, the last one's changing first; one vector is itself.
+    ///
+    /// # Panics
+    /// As [`Tensor::meshgrid`].
+    #[track_caller]
+    pub fn cartesian_prod(vectors: &[&Tensor]) -> Tensor {
+        if let [only] = vectors {
+            return (*only).clone();
+        }
+        let grid: Vec<Tensor> = Tensor::meshgrid(vectors).iter().map(|all| all.reshape([-1])).collect();
+        Tensor::stack(&grid.iter().collect::<Vec<_>>(), 1)
+    }
+
     /// The coordinates of a grid: of each vector the tensor of all grid points' values, the first vector along the first
     /// dimension (PyTorch's `indexing="ij"`).
     ///

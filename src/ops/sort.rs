@@ -136,6 +136,47 @@ impl Tensor {
         self.found_along(dim, &index, keep)
     }
 
+    /// [`Tensor::median_dim`] of what is not NaN; NaN of nothing else.
+    ///
+    /// # Panics
+    /// As [`Tensor::median_dim`].
+    #[track_caller]
+    pub fn nanmedian_dim(&self, dim: impl Int, keep: KeepDims) -> (Tensor, Tensor) {
+        let dim = self.shape().dim_or_scalar("nanmedian_dim", dim.int());
+        let n = self.shape().get(dim).copied().unwrap_or(1);
+        assert!(n > 0, "nanmedian_dim: {} has no elements along dimension {dim}", self.shape());
+        if self.rank() == 0 {
+            return self.median_dim(0, keep);
+        }
+        // NaN comes last.
+        let (sorted, order) = self.detach().sort(dim, Order::Ascending);
+        let count = sorted.isnan().eq(0).sum_dims(&[dim], KeepDims::Yes);
+        let place = count.affine(0.5, -0.5).floor().clamp(0.0, n as f32);
+        let index = order.gather(dim, &place.cast(crate::DType::I32)).squeeze(dim);
+        self.found_along(dim, &index, keep)
+    }
+
+    /// The element that is there most often along a dimension, of several the smallest, and the last index of it (i32). All
+    /// elements of a row are compared with one another. NaN is no element's equal.
+    ///
+    /// # Panics
+    /// If there is no such dimension or it has no elements.
+    #[track_caller]
+    pub fn mode(&self, dim: impl Int, keep: KeepDims) -> (Tensor, Tensor) {
+        let dim = self.shape().dim_or_scalar("mode", dim.int());
+        let n = self.shape().get(dim).copied().unwrap_or(1);
+        assert!(n > 0, "mode: {} has no elements along dimension {dim}", self.shape());
+        if self.rank() == 0 {
+            return self.median_dim(0, keep);
+        }
+        let (sorted, order) = self.detach().sort(dim, Order::Ascending);
+        let same = sorted.unsqueeze(dim + 1).eq(sorted.unsqueeze(dim)).cast(crate::DType::F32);
+        let (most, first) = same.sum_dims(&[dim + 1], KeepDims::No).max_dim(dim, KeepDims::Yes);
+        let last = first.cast(crate::DType::F32).add(&most.clamp(1.0, f32::INFINITY)).affine(1.0, -1.0);
+        let index = order.gather(dim, &last.cast(crate::DType::I32)).squeeze(dim);
+        self.found_along(dim, &index, keep)
+    }
+
     /// The middle one of all elements, of two the smaller; NaN if there is one.
     ///
     /// # Panics

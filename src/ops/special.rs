@@ -75,6 +75,40 @@ impl Tensor {
         })
     }
 
+    /// The modified Bessel function of the first kind and order 0, by the fits of Abramowitz and Stegun, 9.8.1 and 9.8.2, whose
+    /// error is 2e-7 of the value.
+    #[track_caller]
+    pub fn i0(&self) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("i0", [self], |[x]| x.i0());
+        }
+        const NEAR: [f32; 7] = [0.004_581_3, 0.036_076_8, 0.265_973_2, 1.206_749_2, 3.089_942_4, 3.515_622_9, 1.0];
+        let y = bessel(&self.detach(), &NEAR, |inner| inner.clone(), &FAR_0);
+        let x = self.saved();
+        y.tracked("i0", &[self], move |dy, _| vec![Some(dy.mul(&x.i1()))])
+    }
+
+    /// The modified Bessel function of the first kind and order 1, the slope of [`Tensor::i0`], by 9.8.3 and 9.8.4.
+    #[track_caller]
+    pub fn i1(&self) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("i1", [self], |[x]| x.i1());
+        }
+        const NEAR: [f32; 7] =
+            [0.000_324_11, 0.003_015_32, 0.026_587_33, 0.150_849_34, 0.514_988_69, 0.878_905_94, 0.5];
+        let x = self.detach();
+        let size = bessel(&x, &NEAR, |inner| inner.mul(&x.abs()), &FAR_1);
+        let y = Tensor::where_(&x.lt(0), &size.neg(), &size);
+        let x = self.saved();
+        y.tracked("i1", &[self], move |dy, _| {
+            // At 0, where the quotient has no value, the slope is 1/2.
+            let is_zero = x.detach().eq(0);
+            let safe = Tensor::where_(&is_zero, &x.new_full([], 1.0), &x);
+            let slope = safe.i0().sub(&safe.i1().div(&safe));
+            vec![Some(dy.mul(&Tensor::where_(&is_zero, &x.new_full([], 0.5), &slope)))]
+        })
+    }
+
     /// The logarithm of the size of the Gamma function: `log((x - 1)!)`, by Stirling's series.
     #[track_caller]
     pub fn lgamma(&self) -> Tensor {
@@ -118,6 +152,42 @@ impl Tensor {
         let turn = Tensor::where_(&below, &turn, &self.new_full([], 1.0));
         Tensor::where_(&below, &y.sub(&turn.tan().reciprocal().affine(PI, 0.0)), &y)
     }
+}
+
+/// Powers of 3.75 / x, of i0 and of i1.
+const FAR_0: [f32; 9] = [
+    0.003_923_77,
+    -0.016_476_33,
+    0.026_355_37,
+    -0.020_577_06,
+    0.009_162_81,
+    -0.001_575_65,
+    0.002_253_19,
+    0.013_285_92,
+    0.398_942_28,
+];
+const FAR_1: [f32; 9] = [
+    -0.004_200_59,
+    0.017_876_54,
+    -0.028_953_12,
+    0.022_829_67,
+    -0.010_315_55,
+    0.001_638_01,
+    -0.003_620_18,
+    -0.039_880_24,
+    0.398_942_28,
+];
+
+/// A modified Bessel function of |x|: powers of (x / 3.75)^2 up to there, and e^x / sqrt(x) times powers of 3.75 / x beyond.
+#[track_caller]
+fn bessel(x: &Tensor, near: &[f32], end: impl Fn(&Tensor) -> Tensor, far: &[f32]) -> Tensor {
+    let size = x.abs();
+    let inner = end(&polynomial(&size.clamp(0.0, 3.75).affine(1.0 / 3.75, 0.0).square(), near));
+    let outer = size.maximum(&size.new_full([], 3.75));
+    let grown = outer.exp().mul(&outer.rsqrt()).mul(&polynomial(&outer.reciprocal().affine(3.75, 0.0), far));
+    // Of infinity, e^x / sqrt(x) would be no number.
+    let grown = Tensor::where_(&size.isinf(), &size, &grown);
+    Tensor::where_(&size.gt(3.75), &grown, &inner)
 }
 
 /// `x` moved up by [`SHIFT`] where it is below, and 1 joined by `join` with each step on the way.

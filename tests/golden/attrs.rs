@@ -56,6 +56,16 @@ impl Attrs {
         self.find(name).map_or(default, |v| v.as_str().unwrap_or_else(|| wrong(name, v, "text"))).to_string()
     }
 
+    /// Whether it is the truth value.
+    pub fn is_truth(&self, name: &str) -> bool {
+        self.find(name) == Some(&Value::Bool(true))
+    }
+
+    /// Whether the file tells it.
+    pub fn is_told(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
     /// Whether a word stands where others have numbers.
     pub fn is_word(&self, name: &str, word: &str) -> bool {
         self.find(name).is_some_and(|v| v.as_str() == Some(word))

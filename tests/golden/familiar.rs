@@ -348,8 +348,8 @@ pub fn instance_norm(t: &Trial) -> Tensor {
     t.x().group_norm(t.x().size(1), t.maybe("weight"), t.maybe("bias"), a.float("eps", 1e-5))
 }
 
-pub fn linear_cross_entropy(t: &Trial) -> Tensor {
-    let logits = t.x().linear(t.input("linear_weight"), t.maybe("linear_bias"));
+/// The loss of these logits, with the file's options.
+pub fn crossed(t: &Trial, logits: &Tensor) -> Tensor {
     let options = CrossEntropyOptions {
         weight: t.maybe("weight").cloned(),
         ignore_index: t.attrs().int("ignore_index", -100) as i32,
@@ -383,14 +383,14 @@ pub fn triplet_margin(t: &Trial) -> Tensor {
 }
 
 pub fn poisson_nll(t: &Trial) -> Tensor {
-    let a = t.attrs();
+    let (a, x) = (t.attrs(), t.maybe("input").unwrap_or_else(|| t.input("log_input")));
     let options = PoissonNllOptions {
         log_input: a.flag("log_input", true),
         full: a.flag("full", false),
         eps: a.float("eps", 1e-8),
         reduction: crate::losses::reduction(t),
     };
-    t.x().poisson_nll_loss_with(t.input("target"), &options)
+    x.poisson_nll_loss_with(t.input("target"), &options)
 }
 
 pub fn meshgrid(t: &Trial) -> Vec<Tensor> {

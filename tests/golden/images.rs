@@ -8,19 +8,26 @@ use wgrad::{
 };
 
 pub fn conv2d(t: &Trial) -> Tensor {
-    let a = t.attrs();
-    a.only("padding_mode", "zeros");
-    let (same, valid) = (a.is_word("padding", "same"), a.is_word("padding", "valid"));
-    let options = Conv2dOptions {
+    t.attrs().only("padding_mode", "zeros");
+    let (options, same) = (conv2d_options(t), t.attrs().is_word("padding", "same"));
+    let function = if same { Tensor::conv2d_same } else { Tensor::conv2d };
+    function(t.x(), t.input("weight"), t.maybe("bias"), options)
+}
+
+/// Without the padding that a word stands for.
+pub fn conv2d_options(t: &Trial) -> Conv2dOptions {
+    let (a, word) = (t.attrs(), is_word(t));
+    Conv2dOptions {
         stride: a.pair("stride").unwrap_or([1; 2]),
-        padding: if same || valid { [0; 2] } else { a.pair("padding").unwrap_or([0; 2]) },
+        padding: if word { [0; 2] } else { a.pair("padding").unwrap_or([0; 2]) },
         dilation: a.pair("dilation").unwrap_or([1; 2]),
         groups: a.int("groups", 1).unsigned_abs(),
-    };
-    if same {
-        return t.x().conv2d_same(t.input("weight"), t.maybe("bias"), options);
     }
-    t.x().conv2d(t.input("weight"), t.maybe("bias"), options)
+}
+
+/// Whether the padding is told by a word.
+pub fn is_word(t: &Trial) -> bool {
+    t.attrs().is_word("padding", "same") || t.attrs().is_word("padding", "valid")
 }
 
 fn one(t: &Trial, name: &str, default: usize) -> usize {
@@ -29,40 +36,48 @@ fn one(t: &Trial, name: &str, default: usize) -> usize {
 
 pub fn conv1d(t: &Trial) -> Tensor {
     t.attrs().only("padding_mode", "zeros");
-    let (same, valid) = (t.attrs().is_word("padding", "same"), t.attrs().is_word("padding", "valid"));
-    let options = Conv1dOptions {
+    let (options, same) = (conv1d_options(t), t.attrs().is_word("padding", "same"));
+    let function = if same { Tensor::conv1d_same } else { Tensor::conv1d };
+    function(t.x(), t.input("weight"), t.maybe("bias"), options)
+}
+
+/// Without the padding that a word stands for.
+pub fn conv1d_options(t: &Trial) -> Conv1dOptions {
+    Conv1dOptions {
         stride: one(t, "stride", 1),
-        padding: if same || valid { 0 } else { one(t, "padding", 0) },
+        padding: if is_word(t) { 0 } else { one(t, "padding", 0) },
         dilation: one(t, "dilation", 1),
         groups: one(t, "groups", 1),
-    };
-    if same {
-        return t.x().conv1d_same(t.input("weight"), t.maybe("bias"), options);
     }
-    t.x().conv1d(t.input("weight"), t.maybe("bias"), options)
 }
 
 pub fn conv_transpose1d(t: &Trial) -> Tensor {
-    let options = ConvTranspose1dOptions {
+    t.x().conv_transpose1d(t.input("weight"), t.maybe("bias"), transpose1d_options(t))
+}
+
+pub fn transpose1d_options(t: &Trial) -> ConvTranspose1dOptions {
+    ConvTranspose1dOptions {
         stride: one(t, "stride", 1),
         padding: one(t, "padding", 0),
         output_padding: one(t, "output_padding", 0),
         dilation: one(t, "dilation", 1),
         groups: one(t, "groups", 1),
-    };
-    t.x().conv_transpose1d(t.input("weight"), t.maybe("bias"), options)
+    }
 }
 
 pub fn conv_transpose2d(t: &Trial) -> Tensor {
+    t.x().conv_transpose2d(t.input("weight"), t.maybe("bias"), transpose2d_options(t))
+}
+
+pub fn transpose2d_options(t: &Trial) -> ConvTranspose2dOptions {
     let a = t.attrs();
-    let options = ConvTranspose2dOptions {
+    ConvTranspose2dOptions {
         stride: a.pair("stride").unwrap_or([1; 2]),
         padding: a.pair("padding").unwrap_or([0; 2]),
         output_padding: a.pair("output_padding").unwrap_or([0; 2]),
         dilation: a.pair("dilation").unwrap_or([1; 2]),
         groups: one(t, "groups", 1),
-    };
-    t.x().conv_transpose2d(t.input("weight"), t.maybe("bias"), options)
+    }
 }
 
 pub fn interpolate(t: &Trial) -> Tensor {
@@ -109,29 +124,37 @@ fn resized(t: &Trial, mode: Upsampling) -> Tensor {
 
 /// A stride that is not told is the kernel's size.
 pub fn max_pool2d(t: &Trial) -> Tensor {
+    t.attrs().only("return_indices", false);
+    t.x().max_pool2d(max_pool2d_options(t))
+}
+
+pub fn max_pool2d_options(t: &Trial) -> MaxPool2dOptions {
     let a = t.attrs();
-    a.only("return_indices", false);
     let kernel_size = a.pair("kernel_size").expect("max_pool2d: expected `kernel_size`");
-    t.x().max_pool2d(MaxPool2dOptions {
+    MaxPool2dOptions {
         kernel_size,
         stride: a.pair("stride").unwrap_or(kernel_size),
         padding: a.pair("padding").unwrap_or([0; 2]),
         dilation: a.pair("dilation").unwrap_or([1; 2]),
         ceil_mode: a.flag("ceil_mode", false),
-    })
+    }
 }
 
 pub fn avg_pool2d(t: &Trial) -> Tensor {
+    t.x().avg_pool2d(avg_pool2d_options(t))
+}
+
+pub fn avg_pool2d_options(t: &Trial) -> AvgPool2dOptions {
     let a = t.attrs();
     let kernel_size = a.pair("kernel_size").expect("avg_pool2d: expected `kernel_size`");
-    t.x().avg_pool2d(AvgPool2dOptions {
+    AvgPool2dOptions {
         kernel_size,
         stride: a.pair("stride").unwrap_or(kernel_size),
         padding: a.pair("padding").unwrap_or([0; 2]),
         ceil_mode: a.flag("ceil_mode", false),
         count_include_pad: a.flag("count_include_pad", true),
         divisor_override: a.size("divisor_override"),
-    })
+    }
 }
 
 pub fn max_pool1d(t: &Trial) -> Vec<Tensor> {
@@ -157,14 +180,18 @@ fn kept(t: &Trial, name: &str) -> Option<usize> {
 }
 
 pub fn avg_pool1d(t: &Trial) -> Tensor {
+    t.x().avg_pool1d(avg_pool1d_options(t))
+}
+
+pub fn avg_pool1d_options(t: &Trial) -> AvgPool1dOptions {
     let kernel_size = t.size("kernel_size");
-    t.x().avg_pool1d(AvgPool1dOptions {
+    AvgPool1dOptions {
         kernel_size,
         stride: one(t, "stride", kernel_size),
         padding: one(t, "padding", 0),
         ceil_mode: t.attrs().flag("ceil_mode", false),
         count_include_pad: t.attrs().flag("count_include_pad", true),
-    })
+    }
 }
 
 /// Sizes of the result, of which those that are not told stay; one stands for all.

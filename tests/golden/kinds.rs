@@ -1,9 +1,10 @@
 //! What the crate implements: one line for each kind of case.
 
+use crate::modules::MODULES;
 use crate::train::Build;
 use crate::trial::Trial;
 use crate::{
-    familiar, gpt, images, indices, layers, losses, models, ops, optim, recurrent, schedules, sequences, volumes,
+    familiar, gpt, images, indices, layers, losses, models, ops, optim, rarer, recurrent, schedules, sequences, volumes,
 };
 use wgrad::Tensor;
 
@@ -17,11 +18,13 @@ pub enum Runner {
     Steps(fn(&Trial) -> Vec<(String, Tensor)>),
     /// Numbers of the host, which neither views nor replays change.
     Host(fn(&Trial) -> Tensor),
+    /// The same with several outputs.
+    Hosts(fn(&Trial) -> Vec<Tensor>),
     /// A model that is trained.
     Train(Build),
 }
 
-use Runner::{Host, Op, Several, Steps, Train};
+use Runner::{Host, Hosts, Op, Several, Steps, Train};
 
 /// A kind that is not named here is one that the crate does not implement.
 pub static KINDS: &[(&str, Runner)] = &[
@@ -199,7 +202,7 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("lerp", Op(indices::lerp)),
     ("lgamma", Op(|t| t.x().lgamma())),
     ("linear", Op(ops::linear)),
-    ("linear_cross_entropy", Op(familiar::linear_cross_entropy)),
+    ("linear_cross_entropy", Op(rarer::linear_cross_entropy)),
     ("local_response_norm", Op(volumes::local_response_norm)),
     ("log", Op(|t| t.x().log())),
     ("log10", Op(|t| t.x().log10())),
@@ -436,9 +439,26 @@ pub static KINDS: &[(&str, Runner)] = &[
     ("new_zeros", Op(|t| familiar::constant(t, 0.0))),
     ("zeros_like", Op(|t| familiar::constant(t, 0.0))),
     ("xlogy", Op(|t| t.x().xlogy(t.y()))),
+    ("alias_copy", Op(|t| t.x().copy())),
+    ("argwhere", Host(|t| t.x().nonzero().expect("the device works"))),
+    ("cartesian_prod", Op(rarer::cartesian_prod)),
+    ("copysign_scalar", Op(|t| t.x().copysign(&t.x().new_full([], ops::number(t))))),
+    ("fill", Op(rarer::fill)),
+    ("histogram", Several(rarer::histogram)),
+    ("i0", Op(|t| t.x().i0())),
+    ("isin", Op(rarer::isin)),
+    ("isreal", Op(|t| Tensor::ones(t.x().shape(), t.device()))),
+    ("linspace", Op(rarer::linspace)),
+    ("logspace", Op(rarer::logspace)),
+    ("mH", Op(|t| t.x().transpose(-2, -1))),
+    ("mode", Several(|t| indices::along(t, |x, dim, keep| x.mode(dim, keep)))),
+    ("nanmedian_dim", Several(|t| indices::along(t, |x, dim, keep| x.nanmedian_dim(dim, keep)))),
+    ("nonzero_static", Host(rarer::nonzero_static)),
+    ("unique_consecutive", Hosts(rarer::unique_consecutive)),
+    ("zero_", Op(|t| t.x().affine(0.0, 0.0))),
 ];
 
 /// How a kind is run, if the crate implements it.
 pub fn runner(kind: &str) -> Option<&'static Runner> {
-    KINDS.iter().find(|(name, _)| *name == kind).map(|(_, runner)| runner)
+    KINDS.iter().chain(MODULES).find(|(name, _)| *name == kind).map(|(_, runner)| runner)
 }

@@ -76,9 +76,14 @@ pub fn cosine_similarity(t: &Trial) -> Tensor {
     t.input("input1").cosine_similarity(t.input("input2"), dim, eps)
 }
 
+/// Whole numbers as floats, which losses of pairs take.
+fn floats(t: &Trial) -> Tensor {
+    if target(t).dtype().is_float() { target(t).clone() } else { target(t).cast(wgrad::DType::F32) }
+}
+
 pub fn margin_ranking(t: &Trial) -> Tensor {
     let margin = t.attrs().float("margin", 0.0);
-    t.input("input1").margin_ranking_loss(t.input("input2"), target(t), margin, reduction(t))
+    t.input("input1").margin_ranking_loss(t.input("input2"), &floats(t), margin, reduction(t))
 }
 
 pub fn gaussian_nll(t: &Trial) -> Tensor {
@@ -93,7 +98,7 @@ pub fn multi_margin(t: &Trial) -> Tensor {
 }
 
 pub fn multilabel_soft_margin(t: &Trial) -> Tensor {
-    t.x().multilabel_soft_margin_loss(target(t), t.maybe("weight"), reduction(t))
+    t.x().multilabel_soft_margin_loss(&floats(t), t.maybe("weight"), reduction(t))
 }
 
 pub fn ctc(t: &Trial) -> Tensor {

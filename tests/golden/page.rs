@@ -60,12 +60,15 @@ pub fn page(reports: &[&Report], reasons: &Reasons) -> String {
 const SAMPLES: &str = "\
 # PyTorch's own samples
 
-What PyTorch 2.15 tests its operators with, drawn from its wheel by `tests/golden/samples.py` (at most 40 of each operator), and
-run in the three ways of [conformance.md](conformance.md). What needs complex numbers, sparse tensors or linear algebra, what
+What PyTorch 2.15 tests its operators and its modules with, drawn from its wheel by `tests/golden/samples.py` and
+`tests/golden/modules.py` (at most 40 of each), and run in the three ways of [conformance.md](conformance.md). A sample of a module
+is its constructor's arguments, a call in training or evaluation, the gradients of inputs and parameters, and the buffers after it;
+its parameters are named here as in its `state_dict`. What needs complex numbers, sparse tensors or linear algebra, what
 chance decides, and what PyTorch's inside alone has, is left out. This page is the output of
 
 ```sh
 python3 tests/golden/samples.py DIR
+python3 tests/golden/modules.py DIR
 WGRAD_SAMPLES=docs/samples.md WGRAD_GOLDEN=DIR cargo test --test golden
 ```
 ";
@@ -89,8 +92,17 @@ pub fn samples(reports: &[&Report]) -> String {
         }
         text += "\n";
     }
-    let (mut whole, mut parts, mut none) = (Vec::new(), Vec::new(), Vec::new());
-    for kind in reports.iter().flat_map(|report| report.lines.keys()).collect::<BTreeSet<_>>() {
+    for (of, is_module) in [("", false), ("Modules: ", true)] {
+        text += &passed(reports, of, &|kind| is_module == kind.starts_with("nn."), &outside);
+    }
+    text
+}
+
+/// What passed whole, in part, and not at all of some kinds.
+fn passed(reports: &[&Report], of: &str, counts_here: &dyn Fn(&str) -> bool, outside: &dyn Fn(&str) -> bool) -> String {
+    let (mut text, mut whole, mut parts, mut none) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+    let kinds = reports.iter().flat_map(|report| report.lines.keys()).filter(|kind| counts_here(kind));
+    for kind in kinds.collect::<BTreeSet<_>>() {
         let counts = |report: &&Report| count(report.lines.get(kind).into_iter().flatten(), Way::Eager);
         let passed = reports.iter().map(|report| counts(report).passed).min().unwrap_or(0);
         let all = reports.iter().map(|report| counts(report).all()).max().unwrap_or(0);
@@ -102,7 +114,10 @@ pub fn samples(reports: &[&Report]) -> String {
         }
     }
     for (title, list) in [("Pass, on each backend", whole), ("Pass in part", parts), ("Not there", none)] {
-        let _ = write!(text, "\n## {title}\n\n{}\n", list.join(", "));
+        let title = if of.is_empty() { title.to_string() } else { format!("{of}{}", title.to_lowercase()) };
+        if !list.is_empty() {
+            let _ = write!(text, "\n## {title}\n\n{}\n", list.join(", "));
+        }
     }
     text
 }

@@ -9,24 +9,37 @@ use wgrad::nn::{
 };
 
 /// A layer with the file's weights, and what it makes of the file's sequences.
-fn walked(t: &Trial, make: fn(usize, usize, RecurrentOptions, &mut Init) -> Recurrent) -> (Tensor, RnnState) {
+fn walked(t: &Trial, make: Make) -> (Tensor, RnnState) {
+    let layer = layer(t, make, true);
+    let [hidden, cell, lengths] = ["h_0", "c_0", "lengths"].map(|name| t.maybe(name).cloned());
+    layer.forward_from(t.x(), RnnStart { hidden, cell, lengths }, &Ctx::eval().tracked())
+}
+
+type Make = fn(usize, usize, RecurrentOptions, &mut Init) -> Recurrent;
+
+/// A layer with the file's weights, the batch first as said where the file does not.
+pub fn layer(t: &Trial, make: Make, batch_first: bool) -> Recurrent {
     let a = t.attrs();
-    a.only("batch_first", true);
     let directions = if a.flag("bidirectional", false) { Directions::Both } else { Directions::Forward };
-    let options = RecurrentOptions { layers: a.int("num_layers", 1).unsigned_abs(), directions, dropout: 0.0 };
-    let inputs = t.x().size(-1);
-    let hidden = t.input("weight_hh_l0").size(1);
+    let options = RecurrentOptions {
+        layers: a.int("num_layers", 1).unsigned_abs(),
+        directions,
+        dropout: 0.0,
+        batch_first: a.flag("batch_first", batch_first),
+        proj_size: a.size("proj_size").unwrap_or(0),
+    };
+    let inputs = a.size("input_size").unwrap_or_else(|| t.x().size(-1));
+    let hidden = t.attrs().size("hidden_size").unwrap_or_else(|| t.input("weight_hh_l0").size(1));
     let mut layer = make(inputs, hidden, options, &mut t.init());
     let ways = if directions == Directions::Both { 2 } else { 1 };
     for (at, weights) in layer.weights.iter_mut().enumerate() {
         let end = format!("l{}{}", at / ways, if at % ways == 1 { "_reverse" } else { "" });
         weights.weight_ih = t.parameter(&format!("weight_ih_{end}"));
         weights.weight_hh = t.parameter(&format!("weight_hh_{end}"));
-        let bias = |name: &str| t.maybe(&format!("{name}_{end}")).map(|_| t.parameter(&format!("{name}_{end}")));
-        (weights.bias_ih, weights.bias_hh) = (bias("bias_ih"), bias("bias_hh"));
+        let bias = |name: &str| t.given(&format!("{name}_{end}"));
+        [weights.bias_ih, weights.bias_hh, weights.weight_hr] = ["bias_ih", "bias_hh", "weight_hr"].map(bias);
     }
-    let [hidden, cell, lengths] = ["h_0", "c_0", "lengths"].map(|name| t.maybe(name).cloned());
-    layer.forward_from(t.x(), RnnStart { hidden, cell, lengths }, &Ctx::eval().tracked())
+    layer
 }
 
 fn all((output, state): (Tensor, RnnState)) -> Vec<Tensor> {
@@ -87,15 +100,14 @@ pub fn classifier(sizes: &Sizes, init: &mut Init) -> Box<dyn Layer> {
 }
 
 macro_rules! cell {
-    ($t:expr, $cell:ident) => {
-        $cell {
-            weight_ih: $t.parameter("weight_ih"),
-            weight_hh: $t.parameter("weight_hh"),
-            bias_ih: Some($t.parameter("bias_ih")),
-            bias_hh: Some($t.parameter("bias_hh")),
-        }
-    };
+    ($t:expr, $cell:ident) => {{
+        let mut cell = $cell::new($t.input("weight_ih").size(1), $t.input("weight_hh").size(1), &mut $t.init());
+        [cell.weight_ih, cell.weight_hh] = ["weight_ih", "weight_hh"].map(|name| $t.parameter(name));
+        [cell.bias_ih, cell.bias_hh] = ["bias_ih", "bias_hh"].map(|name| $t.given(name));
+        cell
+    }};
 }
+pub(crate) use cell;
 
 pub fn rnn_cell(t: &Trial) -> Tensor {
     cell!(t, RnnCell).forward(t.x(), t.input("hx"), &Ctx::train())

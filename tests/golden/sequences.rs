@@ -2,8 +2,8 @@
 
 use crate::trial::Trial;
 use wgrad::nn::{
-    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, Path, Transformer, TransformerAttention,
-    TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions,
+    Ctx, LayerNorm, Linear, MultiheadAttention, NormPlace, Transformer, TransformerAttention, TransformerDecoderLayer,
+    TransformerEncoderLayer, TransformerOptions,
 };
 use wgrad::{AttentionOptions, Tensor};
 
@@ -41,29 +41,59 @@ fn count(t: &Trial, name: &str) -> usize {
     usize::try_from(t.attrs().int(name, 1)).expect("a number is not negative")
 }
 
-fn linear(t: &Trial, path: &str) -> Linear {
-    Linear { weight: t.parameter(&format!("{path}.weight")), bias: Some(t.parameter(&format!("{path}.bias"))) }
+pub fn linear(t: &Trial, path: &str) -> Linear {
+    Linear { weight: t.parameter(&format!("{path}.weight")), bias: t.given(&format!("{path}.bias")) }
 }
 
-fn norm(t: &Trial, path: &str) -> LayerNorm {
-    let [weight, bias] = ["weight", "bias"].map(|part| t.parameter(&format!("{path}.{part}")));
-    LayerNorm { weight, bias: Some(bias), eps: 1e-5 }
+/// A norm as it is made, with the file's values.
+pub fn norm(t: &Trial, norm: &mut LayerNorm, path: &str) {
+    norm.weight = t.given(&format!("{path}weight"));
+    norm.bias = t.given(&format!("{path}bias"));
 }
 
 /// `path` ends with a point, where there is one.
-fn attention_layer(t: &Trial, path: &str, heads: usize) -> MultiheadAttention {
-    MultiheadAttention {
-        path: Path::new(),
-        in_proj_weight: t.parameter(&format!("{path}in_proj_weight")),
-        in_proj_bias: t.parameter(&format!("{path}in_proj_bias")),
-        out_proj: linear(t, &format!("{path}out_proj")),
-        heads,
+pub fn attention_layer(t: &Trial, layer: &mut MultiheadAttention, path: &str) {
+    let of = |name: &str| t.given(&format!("{path}{name}"));
+    layer.in_proj_weight = of("in_proj_weight");
+    [layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight] =
+        ["q_proj_weight", "k_proj_weight", "v_proj_weight"].map(of);
+    [layer.in_proj_bias, layer.bias_k, layer.bias_v] = ["in_proj_bias", "bias_k", "bias_v"].map(of);
+    layer.out_proj = linear(t, &format!("{path}out_proj"));
+}
+
+pub fn encoder_values(t: &Trial, layer: &mut TransformerEncoderLayer, path: &str) {
+    let of = |part: &str| format!("{path}{part}");
+    attention_layer(t, &mut layer.self_attn, &of("self_attn."));
+    [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|part| linear(t, &of(part)));
+    norm(t, &mut layer.norm1, &of("norm1."));
+    norm(t, &mut layer.norm2, &of("norm2."));
+}
+
+pub fn decoder_values(t: &Trial, layer: &mut TransformerDecoderLayer, path: &str) {
+    let of = |part: &str| format!("{path}{part}");
+    attention_layer(t, &mut layer.self_attn, &of("self_attn."));
+    attention_layer(t, &mut layer.multihead_attn, &of("multihead_attn."));
+    [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|part| linear(t, &of(part)));
+    for (at, own) in [(1, &mut layer.norm1), (2, &mut layer.norm2), (3, &mut layer.norm3)] {
+        norm(t, own, &of(&format!("norm{at}.")));
     }
+}
+
+pub fn transformer_values(t: &Trial, model: &mut Transformer) {
+    for (at, layer) in model.encoder.layers.iter_mut().enumerate() {
+        encoder_values(t, layer, &format!("encoder.layers.{at}."));
+    }
+    for (at, layer) in model.decoder.layers.iter_mut().enumerate() {
+        decoder_values(t, layer, &format!("decoder.layers.{at}."));
+    }
+    norm(t, model.encoder.norm.as_mut().expect("it has a norm"), "encoder.norm.");
+    norm(t, model.decoder.norm.as_mut().expect("it has a norm"), "decoder.norm.");
 }
 
 pub fn multihead_attention(t: &Trial) -> Tensor {
     let (heads, ctx, query) = (count(t, "num_heads"), Ctx::eval().tracked(), t.input("query"));
-    let layer = attention_layer(t, "", heads);
+    let mut layer = MultiheadAttention::new(query.size(-1), heads, &mut t.init());
+    attention_layer(t, &mut layer, "");
     let padding = t.maybe("key_padding_mask").map(|mask| mask.unsqueeze(1).unsqueeze(1));
     // One for all, or one for each head of each sequence.
     let scores = t.maybe("attn_mask").map(|mask| match mask.shape()[..] {
@@ -89,7 +119,7 @@ fn transformer_options(t: &Trial) -> TransformerOptions {
     };
     let norm = if t.attrs().flag("norm_first", false) { NormPlace::Before } else { NormPlace::After };
     let feedforward = t.input("linear1.weight").size(0);
-    TransformerOptions { feedforward, dropout: 0.0, activation, norm }
+    TransformerOptions { feedforward, dropout: 0.0, activation, norm, ..TransformerOptions::default() }
 }
 
 /// The rows see those before them and themselves.
@@ -97,9 +127,7 @@ pub fn encoder_layer(t: &Trial) -> Tensor {
     let (x, heads) = (t.input("src"), count(t, "nhead"));
     let init = &mut t.init();
     let mut layer = TransformerEncoderLayer::new(x.size(-1), heads, transformer_options(t), init);
-    layer.self_attn = attention_layer(t, "self_attn.", heads);
-    [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|path| linear(t, path));
-    [layer.norm1, layer.norm2] = ["norm1", "norm2"].map(|path| norm(t, path));
+    encoder_values(t, &mut layer, "");
     layer.encode(x, &AttentionOptions::causal(), &Ctx::eval().tracked())
 }
 
@@ -108,10 +136,7 @@ pub fn decoder_layer(t: &Trial) -> Tensor {
     let (x, heads) = (t.input("tgt"), count(t, "nhead"));
     let init = &mut t.init();
     let mut layer = TransformerDecoderLayer::new(x.size(-1), heads, transformer_options(t), init);
-    [layer.self_attn, layer.multihead_attn] =
-        ["self_attn.", "multihead_attn."].map(|path| attention_layer(t, path, heads));
-    [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|path| linear(t, path));
-    [layer.norm1, layer.norm2, layer.norm3] = ["norm1", "norm2", "norm3"].map(|path| norm(t, path));
+    decoder_values(t, &mut layer, "");
     let options = [&AttentionOptions::causal(), &AttentionOptions::default()];
     layer.decode(x, t.input("memory"), options, &Ctx::eval().tracked())
 }
@@ -121,20 +146,7 @@ pub fn transformer(t: &Trial) -> Tensor {
     let (source, target) = (t.input("src"), t.input("tgt"));
     let options = TransformerOptions { feedforward: 10, dropout: 0.0, ..TransformerOptions::default() };
     let mut model = Transformer::new(source.size(-1), 2, [2, 1], options, &mut t.init());
-    for (at, layer) in model.encoder.layers.iter_mut().enumerate() {
-        let path = |part: &str| format!("encoder.layers.{at}.{part}");
-        layer.self_attn = attention_layer(t, &path("self_attn."), 2);
-        [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|part| linear(t, &path(part)));
-        [layer.norm1, layer.norm2] = ["norm1", "norm2"].map(|part| norm(t, &path(part)));
-    }
-    for (at, layer) in model.decoder.layers.iter_mut().enumerate() {
-        let path = |part: &str| format!("decoder.layers.{at}.{part}");
-        [layer.self_attn, layer.multihead_attn] =
-            ["self_attn.", "multihead_attn."].map(|part| attention_layer(t, &path(part), 2));
-        [layer.linear1, layer.linear2] = ["linear1", "linear2"].map(|part| linear(t, &path(part)));
-        [layer.norm1, layer.norm2, layer.norm3] = ["norm1", "norm2", "norm3"].map(|part| norm(t, &path(part)));
-    }
-    (model.encoder.norm, model.decoder.norm) = (Some(norm(t, "encoder.norm")), Some(norm(t, "decoder.norm")));
+    transformer_values(t, &mut model);
     let attention = TransformerAttention { target: AttentionOptions::causal(), ..TransformerAttention::default() };
     model.transform(source, target, &attention, &Ctx::eval().tracked())
 }

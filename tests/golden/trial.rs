@@ -10,7 +10,7 @@ use crate::ways::{Way, others, packed};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use wgrad::autograd::GradOptions;
-use wgrad::nn::{Init, Parameter};
+use wgrad::nn::{Init, Module, Parameter, Visitor};
 use wgrad::{DType, Device, KeepDims, Rng, Tensor};
 
 /// What a runner sees: inputs that are tracked where the file holds their gradient, and the other arguments.
@@ -98,6 +98,21 @@ impl<'a> Trial<'a> {
         parameter
     }
 
+    /// The same, where the file has it.
+    pub fn given(&self, name: &str) -> Option<Parameter> {
+        self.maybe(name).map(|_| self.parameter(name))
+    }
+
+    /// Refuses a layer whose parameters and buffers are not named as in the file.
+    pub fn agree(&self, layer: &dyn Module) {
+        let mut names = Vec::new();
+        layer.visit(&mut Visitor::new(&mut |name, _| names.push(name.to_string())));
+        let unknown: Vec<&String> = names.iter().filter(|name| self.maybe(name).is_none()).collect();
+        let unseen: Vec<String> =
+            self.parameters.borrow().keys().filter(|name| !names.contains(name)).cloned().collect();
+        assert!(unknown.is_empty() && unseen.is_empty(), "the layer has {unknown:?}, and PyTorch's has {unseen:?}");
+    }
+
     /// The inputs `0`, `1` .. of an operation that takes a list.
     pub fn list(&self) -> Vec<&Tensor> {
         (0..).map_while(|i: usize| self.maybe(&i.to_string())).collect()
@@ -129,12 +144,12 @@ pub fn run(case: &Case, runner: &Runner, way: Way, device: &Device) -> Vec<Findi
     let mut found = match (runner, way) {
         (Runner::Train(build), _) => train::run(case, *build, way, device),
         (Runner::Steps(steps), _) => judge_all(case, &steps(&trial())),
-        (Runner::Op(_) | Runner::Several(_) | Runner::Host(_), Way::Eager | Way::Strided) => {
+        (Runner::Op(_) | Runner::Several(_) | Runner::Host(_) | Runner::Hosts(_), Way::Eager | Way::Strided) => {
             let cotangents = cotangents(case, device);
             results(&trial(), runner, &cotangents, Tensor::clone)
                 .map_or_else(|bad| vec![bad], |all| judge_all(case, &all))
         }
-        (Runner::Op(_) | Runner::Several(_) | Runner::Host(_), Way::Replayed) => {
+        (Runner::Op(_) | Runner::Several(_) | Runner::Host(_) | Runner::Hosts(_), Way::Replayed) => {
             let hems: [Hem; 2] = [Tensor::clone, one_kernel];
             hems.into_iter().flat_map(|hem| replayed(case, runner, device, &inputs, hem)).collect()
         }
@@ -233,10 +248,10 @@ fn results(
     let outputs = match runner {
         Runner::Op(op) | Runner::Host(op) => vec![("out".to_string(), op(trial))],
         // A list of one may be told as what is in it.
-        Runner::Several(op) if case.tensors.contains_key("out") => {
+        Runner::Several(op) | Runner::Hosts(op) if case.tensors.contains_key("out") => {
             op(trial).into_iter().map(|got| ("out".to_string(), got)).collect()
         }
-        Runner::Several(op) => (0..).map(|i: usize| format!("out.{i}")).zip(op(trial)).collect(),
+        Runner::Several(op) | Runner::Hosts(op) => (0..).map(|i: usize| format!("out.{i}")).zip(op(trial)).collect(),
         Runner::Steps(_) | Runner::Train(_) => panic!("its runner judges it"),
     };
     let mut all: Vec<(String, Tensor)> = outputs.into_iter().map(|(name, got)| (name, hem(&got))).collect();

@@ -1,6 +1,6 @@
 //! Convolution and pooling of volumes, products of two inputs, and bags of rows.
 
-use crate::images::kept_sizes;
+use crate::images::{is_word, kept_sizes};
 use crate::indices::both;
 use crate::trial::Trial;
 use wgrad::nn::{Ctx, Embedding, Layer, Parameter};
@@ -10,7 +10,7 @@ use wgrad::{
 };
 
 /// Numbers for depth, rows and columns, or one for all.
-fn three(t: &Trial, name: &str) -> Option<[usize; 3]> {
+pub fn three(t: &Trial, name: &str) -> Option<[usize; 3]> {
     let list = t.attrs().list(name).filter(|list| !list.is_empty())?;
     let size = |at: usize| list[at.min(list.len() - 1)].unsigned_abs();
     Some([size(0), size(1), size(2)])
@@ -21,50 +21,62 @@ fn groups(t: &Trial) -> usize {
 }
 
 pub fn conv3d(t: &Trial) -> Tensor {
+    let (options, same) = (conv3d_options(t), t.attrs().is_word("padding", "same"));
+    let function = if same { Tensor::conv3d_same } else { Tensor::conv3d };
+    function(t.x(), t.input("weight"), t.maybe("bias"), options)
+}
+
+/// Without the padding that a word stands for.
+pub fn conv3d_options(t: &Trial) -> Conv3dOptions {
     let of = |name: &str, usual: usize| three(t, name).unwrap_or([usual; 3]);
-    let (same, valid) = (t.attrs().is_word("padding", "same"), t.attrs().is_word("padding", "valid"));
-    let padding = if same || valid { [0; 3] } else { of("padding", 0) };
-    let options = Conv3dOptions { stride: of("stride", 1), padding, dilation: of("dilation", 1), groups: groups(t) };
-    if same {
-        return t.x().conv3d_same(t.input("weight"), t.maybe("bias"), options);
-    }
-    t.x().conv3d(t.input("weight"), t.maybe("bias"), options)
+    let padding = if is_word(t) { [0; 3] } else { of("padding", 0) };
+    Conv3dOptions { stride: of("stride", 1), padding, dilation: of("dilation", 1), groups: groups(t) }
 }
 
 pub fn conv_transpose3d(t: &Trial) -> Tensor {
+    t.x().conv_transpose3d(t.input("weight"), t.maybe("bias"), transpose3d_options(t))
+}
+
+pub fn transpose3d_options(t: &Trial) -> ConvTranspose3dOptions {
     let of = |name: &str, usual: usize| three(t, name).unwrap_or([usual; 3]);
     let (stride, padding, dilation) = (of("stride", 1), of("padding", 0), of("dilation", 1));
-    let output_padding = of("output_padding", 0);
-    let options = ConvTranspose3dOptions { stride, padding, output_padding, dilation, groups: groups(t) };
-    t.x().conv_transpose3d(t.input("weight"), t.maybe("bias"), options)
+    ConvTranspose3dOptions { stride, padding, output_padding: of("output_padding", 0), dilation, groups: groups(t) }
 }
 
 /// With places where they are asked for.
 pub fn max_pool3d(t: &Trial) -> Vec<Tensor> {
-    let kernel_size = three(t, "kernel_size").expect("max_pool3d: expected `kernel_size`");
-    let options = MaxPool3dOptions {
-        kernel_size,
-        stride: three(t, "stride").unwrap_or(kernel_size),
-        padding: three(t, "padding").unwrap_or([0; 3]),
-        dilation: three(t, "dilation").unwrap_or([1; 3]),
-        ceil_mode: t.attrs().flag("ceil_mode", false),
-    };
+    let options = max_pool3d_options(t);
     match t.attrs().flag("return_indices", false) {
         true => both(t.x().max_pool3d_indices(options)),
         false => vec![t.x().max_pool3d(options)],
     }
 }
 
+pub fn max_pool3d_options(t: &Trial) -> MaxPool3dOptions {
+    let kernel_size = three(t, "kernel_size").expect("max_pool3d: expected `kernel_size`");
+    MaxPool3dOptions {
+        kernel_size,
+        stride: three(t, "stride").unwrap_or(kernel_size),
+        padding: three(t, "padding").unwrap_or([0; 3]),
+        dilation: three(t, "dilation").unwrap_or([1; 3]),
+        ceil_mode: t.attrs().flag("ceil_mode", false),
+    }
+}
+
 pub fn avg_pool3d(t: &Trial) -> Tensor {
+    t.x().avg_pool3d(avg_pool3d_options(t))
+}
+
+pub fn avg_pool3d_options(t: &Trial) -> AvgPool3dOptions {
     let kernel_size = three(t, "kernel_size").expect("avg_pool3d: expected `kernel_size`");
-    t.x().avg_pool3d(AvgPool3dOptions {
+    AvgPool3dOptions {
         kernel_size,
         stride: three(t, "stride").unwrap_or(kernel_size),
         padding: three(t, "padding").unwrap_or([0; 3]),
         ceil_mode: t.attrs().flag("ceil_mode", false),
         count_include_pad: t.attrs().flag("count_include_pad", true),
         divisor_override: t.attrs().size("divisor_override"),
-    })
+    }
 }
 
 pub fn adaptive_avg_pool3d(t: &Trial) -> Tensor {

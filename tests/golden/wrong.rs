@@ -1,7 +1,7 @@
 //! Calls that PyTorch itself tests for being refused, from `wrong.json`: each is refused here too, by a sentence that names
 //! the operation and what it was given.
 //!
-//! The file has those of PyTorch's `error_inputs` that can be written in Rust, each once. The others are wrong types: sizes
+//! The file has those of PyTorch's `error_inputs`, of operators and of modules, that can be written in Rust, each once. The others are wrong types: sizes
 //! below 0, a reduction of another name, an `out` of another type or shape, a number where a tensor is expected.
 
 use crate::attrs::Attrs;
@@ -22,6 +22,8 @@ pub struct Call {
     tensors: Vec<(String, Value)>,
     /// What PyTorch says.
     pytorch: String,
+    /// The name in the refusal, where it is not the kind's: a module's.
+    says: Option<String>,
     /// Why it is right that this call is taken here.
     pub taken: Option<String>,
 }
@@ -41,12 +43,14 @@ impl Call {
         let inputs = json["inputs"].as_object().expect("wrong.json: expected `inputs`");
         let tensors = inputs.iter().map(|(name, json)| (format!("in.{name}"), tensor(json))).collect();
         let taken = json.get("taken").map(|why| why.as_str().expect("wrong.json: expected a sentence").to_string());
+        let says = json.get("says").map(|name| name.as_str().expect("wrong.json: expected a name").to_string());
         let kind = text("kind");
         Call {
             name: format!("{kind}_{at}"),
             attrs: json["attrs"].to_string(),
             tensors,
             pytorch: text("pytorch"),
+            says,
             taken,
             kind,
         }
@@ -83,7 +87,7 @@ impl Call {
             place.give_back(device);
         }
         let raw = ["index out of bounds", "overflow", "unwrap", "capacity", "divide by zero", "out of range for slice"];
-        let name = self.kind.trim_end_matches("_loss");
+        let name = self.says.as_deref().unwrap_or(self.kind.trim_end_matches("_loss"));
         let shape = said.contains("shape [") && said.contains("over the highest");
         if let Some(raw) = raw.iter().find(|raw| said.contains(*raw)) {
             return Err(format!("`{raw}` is no sentence for a user: {said}"));

@@ -2,7 +2,9 @@
 
 use super::{Case, case, whole, x};
 use wgrad::loss::{PoissonNllOptions, TripletMarginOptions};
-use wgrad::{Conv3dOptions, DType, Interpolation, KeepDims, MaxPool3dOptions, Reduction, Upsampling};
+use wgrad::{Conv3dOptions, DType, Interpolation, KeepDims, MaxPool3dOptions, Reduction, Tensor, Upsampling};
+
+const NAN: f32 = f32::NAN;
 
 /// The operation that a case is named after.
 fn named(at: &str) -> String {
@@ -20,6 +22,14 @@ fn functions() -> Vec<Case> {
         case("erfc by where", [x([65])], |x| x[0].erfc()),
         case("erfc far out by where", [x([3]).listed(&[0.0, 4.0, 9.0])], |x| x[0].detach().erfc() * 1e8)
             .gives(&[1e8, 1.541_725_8, 4.137_032e-29])
+            .constant(),
+        case("i0 by where", [x([65]).within(-9.0, 9.0)], |x| x[0].i0()).compared(),
+        case("i0 at points by where", [x([4]).listed(&[0.0, -1.0, 3.75, 20.0])], |x| x[0].detach().i0())
+            .gives(&[1.0, 1.266_065_9, 9.118_945_8, 4.355_828e7])
+            .constant(),
+        case("i1 by where", [x([65]).within(-9.0, 9.0)], |x| x[0].i1()).compared(),
+        case("i1 at points by where", [x([4]).listed(&[0.0, -1.0, 3.75, 20.0])], |x| x[0].detach().i1())
+            .gives(&[0.0, -0.565_159_1, 7.780_015_2, 4.245_497_3e7])
             .constant(),
         case(&named("exp2"), [x([33])], |x| x[0].exp2()),
         case(&named("copysign"), [x([33]).avoiding(&[0.0]), x([33]).avoiding(&[0.0])], |x| x[0].copysign(&x[1])),
@@ -52,6 +62,23 @@ fn bins() -> Vec<Case> {
     vec![
         case("bucketize by comparisons", [x([33]), x([3]).listed(borders)], |x| {
             x[0].bucketize(&x[1], false).cast(DType::F32)
+        })
+        .constant(),
+        case("isin by comparisons", [whole([4, 9], 0, 7), whole([3], 0, 7)], |x| x[0].isin(&x[1])).constant(),
+        case("nanmedian_dim by sort", [x([2, 5]).listed(&[1.0, NAN, 3.0, 2.0, NAN, NAN, NAN, NAN, NAN, NAN])], |x| {
+            x[0].detach().nanmedian_dim(1, KeepDims::No).0
+        })
+        .gives(&[2.0, NAN])
+        .constant(),
+        case("nanmedian_dim of distinct by sort", [x([5, 8]).distinct()], |x| x[0].nanmedian_dim(1, KeepDims::No).0),
+        case("mode by sort", [whole([4, 9], 0, 3)], |x| {
+            let (values, places) = x[0].detach().mode(1, KeepDims::No);
+            values.add(&places.cast(DType::F32).affine(10.0, 0.0))
+        })
+        .constant(),
+        case("cartesian_prod by stack", [x([3]), x([4])], |x| Tensor::cartesian_prod(&[&x[0], &x[1]]).square()),
+        case("histogram by index_add", [x([65]), x([3]).listed(borders), x([65])], |x| {
+            x[0].histogram(&x[1], Some(&x[2]))
         })
         .constant(),
         case("histc by index_add", [x([65])], |x| x[0].histc(7, -1.0, 1.0)).constant(),

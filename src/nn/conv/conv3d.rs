@@ -1,115 +1,141 @@
-//! Convolution of volumes as layers.
+//! Convolution of volumes as a layer.
 
+use super::around::{enough, surrounded};
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
-use crate::ops::conv::{Conv3dOptions, ConvTranspose3dOptions};
+use crate::ops::conv::Conv3dOptions;
+use crate::ops::padding::Padding;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-macro_rules! layers {
-    ($($(#[$doc:meta])* $name:ident($options:ty), $function:ident, $weight:literal,
-        |$sizes:ident| $shape:expr, channels $channels:literal by groups $grouped:literal;)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Module)]
-        pub struct $name {
-            #[doc = $weight]
-            pub weight: Parameter,
-            /// `[out]`.
-            pub bias: Option<Parameter>,
-            /// The arguments of the function.
-            #[module(skip)]
-            pub options: $options,
-        }
-
-        impl $name {
-            /// A cube as kernel, with a bias, stride 1 and no padding; weights and bias are uniform within one by the root of
-            /// the product of the weight's sizes but the first, as in PyTorch.
-            ///
-            /// # Panics
-            /// If the kernel's size is 0.
-            #[track_caller]
-            pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> $name {
-                $name::with(inputs, outputs, [kernel_size; 3], <$options>::default(), init)
-            }
-
-            /// With all options.
-            ///
-            /// # Panics
-            /// If the groups do not divide the channels, or a size of the kernel is 0.
-            #[track_caller]
-            pub fn with(
-                inputs: usize,
-                outputs: usize,
-                kernel: [usize; 3],
-                options: $options,
-                init: &mut Init,
-            ) -> $name {
-                let (groups, name) = (options.groups, stringify!($name));
-                let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
-                assert!(whole, "{name}: {groups} groups do not divide {inputs} and {outputs} channels");
-                assert!(!kernel.contains(&0), "{name}: a kernel of {kernel:?} sees nothing: take at least 1 x 1 x 1");
-                let $sizes = [inputs, outputs, groups];
-                let [first, second]: [usize; 2] = $shape;
-                let shape = Shape::from([first, second, kernel[0], kernel[1], kernel[2]]);
-                let fan_in = shape[1..].iter().product();
-                let weight = init.uniform(shape, fan_in);
-                $name { weight, bias: Some(init.uniform([outputs], fan_in)), options }
-            }
-
-            /// The same with another padding.
-            pub fn padding(mut self, padding: usize) -> $name {
-                self.options.padding = [padding; 3];
-                self
-            }
-
-            /// The same with another stride.
-            pub fn stride(mut self, stride: usize) -> $name {
-                self.options.stride = [stride; 3];
-                self
-            }
-
-            /// The same without the bias, as before batch normalisation.
-            pub fn without_bias(mut self) -> $name {
-                self.bias = None;
-                self
-            }
-        }
-
-        impl Layer for $name {
-            #[track_caller]
-            fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-                let weight = ctx.param(&self.weight);
-                let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
-                x.$function(&weight, bias.as_ref(), self.options)
-            }
-
-            fn batched_rank(&self) -> Option<usize> {
-                Some(5)
-            }
-
-            fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-                let weight = self.weight.tensor();
-                let channels = weight.shape()[$channels] * if $grouped { self.options.groups } else { 1 };
-                let fits = x.rank() == 5 && x.shape()[1] == channels;
-                misfit(fits, stringify!($name), x, &weight, || format!("expected volumes [n, {channels}, d, h, w]"))
-            }
-
-            fn title(&self) -> String {
-                let (w, groups) = (self.weight.shape(), self.options.groups);
-                let [inputs, outputs] = if $grouped { [w[1] * groups, w[0]] } else { [w[0], w[1] * groups] };
-                format!("{}({inputs}, {outputs}, {}x{}x{})", stringify!($name), w[2], w[3], w[4])
-            }
-        }
-    )*};
+/// Convolution of `[n, in, d, h, w]` with weight `[out, in / groups, kd, kh, kw]` and bias `[out]`.
+#[doc(alias = "nn.Conv3d")]
+#[derive(Debug, Module)]
+pub struct Conv3d {
+    /// `[out, in / groups, kd, kh, kw]`.
+    pub weight: Parameter,
+    /// `[out]`.
+    pub bias: Option<Parameter>,
+    /// Stride, padding, dilation, groups.
+    #[module(skip)]
+    pub options: Conv3dOptions,
+    /// What lies around an input: zeros, unless it is set.
+    #[module(skip)]
+    pub padding_mode: Padding,
+    /// Whether the size is kept, by as much padding as that takes.
+    #[module(skip)]
+    pub same: bool,
 }
 
-layers! {
-    /// Convolution of volumes `[n, in, d, h, w]`: [`Tensor::conv3d`].
-    #[doc(alias = "nn.Conv3d")]
-    Conv3d(Conv3dOptions), conv3d, "`[out, in / groups, kd, kh, kw]`.",
-        |sizes| [sizes[1], sizes[0] / sizes[2]], channels 1 by groups true;
-    /// Transposed convolution of volumes `[n, in, d, h, w]`: [`Tensor::conv_transpose3d`].
-    #[doc(alias = "nn.ConvTranspose3d")]
-    ConvTranspose3d(ConvTranspose3dOptions), conv_transpose3d, "`[in, out / groups, kd, kh, kw]`.",
-        |sizes| [sizes[0], sizes[1] / sizes[2]], channels 0 by groups false;
+impl Conv3d {
+    /// A cube as kernel with a bias, stride 1 and no padding; weights and bias are uniform within
+    /// 1 / sqrt(in * kd * kh * kw).
+    ///
+    /// # Panics
+    /// If the kernel's size is 0.
+    #[track_caller]
+    pub fn new(inputs: usize, outputs: usize, kernel_size: usize, init: &mut Init) -> Conv3d {
+        Conv3d::with(inputs, outputs, [kernel_size; 3], Conv3dOptions::default(), init)
+    }
+
+    /// With all options.
+    ///
+    /// # Panics
+    /// If the groups do not divide the channels, or a size of the kernel is 0.
+    #[track_caller]
+    pub fn with(inputs: usize, outputs: usize, kernel: [usize; 3], options: Conv3dOptions, init: &mut Init) -> Conv3d {
+        let groups = options.groups;
+        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
+        assert!(whole, "Conv3d: {groups} groups do not divide {inputs} and {outputs} channels");
+        let sees = !kernel.contains(&0);
+        assert!(sees, "Conv3d: a kernel of {kernel:?} sees nothing: take at least 1 x 1 x 1");
+        let shape = Shape::from([outputs, inputs / groups, kernel[0], kernel[1], kernel[2]]);
+        let fan_in = shape[1..].iter().product();
+        let weight = init.uniform(shape, fan_in);
+        let bias = Some(init.uniform([outputs], fan_in));
+        Conv3d { weight, bias, options, padding_mode: Padding::Constant(0.0), same: false }
+    }
+
+    /// The same with zeros around the volume.
+    pub fn padding(mut self, padding: usize) -> Conv3d {
+        self.options.padding = [padding; 3];
+        self
+    }
+
+    /// The same with other elements than zeros around: PyTorch's `padding_mode`.
+    pub fn padding_mode(mut self, mode: Padding) -> Conv3d {
+        self.padding_mode = mode;
+        self
+    }
+
+    /// The same with as much padding as keeps the size: PyTorch's `padding="same"`.
+    ///
+    /// # Panics
+    /// If a stride is not 1.
+    #[track_caller]
+    pub fn padding_same(mut self) -> Conv3d {
+        let stride = self.options.stride;
+        assert!(stride == [1; 3], "Conv3d: padding that keeps the size takes strides of 1, got {stride:?}");
+        self.same = true;
+        self
+    }
+
+    /// The same with another distance between positions.
+    pub fn stride(mut self, stride: usize) -> Conv3d {
+        self.options.stride = [stride; 3];
+        self
+    }
+
+    /// The same with another distance between taps.
+    pub fn dilation(mut self, dilation: usize) -> Conv3d {
+        self.options.dilation = [dilation; 3];
+        self
+    }
+
+    /// The same without the bias, as before batch normalisation.
+    pub fn without_bias(mut self) -> Conv3d {
+        self.bias = None;
+        self
+    }
+
+    /// How far the taps reach.
+    fn reach(&self) -> [usize; 3] {
+        let w = self.weight.shape();
+        [0, 1, 2].map(|d| self.options.dilation[d] * (w[2 + d].max(1) - 1))
+    }
+}
+
+impl Layer for Conv3d {
+    #[track_caller]
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let weight = ctx.param(&self.weight);
+        let bias = self.bias.as_ref().map(|bias| ctx.param(bias));
+        let (mode, same) = (self.padding_mode, self.same);
+        if mode == Padding::Constant(0.0) {
+            let function = if same { Tensor::conv3d_same } else { Tensor::conv3d };
+            return function(x, &weight, bias.as_ref(), self.options);
+        }
+        let x = surrounded(x, mode, same, self.options.padding, self.reach());
+        x.conv3d(&weight, bias.as_ref(), Conv3dOptions { padding: [0; 3], ..self.options })
+    }
+
+    fn batched_rank(&self) -> Option<usize> {
+        Some(5)
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let weight = self.weight.tensor();
+        let w = weight.shape();
+        let channels = w[1] * self.options.groups;
+        let fits = x.rank() == 5 && x.shape()[1] == channels;
+        misfit(fits, "Conv3d", x, &weight, || format!("expected volumes [n, {channels}, d, h, w]")).or_else(|| {
+            let around = [self.options.padding, self.reach()];
+            enough("Conv3d", x, &weight, self.padding_mode, around, self.same)
+        })
+    }
+
+    fn title(&self) -> String {
+        let w = self.weight.shape();
+        format!("Conv3d({}, {}, {}x{}x{})", w[1] * self.options.groups, w[0], w[2], w[3], w[4])
+    }
 }
