@@ -121,8 +121,8 @@ impl Layer for GroupNorm {
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        let fits = x.rank() >= 2 && x.shape()[1] == self.channels && x.dtype().is_float();
-        let expected = || format!("expected a batch [n, {}, ..] of floats", self.channels);
+        let fits = x.rank() >= 2 && x.shape()[1] == self.channels;
+        let expected = || format!("expected a batch [n, {}, ..]", self.channels);
         match &self.weight {
             Some(weight) => misfit(fits, "GroupNorm", x, &weight.tensor(), expected),
             None => misfit_at(&self.path, fits, "GroupNorm", x, expected),

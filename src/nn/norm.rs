@@ -242,7 +242,8 @@ macro_rules! layers {
                     let counted: fn(&[usize]) -> usize = $counted;
                     let whole = ctx.sum().is_some() && ctx.mode() == Mode::Train;
                     let counts = !state.by_own(ctx) || whole || counted(&x.shape()) != 1;
-                    let expected = || "by its own statistics, expected more than one value a channel".to_string();
+                    let when = if ctx.mode() == Mode::Train { "in training" } else { "without running statistics" };
+                    let expected = || format!("{when}, expected more than one value a channel");
                     state.refusal(counts, name, x, &expected)
                 })
             }

@@ -57,7 +57,7 @@ impl DiLoCoOptions {
 /// Local training that meets now and then, DiLoCo (Douillard et al., 2023, arXiv:2311.08105): each rank takes steps of its own, with
 /// any optimizer and no exchange, and every so many steps the ranks average how far they have come. That mean is the gradient of
 /// an outer step, SGD with Nesterov's momentum, from the last weights that all had in common: with `d` the mean over ranks of
-/// `common - weights`, `v = momentum v + d` and `common -= lr (d + momentum v)`. All go on from there, with the same bits.
+/// `shared - weights`, `v = momentum v + d` and `shared -= lr (d + momentum v)`. All go on from there, with the same bits.
 ///
 /// It is for slow links and for devices of unlike speed: 500 steps cost one exchange in the place of 500. Moments stay with their
 /// ranks. Running statistics are averaged at each outer step. What the ranks hold between two of them differs: validate and save
@@ -110,7 +110,7 @@ struct State {
 struct Outer {
     path: String,
     parameter: Parameter,
-    common: Vec<f32>,
+    shared: Vec<f32>,
     velocity: Vec<f32>,
 }
 
@@ -143,8 +143,8 @@ impl DiLoCo {
             let mut each = |path: &str, entry: Entry| match entry {
                 Entry::Parameter(new) if !state.parameters.iter().any(|old| old.parameter.is(new)) => {
                     let path = if name.is_empty() { path.to_string() } else { format!("{name}.{path}") };
-                    let [common, velocity] = [Vec::new(), vec![0.0; new.shape().numel()]];
-                    state.parameters.push(Outer { path, parameter: new.clone(), common, velocity });
+                    let [shared, velocity] = [Vec::new(), vec![0.0; new.shape().numel()]];
+                    state.parameters.push(Outer { path, parameter: new.clone(), shared, velocity });
                 }
                 Entry::Buffer(buffer) if buffer.tensor().dtype().is_float() => state.statistics.push(buffer.clone()),
                 _ => {}
@@ -270,8 +270,8 @@ impl DiLoCo {
             return Ok(asks);
         }
         let values = state.values()?;
-        let far = state.parameters.iter().zip(&values).flat_map(|(own, values)| own.common.iter().zip(values));
-        let mut far: Vec<f32> = far.map(|(common, value)| common - value).collect();
+        let far = state.parameters.iter().zip(&values).flat_map(|(own, values)| own.shared.iter().zip(values));
+        let mut far: Vec<f32> = far.map(|(shared, value)| shared - value).collect();
         let asked = self.mean(&mut far, self.compression, asks)?;
         let statistics: Vec<Tensor> = state.statistics.iter().map(Buffer::tensor).collect();
         let mut means: Vec<f32> = read(&statistics)?.into_iter().flatten().collect();
@@ -282,11 +282,11 @@ impl DiLoCo {
             let DiLoCoOptions { lr, momentum, .. } = self.options;
             let mut far = far.into_iter();
             for own in &mut state.parameters {
-                for ((common, velocity), d) in own.common.iter_mut().zip(&mut own.velocity).zip(&mut far) {
+                for ((shared, velocity), d) in own.shared.iter_mut().zip(&mut own.velocity).zip(&mut far) {
                     *velocity = momentum * *velocity + d;
-                    *common -= lr * (d + momentum * *velocity);
+                    *shared -= lr * (d + momentum * *velocity);
                 }
-                write(&own.parameter.tensor(), own.common.clone());
+                write(&own.parameter.tensor(), own.shared.clone());
             }
         });
         let mut means = means.into_iter();
@@ -316,7 +316,7 @@ impl State {
     /// Has the weights as they are now be those that all have in common.
     fn start(&mut self) -> Result<()> {
         let values = self.values()?;
-        self.parameters.iter_mut().zip(values).for_each(|(own, values)| own.common = values);
+        self.parameters.iter_mut().zip(values).for_each(|(own, values)| own.shared = values);
         self.steps = 0;
         Ok(())
     }

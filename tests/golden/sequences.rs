@@ -54,10 +54,10 @@ pub fn norm(t: &Trial, norm: &mut LayerNorm, path: &str) {
 /// `path` ends with a point, where there is one.
 pub fn attention_layer(t: &Trial, layer: &mut MultiheadAttention, path: &str) {
     let of = |name: &str| t.given(&format!("{path}{name}"));
-    layer.in_proj_weight = of("in_proj_weight");
+    [layer.in_proj_weight, layer.in_proj_bias, layer.bias_k, layer.bias_v] =
+        ["in_proj_weight", "in_proj_bias", "bias_k", "bias_v"].map(&of);
     [layer.q_proj_weight, layer.k_proj_weight, layer.v_proj_weight] =
-        ["q_proj_weight", "k_proj_weight", "v_proj_weight"].map(of);
-    [layer.in_proj_bias, layer.bias_k, layer.bias_v] = ["in_proj_bias", "bias_k", "bias_v"].map(of);
+        ["q_proj_weight", "k_proj_weight", "v_proj_weight"].map(&of);
     layer.out_proj = linear(t, &format!("{path}out_proj"));
 }
 

@@ -25,11 +25,11 @@ fn functions() -> Vec<Case> {
             .constant(),
         case("i0 by where", [x([65]).within(-9.0, 9.0)], |x| x[0].i0()).compared(),
         case("i0 at points by where", [x([4]).listed(&[0.0, -1.0, 3.75, 20.0])], |x| x[0].detach().i0())
-            .gives(&[1.0, 1.266_065_9, 9.118_945_8, 4.355_828e7])
+            .gives(&[1.0, 1.266_066, 9.118_946, 4.355_828e7])
             .constant(),
         case("i1 by where", [x([65]).within(-9.0, 9.0)], |x| x[0].i1()).compared(),
         case("i1 at points by where", [x([4]).listed(&[0.0, -1.0, 3.75, 20.0])], |x| x[0].detach().i1())
-            .gives(&[0.0, -0.565_159_1, 7.780_015_2, 4.245_497_3e7])
+            .gives(&[0.0, -0.565_159_1, 7.780_015, 4.245_497_3e7])
             .constant(),
         case(&named("exp2"), [x([33])], |x| x[0].exp2()),
         case(&named("copysign"), [x([33]).avoiding(&[0.0]), x([33]).avoiding(&[0.0])], |x| x[0].copysign(&x[1])),
@@ -72,7 +72,7 @@ fn bins() -> Vec<Case> {
         .constant(),
         case("nanmedian_dim of distinct by sort", [x([5, 8]).distinct()], |x| x[0].nanmedian_dim(1, KeepDims::No).0),
         case("mode by sort", [whole([4, 9], 0, 3)], |x| {
-            let (values, places) = x[0].detach().mode(1, KeepDims::No);
+            let (values, places) = x[0].detach().cast(DType::F32).mode(1, KeepDims::No);
             values.add(&places.cast(DType::F32).affine(10.0, 0.0))
         })
         .constant(),

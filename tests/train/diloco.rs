@@ -31,12 +31,12 @@ fn an_outer_step_is_nesterovs_on_the_mean_of_all_ways() {
         Ok(seen)
     };
     let all = Threads::run(&several(&Device::cpu(), 2), rank).expect("nothing fails");
-    let (mut common, mut velocity) = (1.0f64, 0.0f64);
+    let (mut shared, mut velocity) = (1.0f64, 0.0f64);
     for (at, mean) in [3.0f64, 1.0, -0.5].into_iter().enumerate() {
         let d = -mean;
         velocity = 0.9 * velocity + d;
-        common -= 0.7 * (d + 0.9 * velocity);
-        assert!((f64::from(all[0][at]) - common).abs() < 1e-5, "{all:?} and {common}");
+        shared -= 0.7 * (d + 0.9 * velocity);
+        assert!((f64::from(all[0][at]) - shared).abs() < 1e-5, "{all:?} and {shared}");
     }
     assert_eq!(all[0], all[1]);
 }

@@ -134,16 +134,16 @@ fn layers_without_parameters_know_their_path_too() {
     let table: Vec<(String, &str)> = vec![
         (said(MaxPool2d::new(2), &[2, 784], init), "[2, 784]: expected images [n, c, h, w]"),
         (said(MaxPool2d::new(3), &[2, 4, 3, 2], init), "[2, 4, 3, 2]: expected at least [3, 3] behind the channels"),
-        (said(AvgPool2d::new(2), &[2, 4, 4], init), "[2, 4, 4]: expected images [n, c, h, w]"),
+        (said(AvgPool2d::new(2), &[4, 4], init), "[4, 4]: expected images [n, c, h, w]"),
         (said(MaxPool1d::new(2), &[2, 4, 1], init), "[2, 4, 1]: expected at least [2] behind the channels"),
-        (said(AvgPool1d::new(2), &[2, 4], init), "[2, 4]: expected [n, c, length]"),
+        (said(AvgPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
         (said(AdaptiveAvgPool2d::new([1, 1]), &[2, 4], init), "[2, 4]: expected images [n, c, h, w]"),
         (
             said(AdaptiveMaxPool2d::new([1, 1]), &[2, 4, 0, 3], init),
             "[2, 4, 0, 3]: expected at least [1, 1] behind the channels",
         ),
-        (said(AdaptiveAvgPool1d::new(2), &[2, 4], init), "[2, 4]: expected [n, c, length]"),
-        (said(AdaptiveMaxPool1d::new(2), &[2, 4], init), "[2, 4]: expected [n, c, length]"),
+        (said(AdaptiveAvgPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
+        (said(AdaptiveMaxPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
         (said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init), "[2, 4]: expected images [n, c, h, w]"),
         (
             said(PixelShuffle::new(2), &[2, 6, 3, 3], init),
