@@ -79,7 +79,8 @@ pub struct MultiheadAttention {
     /// Whether inputs are `[batch, rows, width]`.
     #[module(skip)]
     pub batch_first: bool,
-    dropout: Dropout,
+    /// Where there is none to drop, it draws nothing, and no rank has a sequence of its own.
+    dropout: Option<Dropout>,
     /// Its path in the model.
     pub path: Path,
 }
@@ -135,7 +136,7 @@ impl MultiheadAttention {
             heads,
             add_zero_attn,
             batch_first,
-            dropout: Dropout::new(dropout, init),
+            dropout: if dropout == 0.0 { None } else { Some(Dropout::new(dropout, init)) },
             path: Path::new(),
         }
     }
@@ -227,8 +228,8 @@ impl MultiheadAttention {
             return self.attended([&q, &k, &v], &options, ctx).squeeze(if self.batch_first { 0 } else { 1 });
         }
         let mut options = options.clone();
-        if ctx.mode() == Mode::Train && self.dropout.p > 0.0 && options.dropout.is_none() {
-            options.dropout = Some((self.dropout.p, self.dropout.draw(inputs[0].device(), ctx)));
+        if let (Mode::Train, Some(dropout), None) = (ctx.mode(), &self.dropout, &options.dropout) {
+            options.dropout = Some((dropout.p, dropout.draw(inputs[0].device(), ctx)));
         }
         let is_plain = self.bias_k.is_none() && !self.add_zero_attn;
         if let (true, true, Some(weight)) = (same(inputs), is_plain, &self.in_proj_weight) {

@@ -56,7 +56,7 @@ impl BatchNormState {
         }
     }
 
-    fn bare(channels: usize) -> BatchNormState {
+    fn bare(channels: usize, _init: &Init) -> BatchNormState {
         BatchNormState {
             weight: None,
             bias: None,
@@ -190,7 +190,7 @@ impl BatchNormState {
 }
 
 macro_rules! layers {
-    ($($(#[$doc:meta])* $name:ident: $function:ident, $new:expr, $ranks:pat, $shape:literal, $batched:expr, $counted:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $function:ident, $new:path, $ranks:pat, $shape:literal, $batched:expr, $counted:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Module)]
         pub struct $name(#[module(name = "")] pub BatchNormState);
@@ -199,8 +199,7 @@ macro_rules! layers {
             /// With PyTorch's eps of 1e-5, its momentum of 0.1, and its other defaults.
             #[track_caller]
             pub fn new(channels: usize, init: &mut Init) -> $name {
-                let new: fn(usize, &Init) -> BatchNormState = $new;
-                $name(new(channels, init))
+                $name($new(channels, init))
             }
 
             /// The same with another number that is added to the variance.
@@ -268,7 +267,7 @@ layers! {
     /// Normalisation of each channel of each sequence [n, c, length] by its own mean and variance (Ulyanov et al., 2016). As in
     /// PyTorch nothing is scaled or shifted, and no running statistics are kept, unless that is asked for.
     #[doc(alias = "nn.InstanceNorm1d")]
-    InstanceNorm1d: instance, |c, _| BatchNormState::bare(c), 3, "[n, c, length]", Some(3), |s| s[2..].iter().product();
+    InstanceNorm1d: instance, BatchNormState::bare, 3, "[n, c, length]", Some(3), |s| s[2..].iter().product();
     /// Normalisation of each channel of each image [n, c, h, w] by its own mean and variance: see [`InstanceNorm1d`].
     ///
     /// ```
@@ -281,10 +280,10 @@ layers! {
     /// # Ok::<(), wgrad::Error>(())
     /// ```
     #[doc(alias = "nn.InstanceNorm2d")]
-    InstanceNorm2d: instance, |c, _| BatchNormState::bare(c), 4, "[n, c, h, w]", Some(4), |s| s[2..].iter().product();
+    InstanceNorm2d: instance, BatchNormState::bare, 4, "[n, c, h, w]", Some(4), |s| s[2..].iter().product();
     /// Normalisation of each channel of each volume [n, c, d, h, w] by its own mean and variance: see [`InstanceNorm1d`].
     #[doc(alias = "nn.InstanceNorm3d")]
-    InstanceNorm3d: instance, |c, _| BatchNormState::bare(c), 5, "[n, c, d, h, w]", Some(5), |s| s[2..].iter().product();
+    InstanceNorm3d: instance, BatchNormState::bare, 5, "[n, c, d, h, w]", Some(5), |s| s[2..].iter().product();
 }
 
 macro_rules! without {

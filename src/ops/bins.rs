@@ -50,7 +50,7 @@ impl Tensor {
     pub fn isin(&self, elements: &Tensor) -> Tensor {
         let all = elements.detach().reshape_to(Shape::from([elements.numel()]));
         let same = self.detach().unsqueeze(self.rank()).eq(&all).cast(DType::F32);
-        same.sum_dims(&[-1], KeepDims::No).gt(0)
+        same.sum_dims(&[-1], KeepDims::No).gt(0).cast(self.mask_type())
     }
 
     /// How many elements lie in each of so many intervals between two numbers: f32 `[bins]`. The last interval holds its upper

@@ -76,14 +76,14 @@ pub fn cosine_similarity(t: &Trial) -> Tensor {
     t.input("input1").cosine_similarity(t.input("input2"), dim, eps)
 }
 
-/// Whole numbers as floats, which losses of pairs take.
-fn floats(t: &Trial) -> Tensor {
-    if target(t).dtype().is_float() { target(t).clone() } else { target(t).cast(wgrad::DType::F32) }
+/// Whole numbers as floats of the other side's type, which losses of pairs take.
+fn floats(t: &Trial, beside: &Tensor) -> Tensor {
+    if target(t).dtype().is_float() { target(t).clone() } else { target(t).cast(beside.dtype()) }
 }
 
 pub fn margin_ranking(t: &Trial) -> Tensor {
     let margin = t.attrs().float("margin", 0.0);
-    t.input("input1").margin_ranking_loss(t.input("input2"), &floats(t), margin, reduction(t))
+    t.input("input1").margin_ranking_loss(t.input("input2"), &floats(t, t.input("input1")), margin, reduction(t))
 }
 
 pub fn gaussian_nll(t: &Trial) -> Tensor {
@@ -98,7 +98,7 @@ pub fn multi_margin(t: &Trial) -> Tensor {
 }
 
 pub fn multilabel_soft_margin(t: &Trial) -> Tensor {
-    t.x().multilabel_soft_margin_loss(&floats(t), t.maybe("weight"), reduction(t))
+    t.x().multilabel_soft_margin_loss(&floats(t, t.x()), t.maybe("weight"), reduction(t))
 }
 
 pub fn ctc(t: &Trial) -> Tensor {

@@ -60,8 +60,8 @@ fn shapes_that_do_not_fit_a_loss_or_a_sequence_are_told() {
     assert_eq!(text, "einsum: ij,jk->ik: `j` is 3 in one place and 4 in another");
     let mut init = Init::new(0, &device);
     let (lstm, gru) = (Lstm::new(4, 8, &mut init), Gru::new(4, 8, &mut init));
-    let text = panics(|| lstm.forward_from(&tensor(&[5, 4]), None, &Ctx::eval()));
-    assert_eq!(text, "Lstm: [5, 4] x [32, 4]: expected sequences [batch, steps, 4]");
+    let text = panics(|| lstm.forward_from(&tensor(&[2, 5, 3]), None, &Ctx::eval()));
+    assert_eq!(text, "Lstm: [2, 5, 3] x [32, 4]: expected sequences [batch, steps, 4]");
     let start = RnnStart { cell: Some(tensor(&[1, 5, 8])), ..RnnStart::default() };
     let text = panics(|| gru.forward_from(&tensor(&[5, 3, 4]), start.clone(), &Ctx::eval()));
     assert!(text.ends_with("only an LSTM has a memory to start from"), "{text}");
