@@ -45,6 +45,7 @@ pub struct RecurrentOptions {
     /// PyTorch's default. States are `[layers * directions, batch, ..]` in both.
     pub batch_first: bool,
     /// The elements of an output to which that of an LSTM's units is projected (Sak et al., 2014); 0 where it is not.
+    #[doc(alias = "proj_size")]
     pub proj_size: usize,
 }
 

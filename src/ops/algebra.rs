@@ -366,6 +366,7 @@ impl Tensor {
     ///
     /// # Errors
     /// The device's first failure.
+    #[doc(alias = "argwhere")]
     #[track_caller]
     pub fn nonzero(&self) -> Result<Tensor> {
         let (shape, found) = (self.shape(), self.ne(0).to_vec::<f32>()?);
