@@ -32,7 +32,7 @@ impl Directions {
 }
 
 /// PyTorch's arguments and, but for `batch_first`, its defaults.
-#[doc(alias("num_layers", "bidirectional"))]
+#[doc(alias("num_layers", "bidirectional", "proj_size"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecurrentOptions {
     /// Layers upon one another.
@@ -45,7 +45,6 @@ pub struct RecurrentOptions {
     /// PyTorch's default. States are `[layers * directions, batch, ..]` in both.
     pub batch_first: bool,
     /// The elements of an output to which that of an LSTM's units is projected (Sak et al., 2014); 0 where it is not.
-    #[doc(alias = "proj_size")]
     pub proj_size: usize,
 }
 
