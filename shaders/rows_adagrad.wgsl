@@ -21,12 +21,9 @@ struct Params {
 @compute @workgroup_size(256)
 fn rows_adagrad(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
-    let entry = divide(i, p.width);
-    if entry >= p.n || numbers[3] == 1.0 { return; }
-    let row = rows[entry];
-    if row < 0 { return; }
-    let to = u32(row) * p.width + i - entry * p.width;
-    let place = select(p.at, p.own, numbers[2] == 1.0);
+    let to = table_place(i);
+    if to == NOWHERE { return; }
+    let place = first_number();
     let slope = numbers[0] * g[i];
     let total = sum[to] + slope * slope;
     sum[to] = total;

@@ -511,8 +511,7 @@ pub static ACCUMULATE: Kernel = Kernel::new(
 #[track_caller]
 fn accumulate(a: &Tensor, b: &Tensor) -> Tensor {
     assert!(a.shape() == b.shape(), "accumulate: gradients of {} and {} meet at one tensor", a.shape(), b.shape());
-    // What is repeated, as the gradient of a mean is, has no order of its own.
-    let out = if a.layout().is_dense() || !b.layout().is_dense() { a.new_like() } else { b.new_like() };
+    let out = Tensor::empty_like(a.layout().leading(b.layout()), a.dtype(), a.device());
     let params = Strided::new(out.layout(), [(a.layout(), a.base()), (b.layout(), b.base())]);
     Tensor::run(&ACCUMULATE, &[a, b, &out], &params);
     out.tracked("accumulate", &[a, b], |dy, needs| needs.iter().map(|needed| needed.then(|| dy.clone())).collect())

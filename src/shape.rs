@@ -259,6 +259,11 @@ impl Layout {
         self.permute(&self.memory_order()).is_contiguous()
     }
 
+    /// That of two of one shape whose order a result takes: the first that is dense, since what is repeated has none of its own.
+    pub fn leading<'a>(&'a self, other: &'a Layout) -> &'a Layout {
+        if self.is_dense() || !other.is_dense() { self } else { other }
+    }
+
     /// The same elements with the dimensions in another order.
     pub fn permute(&self, order: &[usize]) -> Layout {
         let mut out = *self;

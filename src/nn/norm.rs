@@ -49,13 +49,11 @@ impl BatchNormState {
             running_mean: Some(Buffer::new(Tensor::zeros([channels], device))),
             running_var: Some(Buffer::new(Tensor::ones([channels], device))),
             num_batches_tracked: Some(Buffer::new(Tensor::full([], 0i32, device))),
-            channels,
-            eps: 1e-5,
-            momentum: Some(0.1),
-            path: Path::new(),
+            ..BatchNormState::bare(channels, init)
         }
     }
 
+    /// With nothing but its numbers; made from what `new` is.
     fn bare(channels: usize, _init: &Init) -> BatchNormState {
         BatchNormState {
             weight: None,

@@ -76,8 +76,7 @@ fn broadcast(op: &str, a: &Tensor, b: &Tensor, dtype: DType) -> (Tensor, Tensor,
         panic!("{op}: {} x {}: the shapes do not broadcast", a.shape(), b.shape())
     };
     let (a, b) = (a.detach().expand(shape), b.detach().expand(shape));
-    let like = if a.layout().is_dense() || !b.layout().is_dense() { &a } else { &b };
-    let y = Tensor::empty_like(like.layout(), dtype, a.device());
+    let y = Tensor::empty_like(a.layout().leading(b.layout()), dtype, a.device());
     (a, b, y)
 }
 

@@ -2,8 +2,7 @@
 
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
-    parallel, shader,
+    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, parallel, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -59,12 +58,12 @@ fn sorted(d: &Dispatch) -> Lowering {
         out.passes.push(sort("coalesce_order_merge", &p, order, free));
         std::mem::swap(&mut order, &mut free);
     }
-    let (item, each) = if p.width.is_multiple_of(4) { ("vec4<f32>", 4) } else { ("f32", 1) };
+    let each = if p.width.is_multiple_of(4) { 4 } else { 1 };
     p.width /= each;
     let sum = |entry, from, to| {
         Pass::new(&SUMS, entry, groups(d.len(1) / each as usize, 256))
             .slots(&[Slot::Arg(0), order, from, Slot::Arg(2), to])
-            .constant("ITEM", Constant::Alias(item))
+            .items(each as usize, &[])
             .params(&p)
     };
     out.passes.push(sum("coalesce_parts", Slot::Arg(1), parts));

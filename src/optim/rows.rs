@@ -6,9 +6,7 @@ use super::rule::{NUMBERS, Rule, own};
 use super::slab::Slab;
 use crate::autograd::Rows;
 use crate::dtype::DType;
-use crate::kernel::{
-    Access, Call, Constant, Cost, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader,
-};
+use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -189,8 +187,8 @@ pub static KERNELS: &[&Kernel] = &[&ROWS_PUT];
 
 /// A pass of an invocation for each element of `n` rows, or for each vec4 where a row is of whole ones, and the items of a row.
 pub fn items(pass: Pass, n: u32, width: u32) -> (Pass, u32) {
-    let (item, each) = if width.is_multiple_of(4) { ("vec4<f32>", 4) } else { ("f32", 1) };
-    let pass = pass.constant("ITEM", Constant::Alias(item));
+    let each = if width.is_multiple_of(4) { 4 } else { 1 };
+    let pass = pass.items(each as usize, &[]);
     (Pass { groups: groups(n as usize * (width / each) as usize, 256), ..pass }, width / each)
 }
 
@@ -242,7 +240,7 @@ pub fn moved<const N: usize>(
 /// invocation for each element or vec4.
 macro_rules! rows_update {
     ($kernel:ident, $shader:ident, $name:literal, $params:ty, moments $moments:literal, flops $flops:literal, $definition:expr) => {
-        static $shader: $crate::kernel::Shader = $crate::kernel::shader!($name, {
+        static $shader: $crate::kernel::Shader = $crate::kernel::shader!($name, ["row_places"], {
             use $crate::kernel::Access::{Read, ReadWrite};
             const ACCESS: [$crate::kernel::Access; $moments + 4] = {
                 let mut access = [ReadWrite; $moments + 4];

@@ -2,7 +2,7 @@
 
 use super::{Case, Input, case, x};
 use crate::defined;
-use wgrad::{AvgPool2dOptions, Conv2dOptions, DType, MaxPool2dOptions, Tensor};
+use wgrad::{AvgPool2dOptions, Conv2dOptions, MaxPool2dOptions, Tensor};
 
 /// The same images with their channels as neighbours in memory.
 fn last(x: &Tensor) -> Tensor {
@@ -395,7 +395,7 @@ fn norms() -> Vec<Case> {
             let (mean, variance) = (x[1].copy(), x[2].copy());
             let batches = Tensor::full([], 41i32, x[0].device());
             x[0].batch_norm(None, None, EPS).update_running(&mean, &variance, &batches, 0.1);
-            Tensor::cat(&[&mean, &variance, &batches.cast(DType::F32).unsqueeze(0)], 0)
+            Tensor::cat(&[&mean, &variance, &batches.cast(mean.dtype()).unsqueeze(0)], 0)
         })
         .constant(),
     ]

@@ -32,8 +32,9 @@ fn inputs() -> [Input; 3] {
     [x([67]), x([3, 8197]), x([67])]
 }
 
-fn joined(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::cat(&[&a.flatten(0), &b.flatten(0)], 0)
+/// The elements of both side by side, in the type of the first.
+pub fn joined(a: &Tensor, b: &Tensor) -> Tensor {
+    Tensor::cat(&[&a.flatten(0), &b.flatten(0).cast(a.dtype())], 0)
 }
 
 /// Steps of an optimizer on the loss sum(a t) + sum(b²) / 2; x is a, b and t.
@@ -131,14 +132,14 @@ fn prepared(
         }
         let norm = sgd.grad_norm().unwrap_or(Tensor::zeros([], x[0].device()));
         let values = joined(&pair.a.tensor().detach(), &pair.b.tensor().detach());
-        Tensor::cat(&[&values, &norm.reshape([1])], 0)
+        joined(&values, &norm)
     })
     .defined(move |x| {
         let (values, gradients) = (joined(&x[0], &x[1]), joined(&x[2], &x[3]));
         let mask = joined(&Tensor::ones([67], x[0].device()), &x[1].zeros_like());
         let once = &values - &definition(&values, &gradients, &Tensor::ones([], x[0].device()))[0];
         let [last, norm] = definition(&once, &gradients.mul(&mask), &mask);
-        Tensor::cat(&[&(&once - &last), &norm.reshape([1])], 0)
+        joined(&(&once - &last), &norm)
     })
     .constant()
 }

@@ -1,8 +1,8 @@
 //! Recurrent cells, beside the same steps in primitives.
 
 use super::{Case, Input, case, whole, x};
+use wgrad::Tensor;
 use wgrad::ops::recurrent::{Cell, Direction, Recurrence};
-use wgrad::{DType, Tensor};
 
 use Direction::{Forward, Reverse};
 
@@ -108,7 +108,7 @@ pub fn cases() -> Vec<Case> {
             direction: Forward,
         };
         let outputs = x[0].recurrent(&recurrence).outputs();
-        assert_eq!(outputs.dtype(), DType::F32);
+        assert_eq!(outputs.dtype(), x[0].dtype());
         outputs
     }));
     all

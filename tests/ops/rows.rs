@@ -1,5 +1,6 @@
 //! Rows of tables: gradients that are as large as what was taken, added up, and the steps of optimizers that move these rows alone.
 
+use super::optimizers::joined;
 use super::{Case, Input, case, whole, x};
 use crate::defined;
 use wgrad::autograd::Rows;
@@ -47,11 +48,7 @@ fn taken() -> Vec<Case> {
 /// Values and indices of coalesced rows side by side.
 fn coalesced(values: &Tensor, ids: &Tensor, size: usize) -> Tensor {
     let rows = Rows::new(ids.copy(), values.detach(), [size, values.size(1)]).coalesce();
-    joined(&rows.values().detach(), &rows.indices().cast(DType::F32))
-}
-
-fn joined(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::cat(&[&a.flatten(0), &b.flatten(0)], 0)
+    joined(&rows.values().detach(), rows.indices())
 }
 
 fn sums() -> Vec<Case> {

@@ -86,10 +86,6 @@ fn on_a_gpu(case: &Case) -> Result<(), String> {
         return Ok(());
     }
     for dtype in [DType::F16, DType::BF16] {
-        // Some cases name f32 themselves: what stops one on the CPU backend, unchecked, are its types and not a kernel.
-        if case.halved(dtype, &Device::cpu()).is_err() {
-            continue;
-        }
         halved(case, dtype, "kernel by kernel", || open(base))?;
         for name in &changed {
             halved(case, dtype, name, || open(&WgpuOptions { variant: Some(name), ..base.clone() }))?;
