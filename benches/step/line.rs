@@ -51,6 +51,8 @@ pub struct Line {
     submits: u64,
     /// The peak of a step's own memory: intermediate results, and the kernels' scratch where it is replayed.
     planned_bytes: u64,
+    /// The most that intermediate results take at once.
+    least_bytes: u64,
     cost: Cost,
     ceilings: Ceilings,
     /// From the start of the process to the first loss.
@@ -92,7 +94,7 @@ impl Line {
         })?;
         let peak_mb = peak_mb();
         let profile = run.profile()?;
-        let (cost, planned_bytes) = run.planned()?;
+        let (cost, [planned_bytes, least_bytes]) = run.planned()?;
         Ok(Line {
             workload: format!("{workload:?}").to_lowercase(),
             backend: backend.to_string(),
@@ -102,6 +104,7 @@ impl Line {
             dispatches: after.passes - before.passes,
             submits: after.submits - before.submits,
             planned_bytes,
+            least_bytes,
             cost,
             ceilings: Ceilings::of(&device)?,
             first,
@@ -121,7 +124,18 @@ impl Line {
 
     pub fn json(&self) -> Value {
         let Line {
-            workload, backend, mode, device, timing, dispatches, submits, planned_bytes, cost, ceilings, ..
+            workload,
+            backend,
+            mode,
+            device,
+            timing,
+            dispatches,
+            submits,
+            planned_bytes,
+            least_bytes,
+            cost,
+            ceilings,
+            ..
         } = self;
         json!({
             "workload": workload,
@@ -134,6 +148,7 @@ impl Line {
             "dispatches": dispatches,
             "submits": submits,
             "planned_bytes": planned_bytes,
+            "least_bytes": least_bytes,
             "flops": cost.flops,
             "bytes": cost.bytes,
             "gflops": self.gflops(),
@@ -152,14 +167,14 @@ impl Line {
 }
 
 /// The columns of a line.
-pub const HEAD: &str = "step               ms     (min) passes submits  planned MB  MFLOP     MB  GFLOP/s of ceiling    GB/s of ceiling  first s  peak MB  loss at 0, 10, 15";
+pub const HEAD: &str = "step               ms     (min) passes submits  planned MB  (least)  MFLOP     MB  GFLOP/s of ceiling    GB/s of ceiling  first s  peak MB  loss at 0, 10, 15";
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Line { workload, backend, mode, timing, dispatches, submits, cost, ceilings, losses, .. } = self;
         write!(f, "{workload} {backend} {mode:<6} {:8.3} {:8.3}", 1e3 * timing.median, 1e3 * timing.least)?;
         let mega = |count: u64| count as f64 / 1e6;
-        write!(f, " {dispatches:6} {submits:7} {:11.2}", mega(self.planned_bytes))?;
+        write!(f, " {dispatches:6} {submits:7} {:11.2} {:8.2}", mega(self.planned_bytes), mega(self.least_bytes))?;
         write!(f, " {:6.0} {:6.1}", mega(cost.flops), mega(cost.bytes))?;
         let share =
             |rate: f64, ceiling: f64| format!("{rate:7.1} {:4.0}% of {:<5.0}", 1e11 * rate / ceiling, ceiling / 1e9);
@@ -224,15 +239,15 @@ impl Run {
         Ok(all.expect("there are steps"))
     }
 
-    /// What a step's kernels imply, and the memory of its intermediate results.
-    fn planned(&mut self) -> Result<(Cost, u64)> {
+    /// What a step's kernels imply, the memory of its intermediate results, and the most of it in use at once.
+    fn planned(&mut self) -> Result<(Cost, [u64; 2])> {
         if let Some(captured) = self.replay.as_ref().and_then(|replay| replay.captures().last()) {
-            return Ok((captured.plan().cost(), captured.planned_bytes()));
+            return Ok((captured.plan().cost(), [captured.planned_bytes(), captured.plan().least_bytes()]));
         }
         let device = self.device.clone();
         let (loss, plan) = device.record(|| self.step());
         loss?.item()?;
-        Ok((plan.cost(), plan.planned_bytes()))
+        Ok((plan.cost(), [plan.planned_bytes(), plan.least_bytes()]))
     }
 }
 

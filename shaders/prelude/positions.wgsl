@@ -56,15 +56,18 @@ fn larger(best: Best, value: vec4<f32>, spot: vec4<i32>) -> Best {
     return Best(select(best.value, value, wins), select(best.spot, spot, wins));
 }
 
+// The number that y holds: of halves, more are equal.
+fn held(value: vec4<f32>) -> vec4<f32> { return wide_OUT(narrow_OUT(value)); }
+
 // The largest of a window: the first of equals, or one that is no number.
 fn pool(r: u32, j: u32, b: vec4<f32>, c0: vec4<f32>, c1: vec4<f32>, c2: vec4<f32>, c3: vec4<f32>) {
     if r < positions() && j < p.out_channels {
         let o = place(r);
         let first = vec4<i32>(i32(o.y * p.out_w + o.z));
-        var best = Best(finish(b, c0), first);
-        best = larger(best, finish(b, c1), first + 1);
-        best = larger(best, finish(b, c2), first + i32(p.out_w));
-        best = larger(best, finish(b, c3), first + i32(p.out_w) + 1);
+        var best = Best(held(finish(b, c0)), first);
+        best = larger(best, held(finish(b, c1)), first + 1);
+        best = larger(best, held(finish(b, c2)), first + i32(p.out_w));
+        best = larger(best, held(finish(b, c3)), first + i32(p.out_w) + 1);
         let start = o.x * p.y_n + o.y / 2u * p.y_h + o.z / 2u * p.y_w + j * p.y_c;
         put(start, p.y_c, best.value);
         let flat = r / 4u * p.out_channels + j;

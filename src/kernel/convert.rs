@@ -112,6 +112,15 @@ pub(super) fn narrowed(dtype: DType, values: &[f32], words: &mut [u32]) {
     }
 }
 
+/// The number that a float of that type holds where this is written to it.
+pub fn rounded(dtype: DType, value: f32) -> f32 {
+    match dtype {
+        DType::F16 => f16::from_f32(value).to_f32(),
+        DType::BF16 => bf16::from_f32(value).to_f32(),
+        _ => value,
+    }
+}
+
 /// Elements that are converted at once: enough for both types to be looked up but seldom.
 const BLOCK: usize = 256;
 

@@ -216,7 +216,7 @@ impl Device {
         let run = beside.last().map_or_else(Run::first, |other| other.core.last().run.next());
         let mut captured = Core {
             device: self.clone(),
-            planned_bytes: slots.sizes.iter().sum(),
+            planned_bytes: slots.bytes(),
             plan,
             parts,
             sources,

@@ -239,14 +239,29 @@ impl Case {
         guarded(|| {
             let made = |(input, data): (&Input, Data)| {
                 let base = data.tensor(input.base(), device);
-                let is_f32 = base.dtype() == DType::F32;
-                self.leaf(input, if is_f32 { base.cast(dtype) } else { base })
+                if base.dtype() == DType::F32 { base.cast(dtype) } else { base }
             };
-            let leaves: Vec<Tensor> = self.inputs.iter().zip(self.data(Values::First)).map(made).collect();
-            let y = self.forward(&self.run, &leaves);
-            if y.is_tracked() && y.dtype().is_float() {
-                let upstream = Tensor::from_vec(self.upstream(y.numel()), y.shape(), device);
-                y.backward_with(&upstream.cast(y.dtype()));
+            let bases: Vec<Tensor> = self.inputs.iter().zip(self.data(Values::First)).map(made).collect();
+            let upstream = |y: &Tensor| Tensor::from_vec(self.upstream(y.numel()), y.shape(), device).cast(y.dtype());
+            let leaves = |bases: &[Tensor]| -> Vec<Tensor> {
+                self.inputs.iter().zip(bases).map(|(input, base)| self.leaf(input, base.clone())).collect()
+            };
+            let y = self.forward(&self.run, &leaves(&bases));
+            let above = (y.is_tracked() && y.dtype().is_float()).then(|| upstream(&y));
+            if let Some(above) = &above {
+                y.backward_with(above);
+            }
+            if self.is_joined() {
+                let inputs: Vec<Tensor> = bases.into_iter().chain(above.clone()).collect();
+                let step = device.capture(&inputs[..], |inputs| {
+                    let (bases, above) = inputs.split_at(self.inputs.len());
+                    let leaves = leaves(bases);
+                    let y = self.forward(&self.run, &leaves);
+                    let grads = above.first().map(|above| y.backward_with(above));
+                    let of = |leaf: &Tensor| grads.as_ref().and_then(|grads| grads.of(leaf).cloned());
+                    Ok(std::iter::once(y.detach()).chain(leaves.iter().filter_map(of)).collect::<Vec<_>>())
+                });
+                step.and_then(|step| step.run(&inputs[..])).map_err(|error| error.to_string())?;
             }
             device.wait().map_err(|error| error.to_string())
         })

@@ -46,6 +46,9 @@ enum Way {
 /// Whether a way gives the right result there.
 fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     let asked: ConvParams = d.params();
+    if !holds_pooled(way, &asked, d) {
+        return false;
+    }
     let recast = match way {
         Way::RecastRows => Some(Way::Rows),
         Way::RecastTiles => Some(Way::Tiles),
@@ -72,6 +75,15 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     // The gradient of the images is then a convolution of dy.
     let p = if direction == Direction::Input && is_looked_up { asked.turned() } else { asked };
     takes(way, direction, info, &p)
+}
+
+/// Whether the largest of windows, if they are asked for, can be put where they are to lie. Halves share words, so that channels
+/// must be neighbours; and they are rounded before one is picked, which a pass of pooling behind columns of f32 does not.
+fn holds_pooled(way: Way, p: &ConvParams, d: &Dispatch) -> bool {
+    let [n, channel, rows @ ..] = p.y;
+    let is_paired = channel == 1 && [n].iter().chain(&rows).all(|step| step.is_multiple_of(2));
+    let is_half = p.pooled_h > 0 && d.bindings[3].dtype.is_half();
+    !is_half || is_paired && !matches!(way, Way::Columns(_))
 }
 
 /// Whether a way takes a convolution, and no invocation loops too long.

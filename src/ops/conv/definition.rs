@@ -1,8 +1,8 @@
 //! The definition of the convolution kernels: a pixel times a weight, for every tap of every result.
 
 use super::ConvParams;
-use crate::kernel::Call;
 use crate::kernel::functions::{indices, relu};
+use crate::kernel::{Call, convert};
 
 /// One product of a convolution, by where its three parts lie.
 struct Product {
@@ -71,9 +71,10 @@ pub fn forward(call: &mut Call, y: usize) {
     call.write(y).copy_from_slice(&results);
 }
 
-/// The largest of each 2 x 2 results and its position in the image; of equals the first, and a NaN before all.
+/// The largest of each 2 x 2 results as y holds them, and its position in the image; of equals the first, and a NaN before all.
 pub fn pooled(call: &mut Call) {
-    let (p, results) = (call.params::<ConvParams>(), results(call));
+    let (p, dtype) = (call.params::<ConvParams>(), call.dtype(3));
+    let results: Vec<f32> = results(call).into_iter().map(|value| convert::rounded(dtype, value)).collect();
     let (y, place) = (call.write::<f32>(3), call.write::<i32>(4));
     let [width, channels] = [p.out_w, p.out_channels].map(|size| size as usize);
     let windows = indices([p.batch, p.pooled_h, p.pooled_w, p.out_channels]);

@@ -37,6 +37,7 @@ pub(super) const MAX_POOL: Rewrite = Rewrite {
         bindings.pop();
         bindings.extend(&next.bindings[1..]);
         let by = Dispatch { kernel: &CONV2D_POOL, bindings, params, label: convolution.label.clone() };
-        Some(Change { replace: vec![at, reader], by, picks: false })
+        // The kernel rounds before it picks.
+        Some(Change { replace: vec![at, reader], by, picks: true })
     },
 };

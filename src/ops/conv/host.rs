@@ -8,7 +8,7 @@ mod small;
 use super::ConvParams;
 use crate::kernel::functions::relu;
 use crate::kernel::scratch::Scratch;
-use crate::kernel::{Call, parallel};
+use crate::kernel::{Call, convert, parallel};
 use crate::ops::matmul::gemm;
 use small::Small;
 use std::ops::Range;
@@ -300,6 +300,7 @@ pub fn forward(call: &mut Call) {
 pub fn pooled(call: &mut Call) {
     Forward::of(call, |call, f| {
         let (s, out) = (&f.s, f.s.channels[1]);
+        let dtype = call.dtype(3);
         let (y, at) = (call.write::<f32>(3), call.write::<i32>(4));
         let pooled = [f.p.pooled_h, f.p.pooled_w].map(|size| size as usize);
         let [_, step, row, column] = f.p.y.map(|step| step as usize);
@@ -307,6 +308,9 @@ pub fn pooled(call: &mut Call) {
             f.scratch.with(s.positions() * out, |results| {
                 for (block, results) in results.chunks_mut(s.block * out).enumerate() {
                     f.block(image, block, results);
+                }
+                if dtype.is_half() {
+                    results.iter_mut().for_each(|value| *value = convert::rounded(dtype, *value));
                 }
                 for (i, at) in at.chunks_mut(out).enumerate() {
                     let (ph, pw) = (i / pooled[1], i % pooled[1]);

@@ -130,12 +130,8 @@ pub fn with_weight(d: &Dispatch, walk: &Strided, product: impl FnOnce(&mut Lower
 /// A pass of a lowering with what follows its sums, which reads x and the weight.
 pub fn ended(pass: Pass, p: &ConvParams, ends: &Ends, [x, weight]: [Slot; 2], out: &mut Lowering) -> Pass {
     let at = ends.at.unwrap_or_else(|| out.scratch(SPARE));
-    // The largest of windows may lie apart, which halves cannot: they share words.
-    let pass = match ends.at {
-        Some(_) => pass.constant("OUT", Constant::Element(DType::F32)).elements(&["IN", "W", "E"]),
-        None => pass.elements(&["IN", "W", "E", "OUT"]),
-    };
-    pass.constant("BIAS", Constant::Bool(ends.bias.is_some()))
+    pass.elements(&["IN", "W", "E", "OUT"])
+        .constant("BIAS", Constant::Bool(ends.bias.is_some()))
         .constant("RELU", Constant::Bool(p.relu == 1))
         .constant("POOL", Constant::Bool(ends.at.is_some()))
         .slots(&[x, weight, ends.bias.unwrap_or(weight), ends.y, at])
