@@ -67,6 +67,7 @@
 //! * `rayon` (default): the CPU backend uses all cores.
 //! * `download`: fetches data sets over HTTPS, with resume and checksums.
 //! * `png`: pictures in folders (`data::ImageFolder`).
+//! * `parquet`: tables in Parquet files (`data::Table::read_parquet`).
 //! * `mpi`: training on the processes of an MPI job (`parallel::Mpi`); needs an MPI to build and to run.
 //! * `noop`: wgpu's adapter that runs nothing, for measuring what a dispatch costs the host.
 //!

@@ -1,11 +1,14 @@
-//! A CSV file in memory, whose every complaint names line and column.
+//! A table in memory, whose every complaint names line and column.
+
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use super::files;
 use crate::error::{Error, Result};
 use std::path::Path;
 
-/// A CSV file in memory: a header, and rows of as many fields. What is wrong with it is told with line and column. An
-/// [`Encoder`](super::Encoder) makes numbers of it.
+/// A CSV file in memory, or a Parquet file (feature `parquet`): a header, and rows of as many fields. What is wrong with it is told
+/// with line and column. An [`Encoder`](super::Encoder) makes numbers of it.
 ///
 /// ```
 /// let table = wgrad::data::Table::parse("flats.csv", b"area,district\n70,north\n,south\n")?;
@@ -14,12 +17,14 @@ use std::path::Path;
 /// assert!(table.number(0, table.column("district")?).unwrap_err().to_string().contains("line 2, column `district`"));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
-#[doc(alias("DataFrame", "read_csv"))]
+#[doc(alias("DataFrame", "read_csv", "read_parquet"))]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     name: String,
     header: Vec<String>,
     rows: Vec<Row>,
+    /// What errors call a row: a line of text, or a row.
+    unit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +32,8 @@ struct Row {
     line: u64,
     fields: Vec<String>,
 }
+
+const LINE: &str = "line";
 
 impl Table {
     /// Of a file (RFC 4180, in UTF-8), gzipped or not.
@@ -68,7 +75,7 @@ impl Table {
             let text = format!("there are {} fields where the header has {}", row.fields.len(), header.len());
             return Err(broken(row.line, &text));
         }
-        Ok(Table { name: name.into(), header, rows })
+        Ok(Table { name: name.into(), header, rows, unit: LINE })
     }
 
     /// The number of rows, at least 1.
@@ -94,7 +101,8 @@ impl Table {
     pub fn column(&self, name: &str) -> Result<usize> {
         self.header.iter().position(|column| column == name).ok_or_else(|| {
             let there = self.header.join(", ");
-            Error::Data(format!("{}, line 1: there is no column `{name}` among {there}", self.name))
+            let place = if self.unit == LINE { format!("{}, line 1", self.name) } else { self.name.clone() };
+            Error::Data(format!("{place}: there is no column `{name}` among {there}"))
         })
     }
 
@@ -149,7 +157,7 @@ impl Table {
     /// If there is no such row.
     #[track_caller]
     pub fn place(&self, row: usize) -> String {
-        format!("{}, line {}", self.name, self.rows[row].line)
+        format!("{}, {} {}", self.name, self.unit, self.rows[row].line)
     }
 }
 
