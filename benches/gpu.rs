@@ -23,8 +23,8 @@ use listing::Figures;
 use radv::{CHIPS, Chip, Radv};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use wgrad::Device;
 use wgrad::kernel::{Dispatch, Kernel, Pass, Variant};
+use wgrad::{DType, Device};
 
 const HEAD: &str = "\
 # What a GPU's compiler makes of the kernels
@@ -41,6 +41,7 @@ Three values are of the three chips in that order; one value is of all.
   loop does, over all of the kernel; edges that are read one by one are counted as often as the rest.
 * Divisions: integer divisions that are made for each invocation.
 * A `*` marks what is chosen at that shape where nothing is forced.
+* Where a chosen kernel reads and writes f16 or bf16 as they are, it stands again with that type behind its shape.
 ";
 
 /// One pipeline that a variant runs.
@@ -114,18 +115,28 @@ fn rows_of(kernel: &'static Kernel, examples: &[Example]) -> Vec<[Option<Row>; C
             // Where it is never chosen for real work: the largest, real work before cases.
             let largest = others.into_iter().max_by_key(|e| (e.is_real, e.dispatch.bytes()));
             let shown = if chosen.is_empty() { largest.into_iter().collect() } else { chosen };
-            for example in shown {
-                for pass in variant.lowered(&chip.info(), &example.dispatch).passes {
+            for (example, half) in
+                shown.iter().flat_map(|e| [None, Some(DType::F16), Some(DType::BF16)].map(|h| (e, h)))
+            {
+                let dispatch = half.map_or_else(|| example.dispatch.clone(), |half| halved(&example.dispatch, half));
+                let is_chosen = is_chosen(variant, chip, &dispatch);
+                let passes = match half {
+                    None => variant.lowered(&chip.info(), &dispatch).passes,
+                    Some(_) if is_chosen => of_halves(variant, chip, &example.dispatch, &dispatch),
+                    Some(_) => Vec::new(),
+                };
+                for pass in passes {
                     let key = format!("{} {}", variant.name, key(&pass));
                     let place = found.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
                         found.push((key, Default::default()));
                         found.len() - 1
                     });
-                    found[place].1[at].get_or_insert_with(|| Row {
+                    let shape = half.map_or(example.shape.clone(), |half| format!("{}, {half}", example.shape));
+                    found[place].1[at].get_or_insert(Row {
                         kernel: kernel.name,
                         variant: variant.name,
-                        is_chosen: is_chosen(variant, chip, &example.dispatch),
-                        shape: example.shape.clone(),
+                        is_chosen,
+                        shape,
                         pass,
                     });
                 }
@@ -133,6 +144,26 @@ fn rows_of(kernel: &'static Kernel, examples: &[Example]) -> Vec<[Option<Row>; C
         }
     }
     found.into_iter().map(|(_, row)| row).collect()
+}
+
+/// The same with floats of half size in the place of f32.
+fn halved(dispatch: &Dispatch, half: DType) -> Dispatch {
+    let mut dispatch = dispatch.clone();
+    for binding in dispatch.bindings.iter_mut().filter(|binding| binding.dtype == DType::F32) {
+        (binding.bytes, binding.dtype) = (half.bytes() as u64 * binding.numel() as u64, half);
+    }
+    dispatch
+}
+
+/// The variant's passes on floats of half size, but for those that convert around it and those that are as of f32.
+fn of_halves(variant: &Variant, chip: &Chip, whole: &Dispatch, halved: &Dispatch) -> Vec<Pass> {
+    let of_whole = variant.lowered(&chip.info(), whole).passes;
+    let mut passes = variant.lowered(&chip.info(), halved).passes;
+    passes.retain(|pass| {
+        let is_own = of_whole.iter().any(|other| (other.shader.name, other.entry) == (pass.shader.name, pass.entry));
+        is_own && !of_whole.iter().any(|other| key(other) == key(pass))
+    });
+    passes
 }
 
 /// Whether the variant runs where nothing is forced.
@@ -202,8 +233,8 @@ fn line(row: &[Option<Row>; CHIPS.len()], compiled: &Compiled) -> String {
         let _ = match value {
             Bool(true) => write!(set, " {name}"),
             U32(n) if *n > 0 => write!(set, " {name}={n}"),
-            Function(body) => write!(set, " {body}"),
-            Bool(false) | U32(_) | Alias(_) | Element(_) | Single => Ok(()),
+            // What a function of it says, the kernel's name does.
+            Bool(false) | U32(_) | Alias(_) | Function(_) | Element(_) | Single => Ok(()),
         };
     }
     let mark = if row.iter().flatten().any(|row| row.is_chosen) { "*" } else { "" };

@@ -162,6 +162,23 @@ impl Device {
         Device::new(Box::new(Null::new()), "asked for".into())
     }
 
+    /// A null device that counts and plans as for an adapter that need not be here: a captured step has the kernels that it
+    /// would have there, and no memory is taken.
+    ///
+    /// ```
+    /// use wgrad::kernel::{Class, Info};
+    /// use wgrad::{Device, Tensor};
+    /// let card = Info { class: Class::Gpu, subgroup: Some(32), ..Device::null().info().clone() };
+    /// let device = Device::null_as(card);
+    /// let x = Tensor::zeros([4096, 4096], &device);
+    /// let step = device.capture([&x], |[x]| Ok(x.matmul(&x.t()).relu()))?;
+    /// assert_eq!(step.plan().dispatches().len(), 1, "the product has its relu in it");
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    pub fn null_as(info: Info) -> Device {
+        Device::new(Box::new(Null::with(info)), "asked for".into())
+    }
+
     /// `device` with every kernel compared with its definition; the first difference is the error of the next read.
     /// Slow: for finding a fault, not for training.
     ///

@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+use crate::backend::whole::replace;
 use crate::backend::{Choices, Tuning, WgpuOptions};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ pub fn open(options: &WgpuOptions, folder: &Path) -> Result<Device> {
 /// [`Error::File`] if it cannot be written.
 pub fn keep(device: &Device, folder: &Path) -> Result<()> {
     let path = path(folder, device);
-    let written = std::fs::create_dir_all(folder)
-        .and_then(|()| crate::checkpoint::replace(&path, device.choices().to_string().as_bytes()));
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| replace(&path, device.choices().to_string().as_bytes()));
     written.map_err(|problem| Error::file(&path, problem))
 }

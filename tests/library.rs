@@ -13,6 +13,7 @@ mod devices;
 mod gpt;
 #[path = "../benches/step/models.rs"]
 mod models;
+mod pipelines;
 mod plans;
 mod train;
 mod tuning;

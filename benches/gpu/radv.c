@@ -4,13 +4,21 @@
 // Each line of standard input is `FILE ENTRY STORAGE`: SPIR-V, an entry point, and the number of storage buffers, which
 // are bindings 0 on of set 0; a uniform buffer follows them. The answer to each is a line `begin`, a line
 // `NAME=VALUE` for each statistic, the machine code, and a line `end`.
+//
+// With an argument it names a file for the driver's cache of pipelines, which is read before and written after; then the
+// answer is one line, how long the driver took: `target/tmp/gpu/radv FILE < target/tmp/gpu/jobs`, twice.
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <vulkan/vulkan.h>
 
 static VkDevice device;
+static VkPipelineCache cache = VK_NULL_HANDLE;
+// Where a cache is kept, nothing else is asked for: drivers may keep no pipelines that tell of themselves.
+static const char *kept = NULL;
+static double milliseconds = 0;
 static PFN_vkGetPipelineExecutableStatisticsKHR statistics;
 static PFN_vkGetPipelineExecutableInternalRepresentationsKHR representations;
 
@@ -24,6 +32,50 @@ static void *zeroed(size_t count, size_t size) {
     void *memory = calloc(count ? count : 1, size);
     if (!memory) exit(1);
     return memory;
+}
+
+// The whole of a file, or nothing.
+static void *content(const char *path, size_t *bytes) {
+    FILE *file = fopen(path, "rb");
+    *bytes = 0;
+    if (!file || fseek(file, 0, SEEK_END)) return NULL;
+    *bytes = (size_t)ftell(file);
+    rewind(file);
+    void *all = zeroed(*bytes, 1);
+    if (fread(all, 1, *bytes, file) != *bytes) exit(1);
+    fclose(file);
+    return all;
+}
+
+// Gives the driver what it kept before; the bytes of that.
+static size_t open_cache(void) {
+    size_t bytes;
+    void *before = content(kept, &bytes);
+    VkPipelineCacheCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = bytes, .pInitialData = before,
+    };
+    must(vkCreatePipelineCache(device, &info, NULL, &cache), "vkCreatePipelineCache");
+    free(before);
+    return bytes;
+}
+
+// Writes what the driver has now; the bytes of that.
+static size_t keep_cache(void) {
+    size_t bytes = 0;
+    must(vkGetPipelineCacheData(device, cache, &bytes, NULL), "vkGetPipelineCacheData");
+    void *now = zeroed(bytes, 1);
+    must(vkGetPipelineCacheData(device, cache, &bytes, now), "vkGetPipelineCacheData");
+    FILE *file = fopen(kept, "wb");
+    if (!file || fwrite(now, 1, bytes, file) != bytes || fclose(file)) exit(1);
+    free(now);
+    return bytes;
+}
+
+// The processor's time of this process: others on the machine do not count.
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
 }
 
 // The first device that the loader finds. Buffers are bounded by no checks, as in an engine that trusts its shaders.
@@ -93,7 +145,7 @@ static VkPipeline build(const uint32_t *words, size_t bytes, const char *entry, 
     must(vkCreateShaderModule(device, &module_info, NULL, &module), "vkCreateShaderModule");
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .flags = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR
+        .flags = kept ? 0 : VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR
             | VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR,
         .layout = layout,
     };
@@ -104,7 +156,9 @@ static VkPipeline build(const uint32_t *words, size_t bytes, const char *entry, 
     info.stage.module = module;
     info.stage.pName = entry;
     VkPipeline pipeline;
-    must(vkCreateComputePipelines(device, VK_NULL_HANDLE, 1, &info, NULL, &pipeline), "vkCreateComputePipelines");
+    double start = now();
+    must(vkCreateComputePipelines(device, cache, 1, &info, NULL, &pipeline), "vkCreateComputePipelines");
+    milliseconds += now() - start;
     free(bindings);
     return pipeline;
 }
@@ -140,26 +194,32 @@ static void report(VkPipeline pipeline) {
     free(texts);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     char path[4096], entry[256];
-    unsigned storage;
+    unsigned storage, built = 0;
+    size_t before = 0;
     open_device();
+    if (count > 1) {
+        kept = arguments[1];
+        before = open_cache();
+    }
     while (scanf("%4095s %255s %u", path, entry, &storage) == 3) {
-        FILE *file = fopen(path, "rb");
-        if (!file || fseek(file, 0, SEEK_END)) {
+        size_t bytes;
+        uint32_t *words = content(path, &bytes);
+        if (!words) {
             perror(path);
             return 1;
         }
-        long bytes = ftell(file);
-        rewind(file);
-        uint32_t *words = zeroed((size_t)bytes, 1);
-        if (fread(words, 1, (size_t)bytes, file) != (size_t)bytes) return 1;
-        fclose(file);
-        printf("begin\n");
-        report(build(words, (size_t)bytes, entry, storage));
-        printf("end\n");
+        VkPipeline pipeline = build(words, bytes, entry, storage);
+        built++;
+        if (!kept) {
+            printf("begin\n");
+            report(pipeline);
+            printf("end\n");
+        }
         fflush(stdout);
         free(words);
     }
+    if (kept) printf("%u pipelines in %.1f ms, %zu bytes kept before, %zu now\n", built, milliseconds, before, keep_cache());
     return 0;
 }

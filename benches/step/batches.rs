@@ -111,19 +111,24 @@ fn tokens(seed: u32, count: usize, most: usize) -> Input {
 
 /// Values of a shape, and one of so many classes for each of its rows.
 pub fn classified(shape: &[usize], classes: usize) -> Vec<Batch> {
-    let batch = |seed: u32| Batch {
-        x: values(seed, shape.iter().product()),
-        shape: Shape::new(shape),
-        target: tokens(seed + 1, shape[0], classes),
-    };
-    (0..FEW as u32).map(|i| batch(100 + 2 * i)).collect()
+    (0..FEW as u32).map(|i| classified_by(100 + 2 * i, shape, classes)).collect()
+}
+
+/// One such batch.
+pub fn classified_by(seed: u32, shape: &[usize], classes: usize) -> Batch {
+    let x = values(seed, shape.iter().product());
+    Batch { x, shape: Shape::new(shape), target: tokens(seed + 1, shape[0], classes) }
 }
 
 /// Values of a shape, and others that they shall become.
 pub fn mapped(shape: &[usize]) -> Vec<Batch> {
+    (0..FEW as u32).map(|i| mapped_by(100 + 2 * i, shape)).collect()
+}
+
+/// One such batch.
+pub fn mapped_by(seed: u32, shape: &[usize]) -> Batch {
     let count = shape.iter().product();
-    let batch = |seed: u32| Batch { x: values(seed, count), shape: Shape::new(shape), target: values(seed + 1, count) };
-    (0..FEW as u32).map(|i| batch(100 + 2 * i)).collect()
+    Batch { x: values(seed, count), shape: Shape::new(shape), target: values(seed + 1, count) }
 }
 
 /// Tokens of a shape below `most`, and one of so many classes for each of `labels`.

@@ -9,13 +9,13 @@ use wgrad::{Conv2dOptions, KeepDims, Tensor};
 
 /// A convolution without bias, and batch normalisation.
 #[derive(Module)]
-struct Unit {
+pub struct Unit {
     conv: Conv2d,
     norm: BatchNorm2d,
 }
 
 impl Unit {
-    fn new(inputs: usize, outputs: usize, kernel: usize, stride: usize, init: &mut Init) -> Unit {
+    pub fn new(inputs: usize, outputs: usize, kernel: usize, stride: usize, init: &mut Init) -> Unit {
         let conv = Conv2d::new(inputs, outputs, kernel, init).stride(stride).padding(kernel / 2).without_bias();
         Unit { conv, norm: BatchNorm2d::new(outputs, init) }
     }
