@@ -96,7 +96,22 @@ pub struct Title {
 pub struct Span {
     /// The pass.
     pub title: Arc<Title>,
-    /// When it started, in nanoseconds from any origin.
+    /// When it started, in nanoseconds since the profile began.
+    pub start_ns: u64,
+    /// Its time in nanoseconds.
+    pub ns: u64,
+}
+
+/// What the host did beside a device: an exchange between ranks.
+#[derive(Debug, Clone)]
+pub struct HostSpan {
+    /// What it is.
+    pub name: &'static str,
+    /// Of what, line by line.
+    pub what: Arc<str>,
+    /// The bytes of its values.
+    pub bytes: u64,
+    /// When it started, in nanoseconds since the profile began.
     pub start_ns: u64,
     /// Its time in nanoseconds.
     pub ns: u64,

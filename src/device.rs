@@ -1,13 +1,15 @@
 //! Devices: chosen at run time, cheap to clone, shared by the tensors that live on them.
 
+mod beside;
 mod failed;
 mod recording;
 
+pub(crate) use beside::Beside;
 pub(crate) use recording::{Capture, Event, Guard, Handle, Hook, Part, Recording, Seam};
 
 use crate::backend::{
-    self, Adapter, Backend, Checked, Choices, Counters, Cpu, List, Null, Pending, Purpose, Readback, Span, Wgpu,
-    WgpuOptions, edge,
+    self, Adapter, Backend, Checked, Choices, Counters, Cpu, HostSpan, List, Null, Pending, Purpose, Readback, Span,
+    Wgpu, WgpuOptions, edge,
 };
 use crate::error::{Error, Result, sizes};
 use crate::kernel::scratch::Scratch;
@@ -50,12 +52,14 @@ struct Place {
     recordings: Mutex<Vec<Recording>>,
     /// Whether there are any: a look that costs next to nothing.
     records: AtomicBool,
+    beside: Beside,
 }
 
 impl Device {
     fn new(backend: Box<dyn Backend>, why: String) -> Device {
         let (failed, recordings, records) = (failed::Failed::default(), Mutex::default(), AtomicBool::new(false));
-        Device::at(Arc::new(Place { backend, failed, recordings, records }), why)
+        let beside = Beside::default();
+        Device::at(Arc::new(Place { backend, failed, recordings, records, beside }), why)
     }
 
     fn at(place: Arc<Place>, why: String) -> Device {
@@ -378,10 +382,17 @@ impl Device {
 
     pub(crate) fn start_profile(&self) {
         self.0.backend.start_profile();
+        self.0.beside.start();
     }
 
-    pub(crate) fn end_profile(&self) -> Result<Vec<Span>> {
-        self.0.backend.end_profile()
+    pub(crate) fn end_profile(&self) -> Result<(Vec<Span>, Vec<HostSpan>)> {
+        let beside = self.0.beside.end();
+        Ok((self.0.backend.end_profile()?, beside))
+    }
+
+    /// Where what the host does beside this device is noted, while a profile is taken.
+    pub(crate) fn beside(&self) -> Beside {
+        self.0.beside.clone()
     }
 
     /// Runs the parts of a step for the first time and makes them ready to be replayed; tells the bytes of scratch memory

@@ -1,6 +1,6 @@
-//! Times of work: by kernel, by layer, and as a trace on a time line.
+//! Times of work: by kernel, by layer, and as a trace on a time line, with exchanges between ranks beside it.
 
-use crate::backend::Span;
+use crate::backend::{HostSpan, Span};
 use crate::device::Device;
 use crate::error::Result;
 use std::collections::HashMap;
@@ -11,6 +11,8 @@ use std::fmt::{self, Write};
 pub struct Profile {
     /// In the order they ran. Of a kernel with several passes, the first has its operations and bytes.
     pub spans: Vec<Span>,
+    /// What the host did beside them: the exchanges of a [group](crate::parallel), in the order they ended.
+    pub beside: Vec<HostSpan>,
 }
 
 /// One line of a profile's tables.
@@ -48,7 +50,8 @@ impl Device {
     pub fn profile<R>(&self, work: impl FnOnce() -> R) -> Result<(R, Profile)> {
         self.start_profile();
         let result = work();
-        Ok((result, Profile { spans: self.end_profile()? }))
+        let (spans, beside) = self.end_profile()?;
+        Ok((result, Profile { spans, beside }))
     }
 }
 
@@ -74,6 +77,19 @@ impl Profile {
         self.spans.iter().map(|span| span.ns as f64 / 1e6).sum()
     }
 
+    /// Milliseconds of the exchanges between ranks, and how many of these lie under kernels of this rank: the rest is what a step
+    /// waits for. While kernels are timed they take longer, so that more lies under them than without.
+    pub fn exchanged_ms(&self) -> (f64, f64) {
+        let all: u64 = self.beside.iter().map(|own| own.ns).sum();
+        let under = |own: &HostSpan, span: &Span| {
+            let end = (own.start_ns + own.ns).min(span.start_ns + span.ns);
+            end.saturating_sub(own.start_ns.max(span.start_ns))
+        };
+        let hidden: u64 =
+            self.beside.iter().map(|own| self.spans.iter().map(|span| under(own, span)).sum::<u64>()).sum();
+        (all as f64 / 1e6, hidden as f64 / 1e6)
+    }
+
     fn rows(&self, name: impl Fn(&Span) -> String) -> Vec<Row> {
         let mut found: HashMap<String, (usize, u64, u64, u64)> = HashMap::new();
         for span in &self.spans {
@@ -92,13 +108,15 @@ impl Profile {
         rows
     }
 
-    /// The passes as a trace in the JSON form that Perfetto (ui.perfetto.dev) and Chrome's tracing page open.
+    /// The passes as a trace in the JSON form that Perfetto (ui.perfetto.dev) and Chrome's tracing page open. Exchanges between ranks
+    /// have a row of their own below: where all is well they lie under backward.
     pub fn trace(&self) -> String {
         let mut text = String::from("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-        let origin = self.spans.iter().map(|span| span.start_ns).min().unwrap_or(0);
+        let starts = self.spans.iter().map(|span| span.start_ns).chain(self.beside.iter().map(|own| own.start_ns));
+        let origin = starts.min().unwrap_or(0);
+        let us = |ns: u64| ns as f64 / 1e3;
         for (i, span) in self.spans.iter().enumerate() {
             let title = &span.title;
-            let us = |ns: u64| ns as f64 / 1e3;
             // Writing to a string cannot fail.
             let _ = write!(
                 text,
@@ -112,6 +130,24 @@ impl Profile {
                 quoted(title.label.as_deref().unwrap_or("")),
                 title.cost.flops,
                 title.cost.bytes
+            );
+        }
+        for own in &self.beside {
+            let _ = write!(
+                text,
+                "{}\n{{\"name\":{},\"cat\":\"host\",\"ph\":\"X\",\"pid\":1,\"tid\":2,\"ts\":{:.3},\"dur\":{:.3},\"args\":{{\"of\":{},\"bytes\":{}}}}}",
+                if text.ends_with('[') { "" } else { "," },
+                quoted(own.name),
+                us(own.start_ns - origin),
+                us(own.ns),
+                quoted(&own.what),
+                own.bytes
+            );
+        }
+        for (tid, name) in [(1, "device"), (2, "exchanges")].into_iter().filter(|_| !self.beside.is_empty()) {
+            let _ = write!(
+                text,
+                ",\n{{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":{tid},\"args\":{{\"name\":\"{name}\"}}}}"
             );
         }
         text + "\n]}\n"
@@ -143,7 +179,12 @@ impl fmt::Display for Profile {
             }
             writeln!(f)?;
         }
-        write!(f, "{} passes in {all:.3} ms", self.spans.len())
+        write!(f, "{} passes in {all:.3} ms", self.spans.len())?;
+        if self.beside.is_empty() {
+            return Ok(());
+        }
+        let (exchanged, hidden) = self.exchanged_ms();
+        write!(f, "; exchanges: {} in {exchanged:.3} ms, {hidden:.3} of them under passes", self.beside.len())
     }
 }
 
@@ -173,10 +214,20 @@ mod tests {
     #[test]
     fn a_trace_is_json_whatever_names_hold() {
         let title = Title { kernel: "k", label: Some(Arc::from("a\"b\\c\n")), ..Title::default() };
-        let profile = Profile { spans: vec![Span { title: Arc::new(title), start_ns: 5, ns: 1500 }] };
+        let what = Arc::from("gradients of a\"b [2]\n");
+        let beside = vec![HostSpan { name: "exchange", what, bytes: 8, start_ns: 1005, ns: 2000 }];
+        let profile = Profile { spans: vec![Span { title: Arc::new(title), start_ns: 5, ns: 1500 }], beside };
         let trace: serde_json::Value = serde_json::from_str(&profile.trace()).expect("it is JSON");
         let event = &trace["traceEvents"][0];
         assert_eq!(event["args"]["parameter"], "a\"b\\c\n");
         assert_eq!((event["ts"].as_f64(), event["dur"].as_f64()), (Some(0.0), Some(1.5)));
+        let event = &trace["traceEvents"][1];
+        assert_eq!(event["args"]["of"], "gradients of a\"b [2]\n");
+        assert_eq!(
+            (event["tid"].as_u64(), event["ts"].as_f64(), event["dur"].as_f64()),
+            (Some(2), Some(1.0), Some(2.0))
+        );
+        assert_eq!(profile.exchanged_ms(), (0.002, 0.0005));
+        assert!(profile.to_string().ends_with("; exchanges: 1 in 0.002 ms, 0.001 of them under passes"), "{profile}");
     }
 }

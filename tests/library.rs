@@ -2,6 +2,8 @@
 //!
 //! Tests whose names begin with `gpu` need a GPU or a software adapter.
 
+#[path = "../benches/step/batches.rs"]
+mod batches;
 mod checkpoint;
 mod data;
 #[expect(dead_code, reason = "the cases use more of it")]
@@ -13,7 +15,11 @@ mod devices;
 mod gpt;
 #[path = "../benches/step/models.rs"]
 mod models;
+#[path = "../benches/step/networks.rs"]
+mod networks;
 mod pipelines;
 mod plans;
 mod train;
 mod tuning;
+#[path = "../benches/step/workload.rs"]
+mod workload;

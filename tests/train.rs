@@ -87,6 +87,8 @@ mod rewrites;
 mod rows;
 #[path = "train/rules.rs"]
 mod rules;
+#[path = "train/same_as_one.rs"]
+mod same_as_one;
 #[path = "train/second.rs"]
 mod second;
 #[path = "train/seeds.rs"]
@@ -97,6 +99,8 @@ mod sequences;
 mod sharded;
 #[path = "train/threads.rs"]
 mod threads;
+#[path = "train/traced.rs"]
+mod traced;
 #[path = "train/trainer.rs"]
 mod trainer;
 #[path = "train/transforms.rs"]

@@ -42,11 +42,11 @@ impl Layer for Block {
 
 #[derive(Module)]
 pub struct Gpt {
-    wte: Embedding,
+    pub wte: Embedding,
     wpe: Embedding,
     blocks: Vec<Block>,
     ln_f: LayerNorm,
-    lm_head: Linear,
+    pub lm_head: Linear,
     #[module(skip)]
     vocabulary: usize,
 }

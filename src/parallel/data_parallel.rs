@@ -346,11 +346,12 @@ type Reply = Arc<Mutex<Option<Receiver<Result<Averaged>>>>>;
 /// Has the host send a tensor's values, where the device has come so far.
 fn give(shared: &Arc<Shared>, device: &Device, kind: Kind, what: Arc<str>, from: &Tensor) -> Result<Reply> {
     let reply = Reply::default();
-    let (slot, shared) = (reply.clone(), shared.clone());
+    let (slot, shared, beside) = (reply.clone(), shared.clone(), device.beside());
     device.give(from, move |values: Pending<Vec<f32>>| {
         let (answer, answered) = channel();
         let State { weight, asks, .. } = *shared.state();
-        let job = Job { kind, values, what: what.clone(), weight, asks, reply: answer };
+        let (what, beside) = (what.clone(), beside.clone());
+        let job = Job { kind, values, what, weight, asks, beside, reply: answer };
         // A line that has ended is told by the answer that does not come.
         if let Some(line) = &shared.line {
             drop(line.send(job));

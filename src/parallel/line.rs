@@ -2,6 +2,7 @@
 
 use super::{Compression, Group};
 use crate::backend::{Pending, edge};
+use crate::device::Beside;
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(super) struct Job {
     /// The weight of this rank.
     pub weight: f32,
     pub asks: [bool; ASKED],
+    /// Where a profile of the device notes it.
+    pub beside: Beside,
     pub reply: Sender<Result<Averaged>>,
 }
 
@@ -47,10 +50,16 @@ pub(super) fn start(group: Arc<dyn Group>) -> Sender<Job> {
     let (jobs, line): (Sender<Job>, Receiver<Job>) = channel();
     edge::beside(move || {
         let mut compared: HashSet<Arc<str>> = HashSet::new();
-        for Job { kind, values, what, weight, asks, reply } in line {
+        for Job { kind, values, what, weight, asks, beside, reply } in line {
             let is_new = compared.insert(what.clone());
             let agreed = if is_new { agree(&*group, "gradients", &what) } else { Ok(()) };
-            let averaged = agreed.and_then(|()| exchange(&*group, kind, values.wait()?, weight, asks));
+            let exchanged = |values: Vec<f32>| {
+                let (bytes, began) = (4 * values.len() as u64, edge::Instant::now());
+                let averaged = exchange(&*group, kind, values, weight, asks);
+                beside.note("exchange", &what, bytes, began);
+                averaged
+            };
+            let averaged = agreed.and_then(|()| exchanged(values.wait()?));
             // Nobody asks for it where a step has failed.
             let _ = reply.send(averaged);
         }

@@ -6,7 +6,7 @@ use crate::devices::devices;
 use std::path::Path;
 use wgrad::nn::{BatchNorm1d, Ctx, Flatten, Init, Layer, Linear, Relu, Sequential, StateDict, Tanh, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
-use wgrad::parallel::{Alone, Compression, DiLoCo, DiLoCoOptions, Group, Threads};
+use wgrad::parallel::{Alone, Compression, DataParallel, DiLoCo, DiLoCoOptions, Group, Threads};
 use wgrad::plan::Replay;
 use wgrad::train::{Checkpoints, Figures, Trainer};
 use wgrad::{Device, Result, Tensor};
@@ -253,4 +253,45 @@ fn outer_momenta_are_saved_and_loaded_by_name() {
     let text = other.load_state(&saved).expect_err("it does not fit").to_string();
     assert_eq!(text, "DiLoCo's `momentum.weight` is [1, 2], not [1, 3] of f32");
     assert_eq!(apart(&state(&model).expect("it is read"), &state(&model).expect("it is read")), 0.0);
+}
+
+/// A network with batch normalisation taught by 4 ranks of 4 items each, with an exchange at each step or an outer step every six:
+/// its loss over all items by running statistics, and by those of all items.
+fn with_statistics(group: Threads, device: &Device, local: bool) -> Result<[f32; 2]> {
+    let init = &mut Init::new(5, device);
+    let model = Sequential::new().push(Flatten::new()).push(Linear::new(64, 24, init)).push(BatchNorm1d::new(24, init));
+    let model = model.push(Tanh::new()).push(Linear::new(24, 4, init));
+    let mut adam = Adam::new(&model, AdamOptions { lr: 0.003, ..AdamOptions::default() })?;
+    let parallel = DataParallel::new(&model, group.clone())?;
+    let diloco = DiLoCo::new(&model, group, DiLoCoOptions { every: 6, ..DiLoCoOptions::default() })?;
+    let loader = Kind::Mlp.loader(96, 16)?;
+    for epoch in 0..40 {
+        for batch in parallel.epoch(&loader, epoch) {
+            let [x, labels] = batch?.to(device);
+            let loss = model.forward(&x, &Ctx::train()).cross_entropy(&labels);
+            adam.step(&if local { loss.backward() } else { parallel.backward(&loss)? });
+            if local {
+                diloco.step()?;
+            }
+        }
+    }
+    diloco.sync()?;
+    let whole = Kind::Mlp.loader(96, 96)?;
+    let [x, labels] = whole.epoch(0).next().expect("a batch")?.to(device);
+    let loss = |ctx: &Ctx| model.forward(&x, ctx).cross_entropy(&labels).item();
+    Ok([loss(&Ctx::eval())?, loss(&Ctx::train())?])
+}
+
+#[test]
+fn running_statistics_are_those_of_the_weights_that_local_steps_came_to() {
+    let run = |local: bool| {
+        let all = Threads::run(&several(&Device::cpu(), 4), |group, device| with_statistics(group, device, local));
+        all.expect("they learn")[0]
+    };
+    let [loss, exact] = run(true);
+    assert!((loss / exact - 1.0).abs() < 0.05, "the loss is {loss}, and {exact} by the statistics of all items");
+    // What few items a rank cost, they cost with an exchange at each step as well.
+    let [each_step, _] = run(false);
+    println!("local steps have the loss {loss}, an exchange at each step {each_step}");
+    assert!(loss < 1.1 * each_step, "local steps have the loss {loss}, an exchange at each step {each_step}");
 }

@@ -43,7 +43,10 @@ impl Clock {
         let commands: Vec<&Command> = commands.collect();
         for part in commands.chunks(MAX_PASSES) {
             let times = match &self.stamps {
-                Some(stamps) => stamped(device, queue, stamps, part, self.period),
+                Some(stamps) => {
+                    let times = stamped(device, queue, stamps, part, self.period);
+                    times.map(|times| since(times, self.origin.elapsed().as_nanos() as u64))
+                }
                 None => waited(device, queue, part, self.origin),
             };
             let title = |command: &Command| command.title.clone().unwrap_or_else(|| Arc::new(Title::default()));
@@ -61,6 +64,13 @@ impl Clock {
             }
         }
     }
+}
+
+/// Times of passes of which the last ended now, as the host has it: what it does beside them is on its clock.
+fn since(mut times: Vec<[u64; 2]>, now: u64) -> Vec<[u64; 2]> {
+    let last = times.iter().map(|[_, end]| *end).max().unwrap_or(0);
+    times.iter_mut().flatten().for_each(|time| *time = now.saturating_sub(last.saturating_sub(*time)));
+    times
 }
 
 fn encode(encoder: &mut wgpu::CommandEncoder, command: &Command, stamps: Option<wgpu::ComputePassTimestampWrites>) {
