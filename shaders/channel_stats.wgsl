@@ -4,7 +4,8 @@
 // Two walks over a chunk keep the digits that a single sum of squares would lose; chunks are joined as Chan, Golub and
 // LeVeque do ("Updating formulae and a pairwise algorithm for computing sample variances", 1979).
 // stats_chunks: one invocation takes one chunk of one channel, or of four, at most 2 x 1,024 iterations.
-// stats_join: one invocation takes one channel, or four, at most 32,768 chunks.
+// stats_join: one invocation takes one channel, or four, at most 32,768 chunks. stats_join_wide: a workgroup does, for GPUs, where
+// there are as many chunks as fill it.
 
 @group(0) @binding(0) var<storage, read> x: array<X>;
 @group(0) @binding(1) var<storage, read_write> parts: array<ITEM>;
@@ -40,24 +41,54 @@ fn stats_chunks(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     parts[to + channels] = squares;
 }
 
+// So many elements, their mean and the sum of squared distances from it.
+struct Moments {
+    count: f32,
+    mean: ITEM,
+    squares: ITEM,
+}
+
+// Those of both; `b` has elements.
+fn both(a: Moments, b: Moments) -> Moments {
+    let distance = b.mean - a.mean;
+    let total = a.count + b.count;
+    let squares = a.squares + b.squares + distance * distance * (a.count * b.count / total);
+    return Moments(total, a.mean + distance * (b.count / total), squares);
+}
+
+// Those of every `step`th chunk from `first` on, of channel c.
+fn chunks_of(c: u32, first: u32, step: u32) -> Moments {
+    let all = p.batch * p.positions;
+    var sum: Moments;
+    for (var chunk = first; chunk < p.chunks; chunk += step) {
+        let at = chunk * 2u * (p.channels / WIDTH) + c;
+        sum = both(sum, Moments(f32(min(p.chunk, all - chunk * p.chunk)), parts[at], parts[at + p.channels / WIDTH]));
+    }
+    return sum;
+}
+
+fn store(c: u32, sum: Moments) {
+    y[c] = sum.mean;
+    y[p.channels / WIDTH + c] = sum.squares / sum.count;
+}
+
 @compute @workgroup_size(256)
 fn stats_join(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let c = index_of(grid, thread);
-    let channels = p.channels / WIDTH;
-    if c >= channels { return; }
-    let all = p.batch * p.positions;
-    var count = 0.0;
-    var mean = ITEM();
-    var squares = ITEM();
-    for (var chunk = 0u; chunk < p.chunks; chunk++) {
-        let more = f32(min(p.chunk, all - chunk * p.chunk));
-        let from_part = chunk * 2u * channels + c;
-        let distance = parts[from_part] - mean;
-        let total = count + more;
-        mean += distance * (more / total);
-        squares += parts[from_part + channels] + distance * distance * (count * more / total);
-        count = total;
+    if c < p.channels / WIDTH { store(c, chunks_of(c, 0u, 1u)); }
+}
+
+var<workgroup> lanes: array<Moments, 64>;
+
+@compute @workgroup_size(64)
+fn stats_join_wide(grid: Grid, @builtin(local_invocation_index) thread: u32) {
+    // The grid's spill past the last channel repeats it.
+    let c = min(group_of(grid), p.channels / WIDTH - 1u);
+    lanes[thread] = chunks_of(c, thread, 64u);
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        // Of few chunks, the last lanes have none.
+        if thread < half && lanes[thread + half].count > 0.0 { lanes[thread] = both(lanes[thread], lanes[thread + half]); }
     }
-    y[c] = mean;
-    y[channels + c] = squares / count;
+    if thread == 0u { store(c, lanes[0]); }
 }

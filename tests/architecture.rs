@@ -200,6 +200,7 @@ const BLOCKING: &[(&str, &[&str])] = &[
             "src/backend/whole.rs",
             "src/checkpoint.rs",
             "src/data/files.rs",
+            "src/data/table/parquet.rs",
             "src/data/download.rs",
             "src/data/encoder.rs",
             "src/data/folder.rs",

@@ -9,8 +9,8 @@ mod host;
 use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
-    shader,
+    Access, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
+    groups, shader,
 };
 use crate::ops::reduce::sum_parts;
 use crate::shape::Shape;
@@ -51,6 +51,19 @@ impl GroupNormParams {
         let rows = batch.saturating_mul(channels.div_ceil(4)).max(1);
         let chunk = (positions / (4096 / rows).max(1)).clamp(64, CHUNK).min(positions);
         GroupNormParams { batch, positions, channels, groups, chunk, chunks: positions.div_ceil(chunk), eps }
+    }
+
+    /// With chunks so short that they fill the machine: a GPU wants many more invocations than the cores of a host, but one of them
+    /// joins a group's chunks.
+    fn filling(self, info: &Info) -> GroupNormParams {
+        if info.class != Class::Gpu {
+            return self;
+        }
+        let rows = self.batch.saturating_mul(self.channels.div_ceil(4)).max(1);
+        let most = (MAX_ITERATIONS / self.size().max(1)).saturating_sub(1).clamp(1, 128);
+        let wanted = (self.positions / (65_536 / rows).max(1)).clamp(16, CHUNK);
+        let chunk = wanted.max(self.positions.div_ceil(most)).min(self.positions);
+        GroupNormParams { chunk, chunks: self.positions.div_ceil(chunk), ..self }
     }
 
     fn size(&self) -> u32 {
@@ -100,7 +113,7 @@ fn in_strips(shader: &'static Shader, p: &GroupNormParams) -> Pass {
 /// stats [2, n, c]: of each channel's group, the mean, and the variance divided by the number of elements.
 static GROUP_STATS: Kernel = Kernel::new("group_stats", &[Read, Write], definition::stats, cost)
     .host(host::stats)
-    .variants(&[Variant::new("chunks", |_, d| stats_passes(&d.params()))]);
+    .variants(&[Variant::new("chunks", |info, d| stats_passes(&d.params::<GroupNormParams>().filling(info)))]);
 
 fn stats_passes(p: &GroupNormParams) -> Lowering {
     let mut out = Lowering::default();
@@ -119,7 +132,7 @@ static GROUP_NORM: Kernel = Kernel::new("group_norm", APPLY.access, definition::
 static GROUP_NORM_SUMS: Kernel = Kernel::new("group_norm_sums", &[Read, Read, Read, Write], definition::sums, cost)
     .host(host::sums)
     .tolerance(Tolerance::SUMMED)
-    .variants(&[Variant::new("chunks", |info, d| sums_passes(info, &d.params()))]);
+    .variants(&[Variant::new("chunks", |info, d| sums_passes(info, &d.params::<GroupNormParams>().filling(info)))]);
 
 fn sums_passes(info: &Info, p: &GroupNormParams) -> Lowering {
     let mut out = Lowering::default();

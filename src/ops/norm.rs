@@ -7,8 +7,8 @@ mod host;
 use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
-    groups, shader,
+    Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform,
+    Variant, groups, shader,
 };
 use crate::ops::reduce::{KeepDims, sum_parts};
 use crate::shape::Shape;
@@ -104,10 +104,11 @@ fn each(shader: &'static Shader, d: &Dispatch) -> Lowering {
     pass.constant("ROWS", Constant::U32(1)).alone()
 }
 
-/// With chunks so short that they fill a GPU.
-fn filling(p: BatchNormParams) -> BatchNormParams {
+/// With chunks so short that they fill a machine: a GPU wants many more invocations than the cores of a host.
+fn filling(info: &Info, p: BatchNormParams) -> BatchNormParams {
+    let (wanted, least) = if info.class == Class::Gpu { (65_536, 16) } else { (4096, 64) };
     let count = p.count() as u32;
-    let chunk = (count / (4096 / (p.channels / 4)).max(1)).clamp(64, CHUNK).min(count);
+    let chunk = (count / (wanted / (p.channels / 4)).max(1)).clamp(least, CHUNK).min(count);
     BatchNormParams { chunk, chunks: count.div_ceil(chunk), ..p }
 }
 
@@ -118,18 +119,25 @@ fn cost(d: &Dispatch) -> Cost {
 /// stats [2, channels]: the means, and the variances divided by the number of elements.
 static CHANNEL_STATS: Kernel =
     Kernel::new("channel_stats", &[Read, Write], definition::stats, cost).host(host::stats).variants(&[
-        Variant::new("quads", |_, d| stats_passes(filling(d.params()), 4)).fits(fits_quads),
-        Variant::new("chunks", |_, d| stats_passes(d.params(), 1)).fits(fits),
+        // A software adapter runs barriers as coroutines, and has fewer chunks.
+        Variant::new("quads_joined_wide", |info, d| stats_passes(filling(info, d.params()), 4, true))
+            .fits(fits_quads)
+            .suits(|info, _| info.class == Class::Gpu),
+        Variant::new("quads", |info, d| stats_passes(filling(info, d.params()), 4, false)).fits(fits_quads),
+        Variant::new("chunks", |_, d| stats_passes(d.params(), 1, false)).fits(fits),
     ]);
 
-fn stats_passes(p: BatchNormParams, width: usize) -> Lowering {
+fn stats_passes(p: BatchNormParams, width: usize, is_wide: bool) -> Lowering {
     let mut out = Lowering::default();
     let parts = p.channels as usize * p.chunks as usize;
     let slots = [Slot::Arg(0), out.scratch(parts as u64 * 8), Slot::Arg(1)];
-    let pass = |entry, results: usize| {
-        Pass::new(&STATS, entry, groups(results / width, 256)).items(width, &["X"]).slots(&slots).params(&p)
+    let pass = |entry, groups: u64| Pass::new(&STATS, entry, groups).items(width, &["X"]).slots(&slots).params(&p);
+    let channels = p.channels as usize / width;
+    let join = match is_wide {
+        true => pass("stats_join_wide", channels as u64),
+        false => pass("stats_join", groups(channels, 256)),
     };
-    out.passes = vec![pass("stats_chunks", parts), pass("stats_join", p.channels as usize)];
+    out.passes = vec![pass("stats_chunks", groups(parts / width, 256)), join];
     out
 }
 
@@ -144,7 +152,7 @@ static BATCH_NORM_SUMS: Kernel = Kernel::new("batch_norm_sums", &[Read, Read, Re
     .host(host::sums)
     .tolerance(Tolerance::SUMMED)
     .variants(&[
-        Variant::new("quads", |info, d| sums_passes(info, filling(d.params()), 4)).fits(fits_quads),
+        Variant::new("quads", |info, d| sums_passes(info, filling(info, d.params()), 4)).fits(fits_quads),
         Variant::new("chunks", |info, d| sums_passes(info, d.params(), 1)),
     ]);
 
