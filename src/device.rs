@@ -501,6 +501,8 @@ impl Device {
                 self.info().name,
                 if self.info().class == Class::Host { "" } else { ", or the CPU backend" }
             )))
+        } else if purpose == Purpose::Result && self.capturing(|capture| capture.estimates) == Some(true) {
+            Ok(self.0.failed.promise())
         } else {
             self.0.backend.alloc(bytes, purpose)
         };
@@ -515,6 +517,12 @@ impl Device {
                 self.0.failed.refuse(&error)
             }
         }
+    }
+
+    /// What lives on of an estimated step holds nothing.
+    pub(crate) fn break_promises<'a>(&self, alive: impl Iterator<Item = &'a BufferId>) {
+        let text = "a tensor was made while the memory of a step was estimated, and holds nothing";
+        self.0.failed.broke(alive, &Error::Capture(text.into()));
     }
 
     pub(crate) fn free(&self, buffer: BufferId) {

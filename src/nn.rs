@@ -6,7 +6,7 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Checkpoint`], [`Identity`], [`Flatten`], [`Unflatten`] |
+//! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Checkpoint`], [`Recompute`], [`Identity`], [`Flatten`], [`Unflatten`] |
 //! | **Passes** | [`Ctx`], [`Mode`], [`Precision`], [`Trace`], [`Entered`], [`Summary`] |
 //! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`AlphaDropout`], [`DropPath`], [`RandomCropFlip`] |
 //! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomHue`], [`RandomGrayscale`], [`GaussianBlur`], [`RandomErasing`], [`RandAugment`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
@@ -36,6 +36,7 @@ mod fits;
 pub mod generator;
 mod group_norm;
 pub mod init;
+mod int8;
 pub mod layer_norm;
 pub mod linear;
 pub mod module;
@@ -71,7 +72,7 @@ pub use container::{Checkpoint, Flatten, Identity, Sequential, Unflatten};
 #[doc(inline)]
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 #[doc(inline)]
-pub use ctx::{Ctx, Entered, Mode, Precision, Trace};
+pub use ctx::{Ctx, Entered, Mode, Precision, Recompute, Trace};
 #[doc(inline)]
 pub use dropout::{AlphaDropout, DropPath, Dropout, Dropout1d, Dropout2d};
 #[doc(inline)]

@@ -75,7 +75,7 @@ use crate::autograd::Grads;
 use crate::dtype::decimal;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::nn::StateDict;
+use crate::nn::{Parameter, StateDict};
 use crate::tensor::Tensor;
 
 /// Every kernel of this floor.
@@ -303,6 +303,13 @@ fn checked_lr(lr: f32) -> Result<f32> {
 
 fn at_least_0(what: &str, value: f32) -> Result<f32> {
     checked(what, value, |value| value.is_finite() && value >= 0.0, "a number from 0 up")
+}
+
+/// Refuses a parameter that has no gradient.
+fn trained(optimizer: &str, path: &str, parameter: &Parameter) -> Result<()> {
+    let dtype = parameter.tensor().dtype();
+    let text = "is held in int8, which is for inference: expected floats";
+    if dtype.is_float() { Ok(()) } else { Err(Error::Option(format!("{optimizer}: {path} {text}, got {dtype}"))) }
 }
 
 /// In 0..1, as what moments forget by.

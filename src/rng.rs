@@ -52,6 +52,8 @@ pub mod streams {
     pub const SPLIT: u32 = 2;
     /// Batches that a function draws.
     pub const DRAWN: u32 = 3;
+    /// Moments that an optimizer rounds up or down.
+    pub const ROUNDING: u32 = 4;
     /// Draws of layers on the device.
     pub const LAYERS: u32 = 1 << 16;
 }

@@ -63,6 +63,15 @@ fn comes_back(name: &str, model: &impl Layer, input: impl Fn(usize) -> Tensor, d
 }
 
 #[test]
+fn weights_in_bytes_come_back_without_being_quantized_anew() {
+    for (name, device) in devices() {
+        let model = residual(&device);
+        model.quantize_int8().expect("it can be held");
+        comes_back(name, &model, |count| images(count, &device), &device);
+    }
+}
+
+#[test]
 fn a_model_of_any_struct_comes_back() {
     for (_, device) in devices() {
         comes_back("residual", &residual(&device), |count| images(count, &device), &device);

@@ -5,6 +5,8 @@
 
 #[path = "train/around.rs"]
 mod around;
+#[path = "train/bf16_state.rs"]
+mod bf16_state;
 #[path = "train/board.rs"]
 mod board;
 #[path = "train/broken.rs"]
@@ -27,6 +29,8 @@ mod curves;
 mod diloco;
 #[path = "train/edges.rs"]
 mod edges;
+#[path = "train/fitted.rs"]
+mod fitted;
 #[path = "train/frozen.rs"]
 mod frozen;
 #[path = "train/grads.rs"]
@@ -41,6 +45,8 @@ mod halved;
 mod halves;
 #[path = "train/huge.rs"]
 mod huge;
+#[path = "train/int8.rs"]
+mod int8;
 #[path = "train/layers.rs"]
 mod layers;
 #[path = "train/limits.rs"]

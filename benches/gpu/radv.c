@@ -6,7 +6,7 @@
 // `NAME=VALUE` for each statistic, the machine code, and a line `end`.
 //
 // With an argument it names a file for the driver's cache of pipelines, which is read before and written after; then the
-// answer is one line, how long the driver took: `target/tmp/gpu/radv FILE < target/tmp/gpu/jobs`, twice.
+// answer is one line, how long the driver took: `./radv FILE < jobs`, twice, in the folder of what it built.
 
 #include <stdio.h>
 #include <stdlib.h>

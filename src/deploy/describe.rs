@@ -74,7 +74,10 @@ type Weight = (String, Tensor, bool);
 fn weights(model: &dyn Module) -> Vec<Weight> {
     let mut found = Vec::new();
     let mut each = |path: &str, entry: Entry| {
-        found.push((path.to_string(), entry.tensor(), matches!(entry, Entry::Parameter(_))));
+        let tensor = entry.tensor();
+        // What is held in bytes is trained no more.
+        let is_trained = matches!(entry, Entry::Parameter(_)) && tensor.dtype().is_float();
+        found.push((path.to_string(), tensor, is_trained));
     };
     model.visit(&mut Visitor::new(&mut each));
     found

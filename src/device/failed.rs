@@ -122,6 +122,19 @@ impl Failed {
         })
     }
 
+    /// A buffer that gets no memory, of a step that does not run.
+    pub fn promise(&self) -> BufferId {
+        let state = &mut *self.state();
+        state.next += 1;
+        BufferId(FIRST + state.next - 1)
+    }
+
+    /// Such buffers, as far as they live on, are lost.
+    pub fn broke<'a>(&self, alive: impl Iterator<Item = &'a BufferId>, error: &Error) {
+        let promised = alive.filter(|id| is_refused(**id));
+        self.note(|state| promised.for_each(|id| state.lose(*id, 0..u64::MAX, error)));
+    }
+
     /// A buffer was made.
     pub fn made(&self, id: BufferId) {
         self.with(|state| state.young.insert(id));

@@ -87,6 +87,8 @@ pub(crate) struct Capture {
     /// Constants, which live as long as the plan, and what they hold.
     pub kept: Vec<Arc<dyn Handle>>,
     pub constants: HashMap<BufferId, Vec<u8>>,
+    /// Whether the step is only asked what it would take: what kernels write gets no memory then.
+    pub estimates: bool,
     failure: Option<Error>,
 }
 
@@ -99,6 +101,13 @@ impl Recording {
     /// Of a step of this thread, which is to be replayed.
     pub fn capture() -> Recording {
         Recording { capture: Some(Capture::default()), ..Recording::new() }
+    }
+
+    /// Of a step that is only asked what it would take.
+    pub fn estimate() -> Recording {
+        let mut capture = Capture::default();
+        capture.estimates = true;
+        Recording { capture: Some(capture), ..Recording::new() }
     }
 
     /// Whether it is this thread's.

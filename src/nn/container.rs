@@ -1,6 +1,6 @@
 //! Layers one after another, and layers that give their input another shape.
 
-use super::ctx::Ctx;
+use super::ctx::{Ctx, Recompute};
 use super::fits::misfit_at;
 use super::module::{Layer, Module, Path, Visitor};
 use crate::shape::Shape;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Default, Module)]
 pub struct Sequential {
     #[module(name = "")]
-    layers: Vec<Box<dyn Layer>>,
+    layers: Vec<Arc<dyn Layer>>,
 }
 
 impl Sequential {
@@ -32,19 +32,39 @@ impl Sequential {
 
     /// With one more layer at the end.
     pub fn push(mut self, layer: impl Layer + 'static) -> Sequential {
-        self.layers.push(Box::new(layer));
+        self.layers.push(Arc::new(layer));
         self
     }
+}
+
+/// One layer after the other.
+#[track_caller]
+fn run(layers: &[Arc<dyn Layer>], x: &Tensor, ctx: &Ctx) -> Tensor {
+    let mut x = x.clone();
+    for layer in layers {
+        x = layer.forward(&x, ctx);
+    }
+    x
 }
 
 impl Layer for Sequential {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let mut x = x.clone();
-        for layer in &self.layers {
-            x = layer.forward(&x, ctx);
-        }
-        x
+        let count = self.layers.len().max(1);
+        let segments = match ctx.recomputes() {
+            None => return run(&self.layers, x, ctx),
+            Some((parts, outer @ 1..)) => return run(&self.layers, x, &ctx.within(Some((parts, outer - 1)))),
+            Some((Recompute::Layers, 0)) => count,
+            Some((Recompute::Segments, 0)) => (count - 1).isqrt() + 1,
+        };
+        let (ctx, size) = (ctx.within(None), count.div_ceil(segments));
+        // What the last one keeps is due at once.
+        let (first, last) = self.layers.split_at(self.layers.len().saturating_sub(1) / size * size);
+        let x = first.chunks(size).fold(x.clone(), |x, segment| {
+            let segment = segment.to_vec();
+            ctx.checkpoint([&x], move |[x], ctx| run(&segment, x, ctx))
+        });
+        run(last, &x, &ctx)
     }
 
     fn batched_rank(&self) -> Option<usize> {
@@ -68,34 +88,47 @@ impl Layer for Sequential {
 /// ```
 #[doc(alias("torch.utils.checkpoint", "checkpoint_sequential"))]
 #[derive(Debug)]
-pub struct Checkpoint<L>(Arc<L>);
+pub struct Checkpoint<L> {
+    layer: Arc<L>,
+    /// Whether it only runs again where the pass asks for it.
+    asked: bool,
+}
 
 impl<L: Layer + 'static> Checkpoint<L> {
     /// Around this layer, whose paths stay what they are.
     pub fn new(layer: L) -> Checkpoint<L> {
-        Checkpoint(Arc::new(layer))
+        Checkpoint { layer: Arc::new(layer), asked: false }
+    }
+
+    /// The same, but only where a pass asks for it ([`Ctx::recompute`]); elsewhere it is the layer alone. So a model names its blocks,
+    /// and [`Trainer::max_memory`](crate::train::Trainer::max_memory) decides.
+    pub fn where_asked(layer: L) -> Checkpoint<L> {
+        Checkpoint { layer: Arc::new(layer), asked: true }
     }
 }
 
 impl<L: Layer> Module for Checkpoint<L> {
     fn visit(&self, visitor: &mut Visitor) {
-        self.0.visit(visitor);
+        self.layer.visit(visitor);
     }
 }
 
 impl<L: Layer + 'static> Layer for Checkpoint<L> {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
-        let layer = self.0.clone();
+        if self.asked && ctx.recomputes().is_none() {
+            return self.layer.forward(x, ctx);
+        }
+        let (layer, ctx) = (self.layer.clone(), ctx.within(None));
         ctx.checkpoint([x], move |[x], ctx| layer.forward(x, ctx))
     }
 
     fn batched_rank(&self) -> Option<usize> {
-        self.0.batched_rank()
+        self.layer.batched_rank()
     }
 
     fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
-        self.0.misfit(x, ctx)
+        self.layer.misfit(x, ctx)
     }
 }
 

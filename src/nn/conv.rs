@@ -12,7 +12,7 @@ pub use transpose::{ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 use self::around::{enough, surrounded};
 use super::ctx::Ctx;
 use super::fits::misfit;
-use super::module::{Init, Layer, Module};
+use super::module::{Init, Layer, Module, Visitor};
 use super::parameter::Parameter;
 use crate::ops::conv::Conv2dOptions;
 use crate::ops::padding::Padding;
@@ -21,20 +21,17 @@ use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
 #[doc(alias = "nn.Conv2d")]
-#[derive(Debug, Module)]
+#[derive(Debug)]
 pub struct Conv2d {
     /// `[out, in / groups, kh, kw]`.
     pub weight: Parameter,
     /// `[out]`.
     pub bias: Option<Parameter>,
     /// Stride, padding, dilation, groups.
-    #[module(skip)]
     pub options: Conv2dOptions,
     /// What lies around an input: zeros, unless it is set.
-    #[module(skip)]
     pub padding_mode: Padding,
     /// Whether the size is kept, by as much padding as that takes.
-    #[module(skip)]
     pub same: bool,
 }
 
@@ -116,6 +113,13 @@ impl Conv2d {
     }
 }
 
+impl Module for Conv2d {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.weight("weight", &self.weight);
+        visitor.child("bias", &self.bias);
+    }
+}
+
 impl Layer for Conv2d {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
@@ -134,15 +138,17 @@ impl Layer for Conv2d {
         Some(4)
     }
 
-    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         let weight = self.weight.tensor();
         let w = weight.shape();
         let channels = w[1] * self.options.groups;
         let fits = x.rank() == 4 && x.shape()[1] == channels;
-        misfit(fits, "Conv2d", x, &weight, || format!("expected images [n, {channels}, h, w]")).or_else(|| {
-            let around = [self.options.padding, self.reach()];
-            enough("Conv2d", x, &weight, self.padding_mode, around, self.same)
-        })
+        let sizes =
+            misfit(fits, "Conv2d", x, &weight, || format!("expected images [n, {channels}, h, w]")).or_else(|| {
+                let around = [self.options.padding, self.reach()];
+                enough("Conv2d", x, &weight, self.padding_mode, around, self.same)
+            });
+        sizes.or_else(|| ctx.int8(&self.weight))
     }
 
     fn title(&self) -> String {

@@ -1,6 +1,8 @@
 //! Contexts of forward passes: training or not, tracked or not, and who follows.
 
+use super::fits::refuse;
 use super::generator::Generator;
+use super::int8::widened;
 use super::module::{Module, Visitor};
 use super::parameter::{Entry, Parameter};
 use crate::autograd::checkpoint;
@@ -45,6 +47,15 @@ impl Precision {
     }
 }
 
+/// What runs a second time for its gradient, where a [pass asks for it](Ctx::recompute).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recompute {
+    /// Each layer by itself: of layers that are made of others, such as blocks of a Transformer.
+    Layers,
+    /// About as many segments as there are layers in each (Chen et al., 2016): of layers that each keep little.
+    Segments,
+}
+
 /// The context of a forward pass, beside its input. It holds nothing of the pass itself: one can serve a whole run, and
 /// several threads.
 #[doc(alias("no_grad", "is_grad_enabled", "inference_mode"))]
@@ -53,6 +64,7 @@ pub struct Ctx {
     mode: Mode,
     tracked: bool,
     precision: Precision,
+    recompute: Option<(Recompute, u8)>,
     trace: Option<Arc<dyn Trace>>,
     /// The part that is run again, where this is one.
     part: Option<Arc<Part>>,
@@ -74,13 +86,29 @@ type Sum = dyn Fn(&Tensor) -> Tensor + Send + Sync;
 impl Ctx {
     /// Training, with gradients.
     pub fn train() -> Ctx {
-        Ctx { mode: Mode::Train, tracked: true, precision: Precision::F32, trace: None, part: None, sum: None }
+        Ctx {
+            mode: Mode::Train,
+            tracked: true,
+            precision: Precision::F32,
+            recompute: None,
+            trace: None,
+            part: None,
+            sum: None,
+        }
     }
 
     /// A pass without gradients and without chance.
     #[doc(alias("no_grad", "inference_mode"))]
     pub fn eval() -> Ctx {
-        Ctx { mode: Mode::Eval, tracked: false, precision: Precision::F32, trace: None, part: None, sum: None }
+        Ctx {
+            mode: Mode::Eval,
+            tracked: false,
+            precision: Precision::F32,
+            recompute: None,
+            trace: None,
+            part: None,
+            sum: None,
+        }
     }
 
     /// The same mode without gradients.
@@ -135,11 +163,29 @@ impl Ctx {
     }
 
     /// A parameter's tensor: tracked where this pass is. In a mixed pass products take it in the half type, and elsewhere it
-    /// changes the type of nothing that it meets.
+    /// changes the type of nothing that it meets. One that is held in bytes is widened.
+    ///
+    /// # Panics
+    /// If it is held in bytes ([`quantize_int8`](trait@Module::quantize_int8)) and the pass is tracked.
+    #[track_caller]
     pub fn param(&self, parameter: &Parameter) -> Tensor {
-        let tensor = parameter.tensor();
-        let tensor = if self.tracked { tensor } else { tensor.detach() };
+        refuse(self.int8(parameter));
+        let tensor = match widened(parameter) {
+            Some(tensor) => tensor,
+            None if self.tracked => parameter.tensor(),
+            None => parameter.tensor().detach(),
+        };
         self.precision.half().map_or(tensor.clone(), |half| tensor.of_pass(half))
+    }
+
+    /// What is wrong with a parameter that is held in bytes, in a pass with gradients.
+    pub(super) fn int8(&self, parameter: &Parameter) -> Option<String> {
+        parameter.scale().filter(|_| self.tracked)?;
+        let tensor = parameter.tensor();
+        let name = tensor.name().unwrap_or("a weight");
+        Some(format!(
+            "{name} is held in int8, which has no gradient: expected a pass without (`Ctx::eval()`, `untracked()`), got one with"
+        ))
     }
 
     /// Floats in the type that this pass keeps between its layers: for what a model adds that is no parameter, such as
@@ -211,6 +257,39 @@ impl Ctx {
             let trace = outer.trace.clone().filter(|_| !again);
             work(std::array::from_fn(|at| &inputs[at]), &Ctx { trace, part: Some(Arc::new(part)), ..outer.clone() })
         })
+    }
+
+    /// Has parts of a model keep no activations, and run a second time for their gradients: layers in
+    /// [`Checkpoint::where_asked`](super::Checkpoint::where_asked), and the layers of a [`Sequential`](super::Sequential). `within`
+    /// tells which: 0 the outermost, 1 those that are layers of it, and so on. No bit changes: see
+    /// [`checkpoint`](Ctx::checkpoint). [`Trainer::max_memory`](crate::train::Trainer::max_memory) asks for it where a step would
+    /// not fit.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Gelu, Init, Layer, Linear, Recompute, Sequential};
+    /// let device = wgrad::Device::cpu();
+    /// let init = &mut Init::new(0, &device);
+    /// let model = (0..9).fold(Sequential::new(), |all, _| all.push(Linear::new(8, 8, init)).push(Gelu::new()));
+    /// let planned = |ctx: &Ctx| {
+    ///     let step = |x: &wgrad::Tensor| Ok(model.forward(x, ctx).square().mean().backward().iter().map(|(_, gradient)| gradient.clone()).collect::<Vec<_>>());
+    ///     device.estimate(&wgrad::Tensor::ones([512, 8], &device), step).map(|memory| memory.planned)
+    /// };
+    /// assert!(2 * planned(&Ctx::train().recompute(Recompute::Segments, 0))? < planned(&Ctx::train())?);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[doc(alias("checkpoint_sequential", "gradient_checkpointing_enable"))]
+    pub fn recompute(self, parts: Recompute, within: u8) -> Ctx {
+        Ctx { recompute: Some((parts, within)), ..self }
+    }
+
+    /// What is to run again here, where anything is.
+    pub(super) fn recomputes(&self) -> Option<(Recompute, u8)> {
+        self.recompute.filter(|_| self.tracked)
+    }
+
+    /// The same pass within a container.
+    pub(super) fn within(&self, recompute: Option<(Recompute, u8)>) -> Ctx {
+        Ctx { recompute, ..self.clone() }
     }
 
     /// Whether a part of the pass is being run a second time for its gradient ([`Ctx::checkpoint`]): what a layer changes by

@@ -2,13 +2,13 @@
 
 use super::ctx::Ctx;
 use super::fits::misfit;
-use super::module::{Init, Layer, Module};
+use super::module::{Init, Layer, Module, Visitor};
 use super::parameter::Parameter;
 use crate::tensor::Tensor;
 
 /// `y = x w^T + b` for x `[.., in]`, weight `[out, in]` and bias `[out]`.
 #[doc(alias("nn.Linear", "Dense"))]
-#[derive(Debug, Module)]
+#[derive(Debug)]
 pub struct Linear {
     /// `[out, in]`.
     pub weight: Parameter,
@@ -31,6 +31,13 @@ impl Linear {
     }
 }
 
+impl Module for Linear {
+    fn visit(&self, visitor: &mut Visitor) {
+        visitor.weight("weight", &self.weight);
+        visitor.child("bias", &self.bias);
+    }
+}
+
 impl Layer for Linear {
     #[track_caller]
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
@@ -39,7 +46,7 @@ impl Layer for Linear {
         x.linear(&weight, bias.as_ref())
     }
 
-    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+    fn misfit(&self, x: &Tensor, ctx: &Ctx) -> Option<String> {
         let weight = self.weight.tensor();
         let shape = weight.shape();
         let [_, inputs] = shape[..] else {
@@ -48,6 +55,7 @@ impl Layer for Linear {
         let have = x.shape().last().copied().unwrap_or(1);
         let fits = x.rank() > 0 && inputs == have;
         misfit(fits, "Linear", x, &weight, || format!("expected rows of {inputs}, got {have}"))
+            .or_else(|| ctx.int8(&self.weight))
     }
 
     fn title(&self) -> String {

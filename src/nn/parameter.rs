@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::kernel::BufferId;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A place that holds a tensor, and can be told to hold another.
@@ -46,15 +47,48 @@ pub(super) fn is_end(name: &str, path: &str) -> bool {
 }
 
 /// A tensor that training changes. Clones share it, so that two layers can be tied.
+///
+/// After [`quantize_int8`](trait@super::Module::quantize_int8) it holds bytes, which [`Ctx::param`](super::Ctx::param) widens.
 #[doc(alias = "nn.Parameter")]
 #[derive(Clone)]
-pub struct Parameter(Place);
+pub struct Parameter(Place, Arc<Int8>);
+
+/// How a parameter is held in bytes.
+#[derive(Default)]
+struct Int8 {
+    /// Whether it is the weight of a layer that gives a channel for each of its first dimension.
+    by_channel: AtomicBool,
+    /// The value of a step of each channel, where it is held so.
+    scale: RwLock<Option<Buffer>>,
+}
 
 impl Parameter {
     /// Takes `tensor`'s elements as the first value.
     #[track_caller]
     pub fn new(tensor: Tensor) -> Parameter {
-        Parameter(Place::new(tensor.detach().requires_grad()))
+        Parameter(Place::new(tensor.detach().requires_grad()), Arc::default())
+    }
+
+    /// Notes that it is the weight of a layer that gives a channel for each of its first dimension.
+    pub(super) fn goes_by_channel(&self) {
+        self.1.by_channel.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it can be held in bytes.
+    pub(super) fn is_by_channel(&self) -> bool {
+        self.1.by_channel.load(Ordering::Relaxed)
+    }
+
+    /// The value of a step of each channel, where it is held in bytes.
+    pub(super) fn scale(&self) -> Option<Buffer> {
+        self.1.scale.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Holds bytes from now on, with the value of a step of each channel.
+    pub(super) fn hold(&self, bytes: Tensor, scale: Tensor) {
+        let mut tensor = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        *tensor = bytes.with_name(tensor.name().map(Arc::from));
+        *self.1.scale.write().unwrap_or_else(PoisonError::into_inner) = Some(Buffer::new(scale));
     }
 
     /// The tensor that gradients flow to.
@@ -130,7 +164,7 @@ impl Entry<'_> {
 
     fn place(&self) -> &Place {
         match self {
-            Entry::Parameter(Parameter(place)) | Entry::Buffer(Buffer(place)) => place,
+            Entry::Parameter(Parameter(place, _)) | Entry::Buffer(Buffer(place)) => place,
         }
     }
 

@@ -83,6 +83,7 @@ impl Adafactor {
             if all.iter().any(|own| own.parameter.is(&parameter)) {
                 continue;
             }
+            super::trained("Adafactor", &path, &parameter)?;
             let (shape, tensor) = (parameter.shape(), parameter.tensor());
             let zeros = |sizes: Vec<usize>| Tensor::zeros(sizes, tensor.device());
             let moments = match shape.rank() {

@@ -1,12 +1,13 @@
 //! Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019): `shaders/adam.wgsl`,
-//! `shaders/amsgrad.wgsl`.
+//! `shaders/amsgrad.wgsl`, `shaders/adam_bf16.wgsl`.
 
 use super::bucket::{Bucket, Place};
-use super::rule::{NUMBERS, Now, Rule, counted, decayed, update, with_decay};
+use super::rule::{NUMBERS, Now, Rule, counted, counted_at, decayed, update, with_decay};
 use super::{Stepper, at_least_0, decimal, rest, share};
-use crate::error::Result;
-use crate::kernel::Kernel;
-use crate::kernel::Uniform;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernel::{Call, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, shader};
+use crate::rng::{philox, streams};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -33,6 +34,11 @@ pub struct AdamFamily<const DECOUPLED: bool> {
     pub weight_decay: f32,
     /// Which second moment a step is divided by the root of.
     pub second_moment: SecondMoment,
+    /// The type that both moments are kept in: f32, or bf16 in half the memory, rounded up or down by chance, so that they are right
+    /// on average (stochastic rounding): to the nearest, a second moment that forgets little would stand still. The chance follows
+    /// from names and steps, so that a run that goes on goes on to the bit.
+    #[doc(alias("exp_avg_dtype", "bf16_optimizer_states", "stochastic rounding"))]
+    pub state_dtype: DType,
 }
 
 /// Options of [`Adam`]; by default no weight decay, as in PyTorch.
@@ -49,6 +55,7 @@ impl<const DECOUPLED: bool> Default for AdamFamily<DECOUPLED> {
             eps: 1e-8,
             weight_decay: if DECOUPLED { 0.01 } else { 0.0 },
             second_moment: SecondMoment::Last,
+            state_dtype: DType::F32,
         }
     }
 }
@@ -66,7 +73,7 @@ struct AdamParams {
 
 impl AdamParams {
     /// Moves a value and its moments as far as both kinds do alike.
-    fn moments(&self, [lr, .., beta1, rest1]: [f32; NUMBERS], g: f32, [x, m, v]: [f32; 3]) -> [f32; 3] {
+    fn moments(&self, [lr, _, _, beta1, rest1, _]: [f32; NUMBERS], g: f32, [x, m, v]: [f32; 3]) -> [f32; 3] {
         let slope = decayed(g, self.coupled, x);
         let x = decayed(x, -lr * self.decoupled, x);
         [x, beta1 * m + rest1 * slope, self.beta2 * v + self.rest2 * slope * slope]
@@ -92,8 +99,45 @@ update!(AMSGRAD, LARGEST, "amsgrad", AdamParams, moments 3, slots 1, flops 13, |
     });
 });
 
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct AdamBf16Params {
+    adam: AdamParams,
+    salt: u32,
+}
+
+static BF16: Shader = shader!("adam_bf16", ["halves"], PLAIN.access);
+
+static ADAM_BF16: Kernel = Kernel::new("adam_bf16", PLAIN.access, bf16_definition, |d| {
+    let n = u64::from(d.params::<AdamBf16Params>().adam.place.n);
+    Cost { flops: 40 * n, bytes: (3 * 4 + 4 * 2) * n }
+})
+.variants(&[Variant::new("flat", |_, d| {
+    let groups = groups(d.params::<AdamBf16Params>().adam.place.n as usize, 4 * 256);
+    // The moments are what the kernel takes them for.
+    Pass::new(&BF16, "adam_bf16", groups).elements(&["", "X", "M", "V"]).alone()
+})]);
+
+/// The bf16 that an f32 is rounded to by 16 random bits: up with the probability of the part that is cut off.
+fn rounded(value: f32, draw: u32) -> f32 {
+    if !value.is_finite() {
+        return value;
+    }
+    f32::from_bits((value.to_bits() + draw) & 0xffff_0000)
+}
+
+fn bf16_definition(call: &mut Call) {
+    let AdamBf16Params { adam: p, salt } = call.params();
+    counted_at(call, p.place, |at, now, g, [mut x, mut m, mut v]| {
+        [x, m, v] = p.moments(now, g, [x, m, v]);
+        x -= now[1] * m / (v.sqrt() / now[2] + p.eps);
+        let word = philox([at as u32 / 4, now[5] as u32, salt, streams::ROUNDING], [0; 2])[at % 4];
+        [x, rounded(m, word & 0xffff), rounded(v, word >> 16)]
+    });
+}
+
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&ADAM, &AMSGRAD];
+pub static KERNELS: &[&Kernel] = &[&ADAM, &AMSGRAD, &ADAM_BF16];
 
 /// Adam. A weight decay is a part of the gradient; [`AdamW`] keeps it apart.
 ///
@@ -126,9 +170,14 @@ impl<const DECOUPLED: bool> AdamFamily<DECOUPLED> {
     fn fused(&self, bucket: &Bucket) {
         let beta2 = self.betas.1;
         let [coupled, decoupled] = self.decays();
-        let kernel = if self.second_moment == SecondMoment::Last { &ADAM } else { &AMSGRAD };
         let p = AdamParams { place: bucket.place(), beta2, rest2: rest(beta2), eps: self.eps, coupled, decoupled };
-        bucket.run(kernel, &p);
+        match (self.second_moment, self.state_dtype) {
+            (SecondMoment::Last, DType::BF16) => {
+                bucket.run(&ADAM_BF16, &AdamBf16Params { adam: p, salt: bucket.salt() });
+            }
+            (SecondMoment::Last, _) => bucket.run(&ADAM, &p),
+            (SecondMoment::Largest, _) => bucket.run(&AMSGRAD, &p),
+        }
     }
 }
 
@@ -141,6 +190,15 @@ impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
         share("beta1", self.betas.0)?;
         share("beta2", self.betas.1)?;
         at_least_0("eps", self.eps)?;
+        match (self.state_dtype, self.second_moment) {
+            (DType::F32, _) | (DType::BF16, SecondMoment::Last) => {}
+            (DType::BF16, SecondMoment::Largest) => {
+                let text =
+                    "state_dtype: the largest second moment is kept in f32: expected SecondMoment::Last for bf16";
+                return Err(Error::Option(text.into()));
+            }
+            (other, _) => return Err(Error::Option(format!("state_dtype: expected f32 or bf16, got {other}"))),
+        }
         at_least_0("weight decay", self.weight_decay).map(drop)
     }
 
@@ -169,6 +227,10 @@ impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
         }
     }
 
+    fn state_dtype(&self) -> DType {
+        self.state_dtype
+    }
+
     fn momentum(&self) -> Option<f32> {
         Some(self.betas.0)
     }
@@ -177,6 +239,11 @@ impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
         // In f64: 1 - 0.999 would lose half its digits in f32.
         let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
         let step_size = (decimal(lr) / unbiased(beta1)) as f32;
-        vec![lr, step_size, unbiased(self.betas.1).sqrt() as f32, beta1, rest(beta1)]
+        let mut all = vec![lr, step_size, unbiased(self.betas.1).sqrt() as f32, beta1, rest(beta1)];
+        if self.state_dtype == DType::BF16 {
+            // As many as an f32 counts.
+            all.push((steps % (1 << 24)) as f32);
+        }
+        all
     }
 }

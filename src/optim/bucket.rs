@@ -77,6 +77,13 @@ impl Bucket<'_> {
         self.slab.slots.as_ref()
     }
 
+    /// A word that tells its slab from others, in this run and in one that goes on.
+    pub(super) fn salt(&self) -> u32 {
+        // FNV-1a over the name of the slab's first parameter.
+        let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        self.slab.name(0).bytes().fold(0x811c_9dc5, add)
+    }
+
     /// Runs a kernel of [gradients, values, moments .., numbers], and where it counts, of slots.
     pub(super) fn run<P: Uniform>(&self, kernel: &'static Kernel, params: &P) {
         let args = [self.gradients(), self.values()].into_iter().chain(self.moments());
@@ -91,7 +98,7 @@ impl Bucket<'_> {
         let parts = if rule.by_parameter() { self.parameters() } else { vec![self.rows()] };
         for Part { x, gradient, moments, numbers } in parts {
             let gradient = factor.iter().fold(gradient, |gradient, factor| gradient * factor);
-            let mut kept = moments.clone();
+            let mut kept: Vec<Tensor> = moments.iter().map(|moment| moment.cast(DType::F32)).collect();
             let value = rule.update(&x.cast(DType::F32), &gradient, &mut kept, &numbers);
             let places = [&x].into_iter().chain(&moments);
             let moved = places.zip([value].into_iter().chain(kept)).filter(|(place, new)| !new.is_at(place));

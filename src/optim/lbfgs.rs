@@ -99,7 +99,8 @@ impl Lbfgs {
         at_least_0("tolerance_grad", options.tolerance_grad as f32)?;
         at_least_0("tolerance_change", options.tolerance_change as f32)?;
         let mut own: Vec<Parameter> = Vec::new();
-        for (_, parameter) in parameters(model) {
+        for (path, parameter) in parameters(model) {
+            super::trained("Lbfgs", &path, &parameter)?;
             if !own.iter().any(|other| other.is(&parameter)) {
                 own.push(parameter);
             }

@@ -3,6 +3,7 @@
 use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
 use super::rows::{RowBucket, Sparse};
+use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::{Call, parallel};
 use crate::shape::Shape;
@@ -85,6 +86,11 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The type that moments are kept in: f32 or bf16, which a rule without a kernel of its own for it rounds to the nearest.
+    fn state_dtype(&self) -> DType {
+        DType::F32
+    }
+
     /// The part of the last direction that a step keeps, where there is such a part: a schedule may set it.
     fn momentum(&self) -> Option<f32> {
         None
@@ -143,7 +149,7 @@ pub struct Now {
 }
 
 /// The most numbers that a definition reads.
-pub const NUMBERS: usize = 5;
+pub const NUMBERS: usize = 6;
 
 /// Elements that a definition takes at once; every stretch is whole multiples of them.
 const BLOCK: usize = 16;
@@ -160,8 +166,22 @@ pub fn counted<const N: usize>(
     match slots(call, place, N + 1) {
         // Told apart here, so that what is the same for a whole stretch is so for the compiler, too.
         None => uncounted(call, place, each),
-        Some(slots) => moved(call, place, |at| own(all, QUAD * slots[at / SLOT] as usize), each),
+        Some(slots) => {
+            let own = |at: usize| own(all, QUAD * slots[at / SLOT] as usize);
+            moved(call, place, own, |_, now, g, before| each(now, g, before));
+        }
     }
+}
+
+/// The same where `each` gets the place of the element in its slab, too.
+pub fn counted_at<const N: usize>(
+    call: &mut Call,
+    place: Place,
+    each: impl Fn(usize, [f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
+) {
+    let (all, slots) = (call.read::<f32>(N + 1), slots(call, place, N + 1));
+    let start = |at: usize| slots.map_or(place.at as usize, |slots| QUAD * slots[at / SLOT] as usize);
+    moved(call, place, |at| own(all, start(at)), each);
 }
 
 /// The same for a kernel that does not count.
@@ -171,7 +191,7 @@ pub fn uncounted<const N: usize>(
     each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
     let shared = own(call.read::<f32>(N + 1), place.at as usize);
-    moved(call, place, |_| shared, each);
+    moved(call, place, |_| shared, |_, now, g, before| each(now, g, before));
 }
 
 /// The numbers of a group or a parameter.
@@ -199,7 +219,7 @@ fn moved<const N: usize>(
     call: &mut Call,
     place: Place,
     own: impl Fn(usize) -> [f32; NUMBERS] + Sync,
-    each: impl Fn([f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
+    each: impl Fn(usize, [f32; NUMBERS], f32, [f32; N]) -> [f32; N] + Sync,
 ) {
     let [factor, _, _, given_up, ..] = *call.read::<f32>(N + 1) else { return };
     if given_up == 1.0 {
@@ -214,7 +234,8 @@ fn moved<const N: usize>(
         |piece, moved| {
             let mut moved = moved.map(|values| values.as_chunks_mut::<BLOCK>().0.iter_mut());
             for (at, gradients) in gradients[piece * parallel::GRAIN..].as_chunks::<BLOCK>().0.iter().enumerate() {
-                let own = own(piece * parallel::GRAIN + at * BLOCK);
+                let start = piece * parallel::GRAIN + at * BLOCK;
+                let own = own(start);
                 // In arrays of its own the compiler sees that nothing overlaps, and takes several elements at a time.
                 let mut blocks: [Option<&mut [f32; BLOCK]>; N] = moved.each_mut().map(|blocks| blocks.next());
                 let mut now = [[0.0; BLOCK]; N];
@@ -223,7 +244,12 @@ fn moved<const N: usize>(
                     *now = **block;
                 }
                 for i in 0..BLOCK {
-                    let after = each(own, factor * gradients[i], std::array::from_fn(|m| now[m][i]));
+                    let after = each(
+                        place.first as usize + start + i,
+                        own,
+                        factor * gradients[i],
+                        std::array::from_fn(|m| now[m][i]),
+                    );
                     for m in 0..N {
                         now[m][i] = after[m];
                     }

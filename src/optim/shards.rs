@@ -94,7 +94,7 @@ pub(super) fn gather<'a>(
     let mut own = Vec::new();
     if peers.rank() > 0 {
         for moment in all[peers.rank()].iter().flat_map(|(slab, _)| &slab.moments) {
-            own.extend_from_slice(bytemuck::cast_slice(&moment.to_vec::<f32>()?));
+            own.extend_from_slice(bytemuck::cast_slice(&moment.cast(DType::F32).to_vec::<f32>()?));
         }
     }
     let parcels = peers.gather(own)?;

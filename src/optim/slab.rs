@@ -25,11 +25,13 @@ struct Entry {
     parameter: Parameter,
     shape: Shape,
     offset: usize,
+    /// The bytes of the smallest elements among values and moments.
+    bytes: usize,
 }
 
 impl Entry {
     fn end(&self) -> usize {
-        let align = ALIGN.max(BINDING / self.parameter.tensor().dtype().bytes());
+        let align = ALIGN.max(BINDING / self.bytes);
         (self.offset + self.shape.numel()).next_multiple_of(align)
     }
 
@@ -39,7 +41,7 @@ impl Entry {
 }
 
 /// One stretch of memory for as many parameters of one type as one binding holds. Values are of that type: kernels widen them
-/// and round what they make of them. Gradients and moments are of f32.
+/// and round what they make of them. Gradients are of f32, and so are moments, unless the rule keeps them in bf16.
 pub struct Slab {
     entries: Vec<Entry>,
     /// Of several ranks that share an optimizer, the one that keeps the moments and moves the values.
@@ -116,7 +118,7 @@ pub fn device<'a>(mut named: impl Iterator<Item = &'a (String, Parameter)>) -> D
 
 impl Slab {
     /// Moves parameters into slabs, each with moments of its size and these first values.
-    pub fn of(mut named: Vec<(String, Parameter)>, moments: &[(&str, f32)], device: &Device) -> Vec<Slab> {
+    pub fn of(mut named: Vec<(String, Parameter)>, moments: &[(&str, f32)], kept: DType, device: &Device) -> Vec<Slab> {
         // Types one after the other, f32 first.
         named.sort_by_key(|(_, parameter)| parameter.tensor().dtype());
         let most = (device.info().max_binding_bytes / 4) as usize;
@@ -130,14 +132,15 @@ impl Slab {
                 slabs.push(Vec::new());
                 end = 0;
             }
-            let entry = Entry { name: name.into(), parameter, shape, offset: end };
+            let entry =
+                Entry { name: name.into(), parameter, shape, offset: end, bytes: dtype.bytes().min(kept.bytes()) };
             end = entry.end();
             slabs.last_mut().expect("there is one").push(entry);
         }
-        slabs.into_iter().map(|entries| Slab::fill(entries, moments, device)).collect()
+        slabs.into_iter().map(|entries| Slab::fill(entries, moments, kept, device)).collect()
     }
 
-    fn fill(entries: Vec<Entry>, moments: &[(&str, f32)], device: &Device) -> Slab {
+    fn fill(entries: Vec<Entry>, moments: &[(&str, f32)], kept: DType, device: &Device) -> Slab {
         let len = entries.last().map_or(0, Entry::end);
         let values =
             entries.first().map_or(Tensor::zeros([len], device), |entry| entry.parameter.tensor().new_zeros([len]));
@@ -147,7 +150,7 @@ impl Slab {
             entry.parameter.move_to(place);
         }
         let gradients = Tensor::zeros([len], device);
-        let moments = moments.iter().map(|(_, first)| Tensor::full([len], *first, device)).collect();
+        let moments = moments.iter().map(|(_, first)| Tensor::full([len], *first, device).cast(kept)).collect();
         Slab { entries, owner: 0, values, gradients, moments, own: None, slots: None, norms: None }
     }
 

@@ -9,7 +9,7 @@ use super::rows::{RowBucket, Sparse};
 use super::rule::{Now, Rule};
 use super::shards::{self, Peers};
 use super::slab::{self, Owned, Slab};
-use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share};
+use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share, trained};
 use crate::autograd::Grads;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -106,6 +106,7 @@ impl<R: Rule> Stepper<R> {
             if named.iter().flat_map(|(_, members)| members).any(|(_, other)| other.is(&parameter)) {
                 continue;
             }
+            trained(R::NAME, &path, &parameter)?;
             let rule = options(&path, parameter.shape());
             checked_lr(rule.lr())?;
             rule.check()?;
@@ -235,7 +236,7 @@ impl<R: Rule> Stepper<R> {
 
     /// The bytes of moments that this device keeps: all of them, or of a [sharded](Stepper::sharded) optimizer this rank's part.
     pub fn state_bytes(&self) -> u64 {
-        self.slabs().flat_map(|slab| &slab.moments).map(|moment| 4 * moment.numel() as u64).sum()
+        self.slabs().flat_map(|slab| &slab.moments).map(|moment| (moment.dtype().bytes() * moment.numel()) as u64).sum()
     }
 
     /// Which rank keeps what, for all ranks to compare.
@@ -418,7 +419,10 @@ fn dealt<R: Rule>(
     device: &Device,
 ) -> Result<Vec<Group<R>>> {
     let Some(peers) = peers else {
-        let group = |(rule, members): (R, _)| Group { rule, slabs: Slab::of(members, &rule.moments(), device) };
+        let group = |(rule, members): (R, _)| Group {
+            rule,
+            slabs: Slab::of(members, &rule.moments(), rule.state_dtype(), device),
+        };
         return Ok(named.into_iter().map(group).collect());
     };
     let bytes = |(rule, members): &(R, Vec<(String, Parameter)>)| -> Vec<usize> {
@@ -443,7 +447,7 @@ fn dealt<R: Rule>(
         for (owner, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             let moments = if owner == peers.rank() { rule.moments() } else { Vec::new() };
             let first = slabs.len();
-            slabs.extend(Slab::of(part, &moments, device));
+            slabs.extend(Slab::of(part, &moments, rule.state_dtype(), device));
             slabs[first..].iter_mut().for_each(|slab| slab.owner = owner);
         }
         groups.push(Group { rule, slabs });

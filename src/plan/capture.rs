@@ -8,7 +8,7 @@ use crate::backend::Purpose;
 use crate::device::{Capture, Device, Guard, Handle, Hook, Part, Recording};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::kernel::{Access, BufferId, Class, Dispatch};
+use crate::kernel::{Access, BufferId, Class, Cost, Dispatch};
 use crate::shape::Layout;
 use crate::tensor::{Run, Tensor};
 use std::collections::HashSet;
@@ -123,8 +123,8 @@ impl Device {
         Ok(Captured { core: self.captured(step, false, &[])?, gives: PhantomData })
     }
 
-    /// The memory that such a step takes, told before it runs: nothing of it runs, and no optimizer or generator counts it. So a
-    /// size of batch, a [precision](crate::nn::Precision), or [blocks that run again](crate::nn::Checkpoint) can be tried for the
+    /// The memory that such a step takes, told before it runs: nothing of it runs, nothing is allocated for it but what the host
+    /// writes, and no optimizer or generator counts it. So a size of batch, a [precision](crate::nn::Precision), or [blocks that run again](crate::nn::Checkpoint) can be tried for the
     /// time of a recording.
     ///
     /// ```
@@ -149,32 +149,50 @@ impl Device {
     /// As [`capture`](Device::capture).
     #[doc(alias("max_memory_allocated", "summary"))]
     pub fn estimate<I: Inputs, O: Outputs>(&self, inputs: I, work: impl FnOnce(I) -> Result<O>) -> Result<StepMemory> {
-        let step = self.recorded_step(&inputs.refs(), || Ok(work(inputs)?.into_vec()))?;
+        Ok(self.estimated(inputs, work)?.0)
+    }
+
+    /// The same with what its kernels cost.
+    pub(crate) fn estimated<I: Inputs, O: Outputs>(
+        &self,
+        inputs: I,
+        work: impl FnOnce(I) -> Result<O>,
+    ) -> Result<(StepMemory, Cost)> {
+        let recording = Recording::estimate();
+        let step = self.recorded_as(recording, &inputs.refs(), || Ok(work(inputs)?.into_vec()))?;
         let bytes = |x: &Tensor| (x.numel() * x.dtype().bytes()) as u64;
         let inputs = step.inputs.iter().map(bytes).sum();
         // What is dropped here takes back what the host has counted.
         let Step { sources, named, .. } = step;
         let plan = Plan::from(named).improved(|dispatch| self.suits(dispatch));
-        Ok(StepMemory { inputs, kept: plan.kept_bytes(&sources), planned: plan.planned_bytes() })
+        let memory = StepMemory { inputs, kept: plan.kept_bytes(&sources), planned: plan.planned_bytes() };
+        Ok((memory, plan.cost()))
     }
 
     pub(super) fn recorded_step(&self, inputs: &[&Tensor], work: impl FnOnce() -> Result<Vec<Tensor>>) -> Result<Step> {
+        self.recorded_as(Recording::capture(), inputs, work)
+    }
+
+    fn recorded_as(
+        &self,
+        recording: Recording,
+        inputs: &[&Tensor],
+        work: impl FnOnce() -> Result<Vec<Tensor>>,
+    ) -> Result<Step> {
         inputs.iter().try_for_each(|input| input.current("capture"))?;
         let inputs: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
         // Without its history, a result does not keep the whole step's memory alive.
         let detached = || work().map(|results| results.iter().map(Tensor::without_history).collect::<Vec<_>>());
-        let (outputs, recording) = self.recorded(Recording::capture(), detached)?;
+        let (outputs, recording) = self.recorded(recording, detached)?;
         let Recording { events, capture, .. } = recording;
         let mut capture = capture.expect("the recording is a capture");
+        let named = Named::of(events);
+        if capture.estimates {
+            self.break_promises(named.alive.keys());
+        }
         let outputs = outputs?;
         capture.result()?;
-        Ok(Step {
-            sources: inputs.iter().map(Tensor::buffer).collect(),
-            inputs,
-            outputs,
-            named: Named::of(events),
-            capture,
-        })
+        Ok(Step { sources: inputs.iter().map(Tensor::buffer).collect(), inputs, outputs, named, capture })
     }
 
     /// A recorded step, which runs here for the first time. It shares its memory, and the number of its last run, with those

@@ -1,6 +1,7 @@
 //! Callbacks, which look at a run while it goes on.
 
 use super::history::{Figures, History, shown};
+use super::memory::Fitted;
 use super::task::Trained;
 use super::totals::Totals;
 use crate::device::Device;
@@ -31,6 +32,8 @@ pub struct Run<'r> {
     pub figures: Figures,
     /// The loss of the last step, on the device: reading it waits. None before the first step.
     pub loss: Option<&'r Tensor>,
+    /// The way in which steps fit into the memory that is [allowed](super::Trainer::max_memory), once there was one.
+    pub fitted: Option<&'r Fitted>,
     /// The other means of the last step ([`Outcome::and`](super::Outcome::and)), in the same way.
     pub others: &'r [(String, Tensor)],
     /// The epochs that are done.

@@ -267,6 +267,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let frozen: Vec<String> = frozen.map(|(path, _)| path.clone()).collect();
         if frozen != trainer.options.frozen {
             (trainer.options.frozen, trainer.training.replay) = (frozen, Default::default());
+            trainer.memory = Default::default();
         }
     }
 
@@ -423,6 +424,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 rate: self.items as f64 / self.place.seconds.max(1e-9),
                 figures: self.figures.clone(),
                 loss: self.loss.as_ref(),
+                fitted: trainer.memory.last(),
                 history: &self.place.history,
                 device: &trainer.device,
                 data: &self.place.data,

@@ -17,6 +17,8 @@ pub struct Progress {
     every: Option<usize>,
     title: String,
     names: Vec<String>,
+    /// What was told of memory last.
+    fitted: Option<String>,
     /// The number of the epoch that was printed last.
     printed: Option<usize>,
 }
@@ -31,7 +33,7 @@ impl Progress {
     /// With a bar where somebody can see it.
     pub fn new() -> Progress {
         let bar = std::io::stderr().is_terminal();
-        Progress { bar, every: Some(1), title: String::new(), names: Vec::new(), printed: None }
+        Progress { bar, every: Some(1), title: String::new(), names: Vec::new(), fitted: None, printed: None }
     }
 
     /// The table alone.
@@ -83,6 +85,16 @@ impl Callback for Progress {
 
     fn on_every_rank(&self) -> bool {
         false
+    }
+
+    fn step(&mut self, run: &mut Run) -> Result<()> {
+        let fitted = run.fitted.filter(|_| self.every.is_some()).map(ToString::to_string);
+        if fitted.is_none() || fitted == self.fitted {
+            return Ok(());
+        }
+        self.print(fitted.as_deref().unwrap_or_default())?;
+        self.fitted = fitted;
+        Ok(())
     }
 
     fn read(&mut self, run: &mut Run) -> Result<()> {

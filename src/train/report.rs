@@ -231,6 +231,11 @@ impl Callback for Report {
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         self.data["epochs"] = run.history.epochs.iter().map(record).collect();
         self.data["memory"] = json!(run.device.counters().bytes);
+        if let Some(fitted) = run.fitted {
+            let is_other = |row: &Value| row[0] != "memory";
+            self.data["settings"].as_array_mut().iter_mut().for_each(|all| all.retain(is_other));
+            self.push("settings", json!(["memory", fitted.to_string()]));
+        }
         let matrix = run.sums("confusion")?.map(|sums| ConfusionMatrix::of_sums(&sums)).transpose()?;
         if let Some(matrix) = matrix {
             let classes = 0..matrix.classes();

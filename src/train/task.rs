@@ -4,7 +4,7 @@ use super::trainer::items;
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
 use crate::metrics::in_f32;
-use crate::nn::{Ctx, Module, Precision, parameters};
+use crate::nn::{Ctx, Module, Precision, Recompute, parameters};
 use crate::optim::{Ema, GradScaler, Optimizer};
 use crate::parallel::DataParallel;
 use crate::tensor::Tensor;
@@ -65,6 +65,10 @@ pub trait Trained {
 #[derive(Debug, Clone, Default)]
 pub struct StepOptions {
     pub(super) micro_batches: usize,
+    /// What of a model runs again, where anything does.
+    pub(super) recompute: Option<(Recompute, u8)>,
+    /// The bytes that a step may take.
+    pub(super) max_memory: Option<u64>,
     pub(super) grad_norm: bool,
     /// Paths whose parameters are not to move.
     pub(super) frozen: Vec<String>,
@@ -79,7 +83,8 @@ pub struct StepOptions {
 impl StepOptions {
     /// The first that is asked for.
     fn asked(&self) -> Option<&'static str> {
-        let all = [(self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
+        let memory = (self.max_memory.is_some(), "max_memory");
+        let all = [memory, (self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
         let further = [(!self.frozen.is_empty(), "freeze"), (self.exchanging().is_some(), "parallel")];
         let further = further.into_iter().chain([(self.precision != Precision::F32, "precision")]);
         all.into_iter().chain(further).find_map(|(asked, name)| asked.then_some(name))
@@ -115,7 +120,8 @@ impl StepOptions {
     /// The context of a step of training.
     pub fn ctx(&self) -> Ctx {
         let parallel = self.parallel.as_ref().filter(|_| self.synced);
-        parallel.map_or_else(Ctx::train, |parallel| parallel.synced()).precision(self.precision)
+        let ctx = parallel.map_or_else(Ctx::train, |parallel| parallel.synced()).precision(self.precision);
+        self.recompute.map_or(ctx.clone(), |(parts, within)| ctx.recompute(parts, within))
     }
 
     fn freezes(&self, path: &str) -> bool {

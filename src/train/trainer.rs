@@ -5,6 +5,7 @@ use super::callback::Callback;
 use super::checkpoints::{Checkpoints, gathered_state, load_task};
 use super::fit::Fit;
 use super::history::{Figures, History};
+use super::memory::{Fitted, Memory};
 use super::task::{Outcome, StepOptions, Supervised, Task};
 use super::totals::Totals;
 use crate::checkpoint;
@@ -60,6 +61,7 @@ pub struct Trainer<'a, const N: usize> {
     pub(super) stop: Stop,
     pub(super) profile: Option<(u64, Told)>,
     pub(super) options: StepOptions,
+    pub(super) memory: Memory,
     /// Paths that are frozen before an epoch, or always.
     pub(super) frozen: Vec<(String, usize)>,
     pub(super) training: Kind,
@@ -136,6 +138,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
             stop: Stop::default(),
             profile: None,
             options: StepOptions::default(),
+            memory: Memory::default(),
             frozen: Vec::new(),
             training: Kind::new(device, false),
             evaluation: Kind::new(device, true),
@@ -204,6 +207,49 @@ impl<'a, const N: usize> Trainer<'a, N> {
     pub fn micro_batches(mut self, parts: usize) -> Self {
         self.options.micro_batches = parts.max(1);
         self
+    }
+
+    /// Has a step of training take at most so many bytes, by what its plan says ([`Device::estimate`]): the batch, weights and what
+    /// belongs to them, and activations. Where the step as it is takes more, batches are cut into
+    /// [parts](Trainer::micro_batches), or parts of the model [run again](Ctx::recompute) for their gradients, or both: what costs
+    /// least of what fits, by the operations and bytes of the plan. Of a model with running statistics, which would see parts, the
+    /// fewest parts. It is chosen before the first step, and again for larger batches; [`fitted`](Trainer::fitted) tells what was
+    /// chosen, and so does [`Progress`](super::Progress).
+    ///
+    /// Running parts again changes no bit, and parts of a batch give the same up to rounding. Validation keeps no activations, and is
+    /// not counted.
+    ///
+    /// ```
+    /// # use wgrad::data::{DataLoader, LoaderOptions};
+    /// # use wgrad::nn::{Gelu, Init, Layer, Linear, Sequential};
+    /// # use wgrad::optim::{Sgd, SgdOptions};
+    /// # use wgrad::train::Trainer;
+    /// # fn main() -> wgrad::Result<()> {
+    /// # let device = wgrad::Device::cpu();
+    /// # let set: Vec<([f32; 2], i32)> = (0..256).map(|i| ([(i as f32).sin(), 1.0], i32::from((i as f32).sin() > 0.0))).collect();
+    /// # let train = DataLoader::new(set, LoaderOptions { batch_size: 256, ..LoaderOptions::default() })?;
+    /// # let init = &mut Init::new(0, &device);
+    /// # let model = Sequential::new().push(Linear::new(2, 64, init)).push(Gelu::new()).push(Linear::new(64, 2, init));
+    /// # let optimizer = Sgd::new(&model, SgdOptions::default())?;
+    /// let step = |[x, labels]: [&wgrad::Tensor; 2], ctx: &wgrad::nn::Ctx| Ok(model.forward(x, ctx).cross_entropy(labels).into());
+    /// let mut trainer = Trainer::new(&device, &model, optimizer, step).max_memory(100 << 10);
+    /// trainer.fit(&train, None)?;
+    /// assert!(trainer.fitted().is_some_and(|fitted| fitted.micro_batches > 1 && fitted.memory.total() <= 100 << 10));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`fit`](Trainer::fit) answers with [`Error::Option`] where nothing fits, and says what the least is.
+    #[doc(alias("auto_scale_batch_size", "set_per_process_memory_fraction"))]
+    #[must_use]
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.options.max_memory = Some(bytes);
+        self
+    }
+
+    /// The way in which steps fit into [`max_memory`](Trainer::max_memory), as it was chosen last.
+    pub fn fitted(&self) -> Option<&Fitted> {
+        self.memory.last()
     }
 
     /// Tells the norm of all gradients, before any clipping, as the figure `grad_norm`: the mean of an epoch's steps.
@@ -418,7 +464,8 @@ impl<'a, const N: usize> Trainer<'a, N> {
 
     /// A step of training: its loss, and the other means that it tells.
     pub(super) fn train_on(&mut self, batch: &[Tensor; N]) -> Result<Vec<Tensor>> {
-        let (task, options) = (&mut self.task, &self.options);
+        let chosen = self.fit_memory(batch)?;
+        let (task, options) = (&mut self.task, chosen.as_ref().unwrap_or(&self.options));
         let Kind { replay, totals } = &mut self.training;
         replay.run(batch.each_ref(), |batch| {
             let outcome = task.train_as(batch, options)?;

@@ -79,7 +79,14 @@ fn adam_options<const DECOUPLED: bool>(a: &Attrs) -> AdamFamily<DECOUPLED> {
     let betas = a.floats("betas", [0.9, 0.999]).into();
     let weight_decay = a.float("weight_decay", AdamFamily::<DECOUPLED>::default().weight_decay);
     let second_moment = if a.flag("amsgrad", false) { SecondMoment::Largest } else { SecondMoment::Last };
-    AdamFamily { lr: a.float("lr", 1e-3), betas, eps: a.float("eps", 1e-8), weight_decay, second_moment }
+    AdamFamily {
+        lr: a.float("lr", 1e-3),
+        betas,
+        eps: a.float("eps", 1e-8),
+        weight_decay,
+        second_moment,
+        ..AdamFamily::default()
+    }
 }
 
 fn nadam_options(a: &Attrs) -> NAdamOptions {

@@ -1,13 +1,13 @@
 //! Optimizers: a few steps of two parameters, beside the same steps by the rule's definition.
 
 use super::{Case, Input, case, x};
-use wgrad::Tensor;
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::{
     Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamWOptions, Centering, GradScaler, Lamb,
     LambOptions, Lion, LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions,
     Stepper,
 };
+use wgrad::{DType, Tensor};
 
 struct Pair {
     a: Parameter,
@@ -239,6 +239,12 @@ pub fn cases() -> Vec<Case> {
         rule("adam with other betas", AdamOptions { betas: (0.5, 0.7), eps: 1e-3, ..quick }),
         rule("adam with coupled decay", AdamOptions { weight_decay: 0.2, ..quick }),
         rule("adam with decoupled decay", AdamWOptions { lr: 0.05, weight_decay: 0.2, ..AdamWOptions::default() }),
+        // Moments that are rounded by chance are within a digit of those that are rounded to the nearest.
+        rule("adam_bf16", AdamOptions { lr: 1e-4, state_dtype: DType::BF16, ..quick }),
+        rule(
+            "adam_bf16 with decay",
+            AdamWOptions { lr: 1e-4, weight_decay: 0.2, state_dtype: DType::BF16, ..Default::default() },
+        ),
         rule("amsgrad", AdamOptions { second_moment: SecondMoment::Largest, betas: (0.5, 0.6), ..quick }),
         rule("rmsprop", RmsPropOptions { weight_decay: 0.1, ..RmsPropOptions::default() }),
         rule("rmsprop_momentum", RmsPropOptions { momentum: 0.8, ..RmsPropOptions::default() }),

@@ -182,6 +182,13 @@ fn mistakes() -> Vec<(&'static str, String)> {
         wgrad::load(&path).map(drop)
     });
     add("saving", &|| sgd(&other).load_state(&adam(&other).state()?));
+    let small = Linear::new(2, 1, &mut Init::new(0, &device));
+    small.quantize_int8().expect("it can be held");
+    add("saving", &|| Adam::new(&small, AdamOptions::default()).map(drop));
+    add("saving", &|| {
+        small.forward(&Tensor::ones([4, 2], &device), &Ctx::train());
+        Ok(())
+    });
 
     add("replay", &|| step(&reads));
     add("replay", &|| {
@@ -297,6 +304,12 @@ fn mistakes() -> Vec<(&'static str, String)> {
         let model = Linear::new(2, 1, &mut Init::new(0, &device));
         let step = |[x]: [&Tensor; 1], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).square().mean()));
         Trainer::new(&device, &model, sgd(&model), step).freeze("head", 1).fit(&set, None).map(drop)
+    });
+    add("trainer", &|| {
+        let set = DataLoader::new(vec![[1.0f32; 2]; 4], LoaderOptions::default())?;
+        let model = Linear::new(2, 1, &mut Init::new(0, &device));
+        let step = |[x]: [&Tensor; 1], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).square().mean()));
+        Trainer::new(&device, &model, sgd(&model), step).max_memory(100).fit(&set, None).map(drop)
     });
     add("trainer", &|| fit(4, 1.0, false, &reads));
 
