@@ -4,12 +4,15 @@ use crate::backend::HostSpan;
 use crate::backend::edge::Instant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The spans so far, and when the profile began; nothing where none is taken. Clones are the same.
+/// When the profile began, and the spans so far.
+type Noted = (Instant, Vec<HostSpan>);
+
+/// What is noted; nothing where no profile is taken. Clones are the same.
 #[derive(Clone, Default)]
-pub(crate) struct Beside(Arc<Mutex<Option<(Instant, Vec<HostSpan>)>>>);
+pub(crate) struct Beside(Arc<Mutex<Option<Noted>>>);
 
 impl Beside {
-    fn locked(&self) -> MutexGuard<'_, Option<(Instant, Vec<HostSpan>)>> {
+    fn locked(&self) -> MutexGuard<'_, Option<Noted>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
