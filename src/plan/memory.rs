@@ -66,6 +66,9 @@ struct Slot {
 /// The places in a list of the first kernel that uses a buffer, and of the last.
 type Life = (usize, usize);
 
+/// What comes first where it is larger.
+type Order = fn(&Part) -> (u64, u64);
+
 /// Pairs of buffers, both ways round.
 type Pairs = HashMap<BufferId, HashSet<BufferId>>;
 
@@ -199,7 +202,7 @@ impl Plan {
         let (lives, apart) = (self.lives(), self.apart());
         let mut all: Vec<Part> = lives.iter().map(|(id, life)| Part::new(*id, self.inner[id], *life)).collect();
         all.sort_by_key(|part| part.id);
-        let orders: [fn(&Part) -> (u64, u64); 4] = [
+        let orders: [Order; 4] = [
             |part| (part.bytes, 0),
             |part| (part.bytes * part.span(), 0),
             |part| (part.span(), part.bytes),
