@@ -166,7 +166,7 @@ impl Ctx {
     /// changes the type of nothing that it meets. One that is held in bytes is widened.
     ///
     /// # Panics
-    /// If it is held in bytes ([`quantize_int8`](trait@Module::quantize_int8)) and the pass is tracked.
+    /// If it is held in bytes ([`quantize_int8`](method@Module::quantize_int8)) and the pass is tracked.
     #[track_caller]
     pub fn param(&self, parameter: &Parameter) -> Tensor {
         refuse(self.int8(parameter));

@@ -48,7 +48,7 @@ pub(super) fn is_end(name: &str, path: &str) -> bool {
 
 /// A tensor that training changes. Clones share it, so that two layers can be tied.
 ///
-/// After [`quantize_int8`](trait@super::Module::quantize_int8) it holds bytes, which [`Ctx::param`](super::Ctx::param) widens.
+/// After [`quantize_int8`](method@super::Module::quantize_int8) it holds bytes, which [`Ctx::param`](super::Ctx::param) widens.
 #[doc(alias = "nn.Parameter")]
 #[derive(Clone)]
 pub struct Parameter(Place, Arc<Int8>);
