@@ -109,13 +109,15 @@ impl Sheet {
 
 const HOSTS: Way = Way::Hosts(4.0);
 
+const NOT_MEASURED: &str = "Not measured in this run.\n";
+
 /// The page and the picture, with what was measured on so many ranks.
 pub fn page(told: &[(usize, Value)]) -> Result<(String, String)> {
     let sheets = Network::ON_PAPER.into_iter().map(Sheet::of).collect::<Result<Vec<_>>>()?;
     let mut text = include_str!("page.md").to_string();
     let parts = [
         ("MEASURED", measured(told)?),
-        ("REHEARSED", rehearsed()?),
+        ("REHEARSED", if told.is_empty() { NOT_MEASURED.into() } else { rehearsed()? }),
         ("STEPS", steps(&sheets)),
         ("LAYERS", layers(&sheets)),
         ("RANKS", ranks(&sheets)),
@@ -282,7 +284,7 @@ fn off(said: f64, took: f64) -> String {
 
 /// What the model says of this machine's ranks, and what they took.
 fn measured(told: &[(usize, Value)]) -> Result<String> {
-    let Some((_, one)) = told.first() else { return Ok("Not measured in this run.\n".into()) };
+    let Some((_, one)) = told.first() else { return Ok(NOT_MEASURED.into()) };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as f64;
     let mut lines = vec![head(&["ranks", "latency, us", "GB/s", "off by at most"])];
     let mut rows = vec![head(&["", "ranks", "by the model, ms", "measured, ms", "off by"])];
