@@ -17,7 +17,6 @@ mod gpt;
 mod models;
 #[path = "../benches/step/networks.rs"]
 mod networks;
-mod pipelines;
 mod plans;
 mod train;
 mod tuning;

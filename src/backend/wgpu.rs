@@ -1,6 +1,5 @@
 //! Kernels as WGSL on any adapter that wgpu reaches.
 
-mod cache;
 mod clock;
 mod context;
 mod failure;
@@ -11,7 +10,6 @@ mod read;
 mod ready;
 mod tuning;
 
-pub use cache::PipelineCache;
 pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
 pub use tuning::{Choices, Tuning};
 
@@ -65,7 +63,7 @@ impl Wgpu {
     /// # Errors
     /// [`Error::NoAdapter`] where there is none of those that `options` name, or it gives no device.
     pub async fn open(found: Found, options: &WgpuOptions) -> Result<Wgpu> {
-        let context::Opened { device, queue, info, cache_key } = context::open(found, options).await?;
+        let (device, queue, info) = context::open(found, options).await?;
         let failure = Arc::new(failure::Failure::default());
         let uncaptured = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -84,10 +82,9 @@ impl Wgpu {
                 )));
             }
         });
-        let kept = cache_key.and_then(|key| cache::Kept::open(&device, &key, &info, &options.pipeline_cache));
         let state = State {
             pool: pool::Pool::default(),
-            pipelines: pipelines::Pipelines::new(options.checks, kept),
+            pipelines: pipelines::Pipelines::new(options.checks),
             queue: queue::Queue::new(&device),
             staging: read::Staging::default(),
             ready: HashMap::new(),
@@ -205,12 +202,7 @@ impl Wgpu {
         let ask = pool::Ask { batch: 0, ..self.ask(&state.queue, state.fill) };
         let State { pool, pipelines, counters, .. } = state;
         let passes = lowered.iter().flat_map(|(title, _, lowering)| lowering.passes.iter().zip(repeat(title.as_str())));
-        let before = pipelines.len();
         pipelines.build((&self.device, &self.failure), &passes.collect::<Vec<_>>())?;
-        if pipelines.len() > before {
-            // A program that is ended from outside has most of what it needs by now.
-            pipelines.keep();
-        }
         let (mut steps, mut scratch) = (Vec::new(), ready::Scratch::default());
         for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
             let scratch = match scratch.take(&lowering.scratch, pool, ask, counters) {

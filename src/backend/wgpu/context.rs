@@ -1,6 +1,5 @@
 //! Adapters and devices: what there is, what was asked for, and what was got.
 
-use super::cache::PipelineCache;
 use super::tuning::Tuning;
 use crate::backend::edge;
 use crate::error::{Error, Result};
@@ -56,8 +55,6 @@ pub struct WgpuOptions {
     pub variant: Option<&'static str>,
     /// The choice of variants otherwise.
     pub tuning: Tuning,
-    /// Where what a driver has compiled is kept for the next start.
-    pub pipeline_cache: PipelineCache,
 }
 
 impl Default for WgpuOptions {
@@ -70,15 +67,13 @@ impl Default for WgpuOptions {
             checks: if cfg!(debug_assertions) { ShaderChecks::Checked } else { ShaderChecks::Trusted },
             variant: None,
             tuning: Tuning::Table,
-            pipeline_cache: PipelineCache::default(),
         }
     }
 }
 
 impl WgpuOptions {
     /// Reads the variables that wgpu's own examples know: `WGPU_ADAPTER_NAME` (part of a name, or a number in the
-    /// list of adapters) and `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`, or several with commas). `WGRAD_PIPELINE_CACHE`
-    /// is the folder for what a driver has compiled, or `off`.
+    /// list of adapters) and `WGPU_BACKEND` (`vulkan`, `metal`, `dx12`, or several with commas).
     pub fn from_env() -> WgpuOptions {
         let name = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.trim().is_empty());
         let adapter = name.map_or(AdapterChoice::Best, |name| match name.trim().parse() {
@@ -86,12 +81,7 @@ impl WgpuOptions {
             Err(_) => AdapterChoice::Name(name),
         });
         let backends = std::env::var("WGPU_BACKEND").ok().filter(|list| !list.trim().is_empty());
-        let folder = std::env::var("WGRAD_PIPELINE_CACHE").ok().filter(|folder| !folder.trim().is_empty());
-        let pipeline_cache = folder.map_or(PipelineCache::User, |folder| match folder.trim() {
-            "off" => PipelineCache::Off,
-            _ => PipelineCache::Folder(folder.into()),
-        });
-        WgpuOptions { adapter, backends, noop: false, pipeline_cache, ..WgpuOptions::default() }
+        WgpuOptions { adapter, backends, noop: false, ..WgpuOptions::default() }
     }
 }
 
@@ -221,16 +211,7 @@ pub const INSTALL_HINT: &str = "install a GPU driver with Vulkan, or a software 
      (Debian and Ubuntu: apt-get install mesa-vulkan-drivers), or use the CPU backend";
 
 /// An open device with the adapter's description.
-pub struct Opened {
-    pub device: wgpu::Device,
-    pub queue: wgpu::Queue,
-    pub info: Info,
-    /// wgpu's name for the adapters that take each other's pipelines, where this one gives them out and they are asked for.
-    pub cache_key: Option<String>,
-}
-
-/// Opens one of the adapters that were found.
-pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<Opened> {
+pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue, Info)> {
     if found.is_empty() {
         return Err(Error::NoAdapter(format!("no GPU adapter was found: {INSTALL_HINT}")));
     }
@@ -257,12 +238,6 @@ pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<Open
         features |= wgpu::Features::SUBGROUP;
     }
     features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
-    let mut cache_key = None;
-    if options.pipeline_cache != PipelineCache::Off && options.features == Features::Adapter {
-        let offered = adapter.features() & wgpu::Features::PIPELINE_CACHE;
-        cache_key = wgpu::util::pipeline_cache_key(&adapter.get_info()).filter(|_| !offered.is_empty());
-        features |= offered;
-    }
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_features: features,
@@ -274,5 +249,5 @@ pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<Open
         .request_device(&descriptor)
         .await
         .map_err(|e| Error::NoAdapter(format!("{}: the adapter gave no device: {e}", info.name)))?;
-    Ok(Opened { device, queue, info, cache_key })
+    Ok((device, queue, info))
 }

@@ -1,9 +1,8 @@
 //! Shader modules, layouts and pipelines, each built once.
 
-use super::cache::Kept;
 use super::context::ShaderChecks;
 use super::failure::{Failure, Scopes};
-use crate::backend::edge::{at_once, on_all_cores};
+use crate::backend::edge::on_all_cores;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Constant, Pass, Shader, module_source};
 use futures::future::OptionFuture;
@@ -31,23 +30,14 @@ type Site<'a> = (&'a wgpu::Device, &'a Failure);
 /// All pipelines of a device.
 pub struct Pipelines {
     checks: ShaderChecks,
-    /// What the driver compiles, where it is kept for the next start.
-    kept: Option<Kept>,
     modules: HashMap<ModuleKey, wgpu::ShaderModule>,
     layouts: HashMap<&'static [Access], Arc<Layout>>,
     built: HashMap<(ModuleKey, &'static str), Arc<Pipeline>>,
 }
 
 impl Pipelines {
-    pub fn new(checks: ShaderChecks, kept: Option<Kept>) -> Pipelines {
-        Pipelines { checks, kept, modules: HashMap::new(), layouts: HashMap::new(), built: HashMap::new() }
-    }
-
-    /// Keeps what was built so far for the next start.
-    pub fn keep(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.keep();
-        }
+    pub fn new(checks: ShaderChecks) -> Pipelines {
+        Pipelines { checks, modules: HashMap::new(), layouts: HashMap::new(), built: HashMap::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -85,8 +75,8 @@ impl Pipelines {
                 }),
             }
         }
-        let (checks, cache) = (self.checks, self.kept.as_ref().map(Kept::cache));
-        for (job, (module, pipelines)) in jobs.iter().zip(on_all_cores(&jobs, |job| job.run(site, checks, cache))) {
+        let checks = self.checks;
+        for (job, (module, pipelines)) in jobs.iter().zip(on_all_cores(&jobs, |job| job.run(site, checks))) {
             self.modules.insert(job.key.clone(), module);
             for ((entry, _), pipeline) in job.entries.iter().zip(pipelines) {
                 self.built.insert((job.key.clone(), entry), pipeline?);
@@ -139,12 +129,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(
-        &self,
-        (device, failure): Site,
-        checks: ShaderChecks,
-        cache: Option<&wgpu::PipelineCache>,
-    ) -> (wgpu::ShaderModule, Vec<Result<Arc<Pipeline>>>) {
+    fn run(&self, (device, failure): Site, checks: ShaderChecks) -> (wgpu::ShaderModule, Vec<Result<Arc<Pipeline>>>) {
         let scopes = Scopes::open(device);
         let built = self.module.clone();
         let module = built.unwrap_or_else(|| module(device, self.shader, &self.key.1, checks));
@@ -162,7 +147,7 @@ impl Job<'_> {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache,
+                cache: None,
             });
             let (first, own) = (OptionFuture::from(of_module.take()), scopes.close());
             let (title, name) = (title.to_string(), self.shader.name);
@@ -200,24 +185,5 @@ fn module(
         ShaderChecks::Trusted => unsafe {
             device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
         },
-    }
-}
-
-/// A driver's own cache of pipelines, with what one of the same kind held before; `None` where the driver gives none.
-pub fn driver_cache(device: &wgpu::Device, data: Option<&[u8]>) -> Option<wgpu::PipelineCache> {
-    let scopes = Scopes::open(device);
-    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgrad"), data, fallback: true };
-    #[expect(
-        unsafe_code,
-        reason = "only so does a second start compile nothing where the driver keeps nothing by itself"
-    )]
-    // SAFETY: the data is what `get_data` gave for an adapter with the same `pipeline_cache_key`: it comes from a file that
-    // this crate wrote whole under that key's name, with a checksum over key and data, by which a torn or foreign file is
-    // dropped (`cache.rs`). wgpu compares its header with device and driver, and the driver compares its own.
-    let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-    // Where it is not known at once, there is no such cache.
-    match at_once(std::pin::pin!(scopes.close())) {
-        Some(None) => Some(cache),
-        _ => None,
     }
 }

@@ -60,7 +60,9 @@ impl Choices {
 
     /// A file's name for the choices of this adapter, driver and version.
     pub fn file_name(info: &Info) -> String {
-        machine_in_files(info) + ".txt"
+        let safe = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+        let name: String = machine(info).chars().map(safe).collect();
+        name.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-") + ".txt"
     }
 
     /// Whether they were made on this adapter, by this driver and version.
@@ -72,13 +74,6 @@ impl Choices {
 /// The machine that choices depend on, beside the kernel.
 fn machine(info: &Info) -> String {
     format!("wgrad {} on {}, {}, {}", env!("CARGO_PKG_VERSION"), info.name, info.api, info.driver)
-}
-
-/// The same as a part of a file's name.
-pub(super) fn machine_in_files(info: &Info) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
-    let name: String = machine(info).chars().map(safe).collect();
-    name.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 
 /// Dispatches that one choice serves: the same kernel with bindings and work of about the same size.
