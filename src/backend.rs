@@ -117,8 +117,8 @@ pub struct HostSpan {
     pub ns: u64,
 }
 
-/// Bytes on their way from a device.
-pub type Readback = Pending<Vec<u8>>;
+/// Words of memory on their way from a device.
+pub type Readback = Pending<Vec<u32>>;
 
 /// A place where kernels run. Calls take effect in the order they are made, and none waits: what `read` gives arrives
 /// later.

@@ -455,14 +455,12 @@ impl Device {
                 return Ok(());
             }
             Seam::Take(take) => {
-                let bytes = take()?;
-                dispatch.bindings.iter().for_each(|b| self.write(b.buffer, b.offset, &bytes));
+                let words = take()?;
+                dispatch.bindings.iter().for_each(|b| self.write(b.buffer, b.offset, bytemuck::cast_slice(&words)));
                 return Ok(());
             }
         };
-        let read = |b: &Binding| {
-            Ok(bytemuck::pod_collect_to_vec(&self.0.backend.read(b.buffer, b.offset, b.word_bytes()).wait()?))
-        };
+        let read = |b: &Binding| self.0.backend.read(b.buffer, b.offset, b.word_bytes()).wait();
         let mut memory: Vec<Vec<u32>> = dispatch.bindings.iter().map(read).collect::<Result<_>>()?;
         let slices = memory.iter_mut().zip(dispatch.kernel.access).map(|(words, access)| match access {
             Access::Read => Slice::Read(words),

@@ -130,6 +130,15 @@ pub trait Group: Send + Sync {
         Ok(())
     }
 
+    /// The same of values that are handed over, which a group may spare a copy.
+    ///
+    /// # Errors
+    /// As [`all_reduce`](Group::all_reduce).
+    fn sum(&self, mut values: Vec<f32>) -> Result<Vec<f32>> {
+        self.all_reduce(&mut values)?;
+        Ok(values)
+    }
+
     /// The bytes of rank `root`, on each rank.
     ///
     /// # Errors
@@ -198,6 +207,10 @@ macro_rules! through {
 
             fn all_reduce(&self, values: &mut [f32]) -> Result<()> {
                 (**self).all_reduce(values)
+            }
+
+            fn sum(&self, values: Vec<f32>) -> Result<Vec<f32>> {
+                (**self).sum(values)
             }
 
             fn broadcast(&self, root: usize, own: Vec<u8>) -> Result<Vec<u8>> {

@@ -22,6 +22,9 @@ pub fn rank(seconds: f64) -> Result<()> {
         for network in Network::MEASURED {
             told[network.name()] = measured(network, &group, device, seconds)?;
         }
+        let (training, batch) = Network::W8.start(device)?;
+        let recorded = Recorded::of(training, batch, group.clone(), device)?;
+        told["whole"] = json!(shortest(&group, seconds, || recorded.run().map(drop))?);
         if group.rank() == 0 {
             println!("{told}");
         }
@@ -50,7 +53,7 @@ fn exchange(group: &Mpi, device: &Device, n: usize, seconds: f64) -> Result<f64>
     shortest(group, seconds / 4.0, || {
         let mut values = x.read::<f32>().wait()?;
         values.iter_mut().for_each(|value| *value *= share);
-        group.all_reduce(&mut values)?;
+        let mut values = group.sum(values)?;
         values.iter_mut().for_each(|value| *value /= 1.0);
         x.upload(&values);
         Ok(())

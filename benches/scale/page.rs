@@ -337,7 +337,13 @@ fn measured(told: &[(usize, Value)]) -> Result<String> {
             rows.push(row(*ranks, said, number(&told[network.name()]["step"])));
         }
     }
-    Ok(format!("{}\n{}", table(&lines), table(&rows)))
+    let mut whole = vec![head(&["ranks", "measured, ms", "times one rank's"])];
+    for (ranks, told) in told {
+        let [own, first] = [told, one].map(|told| number(&told["whole"]));
+        whole.push(vec![ranks.to_string(), ms(own), format!("{:.2}", own / first)]);
+    }
+    let title = format!("W8 with whole batches, {} on each rank:", Network::W8.batch());
+    Ok(format!("{}\n{}\n{title}\n\n{}", table(&lines), table(&rows), table(&whole)))
 }
 
 fn number(value: &Value) -> f64 {

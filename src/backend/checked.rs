@@ -26,9 +26,7 @@ impl Checked {
     }
 
     fn contents(&self, dispatch: &Dispatch) -> Result<Vec<Vec<u32>>> {
-        let read = |b: &crate::kernel::Binding| {
-            Ok(bytemuck::pod_collect_to_vec(&self.inner.read(b.buffer, b.offset, b.word_bytes()).wait()?))
-        };
+        let read = |b: &crate::kernel::Binding| self.inner.read(b.buffer, b.offset, b.word_bytes()).wait();
         dispatch.bindings.iter().map(read).collect()
     }
 

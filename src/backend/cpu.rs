@@ -151,10 +151,9 @@ impl State {
         Ok(Memory { class, words })
     }
 
-    fn copied(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+    fn copied(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<Vec<u32>> {
         let memory = self.buffers.get(&buffer).ok_or_else(|| Error::Device("a freed buffer was read".into()))?;
-        let source: &[u8] = bytemuck::cast_slice(&memory.words);
-        let source = &source[offset as usize..(offset + bytes) as usize];
+        let source = &memory.words[words(offset)..words(offset + bytes)];
         let mut read = Vec::new();
         read.try_reserve_exact(source.len()).map_err(|_| Error::OutOfMemory {
             bytes: Some(bytes),

@@ -61,7 +61,7 @@ impl Backend for Null {
     fn write(&self, _buffer: BufferId, _offset: u64, _data: &[u8]) {}
 
     fn read(&self, _buffer: BufferId, _offset: u64, bytes: u64) -> Readback {
-        Readback::ready(Ok(vec![0; bytes as usize]))
+        Readback::ready(Ok(vec![0; bytes as usize / 4]))
     }
 
     fn dispatch(&self, _dispatch: &Dispatch) -> Result<()> {

@@ -40,7 +40,7 @@ pub(crate) enum Seam {
     /// It gets the bytes of one, which are on their way: nothing waits for them here.
     Give(Arc<dyn Fn(Readback) + Send + Sync>),
     /// It has the bytes of one.
-    Take(Arc<dyn Fn() -> Result<Vec<u8>> + Send + Sync>),
+    Take(Arc<dyn Fn() -> Result<Vec<u32>> + Send + Sync>),
 }
 
 /// A part of a captured step: kernels in a row, or one dispatch that is work of the host.

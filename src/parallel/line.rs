@@ -96,9 +96,11 @@ pub(super) fn exchange(
     }
     let count = values.len();
     let share = if kind == Kind::Sum { f32::from(u8::from(weight > 0.0)) } else { weight };
-    values.iter_mut().for_each(|value| *value *= share);
+    if share != 1.0 {
+        values.iter_mut().for_each(|value| *value *= share);
+    }
     values.extend(tail(weight, asks));
-    group.all_reduce(&mut values)?;
+    let mut values = group.sum(values)?;
     let tail: [f32; TAIL] = std::array::from_fn(|at| values[count + at]);
     values.truncate(count);
     let whole = match kind {
@@ -107,7 +109,9 @@ pub(super) fn exchange(
         Kind::Slope if weight > 0.0 => weight,
         Kind::Slope => f32::INFINITY,
     };
-    values.iter_mut().for_each(|value| *value /= whole);
+    if whole != 1.0 {
+        values.iter_mut().for_each(|value| *value /= whole);
+    }
     Ok(Averaged { values, asked: told(&tail) })
 }
 

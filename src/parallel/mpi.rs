@@ -199,14 +199,20 @@ impl Group for Mpi {
     }
 
     fn all_reduce(&self, values: &mut [f32]) -> Result<()> {
-        if self.0.size == 1 {
-            return Ok(());
-        }
-        match self.ask(Call::Reduce(values.to_vec()))? {
-            Answer::Sums(sums) => values.copy_from_slice(&sums[..values.len()]),
-            _ => unanswered()?,
+        if self.0.size > 1 {
+            values.copy_from_slice(&self.sum(values.to_vec())?);
         }
         Ok(())
+    }
+
+    fn sum(&self, values: Vec<f32>) -> Result<Vec<f32>> {
+        if self.0.size == 1 {
+            return Ok(values);
+        }
+        match self.ask(Call::Reduce(values))? {
+            Answer::Sums(sums) => Ok(sums),
+            _ => unanswered(),
+        }
     }
 
     fn broadcast(&self, root: usize, own: Vec<u8>) -> Result<Vec<u8>> {

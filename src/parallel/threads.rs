@@ -158,8 +158,14 @@ impl Group for Threads {
     }
 
     fn all_reduce(&self, values: &mut [f32]) -> Result<()> {
+        values.copy_from_slice(&self.sum(values.to_vec())?);
+        Ok(())
+    }
+
+    fn sum(&self, values: Vec<f32>) -> Result<Vec<f32>> {
         let floats = |parcel| if let Parcel::Values(values) = parcel { Some(values) } else { None };
-        let all = self.exchanged(repeat(Parcel::Values(Arc::new(values.to_vec()))), floats)?;
+        let values = Arc::new(values);
+        let all = self.exchanged(repeat(Parcel::Values(values.clone())), floats)?;
         same_lengths(all.iter().map(|values| values.len()))?;
         // Each rank adds up a part, and tells it to the others.
         let part = |rank: usize| rank * values.len() / self.size()..(rank + 1) * values.len() / self.size();
@@ -169,9 +175,9 @@ impl Group for Threads {
         }
         let floats = |parcel| if let Parcel::Sums(sums) = parcel { Some(sums) } else { None };
         let all = self.exchanged(repeat(Parcel::Sums(Arc::new(sums))), floats)?;
-        let parts: Vec<_> = (0..self.size()).map(part).collect();
-        parts.into_iter().zip(all).for_each(|(part, sums)| values[part].copy_from_slice(&sums));
-        Ok(())
+        let mut whole = Vec::with_capacity(values.len());
+        all.iter().for_each(|sums| whole.extend_from_slice(sums));
+        Ok(whole)
     }
 }
 

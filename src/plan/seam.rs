@@ -86,15 +86,15 @@ impl Device {
     /// later runs meanwhile.
     #[track_caller]
     pub(crate) fn give(&self, from: &Tensor, to: impl Fn(Pending<Vec<f32>>) + Send + Sync + 'static) -> Result<()> {
-        let floats = |bytes: Vec<u8>| bytemuck::pod_collect_to_vec(&bytes);
-        self.seam_of(&[from], &[], Seam::Give(Arc::new(move |bytes: Readback| to(bytes.map(floats)))))
+        let floats = |words: Vec<u32>| bytemuck::cast_vec(words);
+        self.seam_of(&[from], &[], Seam::Give(Arc::new(move |words: Readback| to(words.map(floats)))))
     }
 
     /// Has the host write all elements of a tensor of f32 here, which it waits for.
     #[track_caller]
     pub(crate) fn take(&self, to: &Tensor, from: impl Fn() -> Result<Vec<f32>> + Send + Sync + 'static) -> Result<()> {
-        let bytes = move || from().map(|floats| bytemuck::pod_collect_to_vec(&floats));
-        self.seam_of(&[], &[to], Seam::Take(Arc::new(bytes)))
+        let words = move || from().map(bytemuck::cast_vec);
+        self.seam_of(&[], &[to], Seam::Take(Arc::new(words)))
     }
 
     #[track_caller]

@@ -5,9 +5,15 @@ use crate::backend::Pending;
 use crate::dtype::{Convert, Element, Number, by_dtype};
 use crate::error::Result;
 use crate::shape::Layout;
+use std::any::Any;
 
-/// The elements in bytes that lie anywhere.
-fn elements<T: Element>(bytes: &[u8]) -> Vec<T> {
+/// The elements in words of memory; f32 needs no copy.
+fn elements<T: Element>(words: Vec<u32>) -> Vec<T> {
+    let mut floats: Option<Vec<f32>> = Some(bytemuck::cast_vec(words));
+    if let Some(own) = (&mut floats as &mut dyn Any).downcast_mut::<Option<Vec<T>>>() {
+        return own.take().unwrap_or_default();
+    }
+    let bytes: &[u8] = bytemuck::cast_slice(floats.as_deref().unwrap_or_default());
     if let Ok(all) = bytemuck::checked::try_cast_slice(bytes) {
         return all.to_vec();
     }
@@ -60,10 +66,10 @@ impl Tensor {
         // Whole words, of which the first and the last may hold other elements.
         let start = span.start * each / 4 * 4;
         let end = (span.end * each).next_multiple_of(4);
-        let bytes = self.device().read(self.buffer.id, start as u64, (end - start) as u64);
+        let words = self.device().read(self.buffer.id, start as u64, (end - start) as u64);
         let first = span.start - start / each;
-        bytes.map(move |bytes| {
-            let memory = elements::<T>(&bytes);
+        words.map(move |words| {
+            let memory = elements::<T>(words);
             if layout.is_contiguous() && first == 0 && memory.len() == layout.shape.numel() {
                 return memory;
             }

@@ -81,18 +81,19 @@ impl Wgpu {
             let mapped = arrives.await;
             failure.told().await?;
             mapped.unwrap_or_else(|_| Err(gone()))?;
-            let data = take_mapped(&target, bytes)?;
+            let words = take_mapped(&target, bytes)?;
             all.give(target);
-            Ok(data)
+            Ok(words)
         };
         Ok(Pending::new(value, wait))
     }
 }
 
-/// The mapped bytes; the buffer is free again.
-pub fn take_mapped(staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>> {
+/// The mapped words; the buffer is free again.
+pub fn take_mapped(staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<u32>> {
     let range = staging.slice(..bytes).get_mapped_range();
-    let data = range.map(|view| view.to_vec()).map_err(|e| Error::Device(format!("a result cannot be mapped: {e}")))?;
+    let words = range.map(|view| bytemuck::pod_collect_to_vec(&view[..]));
+    let words = words.map_err(|e| Error::Device(format!("a result cannot be mapped: {e}")))?;
     staging.unmap();
-    Ok(data)
+    Ok(words)
 }
