@@ -104,3 +104,37 @@ fn other_files_are_refused() {
     fs::write(&path, &whole[..whole.len() - 20]).expect("it can be written");
     refused("no whole Parquet file");
 }
+
+/// `write.py` beside them has written them.
+fn from_pandas(name: &str) -> wgrad::Result<Table> {
+    Table::read_parquet(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parquet").join(name))
+}
+
+#[test]
+fn a_table_of_pandas_has_its_values() {
+    let table = from_pandas("pandas.parquet").expect("a table");
+    assert_eq!(table.header(), ["area", "rooms", "district", "sold", "seen", "day", "large", "half"]);
+    let row = |row: usize| (0..8).map(|column| table.text(row, column).unwrap_or("-")).collect::<Vec<_>>();
+    let first =
+        ["70.1", "3", "north", "true", "2024-01-02 03:04:05.678000 +00:00", "2024-02-29", "9223372036854775809", "0.1"];
+    assert_eq!(row(0), first);
+    assert_eq!(row(1), ["-", "-", "south", "false", "-", "-", "0", "0.2"]);
+    let last = [
+        "0.000000001",
+        "2",
+        "-",
+        "true",
+        "1969-12-31 23:59:59.000000 +00:00",
+        "1970-01-01",
+        "18446744073709551615",
+        "0.3",
+    ];
+    assert_eq!(row(2), last);
+}
+
+#[test]
+fn a_codec_that_is_not_read_is_named() {
+    let refused = from_pandas("brotli.parquet").expect_err("it is not read").to_string();
+    assert!(refused.contains("compressed by a codec which is not read: write it with Snappy"), "{refused}");
+    assert!(refused.contains("brotli"), "{refused}");
+}

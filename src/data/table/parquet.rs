@@ -18,7 +18,13 @@ impl Table {
     pub fn read_parquet(path: impl AsRef<Path>) -> Result<Table> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let damaged = |error: ParquetError| Error::file(path, format!("this is no whole Parquet file ({error})"));
+        let damaged = |error: ParquetError| match error.to_string() {
+            text if text.contains("Disabled feature") => {
+                let kept = "which is not read: write it with Snappy, gzip, LZ4, Zstandard or none";
+                Error::file(path, format!("it is compressed by a codec {kept} ({text})"))
+            }
+            text => Error::file(path, format!("this is no whole Parquet file ({text})")),
+        };
         let file = File::open(path).map_err(|error| Error::file_because(path, "cannot be read", error))?;
         let reader = SerializedFileReader::new(file).map_err(damaged)?;
         let fields = reader.metadata().file_metadata().schema_descr().root_schema().get_fields().to_vec();
