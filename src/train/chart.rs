@@ -127,22 +127,25 @@ impl Chart {
                 _ => String::new(),
             };
             let line = path(&points, &across, &up);
-            add(format!("<path class=\"curve c{}\"{told} d=\"{line}\"/>", at % COLOURS.len()));
+            let colour = at % COLOURS.len();
+            add(format!("<path class=\"curve c{colour}\"{told} d=\"{line}\"/>"));
+            // A point without neighbours is no line: it would not be seen.
+            for (x, y) in lonely(&points, &across, &up) {
+                let (x, y) = (across.place(x), up.place(y));
+                add(format!("<circle class=\"dot c{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"));
+            }
         }
         add(format!("<text class=\"title\" x=\"{left}\" y=\"18\">{}</text>", escaped(&self.title)));
         let (middle, y) = ((left + width - right) / 2.0, height - 8.0);
         add(format!("<text x=\"{middle}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", escaped(&self.over)));
-        // Names from the right, where titles are not.
-        let mut x = width - right;
-        for (at, (name, _)) in self.curves.iter().enumerate().rev() {
-            add(format!(
-                "<text x=\"{x:.0}\" y=\"18\" text-anchor=\"end\" class=\"c{}\" stroke-width=\"0\">{}</text>",
-                at % COLOURS.len(),
-                escaped(name)
-            ));
-            x -= 7.0 * name.chars().count() as f64 + 14.0;
+        // Names on the right, where titles are not; one text, since only who draws it knows how wide they are.
+        let x = width - right;
+        add(format!("<text x=\"{x:.0}\" y=\"18\" text-anchor=\"end\" stroke-width=\"0\">"));
+        for (at, (name, _)) in self.curves.iter().enumerate() {
+            let gap = if at > 0 { 14 } else { 0 };
+            add(format!("<tspan dx=\"{gap}\" class=\"c{}\">{}</tspan>", at % COLOURS.len(), escaped(name)));
         }
-        svg + "</svg>\n"
+        svg + "</text></svg>\n"
     }
 }
 
@@ -178,6 +181,13 @@ fn path(points: &[(f64, f64)], across: &Axis, up: &Axis) -> String {
         goes_on = is_there;
     }
     line
+}
+
+/// The points with a gap or an end on both sides.
+fn lonely<'a>(points: &'a [(f64, f64)], across: &'a Axis, up: &'a Axis) -> impl Iterator<Item = (f64, f64)> + 'a {
+    let is_there = |at: usize| points.get(at).is_some_and(|&(x, y)| across.holds(x) && up.holds(y));
+    let alone = move |at: &usize| is_there(*at) && !is_there(at.wrapping_sub(1)) && !is_there(at + 1);
+    (0..points.len()).filter(alone).map(|at| points[at])
 }
 
 /// An axis from one value to another, and where they are drawn.
@@ -256,6 +266,9 @@ mod tests {
         let points = [(0.0, 1.0), (1.0, f64::NAN), (2.0, 4.0), (3.0, 2.0)];
         let svg = Chart::new("a < b").curve("one", points).curve("none", []).to_svg();
         assert!(svg.contains("a &lt; b") && svg.contains("d=\"M58.0 276.0M430.0 30.0L616.0 194.0\""), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 1, "the point before the gap");
+        let once = Chart::new("").curve("one", [(1.0, 2.0)]).to_svg();
+        assert!(once.contains("cx=\"337.0\" cy=\"153.0\""), "{once}");
         for (low, high, log) in [(1e-9, 1e9, true), (0.9, 1.1, true), (-3e7, 2e7, false), (5.0, 5.0, false)] {
             let ticks = Axis::of([low, high].into_iter(), log, [0.0, 1.0]).ticks();
             assert!((1..=12).contains(&ticks.len()), "{low} to {high}: {ticks:?}");

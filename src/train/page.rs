@@ -95,6 +95,11 @@ fn bytes(count: f64) -> String {
     }
 }
 
+/// A number of things: of one there is no plural.
+fn counted(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 fn duration(seconds: f64) -> String {
     let whole = seconds as u64;
     match whole {
@@ -177,7 +182,15 @@ fn facts(run: &Value) -> Vec<(String, String)> {
             add(&text(&figure[0]), short(number(&figure[1])));
         }
         let seconds = epochs.iter().map(|epoch| number(&epoch["seconds"])).sum();
-        add("trained", format!("{} epochs, {} steps in {}", epochs.len(), last["step"], duration(seconds)));
+        add(
+            "trained",
+            format!(
+                "{}, {} in {}",
+                counted(epochs.len() as u64, "epoch"),
+                counted(last["step"].as_u64().unwrap_or(0), "step"),
+                duration(seconds)
+            ),
+        );
         add("items a second", short(number(&last["rate"]).round()));
     }
     for setting in list(&run["settings"]) {
