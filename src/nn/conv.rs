@@ -1,6 +1,7 @@
 //! Convolution as layers.
 
 mod around;
+mod built;
 mod conv1d;
 mod conv3d;
 mod transpose;
@@ -10,13 +11,13 @@ pub use conv3d::Conv3d;
 pub use transpose::{ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 
 use self::around::{enough, surrounded};
+use self::built::{builders, initial};
 use super::ctx::Ctx;
 use super::fits::misfit;
 use super::module::{Init, Layer, Module, Visitor};
 use super::parameter::Parameter;
 use crate::ops::conv::Conv2dOptions;
 use crate::ops::padding::Padding;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, h, w]` with weight `[out, in / groups, kh, kw]` and bias `[out]`.
@@ -52,58 +53,9 @@ impl Conv2d {
     /// If the groups do not divide the channels, or a size of the kernel is 0.
     #[track_caller]
     pub fn with(inputs: usize, outputs: usize, kernel: [usize; 2], options: Conv2dOptions, init: &mut Init) -> Conv2d {
-        let groups = options.groups;
-        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
-        assert!(whole, "Conv2d: {groups} groups do not divide {inputs} and {outputs} channels");
-        let sees = kernel[0] > 0 && kernel[1] > 0;
-        assert!(sees, "Conv2d: a kernel of {kernel:?} sees nothing: take at least 1 x 1");
-        let shape = Shape::from([outputs, inputs / groups, kernel[0], kernel[1]]);
-        let fan_in = shape[1..].iter().product();
-        let weight = init.uniform(shape, fan_in);
-        let bias = Some(init.uniform([outputs], fan_in));
+        let [weight, bias] = initial("Conv2d", [inputs, outputs], &kernel, options.groups, init);
+        let bias = Some(bias);
         Conv2d { weight, bias, options, padding_mode: Padding::Constant(0.0), same: false }
-    }
-
-    /// The same with zeros around the image.
-    pub fn padding(mut self, padding: usize) -> Conv2d {
-        self.options.padding = [padding; 2];
-        self
-    }
-
-    /// The same with other elements than zeros around: PyTorch's `padding_mode`.
-    pub fn padding_mode(mut self, mode: Padding) -> Conv2d {
-        self.padding_mode = mode;
-        self
-    }
-
-    /// The same with as much padding as keeps the size: PyTorch's `padding="same"`.
-    ///
-    /// # Panics
-    /// If a stride is not 1.
-    #[track_caller]
-    pub fn padding_same(mut self) -> Conv2d {
-        let stride = self.options.stride;
-        assert!(stride == [1; 2], "Conv2d: padding that keeps the size takes strides of 1, got {stride:?}");
-        self.same = true;
-        self
-    }
-
-    /// The same with another distance between positions.
-    pub fn stride(mut self, stride: usize) -> Conv2d {
-        self.options.stride = [stride; 2];
-        self
-    }
-
-    /// The same with another distance between taps.
-    pub fn dilation(mut self, dilation: usize) -> Conv2d {
-        self.options.dilation = [dilation; 2];
-        self
-    }
-
-    /// The same without the bias, as before batch normalisation.
-    pub fn without_bias(mut self) -> Conv2d {
-        self.bias = None;
-        self
     }
 
     /// How far the taps reach.
@@ -112,6 +64,8 @@ impl Conv2d {
         [0, 1].map(|d| self.options.dilation[d] * (w[2 + d].max(1) - 1))
     }
 }
+
+builders!(Conv2d, "Conv2d", |n| [n; 2]);
 
 impl Module for Conv2d {
     fn visit(&self, visitor: &mut Visitor) {

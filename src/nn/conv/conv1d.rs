@@ -1,6 +1,7 @@
 //! Convolution along one dimension as a layer.
 
 use super::around::{enough, surrounded};
+use super::built::{builders, initial};
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
 use crate::ops::conv::Conv1dOptions;
@@ -35,58 +36,12 @@ impl Conv1d {
     /// With all options.
     ///
     /// # Panics
-    /// If the groups do not divide the channels.
+    /// If the groups do not divide the channels, or the kernel's size is 0.
     #[track_caller]
     pub fn with(inputs: usize, outputs: usize, kernel_size: usize, options: Conv1dOptions, init: &mut Init) -> Conv1d {
-        let groups = options.groups;
-        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
-        assert!(whole, "Conv1d: {groups} groups do not divide {inputs} and {outputs} channels");
-        let fan_in = inputs / groups * kernel_size;
-        let weight = init.uniform([outputs, inputs / groups, kernel_size], fan_in);
-        let bias = Some(init.uniform([outputs], fan_in));
+        let [weight, bias] = initial("Conv1d", [inputs, outputs], &[kernel_size], options.groups, init);
+        let bias = Some(bias);
         Conv1d { weight, bias, options, padding_mode: Padding::Constant(0.0), same: false }
-    }
-
-    /// The same with zeros at both ends.
-    pub fn padding(mut self, padding: usize) -> Conv1d {
-        self.options.padding = padding;
-        self
-    }
-
-    /// The same with other elements than zeros around: PyTorch's `padding_mode`.
-    pub fn padding_mode(mut self, mode: Padding) -> Conv1d {
-        self.padding_mode = mode;
-        self
-    }
-
-    /// The same with as much padding as keeps the size: PyTorch's `padding="same"`.
-    ///
-    /// # Panics
-    /// If a stride is not 1.
-    #[track_caller]
-    pub fn padding_same(mut self) -> Conv1d {
-        let stride = self.options.stride;
-        assert!(stride == 1, "Conv1d: padding that keeps the size takes strides of 1, got {stride:?}");
-        self.same = true;
-        self
-    }
-
-    /// The same with another distance between positions.
-    pub fn stride(mut self, stride: usize) -> Conv1d {
-        self.options.stride = stride;
-        self
-    }
-
-    /// The same with another distance between taps.
-    pub fn dilation(mut self, dilation: usize) -> Conv1d {
-        self.options.dilation = dilation;
-        self
-    }
-
-    /// The same without the bias, as before batch normalisation.
-    pub fn without_bias(mut self) -> Conv1d {
-        self.bias = None;
-        self
     }
 
     /// How far the taps reach.
@@ -94,6 +49,8 @@ impl Conv1d {
         [self.options.dilation * (self.weight.shape()[2].max(1) - 1)]
     }
 }
+
+builders!(Conv1d, "Conv1d", |n| n);
 
 impl Layer for Conv1d {
     #[track_caller]

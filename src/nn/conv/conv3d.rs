@@ -1,11 +1,11 @@
 //! Convolution of volumes as a layer.
 
 use super::around::{enough, surrounded};
+use super::built::{builders, initial};
 use crate::nn::fits::misfit;
 use crate::nn::{Ctx, Init, Layer, Module, Parameter};
 use crate::ops::conv::Conv3dOptions;
 use crate::ops::padding::Padding;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// Convolution of `[n, in, d, h, w]` with weight `[out, in / groups, kd, kh, kw]` and bias `[out]`.
@@ -44,58 +44,9 @@ impl Conv3d {
     /// If the groups do not divide the channels, or a size of the kernel is 0.
     #[track_caller]
     pub fn with(inputs: usize, outputs: usize, kernel: [usize; 3], options: Conv3dOptions, init: &mut Init) -> Conv3d {
-        let groups = options.groups;
-        let whole = groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups);
-        assert!(whole, "Conv3d: {groups} groups do not divide {inputs} and {outputs} channels");
-        let sees = !kernel.contains(&0);
-        assert!(sees, "Conv3d: a kernel of {kernel:?} sees nothing: take at least 1 x 1 x 1");
-        let shape = Shape::from([outputs, inputs / groups, kernel[0], kernel[1], kernel[2]]);
-        let fan_in = shape[1..].iter().product();
-        let weight = init.uniform(shape, fan_in);
-        let bias = Some(init.uniform([outputs], fan_in));
+        let [weight, bias] = initial("Conv3d", [inputs, outputs], &kernel, options.groups, init);
+        let bias = Some(bias);
         Conv3d { weight, bias, options, padding_mode: Padding::Constant(0.0), same: false }
-    }
-
-    /// The same with zeros around the volume.
-    pub fn padding(mut self, padding: usize) -> Conv3d {
-        self.options.padding = [padding; 3];
-        self
-    }
-
-    /// The same with other elements than zeros around: PyTorch's `padding_mode`.
-    pub fn padding_mode(mut self, mode: Padding) -> Conv3d {
-        self.padding_mode = mode;
-        self
-    }
-
-    /// The same with as much padding as keeps the size: PyTorch's `padding="same"`.
-    ///
-    /// # Panics
-    /// If a stride is not 1.
-    #[track_caller]
-    pub fn padding_same(mut self) -> Conv3d {
-        let stride = self.options.stride;
-        assert!(stride == [1; 3], "Conv3d: padding that keeps the size takes strides of 1, got {stride:?}");
-        self.same = true;
-        self
-    }
-
-    /// The same with another distance between positions.
-    pub fn stride(mut self, stride: usize) -> Conv3d {
-        self.options.stride = [stride; 3];
-        self
-    }
-
-    /// The same with another distance between taps.
-    pub fn dilation(mut self, dilation: usize) -> Conv3d {
-        self.options.dilation = [dilation; 3];
-        self
-    }
-
-    /// The same without the bias, as before batch normalisation.
-    pub fn without_bias(mut self) -> Conv3d {
-        self.bias = None;
-        self
     }
 
     /// How far the taps reach.
@@ -104,6 +55,8 @@ impl Conv3d {
         [0, 1, 2].map(|d| self.options.dilation[d] * (w[2 + d].max(1) - 1))
     }
 }
+
+builders!(Conv3d, "Conv3d", |n| [n; 3]);
 
 impl Layer for Conv3d {
     #[track_caller]
