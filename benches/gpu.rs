@@ -37,6 +37,7 @@ Three values are of the three chips in that order; one value is of all.
   subgroups that a SIMD can hold.
 * Multiply-adds: their share of the vector instructions of the loop that has the most of them and of what the loop
   around it, if there is one, adds to a turn: a bound, from issue alone, on the part of the peak that can be reached.
+* Packed: the share of those that multiply and add two pairs of f16 at once, in a time in which others do one.
 * Load, store: bytes that an instruction reads from or writes to memory, the mean over the hottest loop or, where no
   loop does, over all of the kernel; edges that are read one by one are counted as often as the rest.
 * Divisions: integer divisions that are made for each invocation.
@@ -109,9 +110,16 @@ fn rows_of(kernel: &'static Kernel, examples: &[Example]) -> Vec<[Option<Row>; C
     let mut found: Vec<(String, [Option<Row>; CHIPS.len()])> = Vec::new();
     for variant in kernel.variants {
         for (at, chip) in CHIPS.iter().enumerate() {
-            let fitting = of_kernel.iter().filter(|e| (variant.fits)(&chip.info(), &e.dispatch));
-            let (chosen, others): (Vec<&Example>, Vec<&Example>) =
-                fitting.partition(|e| e.is_real && is_chosen(variant, chip, &e.dispatch));
+            let fits = |dispatch: &Dispatch| (variant.fits)(&chip.info(), dispatch);
+            // Some variants are of halves alone.
+            let shown = |dispatch: &Dispatch| {
+                let half = halved(dispatch, DType::F16);
+                if fits(dispatch) { Some(dispatch.clone()) } else { fits(&half).then_some(half) }
+            };
+            let fitting = of_kernel.iter().filter(|e| shown(&e.dispatch).is_some());
+            let (chosen, others): (Vec<&Example>, Vec<&Example>) = fitting.partition(|e| {
+                e.is_real && shown(&e.dispatch).is_some_and(|dispatch| is_chosen(variant, chip, &dispatch))
+            });
             // Where it is never chosen for real work: the largest, real work before cases.
             let largest = others.into_iter().max_by_key(|e| (e.is_real, e.dispatch.bytes()));
             let shown = if chosen.is_empty() { largest.into_iter().collect() } else { chosen };
@@ -119,8 +127,12 @@ fn rows_of(kernel: &'static Kernel, examples: &[Example]) -> Vec<[Option<Row>; C
                 shown.iter().flat_map(|e| [None, Some(DType::F16), Some(DType::BF16)].map(|h| (e, h)))
             {
                 let dispatch = half.map_or_else(|| example.dispatch.clone(), |half| halved(&example.dispatch, half));
+                if !fits(&dispatch) {
+                    continue;
+                }
                 let is_chosen = is_chosen(variant, chip, &dispatch);
                 let passes = match half {
+                    Some(_) if !fits(&example.dispatch) => variant.lowered(&chip.info(), &dispatch).passes,
                     None => variant.lowered(&chip.info(), &dispatch).passes,
                     Some(_) if is_chosen => of_halves(variant, chip, &example.dispatch, &dispatch),
                     Some(_) => Vec::new(),
@@ -146,10 +158,15 @@ fn rows_of(kernel: &'static Kernel, examples: &[Example]) -> Vec<[Option<Row>; C
     found.into_iter().map(|(_, row)| row).collect()
 }
 
-/// The same with floats of half size in the place of f32.
+/// The same with floats of half size in the place of f32, but for a bias, which a pass in mixed precision leaves as it is.
 fn halved(dispatch: &Dispatch, half: DType) -> Dispatch {
     let mut dispatch = dispatch.clone();
-    for binding in dispatch.bindings.iter_mut().filter(|binding| binding.dtype == DType::F32) {
+    let bias =
+        dispatch.kernel.name.starts_with("linear").then_some(2).filter(|_| dispatch.kernel.name != "linear_weight");
+    for (at, binding) in dispatch.bindings.iter_mut().enumerate() {
+        if binding.dtype != DType::F32 || Some(at) == bias {
+            continue;
+        }
         (binding.bytes, binding.dtype) = (half.bytes() as u64 * binding.numel() as u64, half);
     }
     dispatch
@@ -207,6 +224,7 @@ fn table_head() -> String {
         "LDS",
         "waves",
         "multiply-adds",
+        "packed",
         "load",
         "store",
         "divisions",
@@ -228,13 +246,13 @@ fn line(row: &[Option<Row>; CHIPS.len()], compiled: &Compiled) -> String {
     };
     let mut set = String::new();
     for (name, value) in &first.pass.constants {
-        use wgrad::kernel::Constant::{Alias, Bool, Element, Function, Single, U32};
+        use wgrad::kernel::Constant::{Alias, Bool, Element, Enable, Function, Single, U32};
         // Writing to a string cannot fail.
         let _ = match value {
             Bool(true) => write!(set, " {name}"),
             U32(n) if *n > 0 => write!(set, " {name}={n}"),
             // What a function of it says, the kernel's name does.
-            Bool(false) | U32(_) | Alias(_) | Function(_) | Element(_) | Single => Ok(()),
+            Bool(false) | U32(_) | Alias(_) | Function(_) | Element(_) | Single | Enable => Ok(()),
         };
     }
     let mark = if row.iter().flatten().any(|row| row.is_chosen) { "*" } else { "" };
@@ -248,6 +266,7 @@ fn line(row: &[Option<Row>; CHIPS.len()], compiled: &Compiled) -> String {
         each(|f| f.shared.to_string()),
         each(|f| f.waves.to_string()),
         each(|f| f.multiply_adds.map_or("-".into(), |share| format!("{:.1}%", 100.0 * share))),
+        each(|f| f.packed.map_or("-".into(), |share| format!("{:.1}%", 100.0 * share))),
         each(|f| f.load.map_or("-".into(), |bytes| format!("{bytes:.0}"))),
         each(|f| f.store.map_or("-".into(), |bytes| format!("{bytes:.0}"))),
         each(|f| f.divisions.to_string()),

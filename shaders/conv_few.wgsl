@@ -1,7 +1,7 @@
 // y[r, o] = sum over channels c and taps (kh, kw) of x[n, c, h, w] * w[o, c, kh, kw], where output position
 // r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: strided [batch, channels, height, width]; w: [out_channels, channels, kh, kw]; bias: [out_channels];
-//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place; x, w and y of
+//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place there, a byte; x, w and y of
 //   types IN, W and OUT, of which OUT is f32 with POOL
 // For few channels, without barriers: for adapters whose subgroups are a workgroup. One subgroup computes 32 positions x
 // 4 or 8 (WIDE) channels a lane; eight lanes hold the positions and send them round. out_channels is a multiple of 4.
@@ -11,7 +11,7 @@
 @group(0) @binding(1) var<storage, read> w: array<W_WORD>;
 @group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
 @group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
-@group(0) @binding(4) var<storage, read_write> at: array<i32>;
+@group(0) @binding(4) var<storage, read_write> at: array<u32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 
 // Set by the variant: LANES, the invocations of a subgroup (8 or more); WIDE; BIAS, RELU and POOL, what follows.

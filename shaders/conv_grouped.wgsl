@@ -10,7 +10,7 @@
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
 @group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
-@group(0) @binding(4) var<storage, read_write> at: array<i32>;
+@group(0) @binding(4) var<storage, read_write> at: array<u32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 
 // Set by the variant: BIAS and RELU, what follows; POOL is false.

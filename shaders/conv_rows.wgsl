@@ -1,7 +1,7 @@
 // y[r, o] = sum over taps (kh, kw) and channels c of x[n, h, w, c] * w[kh, kw, c, o], where output position
 // r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: channels last, strided rows and columns; w: [kh, kw, channels, out_channels]; bias: [out_channels];
-//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place; x and y of
+//   y: [positions, out_channels]; with POOL strided, the largest of each 2 x 2 positions, and at its place there, a byte; x and y of
 //   types IN and OUT, of which OUT is f32 with POOL
 // The input gradient is the same sum over dy with the weight turned around. Without barriers: for adapters whose
 // subgroups are a workgroup. One subgroup computes ROWS positions x 4 or 8 (WIDE) channels a lane; eight lanes hold the
@@ -12,7 +12,7 @@
 @group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
 @group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
-@group(0) @binding(4) var<storage, read_write> at: array<i32>;
+@group(0) @binding(4) var<storage, read_write> at: array<u32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 
 // Set by the variant: LANES, the invocations of a subgroup (8 or more); ROWS, 16, 32 or 64; WIDE; BIAS, RELU and POOL,

@@ -1,7 +1,7 @@
 // y[r, o] = sum over taps (kh, kw) and channels c of x[n, h, w, c] * w[kh, kw, c, o], where output position
 // r = (n, oh, ow) sees the pixel h = oh * stride + kh * dilation - padding, w likewise; 0 outside
 //   x: channels last, strided rows and columns; w: [kh, kw, channels, out_channels]; bias: [out_channels];
-//   y: [positions, out_channels]; with conv_tiles_pool strided, the largest of each 2 x 2 positions, and at its place; x and
+//   y: [positions, out_channels]; with conv_tiles_pool strided, the largest of each 2 x 2 positions, and at its place there, a byte; x and
 //   y of types IN and OUT, of which OUT is f32 there
 // The input gradient is the same sum over dy with the weight turned around. For GPUs: a product of tiles in shared
 // memory, where k = (kh, kw, c) and pixels are looked up as their tile is filled. Channels are multiples of 4.
@@ -12,7 +12,7 @@
 @group(0) @binding(2) var<storage, read> bias: array<E_WORD>;
 @group(0) @binding(3) var<storage, read_write> y: array<OUT_WORD>;
 @group(0) @binding(3) var<storage, read_write> y4: array<OUT>;
-@group(0) @binding(4) var<storage, read_write> at: array<i32>;
+@group(0) @binding(4) var<storage, read_write> at: array<u32>;
 @group(0) @binding(5) var<uniform> p: Conv;
 
 // Set by the variant: WHOLE, whether a tile of k lies under one tap; BIAS, RELU and POOL, what follows.

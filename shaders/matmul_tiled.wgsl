@@ -158,16 +158,6 @@ fn store_row(here: Tile, i: u32, j: u32, y: vec4<f32>) {
     for (var e = 0u; e < 4u; e++) { store_one(at + e, j + e, y[e]); }
 }
 
-// The same where the columns of c are whole vec4.
-fn store_row4(here: Tile, i: u32, j: u32, y: vec4<f32>) {
-    if i >= p.m || here.batch >= p.batches || j >= p.n { return; }
-    let at = (here.c + i * p.c_row + j) / 4u;
-    var sum = y; var more = vec4<f32>();
-    if BIAS { sum += bias4[j / 4u]; }
-    if EPILOGUE > 1u { more = other4[at]; }
-    c4[at] = kept_c(epilogue4(EPILOGUE, sum, more));
-}
-
 @compute @workgroup_size(8u * X)
 fn matmul_tiled(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let here = tile_of(group_of(grid), 4u * X, 4u * X, p);

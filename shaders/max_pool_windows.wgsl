@@ -6,12 +6,13 @@
 // pixels, kh * kw + kh iterations.
 
 @group(0) @binding(0) var<storage, read> dy: array<DY>;
-@group(0) @binding(1) var<storage, read> at: array<vec4<i32>>;
+@group(0) @binding(1) var<storage, read> at: array<PLACES>;
 @group(0) @binding(2) var<storage, read> y: array<Y>;
 @group(0) @binding(3) var<storage, read_write> dx: array<DX>;
 @group(0) @binding(4) var<uniform> p: Pool;
 
-// Set by the lowering: RELU; DY_QUADS and Y_QUADS, whether four channels of dy and y are one vec4.
+// Set by the lowering: RELU; DY_QUADS and Y_QUADS, whether four channels of dy and y are one vec4; PLACES, four
+// places as they are kept, of which places_of makes numbers.
 
 fn dy_at(at: u32) -> f32 { return wide_DY(dy[at / 4u])[at % 4u]; }
 fn y_at(at: u32) -> f32 { return wide_Y(y[at / 4u])[at % 4u]; }
@@ -32,13 +33,13 @@ fn max_pool_windows(grid: Grid, @builtin(local_invocation_index) thread: u32) {
             slope = past_relu4(slope, vec4<f32>(y_at(own), y_at(own + p.y_c), y_at(own + 2u * p.y_c), y_at(own + 3u * p.y_c)));
         }
     }
-    let place = at[i];
+    let place = places_of(at[i]);
     for (var kh = 0u; kh < p.kernel_h; kh++) {
         let h = o.y * p.kernel_h + kh;
         for (var kw = 0u; kw < p.kernel_w; kw++) {
             let here = h * p.size_w + o.z * p.kernel_w + kw;
             let to = (o.x * p.size_h * p.size_w + here) * p.channels + o.w;
-            dx[to / 4u] = narrow_DX(select(vec4<f32>(), slope, place == vec4<i32>(i32(here))));
+            dx[to / 4u] = narrow_DX(select(vec4<f32>(), slope, place == vec4<u32>(kh * p.kernel_w + kw)));
         }
     }
 }

@@ -173,6 +173,10 @@ pub trait Backend: Send + Sync {
     fn choices(&self) -> Choices {
         Choices::default()
     }
+    /// The part of its largest result that a kernel may be off beyond its tolerance, by the variant that runs it here.
+    fn of_largest(&self, _dispatch: &Dispatch) -> f32 {
+        0.0
+    }
     /// Counts of its work so far.
     fn counters(&self) -> Counters;
     /// The first failure, if there was one.

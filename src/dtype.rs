@@ -7,7 +7,8 @@ use std::fmt;
 /// The type of a tensor's elements.
 ///
 /// Kernels compute in f32 whatever floats they read and write: elements of half size are widened as they are read, and
-/// results are rounded to the nearest as they are written (to even between two). Sums and products are added up in f32.
+/// results are rounded to the nearest as they are written (to even between two). Sums and products are added up in f32; products
+/// of f16 to f16 on an adapter that computes in f16 are so by parts of 32 terms, each of which is added up in f16.
 ///
 /// Comparisons give 0 and 1 in the type of the floats that they compare, so that masks multiply, and in `F32` of integers;
 /// where a mask is asked for, one of `Bool` or of integers is taken too.

@@ -148,12 +148,15 @@ pub struct Variant {
     pub suits: fn(&Info, &Dispatch) -> bool,
     /// The passes it takes.
     pub lower: fn(&Info, &Dispatch) -> Lowering,
+    /// The distance from the definition that it may have beyond its kernel's tolerance, as a part of the largest number in the
+    /// result: of one that adds up in f16, where a result may be small beside its terms; else 0.
+    pub of_largest: f32,
 }
 
 impl Variant {
     /// One that is right for every dispatch, and worth choosing, on any adapter.
     pub const fn new(name: &'static str, lower: fn(&Info, &Dispatch) -> Lowering) -> Variant {
-        Variant { name, fits: |_, _| true, suits: |_, _| true, lower }
+        Variant { name, fits: |_, _| true, suits: |_, _| true, lower, of_largest: 0.0 }
     }
 
     /// Right only where this says so.
@@ -164,6 +167,11 @@ impl Variant {
     /// Worth choosing only where this says so.
     pub const fn suits(self, suits: fn(&Info, &Dispatch) -> bool) -> Variant {
         Variant { suits, ..self }
+    }
+
+    /// Off by so large a part of the largest result, beyond the kernel's tolerance.
+    pub const fn coarser(self, of_largest: f32) -> Variant {
+        Variant { of_largest, ..self }
     }
 }
 
@@ -229,6 +237,8 @@ pub enum Constant {
     /// As products read them, in which an f16 below the smallest normal one may be 0: `load_NAME`, `load_of_NAME`, an element
     /// of a word, and `load_at_NAME`, one of four. Halves take `prelude/halves.wgsl`.
     Element(DType),
+    /// `enable NAME;`, before all else.
+    Enable,
     /// A float binding of f32 whose file takes it one by one where others take it by fours: `NAME`, `wide_NAME`, `load_NAME` and
     /// `narrow_NAME` of one element.
     Single,
@@ -327,6 +337,8 @@ impl Pass {
 pub fn module_source(shader: &Shader, constants: &[(&'static str, Constant)]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(PRELUDE.len() + shader.source.len() + 256);
+    let is_enabled = |(_, value): &&(&str, Constant)| *value == Constant::Enable;
+    constants.iter().filter(is_enabled).for_each(|(name, _)| text.extend(["enable ", *name, ";\n"]));
     for (name, value) in constants {
         // Writing to a string cannot fail.
         let _ = match value {
@@ -336,6 +348,7 @@ pub fn module_source(shader: &Shader, constants: &[(&'static str, Constant)]) ->
             Constant::Function(v) => writeln!(text, "fn {name} {{ return {v}; }}"),
             Constant::Element(dtype) => element_source(&mut text, name, *dtype),
             Constant::Single => single_source(&mut text, name),
+            Constant::Enable => Ok(()),
         };
     }
     text + PRELUDE + shader.source
@@ -511,6 +524,8 @@ pub struct Info {
     pub max_threads: u32,
     /// The most bytes that a workgroup shares.
     pub max_shared_bytes: u32,
+    /// Whether shaders may compute in f16.
+    pub shader_f16: bool,
 }
 
 impl fmt::Display for Info {

@@ -48,6 +48,7 @@ fn adapter(name: &str, class: Class, subgroup: Option<u32>, max_threads: u32, ma
         max_groups: 65_535,
         max_threads,
         max_shared_bytes,
+        shader_f16: false,
     }
 }
 
@@ -59,9 +60,12 @@ fn adapters() -> Vec<Info> {
     vec![
         browser(),
         adapter("a GPU", Class::Gpu, Some(32), 1024, 48 << 10),
-        adapter("a GPU of narrow subgroups", Class::Gpu, Some(16), 512, 32 << 10),
+        Info { shader_f16: true, ..adapter("a GPU of narrow subgroups", Class::Gpu, Some(16), 512, 32 << 10) },
         adapter("lavapipe", Class::Software, Some(8), 1024, 32 << 10),
-        adapter("a software adapter without subgroups", Class::Software, None, THREADS, SHARED_BYTES),
+        Info {
+            shader_f16: true,
+            ..adapter("a software adapter without subgroups", Class::Software, None, THREADS, SHARED_BYTES)
+        },
     ]
 }
 
@@ -72,8 +76,9 @@ pub struct Module {
     entries: BTreeSet<&'static str>,
     pub naga: naga::Module,
     pub info: ModuleInfo,
-    /// Whether it needs subgroups.
+    /// Whether it needs subgroups, and arithmetic in f16.
     subgroups: bool,
+    f16: bool,
 }
 
 impl Module {
@@ -131,8 +136,11 @@ fn collect() -> Collected {
                     lowered.push(Lowered { dispatch: dispatch.clone(), title, passes });
                 }
             }
-            for (info, dtype) in adapters().into_iter().zip([DType::F16, DType::BF16].into_iter().cycle()) {
-                let halved = halved(&dispatch, dtype);
+            let types = [DType::F16, DType::BF16].into_iter().cycle();
+            let all = adapters().into_iter().zip(types).map(|(info, dtype)| (info, dtype, halved(&dispatch, dtype)));
+            // What a pass in mixed precision runs.
+            let mixed = adapters().into_iter().map(|info| (info, DType::F16, mixed(&dispatch)));
+            for (info, dtype, halved) in all.chain(mixed.filter(|(info, ..)| info.shader_f16)) {
                 for variant in dispatch.kernel.variants.iter().filter(|variant| (variant.fits)(&info, &halved)) {
                     let title = format!(
                         "{}, {} of {dtype} in {} on {}",
@@ -163,6 +171,16 @@ fn halved(dispatch: &Dispatch, dtype: DType) -> Dispatch {
     halved
 }
 
+/// The same with f16 in the two that are read first and in what is written last.
+fn mixed(dispatch: &Dispatch) -> Dispatch {
+    let mut mixed = halved(dispatch, DType::F16);
+    let last = mixed.bindings.len().max(3) - 1;
+    for (at, binding) in mixed.bindings.iter_mut().enumerate().filter(|(at, _)| (2..last).contains(at)) {
+        *binding = dispatch.bindings[at];
+    }
+    mixed
+}
+
 fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Module {
     let source = module_source(shader, constants);
     let path = format!("{}.wgsl", shader.name);
@@ -171,12 +189,15 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
     let validate =
         |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga).map_err(Box::new);
     // `unpack2x16float` is a part of WGSL, which every backend of wgpu has but OpenGL's.
-    let plain = validate(Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+    let f16 = constants.iter().any(|(_, constant)| *constant == Constant::Enable);
+    let mut able = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    able.set(Capabilities::SHADER_FLOAT16, f16);
+    let plain = validate(able);
     let subgroups = plain.is_err();
     let info = plain
-        .or_else(|_| validate(Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP))
+        .or_else(|_| validate(able | Capabilities::SUBGROUP))
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
-    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups }
+    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups, f16 }
 }
 
 /// What is as large as the work, by kernel: arguments that no pass may widen or round where a variant for software adapters and
@@ -262,7 +283,10 @@ fn every_entry_point_translates() {
             for name in told.entry_point_names {
                 name.unwrap_or_else(|error| panic!("{} in MSL: {error}", place()));
             }
-            let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+            let options = hlsl::Options {
+                shader_model: if module.f16 { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
+                ..Default::default()
+            };
             let pipeline = hlsl::PipelineOptions { entry_point: Some(point) };
             let mut text = String::new();
             let told = hlsl::Writer::new(&mut text, &options, &pipeline)
@@ -341,6 +365,7 @@ fn every_kernel_runs_in_a_browser() {
         let module = ALL.modules.iter().find(|m| m.shader.name == pass.shader.name && m.constants == pass.constants);
         let module = module.unwrap_or_else(|| panic!("{} was not collected", pass.shader.name));
         assert!(!module.subgroups, "{}: a variant for browsers uses subgroups", module.name());
+        assert!(!module.f16, "{}: a variant for browsers computes in f16", module.name());
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Figures {
     pub waves: u64,
     /// Of the vector instructions of the hottest loop, where it has some.
     pub multiply_adds: Option<f64>,
+    /// Those that do two of f16 at once, likewise.
+    pub packed: Option<f64>,
     /// Bytes of an instruction that loads, and of one that stores.
     pub load: Option<f64>,
     pub store: Option<f64>,
@@ -29,6 +31,7 @@ struct Block<'a> {
 #[derive(Default, Clone, Copy)]
 struct Counts {
     multiply_adds: usize,
+    packed: usize,
     other_vector: usize,
     loads: usize,
     load_bytes: usize,
@@ -68,6 +71,7 @@ impl Figures {
             shared: statistic("LDS size"),
             waves: statistic("Subgroups per SIMD"),
             multiply_adds: is_product.then(|| with_around.multiply_adds as f64 / vector as f64),
+            packed: (is_product && with_around.packed > 0).then(|| with_around.packed as f64 / vector as f64),
             load: mean(loads.load_bytes, loads.loads),
             store: mean(stores.store_bytes, stores.stores),
             divisions: divisions(&blocks),
@@ -128,6 +132,7 @@ impl Counts {
         let is_memory = ["buffer_", "global_", "flat_"].iter().any(|prefix| operation.starts_with(prefix));
         if is_vector && ["fma", "mac_f", "mad_f"].iter().any(|kind| name.starts_with(kind)) {
             self.multiply_adds += 1;
+            self.packed += usize::from(operation.starts_with("v_pk_fma_f16"));
         } else if is_vector {
             self.other_vector += 1;
         } else if is_memory && operation.contains("load") {

@@ -35,6 +35,7 @@ impl Chip {
             max_groups: 65_535,
             max_threads: 1024,
             max_shared_bytes: 64 << 10,
+            shader_f16: true,
         }
     }
 }
@@ -120,7 +121,8 @@ impl Answer {
 fn spirv(pass: &Pass) -> Vec<u8> {
     let source = module_source(pass.shader, &pass.constants);
     let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    let able = Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SHADER_FLOAT16;
+    let info = Validator::new(ValidationFlags::all(), able)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string(&source)));
     let unchecked = BoundsCheckPolicy::Unchecked;

@@ -77,5 +77,6 @@ pub fn info(subgroup: Option<u32>) -> Info {
         max_groups: 65_535,
         max_threads: 1024,
         max_shared_bytes: 32 << 10,
+        shader_f16: false,
     }
 }

@@ -1,5 +1,5 @@
 // Stands before the files that compute the results of convolutions position by position: where a position is, and what
-// is done with its sums. The files bind bias of words of E, y of words of OUT, and at; their variants set BIAS, RELU and POOL.
+// is done with its sums. The files bind bias of words of E, y of words of OUT, and at of words; their variants set BIAS, RELU and POOL.
 
 fn positions() -> u32 {
     return p.batch * select(p.out_h * p.out_w, 4u * p.pooled_h * p.pooled_w, POOL);
@@ -45,15 +45,15 @@ fn put(start: u32, step: u32, value: vec4<f32>) {
     }
 }
 
-// The largest values so far, and their places in the image of positions.
+// The largest values so far, and their places in the window of 2 x 2.
 struct Best {
     value: vec4<f32>,
-    spot: vec4<i32>,
+    spot: vec4<u32>,
 }
 
-fn larger(best: Best, value: vec4<f32>, spot: vec4<i32>) -> Best {
+fn larger(best: Best, value: vec4<f32>, spot: u32) -> Best {
     let wins = beats4(value, best.value);
-    return Best(select(best.value, value, wins), select(best.spot, spot, wins));
+    return Best(select(best.value, value, wins), select(best.spot, vec4<u32>(spot), wins));
 }
 
 // The number that y holds: of halves, more are equal.
@@ -63,18 +63,13 @@ fn held(value: vec4<f32>) -> vec4<f32> { return wide_OUT(narrow_OUT(value)); }
 fn pool(r: u32, j: u32, b: vec4<f32>, c0: vec4<f32>, c1: vec4<f32>, c2: vec4<f32>, c3: vec4<f32>) {
     if r < positions() && j < p.out_channels {
         let o = place(r);
-        let first = vec4<i32>(i32(o.y * p.out_w + o.z));
-        var best = Best(held(finish(b, c0)), first);
-        best = larger(best, held(finish(b, c1)), first + 1);
-        best = larger(best, held(finish(b, c2)), first + i32(p.out_w));
-        best = larger(best, held(finish(b, c3)), first + i32(p.out_w) + 1);
+        var best = Best(held(finish(b, c0)), vec4<u32>());
+        best = larger(best, held(finish(b, c1)), 1u);
+        best = larger(best, held(finish(b, c2)), 2u);
+        best = larger(best, held(finish(b, c3)), 3u);
         let start = o.x * p.y_n + o.y / 2u * p.y_h + o.z / 2u * p.y_w + j * p.y_c;
         put(start, p.y_c, best.value);
-        let flat = r / 4u * p.out_channels + j;
-        at[flat] = best.spot.x;
-        at[flat + 1u] = best.spot.y;
-        at[flat + 2u] = best.spot.z;
-        at[flat + 3u] = best.spot.w;
+        at[(r / 4u * p.out_channels + j) / 4u] = packed_places(best.spot);
     }
 }
 

@@ -65,7 +65,8 @@ impl Checked {
                     problem: format!("element {i} of binding {at} is not written"),
                 });
             }
-            compare(dispatch, at, binding.dtype, &got[at], &want[at])?;
+            let of_largest = self.inner.of_largest(dispatch);
+            compare(dispatch, (at, binding.dtype), &got[at], &want[at], of_largest)?;
         }
         Ok(())
     }
@@ -76,12 +77,26 @@ fn elements(words: &[u32], bytes: usize) -> impl Iterator<Item = &[u8]> {
     bytemuck::cast_slice::<u32, u8>(words).chunks_exact(bytes)
 }
 
-/// Whether a result lies within the kernel's tolerance of what is due; the first element that does not is the error.
-pub(super) fn compare(dispatch: &Dispatch, at: usize, dtype: DType, got: &[u32], want: &[u32]) -> Result<()> {
+/// The largest of so many floats, by size.
+fn largest(dtype: DType, words: &[u32], len: usize) -> f32 {
+    let values = elements(words, dtype.bytes()).take(len).map(|bytes| dtype.float(bytes).abs());
+    values.filter(|value| value.is_finite()).fold(0.0, f32::max)
+}
+
+/// Whether a result, of this binding and type, lies within the kernel's tolerance of what is due, and a part of the largest that
+/// is; the first element that does not is the error.
+pub(super) fn compare(
+    dispatch: &Dispatch,
+    (at, dtype): (usize, DType),
+    got: &[u32],
+    want: &[u32],
+    of_largest: f32,
+) -> Result<()> {
     let tolerance = dispatch.kernel.tolerance;
     // Two numbers that are near each other may be rounded apart.
     let step = if dtype == DType::F32 || tolerance == Tolerance::EXACT { 0.0 } else { dtype.epsilon() };
     let (relative, absolute) = (tolerance.relative + step, tolerance.absolute + step * dtype.smallest());
+    let absolute = absolute + if of_largest > 0.0 { of_largest * largest(dtype, want, dispatch.len(at)) } else { 0.0 };
     let pairs = elements(got, dtype.bytes()).zip(elements(want, dtype.bytes())).take(dispatch.len(at));
     for (i, (got, want)) in pairs.enumerate().filter(|(_, (got, want))| got != want) {
         let near = dtype.is_float() && {

@@ -65,6 +65,7 @@ impl Cpu {
             max_groups: u32::MAX,
             max_threads: 1,
             max_shared_bytes: 0,
+            shader_f16: false,
         };
         Cpu { info, state: Mutex::default(), next: Mutex::default(), scratch: Scratch::default() }
     }

@@ -24,6 +24,7 @@ impl Null {
             max_groups: 65_535,
             max_threads: 256,
             max_shared_bytes: 16 << 10,
+            shader_f16: false,
         };
         Null::with(info)
     }

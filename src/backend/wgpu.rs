@@ -261,6 +261,10 @@ impl Backend for Wgpu {
         &self.info
     }
 
+    fn of_largest(&self, dispatch: &Dispatch) -> f32 {
+        self.variant(dispatch).map_or(0.0, |variant| variant.of_largest)
+    }
+
     fn alloc(&self, bytes: u64, purpose: Purpose) -> Result<BufferId> {
         self.memory(&mut self.state(), bytes, purpose)
     }

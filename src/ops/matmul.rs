@@ -1,7 +1,9 @@
-//! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_parts.wgsl`.
+//! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_halves.wgsl`,
+//! `shaders/matmul_parts.wgsl`.
 
 mod epilogue;
 mod fuse;
+mod halves;
 mod host;
 pub mod linear;
 mod tiles;
@@ -142,6 +144,8 @@ static MATMUL_WITH: Kernel =
 
 /// The ways to run every product whose bindings are a, b, what follows, c.
 const VARIANTS: &[Variant] = &[
+    halves::LARGE,
+    halves::SMALL,
     Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, epilogue::operands(d)))
         .fits(|info, _| fits_subgroup(info))
         .suits(|info, _| preferred(info) == Tiling::Subgroup),

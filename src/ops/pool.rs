@@ -80,10 +80,10 @@ impl AvgPool2dOptions {
 
 use Access::{Read, Write};
 
-static MAX: Shader = shader!("max_pool", ["pool"], &[Read, Write, Write]);
+static MAX: Shader = shader!("max_pool", ["pool", "places"], &[Read, Write, Write]);
 static MAX_BACKWARD: Shader = shader!("max_pool_backward", ["pool"], &[Read, Read, Read, Write]);
-static MAX_QUADS: Shader = shader!("max_pool_quads", ["halves", "pool"], &[Read, Write, Write]);
-static MAX_WINDOWS: Shader = shader!("max_pool_windows", ["halves", "pool"], &[Read, Read, Read, Write]);
+static MAX_QUADS: Shader = shader!("max_pool_quads", ["halves", "pool", "places"], &[Read, Write, Write]);
+static MAX_WINDOWS: Shader = shader!("max_pool_windows", ["halves", "pool", "places"], &[Read, Read, Read, Write]);
 static AVG: Shader = shader!("avg_pool", ["halves", "pool"], &[Read, Write]);
 static AVG_BACKWARD: Shader = shader!("avg_pool_backward", ["halves", "pool"], &[Read, Write]);
 
@@ -133,10 +133,32 @@ static MAX_POOL: Kernel = Kernel::new("max_pool2d", MAX.access, definition::max,
     .tolerance(Tolerance::EXACT)
     .rewrites(&[fuse::COPIED])
     .variants(&[
-        Variant::new("quads", |_, d| each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4).elements(&["X", "Y"]).alone())
-            .fits(fits_quads_of_fixed),
-        Variant::new("each", |_, d| each_of(&MAX, "max_pool", d.len(2)).alone()).fits(fits),
+        Variant::new("quads", |_, d| {
+            let pass = each_of(&MAX_QUADS, "max_pool_quads", d.len(2) / 4).elements(&["X", "Y"]);
+            four_places(pass, &d.params()).alone()
+        })
+        .fits(fits_quads_of_fixed),
+        Variant::new("each", |_, d| each_place(&d.params(), d.len(2)).alone()).fits(fits),
     ]);
+
+/// The pass for results one by one, four of which share a word where places are bytes.
+fn each_place(p: &PoolParams, results: usize) -> Pass {
+    let bytes = p.place_type() == DType::U8;
+    each_of(&MAX, "max_pool", if bytes { results.div_ceil(4) } else { results })
+        .constant("BYTES", Constant::Bool(bytes))
+        .constant("FOURS", Constant::Bool(bytes && p.channels.is_multiple_of(4)))
+}
+
+/// How a pass by fours keeps and reads four places.
+fn four_places(pass: Pass, p: &PoolParams) -> Pass {
+    let [item, kept, read] = match p.place_type() {
+        DType::U8 => ["u32", "packed_places(v)", "unpacked_places(v)"],
+        _ => ["vec4<u32>", "v", "v"],
+    };
+    pass.constant("PLACES", Constant::Alias(item))
+        .constant("kept_places(v: vec4<u32>) -> PLACES", Constant::Function(kept))
+        .constant("places_of(v: PLACES) -> vec4<u32>", Constant::Function(read))
+}
 
 /// dx from dy and the place of each window's largest.
 static MAX_POOL_BACKWARD: Kernel =
@@ -166,8 +188,12 @@ fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocati
     let quads = |strides: [u32; 4]| [0, 2, 3].iter().all(|d| strides[*d].is_multiple_of(4)) && strides[1] == 1;
     let y = if p.relu == 1 { Slot::Arg(2) } else { Slot::Arg(0) };
     let types: &[&str] = if std::ptr::eq(shader, &MAX_WINDOWS) { &["DY", "", "Y", "DX"] } else { &[] };
-    Pass::new(shader, entry, groups(invocations, 256))
-        .elements(types)
+    let pass = Pass::new(shader, entry, groups(invocations, 256));
+    let pass = match types {
+        [] => pass.constant("BYTES", Constant::Bool(p.place_type() == DType::U8)),
+        _ => four_places(pass, &p),
+    };
+    pass.elements(types)
         .constant("RELU", Constant::Bool(p.relu == 1))
         .constant("DY_QUADS", Constant::Bool(quads(p.dy)))
         .constant("Y_QUADS", Constant::Bool(quads(p.y)))
@@ -239,7 +265,7 @@ pub(super) fn pass_of_halves([n, h, w, c]: [u32; 4], out: [u32; 2], strides: [u3
         relu: 0,
     };
     let elements = (n * out[0] * out[1] * c) as usize;
-    Pass::new(&MAX, "max_pool", groups(elements, 256)).slots(&slots).params(&p)
+    each_place(&p, elements).slots(&slots).params(&p)
 }
 
 /// The kernels of this page.
@@ -292,7 +318,7 @@ impl Tensor {
     #[track_caller]
     fn largest(&self, op: &'static str, p: PoolParams) -> Tensor {
         let y = channels_last(p.output(), self);
-        let at = Tensor::empty([y.numel()], DType::I32, self.device());
+        let at = Tensor::empty([y.numel()], p.place_type(), self.device());
         Tensor::run(&MAX_POOL, &[&self.detach(), &y, &at], &p);
         let (shape, at) = (self.shape(), at.saved());
         y.tracked(
@@ -312,10 +338,21 @@ impl Tensor {
     fn seen_at(&self, at: &Tensor, p: &PoolParams) -> Tensor {
         let [n, c, pixels, h, w] =
             [p.batch, p.channels, p.size[0] * p.size[1], p.out[0], p.out[1]].map(|size| size as usize);
-        let at = at.reshape_to(Shape::from([n, h * w, c]));
-        let none = at.lt(0);
+        let device = at.device();
+        let none = if at.dtype() == DType::U8 { 255 } else { -1 };
+        let tap = at.cast(DType::I32).reshape_to(Shape::from([n, h, w, c]));
+        let wide = Tensor::full([], p.kernel[1] as i32, device);
+        let along = |d: usize, tap: Tensor| {
+            let starts: Vec<i32> = (0..p.out[d] as usize).map(|o| p.start(d, o) as i32).collect();
+            let starts = Tensor::constant(&starts, Shape::from([[h, 1, 1], [1, w, 1]][d]), device);
+            tap * p.dilation[d] as i32 + &starts
+        };
+        let pixel = along(0, tap.floor_divide(&wide)) * p.size[1] as i32 + along(1, tap.remainder(&wide));
+        // Of no pixel, any.
+        let none = tap.eq(none).reshape_to(Shape::from([n, h * w, c]));
+        let pixel = pixel.reshape_to(Shape::from([n, h * w, c])).mul(&none.eq(0.0).cast(DType::I32));
         let pixels = self.permute(&[0, 2, 3, 1]).reshape_to(Shape::from([n, pixels, c]));
-        let seen = pixels.gather(1, &at.maximum(&Tensor::scalar(0i32, at.device()))).masked_fill(&none, 0.0);
+        let seen = pixels.gather(1, &pixel).masked_fill(&none, 0.0);
         seen.reshape_to(Shape::from([n, h, w, c])).permute(&[0, 3, 1, 2])
     }
 

@@ -1,6 +1,6 @@
 // Judges all shader modules by Tint, the compiler of browsers that are built on Dawn: `node tint.mjs SHADERS PACKAGES`.
 // SHADERS: the folder that the test `shaders::every_module_is_written` filled; PACKAGES: where npm put `webgpu`. What
-// needs no subgroups is built on a device with WebGPU's default limits and no features. Dawn's adapter that runs nothing
+// needs no subgroups and no arithmetic in f16 is built on a device with WebGPU's default limits and no features. Dawn's adapter that runs nothing
 // is enough; with a third word, `vulkan`, the driver that VK_DRIVER_FILES names has to build every pipeline as well,
 // which takes SwiftShader many minutes.
 
@@ -23,7 +23,11 @@ async function device(requiredFeatures) {
     return adapter.requestDevice({ requiredFeatures });
 }
 
-const devices = { plain: await device([]), subgroups: await device(["subgroups"]) };
+const devices = {
+    plain: await device([]),
+    subgroups: await device(["subgroups"]),
+    f16: await device(["shader-f16"]),
+};
 
 // The validation errors of what `work` does on the device.
 async function errors(device, work) {

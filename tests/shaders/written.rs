@@ -18,7 +18,11 @@ pub fn every_module_is_written() {
     for (at, module) in ALL.modules.iter().enumerate() {
         let stem = format!("{at:04}_{}", module.shader.name);
         write(&folder, &stem, module);
-        let kind = if module.subgroups { "subgroups" } else { "plain" };
+        let kind = match (module.subgroups, module.f16) {
+            (false, false) => "plain",
+            (true, false) => "subgroups",
+            (_, true) => "f16",
+        };
         let entries: Vec<&str> = module.entries.iter().copied().collect();
         let access: Vec<&str> =
             module.shader.access.iter().map(|&a| if a == Access::Read { "r" } else { "w" }).collect();

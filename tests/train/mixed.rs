@@ -3,11 +3,13 @@
 
 use super::rules::panics;
 use super::trainer::{loader, network, outcome};
-use crate::devices::devices;
+use crate::devices::{devices, has_gpu, open, say};
 use crate::gpt::{Gpt, Size};
 use crate::models::convolutional;
+use half::f16;
 use std::path::Path;
 use wgrad::autograd::Grads;
+use wgrad::backend::WgpuOptions;
 use wgrad::metrics::Accuracy;
 use wgrad::nn::{
     AdaptiveAvgPool2d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm, Gru, Init,
@@ -321,8 +323,7 @@ impl Layer for Unet {
     }
 }
 
-/// At most 60% of the bytes, where activations are most of them, or 61% where pooling keeps the places of what it picks: integers,
-/// whatever the precision.
+/// At most 60% of the bytes, where activations are most of them.
 #[test]
 fn a_step_plans_less_memory() {
     let planned = |precision: Precision, model: &dyn Layer, x: Tensor, y: Tensor, optimizer: &mut dyn Optimizer| {
@@ -365,8 +366,40 @@ fn a_step_plans_less_memory() {
         println!("{what} {bytes:?}: {:?}", [1, 2].map(|at| bytes[at] as f64 / bytes[0] as f64));
     }
     for (what, bytes) in all {
-        let most = if what == "cnn" { 61 } else { 60 };
-        assert!(bytes[1..].iter().all(|mixed| *mixed * 100 <= bytes[0] * most), "{what}: {bytes:?}");
+        assert!(bytes[1..].iter().all(|mixed| *mixed * 100 <= bytes[0] * 60), "{what}: {bytes:?}");
+    }
+}
+
+/// On an adapter that computes in f16, layers of halves do, and each kernel stays as near its definition as such may.
+#[test]
+fn gpu_products_of_halves_are_near_their_definition() {
+    if !has_gpu() {
+        return;
+    }
+    for variant in ["halves", "halves_small"] {
+        let options = WgpuOptions { variant: Some(variant), ..WgpuOptions::from_env() };
+        let device = open(&options);
+        if !device.info().shader_f16 {
+            say("not tested: products in the arithmetic of f16, which this adapter has not");
+            return;
+        }
+        for [rows, inputs, outputs] in [[4, 4, 4], [64, 64, 64], [33, 132, 20], [70, 36, 132], [8, 16_420, 8]] {
+            let step = |device: &Device| {
+                let layer = Linear::new(inputs, outputs, &mut Init::new(1, device));
+                let x = normal(&[rows, inputs], 2, device).requires_grad();
+                let y = layer.forward(&x, &Ctx::train().precision(Precision::F16Mixed)).relu();
+                assert_eq!(y.dtype(), DType::F16);
+                let grads = y.square().sum().backward();
+                y.to_vec::<f16>().map_err(|error| error.to_string())?;
+                let dx = grads.of(&x).expect("x has a gradient");
+                dx.to_vec::<f32>().map(drop).map_err(|error| error.to_string())
+            };
+            let (done, profile) = device.profile(|| step(&device)).expect("the device works");
+            assert_eq!(done, Ok(()), "{rows} x {inputs} x {outputs}");
+            let took = profile.spans.iter().filter(|span| span.title.variant == variant).count();
+            assert!(took >= 2, "{variant}: forward and backward of {rows} x {inputs} x {outputs}: {took}");
+            assert_eq!(step(&Device::checked(open(&options))), Ok(()), "{variant}: {rows} x {inputs} x {outputs}");
+        }
     }
 }
 

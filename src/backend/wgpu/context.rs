@@ -24,7 +24,7 @@ pub enum Features {
     /// All that it offers.
     #[default]
     Adapter,
-    /// Only what every browser has: WebGPU's default limits and no subgroups.
+    /// Only what every browser has: WebGPU's default limits, no subgroups and no arithmetic in f16.
     Browser,
 }
 
@@ -98,11 +98,13 @@ pub struct Adapter {
 
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, .. } = &self.info;
+        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, shader_f16, .. } =
+            &self.info;
+        let f16 = if *shader_f16 { ", arithmetic in f16" } else { "" };
         let subgroup = subgroup.map_or("no fixed subgroups".into(), |n| format!("subgroups of {n}"));
         write!(
             f,
-            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup",
+            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup{f16}",
             self.index,
             self.kind,
             max_binding_bytes >> 20,
@@ -180,6 +182,7 @@ fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
         max_groups: limits.max_compute_workgroups_per_dimension,
         max_threads: limits.max_compute_invocations_per_workgroup,
         max_shared_bytes: limits.max_compute_workgroup_storage_size,
+        shader_f16: features == Features::Adapter && adapter.features().contains(wgpu::Features::SHADER_F16),
     }
 }
 
@@ -236,6 +239,9 @@ pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<(wgp
     let mut features = wgpu::Features::empty();
     if info.subgroup.is_some() {
         features |= wgpu::Features::SUBGROUP;
+    }
+    if info.shader_f16 {
+        features |= wgpu::Features::SHADER_F16;
     }
     features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
     let descriptor = wgpu::DeviceDescriptor {

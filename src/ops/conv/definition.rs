@@ -71,21 +71,21 @@ pub fn forward(call: &mut Call, y: usize) {
     call.write(y).copy_from_slice(&results);
 }
 
-/// The largest of each 2 x 2 results as y holds them, and its position in the image; of equals the first, and a NaN before all.
+/// The largest of each 2 x 2 results as y holds them, and its place among the four; of equals the first, and a NaN before all.
 pub fn pooled(call: &mut Call) {
     let (p, dtype) = (call.params::<ConvParams>(), call.dtype(3));
     let results: Vec<f32> = results(call).into_iter().map(|value| convert::rounded(dtype, value)).collect();
-    let (y, place) = (call.write::<f32>(3), call.write::<i32>(4));
+    let (y, place) = (call.write::<f32>(3), call.write::<u8>(4));
     let [width, channels] = [p.out_w, p.out_channels].map(|size| size as usize);
     let windows = indices([p.batch, p.pooled_h, p.pooled_w, p.out_channels]);
     for ([n, h, w, c], place) in windows.zip(place) {
         let to = [n, c, h, w].iter().zip(p.y).map(|(at, step)| at * step as usize).sum::<usize>();
         let first = 2 * h * width + 2 * w;
-        (y[to], *place) = (f32::NEG_INFINITY, first as i32);
-        for position in [first, first + 1, first + width, first + width + 1] {
+        (y[to], *place) = (f32::NEG_INFINITY, 0);
+        for (tap, position) in (0..).zip([first, first + 1, first + width, first + width + 1]) {
             let value = results[(n * p.positions() + position) * channels + c];
             if value > y[to] || value.is_nan() {
-                (y[to], *place) = (value, position as i32);
+                (y[to], *place) = (value, tap);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::kernel::{Access, Constant, Info, Lowering, Pass, Shader, Slot, groups
 
 static ROWS: Shader = shader!(
     "conv_grouped",
-    ["halves", "conv", "positions", "conv_look"],
+    ["halves", "conv", "places", "positions", "conv_look"],
     &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write]
 );
 static TAPS: Shader = shader!("conv_grouped_taps", ["halves", "conv"], &[Access::Read, Access::Read, Access::Write]);

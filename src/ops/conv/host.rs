@@ -301,7 +301,7 @@ pub fn pooled(call: &mut Call) {
     Forward::of(call, |call, f| {
         let (s, out) = (&f.s, f.s.channels[1]);
         let dtype = call.dtype(3);
-        let (y, at) = (call.write::<f32>(3), call.write::<i32>(4));
+        let (y, at) = (call.write::<f32>(3), call.write::<u8>(4));
         let pooled = [f.p.pooled_h, f.p.pooled_w].map(|size| size as usize);
         let [_, step, row, column] = f.p.y.map(|step| step as usize);
         parallel::chunks2(y, at, pooled[0] * pooled[1] * out, |image, y, at| {
@@ -317,13 +317,13 @@ pub fn pooled(call: &mut Call) {
                     let first = 2 * ph * s.out[1] + 2 * pw;
                     let y = &mut y[ph * row + pw * column..];
                     for (c, at) in at.iter_mut().enumerate() {
-                        let (mut best, mut place) = (results[first * out + c], first);
-                        for next in [first + 1, first + s.out[1], first + s.out[1] + 1] {
+                        let (mut best, mut place) = (results[first * out + c], 0);
+                        for (tap, next) in (1..).zip([first + 1, first + s.out[1], first + s.out[1] + 1]) {
                             let value = results[next * out + c];
                             let wins = value > best || value.is_nan();
-                            (best, place) = if wins { (value, next) } else { (best, place) };
+                            (best, place) = if wins { (value, tap) } else { (best, place) };
                         }
-                        (y[c * step], *at) = (best, place as i32);
+                        (y[c * step], *at) = (best, place);
                     }
                 }
             });

@@ -12,8 +12,9 @@ use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Sl
 const FORWARD_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
 static ROWS: Shader =
-    shader!("conv_rows", ["halves", "conv", "rows", "positions", "conv_ends", "conv_look"], FORWARD_ACCESS);
-static FEW_ROWS: Shader = shader!("conv_few", ["halves", "conv", "rows", "positions", "conv_ends"], FORWARD_ACCESS);
+    shader!("conv_rows", ["halves", "conv", "rows", "places", "positions", "conv_ends", "conv_look"], FORWARD_ACCESS);
+static FEW_ROWS: Shader =
+    shader!("conv_few", ["halves", "conv", "rows", "places", "positions", "conv_ends"], FORWARD_ACCESS);
 static TAPS: Shader = shader!("conv_taps", ["halves", "conv", "rows"], &[Access::Read, Access::Read, Access::Write]);
 
 /// The most parts of the positions.

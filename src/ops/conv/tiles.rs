@@ -9,7 +9,7 @@ use crate::kernel::{Access, Class, Constant, Info, Lowering, Pass, Shader, Slot,
 
 static TILES: Shader = shader!(
     "conv_tiles",
-    ["halves", "conv", "tiles", "positions"],
+    ["halves", "conv", "tiles", "places", "positions"],
     &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write]
 );
 static TAPS: Shader =

@@ -1,6 +1,6 @@
 //! The passes of a product: the shader, the tiles, and the number of parts that k is cut into.
 
-use super::{Epilogue, MatMul};
+use super::{Epilogue, MatMul, halves};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, convert, groups, shader,
@@ -11,18 +11,18 @@ use bytemuck::{Pod, Zeroable};
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
 macro_rules! products {
-    ($($shader:ident: $name:literal behind [$($before:literal)?], $access:expr;)*) => {$(
+    ($($shader:ident: $name:literal behind [$($before:literal),*], $access:expr;)*) => {$(
         /// With what is quickly compiled behind the product, and with every slope.
         static $shader: [Shader; 2] = [
-            shader!($name, ["halves", "epilogue" $(, $before)?], $access),
-            shader!($name, ["halves", "epilogue_slopes" $(, $before)?], $access),
+            shader!($name, ["halves", "epilogue" $(, $before)*], $access),
+            shader!($name, ["halves", "epilogue_slopes" $(, $before)*], $access),
         ];
     )*};
 }
 
 products! {
     SUBGROUP: "matmul_subgroup" behind ["rows"], ACCESS;
-    TILED: "matmul_tiled" behind ["tiles"], ACCESS;
+    TILED: "matmul_tiled" behind ["tiles", "row_of_c"], ACCESS;
     PARTS: "matmul_parts" behind [], &[Access::Read, Access::Read, Access::Read, Access::Write];
 }
 
@@ -39,6 +39,9 @@ pub(crate) enum Tiling {
     Tiled,
     /// 32 x 32.
     Small,
+    /// The same two of f16 in its own arithmetic (`halves.rs`).
+    Halves,
+    SmallHalves,
 }
 
 impl Tiling {
@@ -84,8 +87,8 @@ fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
 fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
     let (rows, columns) = match tiling {
         Tiling::Subgroup => subgroup_tile(info, p),
-        Tiling::Tiled => (64, 64),
-        Tiling::Small => (32, 32),
+        Tiling::Tiled | Tiling::Halves => (64, 64),
+        Tiling::Small | Tiling::SmallHalves => (32, 32),
     };
     u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
 }
@@ -169,23 +172,51 @@ fn kept(dtype: DType) -> [(&'static str, Constant); 2] {
     [("C4", Constant::Alias(item)), ("kept_c(v: vec4<f32>) -> C4", Constant::Function(keep))]
 }
 
+/// How a product's matrices lie.
+pub(super) struct Layouts {
+    /// Whether the rows of a, and the k of b, are neighbours in memory, not the other way round.
+    pub a_t: bool,
+    pub b_t: bool,
+    /// Whether whole vec4 can be read and written.
+    pub a_vec: bool,
+    pub b_vec: bool,
+    pub c_vec: bool,
+}
+
+impl Layouts {
+    pub fn of(p: &MatMul, sums: bool) -> Layouts {
+        let a_t = p.a_row == 1 && (p.a_col != 1 || sums);
+        let b_t = p.b_row == 1 && p.b_col != 1;
+        let steps = |at: usize| p.batch.map(|dim| dim[at]);
+        let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
+        // Along what is contiguous, whole vec4 must start on one and fit.
+        let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
+        let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
+        Layouts {
+            a_t,
+            b_t,
+            a_vec: a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1)),
+            b_vec: b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2)),
+            c_vec: quads(&[p.n, p.c_base, p.c_row, p.c_split]) && quads(&steps(3)),
+        }
+    }
+}
+
+fn quads(words: &[u32]) -> bool {
+    words.iter().all(|word| word.is_multiple_of(4))
+}
+
 /// The pass for one product, `p.splits` parts of k side by side. `spare` is scratch of [`SPARE`] bytes, bound where
 /// nothing is to be written.
 pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands, spare: Slot) -> Pass {
-    let a_t = p.a_row == 1 && (p.a_col != 1 || operands.sums.is_some());
-    let b_t = p.b_row == 1 && p.b_col != 1;
+    let Layouts { a_t, b_t, a_vec, b_vec, c_vec } = Layouts::of(p, operands.sums.is_some());
     let groups = tiles(info, tiling, p) * u64::from(p.splits);
     let flag = |name, value| (name, Constant::Bool(value));
-    let quads = |words: &[u32]| words.iter().all(|w| w % 4 == 0);
-    let steps = |at: usize| p.batch.map(|dim| dim[at]);
-    let (a_step, b_step) = (if a_t { p.a_col } else { p.a_row }, if b_t { p.b_col } else { p.b_row });
-    // Along what is contiguous, whole vec4 must start on one and fit.
-    let a_vec = if a_t { p.m.is_multiple_of(4) } else { p.a_col == 1 };
-    let b_vec = b_t || p.b_col == 1 && p.n.is_multiple_of(4);
-    let a_vec = a_vec && quads(&[p.a_base, a_step]) && quads(&steps(1));
-    let b_vec = b_vec && quads(&[p.b_base, b_step]) && quads(&steps(2));
-    let c_vec = quads(&[p.n, p.c_base, p.c_row, p.c_split]) && quads(&steps(3));
     let (bias, epilogue) = if p.splits > 1 { (None, Epilogue::NOTHING) } else { (operands.bias, operands.epilogue) };
+    if let Tiling::Halves | Tiling::SmallHalves = tiling {
+        let operands = Operands { bias, epilogue, ..*operands };
+        return halves::pass(info, tiling == Tiling::Halves, p, &operands, kept(operands.types[2]).to_vec(), groups);
+    }
     let slopes = usize::from(epilogue.is_slope());
     let mut pass = match tiling {
         Tiling::Subgroup => {

@@ -1,6 +1,7 @@
 //! The definition of the pooling kernels.
 
 use super::PoolParams;
+use crate::dtype::DType;
 use crate::kernel::Call;
 use crate::kernel::functions::indices;
 
@@ -11,9 +12,14 @@ impl PoolParams {
     }
 
     /// The pixels of a window, as rows and columns.
-    fn window(&self, [_, oh, ow, _]: [usize; 4]) -> impl Iterator<Item = [usize; 2]> {
-        let columns = self.taps(1, ow);
-        self.taps(0, oh).flat_map(move |h| columns.clone().map(move |w| [h, w]))
+    fn window(&self, at: [usize; 4]) -> impl Iterator<Item = [usize; 2]> {
+        self.placed(at).map(|(_, pixel)| pixel)
+    }
+
+    /// The same behind their places in the window.
+    fn placed(&self, [_, oh, ow, _]: [usize; 4]) -> impl Iterator<Item = (usize, [usize; 2])> {
+        let (columns, wide) = (self.places(1, ow), self.kernel[1] as usize);
+        self.places(0, oh).flat_map(move |(kh, h)| columns.clone().map(move |(kw, w)| (kh * wide + kw, [h, w])))
     }
 
     /// The place of a result by `strides`.
@@ -31,37 +37,59 @@ fn rounded(to: &mut [f32], sums: &[f64]) {
     to.iter_mut().zip(sums).for_each(|(to, sum)| *to = *sum as f32);
 }
 
-/// The largest of each window and its place in the image, -1 where all of it is padding. Of equals the first wins, of NaN the
-/// last.
+/// The places that a kernel reads.
+fn kept(call: &Call, binding: usize) -> Vec<Option<usize>> {
+    match call.dtype(binding) {
+        DType::U8 => call.read::<u8>(binding).iter().map(|at| (*at < 255).then_some(usize::from(*at))).collect(),
+        _ => call.read::<i32>(binding).iter().map(|at| usize::try_from(*at).ok()).collect(),
+    }
+}
+
+/// Sets the places that a kernel writes.
+fn keep(call: &mut Call, binding: usize, places: &[Option<usize>]) {
+    match call.dtype(binding) {
+        DType::U8 => {
+            let bytes = call.write::<u8>(binding).iter_mut().zip(places);
+            bytes.for_each(|(to, at)| *to = at.map_or(255, |at| at as u8));
+        }
+        _ => {
+            let words = call.write::<i32>(binding).iter_mut().zip(places);
+            words.for_each(|(to, at)| *to = at.map_or(-1, |at| at as i32));
+        }
+    }
+}
+
+/// The largest of each window and its place there, none where all of it is padding. Of equals the first wins, of NaN the last.
 pub fn max(call: &mut Call) {
     let (p, x) = (call.params::<PoolParams>(), call.read::<f32>(0));
-    let (y, places) = (call.write::<f32>(1), call.write::<i32>(2));
-    for (at, place) in p.results().zip(places) {
+    let (y, mut places) = (call.write::<f32>(1), Vec::new());
+    for at in p.results() {
         let [n, _, _, c] = at;
         let mut best = None;
-        for [h, w] in p.window(at) {
+        for (place, [h, w]) in p.placed(at) {
             let value = x[p.input([n, h, w, c])];
             if best.is_none_or(|(best, _)| value > best || value.is_nan()) {
-                best = Some((value, (h * p.size[1] as usize + w) as i32));
+                best = Some((value, place));
             }
         }
-        (y[p.result_at(p.y, at)], *place) = best.unwrap_or((f32::NEG_INFINITY, -1));
+        y[p.result_at(p.y, at)] = best.map_or(f32::NEG_INFINITY, |(value, _)| value);
+        places.push(best.map(|(_, place)| place));
     }
+    keep(call, 2, &places);
 }
 
 /// A result's gradient goes to the largest of its window; with a relu before the pooling, where that lets it pass.
 pub fn max_backward(call: &mut Call) {
-    let (p, dy, places) = (call.params::<PoolParams>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (p, dy, places) = (call.params::<PoolParams>(), call.read::<f32>(0), kept(call, 1));
     let is_relu = p.relu == 1;
     let y = if is_relu { call.read::<f32>(2) } else { &[] };
     let dx = call.write::<f32>(if is_relu { 3 } else { 2 });
-    let width = p.size[1] as usize;
     let mut sums = vec![0.0f64; dx.len()];
-    for (at, &place) in p.results().zip(places).filter(|(_, place)| **place >= 0) {
+    for (at, place) in p.results().zip(places) {
+        let pixel = p.placed(at).find(|(at, _)| Some(*at) == place);
         let is_stopped = is_relu && y[p.result_at(p.y, at)] <= 0.0;
-        if !is_stopped {
-            let place = place as usize;
-            sums[p.pixel_at(at, [place / width, place % width])] += f64::from(dy[p.result_at(p.dy, at)]);
+        if let Some((_, pixel)) = pixel.filter(|_| !is_stopped) {
+            sums[p.pixel_at(at, pixel)] += f64::from(dy[p.result_at(p.dy, at)]);
         }
     }
     rounded(dx, &sums);

@@ -1,6 +1,7 @@
 //! Pooling on the host: a row of outputs at a time, all channels of a pixel side by side.
 
 use super::PoolParams;
+use crate::dtype::{DType, Element};
 use crate::kernel::{Call, parallel};
 
 /// A row of pixels, [w, c].
@@ -53,10 +54,45 @@ impl PoolParams {
     }
 }
 
+/// How the place of a largest element in its window is kept; -1 is none.
+trait Place: Element + PartialEq {
+    fn kept(place: i32) -> Self;
+    fn index(self) -> usize;
+}
+
+impl Place for u8 {
+    #[inline(always)]
+    fn kept(place: i32) -> u8 {
+        place as u8
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
+        self.into()
+    }
+}
+
+impl Place for i32 {
+    #[inline(always)]
+    fn kept(place: i32) -> i32 {
+        place
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 pub fn max(call: &mut Call) {
+    match call.dtype(2) {
+        DType::U8 => max_placed::<u8>(call),
+        _ => max_placed::<i32>(call),
+    }
+}
+
+fn max_placed<P: Place>(call: &mut Call) {
     let (p, x, scratch) = (call.params::<PoolParams>(), call.read::<f32>(0), call.scratch());
-    let (y, at) = (call.write::<f32>(1), call.write::<i32>(2));
-    let (channels, out_h) = (p.channels as usize, p.out[0] as usize);
+    let (y, at) = (call.write::<f32>(1), call.write::<P>(2));
+    let (channels, out_h, wide) = (p.channels as usize, p.out[0] as usize, p.kernel[1] as usize);
     if p.y[1] != 1 {
         // The results in another order: as images of channels, one image at a time.
         return max_elsewhere(&p, x, y, at);
@@ -71,24 +107,27 @@ pub fn max(call: &mut Call) {
             let (n, oh) = (row / out_h, row % out_h);
             // What a window gives that lies in the padding as a whole.
             y.fill(f32::NEG_INFINITY);
-            at.fill(-1);
             scratch.with(
-                p.pixels(n, 0).turned(),
+                p.pixels(n, 0).turned() + y.len(),
                 #[inline(always)]
-                |turned| {
-                    for h in p.taps(0, oh) {
+                |memory| {
+                    let (places, turned) = memory.split_at_mut(y.len());
+                    let places: &mut [i32] = bytemuck::cast_slice_mut(places);
+                    places.fill(-1);
+                    for (kh, h) in p.places(0, oh) {
                         let pixels = p.pixels(n, h).of(x, turned);
-                        for (ow, (y, at)) in y.chunks_mut(channels).zip(at.chunks_mut(channels)).enumerate() {
-                            for w in p.taps(1, ow) {
-                                let place = (h * p.size[1] as usize + w) as i32;
+                        for (ow, (y, places)) in y.chunks_mut(channels).zip(places.chunks_mut(channels)).enumerate() {
+                            for (kw, w) in p.places(1, ow) {
+                                let place = (kh * wide + kw) as i32;
                                 let pixel = &pixels[w * channels..][..channels];
-                                for ((y, at), &value) in y.iter_mut().zip(&mut *at).zip(pixel) {
+                                for ((y, at), &value) in y.iter_mut().zip(&mut *places).zip(pixel) {
                                     let better = value > *y || value.is_nan() || *at < 0;
                                     (*y, *at) = if better { (value, place) } else { (*y, *at) };
                                 }
                             }
                         }
                     }
+                    at.iter_mut().zip(&*places).for_each(|(at, place)| *at = P::kept(*place));
                 },
             );
         },
@@ -96,36 +135,36 @@ pub fn max(call: &mut Call) {
 }
 
 /// The largest of each window to strides of its own; images lie one after another.
-fn max_elsewhere(p: &PoolParams, x: &[f32], y: &mut [f32], at: &mut [i32]) {
-    let (channels, out_w) = (p.channels as usize, p.out[1] as usize);
+fn max_elsewhere<P: Place>(p: &PoolParams, x: &[f32], y: &mut [f32], at: &mut [P]) {
+    let (channels, out_w, wide) = (p.channels as usize, p.out[1] as usize, p.kernel[1] as usize);
     parallel::chunks2(y, at, p.out[0] as usize * out_w * channels, |n, y, at| {
         for (i, at) in at.iter_mut().enumerate() {
             let (oh, ow, c) = (i / channels / out_w, i / channels % out_w, i % channels);
             let mut best = None;
-            for h in p.taps(0, oh) {
-                for w in p.taps(1, ow) {
+            for (kh, h) in p.places(0, oh) {
+                for (kw, w) in p.places(1, ow) {
                     let value = x[p.input([n, h, w, c])];
                     if best.is_none_or(|(best, _)| value > best || value.is_nan()) {
-                        best = Some((value, (h * p.size[1] as usize + w) as i32));
+                        best = Some((value, (kh * wide + kw) as i32));
                     }
                 }
             }
             let (value, place) = best.unwrap_or((f32::NEG_INFINITY, -1));
-            (y[p.output_at(p.y, 0, oh, ow) + c * p.y[1] as usize], *at) = (value, place);
+            (y[p.output_at(p.y, 0, oh, ow) + c * p.y[1] as usize], *at) = (value, P::kept(place));
         }
     });
 }
 
 /// What the gradient of pooling reads of a row of outputs, [w, c].
-struct Flows<'a> {
+struct Flows<'a, P> {
     p: PoolParams,
     dy: &'a [f32],
-    at: &'a [i32],
+    at: &'a [P],
     /// The results, where a relu stood before the pooling.
     y: Option<&'a [f32]>,
 }
 
-impl Flows<'_> {
+impl<P: Place> Flows<'_, P> {
     /// Elements of memory for a row.
     fn memory(&self) -> usize {
         let stopped = self.y.map_or(0, |_| self.p.outputs(self.p.y, 0, 0).turned() + self.len());
@@ -138,7 +177,7 @@ impl Flows<'_> {
 
     /// The gradients of a row's results, 0 where the relu lets nothing pass, and the places they go to.
     #[inline(always)]
-    fn row<'a>(&'a self, n: usize, oh: usize, memory: &'a mut [f32]) -> (&'a [f32], &'a [i32]) {
+    fn row<'a>(&'a self, n: usize, oh: usize, memory: &'a mut [f32]) -> (&'a [f32], &'a [P]) {
         let (of_dy, of_y) = (self.p.outputs(self.p.dy, n, oh), self.p.outputs(self.p.y, n, oh));
         let (turned, memory) = memory.split_at_mut(of_dy.turned());
         let dy = of_dy.of(self.dy, turned);
@@ -153,21 +192,32 @@ impl Flows<'_> {
 }
 
 pub fn max_backward(call: &mut Call) {
+    match call.dtype(1) {
+        DType::U8 => max_backward_placed::<u8>(call),
+        _ => max_backward_placed::<i32>(call),
+    }
+}
+
+fn max_backward_placed<P: Place>(call: &mut Call) {
     let (p, scratch) = (call.params::<PoolParams>(), call.scratch());
     let y = (p.relu == 1).then(|| call.read::<f32>(2));
-    let flows = Flows { p, dy: call.read(0), at: call.read(1), y };
+    let flows = Flows { p, dy: call.read(0), at: call.read::<P>(1), y };
     let dx = call.write::<f32>(if p.relu == 1 { 3 } else { 2 });
     let (channels, width, rows) = (p.channels as usize, p.size[1] as usize, p.out[0] as usize);
     if !p.windows_tile() {
+        let (wide, none) = (p.kernel[1] as usize, P::kept(-1));
+        // The way from a window's start to each of its places.
+        let way = |place: usize| place / wide * p.dilation[0] as usize * width + place % wide * p.dilation[1] as usize;
+        let ways: Vec<usize> = (0..p.kernel[0] as usize * wide).map(way).collect();
         return parallel::chunks(dx, p.size[0] as usize * width * channels, |n, dx| {
             dx.fill(0.0);
             scratch.with(flows.memory(), |memory| {
                 for oh in 0..rows {
                     let (dy, at) = flows.row(n, oh, memory);
-                    let outputs = dy.chunks(channels).zip(at.chunks(channels)).filter(|(_, at)| at[0] >= 0);
-                    for (dy, at) in outputs {
-                        for (c, (dy, at)) in dy.iter().zip(at).enumerate() {
-                            dx[*at as usize * channels + c] += dy;
+                    for (ow, (dy, at)) in dy.chunks(channels).zip(at.chunks(channels)).enumerate() {
+                        let start = p.start(0, oh) * width as isize + p.start(1, ow);
+                        for (c, (dy, at)) in dy.iter().zip(at).enumerate().filter(|(_, (_, at))| **at != none) {
+                            dx[start.wrapping_add_unsigned(ways[at.index()]) as usize * channels + c] += dy;
                         }
                     }
                 }
@@ -188,8 +238,8 @@ pub fn max_backward(call: &mut Call) {
                 |memory| {
                     let (dy, at) = flows.row(n, oh, memory);
                     for (i, dx) in dx.chunks_mut(channels).enumerate() {
-                        let (h, w) = (oh * tall + i / width, i % width);
-                        let (from, place) = (w / wide * channels, (h * width + w) as i32);
+                        let w = i % width;
+                        let (from, place) = (w / wide * channels, P::kept((i / width * wide + w % wide) as i32));
                         for ((dx, dy), at) in dx.iter_mut().zip(&dy[from..]).zip(&at[from..]) {
                             *dx = if *at == place { 0.0 + dy } else { 0.0 };
                         }

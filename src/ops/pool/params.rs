@@ -1,6 +1,7 @@
 //! Parameters of pooling's kernels: sizes, windows and strides.
 
 use crate::autograd::Op;
+use crate::dtype::DType;
 use crate::kernel::Uniform;
 use crate::ops::channels_last::image_strides;
 use crate::shape::{MAX_EXTENT, Shape, Windows};
@@ -15,6 +16,7 @@ pub struct PoolParams {
     pub channels: u32,
     pub size: [u32; 2],
     pub out: [u32; 2],
+    /// The window; where it is adaptive, the largest there is.
     pub kernel: [u32; 2],
     pub stride: [u32; 2],
     pub padding: [u32; 2],
@@ -86,7 +88,9 @@ impl PoolParams {
             counted,
             "{op}: {shape}: {size:?} windows are too many: a size times its windows is at most {MAX_EXTENT}"
         );
-        PoolParams::over(x, size.map(|s| s as u32), [1; 2], [1; 2], [0; 2], [1; 2], 1)
+        let out = size.map(|s| s as u32);
+        let most = |d: usize| (shape[2 + d].div_ceil(size[d]) + 1).min(shape[2 + d]) as u32;
+        PoolParams::over(x, out, [most(0), most(1)], [1; 2], [0; 2], [1; 2], 1)
     }
 
     pub fn over(
@@ -148,6 +152,11 @@ impl PoolParams {
 
     /// The pixels of output `o`'s window along dimension `d`, inside the image.
     pub fn taps(&self, d: usize, o: usize) -> impl Iterator<Item = usize> + Clone {
+        self.places(d, o).map(|(_, pixel)| pixel)
+    }
+
+    /// The same behind their places in the window.
+    pub fn places(&self, d: usize, o: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let (start, padding) = (o * self.stride[d] as usize, self.padding[d] as usize);
         let (size, dilation) = (self.size[d] as usize, self.dilation[d] as usize);
         let (start, kernel, padding, dilation) = if self.adaptive == 1 {
@@ -157,7 +166,10 @@ impl PoolParams {
         } else {
             (start, self.kernel[d] as usize, padding, dilation)
         };
-        (0..kernel).filter_map(move |k| (start + k * dilation).checked_sub(padding).filter(|&at| at < size))
+        (0..kernel).filter_map(move |k| {
+            let pixel = (start + k * dilation).checked_sub(padding).filter(|&at| at < size);
+            pixel.map(|pixel| (k, pixel))
+        })
     }
 
     /// The first element of a position's channels, where they lie by `strides`.
@@ -181,15 +193,30 @@ impl PoolParams {
     /// Whether windows lie side by side and cover the image, so that each pixel has one.
     pub fn windows_tile(&self) -> bool {
         let covered = |d: usize| self.size[d] == self.out[d] * self.kernel[d];
-        self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2] && covered(0) && covered(1)
+        self.adaptive == 0
+            && self.kernel == self.stride
+            && self.padding == [0; 2]
+            && self.dilation == [1; 2]
+            && covered(0)
+            && covered(1)
     }
 
     /// The most pixels of a window along one dimension.
     pub fn reach(&self, d: usize) -> u64 {
-        u64::from(match self.adaptive {
-            1 => (self.size[d].div_ceil(self.out[d]) + 1).min(self.size[d]),
-            _ => self.kernel[d],
-        })
+        u64::from(self.kernel[d])
+    }
+
+    /// The type of the places in windows that are kept: bytes where 255 are enough, and one more that stands for none.
+    pub fn place_type(&self) -> DType {
+        if self.reach(0) * self.reach(1) <= 255 { DType::U8 } else { DType::I32 }
+    }
+
+    /// Where output `o`'s window starts along dimension `d`, be that before the image.
+    pub fn start(&self, d: usize, o: usize) -> isize {
+        match self.adaptive {
+            1 => (o * self.size[d] as usize / self.out[d] as usize) as isize,
+            _ => (o * self.stride[d] as usize) as isize - self.padding[d] as isize,
+        }
     }
 
     /// The most outputs along one dimension whose windows may hold a pixel.
