@@ -147,7 +147,8 @@ pub use ops::norm::BatchNormOutput;
 pub use ops::padding::Padding;
 #[doc(inline)]
 pub use ops::pool::{
-    AvgPool1dOptions, AvgPool2dOptions, AvgPool3dOptions, MaxPool1dOptions, MaxPool2dOptions, MaxPool3dOptions,
+    AvgPool1dOptions, AvgPool2dOptions, AvgPool3dOptions, LpPoolOptions, MaxPool1dOptions, MaxPool2dOptions,
+    MaxPool3dOptions,
 };
 #[doc(inline)]
 pub use ops::random::Draw;

@@ -11,8 +11,8 @@ pub mod binary;
 mod bins;
 pub mod cast;
 mod channels_last;
-mod coalesce;
-mod composed;
+pub(crate) mod coalesce;
+pub mod composed;
 pub mod conv;
 pub mod copy;
 pub mod cross_entropy;
@@ -50,6 +50,7 @@ pub mod sort;
 mod special;
 pub mod topk;
 pub mod unary;
+pub mod unique;
 pub mod upsample;
 
 use crate::kernel::Kernel;

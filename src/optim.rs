@@ -90,7 +90,6 @@ pub static KERNELS: &[&[&Kernel]] = &[
     norms::KERNELS,
     penalty::KERNELS,
     rmsprop::KERNELS,
-    rows::KERNELS,
     scaler::KERNELS,
     sgd::KERNELS,
     sparse_adam::KERNELS,

@@ -344,7 +344,7 @@ fn tables(size: usize) -> [Op; 4] {
     ) -> Result<Run> {
         let table = Parameter::new(Tensor::full([size, 32], 0.5, device).copy());
         let (mut optimizer, index) = (make(&table)?, below(size, 512, device));
-        let options = EmbeddingOptions { padding: None, sparse };
+        let options = EmbeddingOptions { sparse, ..EmbeddingOptions::default() };
         Ok(Box::new(move || optimizer.step(&table.tensor().embedding_with(&index, &options).sum().backward())))
     }
     let of = format!("512 of {size}x32");

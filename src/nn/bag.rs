@@ -1,7 +1,6 @@
 //! Bags of rows of a table, and products of two inputs, as layers.
 
 use super::ctx::Ctx;
-use super::embedding::{counts, shorten};
 use super::fits::{misfit, refuse, told};
 use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
@@ -92,31 +91,23 @@ impl EmbeddingBag {
         y
     }
 
-    /// The table as these indices take it.
     #[track_caller]
     fn table(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         if let Some(most) = self.max_norm {
-            shorten(&self.weight, ids, most, self.norm_type);
+            self.weight.tensor().shorten_rows(ids, most, self.norm_type);
         }
-        let weight = ctx.param(&self.weight);
-        if !self.scale_grad_by_freq || !weight.is_tracked() {
-            return weight;
-        }
-        let fits = self.mode != BagMode::Max;
-        assert!(fits, "EmbeddingBag: gradients by frequency are for sums and means, not for {:?}", self.mode);
-        assert!(
-            !self.sparse,
-            "EmbeddingBag: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
-        );
-        // The same values, and of each row's gradient its share.
-        let (still, counts) = (weight.detach(), counts(weight.shape()[0], &ids.reshape([-1])));
-        let shares = counts.clamp(1.0, f32::INFINITY).reciprocal().unsqueeze(1);
-        &still + (&weight - &still) * shares.cast(weight.dtype())
+        ctx.param(&self.weight)
     }
 
     fn options(&self, weights: Option<&Tensor>) -> EmbeddingBagOptions {
-        let (mode, padding, sparse) = (self.mode, self.padding, self.sparse);
-        EmbeddingBagOptions { mode, per_sample_weights: weights.cloned(), padding, sparse }
+        EmbeddingBagOptions {
+            mode: self.mode,
+            per_sample_weights: weights.cloned(),
+            padding: self.padding,
+            sparse: self.sparse,
+            scale_grad_by_freq: self.scale_grad_by_freq,
+            ..EmbeddingBagOptions::default()
+        }
     }
 }
 

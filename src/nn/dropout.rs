@@ -95,6 +95,9 @@ pub struct Dropout2d(#[module(name = "")] pub Dropout);
 /// [`Dropout2d`], which takes any rank.
 pub type Dropout1d = Dropout2d;
 
+/// [`Dropout2d`], which takes any rank.
+pub type Dropout3d = Dropout2d;
+
 impl Dropout2d {
     /// # Panics
     /// If `p` is not in 0..=1.

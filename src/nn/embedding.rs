@@ -6,7 +6,6 @@ use super::module::{Init, Layer, Module};
 use super::parameter::Parameter;
 use crate::dtype::DType;
 use crate::ops::embedding::EmbeddingOptions;
-use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
 /// A vector for each of a number of things, such as tokens or positions: [`Tensor::embedding`].
@@ -97,58 +96,17 @@ impl Embedding {
     pub fn sparse(self) -> Embedding {
         Embedding { sparse: true, ..self }
     }
-
-    fn options(&self) -> EmbeddingOptions {
-        EmbeddingOptions { padding: self.padding, sparse: self.sparse }
-    }
-
-    /// The rows, with a gradient that is divided by how often each was taken.
-    #[track_caller]
-    fn shared(&self, weight: &Tensor, ids: &Tensor) -> Tensor {
-        assert!(
-            !self.sparse,
-            "Embedding: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
-        );
-        let rows = weight.embedding(ids);
-        // The same values; what flows back is scaled.
-        let still = rows.detach();
-        let scaled = || &still + (&rows - &still) * self.shares(ids).cast(rows.dtype());
-        self.options().held(&if rows.is_tracked() { scaled() } else { still.clone() }, ids)
-    }
-
-    /// One by the number of times that each row is taken, in the place of each index.
-    fn shares(&self, ids: &Tensor) -> Tensor {
-        let flat = ids.reshape([-1]);
-        let counts = counts(self.weight.shape()[0], &flat);
-        counts.index_select(0, &flat).reciprocal().reshape_to(ids.shape()).unsqueeze(ids.rank())
-    }
-}
-
-/// Brings the rows of a table that are taken to the length that they may have, in place.
-#[track_caller]
-pub(super) fn shorten(weight: &Parameter, ids: &Tensor, most: f32, norm_type: f32) {
-    let weight = weight.tensor().detach();
-    let flat = ids.reshape([-1]);
-    let rows = weight.index_select(0, &flat);
-    let length = rows.norm_of(norm_type, &[1], KeepDims::Yes);
-    let share = length.affine(1.0, 1e-7).reciprocal().affine(most, 0.0);
-    let held = Tensor::where_(&length.gt(most), &share, &share.new_full([], 1.0));
-    weight.assign(&weight.index_copy(0, &flat, &rows.mul(&held)));
-}
-
-/// How often each of `size` rows is taken, `[size]`.
-pub(super) fn counts(size: usize, flat: &Tensor) -> Tensor {
-    Tensor::zeros([size], flat.device()).index_add(0, flat, &Tensor::ones(flat.shape(), flat.device()))
 }
 
 impl Layer for Embedding {
     #[track_caller]
     fn call(&self, ids: &Tensor, ctx: &Ctx) -> Tensor {
         if let Some(most) = self.max_norm {
-            shorten(&self.weight, ids, most, self.norm_type);
+            self.weight.tensor().shorten_rows(ids, most, self.norm_type);
         }
-        let weight = ctx.param(&self.weight);
-        if self.scale_grad_by_freq { self.shared(&weight, ids) } else { weight.embedding_with(ids, &self.options()) }
+        let (padding, sparse, scale_grad_by_freq) = (self.padding, self.sparse, self.scale_grad_by_freq);
+        let options = EmbeddingOptions { padding, sparse, scale_grad_by_freq, ..EmbeddingOptions::default() };
+        ctx.param(&self.weight).embedding_with(ids, &options)
     }
 
     fn misfit(&self, ids: &Tensor, _ctx: &Ctx) -> Option<String> {

@@ -222,20 +222,36 @@ impl Tensor {
         self.sub(other).affine(1.0, eps).norm_of(p, &[-1], keep)
     }
 
-    /// Sums of products over `count` dimensions, the last of `self` and the first of `other`.
+    /// Sums of products over dimensions of both: of a number, the last of `self` and the first of `other`; or those that are named
+    /// of each, in the order in which they belong together.
+    ///
+    /// ```
+    /// let device = wgrad::Device::cpu();
+    /// let [x, y] = [[2, 3, 4], [4, 3, 5]].map(|shape| wgrad::Tensor::ones(shape, &device));
+    /// assert_eq!(x.tensordot(&y, ([1, 2], [1, 0])).shape(), [2, 5]);
+    /// assert_eq!(x.tensordot(&y, 1).shape(), [2, 3, 3, 5]);
+    /// ```
     ///
     /// # Panics
-    /// If these dimensions differ.
+    /// If there are no such dimensions, one is named twice, or their sizes differ.
     #[track_caller]
-    pub fn tensordot(&self, other: &Tensor, count: usize) -> Tensor {
+    pub fn tensordot(&self, other: &Tensor, dims: impl Contracted) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
-        let fits = count <= a.rank() && count <= b.rank() && a[a.rank() - count..] == b[..count];
-        assert!(fits, "tensordot: {a} x {b}: expected the last {count} dimensions to be the other's first");
-        let (rows, columns) = (&a[..a.rank() - count], &b[count..]);
-        let inner: usize = b[..count].iter().product();
-        let left = self.reshape_to(Shape::from([rows.iter().product(), inner]));
-        let right = other.reshape_to(Shape::from([inner, columns.iter().product()]));
-        left.matmul(&right).reshape_to(Shape::from([rows, columns].concat()))
+        let (left, right) = dims.of([a.rank(), b.rank()]);
+        let (left, right) = (each_once(a, &left), each_once(b, &right));
+        let fits = left.len() == right.len() && left.iter().zip(&right).all(|(&l, &r)| a[l] == b[r]);
+        assert!(fits, "tensordot: {a} x {b}: dimensions {left:?} and {right:?} differ");
+        let rest =
+            |shape: Shape, own: &[usize]| -> Vec<usize> { (0..shape.rank()).filter(|d| !own.contains(d)).collect() };
+        let (rows, columns) = (rest(a, &left), rest(b, &right));
+        let count = |shape: Shape, own: &[usize]| own.iter().map(|&d| shape[d]).product::<usize>();
+        let first =
+            self.permute(&[&rows[..], &left].concat()).reshape_to(Shape::from([count(a, &rows), count(a, &left)]));
+        let second = other
+            .permute(&[&right[..], &columns].concat())
+            .reshape_to(Shape::from([count(b, &right), count(b, &columns)]));
+        let sizes: Vec<usize> = rows.iter().map(|&d| a[d]).chain(columns.iter().map(|&d| b[d])).collect();
+        first.matmul(&second).reshape_to(Shape::from(sizes))
     }
 
     /// Kronecker's product: each element of `self` times all of `other`, side by side. Of two ranks, sizes of 1 lead the
@@ -401,74 +417,59 @@ impl Tensor {
         Ok(Tensor::from_slice(&counts, [counts.len()], self.device()))
     }
 
-    /// The elements without repeats, in order, NaN last and each by itself. It reads the elements, and so waits for the
-    /// device: a captured step cannot.
+    /// [`Tensor::bincount`] that adds up a weight for each element: PyTorch's `weights`. Without gradient, as there.
     ///
     /// # Errors
     /// The device's first failure.
     ///
     /// # Panics
-    /// If the elements are not f32 or i32.
+    /// As [`Tensor::bincount`], and if there is not a weight for each element.
     #[track_caller]
-    pub fn unique(&self) -> Result<Unique> {
-        let device = self.device();
-        let keys: Vec<f64> = match self.dtype().is_float() {
-            true => self.cast(DType::F32).to_vec::<f32>()?.into_iter().map(f64::from).collect(),
-            false => self.integers().to_vec::<i32>()?.into_iter().map(f64::from).collect(),
-        };
-        let mut order: Vec<usize> = (0..keys.len()).collect();
-        let by_value = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()));
-        order.sort_by(|&a, &b| by_value(keys[a], keys[b]));
-        let (mut firsts, mut counts, mut inverse) = (Vec::<i32>::new(), Vec::<i32>::new(), vec![0i32; keys.len()]);
-        for at in order {
-            if firsts.last().is_none_or(|&last| keys[last as usize] != keys[at]) {
-                firsts.push(at as i32);
-                counts.push(0);
-            }
-            inverse[at] = firsts.len() as i32 - 1;
-            *counts.last_mut().expect("one was pushed") += 1;
-        }
-        let index = Tensor::from_slice(&firsts, [firsts.len()], device);
-        Ok(Unique {
-            values: self.detach().reshape([keys.len()]).index_select(0, &index),
-            inverse: Tensor::from_slice(&inverse, self.shape(), device),
-            counts: Tensor::from_slice(&counts, [counts.len()], device),
-        })
+    pub fn bincount_weighed(&self, weights: &Tensor, least: usize) -> Result<Tensor> {
+        let fits = weights.shape() == self.shape();
+        assert!(fits, "bincount: {} x {}: expected a weight for each number", self.shape(), weights.shape());
+        let bins = self.bincount(least)?.numel();
+        let (flat, weights) = (self.integers().reshape([-1]), weights.detach().reshape([-1]));
+        Ok(weights.new_zeros([bins]).index_add(0, &flat, &weights))
     }
 }
 
-/// # Runs
-impl Tensor {
-    /// The elements without those that are equal to the one before; `inverse` tells which of them each was. It reads the elements,
-    /// and so waits for the device: a captured step cannot.
-    ///
-    /// # Errors
-    /// The device's first failure.
-    ///
-    /// # Panics
-    /// If the elements are not floats or i32.
+/// The dimensions that [`Tensor::tensordot`] sums over: a number of them, or two lists.
+pub trait Contracted {
+    /// Those of both, of tensors of these ranks.
+    fn of(self, ranks: [usize; 2]) -> (Vec<isize>, Vec<isize>);
+}
+
+/// Dimensions of a shape by their numbers, each once.
+#[track_caller]
+fn each_once(shape: Shape, dims: &[isize]) -> Vec<usize> {
+    let mut all = Vec::with_capacity(dims.len());
+    for &dim in dims {
+        let at = shape.dim("tensordot", dim);
+        assert!(!all.contains(&at), "tensordot: {shape}: {dims:?}: expected each dimension once");
+        all.push(at);
+    }
+    all
+}
+
+impl Contracted for usize {
     #[track_caller]
-    pub fn unique_consecutive(&self) -> Result<Unique> {
-        let device = self.device();
-        let keys: Vec<f64> = match self.dtype().is_float() {
-            true => self.cast(DType::F32).to_vec::<f32>()?.into_iter().map(f64::from).collect(),
-            false => self.integers().to_vec::<i32>()?.into_iter().map(f64::from).collect(),
-        };
-        let (mut firsts, mut counts, mut inverse) = (Vec::<i32>::new(), Vec::<i32>::new(), Vec::<i32>::new());
-        for (at, key) in keys.iter().enumerate() {
-            if at == 0 || keys[at - 1] != *key {
-                firsts.push(at as i32);
-                counts.push(0);
-            }
-            inverse.push(firsts.len() as i32 - 1);
-            *counts.last_mut().expect("one was pushed") += 1;
-        }
-        let index = Tensor::from_slice(&firsts, [firsts.len()], device);
-        Ok(Unique {
-            values: self.detach().reshape([keys.len()]).index_select(0, &index),
-            inverse: Tensor::from_slice(&inverse, self.shape(), device),
-            counts: Tensor::from_slice(&counts, [counts.len()], device),
-        })
+    fn of(self, ranks: [usize; 2]) -> (Vec<isize>, Vec<isize>) {
+        let fits = ranks.iter().all(|&rank| self <= rank);
+        assert!(fits, "tensordot: {self} dimensions of tensors of {} and {}", ranks[0], ranks[1]);
+        (((ranks[0] - self) as isize..ranks[0] as isize).collect(), (0..self as isize).collect())
+    }
+}
+
+impl<I: Int, J: Int, const N: usize> Contracted for ([I; N], [J; N]) {
+    fn of(self, _: [usize; 2]) -> (Vec<isize>, Vec<isize>) {
+        (self.0.map(Int::int).to_vec(), self.1.map(Int::int).to_vec())
+    }
+}
+
+impl<I: Int, J: Int> Contracted for (&[I], &[J]) {
+    fn of(self, _: [usize; 2]) -> (Vec<isize>, Vec<isize>) {
+        (ints(self.0), ints(self.1))
     }
 }
 
@@ -486,17 +487,6 @@ pub enum Interpolation {
     Midpoint,
     /// The nearer element; of halves the even place.
     Nearest,
-}
-
-/// What [`Tensor::unique`] finds.
-#[derive(Debug, Clone)]
-pub struct Unique {
-    /// The elements without repeats, in order.
-    pub values: Tensor,
-    /// Of each element, which of the values it is; i32 of the shape that was asked.
-    pub inverse: Tensor,
-    /// How often each value is there; i32.
-    pub counts: Tensor,
 }
 
 /// Without the dimensions of size 1 that a reduction left.

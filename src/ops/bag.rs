@@ -20,7 +20,7 @@ pub enum BagMode {
 }
 
 /// PyTorch's arguments of `embedding_bag`, and its defaults.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct EmbeddingBagOptions {
     /// The row that a bag gives.
     pub mode: BagMode,
@@ -30,22 +30,51 @@ pub struct EmbeddingBagOptions {
     pub padding: Option<i32>,
     /// Whether the gradient of the table is [`Rows`](crate::autograd::Rows), and not a whole table; not with [`BagMode::Max`].
     pub sparse: bool,
+    /// The longest that a row may be: those that are taken are brought to it before, in place.
+    pub max_norm: Option<f32>,
+    /// The order of the norm that says how long a row is.
+    pub norm_type: f32,
+    /// Whether the gradient of a row is divided by how often it is taken; for sums and means, and not with `sparse`.
+    pub scale_grad_by_freq: bool,
+}
+
+impl Default for EmbeddingBagOptions {
+    fn default() -> EmbeddingBagOptions {
+        EmbeddingBagOptions {
+            mode: BagMode::Mean,
+            per_sample_weights: None,
+            padding: None,
+            sparse: false,
+            max_norm: None,
+            norm_type: 2.0,
+            scale_grad_by_freq: false,
+        }
+    }
 }
 
 /// # Bags of rows
 impl Tensor {
+    /// The same table, of whose gradient each row gets its share.
+    #[track_caller]
+    fn shared_by_frequency(&self, indices: &Tensor) -> Tensor {
+        let (still, counts) = (self.detach(), self.taken(indices));
+        let shares = counts.clamp(1.0, f32::INFINITY).reciprocal().unsqueeze(1);
+        still.add(&self.sub(&still).mul(&shares.cast(self.dtype())))
+    }
+
     /// The rows of this table `[size, width]` that are named together, as one: `indices` `[bags, items]`, i32 or i64, give
     /// `[bags, width]`. Where bags differ in length, `indices` are `[items]`, and `offsets` `[bags]` say where each begins, the
     /// first with 0: PyTorch's `embedding_bag`. A bag of nothing gives 0.
     ///
     /// # Panics
-    /// If a shape or type does not fit, there are weights and no sums, or the largest are to have a sparse gradient.
+    /// If a shape or type does not fit, there are weights and no sums, or the largest are to have a sparse gradient or one by
+    /// frequency.
     #[track_caller]
     pub fn embedding_bag(&self, indices: &Tensor, offsets: Option<&Tensor>, options: &EmbeddingBagOptions) -> Tensor {
         let (op, i) = ("embedding_bag", indices.shape());
         let fits = i.rank() == if offsets.is_some() { 1 } else { 2 };
         assert!(fits, "{op}: indices of {i}: expected [bags, items], or [items] with offsets");
-        let EmbeddingBagOptions { mode, per_sample_weights, padding, sparse } = options;
+        let EmbeddingBagOptions { mode, per_sample_weights, padding, sparse, .. } = options;
         let is_sum = *mode == BagMode::Sum;
         assert!(per_sample_weights.is_none() || is_sum, "{op}: weights for samples are for sums, not for {mode:?}");
         assert!(!sparse || *mode != BagMode::Max, "{op}: a sparse gradient is for sums and means, not for {mode:?}");
@@ -62,9 +91,25 @@ impl Tensor {
             None => count.floor_divide(&Tensor::full([], i[1].max(1) as i32, device)),
         };
         let flat = indices.reshape_to(Shape::from([items]));
+        if let Some(most) = options.max_norm {
+            self.shorten_rows(&flat, most, options.norm_type);
+        }
+        let scaled = options.scale_grad_by_freq && self.is_tracked();
+        assert!(
+            !scaled || *mode != BagMode::Max,
+            "{op}: gradients by frequency are for sums and means, not for {mode:?}"
+        );
+        assert!(
+            !scaled || !sparse,
+            "{op}: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
+        );
+        let table = if scaled { self.shared_by_frequency(&flat) } else { self.clone() };
         let rows = match sparse {
-            true => self.embedding_with(&flat, &EmbeddingOptions { padding: *padding, sparse: true }),
-            false => self.embedding(&flat),
+            true => table.embedding_with(
+                &flat,
+                &EmbeddingOptions { padding: *padding, sparse: true, ..EmbeddingOptions::default() },
+            ),
+            false => table.embedding(&flat),
         };
         let ones = Tensor::ones([items, 1], device).cast(rows.dtype());
         let counted = match padding {

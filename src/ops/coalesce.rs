@@ -1,8 +1,11 @@
-//! Rows that stand for the same row of a table, added up: `shaders/coalesce_order.wgsl`, `shaders/coalesce.wgsl`.
+//! Rows that stand for the same row of a table, added up, and rows put into a table: `shaders/coalesce_order.wgsl`,
+//! `shaders/coalesce.wgsl`, `shaders/rows_put.wgsl`.
 
 use crate::dtype::DType;
+use crate::kernel::convert::convert;
 use crate::kernel::{
-    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, parallel, shader,
+    Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups, parallel,
+    shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -12,6 +15,8 @@ use std::ops::Range;
 use Access::{Read, ReadWrite, Write};
 
 static ORDER: Shader = shader!("coalesce_order", &[Read, Read, Write]);
+
+static PUT: Shader = shader!("rows_put", ["halves"], &[Read, Read, ReadWrite]);
 
 static SUMS: Shader = shader!("coalesce", &[Read, Read, Read, ReadWrite, Write]);
 
@@ -127,8 +132,60 @@ fn host(call: &mut Call) {
     );
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct PutParams {
+    n: u32,
+    width: u32,
+}
+
+/// table[rows[i]] = values[i], where rows[i] is not -1 and stands there once.
+static ROWS_PUT: Kernel = Kernel::new(
+    "rows_put",
+    PUT.access,
+    |call| {
+        let (values, rows, p) = (call.read::<f32>(0), call.read::<i32>(1), call.params::<PutParams>());
+        let (table, width) = (call.write::<f32>(2), p.width as usize);
+        for (row, values) in rows.iter().zip(values.chunks(width)) {
+            if let Ok(row) = usize::try_from(*row) {
+                table[row * width..][..width].copy_from_slice(values);
+            }
+        }
+    },
+    |d| Cost { flops: 0, bytes: 2 * d.bindings[0].bytes + d.bindings[1].bytes },
+)
+.host(put_host)
+.tolerance(Tolerance::EXACT)
+.variants(&[Variant::new("flat", |_, d| {
+    let p: PutParams = d.params();
+    let (pass, width) = items(Pass::new(&PUT, "rows_put", 1), p.n, p.width, &["VALUES", "", "TABLE"]);
+    pass.params(&PutParams { width, ..p }).alone()
+})]);
+
+/// The same without a look at what stays, which a table of half size is widened for.
+fn put_host(call: &mut Call) {
+    let (values, rows, p) = (call.read::<f32>(0), call.read::<i32>(1), call.params::<PutParams>());
+    let (width, dtype) = (p.width as usize, call.dtype(2));
+    let bytes = width * dtype.bytes();
+    let table = call.write_bits::<u8>(2);
+    for (row, values) in rows.iter().zip(values.chunks(width)) {
+        if let Ok(row) = usize::try_from(*row) {
+            let place = &mut table[row * bytes..][..bytes];
+            convert(bytemuck::cast_slice(values), DType::F32, place, dtype, width, false);
+        }
+    }
+}
+
+/// A pass of an invocation for each element of `n` rows, or for each vec4 where a row is of whole ones, and the items of a row.
+/// `names` are those of [`Pass::items`].
+pub fn items(pass: Pass, n: u32, width: u32, names: &'static [&'static str]) -> (Pass, u32) {
+    let each = if width.is_multiple_of(4) { 4 } else { 1 };
+    let pass = pass.items(each as usize, names);
+    (Pass { groups: groups(n as usize * (width / each) as usize, 256), ..pass }, width / each)
+}
+
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&COALESCE];
+pub static KERNELS: &[&Kernel] = &[&COALESCE, &ROWS_PUT];
 
 impl Tensor {
     /// These values `[n, width]` of rows `index` `[n]` of a table of so many rows, added up where a row first stands, in f32; the
@@ -145,5 +202,14 @@ impl Tensor {
         }
         Tensor::run(&COALESCE, &[&index, &values, &rows, &sums], &p);
         (rows, sums)
+    }
+
+    /// Writes rows `[n, width]` into this table, in place, where `rows` `[n]` says; a row is named once at most, and -1 is none.
+    #[track_caller]
+    pub(crate) fn put_rows(&self, rows: &Tensor, values: &Tensor) {
+        let p = PutParams { n: rows.numel() as u32, width: self.size(1) as u32 };
+        if values.numel() > 0 {
+            Tensor::run(&ROWS_PUT, &[&values.contiguous(), rows, self], &p);
+        }
     }
 }

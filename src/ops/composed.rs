@@ -6,6 +6,27 @@ use crate::dtype::DType;
 use crate::shape::{Int, Shape, Sizes, ints};
 use crate::tensor::Tensor;
 
+/// How far values lie apart in [`Tensor::gradient`]: a distance, or their places.
+pub trait Spacing {
+    /// The distance of each of `n` from the next, `[n - 1]`.
+    fn steps(self, n: usize, like: &Tensor) -> Tensor;
+}
+
+impl Spacing for f32 {
+    #[track_caller]
+    fn steps(self, n: usize, like: &Tensor) -> Tensor {
+        like.new_full([n - 1], self)
+    }
+}
+
+impl Spacing for &Tensor {
+    #[track_caller]
+    fn steps(self, _: usize, _: &Tensor) -> Tensor {
+        assert!(self.rank() == 1 && self.numel() > 0, "gradient: places of {}: expected a vector", self.shape());
+        self.detach().diff(0)
+    }
+}
+
 /// # Functions made of others
 impl Tensor {
     /// `log(e^a + e^b)` without overflow, broadcast.
@@ -136,6 +157,59 @@ impl Tensor {
         let dim = self.shape().dim("diff", dim.int());
         let n = self.shape()[dim].saturating_sub(1);
         self.narrow(dim, self.shape()[dim] - n, n).sub(&self.narrow(dim, 0, n))
+    }
+
+    /// The slope of values along a dimension, by the differences of their neighbours on both sides: at a distance, or at places
+    /// along the dimension, a vector. At both ends it goes by two values (`edge_order` 1) or by three (2). PyTorch's `gradient`,
+    /// of one dimension.
+    ///
+    /// ```
+    /// let device = wgrad::Device::cpu();
+    /// let x = wgrad::Tensor::from_slice(&[0.0f32, 1.0, 4.0, 9.0], [4], &device);
+    /// assert_eq!(x.gradient(1.0, 0, 1).to_vec::<f32>()?, [1.0, 2.0, 4.0, 5.0]);
+    /// assert_eq!(x.gradient(1.0, 0, 2).to_vec::<f32>()?, [0.0, 2.0, 4.0, 6.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such dimension, it has not more than `edge_order` values or not a place for each, or the order is neither 1
+    /// nor 2.
+    #[track_caller]
+    pub fn gradient(&self, spacing: impl Spacing, dim: impl Int, edge_order: usize) -> Tensor {
+        let dim = self.shape().dim("gradient", dim.int());
+        let (n, shape) = (self.shape()[dim], self.shape());
+        let fits = (1..=2).contains(&edge_order) && n > edge_order;
+        assert!(fits, "gradient: {shape}: expected an order of 1 or 2 and more values than that along dimension {dim}");
+        let steps = spacing.steps(n, self);
+        assert!(
+            steps.rank() == 1 && steps.numel() == n - 1,
+            "gradient: {shape}: expected {n} places along dimension {dim}, got {}",
+            steps.numel() + 1
+        );
+        let mut wide = vec![1; shape.rank()];
+        wide[dim] = n - 1;
+        let steps = steps.reshape_to(Shape::from(wide));
+        let (x, h) = (|at, len| self.narrow(dim, at, len), |at, len| steps.narrow(dim, at, len));
+        // The slope at `at` of the parabola through three values, which lie h1 and h2 apart.
+        let parabola = |at: usize, first: usize, len: usize| {
+            let [h1, h2] = [h(first, len), h(first + 1, len)];
+            let both = h1.add(&h2);
+            let (a, b, c) = match at {
+                0 => (both.add(&h1).neg().div(&h1.mul(&both)), both.div(&h1.mul(&h2)), h1.neg().div(&h2.mul(&both))),
+                1 => (h2.neg().div(&h1.mul(&both)), h2.sub(&h1).div(&h1.mul(&h2)), h1.div(&h2.mul(&both))),
+                _ => (h2.div(&h1.mul(&both)), both.neg().div(&h1.mul(&h2)), both.add(&h2).div(&h2.mul(&both))),
+            };
+            x(first, len).mul(&a).add(&x(first + 1, len).mul(&b)).add(&x(first + 2, len).mul(&c))
+        };
+        let line = |first: usize| x(first + 1, 1).sub(&x(first, 1)).div(&h(first, 1));
+        let ends = match edge_order {
+            1 => [line(0), line(n - 2)],
+            _ => [parabola(0, 0, 1), parabola(2, n - 3, 1)],
+        };
+        if n == 2 {
+            return Tensor::cat(&[&ends[0], &ends[1]], dim);
+        }
+        Tensor::cat(&[&ends[0], &parabola(1, 0, n - 2), &ends[1]], dim)
     }
 
     /// The length of order `p` of the difference of two, broadcast.

@@ -3,13 +3,16 @@
 
 use crate::autograd::{Op, is_differentiated};
 use crate::dtype::DType;
+use crate::kernel::convert::convert;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant,
     groups, parallel, shader,
 };
+use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
+use half::{bf16, f16};
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
@@ -42,10 +45,40 @@ static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_definition, 
     flops: 0,
     bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
 })
+.host(forward_host)
 .tolerance(Tolerance::EXACT)
 .variants(&[Variant::new("quads", |_, d| {
     Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).elements(&["W", "", "Y"]).alone()
 })]);
+
+/// By bits where elements are of half size: a table that is widened as a whole takes longer than the rows.
+fn forward_host(call: &mut Call) {
+    let (from, to) = (call.dtype(0), call.dtype(2));
+    if !from.is_half() {
+        return forward_definition(call);
+    }
+    let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read_bits::<u8>(0), call.read::<i32>(1));
+    let width = 4 * p.quads as usize;
+    let (rows, bytes) = ((parallel::GRAIN / width).max(1), width * from.bytes());
+    let count = p.length as usize * width * to.bytes();
+    parallel::chunks(&mut call.write_bits::<u8>(2)[..count], rows * width * to.bytes(), |piece, y| {
+        for (y, index) in y.chunks_mut(width * to.bytes()).zip(&index[piece * rows..]) {
+            match usize::try_from(*index) {
+                Ok(row) if row < p.size as usize => convert(&weight[row * bytes..][..bytes], from, y, to, width, false),
+                _ => missing(to, y),
+            }
+        }
+    });
+}
+
+/// NaN, in bits.
+fn missing(dtype: DType, y: &mut [u8]) {
+    match dtype {
+        DType::F16 => bytemuck::cast_slice_mut(y).fill(f16::NAN),
+        DType::BF16 => bytemuck::cast_slice_mut(y).fill(bf16::NAN),
+        _ => bytemuck::cast_slice_mut(y).fill(f32::NAN),
+    }
+}
 
 fn forward_definition(call: &mut Call) {
     let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
@@ -127,12 +160,24 @@ fn backward_definition(call: &mut Call) {
 pub static KERNELS: &[&Kernel] = &[&EMBEDDING, &EMBEDDING_BACKWARD];
 
 /// PyTorch's arguments of `embedding`, and its defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EmbeddingOptions {
     /// The number of a row that no gradient flows to: `padding_idx`.
     pub padding: Option<i32>,
+    /// The longest that a row may be: those that are taken are brought to it before, in place, and no others are touched.
+    pub max_norm: Option<f32>,
+    /// The order of the norm that says how long a row is.
+    pub norm_type: f32,
+    /// Whether the gradient of a row is divided by how often it is taken; not with `sparse`.
+    pub scale_grad_by_freq: bool,
     /// Whether the gradient of the table is [`Rows`](crate::autograd::Rows), as many as there are indices, and not a whole table.
     pub sparse: bool,
+}
+
+impl Default for EmbeddingOptions {
+    fn default() -> EmbeddingOptions {
+        EmbeddingOptions { padding: None, max_norm: None, norm_type: 2.0, scale_grad_by_freq: false, sparse: false }
+    }
 }
 
 impl EmbeddingOptions {
@@ -182,14 +227,24 @@ impl Tensor {
         )
     }
 
-    /// [`Tensor::embedding`] with a row that is not trained, or a gradient that is as large as the result: PyTorch's
-    /// `embedding(sparse=True)`. A sparse gradient is for optimizers that move the rows of a table alone; a table that something
+    /// [`Tensor::embedding`] with a row that is not trained, rows that are no longer than so much, or a gradient that is as large as
+    /// the result: PyTorch's `embedding(sparse=True)`. A sparse gradient is for optimizers that move the rows of a table alone; a table that something
     /// else reads as well, or that is no leaf, has a whole one. Gradients of [`Tensor::grad`] are whole.
     ///
     /// # Panics
-    /// As [`Tensor::embedding`].
+    /// As [`Tensor::embedding`], and if `scale_grad_by_freq` meets `sparse`.
     #[track_caller]
     pub fn embedding_with(&self, indices: &Tensor, options: &EmbeddingOptions) -> Tensor {
+        if let Some(most) = options.max_norm {
+            self.shorten_rows(indices, most, options.norm_type);
+        }
+        if options.scale_grad_by_freq {
+            assert!(
+                !options.sparse,
+                "embedding: scale_grad_by_freq counts all rows of the table, and is not for a sparse one"
+            );
+            return options.held(&self.by_frequency(indices), indices);
+        }
         if !options.sparse {
             return options.held(&self.embedding(indices), indices);
         }
@@ -212,6 +267,49 @@ impl Tensor {
             // Of a gradient that is differentiated itself.
             move |dy, _| vec![Some(dy.cast(of_w).reshape([saved.numel(), table[1]]).whole_table(&saved, table[0]))],
         )
+    }
+
+    /// Brings the rows of this table that are taken to the length that they may have, in place; others are not read.
+    #[track_caller]
+    pub(crate) fn shorten_rows(&self, indices: &Tensor, most: f32, norm_type: f32) {
+        let table = self.detach();
+        let index = self.embedded_by(indices);
+        let index = index.reshape_to(Shape::from([index.numel()]));
+        let rows = match table.size(1).is_multiple_of(4) && index.numel() > 0 {
+            true => table.contiguous().picked_rows(&index, DType::F32),
+            false => table.index_select(0, &index).cast(DType::F32),
+        };
+        let length = rows.norm_of(norm_type, &[1], KeepDims::Yes);
+        let share = length.affine(1.0, 1e-7).reciprocal().affine(most, 0.0);
+        let held = rows.mul(&Tensor::where_(&length.gt(most), &share, &share.new_full([], 1.0)));
+        if table.layout().is_contiguous() {
+            // Each row once: no two write the same place.
+            let (places, _) = rows.coalesced(&index, table.size(0));
+            table.put_rows(&places, &held);
+        } else {
+            table.assign(&table.index_copy(0, &index, &held.cast(table.dtype())));
+        }
+    }
+
+    /// How often each row of this table is taken, `[size]`.
+    #[track_caller]
+    pub(crate) fn taken(&self, indices: &Tensor) -> Tensor {
+        let flat = indices.reshape([-1]);
+        Tensor::zeros([self.size(0)], flat.device()).index_add(0, &flat, &Tensor::ones(flat.shape(), flat.device()))
+    }
+
+    /// The rows, with a gradient that is divided by how often each is taken.
+    #[track_caller]
+    fn by_frequency(&self, indices: &Tensor) -> Tensor {
+        let rows = self.embedding(indices);
+        if !rows.is_tracked() {
+            return rows;
+        }
+        let shares = self.taken(indices).index_select(0, &indices.reshape([-1])).reciprocal();
+        let shares = shares.reshape_to(indices.shape()).unsqueeze(indices.rank()).cast(rows.dtype());
+        // The same values; what flows back is scaled.
+        let still = rows.detach();
+        still.add(&rows.sub(&still).mul(&shares))
     }
 
     /// Indices of rows of this table, as i32.

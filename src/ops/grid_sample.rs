@@ -97,6 +97,47 @@ fn shares(place: &Tensor, size: usize, options: GridSampleOptions) -> Vec<(Tenso
 
 /// # Images at places
 impl Tensor {
+    /// The grid of places that [`Tensor::grid_sample`] takes, moved by affine maps: of these `[n, 2, 3]`, from places of the result to
+    /// places of the image, and the result's size `[h, w]`, `[n, h, w, 2]`; of `[n, 3, 4]` and `[d, h, w]`, `[n, d, h, w, 3]`.
+    /// `align_corners` is that of the sampling. PyTorch's `affine_grid`, whose size has the batch and the channels before.
+    ///
+    /// ```
+    /// use wgrad::{GridSampleOptions, Tensor};
+    /// let device = wgrad::Device::cpu();
+    /// let x = Tensor::arange(0, 4, &device).cast(wgrad::DType::F32).reshape([1, 1, 2, 2]);
+    /// // Left and right change places.
+    /// let turn = Tensor::from_slice(&[-1.0f32, 0.0, 0.0, 0.0, 1.0, 0.0], [1, 2, 3], &device);
+    /// let y = x.grid_sample(&turn.affine_grid(&[2, 2], false), GridSampleOptions::default());
+    /// assert_eq!(y.to_vec::<f32>()?, [1.0, 0.0, 3.0, 2.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If these are no such maps, or a size is 0.
+    #[track_caller]
+    pub fn affine_grid(&self, size: &[usize], align_corners: bool) -> Tensor {
+        let (shape, axes) = (self.shape(), size.len());
+        let fits = (axes == 2 || axes == 3) && shape.rank() == 3 && shape[1..] == [axes, axes + 1];
+        assert!(
+            fits && !size.contains(&0),
+            "affine_grid: {shape} to {size:?}: expected maps [n, 2, 3] and sizes [h, w], or [n, 3, 4] and [d, h, w]"
+        );
+        let last = |n: usize| if align_corners { 1.0 } else { 1.0 - 1.0 / n as f32 };
+        // A side of one pixel lies in the middle.
+        let side = |n: usize| match n {
+            1 => Tensor::full([1], 0.0f32, self.device()),
+            _ => Tensor::linspace(-last(n), last(n), n, self.device()),
+        };
+        let sides: Vec<Tensor> = size.iter().map(|&n| side(n)).collect();
+        let mut points = Tensor::meshgrid(&sides.iter().collect::<Vec<_>>());
+        // The last dimension of the image comes first.
+        points.reverse();
+        points.push(Tensor::ones(size, self.device()));
+        let points = Tensor::stack(&points.iter().collect::<Vec<_>>(), axes).reshape([-1, axes as isize + 1]);
+        let grid = points.cast(self.dtype()).matmul(&self.transpose(1, 2));
+        grid.reshape_to(Shape::from([&[shape[0]][..], size, &[axes]].concat()))
+    }
+
     /// Images `[n, c, h, w]` at the places of a grid `[n, out_h, out_w, 2]`, from -1 to 1, x before y: `[n, c, out_h, out_w]`;
     /// or volumes `[n, c, d, h, w]` by a grid `[n, out_d, out_h, out_w, 3]`. Each pixel of the gradient looks at all places of
     /// the grid.

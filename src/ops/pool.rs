@@ -4,13 +4,16 @@
 //! Results lie channels last in memory, in the shape [n, c, h, w].
 
 mod definition;
+mod fractional;
 mod fuse;
 mod host;
+mod lp;
 mod modes;
 mod params;
 mod pool1d;
 mod pool3d;
 
+pub use lp::LpPoolOptions;
 pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
 pub use pool3d::{AvgPool3dOptions, MaxPool3dOptions};
 

@@ -5,7 +5,7 @@ use super::topk::Extreme;
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::rng::{check_range, key, philox, unit};
-use crate::shape::Shape;
+use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -162,5 +162,28 @@ impl Draw {
         }
         let wide = Shape::from([&shape[..shape.rank() - 1], &[count, n]].concat());
         logs.unsqueeze(shape.rank() - 1).add(&noise(wide)).argmax(-1)
+    }
+}
+
+/// # Chance and shares
+impl Tensor {
+    /// A draw of one of the classes along a dimension, whose logits these are, that a gradient goes through: shares that are
+    /// nearly 0 and 1 where the temperature `tau` is small (Jang et al., 2017). With `hard` it is 1 for the class and 0 for others,
+    /// with the gradient of the shares. PyTorch's `gumbel_softmax`.
+    ///
+    /// # Panics
+    /// If there is no such dimension, or these are no floats.
+    #[track_caller]
+    pub fn gumbel_softmax(&self, tau: f32, hard: bool, dim: impl Int, draw: &Draw) -> Tensor {
+        let (dim, shape) = (dim.int(), self.shape());
+        // Gumbel (1954).
+        let noise = draw.uniform(shape, 0.0, 1.0).log().neg().log().neg();
+        let y = self.add(&noise.cast(self.dtype())).affine(tau.recip(), 0.0).softmax(dim);
+        if !hard {
+            return y;
+        }
+        let index = y.argmax(dim).unsqueeze(shape.dim("gumbel_softmax", dim));
+        let still = y.detach();
+        still.zeros_like().scatter_value(dim, &index, 1.0).sub(&still).add(&y)
     }
 }

@@ -1,6 +1,7 @@
 //! Choosing between two tensors: `shaders/select.wgsl`.
 
 use crate::autograd::Op;
+use crate::dtype::DType;
 use crate::kernel::strided::Strided;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, elementwise, groups, parallel, shader};
 use crate::tensor::Tensor;
@@ -42,13 +43,19 @@ pub static KERNELS: &[&Kernel] = &[&WHERE];
 
 /// # Choice and type
 impl Tensor {
-    /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`.
+    /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`. Of whole numbers
+    /// it is i32.
     ///
     /// # Panics
-    /// If the shapes do not broadcast, or `a` and `b` are no floats.
+    /// If the shapes do not broadcast, or one of `a` and `b` is of floats and the other of whole numbers.
     #[doc(alias("where", "select", "torch.where"))]
     #[track_caller]
     pub fn where_(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        if !a.dtype().is_float() && !b.dtype().is_float() {
+            let chosen = self.ne(0).cast(DType::I32);
+            // Of what wraps around, the difference comes back to the bit.
+            return a.sub(b).mul(&chosen).add(b);
+        }
         let (dtype, condition) = (Tensor::promoted("where", &[a, b]), &self.mask());
         let all = [condition.clone(), a.detach().cast(dtype), b.detach().cast(dtype)];
         let shape = condition.shape().broadcast(&a.shape()).and_then(|s| s.broadcast(&b.shape()));

@@ -15,7 +15,7 @@ use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-static FORWARD: Shader = shader!("unary", ["circle", "power", "halves"], &[Access::Read, Access::Write]);
+static FORWARD: Shader = shader!("unary", ["circle", "power", "exponents", "halves"], &[Access::Read, Access::Write]);
 
 static BACKWARD: Shader = shader!(
     "unary_backward",

@@ -8,6 +8,7 @@ use crate::kernel::{
     Access, Call, Class, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant, groups,
     parallel, shader,
 };
+use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -158,6 +159,26 @@ impl Norms {
             first += own;
         }
         Norms { gradients }
+    }
+
+    /// The norm of any order of all gradients, a scalar: PyTorch's norm of the parameters' norms.
+    pub fn of_order(gathered: &Gathered, p: f32) -> Tensor {
+        let length = |g: &Tensor| g.detach().reshape([-1]).norm_of(p, &[0], KeepDims::No);
+        let mut lengths = Vec::new();
+        for (slab, stretches) in &gathered.slabs {
+            let entries = stretches.iter().flat_map(|stretch| stretch.entries.clone());
+            lengths.extend(entries.map(|entry| length(&slab.view(entry, &slab.gradients))));
+        }
+        lengths.extend(gathered.rows.iter().filter(|bucket| !bucket.is_empty()).map(|b| length(b.gradients())));
+        Tensor::stack(&lengths.iter().collect::<Vec<_>>(), 0).norm_of(p, &[0], KeepDims::No)
+    }
+
+    /// The factor and the norm, where the norm is there.
+    pub fn clip_by(norm: &Tensor, numbers: &Tensor, max_norm: f32) {
+        let factor = norm.affine(1.0, 1e-6).reciprocal().affine(max_norm, 0.0);
+        for (at, number) in [factor.minimum(&norm.new_full([], 1.0)), norm.clone()].iter().enumerate() {
+            numbers.narrow(0, at, 1).assign(&number.reshape([1]));
+        }
     }
 
     /// Sets the factor that all kernels multiply gradients by, and the norm beside it.

@@ -1,4 +1,4 @@
-//! Rows of a table that a step moves alone: `shaders/rows_put.wgsl`.
+//! Rows of a table that a step moves alone.
 
 use super::hyper::Hyper;
 use super::penalty::Penalty;
@@ -6,11 +6,9 @@ use super::rule::{NUMBERS, Rule, own};
 use super::slab::Slab;
 use crate::autograd::Rows;
 use crate::dtype::DType;
-use crate::kernel::{Access, Call, Cost, Kernel, Pass, Shader, Tolerance, Uniform, Variant, groups, parallel, shader};
+use crate::kernel::{Call, Kernel, Uniform, parallel};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
-
-static PUT: Shader = shader!("rows_put", &[Access::Read, Access::Read, Access::ReadWrite]);
 
 /// What a rule does with a gradient of [`Rows`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,8 +108,17 @@ impl<'a> RowBucket<'a> {
     /// Runs a kernel of [gradients, rows, values, moments .., numbers].
     pub(super) fn run<P: Uniform>(&self, kernel: &'static Kernel, params: &P) {
         let (values, moments) = (self.values(), self.moments());
-        let args = [&self.sums, &self.rows, &values].into_iter().chain(&moments).chain([self.numbers()]);
+        if !values.dtype().is_half() {
+            let args = [&self.sums, &self.rows, &values].into_iter().chain(&moments).chain([self.numbers()]);
+            return Tensor::run(kernel, &args.collect::<Vec<_>>(), params);
+        }
+        // A table of half size would be widened as a whole: its rows go by themselves, and come back.
+        let own = Tensor::arange(0, self.sums.size(0) as i32, self.sums.device());
+        let own = Tensor::where_(&self.rows.ge(0), &own, &self.rows);
+        let all: Vec<Tensor> = self.now().iter().map(|rows| rows.cast(DType::F32).contiguous()).collect();
+        let args = [&self.sums, &own].into_iter().chain(&all).chain([self.numbers()]);
         Tensor::run(kernel, &args.collect::<Vec<_>>(), params);
+        self.put(all);
     }
 
     /// Changes the gradients as penalties do that draw at no values.
@@ -124,14 +131,13 @@ impl<'a> RowBucket<'a> {
 
     /// Its rows of the table and of the moments, as they are now.
     pub(super) fn now(&self) -> Vec<Tensor> {
-        [self.values()].iter().chain(&self.moments()).map(|table| table.index_select(0, &self.rows)).collect()
+        [self.values()].iter().chain(&self.moments()).map(|table| table.detach().embedding(&self.rows)).collect()
     }
 
     /// Puts other rows in their place.
     pub(super) fn put(&self, all: Vec<Tensor>) {
-        let p = PutParams { n: self.sums.size(0) as u32, width: self.sums.size(1) as u32 };
         for (table, rows) in [self.values()].iter().chain(&self.moments()).zip(all) {
-            Tensor::run(&ROWS_PUT, &[&rows.contiguous(), &self.rows, table], &p);
+            table.put_rows(&self.rows, &rows);
         }
     }
 
@@ -151,45 +157,6 @@ impl<'a> RowBucket<'a> {
         }
         self.put([value].into_iter().chain(moments).collect());
     }
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
-struct PutParams {
-    n: u32,
-    width: u32,
-}
-
-/// table[rows[i]] = values[i], where rows[i] is not -1 and stands there once.
-static ROWS_PUT: Kernel = Kernel::new(
-    "rows_put",
-    PUT.access,
-    |call| {
-        let (values, rows, p) = (call.read::<f32>(0), call.read::<i32>(1), call.params::<PutParams>());
-        let (table, width) = (call.write::<f32>(2), p.width as usize);
-        for (row, values) in rows.iter().zip(values.chunks(width)) {
-            if let Ok(row) = usize::try_from(*row) {
-                table[row * width..][..width].copy_from_slice(values);
-            }
-        }
-    },
-    |d| Cost { flops: 0, bytes: 2 * d.bindings[0].bytes + d.bindings[1].bytes },
-)
-.tolerance(Tolerance::EXACT)
-.variants(&[Variant::new("flat", |_, d| {
-    let p: PutParams = d.params();
-    let (pass, width) = items(Pass::new(&PUT, "rows_put", 1), p.n, p.width);
-    pass.params(&PutParams { width, ..p }).alone()
-})]);
-
-/// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&ROWS_PUT];
-
-/// A pass of an invocation for each element of `n` rows, or for each vec4 where a row is of whole ones, and the items of a row.
-pub fn items(pass: Pass, n: u32, width: u32) -> (Pass, u32) {
-    let each = if width.is_multiple_of(4) { 4 } else { 1 };
-    let pass = pass.items(each as usize, &[]);
-    (Pass { groups: groups(n as usize * (width / each) as usize, 256), ..pass }, width / each)
 }
 
 /// Tasks that a table is cut into where there is work enough.
@@ -260,7 +227,7 @@ macro_rules! rows_update {
         .variants(&[$crate::kernel::Variant::new("flat", |_, d| {
             let mut p: $params = d.params();
             let pass = $crate::kernel::Pass::new(&$shader, $name, 1);
-            let (pass, width) = $crate::optim::rows::items(pass, p.place.n, p.place.width);
+            let (pass, width) = $crate::ops::coalesce::items(pass, p.place.n, p.place.width, &[]);
             p.place.width = width;
             pass.params(&p).alone()
         })]);

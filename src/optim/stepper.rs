@@ -35,6 +35,10 @@ pub struct Stepper<R: Rule> {
     penalty: Penalty,
     norms: Option<Norms>,
     max_norm: Option<f32>,
+    /// The order of that norm.
+    norm_type: f32,
+    /// Whether gradients whose norm is no number move nothing.
+    skips_nonfinite: bool,
     /// The kernel that moves a bucket; else the rule's definition does.
     fused: Option<fn(&R, &Bucket)>,
     /// The same of a table's rows.
@@ -152,6 +156,8 @@ impl<R: Rule> Stepper<R> {
             penalty: Penalty::default(),
             norms: None,
             max_norm: None,
+            norm_type: 2.0,
+            skips_nonfinite: false,
             fused: R::FUSED,
             fused_rows: R::FUSED_ROWS,
             peers,
@@ -187,6 +193,28 @@ impl<R: Rule> Stepper<R> {
         self.max_norm = Some(checked("max norm", max_norm, |v| v >= 0.0, "a number from 0 up")?);
         self.measure();
         Ok(self)
+    }
+
+    /// [`Stepper::clip_grad_norm`] by a norm of another order, `norm_type`: 1, 0.5, infinity for the largest element. It takes some
+    /// kernels for each parameter.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if the bound or the order is negative or NaN.
+    pub fn clip_grad_norm_of(self, max_norm: f32, norm_type: f32) -> Result<Self> {
+        let norm_type = checked("norm type", norm_type, |v| v >= 0.0, "a number from 0 up")?;
+        Self { norm_type, ..self }.clip_grad_norm(max_norm)
+    }
+
+    /// A step whose gradients have a norm that is infinite or NaN moves nothing and counts nothing: what PyTorch's
+    /// `error_if_nonfinite` is there for, without a wait for the device, and in replayed steps too.
+    /// [`Optimizer::grad_norm`] tells such a norm. Where nothing clips by a norm, nothing is clipped now either.
+    #[doc(alias = "error_if_nonfinite")]
+    #[must_use]
+    pub fn skip_nonfinite(mut self) -> Self {
+        self.skips_nonfinite = true;
+        self.max_norm = self.max_norm.or(Some(f32::INFINITY));
+        self.measure();
+        self
     }
 
     /// Holds each element of the gradients between `-value` and `value`, as `torch.nn.utils.clip_grad_value_` does; before
@@ -347,14 +375,34 @@ impl<R: Rule> Stepper<R> {
     /// Looks at all gradients before anything moves: a user's exchange or decision, then penalties and clipping.
     #[track_caller]
     fn reduce(&self, gathered: &Gathered, reduce: Option<Reduce>) -> Decision {
-        let decision = reduce.map_or(Decision::Update, |reduce| reduce(&gathered.buckets()));
-        if !matches!(decision, Decision::Skip) {
-            let flag = if let Decision::UpdateIf(flag) = &decision { Some(flag) } else { None };
-            let moved = |(at, group): (usize, &Group<R>)| gathered.moved(at, group.slabs.iter());
-            self.hyper.advance(self.groups.iter().enumerate().map(moved).collect(), flag);
+        let mut decision = reduce.map_or(Decision::Update, |reduce| reduce(&gathered.buckets()));
+        if matches!(decision, Decision::Skip) {
+            return decision;
+        }
+        // What a step is counted by, its norm may decide.
+        let mut norm = None;
+        if self.skips_nonfinite {
             self.penalty.apply(gathered);
-            if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
-                norms.clip(gathered, &self.hyper.tensor, max_norm);
+            let found = norm.insert(Norms::of_order(gathered, self.norm_type));
+            let finite = found.isfinite();
+            decision = Decision::UpdateIf(match decision {
+                Decision::UpdateIf(flag) => flag.ne(flag.zeros_like()).mul(&finite),
+                _ => finite,
+            });
+        }
+        let flag = if let Decision::UpdateIf(flag) = &decision { Some(flag) } else { None };
+        let moved = |(at, group): (usize, &Group<R>)| gathered.moved(at, group.slabs.iter());
+        self.hyper.advance(self.groups.iter().enumerate().map(moved).collect(), flag);
+        if !self.skips_nonfinite {
+            self.penalty.apply(gathered);
+        }
+        if let (Some(norms), Some(max_norm)) = (&self.norms, self.max_norm) {
+            if norm.is_none() && self.norm_type != 2.0 {
+                norm = Some(Norms::of_order(gathered, self.norm_type));
+            }
+            match norm {
+                Some(norm) => Norms::clip_by(&norm, &self.hyper.tensor, max_norm),
+                None => norms.clip(gathered, &self.hyper.tensor, max_norm),
             }
         }
         decision

@@ -407,9 +407,7 @@ pub fn sorted_rows(t: &Trial) -> Tensor {
 }
 
 pub fn max_unpool1d(t: &Trial) -> Tensor {
-    let (x, index) = (t.x(), t.input("indices"));
-    let length = unpooled(t, x.size(-1));
-    x.unsqueeze(x.rank() - 1).max_unpool2d(&index.unsqueeze(index.rank() - 1), [1, length]).squeeze(-2)
+    t.x().max_unpool1d(t.input("indices"), unpooled(t, t.x().size(-1)))
 }
 
 fn unpooled(t: &Trial, n: usize) -> usize {
@@ -462,12 +460,7 @@ pub fn inner(t: &Trial) -> Tensor {
 /// Over these dimensions of each, or the last and first so many.
 pub fn tensordot(t: &Trial) -> Tensor {
     match t.attrs().lists("dims") {
-        Some(pair) => {
-            let (x, y) = (t.x(), t.y());
-            let end: Vec<isize> = (0..pair[0].len()).map(|d| (x.rank() - pair[0].len() + d) as isize).collect();
-            let start: Vec<isize> = (0..pair[1].len()).map(|d| d as isize).collect();
-            x.movedim(&pair[0][..], &end[..]).tensordot(&y.movedim(&pair[1][..], &start[..]), start.len())
-        }
+        Some(pair) => t.x().tensordot(t.y(), (&pair[0][..], &pair[1][..])),
         None => t.x().tensordot(t.y(), t.size("dims")),
     }
 }

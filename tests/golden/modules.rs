@@ -12,7 +12,7 @@ mod simple;
 
 use crate::kinds::Runner;
 use crate::trial::Trial;
-use crate::{familiar, images, indices, losses, ops, volumes};
+use crate::{familiar, images, indices, losses, ops, rarer, volumes};
 use wgrad::Padding;
 use wgrad::Tensor;
 use wgrad::nn::{
@@ -110,6 +110,9 @@ pub static MODULES: &[(&str, Runner)] = &[
     ("nn.LeakyReLU", Op(|t| run(t, &LeakyRelu::new(t.attrs().float("negative_slope", 0.01))))),
     ("nn.Linear", Op(simple::linear)),
     ("nn.LinearCrossEntropyLoss", Op(simple::linear_cross_entropy)),
+    ("nn.LPPool1d", Op(|t| rarer::lp_layer(t, 1))),
+    ("nn.LPPool2d", Op(|t| rarer::lp_layer(t, 2))),
+    ("nn.LPPool3d", Op(|t| rarer::lp_layer(t, 3))),
     (
         "nn.LocalResponseNorm",
         Op(|t| {

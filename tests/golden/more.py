@@ -732,7 +732,75 @@ def rows():
             write("optim_rows", f"{name}_{case}_{width}", f"optim_rows:{name}", {**attrs, "optimizer": name}, tensors)
 
 
-MAKES = [transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
+def pools():
+    """What pools by norms and by chance, slices without repeats, slopes of values, clipping by other norms."""
+    x = draw(2, 3, 8, 7)
+    for p, attrs in [(1.0, {"kernel_size": [2, 3]}), (2.0, {"kernel_size": [3, 2], "stride": [2, 1]}), (3.0, {"kernel_size": [3, 3], "stride": [2, 2], "ceil_mode": True})]:
+        op("lp_pool2d", f"{p}", F.lp_pool2d, {"input": x}, {"norm_type": p, **attrs}, ["input"])
+    positive = draw(2, 3, 9, low=0.1, high=2)
+    positive[0, 0, :3] = 0
+    op("lp_pool2d", "one", F.lp_pool2d, {"input": x[0]}, {"norm_type": 2.0, "kernel_size": [2, 2]}, ["input"])
+    op("lp_pool1d", "zeros", F.lp_pool1d, {"input": positive}, {"norm_type": 2.5, "kernel_size": 3}, ["input"])
+    op("lp_pool1d", "stride", F.lp_pool1d, {"input": positive[:, :, 3:]}, {"norm_type": 1.5, "kernel_size": 3, "stride": 2, "ceil_mode": True}, ["input"])
+    op("lp_pool3d", "stride", F.lp_pool3d, {"input": draw(1, 2, 5, 4, 6)}, {"norm_type": 2.0, "kernel_size": [2, 3, 2], "stride": [1, 1, 2]}, ["input"])
+
+    def fractional(function):
+        def with_places(input, samples, **attrs):
+            return function(input, return_indices=True, _random_samples=samples, **attrs)
+        return with_places
+
+    for name, kernel, size in [("plain", [2, 2], [4, 3]), ("wide", [3, 2], [5, 6]), ("single", [2, 3], [1, 2])]:
+        image = torch.randperm(2 * 3 * 9 * 8).reshape(2, 3, 9, 8).double() / 40
+        op("fractional_max_pool2d", name, fractional(F.fractional_max_pool2d), {"input": image, "samples": torch.rand(2, 3, 2).double()},
+           {"kernel_size": kernel, "output_size": size}, ["input"])
+    volume = torch.randperm(2 * 2 * 6 * 5 * 7).reshape(2, 2, 6, 5, 7).double() / 40
+    op("fractional_max_pool3d", "plain", fractional(F.fractional_max_pool3d), {"input": volume, "samples": torch.rand(2, 2, 3).double()},
+       {"kernel_size": [2, 1, 3], "output_size": [4, 3, 2]}, ["input"])
+    for name, size in [("images", [2, 1, 4, 5]), ("line", [2, 1, 1, 3]), ("volumes", [2, 1, 2, 3, 4])]:
+        theta = draw(2, len(size) - 2, len(size) - 1)
+        for corners in [False, True]:
+            op("affine_grid", f"{name}_{corners}", F.affine_grid, {"theta": theta}, {"size": size, "align_corners": corners}, ["theta"])
+    y = draw(6, 5)
+    for order in [1, 2]:
+        for dim in [0, -1]:
+            along = lambda input, spacing, dim, edge_order: torch.gradient(input, spacing=spacing, dim=dim, edge_order=edge_order)[0]
+            op("gradient", f"{order}_{dim}", along, {"input": y}, {"spacing": 0.5, "dim": dim, "edge_order": order}, ["input"])
+        places = torch.tensor([-1.0, -0.5, 0.25, 1.0, 3.0, 3.5]).double()
+        at = lambda input, spacing, dim, edge_order: torch.gradient(input, spacing=(spacing,), dim=dim, edge_order=edge_order)[0]
+        op("gradient", f"places_{order}", at, {"input": y, "spacing": places}, {"dim": 0, "edge_order": order}, ["input"])
+    op("gradient", "two", along, {"input": y[:2]}, {"spacing": 2.0, "dim": 0, "edge_order": 1}, ["input"])
+    numbers = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.75, 3.0e38, -1.2e-38, 5.0, float("inf"), float("-inf"), float("nan")])
+    write("frexp", "ends", "frexp", {}, {"in.input": numbers, "out.0": torch.frexp(numbers)[0], "out.1": torch.where(numbers.isfinite(), torch.frexp(numbers)[1], 0)})
+    op("frexp", "plain", lambda input: torch.frexp(input), {"input": draw(3, 5, low=-9, high=9)}, {}, ["input"])
+    op("tensordot", "dims", lambda input, other, dims: torch.tensordot(input, other, dims), {"input": draw(2, 3, 4), "other": draw(4, 5, 3)}, {"dims": [[1, 2], [2, 0]]}, ["input", "other"])
+    rows = torch.randint(0, 2, (7, 2, 2))
+    for dim in [0, 1, -1]:
+        slices = rows if dim == 0 else rows.transpose(0, dim).contiguous()
+        sorted_ = torch.unique(slices, dim=dim, return_inverse=True, return_counts=True)
+        write("unique_dim", f"{dim}", "unique_dim", {"dim": dim}, {"in.input": slices.float(), "out.0": sorted_[0].float(), "out.1": sorted_[1], "out.2": sorted_[2]})
+        runs = torch.unique_consecutive(slices, dim=dim, return_inverse=True, return_counts=True)
+        write("unique_consecutive", f"dim_{dim}", "unique_consecutive", {"dim": dim, "return_inverse": True, "return_counts": True},
+              {"in.input": slices.float(), "out.0": runs[0].float(), "out.1": runs[1], "out.2": runs[2]})
+    numbers, weights = torch.randint(0, 6, (20,)), draw(20)
+    op("bincount", "weights", lambda input, weights, minlength: torch.bincount(input, weights, minlength), {"input": numbers, "weights": weights}, {"minlength": 9})
+    op("bincount", "plain", lambda input: torch.bincount(input), {"input": numbers}, {})
+    for order in [1.0, 3.0, float("inf"), 0.5]:
+        for most in [0.7, 1e3]:
+            grads = [draw(3, 4), draw(5), draw(2, 2, 2)]
+            params = [torch.nn.Parameter(torch.zeros_like(g)) for g in grads]
+            for param, grad in zip(params, grads):
+                param.grad = grad.clone()
+            norm = torch.nn.utils.clip_grad_norm_(params, most, norm_type=order)
+            tensors = {f"in.{i}": g for i, g in enumerate(grads)}
+            tensors.update({f"out.{i}": p.grad for i, p in enumerate(params)}, norm=norm.reshape(1))
+            write("clip_grad_norm", f"order_{order}_{most}", "clip_grad_norm", {"max_norm": most, "norm_type": "inf" if order == float("inf") else order}, tensors)
+    table, ids = draw(6, 4), torch.tensor([[4, 1, 4], [0, 5, 1]])
+    shortened = lambda input, weight, **attrs: F.embedding(input, weight.clone(), **attrs)
+    op("embedding", "max_norm", shortened, {"input": ids, "weight": table}, {"max_norm": 1.5, "norm_type": 3.0})
+    op("embedding", "by_frequency", F.embedding, {"input": ids, "weight": table}, {"scale_grad_by_freq": True, "padding_idx": 1}, ["weight"])
+
+
+MAKES = [pools, transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
          sums, masks, functions, order, places, made_up, composed, newer, modes, matrices, volumes, wholes, rows]
 
 if __name__ == "__main__":

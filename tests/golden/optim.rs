@@ -190,7 +190,9 @@ pub fn rows(t: &Trial) -> Vec<(String, Tensor)> {
         for at in 0..grads.size(0) {
             let [ids, grad] = [ids, grads].map(|all| all.narrow(0, at, 1).squeeze(0).copy());
             t.way().step(&mut replay, [&ids, &grad], |[ids, grad]| {
-                let rows = table.tensor().embedding_with(ids, &EmbeddingOptions { padding, sparse: true });
+                let rows = table
+                    .tensor()
+                    .embedding_with(ids, &EmbeddingOptions { padding, sparse: true, ..EmbeddingOptions::default() });
                 let loss = rows.mul(grad).sum();
                 optimizer.step(&loss.backward());
                 loss
@@ -284,11 +286,19 @@ impl Module for Numbered {
 /// A step of rate 1 from 0 with the file's gradients ends where they are after clipping, with another sign; the norm comes
 /// last.
 pub fn clip_grad_norm(t: &Trial) -> Vec<(String, Tensor)> {
-    t.attrs().only("norm_type", 2.0);
     let gradients = t.list();
     let model = Numbered(gradients.iter().map(|g| Parameter::new(g.zeros_like())).collect());
     let sgd = Sgd::new(&model, SgdOptions { lr: 1.0, ..SgdOptions::default() });
-    let clipped = sgd.and_then(|sgd| sgd.clip_grad_norm(t.attrs().float("max_norm", f32::NAN)));
+    let clipped = sgd.and_then(|sgd| {
+        let (most, order) = (
+            t.attrs().float("max_norm", f32::NAN),
+            match t.attrs().is_word("norm_type", "inf") {
+                true => f32::INFINITY,
+                false => t.attrs().float("norm_type", 2.0),
+            },
+        );
+        if order == 2.0 { sgd.clip_grad_norm(most) } else { sgd.clip_grad_norm_of(most, order) }
+    });
     let mut sgd = clipped.expect("the options are in range");
     let mut step = |replay: &mut Replay, gradients: &[&Tensor]| {
         t.way().step(replay, gradients, |own| {

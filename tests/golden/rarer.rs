@@ -2,7 +2,8 @@
 
 use crate::familiar;
 use crate::trial::Trial;
-use wgrad::Tensor;
+use wgrad::nn::{Ctx, Layer, LpPool1d, LpPool2d, LpPool3d};
+use wgrad::{EmbeddingOptions, LpPoolOptions, Tensor};
 
 /// One value everywhere, from a number, a truth value or a scalar.
 pub fn fill(t: &Trial) -> Tensor {
@@ -78,10 +79,120 @@ pub fn nonzero_static(t: &Trial) -> Tensor {
 /// Without those that are equal to the one before, with what else is asked for.
 pub fn unique_consecutive(t: &Trial) -> Vec<Tensor> {
     let a = t.attrs();
-    assert!(!a.is_told("dim"), "the crate has no `dim` of unique_consecutive");
-    let all = t.x().unique_consecutive().expect("the device works");
+    let all = match a.is_told("dim") {
+        true => t.x().unique_consecutive_dim(a.int("dim", 0)),
+        false => t.x().unique_consecutive(),
+    };
+    let all = all.expect("the device works");
     let inverse = a.flag("return_inverse", false).then_some(all.inverse);
     [Some(all.values), inverse, a.flag("return_counts", false).then_some(all.counts)].into_iter().flatten().collect()
+}
+
+/// Slices in order, each once, with what else is asked for.
+pub fn unique_dim(t: &Trial) -> Vec<Tensor> {
+    let all = t.x().unique_dim(t.attrs().int("dim", 0)).expect("the device works");
+    vec![all.values, all.inverse, all.counts]
+}
+
+pub fn bincount(t: &Trial) -> Tensor {
+    let least = t.attrs().size("minlength").unwrap_or(0);
+    let counts = match t.maybe("weights") {
+        Some(weights) => t.x().bincount_weighed(weights, least),
+        None => t.x().bincount(least),
+    };
+    counts.expect("the device works")
+}
+
+/// Along the dimensions that are told, or all, by a distance for each or for all, or at places along one.
+pub fn gradient(t: &Trial) -> Vec<Tensor> {
+    let (a, x) = (t.attrs(), t.x());
+    let dims = match (a.list("dim"), a.is_told("dim")) {
+        (Some(dims), _) => dims,
+        (None, true) => vec![a.int("dim", 0)],
+        (None, false) => (0..x.rank() as isize).collect(),
+    };
+    let order = a.size("edge_order").unwrap_or(1);
+    let by_dim = a.numbers("spacing");
+    let along = |(at, &dim): (usize, &isize)| match (t.maybe("spacing"), &by_dim) {
+        (Some(places), _) => x.gradient(places, dim, order),
+        (None, Some(distances)) => x.gradient(distances[at], dim, order),
+        (None, None) => x.gradient(a.float("spacing", 1.0), dim, order),
+    };
+    dims.iter().enumerate().map(along).collect()
+}
+
+fn windows<const N: usize>(t: &Trial) -> LpPoolOptions<N> {
+    // One number for all, or a list.
+    let of = |name: &str| match t.attrs().numbers(name) {
+        Some(list) => Some(list.iter().map(|&n| n as usize).collect()),
+        None => t.attrs().size(name).map(|n| vec![n]),
+    };
+    let each = |list: Vec<usize>| std::array::from_fn(|d| list[d.min(list.len() - 1)]);
+    let kernel_size = each(of("kernel_size").expect("expected `kernel_size`"));
+    let stride = of("stride").map_or(kernel_size, each);
+    let (norm_type, ceil_mode) = (t.attrs().float("norm_type", 2.0), t.attrs().flag("ceil_mode", false));
+    LpPoolOptions { norm_type, kernel_size, stride, ceil_mode }
+}
+
+pub fn lp_pool1d(t: &Trial) -> Tensor {
+    t.x().lp_pool1d(windows(t))
+}
+
+pub fn lp_pool2d(t: &Trial) -> Tensor {
+    t.x().lp_pool2d(windows(t))
+}
+
+pub fn lp_pool3d(t: &Trial) -> Tensor {
+    t.x().lp_pool3d(windows(t))
+}
+
+/// The layers by which the functions are seen.
+pub fn lp_layer(t: &Trial, dims: usize) -> Tensor {
+    let x = t.maybe("input").unwrap_or_else(|| t.input("x"));
+    let ctx = Ctx::eval().tracked();
+    t.attrs().flag("training", false);
+    match dims {
+        1 => LpPool1d::with(windows(t)).forward(x, &ctx),
+        2 => LpPool2d::with(windows(t)).forward(x, &ctx),
+        _ => LpPool3d::with(windows(t)).forward(x, &ctx),
+    }
+}
+
+fn sized<const N: usize>(t: &Trial, name: &str) -> [usize; N] {
+    let list = t.attrs().list(name).unwrap_or_else(|| panic!("expected `{name}`"));
+    std::array::from_fn(|d| list[d.min(list.len() - 1)].unsigned_abs())
+}
+
+pub fn fractional_max_pool2d(t: &Trial) -> Vec<Tensor> {
+    let samples = t.input("samples");
+    let (y, index) = t.x().fractional_max_pool2d_indices(sized(t, "kernel_size"), sized(t, "output_size"), samples);
+    vec![y, index]
+}
+
+pub fn fractional_max_pool3d(t: &Trial) -> Vec<Tensor> {
+    let samples = t.input("samples");
+    let (y, index) = t.x().fractional_max_pool3d_indices(sized(t, "kernel_size"), sized(t, "output_size"), samples);
+    vec![y, index]
+}
+
+pub fn embedding(t: &Trial) -> Tensor {
+    let (a, weight) = (t.attrs(), t.input("weight"));
+    let max_norm = a.is_told("max_norm").then(|| a.float("max_norm", 0.0));
+    let options = EmbeddingOptions {
+        padding: a.size("padding_idx").map(|row| row as i32),
+        max_norm,
+        norm_type: a.float("norm_type", 2.0),
+        scale_grad_by_freq: a.flag("scale_grad_by_freq", false),
+        sparse: false,
+    };
+    // Rows are shortened in place, and the file's stay.
+    let weight = if max_norm.is_some() { &weight.copy() } else { weight };
+    weight.embedding_with(t.x(), &options)
+}
+
+pub fn affine_grid(t: &Trial) -> Tensor {
+    let size: Vec<usize> = t.attrs().list("size").expect("expected `size`").iter().map(|n| n.unsigned_abs()).collect();
+    t.input("theta").affine_grid(&size[2..], t.attrs().flag("align_corners", false))
 }
 
 /// Classes first, then the dimensions that each class is told for.

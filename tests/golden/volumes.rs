@@ -108,7 +108,7 @@ pub fn embedding_bag(t: &Trial) -> Tensor {
         mode,
         per_sample_weights: t.maybe("per_sample_weights").cloned(),
         padding,
-        sparse: false,
+        ..EmbeddingBagOptions::default()
     };
     // An end behind the last bag.
     let ends = a.flag("include_last_offset", false);

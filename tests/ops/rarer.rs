@@ -2,7 +2,10 @@
 
 use super::{Case, case, whole, x};
 use wgrad::loss::{PoissonNllOptions, TripletMarginOptions};
-use wgrad::{Conv3dOptions, DType, Interpolation, KeepDims, MaxPool3dOptions, Reduction, Tensor, Upsampling};
+use wgrad::{
+    Conv3dOptions, DType, Interpolation, KeepDims, LpPoolOptions, MaxPool1dOptions, MaxPool3dOptions, Reduction,
+    Tensor, Upsampling,
+};
 
 const NAN: f32 = f32::NAN;
 
@@ -123,6 +126,60 @@ fn images() -> Vec<Case> {
             let (values, index) = x[0].adaptive_max_pool3d_indices([2, 3, 2]);
             values.add(&index.cast(DType::F32))
         }),
+        case("max_unpool1d by scatter", [x([2, 3, 8]).distinct()], |x| {
+            let (values, index) =
+                x[0].max_pool1d_indices(MaxPool1dOptions { ceil_mode: true, ..MaxPool1dOptions::new(3) });
+            values.max_unpool1d(&index, 8).add(&x[0]).square()
+        })
+        .compared(),
+        case("adaptive_max_pool1d_indices by gather", [x([2, 3, 7]).distinct()], |x| {
+            let (values, index) = x[0].adaptive_max_pool1d_indices(3);
+            values.add(&index.cast(DType::F32))
+        }),
+        case("lp_pool1d: avg_pool", [x([2, 3, 9]).within(0.2, 2.0)], |x| x[0].lp_pool1d(LpPoolOptions::new(3.0, 2))),
+        case("lp_pool2d: avg_pool", [x([2, 2, 7, 6])], |x| {
+            x[0].lp_pool2d(LpPoolOptions { stride: [2, 1], ceil_mode: true, ..LpPoolOptions::new(2.0, 3) })
+        }),
+        case("lp_pool3d: avg_pool", [x([1, 2, 4, 4, 3])], |x| x[0].lp_pool3d(LpPoolOptions::new(2.0, 2))),
+        case("lp_pool1d of zeros", [x([1, 1, 4]).listed(&[0.0, 0.0, 3.0, 4.0])], |x| {
+            x[0].lp_pool1d(LpPoolOptions::new(2.0, 2))
+        })
+        .gives(&[0.0, 5.0])
+        .sloped(0, &[0.0, 0.0, 0.6, 0.8])
+        .compared(),
+        case(
+            "fractional_max_pool2d by gather",
+            [x([2, 2, 7, 6]).distinct(), x([2, 2, 2]).within(0.0, 0.9).detached()],
+            |x| {
+                let (values, index) = x[0].fractional_max_pool2d_indices([2, 3], [4, 3], &x[1]);
+                values.add(&index.cast(DType::F32))
+            },
+        ),
+        case(
+            "fractional_max_pool3d by gather",
+            [x([1, 2, 5, 4, 4]).distinct(), x([1, 2, 3]).within(0.0, 0.9).detached()],
+            |x| x[0].fractional_max_pool3d([2, 1, 2], [3, 2, 2], &x[1]),
+        ),
+        case("affine_grid by matmul", [x([2, 2, 3])], |x| x[0].affine_grid(&[3, 4], false)),
+        case("affine_grid of volumes", [x([2, 3, 4])], |x| x[0].affine_grid(&[2, 1, 3], true)),
+        case("gradient at places", [x([5, 6]), x([6]).listed(&[-1.0, 0.0, 0.5, 2.0, 2.5, 4.0]).detached()], |x| {
+            x[0].gradient(&x[1], 1, 2)
+        })
+        .compared(),
+        case("gradient", [x([5, 3])], |x| x[0].gradient(0.5, 0, 1)),
+        case("frexp_mantissa frexp_exponent", [x([65]).within(0.1, 30.0)], |x| {
+            let (m, e) = x[0].frexp();
+            m.mul(&e.cast(DType::F32).affine(1.0, 9.0))
+        })
+        .compared(),
+        case("tensordot of named dimensions", [x([2, 3, 4]), x([4, 5, 3])], |x| {
+            x[0].tensordot(&x[1], ([2, 1], [0, 2]))
+        })
+        .defined(|x| Tensor::einsum("abc,cdb->ad", &[&x[0], &x[1]])),
+        case("where of whole numbers", [whole([3, 5], -4, 4), whole([5], -9, 9)], |x| {
+            x[0].gt(0).where_(&x[0], &x[1]).cast(DType::F32)
+        })
+        .constant(),
         case("conv3d_same: conv2d", [x([1, 2, 3, 5, 4]), x([2, 2, 2, 3, 2])], move |x| {
             x[0].conv3d_same(&x[1], None, same)
         }),

@@ -10,7 +10,8 @@ use wgrad::optim::{
 };
 use wgrad::{DType, EmbeddingOptions, KeepDims, Tensor};
 
-const SPARSE: EmbeddingOptions = EmbeddingOptions { padding: None, sparse: true };
+const SPARSE: EmbeddingOptions =
+    EmbeddingOptions { padding: None, max_norm: None, norm_type: 2.0, scale_grad_by_freq: false, sparse: true };
 
 /// A gradient of rows that is asked for as a whole.
 fn taken() -> Vec<Case> {
@@ -20,9 +21,9 @@ fn taken() -> Vec<Case> {
     };
     let padded = |table, ids| {
         case("embedding with rows and padding", [table, ids], |x| {
-            x[0].embedding_with(&x[1], &EmbeddingOptions { padding: Some(2), sparse: true })
+            x[0].embedding_with(&x[1], &EmbeddingOptions { padding: Some(2), ..SPARSE })
         })
-        .defined(|x| x[0].embedding_with(&x[1], &EmbeddingOptions { padding: Some(2), sparse: false }))
+        .defined(|x| x[0].embedding_with(&x[1], &EmbeddingOptions { padding: Some(2), ..EmbeddingOptions::default() }))
         // What does not flow back, differences see.
         .compared()
     };

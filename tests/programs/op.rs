@@ -10,7 +10,8 @@ use wgrad::{
 };
 
 /// A table's gradient as rows.
-pub const SPARSE: EmbeddingOptions = EmbeddingOptions { padding: None, sparse: true };
+pub const SPARSE: EmbeddingOptions =
+    EmbeddingOptions { padding: None, max_norm: None, norm_type: 2.0, scale_grad_by_freq: false, sparse: true };
 
 /// Every case there is: a new operation joins by its cases.
 pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(cases::all);

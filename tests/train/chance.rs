@@ -2,7 +2,7 @@
 
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Ctx, DropPath, Generator, Init, Layer};
+use wgrad::nn::{Ctx, DropPath, FractionalMaxPool2d, FractionalMaxPool3d, FractionalSize, Generator, Init, Layer};
 use wgrad::ops::attention::AttentionOptions;
 use wgrad::{DType, Device, Draw, Tensor};
 
@@ -90,6 +90,51 @@ fn a_replay_draws_what_eager_work_would() {
         let want: Vec<_> = (0..4).map(|_| work(&eager, &weights).map(|x| read(&x))).collect();
         assert_eq!(seen, want, "on {name}");
         assert!(seen[0] != seen[1] && seen[1] != seen[2]);
+    }
+}
+
+#[test]
+fn gradients_flow_through_classes_that_are_drawn() {
+    for (name, device) in devices() {
+        let (n, draw) = (20_000, draw(&device));
+        let shared = Tensor::from_slice(&[1.0f32, 2.0, 5.0], [3], &device).log();
+        let logits = shared.expand([n, 3]).copy().requires_grad();
+        let of = |hard| logits.gumbel_softmax(0.5, hard, -1, &draw);
+        let (hard, soft) = (of(true), of(false));
+        let classes = read(&soft.argmax(1));
+        for (share, due) in shares(&classes, 3).iter().zip([0.125, 0.25, 0.625]) {
+            near("gumbel_softmax", *share, due, 0.015);
+        }
+        for (row, class) in read(&hard).chunks(3).zip(&classes) {
+            assert!((0..3).all(|at| (row[at] - f32::from(at as f32 == *class)).abs() < 1e-6), "{row:?} on {name}");
+        }
+        let slope = |y: &Tensor| read(y.mul(&shared).sum().backward().of(&logits).expect("it has one"));
+        assert_eq!(slope(&hard), slope(&soft), "on {name}");
+    }
+}
+
+#[test]
+fn windows_lie_where_chance_says() {
+    for (name, device) in devices() {
+        let init = &mut Init::new(5, &device);
+        let ratio = FractionalMaxPool2d::new(2, FractionalSize::Ratio([0.6, 0.75]), init);
+        let x = Tensor::arange(0, 2 * 2 * 12 * 9, &device).cast(DType::F32).sin().reshape([2, 2, 12, 9]);
+        let all = read(&x);
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let (y, index) = ratio.forward_indices(&x, &Ctx::train());
+            assert_eq!(*y.shape(), [2, 2, 7, 6], "on {name}");
+            let picked =
+                read(&index).iter().enumerate().map(|(at, &i)| all[at / 42 * 108 + i as usize]).collect::<Vec<_>>();
+            assert_eq!(read(&y), picked, "on {name}");
+            seen.push(picked);
+        }
+        assert_ne!(seen[0], seen[1], "on {name}");
+        assert_eq!(*ratio.forward(&x.i(0), &Ctx::eval()).shape(), [2, 7, 6], "one image on {name}");
+        let fixed = FractionalMaxPool3d::new(2, FractionalSize::Fixed([1, 4, 3]), init);
+        assert_eq!(*fixed.forward(&x.unsqueeze(2).expand([2, 2, 2, 12, 9]), &Ctx::train()).shape(), [2, 2, 1, 4, 3]);
+        let said = panics(|| fixed.forward(&x, &Ctx::train()));
+        assert_eq!(said, "FractionalMaxPool3d: [1, 2, 2, 12, 9]: expected room for [1, 4, 3] windows of [2, 2, 2]");
     }
 }
 

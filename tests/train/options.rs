@@ -2,9 +2,10 @@
 
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Ctx, Gru, Init, Linear, Lstm, RnnStart, StateDict, state};
+use wgrad::nn::{Ctx, Gru, Init, Layer, Linear, Lstm, RnnStart, StateDict, Values, state};
 use wgrad::optim::schedule::{ExponentialLr, OneCycleLr, Scheduler};
 use wgrad::optim::{Adam, AdamOptions, Lion, LionOptions, Momentum, Optimizer, Sgd, SgdOptions};
+use wgrad::plan::Replay;
 use wgrad::{Device, Error, Reduction, Tensor};
 
 fn line(device: &Device) -> Linear {
@@ -31,6 +32,7 @@ fn options_out_of_range_are_refused() {
     );
     let sgd = || Sgd::new(&model, SgdOptions::default()).expect("these are in range");
     refused(sgd().clip_grad_norm(-1.0), "max norm: -1 is not a number from 0 up");
+    refused(sgd().clip_grad_norm_of(1.0, -2.0), "norm type: -2 is not a number from 0 up");
     refused(sgd().clip_grad_value(f32::NAN), "clip value: NaN is not a number from 0 up");
     refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
     refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
@@ -46,6 +48,50 @@ fn options_out_of_range_are_refused() {
     let mut optimizer = sgd();
     let mut scheduler = Scheduler::new(ExponentialLr { gamma: -1.0 }, &mut optimizer).expect("the first rate is one");
     refused(scheduler.step(&mut optimizer), "learning rate: -0.001 is not a number from 0 up");
+}
+
+/// Steps of which the second has gradients that are no numbers: what the weights are after each, and the norms.
+fn guarded(device: &Device, replayed: bool, change: fn(Adam) -> wgrad::Result<Adam>) -> Vec<(Vec<f32>, f32)> {
+    let model = line(device);
+    let options = AdamOptions { lr: 0.1, ..AdamOptions::default() };
+    let mut adam = Adam::new(&model, options).and_then(change).expect("the options are in range");
+    let mut step = Replay::new();
+    let mut found = Vec::new();
+    for factor in [1.0, f32::INFINITY, f32::NAN, 2.0] {
+        let x = Tensor::from_vec(vec![factor, 1.0, -0.5], [1, 3], device);
+        let norm = {
+            let mut work = |x: &Tensor| {
+                let loss = model.forward(x, &Ctx::train()).sum();
+                adam.step(&loss.backward());
+                Ok(adam.grad_norm().expect("it is measured"))
+            };
+            if replayed { step.run(&x, work) } else { work(&x) }
+        };
+        let norm = norm.and_then(|norm| norm.item()).expect("the device works");
+        found.push((model.weight.tensor().to_vec().expect("the device works"), norm));
+    }
+    let skipped = adam.state().expect("the device works");
+    assert_eq!(skipped["skipped"].values, Values::I64(vec![2]));
+    found
+}
+
+#[test]
+fn a_step_whose_norm_is_no_number_may_move_nothing() {
+    for (name, device) in devices() {
+        let ways: [fn(Adam) -> wgrad::Result<Adam>; 3] = [
+            |adam| Ok(adam.skip_nonfinite()),
+            |adam| Ok(adam.clip_grad_norm(0.5)?.skip_nonfinite()),
+            |adam| Ok(adam.clip_grad_norm_of(0.5, f32::INFINITY)?.skip_nonfinite()),
+        ];
+        for way in ways {
+            let found = guarded(&device, false, way);
+            assert!(found.iter().all(|(values, _)| values.iter().all(|v| v.is_finite())), "{found:?} on {name}");
+            assert!(found[0].0 == found[1].0 && found[0].0 == found[2].0, "{found:?} on {name}");
+            assert!(found[2].0 != found[3].0 && found[1].1.is_infinite() && found[2].1.is_nan(), "{found:?} on {name}");
+            let replayed = guarded(&device, true, way);
+            assert!(replayed.iter().zip(&found).all(|(a, b)| a.0 == b.0), "{replayed:?} for {found:?} on {name}");
+        }
+    }
 }
 
 #[test]

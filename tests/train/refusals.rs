@@ -5,11 +5,12 @@ use crate::devices::devices;
 use wgrad::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
     BatchNorm2d, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten, GroupNorm, Gru,
-    Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, Module, MultiheadAttention, PRelu, PixelShuffle,
-    Positions, RandomCropFlip, RmsNorm, Rnn, RnnStart, StateDict, Strictness, TransformerDecoderLayer,
-    TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample, Visitor, load_state, parameters, state,
+    Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, MaxUnpool1d, MaxUnpool2d, Module, MultiheadAttention,
+    PRelu, PixelShuffle, Positions, RandomCropFlip, RmsNorm, Rnn, RnnStart, StateDict, Strictness,
+    TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample, Visitor, load_state,
+    parameters, state,
 };
-use wgrad::{AttentionOptions, Conv2dOptions, Device, Error, Tensor, Upsampling};
+use wgrad::{AttentionOptions, Conv2dOptions, DType, Device, Error, KeepDims, Tensor, Upsampling};
 
 /// A layer of one's own name inside a model, behind another.
 struct Net {
@@ -42,6 +43,32 @@ fn a_weight_of_another_rank_is_told() {
         let line = Linear { weight, bias: None };
         let said = panics(|| line.forward(&Tensor::ones([2, 3], &device), &Ctx::eval()));
         assert_eq!(said, "Linear: [2, 3] x [3]: expected a weight [out, in], got [3]");
+    }
+}
+
+#[test]
+fn what_was_pooled_is_put_back_or_told() {
+    for (name, device) in devices() {
+        let ctx = Ctx::train();
+        let x = Tensor::arange(0, 36, &device).cast(DType::F32).sin().reshape([1, 2, 18]);
+        let (y, index) = MaxPool1d::new(3).forward_indices(&x, &ctx);
+        let back = MaxUnpool1d::new(3).forward(&y, &index, &ctx);
+        assert_eq!(back.shape(), x.shape());
+        let kept = back.eq(&x).logical_or(&back.eq(0.0)).all().item().expect("the device works");
+        assert_eq!(
+            (kept, back.count_nonzero(&[2], KeepDims::No).to_vec::<i32>().expect("read")),
+            (1.0, vec![6, 6]),
+            "{name}"
+        );
+        let images = x.reshape([2, 3, 6]);
+        let (y, index) = MaxPool2d::new(2).forward_indices(&images, &ctx);
+        assert_eq!(*y.shape(), [2, 1, 3], "one image on {name}");
+        assert_eq!(*MaxUnpool2d::new(2).forward_to(&y, &index, [3, 6], &ctx).shape(), [2, 3, 6]);
+        let said = panics(|| MaxUnpool2d::new(2).forward(&y, &y, &ctx));
+        assert_eq!(
+            said,
+            "MaxUnpool2d: [2, 1, 3]: expected [n, c] and 2 sizes, and as many places of i32, got f32 [2, 1, 3]"
+        );
     }
 }
 

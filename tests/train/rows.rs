@@ -13,7 +13,8 @@ use wgrad::plan::Replay;
 use wgrad::train::{Outcome, Trainer};
 use wgrad::{BagMode, DType, Device, EmbeddingBagOptions, EmbeddingOptions, Tensor};
 
-const SPARSE: EmbeddingOptions = EmbeddingOptions { padding: None, sparse: true };
+const SPARSE: EmbeddingOptions =
+    EmbeddingOptions { padding: None, max_norm: None, norm_type: 2.0, scale_grad_by_freq: false, sparse: true };
 
 const LAZY: SparseAdamOptions = SparseAdamOptions { lr: 0.1, betas: (0.9, 0.999), eps: 1e-8 };
 
@@ -104,7 +105,10 @@ fn indices_of_all_kinds_name_rows() {
         for width in [4, 3] {
             let x = table(4, width, &device).requires_grad();
             let wide = Tensor::from_slice(&[2i64, 0, 9, -1, i64::MAX, 2], [2, 3], &device);
-            let y = x.embedding_with(&wide, &EmbeddingOptions { padding: Some(0), sparse: true });
+            let y = x.embedding_with(
+                &wide,
+                &EmbeddingOptions { padding: Some(0), sparse: true, ..EmbeddingOptions::default() },
+            );
             assert_eq!(read(&y)[..width], read(&x)[2 * width..3 * width], "on {name}");
             let grads = y.masked_fill(&y.detach().isnan(), 0.0).sum().backward();
             let once = grads.rows(&x).expect("rows").coalesce();
@@ -227,9 +231,10 @@ fn replayed_steps_are_those_of_a_loop_and_of_a_resumed_one() {
 }
 
 /// The bytes that the kernels of a replayed step move, as their costs tell.
-fn moved_bytes(size: usize) -> u64 {
+fn moved_bytes(size: usize, dtype: DType, max_norm: Option<f32>) -> u64 {
     let device = Device::null();
-    let table = Embedding::from(Parameter::new(Tensor::empty([size, 8], DType::F32, &device))).sparse();
+    let mut table = Embedding::from(Parameter::new(Tensor::empty([size, 8], dtype, &device))).sparse();
+    table.max_norm = max_norm;
     let mut optimizer = SparseAdam::new(&table, LAZY).and_then(|adam| adam.clip_grad_norm(1.0)).expect("options");
     let step = device.capture(&Tensor::empty([40], DType::I32, &device), |of| {
         let loss = table.forward(of, &Ctx::train()).square().sum();
@@ -242,7 +247,36 @@ fn moved_bytes(size: usize) -> u64 {
 
 #[test]
 fn a_step_costs_the_same_whatever_the_table() {
-    assert_eq!(moved_bytes(1_000), moved_bytes(1_000_000));
+    for dtype in [DType::F32, DType::BF16] {
+        for max_norm in [None, Some(1.0)] {
+            let [few, many] = [1_000, 1_000_000].map(|size| moved_bytes(size, dtype, max_norm));
+            assert_eq!(few, many, "{dtype} with {max_norm:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_are_shortened_alone_and_once() {
+    for (name, device) in devices() {
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            for width in [4, 3] {
+                let x = table(9, width, &device).affine(2.0, 0.0).cast(dtype);
+                let of = ids(&[7, 2, 7, 2, 2], &device);
+                let options = EmbeddingOptions { max_norm: Some(0.5), ..EmbeddingOptions::default() };
+                let before = read(&x.cast(DType::F32));
+                let rows = read(&x.embedding_with(&of, &options).cast(DType::F32));
+                let after = read(&x.cast(DType::F32));
+                let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+                for (at, (old, new)) in before.chunks(width).zip(after.chunks(width)).enumerate() {
+                    let due = if [2, 7].contains(&at) { 0.5 / length(old) } else { 1.0 };
+                    let near = old.iter().zip(new).all(|(old, new)| (old * due - new).abs() <= 4e-3 * new.abs());
+                    assert!(near, "{dtype} row {at} on {name}: {old:?} became {new:?}");
+                    assert!(due < 1.0 || old == new, "{dtype} row {at} on {name}");
+                }
+                assert_eq!(rows[..width], after[7 * width..8 * width], "{dtype} on {name}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whole numbers near the elements, and their signs. Their gradients are 0, as in PyTorch.
 
 use super::{FORWARD, UnaryParams, cost, flat, forward};
+use crate::dtype::DType;
 use crate::kernel::{Kernel, Tolerance, Variant};
 use crate::tensor::Tensor;
 
@@ -21,6 +22,17 @@ functions! {
     FLOOR: "floor", f32::floor, "floor(x)";
     CEIL: "ceil", f32::ceil, "ceil(x)";
     TRUNC: "trunc", f32::trunc, "trunc(x)";
+    EXPONENT: "frexp_exponent", |x| parts(x).1, "exponent4(x)";
+    MANTISSA: "frexp_mantissa", |x| parts(x).0, "mantissa4(x)";
+}
+
+/// `m` from 1/2 to below 1 and a whole `e` of which `x = m 2^e`; what is 0 or no number is its own `m`.
+fn parts(x: f32) -> (f32, f32) {
+    if x == 0.0 || !x.is_finite() {
+        return (x, 0.0);
+    }
+    let (m, e) = libm::frexpf(x);
+    (m, e as f32)
 }
 
 /// # Whole numbers and signs
@@ -61,6 +73,24 @@ impl Tensor {
     #[track_caller]
     pub fn trunc(&self) -> Tensor {
         self.stepped(&TRUNC)
+    }
+
+    /// Each element as `m 2^e`, `m` from 1/2 to below 1 with its sign, and a whole `e` (i32); 0, infinities and NaN are their own
+    /// `m`. The gradient of `m` is `2^-e`.
+    ///
+    /// ```
+    /// let x = wgrad::Tensor::from_slice(&[6.0f32, -0.25], [2], &wgrad::Device::cpu());
+    /// let (m, e) = x.frexp();
+    /// assert_eq!((m.to_vec::<f32>()?, e.to_vec::<i32>()?), (vec![0.75, -0.5], vec![3, -1]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn frexp(&self) -> (Tensor, Tensor) {
+        let x = self.detach();
+        let exponent = x.stepped(&EXPONENT);
+        let scale = exponent.neg().saved();
+        let m = x.stepped(&MANTISSA).tracked("frexp", &[self], move |dy, _| vec![Some(dy.mul(&scale.exp2()))]);
+        (m, exponent.cast(DType::I32))
     }
 
     /// What is left of the elements without their whole numbers, with their signs: `x - x.trunc()`.
