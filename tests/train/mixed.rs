@@ -377,7 +377,7 @@ fn gpu_products_of_halves_are_near_their_definition() {
         return;
     }
     for variant in ["halves", "halves_small"] {
-        let options = WgpuOptions { variant: Some(variant), ..WgpuOptions::from_env() };
+        let options = WgpuOptions { variant: Some(variant), fp16_accumulation: true, ..WgpuOptions::from_env() };
         let device = open(&options);
         if !device.info().shader_f16 {
             say("not tested: products in the arithmetic of f16, which this adapter has not");

@@ -56,8 +56,8 @@ fn what_was_pooled_is_put_back_or_told() {
         assert_eq!(back.shape(), x.shape());
         let kept = back.eq(&x).logical_or(&back.eq(0.0)).all().item().expect("the device works");
         assert_eq!(
-            (kept, back.count_nonzero(&[2], KeepDims::No).to_vec::<i32>().expect("read")),
-            (1.0, vec![6, 6]),
+            (kept, back.count_nonzero(&[2], KeepDims::No).to_vec::<f32>().expect("read")),
+            (1.0, vec![6.0, 6.0]),
             "{name}"
         );
         let images = x.reshape([2, 3, 6]);

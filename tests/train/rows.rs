@@ -380,7 +380,7 @@ fn what_moves_all_of_a_table_refuses_them() {
     let mut counted = Embedding::from(Parameter::new(table(9, 4, &device))).sparse();
     counted.scale_grad_by_freq = true;
     let text = panics(|| counted.forward(&of, &Ctx::train()));
-    assert!(text.starts_with("Embedding: scale_grad_by_freq"), "{text}");
+    assert!(text.starts_with("embedding: scale_grad_by_freq"), "{text}");
     let text = panics(|| Rows::new(of.clone(), Tensor::ones([3, 4], &device), weight));
     assert!(text.starts_with("Rows: [2] x [3, 4] of [9, 4]: expected indices [n]"), "{text}");
     let text = panics(|| Rows::new(Tensor::ones([3], &device), Tensor::ones([3, 4], &device), weight));

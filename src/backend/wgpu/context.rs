@@ -55,6 +55,11 @@ pub struct WgpuOptions {
     pub variant: Option<&'static str>,
     /// The choice of variants otherwise.
     pub tuning: Tuning,
+    /// Whether products of f16 may be multiplied and, 32 terms at a time, added up in f16, where the adapter computes in it: twice
+    /// as fast on most GPUs. It is off, as in PyTorch: each result is off by up to four roundings of the largest then, products
+    /// of terms below 6e-5 lose digits, and one above 65,504 is infinite.
+    #[doc(alias = "allow_fp16_accumulation")]
+    pub fp16_accumulation: bool,
 }
 
 impl Default for WgpuOptions {
@@ -67,6 +72,7 @@ impl Default for WgpuOptions {
             checks: if cfg!(debug_assertions) { ShaderChecks::Checked } else { ShaderChecks::Trusted },
             variant: None,
             tuning: Tuning::Table,
+            fp16_accumulation: false,
         }
     }
 }
@@ -159,11 +165,12 @@ impl Found {
 
     /// Their descriptions, the best first.
     pub fn described(&self, options: &WgpuOptions) -> Vec<Adapter> {
-        self.0.iter().enumerate().map(|(i, a)| described(i, a, options.features)).collect()
+        self.0.iter().enumerate().map(|(i, a)| described(i, a, options)).collect()
     }
 }
 
-fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
+fn info(adapter: &wgpu::Adapter, options: &WgpuOptions) -> Info {
+    let features = options.features;
     let about = adapter.get_info();
     let limits = limits(adapter, features);
     let subgroups = features == Features::Adapter && adapter.features().contains(wgpu::Features::SUBGROUP);
@@ -182,7 +189,9 @@ fn info(adapter: &wgpu::Adapter, features: Features) -> Info {
         max_groups: limits.max_compute_workgroups_per_dimension,
         max_threads: limits.max_compute_invocations_per_workgroup,
         max_shared_bytes: limits.max_compute_workgroup_storage_size,
-        shader_f16: features == Features::Adapter && adapter.features().contains(wgpu::Features::SHADER_F16),
+        shader_f16: options.fp16_accumulation
+            && features == Features::Adapter
+            && adapter.features().contains(wgpu::Features::SHADER_F16),
     }
 }
 
@@ -193,7 +202,7 @@ fn limits(adapter: &wgpu::Adapter, features: Features) -> wgpu::Limits {
     }
 }
 
-fn described(index: usize, adapter: &wgpu::Adapter, features: Features) -> Adapter {
+fn described(index: usize, adapter: &wgpu::Adapter, options: &WgpuOptions) -> Adapter {
     let kind = match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => "a discrete GPU",
         wgpu::DeviceType::IntegratedGpu => "an integrated GPU",
@@ -201,7 +210,7 @@ fn described(index: usize, adapter: &wgpu::Adapter, features: Features) -> Adapt
         wgpu::DeviceType::Cpu => "a software adapter",
         wgpu::DeviceType::Other => "an adapter of unknown kind",
     };
-    Adapter { index, info: info(adapter, features), kind }
+    Adapter { index, info: info(adapter, options), kind }
 }
 
 /// The adapters there are, the best first.
@@ -235,7 +244,7 @@ pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<(wgp
         }
     };
     let adapter = found.swap_remove(index);
-    let info = info(&adapter, options.features);
+    let info = info(&adapter, options);
     let mut features = wgpu::Features::empty();
     if info.subgroup.is_some() {
         features |= wgpu::Features::SUBGROUP;

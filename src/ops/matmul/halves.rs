@@ -1,6 +1,7 @@
 //! Products of halves in the arithmetic of halves: `shaders/matmul_halves.wgsl`.
 //!
-//! GPUs that compute in f16 multiply and add two pairs of them in the time of one of f32. So where all that a product reads and
+//! GPUs that compute in f16 multiply and add two pairs of them in the time of one of f32. So where a user asks for it
+//! (`WgpuOptions::fp16_accumulation`) and all that a product reads and
 //! writes by rows and columns is f16, as in a pass of `Precision::F16Mixed`, tiles stay f16 in shared memory and in registers. A
 //! sum of 32 k is f16, one rounding each step, and is then added to one of f32.
 //!
