@@ -12,7 +12,7 @@
 //! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomHue`], [`RandomGrayscale`], [`GaussianBlur`], [`RandomErasing`], [`RandAugment`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
 //! | **Linear maps and tables** | [`Linear`], [`Bilinear`], [`Embedding`], [`EmbeddingBag`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
-//! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`LpPool1d`], [`LpPool2d`], [`LpPool3d`], [`FractionalMaxPool2d`], [`FractionalMaxPool3d`], [`FractionalSize`], [`MaxUnpool1d`], [`MaxUnpool2d`], [`MaxUnpool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`] |
+//! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`LpPool1d`], [`LpPool2d`], [`LpPool3d`], [`FractionalMaxPool2d`], [`FractionalMaxPool3d`], [`FractionalSize`], [`MaxUnpool1d`], [`MaxUnpool2d`], [`MaxUnpool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`], [`PixelUnshuffle`], [`ChannelShuffle`], [`Unfold`], [`Fold`] |
 //! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`BatchNormState`], [`InstanceNorm1d`], [`InstanceNorm2d`], [`InstanceNorm3d`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
 //! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
 //! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
@@ -44,6 +44,7 @@ pub mod norm;
 mod padding;
 pub mod parameter;
 pub mod pool;
+mod rearrange;
 pub mod recurrent;
 mod seq2seq;
 pub mod state;
@@ -97,8 +98,10 @@ pub use parameter::{Buffer, Entry, Parameter};
 pub use pool::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
     AvgPool1d, AvgPool2d, AvgPool3d, FractionalMaxPool2d, FractionalMaxPool3d, FractionalSize, LpPool1d, LpPool2d,
-    LpPool3d, MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d, PixelShuffle, Upsample,
+    LpPool3d, MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d, Upsample,
 };
+#[doc(inline)]
+pub use rearrange::{ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold};
 #[doc(inline)]
 pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, RnnStart, RnnState};
 #[doc(inline)]

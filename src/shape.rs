@@ -181,6 +181,13 @@ macro_rules! shapes_from {
 }
 shapes_from!(0 1 2 3 4 5 6);
 
+/// A scalar's, as of `reshape(())`.
+impl From<()> for Shape {
+    fn from((): ()) -> Shape {
+        Shape::new(&[])
+    }
+}
+
 /// One dimension of that size, as in PyTorch: `LayerNorm::new(128, ..)`.
 impl From<usize> for Shape {
     fn from(size: usize) -> Shape {

@@ -161,12 +161,17 @@ pub fn step(step: &Step, exchanges: &[f64], cores: Option<f64>, seam: f64) -> f6
     now
 }
 
-/// Latency and bandwidth that times of exchanges by their bytes tell: the least squares of relative errors.
-pub fn fitted(times: &[(f64, f64)]) -> (f64, f64) {
-    // Of t = a + s b, with the weight 1 / t^2.
-    let sum = |of: &dyn Fn(f64, f64) -> f64| times.iter().map(|&(s, t)| of(s, t) / (t * t)).sum::<f64>();
-    let [n, s, ss] = [sum(&|_, _| 1.0), sum(&|s, _| s), sum(&|s, _| s * s)];
-    let [t, st] = [sum(&|_, t| t), sum(&|s, t| s * t)];
-    let whole = n * ss - s * s;
-    ((t * ss - st * s) / whole, whole / (n * st - s * t))
+/// The time of an exchange of so many bytes, by times that were taken of several sizes, each with its bytes, in order: in between
+/// by a straight line, beyond the last by its rate.
+pub fn between(times: &[(f64, f64)], bytes: f64) -> f64 {
+    let next = times.iter().position(|(size, _)| *size >= bytes);
+    match (next, times.last()) {
+        (Some(0), _) => times[0].1,
+        (Some(at), _) => {
+            let [(from, low), (to, high)] = [times[at - 1], times[at]];
+            low + (high - low) * (bytes - from) / (to - from)
+        }
+        (None, Some((size, time))) => time * bytes / size,
+        (None, None) => f64::NAN,
+    }
 }

@@ -286,21 +286,19 @@ fn off(said: f64, took: f64) -> String {
 fn measured(told: &[(usize, Value)]) -> Result<String> {
     let Some((_, one)) = told.first() else { return Ok(NOT_MEASURED.into()) };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as f64;
-    let mut lines = vec![head(&["ranks", "latency, us", "GB/s", "off by at most"])];
+    let mut lines = Vec::new();
     let mut rows = vec![head(&["", "ranks", "by the model, ms", "measured, ms", "off by"])];
-    let mut fits = Vec::new();
+    let mut taken: Vec<Vec<(f64, f64)>> = Vec::new();
     for (ranks, told) in &told[1..] {
         let pairs = told["exchanges"].as_array().into_iter().flatten();
         let pairs: Vec<(f64, f64)> = pairs.map(|pair| (number(&pair[0]), number(&pair[1]))).collect();
-        let (latency, rate) = model::fitted(&pairs);
-        let most = pairs.iter().map(|(s, t)| ((latency + s / rate) / t - 1.0).abs()).fold(0.0, f64::max);
-        lines.push(vec![
-            ranks.to_string(),
-            format!("{:.0}", 1e6 * latency),
-            format!("{:.2}", rate / 1e9),
-            percent(most),
-        ]);
-        fits.push((latency, rate));
+        if lines.is_empty() {
+            let sizes = pairs.iter().map(|(size, _)| format!("{:.0} KB", size / 1024.0));
+            lines.push(["ranks".to_string()].into_iter().chain(sizes).collect());
+        }
+        let times = pairs.iter().map(|(_, time)| format!("{:.3}", 1e3 * time));
+        lines.push([ranks.to_string()].into_iter().chain(times).collect());
+        taken.push(pairs);
     }
     for network in Network::MEASURED {
         let (device, own) = (Device::new_cpu(), &one[network.name()]);
@@ -329,9 +327,9 @@ fn measured(told: &[(usize, Value)]) -> Result<String> {
             ms(number(&own["step"])),
             String::new(),
         ]);
-        for ((ranks, told), (latency, rate)) in told[1..].iter().zip(&fits) {
+        for ((ranks, told), times) in told[1..].iter().zip(&taken) {
             let share = cores / *ranks as f64;
-            let exchange = |bytes: &f64| (latency + bytes / rate) * share.min(1.0);
+            let exchange = |bytes: &f64| model::between(times, *bytes) * share.min(1.0);
             let exchanges: Vec<f64> = several.buckets.iter().map(exchange).collect();
             let said = model::step(&several, &exchanges, Some(share), 0.0);
             rows.push(row(*ranks, said, number(&told[network.name()]["step"])));

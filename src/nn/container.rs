@@ -5,6 +5,7 @@ use super::fits::misfit_at;
 use super::module::{Layer, Module, Path, Visitor};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::ops::Index;
 use std::sync::Arc;
 
 /// Layers that each take the output of the one before; their paths are their numbers.
@@ -34,6 +35,42 @@ impl Sequential {
     pub fn push(mut self, layer: impl Layer + 'static) -> Sequential {
         self.layers.push(Arc::new(layer));
         self
+    }
+
+    /// The number of layers.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// Each layer in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Layer> {
+        self.layers.iter().map(|layer| &**layer)
+    }
+}
+
+/// One layer: `model[0].forward(&x, &ctx)`, or as the part that an optimizer trains.
+///
+/// ```
+/// use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
+/// let device = wgrad::Device::cpu();
+/// let mut init = Init::new(0, &device);
+/// let model = Sequential::new().push(Linear::new(4, 8, &mut init)).push(Relu::new()).push(Linear::new(8, 2, &mut init));
+/// let (x, ctx) = (wgrad::Tensor::ones([3, 4], &device), Ctx::eval());
+/// let features = model.iter().take(2).fold(x, |x, layer| layer.forward(&x, &ctx));
+/// assert_eq!(*model[2].forward(&features, &ctx).shape(), [3, 2]);
+/// ```
+impl Index<usize> for Sequential {
+    type Output = dyn Layer;
+
+    #[track_caller]
+    fn index(&self, at: usize) -> &(dyn Layer + 'static) {
+        assert!(at < self.len(), "Sequential: there is no layer {at} of {}", self.len());
+        &*self.layers[at]
     }
 }
 

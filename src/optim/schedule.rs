@@ -7,7 +7,7 @@ mod cycle;
 mod decay;
 mod plateau;
 
-pub use cycle::{Annealing, CosineAnnealingLr, CosineAnnealingWarmRestarts, OneCycleLr, Phases};
+pub use cycle::{Annealing, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, OneCycleLr, Phases, Waves};
 pub use decay::{ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, PolynomialLr, StepLr, SwaLr};
 pub use plateau::{Better, ReduceLrOnPlateau, Threshold};
 

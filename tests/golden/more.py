@@ -144,10 +144,14 @@ def schedules():
         ("ReduceLROnPlateau", "_max", {
             "mode": "max", "factor": 0.3, "patience": 1, "threshold": 0.05, "threshold_mode": "abs", "cooldown": 2, "min_lr": 0.004,
         }),
+        ("CyclicLR", "_alike", {"max_lr": 0.5, "step_size_up": 4}),
+        ("CyclicLR", "_halved", {"max_lr": 0.5, "step_size_up": 3, "step_size_down": 5, "mode": "triangular2"}),
+        ("CyclicLR", "_falling", {"max_lr": 0.5, "step_size_up": 6, "step_size_down": 2, "mode": "exp_range", "gamma": 0.9}),
     ]
     for name, suffix, attrs in cases:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
-        extra = {"cycle_momentum": False} if name == "OneCycleLR" else {}
+        extra = {"cycle_momentum": False} if name in ["OneCycleLR", "CyclicLR"] else {}
+        extra.update({"base_lr": 0.1} if name == "CyclicLR" else {})
         scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **attrs, **extra)
         tensors, rates = {}, []
         metric = (torch.arange(30) / 60 + torch.rand(30) / 4).float()

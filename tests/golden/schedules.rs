@@ -4,8 +4,8 @@ use crate::trial::Trial;
 use wgrad::Tensor;
 use wgrad::nn::Parameter;
 use wgrad::optim::schedule::{
-    Annealing, Better, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LinearLr,
-    MultiStepLr, OneCycleLr, Phases, PolynomialLr, ReduceLrOnPlateau, Schedule, Scheduler, StepLr, Threshold,
+    Annealing, Better, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, ExponentialLr, LinearLr,
+    MultiStepLr, OneCycleLr, Phases, PolynomialLr, ReduceLrOnPlateau, Schedule, Scheduler, StepLr, Threshold, Waves,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 
@@ -57,6 +57,20 @@ fn schedule(t: &Trial, name: &str) -> Box<dyn Schedule> {
                 final_div_factor: a.double("final_div_factor", 1e4),
                 phases: if a.flag("three_phase", false) { Phases::Three } else { Phases::Two },
                 ..OneCycleLr::new(a.double("max_lr", f64::NAN), whole(t, "total_steps", 0))
+            })
+        }
+        "CyclicLR" => {
+            a.only("cycle_momentum", false);
+            Box::new(CyclicLr {
+                step_size_up: whole(t, "step_size_up", 2000),
+                step_size_down: a.is_told("step_size_down").then(|| whole(t, "step_size_down", 0)),
+                mode: match a.text("mode", "triangular").as_str() {
+                    "triangular2" => Waves::Halved,
+                    "exp_range" => Waves::Falling(a.double("gamma", 1.0)),
+                    _ => Waves::Alike,
+                },
+                momentum: None,
+                ..CyclicLr::new(a.double("base_lr", f64::NAN), a.double("max_lr", f64::NAN))
             })
         }
         other => panic!("the crate has no schedule `{other}`"),

@@ -3,9 +3,9 @@
 use crate::devices::devices;
 use wgrad::loss::CtcOptions;
 use wgrad::nn::{
-    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten, GroupNorm, Gru,
-    Identity, Init, Layer, Linear, Lstm, MultiheadAttention, PixelShuffle, Positions, Sequential, Summary,
-    TransformerEncoderLayer, TransformerOptions, Unflatten, parameters,
+    ChannelShuffle, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten, Fold,
+    GroupNorm, Gru, Identity, Init, Layer, Linear, Lstm, MultiheadAttention, PixelShuffle, PixelUnshuffle, Positions,
+    Sequential, Summary, TransformerEncoderLayer, TransformerOptions, Unflatten, Unfold, parameters,
 };
 use wgrad::{AttentionOptions, Conv2dOptions, DType, Device, Rng, Tensor};
 
@@ -109,6 +109,10 @@ fn one_item_is_a_batch_of_one() {
             (Box::new(ConvTranspose1d::new(3, 4, 3, init)), vec![3, 8]),
             (Box::new(ConvTranspose2d::new(3, 4, 3, init)), vec![3, 6, 7]),
             (Box::new(PixelShuffle::new(2)), vec![4, 3, 3]),
+            (Box::new(PixelUnshuffle::new(2)), vec![3, 4, 6]),
+            (Box::new(ChannelShuffle::new(2)), vec![4, 3, 3]),
+            (Box::new(Unfold::new([2, 3], Conv2dOptions::default())), vec![2, 4, 5]),
+            (Box::new(Fold::new([4, 5], [2, 3], Conv2dOptions::default())), vec![12, 9]),
             (Box::new(Lstm::new(6, 4, init)), vec![5, 6]),
             (Box::new(Gru::new(6, 4, init)), vec![5, 6]),
             (Box::new(MultiheadAttention::new(8, 2, init)), vec![5, 8]),

@@ -4,11 +4,11 @@ use super::rules::panics;
 use crate::devices::devices;
 use wgrad::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
-    BatchNorm2d, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten, GroupNorm, Gru,
-    Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, MaxUnpool1d, MaxUnpool2d, Module, MultiheadAttention,
-    PRelu, PixelShuffle, Positions, RandomCropFlip, RmsNorm, Rnn, RnnStart, StateDict, Strictness,
-    TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample, Visitor, load_state,
-    parameters, state,
+    BatchNorm2d, ChannelShuffle, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten,
+    Fold, GroupNorm, Gru, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, MaxUnpool1d, MaxUnpool2d, Module,
+    MultiheadAttention, PRelu, PixelShuffle, PixelUnshuffle, Positions, RandomCropFlip, RmsNorm, Rnn, RnnStart,
+    StateDict, Strictness, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
+    Visitor, load_state, parameters, state,
 };
 use wgrad::{AttentionOptions, Conv2dOptions, DType, Device, Error, KeepDims, Tensor, Upsampling};
 
@@ -175,6 +175,18 @@ fn layers_without_parameters_know_their_path_too() {
         (
             said(PixelShuffle::new(2), &[2, 6, 3, 3], init),
             "[2, 6, 3, 3]: expected images [n, c, h, w] of a multiple of 4 channels",
+        ),
+        (
+            said(PixelUnshuffle::new(2), &[2, 6, 3, 4], init),
+            "[2, 6, 3, 4]: expected images [n, c, h, w] of a multiple of 2 pixels",
+        ),
+        (
+            said(ChannelShuffle::new(0), &[2, 6, 3, 4], init),
+            "[2, 6, 3, 4]: expected images [n, c, h, w] with channels for 0 groups",
+        ),
+        (
+            said(Fold::new([3, 3], [2, 2], Conv2dOptions::default()), &[2, 6, 4], init),
+            "[2, 6, 4]: expected columns [n, c * 2 * 2, windows]",
         ),
         (said(RandomCropFlip::new(2, init), &[2, 9], init), "[2, 9]: expected images [n, c, h, w]"),
         (said(GroupNorm::instance(3), &[2, 4, 5], init), "[2, 4, 5]: expected a batch [n, 3, ..]"),

@@ -176,3 +176,99 @@ impl Schedule for OneCycleLr {
         self.momentum.map(|(least, most)| self.at(step, [most, least, most]))
     }
 }
+
+/// What becomes of the height of [`CyclicLr`]'s waves: PyTorch's `mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Waves {
+    /// It stays: `triangular`.
+    #[default]
+    Alike,
+    /// Each is half as high as the one before: `triangular2`.
+    Halved,
+    /// It is multiplied by this at each step: `exp_range` with its `gamma`.
+    Falling(f64),
+}
+
+/// Up and down in straight lines between two rates, over and over (Smith, 2017), while the momentum goes the other way. It says
+/// all rates itself, whatever the base.
+///
+/// ```
+/// use wgrad::nn::{Init, Linear};
+/// use wgrad::optim::schedule::{CyclicLr, Scheduler};
+/// use wgrad::optim::{Adam, AdamOptions, Optimizer};
+/// let model = Linear::new(2, 1, &mut Init::new(0, &wgrad::Device::cpu()));
+/// let mut optimizer = Adam::new(&model, AdamOptions::default())?;
+/// let cycle = CyclicLr { step_size_up: 2, momentum: None, ..CyclicLr::new(0.1, 0.3) };
+/// let mut scheduler = Scheduler::new(cycle, &mut optimizer)?;
+/// scheduler.step(&mut optimizer)?;
+/// assert_eq!(optimizer.lr(), 0.2);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CyclicLr {
+    /// The lowest rate, that of the first step.
+    pub base_lr: f64,
+    /// The highest rate.
+    pub max_lr: f64,
+    /// Steps up.
+    pub step_size_up: u64,
+    /// Steps down; as many as up where nothing is said.
+    pub step_size_down: Option<u64>,
+    /// What becomes of the waves.
+    pub mode: Waves,
+    /// The least and the most momentum; none where it is to stay, which in PyTorch is `cycle_momentum=False` and has to be
+    /// said for an optimizer without momentum.
+    pub momentum: Option<(f64, f64)>,
+}
+
+impl CyclicLr {
+    /// With PyTorch's defaults.
+    pub fn new(base_lr: f64, max_lr: f64) -> CyclicLr {
+        CyclicLr {
+            base_lr,
+            max_lr,
+            step_size_up: 2000,
+            step_size_down: None,
+            mode: Waves::Alike,
+            momentum: Some((0.8, 0.9)),
+        }
+    }
+
+    /// How far up the wave of a step is.
+    fn height(&self, step: u64) -> f64 {
+        let (up, down) = (self.step_size_up, self.step_size_down.unwrap_or(self.step_size_up));
+        let (cycle, within) = (step / (up + down), step % (up + down));
+        let height = match within <= up {
+            true => within as f64 / up as f64,
+            false => (up + down - within) as f64 / down as f64,
+        };
+        height
+            * match self.mode {
+                Waves::Alike => 1.0,
+                Waves::Halved => 0.5f64.powf(cycle as f64),
+                Waves::Falling(gamma) => gamma.powf(step as f64),
+            }
+    }
+}
+
+impl Schedule for CyclicLr {
+    fn check(&self) -> Result<()> {
+        some_steps("CyclicLr: step_size_up", self.step_size_up)?;
+        some_steps("CyclicLr: step_size_down", self.step_size_down.unwrap_or(self.step_size_up))?;
+        inside("learning rate: CyclicLr's base_lr", self.base_lr, 0.0..=f64::MAX)?;
+        inside("learning rate: CyclicLr's max_lr", self.max_lr, 0.0..=f64::MAX)?;
+        if let Waves::Falling(gamma) = self.mode {
+            inside("CyclicLr: gamma", gamma, 0.0..=f64::MAX)?;
+        }
+        let (least, most) = self.momentum.unwrap_or((0.0, 0.0));
+        [least, most].into_iter().try_for_each(|momentum| inside("CyclicLr: momentum", momentum, 0.0..=1.0))
+    }
+
+    fn rate(&self, at: At) -> f64 {
+        self.base_lr + (self.max_lr - self.base_lr) * self.height(at.step)
+    }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        self.momentum.map(|(least, most)| most - (most - least) * self.height(step))
+    }
+}
