@@ -132,6 +132,9 @@ fn is_changed(dispatches: &[Dispatch], name: &str, info: &Info) -> bool {
     })
 }
 
+/// Cases that a device is lent for, one after the other.
+const CASES: usize = 50;
+
 /// Lends a device to `work`. Devices wait for the next case under their title; one that has failed is dropped, as a
 /// failure sticks to its device.
 fn with<R>(
@@ -139,14 +142,14 @@ fn with<R>(
     open: impl FnOnce() -> Device,
     work: impl FnOnce(&Device) -> Result<R, String>,
 ) -> Result<R, String> {
-    static IDLE: Mutex<BTreeMap<String, Vec<Device>>> = Mutex::new(BTreeMap::new());
+    static IDLE: Mutex<BTreeMap<String, Vec<(Device, usize)>>> = Mutex::new(BTreeMap::new());
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let found = idle().get_mut(title).and_then(Vec::pop);
-    let device = found.unwrap_or_else(open);
+    let (device, cases) = found.unwrap_or_else(|| (open(), 0));
     let result = work(&device)?;
-    // A device keeps the memory that it once had, and there is one for each variant.
-    if device.counters().bytes < 32 << 20 {
-        idle().entry(title.to_string()).or_default().push(device);
+    // A device keeps the memory that it once had, and all that it has compiled; there is one for each variant.
+    if device.counters().bytes < 32 << 20 && cases < CASES {
+        idle().entry(title.to_string()).or_default().push((device, cases + 1));
     }
     Ok(result)
 }
