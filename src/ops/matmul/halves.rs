@@ -6,12 +6,12 @@
 //! sum of 32 k is f16, one rounding each step, and is then added to one of f32.
 //!
 //! Why of 32, measured with random normal and uniform numbers for k from 64 to 4,096: the error of a result, as a part of the
-//! root of the mean square of all, is 2.0e-4 of sums in f32 that are rounded at the end, 4.4e-4 with runs of 8, 6.0e-4 with 16,
+//! root of the mean square of all, is 2.0e-4 where each term is rounded and the sum is f32, 4.4e-4 with runs of 8, 6.0e-4 with 16,
 //! 8.4e-4 with 32, and 1.2e-3 with 64. At worst it was 0.12 to 0.22 of what the cases of PyTorch allow halves (four roundings of
-//! the largest result) without runs, 0.28 with 16, 0.41 with 32 and 0.6 with 64. A rounding in each term, however short the
+//! the largest result) of such sums, 0.28 with 16, 0.41 with 32 and 0.6 with 64. A rounding in each term, however short the
 //! run, is more than [`Tolerance::SUMMED`] leaves to a result that is small beside its terms: so the variants say what they
 //! may be off beyond it. On RADV, runs of 16 spend 72 to 82% of the vector instructions of the loop on packed multiply-adds, and
-//! runs of 32 79 to 89% (`docs/gpu.md`).
+//! runs of 32 79 to 89% (`cargo bench --bench gpu`).
 //!
 //! What no length of a run helps: products below 6e-5 have fewer digits, those below 6e-8 none, and one above 65,504 is infinite.
 //! Gradients are scaled against the first (`GradScaler`).
