@@ -136,6 +136,9 @@ pub trait Backend: Send + Sync {
     /// Fills memory with this word before anybody has it, scratch memory too: for finding kernels that read what nobody
     /// wrote, and elements that none writes.
     fn fill_fresh(&self, _word: u32) {}
+    /// Takes this variant of a kernel where it has one that fits, from now on; `None`: what suits. For comparing variants without
+    /// building all pipelines anew.
+    fn force_variant(&self, _name: Option<&'static str>) {}
     /// Gives a buffer back; queued work may still use it.
     fn free(&self, buffer: BufferId);
     /// Overwrites a range. `offset` and the length are multiples of 4.

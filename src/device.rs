@@ -490,6 +490,12 @@ impl Device {
         self.0.backend.fill_fresh(word);
     }
 
+    /// Takes the variant of this name of every kernel that has one that fits, from now on; `None`: what suits the adapter. For tests:
+    /// [`WgpuOptions::variant`] without a device for each. Steps that were captured before keep theirs.
+    pub fn force_variant(&self, name: Option<&'static str>) {
+        self.0.backend.force_variant(name);
+    }
+
     pub(crate) fn alloc(&self, bytes: u64, purpose: Purpose) -> BufferId {
         let limit = self.info().max_binding_bytes;
         let made = if bytes > limit {

@@ -25,16 +25,20 @@ impl Checked {
         Checked { inner, failure: Mutex::default(), scratch: Scratch::default() }
     }
 
-    fn contents(&self, dispatch: &Dispatch) -> Result<Vec<Vec<u32>>> {
-        let read = |b: &crate::kernel::Binding| self.inner.read(b.buffer, b.offset, b.word_bytes()).wait();
-        dispatch.bindings.iter().map(read).collect()
+    /// What the bindings hold, but for those of one access: these are left empty.
+    fn contents(&self, dispatch: &Dispatch, but: Access) -> Result<Vec<Vec<u32>>> {
+        let bound = dispatch.bindings.iter().zip(dispatch.kernel.access);
+        let read = |b: &Binding| self.inner.read(b.buffer, b.offset, b.word_bytes());
+        // All are on their way before the first is waited for.
+        let reads: Vec<_> = bound.map(|(b, access)| (*access != but).then(|| read(b))).collect();
+        reads.into_iter().map(|read| read.map_or(Ok(Vec::new()), Readback::wait)).collect()
     }
 
     fn check(&self, dispatch: &Dispatch) -> Result<()> {
-        let mut want = self.contents(dispatch)?;
+        let mut want = self.contents(dispatch, Access::Write)?;
         let bound = dispatch.bindings.iter().zip(dispatch.kernel.access).zip(&mut want);
         for ((b, _), memory) in bound.filter(|((_, access), _)| **access == Access::Write) {
-            memory.fill(UNWRITTEN[0]);
+            *memory = vec![UNWRITTEN[0]; b.word_bytes() as usize / 4];
             self.inner.write(b.buffer, b.offset, bytemuck::cast_slice(memory));
             memory.fill(UNWRITTEN[1]);
         }
@@ -48,10 +52,10 @@ impl Checked {
             .collect();
         scratch::caught(|| dispatch.call(slices, &self.scratch, dispatch.kernel.definition))?;
         self.inner.dispatch(dispatch)?;
-        let got = self.contents(dispatch)?;
-        for (at, binding) in
-            dispatch.bindings.iter().enumerate().filter(|(at, _)| dispatch.kernel.access[*at] != Access::Read)
-        {
+        let got = self.contents(dispatch, Access::Read)?;
+        // Where they are equal to the bit, all is written and right.
+        let differ = |at: &usize| dispatch.kernel.access[*at] != Access::Read && got[*at] != want[*at];
+        for (at, binding) in dispatch.bindings.iter().enumerate().filter(|(at, _)| differ(at)) {
             let bytes = binding.dtype.bytes();
             let mut pairs = elements(&got[at], bytes).zip(elements(&want[at], bytes)).take(binding.numel());
             let unwritten = UNWRITTEN.map(|word| bytemuck::cast::<[u32; 2], [u8; 8]>([word; 2]));
@@ -133,6 +137,10 @@ impl Backend for Checked {
     fn fill_fresh(&self, word: u32) {
         self.inner.fill_fresh(word);
         self.scratch.fill_fresh(word);
+    }
+
+    fn force_variant(&self, name: Option<&'static str>) {
+        self.inner.force_variant(name);
     }
 
     fn free(&self, buffer: BufferId) {

@@ -19,12 +19,13 @@ use crate::error::{Error, Result};
 use crate::kernel::{Binding, BufferId, Cost, Dispatch, Info, Lowering, Pass, Slot, Variant};
 use std::collections::{HashMap, HashSet};
 use std::iter::repeat;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A device of wgpu with its queue of work.
 pub struct Wgpu {
     info: Info,
-    variant: Option<&'static str>,
+    /// The variant that is taken where it fits.
+    forced: RwLock<Option<&'static str>>,
     tuning: Tuning,
     /// The choices of tuning so far.
     choices: Mutex<Choices>,
@@ -95,8 +96,8 @@ impl Wgpu {
             Tuning::Measured(known) | Tuning::Frozen(known) if known.is_for(&info) => known.clone(),
             _ => Choices::new(&info),
         };
-        let (variant, tuning, choices) = (options.variant, options.tuning.clone(), Mutex::new(known));
-        Ok(Wgpu { info, variant, tuning, choices, device, queue, state: Mutex::new(state), failure })
+        let (forced, tuning, choices) = (RwLock::new(options.variant), options.tuning.clone(), Mutex::new(known));
+        Ok(Wgpu { info, forced, tuning, choices, device, queue, state: Mutex::new(state), failure })
     }
 
     fn choices_locked(&self) -> MutexGuard<'_, Choices> {
@@ -110,7 +111,8 @@ impl Wgpu {
     fn variant(&self, dispatch: &Dispatch) -> Result<&'static Variant> {
         let variants = dispatch.kernel.variants;
         let fits = |v: &&Variant| (v.fits)(&self.info, dispatch);
-        if let Some(forced) = variants.iter().find(|v| Some(v.name) == self.variant && fits(v)) {
+        let forced = *self.forced.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(forced) = variants.iter().find(|v| Some(v.name) == forced && fits(v)) {
             return Ok(forced);
         }
         let suited = variants.iter().find(|v| fits(v) && (v.suits)(&self.info, dispatch));
@@ -271,6 +273,10 @@ impl Backend for Wgpu {
 
     fn fill_fresh(&self, word: u32) {
         self.state().fill = Some(word);
+    }
+
+    fn force_variant(&self, name: Option<&'static str>) {
+        *self.forced.write().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
     fn free(&self, buffer: BufferId) {

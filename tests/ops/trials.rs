@@ -46,18 +46,19 @@ fn on_the_host(case: &Case) -> Result<(), String> {
     if case.big || !case.dispatches().iter().any(has_host) {
         return Ok(());
     }
-    checked(case, "host paths", Device::cpu)
+    with("host paths", || Device::checked(Device::cpu()), |device| run(case, device))
+        .map_err(|what| format!("host paths: {what}"))
 }
+
+static BASE: LazyLock<WgpuOptions> = LazyLock::new(WgpuOptions::from_env);
 
 /// The GPU against the CPU backend and against itself, and each kernel against its definition: as the adapter is, as a
 /// browser would run it, and with every variant that fits and is not chosen by itself.
 fn on_a_gpu(case: &Case) -> Result<(), String> {
-    static BASE: LazyLock<WgpuOptions> = LazyLock::new(WgpuOptions::from_env);
     static INFO: LazyLock<Info> = LazyLock::new(|| open(&BASE).info().clone());
-    let base = &*BASE;
     with(
         "gpu",
-        || open(base),
+        || open(&BASE),
         |device| {
             device.fill_fresh(OLD[0]);
             let first = case.outcome(device)?;
@@ -75,20 +76,18 @@ fn on_a_gpu(case: &Case) -> Result<(), String> {
     if case.big {
         return Ok(());
     }
-    checked(case, "kernel by kernel", || open(base))?;
-    checked(case, "as a browser", || open(&WgpuOptions { features: Features::Browser, ..base.clone() }))?;
-    let (names, dispatches) = (variant_names(), case.dispatches());
-    let changed: Vec<&str> = names.into_iter().filter(|name| is_changed(&dispatches, name, &INFO)).collect();
-    for name in &changed {
-        checked(case, name, || open(&WgpuOptions { variant: Some(name), ..base.clone() }))?;
-    }
-    if !dispatches.iter().any(|d| takes_halves(d, &INFO)) {
-        return Ok(());
-    }
-    for dtype in [DType::F16, DType::BF16] {
-        halved(case, dtype, "kernel by kernel", || open(base))?;
-        for name in &changed {
-            halved(case, dtype, name, || open(&WgpuOptions { variant: Some(name), ..base.clone() }))?;
+    let as_a_browser = || open(&WgpuOptions { features: Features::Browser, ..BASE.clone() });
+    with("browser", || Device::checked(as_a_browser()), |device| run(case, device))
+        .map_err(|what| format!("as a browser: {what}"))?;
+    let dispatches = case.dispatches();
+    let changed = variant_names().into_iter().filter(|name| is_changed(&dispatches, name, &INFO));
+    let variants: Vec<Option<&str>> = std::iter::once(None).chain(changed.map(Some)).collect();
+    let halves: &[DType] =
+        if dispatches.iter().any(|d| takes_halves(d, &INFO)) { &[DType::F16, DType::BF16] } else { &[] };
+    for &variant in &variants {
+        checked(variant, "", |device| run(case, device))?;
+        for &dtype in halves {
+            checked(variant, &format!(", of {dtype}"), |device| case.halved(dtype, device))?;
         }
     }
     Ok(())
@@ -100,22 +99,26 @@ fn takes_halves(d: &Dispatch, info: &Info) -> bool {
     fitting.flat_map(|variant| (variant.lower)(info, d).passes).any(|pass| pass.typed || !pass.elements.is_empty())
 }
 
-/// Each kernel against its definition, on floats of half size.
-fn halved(case: &Case, dtype: DType, title: &str, device: impl FnOnce() -> Device) -> Result<(), String> {
-    with(title, || Device::checked(device()), |device| case.halved(dtype, device))
-        .map_err(|what| format!("{title}, of {dtype}: {what}"))
-}
-
-/// Each kernel against its definition, on a device like this.
-fn checked(case: &Case, title: &str, device: impl FnOnce() -> Device) -> Result<(), String> {
+/// Each kernel against its definition on the adapter, with this variant where it fits.
+fn checked(
+    variant: Option<&'static str>,
+    title: &str,
+    work: impl FnOnce(&Device) -> Result<(), String>,
+) -> Result<(), String> {
     with(
-        title,
-        || Device::checked(device()),
+        "checked",
+        || Device::checked(open(&BASE)),
         |device| {
-            if case.is_joined() { case.replayed(device).map(drop) } else { case.outcome(device).map(drop) }
+            device.force_variant(variant.or(BASE.variant));
+            work(device)
         },
     )
-    .map_err(|what| format!("{title}: {what}"))
+    .map_err(|what| format!("{}{title}: {what}", variant.unwrap_or("kernel by kernel")))
+}
+
+/// Runs what a device checks.
+fn run(case: &Case, device: &Device) -> Result<(), String> {
+    if case.is_joined() { case.replayed(device).map(drop) } else { case.outcome(device).map(drop) }
 }
 
 fn variant_names() -> BTreeSet<&'static str> {
@@ -132,24 +135,25 @@ fn is_changed(dispatches: &[Dispatch], name: &str, info: &Info) -> bool {
     })
 }
 
-/// Cases that a device is lent for, one after the other.
-const CASES: usize = 50;
+/// Pipelines that a device may hold.
+const PIPELINES: u64 = 2000;
 
 /// Lends a device to `work`. Devices wait for the next case under their title; one that has failed is dropped, as a
 /// failure sticks to its device.
 fn with<R>(
-    title: &str,
+    title: &'static str,
     open: impl FnOnce() -> Device,
     work: impl FnOnce(&Device) -> Result<R, String>,
 ) -> Result<R, String> {
-    static IDLE: Mutex<BTreeMap<String, Vec<(Device, usize)>>> = Mutex::new(BTreeMap::new());
+    static IDLE: Mutex<BTreeMap<&str, Vec<Device>>> = Mutex::new(BTreeMap::new());
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let found = idle().get_mut(title).and_then(Vec::pop);
-    let (device, cases) = found.unwrap_or_else(|| (open(), 0));
+    let device = found.unwrap_or_else(open);
     let result = work(&device)?;
-    // A device keeps the memory that it once had, and all that it has compiled; there is one for each variant.
-    if device.counters().bytes < 32 << 20 && cases < CASES {
-        idle().entry(title.to_string()).or_default().push((device, cases + 1));
+    // A device keeps the memory that it once had, and all that it has compiled.
+    let held = device.counters();
+    if held.bytes < 32 << 20 && held.pipelines < PIPELINES {
+        idle().entry(title).or_default().push(device);
     }
     Ok(result)
 }

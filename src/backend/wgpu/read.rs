@@ -7,19 +7,22 @@ use crate::error::{Error, Result};
 use futures::channel::oneshot;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The buffer that small reads come through, one after the other; others get one of their own.
+/// The buffers that small reads come through; others get one of their own.
 #[derive(Clone, Default)]
-pub struct Staging(Arc<Mutex<Option<wgpu::Buffer>>>);
+pub struct Staging(Arc<Mutex<Vec<wgpu::Buffer>>>);
 
 const SMALL: u64 = 64 << 10;
 
+/// Buffers that are kept: as many reads are seldom on their way at once.
+const KEPT: usize = 4;
+
 impl Staging {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<wgpu::Buffer>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<wgpu::Buffer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
-        let kept = if bytes <= SMALL { self.kept().take() } else { None };
+        let kept = if bytes <= SMALL { self.kept().pop() } else { None };
         kept.unwrap_or_else(|| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("readback"),
@@ -31,8 +34,9 @@ impl Staging {
     }
 
     fn give(&self, buffer: wgpu::Buffer) {
-        if buffer.size() == SMALL {
-            *self.kept() = Some(buffer);
+        let mut kept = self.kept();
+        if buffer.size() == SMALL && kept.len() < KEPT {
+            kept.push(buffer);
         }
     }
 }
