@@ -1,5 +1,5 @@
 //! What a dispatch costs the host: training steps on wgpu's adapter that runs nothing, so that all time is spent on
-//! tensors, gradients, the queue and wgpu itself.
+//! tensors, gradients, the queue and wgpu itself. Then what a trainer adds to a step of W1 on the CPU backend.
 //!
 //!     cargo bench --bench overhead              # a table
 //!     cargo bench --bench overhead -- --json    # one JSON object a line
@@ -8,6 +8,8 @@
 mod bare;
 #[path = "shared/timing.rs"]
 mod timing;
+#[path = "overhead/trainer.rs"]
+mod trainer;
 
 use clap::Parser;
 use serde_json::json;
@@ -72,6 +74,14 @@ fn main() -> Result<()> {
             let (dispatches, timing) = step(&model, &x, mode)?;
             say(name, mode, dispatches, timing);
         }
+    }
+    let [by_hand, by_trainer] = trainer::steps(&Device::new_cpu())?.map(|seconds| 1e6 * seconds);
+    match args.json {
+        true => println!("{}", json!({ "work": "w1", "us_by_hand": by_hand, "us_by_trainer": by_trainer })),
+        false => println!(
+            "w1 on the CPU backend: {by_hand:.0} us a step by hand, {by_trainer:.0} us by a trainer ({:.2})",
+            by_trainer / by_hand
+        ),
     }
     Ok(())
 }
