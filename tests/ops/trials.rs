@@ -135,8 +135,8 @@ fn is_changed(dispatches: &[Dispatch], name: &str, info: &Info) -> bool {
     })
 }
 
-/// Pipelines that a device may hold.
-const PIPELINES: u64 = 2000;
+/// Pipelines that a device may hold: lavapipe keeps about a megabyte of each.
+const PIPELINES: u64 = 1000;
 
 /// Lends a device to `work`. Devices wait for the next case under their title; one that has failed is dropped, as a
 /// failure sticks to its device.
