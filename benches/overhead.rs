@@ -1,5 +1,6 @@
 //! What a dispatch costs the host: training steps on wgpu's adapter that runs nothing, so that all time is spent on
-//! tensors, gradients, the queue and wgpu itself. Then what a trainer adds to a step of W1 on the CPU backend.
+//! tensors, gradients, the queue and wgpu itself. Then what a trainer and a
+//! loader add to steps on the CPU backend.
 //!
 //!     cargo bench --bench overhead              # a table
 //!     cargo bench --bench overhead -- --json    # one JSON object a line
@@ -81,6 +82,14 @@ fn main() -> Result<()> {
         false => println!(
             "w1 on the CPU backend: {by_hand:.0} us a step by hand, {by_trainer:.0} us by a trainer ({:.2})",
             by_trainer / by_hand
+        ),
+    }
+    let [there, loaded] = trainer::loaded(&Device::new_cpu())?.map(|seconds| 1e3 * seconds);
+    match args.json {
+        true => println!("{}", json!({ "work": "resnet", "ms_on_the_device": there, "ms_loaded": loaded })),
+        false => println!(
+            "resnet on the CPU backend: {there:.1} ms a step on images of the device, {loaded:.1} ms from a loader ({:.2})",
+            loaded / there
         ),
     }
     Ok(())

@@ -1,9 +1,12 @@
-//! What a trainer adds to a step: W1 by a loop by hand and by [`Trainer`], from one loader, in turn.
+//! What a trainer and a loader add to a step: W1 by a loop by hand and by [`Trainer`], from one loader, in turn; and a small
+//! ResNet with crops and mirror images, on images from a loader with two threads and on images that lie on the device.
 
 use std::time::Instant;
-use wgrad::data::{DataLoader, LoaderOptions};
-use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
+use wgrad::data::{Array, DataLoader, LoaderOptions};
+use wgrad::nn::{
+    AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Ctx, Flatten, Init, Layer, Linear, Module, RandomCropFlip, Relu, Sequential,
+};
+use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
 use wgrad::train::{Outcome, Trainer};
 use wgrad::{Device, Result, Tensor};
@@ -21,22 +24,101 @@ pub fn steps(device: &Device) -> Result<[f64; 2]> {
     let items: Vec<([f32; 784], i32)> = (0..BATCH * BATCHES).map(item).collect();
     let options = LoaderOptions { batch_size: BATCH, shuffle: Some(7), ..LoaderOptions::default() };
     let loader = DataLoader::new(items, options)?;
+    // What a run costs once, its capture above all, is in both and drops out.
+    in_turn([by_hand, by_trainer].map(|run| {
+        let loader = &loader;
+        move || {
+            let start = Instant::now();
+            run(loader, 1, device)?;
+            let short = start.elapsed().as_secs_f64();
+            run(loader, 5, device)?;
+            Ok((start.elapsed().as_secs_f64() - 2.0 * short) / (4 * BATCHES) as f64)
+        }
+    }))
+}
+
+/// Median seconds of two ways that are measured one after the other.
+fn in_turn(mut ways: [impl FnMut() -> Result<f64>; 2]) -> Result<[f64; 2]> {
     let mut seconds = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
-        for (seconds, run) in seconds.iter_mut().zip([by_hand, by_trainer]) {
-            // What a run costs once, its capture above all, is in both and drops out.
-            let start = Instant::now();
-            run(&loader, 1, device)?;
-            let short = start.elapsed();
-            run(&loader, 5, device)?;
-            let long = start.elapsed() - short;
-            seconds.push((long.as_secs_f64() - short.as_secs_f64()) / (4 * BATCHES) as f64);
+        for (seconds, way) in seconds.iter_mut().zip(&mut ways) {
+            seconds.push(way()?);
         }
     }
     Ok(seconds.map(|mut seconds| {
         seconds.sort_by(f64::total_cmp);
         seconds[ROUNDS / 2]
     }))
+}
+
+/// Median seconds of a step of the ResNet on images that lie on the device, and from the loader.
+pub fn loaded(device: &Device) -> Result<[f64; 2]> {
+    const STEPS: usize = 8;
+    let pixels =
+        |row: usize| (0..3 * 32 * 32).map(|at| ((row * 31 + at * 7919) % 256) as f32 / 255.0).collect::<Vec<_>>();
+    let items: Vec<(Array, i32)> =
+        (0..BATCH * STEPS).map(|row| (Array::new(pixels(row), [3, 32, 32]), (row % 10) as i32)).collect();
+    let options = LoaderOptions { batch_size: BATCH, shuffle: Some(7), workers: 2, ..LoaderOptions::default() };
+    let loader = DataLoader::new(items, options)?;
+    let init = &mut Init::new(0, device);
+    let model = Sequential::new()
+        .push(RandomCropFlip::new(4, init))
+        .push(Conv2d::new(3, 32, 3, init).padding(1))
+        .push(Block::new(32, init))
+        .push(Conv2d::new(32, 64, 3, init).padding(1).stride(2))
+        .push(Block::new(64, init))
+        .push(AdaptiveAvgPool2d::new([1, 1]))
+        .push(Flatten::new())
+        .push(Linear::new(64, 10, init));
+    let mut optimizer = Sgd::new(&model, SgdOptions::default())?;
+    let mut replay = Replay::new();
+    let mut step = |x: &Tensor, labels: &Tensor| {
+        replay.run([x, labels], |[x, labels]| {
+            let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
+            optimizer.step(&loss.backward());
+            Ok(loss)
+        })
+    };
+    let there: Vec<[Tensor; 2]> = loader.epoch(0).map(|batch| Ok(batch?.to(device))).collect::<Result<_>>()?;
+    let step = std::cell::RefCell::new(&mut step);
+    let timed = |from: &mut dyn Iterator<Item = Result<[Tensor; 2]>>| {
+        let start = Instant::now();
+        for batch in from {
+            let [x, labels] = batch?;
+            step.borrow_mut()(&x, &labels)?;
+        }
+        device.wait()?;
+        Ok(start.elapsed().as_secs_f64() / STEPS as f64)
+    };
+    let ways: [Box<dyn FnMut() -> Result<f64>>; 2] = [
+        Box::new(|| timed(&mut there.iter().cloned().map(Ok))),
+        Box::new(|| timed(&mut loader.epoch(1).map(|batch| Ok(batch?.to(device))))),
+    ];
+    in_turn(ways)
+}
+
+/// Two convolutions with batch norm beside the way around them.
+#[derive(Module)]
+struct Block {
+    body: Sequential,
+}
+
+impl Block {
+    fn new(channels: usize, init: &mut Init) -> Block {
+        let body = Sequential::new()
+            .push(Conv2d::new(channels, channels, 3, init).padding(1))
+            .push(BatchNorm2d::new(channels, init))
+            .push(Relu::new())
+            .push(Conv2d::new(channels, channels, 3, init).padding(1))
+            .push(BatchNorm2d::new(channels, init));
+        Block { body }
+    }
+}
+
+impl Layer for Block {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        (x + &self.body.forward(x, ctx)).relu()
+    }
 }
 
 fn model(device: &Device) -> Sequential {
