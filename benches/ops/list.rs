@@ -249,12 +249,12 @@ fn cross_entropy(name: &'static str, rows: usize, classes: usize) -> Op {
     })
 }
 
-/// Images [n, channels, side, side] under 3x3 kernels.
-fn convolutions([n, channels, side, outputs]: [usize; 4]) -> Vec<Op> {
+/// Images [n, channels, side, side] under square kernels, 0 around them.
+fn convolutions([n, channels, side, outputs]: [usize; 4], kernel: usize) -> Vec<Op> {
     let names = ["conv2d", "conv2d input gradient", "conv2d weight gradient"];
-    let options = Conv2dOptions { padding: [1, 1], ..Conv2dOptions::default() };
-    let shape = format!("{n}x{channels}x{side}x{side} to {outputs}");
-    convolution(names, &shape, [n, channels, side], [outputs, channels, 3], options)
+    let options = Conv2dOptions { padding: [kernel / 2; 2], ..Conv2dOptions::default() };
+    let shape = format!("{n}x{channels}x{side}x{side} to {outputs}, {kernel}x{kernel}");
+    convolution(names, &shape, [n, channels, side], [outputs, channels, kernel], options)
 }
 
 /// The same under a kernel for each channel.
@@ -295,8 +295,14 @@ fn images() -> Vec<Op> {
     const IMAGES: &[usize] = &[64, 28, 28, 32];
     let mut ops: Vec<Op> = [[64, 1, 28, 32], [64, 32, 14, 64], [64, 3, 32, 32], [64, 32, 16, 64], [16, 64, 56, 64]]
         .into_iter()
-        .flat_map(convolutions)
+        .flat_map(|s| convolutions(s, 3))
         .collect();
+    // Few channels.
+    for (s, kernel) in
+        [([32, 3, 32, 8], 3), ([32, 8, 32, 16], 3), ([32, 16, 32, 16], 3), ([32, 32, 16, 12], 3), ([8, 32, 32, 3], 9)]
+    {
+        ops.extend(convolutions(s, kernel));
+    }
     ops.extend(
         [([32, 64, 28, 3], 1), ([32, 64, 28, 3], 2), ([16, 96, 14, 7], 1)]
             .into_iter()

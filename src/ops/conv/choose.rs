@@ -124,7 +124,11 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     match way {
         // A software adapter runs barriers as coroutines, and has subgroups that go without.
         Way::Rows | Way::RecastRows => info.class != Class::Gpu,
-        Way::Few => info.class != Class::Gpu && p.taps() <= FEW,
+        // Of few results, those by spans are better, where not most products are with zeros.
+        Way::Few => {
+            let by_spans = p.channels > 1 && p.out_channels <= implicit::FEW && p.pooled_h == 0;
+            info.class != Class::Gpu && p.taps() <= FEW && !by_spans
+        }
         Way::Tiles | Way::SmallTiles | Way::RecastTiles | Way::RecastSmallTiles
             if matmul::preferred(info) != Tiling::Tiled =>
         {

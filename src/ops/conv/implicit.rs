@@ -1,5 +1,5 @@
-//! Convolution without the matrix of columns: `shaders/conv_rows.wgsl`, `shaders/conv_few.wgsl`,
-//! `shaders/conv_taps.wgsl`, `shaders/conv_parts.wgsl`.
+//! Convolution without the matrix of columns: `shaders/conv_rows.wgsl`, `shaders/conv_spans.wgsl`, `shaders/conv_few.wgsl`,
+//! `shaders/conv_taps.wgsl`, `shaders/conv_span_taps.wgsl`, `shaders/conv_parts.wgsl`.
 //!
 //! The shaders look pixels up where a matrix product would read its columns. They want subgroups that fill a workgroup,
 //! and channels as neighbours, four at a time, or few taps.
@@ -11,16 +11,28 @@ use crate::kernel::{Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Sl
 /// x, the weight, a bias, y, and where the largest of each window lies.
 const FORWARD_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
 
+/// x, dy, and the sums of parts of the positions.
+const WEIGHT_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
+
 static ROWS: Shader =
     shader!("conv_rows", ["halves", "conv", "rows", "places", "positions", "conv_ends", "conv_look"], FORWARD_ACCESS);
+static SPANS: Shader =
+    shader!("conv_spans", ["halves", "conv", "rows", "quads", "places", "positions", "spans"], FORWARD_ACCESS);
 static FEW_ROWS: Shader =
     shader!("conv_few", ["halves", "conv", "rows", "places", "positions", "conv_ends"], FORWARD_ACCESS);
-static TAPS: Shader = shader!("conv_taps", ["halves", "conv", "rows"], &[Access::Read, Access::Read, Access::Write]);
+static TAPS: Shader = shader!("conv_taps", ["halves", "conv", "rows"], WEIGHT_ACCESS);
+static SPAN_TAPS: Shader = shader!("conv_span_taps", ["halves", "conv", "rows", "quads"], WEIGHT_ACCESS);
+
+/// Output channels up to which one lane takes all of them.
+pub(super) const FEW: u32 = 16;
 
 /// The most parts of the positions.
 const MAX_PARTS: u32 = 60_000;
 
 pub(super) fn rows(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2], out: &mut Lowering) -> Pass {
+    if p.out_channels <= FEW && p.has_spans() {
+        return spans(info, p, ends, operands, out);
+    }
     let (lanes, wide, strips) = strips(info, p);
     // As many positions as their sums leave room for, and enough workgroups for any machine.
     let mut rows = if wide { 32 } else { 64 };
@@ -29,6 +41,33 @@ pub(super) fn rows(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2]
     }
     let groups = u64::from(p.computed().div_ceil(rows)) * u64::from(strips);
     let pass = tiled(Pass::new(&ROWS, "conv_rows", groups), lanes, wide).constant("ROWS", Constant::U32(rows));
+    ended(pass, p, ends, operands, out)
+}
+
+impl ConvParams {
+    /// Columns of the positions that are computed.
+    fn columns(&self) -> u32 {
+        if self.pooled_h > 0 { 2 * self.pooled_w } else { self.out_w }
+    }
+
+    /// Spans of four neighbouring positions.
+    fn spans(&self) -> u32 {
+        self.computed() / self.columns().max(1) * self.columns().div_ceil(4)
+    }
+
+    /// Whether spans are mostly full, and loops over them short enough.
+    fn has_spans(&self) -> bool {
+        self.columns() > 2 && self.taps() < 1 << 16
+    }
+}
+
+fn spans(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2], out: &mut Lowering) -> Pass {
+    let lanes = info.subgroup.unwrap_or(8);
+    // Each lane takes two.
+    let pass = Pass::new(&SPANS, "conv_spans", u64::from(p.spans().div_ceil(2 * lanes)))
+        .constant("LANES", Constant::U32(lanes))
+        .constant("QUADS", Constant::U32(p.out_channels / 4))
+        .constant("SLIDES", Constant::Bool(p.stride_w == p.dilation_w));
     ended(pass, p, ends, operands, out)
 }
 
@@ -44,7 +83,11 @@ pub(super) fn few_forward(info: &Info, d: &Dispatch) -> Lowering {
 }
 
 pub(super) fn taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
-    parts(info, p, ("conv_taps", 32, 4), slots, out);
+    if p.out_channels <= FEW && p.out_w > 2 {
+        span_taps(info, p, slots, out);
+    } else {
+        parts(info, p, ("conv_taps", 32, 4), slots, out);
+    }
 }
 
 pub(super) fn few_weight(info: &Info, d: &Dispatch) -> Lowering {
@@ -67,14 +110,35 @@ fn parts(
 ) {
     let (lanes, wide, strips) = strips(info, &p);
     let tiles = (p.taps() as u32).div_ceil(count) * strips;
-    // Sums of at most about 2,048 positions, and enough workgroups for any machine.
-    let all = (p.batch * p.out_h * p.out_w).div_ceil(unit);
-    let wanted = (all * unit).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all).min(MAX_PARTS);
-    let each = all.div_ceil(wanted);
-    let splits = all.div_ceil(each);
+    let [each, splits] = split(&p, tiles, unit);
     p.images = if entry == "conv_taps" { 4 * each } else { each };
     let pass = Pass::new(&TAPS, entry, u64::from(tiles) * u64::from(splits));
     of_parts(&p, splits, tiled(pass, lanes, wide).constant("COUNT", Constant::U32(count)), slots, out);
+}
+
+/// The same of few output channels, by lanes that take all of them.
+fn span_taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
+    let lanes = info.subgroup.unwrap_or(8);
+    let blocks = p.kernel_w.div_ceil(4);
+    let taps = p.kernel_w.div_ceil(blocks);
+    let tiles = (p.kernel_h * blocks * (p.channels / 4)).div_ceil(lanes);
+    let [each, splits] = split(&p, tiles, p.out_w);
+    let pass = Pass::new(&SPAN_TAPS, "conv_span_taps", u64::from(tiles) * u64::from(splits))
+        .constant("LANES", Constant::U32(lanes))
+        .constant("QUADS", Constant::U32(p.out_channels / 4))
+        .constant("TAPS", Constant::U32(taps))
+        .constant("SLIDES", Constant::Bool(p.stride_w == p.dilation_w))
+        .constant("TAIL", Constant::Bool(!p.out_w.is_multiple_of(4)));
+    of_parts(&ConvParams { images: each, ..p }, splits, pass, slots, out);
+}
+
+/// Units of positions in a part, and parts, where each has so many tiles: sums of at most about 2,048 positions, and enough
+/// workgroups for any machine.
+fn split(p: &ConvParams, tiles: u32, unit: u32) -> [u32; 2] {
+    let all = (p.batch * p.out_h * p.out_w).div_ceil(unit);
+    let wanted = (all * unit).div_ceil(2048).max(64u32.div_ceil(tiles)).min(all).min(MAX_PARTS);
+    let each = all.div_ceil(wanted);
+    [each, all.div_ceil(each)]
 }
 
 /// Lanes and width of the tiles, as the shaders' constants, and the strips that the output channels take.
