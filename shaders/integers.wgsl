@@ -1,6 +1,7 @@
 // y[i] = f(a[i], b[i]) of whole numbers, which wrap around in 32 bits
 //   a, b: strided operands; y: dense, n elements of type Y
-// quads: one invocation takes four neighbours, p in steps of vec4; strided: one element. No loops. The function, f4, is set by
+// quads: one invocation takes four neighbours, p in steps of vec4; strided: one element. The greatest common divisor
+// takes at most 48 iterations, all else none. The function, f4, is set by
 // the variant, and so is Y, i32 or f32.
 
 @group(0) @binding(0) var<storage, read> a: array<i32>;
@@ -27,6 +28,28 @@ fn rest4(a: vec4<i32>, b: vec4<i32>) -> vec4<i32> {
 fn is_above4(a: vec4<i32>, b: vec4<i32>) -> vec4<bool> {
     let left = rest4(a, b);
     return (left != vec4<i32>()) & ((left < vec4<i32>()) != (b < vec4<i32>()));
+}
+
+fn left4(a: vec4<i32>, b: vec4<i32>) -> vec4<i32> {
+    return select(vec4<i32>(), a << (vec4<u32>(b) & vec4<u32>(31u)), vec4<u32>(b) < vec4<u32>(32u));
+}
+
+fn right4(a: vec4<i32>, b: vec4<i32>) -> vec4<i32> {
+    return a >> select(vec4<u32>(31u), vec4<u32>(b), vec4<u32>(b) < vec4<u32>(32u));
+}
+
+// By Euclid's rule.
+fn gcd4(a: vec4<i32>, b: vec4<i32>) -> vec4<i32> {
+    var x = abs(a);
+    var y = abs(b);
+    for (var i = 0u; i < 48u; i++) {
+        let is_done = y == vec4<i32>();
+        if all(is_done) { break; }
+        let left = rest4(x, y);
+        x = select(y, x, is_done);
+        y = left;
+    }
+    return x;
 }
 
 @compute @workgroup_size(256)

@@ -8,13 +8,13 @@
 //! |---|---|
 //! | **Models** | [`Module`](trait@Module), [`Layer`], [`Parameter`], [`Buffer`], [`Path`], [`Sequential`], [`Checkpoint`], [`Recompute`], [`Identity`], [`Flatten`], [`Unflatten`] |
 //! | **Passes** | [`Ctx`], [`Mode`], [`Precision`], [`Trace`], [`Entered`], [`Summary`] |
-//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`Dropout3d`], [`AlphaDropout`], [`DropPath`], [`RandomCropFlip`] |
+//! | **First values and chance** | [`Init`], [`init`](mod@init), [`Generator`], [`Dropout`], [`Dropout1d`], [`Dropout2d`], [`Dropout3d`], [`AlphaDropout`], [`FeatureAlphaDropout`], [`DropPath`], [`RandomCropFlip`] |
 //! | **Images by chance** | [`RandomAffine`], [`RandomResizedCrop`], [`ColorJitter`], [`RandomHue`], [`RandomGrayscale`], [`GaussianBlur`], [`RandomErasing`], [`RandAugment`]; [`Draw::mixup`](crate::Draw::mixup), [`Draw::cutmix`](crate::Draw::cutmix) |
 //! | **Linear maps and tables** | [`Linear`], [`Bilinear`], [`Embedding`], [`EmbeddingBag`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
 //! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`LpPool1d`], [`LpPool2d`], [`LpPool3d`], [`FractionalMaxPool2d`], [`FractionalMaxPool3d`], [`FractionalSize`], [`MaxUnpool1d`], [`MaxUnpool2d`], [`MaxUnpool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`], [`PixelUnshuffle`], [`ChannelShuffle`], [`Unfold`], [`Fold`] |
 //! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`BatchNormState`], [`InstanceNorm1d`], [`InstanceNorm2d`], [`InstanceNorm3d`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
-//! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
+//! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`RRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
 //! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
 //! | **Attention** | [`MultiheadAttention`], [`MultiheadAttentionOptions`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerEncoder`], [`TransformerDecoder`], [`Transformer`], [`TransformerAttention`], [`TransformerOptions`], [`NormPlace`] |
 //! | **Values by name** | [`parameters`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
@@ -55,8 +55,8 @@ pub mod transforms;
 #[doc(inline)]
 pub use activation::{
     Activation, Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyRelu, LogSigmoid,
-    LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softmin, Softplus, Softshrink, Softsign, Tanh,
-    Tanhshrink, Threshold,
+    LogSoftmax, Mish, PRelu, RRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softmin, Softplus, Softshrink, Softsign,
+    Tanh, Tanhshrink, Threshold,
 };
 #[doc(inline)]
 pub use attention::{MultiheadAttention, MultiheadAttentionOptions, sinusoidal_positions};
@@ -75,7 +75,7 @@ pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTra
 #[doc(inline)]
 pub use ctx::{Ctx, Entered, Mode, Precision, Recompute, Trace};
 #[doc(inline)]
-pub use dropout::{AlphaDropout, DropPath, Dropout, Dropout1d, Dropout2d, Dropout3d};
+pub use dropout::{AlphaDropout, DropPath, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
 #[doc(inline)]
 pub use embedding::{Embedding, Positions};
 #[doc(inline)]

@@ -22,6 +22,7 @@ pub mod dropout;
 mod einsum;
 pub mod embedding;
 pub mod fill;
+pub mod gamma;
 pub mod gather;
 pub mod grid_sample;
 pub mod group_norm;
@@ -48,6 +49,7 @@ pub mod select;
 pub mod softmax;
 pub mod sort;
 mod special;
+mod stacks;
 pub mod topk;
 pub mod unary;
 pub mod unique;
@@ -69,6 +71,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     dropout::KERNELS,
     embedding::KERNELS,
     fill::KERNELS,
+    gamma::KERNELS,
     gather::KERNELS,
     group_norm::KERNELS,
     binary::integers::KERNELS,

@@ -29,3 +29,15 @@ fn remainder4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     let other = (left < vec4<f32>()) != (b < vec4<f32>());
     return select(left + b, left, (left == vec4<f32>()) | !other);
 }
+
+// The next number after a on the way to b; both zeros are one.
+fn next_after4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    let bits = bitcast<vec4<u32>>(a);
+    let goes_up = order4(b) > order4(a);
+    // Away from 0 the bits grow.
+    let moved = select(bits - 1u, bits + 1u, (bits < vec4<u32>(0x80000000u)) == goes_up);
+    let first = select(vec4<u32>(0x80000001u), vec4<u32>(1u), goes_up);
+    let next = select(moved, first, (bits & vec4<u32>(0x7fffffffu)) == vec4<u32>());
+    let y = select(bitcast<vec4<f32>>(next), b, order4(a) == order4(b));
+    return select(y, a + b, is_nan4(a) | is_nan4(b));
+}

@@ -9,23 +9,33 @@ use crate::dtype::{DType, Element};
 pub const BINARY: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
 static SHADER: Shader = shader!("binary", ["power", "angles", "rest", "halves"], BINARY);
+static GAMMA: Shader = shader!("binary", ["gamma", "halves"], BINARY);
 
 /// The ways to compute an expression in `a` and `b`, each a vec4 of f32, the preferred first.
 macro_rules! binary_variants {
-    ($wgsl:expr) => {{
+    ($wgsl:expr) => {
+        $crate::kernel::elementwise::binary_variants!($wgsl, std::convert::identity)
+    };
+    ($wgsl:expr, $with:expr) => {{
         use $crate::kernel::{Variant, elementwise};
         &[
-            Variant::new("flat", |_, d| elementwise::flat($wgsl, d)).fits(elementwise::is_flat),
-            Variant::new("row", |_, d| elementwise::row($wgsl, d)).fits(elementwise::is_row),
-            Variant::new("quads", |_, d| elementwise::quads($wgsl, d)).fits(elementwise::has_quads),
-            Variant::new("strided", |_, d| elementwise::strided($wgsl, d))
+            Variant::new("flat", |_, d| $with(elementwise::flat($wgsl, d))).fits(elementwise::is_flat),
+            Variant::new("row", |_, d| $with(elementwise::row($wgsl, d))).fits(elementwise::is_row),
+            Variant::new("quads", |_, d| $with(elementwise::quads($wgsl, d))).fits(elementwise::has_quads),
+            Variant::new("strided", |_, d| $with(elementwise::strided($wgsl, d)))
                 .fits(elementwise::is_f32)
                 .suits(elementwise::is_gpu),
-            Variant::new("packed", |_, d| elementwise::packed($wgsl, d)),
+            Variant::new("packed", |_, d| $with(elementwise::packed($wgsl, d))),
         ]
     }};
 }
 pub(crate) use binary_variants;
+
+/// With the incomplete gamma functions before the file, which other expressions need not be compiled with.
+pub fn with_gamma(mut lowering: Lowering) -> Lowering {
+    lowering.passes.iter_mut().for_each(|pass| pass.shader = &GAMMA);
+    lowering
+}
 
 /// The elements of the result.
 pub fn count(d: &Dispatch) -> usize {

@@ -1,7 +1,8 @@
 //! Activations as layers.
 
-use super::ctx::Ctx;
+use super::ctx::{Ctx, Mode};
 use super::fits::{misfit, no_float};
+use super::generator::Generator;
 use super::module::{Init, Layer, Module, Path};
 use super::parameter::Parameter;
 use crate::tensor::Tensor;
@@ -216,5 +217,56 @@ impl Layer for PRelu {
 
     fn title(&self) -> String {
         format!("PRelu({})", self.weight.shape().numel())
+    }
+}
+
+/// [`Tensor::rrelu`] in training, by slopes that are drawn between 1/8 and 1/3 unless it is said otherwise; else
+/// [`Tensor::leaky_relu`] by their mean.
+#[doc(alias = "nn.RReLU")]
+#[derive(Debug, Module)]
+pub struct RRelu {
+    /// The smallest slope.
+    #[module(skip)]
+    pub lower: f32,
+    /// The largest slope.
+    #[module(skip)]
+    pub upper: f32,
+    generator: Generator,
+    path: Path,
+}
+
+impl RRelu {
+    /// With PyTorch's slopes.
+    pub fn new(init: &mut Init) -> RRelu {
+        RRelu { lower: 1.0 / 8.0, upper: 1.0 / 3.0, generator: init.generator.clone(), path: Path::new() }
+    }
+
+    /// Between other slopes.
+    ///
+    /// # Panics
+    /// If `lower` is above `upper`.
+    #[track_caller]
+    pub fn with(lower: f32, upper: f32, init: &mut Init) -> RRelu {
+        assert!(lower <= upper, "RRelu: {lower}..{upper} is no range: give the lower end first");
+        RRelu { lower, upper, ..RRelu::new(init) }
+    }
+}
+
+impl Layer for RRelu {
+    #[track_caller]
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let x = self.path.of(x);
+        match ctx.mode() {
+            Mode::Train => x.rrelu(self.lower, self.upper, &ctx.draw(&self.generator, x.device())),
+            Mode::Eval => x.leaky_relu((self.lower + self.upper) / 2.0),
+        }
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        no_float(&self.path, "RRelu", x)
+    }
+
+    fn title(&self) -> String {
+        format!("RRelu({}, {})", self.lower, self.upper)
     }
 }

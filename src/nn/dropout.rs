@@ -87,6 +87,39 @@ impl Layer for AlphaDropout {
     }
 }
 
+/// [`AlphaDropout`] of whole channels of `[n, c, ..]`: [`Tensor::feature_alpha_dropout`].
+#[derive(Debug, Module)]
+pub struct FeatureAlphaDropout(#[module(name = "")] pub Dropout);
+
+impl FeatureAlphaDropout {
+    /// # Panics
+    /// If `p` is not in 0..=1.
+    #[track_caller]
+    pub fn new(p: f32, init: &mut Init) -> FeatureAlphaDropout {
+        FeatureAlphaDropout(Dropout::new(p, init))
+    }
+}
+
+impl Layer for FeatureAlphaDropout {
+    #[track_caller]
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let Dropout { p, generator, path } = &self.0;
+        match ctx.mode() {
+            Mode::Train if *p > 0.0 => path.of(x).feature_alpha_dropout(*p, &ctx.draw(generator, x.device())),
+            _ => x.clone(),
+        }
+    }
+
+    fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
+        let fits = x.rank() >= 2 && x.dtype().is_float();
+        misfit_at(&self.0.path, fits, "FeatureAlphaDropout", x, || "expected a batch [n, c, ..] of floats".into())
+    }
+
+    fn title(&self) -> String {
+        format!("FeatureAlphaDropout({})", self.0.p)
+    }
+}
+
 /// Dropout of whole channels of `[n, c, ..]`, whose neighbours tell much the same (Tompson et al., 2015): PyTorch's
 /// `Dropout1d`, `Dropout2d` and `Dropout3d`, told apart by the rank of the input.
 #[derive(Debug, Module)]

@@ -425,42 +425,87 @@ impl AdaptiveMaxPool1d {
     }
 }
 
-/// [`Tensor::upsample`] by a factor.
+/// Sequences `[n, c, l]`, images `[n, c, h, w]` or volumes `[n, c, d, h, w]` by a factor, [`Tensor::upsample`] and
+/// [`Tensor::upsample_nd`], or at a size, [`Tensor::interpolate`] and [`Tensor::interpolate_nd`]; for linear and trilinear ways
+/// the mode is [`Upsampling::Bilinear`] too.
 #[derive(Debug, Clone, Module)]
 pub struct Upsample {
-    /// The factors of height and width.
     #[module(skip)]
-    pub scale_factor: [f32; 2],
+    target: Target,
     /// By the nearest pixel or by lines.
     #[module(skip)]
     pub mode: Upsampling,
     path: Path,
 }
 
+/// What a tensor is resized to.
+#[derive(Debug, Clone)]
+enum Target {
+    /// One factor for all directions.
+    By(f32),
+    /// A factor for each.
+    ByEach(Vec<f32>),
+    /// Sizes.
+    To(Vec<usize>),
+}
+
 impl Upsample {
-    /// The same factor in both directions.
+    /// The same factor in all directions.
     pub fn new(scale_factor: f32, mode: Upsampling) -> Upsample {
-        Upsample::with([scale_factor; 2], mode)
+        Upsample { target: Target::By(scale_factor), mode, path: Path::new() }
     }
 
-    /// A factor for the height and one for the width.
-    pub fn with(scale_factor: [f32; 2], mode: Upsampling) -> Upsample {
-        Upsample { scale_factor, mode, path: Path::new() }
+    /// A factor for each dimension behind the channels.
+    pub fn with(scale_factor: impl Into<Vec<f32>>, mode: Upsampling) -> Upsample {
+        Upsample { target: Target::ByEach(scale_factor.into()), mode, path: Path::new() }
+    }
+
+    /// To these sizes of the dimensions behind the channels: PyTorch's `size`.
+    pub fn to_size(size: impl Into<Vec<usize>>, mode: Upsampling) -> Upsample {
+        Upsample { target: Target::To(size.into()), mode, path: Path::new() }
     }
 }
 
 impl Layer for Upsample {
     #[track_caller]
     fn call(&self, x: &Tensor, _ctx: &Ctx) -> Tensor {
-        self.path.of(x).upsample(self.scale_factor, self.mode)
+        let (x, mode) = (self.path.of(x), self.mode);
+        let by = |factors: &[f32]| match factors {
+            [h, w] => x.upsample([*h, *w], mode),
+            _ => x.upsample_nd(factors, mode),
+        };
+        match &self.target {
+            Target::By(factor) => by(&vec![*factor; x.rank() - 2]),
+            Target::ByEach(factors) => by(factors),
+            Target::To(sizes) => match sizes[..] {
+                [h, w] => x.interpolate([h, w], mode),
+                _ => x.interpolate_nd(sizes, mode),
+            },
+        }
     }
 
     fn misfit(&self, x: &Tensor, _ctx: &Ctx) -> Option<String> {
-        misfit_at(&self.path, x.rank() == 4, "Upsample", x, || "expected images [n, c, h, w]".into())
+        let dims = match &self.target {
+            Target::By(_) => x.rank().saturating_sub(2),
+            Target::ByEach(factors) => factors.len(),
+            Target::To(sizes) => sizes.len(),
+        };
+        let is_planar = self.mode.is_for_images();
+        let fits = x.rank() == dims + 2 && if is_planar { dims == 2 } else { (1..=3).contains(&dims) };
+        misfit_at(&self.path, fits, "Upsample", x, || match dims {
+            _ if is_planar => format!("expected images [n, c, h, w], which alone {:?} is for", self.mode),
+            1 => "expected sequences [n, c, l]".into(),
+            3 => "expected volumes [n, c, d, h, w]".into(),
+            _ => "expected images [n, c, h, w], or sequences or volumes by as many numbers".into(),
+        })
     }
 
     fn title(&self) -> String {
-        let [h, w] = self.scale_factor;
-        format!("Upsample({h}x{w})")
+        let all = match &self.target {
+            Target::By(factor) => return format!("Upsample({factor}x)"),
+            Target::ByEach(factors) => factors.iter().map(f32::to_string).collect::<Vec<_>>(),
+            Target::To(sizes) => sizes.iter().map(usize::to_string).collect(),
+        };
+        format!("Upsample({})", all.join("x"))
     }
 }

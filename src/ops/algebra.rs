@@ -323,7 +323,6 @@ impl Tensor {
     ///
     /// # Panics
     /// As [`Tensor::quantile`].
-    #[doc(alias = "nanmedian")]
     #[track_caller]
     pub fn nanquantile(&self, q: f32, dim: impl Int, keep: KeepDims, interpolation: Interpolation) -> Tensor {
         let (sorted, dim) = self.in_order("nanquantile", q, dim.int());

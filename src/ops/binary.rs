@@ -11,6 +11,7 @@ use crate::kernel::strided::Strided;
 use crate::kernel::{Dispatch, Kernel, Tolerance};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::cmp::Ordering;
 
 fn flops(d: &Dispatch) -> crate::kernel::Cost {
     d.cost(elementwise::count(d) as u64)
@@ -39,6 +40,21 @@ functions! {
     ATAN2: "atan2", f32::atan2, "atan2_4(a, b)";
 }
 
+static NEXT_AFTER: Kernel =
+    Kernel::new("nextafter", BINARY, |call| elementwise::definition::<f32, f32>(call, next_after), flops)
+        .host(|call| elementwise::host::<f32, f32>(call, next_after))
+        .tolerance(Tolerance::EXACT)
+        .variants(binary_variants!("next_after4(a, b)"));
+
+fn next_after(a: f32, b: f32) -> f32 {
+    match a.partial_cmp(&b) {
+        None => f32::NAN,
+        Some(Ordering::Less) => a.next_up(),
+        Some(Ordering::Equal) => b,
+        Some(Ordering::Greater) => a.next_down(),
+    }
+}
+
 /// 1 where the relation holds, else 0.
 macro_rules! relations {
     ($($constant:ident: $name:literal, $operator:tt, $wgsl:literal;)*) => {
@@ -65,8 +81,25 @@ relations! {
 }
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] =
-    &[&ADD, &SUB, &MUL, &DIV, &MAXIMUM, &MINIMUM, &POW, &FMOD, &REMAINDER, &ATAN2, &EQ, &NE, &LT, &LE, &GT, &GE];
+pub static KERNELS: &[&Kernel] = &[
+    &ADD,
+    &SUB,
+    &MUL,
+    &DIV,
+    &MAXIMUM,
+    &MINIMUM,
+    &POW,
+    &FMOD,
+    &REMAINDER,
+    &ATAN2,
+    &NEXT_AFTER,
+    &EQ,
+    &NE,
+    &LT,
+    &LE,
+    &GT,
+    &GE,
+];
 
 /// `a` and `b` as the shape they broadcast to, without history, and a tensor of that shape for the result, in the
 /// memory order of the first that is dense in it.
@@ -262,6 +295,17 @@ impl Tensor {
             let part = |x: &Tensor, other: &Tensor| dy.shared(&x.gt(other), &x.eq(other)).sum_to(x.shape());
             vec![needs[0].then(|| part(&a, &b)), needs[1].then(|| part(&b, &a))]
         })
+    }
+
+    /// The next number of f32 on the way to `other`, broadcast, and that where they are equal. It has no gradient.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast, or one is not of f32.
+    #[track_caller]
+    pub fn nextafter(&self, other: &Tensor) -> Tensor {
+        let types = [self.dtype(), other.dtype()];
+        assert!(types == [DType::F32; 2], "nextafter: {} x {}: expected numbers of f32", types[0], types[1]);
+        run(&NEXT_AFTER, self, other, DType::F32).noted("nextafter", &[self, other])
     }
 
     /// 1 where equal, else 0; broadcast. Here and in all comparisons, the other may be a number: `x.eq(0.5)`.

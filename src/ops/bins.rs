@@ -23,7 +23,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the boundaries are a scalar, or have other dimensions than the elements.
-    #[doc(alias("searchsorted", "digitize"))]
+    #[doc(alias = "digitize")]
     #[track_caller]
     pub fn bucketize(&self, boundaries: &Tensor, right: bool) -> Tensor {
         let (x, b) = (self.shape(), boundaries.shape());
@@ -34,6 +34,16 @@ impl Tensor {
         // NaN is above all boundaries.
         let below = if right { all.le(&each) } else { all.lt(&each) };
         below.maximum(&each.isnan()).cast(DType::F32).sum_dims(&[-1], KeepDims::No).cast(DType::I32)
+    }
+
+    /// For each of `values` its place among these elements, which rise along the last dimension: [`Tensor::bucketize`] with the
+    /// boundaries first, as in PyTorch; `right` is its `side="right"`.
+    ///
+    /// # Panics
+    /// As [`Tensor::bucketize`].
+    #[track_caller]
+    pub fn searchsorted(&self, values: &Tensor, right: bool) -> Tensor {
+        values.bucketize(self, right)
     }
 
     /// 1 where an element is one of others, and 0 elsewhere. Each is compared with all of them.

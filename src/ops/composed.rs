@@ -3,28 +3,40 @@
 use super::pool::AvgPool2dOptions;
 use super::reduce::KeepDims;
 use crate::dtype::DType;
+use crate::error::Result;
 use crate::shape::{Int, Shape, Sizes, ints};
 use crate::tensor::Tensor;
 
-/// How far values lie apart in [`Tensor::gradient`]: a distance, or their places.
+/// How far values lie apart in [`Tensor::gradient`] and [`Tensor::trapezoid`]: a distance, or their places, a vector.
 pub trait Spacing {
-    /// The distance of each of `n` from the next, `[n - 1]`.
-    fn steps(self, n: usize, like: &Tensor) -> Tensor;
+    /// The distance of each of `n` from the next, `[n - 1]`, for values `like` these.
+    fn steps(self, op: &str, n: usize, like: &Tensor) -> Tensor;
 }
 
 impl Spacing for f32 {
     #[track_caller]
-    fn steps(self, n: usize, like: &Tensor) -> Tensor {
-        like.new_full([n - 1], self)
+    fn steps(self, _: &str, n: usize, like: &Tensor) -> Tensor {
+        like.new_full([n.saturating_sub(1)], self)
     }
 }
 
 impl Spacing for &Tensor {
     #[track_caller]
-    fn steps(self, _: usize, _: &Tensor) -> Tensor {
-        assert!(self.rank() == 1 && self.numel() > 0, "gradient: places of {}: expected a vector", self.shape());
-        self.detach().diff(0)
+    fn steps(self, op: &str, n: usize, like: &Tensor) -> Tensor {
+        let (shape, got) = (like.shape(), self.shape());
+        assert!(got.rank() == 1, "{op}: places of {got}: expected a vector");
+        assert!(got[0] == n, "{op}: {shape}: expected {n} places for as many values, got {}", got[0]);
+        self.diff(0)
     }
+}
+
+/// The steps between values along a dimension, as they broadcast with these.
+#[track_caller]
+fn steps_along(op: &str, spacing: impl Spacing, x: &Tensor, dim: usize) -> Tensor {
+    let steps = spacing.steps(op, x.shape()[dim], x);
+    let mut wide = vec![1; x.rank()];
+    wide[dim] = steps.numel();
+    steps.reshape_to(Shape::from(wide))
 }
 
 /// # Functions made of others
@@ -35,6 +47,13 @@ impl Tensor {
         // Equal ones, which may be infinite, are no distance apart.
         let apart = self.sub(other).masked_fill(&self.eq(other), 0.0).abs();
         self.maximum(other).add(&apart.neg().exp().log1p())
+    }
+
+    /// `log2(2^a + 2^b)` without overflow, broadcast.
+    #[track_caller]
+    pub fn logaddexp2(&self, other: &Tensor) -> Tensor {
+        let [a, b] = [self, other].map(|x| x.affine(std::f32::consts::LN_2, 0.0));
+        a.logaddexp(&b).affine(std::f32::consts::LOG2_E, 0.0)
     }
 
     /// `log(cumsum(e^x))` along a dimension without overflow: each element is added to the larger of it and what was before, in
@@ -148,6 +167,15 @@ impl Tensor {
         near.maximum(&a.eq(&b))
     }
 
+    /// Whether all are as near as [`Tensor::isclose`] asks. It waits for the device.
+    ///
+    /// # Errors
+    /// What the device tells.
+    #[track_caller]
+    pub fn allclose(&self, other: &Tensor, rtol: f32, atol: f32) -> Result<bool> {
+        Ok(self.isclose(other, rtol, atol).all().item()? != 0.0)
+    }
+
     /// The difference of each element from the one before along a dimension.
     ///
     /// # Panics
@@ -180,15 +208,7 @@ impl Tensor {
         let (n, shape) = (self.shape()[dim], self.shape());
         let fits = (1..=2).contains(&edge_order) && n > edge_order;
         assert!(fits, "gradient: {shape}: expected an order of 1 or 2 and more values than that along dimension {dim}");
-        let steps = spacing.steps(n, self);
-        assert!(
-            steps.rank() == 1 && steps.numel() == n - 1,
-            "gradient: {shape}: expected {n} places along dimension {dim}, got {}",
-            steps.numel() + 1
-        );
-        let mut wide = vec![1; shape.rank()];
-        wide[dim] = n - 1;
-        let steps = steps.reshape_to(Shape::from(wide));
+        let steps = steps_along("gradient", spacing, self, dim).detach();
         let (x, h) = (|at, len| self.narrow(dim, at, len), |at, len| steps.narrow(dim, at, len));
         // The slope at `at` of the parabola through three values, which lie h1 and h2 apart.
         let parabola = |at: usize, first: usize, len: usize| {
@@ -452,17 +472,34 @@ impl Tensor {
         y.div(&spread.unsqueeze(1)).div(&spread).clamp(-1.0, 1.0)
     }
 
-    /// The area under values along a dimension that lie `step` apart, by straight lines between them.
+    /// The area under values along a dimension, by straight lines between them: they lie at a distance from one another (PyTorch's
+    /// default is 1), or at places, a vector.
     ///
     /// # Panics
-    /// If there is no such dimension.
+    /// If there is no such dimension, or not a place for each of its values.
     #[doc(alias = "trapz")]
     #[track_caller]
-    pub fn trapezoid(&self, step: f32, dim: impl Int) -> Tensor {
+    pub fn trapezoid(&self, spacing: impl Spacing, dim: impl Int) -> Tensor {
         let dim = self.shape().dim("trapezoid", dim.int());
-        let n = self.shape()[dim].saturating_sub(1);
+        self.areas("trapezoid", spacing, dim).sum_dims(&[dim], KeepDims::No)
+    }
+
+    /// [`Tensor::trapezoid`] up to each value behind the first.
+    ///
+    /// # Panics
+    /// As [`Tensor::trapezoid`].
+    #[track_caller]
+    pub fn cumulative_trapezoid(&self, spacing: impl Spacing, dim: impl Int) -> Tensor {
+        let dim = self.shape().dim("cumulative_trapezoid", dim.int());
+        self.areas("cumulative_trapezoid", spacing, dim).cumsum(dim)
+    }
+
+    /// The areas between neighbours.
+    #[track_caller]
+    fn areas(&self, op: &str, spacing: impl Spacing, dim: usize) -> Tensor {
+        let (n, steps) = (self.shape()[dim].saturating_sub(1), steps_along(op, spacing, self, dim));
         let both = self.narrow(dim, self.shape()[dim] - n, n).add(&self.narrow(dim, 0, n));
-        both.affine(0.5 * step, 0.0).sum_dims(&[dim], KeepDims::No)
+        both.mul(&steps.affine(0.5, 0.0))
     }
 
     /// The elements where the mask is not 0 replaced by those of `source` in order, on the device; it broadcasts.

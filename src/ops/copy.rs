@@ -359,7 +359,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
-    #[doc(alias("broadcast_to", "repeat"))]
+    #[doc(alias("broadcast_to", "expand_as", "repeat"))]
     #[track_caller]
     pub fn expand(&self, shape: impl Into<Shape>) -> Tensor {
         let (from, to) = (self.shape(), shape.into());

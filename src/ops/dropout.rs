@@ -4,6 +4,7 @@ use super::random::{Draw, number};
 use crate::autograd::Op;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::rng::{key, philox, unit};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -70,15 +71,46 @@ impl Tensor {
     /// If `p` is not in 0..=1, or the tensor is not of floats.
     #[track_caller]
     pub fn alpha_dropout(&self, p: f32, draw: &Draw) -> Tensor {
+        self.ended(self.shape(), p, draw)
+    }
+
+    /// [`Tensor::alpha_dropout`] of whole channels of `[n, c, ..]`: `torch.nn.functional.feature_alpha_dropout`.
+    ///
+    /// # Panics
+    /// If `p` is not in 0..=1, or it is no batch `[n, c, ..]` of floats.
+    #[track_caller]
+    pub fn feature_alpha_dropout(&self, p: f32, draw: &Draw) -> Tensor {
+        let mut sizes = vec![1; self.rank()];
+        assert!(self.rank() >= 2, "feature_alpha_dropout: {}: expected a batch [n, c, ..]", self.shape());
+        sizes[..2].copy_from_slice(&self.shape()[..2]);
+        self.ended(Shape::from(sizes), p, draw)
+    }
+
+    /// What is left of each part of such a shape, or its end.
+    #[track_caller]
+    fn ended(&self, shape: Shape, p: f32, draw: &Draw) -> Tensor {
         /// The scale times alpha of SELU, negative.
         const END: f32 = -1.758_099_4;
-        let kept = self.new_full(self.shape(), 1.0).dropout(p, draw).ne(0.0);
+        let kept = self.new_full(shape, 1.0).dropout(p, draw).ne(0.0);
         if p >= 1.0 {
             return self.mul(&kept);
         }
         let scale = 1.0 / ((END * END * p + 1.0) * (1.0 - p)).sqrt();
         let ended = kept.affine(-END, END);
         self.mul(&kept).add(&ended).affine(scale, -scale * END * p)
+    }
+
+    /// [`Tensor::leaky_relu`] by slopes that are drawn between two numbers for each element: `torch.nn.functional.rrelu` in training
+    /// (Xu et al., 2015), whose ends are 1/8 and 1/3 unless they are told. In evaluation it is `leaky_relu((lower + upper) / 2)`.
+    ///
+    /// # Panics
+    /// If `lower` is above `upper`, or the tensor is not of floats.
+    #[track_caller]
+    pub fn rrelu(&self, lower: f32, upper: f32, draw: &Draw) -> Tensor {
+        assert!(lower <= upper, "rrelu: {lower}..{upper} is no range: give the lower end first");
+        assert!(self.dtype().is_float(), "rrelu: expected a tensor of floats, got {}", self.dtype());
+        let slopes = draw.uniform(self.shape(), lower, upper).cast(self.dtype());
+        self.mul(&Tensor::where_(&self.detach().gt(0.0), &self.new_full([], 1.0), &slopes))
     }
 
     /// Its gradient is the same of the gradient from above.

@@ -102,6 +102,21 @@ impl Tensor {
         self.new_zeros(self.shape())
     }
 
+    /// Every element 1, of this tensor's shape and type.
+    #[track_caller]
+    pub fn ones_like(&self) -> Tensor {
+        self.full_like(1.0)
+    }
+
+    /// Every element `value`, of this tensor's shape and type.
+    ///
+    /// # Panics
+    /// As [`Tensor::new_full`].
+    #[track_caller]
+    pub fn full_like(&self, value: f32) -> Tensor {
+        self.new_full(self.shape(), value)
+    }
+
     /// Uniform in [low, high), drawn on the host: one seed gives the same values on every device.
     ///
     /// # Panics

@@ -124,13 +124,33 @@ impl Tensor {
         self.permute(&order.collect::<Vec<_>>())
     }
 
-    /// The elements moved by so many indices along a dimension; those that leave at one end come in at the other.
+    /// The elements moved by so many indices along a dimension, or along several by a number each; those that leave at one end
+    /// come in at the other. With no dimension, `()`, they are moved through all elements in order.
+    ///
+    /// ```
+    /// let x = wgrad::Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [2, 2], &wgrad::Device::cpu());
+    /// assert_eq!(x.roll(1, 0).to_vec::<f32>()?, [3.0, 4.0, 1.0, 2.0]);
+    /// assert_eq!(x.roll([1, 1], [0, 1]).to_vec::<f32>()?, [4.0, 3.0, 2.0, 1.0]);
+    /// assert_eq!(x.roll(1, ()).to_vec::<f32>()?, [4.0, 1.0, 2.0, 3.0]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Panics
-    /// If there is no such dimension.
+    /// If there is no such dimension, or not a number for each of them.
     #[track_caller]
-    pub fn roll(&self, shift: isize, dim: impl Int) -> Tensor {
-        let dim = self.shape().dim_or_scalar("roll", dim.int());
+    pub fn roll(&self, shifts: impl Sizes, dims: impl Sizes) -> Tensor {
+        let (shifts, dims, shape) = (shifts.sizes(), dims.sizes(), self.shape());
+        if let ([shift], []) = (&shifts[..], &dims[..]) {
+            return self.reshape([self.numel()]).rolled(*shift, 0).reshape_to(shape);
+        }
+        let fits = shifts.len() == dims.len();
+        assert!(fits, "roll: {shape}: expected a shift for each dimension, got {shifts:?} along {dims:?}");
+        shifts.iter().zip(&dims).fold(self.clone(), |x, (shift, dim)| x.rolled(*shift, *dim))
+    }
+
+    #[track_caller]
+    fn rolled(&self, shift: isize, dim: isize) -> Tensor {
+        let dim = self.shape().dim_or_scalar("roll", dim);
         let n = self.shape().get(dim).copied().unwrap_or(1);
         let shift = if n == 0 { 0 } else { shift.rem_euclid(n as isize) as usize };
         if shift == 0 {

@@ -177,6 +177,15 @@ impl Tensor {
         self.found_along(dim, &index, keep)
     }
 
+    /// [`Tensor::median`] of what is not NaN; NaN of nothing else.
+    ///
+    /// # Panics
+    /// If there are no elements.
+    #[track_caller]
+    pub fn nanmedian(&self) -> Tensor {
+        self.reshape([-1]).nanmedian_dim(0, KeepDims::No).0
+    }
+
     /// The middle one of all elements, of two the smaller; NaN if there is one.
     ///
     /// # Panics

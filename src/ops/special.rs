@@ -37,6 +37,18 @@ impl Tensor {
         self.affine(std::f32::consts::LN_2, 0.0).exp()
     }
 
+    /// Degrees as radians.
+    #[track_caller]
+    pub fn deg2rad(&self) -> Tensor {
+        self.affine(PI / 180.0, 0.0)
+    }
+
+    /// Radians as degrees.
+    #[track_caller]
+    pub fn rad2deg(&self) -> Tensor {
+        self.affine(180.0 / PI, 0.0)
+    }
+
     /// Rounded to so many places behind the point, or before it where negative; halves to even. Its gradient is 0.
     #[track_caller]
     pub fn round_to(&self, decimals: i32) -> Tensor {

@@ -42,6 +42,17 @@ impl Upsampling {
     fn is_aligned(self) -> bool {
         matches!(self, Upsampling::BilinearAligned | Upsampling::BicubicAligned)
     }
+
+    /// Whether it has no meaning for sequences and volumes.
+    pub(crate) fn is_for_images(self) -> bool {
+        matches!(
+            self,
+            Upsampling::Bicubic
+                | Upsampling::BicubicAligned
+                | Upsampling::BicubicAntialiased
+                | Upsampling::BilinearAntialiased
+        )
+    }
 }
 
 use Access::{Read, Write};
@@ -329,14 +340,7 @@ impl Tensor {
         let s = self.shape();
         let fits = s.rank() == count + 2 && (count == 1 || count == 3);
         assert!(fits, "interpolate: {s} to {count} sizes: expected sequences [n, c, l] or volumes [n, c, d, h, w]");
-        let curved = matches!(
-            mode,
-            Upsampling::Bicubic
-                | Upsampling::BicubicAligned
-                | Upsampling::BicubicAntialiased
-                | Upsampling::BilinearAntialiased
-        );
-        assert!(!curved, "interpolate: {s}: {mode:?} is for images");
+        assert!(!mode.is_for_images(), "interpolate: {s}: {mode:?} is for images");
         let none = usize::MAX;
         if count == 1 {
             return plane(&self.unsqueeze(2), [none, 0]).squeeze(2);

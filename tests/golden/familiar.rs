@@ -107,19 +107,6 @@ pub fn atleast(t: &Trial, rank: usize) -> Vec<Tensor> {
     all.into_iter().map(wide).collect()
 }
 
-/// Rows, columns or slices of several tensors.
-pub fn stacked(t: &Trial, rank: usize, dim: isize) -> Tensor {
-    let all = atleast(t, rank);
-    let dim = if rank == 1 && all[0].rank() > 1 { 1 } else { dim };
-    Tensor::cat(&all.iter().collect::<Vec<_>>(), dim)
-}
-
-pub fn column_stack(t: &Trial) -> Tensor {
-    let column = |x: &&Tensor| if x.rank() < 2 { x.reshape([x.numel() as isize, 1]) } else { (*x).clone() };
-    let all: Vec<Tensor> = t.list().iter().map(column).collect();
-    Tensor::cat(&all.iter().collect::<Vec<_>>(), 1)
-}
-
 /// Parts at `indices`, or so many.
 pub fn tensor_split(t: &Trial, dim: isize) -> Vec<Tensor> {
     let x = t.x();
@@ -136,35 +123,29 @@ pub fn tensor_split(t: &Trial, dim: isize) -> Vec<Tensor> {
     ends.iter().zip(starts).map(|(end, start)| x.narrow(dim, start as usize, (end - start).max(0) as usize)).collect()
 }
 
-/// How far values along a dimension lie apart: numbers, or all the same.
-fn widths(t: &Trial, y: &Tensor, dim: isize) -> Tensor {
-    let Some(x) = t.maybe("x") else { return Tensor::scalar(t.attrs().float("dx", 1.0), t.device()) };
-    let width = x.diff(if x.rank() == 1 { 0 } else { dim });
-    if x.rank() > 1 {
-        return width;
-    }
-    let mut sizes = vec![1isize; y.rank()];
-    sizes[dim.rem_euclid(y.rank() as isize) as usize] = width.numel() as isize;
-    width.reshape(&sizes[..])
-}
-
 pub fn trapezoid(t: &Trial) -> Tensor {
     let (y, dim) = (t.input("y"), t.attrs().int("dim", -1));
-    if t.maybe("x").is_none() {
-        return y.trapezoid(t.attrs().float("dx", 1.0), dim);
+    match t.maybe("x") {
+        None => y.trapezoid(t.attrs().float("dx", 1.0), dim),
+        Some(x) if x.rank() == 1 => y.trapezoid(x, dim),
+        Some(_) => areas(t, y, dim).sum_dims(&[dim], KeepDims::No),
     }
-    areas(t, y, dim).sum_dims(&[dim], KeepDims::No)
 }
 
 pub fn cumulative_trapezoid(t: &Trial) -> Tensor {
     let (y, dim) = (t.input("y"), t.attrs().int("dim", -1));
-    areas(t, y, dim).cumsum(dim)
+    match t.maybe("x") {
+        None => y.cumulative_trapezoid(t.attrs().float("dx", 1.0), dim),
+        Some(x) if x.rank() == 1 => y.cumulative_trapezoid(x, dim),
+        Some(_) => areas(t, y, dim).cumsum(dim),
+    }
 }
 
+/// Between places that differ from row to row.
 fn areas(t: &Trial, y: &Tensor, dim: isize) -> Tensor {
     let n = y.size(dim);
     let both = y.narrow(dim, 1, n - 1).add(&y.narrow(dim, 0, n - 1));
-    both.mul(&widths(t, y, dim)) * 0.5
+    both.mul(&t.input("x").diff(dim)) * 0.5
 }
 
 pub fn diff(t: &Trial) -> Tensor {
@@ -200,7 +181,7 @@ pub fn searchsorted(t: &Trial) -> Tensor {
         all = all.take_along_dim(order, -1);
     }
     let x = t.maybe("input").cloned().unwrap_or_else(|| Tensor::scalar(a.float("input", f32::NAN), t.device()));
-    x.bucketize(&all, right)
+    all.searchsorted(&x, right)
 }
 
 pub fn histc(t: &Trial) -> Tensor {
@@ -247,10 +228,6 @@ pub fn quantile(t: &Trial, nan: bool) -> Tensor {
     of(t.attrs().float("q", f32::NAN))
 }
 
-pub fn nanmedian(t: &Trial) -> Tensor {
-    t.x().reshape(-1).nanquantile(0.5, 0, KeepDims::No, Interpolation::Lower)
-}
-
 pub fn repeat_interleave(t: &Trial) -> Tensor {
     t.attrs().size("output_size");
     let (x, dim) = match t.attrs().list("dim") {
@@ -276,6 +253,11 @@ pub fn variance(t: &Trial) -> Tensor {
 }
 
 pub fn spread_and_mean(t: &Trial, root: bool) -> Vec<Tensor> {
+    if let Some(correction) = t.attrs().size("correction") {
+        let pair = if root { Tensor::std_mean } else { Tensor::var_mean };
+        let (spread, mean) = pair(t.x(), &t.dims(), correction, t.keep());
+        return vec![spread, mean];
+    }
     let spread = variance(t);
     vec![if root { spread.sqrt() } else { spread }, t.x().mean_dims(&t.dims(), t.keep())]
 }
@@ -287,12 +269,6 @@ pub fn cov(t: &Trial) -> Tensor {
 
 pub fn float_power(t: &Trial) -> Tensor {
     t.x().pow(t.input("exponent"))
-}
-
-/// The larger exponent ahead, as in `logaddexp`.
-pub fn logaddexp2(t: &Trial) -> Tensor {
-    let scale = std::f32::consts::LN_2;
-    (t.x() * scale).logaddexp(&(t.y() * scale)) * (1.0 / scale)
 }
 
 pub fn isclose(t: &Trial) -> Tensor {
@@ -493,25 +469,21 @@ pub fn mvlgamma(t: &Trial) -> Tensor {
     parts.reduce(|sum, part| sum + part).expect("a dimension") + shift
 }
 
-/// The scores of a group, each with those behind it.
 pub fn combinations(t: &Trial) -> Tensor {
-    let (x, r, again) = (t.x(), t.attrs().size("r").unwrap_or(2), t.attrs().flag("with_replacement", false));
-    let n = x.numel();
-    let mut rows: Vec<Vec<usize>> = vec![vec![]];
-    for _ in 0..r {
-        let next = |row: &Vec<usize>| {
-            let (row, start) = (row.clone(), row.last().map_or(0, |last| last + usize::from(!again)));
-            (start..n).map(move |at| row.iter().copied().chain([at]).collect::<Vec<_>>())
-        };
-        rows = rows.iter().flat_map(next).collect();
-    }
-    let rows: Vec<Tensor> = rows
-        .iter()
-        .map(|row| {
-            Tensor::stack(&row.iter().map(|&at| x.i(at as isize)).collect::<Vec<_>>().iter().collect::<Vec<_>>(), 0)
-        })
-        .collect();
-    if rows.is_empty() { x.narrow(0, 0, 0).reshape([0, r]) } else { Tensor::stack(&rows.iter().collect::<Vec<_>>(), 0) }
+    t.x().combinations(t.attrs().size("r").unwrap_or(2), t.attrs().flag("with_replacement", false))
+}
+
+/// The slopes of PyTorch's training are drawn; those of evaluation are the mean.
+pub fn rrelu(t: &Trial) -> Tensor {
+    t.attrs().only("training", false);
+    let ends = [("lower", 1.0 / 8.0), ("upper", 1.0 / 3.0)].map(|(name, usual)| t.attrs().float(name, usual));
+    let layer = wgrad::nn::RRelu::with(ends[0], ends[1], &mut t.init());
+    wgrad::nn::Layer::forward(&layer, t.x(), &wgrad::nn::Ctx::eval().tracked())
+}
+
+/// Numbers of rows and columns, for which the file has a tensor of nothing.
+pub fn places(t: &Trial, of: fn(usize, usize, isize, &wgrad::Device) -> Tensor) -> Tensor {
+    of(t.size("row"), t.size("col"), t.attrs().int("offset", 0), t.device())
 }
 
 fn filled(t: &Trial, value: f32) -> Tensor {

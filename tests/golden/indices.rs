@@ -128,12 +128,7 @@ pub fn tile(t: &Trial) -> Tensor {
 
 pub fn roll(t: &Trial) -> Tensor {
     let shifts = t.attrs().list("shifts").expect("roll: expected `shifts`");
-    match t.attrs().list("dims") {
-        Some(dims) if !dims.is_empty() => {
-            shifts.iter().zip(dims).fold(t.x().clone(), |x, (shift, dim)| x.roll(*shift, dim))
-        }
-        _ => t.x().reshape(-1).roll(shifts[0], 0).reshape_to(t.x().shape()),
-    }
+    t.x().roll(&shifts[..], &t.attrs().list("dims").unwrap_or_default()[..])
 }
 
 pub fn movedim(t: &Trial) -> Tensor {

@@ -804,7 +804,49 @@ def pools():
     op("embedding", "by_frequency", F.embedding, {"input": ids, "weight": table}, {"scale_grad_by_freq": True, "padding_idx": 1}, ["weight"])
 
 
-MAKES = [pools, transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
+def stacks():
+    """Tensors put together, bits and divisors, incomplete gamma functions, and the next number."""
+    vector, matrix, scalar = draw(3), draw(2, 4), draw()
+    for name, parts in [("mixed", [vector, matrix, scalar]), ("one", [vector])]:
+        op("block_diag", name, lambda **parts: torch.block_diag(*parts.values()), {f"{i}": x for i, x in enumerate(parts)}, {},
+           [f"{i}" for i in range(len(parts))])
+    parts = {"0": draw(3, 1), "1": draw(2, 1, 4)}
+    op("broadcast_tensors", "0", lambda **parts: torch.broadcast_tensors(*parts.values()), parts, {}, ["0", "1"])
+    for name, function in [("tril_indices", torch.tril_indices), ("triu_indices", torch.triu_indices)]:
+        for row, col, offset in [(4, 3, 0), (3, 5, 1), (5, 3, -2), (0, 3, 0)]:
+            op(name, f"{row}_{col}_{offset}", lambda none, row, col, offset: function(row, col, offset), {"none": draw(0)},
+               {"row": row, "col": col, "offset": offset})
+    for attrs in [{}, {"N": 5}, {"N": 4, "increasing": True}, {"N": 1}]:
+        op("vander", "_".join(map(str, attrs.values())) or "plain", lambda input, **attrs: torch.vander(input, **attrs),
+           {"input": draw(4)}, attrs)
+    two = {"input": torch.randint(-2000, 2000, (4, 5)), "other": torch.randint(-60, 60, (5,))}
+    for name in ["bitwise_and", "bitwise_or", "bitwise_xor", "gcd", "lcm"]:
+        op(name, "0", getattr(torch, name), two, {})
+    op("bitwise_not", "0", torch.bitwise_not, {"input": two["input"]}, {})
+    moved = {"input": two["input"], "other": torch.randint(0, 12, (4, 1))}
+    for name in ["bitwise_left_shift", "bitwise_right_shift"]:
+        op(name, "0", getattr(torch, name), moved, {})
+    def given(a, x):
+        a, x = a.float().double(), x.float().double()
+        return {"input": a, "other": x}
+    spread = given(draw(40, low=0.05, high=4).exp(), draw(40, low=-3, high=4).exp())
+    near = given(torch.linspace(1, 400, 40).double(), torch.linspace(1, 400, 40).double() * draw(40, low=0.6, high=1.4))
+    small = given(draw(20, low=0.001, high=0.5), draw(20, low=0.001, high=1.5))
+    inf, nan = float("inf"), float("nan")
+    ends = given(torch.tensor([0.0, 0, 1, inf, inf, 1, -1, 1, nan, 1, 0]), torch.tensor([0.0, 1, 0, inf, 1, inf, 1, -1, 1, nan, inf]))
+    for name in ["igamma", "igammac"]:
+        for case, two in [("spread", spread), ("near", near), ("small", small)]:
+            op(name, case, getattr(torch, name), two, {}, ["other"])
+        op(name, "ends", getattr(torch, name), ends, {})
+    numbers = torch.tensor([1.0, 1.0, -1.0, -1.0, 2.0, 3.0e38, inf, -inf, nan, 1.0, 5.0, 0.1])
+    others = torch.tensor([2.0, 0.0, -2.0, 0.0, 2.0, inf, 0.0, 0.0, 1.0, nan, inf, 0.2])
+    # A step of f32 is what this is about.
+    write("nextafter", "ends", "nextafter", {}, {"in.input": numbers, "in.other": others, "out": torch.nextafter(numbers, others)}, 0.0, 0.0)
+    for attrs in [{}, {"lower": 0.2, "upper": 0.5}]:
+        op("rrelu", "own" if attrs else "plain", lambda input, **attrs: F.rrelu(input, training=False, **attrs), {"input": draw(4, 5)}, attrs, ["input"])
+
+
+MAKES = [stacks, pools, transformers, recurrent, images, operations, activations, losses, optimizers, schedules, layers, options,
          sums, masks, functions, order, places, made_up, composed, newer, modes, matrices, volumes, wholes, rows]
 
 if __name__ == "__main__":

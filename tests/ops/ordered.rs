@@ -24,6 +24,12 @@ const WHOLE: &[(&str, Two)] = &[
     ("trunc_divide_i32", |a, b| a.div_rounded(b, Rounding::Trunc)),
     ("remainder_i32", Tensor::remainder),
     ("fmod_i32", Tensor::fmod),
+    ("bitwise_and_i32", Tensor::bitwise_and),
+    ("bitwise_or_i32", Tensor::bitwise_or),
+    ("bitwise_xor_i32", Tensor::bitwise_xor),
+    ("left_shift_i32", Tensor::bitwise_left_shift),
+    ("right_shift_i32", Tensor::bitwise_right_shift),
+    ("gcd_i32", Tensor::gcd),
 ];
 
 fn integers() -> Vec<Case> {

@@ -2,9 +2,10 @@
 
 use super::{Case, case, whole, x};
 use wgrad::loss::{PoissonNllOptions, TripletMarginOptions};
+use wgrad::nn::{Ctx, Layer, Upsample};
 use wgrad::{
-    Conv3dOptions, DType, Interpolation, KeepDims, LpPoolOptions, MaxPool1dOptions, MaxPool3dOptions, Reduction,
-    Tensor, Upsampling,
+    Conv3dOptions, DType, Draw, Interpolation, KeepDims, LpPoolOptions, MaxPool1dOptions, MaxPool3dOptions, Order,
+    Reduction, Tensor, Upsampling,
 };
 
 const NAN: f32 = f32::NAN;
@@ -113,6 +114,19 @@ fn images() -> Vec<Case> {
         case("upsample_nd: upsample", [x([1, 2, 2, 3, 4])], |x| {
             x[0].upsample_nd(&[1.5, 2.0, 0.6], Upsampling::Nearest)
         }),
+        case("layers of sequences and volumes: upsample", [x([2, 3, 5]), x([1, 2, 2, 3, 4])], |x| {
+            let ctx = Ctx::train();
+            let longer = Upsample::new(2.0, Upsampling::Bilinear).forward(&x[0], &ctx);
+            let fixed = Upsample::to_size([7], Upsampling::Nearest).forward(&x[0], &ctx);
+            let volume = Upsample::with([1.5, 2.0, 0.6], Upsampling::Bilinear).forward(&x[1], &ctx);
+            longer.square().sum().add(&fixed.square().sum()).add(&volume.square().sum())
+        })
+        .defined(|x| {
+            let longer = x[0].upsample_nd(&[2.0], Upsampling::Bilinear);
+            let fixed = x[0].interpolate_nd(&[7], Upsampling::Nearest);
+            let volume = x[1].upsample_nd(&[1.5, 2.0, 0.6], Upsampling::Bilinear);
+            longer.square().sum().add(&fixed.square().sum()).add(&volume.square().sum())
+        }),
         case("max_pool3d_indices by gather", [x([1, 2, 4, 5, 4]).distinct()], move |x| {
             let (values, index) = x[0].max_pool3d_indices(options);
             values.max_unpool3d(&index, [4, 5, 4]).add(&x[0]).square()
@@ -204,6 +218,81 @@ fn losses() -> Vec<Case> {
     ]
 }
 
+fn stacked() -> Vec<Case> {
+    let ends: &'static [f32] = &[1.0, 1.0, -1.0, 2.0, f32::INFINITY, NAN];
+    let others: &'static [f32] = &[2.0, -9.0, f32::INFINITY, 2.0, 0.0, 1.0];
+    let draw = |x: &Tensor, stream| Draw { seed: 3, stream, step: x.clone(), offset: 0 };
+    let slopes = |a: &Tensor, x: &Tensor| a.detach().igamma(x).add(&a.detach().igammac(x).affine(-0.5, 0.0));
+    vec![
+        case("igamma igammac", [x([65]).within(0.2, 9.0).detached(), x([65]).within(0.2, 12.0)], move |x| {
+            slopes(&x[0], &x[1])
+        }),
+        case(
+            "igamma igammac of rows",
+            [x([33, 1]).within(0.02, 1.5).detached(), x([32]).within(0.02, 3.0)],
+            move |x| slopes(&x[0], &x[1]),
+        )
+        .compared(),
+        case(
+            "igamma far out",
+            [x([64, 1]).within(0.1, 300.0).detached(), x([64]).detached().within(0.1, 300.0)],
+            |x| x[0].igamma(&x[1]),
+        )
+        .constant(),
+        case("igammac far out", [x([64, 1]).within(0.1, 60.0).detached(), x([64]).detached().within(0.1, 90.0)], |x| {
+            x[0].igammac(&x[1])
+        })
+        .constant(),
+        case("nextafter", [x([65]), x([65])], |x| x[0].nextafter(&x[1])).constant(),
+        case("nextafter at ends", [x([6]).listed(ends), x([6]).listed(others)], |x| {
+            let [a, b] = [&x[0], &x[1]].map(Tensor::detach);
+            // By 2^24 below 1 and 2^23 above it.
+            a.nextafter(&b).sub(&a).affine(8_388_608.0, 0.0)
+        })
+        .gives(&[1.0, -0.5, 0.5, 0.0, f32::NEG_INFINITY, NAN])
+        .constant(),
+        case("vander: pow", [x([5]).avoiding(&[0.0])], |x| x[0].vander(Some(4), false)),
+        case("vander of zeros: pow", [x([2]).listed(&[0.0, 3.0])], |x| x[0].detach().vander(None, true))
+            .gives(&[1.0, 0.0, 1.0, 3.0])
+            .constant(),
+        case("block_diag: pad", [x([2, 3]), x([2]), x([])], |x| Tensor::block_diag(&[&x[0], &x[1], &x[2]]).square()),
+        case("hstack vstack dstack", [x([2, 3]), x([2, 3])], |x| {
+            let pair = [&x[0], &x[1]];
+            let all = [Tensor::hstack(&pair), Tensor::vstack(&pair), Tensor::dstack(&pair)].map(|y| y.reshape(-1));
+            Tensor::hstack(&all.each_ref()).square()
+        }),
+        case("column_stack of vectors", [x([4]), x([4, 2])], |x| Tensor::column_stack(&[&x[0], &x[1]]).square()),
+        case("combinations by index_select", [x([5])], |x| x[0].combinations(3, true).square()),
+        case("roll of several dimensions", [x([3, 4, 2])], |x| x[0].roll([1, -2], [0, 1]).mul(&x[0].roll(5, ()))),
+        case("cumulative_trapezoid at places: cumsum", [x([3, 6]), x([6])], |x| x[0].cumulative_trapezoid(&x[1], 1)),
+        case("trapezoid at places", [x([4, 3]), x([4])], |x| x[0].trapezoid(&x[1], 0)),
+        case("logaddexp2", [x([33]), x([33])], |x| x[0].logaddexp2(&x[1])),
+        case("std_mean", [x([3, 7])], |x| {
+            let (spread, mean) = x[0].std_mean(&[1], 1, KeepDims::No);
+            spread.mul(&mean)
+        }),
+        case("rrelu: uniform", [x([65]).avoiding(&[0.0]), whole([2], 0, 9)], move |x| {
+            x[0].rrelu(0.125, 0.5, &draw(&x[1], 70_001))
+        }),
+        case("feature_alpha_dropout: dropout", [x([3, 5, 2, 4]), whole([2], 0, 9)], move |x| {
+            x[0].feature_alpha_dropout(0.4, &draw(&x[1], 70_002))
+        }),
+        case("bits of truth values", [whole([33], 0, 2), whole([33], 0, 2)], |x| {
+            let [a, b] = [&x[0], &x[1]].map(|x| x.cast(DType::Bool));
+            a.bitwise_and(&b).bitwise_xor(&a.bitwise_not()).cast(DType::F32)
+        })
+        .constant(),
+        case("lcm of whole numbers", [whole([33], -40, 40), whole([33], -30, 30)], |x| {
+            x[0].lcm(&x[1]).cast(DType::F32)
+        })
+        .constant(),
+        case("searchsorted by comparisons", [x([4, 3]).distinct(), x([4, 9])], |x| {
+            x[0].sort(1, Order::Ascending).0.searchsorted(&x[1], true).cast(DType::F32)
+        })
+        .constant(),
+    ]
+}
+
 pub fn cases() -> Vec<Case> {
-    [functions(), places(), bins(), images(), losses()].into_iter().flatten().collect::<Vec<Case>>()
+    [functions(), places(), bins(), images(), losses(), stacked()].into_iter().flatten().collect::<Vec<Case>>()
 }

@@ -2,7 +2,10 @@
 
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Ctx, DropPath, FractionalMaxPool2d, FractionalMaxPool3d, FractionalSize, Generator, Init, Layer};
+use wgrad::nn::{
+    Ctx, DropPath, FeatureAlphaDropout, FractionalMaxPool2d, FractionalMaxPool3d, FractionalSize, Generator, Init,
+    Layer, RRelu,
+};
 use wgrad::ops::attention::AttentionOptions;
 use wgrad::{DType, Device, Draw, Tensor};
 
@@ -159,6 +162,37 @@ fn samples_and_weights_are_dropped_as_wholes() {
 }
 
 #[test]
+fn slopes_and_channels_are_drawn_anew_at_each_replay() {
+    for (name, device) in devices() {
+        let init = &mut Init::new(5, &device);
+        let (slopes, channels) = (RRelu::new(init), FeatureAlphaDropout::new(0.5, init));
+        let x = Tensor::full([2, 500, 3], -1.0f32, &device);
+        let y = read(&slopes.forward(&x, &Ctx::train()));
+        assert!(y.iter().all(|v| (-1.0 / 3.0..=-0.125).contains(v)), "on {name}");
+        near("slopes", mean(&y), -11.0 / 48.0, 0.005);
+        near("their mean", mean(&read(&slopes.forward(&x, &Ctx::eval()))), -11.0 / 48.0, 1e-6);
+        assert_eq!(read(&slopes.forward(&x.neg(), &Ctx::train())), read(&x.neg()), "on {name}");
+        let y = read(&channels.forward(&x, &Ctx::train()));
+        assert!(y.chunks(3).all(|channel| channel.iter().all(|v| *v == channel[0])), "on {name}");
+        let kept = y.chunks(3).filter(|channel| channel[0] == y[0]).count() as f32 / 1000.0;
+        near("kept", kept, 0.5, 0.05);
+        assert_eq!(read(&channels.forward(&x, &Ctx::eval())), read(&x));
+        let step = |init: &mut Init| (RRelu::new(init), FeatureAlphaDropout::new(0.5, init));
+        let (eager, replayed) = (step(&mut Init::new(9, &device)), step(&mut Init::new(9, &device)));
+        let both =
+            |(a, b): &(RRelu, FeatureAlphaDropout), x: &Tensor| b.forward(&a.forward(x, &Ctx::train()), &Ctx::train());
+        let captured = device.capture(&x, |x| Ok(both(&replayed, x))).expect("it is captured");
+        let mut last = Vec::new();
+        for turn in 0..3 {
+            let got = read(&captured.run(&x).expect("it runs"));
+            assert_eq!(got, read(&both(&eager, &x)), "turn {turn} on {name}");
+            assert_ne!(got, last, "turn {turn} on {name}");
+            last = got;
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_drawn_is_refused() {
     let device = Device::cpu();
     let draw = draw(&device);
@@ -171,6 +205,11 @@ fn what_cannot_be_drawn_is_refused() {
         ),
         (panics(|| draw.truncated_normal([2], 0.0, 1.0, 2.0, 1.0)), "truncated_normal: 2..1 is no range"),
         (panics(|| draw.truncated_normal([2], 0.0, 0.0, 1.0, 2.0)), "expected a deviation above 0, got 0"),
+        (panics(|| Tensor::ones([3], &device).rrelu(0.5, 0.25, &draw)), "rrelu: 0.5..0.25 is no range"),
+        (
+            panics(|| Tensor::ones([3], &device).feature_alpha_dropout(0.5, &draw)),
+            "feature_alpha_dropout: [3]: expected a batch [n, c, ..]",
+        ),
         (panics(|| draw.multinomial(&Tensor::ones([3], &device), 4, false)), "there are fewer than 4 places"),
         (panics(|| draw.multinomial(&Tensor::full([3], 1, &device), 1, true)), "multinomial: [3] of i32"),
     ] {

@@ -4,11 +4,11 @@ use super::rules::panics;
 use crate::devices::devices;
 use wgrad::nn::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, BatchNorm1d,
-    BatchNorm2d, ChannelShuffle, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding, Flatten,
-    Fold, GroupNorm, Gru, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d, MaxUnpool1d, MaxUnpool2d, Module,
-    MultiheadAttention, PRelu, PixelShuffle, PixelUnshuffle, Positions, RandomCropFlip, RmsNorm, Rnn, RnnStart,
-    StateDict, Strictness, TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, Unflatten, Upsample,
-    Visitor, load_state, parameters, state,
+    BatchNorm2d, ChannelShuffle, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Ctx, Dropout2d, Embedding,
+    FeatureAlphaDropout, Flatten, Fold, GroupNorm, Gru, Init, Layer, LayerNorm, Linear, Lstm, MaxPool1d, MaxPool2d,
+    MaxUnpool1d, MaxUnpool2d, Module, MultiheadAttention, PRelu, PixelShuffle, PixelUnshuffle, Positions,
+    RandomCropFlip, RmsNorm, Rnn, RnnStart, StateDict, Strictness, TransformerDecoderLayer, TransformerEncoderLayer,
+    TransformerOptions, Unflatten, Upsample, Visitor, load_state, parameters, state,
 };
 use wgrad::{AttentionOptions, Conv2dOptions, DType, Device, Error, KeepDims, Tensor, Upsampling};
 
@@ -172,6 +172,15 @@ fn layers_without_parameters_know_their_path_too() {
         (said(AdaptiveAvgPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
         (said(AdaptiveMaxPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
         (said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init), "[2, 4]: expected images [n, c, h, w]"),
+        (said(Upsample::with([2.0], Upsampling::Bilinear), &[2, 4], init), "[2, 4]: expected sequences [n, c, l]"),
+        (
+            said(Upsample::to_size([4, 4, 4], Upsampling::Bilinear), &[2, 3, 4, 4], init),
+            "[2, 3, 4, 4]: expected volumes [n, c, d, h, w]",
+        ),
+        (
+            said(Upsample::new(2.0, Upsampling::Bicubic), &[2, 3, 4], init),
+            "[2, 3, 4]: expected images [n, c, h, w], which alone Bicubic is for",
+        ),
         (
             said(PixelShuffle::new(2), &[2, 6, 3, 3], init),
             "[2, 6, 3, 3]: expected images [n, c, h, w] of a multiple of 4 channels",
@@ -190,6 +199,7 @@ fn layers_without_parameters_know_their_path_too() {
         ),
         (said(RandomCropFlip::new(2, init), &[2, 9], init), "[2, 9]: expected images [n, c, h, w]"),
         (said(GroupNorm::instance(3), &[2, 4, 5], init), "[2, 4, 5]: expected a batch [n, 3, ..]"),
+        (said(FeatureAlphaDropout::new(0.5, init), &[2], init), "[2]: expected a batch [n, c, ..] of floats"),
         (said(Dropout2d::new(0.5, init), &[2], init), "[2]: expected a batch [n, c, ..]"),
         (said(Flatten::new(), &[], init), "[]: expected a batch [n, ..]"),
         (said(Unflatten::new(-1, [2, 3]), &[2, 5], init), "[2, 5]: expected 6 elements along -1"),
