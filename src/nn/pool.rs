@@ -492,11 +492,12 @@ impl Layer for Upsample {
         };
         let is_planar = self.mode.is_for_images();
         let fits = x.rank() == dims + 2 && if is_planar { dims == 2 } else { (1..=3).contains(&dims) };
-        misfit_at(&self.path, fits, "Upsample", x, || match dims {
+        misfit_at(&self.path, fits, "Upsample", x, || match (&self.target, dims) {
             _ if is_planar => format!("expected images [n, c, h, w], which alone {:?} is for", self.mode),
-            1 => "expected sequences [n, c, l]".into(),
-            3 => "expected volumes [n, c, d, h, w]".into(),
-            _ => "expected images [n, c, h, w], or sequences or volumes by as many numbers".into(),
+            (Target::ByEach(_) | Target::To(_), 1) => "expected sequences [n, c, l]".into(),
+            (Target::ByEach(_) | Target::To(_), 2) => "expected images [n, c, h, w]".into(),
+            (Target::ByEach(_) | Target::To(_), 3) => "expected volumes [n, c, d, h, w]".into(),
+            _ => "expected sequences [n, c, l], images [n, c, h, w] or volumes [n, c, d, h, w]".into(),
         })
     }
 

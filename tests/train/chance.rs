@@ -166,16 +166,17 @@ fn slopes_and_channels_are_drawn_anew_at_each_replay() {
     for (name, device) in devices() {
         let init = &mut Init::new(5, &device);
         let (slopes, channels) = (RRelu::new(init), FeatureAlphaDropout::new(0.5, init));
-        let x = Tensor::full([2, 500, 3], -1.0f32, &device);
+        let x = Tensor::full([2, 5000, 3], -1.0f32, &device);
         let y = read(&slopes.forward(&x, &Ctx::train()));
         assert!(y.iter().all(|v| (-1.0 / 3.0..=-0.125).contains(v)), "on {name}");
         near("slopes", mean(&y), -11.0 / 48.0, 0.005);
-        near("their mean", mean(&read(&slopes.forward(&x, &Ctx::eval()))), -11.0 / 48.0, 1e-6);
+        let y = read(&slopes.forward(&x, &Ctx::eval()));
+        assert!(y.iter().all(|v| (v + 11.0 / 48.0).abs() < 1e-6), "on {name}: {}", y[0]);
         assert_eq!(read(&slopes.forward(&x.neg(), &Ctx::train())), read(&x.neg()), "on {name}");
         let y = read(&channels.forward(&x, &Ctx::train()));
         assert!(y.chunks(3).all(|channel| channel.iter().all(|v| *v == channel[0])), "on {name}");
-        let kept = y.chunks(3).filter(|channel| channel[0] == y[0]).count() as f32 / 1000.0;
-        near("kept", kept, 0.5, 0.05);
+        let kept = y.chunks(3).filter(|channel| channel[0] == y[0]).count() as f32 / 10_000.0;
+        near("kept", kept, 0.5, 0.02);
         assert_eq!(read(&channels.forward(&x, &Ctx::eval())), read(&x));
         let step = |init: &mut Init| (RRelu::new(init), FeatureAlphaDropout::new(0.5, init));
         let (eager, replayed) = (step(&mut Init::new(9, &device)), step(&mut Init::new(9, &device)));

@@ -171,7 +171,10 @@ fn layers_without_parameters_know_their_path_too() {
         ),
         (said(AdaptiveAvgPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
         (said(AdaptiveMaxPool1d::new(2), &[4], init), "[4]: expected [n, c, length]"),
-        (said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init), "[2, 4]: expected images [n, c, h, w]"),
+        (
+            said(Upsample::new(2.0, Upsampling::Nearest), &[2, 4], init),
+            "[2, 4]: expected sequences [n, c, l], images [n, c, h, w] or volumes [n, c, d, h, w]",
+        ),
         (said(Upsample::with([2.0], Upsampling::Bilinear), &[2, 4], init), "[2, 4]: expected sequences [n, c, l]"),
         (
             said(Upsample::to_size([4, 4, 4], Upsampling::Bilinear), &[2, 3, 4, 4], init),
