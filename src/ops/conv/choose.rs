@@ -57,8 +57,10 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     };
     // Between strides, taps that lie apart fall where they will.
     let is_phased = asked.dilation_h == 1 && asked.dilation_w == 1;
+    // What is pooled lies by fours at once. Tiles would be recast for what a pass of pooling does as well.
+    let can_pool = matches!(way, Way::RecastRows) && asked.out_channels.is_multiple_of(4);
     let can_recast = (direction != Direction::Input || is_turnable(&asked) || is_phased)
-        && asked.pooled_h == 0
+        && (asked.pooled_h == 0 || can_pool)
         && asked.arranged_bytes().iter().all(|bytes| *bytes <= info.max_binding_bytes);
     if let Some(way) = recast {
         let p = asked.by_fours();
@@ -124,11 +126,9 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     match way {
         // A software adapter runs barriers as coroutines, and has subgroups that go without.
         Way::Rows | Way::RecastRows => info.class != Class::Gpu,
-        // Of few results, those by spans are better, where not most products are with zeros.
-        Way::Few => {
-            let by_spans = p.channels > 1 && p.out_channels <= implicit::FEW && p.pooled_h == 0;
-            info.class != Class::Gpu && p.taps() <= FEW && !by_spans
-        }
+        // Spans are better, where not most products are with zeros; with a pooling behind too, since sums in another order would
+        // give other bits.
+        Way::Few => info.class != Class::Gpu && p.taps() <= FEW && (p.channels == 1 || !p.has_spans()),
         Way::Tiles | Way::SmallTiles | Way::RecastTiles | Way::RecastSmallTiles
             if matmul::preferred(info) != Tiling::Tiled =>
         {

@@ -24,13 +24,13 @@ static TAPS: Shader = shader!("conv_taps", ["halves", "conv", "rows"], WEIGHT_AC
 static SPAN_TAPS: Shader = shader!("conv_span_taps", ["halves", "conv", "rows", "quads"], WEIGHT_ACCESS);
 
 /// Output channels up to which one lane takes all of them.
-pub(super) const FEW: u32 = 16;
+const FEW: u32 = 16;
 
 /// The most parts of the positions.
 const MAX_PARTS: u32 = 60_000;
 
 pub(super) fn rows(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2], out: &mut Lowering) -> Pass {
-    if p.out_channels <= FEW && p.has_spans() {
+    if p.has_spans() {
         return spans(info, p, ends, operands, out);
     }
     let (lanes, wide, strips) = strips(info, p);
@@ -55,9 +55,10 @@ impl ConvParams {
         self.computed() / self.columns().max(1) * self.columns().div_ceil(4)
     }
 
-    /// Whether spans are mostly full, and loops over them short enough.
-    fn has_spans(&self) -> bool {
-        self.columns() > 2 && self.taps() < 1 << 16
+    /// Whether one lane takes all output channels of spans: there are few, spans are full with a pooling behind or without, and loops
+    /// over them are short enough.
+    pub(super) fn has_spans(&self) -> bool {
+        self.out_channels <= FEW && self.out_w > 3 && self.taps() < 1 << 16
     }
 }
 
@@ -83,7 +84,7 @@ pub(super) fn few_forward(info: &Info, d: &Dispatch) -> Lowering {
 }
 
 pub(super) fn taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
-    if p.out_channels <= FEW && p.out_w > 2 {
+    if p.has_spans() {
         span_taps(info, p, slots, out);
     } else {
         parts(info, p, ("conv_taps", 32, 4), slots, out);
