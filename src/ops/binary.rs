@@ -297,7 +297,8 @@ impl Tensor {
         })
     }
 
-    /// The next number of f32 on the way to `other`, broadcast, and that where they are equal. It has no gradient.
+    /// The next number of f32 on the way to `other`, broadcast, and that where they are equal. The gradient passes where they
+    /// differ; that of `other` is 0.
     ///
     /// # Panics
     /// If the shapes do not broadcast, or one is not of f32.
@@ -305,7 +306,11 @@ impl Tensor {
     pub fn nextafter(&self, other: &Tensor) -> Tensor {
         let types = [self.dtype(), other.dtype()];
         assert!(types == [DType::F32; 2], "nextafter: {} x {}: expected numbers of f32", types[0], types[1]);
-        run(&NEXT_AFTER, self, other, DType::F32).noted("nextafter", &[self, other])
+        let (a, b) = (self.saved(), other.saved());
+        run(&NEXT_AFTER, self, other, DType::F32).tracked("nextafter", &[self, other], move |dy, needs| {
+            let passed = || Tensor::where_(&a.ne(&b), dy, &dy.new_full([], 0.0)).sum_to(a.shape());
+            vec![needs[0].then(passed), needs[1].then(|| b.new_full(b.shape(), 0.0))]
+        })
     }
 
     /// 1 where equal, else 0; broadcast. Here and in all comparisons, the other may be a number: `x.eq(0.5)`.

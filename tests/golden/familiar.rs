@@ -253,9 +253,10 @@ pub fn variance(t: &Trial) -> Tensor {
 }
 
 pub fn spread_and_mean(t: &Trial, root: bool) -> Vec<Tensor> {
-    if let Some(correction) = t.attrs().size("correction") {
+    let correction = t.attrs().float("correction", f32::NAN);
+    if correction >= 0.0 && correction.fract() == 0.0 {
         let pair = if root { Tensor::std_mean } else { Tensor::var_mean };
-        let (spread, mean) = pair(t.x(), &t.dims(), correction, t.keep());
+        let (spread, mean) = pair(t.x(), &t.dims(), correction as usize, t.keep());
         return vec![spread, mean];
     }
     let spread = variance(t);

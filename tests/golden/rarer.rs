@@ -112,8 +112,9 @@ pub fn gradient(t: &Trial) -> Vec<Tensor> {
         (None, false) => (0..x.rank() as isize).collect(),
     };
     let order = a.size("edge_order").unwrap_or(1);
-    let by_dim = a.numbers("spacing");
-    let along = |(at, &dim): (usize, &isize)| match (t.maybe("spacing"), &by_dim) {
+    // Places for all dimensions, or for each.
+    let (by_dim, each) = (a.numbers("spacing"), t.list());
+    let along = |(at, &dim): (usize, &isize)| match (t.maybe("spacing").or(each.get(at).copied()), &by_dim) {
         (Some(places), _) => x.gradient(places, dim, order),
         (None, Some(distances)) => x.gradient(distances[at], dim, order),
         (None, None) => x.gradient(a.float("spacing", 1.0), dim, order),
