@@ -25,24 +25,22 @@ pub fn steps(device: &Device) -> Result<[f64; 2]> {
     let options = LoaderOptions { batch_size: BATCH, shuffle: Some(7), ..LoaderOptions::default() };
     let loader = DataLoader::new(items, options)?;
     // What a run costs once, its capture above all, is in both and drops out.
-    in_turn([by_hand, by_trainer].map(|run| {
-        let loader = &loader;
-        move || {
-            let start = Instant::now();
-            run(loader, 1, device)?;
-            let short = start.elapsed().as_secs_f64();
-            run(loader, 5, device)?;
-            Ok((start.elapsed().as_secs_f64() - 2.0 * short) / (4 * BATCHES) as f64)
-        }
-    }))
+    in_turn(|way| {
+        let run = [by_hand, by_trainer][way];
+        let start = Instant::now();
+        run(&loader, 1, device)?;
+        let short = start.elapsed().as_secs_f64();
+        run(&loader, 5, device)?;
+        Ok((start.elapsed().as_secs_f64() - 2.0 * short) / (4 * BATCHES) as f64)
+    })
 }
 
-/// Median seconds of two ways that are measured one after the other.
-fn in_turn(mut ways: [impl FnMut() -> Result<f64>; 2]) -> Result<[f64; 2]> {
+/// Median seconds of two ways, 0 and 1, that are measured one after the other.
+fn in_turn(mut measured: impl FnMut(usize) -> Result<f64>) -> Result<[f64; 2]> {
     let mut seconds = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
-        for (seconds, way) in seconds.iter_mut().zip(&mut ways) {
-            seconds.push(way()?);
+        for (way, seconds) in seconds.iter_mut().enumerate() {
+            seconds.push(measured(way)?);
         }
     }
     Ok(seconds.map(|mut seconds| {
@@ -72,29 +70,24 @@ pub fn loaded(device: &Device) -> Result<[f64; 2]> {
         .push(Linear::new(64, 10, init));
     let mut optimizer = Sgd::new(&model, SgdOptions::default())?;
     let mut replay = Replay::new();
-    let mut step = |x: &Tensor, labels: &Tensor| {
-        replay.run([x, labels], |[x, labels]| {
-            let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
-            optimizer.step(&loss.backward());
-            Ok(loss)
-        })
-    };
     let there: Vec<[Tensor; 2]> = loader.epoch(0).map(|batch| Ok(batch?.to(device))).collect::<Result<_>>()?;
-    let step = std::cell::RefCell::new(&mut step);
-    let timed = |from: &mut dyn Iterator<Item = Result<[Tensor; 2]>>| {
+    in_turn(|way| {
         let start = Instant::now();
-        for batch in from {
+        let batches: Box<dyn Iterator<Item = Result<[Tensor; 2]>>> = match way {
+            0 => Box::new(there.iter().cloned().map(Ok)),
+            _ => Box::new(loader.epoch(1).map(|batch| Ok(batch?.to(device)))),
+        };
+        for batch in batches {
             let [x, labels] = batch?;
-            step.borrow_mut()(&x, &labels)?;
+            replay.run([&x, &labels], |[x, labels]| {
+                let loss = model.forward(x, &Ctx::train()).cross_entropy(labels);
+                optimizer.step(&loss.backward());
+                Ok(())
+            })?;
         }
         device.wait()?;
         Ok(start.elapsed().as_secs_f64() / STEPS as f64)
-    };
-    let ways: [Box<dyn FnMut() -> Result<f64>>; 2] = [
-        Box::new(|| timed(&mut there.iter().cloned().map(Ok))),
-        Box::new(|| timed(&mut loader.epoch(1).map(|batch| Ok(batch?.to(device))))),
-    ];
-    in_turn(ways)
+    })
 }
 
 /// Two convolutions with batch norm beside the way around them.
