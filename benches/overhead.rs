@@ -84,12 +84,17 @@ fn main() -> Result<()> {
             by_trainer / by_hand
         ),
     }
-    let [there, loaded] = trainer::loaded(&Device::new_cpu())?.map(|seconds| 1e3 * seconds);
+    let [there, loaded, resident] = trainer::loaded(&Device::new_cpu())?.map(|seconds| 1e3 * seconds);
     match args.json {
-        true => println!("{}", json!({ "work": "resnet", "ms_on_the_device": there, "ms_loaded": loaded })),
+        true => println!(
+            "{}",
+            json!({ "work": "resnet", "ms_on_the_device": there, "ms_loaded": loaded, "ms_resident": resident })
+        ),
         false => println!(
-            "resnet on the CPU backend: {there:.1} ms a step on images of the device, {loaded:.1} ms from a loader ({:.2})",
-            loaded / there
+            "resnet on the CPU backend: {there:.1} ms a step on batches of the device, {loaded:.1} ms from a loader ({:.2}), \
+             {resident:.1} ms from a set that lives there ({:.2})",
+            loaded / there,
+            resident / there
         ),
     }
     Ok(())

@@ -35,6 +35,7 @@ mod item;
 mod lines;
 mod loader;
 pub mod mnist;
+mod resident;
 mod table;
 mod tokens;
 
@@ -42,9 +43,10 @@ pub use dataset::{Batch, Concat, Dataset, Map, Subset};
 pub use encoder::{Encoder, Scale, Target};
 #[cfg(feature = "png")]
 pub use folder::ImageFolder;
-pub use images::{ImageSet, Normalization, NormalizedImages};
+pub use images::{ImageBytes, ImageSet, Normalization, NormalizedImages};
 pub use item::{Array, ArrayValues, Columns, Field, Item, Padded};
 pub use lines::TextLines;
 pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions, balanced, class_weights};
+pub use resident::Resident;
 pub use table::Table;
 pub use tokens::TokenWindows;

@@ -421,6 +421,17 @@ impl Tensor {
         Tensor { layout, room, node: None, name: self.name.clone(), ..self.clone() }
     }
 
+    /// The same bytes as elements of another type, of a tensor that is alone in its buffer.
+    pub(crate) fn reread(self, dtype: DType, shape: impl Into<Shape>) -> Tensor {
+        let layout = Layout::contiguous(shape.into());
+        let [own, other] = [self.numel() * self.dtype.bytes(), layout.shape.numel() * dtype.bytes()];
+        assert!(
+            self.layout.offset == 0 && self.layout.is_contiguous() && own == other,
+            "reread: {own} bytes as {other}"
+        );
+        Tensor { room: self.room * self.dtype.bytes() / dtype.bytes(), layout, dtype, ..self }
+    }
+
     /// The same elements, with padding behind them up to this element of the buffer.
     pub(crate) fn padded_to(self, room: usize) -> Tensor {
         Tensor { room, ..self }

@@ -4,8 +4,8 @@ use crate::devices::devices;
 use wgrad::deploy::{Description, load_on};
 use wgrad::nn::{
     AvgPool2d, BatchNorm2d, Conv2d, ConvTranspose2d, Ctx, Directions, Dropout, Embedding, Flatten, Gelu, GroupNorm,
-    Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, Module, MultiheadAttention, RecurrentOptions, Relu, RmsNorm,
-    Sequential, Strictness, TransformerEncoderLayer, TransformerOptions, Upsample, state,
+    Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, Module, MultiheadAttention, Normalize, RecurrentOptions, Relu,
+    RmsNorm, Sequential, Strictness, TransformerEncoderLayer, TransformerOptions, Upsample, state,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::{AttentionOptions, DType, Device, Error, KeepDims, Rng, Tensor, Upsampling, checkpoint};
@@ -68,6 +68,17 @@ fn weights_in_bytes_come_back_without_being_quantized_anew() {
         let model = residual(&device);
         model.quantize_int8().expect("it can be held");
         comes_back(name, &model, |count| images(count, &device), &device);
+    }
+}
+
+#[test]
+fn a_model_that_takes_bytes_comes_back() {
+    for (name, device) in devices() {
+        let mut init = Init::new(3, &device);
+        let first = Normalize::new(&[0.5, 0.4], &[0.25, 0.2], &init);
+        let model = Sequential::new().push(first).push(Conv2d::new(2, 3, 3, &mut init));
+        let pixels = |count: usize| (0..count * 2 * 16).map(|at| (at * 37 % 256) as u8).collect::<Vec<_>>();
+        comes_back(name, &model, |count| Tensor::from_vec(pixels(count), [count, 2, 4, 4], &device), &device);
     }
 }
 

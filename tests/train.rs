@@ -85,6 +85,8 @@ mod refusals;
 mod replay;
 #[path = "train/report.rs"]
 mod report;
+#[path = "train/resident.rs"]
+mod resident;
 #[path = "train/resume.rs"]
 mod resume;
 #[path = "train/rewrites.rs"]

@@ -1,8 +1,9 @@
 //! What a trainer and a loader add to a step: W1 by a loop by hand and by [`Trainer`], from one loader, in turn; and a small
-//! ResNet with crops and mirror images, on images from a loader with two threads and on images that lie on the device.
+//! ResNet with crops and mirror images, on images from a loader with two threads, on batches that lie on the device,
+//! and from a set that lives there.
 
 use std::time::Instant;
-use wgrad::data::{Array, DataLoader, LoaderOptions};
+use wgrad::data::{Array, DataLoader, LoaderOptions, Resident};
 use wgrad::nn::{
     AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Ctx, Flatten, Init, Layer, Linear, Module, RandomCropFlip, Relu, Sequential,
 };
@@ -35,9 +36,9 @@ pub fn steps(device: &Device) -> Result<[f64; 2]> {
     })
 }
 
-/// Median seconds of two ways, 0 and 1, that are measured one after the other.
-fn in_turn(mut measured: impl FnMut(usize) -> Result<f64>) -> Result<[f64; 2]> {
-    let mut seconds = [const { Vec::new() }; 2];
+/// Median seconds of some ways, by number, that are measured one after the other.
+fn in_turn<const WAYS: usize>(mut measured: impl FnMut(usize) -> Result<f64>) -> Result<[f64; WAYS]> {
+    let mut seconds = [const { Vec::new() }; WAYS];
     for _ in 0..ROUNDS {
         for (way, seconds) in seconds.iter_mut().enumerate() {
             seconds.push(measured(way)?);
@@ -49,14 +50,16 @@ fn in_turn(mut measured: impl FnMut(usize) -> Result<f64>) -> Result<[f64; 2]> {
     }))
 }
 
-/// Median seconds of a step of the ResNet on images that lie on the device, and from the loader.
-pub fn loaded(device: &Device) -> Result<[f64; 2]> {
+/// Median seconds of a step of the ResNet on batches that lie on the device, from the loader, and from a set that lives there.
+pub fn loaded(device: &Device) -> Result<[f64; 3]> {
     const STEPS: usize = 8;
     let pixels =
         |row: usize| (0..3 * 32 * 32).map(|at| ((row * 31 + at * 7919) % 256) as f32 / 255.0).collect::<Vec<_>>();
     let items: Vec<(Array, i32)> =
         (0..BATCH * STEPS).map(|row| (Array::new(pixels(row), [3, 32, 32]), (row % 10) as i32)).collect();
     let options = LoaderOptions { batch_size: BATCH, shuffle: Some(7), workers: 2, ..LoaderOptions::default() };
+    let resident =
+        DataLoader::new(Resident::new(items.clone(), device)?, LoaderOptions { workers: 0, ..options.clone() })?;
     let loader = DataLoader::new(items, options)?;
     let init = &mut Init::new(0, device);
     let model = Sequential::new()
@@ -75,6 +78,7 @@ pub fn loaded(device: &Device) -> Result<[f64; 2]> {
         let start = Instant::now();
         let batches: Box<dyn Iterator<Item = Result<[Tensor; 2]>>> = match way {
             0 => Box::new(there.iter().cloned().map(Ok)),
+            2 => Box::new(resident.epoch(1).map(|batch| Ok(batch?.to(device)))),
             _ => Box::new(loader.epoch(1).map(|batch| Ok(batch?.to(device)))),
         };
         for batch in batches {

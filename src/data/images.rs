@@ -169,6 +169,12 @@ impl ImageSet {
         NormalizedImages::new(self, normalization)
     }
 
+    /// The same images as a set of bytes, which take a quarter of the memory and of the way to a device:
+    /// [`nn::Normalize`](crate::nn::Normalize) makes numbers of them there.
+    pub fn into_bytes(self) -> ImageBytes {
+        ImageBytes { set: Arc::new(self) }
+    }
+
     fn columns(&self, rows: &[usize], values: &[[f32; 256]]) -> [Array; 2] {
         let [channels, height, width] = self.shape;
         let mut images = Vec::with_capacity(rows.len() * channels * height * width);
@@ -177,8 +183,11 @@ impl ImageSet {
                 images.extend(plane.iter().map(|&pixel| values[usize::from(pixel)]));
             }
         }
-        let labels: Vec<i32> = rows.iter().map(|&row| i32::from(self.labels[row])).collect();
-        [Array::new(images, [rows.len(), channels, height, width]), Array::new(labels, [rows.len()])]
+        [Array::new(images, [rows.len(), channels, height, width]), self.labels_of(rows)]
+    }
+
+    fn labels_of(&self, rows: &[usize]) -> Array {
+        Array::new(rows.iter().map(|&row| i32::from(self.labels[row])).collect::<Vec<_>>(), [rows.len()])
     }
 
     fn item(&self, row: usize, values: &[[f32; 256]]) -> (Array, i32) {
@@ -251,5 +260,30 @@ impl Dataset for NormalizedImages {
 
     fn batch(&self, rows: &[usize]) -> Result<[Array; 2]> {
         Ok(self.set.columns(rows, &self.values))
+    }
+}
+
+/// An [`ImageSet`] whose pixels stay bytes.
+#[derive(Debug, Clone)]
+pub struct ImageBytes {
+    set: Arc<ImageSet>,
+}
+
+/// The images as u8, `[n, channels, height, width]`, and their labels `[n]`.
+impl Dataset for ImageBytes {
+    type Item = (Array, i32);
+
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn get(&self, row: usize) -> Result<(Array, i32)> {
+        Ok((Array::new(self.set.image(row).to_vec(), self.set.shape), i32::from(self.set.labels[row])))
+    }
+
+    fn batch(&self, rows: &[usize]) -> Result<[Array; 2]> {
+        let [channels, height, width] = self.set.shape;
+        let pixels: Vec<u8> = rows.iter().flat_map(|&row| self.set.image(row)).copied().collect();
+        Ok([Array::new(pixels, [rows.len(), channels, height, width]), self.set.labels_of(rows)])
     }
 }

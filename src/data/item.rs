@@ -1,15 +1,22 @@
 //! Items of data sets, and batches of them as arrays.
 
+use super::resident::Rows;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Numbers on the host with a shape, in row-major order.
+/// Numbers with a shape, in row-major order: on the host, or, of a batch of a [`Resident`](super::Resident) set, on its device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
     shape: Vec<usize>,
-    values: ArrayValues,
+    values: Held,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Held {
+    Here(ArrayValues),
+    There(Rows),
 }
 
 macro_rules! values {
@@ -60,14 +67,20 @@ macro_rules! values {
             /// The type of the elements.
             pub fn dtype(&self) -> DType {
                 match &self.values {
-                    $(ArrayValues::$variant(_) => DType::$variant,)*
+                    $(Held::Here(ArrayValues::$variant(_)) => DType::$variant,)*
+                    Held::There(rows) => rows.dtype(),
                 }
             }
 
             /// A tensor of a device.
+            ///
+            /// # Panics
+            /// If it is of a set that lives on another.
+            #[track_caller]
             pub fn to(self, device: &Device) -> Tensor {
                 match self.values {
-                    $(ArrayValues::$variant(values) => Tensor::from_vec(values, &self.shape[..], device),)*
+                    $(Held::Here(ArrayValues::$variant(values)) => Tensor::from_vec(values, &self.shape[..], device),)*
+                    Held::There(rows) => rows.to(device),
                 }
             }
 
@@ -75,10 +88,10 @@ macro_rules! values {
                 /// The elements as this type.
                 ///
                 /// # Panics
-                /// If they are of another.
+                /// If they are of another, or lie on a device.
                 #[track_caller]
                 pub fn $slice(&self) -> &[$type] {
-                    match &self.values {
+                    match self.values() {
                         ArrayValues::$variant(values) => values,
                         _ => panic!(
                             "{}: expected an array of {}, got {:?} of {}",
@@ -115,7 +128,12 @@ impl Array {
         let (values, shape) = (values.into(), shape.into());
         let (have, want) = (values.len(), shape.iter().product::<usize>());
         assert!(have == want, "Array: {have} values for a shape {shape:?}, which has {want}");
-        Array { shape, values }
+        Array { shape, values: Held::Here(values) }
+    }
+
+    /// Of what lies on a device.
+    pub(super) fn there(rows: Rows) -> Array {
+        Array { shape: rows.shape(), values: Held::There(rows) }
     }
 
     /// The sizes.
@@ -128,12 +146,26 @@ impl Array {
         let Some((_, item)) = self.shape.split_first() else { return self.clone() };
         let each: usize = item.iter().product();
         let shape = [&[rows.len()][..], item].concat();
-        Array { values: self.values.part(rows.start * each..rows.end * each), shape }
+        let values = match &self.values {
+            Held::Here(values) => Held::Here(values.part(rows.start * each..rows.end * each)),
+            Held::There(all) => Held::There(all.part(rows)),
+        };
+        Array { shape, values }
     }
 
     /// The elements.
+    ///
+    /// # Panics
+    /// If they lie on a device.
+    #[track_caller]
     pub fn values(&self) -> &ArrayValues {
-        &self.values
+        match &self.values {
+            Held::Here(values) => values,
+            Held::There(_) => panic!(
+                "values: an array {:?} of a set that lives on a device has none on the host: take the tensor, by `to`",
+                self.shape
+            ),
+        }
     }
 }
 
@@ -233,7 +265,7 @@ impl Field for Array {
         if let Some(other) = fields.iter().find(|other| other.shape != *inner) {
             return Err(unlike(inner, &other.shape));
         }
-        let Some(values) = ArrayValues::joined(fields.iter().map(|field| &field.values)) else {
+        let Some(values) = ArrayValues::joined(fields.iter().map(Array::values)) else {
             let other = fields.iter().map(Array::dtype).find(|other| *other != dtype).unwrap_or(dtype);
             return Err(Error::Data(format!("a batch of items of {dtype} and of {other}: make them alike")));
         };
