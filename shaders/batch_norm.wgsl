@@ -1,4 +1,4 @@
-// y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c]
+// y = (x - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], held between low and high
 //   x, y: dense in one memory order, of types X and Y; stats: [2, channels], means and variances; weight, bias: [channels]
 // One invocation takes one element, or ROWS positions of four channels, in as many iterations.
 
@@ -26,7 +26,7 @@ fn batch_norm(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let shift = bias[c];
     var at = strip * (ROWS - 1u) * channels + i;
     for (var r = strip * ROWS; r < min(strip * ROWS + ROWS, rows); r++) {
-        y[at] = narrow_Y((wide_X(x[at]) - mean) * scale * factor + shift);
+        y[at] = narrow_Y(held((wide_X(x[at]) - mean) * scale * factor + shift, p));
         at += channels;
     }
 }

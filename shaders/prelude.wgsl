@@ -344,6 +344,9 @@ struct Channels {
     // in a dense tensor, element i belongs to channel (i / step) % channels
     step: u32,
     eps: f32,
+    // what is normalised is held between these
+    low: f32,
+    high: f32,
 }
 
 // The channel of element i of a dense tensor.

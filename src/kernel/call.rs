@@ -67,6 +67,11 @@ impl<'a> Call<'a> {
         self.scratch
     }
 
+    /// The number of bindings.
+    pub fn bindings(&self) -> usize {
+        self.bound.len()
+    }
+
     /// The parameters.
     pub fn params<P: Pod>(&self) -> P {
         self.params.read()

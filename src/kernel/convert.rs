@@ -9,8 +9,8 @@ use super::scratch::Scratch;
 use super::{
     Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, Variant, groups, parallel, shader,
 };
-use crate::dtype::{DType, Number, by_dtype};
-use bytemuck::{Pod, Zeroable};
+use crate::dtype::{Convert, DType, Number, by_dtype};
+use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -121,39 +121,46 @@ pub fn rounded(dtype: DType, value: f32) -> f32 {
     }
 }
 
-/// Elements that are converted at once: enough for both types to be looked up but seldom.
-const BLOCK: usize = 256;
-
 /// Sets `n` elements of `y` to those of `x` in another type, on the host.
 pub fn convert(x: &[u8], from: DType, y: &mut [u8], to: DType, n: usize, held: bool) {
     parallel::chunks(&mut y[..n * to.bytes()], parallel::GRAIN * to.bytes(), |piece, y| {
-        for (block, y) in y.chunks_mut(BLOCK * to.bytes()).enumerate() {
-            let (first, len) = (piece * parallel::GRAIN + block * BLOCK, y.len() / to.bytes());
-            let mut numbers = [Number::Whole(0); BLOCK];
-            let x = &x[first * from.bytes()..][..len * from.bytes()];
-            let elements = numbers.iter_mut().zip(x.chunks_exact(from.bytes()));
-            match from {
-                DType::Bool => elements.for_each(|(number, x)| *number = Number::Whole((x[0] != 0).into())),
-                _ => by_dtype!(from, T => elements.for_each(|(number, x)| {
-                    let value = bytemuck::checked::pod_read_unaligned::<T>(x);
-                    *number = crate::dtype::Convert::number(value);
-                })),
-            }
-            if held {
-                let ends = i64::from(i32::MIN)..=i64::from(i32::MAX);
-                for number in &mut numbers {
-                    if let Number::Whole(value) = number {
-                        *value = (*value).clamp(*ends.start(), *ends.end());
-                    }
-                }
-            }
-            by_dtype!(to, T => {
-                for (y, number) in y.chunks_exact_mut(size_of::<T>()).zip(numbers) {
-                    y.copy_from_slice(bytemuck::bytes_of(&<T as crate::dtype::Convert>::of(number)));
-                }
-            });
+        let x = &x[piece * parallel::GRAIN * from.bytes()..][..y.len() / to.bytes() * from.bytes()];
+        match from {
+            _ if halved(x, from, y, to) => (),
+            // A byte that is not 0 is true.
+            DType::Bool => by_dtype!(to, T => each::<u8, T>(x, y, |x| Number::Whole((x != 0).into()))),
+            DType::I64 if held => by_dtype!(to, T => {
+                each::<i64, T>(x, y, |x| Number::Whole(x.clamp(i32::MIN.into(), i32::MAX.into())));
+            }),
+            _ => by_dtype!(from, F => by_dtype!(to, T => each::<F, T>(x, y, Convert::number))),
         }
     });
+}
+
+/// Elements one by one.
+fn each<F: CheckedBitPattern, T: Convert + NoUninit>(x: &[u8], y: &mut [u8], number: impl Fn(F) -> Number) {
+    for (x, y) in x.chunks_exact(size_of::<F>()).zip(y.chunks_exact_mut(size_of::<T>())) {
+        y.copy_from_slice(bytemuck::bytes_of(&T::of(number(bytemuck::checked::pod_read_unaligned(x)))));
+    }
+}
+
+/// Between f32 and halves, where processors have instructions for several at once; whether it was that.
+fn halved(x: &[u8], from: DType, y: &mut [u8], to: DType) -> bool {
+    macro_rules! slices {
+        ($from:ty, $to:ty, |$x:ident, $y:ident| $convert:expr) => {{
+            let ($x, $y) = (bytemuck::try_cast_slice::<u8, $from>(x), bytemuck::try_cast_slice_mut::<u8, $to>(y));
+            let (Ok($x), Ok($y)) = ($x, $y) else { return false };
+            $convert
+        }};
+    }
+    match (from, to) {
+        (DType::F32, DType::F16) => slices!(f32, f16, |x, y| y.convert_from_f32_slice(x)),
+        (DType::F32, DType::BF16) => slices!(f32, bf16, |x, y| y.convert_from_f32_slice(x)),
+        (DType::F16, DType::F32) => slices!(f16, f32, |x, y| x.convert_to_f32_slice(y)),
+        (DType::BF16, DType::F32) => slices!(bf16, f32, |x, y| x.convert_to_f32_slice(y)),
+        _ => return false,
+    }
+    true
 }
 
 #[cfg(test)]

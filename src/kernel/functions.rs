@@ -99,6 +99,13 @@ pub fn erf(x: f32) -> f32 {
     pick(x.abs() < 1.0, near, far)
 }
 
+/// `x` held above one bound and then below another; NaN stays.
+#[inline(always)]
+pub fn held(x: f32, low: f32, high: f32) -> f32 {
+    let above = pick(x < low, low, x);
+    pick(above > high, high, above)
+}
+
 /// 0 where x is negative, else x; NaN stays NaN.
 #[inline(always)]
 pub fn relu(x: f32) -> f32 {

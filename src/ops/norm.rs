@@ -1,7 +1,8 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015): `shaders/channel_stats.wgsl`, `shaders/batch_norm.wgsl`,
-//! `shaders/batch_norm_sums.wgsl`, `shaders/batch_norm_backward.wgsl`, `shaders/running_stats.wgsl`.
+//! `shaders/batch_norm_added.wgsl`, `shaders/batch_norm_sums.wgsl`, `shaders/batch_norm_backward.wgsl`, `shaders/running_stats.wgsl`.
 
 mod definition;
+mod fuse;
 mod host;
 
 use crate::autograd::{Op, composed};
@@ -18,7 +19,8 @@ use bytemuck::{Pod, Zeroable};
 use Access::{Read, ReadWrite, Write};
 
 static STATS: Shader = shader!("channel_stats", ["halves"], &[Read, Write, Write]);
-static APPLY: Shader = shader!("batch_norm", ["halves"], &[Read, Read, Read, Read, Write]);
+static APPLY: Shader = shader!("batch_norm", ["halves", "held"], &[Read, Read, Read, Read, Write]);
+static ADDED: Shader = shader!("batch_norm_added", ["halves", "held"], &[Read, Read, Read, Read, Read, Write]);
 static SUMS: Shader = shader!("batch_norm_sums", ["halves"], &[Read, Read, Read, Write]);
 static BACKWARD: Shader = shader!("batch_norm_backward", ["halves"], &[Read, Read, Read, Read, Read, Write]);
 static RUNNING: Shader = shader!("running_stats", &[Read, ReadWrite, ReadWrite, ReadWrite]);
@@ -35,6 +37,9 @@ struct BatchNormParams {
     chunks: u32,
     step: u32,
     eps: f32,
+    /// What is normalised is held between these: at first no numbers.
+    low: f32,
+    high: f32,
 }
 
 /// Elements of one invocation's loop, and chunks of another's.
@@ -59,6 +64,8 @@ impl BatchNormParams {
             chunks: count.div_ceil(CHUNK),
             step: step as u32,
             eps,
+            low: f32::NEG_INFINITY,
+            high: f32::INFINITY,
         }
     }
 
@@ -87,21 +94,29 @@ const ROWS: u32 = 8;
 
 /// The types of what is as large as the batch.
 fn types(shader: &'static Shader) -> &'static [&'static str] {
-    if std::ptr::eq(shader, &APPLY) { &["X", "", "", "", "Y"] } else { &["X", "DY", "", "", "", "DX"] }
+    match shader.name {
+        "batch_norm" => &["X", "", "", "", "Y"],
+        "batch_norm_added" => &["X", "", "", "", "OTHER", "Y"],
+        _ => &["X", "DY", "", "", "", "DX"],
+    }
+}
+
+/// A shader's pass with its variant's types.
+fn typed(shader: &'static Shader, groups: u64, width: usize) -> Pass {
+    let pass = Pass::new(shader, shader.name, groups).items(width, types(shader));
+    pass.constant("BITS", Constant::Alias(if width == 4 { "vec4<u32>" } else { "u32" }))
 }
 
 /// Four channels at a time.
 fn strips(shader: &'static Shader, d: &Dispatch) -> Lowering {
     let p: BatchNormParams = d.params();
     let strips = p.count().div_ceil(ROWS as usize) * (p.channels / 4) as usize;
-    let pass = Pass::new(shader, shader.name, groups(strips, 256)).items(4, types(shader));
-    pass.constant("ROWS", Constant::U32(ROWS)).alone()
+    typed(shader, groups(strips, 256), 4).constant("ROWS", Constant::U32(ROWS)).alone()
 }
 
 /// One element at a time.
 fn each(shader: &'static Shader, d: &Dispatch) -> Lowering {
-    let pass = Pass::new(shader, shader.name, groups(d.len(0), 256)).items(1, types(shader));
-    pass.constant("ROWS", Constant::U32(1)).alone()
+    typed(shader, groups(d.len(0), 256), 1).constant("ROWS", Constant::U32(1)).alone()
 }
 
 /// With chunks so short that they fill a machine: a GPU wants many more invocations than the cores of a host.
@@ -141,10 +156,21 @@ fn stats_passes(p: BatchNormParams, width: usize, is_wide: bool) -> Lowering {
     out
 }
 
-static BATCH_NORM: Kernel =
-    Kernel::new("batch_norm", APPLY.access, definition::apply, cost).host(host::apply).variants(&[
+static BATCH_NORM: Kernel = Kernel::new("batch_norm", APPLY.access, definition::apply, cost)
+    .host(host::apply)
+    .rewrites(&[fuse::HELD, fuse::SUM])
+    .variants(&[
         Variant::new("quads", |_, d| strips(&APPLY, d)).fits(|_, d| is_by_fours(&d.params())),
         Variant::new("each", |_, d| each(&APPLY, d)),
+    ]);
+
+/// With another tensor added, which the way around a residual block is.
+static BATCH_NORM_ADDED: Kernel = Kernel::new("batch_norm_added", ADDED.access, definition::apply, cost)
+    .host(host::apply)
+    .rewrites(&[fuse::HELD])
+    .variants(&[
+        Variant::new("quads", |_, d| strips(&ADDED, d)).fits(|_, d| is_by_fours(&d.params())),
+        Variant::new("each", |_, d| each(&ADDED, d)),
     ]);
 
 /// sums [2, channels]: the gradients of weight and bias.
@@ -200,7 +226,8 @@ fn running_definition(call: &mut Call) {
 }
 
 /// The kernels of this page.
-pub static KERNELS: &[&Kernel] = &[&CHANNEL_STATS, &BATCH_NORM, &BATCH_NORM_SUMS, &BATCH_NORM_BACKWARD, &RUNNING_STATS];
+pub static KERNELS: &[&Kernel] =
+    &[&CHANNEL_STATS, &BATCH_NORM, &BATCH_NORM_ADDED, &BATCH_NORM_SUMS, &BATCH_NORM_BACKWARD, &RUNNING_STATS];
 
 /// A normalised batch, and the statistics that it was normalised by.
 #[derive(Debug, Clone)]

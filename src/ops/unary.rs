@@ -7,7 +7,7 @@ mod again;
 pub mod rounding;
 
 use crate::autograd::{Op, is_differentiated, result_of};
-use crate::kernel::functions::{self as fast, erf, exp, exp_m1, ln, normal, normal_cdf, relu, tanh};
+use crate::kernel::functions::{self as fast, erf, exp, exp_m1, held, ln, normal, normal_cdf, relu, tanh};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
 };
@@ -26,10 +26,10 @@ static BACKWARD: Shader = shader!(
 /// Elements, and the function's own arguments.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
-struct UnaryParams {
+pub(super) struct UnaryParams {
     n: u32,
-    a: f32,
-    b: f32,
+    pub a: f32,
+    pub b: f32,
 }
 
 fn cost(d: &Dispatch) -> Cost {
@@ -237,7 +237,7 @@ functions! {
         again |x, _, dy| dy.mul(&x.square().neg().exp()).affine(FRAC_2_SQRT_PI as f32, 0.0),
         host |x, _| erf(x), |x, _, dy| dy * (FRAC_2_SQRT_PI as f32 * exp(-x * x));
     HARDTANH: "hardtanh", |x, p| held(x, p.a, p.b), "clamp4(x)",
-        saves X, inside, "unless4(outside4(x), dy)",
+        saves Y, inside, "unless4(outside4(y), dy)",
         again again::within;
     HARDSWISH: "hardswish", |x, _| x * held(x / 6.0 + 0.5, 0.0, 1.0), "x * hardsigmoid4(x)",
         saves X, |x, _, dy| if x <= -3.0 { 0.0 } else if x >= 3.0 { dy } else { dy * (x / 3.0 + 0.5) }, "hardswish_gradient4(x, dy)",
@@ -298,12 +298,6 @@ fn power(x: f32, exponent: f32) -> f32 {
 fn softsign_slope(x: f32) -> f32 {
     let size = 1.0 + x.abs();
     if x.is_infinite() { f32::NAN } else { 1.0 / (size * size) }
-}
-
-/// `x` held above one bound and then below another; NaN stays.
-fn held(x: f32, low: f32, high: f32) -> f32 {
-    let above = if x < low { low } else { x };
-    if above > high { high } else { above }
 }
 
 /// 1, -1, or 0 of 0 and of NaN.

@@ -391,6 +391,31 @@ fn norms() -> Vec<Case> {
         case("batch_norm_eval", [x([4, 3, 5, 6]), x([3]), x([3]).within(0.5, 2.0), x([3]), x([3])], |x| {
             x[0].batch_norm_eval(&x[1], &x[2], Some(&x[3]), Some(&x[4]), EPS)
         }),
+        // What a captured step joins to the normalisation: the way around a block, a relu, another bound.
+        case("batch_norm_added and relu", [x([4, 3, 5, 6]), x([3]), x([3]), x([4, 3, 5, 6])], |x| {
+            x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output.add(&x[3]).relu()
+        })
+        .compared(),
+        case("batch_norm_added by fours, and relu", [x([4, 8, 5, 6]), x([8]), x([8]), x([4, 8, 5, 6])], |x| {
+            let y = last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output;
+            last(&x[3]).add(&y).relu()
+        })
+        .compared(),
+        case("batch_norm_added of two", [x([3, 4, 5]), x([3, 4, 5])], |x| {
+            let [a, b] = [0, 1].map(|at: usize| x[at].batch_norm(None, None, EPS).output);
+            a.add(&b)
+        }),
+        case("batch_norm and relu", [x([4, 8, 5, 6]), x([8]), x([8])], |x| {
+            last(&x[0]).batch_norm(Some(&x[1]), Some(&x[2]), EPS).output.relu()
+        })
+        .compared(),
+        case("batch_norm and relu6", [x([4, 3, 5, 6]), x([3]).within(2.0, 9.0), x([3])], |x| {
+            x[0].batch_norm(Some(&x[1]), Some(&x[2]), EPS).output.relu6()
+        })
+        .compared(),
+        case("batch_norm added to a row", [x([4, 3, 5]), x([5])], |x| {
+            x[0].batch_norm(None, None, EPS).output.add(&x[1])
+        }),
         case("running_stats by batch_norm", [x([4, 65, 5]), x([65]), x([65])], |x| {
             let (mean, variance) = (x[1].copy(), x[2].copy());
             let batches = Tensor::full([], 41i32, x[0].device());

@@ -2,7 +2,7 @@
 
 use super::BatchNormParams;
 use crate::kernel::Call;
-use crate::kernel::functions::indices;
+use crate::kernel::functions::{held, indices};
 
 impl BatchNormParams {
     /// Every element of [n, c, ..]: its channel, and where it lies.
@@ -35,13 +35,17 @@ pub fn stats(call: &mut Call) {
     call.write::<f32>(1).iter_mut().zip(all).for_each(|(to, found)| *to = found as f32);
 }
 
-/// y = (x - mean) / std * w + b.
+/// y = (x - mean) / std * w + b, plus another where there is one, held between two numbers.
 pub fn apply(call: &mut Call) {
     let (p, x, stats) = (call.params::<BatchNormParams>(), call.read::<f32>(0), call.read::<f32>(1));
-    let (w, b, y) = (call.read::<f32>(2), call.read::<f32>(3), call.write::<f32>(4));
+    let (w, b) = (call.read::<f32>(2), call.read::<f32>(3));
+    let other = (call.bindings() == 6).then(|| call.read::<f32>(4));
+    let y = call.write::<f32>(call.bindings() - 1);
     for (c, at) in p.elements() {
         let (mean, deviation) = of_channel(&p, stats, c);
-        y[at] = ((f64::from(x[at]) - mean) / deviation * f64::from(w[c]) + f64::from(b[c])) as f32;
+        let normal = (f64::from(x[at]) - mean) / deviation * f64::from(w[c]) + f64::from(b[c]);
+        let sum = other.map_or(normal, |other| normal + f64::from(other[at])) as f32;
+        y[at] = held(sum, p.low, p.high);
     }
 }
 

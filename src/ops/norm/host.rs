@@ -1,7 +1,7 @@
 //! Batch normalisation on the host: in order of memory, on all cores.
 
 use super::BatchNormParams;
-use crate::kernel::functions::{fold2, sum};
+use crate::kernel::functions::{fold2, held, sum};
 use crate::kernel::{Call, parallel};
 
 /// Channels that a thread of the host sums at a time: where they are neighbours, they are half a line of its cache.
@@ -154,8 +154,11 @@ pub fn apply(call: &mut Call) {
     let (w, b) = (call.read::<f32>(2), call.read::<f32>(3));
     let (means, variances) = stats.split_at(p.channels as usize);
     let scales = scales(&p, variances, w);
+    let last = call.bindings() - 1;
+    let other = (last == 5).then(|| call.read::<f32>(4));
+    let is_held = p.low > f32::NEG_INFINITY || p.high < f32::INFINITY;
     parallel::chunks(
-        call.write::<f32>(4),
+        call.write::<f32>(last),
         parallel::GRAIN,
         #[inline(always)]
         |piece, y| {
@@ -171,6 +174,13 @@ pub fn apply(call: &mut Call) {
                     *y = (x - mean) * scale + b;
                 }
             });
+            // The piece is in the cache still.
+            if let Some(other) = other {
+                y.iter_mut().zip(&other[start..]).for_each(|(y, other)| *y += other);
+            }
+            if is_held {
+                y.iter_mut().for_each(|y| *y = held(*y, p.low, p.high));
+            }
         },
     );
 }
