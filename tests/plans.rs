@@ -4,10 +4,10 @@
 
 use crate::{gpt, models};
 use std::path::Path;
-use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Relu, Sequential};
+use wgrad::nn::{BatchNorm2d, Conv2d, Ctx, Dropout, Flatten, Init, Layer, Linear, MaxPool2d, Module, Relu, Sequential};
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Plan;
-use wgrad::{DType, Device, Tensor};
+use wgrad::{DType, Device, KeepDims, Tensor};
 
 /// Holds a plan against the list in `tests/plans`, or writes that list.
 #[track_caller]
@@ -138,6 +138,45 @@ fn replayed(name: &str, model: &dyn Layer, optimizer: &mut dyn Optimizer, x: Ten
     // What a kernel reads and what it writes lie in memory of their own, which costs a little.
     assert!(planned * 100 <= least * 108, "{planned} bytes, of which {least} are in use at once");
     kept(name, step.plan(), &format!(", {planned} bytes of memory"));
+}
+
+/// Convolutions with batch normalisation, and the way around them.
+#[derive(Module)]
+struct Block {
+    stem: Conv2d,
+    conv1: Conv2d,
+    norm1: BatchNorm2d,
+    conv2: Conv2d,
+    norm2: BatchNorm2d,
+    head: Linear,
+}
+
+impl Layer for Block {
+    fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
+        let x = self.stem.forward(x, ctx);
+        let y = self.norm1.forward(&self.conv1.forward(&x, ctx), ctx).relu();
+        let y = self.norm2.forward(&self.conv2.forward(&y, ctx), ctx);
+        self.head.forward(&(x + y).relu().mean_dims(&[2, 3], KeepDims::No), ctx)
+    }
+}
+
+/// The sum and both relus are a part of the normalisations.
+#[test]
+fn residual_block_replayed() {
+    let device = Device::null();
+    let [init, norms] = &mut [0, 1].map(|seed| Init::new(seed, &device));
+    let mut conv = |channels| Conv2d::new(channels, 16, 3, init).padding(1).without_bias();
+    let model = Block {
+        stem: conv(3),
+        conv1: conv(16),
+        norm1: BatchNorm2d::new(16, norms),
+        conv2: conv(16),
+        norm2: BatchNorm2d::new(16, norms),
+        head: Linear::new(16, 10, norms),
+    };
+    let mut sgd = Sgd::new(&model, SgdOptions::default()).expect("the options are in range");
+    let x = Tensor::empty([8, 3, 16, 16], DType::F32, &device);
+    replayed("residual_block_replayed", &model, &mut sgd, x, 8);
 }
 
 /// The workloads of the bench of steps.
