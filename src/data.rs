@@ -35,11 +35,13 @@ mod item;
 mod lines;
 mod loader;
 pub mod mnist;
+mod picture;
 mod resident;
+mod series;
 mod table;
 mod tokens;
 
-pub use dataset::{Batch, Concat, Dataset, Map, Subset};
+pub use dataset::{Batch, Concat, Dataset, Map, Subset, Zip};
 pub use encoder::{Encoder, Scale, Target};
 #[cfg(feature = "png")]
 pub use folder::ImageFolder;
@@ -47,6 +49,9 @@ pub use images::{ImageBytes, ImageSet, Normalization, NormalizedImages};
 pub use item::{Array, ArrayValues, Columns, Field, Item, Padded};
 pub use lines::TextLines;
 pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions, balanced, class_weights};
+pub(crate) use picture::png;
+pub use picture::save_images;
 pub use resident::Resident;
+pub use series::SeriesWindows;
 pub use table::Table;
 pub use tokens::TokenWindows;

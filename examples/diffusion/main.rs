@@ -14,8 +14,6 @@
 mod args;
 #[path = "../program/download_bar.rs"]
 mod download_bar;
-#[path = "../gan/grid.rs"]
-mod grid;
 #[path = "../mnist/input.rs"]
 mod input;
 #[path = "../gan/judge.rs"]
@@ -40,7 +38,7 @@ use run::Look;
 use start::{note, say, start};
 use std::fs;
 use std::process::ExitCode;
-use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization};
+use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization, save_images};
 use wgrad::nn::{Generator, Init, parameters};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, SequentialLr};
 use wgrad::optim::{Adam, AdamOptions};
@@ -99,7 +97,7 @@ fn run(args: &Args) -> Result<()> {
         args.run.finish(&history, &model)?;
         // Digits by chance of their own, the same after any training.
         let chance = Generator::new(args.run.seed);
-        grid::write(&args.out, &model.draw(AT_ONCE, &chance, &device)?)?;
+        save_images(&args.out, &model.draw(AT_ONCE, &chance, &device)?, 10, [-1.0, 1.0])?;
         note!("digits drawn into {}", args.out.display());
         let Some(judge) = &judge else { return Ok(()) };
         let drawn = (0..JUDGED / AT_ONCE).map(|_| model.draw(AT_ONCE, &chance, &device)).collect::<Result<Vec<_>>>()?;

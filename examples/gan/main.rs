@@ -20,7 +20,6 @@
 mod args;
 #[path = "../program/download_bar.rs"]
 mod download_bar;
-mod grid;
 #[path = "../mnist/input.rs"]
 mod input;
 mod judge;
@@ -46,7 +45,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use task::Gan;
-use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization};
+use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization, save_images};
 use wgrad::nn::{Ctx, Init, Layer, Summary};
 use wgrad::optim::schedule::LinearLr;
 use wgrad::train::{Callback, Run, Trainer};
@@ -54,6 +53,9 @@ use wgrad::{Device, Error, Result, Rng, Tensor};
 
 /// Steps in which the learning rate rises to what the command line says.
 const WARM_UP: u64 = 300;
+
+/// Digits from left to right in a picture, and rows of them.
+const SIDE: usize = 10;
 
 /// Digits that `--judge` sees.
 const JUDGED: usize = 500;
@@ -86,7 +88,7 @@ fn run(args: &Args) -> Result<()> {
     let artist = Artist {
         generator: &generator,
         // The same noise for the picture of each epoch, so that one sees a digit become one.
-        noise: noise(grid::SIDE * grid::SIDE, &mut Rng::stream(args.run.seed, 2), &device),
+        noise: noise(SIDE * SIDE, &mut Rng::stream(args.run.seed, 2), &device),
         folder: args.out.clone(),
     };
     let digits = args.out.join("digits.png");
@@ -132,7 +134,7 @@ struct Artist<'a> {
 
 impl Artist<'_> {
     fn draw(&self, path: &Path) -> Result<()> {
-        grid::write(path, &self.generator.forward(&self.noise, &Ctx::eval()))
+        save_images(path, &self.generator.forward(&self.noise, &Ctx::eval()), SIDE, [-1.0, 1.0])
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sets of items of any structure, and sets made of others.
 
-use super::item::{Columns, Item};
+use super::item::{Columns, Field, Item};
 use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, streams};
@@ -85,6 +85,31 @@ pub trait Dataset: Send + Sync {
         Self: Sized,
     {
         Concat { first: self, second: other }
+    }
+
+    /// Pairs of an item of this set and one of another of the same length, for sets whose items are single fields.
+    ///
+    /// ```
+    /// use wgrad::data::Dataset;
+    /// let pairs = vec![[0.5f32, 1.0], [2.0, 3.0]].zip(vec![0, 1])?;
+    /// assert_eq!(pairs.get(1)?, ([2.0, 3.0], 1));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Option`] if the lengths differ.
+    #[doc(alias = "StackDataset")]
+    fn zip<B: Dataset>(self, other: B) -> Result<Zip<Self, B>>
+    where
+        Self: Sized,
+        Self::Item: Field,
+        B::Item: Field,
+    {
+        let (own, others) = (self.len(), other.len());
+        if own != others {
+            return Err(Error::Option(format!("zip: a set of {own} items and one of {others}: expected as many")));
+        }
+        Ok(Zip { first: self, second: other })
     }
 
     /// Sets of as many items as `sizes` say, dealt by chance: the same for the same seed.
@@ -312,6 +337,29 @@ impl<A: Dataset, B: Dataset<Item = A::Item>> Dataset for Concat<A, B> {
             None => self.first.get(row),
             Some(row) => self.second.get(row),
         }
+    }
+}
+
+/// [`Dataset::zip`].
+#[derive(Debug, Clone)]
+pub struct Zip<A, B> {
+    first: A,
+    second: B,
+}
+
+impl<A: Dataset, B: Dataset> Dataset for Zip<A, B>
+where
+    A::Item: Field,
+    B::Item: Field,
+{
+    type Item = (A::Item, B::Item);
+
+    fn len(&self) -> usize {
+        self.first.len()
+    }
+
+    fn get(&self, row: usize) -> Result<(A::Item, B::Item)> {
+        Ok((self.first.get(row)?, self.second.get(row)?))
     }
 }
 

@@ -141,8 +141,9 @@ impl Default for CtcOptions {
 impl Tensor {
     /// Connectionist temporal classification (Graves et al., 2006): minus the logarithm of the probability of label sequences
     /// in all their alignments. These are log-probabilities `[steps, batch, classes]`, as [`Tensor::log_softmax`] gives them, with
-    /// labels (i32) `[batch, labels]` and the numbers (i32) `[batch]` of steps and of labels that count in each. As in PyTorch, the
-    /// gradient supposes that they are such. Some ten kernels for each step.
+    /// labels (i32) `[batch, labels]` and the numbers (i32) `[batch]` of steps and of labels that count in each. The labels of all
+    /// sequences may stand behind one another too, `[sum of the numbers]`. As in PyTorch, the gradient supposes that these are
+    /// log-probabilities. Some ten kernels for each step.
     ///
     /// # Panics
     /// If the shapes do not fit, or labels or numbers are not i32.
@@ -156,11 +157,22 @@ impl Tensor {
             let loss = self.unsqueeze(1).ctc_loss(&labels.unsqueeze(0), &steps, &counts, options);
             return loss.reshape(());
         }
+        if self.rank() == 3 && labels.rank() == 1 && counts.rank() == 1 {
+            // What has more labels than steps cannot be reached, however many more they are.
+            let most = labels.numel().min(self.size(0) + 1);
+            let counts = counts.indices(op, "numbers of labels").cast(DType::F32);
+            let starts = counts.cumsum(0).sub(&counts).unsqueeze(1);
+            let places = starts.add(&Tensor::arange(0, most as i32, self.device()).cast(DType::F32));
+            let places = places.clamp(0.0, labels.numel().saturating_sub(1) as f32).cast(DType::I32).flatten(0);
+            let rows = labels.indices(op, "labels").index_select(0, &places).reshape([counts.numel(), most]);
+            return self.ctc_loss(&rows, steps, &counts.clamp(0.0, most as f32).cast(DType::I32), options);
+        }
         let [x, l, s, c] = [self, labels, steps, counts].map(Tensor::shape);
         let fits = x.rank() == 3 && x[0] > 0 && l.rank() == 2 && l[0] == x[1] && s[..] == x[1..2] && c[..] == x[1..2];
         assert!(
             fits,
-            "{op}: {x} x {l} x {s} x {c}: expected [steps, batch, classes], labels [batch, labels], and two numbers [batch]"
+            "{op}: {x} x {l} x {s} x {c}: expected [steps, batch, classes], labels [batch, labels] or \
+             [sum of numbers], and two numbers [batch]"
         );
         assert!(self.dtype().is_float(), "{op}: expected log-probabilities of floats, got {}", self.dtype());
         if self.dtype().is_half() {

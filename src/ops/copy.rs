@@ -414,18 +414,17 @@ impl Tensor {
         self.reshape_to(Shape::from(sizes))
     }
 
-    /// Without a dimension of size 1, as a view.
+    /// Without a dimension where that is of size 1, as a view; a dimension of another size stays, as in PyTorch.
     ///
     /// # Panics
-    /// If its size is not 1.
+    /// If there is no such dimension.
     #[track_caller]
     pub fn squeeze(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
         let dim = self.shape().dim_or_scalar("squeeze", dim);
-        if self.rank() == 0 {
+        if self.rank() == 0 || self.shape()[dim] != 1 {
             return self.clone();
         }
-        assert!(self.shape()[dim] == 1, "squeeze: {}: dimension {dim} is not of size 1", self.shape());
         let mut sizes = self.shape().to_vec();
         sizes.remove(dim);
         self.reshape_to(Shape::from(sizes))

@@ -147,6 +147,69 @@ impl<const N: usize, F: Fn(&mut Rng) -> Result<[Array; N]>> Batches<N> for Drawn
     }
 }
 
+/// Batches of items that come one after another, of a number that nobody knows before: lines of a socket, records of many
+/// files. A run that is resumed within an epoch passes over what it has seen.
+///
+/// ```
+/// use wgrad::train::{Batches, Streamed};
+/// // Whatever gives items, from the start for each epoch.
+/// let numbers = Streamed::new(4, |_epoch| Ok((0..10).map(|at| Ok(([at as f32], at % 3)))));
+/// let sizes = numbers.epoch_from(0, 1).map(|batch| Ok(batch?[1].shape()[0])).collect::<wgrad::Result<Vec<_>>>();
+/// assert_eq!(sizes?, [4, 2]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[doc(alias = "IterableDataset")]
+#[derive(Debug, Clone)]
+pub struct Streamed<F> {
+    batch_size: usize,
+    open: F,
+}
+
+impl<F> Streamed<F> {
+    /// So many items in a batch, from what `open` gives for an epoch.
+    ///
+    /// # Panics
+    /// If there is no item in a batch.
+    #[track_caller]
+    pub fn new<I>(batch_size: usize, open: F) -> Streamed<F>
+    where
+        F: Fn(u64) -> Result<I>,
+    {
+        assert!(batch_size > 0, "Streamed: a batch of no items: choose at least 1");
+        Streamed { batch_size, open }
+    }
+}
+
+impl<const N: usize, T: Item<Columns = [Array; N]>, I, F> Batches<N> for Streamed<F>
+where
+    F: Fn(u64) -> Result<I>,
+    I: Iterator<Item = Result<T>> + 'static,
+{
+    fn len(&self) -> usize {
+        usize::MAX
+    }
+
+    fn epoch_from(&self, epoch: u64, batch: usize) -> Box<dyn Iterator<Item = Result<[Array; N]>> + '_> {
+        let mut items = match (self.open)(epoch) {
+            Ok(items) => items.skip(batch.saturating_mul(self.batch_size)),
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let mut ended = false;
+        Box::new(std::iter::from_fn(move || {
+            let items: Result<Vec<T>> = items.by_ref().take(if ended { 0 } else { self.batch_size }).collect();
+            ended = items.as_ref().map_or(true, |items| items.len() < self.batch_size);
+            match items {
+                Ok(items) if items.is_empty() => None,
+                items => Some(items.and_then(T::collate)),
+            }
+        }))
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("a stream, {} a batch", self.batch_size)
+    }
+}
+
 /// FNV-1a (Fowler, Noll, Vo) over the elements of an array.
 fn hash(start: u64, array: &Array) -> u64 {
     let add = |hash: u64, word: u32| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);

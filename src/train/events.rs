@@ -1,6 +1,8 @@
 //! Event files of TensorBoard: records with checksums, each a message of protocol buffers.
 
+use crate::autograd::Graph;
 use crate::backend::edge;
+use crate::data::png;
 use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::Write;
@@ -154,6 +156,41 @@ impl EventFile {
         self.value(step, value.message(8, tensor))
     }
 
+    /// The graph of a computation, as `loss.graph()` gives it. A file has one.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be written.
+    #[doc(alias = "add_graph")]
+    pub fn graph(&mut self, graph: &Graph) -> Result<()> {
+        // A layer's operations are one box: that of the path that the name of a parameter begins with.
+        let name = |at: usize| {
+            let value = &graph.values()[at];
+            let own = value.op.as_ref().map_or("input", |op| op.name());
+            match value.name.as_deref() {
+                Some(path) if value.op.is_none() => path.replace('.', "/"),
+                Some(path) => match path.rsplit_once('.') {
+                    Some((layer, _)) => format!("{}/{own}_{at}", layer.replace('.', "/")),
+                    None => format!("{own}_{at}"),
+                },
+                None => format!("{own}_{at}"),
+            }
+        };
+        let node = |(at, value): (usize, &crate::autograd::Value)| {
+            let op = value.op.as_ref().map_or("Placeholder", |op| op.name());
+            let node = Message::default().bytes(1, name(at)).bytes(2, op);
+            let node = value.inputs.iter().flatten().fold(node, |node, input| node.bytes(3, name(*input)));
+            let text = format!("{} {}", value.shape, value.dtype);
+            let text = value.op.as_ref().map_or(text.clone(), |op| format!("{op}, {text}"));
+            let attribute = Message::default().bytes(1, "about").message(2, Message::default().bytes(2, text));
+            node.message(5, attribute)
+        };
+        let all = graph.values().iter().enumerate().map(node);
+        let all = all.fold(Message::default(), |all, node| all.message(1, node));
+        // The version of such graphs that TensorBoard reads.
+        let all = all.message(4, Message::default().int(1, 22));
+        self.event(0, Message::default().bytes(4, all.0))
+    }
+
     /// The settings of a run, which TensorBoard compares in a table. Those that are numbers are shown as such.
     ///
     /// # Errors
@@ -200,32 +237,4 @@ fn masked_crc(bytes: &[u8]) -> [u8; 4] {
         }
     }
     (!crc).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
-}
-
-/// A PNG file of pixels with one, three or four bytes.
-pub(super) fn png(width: usize, height: usize, pixels: &[u8]) -> Result<Vec<u8>> {
-    // The number of channels, and how PNG calls pixels of as many.
-    let kinds = [(1, 0), (3, 2), (4, 6)];
-    let found = kinds.into_iter().find(|(channels, _)| width * height > 0 && pixels.len() == width * height * channels);
-    let Some((channels, kind)) = found else {
-        let (got, all) = (pixels.len(), width * height);
-        let text =
-            format!("image: {got} bytes for {width} x {height} pixels: expected {all}, three or four times as many");
-        return Err(Error::Option(text));
-    };
-    let broken = |error: std::io::Error| Error::Option(format!("image: {error}"));
-    // Each row has a byte before it, which says that its bytes are as they are.
-    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-    for row in pixels.chunks(width * channels) {
-        packed.write_all(&[0]).and_then(|()| packed.write_all(row)).map_err(broken)?;
-    }
-    let head = [&(width as u32).to_be_bytes()[..], &(height as u32).to_be_bytes(), &[8, kind, 0, 0, 0]].concat();
-    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    for (name, content) in [(b"IHDR", head), (b"IDAT", packed.finish().map_err(broken)?), (b"IEND", Vec::new())] {
-        let mut crc = flate2::Crc::new();
-        crc.update(name);
-        crc.update(&content);
-        file.extend([&(content.len() as u32).to_be_bytes()[..], name, &content, &crc.sum().to_be_bytes()].concat());
-    }
-    Ok(file)
 }

@@ -1,10 +1,10 @@
 //! A run as a page to read afterwards.
 
 use super::callback::{Callback, Run, Saved};
-use super::events::png;
 use super::history::Record;
 use super::page;
 use crate::backend::edge;
+use crate::data::png;
 use crate::error::{Error, Result};
 use crate::metrics::{ConfusionMatrix, Scored};
 use crate::nn::Summary;

@@ -2,6 +2,7 @@
 
 use super::callback::{Callback, Run};
 use super::events::EventFile;
+use crate::autograd::Graph;
 use crate::error::{Error, Result};
 use crate::nn::Values;
 use std::path::{Path, PathBuf};
@@ -19,13 +20,14 @@ pub struct TensorBoard {
     folder: PathBuf,
     settings: Vec<(String, String)>,
     histograms: bool,
+    graph: Option<Graph>,
     file: Option<EventFile>,
 }
 
 impl TensorBoard {
     /// In the folder of this run, which is made where there is none.
     pub fn new(folder: impl AsRef<Path>) -> TensorBoard {
-        TensorBoard { folder: folder.as_ref().into(), settings: Vec::new(), histograms: false, file: None }
+        TensorBoard { folder: folder.as_ref().into(), settings: Vec::new(), histograms: false, graph: None, file: None }
     }
 
     /// Tells a setting of the run.
@@ -40,6 +42,12 @@ impl TensorBoard {
     #[must_use]
     pub fn histograms(self) -> TensorBoard {
         TensorBoard { histograms: true, ..self }
+    }
+
+    /// Also the graph of a pass, as `loss.graph()` gives it.
+    #[must_use]
+    pub fn graph(self, graph: Graph) -> TensorBoard {
+        TensorBoard { graph: Some(graph), ..self }
     }
 }
 
@@ -69,6 +77,7 @@ impl Callback for TensorBoard {
             let rows = self.settings.iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect::<String>();
             file.text("settings", run.step, &format!("| setting | value |\n|---|---|\n{rows}"))?;
         }
+        self.graph.as_ref().map_or(Ok(()), |graph| file.graph(graph))?;
         self.file = Some(file);
         Ok(())
     }

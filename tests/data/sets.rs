@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use wgrad::Error;
 use wgrad::data::{
-    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Table, TextLines, TokenWindows, balanced, cifar,
+    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, SeriesWindows, Table, TextLines, TokenWindows,
+    balanced, cifar, save_images,
 };
 
 /// A PNG file of `size` by `size` pixels.
@@ -67,6 +68,47 @@ fn pictures_in_folders_are_read_resized_and_named_where_they_are_broken() {
     let told = ImageFolder::open(&cats, [3, 2, 2]).expect_err("no classes").to_string();
     assert!(told.contains("cats: has no folder in it"), "{told}");
     assert!(ImageFolder::open(folder.path(), [2, 2, 2]).is_err());
+}
+
+#[test]
+fn images_become_one_picture() {
+    let (device, folder) = (wgrad::Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let path = folder.path().join("grid.png");
+    let values: Vec<f32> = (0..3 * 3 * 4).map(|at| at as f32 / 35.0 * 2.0 - 1.0).collect();
+    let images = wgrad::Tensor::from_vec(values, [3, 3, 2, 2], &device);
+    save_images(&path, &images, 2, [-1.0, 1.0]).expect("it is written");
+    let mut png = png::Decoder::new(std::io::BufReader::new(fs::File::open(&path).expect("it is there")));
+    png.set_transformations(png::Transformations::IDENTITY);
+    let mut reader = png.read_info().expect("a PNG file");
+    let mut pixels = vec![0; 6 * 6 * 3];
+    let head = reader.next_frame(&mut pixels).expect("a whole one");
+    assert_eq!((head.width, head.height, head.color_type), (6, 6, png::ColorType::Rgb));
+    let at = |y: usize, x: usize| &pixels[(y * 6 + x) * 3..][..3];
+    let byte = |at: f32| (at / 35.0 * 255.0).round() as u8;
+    // The first pixel of the first image, the last of the second, and of the third, in a row of its own; dark between them.
+    assert_eq!((at(0, 0), at(1, 5)), (&[0.0, 4.0, 8.0].map(byte)[..], &[15.0, 19.0, 23.0].map(byte)[..]));
+    assert_eq!((at(5, 1), at(0, 2), at(4, 4)), (&[27.0, 31.0, 35.0].map(byte)[..], &[0; 3][..], &[0; 3][..]));
+    let told = |shape: [usize; 4]| {
+        let wrong = save_images(&path, &wgrad::Tensor::zeros(shape, &device), 2, [0.0, 1.0]).expect_err("no images");
+        wrong.to_string()
+    };
+    assert!(told([1, 2, 4, 4]).contains("[1, 2, 4, 4]: expected") && told([0, 1, 4, 4]).contains("nothing to see"));
+}
+
+#[test]
+fn series_are_cut_into_windows_and_sets_are_zipped() {
+    let series = |steps: usize, stride| SeriesWindows::new((0..steps).map(|at| at as f32).collect(), 1, 3, 2, stride);
+    let set = series(12, 4).expect("there are windows");
+    let [seen, next] = set.batch(&[0, 1]).expect("two");
+    assert_eq!((set.len(), seen.f32s(), next.shape()), (2, &[0.0, 1.0, 2.0, 4.0, 5.0, 6.0][..], &[2, 2, 1][..]));
+    assert_eq!(next.f32s(), [3.0, 4.0, 7.0, 8.0]);
+    assert_eq!(series(5, 1).expect("one window").len(), 1);
+    let told = |set: wgrad::Result<SeriesWindows>| set.expect_err("no windows").to_string();
+    assert!(told(series(4, 1)).contains("a series of 4 steps has no 3 and 2 that follow"));
+    assert!(told(series(9, 0)).contains("a stride of 0"));
+    assert!(told(SeriesWindows::new(vec![0.0; 7], 2, 1, 1, 1)).contains("7 values are no whole number of steps of 2"));
+    let told = vec![1.0f32, 2.0].zip(vec![1]).expect_err("one is longer").to_string();
+    assert!(told.contains("zip: a set of 2 items and one of 1"), "{told}");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use crate::train::trainer::{loader, network, plain};
 use std::collections::BTreeMap;
 use std::path::Path;
-use wgrad::Device;
+use wgrad::nn::{Ctx, Layer};
 use wgrad::train::{Checkpoints, EventFile, TensorBoard};
+use wgrad::{Device, Tensor};
 
 /// CRC32C by long division: the remainder of a polynomial whose lowest power stands in the highest bit.
 fn crc32c(bytes: &[u8]) -> u32 {
@@ -175,6 +176,30 @@ fn all_that_is_written_is_read() {
         start[&1].iter().map(|entry| (entry.fields()[&1][0].text(), entry.fields()[&2][0].fields())).collect();
     assert_eq!((entries[0].0.as_str(), entries[0].1[&2][0].number()), ("lr", 0.1));
     assert_eq!((entries[1].0.as_str(), entries[1].1[&3][0].text()), ("model", "cnn".into()));
+}
+
+#[test]
+fn a_graph_names_layers_and_what_they_read() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let model = network(&device);
+    // The visit of the whole model tells its layers their names.
+    assert!(!wgrad::nn::parameters(&model).is_empty());
+    let graph = model.forward(&Tensor::zeros([4, 2], &device).named("points"), &Ctx::train()).square().mean().graph();
+    let mut events = EventFile::new(folder.path(), 0).expect("it can be written");
+    events.graph(&graph).expect("written");
+    let event = message(&records(events.path())[1]);
+    let nodes: Vec<_> = event[&4][0].fields()[&1].iter().map(Field::fields).collect();
+    assert_eq!(nodes.len(), graph.values().len());
+    let names: Vec<String> = nodes.iter().map(|node| node[&1][0].text()).collect();
+    assert!(
+        names.iter().any(|name| name == "0/weight") && names.iter().any(|name| name.starts_with("4/linear_")),
+        "{names:?}"
+    );
+    for (at, node) in nodes.iter().enumerate() {
+        let inputs = node.get(&3).map_or(&[][..], |all| all);
+        assert!(inputs.iter().all(|input| names[..at].contains(&input.text())), "{node:?}");
+    }
+    assert_eq!(nodes.last().map(|node| node[&2][0].text()), Some("mean".into()));
 }
 
 #[test]

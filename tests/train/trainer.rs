@@ -7,8 +7,10 @@ use wgrad::metrics::Accuracy;
 use wgrad::nn::{BatchNorm1d, Dropout, Init, Layer, Linear, Module, Relu, Sequential, StateDict, state};
 use wgrad::optim::schedule::{OneCycleLr, ReduceLrOnPlateau};
 use wgrad::optim::{Adam, AdamOptions, Ema, Optimizer, Sgd, SgdOptions};
-use wgrad::train::{Checkpoints, EarlyStopping, History, LrRange, Outcome, Stop, Task, Trained, Trainer};
-use wgrad::{Device, Tensor};
+use wgrad::train::{
+    Batches, Checkpoints, EarlyStopping, History, LrRange, Outcome, Stop, Streamed, Task, Trained, Trainer,
+};
+use wgrad::{Device, Error, Tensor};
 
 type Points = Vec<([f32; 2], i32)>;
 
@@ -402,5 +404,37 @@ fn a_search_for_the_rate_leaves_everything_as_it_was() {
         assert_eq!(figures(&history), figures(&plain), "{name}: the run is another");
         let wrong = trainer.find_lr(&loader(300, 0), LrRange { low: 1.0, high: 0.1, steps: 80 });
         assert!(wrong.expect_err("it falls").to_string().contains("80 steps from 1 to 0.1"));
+    }
+}
+
+#[test]
+fn a_stream_of_unknown_length_is_learned_from_and_resumed() {
+    for (name, device) in devices() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Another order in each epoch.
+        let stream =
+            Streamed::new(32, |epoch| Ok((0..300).map(move |at| Ok(points(300)[(at * 7 + epoch as usize) % 300]))));
+        let fit = |folder: &Path, steps: u64| {
+            let model = network(&device);
+            let adam = Adam::new(&model, AdamOptions::default()).expect("good options");
+            let step = |batch: [&Tensor; 2], ctx: &wgrad::nn::Ctx| Ok(outcome(&model, batch, ctx));
+            let checkpoints = Checkpoints::in_folder(folder).every_steps(4).resume();
+            let mut trainer =
+                Trainer::new(&device, &model, adam, step).epochs(2).max_steps(steps).checkpoints(checkpoints);
+            let history = trainer.fit(&stream, None).expect("the run goes on");
+            drop(trainer);
+            (history.epochs.last().expect("an epoch").step, state(&model).expect("the device works"))
+        };
+        let whole = fit(&folder.path().join("whole"), u64::MAX);
+        assert_eq!(whole.0, 20, "on {name}");
+        fit(&folder.path().join("parts"), 14);
+        assert!(fit(&folder.path().join("parts"), u64::MAX) == whole, "on {name}");
+        let broken =
+            Streamed::new(
+                2,
+                |_| Ok((0..3).map(|at| if at < 2 { Ok(1.0f32) } else { Err(Error::Data("lost".into())) })),
+            );
+        let batches: Vec<_> = broken.epoch_from(0, 0).map(|batch| batch.is_ok()).collect();
+        assert_eq!(batches, [true, false]);
     }
 }
