@@ -564,6 +564,11 @@ def newer():
     op("ctc_loss", "blank", F.ctc_loss, {**spoken, "targets": torch.tensor([[1, 1, 2], [3, 0, 1], [2, 0, 0]])}, {"blank": 4}, ["log_probs"])
     short = {**spoken, "input_lengths": torch.tensor([7, 1, 6])}
     op("ctc_loss", "short", F.ctc_loss, short, {"reduction": "none"})
+    # The labels of all sequences behind one another; more of them than steps.
+    behind = {**spoken, "targets": torch.tensor([1, 1, 2, 3, 4, 2])}
+    op("ctc_loss", "behind", F.ctc_loss, behind, {"reduction": "none"}, ["log_probs"])
+    many = {**spoken, "targets": torch.tensor([1, 2, 3, 1, 2, 3, 1, 2, 3, 4, 2, 1, 3]), "target_lengths": torch.tensor([9, 2, 2])}
+    op("ctc_loss", "many", F.ctc_loss, many, {"reduction": "none", "zero_infinity": True}, ["log_probs"])
     for name, cls in [("rnn_cell", torch.nn.RNNCell), ("gru_cell", torch.nn.GRUCell), ("lstm_cell", torch.nn.LSTMCell)]:
         cell = cls(3, 4).double()
         weights = {k: v.detach().float().double() for k, v in cell.named_parameters()}
