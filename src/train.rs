@@ -38,6 +38,7 @@
 //! [short](crate::guide::training) as it was, and a run of another kind, such as two networks against each other, is a
 //! [`Task`].
 
+mod anomaly;
 mod batches;
 mod callback;
 mod chart;

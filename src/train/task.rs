@@ -1,5 +1,6 @@
 //! Tasks of runs: models, their optimizers, and steps of training and of validation.
 
+use super::anomaly::Anomaly;
 use super::trainer::items;
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
@@ -78,6 +79,8 @@ pub struct StepOptions {
     pub(super) precision: Precision,
     pub(super) scaler: Option<GradScaler>,
     pub(super) synced: bool,
+    /// What looks for numbers that are not finite.
+    pub(super) anomaly: Option<Arc<Anomaly>>,
 }
 
 impl StepOptions {
@@ -86,7 +89,8 @@ impl StepOptions {
         let memory = (self.max_memory.is_some(), "max_memory");
         let all = [memory, (self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
         let further = [(!self.frozen.is_empty(), "freeze"), (self.exchanging().is_some(), "parallel")];
-        let further = further.into_iter().chain([(self.precision != Precision::F32, "precision")]);
+        let more = [(self.precision != Precision::F32, "precision"), (self.anomaly.is_some(), "detect_anomaly")];
+        let further = further.into_iter().chain(more);
         all.into_iter().chain(further).find_map(|(asked, name)| asked.then_some(name))
     }
 
@@ -121,7 +125,8 @@ impl StepOptions {
     pub fn ctx(&self) -> Ctx {
         let parallel = self.parallel.as_ref().filter(|_| self.synced);
         let ctx = parallel.map_or_else(Ctx::train, |parallel| parallel.synced()).precision(self.precision);
-        self.recompute.map_or(ctx.clone(), |(parts, within)| ctx.recompute(parts, within))
+        let ctx = self.recompute.map_or(ctx.clone(), |(parts, within)| ctx.recompute(parts, within));
+        self.anomaly.as_ref().map_or(ctx.clone(), |anomaly| ctx.traced(anomaly.clone()))
     }
 
     fn freezes(&self, path: &str) -> bool {
@@ -233,6 +238,8 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
     }
 
     fn train_as(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<Outcome> {
+        let anomaly = options.anomaly.as_deref();
+        anomaly.map_or(Ok(()), |anomaly| anomaly.batch(&batch))?;
         let (mut outcome, mut grads) = match options.micro_batches {
             0 | 1 => {
                 let outcome = (self.step)(batch, &options.ctx())?;
@@ -245,6 +252,11 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
                 (outcome, averaged.unwrap_or(grads))
             }
         };
+        if let Some(anomaly) = anomaly {
+            anomaly.loss(&outcome.loss)?;
+            // Of a scaled loss gradients overflow now and then, and the scaler sees to it.
+            options.scaler.as_ref().map_or_else(|| anomaly.grads(self.model, &grads), |_| Ok(()))?;
+        }
         if !options.frozen.is_empty() {
             let mut found = false;
             for (path, parameter) in parameters(self.model) {

@@ -259,6 +259,16 @@ impl<'a, const N: usize> Trainer<'a, N> {
         self
     }
 
+    /// Looks in each step for numbers that are not finite, and ends the run with where they began: the array of the batch, the
+    /// layer, by its path, or the parameter whose gradient it is. For finding a fault, not for training: steps are not replayed,
+    /// and what each layer gives is read. Whether a kernel is wrong is told by [`Device::checked`].
+    #[doc(alias("set_detect_anomaly", "TerminateOnNaN"))]
+    #[must_use]
+    pub fn detect_anomaly(mut self, look: bool) -> Self {
+        self.options.anomaly = look.then(Arc::default);
+        self
+    }
+
     /// Computes in another precision, in training and in validation: its [`Ctx`] has the closure's model do so. Losses and
     /// metrics stay f32. With [`Precision::F16Mixed`] comes a [`GradScaler`], which is saved in checkpoints, and whose scale is
     /// told as the figure `loss_scale`, the mean of an epoch's steps.
@@ -464,15 +474,17 @@ impl<'a, const N: usize> Trainer<'a, N> {
 
     /// A step of training: its loss, and the other means that it tells.
     pub(super) fn train_on(&mut self, batch: &[Tensor; N]) -> Result<Vec<Tensor>> {
-        let chosen = self.fit_memory(batch)?;
+        // What reads its numbers cannot be estimated.
+        let chosen = if self.options.anomaly.is_some() { None } else { self.fit_memory(batch)? };
         let (task, options) = (&mut self.task, chosen.as_ref().unwrap_or(&self.options));
         let Kind { replay, totals } = &mut self.training;
-        replay.run(batch.each_ref(), |batch| {
+        let mut step = |batch: [&Tensor; N]| {
             let outcome = task.train_as(batch, options)?;
             totals.add(&outcome, items(batch))?;
             let others = outcome.others.into_iter().map(|(_, value)| value);
             Ok(std::iter::once(outcome.loss).chain(others).collect())
-        })
+        };
+        if options.anomaly.is_some() { step(batch.each_ref()) } else { replay.run(batch.each_ref(), step) }
     }
 
     /// Does something while the averages of weights, where there are any, stand in the place of the weights: saves the model, or

@@ -438,3 +438,35 @@ fn a_stream_of_unknown_length_is_learned_from_and_resumed() {
         assert_eq!(batches, [true, false]);
     }
 }
+
+#[test]
+fn what_stops_being_finite_is_named() {
+    for (name, device) in devices() {
+        let told = |data: Points, factor: f32, step: &dyn Fn(&Tensor) -> Tensor| {
+            let model = network(&device);
+            let last = wgrad::nn::parameters(&model).into_iter().find(|(path, _)| path == "4.bias").expect("a bias").1;
+            last.tensor().assign(&last.tensor().affine(1.0, 1.0).affine(factor, 0.0));
+            let adam = Adam::new(&model, AdamOptions::default()).expect("good options");
+            let mut trainer = Trainer::new(&device, &model, adam, |[x, _]: [&Tensor; 2], ctx| {
+                Ok(Outcome::of(step(&model.forward(x, ctx))))
+            })
+            .detect_anomaly(true);
+            let options = LoaderOptions { batch_size: 8, ..LoaderOptions::default() };
+            let loader = DataLoader::new(data, options).expect("points");
+            trainer.fit(&loader, None).map(drop).map_err(|error| error.to_string())
+        };
+        let mean = |y: &Tensor| y.square().mean();
+        assert_eq!(told(points(16), 1.0, &mean), Ok(()), "on {name}");
+        let text = told(vec![([1.0, f32::NAN], 0); 8], 1.0, &mean).expect_err("the data");
+        assert!(text.contains("array 0 of the batch, [8, 2], has a number that is not finite"), "on {name}: {text}");
+        let text = told(points(16), f32::INFINITY, &mean).expect_err("a weight");
+        assert!(
+            text.contains("the first layer whose output is not finite is `4 (Linear(32, 2))`"),
+            "on {name}: {text}"
+        );
+        let text = told(points(16), 1.0, &|y| y.relu().sum().affine(-1.0, -1.0).log()).expect_err("the loss");
+        assert!(text.contains("all layers gave finite numbers: look at the loss itself"), "on {name}: {text}");
+        let text = told(points(16), 1.0, &|y| y.affine(0.0, 0.0).abs().sqrt().sum()).expect_err("a gradient");
+        assert!(text.contains("the gradient of `4.bias` is not"), "on {name}: {text}");
+    }
+}
