@@ -126,11 +126,8 @@ fn instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-/// The APIs to look through: those of the first set that has an adapter.
-fn backends(options: &WgpuOptions) -> Result<Vec<wgpu::Backends>> {
-    // OpenGL is loaded only where there is nothing else: on Linux it looks for a display, and complains where there is none.
-    let all = [wgpu::Backends::PRIMARY, wgpu::Backends::SECONDARY];
-    let Some(list) = &options.backends else { return Ok(all.to_vec()) };
+fn backends(options: &WgpuOptions) -> Result<wgpu::Backends> {
+    let Some(list) = &options.backends else { return Ok(wgpu::Backends::all()) };
     let backends = wgpu::Backends::from_comma_list(&list.to_lowercase());
     if backends.contains(wgpu::Backends::NOOP) && !options.noop {
         return Err(Error::Option(format!(
@@ -140,7 +137,7 @@ fn backends(options: &WgpuOptions) -> Result<Vec<wgpu::Backends>> {
     if backends.is_empty() {
         return Err(Error::Option(format!("backends `{list}`: none of them is known; use vulkan, metal or dx12")));
     }
-    Ok(vec![backends])
+    Ok(backends)
 }
 
 fn rank(kind: wgpu::DeviceType) -> u8 {
@@ -159,14 +156,9 @@ pub struct Found(Vec<wgpu::Adapter>);
 impl Found {
     /// Those of the APIs that `options` name.
     pub async fn by(options: &WgpuOptions) -> Result<Found> {
-        let mut adapters = Vec::new();
-        for backends in backends(options)? {
-            if adapters.is_empty() {
-                adapters = instance(backends).enumerate_adapters(backends).await;
-                adapters
-                    .retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
-            }
-        }
+        let backends = backends(options)?;
+        let mut adapters = instance(backends).enumerate_adapters(backends).await;
+        adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
         adapters.sort_by_key(|a| rank(a.get_info().device_type));
         Ok(Found(adapters))
     }
