@@ -79,13 +79,45 @@ impl Chart {
         self.drawn(&style)
     }
 
-    /// Writes the picture into a file.
+    /// Writes the picture into a file: SVG, or, where its name ends in `.png`, a PNG file on white ground.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written.
+    /// [`Error::File`] if it cannot be written; [`Error::Option`] for a PNG file without the feature `charts`, or without a font.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        std::fs::write(path, self.to_svg()).map_err(|error| Error::file_because(path, "cannot be written", error))
+        let is_png = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
+        let file = if is_png { self.to_png()? } else { self.to_svg().into_bytes() };
+        std::fs::write(path, file).map_err(|error| Error::file_because(path, "cannot be written", error))
+    }
+
+    #[cfg(not(feature = "charts"))]
+    fn to_png(&self) -> Result<Vec<u8>> {
+        Err(Error::Option("a chart as PNG takes the feature `charts` of wgrad; as SVG it takes none".into()))
+    }
+
+    /// Two dots for each unit of the picture, as on most screens.
+    #[cfg(feature = "charts")]
+    fn to_png(&self) -> Result<Vec<u8>> {
+        use resvg::{tiny_skia, usvg};
+        const SCALE: f32 = 2.0;
+        let broken = |what: &dyn std::fmt::Display| Error::Option(format!("the chart `{}`: {what}", self.title));
+        let mut options = usvg::Options::default();
+        let fonts = options.fontdb_mut();
+        fonts.load_system_fonts();
+        let families: Vec<String> =
+            fonts.faces().flat_map(|face| face.families.iter().map(|(name, _)| name.clone())).collect();
+        let usual = ["Arial", "Helvetica", "Segoe UI", "DejaVu Sans", "Liberation Sans", "Noto Sans"];
+        let usual = usual.into_iter().find(|name| families.iter().any(|family| family == name));
+        let Some(family) = usual.or(families.first().map(String::as_str)) else {
+            return Err(broken(&"this machine has no fonts to write with: save it as SVG"));
+        };
+        fonts.set_sans_serif_family(family);
+        let tree = usvg::Tree::from_str(&self.to_svg(), &options).map_err(|error| broken(&error))?;
+        let [width, height] = SIZE.map(|size| (size as f32 * SCALE) as u32);
+        let mut picture = tiny_skia::Pixmap::new(width, height).ok_or_else(|| broken(&"it has no size"))?;
+        picture.fill(tiny_skia::Color::WHITE);
+        resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
+        picture.encode_png().map_err(|error| broken(&error))
     }
 
     /// The picture with what its look is told by: a style of its own, or nothing within a page that has one.
