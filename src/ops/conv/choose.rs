@@ -124,6 +124,10 @@ fn takes(way: Way, direction: Direction, info: &Info, p: &ConvParams) -> bool {
 fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     let p: ConvParams = d.params();
     match way {
+        // Columns of few channels are short, where a recast image has four times the channels, or strides of zeros between.
+        Way::RecastRows if direction == Direction::Input && p.channels < 4 && p.kernel_h * p.kernel_w > 1 => {
+            info.class != Class::Gpu && p.channels > 1 && p.stride_h == 1 && p.stride_w == 1
+        }
         // A software adapter runs barriers as coroutines, and has subgroups that go without.
         Way::Rows | Way::RecastRows => info.class != Class::Gpu,
         // Spans are better, where not most products are with zeros; with a pooling behind too, since sums in another order would
