@@ -391,7 +391,8 @@ impl Tensor {
         let node = self.node().filter(|node| node.flows);
         let Some(node) = node else {
             panic!(
-                "{op}: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached?"
+                "{op}: nothing here requires a gradient: was the forward pass run with Ctx::eval, or the tensor detached? A tensor \
+                 that is no parameter is asked for its gradient by requires_grad(), before it is used"
             )
         };
         node

@@ -96,6 +96,42 @@ pub fn write(values: &StateDict, path: impl AsRef<Path>) -> Result<()> {
     write_with_notes(values, &Notes::new(), path)
 }
 
+/// The values of several parts as one: each under the name of its part and a dot, as [`part`] finds them.
+///
+/// ```
+/// # use wgrad::nn::{Init, Linear, StateTensor, Strictness, load_state, state};
+/// # use wgrad::optim::{Adam, AdamOptions, Optimizer};
+/// # use wgrad::checkpoint;
+/// # let model = Linear::new(4, 2, &mut Init::new(0, &wgrad::Device::cpu()));
+/// # let mut optimizer = Adam::new(&model, AdamOptions::default())?;
+/// # let path = std::env::temp_dir().join(format!("wgrad-join-{}", std::process::id()));
+/// let count = |step| [("step".to_string(), StateTensor::count(step))].into();
+/// let parts = [("model", state(&model)?), ("optimizer", optimizer.state()?), ("run", count(100))];
+/// checkpoint::write(&checkpoint::join(parts), &path)?;
+///
+/// let all = checkpoint::read(&path)?;
+/// load_state(&model, &checkpoint::part(&all, "model"), Strictness::Strict)?;
+/// optimizer.load_state(&checkpoint::part(&all, "optimizer"))?;
+/// assert_eq!(all["run.step"].as_count(), Some(100));
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+pub fn join<'p>(parts: impl IntoIterator<Item = (&'p str, StateDict)>) -> StateDict {
+    let named = |(part, values): (&str, StateDict)| {
+        values.into_iter().map(|(name, value)| (format!("{part}.{name}"), value)).collect::<Vec<_>>()
+    };
+    parts.into_iter().flat_map(named).collect()
+}
+
+/// The values of a part, without its name.
+pub fn part(values: &StateDict, name: &str) -> StateDict {
+    let own = |(path, value): (&String, &StateTensor)| {
+        let rest = path.strip_prefix(name)?.strip_prefix('.')?;
+        Some((rest.to_string(), value.clone()))
+    };
+    values.iter().filter_map(own).collect()
+}
+
 /// Texts beside the values of a file: safetensors' own metadata.
 pub type Notes = BTreeMap<String, String>;
 

@@ -153,7 +153,7 @@ pub fn load_on(path: impl AsRef<Path>, device: &Device) -> Result<Model> {
         )
     })?;
     let entry = |(name, value): (&String, &crate::nn::StateTensor)| {
-        let tensor = value.on(device);
+        let tensor = value.to(device);
         let is_parameter = tensor.dtype().is_float() && program.trains(name);
         (
             name.clone(),

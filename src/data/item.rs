@@ -187,6 +187,7 @@ pub trait Field: Send + Sized + 'static {
 /// let batch = DataLoader::new(words, LoaderOptions::default())?.epoch(0).next();
 /// # let batch = batch.unwrap()?;
 /// assert_eq!((batch.columns[0].shape(), batch.columns[0].i32s()), (&[2, 3][..], &[5, 7, 2, 4, 0, 0][..]));
+/// assert_eq!(wgrad::data::Item::collate(vec![Padded::new(vec![4, 5, 6], 0).multiple_of(8)])?[0].shape(), [1, 8]);
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[doc(alias("pad_sequence"))]
@@ -194,12 +195,19 @@ pub trait Field: Send + Sized + 'static {
 pub struct Padded<T> {
     values: Vec<T>,
     with: T,
+    multiple: usize,
 }
 
 impl<T> Padded<T> {
     /// Padded at its end.
     pub fn new(values: Vec<T>, with: T) -> Padded<T> {
-        Padded { values, with }
+        Padded { values, with, multiple: 1 }
+    }
+
+    /// To a multiple of this length, so that batches are of few lengths, each of which is replayed.
+    #[must_use]
+    pub fn multiple_of(self, multiple: usize) -> Padded<T> {
+        Padded { multiple: multiple.max(1), ..self }
     }
 }
 
@@ -224,7 +232,7 @@ macro_rules! numbers {
 
         impl Field for Padded<$from> {
             fn stack(fields: Vec<Padded<$from>>) -> Result<Array> {
-                let width = fields.iter().map(|field| field.values.len()).max().unwrap_or(0);
+                let width = fields.iter().map(|field| field.values.len().next_multiple_of(field.multiple)).max().unwrap_or(0);
                 let padded = |mut field: Padded<$from>| {
                     field.values.resize(width, field.with);
                     field.values

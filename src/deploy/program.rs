@@ -178,7 +178,7 @@ impl Program {
             (shape.len() <= MAX_RANK).then(|| Tensor::zeros(shape, &device).cast(input.dtype))
         });
         let inputs = inputs.collect::<Option<Vec<_>>>().ok_or("an input has too many dimensions")?;
-        let weight = |name: &str| weights.get(name).map(|value| value.on(&device));
+        let weight = |name: &str| weights.get(name).map(|value| value.to(&device));
         // Operations tell what does not fit by panics, since elsewhere it is the program's mistake.
         let result = catch_unwind(AssertUnwindSafe(|| self.values(&inputs, &weight, &device)));
         let result = result.map_err(|panic| {

@@ -101,15 +101,28 @@ impl StateTensor {
         }
     }
 
-    /// The same on a device.
-    pub(crate) fn on(&self, device: &Device) -> Tensor {
+    /// A tensor of a device.
+    pub fn to(&self, device: &Device) -> Tensor {
         let shape = crate::Shape::new(&self.shape);
         each!(&self.values, v => Tensor::from_slice(v, shape, device))
     }
 
+    /// A count of something, such as a run's steps: one whole number.
+    pub fn count(count: u64) -> StateTensor {
+        StateTensor { shape: Vec::new(), values: Values::I64(vec![count as i64]) }
+    }
+
+    /// The count that this is, if it is one.
+    pub fn as_count(&self) -> Option<u64> {
+        match self.values {
+            Values::I64(ref values) if values.len() == 1 => u64::try_from(values[0]).ok(),
+            _ => None,
+        }
+    }
+
     /// Overwrites a tensor of the same shape; types are converted as [`Tensor::cast`] does.
     pub(crate) fn write_to(&self, tensor: &Tensor) {
-        tensor.assign(&self.on(tensor.device()).cast(tensor.dtype()));
+        tensor.assign(&self.to(tensor.device()).cast(tensor.dtype()));
     }
 }
 

@@ -187,9 +187,24 @@ impl Draw {
     /// If `x` is not `[n, ..]`, or there is not a label for each.
     #[track_caller]
     pub fn mixup(&self, x: &Tensor, labels: &Tensor, classes: usize) -> [Tensor; 2] {
+        self.mixup_by(x, labels, classes, 1.0)
+    }
+
+    /// The same by shares of a Beta distribution of this alpha, from 0 to 1: the smaller, the more of an image is one of the two.
+    ///
+    /// # Panics
+    /// As [`mixup`](Draw::mixup), and if alpha is not above 0 and at most 1.
+    #[track_caller]
+    pub fn mixup_by(&self, x: &Tensor, labels: &Tensor, classes: usize, alpha: f32) -> [Tensor; 2] {
         let fits = x.rank() > 0 && labels.rank() == 1 && labels.size(0) == x.size(0);
         assert!(fits, "mixup: {} x {}: expected items [n, ..] and labels [n]", x.shape(), labels.shape());
-        let [share]: [Tensor; 1] = numbers(self, x.size(0), x.rank());
+        let share = match alpha {
+            1.0 => numbers::<1>(self, x.size(0), x.rank())[0].clone(),
+            _ => {
+                let sizes: Vec<usize> = (0..x.rank()).map(|dim| if dim == 0 { x.size(0) } else { 1 }).collect();
+                self.beta([x.size(0)], alpha, alpha).reshape(&sizes[..])
+            }
+        };
         let own = share.cast(x.dtype());
         let mixed = x.mul(&own).add(&next(x).mul(&own.affine(-1.0, 1.0)));
         [mixed, mixed_labels(labels, classes, &share)]

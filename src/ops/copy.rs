@@ -100,6 +100,15 @@ fn quads(entry: &'static str, operands: usize, d: &Dispatch) -> Lowering {
     Pass::new(&SHADER, entry, groups(p.n as usize, 256)).params(&p).alone()
 }
 
+/// Where a new dimension stands.
+#[track_caller]
+fn new_place(op: &str, shape: Shape, dim: impl Int) -> usize {
+    let (dim, rank) = (dim.int(), shape.rank() as isize);
+    let place = if dim < 0 { dim + rank + 1 } else { dim };
+    assert!((0..=rank).contains(&place), "{op}: {shape} has no place {dim}");
+    place as usize
+}
+
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&COPY, &COPY_INTO];
 
@@ -401,16 +410,15 @@ impl Tensor {
         )
     }
 
-    /// A new dimension of size 1 before `dim`, as a view.
+    /// A new dimension of size 1 before `dim`, as a view; -1 puts it last.
     ///
     /// # Panics
     /// If `dim` is past the rank.
     #[doc(alias = "expand_dims")]
     #[track_caller]
-    pub fn unsqueeze(&self, dim: usize) -> Tensor {
-        assert!(dim <= self.rank(), "unsqueeze: {} has no place {dim}", self.shape());
+    pub fn unsqueeze(&self, dim: impl Int) -> Tensor {
         let mut sizes = self.shape().to_vec();
-        sizes.insert(dim, 1);
+        sizes.insert(new_place("unsqueeze", self.shape(), dim), 1);
         self.reshape_to(Shape::from(sizes))
     }
 
@@ -477,18 +485,26 @@ impl Tensor {
         )
     }
 
-    /// Tensors of one shape under a new dimension.
+    /// Tensors of one shape under a new dimension, the last one by -1.
+    ///
+    /// ```
+    /// # use wgrad::Tensor;
+    /// let [a, b] = [[1.0f32, 2.0], [3.0, 4.0]].map(|row| Tensor::from_slice(&row, [2], &wgrad::Device::cpu()));
+    /// assert_eq!(Tensor::stack(&[&a, &b], -1).to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
+    /// assert_eq!((a.unsqueeze(-1).shape(), a.unsqueeze(0).shape()), ([2, 1].into(), [1, 2].into()));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Panics
     /// If there are none or their shapes differ.
     #[track_caller]
-    pub fn stack(tensors: &[&Tensor], dim: usize) -> Tensor {
+    pub fn stack(tensors: &[&Tensor], dim: impl Int) -> Tensor {
         let [first, ..] = tensors else { panic!("stack: expected at least one tensor") };
         let first = first.shape();
         for t in tensors {
             assert!(t.shape() == first, "stack: {first} x {}: expected tensors of one shape", t.shape());
         }
-        assert!(dim <= first.rank(), "stack: {first} has no place {dim}");
+        let dim = new_place("stack", first, dim);
         let rows: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
         Tensor::cat(&rows.iter().collect::<Vec<_>>(), dim as isize)
     }
@@ -502,7 +518,7 @@ impl Tensor {
     pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
         let rank = self.rank();
         assert!(widths.len() <= rank, "pad: {} pairs for {}", widths.len(), self.shape());
-        assert!(self.dtype().is_float(), "pad: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "pad: expected a tensor of floats, got {}: cast it first", self.dtype());
         let mut sizes = self.shape().to_vec();
         for (i, (before, after)) in widths.iter().enumerate() {
             let size = sizes[rank - 1 - i].checked_add(*before).and_then(|size| size.checked_add(*after));

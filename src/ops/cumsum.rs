@@ -108,7 +108,7 @@ impl Tensor {
     #[track_caller]
     pub fn cumsum(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype().is_float(), "cumsum: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "cumsum: expected a tensor of floats, got {}: cast it first", self.dtype());
         let dim = self.shape().dim_or_scalar("cumsum", dim);
         if self.rank() == 0 {
             return self.clone();

@@ -55,7 +55,7 @@ impl Tensor {
     #[track_caller]
     pub fn dropout(&self, p: f32, draw: &Draw) -> Tensor {
         assert!((0.0..=1.0).contains(&p), "dropout: a probability of {p} is not in 0..=1");
-        assert!(self.dtype().is_float(), "dropout: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "dropout: expected a tensor of floats, got {}: cast it first", self.dtype());
         // Masks follow the elements' order, not their place in memory.
         let x = self.contiguous();
         let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
@@ -108,7 +108,7 @@ impl Tensor {
     #[track_caller]
     pub fn rrelu(&self, lower: f32, upper: f32, draw: &Draw) -> Tensor {
         assert!(lower <= upper, "rrelu: {lower}..{upper} is no range: give the lower end first");
-        assert!(self.dtype().is_float(), "rrelu: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "rrelu: expected a tensor of floats, got {}: cast it first", self.dtype());
         let slopes = draw.uniform(self.shape(), lower, upper).cast(self.dtype());
         self.mul(&Tensor::where_(&self.detach().gt(0.0), &self.new_full([], 1.0), &slopes))
     }

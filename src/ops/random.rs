@@ -90,6 +90,26 @@ impl Draw {
         radius.mul(&b.affine(std::f32::consts::TAU, 0.0).cos()).affine(std, mean).reshape_to(shape)
     }
 
+    /// Of a Beta distribution of these two parameters, from 0 to 1 (Joehnk, 1964), a constant without history.
+    ///
+    /// # Panics
+    /// If a parameter is not above 0 and at most 1: there the draws that it rejects come to an end.
+    #[track_caller]
+    pub fn beta(&self, shape: impl Into<Shape>, alpha: f32, beta: f32) -> Tensor {
+        // Each is taken in half of the cases at least, so that one in 2^24 is taken though it should not be.
+        const ROUNDS: usize = 24;
+        let fits = [alpha, beta].iter().all(|own| *own > 0.0 && *own <= 1.0);
+        assert!(fits, "beta: {alpha} and {beta}: expected numbers above 0 and at most 1");
+        let shape = shape.into();
+        let u = self.uniform([2, ROUNDS, shape.numel()], 0.0, 1.0);
+        let [a, b] = [(0, alpha), (1, beta)]
+            .map(|(half, power): (usize, f32)| u.narrow(0, half, 1).squeeze(0).pow_scalar(1.0 / power));
+        let sum = a.add(&b);
+        let first = sum.le(1.0).argmax(0).unsqueeze(0);
+        let share = a.div(&sum).masked_fill(&sum.eq(0.0), 0.5);
+        share.gather(0, &first).reshape_to(shape)
+    }
+
     /// Normal, and drawn again until it lies between `low` and `high`: PyTorch's `trunc_normal_`, in one draw.
     ///
     /// # Panics

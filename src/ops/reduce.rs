@@ -368,7 +368,7 @@ impl Tensor {
 
     #[track_caller]
     fn scaled_sum(&self, op: &'static str, dims: &[isize], keep: KeepDims, scale: f32, dtype: DType) -> Tensor {
-        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}: cast it first", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = Tensor::empty(shape, dtype, self.device());
         let (x, repeats) = self.once(&reduced);
@@ -453,7 +453,7 @@ impl Tensor {
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
-        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}: cast it first", self.dtype());
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = self.new_empty(shape);
         if self.holds_nothing(op, &reduced) {
@@ -521,7 +521,7 @@ impl Tensor {
     #[track_caller]
     pub fn argmax(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype().is_float(), "argmax: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "argmax: expected a tensor of floats, got {}: cast it first", self.dtype());
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());
         if self.holds_nothing("argmax", &reduced) {

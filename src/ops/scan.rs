@@ -153,7 +153,7 @@ impl Tensor {
         if self.dtype().is_half() {
             return Tensor::in_f32("cumprod", [self], |[x]| x.cumprod(dim));
         }
-        assert!(self.dtype().is_float(), "cumprod: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "cumprod: expected a tensor of floats, got {}: cast it first", self.dtype());
         if self.rank() == 0 {
             return self.clone();
         }
@@ -242,7 +242,7 @@ impl Tensor {
 
     #[track_caller]
     fn running_extreme(&self, op: &str, kernel: &'static Kernel, dim: usize) -> (Tensor, Tensor) {
-        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}: cast it first", self.dtype());
         if self.rank() == 0 {
             return (self.clone(), Tensor::full([], 0i32, self.device()));
         }

@@ -190,7 +190,12 @@ impl Tensor {
 
     #[track_caller]
     fn normalized_exp(&self, forward: &'static Kernel, backward: &'static Kernel, dim: isize) -> Tensor {
-        assert!(self.dtype().is_float(), "{}: expected a tensor of floats, got {}", forward.name, self.dtype());
+        assert!(
+            self.dtype().is_float(),
+            "{}: expected a tensor of floats, got {}: cast it first",
+            forward.name,
+            self.dtype()
+        );
         let dim = self.shape().dim_or_scalar(forward.name, dim);
         if self.rank() > 0 && dim + 1 != self.rank() {
             // Rows are what the kernels walk.

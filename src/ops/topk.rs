@@ -210,7 +210,7 @@ impl Tensor {
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Int, extreme: Extreme) -> (Tensor, Tensor) {
         let dim = dim.int();
-        assert!(self.dtype().is_float(), "topk: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "topk: expected a tensor of floats, got {}: cast it first", self.dtype());
         let axis = self.shape().dim_or_scalar("topk", dim);
         if self.rank() == 0 {
             assert!(k == 1, "topk: a scalar has one element, not {k}");

@@ -399,7 +399,7 @@ impl Tensor {
     /// The same elements without gaps and from a binding's start, in whatever order they lie.
     #[track_caller]
     pub(super) fn packed(&self, op: &str) -> Tensor {
-        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}", self.dtype());
+        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}: cast it first", self.dtype());
         if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }
     }
 

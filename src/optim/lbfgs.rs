@@ -273,7 +273,7 @@ impl Lbfgs {
         let device = self.parameters[0].tensor().device().clone();
         let count: usize = self.parameters.iter().map(|parameter| parameter.shape().numel()).sum();
         let vector = |name: &str| match state.get(name) {
-            Some(value) if value.shape == [count] => Ok(value.on(&device)),
+            Some(value) if value.shape == [count] => Ok(value.to(&device)),
             _ => Err(Error::Weights(format!("the optimizer's state has no `{name}` of {count} elements"))),
         };
         let number = |name: &str| match state.get(name).map(|value| &value.values) {

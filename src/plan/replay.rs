@@ -27,8 +27,8 @@ type Layouts = Vec<(Device, Input, usize)>;
 /// the place of that which has not run for longest, if its own shapes have come twice since then. Where more shapes than
 /// that take turns, eight of them are replayed, and the others run as they are written.
 ///
-/// In debug builds the second run of each capture asks the code once more, runs none of it, and answers with an error that
-/// names the kernel and the number if anything is another; [`Replay::checked`] does so at every run.
+/// The second run of each capture asks the code once more, runs none of it, and answers with an error that names the kernel and
+/// the number if anything is another; [`Replay::checked`] does so at every run.
 ///
 /// ```
 /// use wgrad::nn::{Ctx, Init, Layer, Linear};
@@ -68,7 +68,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing is captured yet. In debug builds the second run of each capture is checked.
+    /// Nothing is captured yet. The second run of each capture is checked.
     pub fn new() -> Replay {
         Replay::default()
     }
@@ -120,7 +120,7 @@ impl Replay {
         }
         let device = inputs[0].device();
         let step = device.recorded_step(inputs, work)?;
-        let captured = device.captured(step, self.checked || cfg!(debug_assertions), &self.captures)?;
+        let captured = device.captured(step, true, &self.captures)?;
         // After the new one is there, so that a step that cannot be captured costs none of the others.
         if self.captures.len() == MOST {
             self.captures.remove(0);

@@ -4,6 +4,7 @@ use super::history::{Figures, History, shown};
 use super::memory::Fitted;
 use super::task::Trained;
 use super::totals::Totals;
+use crate::checkpoint::{join, part};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{StateDict, Strictness, load_state, state};
@@ -106,27 +107,15 @@ impl Run<'_> {
 }
 
 pub(super) fn weights(task: &dyn Trained) -> Result<StateDict> {
-    let mut all = StateDict::new();
-    for (name, module) in task.modules() {
-        all.extend(state(module)?.into_iter().map(|(path, value)| (format!("{name}.{path}"), value)));
-    }
-    Ok(all)
+    let parts = task.modules().into_iter().map(|(name, module)| Ok((name, state(module)?)));
+    Ok(join(parts.collect::<Result<Vec<_>>>()?))
 }
 
 pub(super) fn load_weights(task: &dyn Trained, values: &StateDict) -> Result<()> {
     for (name, module) in task.modules() {
-        load_state(module, &under(values, name), Strictness::Strict)?;
+        load_state(module, &part(values, name), Strictness::Strict)?;
     }
     Ok(())
-}
-
-/// The values whose names begin with a part, without it.
-pub(super) fn under(values: &StateDict, part: &str) -> StateDict {
-    let own = |(name, value): (&String, &_)| {
-        let rest = name.strip_prefix(part)?.strip_prefix('.')?;
-        Some((rest.to_string(), Clone::clone(value)))
-    };
-    values.iter().filter_map(own).collect()
 }
 
 /// A callback is told of a run, and may change or end it. Every method may be left out.

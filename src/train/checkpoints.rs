@@ -1,6 +1,6 @@
 //! The checkpoints of a run in a folder, and how a run goes on from them.
 
-use super::callback::{Saved, under};
+use super::callback::Saved;
 use super::history::{Figures, History, Record};
 use super::task::Trained;
 use crate::checkpoint::{self, Notes};
@@ -224,7 +224,7 @@ impl Loaded {
     /// The state that a callback kept.
     pub fn callback(&self, name: &str) -> Option<Saved> {
         let text = self.note["callbacks"][name].as_str()?.to_string();
-        Some(Saved { text, values: under(&under(&self.values, "callback"), name) })
+        Some(Saved { text, values: checkpoint::part(&checkpoint::part(&self.values, "callback"), name) })
     }
 }
 
@@ -294,9 +294,7 @@ impl Place {
 /// Everything of a task that is saved: weights and buffers, optimizers, averages, the places of generators.
 pub(super) fn task_state(task: &mut dyn Trained) -> Result<StateDict> {
     let mut all = StateDict::new();
-    let mut add = |part: &str, values: StateDict| {
-        all.extend(values.into_iter().map(|(name, value)| (format!("{part}.{name}"), value)));
-    };
+    let mut add = |part: &str, values: StateDict| all.extend(checkpoint::join([(part, values)]));
     for (name, module) in task.modules() {
         add(&format!("module.{name}"), state(module)?);
         let positions: Vec<i64> =
@@ -331,11 +329,11 @@ pub(super) fn gathered_state(task: &mut dyn Trained, is_first: bool) -> Result<O
 
 /// Puts it back.
 pub(super) fn load_task(task: &mut dyn Trained, values: &StateDict) -> Result<()> {
-    let part = |kind: &str, name: &str| under(&under(values, kind), name);
+    let part = |kind: &str, name: &str| checkpoint::part(&checkpoint::part(values, kind), name);
     for (name, module) in task.modules() {
         load_state(module, &part("module", name), Strictness::Strict)?;
         let own = nn::generators(module);
-        let saved = under(values, "generators");
+        let saved = checkpoint::part(values, "generators");
         let Some(nn::Values::I64(saved)) = saved.get(name).map(|saved| &saved.values) else { continue };
         if saved.len() != 2 * own.len()
             || own.iter().zip(saved.chunks(2)).any(|(own, saved)| own.seed() as i64 != saved[0])

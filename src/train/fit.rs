@@ -1,7 +1,7 @@
 //! The loop.
 
 use super::batches::Batches;
-use super::callback::{Callback, Run, is_better, last, under, weights};
+use super::callback::{Callback, Run, is_better, last, weights};
 use super::checkpoints::{Folder, Loaded, Place, gathered_state, load_task};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
@@ -116,16 +116,16 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             }
         }
         let totals = &mut self.trainer.training.totals;
-        totals.load_state(&under(&loaded.values, "totals"))?;
+        totals.load_state(&checkpoint::part(&loaded.values, "totals"))?;
         if parallel.is_some_and(|own| !own.is_first()) {
             // Rank 0 holds what all have summed up.
             totals.reset();
         }
         if let Some(outer) = &self.trainer.outer {
-            let saved = under(&loaded.values, "diloco");
+            let saved = checkpoint::part(&loaded.values, "diloco");
             if saved.is_empty() { outer.restart()? } else { outer.load_state(&saved)? }
         }
-        let scaler = under(&loaded.values, "scaler");
+        let scaler = checkpoint::part(&loaded.values, "scaler");
         if let Some(own) = self.trainer.options.scaler.as_ref().filter(|_| !scaler.is_empty()) {
             own.load_state(&scaler)?;
         }

@@ -30,6 +30,38 @@ fn shares(values: &[f32], count: usize) -> Vec<f32> {
     (0..count).map(|i| values.iter().filter(|v| **v == i as f32).count() as f32 / values.len() as f32).collect()
 }
 
+/// By the distribution's mean and variance, and its median where both parameters are one.
+#[test]
+fn shares_of_a_beta_distribution_have_its_moments() {
+    let mut first: Option<Vec<f32>> = None;
+    for (name, device) in devices() {
+        for (a, b) in [(0.2, 0.2), (1.0, 1.0), (0.5, 0.9), (0.05, 0.05)] {
+            let values = read(&draw(&device).beta([100, 200], a, b));
+            let sum = a + b;
+            near(name, mean(&values), a / sum, 0.012);
+            let squares: Vec<f32> = values.iter().map(|value| (value - a / sum).powi(2)).collect();
+            near(name, mean(&squares), a * b / (sum * sum * (sum + 1.0)), 0.006);
+            assert!(values.iter().all(|value| (0.0..=1.0).contains(value)), "on {name}");
+            if a == 0.5 {
+                let near = |first: &Vec<f32>| first.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-4);
+                assert!(
+                    first.get_or_insert_with(|| values.clone()).len() == 20_000
+                        && near(first.as_ref().expect("it is there"))
+                );
+            }
+        }
+        assert!(
+            panics(|| draw(&device).beta([3], 1.5, 0.5))
+                .contains("beta: 1.5 and 0.5: expected numbers above 0 and at most 1")
+        );
+        let x = Tensor::arange(0, 4, &device).cast(DType::F32).reshape([4, 1]);
+        let labels = Tensor::arange(0, 4, &device);
+        let [mixed, soft] = draw(&device).mixup_by(&x, &labels, 4, 0.2);
+        let told = read(&soft.matmul(&x).flatten(0));
+        assert!(read(&mixed).iter().zip(&told).all(|(a, b)| (a - b).abs() < 1e-5), "on {name}: {mixed} {soft}");
+    }
+}
+
 #[test]
 fn each_number_comes_as_often_as_it_should() {
     let mut first: Option<Vec<Vec<f32>>> = None;
