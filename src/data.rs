@@ -52,6 +52,6 @@ pub use loader::{DataLoader, Epoch, LastBatch, LoaderOptions, balanced, class_we
 pub(crate) use picture::png;
 pub use picture::save_images;
 pub use resident::Resident;
-pub use series::SeriesWindows;
+pub use series::{SeriesWindows, WindowOptions};
 pub use table::Table;
 pub use tokens::TokenWindows;

@@ -22,7 +22,7 @@ use std::path::Path;
 /// let rows = encoder.rows(&table, &train)?.into_iter().zip(target.answers(&table, &train, "rent")?).collect::<Vec<_>>();
 /// let loader = DataLoader::new(rows, LoaderOptions::default())?;
 /// # let batch = loader.epoch(0).next().unwrap()?;
-/// # assert_eq!(batch.columns[0].shape(), [3, encoder.width()]);
+/// # assert_eq!((batch.columns[0].shape(), encoder.names().len()), (&[3, encoder.width()][..], encoder.width()));
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[doc(alias("StandardScaler", "OneHotEncoder", "SimpleImputer", "ColumnTransformer"))]
@@ -49,7 +49,8 @@ pub struct Scale {
 }
 
 impl Scale {
-    fn of(values: &[f64]) -> Scale {
+    /// Of some numbers: the training part's.
+    pub fn of(values: &[f64]) -> Scale {
         let count = values.len().max(1) as f64;
         let mean = values.iter().sum::<f64>() / count;
         let std = (values.iter().map(|&x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
@@ -60,6 +61,11 @@ impl Scale {
     /// What a number becomes: rounded to f32 at last, since what is left is about 1 in size.
     pub fn apply(self, x: f64) -> f32 {
         ((x - self.mean) / self.std) as f32
+    }
+
+    /// The number that became this: what a model foretells, in the units of the data.
+    pub fn undo(self, x: f32) -> f64 {
+        f64::from(x) * self.std + self.mean
     }
 }
 
@@ -135,6 +141,18 @@ impl Encoder {
             Column::Category { values, .. } => values.len(),
         };
         self.columns.iter().map(width).sum()
+    }
+
+    /// A name for each number of a row: that of its column, `column=value` of a category, and `column is missing`.
+    pub fn names(&self) -> Vec<String> {
+        let named = |column: &Column| match column {
+            Column::Number { name, missing, .. } => {
+                let beside = (*missing > 0).then(|| format!("{name} is missing"));
+                std::iter::once(name.clone()).chain(beside).collect::<Vec<_>>()
+            }
+            Column::Category { name, values, .. } => values.iter().map(|value| format!("{name}={value}")).collect(),
+        };
+        self.columns.iter().flat_map(named).collect()
     }
 
     /// The numbers of each of some rows, [`width`](Encoder::width) of them.

@@ -143,7 +143,9 @@ fn relation(kernels: [&'static Kernel; 2], a: &Tensor, b: impl Comparand) -> Ten
     let y = match [a.dtype(), b.dtype()].map(DType::is_float) {
         [true, true] => run(kernels[0], a, &b, Tensor::promoted(kernels[0].name, &[a, &b])),
         [false, false] => run(kernels[1], &a.integers(), &b.integers(), DType::F32),
-        _ => panic!("{}: {} x {}: cast one of them first", kernels[0].name, a.dtype(), b.dtype()),
+        // Whole numbers are compared with floats as floats.
+        [true, false] => return relation(kernels, a, b.cast(a.dtype())),
+        [false, true] => return relation(kernels, &a.cast(b.dtype()), b),
     };
     y.noted(kernels[0].name, &[a, &b])
 }

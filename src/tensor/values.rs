@@ -89,6 +89,26 @@ impl Tensor {
         self.only("item").wait()
     }
 
+    /// The same as another type, such as the i32 that `argmax` gives.
+    ///
+    /// ```
+    /// # use wgrad::Tensor;
+    /// let x = Tensor::from_slice(&[1.0f32, 3.0, 2.0], [3], &wgrad::Device::cpu());
+    /// assert_eq!(x.argmax(0).item_as::<i32>()?, 1);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::item`].
+    ///
+    /// # Panics
+    /// If there is more than one element.
+    #[track_caller]
+    pub fn item_as<R: Element>(&self) -> Result<R> {
+        assert!(self.numel() == 1, "item_as: {} has {} elements, not one", self.shape(), self.numel());
+        by_dtype!(self.dtype, T => self.reading::<T>("item_as").map(|values| R::of(values[0].number()))).wait()
+    }
+
     /// [`Tensor::item`] for callers that go on meanwhile or may not block, as [`Tensor::read`] is to [`Tensor::to_vec`].
     ///
     /// # Panics

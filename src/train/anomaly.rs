@@ -57,7 +57,7 @@ impl Anomaly {
     /// Refuses gradients that are not finite. They are made from the loss back, so that of the last layer is the cause.
     pub fn grads(&self, model: &dyn Module, grads: &Grads) -> Result<()> {
         for (path, parameter) in parameters(model).into_iter().rev() {
-            if !grads.of(&parameter.tensor()).map_or(Ok(true), |own| is_finite(own))? {
+            if !grads.of(&parameter.tensor()).map_or(Ok(true), is_finite)? {
                 return Err(Error::Training(format!(
                     "detect_anomaly: the loss is finite, and the gradient of `{path}` is not, the last parameter of which this is \
                      so: look at what lies between it and the loss (a root or a logarithm near 0, a division)"

@@ -5,7 +5,7 @@ use std::path::Path;
 use wgrad::Error;
 use wgrad::data::{
     DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, SeriesWindows, Table, TextLines, TokenWindows,
-    balanced, cifar, save_images,
+    WindowOptions, balanced, cifar, save_images,
 };
 
 /// A PNG file of `size` by `size` pixels.
@@ -97,7 +97,9 @@ fn images_become_one_picture() {
 
 #[test]
 fn series_are_cut_into_windows_and_sets_are_zipped() {
-    let series = |steps: usize, stride| SeriesWindows::new((0..steps).map(|at| at as f32).collect(), 1, 3, 2, stride);
+    let options = |stride| WindowOptions { context: 3, horizon: 2, stride, ..WindowOptions::default() };
+    let series =
+        |steps: usize, stride| SeriesWindows::new((0..steps).map(|at| at as f32).collect(), 1, options(stride));
     let set = series(12, 4).expect("there are windows");
     let [seen, next] = set.batch(&[0, 1]).expect("two");
     assert_eq!((set.len(), seen.f32s(), next.shape()), (2, &[0.0, 1.0, 2.0, 4.0, 5.0, 6.0][..], &[2, 2, 1][..]));
@@ -106,7 +108,11 @@ fn series_are_cut_into_windows_and_sets_are_zipped() {
     let told = |set: wgrad::Result<SeriesWindows>| set.expect_err("no windows").to_string();
     assert!(told(series(4, 1)).contains("a series of 4 steps has no 3 and 2 that follow"));
     assert!(told(series(9, 0)).contains("a stride of 0"));
-    assert!(told(SeriesWindows::new(vec![0.0; 7], 2, 1, 1, 1)).contains("7 values are no whole number of steps of 2"));
+    assert!(
+        told(SeriesWindows::new(vec![0.0; 7], 2, options(1))).contains("7 values are no whole number of steps of 2")
+    );
+    let wrong = WindowOptions { targets: Some(vec![1, 2]), ..options(1) };
+    assert!(told(SeriesWindows::new(vec![0.0; 20], 2, wrong)).contains("a target 2 of a width of 2"));
     let told = vec![1.0f32, 2.0].zip(vec![1]).expect_err("one is longer").to_string();
     assert!(told.contains("zip: a set of 2 items and one of 1"), "{told}");
 }

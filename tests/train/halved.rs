@@ -176,7 +176,12 @@ fn types_that_meet_are_promoted_as_by_pytorch() {
     assert_eq!([&x, &w].map(|leaf| grads.of(leaf).expect("a gradient").dtype()), [BF16, F32]);
     let refused = std::panic::catch_unwind(|| Tensor::full([2], 1i64, &Device::cpu()).exp());
     let said = refused.err().and_then(|text| text.downcast::<String>().ok()).expect("a sentence");
-    assert_eq!(*said, "exp: expected a tensor of floats, got i64");
+    assert_eq!(*said, "exp: expected a tensor of floats, got i64: cast it first");
+    // Whole numbers beside floats are compared as floats.
+    let (whole, half) = (Tensor::arange(-1, 2, &device), Tensor::full([3], 0.5f32, &device));
+    let told =
+        [whole.gt(-0.5), whole.gt(&half), half.lt(&whole), whole.eq(1.0)].map(|y| y.to_vec::<f32>().expect("read"));
+    assert_eq!(told, [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]);
 }
 
 #[test]

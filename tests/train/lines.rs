@@ -102,7 +102,7 @@ fn functions_tell_the_line() {
         let Wrong { a, b, int, far } = Wrong::new(&device);
         lines! {
             a.add(&b); a.sub(&b); a.mul(&b); a.div(&b); a.pow(&b); a.maximum(&b); a.minimum(&b);
-            a.eq(&b); a.ne(&b); a.lt(&b); a.le(&b); a.gt(&b); a.ge(&b); a.eq(&int); int.eq_scalar(1.0);
+            a.eq(&b); a.ne(&b); a.lt(&b); a.le(&b); a.gt(&b); a.ge(&b);
             int.affine(1.0, 1.0); int.neg(); int.exp(); int.log(); int.sqrt(); int.rsqrt(); int.reciprocal(); int.abs();
             int.sin(); int.cos(); int.tanh(); int.sigmoid(); int.relu(); int.leaky_relu(0.1); int.elu(1.0); int.gelu();
             int.gelu_tanh(); int.silu(); int.softplus(); int.square(); int.clamp(0.0, 1.0); int.erf();
@@ -151,7 +151,7 @@ fn shapes_and_images_tell_the_line() {
         let hidden = AttentionOptions { mask: Some(b.clone()), ..AttentionOptions::default() };
         lines! {
             a.reshape([5]); a.reshape([-1, -1]); a.flatten(3); a.permute(&[0, 0]); a.permute(&[0]); a.transpose(0, 2);
-            image.t(); a.expand([3, 3]); a.narrow(0, 1, 2); a.narrow(3, 0, 1); a.unsqueeze(4); a.squeeze(0); a.size(2);
+            image.t(); a.expand([3, 3]); a.narrow(0, 1, 2); a.narrow(3, 0, 1); a.unsqueeze(4); a.squeeze(4); a.size(2);
             Tensor::cat(&[], 0); Tensor::cat(&[&a, &b], 0); Tensor::cat(&[&a, &a], 2); Tensor::cat(&[&a, &int], 0);
             Tensor::cat(&[&a, &far], 0); Tensor::stack(&[], 0); Tensor::stack(&[&a, &b], 0); Tensor::stack(&[&a], 4);
             Tensor::stack(&[&a, &far], 0); a.pad(&[(0, 0); 3], 0.0); int.pad(&[(1, 1)], 0.0); a.flip(&[2]); a.flip(&[0, 0]);
