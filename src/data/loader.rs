@@ -53,7 +53,7 @@ pub fn balanced(labels: &[i32]) -> Arc<[f64]> {
 /// ```
 /// assert_eq!(wgrad::data::class_weights(&[0, 0, 0, 1], 2), [4.0 / 6.0, 2.0]);
 /// ```
-#[doc(alias = "compute_class_weight")]
+#[doc(alias("compute_class_weight", "class_weight"))]
 pub fn class_weights(labels: &[i32], classes: usize) -> Vec<f32> {
     let counts = counts(labels);
     let weight = |count: &usize| labels.len() as f32 / (counts.len() * count) as f32;

@@ -10,6 +10,7 @@ pub enum Reduction {
     Sum,
     /// Their sum divided by the size of the first dimension.
     BatchMean,
-    /// They stay apart.
+    /// They stay apart: to be weighed, item by item, and summed up by hand.
+    #[doc(alias = "sample_weight")]
     None,
 }
