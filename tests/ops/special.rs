@@ -96,6 +96,16 @@ const KINKS: &[AtKink] = &[
     ("hardtanh at its bounds", &[-0.5, 0.5], |x| x.hardtanh(-0.5, 0.5), &[-0.5, 0.5], &[0.0, 0.0]),
     ("hardtanh of one bound", &[-1.0, 0.5, 1.0], |x| x.hardtanh(0.5, 0.5), &[0.5; 3], &[0.0; 3]),
     ("relu6 at its bounds", &[0.0, 6.0], Tensor::relu6, &[0.0, 6.0], &[0.0, 0.0]),
+    (
+        "batch_norm_eval and relu, which a replay joins",
+        &[-1.0, f32::NAN, 2.0, f32::INFINITY, f32::NEG_INFINITY],
+        |x| {
+            let [zero, one] = [0.0f32, 1.0].map(|value| Tensor::full([1], value, x.device()));
+            x.unsqueeze(-1).batch_norm_eval(&zero, &one, None, None, 0.0).relu().squeeze(-1)
+        },
+        &[0.0, f32::NAN, 2.0, f32::INFINITY, 0.0],
+        &[0.0, 1.0, 1.0, 1.0, 0.0],
+    ),
     ("hardswish at its kinks", &[-3.0, 3.0], Tensor::hardswish, &[0.0, 3.0], &[0.0, 1.0]),
     ("hardsigmoid at its kinks", &[-3.0, 3.0], Tensor::hardsigmoid, &[0.0, 1.0], &[0.0, 0.0]),
     ("hardshrink at its kinks", &[-0.6, 0.6], |x| x.hardshrink(0.6), &[0.0, 0.0], &[0.0, 0.0]),
