@@ -14,9 +14,13 @@ use crate::tensor::Tensor;
 /// The numbers of a draw as `count` tensors of `shape`, uniform from 0 to 1.
 pub(super) fn numbers<const COUNT: usize>(draw: &Draw, images: usize, rank: usize) -> [Tensor; COUNT] {
     let all = draw.uniform([COUNT, images], 0.0, 1.0);
+    std::array::from_fn(|at| one_each(&all.narrow(0, at, 1), images, rank))
+}
+
+/// A number for each image, beside images of this rank.
+fn one_each(values: &Tensor, images: usize, rank: usize) -> Tensor {
     let ones = std::iter::repeat_n(1, rank - 1);
-    let shape: Vec<usize> = std::iter::once(images).chain(ones).collect();
-    std::array::from_fn(|at| all.narrow(0, at, 1).reshape(&shape[..]))
+    values.reshape(&std::iter::once(images).chain(ones).collect::<Vec<usize>>()[..])
 }
 
 /// A number from 0 to 1 within a range.
@@ -198,13 +202,10 @@ impl Draw {
     pub fn mixup_by(&self, x: &Tensor, labels: &Tensor, classes: usize, alpha: f32) -> [Tensor; 2] {
         let fits = x.rank() > 0 && labels.rank() == 1 && labels.size(0) == x.size(0);
         assert!(fits, "mixup: {} x {}: expected items [n, ..] and labels [n]", x.shape(), labels.shape());
-        let share = match alpha {
-            1.0 => numbers::<1>(self, x.size(0), x.rank())[0].clone(),
-            _ => {
-                let sizes: Vec<usize> = (0..x.rank()).map(|dim| if dim == 0 { x.size(0) } else { 1 }).collect();
-                self.beta([x.size(0)], alpha, alpha).reshape(&sizes[..])
-            }
-        };
+        let items = x.size(0);
+        // That of an alpha of 1 is uniform.
+        let share = if alpha == 1.0 { self.uniform([items], 0.0, 1.0) } else { self.beta([items], alpha, alpha) };
+        let share = one_each(&share, items, x.rank());
         let own = share.cast(x.dtype());
         let mixed = x.mul(&own).add(&next(x).mul(&own.affine(-1.0, 1.0)));
         [mixed, mixed_labels(labels, classes, &share)]

@@ -86,7 +86,7 @@ impl Tensor {
     /// If there is more than one element.
     #[track_caller]
     pub fn item(&self) -> Result<f32> {
-        self.only("item").wait()
+        self.item_as()
     }
 
     /// The same as another type, such as the i32 that `argmax` gives.
@@ -105,8 +105,7 @@ impl Tensor {
     /// If there is more than one element.
     #[track_caller]
     pub fn item_as<R: Element>(&self) -> Result<R> {
-        assert!(self.numel() == 1, "item_as: {} has {} elements, not one", self.shape(), self.numel());
-        by_dtype!(self.dtype, T => self.reading::<T>("item_as").map(|values| R::of(values[0].number()))).wait()
+        self.only("item").wait()
     }
 
     /// [`Tensor::item`] for callers that go on meanwhile or may not block, as [`Tensor::read`] is to [`Tensor::to_vec`].
@@ -119,9 +118,9 @@ impl Tensor {
     }
 
     #[track_caller]
-    fn only(&self, op: &str) -> Pending<f32> {
+    fn only<R: Element>(&self, op: &str) -> Pending<R> {
         assert!(self.numel() == 1, "{op}: {} has {} elements, not one", self.shape(), self.numel());
-        by_dtype!(self.dtype, T => self.reading::<T>(op).map(|values| f32::of(values[0].number())))
+        by_dtype!(self.dtype, T => self.reading::<T>(op).map(|values| R::of(values[0].number())))
     }
 }
 
