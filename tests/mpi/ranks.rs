@@ -1,5 +1,6 @@
 //! What each rank runs.
 
+use super::machines::ENDS;
 use std::path::Path;
 use std::process::{Command, exit};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use wgrad::{Device, Error, Result, checkpoint};
 
 /// How it fails.
 pub const FAULTS: [&str; 8] = ["kill", "stop", "panic", "error", "exit", "sleep", "other", "disk"];
+
+/// So does the network, between two machines.
+pub const CUT: &str = "cut";
 
 /// The step at which the last rank fails: within an epoch.
 const FAILS: u64 = 7;
@@ -58,8 +62,8 @@ fn train(mode: &str, folder: &Path, group: Mpi, device: &Device) -> Result<()> {
     let sgd = if mode == "sharded" { Sgd::sharded(&model, sgd, group.clone()) } else { Sgd::new(&model, sgd) };
     let sgd = sgd?.clip_grad_norm(1.0)?;
     let (is_first, is_last) = (group.rank() == 0, group.rank() + 1 == group.size());
-    let fault =
-        Fault { mode, folder, here: (if mode == "disk" { is_first } else { is_last }) && FAULTS.contains(&mode) };
+    let fails = FAULTS.contains(&mode) || mode == CUT;
+    let fault = Fault { mode, folder, here: fails && if mode == "disk" { is_first } else { is_last } };
     let checkpoints = Checkpoints::in_folder(folder.join("run")).every_steps(2).resume_if(mode == "resume");
     let mut trainer = Trainer::new(device, &model, sgd, |[x, labels], ctx| {
         let logits = model.forward(x, ctx);
@@ -116,6 +120,11 @@ impl Callback for Fault<'_> {
                 let next = format!("run/step-{:09}.safetensors.{}.part", FAILS + 1, std::process::id());
                 let linked = std::os::unix::fs::symlink("/dev/full", self.folder.join(next));
                 linked.expect("it can be linked");
+            }
+            CUT => {
+                // This end is in the namespace of its rank.
+                let cut = Command::new("ip").args(["link", "set", ENDS[1], "down"]).status();
+                assert!(cut.is_ok_and(|status| status.success()), "the link is cut");
             }
             "sleep" => std::thread::sleep(Duration::from_secs(60)),
             _ => return Err(Error::Data("the disk is full".into())),

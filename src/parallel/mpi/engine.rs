@@ -92,8 +92,9 @@ pub fn machine() -> String {
 
 /// A sentence of a rank on standard error.
 pub fn say(rank: usize, size: usize, text: &str) {
-    // A closed stream only loses the message.
-    let _ = writeln!(std::io::stderr(), "wgrad: rank {rank} of {size} on {}: {text}", machine());
+    // In one piece, or launchers mix the sentences of ranks. A closed stream only loses it.
+    let line = format!("wgrad: rank {rank} of {size} on {}: {text}\n", machine());
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Ends all processes of the job; this one in any case.
