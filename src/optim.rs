@@ -11,8 +11,8 @@
 //!
 //! | Family | |
 //! |---|---|
-//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Adafactor`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`], [`SparseAdam`]; [`Lbfgs`], which asks for the loss several times |
-//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`AdafactorOptions`], [`LbfgsOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`], [`SparseAdamOptions`] |
+//! | **Optimizers** | [`Sgd`], [`Adam`], [`AdamW`], [`RmsProp`], [`Adagrad`], [`Adadelta`], [`Adafactor`], [`Lion`], [`Lamb`], [`Muon`], [`NAdam`], [`RAdam`], [`Adamax`], [`Asgd`], [`Rprop`], [`SparseAdam`]; [`Lbfgs`], which asks for the loss several times |
+//! | **Their options** | [`SgdOptions`], [`AdamOptions`], [`AdamWOptions`], [`RmsPropOptions`], [`AdagradOptions`], [`AdadeltaOptions`], [`AdafactorOptions`], [`LbfgsOptions`], [`LionOptions`], [`LambOptions`], [`MuonOptions`], [`NAdamOptions`], [`RAdamOptions`], [`AdamaxOptions`], [`AsgdOptions`], [`RpropOptions`], [`SparseAdamOptions`] |
 //! | **Around others** | [`Split`] (two for the parts of a model), [`Lookahead`], [`LookaheadOptions`] |
 //! | **Steps** | [`Optimizer`], [`Decision`], [`GradScaler`], [`GradScalerOptions`], [`schedule`], [`Ema`] |
 //! | **Rules of one's own** | [`Rule`], [`Stepper`], [`Now`], [`Bucket`], [`Sparse`], [`RowBucket`], [`RowsPlace`] |
@@ -23,6 +23,7 @@ mod adadelta;
 mod adafactor;
 mod adagrad;
 pub mod adam;
+mod asgd;
 mod bucket;
 mod ema;
 mod gathered;
@@ -36,6 +37,7 @@ mod norms;
 mod penalty;
 mod rmsprop;
 mod rows;
+mod rprop;
 mod rule;
 mod scaler;
 pub mod schedule;
@@ -52,6 +54,7 @@ pub use adafactor::{Adafactor, AdafactorOptions};
 pub use adagrad::{Adagrad, AdagradOptions};
 #[doc(inline)]
 pub use adam::{Adam, AdamFamily, AdamOptions, AdamW, AdamWOptions, SecondMoment};
+pub use asgd::{Asgd, AsgdOptions};
 pub use bucket::{Bucket, Place};
 pub use ema::Ema;
 pub use lamb::{Lamb, LambOptions};
@@ -61,6 +64,7 @@ pub use lookahead::{Lookahead, LookaheadOptions};
 pub use muon::{Muon, MuonOptions, MuonRate};
 pub use rmsprop::{Centering, RmsProp, RmsPropOptions};
 pub use rows::{RowBucket, RowsPlace, Sparse};
+pub use rprop::{Rprop, RpropOptions};
 pub use rule::{Now, Rule};
 pub use scaler::{GradScaler, GradScalerOptions};
 #[doc(inline)]

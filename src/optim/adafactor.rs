@@ -59,6 +59,8 @@ pub struct Adafactor {
     base: f32,
     /// The rate where steps read it.
     rate: Tensor,
+    /// Whether it moves along gradients.
+    maximize: bool,
     all: Vec<Own>,
 }
 
@@ -100,7 +102,14 @@ impl Adafactor {
             return Err(Error::Option("Adafactor: the model has no parameters".into()));
         };
         let rate = Tensor::full([], lr, first.steps.device());
-        Ok(Adafactor { options, lr, base: lr, rate, all })
+        Ok(Adafactor { options, lr, base: lr, rate, maximize: false, all })
+    }
+
+    /// Moves along the gradients and not against them: PyTorch's `maximize`.
+    #[must_use]
+    pub fn maximize(mut self) -> Self {
+        self.maximize = true;
+        self
     }
 
     /// All that is saved, by name.
@@ -161,6 +170,7 @@ impl Optimizer for Adafactor {
                 tensor.name().unwrap_or("a parameter")
             );
             if let Some(gradient) = grads.of(&own.parameter.tensor()).filter(|g| g.numel() > 0) {
+                let gradient = if self.maximize { &gradient.detach().neg() } else { gradient };
                 own.move_by(gradient, &self.rate, &self.options);
                 moved += 1;
             }

@@ -161,7 +161,8 @@ impl Lbfgs {
             if self.options.strong_wolfe {
                 let width = largest(&direction)?;
                 let along = |found: &Found| dot(&found.gradient, &direction);
-                let looked = search::strong_wolfe(&mut |t| at(self, t), &along, length, &now, slope, width)?;
+                let most = max_eval.saturating_sub(evaluated);
+                let looked = search::strong_wolfe(&mut |t| at(self, t), &along, length, &now, slope, width, most)?;
                 (now, length) = (looked.found, looked.length);
                 evaluated += looked.evaluated;
                 self.put(&(&start + &direction * length as f32));

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 
 macro_rules! options {
     ($($(#[$doc:meta])* $optimizer:ident, $options:ident, lr $lr:literal, second $second:literal
-        $(, $(#[$more:meta])* $field:ident: $default:literal)?;)*) => {$(
+        $(, $(#[$more:meta])* $field:ident: $default:literal)? $(=> $decoupled:ident)?;)*) => {$(
         /// PyTorch's arguments and defaults.
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub struct $options {
@@ -21,20 +21,30 @@ macro_rules! options {
             /// The part of each weight that is added to its gradient.
             pub weight_decay: f32,
             $($(#[$more])* pub $field: f32,)?
+            $(
+                /// Whether the decay, times the rate, is taken off the weights themselves, as AdamW does, and not added to gradients.
+                pub $decoupled: bool,
+            )?
         }
 
         impl Default for $options {
             fn default() -> $options {
-                $options { lr: $lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 $(, $field: $default)? }
+                $options { lr: $lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 $(, $field: $default)? $(, $decoupled: false)? }
             }
         }
 
         impl $options {
             /// The gradient with its decay, and the first moment moved towards it.
             fn moved(&self, x: &Tensor, gradient: &Tensor, first: &mut Tensor) -> Tensor {
-                let slope = with_decay(gradient, self.weight_decay, x);
+                let decay = if self.shrinks() { 0.0 } else { self.weight_decay };
+                let slope = with_decay(gradient, decay, x);
                 *first = &*first * self.betas.0 + &slope * rest(self.betas.0);
                 slope
+            }
+
+            /// Whether weights lose a part of themselves.
+            fn shrinks(&self) -> bool {
+                (false $(|| self.$decoupled)?) && self.weight_decay != 0.0
             }
         }
 
@@ -55,7 +65,10 @@ macro_rules! options {
 
             fn update(&self, x: &Tensor, gradient: &Tensor, moments: &mut [Tensor], numbers: &[Tensor]) -> Tensor {
                 let slope = self.moved(x, gradient, &mut moments[0]);
-                self.after(x, slope, moments, numbers)
+                match numbers.split_last() {
+                    Some((left, numbers)) if self.shrinks() => self.after(&(x * left), slope, moments, numbers),
+                    _ => self.after(x, slope, moments, numbers),
+                }
             }
 
             fn moments(&self) -> Vec<(&'static str, f32)> {
@@ -63,7 +76,8 @@ macro_rules! options {
             }
 
             fn numbers(&self, now: Now) -> Vec<f32> {
-                self.numbers_of(now)
+                let left = 1.0 - decimal(now.lr) * decimal(self.weight_decay);
+                self.numbers_of(now).into_iter().chain(self.shrinks().then_some(left as f32)).collect()
             }
         }
 
@@ -77,10 +91,10 @@ options! {
     #[doc(alias = "nadam")]
     NAdam, NAdamOptions, lr 2e-3, second "exp_avg_sq",
         /// How slowly the momentum rises to `betas.0`.
-        momentum_decay: 4e-3;
+        momentum_decay: 4e-3 => decoupled_weight_decay;
     /// Adam whose first steps, whose second moment says little yet, are those of a momentum alone.
     #[doc(alias = "radam")]
-    RAdam, RAdamOptions, lr 1e-3, second "exp_avg_sq";
+    RAdam, RAdamOptions, lr 1e-3, second "exp_avg_sq" => decoupled_weight_decay;
     /// Adam by the largest gradient in the place of the root of the second moment.
     #[doc(alias = "adamax")]
     Adamax, AdamaxOptions, lr 2e-3, second "exp_inf";

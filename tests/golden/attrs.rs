@@ -117,10 +117,10 @@ impl Attrs {
     }
 
     /// Two numbers, such as Adam's betas.
-    pub fn floats(&self, name: &str, default: [f32; 2]) -> [f32; 2] {
-        self.find(name).map_or(default, |v| match v.as_array().map(Vec::as_slice) {
-            Some([a, b]) => [a, b].map(|v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32),
-            _ => wrong(name, v, "two numbers"),
+    pub fn floats<const N: usize>(&self, name: &str, default: [f32; N]) -> [f32; N] {
+        self.find(name).map_or(default, |v| match v.as_array().and_then(|all| <&[_; N]>::try_from(&all[..]).ok()) {
+            Some(all) => all.each_ref().map(|v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32),
+            _ => wrong(name, v, "as many numbers as the default has"),
         })
     }
 

@@ -7,9 +7,9 @@ use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::schedule::{OneCycleLr, Phases, Scheduler};
 use wgrad::optim::{
     Adadelta, AdadeltaOptions, Adafactor, AdafactorOptions, Adagrad, AdagradOptions, Adam, AdamFamily, AdamW, Adamax,
-    AdamaxOptions, Centering, Lbfgs, LbfgsOptions, Momentum, Muon, MuonOptions, MuonRate, NAdam, NAdamOptions,
-    Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, SparseAdam,
-    SparseAdamOptions, Stepper,
+    AdamaxOptions, Asgd, AsgdOptions, Centering, Lbfgs, LbfgsOptions, Momentum, Muon, MuonOptions, MuonRate, NAdam,
+    NAdamOptions, Optimizer, RAdam, RAdamOptions, RmsProp, RmsPropOptions, Rprop, RpropOptions, Rule, SecondMoment,
+    Sgd, SgdOptions, SparseAdam, SparseAdamOptions, Stepper,
 };
 use wgrad::plan::Replay;
 use wgrad::{EmbeddingOptions, Tensor};
@@ -35,7 +35,8 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
                 let (lr, beta2_decay) = (a.float("lr", 1e-2), a.float("beta2_decay", -0.8));
                 let (d, weight_decay) = (a.float("d", 1.0), a.float("weight_decay", 0.0));
                 let options = AdafactorOptions { lr, beta2_decay, eps: (Some(eps[0]), eps[1]), d, weight_decay };
-                Box::new(Adafactor::new(model, options)?)
+                let adafactor = Adafactor::new(model, options)?;
+                Box::new(if kind[0] { adafactor.maximize() } else { adafactor })
             }
             "muon" => boxed(Muon::new(model, muon_options(a))?, kind),
             "nadam" => boxed(NAdam::new(model, nadam_options(a))?, kind),
@@ -45,8 +46,15 @@ fn of_kind(name: &str, a: &Attrs, model: &dyn Module, defined: bool) -> Box<dyn 
                 boxed(SparseAdam::new(model, options)?, kind)
             }
             "radam" => {
-                let NAdamOptions { betas, eps, weight_decay, .. } = nadam_options(a);
-                boxed(RAdam::new(model, RAdamOptions { lr: a.float("lr", 1e-3), betas, eps, weight_decay })?, kind)
+                let NAdamOptions { betas, eps, weight_decay, decoupled_weight_decay, .. } = nadam_options(a);
+                let lr = a.float("lr", 1e-3);
+                boxed(RAdam::new(model, RAdamOptions { lr, betas, eps, weight_decay, decoupled_weight_decay })?, kind)
+            }
+            "asgd" => boxed(Asgd::new(model, asgd_options(a))?, kind),
+            "rprop" => {
+                let (etas, sizes) = (a.floats("etas", [0.5, 1.2]), a.floats("step_sizes", [1e-6, 50.0]));
+                let options = RpropOptions { lr: a.float("lr", 1e-2), etas: etas.into(), step_sizes: sizes.into() };
+                boxed(Rprop::new(model, options)?, kind)
             }
             "adamax" => {
                 let NAdamOptions { lr, betas, eps, weight_decay, .. } = nadam_options(a);
@@ -96,6 +104,17 @@ fn nadam_options(a: &Attrs) -> NAdamOptions {
         eps: a.float("eps", 1e-8),
         weight_decay: a.float("weight_decay", 0.0),
         momentum_decay: a.float("momentum_decay", 4e-3),
+        decoupled_weight_decay: a.flag("decoupled_weight_decay", false),
+    }
+}
+
+fn asgd_options(a: &Attrs) -> AsgdOptions {
+    AsgdOptions {
+        lr: a.float("lr", 1e-2),
+        lambd: a.float("lambd", 1e-4),
+        alpha: a.float("alpha", 0.75),
+        t0: a.float("t0", 1e6),
+        weight_decay: a.float("weight_decay", 0.0),
     }
 }
 
@@ -111,6 +130,7 @@ fn muon_options(a: &Attrs) -> MuonOptions {
         momentum: a.float("momentum", 0.95),
         nesterov: a.flag("nesterov", true),
         ns_steps: a.size("ns_steps").unwrap_or(5),
+        ns_coefficients: a.floats("ns_coefficients", [3.4445, -4.775, 2.0315]).into(),
         rate,
         ..MuonOptions::default()
     }
@@ -212,6 +232,7 @@ pub fn lbfgs(t: &Trial) -> Vec<(String, Tensor)> {
         lr: a.float("lr", 1.0),
         max_iter: a.size("max_iter").unwrap_or(20),
         history_size: a.size("history_size").unwrap_or(100),
+        tolerance_grad: a.double("tolerance_grad", 1e-7),
         strong_wolfe: a.text("line_search_fn", "") == "strong_wolfe",
         ..LbfgsOptions::default()
     };
@@ -222,7 +243,8 @@ pub fn lbfgs(t: &Trial) -> Vec<(String, Tensor)> {
         let loss = || {
             let x = parameter.tensor();
             let (first, last) = (x.narrow(0, 0, x.size(0) - 1), x.narrow(0, 1, x.size(0) - 1));
-            ((&last - first.square()).square() * &scale).sum() + (1.0 - first).square().sum()
+            let loss = ((&last - first.square()).square() * &scale).sum() + (1.0 - first).square().sum();
+            if a.flag("maximize", false) { -loss } else { loss }
         };
         optimizer.step(loss).expect("the device works");
         after.push(parameter.tensor().detach().copy());

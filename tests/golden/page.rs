@@ -60,15 +60,17 @@ pub fn page(reports: &[&Report], reasons: &Reasons) -> String {
 const SAMPLES: &str = "\
 # PyTorch's own samples
 
-What PyTorch 2.15 tests its operators and its modules with, drawn from its wheel by `tests/golden/samples.py` and
-`tests/golden/modules.py` (at most 40 of each), and run in the three ways of [conformance.md](conformance.md). A sample of a module
+What PyTorch 2.15 tests its operators, its modules and its optimizers with, drawn from its wheel by `tests/golden/samples.py`,
+`tests/golden/modules.py` and `tests/golden/optimizers.py` (at most 40 of each), and run in the three ways of
+[conformance.md](conformance.md). A sample of a module
 is its constructor's arguments, a call in training or evaluation, the gradients of inputs and parameters, and the buffers after it;
-its parameters are named here as in its `state_dict`. What needs complex numbers, sparse tensors or linear algebra, what
+its parameters are named here as in its `state_dict`. One of an optimizer is twelve steps of a parameter. What needs complex numbers, sparse tensors or linear algebra, what
 chance decides, and what PyTorch's inside alone has, is left out. This page is the output of
 
 ```sh
 python3 tests/golden/samples.py DIR
 python3 tests/golden/modules.py DIR
+python3 tests/golden/optimizers.py DIR
 WGRAD_SAMPLES=docs/samples.md WGRAD_GOLDEN=DIR cargo test --test golden
 ```
 ";
@@ -92,8 +94,9 @@ pub fn samples(reports: &[&Report]) -> String {
         }
         text += "\n";
     }
-    for (of, is_module) in [("", false), ("Modules: ", true)] {
-        text += &passed(reports, of, &|kind| is_module == kind.starts_with("nn."), &outside);
+    let family = |kind: &str| ["nn.", "optim_"].iter().position(|start| kind.starts_with(start));
+    for (of, own) in [("", None), ("Modules: ", Some(0)), ("Optimizers: ", Some(1))] {
+        text += &passed(reports, of, &|kind| family(kind) == own, &outside);
     }
     text
 }

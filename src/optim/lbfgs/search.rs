@@ -6,8 +6,7 @@ use crate::error::Result;
 /// How much less loss a length must bring, and how much less slope it may leave.
 const LESS: f64 = 1e-4;
 const FLATTER: f64 = 0.9;
-/// The most lengths that are tried, and the least distance between two.
-const MOST: usize = 25;
+/// The least distance between two lengths.
 const NEAR: f64 = 1e-9;
 
 /// What was found, how far along, and how many losses it took.
@@ -41,7 +40,7 @@ fn lowest(a: &Tried, b: &Tried, bounds: Option<(f64, f64)>) -> f64 {
 }
 
 /// Looks for a length, from `length` on. `at` goes to one; `along` is a gradient's slope along the direction; `slope` is that of
-/// the start, and `width` the largest element of the direction.
+/// the start, and `width` the largest element of the direction. Behind the first, at most so many more lengths are tried.
 pub(super) fn strong_wolfe(
     at: &mut dyn FnMut(f64) -> Result<Found>,
     along: &dyn Fn(&Found) -> Result<f64>,
@@ -49,6 +48,7 @@ pub(super) fn strong_wolfe(
     start: &Found,
     slope: f64,
     width: f64,
+    most: usize,
 ) -> Result<Looked> {
     let mut evaluated = 0;
     let mut tried = |length: f64| -> Result<Tried> {
@@ -64,7 +64,7 @@ pub(super) fn strong_wolfe(
     let mut iteration = 0;
     // Two lengths between which there is one that fulfils both.
     let mut bracket = loop {
-        if iteration == MOST {
+        if iteration == most {
             break [first, new];
         }
         if is_high(&new) || iteration > 1 && new.found.loss >= before.found.loss {
@@ -86,7 +86,7 @@ pub(super) fn strong_wolfe(
     let order = |bracket: &[Tried; 2]| if bracket[0].found.loss <= bracket[1].found.loss { (0, 1) } else { (1, 0) };
     let (mut low, mut high) = order(&bracket);
     let mut is_slow = false;
-    while iteration < MOST {
+    while iteration < most {
         if (bracket[1].length - bracket[0].length).abs() * width < NEAR {
             break;
         }
