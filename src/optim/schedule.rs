@@ -8,7 +8,9 @@ mod decay;
 mod plateau;
 
 pub use cycle::{Annealing, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, OneCycleLr, Phases, Waves};
-pub use decay::{ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, PolynomialLr, StepLr, SwaLr};
+pub use decay::{
+    ConstantLr, ExponentialLr, LambdaLr, LinearLr, MultiStepLr, MultiplicativeLr, PolynomialLr, StepLr, SwaLr,
+};
 pub use plateau::{Better, ReduceLrOnPlateau, Threshold};
 
 use super::Optimizer;
@@ -310,5 +312,7 @@ mod tests {
     #[test]
     fn a_function_gives_factors_of_the_base() {
         gives(&LambdaLr(|step| 1.0 / (step + 1) as f64), &[0.5, 0.25, 0.5 / 3.0]);
+        gives(&MultiplicativeLr(|step| 1.0 / step as f64), &[0.5, 0.5, 0.25, 0.25 / 3.0]);
+        gives(&MultiStepLr { milestones: vec![2, 0], gamma: 0.5 }, &[0.25, 0.25, 0.125, 0.125]);
     }
 }

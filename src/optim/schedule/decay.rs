@@ -40,7 +40,7 @@ impl Schedule for MultiStepLr {
 
     fn rate(&self, at: At) -> f64 {
         let times = self.milestones.iter().filter(|milestone| **milestone == at.step).count();
-        if at.step == 0 { at.last } else { at.last * self.gamma.powi(times as i32) }
+        at.last * self.gamma.powi(times as i32)
     }
 }
 
@@ -174,5 +174,14 @@ pub struct LambdaLr<F>(pub F);
 impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for LambdaLr<F> {
     fn rate(&self, at: At) -> f64 {
         at.base * (self.0)(at.step)
+    }
+}
+
+/// The last rate times a function of the step, from the base on.
+pub struct MultiplicativeLr<F>(pub F);
+
+impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for MultiplicativeLr<F> {
+    fn rate(&self, at: At) -> f64 {
+        if at.step == 0 { at.last } else { at.last * (self.0)(at.step) }
     }
 }
