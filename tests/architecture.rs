@@ -255,7 +255,9 @@ fn the_environment_is_read_at_the_edge() {
                 found.push(format!("{}:{}: reads the environment outside of `from_env`", file.path, file.line(at)));
             }
         }
-        found.extend(file.words("thread_local").map(|at| format!("{}:{}: thread_local", file.path, file.line(at))));
+        let is_edge = file.path == "src/backend/edge.rs";
+        let own = file.words("thread_local").filter(|_| !is_edge);
+        found.extend(own.map(|at| format!("{}:{}: thread_local", file.path, file.line(at))));
     }
     refuse(found);
 }

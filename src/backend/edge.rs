@@ -91,6 +91,25 @@ pub fn busy<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Runs `work`; where this thread ends the process within it, `told` is called first.
+#[cfg(feature = "mpi")]
+pub fn unless_exits<R>(work: impl FnOnce() -> R, told: impl FnOnce() + 'static) -> R {
+    struct Left(std::cell::Cell<Option<Box<dyn FnOnce()>>>);
+    impl Drop for Left {
+        fn drop(&mut self) {
+            if let Some(told) = self.0.take() {
+                told();
+            }
+        }
+    }
+    // An exit drops what belongs to the thread that calls it.
+    thread_local!(static LEFT: Left = const { Left(std::cell::Cell::new(None)) });
+    LEFT.with(|left| left.0.set(Some(Box::new(told))));
+    let done = work();
+    LEFT.with(|left| left.0.take());
+    done
+}
+
 /// Leaves the processor to others for so long.
 #[cfg(feature = "mpi")]
 pub fn pause(time: std::time::Duration) {

@@ -7,7 +7,6 @@ use crate::backend::{WgpuOptions, edge};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use engine::{Answer, Call, Engine, Job};
-use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -66,26 +65,6 @@ struct Inner {
 const FAILED: i32 = 1;
 const PANICKED: i32 = 101;
 
-thread_local! {
-    static WITHIN: Within = const { Within(Cell::new(None)) };
-}
-
-/// The rank and the size of the group whose work this thread does. `exit` drops it, which some launchers take for success.
-struct Within(Cell<Option<(usize, usize)>>);
-
-impl Drop for Within {
-    fn drop(&mut self) {
-        if let Some((rank, size)) = self.0.take() {
-            engine::say(
-                rank,
-                size,
-                "its process exits within `Mpi::run`: return an error in place of `std::process::exit`",
-            );
-            engine::abort(FAILED);
-        }
-    }
-}
-
 impl Mpi {
     /// Runs `work` as this process's rank; a process that no launcher started is alone. It is called once, and first of all, by
     /// every process of the job. Where it fails here, its error is told on standard error, and the job ends.
@@ -106,9 +85,19 @@ impl Mpi {
     #[doc(alias("MPI_Init", "init_process_group"))]
     pub fn run<R>(options: &MpiOptions, work: impl FnOnce(Mpi, &Device) -> Result<R>) -> Result<R> {
         let group = Mpi::from_env(options)?;
-        WITHIN.with(|within| within.0.set((group.size() > 1).then(|| (group.rank(), group.size()))));
-        let ended = catch_unwind(AssertUnwindSafe(|| work(group.clone(), &group.device(options)?)));
-        WITHIN.with(|within| within.0.take());
+        let run = || catch_unwind(AssertUnwindSafe(|| work(group.clone(), &group.device(options)?)));
+        let (rank, size) = (group.rank(), group.size());
+        // Some launchers take `exit(0)` for success.
+        let ended = edge::unless_exits(run, move || {
+            if size > 1 {
+                engine::say(
+                    rank,
+                    size,
+                    "its process exits within `Mpi::run`: return an error in place of `std::process::exit`",
+                );
+                engine::abort(FAILED);
+            }
+        });
         // MPI ends in good order by waiting for all ranks, which is for ever where one of them is on its way out.
         match ended {
             Ok(Err(error)) if group.size() > 1 => group.fail(FAILED, &error.to_string()),
