@@ -103,6 +103,8 @@ pub fn abort(code: i32) -> ! {
         edge::pause(Duration::from_secs(2));
         std::process::exit(code);
     });
+    // What was said last is lost where a launcher ends its streams before it has passed it on.
+    edge::pause(Duration::from_millis(200));
     SimpleCommunicator::world().abort(code)
 }
 
