@@ -30,11 +30,11 @@ fn main() {
     }
     let fault = |mode: &'static str| Trial::test(format!("all_end_after_{mode}"), move || all_end(mode));
     let mut trials: Vec<Trial> = ranks::FAULTS.map(fault).into();
-    // Options that are Open MPI's start the second machine's ranks.
-    if is_open_mpi() && machines::can_be_made() {
+    // Options of that launcher alone start the second machine's ranks.
+    if VERSION.contains("(Open MPI) 4.") && Machines::new().is_some() {
         trials.push(Trial::test("all_end_after_cut", || all_end(ranks::CUT)));
     } else {
-        eprintln!("all_end_after_cut is left out: it takes Open MPI, root, `ip` and `unshare`");
+        eprintln!("all_end_after_cut is left out: it takes Open MPI 4, root, `ip` and `unshare`");
     }
     trials.push(Trial::test("processes_learn_what_one_does", learn));
     trials.push(Trial::test("processes_deal_out_moments_send_halves_and_train_by_themselves", options));
@@ -49,12 +49,12 @@ fn launcher() -> Command {
     Command::new(std::env::var_os("WGRAD_MPIRUN").unwrap_or("mpirun".into()))
 }
 
+/// What the launcher says that it is.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| launcher().arg("--version").output().map(|output| said(&output)).unwrap_or_default());
+
 fn is_open_mpi() -> bool {
-    static TOLD: LazyLock<bool> = LazyLock::new(|| {
-        let version = launcher().arg("--version").output();
-        version.is_ok_and(|output| said(&output).contains("Open MPI"))
-    });
-    *TOLD
+    VERSION.contains("Open MPI")
 }
 
 /// Runs so many ranks to their end.
@@ -137,7 +137,7 @@ fn all_end(mode: &str) -> Result<(), Failed> {
     let folder = tempfile::tempdir().expect("a folder");
     let ranks = if mode == "sleep" { 4 } else { 2 };
     let output = match mode {
-        ranks::CUT => Machines::new().job(|mpirun| job_by(mpirun, mode, folder.path())),
+        ranks::CUT => Machines::new().expect("there were some").job(|mpirun| job_by(mpirun, mode, folder.path())),
         _ => job(ranks, mode, folder.path()),
     };
     let failed = folder.path().join("failed").metadata().and_then(|file| file.modified()).expect("it has failed");

@@ -1,6 +1,6 @@
 //! Rprop (Riedmiller and Braun, 1993), by its definition.
 
-use super::rule::{Now, Rule};
+use super::rule::Rule;
 use super::{Stepper, checked};
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -54,10 +54,6 @@ impl Rule for RpropOptions {
 
     fn moments(&self) -> Vec<(&'static str, f32)> {
         vec![("prev", 0.0), ("step_size", self.lr)]
-    }
-
-    fn numbers(&self, now: Now) -> Vec<f32> {
-        vec![now.lr]
     }
 
     fn counts(&self) -> bool {

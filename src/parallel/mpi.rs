@@ -100,8 +100,8 @@ impl Mpi {
         });
         // MPI ends in good order by waiting for all ranks, which is for ever where one of them is on its way out.
         match ended {
-            Ok(Err(error)) if group.size() > 1 => group.fail(FAILED, &error.to_string()),
-            Err(panic) if group.size() > 1 => group.fail(PANICKED, &format!("panicked: {}", edge::message(&*panic))),
+            Ok(Err(error)) if size > 1 => group.fail(FAILED, &error.to_string()),
+            Err(panic) if size > 1 => group.fail(PANICKED, &format!("panicked: {}", edge::message(&*panic))),
             ended => {
                 group.ask(Call::End)?;
                 ended.unwrap_or_else(|panic| resume_unwind(panic))

@@ -116,7 +116,7 @@ impl Attrs {
         self.numbers(name).or_else(|| self.find(name).map(|_| vec![self.float(name, 1.0); count]))
     }
 
-    /// Two numbers, such as Adam's betas.
+    /// Some numbers, such as Adam's two betas.
     pub fn floats<const N: usize>(&self, name: &str, default: [f32; N]) -> [f32; N] {
         self.find(name).map_or(default, |v| match v.as_array().and_then(|all| <&[_; N]>::try_from(&all[..]).ok()) {
             Some(all) => all.each_ref().map(|v| v.as_f64().unwrap_or_else(|| wrong(name, v, "a number")) as f32),

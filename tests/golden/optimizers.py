@@ -62,21 +62,21 @@ def in_valley(cls, kwargs, start, scale, dtype):
 def case(cls, kwargs, seed):
     """The kind, its attributes and inputs, and what computes it in a type."""
     draw = torch.Generator().manual_seed(seed)
-    name, attrs = cls.__name__.lower(), dict(kwargs)
+    name = cls.__name__.lower()
     start = torch.rand(3, 4, generator=draw) * 2 - 1
     if name == "lbfgs":
         start, scale = start[0], torch.ones(1)
         # Upwards there is no top: one iteration.
-        kwargs = attrs = {**kwargs, **({"max_iter": 1} if "maximize" in kwargs else {})}
-        return "optim_lbfgs", {**attrs, "steps": 1}, {"param": start, "scale": scale}, lambda t: in_valley(cls, kwargs, start, scale, t)
+        kwargs = {**kwargs, **({"max_iter": 1} if "maximize" in kwargs else {})}
+        return "optim_lbfgs", {**kwargs, "steps": 1}, {"param": start, "scale": scale}, lambda t: in_valley(cls, kwargs, start, scale, t)
     if name == "sparseadam":
         ids = torch.randint(0, 3, (STEPS, 2), generator=draw)
         grads = torch.rand(STEPS, 2, 4, generator=draw) * 2 - 1
         inputs = {"param": start, "ids": ids, "grads": grads}
-        return "optim_rows", {**attrs, "optimizer": "sparse_adam"}, inputs, lambda t: by_rows(cls, kwargs, start, ids, grads, t)
+        return "optim_rows", {**kwargs, "optimizer": "sparse_adam"}, inputs, lambda t: by_rows(cls, kwargs, start, ids, grads, t)
     grads = torch.rand(STEPS, 3, 4, generator=draw) * 2 - 1
     grads[2], grads[:, 0, 0] = 0, 0
-    return f"optim_{name}", attrs, {"param": start, "grads": grads}, lambda t: stepped(cls, kwargs, start, grads, t)
+    return f"optim_{name}", kwargs, {"param": start, "grads": grads}, lambda t: stepped(cls, kwargs, start, grads, t)
 
 
 def main():
@@ -87,9 +87,9 @@ def main():
     exec(inspect.getsource(muon._zeropower_via_newtonschulz).replace("torch.bfloat16", "grad.dtype"), vars(muon))
     for info in optim_db:
         for number, given in enumerate(info.optim_inputs_func(device=torch.device("cpu"))):
-            number_of = {k: float(v) if isinstance(v, torch.Tensor) else v for k, v in given.kwargs.items()}
+            kwargs = {k: float(v) if isinstance(v, torch.Tensor) else v for k, v in given.kwargs.items()}
             cls = info.optim_cls
-            kind, attrs, inputs, run = case(cls, number_of, zlib.crc32(f"{cls.__name__}{number}".encode()))
+            kind, attrs, inputs, run = case(cls, kwargs, zlib.crc32(f"{cls.__name__}{number}".encode()))
             want, got = run(torch.float64), run(torch.float32)
             tolerance = next((pair for pair in ((1e-4, 1e-5), (1e-3, 1e-4), (1e-2, 1e-3)) if near(got, want, *pair)), None)
             if tolerance is None:

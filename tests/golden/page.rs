@@ -64,8 +64,9 @@ What PyTorch 2.15 tests its operators, its modules and its optimizers with, draw
 `tests/golden/modules.py` and `tests/golden/optimizers.py` (at most 40 of each), and run in the three ways of
 [conformance.md](conformance.md). A sample of a module
 is its constructor's arguments, a call in training or evaluation, the gradients of inputs and parameters, and the buffers after it;
-its parameters are named here as in its `state_dict`. One of an optimizer is twelve steps of a parameter. What needs complex numbers, sparse tensors or linear algebra, what
-chance decides, and what PyTorch's inside alone has, is left out. This page is the output of
+its parameters are named here as in its `state_dict`. One of an optimizer is twelve steps of a parameter, and of L-BFGS one step.
+What needs complex numbers, sparse tensors or linear algebra, what chance decides, and what PyTorch's inside alone has, is left
+out. This page is the output of
 
 ```sh
 python3 tests/golden/samples.py DIR

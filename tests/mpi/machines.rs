@@ -18,13 +18,6 @@ pub struct Machines {
     folder: tempfile::TempDir,
 }
 
-/// Whether this process may make some: it takes root, and `ip` and `unshare`.
-pub fn can_be_made() -> bool {
-    let made = ip(["netns", "add", NAMES[0]]);
-    remove();
-    made && Command::new("unshare").args(["-u", "hostname", NAMES[0]]).status().is_ok_and(|status| status.success())
-}
-
 fn ip<const N: usize>(words: [&str; N]) -> bool {
     Command::new("ip").args(words).output().is_ok_and(|output| output.status.success())
 }
@@ -44,21 +37,22 @@ fn processes(name: &str) -> Vec<String> {
 }
 
 impl Machines {
-    pub fn new() -> Machines {
+    /// None where this process may make none: it takes root, `ip` and `unshare`.
+    pub fn new() -> Option<Machines> {
         remove();
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in NAMES {
-            assert!(ip(["netns", "add", name]) && ip(["-n", name, "link", "set", "lo", "up"]), "a namespace `{name}`");
-        }
+        let machines = Machines { folder: tempfile::tempdir().expect("a folder") };
         let [[a, b], [va, vb]] = [NAMES, ENDS];
-        assert!(ip(["link", "add", va, "netns", a, "type", "veth", "peer", "name", vb, "netns", b]), "a link");
+        let mut is_made = NAMES.into_iter().all(|name| ip(["netns", "add", name]))
+            && ip(["link", "add", va, "netns", a, "type", "veth", "peer", "name", vb, "netns", b]);
         for ((name, end), address) in NAMES.into_iter().zip(ENDS).zip(ADDRESSES) {
-            let address = format!("{address}/24");
-            let is_up =
-                ip(["-n", name, "addr", "add", &address, "dev", end]) && ip(["-n", name, "link", "set", end, "up"]);
-            assert!(is_up, "the link's end `{end}`");
+            is_made = is_made
+                && ip(["-n", name, "addr", "add", &format!("{address}/24"), "dev", end])
+                && ["lo", end].into_iter().all(|link| ip(["-n", name, "link", "set", link, "up"]));
         }
-        let machines = Machines { folder };
+        let named = Command::new("unshare").args(["-u", "hostname", NAMES[0]]).status();
+        if !is_made || !named.is_ok_and(|status| status.success()) {
+            return None;
+        }
         let shell =
             "#!/bin/sh\nwhile case $1 in -*) true;; *) false;; esac; do shift; done\nhost=$1; shift\ncase $host in\n";
         let cases = NAMES.iter().zip(ADDRESSES).map(|(name, address)| format!("{address}) name={name};;\n"));
@@ -67,7 +61,7 @@ impl Machines {
         let agent = machines.agent();
         fs::write(&agent, text).expect("the agent is written");
         fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).expect("and can be run");
-        machines
+        Some(machines)
     }
 
     /// What starts a command on the other machine, as `ssh` would.
