@@ -554,7 +554,7 @@ fn exchanges_lie_under_backward() {
             let parallel = DataParallel::new(&model, Noted(group, sums.clone()))?.bucket_bytes(4 * 256 * 256);
             let x = Tensor::ones([128, 256], device).requires_grad();
             let (ended, mut steps) = (Arc::new(Mutex::new(Instant::now())), Vec::new());
-            for _ in 0..5 {
+            for _ in 0..20 {
                 sums.lock().expect("no panic").clear();
                 let told = ended.clone();
                 // The gradient of the input is the last that backward computes.
