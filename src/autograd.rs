@@ -178,15 +178,24 @@ impl Tensor {
         inputs: &[&Tensor],
         backward: impl Fn(&Tensor, &[bool]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
     ) -> Tensor {
+        // Short, for there is an instance for each operation.
+        match self.made_of(inputs) {
+            (y, Role::Tracked) => y.hung(op.into_op(), inputs, Some(Box::new(backward))),
+            (y, Role::Noted) => y.hung(op.into_op(), inputs, None),
+            (y, Role::Plain) => y,
+        }
+    }
+
+    /// The same tensor with what it takes over from its inputs, and what becomes of it in a graph.
+    fn made_of(self, inputs: &[&Tensor]) -> (Tensor, Role) {
         higher::check(inputs);
         self.known();
         let y = self.marked_by(inputs);
         if inputs.iter().any(|input| input.is_tracked()) {
-            return y.hung(op.into_op(), inputs, Some(Box::new(backward)));
+            return (y, Role::Tracked);
         }
-        let reads = inputs.iter().any(|input| input.is_gradient());
-        let y = y.noted(op, inputs);
-        if reads { y.into_gradient() } else { y }
+        let y = if inputs.iter().any(|input| input.is_gradient()) { y.into_gradient() } else { y };
+        (y, if graph::is_tracing() { Role::Noted } else { Role::Plain })
     }
 
     /// The same tensor as the result of an operation.
@@ -242,6 +251,15 @@ impl Tensor {
     pub fn graph(&self) -> Graph {
         Graph::of(self)
     }
+}
+
+/// What becomes of a result in a graph.
+enum Role {
+    /// Its gradient flows on to inputs.
+    Tracked,
+    /// A trace tells what made it.
+    Noted,
+    Plain,
 }
 
 /// A backward pass under way.

@@ -83,14 +83,12 @@ impl Sheet {
         self.exchanges(link, ranks, HOSTS).into_iter().fold(Parts::default(), Parts::plus).binds()
     }
 
-    /// Gradients of several parts of a batch are added up and go at the end, when all are there.
+    /// Gradients of several parts of a batch are added up, and go while the last part's backward runs.
     fn accumulated(&self, link: &Link, ranks: usize) -> f64 {
         let update = self.several.update();
         let pass = self.alone.seconds() - update;
-        let added = (PARTS - 1.0) * 12.0 * self.parameters() as f64 / GPU.bytes;
-        let exchanged: f64 = self.exchanges(link, ranks, HOSTS).into_iter().map(Parts::all).sum();
-        let alone = PARTS * pass + added + update;
-        alone / (alone + exchanged)
+        let before = (PARTS - 1.0) * (pass + 12.0 * self.parameters() as f64 / GPU.bytes);
+        (before + pass + update) / (before + self.seconds(link, ranks, HOSTS))
     }
 
     /// Each rank moves a part of the parameters, and gives it to the others.

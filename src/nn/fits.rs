@@ -14,8 +14,10 @@ pub(super) fn misfit(
     expected: impl FnOnce() -> String,
 ) -> Option<String> {
     let is_float = x.dtype().is_float();
-    told(is_float, layer, x, weight, || format!("expected a tensor of floats, got {}", x.dtype()))
-        .or_else(|| told(fits, layer, x, weight, expected))
+    told(is_float && fits, layer, x, weight, || match is_float {
+        true => expected(),
+        false => format!("expected a tensor of floats, got {}", x.dtype()),
+    })
 }
 
 /// The same for a layer that takes indices.
@@ -27,11 +29,12 @@ pub(super) fn told(
     weight: &Tensor,
     expected: impl FnOnce() -> String,
 ) -> Option<String> {
-    if x.device() != weight.device() {
-        let apart = apart(x.device(), weight.device());
-        return Some(format!("{}: an input and a weight {apart}", path(weight, layer)));
-    }
-    (!fits).then(|| sentence(layer, x, weight, &expected()))
+    is_apart(layer, x, weight).or_else(|| (!fits).then(|| sentence(layer, x, weight, &expected())))
+}
+
+fn is_apart(layer: &str, x: &Tensor, weight: &Tensor) -> Option<String> {
+    let told = || format!("{}: an input and a weight {}", path(weight, layer), apart(x.device(), weight.device()));
+    (x.device() != weight.device()).then(told)
 }
 
 fn sentence(layer: &str, x: &Tensor, weight: &Tensor, expected: &str) -> String {
@@ -47,7 +50,11 @@ pub(super) fn misfit_at(
     x: &Tensor,
     expected: impl FnOnce() -> String,
 ) -> Option<String> {
-    (!fits).then(|| format!("{}: {}: {}", path.get().as_deref().unwrap_or(layer), x.shape(), expected()))
+    (!fits).then(|| sentence_at(path, layer, x, &expected()))
+}
+
+fn sentence_at(path: &Path, layer: &str, x: &Tensor, expected: &str) -> String {
+    format!("{}: {}: {expected}", path.get().as_deref().unwrap_or(layer), x.shape())
 }
 
 /// The same for a layer that takes any tensor of floats.

@@ -237,12 +237,46 @@ impl DataParallel {
     /// As [`Tensor::backward`].
     #[track_caller]
     pub fn backward(&self, loss: &Tensor) -> Result<Grads> {
+        self.backward_after(Grads::new(), loss)
+    }
+
+    /// The same of the last part of a batch, after the gradients of those before it, which are added and need no exchange of their
+    /// own: all go on their way while this last backward runs.
+    ///
+    /// ```
+    /// # use wgrad::{Device, Tensor, nn::{Ctx, Init, Layer, Linear}, parallel::{Alone, DataParallel}};
+    /// # let device = Device::cpu();
+    /// # let (model, batch) = (Linear::new(2, 1, &mut Init::new(0, &device)), Tensor::ones([8, 2], &device));
+    /// let parallel = DataParallel::new(&model, Alone)?;
+    /// let loss = |from| model.forward(&batch.narrow(0, from, 4), &Ctx::train()).square().mean() * 0.5;
+    /// let earlier = loss(0).backward();
+    /// let grads = parallel.backward_after(earlier, &loss(4))?;
+    /// # assert_eq!(grads.len(), 2);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`backward`](DataParallel::backward).
+    ///
+    /// # Panics
+    /// As [`Tensor::backward`].
+    #[doc(alias = "no_sync")]
+    #[track_caller]
+    pub fn backward_after(&self, mut earlier: Grads, loss: &Tensor) -> Result<Grads> {
         let mut exchange = Exchange::new(self, loss.device());
-        loss.backward_each(|tensor, gradient| exchange.add(tensor, gradient));
+        loss.backward_each(|tensor, gradient| {
+            let sum = match earlier.remove(tensor) {
+                Some(earlier) => earlier + gradient,
+                None => gradient,
+            };
+            exchange.add(tensor, sum);
+        });
+        // What the last part does not depend on.
+        earlier.iter().for_each(|(tensor, gradient)| exchange.add(&tensor, gradient.clone()));
         exchange.ended()
     }
 
-    /// The same of gradients that are there: those of several parts of a batch, added up.
+    /// The same of gradients that are there already.
     ///
     /// # Errors
     /// As [`backward`](DataParallel::backward).

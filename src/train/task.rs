@@ -196,7 +196,7 @@ impl<F> Trained for Supervised<'_, F> {
 }
 
 impl<F> Supervised<'_, F> {
-    /// The outcome of a batch and its gradients, a part after the other.
+    /// The outcome of a batch and its gradients, a part after the other, exchanged while the last is computed.
     fn in_parts<const N: usize>(&mut self, batch: [&Tensor; N], options: &StepOptions) -> Result<(Outcome, Grads)>
     where
         F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>,
@@ -210,7 +210,11 @@ impl<F> Supervised<'_, F> {
             let cut = batch.map(|tensor| tensor.narrow(0, from, to - from));
             let outcome = (self.step)(cut.each_ref(), &options.ctx())?;
             let share = (to - from) as f32 / items as f32;
-            grads += options.scaled(&(&outcome.loss * share)).backward();
+            let loss = &options.scaled(&(&outcome.loss * share));
+            match options.exchanging().filter(|_| part + 1 == parts) {
+                Some(parallel) => grads = parallel.backward_after(grads, loss)?,
+                None => grads += loss.backward(),
+            }
             all.push((share, Outcome { loss: outcome.loss.detach(), ..outcome }));
         }
         let mean = |of: &dyn Fn(&Outcome) -> Tensor| {
@@ -246,11 +250,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
                 let grads = options.backward(&outcome.loss)?;
                 (outcome, grads)
             }
-            _ => {
-                let (outcome, grads) = self.in_parts(batch, options)?;
-                let averaged = options.exchanging().map(|parallel| parallel.average(grads.clone())).transpose()?;
-                (outcome, averaged.unwrap_or(grads))
-            }
+            _ => self.in_parts(batch, options)?,
         };
         if let Some(anomaly) = anomaly {
             anomaly.loss(&outcome.loss)?;

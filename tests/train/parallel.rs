@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use wgrad::autograd::Grads;
 use wgrad::data::{Array, DataLoader, LoaderOptions};
 use wgrad::metrics::{Accuracy, ConfusionCounts, LogLoss};
 use wgrad::nn::{
@@ -553,8 +554,12 @@ fn exchanges_lie_under_backward() {
             let sums = Arc::new(Mutex::new(Vec::new()));
             let parallel = DataParallel::new(&model, Noted(group, sums.clone()))?.bucket_bytes(4 * 256 * 256);
             let x = Tensor::ones([128, 256], device).requires_grad();
-            let (ended, mut steps) = (Arc::new(Mutex::new(Instant::now())), Vec::new());
-            for _ in 0..20 {
+            let (ended, mut steps) = (Arc::new(Mutex::new(Instant::now())), [Vec::new(), Vec::new()]);
+            for step in 0..40 {
+                // In every second step it is the last of two parts of a batch.
+                let parts = step % 2;
+                let whole = model.forward(&x.detach(), &Ctx::train()).square().mean();
+                let earlier = if parts == 1 { whole.backward() } else { Grads::new() };
                 sums.lock().expect("no panic").clear();
                 let told = ended.clone();
                 // The gradient of the input is the last that backward computes.
@@ -567,18 +572,45 @@ fn exchanges_lie_under_backward() {
                     note.expect("the device works");
                     vec![Some(dy.clone())]
                 });
-                parallel.backward(&model.forward(&first, &Ctx::train()).square().mean())?;
+                parallel.backward_after(earlier, &model.forward(&first, &Ctx::train()).square().mean())?;
                 let (sums, ended) = (sums.lock().expect("no panic"), *ended.lock().expect("no panic"));
                 // One more for the input.
                 assert_eq!(sums.len(), layers + 1, "{name}");
                 let under = |at: usize| sums.iter().filter(|times| times[at] < ended).count();
-                steps.push([under(0), under(1)]);
+                steps[parts].push([under(0), under(1)]);
             }
             Ok(steps)
         });
         let shares = shares.expect("they learn");
         println!("{name}: of 9 exchanges, so many began and ended under backward: {shares:?}");
         // On a machine that others use too, a thread may come late in one step, but not in all.
-        assert!(shares.iter().all(|steps| steps.iter().any(|[began, _]| *began >= 2)), "{name}: {shares:?}");
+        let is_seen = |steps: &Vec<[usize; 2]>| steps.iter().any(|[began, _]| *began >= 2);
+        assert!(shares.iter().flatten().all(is_seen), "{name}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_last_part_carries_the_gradients_of_those_before_it() {
+    for (name, device) in devices() {
+        Threads::run(&several(&device, 2), |group, device| {
+            let init = &mut Init::new(0, device);
+            let [first, second] = [(); 2].map(|()| Linear::new(3, 3, init));
+            let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0], [1, 3], device) * (group.rank() as f32 + 1.0);
+            let model = Sequential::new().push(first).push(second);
+            let parallel = DataParallel::new(&model, group)?;
+            // The last part depends on half of the model.
+            let both = || model.forward(&x, &Ctx::train()).square().mean();
+            let half = || model[0].forward(&x, &Ctx::train()).square().mean();
+            let mut sums = both().backward();
+            sums += half().backward();
+            let (due, found) = (parallel.average(sums)?, parallel.backward_after(both().backward(), &half())?);
+            assert_eq!(found.len(), 4, "{name}");
+            for (tensor, gradient) in due.iter() {
+                let found = found.of(&tensor).expect("there is one");
+                assert_eq!(found.to_vec::<f32>()?, gradient.to_vec::<f32>()?, "{name}: {:?}", tensor.name());
+            }
+            Ok(())
+        })
+        .expect("they agree");
     }
 }
