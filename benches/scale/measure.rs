@@ -5,7 +5,7 @@ use super::trained::Network;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use wgrad::parallel::{Group, Mpi, MpiDevice, MpiOptions};
+use wgrad::parallel::{Alone, Group, Mpi, MpiDevice, MpiOptions};
 use wgrad::{Device, Error, Result, Tensor};
 
 /// Values of an exchange whose time is taken.
@@ -64,8 +64,12 @@ fn measured(network: Network, group: &Mpi, device: &Device, seconds: f64) -> Res
     let (training, batch) = network.small(device)?;
     let recorded = Recorded::of(training, batch, group.clone(), device)?;
     let step = shortest(group, seconds, || recorded.run().map(drop))?;
+    // All ranks compute at once, and exchange nothing.
+    let (training, batch) = network.small(device)?;
+    let own = Recorded::of(training, batch, Alone, device)?;
+    let apart = shortest(group, seconds, || own.run().map(drop))?;
     if group.size() > 1 {
-        return Ok(json!({ "step": step }));
+        return Ok(json!({ "step": step, "apart": apart }));
     }
     let profiled = |recorded: &Recorded| -> Result<Vec<u64>> {
         let mut least: Vec<u64> = Vec::new();
@@ -82,10 +86,10 @@ fn measured(network: Network, group: &Mpi, device: &Device, seconds: f64) -> Res
         }
         Ok(least)
     };
-    let alone = profiled(&recorded)?;
+    let alone = profiled(&own)?;
     let (training, batch) = network.small(device)?;
     let paper = profiled(&Recorded::of(training, batch, Paper(2), device)?)?;
-    Ok(json!({ "step": step, "alone": alone, "paper": paper }))
+    Ok(json!({ "step": step, "apart": apart, "alone": alone, "paper": paper }))
 }
 
 /// The shortest of at least seven times; all ranks run it as often.

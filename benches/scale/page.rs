@@ -311,10 +311,7 @@ fn measured(told: &[(usize, Value)]) -> Result<String> {
             };
             Ok(recorded?.step.timed(times))
         };
-        let (alone, mut several) = (step(1, &list("alone"))?, step(2, &list("paper"))?);
-        // What a step takes beside its kernels, as a part of all of them.
-        let beside = number(&own["step"]) / alone.seconds();
-        several.kernels_mut().for_each(|work| work.seconds *= beside);
+        let (alone, paper) = (step(1, &list("alone"))?, step(2, &list("paper"))?);
         let row = |ranks: usize, said: f64, took: f64| {
             vec![network.name().into(), ranks.to_string(), ms(said), ms(took), off(said, took)]
         };
@@ -325,12 +322,18 @@ fn measured(told: &[(usize, Value)]) -> Result<String> {
             ms(number(&own["step"])),
             String::new(),
         ]);
-        for ((ranks, told), times) in told[1..].iter().zip(&taken) {
+        for ((ranks, here), times) in told[1..].iter().zip(&taken) {
             let share = cores / *ranks as f64;
+            // A step without exchanges on as many ranks as there are cores for, beside the kernels of one.
+            let at_once = |(many, _): &&(usize, Value)| many <= ranks && *many as f64 <= cores;
+            let apart = told.iter().rfind(at_once).map_or(own, |(_, told)| &told[network.name()]);
+            let slower = number(&apart["apart"]) / alone.seconds();
+            let mut several = paper.clone();
+            several.kernels_mut().for_each(|work| work.seconds *= slower);
             let exchange = |bytes: &f64| model::between(times, *bytes) * share.min(1.0);
             let exchanges: Vec<f64> = several.buckets.iter().map(exchange).collect();
             let said = model::step(&several, &exchanges, Some(share), 0.0);
-            rows.push(row(*ranks, said, number(&told[network.name()]["step"])));
+            rows.push(row(*ranks, said, number(&here[network.name()]["step"])));
         }
     }
     let mut whole = vec![head(&["ranks", "measured, ms", "times one rank's"])];
