@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::ranks::Ranks;
 use crate::run::RunArgs;
 use clap::Parser;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub ranks: Ranks,
     /// The text, in UTF-8; without it, the play that comes with wgrad. Its last tenth is held out.
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,

@@ -32,12 +32,14 @@
 //!
 //! `--load` and `--steps 0` write from saved weights, at the same cost for the thousandth character as for the tenth.
 //! `--data FILE` learns another text: all nine plays that this one was taken from, 2,000 steps of `--lr 1e-3`, gave a
-//! held-out loss of 1.911. `--help` names the sizes.
+//! held-out loss of 1.911. `--help` names the sizes. `--parallel 4` shares each batch among four GPUs.
 
 mod args;
 #[path = "../program/losses.rs"]
 mod losses;
 mod model;
+#[path = "../program/ranks.rs"]
+mod ranks;
 #[path = "../program/run.rs"]
 #[expect(dead_code, reason = "weights are loaded and saved with their alphabet")]
 mod run;
@@ -52,12 +54,14 @@ use model::{Gpt, Size};
 use run::Look;
 use start::{note, out, say, start};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 use text::{Alphabet, Text};
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::nn::{Init, Layer, Strictness};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, SequentialLr};
 use wgrad::optim::{AdamW, AdamWOptions};
+use wgrad::parallel::Group;
 use wgrad::train::{Drawn, Trainer};
 use wgrad::{Device, Error, Result, Rng, checkpoint, nn};
 use writer::{Sampling, Writer};
@@ -66,11 +70,15 @@ use writer::{Sampling, Writer};
 const ROWS: usize = 8;
 
 fn main() -> ExitCode {
-    start(|| run(&Args::parse()))
+    start(|| {
+        let args = Args::parse();
+        check(&args)?;
+        args.ranks.run(args.run.device, |group, device| run(&args, group, device))
+    })
 }
 
-fn run(args: &Args) -> Result<()> {
-    check(args)?;
+fn run(args: &Args, group: Arc<dyn Group>, device: &Device) -> Result<()> {
+    let tells = group.rank() == 0;
     args.run.check()?;
     let text = text::read(args.data.as_deref())?;
     let mut saved = args.run.load.as_ref().map(checkpoint::read).transpose()?;
@@ -81,31 +89,34 @@ fn run(args: &Args) -> Result<()> {
     let own = if text.contains('\n') { "\n" } else { &text[..text.chars().next().map_or(0, char::len_utf8)] };
     let prompt = alphabet.numbers(args.prompt.as_deref().unwrap_or(own), "the prompt")?;
     let text = Text::new(alphabet.numbers(&text, "the text")?, args.context)?;
-    let device = args.run.device.open()?;
-    note!("device: {device}: {}", device.why());
-
     let Args { layers, width, heads, context, dropout, .. } = *args;
     let size = Size { letters: alphabet.len(), layers, width, heads, context, dropout };
-    let model = Gpt::new(size, &mut Init::new(args.run.seed, &device));
+    let model = Gpt::new(size, &mut Init::new(args.run.seed, device));
     if let Some(saved) = &saved {
         nn::load_state(&model, saved, Strictness::Strict)?;
     }
     let [train, held_out] = text.sizes();
     let parameters: usize = nn::parameters(&model).iter().map(|(_, p)| p.shape().numel()).sum();
-    say!("{parameters} parameters, {} different characters", alphabet.len())?;
-    say!("{train} characters to learn from, {held_out} held out\n")?;
+    if tells {
+        say!("{parameters} parameters, {} different characters", alphabet.len())?;
+        say!("{train} characters to learn from, {held_out} held out\n")?;
+    }
 
     let draw = |rng: &mut Rng| Ok(text.draw(args.batch_size, context, rng));
     let train = Drawn::new(args.steps, args.run.seed, draw).epochs(ROWS);
     let options = LoaderOptions { batch_size: args.batch_size, ..LoaderOptions::default() };
     let held_out = DataLoader::new(text.held_out(context), options)?;
-    let trainer = Trainer::new(&device, &model, optimizer(&model, args)?, |[seen, next], ctx| {
+    let trainer = Trainer::new(device, &model, optimizer(&model, args)?, |[seen, next], ctx| {
         Ok(model.forward(seen, ctx).cross_entropy(&next.flatten(0)).into())
     });
     let epochs = if args.steps == 0 { 0 } else { train.in_epochs() };
-    let mut trainer = args.run.apply(trainer, Look::default())?.epochs(epochs).schedule(schedule(args.steps));
+    let trainer = args.run.apply(trainer, Look::default())?.epochs(epochs);
+    let mut trainer = trainer.schedule(schedule(args.steps)).parallel(group);
     let history = trainer.fit(&train, Some(&held_out))?;
     let loss = trainer.evaluate(&held_out)?.get("loss").unwrap_or(f64::NAN);
+    if !tells {
+        return Ok(());
+    }
     say!("\nheld-out loss {loss:.4} nats a character")?;
     args.run.tell_how_to_go_on(&history);
     if let Some(path) = &args.run.save {
@@ -114,7 +125,7 @@ fn run(args: &Args) -> Result<()> {
         checkpoint::write(&state, path)?;
         note!("weights saved to {}", path.display());
     }
-    if args.length > 0 { write(&model, &alphabet, &prompt, args, &device) } else { Ok(()) }
+    if args.length > 0 { write(&model, &alphabet, &prompt, args, device) } else { Ok(()) }
 }
 
 /// What clap cannot see.
