@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::ranks::Ranks;
 use crate::run::RunArgs;
 use clap::{Parser, value_parser};
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
+    #[command(flatten)]
+    pub ranks: Ranks,
     /// Walks over the training images; with 0, weights of --load only draw.
     #[arg(long, default_value_t = 30)]
     pub epochs: usize,

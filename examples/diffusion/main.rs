@@ -25,6 +25,8 @@ mod losses;
 mod mnist;
 mod model;
 mod noise;
+#[path = "../program/ranks.rs"]
+mod ranks;
 #[path = "../program/run.rs"]
 mod run;
 #[path = "../program/start.rs"]
@@ -38,12 +40,14 @@ use run::Look;
 use start::{note, say, start};
 use std::fs;
 use std::process::ExitCode;
+use std::sync::Arc;
 use wgrad::data::{DataLoader, LastBatch, LoaderOptions, Normalization, save_images};
 use wgrad::nn::{Generator, Init, parameters};
 use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, SequentialLr};
 use wgrad::optim::{Adam, AdamOptions};
+use wgrad::parallel::Group;
 use wgrad::train::{Outcome, Trainer};
-use wgrad::{Error, Result, Tensor};
+use wgrad::{Device, Error, Result, Tensor};
 
 /// Steps in which the learning rate rises.
 const WARM_UP: u64 = 100;
@@ -53,24 +57,27 @@ const JUDGED: usize = 500;
 const AT_ONCE: usize = 100;
 
 fn main() -> ExitCode {
-    start(|| run(&Args::parse()))
+    start(|| {
+        let args = Args::parse();
+        args.ranks.run(args.run.device, |group, device| run(&args, group, device))
+    })
 }
 
-fn run(args: &Args) -> Result<()> {
-    let device = args.run.device.open()?;
-    note!("device: {device}: {}", device.why());
-
-    let mut init = Init::new(args.run.seed, &device);
+fn run(args: &Args, group: Arc<dyn Group>, device: &Device) -> Result<()> {
+    let tells = group.rank() == 0;
+    let mut init = Init::new(args.run.seed, device);
     let model = Diffusion::new(args.width, args.steps as usize, &mut init);
     args.run.begin(&model)?;
-    let judge = args.judge.as_ref().map(|path| Judge::load(path, &device)).transpose()?;
+    let judge = args.judge.as_ref().map(|path| Judge::load(path, device)).transpose()?;
     if let Some(folder) = args.out.parent() {
         fs::create_dir_all(folder).map_err(|problem| Error::file_because(folder, "cannot be made", problem))?;
     }
 
     let (train, test) = input::mnist(args)?;
     let weights: usize = parameters(&model).iter().map(|(_, parameter)| parameter.shape().numel()).sum();
-    say!("{weights} weights, {} training images\n", train.len())?;
+    if tells {
+        say!("{weights} weights, {} training images\n", train.len())?;
+    }
     // Pixels in -1..1, about as far apart as the noise. All batches have one shape, so that each step is a replay.
     let train = train.normalized(&Normalization { mean: vec![0.5], std: vec![0.5] })?;
     let (shuffle, last) = (Some(args.run.seed), LastBatch::Drop);
@@ -83,28 +90,32 @@ fn run(args: &Args) -> Result<()> {
     let steps = (args.epochs * train.len()) as u64;
     let rises = LinearLr { start_factor: 1.0 / WARM_UP as f64, end_factor: 1.0, total_iters: WARM_UP };
     let falls = CosineAnnealingLr { t_max: steps.saturating_sub(WARM_UP).max(1), eta_min: 0.0 };
-    let trainer = Trainer::averaged(&device, &model, optimizer, average, |[images, _], ctx| {
+    let trainer = Trainer::averaged(device, &model, optimizer, average, |[images, _], ctx| {
         Ok(Outcome::of(model.loss(images, ctx)))
     });
     let mut trainer = args
         .run
         .apply(trainer, Look::default())?
         .epochs(args.epochs)
-        .schedule(SequentialLr::new().until(WARM_UP, rises).then(falls));
+        .schedule(SequentialLr::new().until(WARM_UP, rises).then(falls))
+        .parallel(group);
     let history = trainer.fit(&train, None)?;
+    if !tells {
+        return Ok(());
+    }
     // What is saved and what draws are the averages.
     trainer.with_averages(|_| {
         args.run.finish(&history, &model)?;
         // Digits by chance of their own, the same after any training.
         let chance = Generator::new(args.run.seed);
-        save_images(&args.out, &model.draw(AT_ONCE, &chance, &device)?, 10, [-1.0, 1.0])?;
+        save_images(&args.out, &model.draw(AT_ONCE, &chance, device)?, 10, [-1.0, 1.0])?;
         note!("digits drawn into {}", args.out.display());
         let Some(judge) = &judge else { return Ok(()) };
-        let drawn = (0..JUDGED / AT_ONCE).map(|_| model.draw(AT_ONCE, &chance, &device)).collect::<Result<Vec<_>>>()?;
+        let drawn = (0..JUDGED / AT_ONCE).map(|_| model.draw(AT_ONCE, &chance, device)).collect::<Result<Vec<_>>>()?;
         let drawn = Tensor::cat(&drawn.iter().collect::<Vec<_>>(), 0);
         judge.tell("drawn", &drawn.affine(0.5, 0.5))?;
         let real = test.take(JUDGED);
         let pixels = real.pixels().iter().map(|&pixel| f32::from(pixel) / 255.0).collect();
-        judge.tell("real", &Tensor::from_vec(pixels, [real.len(), 1, 28, 28], &device))
+        judge.tell("real", &Tensor::from_vec(pixels, [real.len(), 1, 28, 28], device))
     })
 }
