@@ -8,6 +8,7 @@ mod pool;
 mod queue;
 mod read;
 mod ready;
+mod squares;
 mod tuning;
 
 pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
