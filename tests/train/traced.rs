@@ -1,9 +1,13 @@
-//! Exchanges in a profile: they lie under backward.
+//! Exchanges lie under backward: by the clock of a group, and in a profile.
 
+use super::parallel::several;
 use crate::devices::devices;
-use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use wgrad::autograd::Grads;
+use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential, Tanh};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
-use wgrad::parallel::{DataParallel, Threads};
+use wgrad::parallel::{DataParallel, Group, Threads};
 use wgrad::plan::Replay;
 use wgrad::profile::Profile;
 use wgrad::{Device, Result, Tensor};
@@ -73,5 +77,102 @@ fn exchanges_stand_in_a_profile_and_lie_under_backward() {
         let hidden: Vec<f64> = all.iter().map(|profile| hidden_ms(name, profile)).collect();
         println!("{name}: {}", all[0].to_string().lines().last().unwrap_or_default());
         assert!(hidden.iter().any(|ms| *ms > 0.0), "{name}: no exchange lies under backward in {STEPS} steps");
+    }
+}
+
+/// A group that notes when each sum begins and ends.
+struct Noted(Threads, Arc<Mutex<Vec<[Instant; 2]>>>);
+
+impl Group for Noted {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.0.all_gather(own)
+    }
+
+    fn all_reduce(&self, values: &mut [f32]) -> Result<()> {
+        let begins = Instant::now();
+        self.0.all_reduce(values)?;
+        self.1.lock().expect("no panic").push([begins, Instant::now()]);
+        Ok(())
+    }
+}
+
+#[test]
+fn exchanges_lie_under_backward() {
+    for (name, device) in devices() {
+        let shares = Threads::run(&several(&device, 2), |group, device| {
+            let (init, layers) = (&mut Init::new(0, device), 8);
+            let mut model = Sequential::new();
+            for _ in 0..layers {
+                model = model.push(Linear::new(256, 256, init)).push(Tanh::new());
+            }
+            let sums = Arc::new(Mutex::new(Vec::new()));
+            let parallel = DataParallel::new(&model, Noted(group, sums.clone()))?.bucket_bytes(4 * 256 * 256);
+            let x = Tensor::ones([128, 256], device).requires_grad();
+            let (ended, mut steps) = (Arc::new(Mutex::new(Instant::now())), [Vec::new(), Vec::new()]);
+            for step in 0..40 {
+                // In every second step it is the last of two parts of a batch.
+                let parts = step % 2;
+                let whole = model.forward(&x.detach(), &Ctx::train()).square().mean();
+                let earlier = if parts == 1 { whole.backward() } else { Grads::new() };
+                sums.lock().expect("no panic").clear();
+                let told = ended.clone();
+                // The gradient of the input is the last that backward computes.
+                let first = x.detach().copy().tracked("end_of_backward", &[&x], move |dy, _| {
+                    let told = told.clone();
+                    let note = dy.device().host(&[&dy.contiguous()], &[], move |_| {
+                        *told.lock().expect("no panic") = Instant::now();
+                        Ok(())
+                    });
+                    note.expect("the device works");
+                    vec![Some(dy.clone())]
+                });
+                parallel.backward_after(earlier, &model.forward(&first, &Ctx::train()).square().mean())?;
+                let (sums, ended) = (sums.lock().expect("no panic"), *ended.lock().expect("no panic"));
+                // One more for the input.
+                assert_eq!(sums.len(), layers + 1, "{name}");
+                let under = |at: usize| sums.iter().filter(|times| times[at] < ended).count();
+                steps[parts].push([under(0), under(1)]);
+            }
+            Ok(steps)
+        });
+        let shares = shares.expect("they learn");
+        println!("{name}: of 9 exchanges, so many began and ended under backward: {shares:?}");
+        // On a machine that others use too, a thread may come late in one step, but not in all.
+        let is_seen = |steps: &Vec<[usize; 2]>| steps.iter().any(|[began, _]| *began >= 2);
+        assert!(shares.iter().flatten().all(is_seen), "{name}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_last_part_carries_the_gradients_of_those_before_it() {
+    for (name, device) in devices() {
+        Threads::run(&several(&device, 2), |group, device| {
+            let init = &mut Init::new(0, device);
+            let [first, second] = [(); 2].map(|()| Linear::new(3, 3, init));
+            let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0], [1, 3], device) * (group.rank() as f32 + 1.0);
+            let model = Sequential::new().push(first).push(second);
+            let parallel = DataParallel::new(&model, group)?;
+            // The last part depends on half of the model.
+            let both = || model.forward(&x, &Ctx::train()).square().mean();
+            let half = || model[0].forward(&x, &Ctx::train()).square().mean();
+            let mut sums = both().backward();
+            sums += half().backward();
+            let (due, found) = (parallel.average(sums)?, parallel.backward_after(both().backward(), &half())?);
+            assert_eq!(found.len(), 4, "{name}");
+            for (tensor, gradient) in due.iter() {
+                let found = found.of(&tensor).expect("there is one");
+                assert_eq!(found.to_vec::<f32>()?, gradient.to_vec::<f32>()?, "{name}: {:?}", tensor.name());
+            }
+            Ok(())
+        })
+        .expect("they agree");
     }
 }
