@@ -526,9 +526,6 @@ pub struct Info {
     pub max_shared_bytes: u32,
     /// Whether products may compute in f16: the adapter does, and `WgpuOptions::fp16_accumulation` asks for it.
     pub shader_f16: bool,
-    /// The side of the squares of f16 that a subgroup multiplies and adds up in f32: the adapter has such units, and
-    /// `WgpuOptions::cooperative_matrix` asks for them.
-    pub cooperative: Option<u32>,
 }
 
 impl fmt::Display for Info {

@@ -49,7 +49,6 @@ fn adapter(name: &str, class: Class, subgroup: Option<u32>, max_threads: u32, ma
         max_threads,
         max_shared_bytes,
         shader_f16: false,
-        cooperative: None,
     }
 }
 
@@ -60,9 +59,9 @@ fn browser() -> Info {
 fn adapters() -> Vec<Info> {
     vec![
         browser(),
-        Info { cooperative: Some(16), ..adapter("a GPU", Class::Gpu, Some(32), 1024, 48 << 10) },
+        adapter("a GPU", Class::Gpu, Some(32), 1024, 48 << 10),
         Info { shader_f16: true, ..adapter("a GPU of narrow subgroups", Class::Gpu, Some(16), 512, 32 << 10) },
-        Info { cooperative: Some(8), ..adapter("lavapipe", Class::Software, Some(8), 1024, 32 << 10) },
+        adapter("lavapipe", Class::Software, Some(8), 1024, 32 << 10),
         Info {
             shader_f16: true,
             ..adapter("a software adapter without subgroups", Class::Software, None, THREADS, SHARED_BYTES)
@@ -80,8 +79,6 @@ pub struct Module {
     /// Whether it needs subgroups, and arithmetic in f16.
     subgroups: bool,
     f16: bool,
-    /// Whether it needs units for small matrices, which neither DX12 nor a browser has.
-    squares: bool,
 }
 
 impl Module {
@@ -143,9 +140,7 @@ fn collect() -> Collected {
             let all = adapters().into_iter().zip(types).map(|(info, dtype)| (info, dtype, halved(&dispatch, dtype)));
             // What a pass in mixed precision runs.
             let mixed = adapters().into_iter().map(|info| (info, DType::F16, mixed(&dispatch)));
-            for (info, dtype, halved) in
-                all.chain(mixed.filter(|(info, ..)| info.shader_f16 || info.cooperative.is_some()))
-            {
+            for (info, dtype, halved) in all.chain(mixed.filter(|(info, ..)| info.shader_f16)) {
                 for variant in dispatch.kernel.variants.iter().filter(|variant| (variant.fits)(&info, &halved)) {
                     let title = format!(
                         "{}, {} of {dtype} in {} on {}",
@@ -194,17 +189,15 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
     let validate =
         |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga).map_err(Box::new);
     // `unpack2x16float` is a part of WGSL, which every backend of wgpu has but OpenGL's.
-    let enables = |name| constants.contains(&(name, Constant::Enable));
-    let (f16, squares) = (enables("f16"), enables("wgpu_cooperative_matrix"));
+    let f16 = constants.iter().any(|(_, constant)| *constant == Constant::Enable);
     let mut able = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     able.set(Capabilities::SHADER_FLOAT16, f16);
-    able.set(Capabilities::COOPERATIVE_MATRIX, squares);
     let plain = validate(able);
     let subgroups = plain.is_err();
     let info = plain
         .or_else(|_| validate(able | Capabilities::SUBGROUP))
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
-    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups, f16, squares }
+    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups, f16 }
 }
 
 /// What is as large as the work, by kernel: arguments that no pass may widen or round where a variant for software adapters and
@@ -289,9 +282,6 @@ fn every_entry_point_translates() {
             assert!(text.contains("kernel void"), "{}", place());
             for name in told.entry_point_names {
                 name.unwrap_or_else(|error| panic!("{} in MSL: {error}", place()));
-            }
-            if module.squares {
-                continue;
             }
             let options = hlsl::Options {
                 shader_model: if module.f16 { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },

@@ -8,7 +8,6 @@ mod pool;
 mod queue;
 mod read;
 mod ready;
-mod squares;
 mod tuning;
 
 pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};

@@ -1,7 +1,6 @@
 //! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_halves.wgsl`,
 //! `shaders/matmul_parts.wgsl`.
 
-mod cooperative;
 mod epilogue;
 mod fuse;
 mod halves;
@@ -145,7 +144,6 @@ static MATMUL_WITH: Kernel =
 
 /// The ways to run every product whose bindings are a, b, what follows, c.
 const VARIANTS: &[Variant] = &[
-    cooperative::VARIANT,
     halves::LARGE,
     halves::SMALL,
     Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, epilogue::operands(d)))

@@ -1,6 +1,5 @@
 //! Adapters and devices: what there is, what was asked for, and what was got.
 
-use super::squares;
 use super::tuning::Tuning;
 use crate::backend::edge;
 use crate::error::{Error, Result};
@@ -61,10 +60,6 @@ pub struct WgpuOptions {
     /// of terms below 6e-5 lose digits, and one above 65,504 is infinite.
     #[doc(alias = "allow_fp16_accumulation")]
     pub fp16_accumulation: bool,
-    /// Whether products of f16 may be multiplied by the adapter's units for small matrices (tensor cores, matrix cores), and added
-    /// up in f32. wgpu has them as an experiment, on Vulkan and Metal. They are taken only where a first product by them is right.
-    #[doc(alias = "tensor cores")]
-    pub cooperative_matrix: bool,
 }
 
 impl Default for WgpuOptions {
@@ -78,7 +73,6 @@ impl Default for WgpuOptions {
             variant: None,
             tuning: Tuning::Table,
             fp16_accumulation: false,
-            cooperative_matrix: false,
         }
     }
 }
@@ -110,14 +104,13 @@ pub struct Adapter {
 
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, .. } = &self.info;
-        let squares =
-            self.info.cooperative.map_or(String::new(), |side| format!(", products of {side} x {side} squares"));
-        let f16 = if self.info.shader_f16 { ", arithmetic in f16" } else { "" };
+        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, shader_f16, .. } =
+            &self.info;
+        let f16 = if *shader_f16 { ", arithmetic in f16" } else { "" };
         let subgroup = subgroup.map_or("no fixed subgroups".into(), |n| format!("subgroups of {n}"));
         write!(
             f,
-            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup{f16}{squares}",
+            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup{f16}",
             self.index,
             self.kind,
             max_binding_bytes >> 20,
@@ -182,8 +175,6 @@ fn info(adapter: &wgpu::Adapter, options: &WgpuOptions) -> Info {
     let limits = limits(adapter, features);
     let subgroups = features == Features::Adapter && adapter.features().contains(wgpu::Features::SUBGROUP);
     let fixed = subgroups && about.subgroup_min_size == about.subgroup_max_size && about.subgroup_min_size > 0;
-    let f16 = features == Features::Adapter && adapter.features().contains(wgpu::Features::SHADER_F16);
-    let squares = options.cooperative_matrix && f16 && fixed;
     Info {
         name: about.name,
         api: about.backend.to_str().to_string(),
@@ -198,32 +189,9 @@ fn info(adapter: &wgpu::Adapter, options: &WgpuOptions) -> Info {
         max_groups: limits.max_compute_workgroups_per_dimension,
         max_threads: limits.max_compute_invocations_per_workgroup,
         max_shared_bytes: limits.max_compute_workgroup_storage_size,
-        shader_f16: options.fp16_accumulation && f16,
-        cooperative: squares.then(|| cooperative(adapter)).flatten(),
-    }
-}
-
-/// The side of the largest squares of f16 that shaders can name and the adapter multiplies and adds up in f32.
-fn cooperative(adapter: &wgpu::Adapter) -> Option<u32> {
-    if !adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
-        return None;
-    }
-    let all = adapter.cooperative_matrix_properties();
-    let has = |side: &u32| {
-        let types = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
-        all.iter().any(|of| [of.m_size, of.n_size, of.k_size] == [*side; 3] && (of.ab_type, of.cr_type) == types)
-    };
-    [16, 8].into_iter().find(has)
-}
-
-/// What wgpu wants to hear before it lends an experiment.
-#[expect(unsafe_code, reason = "matrix units are an experiment of wgpu, which a user has asked for")]
-fn experiments(info: &Info) -> wgpu::ExperimentalFeatures {
-    match info.cooperative {
-        // SAFETY: the shaders that use it load and store whole squares within their bindings, and their first results are
-        // held against right ones.
-        Some(_) => unsafe { wgpu::ExperimentalFeatures::enabled() },
-        None => wgpu::ExperimentalFeatures::disabled(),
+        shader_f16: options.fp16_accumulation
+            && features == Features::Adapter
+            && adapter.features().contains(wgpu::Features::SHADER_F16),
     }
 }
 
@@ -276,39 +244,25 @@ pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<(wgp
         }
     };
     let adapter = found.swap_remove(index);
-    let mut info = info(&adapter, options);
-    let (device, queue) = device(&adapter, &info, options).await?;
-    if let (Some(side), Some(lanes)) = (info.cooperative, info.subgroup)
-        && !squares::are_right(&device, &queue, side, lanes).await
-    {
-        log::warn!("{}: products by matrix units are wrong on this driver, and are made without them", info.name);
-        info.cooperative = None;
-        let (device, queue) = self::device(&adapter, &info, options).await?;
-        return Ok((device, queue, info));
-    }
-    Ok((device, queue, info))
-}
-
-async fn device(adapter: &wgpu::Adapter, info: &Info, options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue)> {
+    let info = info(&adapter, options);
     let mut features = wgpu::Features::empty();
     if info.subgroup.is_some() {
         features |= wgpu::Features::SUBGROUP;
     }
-    if info.shader_f16 || info.cooperative.is_some() {
+    if info.shader_f16 {
         features |= wgpu::Features::SHADER_F16;
-    }
-    if info.cooperative.is_some() {
-        features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     }
     features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_features: features,
-        required_limits: limits(adapter, options.features),
+        required_limits: limits(&adapter, options.features),
         memory_hints: wgpu::MemoryHints::Performance,
-        experimental_features: experiments(info),
         ..Default::default()
     };
-    let device = adapter.request_device(&descriptor).await;
-    device.map_err(|e| Error::NoAdapter(format!("{}: the adapter gave no device: {e}", info.name)))
+    let (device, queue) = adapter
+        .request_device(&descriptor)
+        .await
+        .map_err(|e| Error::NoAdapter(format!("{}: the adapter gave no device: {e}", info.name)))?;
+    Ok((device, queue, info))
 }

@@ -1,6 +1,6 @@
 //! The passes of a product: the shader, the tiles, and the number of parts that k is cut into.
 
-use super::{Epilogue, MatMul, cooperative, halves};
+use super::{Epilogue, MatMul, halves};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, convert, groups, shader,
@@ -42,8 +42,6 @@ pub(crate) enum Tiling {
     /// The same two of f16 in its own arithmetic (`halves.rs`).
     Halves,
     SmallHalves,
-    /// Squares that a subgroup multiplies (`cooperative.rs`).
-    Cooperative,
 }
 
 impl Tiling {
@@ -91,7 +89,6 @@ fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
         Tiling::Subgroup => subgroup_tile(info, p),
         Tiling::Tiled | Tiling::Halves => (64, 64),
         Tiling::Small | Tiling::SmallHalves => (32, 32),
-        Tiling::Cooperative => [cooperative::across(info); 2].into(),
     };
     u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
 }
@@ -216,13 +213,9 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let groups = tiles(info, tiling, p) * u64::from(p.splits);
     let flag = |name, value| (name, Constant::Bool(value));
     let (bias, epilogue) = if p.splits > 1 { (None, Epilogue::NOTHING) } else { (operands.bias, operands.epilogue) };
-    let (of_halves, kept_c) = (Operands { bias, epilogue, ..*operands }, kept(operands.types[2]).to_vec());
-    match tiling {
-        Tiling::Cooperative => return cooperative::pass(info, p, &of_halves, kept_c, groups),
-        Tiling::Halves | Tiling::SmallHalves => {
-            return halves::pass(info, tiling == Tiling::Halves, p, &of_halves, kept_c, groups);
-        }
-        Tiling::Subgroup | Tiling::Tiled | Tiling::Small => {}
+    if let Tiling::Halves | Tiling::SmallHalves = tiling {
+        let operands = Operands { bias, epilogue, ..*operands };
+        return halves::pass(info, tiling == Tiling::Halves, p, &operands, kept(operands.types[2]).to_vec(), groups);
     }
     let slopes = usize::from(epilogue.is_slope());
     let mut pass = match tiling {
