@@ -13,34 +13,8 @@
 
 // Set by the variant: SUMS.
 
-// A row that no image has, however far the taps reach.
-const FAR: u32 = 0x40000000u;
-
-// Image, row and column of the position whose pixels the thread reads, and the way to that of the next tile.
-var<private> here: vec3<u32>;
-var<private> step: vec3<u32>;
 // The way from a position to twice four taps: rows, columns, vec4 of memory.
 var<private> ways: array<vec3<u32>, 2>;
-// The thread's columns of dy, in vec4, and with SUMS the sums of what it reads of them.
-var<private> columns: u32;
-var<private> of_columns: vec4<f32>;
-
-fn place(r: u32) -> vec3<u32> {
-    let row = divide(r, p.out_w);
-    let n = divide(row, p.out_h);
-    return vec3<u32>(n, row - n * p.out_h, r - row * p.out_w);
-}
-
-// The way to four taps from t on, of one place of the kernel; those past the last repeat it.
-fn way_of(t: u32) -> vec3<u32> {
-    let tap = min(t, p.kernel_h * p.kernel_w * p.channels - 4u);
-    let area = divide(tap, p.channels);
-    let kh = divide(area, p.kernel_w);
-    // In unsigned numbers, what lies before 0 is far past the end.
-    let h = kh * p.dilation_h - p.padding_h;
-    let v = (area - kh * p.kernel_w) * p.dilation_w - p.padding_w;
-    return vec3<u32>(h, v, h * (p.x_h / 4u) + v * (p.x_w / 4u) + (p.x_base + tap - area * p.channels) / 4u);
-}
 
 // Fills the tiles from position k on; of 16 `left` are there.
 fn fill(k: u32, left: u32, t: u32) {
@@ -69,20 +43,15 @@ fn fill(k: u32, left: u32, t: u32) {
         if left >= 16u || t / X < left { of_columns += tile_b[t]; }
         if left >= 16u || t / X + 8u < left { of_columns += tile_b[t + 8u * X]; }
     }
-    here += step;
-    if here.z >= p.out_w { here.z -= p.out_w; here.y += 1u; }
-    if here.y >= p.out_h { here.y -= p.out_h; here.x += 1u; }
+    next_place();
 }
 
 @compute @workgroup_size(8u * X)
 fn conv_tile_taps(grid: Grid, @builtin(local_invocation_index) t: u32) {
-    let taps = p.kernel_h * p.kernel_w * p.channels;
-    let down = (taps + 4u * X - 1u) / (4u * X);
-    let across = (p.out_channels + 4u * X - 1u) / (4u * X);
-    let g = group_of(grid);
-    let row = g % down * 4u * X;
-    let column = g / down % across * 4u * X;
-    let split = g / (down * across);
+    let tile = tile_at(group_of(grid));
+    let row = tile.x;
+    let column = tile.y;
+    let split = tile.z;
     ways[0] = way_of(row + t % (X / 2u) * 4u);
     ways[1] = way_of(row + t % (X / 2u) * 4u + 2u * X);
     // Columns past the last repeat others too; nothing of them is stored.
@@ -112,27 +81,15 @@ fn conv_tile_taps(grid: Grid, @builtin(local_invocation_index) t: u32) {
         fill(k, end - k, t);
         sum = rolled(sum, t);
     }
-    let i = row + t / X * (X / 2u);
-    let j = column + t % X * 4u;
-    let to = split * (taps + 1u);
-    let is_there = split * p.images < p.batch * p.out_h * p.out_w;
-    for (var r = 0u; r < 4u; r++) {
-        store(to, i + r, j, is_there, sum.top[r]);
-        if LARGE { store(to, i + r + 4u, j, is_there, sum.low[r]); }
-    }
+    store_tiles(tile, t, sum);
     if !SUMS { return; }
     // No thread may overwrite the tile while another still reads it.
     workgroupBarrier();
     tile_b[t] = of_columns;
     // All parts must be there before they are added up.
     workgroupBarrier();
-    if row > 0u || t >= X || !is_there || column + t * 4u >= p.out_channels { return; }
+    if !has_sums(tile, t) { return; }
     var all = vec4<f32>();
     for (var part = 0u; part < 8u; part++) { all += tile_b[part * X + t]; }
-    dw[((to + taps) * p.out_channels + column) / 4u + t] = all;
-}
-
-fn store(base: u32, i: u32, j: u32, is_there: bool, value: vec4<f32>) {
-    let taps = p.kernel_h * p.kernel_w * p.channels;
-    if is_there && i < taps && j < p.out_channels { dw[((base + i) * p.out_channels + j) / 4u] = value; }
+    dw[sums_place(tile) + t] = all;
 }

@@ -17,44 +17,19 @@
 
 // Set by the variant: WHOLE, whether a tile of k lies under one tap; BIAS, RELU and POOL, what follows.
 
-// A place in the image, and in memory, in vec4; or the way from one to another. Far from the image: h of FAR.
-struct Spot { h: u32, w: u32, at: u32 }
-const FAR: u32 = 0x40000000u;
-
 // What the thread's two positions see under the first tap.
 var<private> spots: array<Spot, 2>;
-// The tap of the tile at hand and the way to the next: kernel row, column and channel; with WHOLE the same for all threads.
-var<private> tap: vec3<u32>;
-var<private> step: vec3<u32>;
 // The thread's columns of w, in vec4.
 var<private> columns: u32;
 
-// Where position r starts to look.
-fn spot_of(r: u32) -> Spot {
-    let o = place(r);
-    // In unsigned numbers, what lies before 0 is far past the end.
-    let h = o.y * p.stride_h - p.padding_h;
-    let v = o.z * p.stride_w - p.padding_w;
-    return Spot(h, v, p.x_base / 4u + o.x * (p.x_n / 4u) + h * (p.x_h / 4u) + v * (p.x_w / 4u));
-}
-
-// The kernel's row and column and the channel of k.
-fn tap_of(k: u32) -> vec3<u32> {
-    let area = divide(k, p.channels);
-    let row = divide(area, p.kernel_w);
-    return vec3<u32>(row, area - row * p.kernel_w, k - area * p.channels);
-}
-
 fn pixel(spot: Spot, way: Spot) -> vec4<f32> {
-    let inside = spot.h + way.h < p.height && spot.w + way.w < p.width;
+    let inside = sees(spot, way);
     return select(vec4<f32>(), load_IN(x[select(0u, spot.at + way.at, inside)]), inside);
 }
 
 // Fills the tiles from k on; of 16 k `left` are there.
 fn fill(k: u32, left: u32, t: u32) {
-    let h = tap.x * p.dilation_h;
-    let v = tap.y * p.dilation_w;
-    var way = Spot(h, v, h * (p.x_h / 4u) + v * (p.x_w / 4u) + tap.z / 4u);
+    var way = way_of_tap();
     var rows = vec2<u32>(t / X, t / X + 8u);
     if left < 16u {
         if t % 4u * 4u >= left { way.h = FAR; }
@@ -73,9 +48,7 @@ fn fill(k: u32, left: u32, t: u32) {
     tile_b[t + 8u * X] = b1;
     // Both tiles must be whole before any thread multiplies.
     workgroupBarrier();
-    tap += step;
-    if tap.z >= p.channels { tap.z -= p.channels; tap.y += 1u; }
-    if tap.y >= p.kernel_w { tap.y -= p.kernel_w; tap.x += 1u; }
+    next_tap();
 }
 
 fn product(row: u32, column: u32, t: u32) -> Sums {
@@ -118,32 +91,12 @@ fn product(row: u32, column: u32, t: u32) -> Sums {
 
 @compute @workgroup_size(8u * X)
 fn conv_tiles(grid: Grid, @builtin(local_invocation_index) t: u32) {
-    let down = (positions() + 4u * X - 1u) / (4u * X);
-    let g = group_of(grid);
-    let row = g % down * 4u * X;
-    let column = g / down * 4u * X;
-    let sum = product(row, column, t);
-    let i = row + t / X * (X / 2u);
-    let j = column + t % X * 4u;
-    // The grid's spill past the last column has none to write.
-    if j >= p.out_channels { return; }
-    for (var r = 0u; r < 4u; r++) {
-        if i + r < positions() { y4[((i + r) * p.out_channels + j) / 4u] = narrow_OUT(finish(biases(j), sum.top[r])); }
-        if LARGE && i + r + 4u < positions() {
-            y4[((i + r + 4u) * p.out_channels + j) / 4u] = narrow_OUT(finish(biases(j), sum.low[r]));
-        }
-    }
+    let at = tile_at(group_of(grid));
+    store_tiles(at, t, product(at.x, at.y, t));
 }
 
 @compute @workgroup_size(8u * X)
 fn conv_tiles_pool(grid: Grid, @builtin(local_invocation_index) t: u32) {
-    let down = (positions() + 4u * X - 1u) / (4u * X);
-    let g = group_of(grid);
-    let row = g % down * 4u * X;
-    let column = g / down * 4u * X;
-    let sum = product(row, column, t);
-    let i = row + t / X * (X / 2u);
-    let j = column + t % X * 4u;
-    pool(i, j, biases(j), sum.top[0], sum.top[1], sum.top[2], sum.top[3]);
-    if LARGE { pool(i + 4u, j, biases(j), sum.low[0], sum.low[1], sum.low[2], sum.low[3]); }
+    let at = tile_at(group_of(grid));
+    pool_tiles(at, t, product(at.x, at.y, t));
 }

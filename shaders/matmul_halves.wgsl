@@ -13,16 +13,7 @@
 @group(0) @binding(4) var<storage, read_write> c4: array<C4>;
 @group(0) @binding(5) var<uniform> p: MatMul;
 
-// Set by the variant: LARGE; ROLLED, to compile sooner; A_T and B_T, whether the rows of a and the k of b are neighbours where
-// they come from, not the other way round; C4, four of c, which kept_c makes; BIAS, whether there is one; EPILOGUE, what follows.
-const X: u32 = select(8u, 16u, LARGE);
-
-// Four rows of a at one k, four columns of b at one k: k by k.
-var<workgroup> tile_a: array<vec4<f16>, 32u * X + 32u>;
-var<workgroup> tile_b: array<vec4<f16>, 32u * X + 32u>;
-
-// Where four rows or columns lie in a tile: with a pad for turned ones, which eight threads write that are four k apart.
-fn spot(k: u32, quad: u32, is_turned: bool) -> u32 { return k * select(X, X + 1u, is_turned) + quad; }
+// Set by the variant: C4, four of c, which kept_c makes; BIAS, whether there is one; EPILOGUE, what follows.
 
 // How a thread reads its four vec4 of each tile of an operand: those of four rows along k, to be turned, or of four k.
 struct Reader {
@@ -48,13 +39,6 @@ fn reader(t: u32, base: u32, k: u32, first: u32, size: u32, stride: u32, along_k
         r.step = 8u * stride;
     }
     return r;
-}
-
-struct Four { x: vec4<f16>, y: vec4<f16>, z: vec4<f16>, w: vec4<f16> }
-
-fn turned(f: Four) -> Four {
-    return Four(vec4<f16>(f.x.x, f.y.x, f.z.x, f.w.x), vec4<f16>(f.x.y, f.y.y, f.z.y, f.w.y),
-        vec4<f16>(f.x.z, f.y.z, f.z.z, f.w.z), vec4<f16>(f.x.w, f.y.w, f.z.w, f.w.w));
 }
 
 fn read_a(r: Reader) -> Four {
@@ -113,55 +97,6 @@ fn put(of_a: Reader, fa: Four, of_b: Reader, fb: Four) {
     }
     // Both tiles must be whole before any thread multiplies.
     workgroupBarrier();
-}
-
-// Four or eight rows of four columns, of a tile and of all k.
-struct Part { top: Four, low: Four }
-struct Sums { top: mat4x4<f32>, low: mat4x4<f32> }
-
-fn times(s: Four, a: vec4<f16>, b: vec4<f16>) -> Four {
-    return Four(fma(vec4<f16>(a.x), b, s.x), fma(vec4<f16>(a.y), b, s.y), fma(vec4<f16>(a.z), b, s.z),
-        fma(vec4<f16>(a.w), b, s.w));
-}
-
-fn one_k(s: Part, k: u32, t: u32) -> Part {
-    var part = s;
-    let y = t / X * (X / 8u);
-    let b = tile_b[spot(k, t % X, B_T)];
-    part.top = times(part.top, tile_a[spot(k, y, !A_T)], b);
-    if LARGE { part.low = times(part.low, tile_a[spot(k, y + 1u, !A_T)], b); }
-    return part;
-}
-
-fn four_k(s: Part, k: u32, t: u32) -> Part {
-    return one_k(one_k(one_k(one_k(s, k, t), k + 1u, t), k + 2u, t), k + 3u, t);
-}
-
-fn wide(f: Four) -> mat4x4<f32> {
-    return mat4x4<f32>(vec4<f32>(f.x), vec4<f32>(f.y), vec4<f32>(f.z), vec4<f32>(f.w));
-}
-
-fn plus(s: Sums, part: Part) -> Sums {
-    var sum = s;
-    sum.top += wide(part.top);
-    if LARGE { sum.low += wide(part.low); }
-    return sum;
-}
-
-fn sixteen_k(s: Part, k: u32, t: u32) -> Part {
-    return four_k(four_k(four_k(four_k(s, k, t), k + 4u, t), k + 8u, t), k + 12u, t);
-}
-
-// `count` k of the tiles, added to s: with a loop, and without.
-fn rolled(s: Sums, count: u32, t: u32) -> Sums {
-    var part: Part;
-    for (var k = 0u; k < count; k++) { part = one_k(part, k, t); }
-    return plus(s, part);
-}
-
-fn tiles(s: Sums, t: u32) -> Sums {
-    if ROLLED { return rolled(s, 32u, t); }
-    return plus(s, sixteen_k(sixteen_k(Part(), 0u, t), 16u, t));
 }
 
 fn product(here: Tile, t: u32) -> Sums {

@@ -524,7 +524,7 @@ pub struct Info {
     pub max_threads: u32,
     /// The most bytes that a workgroup shares.
     pub max_shared_bytes: u32,
-    /// Whether products may compute in f16: the adapter does, and `WgpuOptions::fp16_accumulation` asks for it.
+    /// Whether products and convolutions may compute in f16: the adapter does, and `WgpuOptions::fp16_accumulation` asks for it.
     pub shader_f16: bool,
 }
 

@@ -266,6 +266,11 @@ impl Layout {
         self.permute(&self.memory_order()).is_contiguous()
     }
 
+    /// [`Layout::memory_order`] where elements are dense; else that of the dimensions.
+    pub fn own_order(&self) -> Vec<usize> {
+        if self.is_dense() { self.memory_order() } else { (0..self.shape.rank()).collect() }
+    }
+
     /// That of two of one shape whose order a result takes: the first that is dense, since what is repeated has none of its own.
     pub fn leading<'a>(&'a self, other: &'a Layout) -> &'a Layout {
         if self.is_dense() || !other.is_dense() { self } else { other }

@@ -209,7 +209,7 @@ impl Tensor {
         let is_fixed = matches!(loss.target, Target::Fixed);
         assert!(!is_fixed || !target.is_tracked(), "{op}: the target has no gradient: detach it");
         // In the memory order of the input, where it has one without gaps.
-        let x = if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() };
+        let x = self.dense();
         let t = target.in_layout_of(&x);
         let scale = match reduction {
             Reduction::Mean => 1.0 / x.numel() as f32,

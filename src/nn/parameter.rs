@@ -101,6 +101,12 @@ impl Parameter {
         self.tensor().shape()
     }
 
+    /// The bytes of its elements, and of the value of a step of each channel where it is held in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        let of = |x: &Tensor| (x.numel() * x.dtype().bytes()) as u64;
+        of(&self.tensor()) + self.scale().map_or(0, |scale| of(&scale.tensor()))
+    }
+
     /// Puts the values elsewhere; gradients go on to flow to the same parameter.
     pub(crate) fn move_to(&self, place: Tensor) {
         self.0.move_to(place);

@@ -139,7 +139,7 @@ impl Summary {
                 seen.push(parameter);
             }
         }
-        let bytes = seen.iter().map(|own| (own.shape().numel() * own.tensor().dtype().bytes()) as u64).sum();
+        let bytes = seen.iter().map(|own| own.bytes()).sum();
         let operations = spans.iter().map(|span| span.title.cost.flops).sum();
         Summary { parameters: elements(&all), rows, bytes, operations, activations }
     }

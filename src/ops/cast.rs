@@ -95,8 +95,8 @@ impl Tensor {
     }
 
     fn converted(&self, kernel: &'static Kernel, dtype: DType) -> Tensor {
-        let x = self.detach().contiguous();
-        let y = Tensor::empty(x.shape(), dtype, x.device());
+        let x = self.detach().dense();
+        let y = Tensor::empty_like(x.layout(), dtype, x.device());
         Tensor::run(kernel, &[&x, &y], &CastParams { n: x.numel() as u32 });
         y
     }

@@ -159,6 +159,12 @@ impl Tensor {
         self.copied(&self.layout().dense_like())
     }
 
+    /// The same elements without gaps and from a binding's start, in the order in which they lie.
+    #[track_caller]
+    pub(crate) fn dense(&self) -> Tensor {
+        if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.copy() }
+    }
+
     #[track_caller]
     fn copied(&self, layout: &Layout) -> Tensor {
         let out = Tensor::empty_like(layout, self.dtype(), self.device());
@@ -169,17 +175,26 @@ impl Tensor {
     /// The same elements in the memory order of a dense `other` of the same shape, from a binding's start.
     #[track_caller]
     pub(crate) fn in_layout_of(&self, other: &Tensor) -> Tensor {
-        let want = other.layout().dense_like();
-        if self.layout().strides() == want.strides() && self.base() == 0 { self.clone() } else { self.copied(&want) }
+        self.in_layout(&other.layout().dense_like())
+    }
+
+    /// The same elements in a layout without gaps, from a binding's start.
+    #[track_caller]
+    pub(crate) fn in_layout(&self, want: &Layout) -> Tensor {
+        if self.layout().strides() == want.strides() && self.base() == 0 { self.clone() } else { self.copied(want) }
     }
 
     /// A tensor of other sizes in this one's memory order, so that channels stay neighbours; `make` gives it, of a shape in the
     /// order of memory.
     fn in_own_order(&self, sizes: &[usize], make: impl FnOnce(Vec<usize>) -> Tensor) -> Tensor {
-        let dims = 0..sizes.len();
-        let order = if self.layout().is_dense() { self.layout().memory_order() } else { dims.clone().collect() };
-        let back: Vec<usize> = dims.map(|d| order.iter().position(|&o| o == d).unwrap_or(d)).collect();
-        make(order.iter().map(|&d| sizes[d]).collect()).permute(&back)
+        let order = self.layout().own_order();
+        make(order.iter().map(|&d| sizes[d]).collect()).permuted_back(&order)
+    }
+
+    /// What [`Tensor::permute`] by `order` was made of.
+    pub(super) fn permuted_back(&self, order: &[usize]) -> Tensor {
+        let back = (0..order.len()).map(|d| order.iter().position(|&o| o == d).unwrap_or(d)).collect::<Vec<_>>();
+        self.permute(&back)
     }
 
     /// Overwrites part of this tensor, from `start` along `dim`, with the elements of `part`.

@@ -48,7 +48,7 @@ fn definition(call: &mut Call) {
 /// # Dropout
 impl Tensor {
     /// Zeroes elements with probability `p` and scales the others by 1 / (1 - p) (Srivastava et al., 2014); a probability of
-    /// 1 leaves none. The same draw gives the same mask on every device.
+    /// 1 leaves none. The same draw gives the same mask on every device; masks follow the elements' order in memory.
     ///
     /// # Panics
     /// If `p` is not in 0..=1, or the tensor is not of floats.
@@ -56,8 +56,7 @@ impl Tensor {
     pub fn dropout(&self, p: f32, draw: &Draw) -> Tensor {
         assert!((0.0..=1.0).contains(&p), "dropout: a probability of {p} is not in 0..=1");
         assert!(self.dtype().is_float(), "dropout: expected a tensor of floats, got {}: cast it first", self.dtype());
-        // Masks follow the elements' order, not their place in memory.
-        let x = self.contiguous();
+        let x = self.dense();
         let scale = if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 };
         let (n, offset) = (x.numel() as u32, draw.offset);
         let params = DropoutParams { n, stream: draw.stream, key: key(draw.seed), drop: p, scale, offset };
@@ -115,12 +114,13 @@ impl Tensor {
 
     /// Its gradient is the same of the gradient from above.
     fn dropped(&self, step: &Tensor, params: DropoutParams) -> Tensor {
-        let (y, step) = (self.new_empty(self.shape()), step.clone());
+        let (y, step) = (self.new_like(), step.clone());
         Tensor::run(&DROPOUT, &[self, &step, &y], &params);
+        let layout = *y.layout();
         y.tracked(
             || Op::new("dropout").with("p", params.drop),
             &[self],
-            move |dy, _| vec![Some(dy.contiguous().dropped(&step, params))],
+            move |dy, _| vec![Some(dy.in_layout(&layout).dropped(&step, params))],
         )
     }
 }

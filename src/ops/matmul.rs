@@ -9,6 +9,7 @@ pub mod linear;
 mod tiles;
 
 pub(crate) use epilogue::Epilogue;
+pub(crate) use halves::OFF as HALVES_OFF;
 pub(crate) use host::{add_columns, by_columns, gemm, join_columns, product};
 pub(crate) use tiles::{
     Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,

@@ -12,7 +12,7 @@ use crate::kernel::{
     Variant, groups, shader,
 };
 use crate::ops::reduce::{KeepDims, sum_parts};
-use crate::shape::Shape;
+use crate::shape::{Layout, Shape};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -306,9 +306,12 @@ impl Tensor {
     /// The same elements with the positions of [n, c, ..] as one run, which they are in both usual memory orders.
     fn with_runs(&self) -> Tensor {
         let channels_last: Vec<usize> = [0].into_iter().chain(2..self.rank()).chain([1]).collect();
-        let layout = self.layout();
-        let runs = layout.is_contiguous() || layout.permute(&channels_last).is_contiguous();
-        if runs && self.base() == 0 { self.clone() } else { self.contiguous() }
+        let has_runs = |layout: &Layout| layout.is_contiguous() || layout.permute(&channels_last).is_contiguous();
+        match self.layout() {
+            layout if has_runs(layout) && self.base() == 0 => self.clone(),
+            layout if has_runs(&layout.dense_like()) => self.copy(),
+            _ => self.contiguous(),
+        }
     }
 
     /// Normalises each channel of [n, c, ..] by its mean and variance over this batch, then scales and shifts. A batch of

@@ -197,13 +197,12 @@ impl Tensor {
             self.dtype()
         );
         let dim = self.shape().dim_or_scalar(forward.name, dim);
-        if self.rank() > 0 && dim + 1 != self.rank() {
-            // Rows are what the kernels walk.
-            let last = -1;
-            return self
-                .transpose(dim as isize, last)
-                .normalized_exp(forward, backward, last)
-                .transpose(dim as isize, last);
+        if self.rank() > 0 && (dim + 1 != self.rank() || !self.layout().is_contiguous()) {
+            // Rows are what the kernels walk: those of channels that are neighbours lie so already.
+            let order: Vec<_> = self.layout().own_order().into_iter().filter(|d| *d != dim).chain([dim]).collect();
+            if !order.is_sorted() {
+                return self.permute(&order).normalized_exp(forward, backward, -1).permuted_back(&order);
+            }
         }
         let x = self.contiguous();
         let cols = x.shape().last().copied().unwrap_or(1);

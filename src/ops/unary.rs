@@ -396,11 +396,11 @@ fn numbers(function: &str) -> &'static [&'static str] {
 
 /// # Functions of each element
 impl Tensor {
-    /// The same elements without gaps and from a binding's start, in whatever order they lie.
+    /// [`Tensor::dense`] floats.
     #[track_caller]
     pub(super) fn packed(&self, op: &str) -> Tensor {
         assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}: cast it first", self.dtype());
-        if self.layout().is_dense() && self.base() == 0 { self.clone() } else { self.contiguous() }
+        self.dense()
     }
 
     #[track_caller]

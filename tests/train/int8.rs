@@ -5,7 +5,7 @@ use crate::devices::devices;
 use wgrad::data::{ImageSet, mnist};
 use wgrad::nn::{
     Checkpoint, Conv2d, Ctx, Embedding, Flatten, Init, Layer, Linear, MaxPool2d, Module, Relu, Sequential, StateDict,
-    Strictness, TransformerEncoderLayer, TransformerOptions, Values, load_state, parameters, state,
+    Strictness, Summary, TransformerEncoderLayer, TransformerOptions, Values, load_state, parameters, state,
 };
 use wgrad::optim::{Adafactor, AdafactorOptions, Adam, AdamOptions, Lbfgs, LbfgsOptions, Optimizer};
 use wgrad::plan::Replay;
@@ -150,6 +150,8 @@ fn what_is_held_in_bytes_is_not_trained() {
         let model =
             Sequential::new().push(Conv2d::new(1, 2, 3, init)).push(Flatten::new()).push(Linear::new(8, 2, init));
         model.quantize_int8().expect("it can be held");
+        // A byte for each weight, and four for the step of each channel and for each bias.
+        assert_eq!(Summary::of(&model, [3, 1, 4, 4], &device).bytes, 18 + 16 + 4 * (2 + 2) + 4 * (2 + 2), "{name}");
         let x = normal(&[3, 1, 4, 4], 2, &device);
         let said = panics(|| model.forward(&x, &Ctx::train()));
         let want = "0.weight is held in int8, which has no gradient: expected a pass without";

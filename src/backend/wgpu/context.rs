@@ -55,7 +55,7 @@ pub struct WgpuOptions {
     pub variant: Option<&'static str>,
     /// The choice of variants otherwise.
     pub tuning: Tuning,
-    /// Whether products of f16 may be multiplied and, 32 terms at a time, added up in f16, where the adapter computes in it: twice
+    /// Whether f16 may be multiplied and, 32 terms at a time, added up in f16 by products and convolutions, where the adapter does: twice
     /// as fast on most GPUs. It is off, as in PyTorch: each result is off by up to four roundings of the largest then, products
     /// of terms below 6e-5 lose digits, and one above 65,504 is infinite.
     #[doc(alias = "allow_fp16_accumulation")]

@@ -33,7 +33,10 @@ enum Way {
     /// Tiles of 64 x 64 results in shared memory, and of 32 x 32 (`tiles.rs`).
     Tiles,
     SmallTiles,
-    /// The same three for images that are recast.
+    /// The same in the arithmetic of halves.
+    Halves,
+    SmallHalves,
+    /// Rows and tiles for images that are recast.
     RecastRows,
     RecastTiles,
     RecastSmallTiles,
@@ -74,9 +77,21 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     if direction == Direction::Input && is_looked_up && !is_turnable(&asked) {
         return false;
     }
+    if matches!(way, Way::Halves | Way::SmallHalves) && !tiles::fits_halves(info, ends(direction, d), d) {
+        return false;
+    }
     // The gradient of the images is then a convolution of dy.
     let p = if direction == Direction::Input && is_looked_up { asked.turned() } else { asked };
     takes(way, direction, info, &p)
+}
+
+/// The bindings that are read and written at each position: images and results, or one and the gradient of the other.
+fn ends(direction: Direction, d: &Dispatch) -> [usize; 2] {
+    match direction {
+        Direction::Forward => [0, 2 + d.params::<ConvParams>().bias as usize],
+        Direction::Weight => [0, 1],
+        Direction::Input => [0, 2],
+    }
 }
 
 /// Whether the largest of windows, if they are asked for, can be put where they are to lie. Halves share words, so that channels
@@ -106,6 +121,9 @@ fn takes(way: Way, direction: Direction, info: &Info, p: &ConvParams) -> bool {
         Way::Tiles | Way::SmallTiles => {
             matmul::fits_tiled(info) && is_by_fours(p) && taps / 16 * 5 + 32 <= MAX_ITERATIONS
         }
+        Way::Halves | Way::SmallHalves => {
+            matmul::fits_tiled(info) && is_by_fours(p) && taps + taps / 32 + 40 <= MAX_ITERATIONS
+        }
         Way::Columns(tiling) => {
             // The taps of a position can be bound, and one invocation walks those of a channel.
             let fits = if tiling == Tiling::Subgroup { matmul::fits_subgroup } else { matmul::fits_tiled };
@@ -133,6 +151,7 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
         // Spans are better, where not most products are with zeros; with a pooling behind too, since sums in another order would
         // give other bits.
         Way::Few => info.class != Class::Gpu && p.taps() <= FEW && (p.channels == 1 || !p.has_spans()),
+        Way::Halves | Way::SmallHalves if info.class != Class::Gpu => false,
         Way::Tiles | Way::SmallTiles | Way::RecastTiles | Way::RecastSmallTiles
             if matmul::preferred(info) != Tiling::Tiled =>
         {
@@ -141,12 +160,12 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
         // Of one channel, three in four products would be with zeros.
         Way::RecastTiles | Way::RecastSmallTiles if p.channels == 1 && direction != Direction::Input => false,
         // Large tiles are worth their edges where they are many enough to fill a GPU.
-        Way::Tiles | Way::RecastTiles => match direction {
+        Way::Tiles | Way::RecastTiles | Way::Halves => match direction {
             Direction::Weight => p.taps() > 32 && p.out_channels > 32,
             Direction::Forward => tiles::is_large(info, &p),
             Direction::Input => tiles::is_large_input(info, &p),
         },
-        Way::SmallTiles | Way::RecastSmallTiles => true,
+        Way::SmallTiles | Way::RecastSmallTiles | Way::SmallHalves => true,
         // Groups of many channels fill tiles.
         Way::Grouped => p.channels / p.groups <= 32,
         // By columns, a pooling behind is a pass of its own, and nothing is gained.
@@ -156,13 +175,19 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     }
 }
 
+/// The part of a largest result that any of them may be off, beyond the tolerance of all.
+const fn off(way: Way) -> f32 {
+    if let Way::Halves | Way::SmallHalves = way { matmul::HALVES_OFF } else { 0.0 }
+}
+
 macro_rules! ways {
     ($($list:ident $direction:ident: $($name:literal $way:expr, $lower:expr;)*)*) => {$(
         /// The ways in this direction, the preferred first.
         pub(super) const $list: &[Variant] = &[$(
             Variant::new($name, $lower)
                 .fits(|info, d| fits($way, Direction::$direction, info, d))
-                .suits(|info, d| suits($way, Direction::$direction, info, d)),
+                .suits(|info, d| suits($way, Direction::$direction, info, d))
+                .coarser(off($way)),
         )*];
     )*};
 }
@@ -171,6 +196,8 @@ ways! {
     FORWARD Forward:
         "implicit" Way::Rows, |info, d| lower::forward(info, d, implicit::rows);
         "few" Way::Few, implicit::few_forward;
+        "halves" Way::Halves, |info, d| lower::forward(info, d, tiles::large_half_rows);
+        "halves_small" Way::SmallHalves, |info, d| lower::forward(info, d, tiles::small_half_rows);
         "implicit_tiled" Way::Tiles, |info, d| lower::forward(info, d, tiles::large_rows);
         "implicit_tiled_small" Way::SmallTiles, |info, d| lower::forward(info, d, tiles::small_rows);
         "recast" Way::RecastRows, |info, d| recast::forward(info, d, implicit::rows);
@@ -182,6 +209,8 @@ ways! {
     WEIGHT Weight:
         "implicit" Way::Rows, |info, d| lower::weight(info, d, implicit::taps);
         "few" Way::Few, implicit::few_weight;
+        "halves" Way::Halves, |info, d| lower::weight(info, d, tiles::large_half_taps);
+        "halves_small" Way::SmallHalves, |info, d| lower::weight(info, d, tiles::small_half_taps);
         "implicit_tiled" Way::Tiles, |info, d| lower::weight(info, d, tiles::large_taps);
         "implicit_tiled_small" Way::SmallTiles, |info, d| lower::weight(info, d, tiles::small_taps);
         "recast" Way::RecastRows, |info, d| recast::weight(info, d, implicit::taps);
@@ -192,6 +221,8 @@ ways! {
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::weight(info, Tiling::Tiled, d);
     INPUT Input:
         "implicit" Way::Rows, |info, d| lower::input(info, d, implicit::rows);
+        "halves" Way::Halves, |info, d| lower::input(info, d, tiles::large_half_rows);
+        "halves_small" Way::SmallHalves, |info, d| lower::input(info, d, tiles::small_half_rows);
         "implicit_tiled" Way::Tiles, |info, d| lower::input(info, d, tiles::large_rows);
         "implicit_tiled_small" Way::SmallTiles, |info, d| lower::input(info, d, tiles::small_rows);
         "recast" Way::RecastRows, |info, d| recast::input(info, d, implicit::rows);

@@ -2,18 +2,47 @@
 //!
 //! Products of tiles in shared memory, as `ops/matmul/tiles.rs` runs them, that look pixels up as a tile is filled. They
 //! want channels as neighbours, four at a time.
+//!
+//! Images and results of f16 may stay so in tiles and in registers (`shaders/conv_halves.wgsl`, `shaders/conv_half_taps.wgsl`), where
+//! a user asks for it: `ops/matmul/halves.rs` says how sums go then, and how far off they may be.
 
 use super::ConvParams;
 use super::lower::{Ends, ended, of_parts};
-use crate::kernel::{Access, Class, Constant, Info, Lowering, Pass, Shader, Slot, shader};
+use crate::dtype::DType;
+use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, shader};
 
-static TILES: Shader = shader!(
-    "conv_tiles",
-    ["halves", "conv", "tiles", "places", "positions"],
-    &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write]
-);
-static TAPS: Shader =
-    shader!("conv_tile_taps", ["halves", "conv", "tiles"], &[Access::Read, Access::Read, Access::Write]);
+/// Tiles in one arithmetic.
+struct Tiles {
+    /// Rows of positions: the file, and its entry without and, where there is one, with a pooling behind.
+    rows: Shader,
+    entries: &'static [&'static str],
+    /// The gradient of the weight.
+    taps: Shader,
+    entry: &'static str,
+    /// The k of a tile.
+    k: u32,
+    is_half: bool,
+}
+
+const ROWS_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
+const TAPS_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
+
+static TILES: Tiles = Tiles {
+    rows: shader!("conv_tiles", ["halves", "conv", "tiles", "places", "positions", "conv_spots"], ROWS_ACCESS),
+    entries: &["conv_tiles", "conv_tiles_pool"],
+    taps: shader!("conv_tile_taps", ["halves", "conv", "tiles", "conv_ways"], TAPS_ACCESS),
+    entry: "conv_tile_taps",
+    k: 16,
+    is_half: false,
+};
+static HALVES: Tiles = Tiles {
+    rows: shader!("conv_halves", ["halves", "conv", "half_tiles", "places", "positions", "conv_spots"], ROWS_ACCESS),
+    entries: &["conv_halves"],
+    taps: shader!("conv_half_taps", ["halves", "conv", "half_tiles", "conv_ways"], TAPS_ACCESS),
+    entry: "conv_half_taps",
+    k: 32,
+    is_half: true,
+};
 
 /// Whether large tiles are worth their edges, and are enough to fill a GPU.
 pub(super) fn is_large(info: &Info, p: &ConvParams) -> bool {
@@ -25,51 +54,72 @@ pub(super) fn is_large_input(info: &Info, p: &ConvParams) -> bool {
     p.channels > 32 && (info.class != Class::Gpu || tiles(p.batch * p.height * p.width, p.channels, true) >= 64)
 }
 
+/// Whether the adapter computes in f16, and what is read and written at each position is f16. Which of a window's results is the
+/// largest would often be another than by sums in f32.
+pub(super) fn fits_halves(info: &Info, [from, to]: [usize; 2], d: &Dispatch) -> bool {
+    let is_half = |at: usize| d.bindings[at].dtype == DType::F16;
+    let is_pooled = d.params::<ConvParams>().pooled_h > 0;
+    info.shader_f16 && info.max_shared_bytes >= 16 << 10 && is_half(from) && is_half(to) && !is_pooled
+}
+
 /// Tiles of so many rows and columns.
 fn tiles(rows: u32, columns: u32, is_large: bool) -> u64 {
     let side = if is_large { 64 } else { 32 };
     u64::from(rows.div_ceil(side)) * u64::from(columns.div_ceil(side))
 }
 
-/// With the constants of `shaders/prelude/tiles.wgsl`.
-fn tiled(info: &Info, pass: Pass, p: &ConvParams, is_large: bool, a_t: bool) -> Pass {
-    // A software adapter takes seconds to compile the loop unrolled: there, only one form is.
-    let rolled = info.class != Class::Gpu && !(is_large && p.bias == 0);
-    let flags = [("LARGE", is_large), ("ROLLED", rolled), ("A_T", a_t), ("B_T", false)];
-    flags.into_iter().fold(pass, |pass, (name, value)| pass.constant(name, Constant::Bool(value)))
+impl Tiles {
+    /// With the constants of `shaders/prelude/tiles.wgsl`.
+    fn constants(&self, info: &Info, pass: Pass, p: &ConvParams, is_large: bool, a_t: bool) -> Pass {
+        // A software adapter takes seconds to compile the loop unrolled: there, only one form is.
+        let rolled = info.class != Class::Gpu && (self.is_half || !(is_large && p.bias == 0));
+        let flags = [("LARGE", is_large), ("ROLLED", rolled), ("A_T", a_t), ("B_T", false)];
+        let pass = if self.is_half { pass.constant("f16", Constant::Enable) } else { pass };
+        flags.into_iter().fold(pass, |pass, (name, value)| pass.constant(name, Constant::Bool(value)))
+    }
+
+    fn rows(
+        &'static self,
+        is_large: bool,
+        info: &Info,
+        (p, ends): (&ConvParams, &Ends),
+        operands: [Slot; 2],
+        out: &mut Lowering,
+    ) -> Pass {
+        let entry = self.entries[usize::from(ends.at.is_some())];
+        let pass = Pass::new(&self.rows, entry, tiles(p.computed(), p.out_channels, is_large));
+        let whole = Constant::Bool(p.channels.is_multiple_of(self.k));
+        let pass = self.constants(info, pass, p, is_large, false).constant("WHOLE", whole);
+        ended(pass, p, ends, operands, out)
+    }
+
+    fn taps(&'static self, is_large: bool, info: &Info, mut p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
+        let tiles = tiles(p.taps() as u32, p.out_channels, is_large);
+        // Positions of one split: sums of at most 8,192, and enough workgroups for any GPU. Whole turns but in the last.
+        let all = p.batch * p.positions() as u32;
+        let wanted = (256 / tiles).min(u64::from(all / 256)).max(1) as u32;
+        p.images = all.div_ceil(wanted).min(8192).next_multiple_of(64);
+        let splits = all.div_ceil(p.images);
+        let pass = Pass::new(&self.taps, self.entry, tiles * u64::from(splits));
+        of_parts(&p, splits, self.constants(info, pass, &p, is_large, true), slots, out);
+    }
 }
 
-fn rows(info: &Info, p: &ConvParams, ends: &Ends, operands: [Slot; 2], out: &mut Lowering, is_large: bool) -> Pass {
-    let entry = if ends.at.is_some() { "conv_tiles_pool" } else { "conv_tiles" };
-    let pass = Pass::new(&TILES, entry, tiles(p.computed(), p.out_channels, is_large));
-    let whole = Constant::Bool(p.channels.is_multiple_of(16));
-    let pass = tiled(info, pass, p, is_large, false).constant("WHOLE", whole);
-    ended(pass, p, ends, operands, out)
+macro_rules! sizes {
+    ($($rows:ident $taps:ident $tiles:ident $is_large:literal;)*) => {$(
+        pub(super) fn $rows(info: &Info, p: &ConvParams, ends: &Ends, of: [Slot; 2], out: &mut Lowering) -> Pass {
+            $tiles.rows($is_large, info, (p, ends), of, out)
+        }
+
+        pub(super) fn $taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
+            $tiles.taps($is_large, info, p, slots, out);
+        }
+    )*};
 }
 
-pub(super) fn large_rows(info: &Info, p: &ConvParams, ends: &Ends, of: [Slot; 2], out: &mut Lowering) -> Pass {
-    rows(info, p, ends, of, out, true)
-}
-
-pub(super) fn small_rows(info: &Info, p: &ConvParams, ends: &Ends, of: [Slot; 2], out: &mut Lowering) -> Pass {
-    rows(info, p, ends, of, out, false)
-}
-
-fn taps(info: &Info, mut p: ConvParams, slots: [Slot; 4], out: &mut Lowering, is_large: bool) {
-    let tiles = tiles(p.taps() as u32, p.out_channels, is_large);
-    // Positions of one split: sums of at most 8,192, and enough workgroups for any GPU. Whole turns but in the last.
-    let all = p.batch * p.positions() as u32;
-    let wanted = (256 / tiles).min(u64::from(all / 256)).max(1) as u32;
-    p.images = all.div_ceil(wanted).min(8192).next_multiple_of(64);
-    let splits = all.div_ceil(p.images);
-    let pass = Pass::new(&TAPS, "conv_tile_taps", tiles * u64::from(splits));
-    of_parts(&p, splits, tiled(info, pass, &p, is_large, true), slots, out);
-}
-
-pub(super) fn large_taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
-    taps(info, p, slots, out, true);
-}
-
-pub(super) fn small_taps(info: &Info, p: ConvParams, slots: [Slot; 4], out: &mut Lowering) {
-    taps(info, p, slots, out, false);
+sizes! {
+    large_rows large_taps TILES true;
+    small_rows small_taps TILES false;
+    large_half_rows large_half_taps HALVES true;
+    small_half_rows small_half_taps HALVES false;
 }

@@ -26,12 +26,12 @@ const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Re
 
 /// With what is quickly compiled behind the product, and with every slope.
 static HALVES: [Shader; 2] = [
-    shader!("matmul_halves", ["halves", "epilogue", "row_of_c"], ACCESS),
-    shader!("matmul_halves", ["halves", "epilogue_slopes", "row_of_c"], ACCESS),
+    shader!("matmul_halves", ["halves", "half_tiles", "epilogue", "row_of_c"], ACCESS),
+    shader!("matmul_halves", ["halves", "half_tiles", "epilogue_slopes", "row_of_c"], ACCESS),
 ];
 
 /// The part of a largest result that any of them may be off: four roundings.
-const OFF: f32 = 4.0 / 1024.0;
+pub(crate) const OFF: f32 = 4.0 / 1024.0;
 
 pub(super) const LARGE: Variant = Variant::new("halves", |info, d| lower(info, Tiling::Halves, d))
     .fits(fits)
