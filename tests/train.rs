@@ -39,6 +39,8 @@ mod grads;
 mod graph;
 #[path = "train/guide.rs"]
 mod guide;
+#[path = "train/half_sums.rs"]
+mod half_sums;
 #[path = "train/halved.rs"]
 mod halved;
 #[path = "train/halves.rs"]
