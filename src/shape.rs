@@ -351,6 +351,43 @@ impl Layout {
         Some(out)
     }
 
+    /// A fresh dense layout of the same shape that can be [reshaped](Layout::reshape) to `shape`. Dimensions that become others
+    /// together follow each other; where such groups lie one within the other, as behind a shuffle of channels that are
+    /// neighbours, they stay in that order, else the layout is row-major.
+    pub fn dense_for(&self, shape: &Shape) -> Layout {
+        let plain = Layout::contiguous(self.shape);
+        if shape.numel() != self.shape.numel() || shape.numel() == 0 {
+            return plain;
+        }
+        // Each group, with its least and its largest stride.
+        let mut groups: Vec<(Vec<usize>, usize, usize)> = Vec::new();
+        let (mut have, mut want, mut sizes) = (1, 1, shape.iter());
+        for (dim, &size) in self.shape.iter().enumerate().filter(|(_, size)| **size != 1) {
+            let stride = self.strides[dim];
+            match groups.last_mut() {
+                Some((dims, least, most)) if have != want => {
+                    dims.push(dim);
+                    (*least, *most) = (stride.min(*least), stride.max(*most));
+                }
+                _ => groups.push((vec![dim], stride, stride)),
+            }
+            have *= size;
+            while want < have {
+                want *= sizes.next().copied().unwrap_or(have);
+            }
+        }
+        groups.sort_by_key(|(_, least, _)| std::cmp::Reverse(*least));
+        if groups.windows(2).any(|pair| pair[0].1 <= pair[1].2) {
+            return plain;
+        }
+        let (mut out, mut step) = (plain, 1);
+        for dim in groups.into_iter().flat_map(|(dims, ..)| dims).rev() {
+            out.strides[dim] = step;
+            step *= self.shape[dim];
+        }
+        out
+    }
+
     /// The offsets of all elements in row-major order.
     pub fn offsets(&self) -> impl Iterator<Item = usize> + '_ {
         let mut index = [0; MAX_RANK];
@@ -493,6 +530,28 @@ mod tests {
         assert!(!repeated.is_dense() && repeated.dense_like().is_contiguous());
         let row = Layout::contiguous(Shape::new(&[2, 1, 4])).expand(Shape::new(&[2, 3, 4])).expect("fits");
         assert_eq!(row.dense_like().strides(), [12, 4, 1]);
+    }
+
+    #[test]
+    fn a_shuffle_of_channels_leaves_them_neighbours() {
+        let last = |sizes: &[usize]| Layout::contiguous(Shape::new(sizes)).permute(&[0, 3, 1, 2]);
+        let x = last(&[2, 4, 5, 6]).reshape(Shape::new(&[2, 2, 3, 4, 5])).expect("a view");
+        let (turned, to) = (x.permute(&[0, 2, 1, 3, 4]), Shape::new(&[2, 6, 4, 5]));
+        assert_eq!(turned.reshape(to), None);
+        assert_eq!(turned.dense_for(&to).reshape(to), Some(last(&[2, 4, 5, 6])));
+        // Heads that go back to their rows, a picture that becomes rows, and a walk over everything: row-major.
+        for (sizes, order, to) in [
+            (&[2, 3, 4, 5][..], &[0, 2, 1, 3][..], &[2, 4, 15][..]),
+            (&[2, 4, 5, 3], &[0, 3, 1, 2], &[2, 60]),
+            (&[2, 4, 5, 3], &[0, 3, 1, 2], &[6, 20]),
+            (&[3, 4], &[1, 0], &[12]),
+            (&[3, 4, 1], &[1, 2, 0], &[6, 2]),
+        ] {
+            let x = Layout::contiguous(Shape::new(sizes)).permute(order);
+            assert!(x.dense_for(&Shape::new(to)).is_contiguous(), "{sizes:?} {order:?} {to:?}");
+        }
+        let none = Layout::contiguous(Shape::new(&[0, 3])).dense_for(&Shape::new(&[3, 0]));
+        assert!(none.is_contiguous());
     }
 
     #[test]

@@ -284,7 +284,9 @@ impl Tensor {
     pub fn reshape_to(&self, shape: Shape) -> Tensor {
         let from = self.shape();
         assert!(shape.numel() == from.numel(), "reshape: {from} x {shape}: {} elements do not fill it", from.numel());
-        let Some(layout) = self.layout().reshape(shape) else { return self.contiguous().reshape_to(shape) };
+        let Some(layout) = self.layout().reshape(shape) else {
+            return self.copied(&self.layout().dense_for(&shape)).reshape_to(shape);
+        };
         self.with_layout(layout).tracked(
             || Op::new("reshape").with("shape", shape),
             &[self],
