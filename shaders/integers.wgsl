@@ -1,6 +1,6 @@
 // y[i] = f(a[i], b[i]) of whole numbers, which wrap around in 32 bits
 //   a, b: strided operands; y: dense, n elements of type Y
-// quads: one invocation takes four neighbours, p in steps of vec4; strided: one element. The greatest common divisor
+// quads: one invocation takes four neighbours or, with ONE_A and ONE_B, one for all, p in steps of vec4 but for those; strided: one element. The greatest common divisor
 // takes at most 48 iterations, all else none. The function, f4, is set by
 // the variant, and so is Y, i32 or f32.
 
@@ -57,7 +57,11 @@ fn integers_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
-        y4[i] = f4(a4[at.x], b4[at.y]);
+        var left: vec4<i32>;
+        var right: vec4<i32>;
+        if ONE_A { left = vec4<i32>(a[at.x]); } else { left = a4[at.x]; }
+        if ONE_B { right = vec4<i32>(b[at.y]); } else { right = b4[at.y]; }
+        y4[i] = f4(left, right);
     }
 }
 

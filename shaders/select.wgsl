@@ -1,6 +1,6 @@
 // y[i] = b[i] where condition[i] is 0, else a[i]: NaN is not 0
 //   condition, a, b: strided operands of types C, A and B; y: dense, n elements of type Y
-// quads: one invocation takes four neighbours, p in steps of vec4; strided: one element, all of f32; packed: four elements of any
+// quads: one invocation takes four neighbours or, with ONE_C, ONE_A and ONE_B, one for all, p in steps of vec4 but for those; strided: one element, all of f32; packed: four elements of any
 // type. No loops.
 
 @group(0) @binding(0) var<storage, read> condition: array<f32>;
@@ -21,7 +21,13 @@ fn where_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
-        y4[i] = narrow_Y(select(wide_A(a4[at.y]), wide_B(b4[at.z]), wide_C(condition4[at.x]) == vec4<f32>()));
+        var of: vec4<f32>;
+        var left: vec4<f32>;
+        var right: vec4<f32>;
+        if ONE_C { of = vec4<f32>(pick_C(condition_words[at.x / EACH_C], at.x)); } else { of = wide_C(condition4[at.x]); }
+        if ONE_A { left = vec4<f32>(pick_A(a_words[at.y / EACH_A], at.y)); } else { left = wide_A(a4[at.y]); }
+        if ONE_B { right = vec4<f32>(pick_B(b_words[at.z / EACH_B], at.z)); } else { right = wide_B(b4[at.z]); }
+        y4[i] = narrow_Y(select(left, right, of == vec4<f32>()));
     }
 }
 

@@ -37,6 +37,7 @@ pub mod padding;
 mod patches;
 mod pieces;
 pub mod pool;
+pub mod prelu;
 pub mod random;
 pub mod random_crop_flip;
 pub mod recurrent;
@@ -80,6 +81,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     matmul::linear::KERNELS,
     norm::KERNELS,
     pool::KERNELS,
+    prelu::KERNELS,
     random::KERNELS,
     random_crop_flip::KERNELS,
     recurrent::KERNELS,

@@ -69,6 +69,8 @@ mod model;
 mod modules;
 #[path = "train/options.rs"]
 mod options;
+#[path = "train/orders.rs"]
+mod orders;
 #[path = "train/own_rule.rs"]
 mod own_rule;
 #[path = "train/parallel.rs"]

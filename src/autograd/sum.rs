@@ -82,7 +82,7 @@ impl Sum {
                 [(_, part)] if covered == shape[dim] => part.clone(),
                 _ if covered == shape[dim] => Tensor::cat(&row.iter().map(|(_, part)| part).collect::<Vec<_>>(), dim),
                 _ => {
-                    let all = zeros.new_zeros(shape);
+                    let all = zeros.in_own_order(&shape, |stored| zeros.new_zeros(stored));
                     row.iter().for_each(|((_, start), part)| all.write_part(dim, *start, part));
                     all
                 }

@@ -248,6 +248,7 @@ table! {
     "cumprod" => |given, x| x.cumprod(given.int("dim")?);
     "gather" => |given, x| x.gather(given.int("dim")?, given.x(1)?);
     "index_select" => |given, x| x.index_select(given.int("dim")?, given.x(1)?);
+    "prelu" => |given, x| x.sloped(given.x(1)?);
     "where" => |given, x| given.x(2)?.where_(x, given.x(1)?);
     "cast" => |given, x| {
         let of = |value: &Json| DType::ALL.into_iter().find(|dtype| Some(&*dtype.to_string()) == value.as_str());

@@ -51,7 +51,7 @@ pub fn is_row(_: &Info, d: &Dispatch) -> bool {
 }
 
 pub fn has_quads(_: &Info, d: &Dispatch) -> bool {
-    d.params::<Strided>().quads(2).is_some()
+    d.params::<Strided>().spread::<2>().is_some()
 }
 
 pub fn is_f32(_: &Info, d: &Dispatch) -> bool {
@@ -82,9 +82,20 @@ pub fn row(wgsl: &'static str, d: &Dispatch) -> Lowering {
 
 /// By whole vec4, which [`has_quads`] has found.
 pub fn quads(wgsl: &'static str, d: &Dispatch) -> Lowering {
+    let (p, is_one) = spread::<2>(d);
+    let pass = pass("binary_quads", wgsl, p.n as usize).params(&p);
+    spreads(pass, &["ONE_A", "ONE_B"], &is_one).alone()
+}
+
+/// The walk by whole vec4, and which operands repeat one element in them.
+pub fn spread<const N: usize>(d: &Dispatch) -> (Strided, [bool; N]) {
     let p: Strided = d.params();
-    let p = p.quads(2).unwrap_or(p);
-    pass("binary_quads", wgsl, p.n as usize).params(&p).alone()
+    p.spread().unwrap_or((p, [false; N]))
+}
+
+/// With a constant for each operand that may repeat one element.
+pub fn spreads(pass: Pass, names: &[&'static str], is_one: &[bool]) -> Pass {
+    names.iter().zip(is_one).fold(pass, |pass, (name, one)| pass.constant(name, Constant::Bool(*one)))
 }
 
 /// One element at a time.

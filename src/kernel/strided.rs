@@ -122,6 +122,28 @@ impl Strided {
         Some(out)
     }
 
+    /// [`Strided::quads`] where any of the operands may repeat one element along the first dimension instead: which do. Those
+    /// are walked in elements still.
+    pub fn spread<const N: usize>(&self) -> Option<(Strided, [bool; N])> {
+        let is_one: [bool; N] = std::array::from_fn(|k| self.rank > 0 && self.dims[0][k + 1] == 0);
+        // A walk of the others alone.
+        let mut whole = *self;
+        for k in (0..N).filter(|k| is_one[*k]) {
+            whole.base[k] = 0;
+            for (at, dim) in whole.dims[..self.rank as usize].iter_mut().enumerate() {
+                dim[k + 1] = u32::from(at == 0);
+            }
+        }
+        let mut out = whole.quads(N)?;
+        for k in (0..N).filter(|k| is_one[*k]) {
+            out.base[k] = self.base[k];
+            for (to, from) in out.dims.iter_mut().zip(&self.dims) {
+                to[k + 1] = from[k + 1];
+            }
+        }
+        Some((out, is_one))
+    }
+
     /// The same walk of one operand and a dense result in blocks of 4 x 4 elements, where other ones are neighbours in the operand
     /// than in the result, and both lie by whole vec4.
     pub fn blocks(&self) -> Option<Strided> {
@@ -178,6 +200,43 @@ impl Strided {
                         _ => {
                             for (i, y) in now.iter_mut().enumerate() {
                                 *y = f(a[a_at + i * a_step], b[b_at + i * b_step]);
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// [`Strided::map2`] of three operands.
+    #[inline(always)]
+    pub fn map3<X: Copy + Sync, Y: Send>(&self, y: &mut [Y], [a, b, c]: [&[X]; 3], f: impl Fn(X, X, X) -> Y + Sync) {
+        let steps: [usize; 3] = std::array::from_fn(|k| self.dims[0][k + 1] as usize);
+        parallel::chunks(
+            y,
+            parallel::GRAIN,
+            #[inline(always)]
+            |piece, mut y| {
+                for ([a_at, b_at, c_at], run) in self.runs(piece * parallel::GRAIN, y.len()) {
+                    let (now, later) = std::mem::take(&mut y).split_at_mut(run);
+                    y = later;
+                    // The usual steps, each as a loop that takes several elements at a time.
+                    match steps {
+                        [1, 1, 1] => {
+                            let all = now.iter_mut().zip(&a[a_at..]).zip(&b[b_at..]).zip(&c[c_at..]);
+                            all.for_each(|(((y, a), b), c)| *y = f(*a, *b, *c));
+                        }
+                        [1, 1, 0] => {
+                            let pairs = now.iter_mut().zip(&a[a_at..]).zip(&b[b_at..]);
+                            pairs.for_each(|((y, a), b)| *y = f(*a, *b, c[c_at]));
+                        }
+                        [1, 0, 1] => {
+                            let pairs = now.iter_mut().zip(&a[a_at..]).zip(&c[c_at..]);
+                            pairs.for_each(|((y, a), c)| *y = f(*a, b[b_at], *c));
+                        }
+                        _ => {
+                            for (i, y) in now.iter_mut().enumerate() {
+                                *y = f(a[a_at + i * steps[0]], b[b_at + i * steps[1]], c[c_at + i * steps[2]]);
                             }
                         }
                     }

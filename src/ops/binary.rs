@@ -13,7 +13,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::cmp::Ordering;
 
-fn flops(d: &Dispatch) -> crate::kernel::Cost {
+pub(super) fn flops(d: &Dispatch) -> crate::kernel::Cost {
     d.cost(elementwise::count(d) as u64)
 }
 

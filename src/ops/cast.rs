@@ -1,6 +1,6 @@
 //! Changing the element type: `shaders/cast.wgsl`, and for elements that are no words `shaders/convert.wgsl`.
 
-use crate::autograd::Op;
+use crate::autograd::{Op, is_differentiated};
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Call, Constant, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, convert, groups,
@@ -89,9 +89,20 @@ impl Tensor {
         let y = self.converted(kernel, dtype);
         let op = || Op::new("cast").with("dtype", dtype.to_string());
         match from.is_float() && dtype.is_float() {
-            true => y.tracked(op, &[self], move |dy, _| vec![Some(dy.cast(from))]),
+            true => y.tracked(op, &[self], move |dy, _| vec![Some(dy.cast_once(from))]),
             false => y.noted(op, &[self]),
         }
+    }
+
+    /// [`Tensor::cast`] that leaves repeated what is repeated, as the gradient of a sum is.
+    fn cast_once(&self, dtype: DType) -> Tensor {
+        let layout = self.layout();
+        let repeats = |&d: &usize| layout.strides()[d] == 0 && layout.shape[d] > 1;
+        let dims: Vec<usize> = (0..self.rank()).filter(repeats).collect();
+        if dims.is_empty() || is_differentiated() {
+            return self.cast(dtype);
+        }
+        dims.into_iter().fold(self.clone(), |x, dim| x.narrow(dim, 0, 1)).cast(dtype).expand(self.shape())
     }
 
     fn converted(&self, kernel: &'static Kernel, dtype: DType) -> Tensor {

@@ -186,7 +186,7 @@ impl Tensor {
 
     /// A tensor of other sizes in this one's memory order, so that channels stay neighbours; `make` gives it, of a shape in the
     /// order of memory.
-    fn in_own_order(&self, sizes: &[usize], make: impl FnOnce(Vec<usize>) -> Tensor) -> Tensor {
+    pub(crate) fn in_own_order(&self, sizes: &[usize], make: impl FnOnce(Vec<usize>) -> Tensor) -> Tensor {
         let order = self.layout().own_order();
         make(order.iter().map(|&d| sizes[d]).collect()).permuted_back(&order)
     }

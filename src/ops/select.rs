@@ -3,21 +3,26 @@
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
-use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, elementwise, groups, parallel, shader};
+use crate::kernel::{Access, Call, Kernel, Pass, Shader, Tolerance, Variant, elementwise, groups, shader};
 use crate::tensor::Tensor;
 
 static SHADER: Shader = shader!("select", ["halves"], &[Access::Read, Access::Read, Access::Read, Access::Write]);
 
 static WHERE: Kernel =
     Kernel::new("where", &[Access::Read, Access::Read, Access::Read, Access::Write], where_definition, |d| d.cost(0))
+        .host(|call| {
+            let p: Strided = call.params();
+            let operands = [call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2)];
+            p.map3(&mut call.write::<f32>(3)[..p.n as usize], operands, |c, a, b| if c != 0.0 { a } else { b });
+        })
         .tolerance(Tolerance::EXACT)
         .variants(&[
             Variant::new("quads", |_, d| {
-                let p: Strided = d.params();
-                let p = p.quads(3).unwrap_or(p);
-                pass("where_quads", p.n as usize).params(&p).alone()
+                let (p, is_one) = elementwise::spread::<3>(d);
+                let pass = pass("where_quads", p.n as usize).params(&p);
+                elementwise::spreads(pass, &["ONE_C", "ONE_A", "ONE_B"], &is_one).alone()
             })
-            .fits(|_, d| d.params::<Strided>().quads(3).is_some()),
+            .fits(|_, d| d.params::<Strided>().spread::<3>().is_some()),
             Variant::new("strided", |_, d| pass("where_strided", elementwise::count(d)).alone())
                 .fits(elementwise::is_f32)
                 .suits(elementwise::is_gpu),
@@ -31,11 +36,9 @@ fn pass(entry: &'static str, invocations: usize) -> Pass {
 fn where_definition(call: &mut Call) {
     let p: Strided = call.params();
     let (condition, a, b) = (call.read::<f32>(0), call.read::<f32>(1), call.read::<f32>(2));
-    parallel::chunks(&mut call.write::<f32>(3)[..p.n as usize], parallel::GRAIN, |piece, y| {
-        for (y, [c_at, a_at, b_at]) in y.iter_mut().zip(p.offsets_from(piece * parallel::GRAIN)) {
-            *y = if condition[c_at] != 0.0 { a[a_at] } else { b[b_at] };
-        }
-    });
+    for (y, [c_at, a_at, b_at]) in call.write::<f32>(3).iter_mut().zip(p.offsets()) {
+        *y = if condition[c_at] != 0.0 { a[a_at] } else { b[b_at] };
+    }
 }
 
 /// The kernels of this page.
@@ -63,7 +66,8 @@ impl Tensor {
             panic!("where: {} x {} x {}: the shapes do not broadcast", condition.shape(), a.shape(), b.shape())
         };
         let [wide_condition, wide_a, wide_b] = all.map(|t| t.detach().expand(shape));
-        let y = Tensor::empty(shape, dtype, a.device());
+        let order = wide_a.layout().leading(wide_b.layout()).leading(wide_condition.layout());
+        let y = Tensor::empty_like(order, dtype, a.device());
         let operands = [&wide_condition, &wide_a, &wide_b].map(|t| (t.layout(), t.base()));
         Tensor::run(&WHERE, &[&wide_condition, &wide_a, &wide_b, &y], &Strided::new(y.layout(), operands));
         let (saved, a_shape, b_shape) = (condition.detach().saved(), a.shape(), b.shape());
@@ -71,7 +75,7 @@ impl Tensor {
             || Op::new("where").with("condition", condition),
             &[a, b],
             move |dy, needs| {
-                let zero = dy.zeros_like();
+                let zero = dy.new_zeros([]);
                 vec![
                     needs[0].then(|| Tensor::where_(&saved, dy, &zero).sum_to(a_shape)),
                     needs[1].then(|| Tensor::where_(&saved, &zero, dy).sum_to(b_shape)),

@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 static SHADER: Shader = shader!("integers", BINARY);
 
 /// A pass of an expression in `a` and `b`, each a vec4 of i32.
-fn pass(entry: &'static str, wgsl: &'static str, y: &'static str, p: &Strided) -> Lowering {
+fn pass(entry: &'static str, wgsl: &'static str, y: &'static str, p: &Strided) -> Pass {
     let head = if y == "f32" {
         "f4(a: vec4<i32>, b: vec4<i32>) -> vec4<f32>"
     } else {
@@ -26,12 +26,11 @@ fn pass(entry: &'static str, wgsl: &'static str, y: &'static str, p: &Strided) -
         .constant(head, Constant::Function(wgsl))
         .constant("Y", Constant::Alias(y))
         .params(p)
-        .alone()
 }
 
 fn quads(wgsl: &'static str, y: &'static str, d: &Dispatch) -> Lowering {
-    let p: Strided = d.params();
-    pass("integers_quads", wgsl, y, &p.quads(2).unwrap_or(p))
+    let (p, is_one) = elementwise::spread::<2>(d);
+    elementwise::spreads(pass("integers_quads", wgsl, y, &p), &["ONE_A", "ONE_B"], &is_one).alone()
 }
 
 macro_rules! functions {
@@ -46,7 +45,9 @@ macro_rules! functions {
         .tolerance(Tolerance::EXACT)
         .variants(&[
             Variant::new("quads", |_, d| quads($wgsl, stringify!($y), d)).fits(elementwise::has_quads),
-            Variant::new("strided", |_, d| pass("integers_strided", $wgsl, stringify!($y), &d.params())),
+            Variant::new("strided", |_, d| {
+                pass("integers_strided", $wgsl, stringify!($y), &d.params()).alone()
+            }),
         ]);)*
 
         /// The kernels of this page.

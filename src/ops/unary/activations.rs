@@ -91,27 +91,6 @@ impl Tensor {
         self.sub(&self.tanh())
     }
 
-    /// `x` where positive, else `weight * x`, with a slope for each channel, the second dimension, or one for all (He et
-    /// al., 2015); the gradient at 0 is `weight`.
-    ///
-    /// # Panics
-    /// If the weight is neither of one element nor of as many as there are channels.
-    #[track_caller]
-    pub fn prelu(&self, weight: &Tensor) -> Tensor {
-        let (x, w) = (self.shape(), weight.shape());
-        let channels = if x.rank() > 1 { x[1] } else { 1 };
-        let fits = w.numel() == 1 || w.rank() == 1 && w[0] == channels;
-        assert!(fits, "prelu: {x} x {w}: expected a slope for all or for each of {channels} channels");
-        let mut sizes = vec![1; x.rank()];
-        if w.numel() > 1 {
-            sizes[1] = channels;
-        }
-        // Where x is positive, the weight meets 0 and not an infinite x.
-        let (is_positive, zero) = (self.gt(self.new_zeros([])), self.new_zeros([]));
-        let rest = Tensor::where_(&is_positive, &zero, self);
-        Tensor::where_(&is_positive, self, &rest.mul(&weight.reshape_to(sizes.into())))
-    }
-
     /// The first half along a dimension times the logistic function of the second (Dauphin et al., 2017).
     ///
     /// # Panics
