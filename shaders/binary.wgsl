@@ -1,8 +1,9 @@
 // y[i] = f(a[i], b[i])
 //   a, b: strided operands of types A and B, broadcast by strides of 0; y: dense, n elements of type Y
 // flat: one invocation takes four neighbours; row: those of four rows, where b is one row that all rows of a meet; quads: as flat,
-// wherever operands have four neighbours or, with ONE_A and ONE_B, one for all, p in steps of vec4 but for those; strided: one element, all of f32; packed: four elements of any type.
-// At most 4 iterations. The function, f4, is set by the variant.
+// wherever operands have four neighbours, or one for all four, p in steps of vec4 but for those: four_a and four_b read them;
+// strided: one element, all of f32; packed: four elements of any type. At most 4 iterations. The function, f4, and what reads four
+// are set by the variant.
 
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(0) var<storage, read> a4: array<A>;
@@ -48,11 +49,7 @@ fn binary_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
-        var left: vec4<f32>;
-        var right: vec4<f32>;
-        if ONE_A { left = vec4<f32>(pick_A(a_words[at.x / EACH_A], at.x)); } else { left = wide_A(a4[at.x]); }
-        if ONE_B { right = vec4<f32>(pick_B(b_words[at.y / EACH_B], at.y)); } else { right = wide_B(b4[at.y]); }
-        y4[i] = narrow_Y(f4(left, right));
+        y4[i] = narrow_Y(f4(four_a(at.x), four_b(at.y)));
     }
 }
 

@@ -15,7 +15,6 @@ struct Params {
     n: u32,
     width: u32,
     size: u32,
-    chunk: u32,
 }
 
 // A negative index is far above every row.

@@ -6,19 +6,7 @@
 @group(0) @binding(0) var<storage, read> dy: array<f32>;
 @group(0) @binding(1) var<storage, read> index: array<i32>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(3) var<uniform> p: Params;
-
-struct Params {
-    outer: u32,
-    size: u32,
-    inner: u32,
-    length: u32,
-    // 1 for gather: every element has an index of its own
-    each: u32,
-    // The part of the indices that this pass adds up.
-    first: u32,
-    end: u32,
-}
+@group(0) @binding(3) var<uniform> p: Lines;
 
 @compute @workgroup_size(256)
 fn gather_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {

@@ -1,8 +1,8 @@
 // y[i] = f(a[i], b[i]) of whole numbers, which wrap around in 32 bits
 //   a, b: strided operands; y: dense, n elements of type Y
-// quads: one invocation takes four neighbours or, with ONE_A and ONE_B, one for all, p in steps of vec4 but for those; strided: one element. The greatest common divisor
-// takes at most 48 iterations, all else none. The function, f4, is set by
-// the variant, and so is Y, i32 or f32.
+// quads: one invocation takes four neighbours, or one for all four, p in steps of vec4 but for those: four_a and four_b read
+// them; strided: one element. The greatest common divisor takes at most 48 iterations, all else none. The function, f4, and what
+// reads four are set by the variant, and so is Y, i32 or f32.
 
 @group(0) @binding(0) var<storage, read> a: array<i32>;
 @group(0) @binding(0) var<storage, read> a4: array<vec4<i32>>;
@@ -57,11 +57,7 @@ fn integers_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
-        var left: vec4<i32>;
-        var right: vec4<i32>;
-        if ONE_A { left = vec4<i32>(a[at.x]); } else { left = a4[at.x]; }
-        if ONE_B { right = vec4<i32>(b[at.y]); } else { right = b4[at.y]; }
-        y4[i] = f4(left, right);
+        y4[i] = f4(four_a(at.x), four_b(at.y));
     }
 }
 

@@ -7,21 +7,7 @@
 @group(0) @binding(1) var<storage, read> index: array<i32>;
 @group(0) @binding(2) var<storage, read> src: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<uniform> p: Params;
-
-struct Params {
-    outer: u32,
-    size: u32,
-    inner: u32,
-    length: u32,
-    // 1: every element has an index of its own
-    each: u32,
-    // The part of the indices that this pass looks at.
-    first: u32,
-    end: u32,
-    // What is done: 0 takes the new one, 1 adds, 2 multiplies, 3 takes the larger, 4 the smaller.
-    join: u32,
-}
+@group(0) @binding(4) var<uniform> p: Lines;
 
 fn joined(a: f32, b: f32) -> f32 {
     if p.join == 0u { return b; }

@@ -1,7 +1,7 @@
 // y[i] = b[i] where condition[i] is 0, else a[i]: NaN is not 0
 //   condition, a, b: strided operands of types C, A and B; y: dense, n elements of type Y
-// quads: one invocation takes four neighbours or, with ONE_C, ONE_A and ONE_B, one for all, p in steps of vec4 but for those; strided: one element, all of f32; packed: four elements of any
-// type. No loops.
+// quads: one invocation takes four neighbours, or one for all four, p in steps of vec4 but for those: four_a, four_b and four_c
+// read them; strided: one element, all of f32; packed: four elements of any type. No loops.
 
 @group(0) @binding(0) var<storage, read> condition: array<f32>;
 @group(0) @binding(0) var<storage, read> condition4: array<C>;
@@ -21,13 +21,7 @@ fn where_quads(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
     if i < p.n {
         let at = offsets(i, p);
-        var of: vec4<f32>;
-        var left: vec4<f32>;
-        var right: vec4<f32>;
-        if ONE_C { of = vec4<f32>(pick_C(condition_words[at.x / EACH_C], at.x)); } else { of = wide_C(condition4[at.x]); }
-        if ONE_A { left = vec4<f32>(pick_A(a_words[at.y / EACH_A], at.y)); } else { left = wide_A(a4[at.y]); }
-        if ONE_B { right = vec4<f32>(pick_B(b_words[at.z / EACH_B], at.z)); } else { right = wide_B(b4[at.z]); }
-        y4[i] = narrow_Y(select(left, right, of == vec4<f32>()));
+        y4[i] = narrow_Y(select(four_a(at.y), four_b(at.z), four_c(at.x) == vec4<f32>()));
     }
 }
 

@@ -33,6 +33,7 @@ mod mask;
 pub mod matmul;
 pub mod norm;
 mod operators;
+mod order;
 pub mod padding;
 mod patches;
 mod pieces;

@@ -63,28 +63,37 @@ pub fn is_gpu(info: &Info, _: &Dispatch) -> bool {
     info.class == Class::Gpu
 }
 
-fn pass(entry: &'static str, wgsl: &'static str, invocations: usize) -> Pass {
+/// `is_one` says which operands have one element for four.
+fn pass(entry: &'static str, wgsl: &'static str, invocations: usize, is_one: [bool; 2]) -> Pass {
+    let four_a = by_fours(is_one[0], ["wide_A(a4[at])", "vec4<f32>(pick_A(a_words[at / EACH_A], at))"]);
+    let four_b = by_fours(is_one[1], ["wide_B(b4[at])", "vec4<f32>(pick_B(b_words[at / EACH_B], at))"]);
     Pass::new(&SHADER, entry, groups(invocations, 256))
         .constant("f4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32>", Constant::Function(wgsl))
+        .constant("four_a(at: u32) -> vec4<f32>", four_a)
+        .constant("four_b(at: u32) -> vec4<f32>", four_b)
         .elements(&["A", "B", "Y"])
 }
 
 /// Four neighbours at a time.
 pub fn flat(wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass("binary_flat", wgsl, count(d).div_ceil(4)).alone()
+    pass("binary_flat", wgsl, count(d).div_ceil(4), [false; 2]).alone()
 }
 
 /// Four columns of four rows at a time.
 pub fn row(wgsl: &'static str, d: &Dispatch) -> Lowering {
     let [[columns, ..], [rows, ..], ..] = d.params::<Strided>().dims;
-    pass("binary_row", wgsl, (rows.div_ceil(4) * (columns / 4)) as usize).alone()
+    pass("binary_row", wgsl, (rows.div_ceil(4) * (columns / 4)) as usize, [false; 2]).alone()
 }
 
 /// By whole vec4, which [`has_quads`] has found.
 pub fn quads(wgsl: &'static str, d: &Dispatch) -> Lowering {
     let (p, is_one) = spread::<2>(d);
-    let pass = pass("binary_quads", wgsl, p.n as usize).params(&p);
-    spreads(pass, &["ONE_A", "ONE_B"], &is_one).alone()
+    pass("binary_quads", wgsl, p.n as usize, is_one).params(&p).alone()
+}
+
+/// What is read of an operand: four elements, or one for all four.
+pub fn by_fours(is_one: bool, [four, one]: [&'static str; 2]) -> Constant {
+    Constant::Function(if is_one { one } else { four })
 }
 
 /// The walk by whole vec4, and which operands repeat one element in them.
@@ -93,19 +102,14 @@ pub fn spread<const N: usize>(d: &Dispatch) -> (Strided, [bool; N]) {
     p.spread().unwrap_or((p, [false; N]))
 }
 
-/// With a constant for each operand that may repeat one element.
-pub fn spreads(pass: Pass, names: &[&'static str], is_one: &[bool]) -> Pass {
-    names.iter().zip(is_one).fold(pass, |pass, (name, one)| pass.constant(name, Constant::Bool(*one)))
-}
-
 /// One element at a time.
 pub fn strided(wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass("binary_strided", wgsl, count(d)).alone()
+    pass("binary_strided", wgsl, count(d), [false; 2]).alone()
 }
 
 /// One element after the other of four, which are whole words in any type.
 pub fn packed(wgsl: &'static str, d: &Dispatch) -> Lowering {
-    pass("binary_packed", wgsl, count(d).div_ceil(4)).alone()
+    pass("binary_packed", wgsl, count(d).div_ceil(4), [false; 2]).alone()
 }
 
 /// Each element of the result from those of the operands.

@@ -1,6 +1,7 @@
-//! Rows that stand for the same row of a table, added up, and rows put into a table: `shaders/coalesce_order.wgsl`,
+//! Rows that stand for the same row of a table, added up, and rows put into a table: `order.rs`,
 //! `shaders/coalesce.wgsl`, `shaders/rows_put.wgsl`.
 
+use super::order::Lines;
 use crate::dtype::DType;
 use crate::kernel::convert::convert;
 use crate::kernel::{
@@ -14,24 +15,18 @@ use std::ops::Range;
 
 use Access::{Read, ReadWrite, Write};
 
-static ORDER: Shader = shader!("coalesce_order", &[Read, Read, Write]);
-
 static PUT: Shader = shader!("rows_put", ["halves"], &[Read, Read, ReadWrite]);
 
 static SUMS: Shader = shader!("coalesce", &[Read, Read, Read, ReadWrite, Write]);
 
-/// `n` entries of `width` elements, or of as many vec4, for a table of `size` rows. Passes sort `chunk` entries at a time.
+/// `n` entries of `width` elements, or of as many vec4, for a table of `size` rows.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct CoalesceParams {
     n: u32,
     width: u32,
     size: u32,
-    chunk: u32,
 }
-
-/// Entries that are compared with one another before sorted ones are merged.
-const FIRST: u32 = 128;
 
 /// Sorted entries of which one invocation adds up those of one row.
 const PART: u64 = 64;
@@ -50,19 +45,9 @@ static COALESCE: Kernel = Kernel::new("coalesce", &[Read, Read, Write, Write], d
 fn sorted(d: &Dispatch) -> Lowering {
     let mut p: CoalesceParams = d.params();
     let mut out = Lowering::default();
-    let bytes = (4 * u64::from(p.n)).next_multiple_of(16);
-    let [mut order, mut free] = [out.scratch(bytes), out.scratch(bytes)];
     let parts = out.scratch((4 * d.len(1) as u64).next_multiple_of(16));
-    let sort = |entry, p: &CoalesceParams, from, to| {
-        Pass::new(&ORDER, entry, groups(p.n as usize, 64)).slots(&[Slot::Arg(0), from, to]).params(p)
-    };
-    p.chunk = FIRST;
-    out.passes.push(sort("coalesce_order", &p, free, order));
-    while p.chunk < p.n {
-        p.chunk *= 2;
-        out.passes.push(sort("coalesce_order_merge", &p, order, free));
-        std::mem::swap(&mut order, &mut free);
-    }
+    let lines = Lines::rows(p.size as usize, p.width as usize, p.n as usize);
+    let order = lines.sorted(Slot::Arg(0), &mut out);
     let each = if p.width.is_multiple_of(4) { 4 } else { 1 };
     p.width /= each;
     let sum = |entry, from, to| {
@@ -196,7 +181,7 @@ impl Tensor {
         let shape = values.shape();
         let rows = Tensor::empty([shape[0]], DType::I32, self.device());
         let sums = Tensor::empty(shape, DType::F32, self.device());
-        let p = CoalesceParams { n: shape[0] as u32, width: shape[1] as u32, size: size as u32, chunk: 0 };
+        let p = CoalesceParams { n: shape[0] as u32, width: shape[1] as u32, size: size as u32 };
         if values.numel() == 0 {
             return (Tensor::full([shape[0]], -1, self.device()), sums);
         }

@@ -1,12 +1,15 @@
-//! Rows of a table by their numbers: `shaders/embedding.wgsl`, `shaders/embedding_backward.wgsl`,
+//! Rows of a table by their numbers: `shaders/embedding.wgsl`; their gradient by `order.rs`, and on software adapters by
 //! `shaders/embedding_backward_subgroup.wgsl`.
 
+use super::coalesce::items;
+use super::gather::added;
+use super::order::{Lines, PART};
 use crate::autograd::{Op, is_differentiated};
 use crate::dtype::DType;
 use crate::kernel::convert::convert;
 use crate::kernel::{
     Access, Call, Class, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant,
-    groups, parallel, shader,
+    parallel, shader,
 };
 use crate::ops::reduce::KeepDims;
 use crate::shape::Shape;
@@ -18,13 +21,21 @@ const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
 static FORWARD: Shader = shader!("embedding", ["halves"], ACCESS);
 
-static BACKWARD: Shader = shader!("embedding_backward", ["halves"], ACCESS);
-
 static BACKWARD_SUBGROUP: Shader = shader!("embedding_backward_subgroup", ["halves"], ACCESS);
 
+/// A table of `size` rows of `width` elements, or of as many vec4, and `length` numbers of rows.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Uniform)]
 struct EmbeddingParams {
+    size: u32,
+    width: u32,
+    length: u32,
+}
+
+/// Rows of `quads` vec4 of which a workgroup adds up `block`, and the part of the indices of a pass.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct BackwardParams {
     size: u32,
     quads: u32,
     length: u32,
@@ -33,12 +44,9 @@ struct EmbeddingParams {
     end: u32,
 }
 
-impl EmbeddingParams {
-    /// Of a table of this shape.
-    fn of(table: Shape, index: &Tensor) -> EmbeddingParams {
-        let length = index.numel() as u32;
-        EmbeddingParams { size: table[0] as u32, quads: table[1] as u32 / 4, length, block: 1, first: 0, end: length }
-    }
+/// The rows of a table of this shape that an index tells.
+fn lines(table: Shape, index: &Tensor) -> Lines {
+    Lines::rows(table[0], table[1], index.numel())
 }
 
 static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_definition, |d| Cost {
@@ -47,8 +55,12 @@ static EMBEDDING: Kernel = Kernel::new("embedding", ACCESS, forward_definition, 
 })
 .host(forward_host)
 .tolerance(Tolerance::EXACT)
-.variants(&[Variant::new("quads", |_, d| {
-    Pass::new(&FORWARD, "embedding", groups(d.len(2) / 4, 256)).elements(&["W", "", "Y"]).alone()
+.variants(&[Variant::new("items", |_, d| {
+    let p: EmbeddingParams = d.params();
+    let (pass, width) = items(Pass::new(&FORWARD, "embedding", 1), p.length, p.width, &["W", "", "Y"]);
+    let missing = if width == p.width { "from_bits4(0x7fc00000u).x" } else { "from_bits4(0x7fc00000u)" };
+    let pass = pass.constant("missing() -> ITEM", Constant::Function(missing));
+    pass.params(&EmbeddingParams { width, ..p }).alone()
 })]);
 
 /// By bits where elements are of half size: a table that is widened as a whole takes longer than the rows.
@@ -58,7 +70,7 @@ fn forward_host(call: &mut Call) {
         return forward_definition(call);
     }
     let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read_bits::<u8>(0), call.read::<i32>(1));
-    let width = 4 * p.quads as usize;
+    let width = p.width as usize;
     let (rows, bytes) = ((parallel::GRAIN / width).max(1), width * from.bytes());
     let count = p.length as usize * width * to.bytes();
     parallel::chunks(&mut call.write_bits::<u8>(2)[..count], rows * width * to.bytes(), |piece, y| {
@@ -82,7 +94,7 @@ fn missing(dtype: DType, y: &mut [u8]) {
 
 fn forward_definition(call: &mut Call) {
     let (p, weight, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
-    let width = 4 * p.quads as usize;
+    let width = p.width as usize;
     let rows = (parallel::GRAIN / width).max(1);
     parallel::chunks(call.write::<f32>(2), rows * width, |piece, y| {
         for (y, index) in y.chunks_mut(width).zip(&index[piece * rows..]) {
@@ -96,64 +108,47 @@ fn forward_definition(call: &mut Call) {
 
 static EMBEDDING_BACKWARD: Kernel =
     Kernel::new("embedding_backward", ACCESS, backward_definition, |d| d.cost(d.len(0) as u64))
+        .host(|call| {
+            let (p, dy, index) = (call.params::<Lines>(), call.read::<f32>(0), call.read::<i32>(1));
+            let dw = call.write::<f32>(2);
+            dw.fill(0.0);
+            p.put(index, dy, dw, |to, value| *to += value);
+        })
         .tolerance(Tolerance::SUMMED)
         .variants(&[
             Variant::new("subgroup", by_subgroups)
-                .fits(|info, _| matches!(info.subgroup, Some(8..=16)))
+                .fits(|info, d| matches!(info.subgroup, Some(8..=16)) && d.params::<Lines>().inner.is_multiple_of(4))
                 .suits(|info, _| info.class != Class::Gpu),
-            Variant::new("columns", by_columns),
+            Variant::new("sorted", |_, d| added(d)).fits(|info, d| d.params::<Lines>().fits(info)),
         ]);
 
-/// Indices that one pass looks at.
-const PART: u32 = 32_768;
-
-/// A pass for each part of the indices; `groups` tells the workgroups of one for a number of blocks.
-fn parts(d: &Dispatch, block: u32, pass: impl Fn(u64) -> Pass) -> Lowering {
-    let p: EmbeddingParams = d.params();
-    let of = |first: u32| {
-        let params = EmbeddingParams { block, first, end: (first + PART).min(p.length), ..p };
-        pass(u64::from(p.size.div_ceil(block))).elements(&["DY"]).params(&params)
-    };
-    Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(of).collect(), scratch: Vec::new() }
-}
-
 fn by_subgroups(info: &Info, d: &Dispatch) -> Lowering {
-    let (p, lanes) = (d.params::<EmbeddingParams>(), info.subgroup.unwrap_or(8));
+    let (Lines { size, inner, length, .. }, lanes) = (d.params::<Lines>(), info.subgroup.unwrap_or(8));
+    let quads = inner / 4;
     // About 64 workgroups: each looks at every index.
-    let across = u64::from(p.quads.div_ceil(lanes));
-    let block = (u64::from(p.size) * across / 64).clamp(1, 4096) as u32;
-    parts(d, block, |blocks| {
-        let pass = Pass::new(&BACKWARD_SUBGROUP, "embedding_backward_subgroup", blocks * across);
-        pass.constant("LANES", Constant::U32(lanes))
-    })
-}
-
-fn by_columns(_: &Info, d: &Dispatch) -> Lowering {
-    let p: EmbeddingParams = d.params();
-    let block = p.size.div_ceil(1024).clamp(1, 256);
-    parts(d, block, |blocks| {
-        Pass::new(&BACKWARD, "embedding_backward", (blocks * u64::from(p.quads)).div_ceil(64).max(1))
-    })
+    let across = u64::from(quads.div_ceil(lanes));
+    let block = (u64::from(size) * across / 64).clamp(1, 4096) as u32;
+    let pass = |first: u32| {
+        let params = BackwardParams { size, quads, length, block, first, end: (first + PART).min(length) };
+        let groups = u64::from(size.div_ceil(block)) * across;
+        let pass = Pass::new(&BACKWARD_SUBGROUP, "embedding_backward_subgroup", groups).elements(&["DY"]);
+        pass.constant("LANES", Constant::U32(lanes)).params(&params)
+    };
+    Lowering { passes: (0..length.max(1)).step_by(PART as usize).map(pass).collect(), scratch: Vec::new() }
 }
 
 fn backward_definition(call: &mut Call) {
-    let (p, dy, index) = (call.params::<EmbeddingParams>(), call.read::<f32>(0), call.read::<i32>(1));
-    let width = 4 * p.quads as usize;
-    // Each task looks at all indices for its rows.
-    let rows = (p.size as usize).div_ceil(16).max(1);
-    parallel::chunks(call.write::<f32>(2), rows * width, |piece, dw| {
-        dw.fill(0.0);
-        let first = piece * rows;
-        let end = first + dw.len() / width;
-        for (index, dy) in index.iter().zip(dy.chunks(width)) {
-            match usize::try_from(*index) {
-                Ok(row) if (first..end).contains(&row) => {
-                    dw[(row - first) * width..][..width].iter_mut().zip(dy).for_each(|(dw, dy)| *dw += dy);
-                }
-                _ => (),
+    let (p, dy, index) = (call.params::<Lines>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (width, dw) = (p.inner as usize, call.write::<f32>(2));
+    dw.fill(0.0);
+    for (index, dy) in index.iter().zip(dy.chunks(width)) {
+        match usize::try_from(*index) {
+            Ok(row) if row < p.size as usize => {
+                dw[row * width..][..width].iter_mut().zip(dy).for_each(|(dw, dy)| *dw += dy);
             }
+            _ => (),
         }
-    });
+    }
 }
 
 /// The kernels of this page.
@@ -203,12 +198,11 @@ impl Tensor {
     #[track_caller]
     pub fn embedding(&self, indices: &Tensor) -> Tensor {
         let index = self.embedded_by(indices);
-        let (shape, table, width) =
-            (Shape::from([&index.shape()[..], &[self.size(1)]].concat()), self.shape(), self.size(1));
+        let (shape, table) = (Shape::from([&index.shape()[..], &[self.size(1)]].concat()), self.shape());
         // Rows of a parameter are what a pass begins with.
         let dtype = self.pass_dtype();
-        if !width.is_multiple_of(4) || shape.numel() == 0 {
-            return self.entered().embedding_by_primitives(&index).cast(dtype);
+        if shape.numel() == 0 {
+            return self.entered().index_select(0, &index.reshape([-1])).reshape_to(shape).cast(dtype);
         }
         let (weight, index) = (self.contiguous().entered(), index.contiguous());
         let y = weight.picked_rows(&index, dtype);
@@ -219,7 +213,7 @@ impl Tensor {
             &[&weight],
             move |dy, _| {
                 let dw = Tensor::empty(table, of_w, dy.device());
-                Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &EmbeddingParams::of(table, &saved));
+                Tensor::run(&EMBEDDING_BACKWARD, &[&dy.contiguous(), &saved, &dw], &lines(table, &saved));
                 let index = saved.clone();
                 let again = move |ddw: &Tensor, _: &[bool]| vec![Some(ddw.embedding(&index).reshape_to(shape))];
                 vec![Some(dw.tracked("embedding_backward", &[dy], again))]
@@ -275,7 +269,7 @@ impl Tensor {
         let table = self.detach();
         let index = self.embedded_by(indices);
         let index = index.reshape_to(Shape::from([index.numel()]));
-        let rows = match table.size(1).is_multiple_of(4) && index.numel() > 0 {
+        let rows = match table.size(1) > 0 && index.numel() > 0 {
             true => table.contiguous().picked_rows(&index, DType::F32),
             false => table.index_select(0, &index).cast(DType::F32),
         };
@@ -327,26 +321,20 @@ impl Tensor {
     #[track_caller]
     fn picked_rows(&self, index: &Tensor, dtype: DType) -> Tensor {
         let y = Tensor::empty(Shape::from([&index.shape()[..], &[self.size(1)]].concat()), dtype, self.device());
-        Tensor::run(&EMBEDDING, &[&self.detach(), index, &y], &EmbeddingParams::of(self.shape(), index));
+        let [size, width, length] = [self.size(0), self.size(1), index.numel()].map(|n| n as u32);
+        Tensor::run(&EMBEDDING, &[&self.detach(), index, &y], &EmbeddingParams { size, width, length });
         y
-    }
-
-    /// [`Tensor::embedding`] of a table that the kernels do not take.
-    #[track_caller]
-    fn embedding_by_primitives(&self, indices: &Tensor) -> Tensor {
-        let shape = Shape::from([&indices.shape()[..], &self.shape()[1..]].concat());
-        self.index_select(0, &indices.reshape([-1])).reshape_to(shape)
     }
 
     /// The table of `size` rows that has these rows `[n, width]`, added up where `index` `[n]` says, and is 0 elsewhere.
     #[track_caller]
     pub(crate) fn whole_table(&self, index: &Tensor, size: usize) -> Tensor {
         let table = Shape::from([size, self.size(1)]);
-        if !self.size(1).is_multiple_of(4) || self.numel() == 0 || size == 0 || is_differentiated() {
+        if self.numel() == 0 || size == 0 || is_differentiated() {
             return self.new_zeros(table).index_add(0, index, self);
         }
         let (index, whole) = (index.contiguous(), self.new_empty(table));
-        Tensor::run(&EMBEDDING_BACKWARD, &[&self.contiguous(), &index, &whole], &EmbeddingParams::of(table, &index));
+        Tensor::run(&EMBEDDING_BACKWARD, &[&self.contiguous(), &index, &whole], &lines(table, &index));
         whole
     }
 }

@@ -1,34 +1,24 @@
-//! Elements picked by index: `shaders/gather.wgsl`, `shaders/gather_backward.wgsl`.
+//! Elements picked by index: `shaders/gather.wgsl`; their gradient by `shaders/gather_backward.wgsl` for few indices, `order.rs` for
+//! many.
 
+use super::fill;
+use super::order::{Join, Lines, PART};
 use crate::autograd::Op;
 use crate::dtype::{DType, Element};
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups,
+    Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups,
     parallel, shader,
 };
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
-use bytemuck::{Pod, Zeroable};
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Write];
 
-static FORWARD: Shader = shader!("gather", ACCESS);
+static FORWARD: Shader = shader!("gather", ["lines"], ACCESS);
 
-static BACKWARD: Shader = shader!("gather_backward", ACCESS);
+static BACKWARD: Shader = shader!("gather_backward", ["lines"], ACCESS);
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
-struct GatherParams {
-    outer: u32,
-    size: u32,
-    inner: u32,
-    length: u32,
-    each: u32,
-    first: u32,
-    end: u32,
-}
-
-impl GatherParams {
+impl Lines {
     /// Whose element `at` of the result is, and where its index lies.
     fn place(&self, at: usize) -> (usize, usize, usize) {
         let (inner, length) = (self.inner as usize, self.length as usize);
@@ -41,17 +31,18 @@ static GATHER: Kernel = Kernel::new("gather", ACCESS, gather_definition, |d| Cos
     flops: 0,
     bytes: 2 * d.bindings[2].bytes + d.bindings[1].bytes,
 })
+.host(gather_host)
 .tolerance(Tolerance::EXACT)
 .variants(&[
     Variant::new("quads", |_, d| {
-        let p: GatherParams = d.params();
-        gather_pass(&GatherParams { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
+        let p: Lines = d.params();
+        gather_pass(&Lines { inner: p.inner / 4, ..p }, "vec4<u32>", d.len(2) / 4)
     })
-    .fits(|_, d| d.params::<GatherParams>().each == 0 && d.params::<GatherParams>().inner.is_multiple_of(4)),
+    .fits(|_, d| d.params::<Lines>().each == 0 && d.params::<Lines>().inner.is_multiple_of(4)),
     Variant::new("flat", |_, d| gather_pass(&d.params(), "u32", d.len(2))),
 ]);
 
-fn gather_pass(p: &GatherParams, item: &'static str, items: usize) -> Lowering {
+fn gather_pass(p: &Lines, item: &'static str, items: usize) -> Lowering {
     Pass::new(&FORWARD, "gather", groups(items, 256)).params(p).constant("ITEM", Constant::Alias(item)).alone()
 }
 
@@ -62,9 +53,42 @@ fn gather_definition(call: &mut Call) {
     }
 }
 
+fn gather_host(call: &mut Call) {
+    match call.dtype(0) {
+        DType::I32 => picked_host(call, f32::NAN.to_bits() as i32),
+        _ => picked_host(call, f32::NAN),
+    }
+}
+
+/// The same by rows, without a division for each element.
+fn picked_host<T: Element>(call: &mut Call, missing: T) {
+    let (p, x, index) = (call.params::<Lines>(), call.read::<T>(0), call.read::<i32>(1));
+    let [size, inner, length] = [p.size, p.inner, p.length].map(|n| n as usize);
+    let place = |index: i32| usize::try_from(index).ok().filter(|d| *d < size);
+    parallel::rows(
+        call.write::<T>(2),
+        inner,
+        #[inline(always)]
+        |row, y| {
+            let (o, l) = (row / length, row % length);
+            let x = &x[o * size * inner..][..size * inner];
+            if p.each == 0 {
+                match place(index[l]) {
+                    Some(d) => y.copy_from_slice(&x[d * inner..][..inner]),
+                    None => y.fill(missing),
+                }
+                return;
+            }
+            for (i, (y, index)) in y.iter_mut().zip(&index[row * inner..]).enumerate() {
+                *y = place(*index).map_or(missing, |d| x[d * inner + i]);
+            }
+        },
+    );
+}
+
 /// `missing` stands for what lies nowhere.
 fn gathered<T: Element>(call: &mut Call, missing: T) {
-    let (p, x, index) = (call.params::<GatherParams>(), call.read::<T>(0), call.read::<i32>(1));
+    let (p, x, index) = (call.params::<Lines>(), call.read::<T>(0), call.read::<i32>(1));
     parallel::fill(call.write::<T>(2), |at| {
         let (o, from, i) = p.place(at);
         match usize::try_from(index[from]) {
@@ -77,22 +101,38 @@ fn gathered<T: Element>(call: &mut Call, missing: T) {
 static GATHER_BACKWARD: Kernel =
     Kernel::new("gather_backward", ACCESS, gather_backward_definition, |d| d.cost(d.len(0) as u64))
         .tolerance(Tolerance::SUMMED)
-        .variants(&[Variant::new("flat", parts)]);
+        .host(|call| {
+            let (p, dy, index) = (call.params::<Lines>(), call.read::<f32>(0), call.read::<i32>(1));
+            let dx = call.write::<f32>(2);
+            dx.fill(0.0);
+            p.put(index, dy, dx, |to, value| *to += value);
+        })
+        .variants(&[
+            Variant::new("sorted", |_, d| added(d))
+                .fits(|info, d| d.params::<Lines>().fits(info))
+                .suits(|_, d| d.params::<Lines>().is_long()),
+            Variant::new("flat", parts),
+        ]);
 
-/// Indices that one pass looks at.
-const PART: u32 = 32_768;
+/// Zeros, and what is added to them: bindings of dy, the indices and dx.
+pub(super) fn added(d: &Dispatch) -> Lowering {
+    let mut out = Lowering::default();
+    out.passes.push(fill::zeros(Slot::Arg(2), d.len(2) as u32));
+    d.params::<Lines>().joined(Join::Sum, [Slot::Arg(1), Slot::Arg(0), Slot::Arg(2)], &mut out);
+    out
+}
 
 fn parts(_: &Info, d: &Dispatch) -> Lowering {
-    let p: GatherParams = d.params();
+    let p: Lines = d.params();
     let pass = |first: u32| {
-        let params = GatherParams { first, end: (first + PART).min(p.length), ..p };
+        let params = Lines { first, end: (first + PART).min(p.length), ..p };
         Pass::new(&BACKWARD, "gather_backward", groups(d.len(2), 256)).params(&params)
     };
     Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(pass).collect(), scratch: Vec::new() }
 }
 
 fn gather_backward_definition(call: &mut Call) {
-    let (p, dy, index) = (call.params::<GatherParams>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (p, dy, index) = (call.params::<Lines>(), call.read::<f32>(0), call.read::<i32>(1));
     let dx = call.write::<f32>(2);
     dx.fill(0.0);
     for (at, dy) in dy.iter().enumerate().take((p.outer * p.length * p.inner) as usize) {
@@ -166,7 +206,7 @@ impl Tensor {
         let length = index.shape()[if each == 1 { dim } else { 0 }];
         let mut sizes = shape.to_vec();
         sizes[dim] = length;
-        let p = GatherParams {
+        let p = Lines {
             outer: shape[..dim].iter().product::<usize>() as u32,
             size: shape[dim] as u32,
             inner: shape[dim + 1..].iter().product::<usize>() as u32,
@@ -174,6 +214,8 @@ impl Tensor {
             each,
             first: 0,
             end: length as u32,
+            join: Join::Sum as u32,
+            chunk: 0,
         };
         let y = Tensor::empty(Shape::from(sizes), x.dtype(), x.device());
         if y.numel() > 0 {

@@ -1,70 +1,63 @@
-//! Elements put where indices say: `shaders/scatter.wgsl`. What meets at one place is joined in the order of the source, so
-//! that a run repeats to the bit.
+//! Elements put where indices say: `shaders/scatter.wgsl` for few indices, `order.rs` for many. What meets at one place is joined in
+//! the order of the source, so that a run repeats to the bit.
 
+use super::copy;
+use super::order::{Join, Lines, PART};
 use crate::autograd::Op;
 use crate::dtype::DType;
-use crate::kernel::{
-    Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Tolerance, Uniform, Variant, groups, shader,
-};
+use crate::kernel::strided::Strided;
+use crate::kernel::{Access, Call, Dispatch, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader};
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
-use bytemuck::{Pod, Zeroable};
 
 const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write];
 
-static SHADER: Shader = shader!("scatter", ACCESS);
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
-struct ScatterParams {
-    outer: u32,
-    size: u32,
-    inner: u32,
-    length: u32,
-    each: u32,
-    first: u32,
-    end: u32,
-    join: u32,
-}
-
-/// How elements are joined: the shader's numbers.
-#[derive(Clone, Copy, PartialEq)]
-enum Join {
-    Set = 0,
-    Sum = 1,
-    Prod = 2,
-    Max = 3,
-    Min = 4,
-}
+static SHADER: Shader = shader!("scatter", ["lines"], ACCESS);
 
 static SCATTER: Kernel = Kernel::new("scatter", ACCESS, definition, |d| d.cost(d.len(2) as u64))
+    .host(host)
     .tolerance(Tolerance::SUMMED)
-    .variants(&[Variant::new("flat", |_, d| parts(d))]);
+    .variants(&[
+        Variant::new("sorted", |_, d| sorted(d))
+            .fits(|info, d| d.params::<Lines>().fits(info))
+            .suits(|_, d| d.params::<Lines>().is_long()),
+        Variant::new("flat", |_, d| parts(d)),
+    ]);
 
-/// Indices that one pass looks at.
-const PART: u32 = 32_768;
+fn sorted(d: &Dispatch) -> Lowering {
+    let (p, n) = (d.params::<Lines>(), d.len(3) as u32);
+    let mut out = Lowering::default();
+    let start = Pass::new(&copy::SHADER, "copy_flat", groups(n as usize, 4 * 256));
+    out.passes.push(start.slots(&[Slot::Arg(0), Slot::Arg(3)]).params(&Strided::over([n], 0, [1])));
+    p.joined(Join::of(p.join), [Slot::Arg(1), Slot::Arg(2), Slot::Arg(3)], &mut out);
+    out
+}
 
 fn parts(d: &Dispatch) -> Lowering {
-    let p: ScatterParams = d.params();
+    let p: Lines = d.params();
     let pass = |first: u32| {
-        let params = ScatterParams { first, end: (first + PART).min(p.length), ..p };
+        let params = Lines { first, end: (first + PART).min(p.length), ..p };
         Pass::new(&SHADER, "scatter", groups(d.len(3), 256)).params(&params)
     };
     Lowering { passes: (0..p.length.max(1)).step_by(PART as usize).map(pass).collect(), ..Lowering::default() }
 }
 
+fn join(join: u32) -> fn(f32, f32) -> f32 {
+    match Join::of(join) {
+        Join::Set => |_, b| b,
+        Join::Sum => |a, b| a + b,
+        Join::Prod => |a, b| a * b,
+        Join::Max => |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) },
+        Join::Min => |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) },
+    }
+}
+
 fn definition(call: &mut Call) {
-    let p: ScatterParams = call.params();
+    let p: Lines = call.params();
     let (x, index, src, y) = (call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2), call.write::<f32>(3));
     let [size, inner, length] = [p.size, p.inner, p.length].map(|n| n as usize);
     y.copy_from_slice(&x[..y.len()]);
-    let join = match p.join {
-        0 => |_: f32, b: f32| b,
-        1 => |a, b| a + b,
-        2 => |a, b| a * b,
-        3 => |a: f32, b: f32| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) },
-        _ => |a: f32, b: f32| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) },
-    };
+    let join = join(p.join);
     for (at, &value) in src.iter().enumerate().take(p.outer as usize * length * inner) {
         let (o, l, i) = (at / (inner * length), at / inner % length, at % inner);
         match usize::try_from(index[if p.each == 1 { at } else { l }]) {
@@ -73,6 +66,22 @@ fn definition(call: &mut Call) {
                 *to = join(*to, value);
             }
             _ => (),
+        }
+    }
+}
+
+fn host(call: &mut Call) {
+    let p: Lines = call.params();
+    let (x, index, src) = (call.read::<f32>(0), call.read::<i32>(1), call.read::<f32>(2));
+    let y = call.write::<f32>(3);
+    let len = y.len();
+    y.copy_from_slice(&x[..len]);
+    match Join::of(p.join) {
+        Join::Sum => p.put(index, src, y, |to, value| *to += value),
+        Join::Set => p.put(index, src, y, |to, value| *to = value),
+        _ => {
+            let join = join(p.join);
+            p.put(index, src, y, |to, value| *to = join(*to, value));
         }
     }
 }
@@ -112,7 +121,7 @@ impl Tensor {
         let index = if index.dtype() == DType::I32 { index.clone() } else { index.integers() };
         let (x, index, src) = (self.detach().contiguous(), index.contiguous(), src.detach().contiguous());
         let shape = x.shape();
-        let p = ScatterParams {
+        let p = Lines {
             outer: shape[..dim].iter().product::<usize>() as u32,
             size: shape[dim] as u32,
             inner: shape[dim + 1..].iter().product::<usize>() as u32,
@@ -121,6 +130,7 @@ impl Tensor {
             first: 0,
             end: 0,
             join: join as u32,
+            chunk: 0,
         };
         if x.numel() == 0 || src.numel() == 0 {
             return x.copy();

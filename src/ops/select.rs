@@ -19,18 +19,29 @@ static WHERE: Kernel =
         .variants(&[
             Variant::new("quads", |_, d| {
                 let (p, is_one) = elementwise::spread::<3>(d);
-                let pass = pass("where_quads", p.n as usize).params(&p);
-                elementwise::spreads(pass, &["ONE_C", "ONE_A", "ONE_B"], &is_one).alone()
+                pass("where_quads", p.n as usize, is_one).params(&p).alone()
             })
             .fits(|_, d| d.params::<Strided>().spread::<3>().is_some()),
-            Variant::new("strided", |_, d| pass("where_strided", elementwise::count(d)).alone())
+            Variant::new("strided", |_, d| pass("where_strided", elementwise::count(d), [false; 3]).alone())
                 .fits(elementwise::is_f32)
                 .suits(elementwise::is_gpu),
-            Variant::new("packed", |_, d| pass("where_packed", elementwise::count(d).div_ceil(4)).alone()),
+            Variant::new("packed", |_, d| pass("where_packed", elementwise::count(d).div_ceil(4), [false; 3]).alone()),
         ]);
 
-fn pass(entry: &'static str, invocations: usize) -> Pass {
-    Pass::new(&SHADER, entry, groups(invocations, 256)).elements(&["C", "A", "B", "Y"])
+/// `is_one` says which operands have one element for four.
+fn pass(entry: &'static str, invocations: usize, is_one: [bool; 3]) -> Pass {
+    let texts = [
+        ["wide_C(condition4[at])", "vec4<f32>(pick_C(condition_words[at / EACH_C], at))"],
+        ["wide_A(a4[at])", "vec4<f32>(pick_A(a_words[at / EACH_A], at))"],
+        ["wide_B(b4[at])", "vec4<f32>(pick_B(b_words[at / EACH_B], at))"],
+    ];
+    let heads = ["four_c(at: u32) -> vec4<f32>", "four_a(at: u32) -> vec4<f32>", "four_b(at: u32) -> vec4<f32>"];
+    let pass = Pass::new(&SHADER, entry, groups(invocations, 256)).elements(&["C", "A", "B", "Y"]);
+    heads
+        .into_iter()
+        .zip(texts)
+        .zip(is_one)
+        .fold(pass, |pass, ((head, texts), is_one)| pass.constant(head, elementwise::by_fours(is_one, texts)))
 }
 
 fn where_definition(call: &mut Call) {

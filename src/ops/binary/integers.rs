@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 static SHADER: Shader = shader!("integers", BINARY);
 
 /// A pass of an expression in `a` and `b`, each a vec4 of i32.
-fn pass(entry: &'static str, wgsl: &'static str, y: &'static str, p: &Strided) -> Pass {
+fn pass(entry: &'static str, wgsl: &'static str, y: &'static str, p: &Strided, is_one: [bool; 2]) -> Pass {
     let head = if y == "f32" {
         "f4(a: vec4<i32>, b: vec4<i32>) -> vec4<f32>"
     } else {
@@ -25,12 +25,14 @@ fn pass(entry: &'static str, wgsl: &'static str, y: &'static str, p: &Strided) -
     Pass::new(&SHADER, entry, groups(p.n as usize, 256))
         .constant(head, Constant::Function(wgsl))
         .constant("Y", Constant::Alias(y))
+        .constant("four_a(at: u32) -> vec4<i32>", elementwise::by_fours(is_one[0], ["a4[at]", "vec4<i32>(a[at])"]))
+        .constant("four_b(at: u32) -> vec4<i32>", elementwise::by_fours(is_one[1], ["b4[at]", "vec4<i32>(b[at])"]))
         .params(p)
 }
 
 fn quads(wgsl: &'static str, y: &'static str, d: &Dispatch) -> Lowering {
     let (p, is_one) = elementwise::spread::<2>(d);
-    elementwise::spreads(pass("integers_quads", wgsl, y, &p), &["ONE_A", "ONE_B"], &is_one).alone()
+    pass("integers_quads", wgsl, y, &p, is_one).alone()
 }
 
 macro_rules! functions {
@@ -46,7 +48,7 @@ macro_rules! functions {
         .variants(&[
             Variant::new("quads", |_, d| quads($wgsl, stringify!($y), d)).fits(elementwise::has_quads),
             Variant::new("strided", |_, d| {
-                pass("integers_strided", $wgsl, stringify!($y), &d.params()).alone()
+                pass("integers_strided", $wgsl, stringify!($y), &d.params(), [false; 2]).alone()
             }),
         ]);)*
 
