@@ -478,7 +478,7 @@ fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
     let dy = dy.clone().with_name(node.name.clone());
     if let (Some(part), [Some(input)], [true], false) = (&node.place, &node.inputs[..], needs, is_differentiated()) {
         let waiting = &mut waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1;
-        let gradient = dy.detach().cast(input.gradient);
+        let gradient = dy.detach().cast_once(input.gradient);
         return match part {
             Part::Along(place) => waiting.add_part(*place, gradient),
             Part::Rows(indices) => {
@@ -498,7 +498,7 @@ fn send(node: &Node, dy: &Tensor, needs: &[bool], waiting: &mut Waiting) {
         };
         higher::check_gradient(node.op.name(), &gradient);
         // Where types met, the result is of the wider.
-        let gradient = gradient.cast(input.gradient);
+        let gradient = gradient.cast_once(input.gradient);
         waiting.entry(input.id).or_insert_with(|| (input.clone(), Sum::default())).1.add(gradient);
     }
 }

@@ -95,7 +95,7 @@ impl Tensor {
     }
 
     /// [`Tensor::cast`] that leaves repeated what is repeated, as the gradient of a sum is.
-    fn cast_once(&self, dtype: DType) -> Tensor {
+    pub(crate) fn cast_once(&self, dtype: DType) -> Tensor {
         let layout = self.layout();
         let repeats = |&d: &usize| layout.strides()[d] == 0 && layout.shape[d] > 1;
         let dims: Vec<usize> = (0..self.rank()).filter(repeats).collect();

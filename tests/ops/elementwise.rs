@@ -219,8 +219,8 @@ pub fn cases() -> Vec<Case> {
         case("fill by zeros", [x([3])], |x| Tensor::zeros([65, 3], x[0].device())).constant(),
         case("fill by full", [x([3])], |x| Tensor::full([4099], 2.5f32, x[0].device())).constant(),
         case("fill of i32", [x([3])], |x| Tensor::full([63], -100i32, x[0].device())).constant(),
-        case("prelu by relu", [x([2, 3, 5]).avoiding(&[0.0]), x([3])], |x| x[0].prelu(&x[1])),
-        case("prelu of one slope by relu", [x([65]).avoiding(&[0.0]), x([1])], |x| x[0].prelu(&x[1])),
+        case("prelu prelu_slope prelu_rest", [x([2, 3, 5]).avoiding(&[0.0]), x([3])], |x| x[0].prelu(&x[1])),
+        case("prelu of one slope", [x([65]).avoiding(&[0.0]), x([1])], |x| x[0].prelu(&x[1])),
         case("glu by sigmoid", [x([3, 8, 5]).transposed()], |x| x[0].glu(1)),
         case("operators: add sub mul div affine", [x([65]), positive(x([65]))], |x| {
             -((&x[0] + &x[1]) * &x[0] - &x[1] / 2.0 + 1.0) / &x[1] * 0.5 - 3.0

@@ -117,6 +117,8 @@ pub fn cases() -> Vec<Case> {
         select(x([9, 5]), whole([65], 0, 5), 1),
         select(x([3, 9, 4]), whole([1], 0, 9), -2),
         select(x([9]), whole([300], 0, 9), 0),
+        select(x([500, 15]), whole([900], 0, 500), 0).compared(),
+        gather(x([2, 700, 3]), whole([2, 900, 3], 0, 700), 1).compared(),
         select(x([9, 5]).transposed(), whole([7], 0, 9).shifted(), 0),
         select(x([9, 5]).narrowed(1), whole([7], 0, 5).narrowed(0), 1),
         select(x([9, 5]), whole([7], -2, 11), 0).compared(),

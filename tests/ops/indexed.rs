@@ -98,6 +98,18 @@ fn written() -> Vec<Case> {
         })
         .compared(),
         case("scatter of a number", [x([4, 5]), whole([2, 5], 0, 3)], |x| x[0].scatter_value(0, &x[1], 0.7).square()),
+        case("scatter_add of lines of many", [x([2, 9, 3]), x([2, 300, 3]), whole([2, 300, 3], 0, 9)], |x| {
+            x[0].scatter_add(1, &x[2], &x[1])
+        })
+        .compared(),
+        case("index_add of many", [x([300, 12]), x([1700, 12]), whole([1700], 0, 300)], |x| {
+            x[0].index_add(0, &x[2], &x[1])
+        })
+        .compared(),
+        case("index_copy of many", [x([3, 70, 2]), x([3, 700, 2]), whole([700], 0, 70)], |x| {
+            x[0].index_copy(1, &x[2], &x[1])
+        })
+        .compared(),
         case("scatter past 32,768 indices", [x([3]), x([70_000]), whole([70_000], 0, 2)], |x| {
             x[0].scatter_add(0, &x[2], &x[1])
         })
