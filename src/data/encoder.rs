@@ -44,18 +44,19 @@ enum Column {
 pub struct Scale {
     /// The mean.
     pub mean: f64,
-    /// The deviation; 1 where all numbers are one.
+    /// The deviation; 1 where all numbers are one, up to rounding.
     pub std: f64,
 }
 
 impl Scale {
     /// Of some numbers: the training part's.
     pub fn of(values: &[f64]) -> Scale {
-        let count = values.len().max(1) as f64;
-        let mean = values.iter().sum::<f64>() / count;
+        let (count, first) = (values.len().max(1) as f64, values.first().copied().unwrap_or(0.0));
+        // About the first, so that the mean of equal numbers is that number to the bit.
+        let mean = first + values.iter().map(|x| x - first).sum::<f64>() / count;
         let std = (values.iter().map(|&x| (x - mean).powi(2)).sum::<f64>() / count).sqrt();
-        // A column without variation can be divided by 1.
-        Scale { mean, std: if std > 0.0 { std } else { 1.0 } }
+        // A column without variation, but for rounding, can be divided by 1.
+        Scale { mean, std: if std > 4.0 * f64::EPSILON * mean.abs() { std } else { 1.0 } }
     }
 
     /// What a number becomes: rounded to f32 at last, since what is left is about 1 in size.
