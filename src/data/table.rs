@@ -48,7 +48,8 @@ impl Table {
         Table::parse(&path.display().to_string(), &bytes)
     }
 
-    /// Takes a header and rows of as many fields apart; `name` is what errors call it.
+    /// Takes a header and rows of as many fields apart; `name` is what errors call it. Space around fields is left out, and space
+    /// in quotes is kept; lines of nothing but space are no rows, and `,` or `""` is one whose values are missing.
     ///
     /// # Errors
     /// [`Error::Data`] with the line, if it is no UTF-8, a quote does not end, a column has no name of its own, a row has
@@ -125,7 +126,7 @@ impl Table {
     #[track_caller]
     pub fn number(&self, row: usize, column: usize) -> Result<Option<f64>> {
         let Some(text) = self.text(row, column) else { return Ok(None) };
-        let number = text.parse().ok().filter(|number: &f64| (*number as f32).is_finite());
+        let number = text.trim().parse().ok().filter(|number: &f64| (*number as f32).is_finite());
         let wrong = || self.wrong(row, column, &format!("`{text}` is no number, as others of this column are"));
         number.map(Some).ok_or_else(wrong)
     }
@@ -161,30 +162,52 @@ impl Table {
     }
 }
 
+/// A field as far as it is read: its text, and how much of that was in quotes.
+#[derive(Default)]
+struct Field {
+    text: String,
+    quoted: Option<usize>,
+}
+
+impl Field {
+    /// What it holds, without the space around it and its quotes.
+    fn take(&mut self) -> String {
+        let Field { mut text, quoted } = std::mem::take(self);
+        let Some(kept) = quoted else { return text.trim().to_string() };
+        text.truncate(kept + text[kept..].trim_end().len());
+        text
+    }
+}
+
 /// The records of a CSV text (RFC 4180), without the space around fields; empty lines are none. A quote that does not end
 /// is an error of its line.
 fn records(text: &str) -> Result<Vec<Row>, u64> {
     let (mut rows, mut row) = (Vec::new(), Row { line: 1, fields: Vec::new() });
-    let (mut field, mut line) = (String::new(), 1);
+    let (mut field, mut line) = (Field::default(), 1);
     // The line of the quote that is open.
-    let mut quoted = None;
+    let mut open = None;
     let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        line += u64::from(c == '\n');
-        match (c, quoted) {
-            ('"', Some(_)) if rest.peek() == Some(&'"') => field.extend(rest.next()),
-            ('"', Some(_)) => quoted = None,
-            ('"', None) if field.trim().is_empty() => quoted = Some(line),
-            (',', None) => row.fields.push(std::mem::take(&mut field).trim().to_string()),
-            ('\n', None) => {
-                row.fields.push(std::mem::take(&mut field).trim().to_string());
-                rows.push(std::mem::replace(&mut row, Row { line, fields: Vec::new() }));
+    loop {
+        let next = rest.next();
+        line += u64::from(next == Some('\n'));
+        match (next, open) {
+            (Some('"'), Some(_)) if rest.peek() == Some(&'"') => field.text.extend(rest.next()),
+            (Some('"'), Some(_)) => (open, field.quoted) = (None, Some(field.text.len())),
+            (Some('"'), None) if field.quoted.is_none() && field.text.trim().is_empty() => {
+                field.text.clear();
+                open = Some(line);
             }
-            (c, _) => field.push(c),
+            (Some(','), None) => row.fields.push(field.take()),
+            (Some('\n'), None) | (None, _) => {
+                let is_empty = row.fields.is_empty() && field.quoted.is_none() && field.text.trim().is_empty();
+                row.fields.push(field.take());
+                let done = std::mem::replace(&mut row, Row { line, fields: Vec::new() });
+                rows.extend(Some(done).filter(|_| !is_empty));
+            }
+            (Some(c), _) => field.text.push(c),
+        }
+        if next.is_none() {
+            return open.map_or(Ok(rows), Err);
         }
     }
-    row.fields.push(field.trim().to_string());
-    rows.push(row);
-    rows.retain(|row| row.fields.iter().any(|field| !field.is_empty()));
-    quoted.map_or(Ok(rows), Err)
 }
