@@ -8,8 +8,11 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+/// What some editors put before the text of a file.
+const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The lines of a text file, each made an item by a function. The file may be larger than memory: where lines begin is noted when
-/// it is opened, and a line is read when it is asked for. Lines of nothing but blanks are left out.
+/// it is opened, and a line is read when it is asked for. Lines of nothing but blanks are left out, and so is a byte order mark.
 ///
 /// ```
 /// use wgrad::data::{Dataset, TextLines};
@@ -51,8 +54,9 @@ impl<T: Item, F: Fn(&str) -> Result<T> + Send + Sync> TextLines<F> {
             if read == 0 {
                 break;
             }
-            if !line.iter().all(u8::is_ascii_whitespace) {
-                lines.push((at, at + read, number));
+            let mark = if number == 1 && line.starts_with(MARK) { MARK.len() } else { 0 };
+            if !line[mark..].iter().all(u8::is_ascii_whitespace) {
+                lines.push((at + mark as u64, at + read, number));
             }
             at += read;
         }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use wgrad::Error;
 use wgrad::data::{
-    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, SeriesWindows, Table, TextLines, TokenWindows,
-    WindowOptions, balanced, cifar, save_images,
+    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Scale, SeriesWindows, Table, TextLines,
+    TokenWindows, WindowOptions, balanced, cifar, save_images,
 };
 
 /// A PNG file of `size` by `size` pixels.
@@ -231,6 +231,48 @@ fn an_encoder_is_kept_in_a_file() {
 }
 
 #[test]
+fn numbers_that_are_all_one_become_nothing() {
+    for (number, count) in [(0.1, 3), (0.1, 100_000), (-1e30, 7), (0.0, 2), (123_456.7, 1)] {
+        let scale = Scale::of(&vec![number; count]);
+        assert_eq!((scale, scale.apply(number)), (Scale { mean: number, std: 1.0 }, 0.0), "{count} times {number}");
+    }
+    // One after the other but for rounding, and what differs by more.
+    let scale = Scale::of(&[0.3, 0.1 + 0.2, 0.3]);
+    assert!(scale.std == 1.0 && scale.apply(0.3).abs() < 1e-15, "{scale:?}");
+    let scale = Scale::of(&[1e9, 1e9 + 2.0]);
+    assert_eq!((scale.mean, scale.std, scale.apply(1e9)), (1e9 + 1.0, 1.0, -1.0));
+    let scale = Scale::of(&[1e9, 1e9 + 1e-3]);
+    assert!((scale.apply(1e9) + 1.0).abs() < 1e-3, "{scale:?}");
+    let table = Table::parse("t.csv", b"a,b\n0.1,1\n0.1,2\n0.1,3\n").expect("a table");
+    let encoder = Encoder::fit(&table, &[0, 1, 2], &["a"], &[]).expect("it fits");
+    assert_eq!(encoder.rows(&table, &[0, 1, 2]).expect("they fit"), vec![vec![0.0]; 3]);
+}
+
+#[test]
+fn rows_without_a_value_are_rows_and_quotes_keep_their_space() {
+    let table = |text: &str| Table::parse("t.csv", text.as_bytes()).expect("a table");
+    let rows = table("a,b\n1,2\n,\n\n   \r\n  ,\t\n3, 4 \n\n");
+    assert_eq!(rows.len(), 4);
+    let texts = |rows: &Table, column| (0..rows.len()).map(|row| rows.text(row, column).map(String::from)).collect();
+    let told: [Vec<Option<String>>; 2] = [texts(&rows, 0), texts(&rows, 1)];
+    assert_eq!(told[0], [Some("1".into()), None, None, Some("3".into())]);
+    assert_eq!(told[1], [Some("2".into()), None, None, Some("4".into())]);
+    assert_eq!(rows.place(2), "t.csv, line 6");
+    let encoder = Encoder::fit(&rows, &[0, 1, 2, 3], &["a"], &[]).expect("it fits");
+    assert_eq!(encoder.rows(&rows, &[1]).expect("it fits"), [[0.0, 1.0]]);
+
+    let one = table("a\n\"\"\n\nx\n\"\"");
+    assert_eq!((one.len(), one.text(0, 0), one.text(1, 0), one.text(2, 0)), (3, None, Some("x"), None));
+    let quoted = table("a, \"b\" \n\" x \", \" \"\"y\"\" \" \r\n\" 7 \",\"\n\"\n");
+    assert_eq!(quoted.header(), ["a", "b"]);
+    assert_eq!((quoted.text(0, 0), quoted.text(0, 1)), (Some(" x "), Some(" \"y\" ")));
+    assert_eq!((quoted.number(1, 0), quoted.text(1, 1)), (Ok(Some(7.0)), Some("\n")));
+    let wrong = Table::parse("t.csv", b"a,b,c\n1,2,3\n,\n").expect_err("two fields").to_string();
+    assert!(wrong.ends_with("t.csv, line 3: there are 2 fields where the header has 3"), "{wrong}");
+    assert!(Table::parse("t.csv", b"a\n\"x\n").expect_err("open").to_string().contains("line 2: a quote has no end"));
+}
+
+#[test]
 fn lines_are_read_one_by_one_and_mistakes_have_their_numbers() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lines.txt");
@@ -243,6 +285,12 @@ fn lines_are_read_one_by_one_and_mistakes_have_their_numbers() {
     assert_eq!((lines.len(), lines.get(1).expect("whole"), lines.get(3).expect("whole")), (4, vec![3, 4], vec![7]));
     let text = lines.get(2).expect_err("no number").to_string();
     assert!(text.ends_with("lines.txt: line 5: invalid digit found in string"), "{text}");
+    std::fs::write(&path, "\u{feff}5 6\n\u{feff}7").expect("it can be written");
+    let marked = TextLines::open(&path, numbers).expect("it is there");
+    assert_eq!((marked.len(), marked.get(0).expect("whole"), marked.get(1).is_err()), (2, vec![5, 6], true));
+    std::fs::write(&path, "\u{feff}\r\n8").expect("it can be written");
+    let marked = TextLines::open(&path, numbers).expect("it is there");
+    assert_eq!((marked.len(), marked.get(0).expect("whole")), (1, vec![8]));
     std::fs::write(&path, b"a\xff\n").expect("it can be written");
     let text = TextLines::open(&path, numbers).expect("it is there").get(0).expect_err("no text").to_string();
     assert!(text.ends_with("line 1: it is no UTF-8"), "{text}");
