@@ -140,7 +140,7 @@ random! {
         p: f32,
         /// The range of the rectangle's area, in parts of the image's; in PyTorch 0.02 to 0.33.
         scale: [f32; 2],
-        /// The range of its width by its height; in PyTorch 0.3 to 3.3.
+        /// The range of its width by its height, in pixels; in PyTorch 0.3 to 3.3.
         ratio: [f32; 2],
         /// What it is set to.
         value: f32,
@@ -148,7 +148,9 @@ random! {
     change(self, x, draw) {
         let [area, ratio, across, down, chance] = numbers(draw, x.size(0), 4);
         let area = within(&area, self.scale);
-        let ratio = within(&ratio, self.ratio.map(f32::ln)).exp();
+        // Of pixels, where the rectangle's sides are parts of the image's.
+        let sides = x.size(2) as f32 / x.size(3) as f32;
+        let ratio = within(&ratio, self.ratio.map(|ratio| (ratio * sides).ln())).exp();
         let happens = chance.lt(Tensor::full([], self.p, x.device()));
         let inside = rectangle(x, &area.mul(&ratio).sqrt(), &area.div(&ratio).sqrt(), [&across, &down]).mul(&happens);
         Tensor::where_(&inside.expand(x.shape()), &Tensor::full([], self.value, x.device()).cast(x.dtype()), x)

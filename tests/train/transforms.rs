@@ -70,6 +70,25 @@ fn turns_and_cuts_that_are_nothing_change_nothing_and_others_what_they_say() {
 }
 
 #[test]
+fn what_is_erased_has_its_ratio_in_pixels() {
+    for (name, device) in devices() {
+        for ([h, w], ratio) in [([32, 128], 1.0f32), ([120, 40], 1.0), ([40, 60], 2.0), ([48, 48], 0.5)] {
+            let eraser = RandomErasing::new(1.0, [0.1, 0.1], [ratio, ratio], 0.0, &mut Init::new(0, &device));
+            let gone = eraser.forward(&Tensor::ones([6, 1, h, w], &device), &Ctx::train()).eq(0.0);
+            let side = |other: isize| {
+                let gone = gone.amax(&[1, other], KeepDims::No).sum_dims(&[1], KeepDims::No);
+                values(&gone)
+            };
+            let high = (0.1 * (h * w) as f32 / ratio).sqrt();
+            for (wide, tall) in side(2).into_iter().zip(side(3)) {
+                let near = (wide - high * ratio).abs() <= 1.0 && (tall - high).abs() <= 1.0;
+                assert!(near, "{name}: {wide} by {tall} of {w} by {h}, for a ratio of {ratio}");
+            }
+        }
+    }
+}
+
+#[test]
 fn mixed_images_are_what_their_labels_say() {
     for (name, device) in devices() {
         // Each image holds ones in the channel of its class.
