@@ -37,11 +37,11 @@ impl Metric for Accuracy {
     fn batch(&self, output: &Tensor, target: &Tensor) -> Tensor {
         let rows = self.labels.rows("Accuracy", output, target);
         let right = self.labels.predicted(&rows).eq(&rows.labels).mul(&rows.counted);
-        pair(&right.sum(), &rows.counted.sum())
+        pair(&right.sum(), &self.labels.count(&rows))
     }
 
     fn value(&self, sums: &[f64]) -> f64 {
-        sums[0] / sums[1].max(1.0)
+        ratio(sums[0], sums[1])
     }
 }
 
@@ -81,11 +81,11 @@ impl Metric for TopK {
         let behind = rows.scores.lt(&own).add(&rows.scores.eq(&own).mul(&earlier)).sum_dims(&[-1], KeepDims::No);
         let least = Tensor::full([], classes.saturating_sub(self.k) as f32, device);
         // The label itself is among those counted.
-        pair(&behind.gt(&least).mul(&rows.counted).sum(), &rows.counted.sum())
+        pair(&behind.gt(&least).mul(&rows.counted).sum(), &self.labels.count(&rows))
     }
 
     fn value(&self, sums: &[f64]) -> f64 {
-        sums[0] / sums[1].max(1.0)
+        ratio(sums[0], sums[1])
     }
 }
 
@@ -150,11 +150,9 @@ pub(super) struct Counts<'s> {
     pub predicted: &'s [f64],
     /// Rows of it.
     pub truth: &'s [f64],
-    /// All rows.
-    pub all: f64,
 }
 
-/// The same on the device: `[3 classes + 1]`.
+/// The same on the device, and behind it how many rows there are: `[3 classes + 1]`.
 #[track_caller]
 fn counts(labels: &Labels, metric: &str, output: &Tensor, target: &Tensor) -> Tensor {
     let rows = labels.rows(metric, output, target);
@@ -164,7 +162,7 @@ fn counts(labels: &Labels, metric: &str, output: &Tensor, target: &Tensor) -> Te
     let predicted = labels.predicted(&rows).one_hot(classes).mul(&counted);
     let sum = |x: &Tensor| x.sum_dims(&[0], KeepDims::No);
     let [right, predicted, truth] = [sum(&truth.mul(&predicted)), sum(&predicted), sum(&truth)];
-    Tensor::cat(&[&right, &predicted, &truth, &rows.counted.sum().reshape([1])], 0)
+    Tensor::cat(&[&right, &predicted, &truth, &labels.count(&rows).reshape([1])], 0)
 }
 
 impl Counts<'_> {
@@ -173,8 +171,8 @@ impl Counts<'_> {
         let (right, rest) = sums.split_at(classes);
         let (predicted, rest) = rest.split_at(classes);
         let (truth, all) = rest.split_at(classes);
-        // A row that counts and has no class.
-        (truth.iter().sum::<f64>() == all[0]).then_some(Counts { right, predicted, truth, all: all[0] })
+        // Not compared with the sum over the classes, since sums of many rows are rounded.
+        (!all[0].is_nan()).then_some(Counts { right, predicted, truth })
     }
 }
 
@@ -202,25 +200,33 @@ pub(super) mod shares {
         classes.map(|class| share(counts.right[class], counts.predicted[class], counts.truth[class])).collect()
     }
 
+    fn sum(of: &[f64]) -> f64 {
+        of.iter().sum()
+    }
+
+    fn dot(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    }
+
+    /// All rows: predicted and true classes have one total, but for the rounding of many.
+    fn all(counts: &Counts) -> f64 {
+        (sum(counts.predicted) * sum(counts.truth)).sqrt()
+    }
+
     pub fn one(share: Share, counts: &Counts, average: Average) -> f64 {
-        let sum = |of: &[f64]| of.iter().sum::<f64>();
         let micro = || share(sum(counts.right), sum(counts.predicted), sum(counts.truth));
         average.of(&each(share, counts), counts.truth, micro)
     }
 
     pub fn matthews(counts: &Counts) -> f64 {
-        let n = counts.all;
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let covariance = |right: f64, a: &[f64], b: &[f64]| right * n - dot(a, b);
+        let spread = |of: &[f64]| (sum(of) * sum(of) - dot(of, of)).sqrt();
         let (p, t) = (counts.predicted, counts.truth);
-        let both = covariance(n, p, p).sqrt() * covariance(n, t, t).sqrt();
-        ratio(covariance(counts.right.iter().sum(), t, p), both)
+        ratio(sum(counts.right) * all(counts) - dot(t, p), spread(p) * spread(t))
     }
 
     pub fn kappa(counts: &Counts) -> f64 {
-        let chance: f64 = counts.predicted.iter().zip(counts.truth).map(|(p, t)| p * t).sum();
-        let n = counts.all;
-        (counts.right.iter().sum::<f64>() * n - chance) / (n * n - chance)
+        let (chance, n) = (dot(counts.predicted, counts.truth), all(counts));
+        (sum(counts.right) * n - chance) / (sum(counts.predicted) * sum(counts.truth) - chance)
     }
 }
 

@@ -60,12 +60,12 @@ impl ConfusionMatrix {
     pub fn of_sums(sums: &[f64]) -> Result<ConfusionMatrix> {
         let classes = sums.len().isqrt();
         let wrong = |text: String| Err(Error::Option(format!("ConfusionMatrix: {text}")));
-        let Some((all, counts)) = sums.split_last().filter(|(_, counts)| counts.len() == classes * classes) else {
+        let Some((foreign, counts)) = sums.split_last().filter(|(_, counts)| counts.len() == classes * classes) else {
             return wrong(format!("expected classes x classes + 1 sums of `ConfusionCounts`, got {}", sums.len()));
         };
-        let found: f64 = counts.iter().sum();
-        if found != *all {
-            return wrong(format!("{} of {all} labels are not in 0..{classes}", all - found));
+        if *foreign != 0.0 {
+            let all = counts.iter().sum::<f64>() + foreign;
+            return wrong(format!("{foreign} of {all} labels are not in 0..{classes}"));
         }
         Ok(ConfusionMatrix { classes, counts: counts.iter().map(|&count| count as u64).collect() })
     }
@@ -106,8 +106,7 @@ impl ConfusionMatrix {
         let right: Vec<f64> = classes().map(|c| count(c, c)).collect();
         let predicted: Vec<f64> = classes().map(|p| classes().map(|t| count(t, p)).sum()).collect();
         let truth: Vec<f64> = classes().map(|t| classes().map(|p| count(t, p)).sum()).collect();
-        let all = truth.iter().sum();
-        of(&Counts { right: &right, predicted: &predicted, truth: &truth, all })
+        of(&Counts { right: &right, predicted: &predicted, truth: &truth })
     }
 
     /// The part of all predictions that are right; 0 if there are none.
@@ -176,7 +175,8 @@ impl Metric for ConfusionCounts {
         let classes = self.labels.classes.unwrap_or_default();
         let truth = rows.labels.one_hot(classes).mul(&rows.counted.unsqueeze(1));
         let counts = truth.t().matmul(&self.labels.predicted(&rows).one_hot(classes));
-        Tensor::cat(&[&counts.reshape([classes * classes]), &rows.counted.sum().reshape([1])], 0)
+        let foreign = self.labels.foreign(&rows).sum();
+        Tensor::cat(&[&counts.reshape([classes * classes]), &foreign.reshape([1])], 0)
     }
 
     /// The accuracy; the matrix tells more.

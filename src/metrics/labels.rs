@@ -72,6 +72,21 @@ impl Labels {
         Rows { scores, labels, counted }
     }
 
+    /// 1 for each row that counts and is of no class, else 0: `[rows]`.
+    #[track_caller]
+    pub fn foreign(&self, rows: &Rows) -> Tensor {
+        let classes = if self.is_binary() { 2 } else { rows.scores.size(1) };
+        let known = rows.labels.ge(0).mul(&rows.labels.lt(classes as i32));
+        rows.counted.gt(known)
+    }
+
+    /// How many rows count; NaN where one of them is of no class.
+    #[track_caller]
+    pub fn count(&self, rows: &Rows) -> Tensor {
+        let none = Tensor::full([], f32::NAN, rows.counted.device());
+        self.foreign(rows).where_(&none, &rows.counted).sum()
+    }
+
     /// The class that each row is taken for, `[rows]` of i32.
     pub fn predicted(&self, rows: &Rows) -> Tensor {
         match self.threshold {
