@@ -3,6 +3,8 @@
 //!
 //! `cargo test --test library train -- --nocapture` shows how near the curves are.
 
+#[path = "train/again.rs"]
+mod again;
 #[path = "train/around.rs"]
 mod around;
 #[path = "train/bf16_state.rs"]

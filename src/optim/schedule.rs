@@ -80,11 +80,23 @@ impl Scheduler {
     /// # Errors
     /// [`Error::Option`] if an argument of the schedule is out of range or it gives what is no rate.
     pub fn new(schedule: impl Schedule + 'static, optimizer: &mut dyn Optimizer) -> Result<Scheduler> {
-        schedule.check()?;
-        let bases: Vec<f64> = optimizer.base_lrs().iter().map(|lr| super::decimal(*lr)).collect();
-        let mut out = Scheduler { schedule: Box::new(schedule), rates: bases.clone(), bases, step: 0 };
-        out.go_to(0, optimizer)?;
+        let mut out = Scheduler::waiting(schedule);
+        out.start(optimizer)?;
         Ok(out)
+    }
+
+    /// Without an optimizer yet.
+    pub(crate) fn waiting(schedule: impl Schedule + 'static) -> Scheduler {
+        Scheduler { schedule: Box::new(schedule), bases: Vec::new(), rates: Vec::new(), step: 0 }
+    }
+
+    /// Starts from the optimizer's rates; a second time from those of the first.
+    pub(crate) fn start(&mut self, optimizer: &mut dyn Optimizer) -> Result<()> {
+        self.schedule.check()?;
+        if self.bases.is_empty() {
+            self.bases = optimizer.base_lrs().iter().map(|lr| super::decimal(*lr)).collect();
+        }
+        self.go_to(0, optimizer)
     }
 
     /// Sets the rates of the next step.

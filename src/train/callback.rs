@@ -260,7 +260,9 @@ impl EarlyStopping {
     }
 }
 
-pub(super) fn is_better(better: Better, new: f64, best: f64, min_delta: f64) -> bool {
+/// Whether a figure is better than the best so far: NaN never is, and what is a number is better than none.
+pub(super) fn is_better(better: Better, new: f64, best: Option<f64>, min_delta: f64) -> bool {
+    let Some(best) = best.filter(|best| !best.is_nan()) else { return !new.is_nan() };
     match better {
         Better::Smaller => new < best - min_delta,
         Better::Larger => new > best + min_delta,
@@ -281,10 +283,18 @@ impl Callback for EarlyStopping {
         "early_stopping"
     }
 
+    fn started(&mut self, run: &mut Run) -> Result<()> {
+        if run.step == 0 {
+            // Another run may have come before.
+            (self.best, self.bad, self.weights) = (None, 0, None);
+        }
+        Ok(())
+    }
+
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         let new = last(run.history, &self.figure, "EarlyStopping")?;
         let better = self.better.unwrap_or_else(|| run.better(&self.figure));
-        if self.best.is_none_or(|best| is_better(better, new, best, self.min_delta)) {
+        if is_better(better, new, self.best, self.min_delta) {
             (self.best, self.bad) = (Some(new), 0);
             if self.restore {
                 self.weights = Some(run.weights()?);
@@ -293,8 +303,9 @@ impl Callback for EarlyStopping {
         }
         self.bad += 1;
         if self.bad >= self.patience.max(1) {
-            let best = self.best.unwrap_or(new);
-            run.stop(format!("{} was no better than {} for {} epochs", self.figure, shown(best), self.bad));
+            let best = self.best.filter(|best| !best.is_nan());
+            let was = best.map_or_else(|| "no number".into(), |best| format!("no better than {}", shown(best)));
+            run.stop(format!("{} was {was} for {} epochs", self.figure, self.bad));
         }
         Ok(())
     }

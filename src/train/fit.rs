@@ -2,7 +2,7 @@
 
 use super::batches::Batches;
 use super::callback::{Callback, Run, is_better, last, weights};
-use super::checkpoints::{Folder, Loaded, Place, gathered_state, load_task};
+use super::checkpoints::{Checkpoints, Folder, Loaded, Place, gathered_state, load_task};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
 use super::trainer::{Trainer, parts};
@@ -12,7 +12,7 @@ use crate::data::Array;
 use crate::error::{Error, Result};
 use crate::nn::StateDict;
 use crate::optim::Optimizer;
-use crate::optim::schedule::Scheduler;
+use crate::optim::schedule::ReduceLrOnPlateau;
 use crate::parallel::{DataParallel, DiLoCo};
 use crate::tensor::Tensor;
 use std::path::PathBuf;
@@ -21,15 +21,14 @@ use std::time::Duration;
 /// Time from one look at the figures to the next: each waits for the device.
 const READ_EVERY: Duration = Duration::from_millis(200);
 
-/// Batches and epochs of a [`fast_dev_run`](Trainer::fast_dev_run).
-const FEW: usize = 2;
-
 /// A run under way.
 pub(super) struct Fit<'f, 'a, const N: usize> {
     trainer: &'f mut Trainer<'a, N>,
     train: &'f dyn Batches<N>,
-    schedulers: Vec<(Option<String>, Scheduler)>,
+    epochs: usize,
+    checkpoints: Option<Checkpoints>,
     folder: Option<Folder>,
+    plateau: Option<(String, ReduceLrOnPlateau)>,
     figures: Figures,
     items: usize,
     loss: Option<Tensor>,
@@ -46,28 +45,34 @@ pub(super) struct Fit<'f, 'a, const N: usize> {
 
 impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     pub fn new(trainer: &'f mut Trainer<'a, N>, train: &'f dyn Batches<N>) -> Result<Self> {
-        if std::mem::take(&mut trainer.limits.fast) {
-            (trainer.epochs, trainer.checkpoints) = (1, None);
-            (trainer.limits.train, trainer.limits.validation) = (FEW, FEW);
-        }
+        let (epochs, checkpoints) = match trainer.limits.fast {
+            true => (1, None),
+            false => (trainer.epochs, trainer.checkpoints.clone()),
+        };
         trainer.join()?;
-        let schedules = std::mem::take(&mut trainer.schedules);
-        let schedulers = schedules.into_iter().map(|(name, schedule)| {
-            let optimizer = optimizer(&mut *trainer.task, name.as_deref())?;
-            Ok((name, Scheduler::new(schedule, optimizer)?))
-        });
-        let schedulers = schedulers.collect::<Result<_>>()?;
+        let plateau = trainer.plateau.clone();
+        if let (Some(_), Some((_, first))) = (&plateau, trainer.task.optimizers().into_iter().next()) {
+            match &trainer.rates {
+                Some(rates) => first.set_lrs(rates)?,
+                None => trainer.rates = Some(first.lrs()),
+            }
+        }
+        for (name, scheduler) in &mut trainer.schedules {
+            scheduler.start(optimizer(&mut *trainer.task, name.as_deref())?)?;
+        }
         let parallel = trainer.options.parallel.as_deref();
         let is_first = parallel.is_none_or(DataParallel::is_first);
-        let folder = trainer.checkpoints.clone().filter(|_| is_first).map(Folder::open).transpose()?;
+        let folder = checkpoints.clone().filter(|_| is_first).map(Folder::open).transpose()?;
         let place = Place { data: train.fingerprint(), ..Place::default() };
         parallel.map_or(Ok(()), |own| own.agree("data", &place.data))?;
         let now = Instant::now();
         Ok(Fit {
             trainer,
             train,
-            schedulers,
+            epochs,
+            checkpoints,
             folder,
+            plateau,
             figures: Figures::default(),
             items: 0,
             loss: None,
@@ -103,11 +108,11 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         let task = &mut *self.trainer.task;
         load_task(task, &loaded.values)?;
-        for (name, scheduler) in &mut self.schedulers {
+        for (name, scheduler) in &mut self.trainer.schedules {
             let steps = loaded.place.schedule.unwrap_or(loaded.place.step);
             scheduler.go_to(steps, optimizer(task, name.as_deref())?)?;
         }
-        if let (Some((_, plateau)), Some(saved)) = (&mut self.trainer.plateau, loaded.place.plateau) {
+        if let (Some((_, plateau)), Some(saved)) = (&mut self.plateau, loaded.place.plateau) {
             (plateau.best, plateau.bad, plateau.cooling) = saved;
         }
         for callback in &mut self.trainer.callbacks {
@@ -139,7 +144,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             self.trainer.with_averages(|trainer| trainer.evaluated(set, "", limit))?;
         }
         self.tell(|callback, run| callback.started(run))?;
-        while self.place.epoch < self.trainer.epochs && !self.ends_now()? {
+        while self.place.epoch < self.epochs && !self.ends_now()? {
             let whole = self.epoch()?;
             if whole {
                 self.end_epoch(validation)?;
@@ -154,7 +159,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
 
     /// Batches of this epoch.
     fn batches(&self) -> usize {
-        self.train.len_of(self.number()).min(self.trainer.limits.train)
+        self.train.len_of(self.number()).min(self.trainer.limits.train())
     }
 
     /// The number of this epoch in the data's own count.
@@ -298,7 +303,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let mut told = told.into_iter();
         self.loss = told.next();
         self.others = trainer.training.totals.names().iter().cloned().zip(told).collect();
-        for (name, scheduler) in &mut self.schedulers {
+        for (name, scheduler) in &mut trainer.schedules {
             scheduler.step(optimizer(&mut *trainer.task, name.as_deref())?)?;
         }
         self.place.step += 1;
@@ -325,7 +330,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     }
 
     fn is_step_to_save(&self) -> bool {
-        let every = self.trainer.checkpoints.as_ref().and_then(|own| own.every_steps);
+        let every = self.checkpoints.as_ref().and_then(|own| own.every_steps);
         every.is_some_and(|every| self.place.step.is_multiple_of(every))
     }
 
@@ -333,11 +338,11 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     fn end_epoch(&mut self, validation: Option<&dyn Batches<N>>) -> Result<()> {
         let trainer = &mut *self.trainer;
         trainer.options.parallel.as_ref().map_or(Ok(()), |own| own.keep(&trainer.task.modules()))?;
-        let mut best = None;
+        let (keeps, mut best) = (self.checkpoints.is_some(), None);
         if let Some(set) = validation {
             let figures = trainer.with_averages(|trainer| {
-                let figures = trainer.evaluated(set, "val_", trainer.limits.validation);
-                best = trainer.checkpoints.is_some().then(|| weights(&*trainer.task));
+                let figures = trainer.evaluated(set, "val_", trainer.limits.validation());
+                best = keeps.then(|| weights(&*trainer.task));
                 figures
             });
             for (name, value) in figures? {
@@ -348,7 +353,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let (epoch, step, seconds) = (self.place.epoch, self.place.step, self.place.seconds);
         let rate = self.items as f64 / seconds.max(1e-9);
         self.place.history.epochs.push(Record { epoch, step, seconds, rate, lr, figures: self.figures.clone() });
-        if let Some((figure, plateau)) = &mut trainer.plateau {
+        if let Some((figure, plateau)) = &mut self.plateau {
             let value = last(&self.place.history, figure, "plateau")?;
             if let Some((_, optimizer)) = trainer.task.optimizers().into_iter().next() {
                 plateau.step(value, optimizer)?;
@@ -371,7 +376,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let Some(figure) = &folder.options.best else { return Ok(()) };
         let better = self.trainer.training.totals.better(figure);
         let new = last(&self.place.history, figure, "Checkpoints::best")?;
-        if self.place.best.is_none_or(|best| is_better(better, new, best, 0.0)) {
+        if is_better(better, new, self.place.best, 0.0) {
             let values = validated.map_or_else(|| weights(&*self.trainer.task), Ok)?;
             checkpoint::write(&values, folder.options.folder.join("best.safetensors"))?;
             self.place.best = Some(new);
@@ -382,7 +387,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     /// Writes a checkpoint, where there is a folder for it; of a group, rank 0 does.
     fn save(&mut self) -> Result<()> {
         let trainer = &self.trainer;
-        if trainer.checkpoints.is_none() {
+        if self.checkpoints.is_none() {
             return Ok(());
         }
         if let Some(parallel) = &trainer.options.parallel {
@@ -398,8 +403,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         if let Some(outer) = &self.trainer.outer {
             values.extend(outer.state().into_iter().map(|(name, value)| (format!("diloco.{name}"), value)));
         }
-        self.place.schedule = self.schedulers.first().map(|(_, scheduler)| scheduler.steps());
-        self.place.plateau = self.trainer.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
+        self.place.schedule = self.trainer.schedules.first().map(|(_, scheduler)| scheduler.steps());
+        self.place.plateau = self.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
         let callbacks: Vec<_> =
             self.trainer.callbacks.iter().map(|own| (own.name().to_string(), own.state())).collect();
         let Some(folder) = &self.folder else { return Ok(()) };
@@ -416,7 +421,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         for callback in trainer.callbacks.iter_mut().filter(|own| is_first || own.on_every_rank()) {
             let mut run = Run {
                 epoch: self.place.epoch,
-                epochs: trainer.epochs,
+                epochs: self.epochs,
                 batch: self.place.batch,
                 batches,
                 step: self.place.step,

@@ -13,7 +13,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::metrics::Metric;
 use crate::nn::{Ctx, Module, Precision};
-use crate::optim::schedule::{ReduceLrOnPlateau, Schedule};
+use crate::optim::schedule::{ReduceLrOnPlateau, Schedule, Scheduler};
 use crate::optim::{Ema, GradScaler, Optimizer};
 use crate::parallel::{Compression, DataParallel, DiLoCo, DiLoCoOptions, Group};
 use crate::plan::Replay;
@@ -44,7 +44,10 @@ impl Stop {
 pub(super) type Told = Box<dyn FnOnce(&Profile) -> Result<()> + Send>;
 
 /// The schedule of an optimizer, which is the first where it has no name.
-pub(super) type Scheduled = (Option<String>, Box<dyn Schedule>);
+pub(super) type Scheduled = (Option<String>, Scheduler);
+
+/// Batches of everything in a [`fast_dev_run`](Trainer::fast_dev_run).
+const FEW: usize = 2;
 
 /// Trains by batches of N tensors: see [the module](super).
 pub struct Trainer<'a, const N: usize> {
@@ -56,6 +59,8 @@ pub struct Trainer<'a, const N: usize> {
     pub(super) limits: Limits,
     pub(super) schedules: Vec<Scheduled>,
     pub(super) plateau: Option<(String, ReduceLrOnPlateau)>,
+    /// The first optimizer's rates before the first run by a plateau.
+    pub(super) rates: Option<Vec<f32>>,
     pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
     pub(super) checkpoints: Option<Checkpoints>,
     pub(super) stop: Stop,
@@ -84,6 +89,18 @@ pub(super) struct Limits {
     /// Batches of validation before the first step.
     pub sanity: usize,
     pub fast: bool,
+}
+
+impl Limits {
+    /// Batches of an epoch, in this run.
+    pub fn train(&self) -> usize {
+        if self.fast { FEW } else { self.train }
+    }
+
+    /// Batches of a validation, in this run.
+    pub fn validation(&self) -> usize {
+        if self.fast { FEW } else { self.validation }
+    }
 }
 
 /// Steps of one kind, of training or of evaluation: their captures, and the sums that they add to.
@@ -133,6 +150,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
             limits: Limits { train: all, validation: all, repeats: false, sanity: 0, fast: false },
             schedules: Vec::new(),
             plateau: None,
+            rates: None,
             callbacks: Vec::new(),
             checkpoints: None,
             stop: Stop::default(),
@@ -183,7 +201,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
     }
 
     /// Two batches of everything, for one epoch, whatever else is asked for, and no checkpoint: whether a program runs to its
-    /// end is known in seconds.
+    /// end is known in seconds. What else is asked for holds again once this is told `false`.
     #[must_use]
     pub fn fast_dev_run(mut self, fast: bool) -> Self {
         self.limits.fast = fast;
@@ -307,14 +325,14 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// Sets the first optimizer's rates by a schedule, step by step.
     #[must_use]
     pub fn schedule(mut self, schedule: impl Schedule + 'static) -> Self {
-        self.schedules.push((None, Box::new(schedule)));
+        self.schedules.push((None, Scheduler::waiting(schedule)));
         self
     }
 
     /// The same of another optimizer, by [its name](super::Trained::optimizers).
     #[must_use]
     pub fn schedule_of(mut self, optimizer: &str, schedule: impl Schedule + 'static) -> Self {
-        self.schedules.push((Some(optimizer.to_string()), Box::new(schedule)));
+        self.schedules.push((Some(optimizer.to_string()), Scheduler::waiting(schedule)));
         self
     }
 
@@ -431,6 +449,10 @@ impl<'a, const N: usize> Trainer<'a, N> {
 
     /// Trains, and after each epoch validates where there is a set for it.
     ///
+    /// A second `fit` is another run, from the weights and moments that the first has left: epochs and steps are counted from 0,
+    /// and schedules, a plateau and [`EarlyStopping`](super::EarlyStopping) begin anew, from the rates that the first run began
+    /// with. Without a schedule or a plateau, rates are as the first has left them.
+    ///
     /// # Errors
     /// What the step, a callback or the data gives; [`Error::Training`] where a loss is no finite number any more;
     /// [`Error::File`] and [`Error::Weights`] where a run cannot be saved or resumed; the device's first failure. Where there
@@ -453,7 +475,7 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// As [`fit`](Trainer::fit).
     pub fn evaluate(&mut self, set: &dyn Batches<N>) -> Result<Figures> {
         self.join()?;
-        let figures = self.with_averages(|trainer| trainer.evaluated(set, "", trainer.limits.validation));
+        let figures = self.with_averages(|trainer| trainer.evaluated(set, "", trainer.limits.validation()));
         Ok(figures?.into_iter().collect())
     }
 
