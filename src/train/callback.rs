@@ -50,7 +50,8 @@ pub struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Ends the run after this batch or epoch, for a reason that its history tells.
+    /// Ends the run after this batch or epoch, for a reason that its history tells. It stays ended where it is
+    /// [resumed](super::Checkpoints::resume): see [`Callback::stays_ended`].
     pub fn stop(&mut self, why: impl Into<String>) {
         self.stop.get_or_insert_with(|| why.into());
     }
@@ -190,6 +191,12 @@ pub trait Callback {
         Ok(())
     }
 
+    /// Whether a run that it has [ended](Run::stop) stays ended where it is resumed, asked once it has its state back: by default
+    /// yes. Without the callback, the run goes on; and by [`EarlyStopping`], with more patience than the run has used up.
+    fn stays_ended(&self) -> bool {
+        true
+    }
+
     /// The state that it needs where the run is resumed.
     fn state(&self) -> Saved {
         Saved::default()
@@ -213,7 +220,7 @@ pub struct Saved {
     pub values: StateDict,
 }
 
-/// Ends a run that gets no better.
+/// Ends a run that gets no better. Where that is resumed, it stays ended, unless there is more patience.
 ///
 /// ```no_run
 /// # use wgrad::train::EarlyStopping;
@@ -291,6 +298,10 @@ impl Callback for EarlyStopping {
         Ok(())
     }
 
+    fn stays_ended(&self) -> bool {
+        self.bad >= self.patience.max(1)
+    }
+
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         let new = last(run.history, &self.figure, "EarlyStopping")?;
         let better = self.better.unwrap_or_else(|| run.better(&self.figure));
@@ -302,7 +313,7 @@ impl Callback for EarlyStopping {
             return Ok(());
         }
         self.bad += 1;
-        if self.bad >= self.patience.max(1) {
+        if self.stays_ended() {
             let best = self.best.filter(|best| !best.is_nan());
             let was = best.map_or_else(|| "no number".into(), |best| format!("no better than {}", shown(best)));
             run.stop(format!("{} was {was} for {} epochs", self.figure, self.bad));

@@ -63,7 +63,10 @@ impl Checkpoints {
         Checkpoints { best: Some(figure.to_string()), ..self }
     }
 
-    /// Goes on from the last whole checkpoint in the folder; where there is none, begins.
+    /// Goes on from the last whole checkpoint in the folder; where there is none, begins. A run that a callback has ended, such as
+    /// [`EarlyStopping`](super::EarlyStopping), stays ended, with more epochs too: see
+    /// [`Callback::stays_ended`](super::Callback::stays_ended). What else ends a run does so for once: a
+    /// [`Stop`](super::Stop), a time, a number of steps.
     #[must_use]
     pub fn resume(self) -> Checkpoints {
         self.resume_if(true)
@@ -96,6 +99,8 @@ pub(super) struct Place {
     pub plateau: Option<(Option<f64>, u64, u64)>,
     /// The best figure that was kept.
     pub best: Option<f64>,
+    /// The callback that has ended the run, and why.
+    pub ended: Option<(String, String)>,
     /// The fingerprint of the data.
     pub data: String,
     pub history: History,
@@ -253,7 +258,7 @@ impl Place {
         json!({
             "form": FORM, "wgrad": env!("CARGO_PKG_VERSION"), "epoch": self.epoch, "batch": self.batch, "step": self.step,
             "seconds": self.seconds, "schedule": self.schedule, "plateau": plateau, "best": self.best.map(number),
-            "data": self.data, "history": history, "callbacks": callbacks,
+            "ended": self.ended, "data": self.data, "history": history, "callbacks": callbacks,
         })
         .to_string()
     }
@@ -285,6 +290,11 @@ impl Place {
             schedule: note["schedule"].as_u64(),
             plateau,
             best: float(&note["best"]),
+            // Older files have none.
+            ended: note["ended"][0]
+                .as_str()
+                .zip(note["ended"][1].as_str())
+                .map(|(name, why)| (name.into(), why.into())),
             data: note["data"].as_str()?.to_string(),
             history: History { epochs: epochs?, stopped: None },
         })

@@ -38,6 +38,8 @@ pub(super) struct Fit<'f, 'a, const N: usize> {
     place: Place,
     began: Instant,
     saved: Instant,
+    /// Whether it was told that validation has no loss.
+    warned: bool,
     /// Whether a checkpoint waits for the next outer step.
     due: bool,
     stop: Option<String>,
@@ -81,6 +83,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             place,
             began: now,
             saved: now,
+            warned: false,
             due: false,
             stop: None,
         })
@@ -135,6 +138,10 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             own.load_state(&scaler)?;
         }
         self.place = loaded.place;
+        let callbacks = &self.trainer.callbacks;
+        let stays = |name: &str| callbacks.iter().any(|own| own.name() == name && own.stays_ended());
+        self.place.ended.take_if(|(name, _)| !stays(name));
+        self.stop = self.place.ended.as_ref().map(|(_, why)| why.clone());
         Ok(())
     }
 
@@ -320,8 +327,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         (self.items, self.figures) = (items * ranks, figures.into_iter().collect());
         if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite()) {
             return Err(Error::Training(format!(
-                "the loss became {loss} in epoch {}, by step {}: use a smaller learning rate, clip gradients, or look for the \
-                 first bad kernel with `Device::checked`",
+                "the loss became {loss} in epoch {}, by step {}: use a smaller learning rate, clip gradients, look for labels \
+                 outside of the classes and NaN in the batch, or for the first bad kernel with `Device::checked`",
                 self.place.epoch + 1,
                 self.place.step
             )));
@@ -359,6 +366,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 plateau.step(value, optimizer)?;
             }
         }
+        self.warn();
         self.tell(|callback, run| callback.epoch(run))?;
         if let Some(parallel) = &self.trainer.options.parallel
             && parallel.any([self.stop.is_some()])? == [true]
@@ -368,6 +376,20 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         self.keep_best(best.transpose()?)?;
         (self.place.epoch, self.place.batch, self.place.seconds) = (epoch + 1, 0, 0.0);
         if self.stop.is_none() { self.save() } else { Ok(()) }
+    }
+
+    /// Tells once that the loss of validation is no number: the run can still learn, so that it goes on.
+    fn warn(&mut self) {
+        let is_first = self.trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
+        let loss = self.figures.get("val_loss").filter(|loss| !loss.is_finite() && is_first && !self.warned);
+        if let Some(loss) = loss {
+            self.warned = true;
+            log::warn!(
+                "val_loss became {loss} in epoch {}, and the run goes on: look for labels outside of the classes and NaN in the \
+                 set of validation",
+                self.place.epoch + 1
+            );
+        }
     }
 
     /// Keeps the weights of the best epoch so far.
@@ -419,6 +441,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let trainer = &mut *self.trainer;
         let is_first = trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
         for callback in trainer.callbacks.iter_mut().filter(|own| is_first || own.on_every_rank()) {
+            let mut why = None;
             let mut run = Run {
                 epoch: self.place.epoch,
                 epochs: self.epochs,
@@ -437,9 +460,13 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 totals: &trainer.training.totals,
                 validated: &mut trainer.evaluation.totals,
                 task: &mut *trainer.task,
-                stop: &mut self.stop,
+                stop: &mut why,
             };
             event(&mut **callback, &mut run)?;
+            if let Some(why) = why {
+                self.stop.get_or_insert_with(|| why.clone());
+                self.place.ended.get_or_insert_with(|| (callback.name().to_string(), why));
+            }
         }
         Ok(())
     }
