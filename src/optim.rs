@@ -118,6 +118,9 @@ pub trait Optimizer: Send {
     /// [rows](crate::autograd::Rows) it sees the values of these rows, each once: what exchanges gradients between processes, which have
     /// other rows, does so before.
     ///
+    /// An optimizer that is no [`Stepper`] and has none of its own reads the answer on the host: it waits for the device, and a
+    /// step that is captured refuses it.
+    ///
     /// ```
     /// use wgrad::nn::{Init, Linear};
     /// use wgrad::optim::{Decision, Optimizer, Sgd, SgdOptions};
@@ -149,10 +152,13 @@ pub trait Optimizer: Send {
             Decision::UpdateIf(flag) => {
                 let device = flag.device();
                 let refused = device.refuse_in_capture(|| {
-                    "step_with: this optimizer reads on the host whether it is to update, which no replay can do".into()
+                    "step_with: this optimizer reads on the host whether it is to update, which no replay can do: step by it \
+                     outside of a replayed step, or give it a `step_with` of its own"
+                        .into()
                 });
-                let flag = refused.and_then(|()| flag.item());
-                flag.inspect_err(|error| device.missed(error)).is_ok_and(|flag| flag != 0.0)
+                // A refusal is told by the capture.
+                let read = |()| flag.item().inspect_err(|error| device.missed(error));
+                refused.and_then(read).is_ok_and(|flag| flag != 0.0)
             }
         };
         if update {

@@ -1,6 +1,6 @@
 //! Adafactor (Shazeer and Stern, 2018): second moments of rows and of columns in the place of those of all values.
 
-use super::{Optimizer, at_least_0, checked_lr};
+use super::{Decision, Optimizer, at_least_0, checked_lr};
 use crate::autograd::Grads;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -119,6 +119,30 @@ impl Adafactor {
             moments.chain([(format!("{}.step", own.path), &own.steps)])
         })
     }
+
+    /// The parameters that have a gradient, each with it.
+    #[track_caller]
+    fn gathered<'a>(&self, grads: &'a Grads) -> Vec<(&Own, &'a Tensor)> {
+        let mut gathered = Vec::new();
+        for own in &self.all {
+            let tensor = own.parameter.tensor();
+            assert!(
+                grads.rows(&tensor).is_none(),
+                "Adafactor: expected a whole gradient for {}, got one of rows (Embedding::sparse): take SparseAdam for it",
+                tensor.name().unwrap_or("a parameter")
+            );
+            gathered.extend(grads.of(&tensor).filter(|g| g.numel() > 0).map(|gradient| (own, gradient)));
+        }
+        assert!(!gathered.is_empty(), "Adafactor: there is no gradient for any of its parameters");
+        gathered
+    }
+
+    /// Moves a parameter, unless `flag` is 0.
+    #[track_caller]
+    fn update(&self, own: &Own, gradient: &Tensor, flag: Option<&Tensor>) {
+        let gradient = gradient.detach().cast(DType::F32);
+        own.move_by(if self.maximize { gradient.neg() } else { gradient }, &self.rate, &self.options, flag);
+    }
 }
 
 /// The root of the mean of squares.
@@ -127,15 +151,19 @@ fn size(x: &Tensor) -> Tensor {
 }
 
 impl Own {
-    /// Moves the parameter against its gradient.
+    /// Moves the parameter against its gradient, unless `flag` is 0.
     #[track_caller]
-    fn move_by(&self, gradient: &Tensor, rate: &Tensor, options: &AdafactorOptions) {
+    fn move_by(&self, g: Tensor, rate: &Tensor, options: &AdafactorOptions, flag: Option<&Tensor>) {
+        let put = |place: &Tensor, new: Tensor| match flag {
+            Some(flag) => place.assign(&Tensor::where_(flag, &new, place)),
+            None => place.assign(&new),
+        };
         let x = self.parameter.tensor().detach();
-        let (g, wide) = (gradient.detach().cast(DType::F32), x.cast(DType::F32));
+        let wide = x.cast(DType::F32);
         let steps = &self.steps + 1.0;
-        self.steps.assign(&steps);
+        put(&self.steps, steps.clone());
         let newest = steps.pow_scalar(options.beta2_decay);
-        let follow = |moment: &Tensor, to: &Tensor| moment.assign(&(moment + (to - moment) * &newest));
+        let follow = |moment: &Tensor, to: &Tensor| put(moment, moment + (to - moment) * &newest);
         let least = options.eps.0.unwrap_or(x.dtype().epsilon());
         let squares = g.square();
         let variance = match &self.moments[..] {
@@ -154,28 +182,27 @@ impl Own {
         let alpha = size(&wide).clamp(options.eps.1, f32::INFINITY) * rate.minimum(&steps.rsqrt());
         let share = alpha / size(&step).affine(1.0 / options.d, 0.0).clamp(1.0, f32::INFINITY);
         let kept = &wide - &wide * rate * options.weight_decay;
-        x.assign(&(kept - step * share).cast(x.dtype()));
+        put(&x, (kept - step * share).cast(x.dtype()));
     }
 }
 
 impl Optimizer for Adafactor {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
-        let mut moved = 0;
-        for own in &self.all {
-            let tensor = own.parameter.tensor();
-            assert!(
-                grads.rows(&tensor).is_none(),
-                "Adafactor: expected a whole gradient for {}, got one of rows (Embedding::sparse): take SparseAdam for it",
-                tensor.name().unwrap_or("a parameter")
-            );
-            if let Some(gradient) = grads.of(&own.parameter.tensor()).filter(|g| g.numel() > 0) {
-                let gradient = if self.maximize { &gradient.detach().neg() } else { gradient };
-                own.move_by(gradient, &self.rate, &self.options);
-                moved += 1;
-            }
-        }
-        assert!(moved > 0, "Adafactor: there is no gradient for any of its parameters");
+        self.gathered(grads).into_iter().for_each(|(own, gradient)| self.update(own, gradient, None));
+    }
+
+    #[track_caller]
+    fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
+        let (moved, buckets): (Vec<&Own>, Vec<Tensor>) =
+            self.gathered(grads).into_iter().map(|(own, gradient)| (own, gradient.copy())).unzip();
+        let decision = reduce(&buckets);
+        let flag = match &decision {
+            Decision::Skip => return,
+            Decision::Update => None,
+            Decision::UpdateIf(flag) => Some(flag),
+        };
+        moved.into_iter().zip(&buckets).for_each(|(own, gradient)| self.update(own, gradient, flag));
     }
 
     fn lrs(&self) -> Vec<f32> {

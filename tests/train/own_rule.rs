@@ -447,6 +447,23 @@ impl Optimizer for Plain {
 }
 
 #[test]
+fn what_no_replay_can_do_is_told_once() {
+    for (name, device) in devices() {
+        let two = Two::new(&device);
+        let mut plain = Plain::new(&two, 0.25);
+        let one = Tensor::ones([], &device);
+        let refused = Replay::new().run(&one, |one| {
+            let loss = two.a.tensor().sum() * one;
+            plain.step_with(&loss.backward(), &mut |_| Decision::UpdateIf(one.clone()));
+            Ok(loss)
+        });
+        let text = refused.err().expect("it reads within").to_string();
+        assert!(text.contains("step_with: this optimizer reads on the host"), "{text}");
+        assert_eq!(Tensor::ones([1], &device).item(), Ok(1.0), "on {name}");
+    }
+}
+
+#[test]
 fn an_optimizer_of_ones_own_has_schedules_and_averages() {
     let device = Device::cpu();
     let two = Two::new(&device);
