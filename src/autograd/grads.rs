@@ -197,6 +197,12 @@ impl Grads {
         tensor.node().map(|node| self.of.remove(&node.id));
     }
 
+    /// Those of some tensors, as they came.
+    pub(crate) fn only(&self, tensors: impl Iterator<Item = Tensor>) -> Grads {
+        let ids = tensors.filter_map(|tensor| Some(tensor.node()?.id));
+        Grads { of: ids.filter_map(|id| Some((id, self.of.get(&id)?.clone()))).collect() }
+    }
+
     /// The values of each gradient that are not 0, the rows of a table each once.
     pub(crate) fn values(&self) -> impl Iterator<Item = Tensor> {
         let of = |held: &Held| {

@@ -17,11 +17,14 @@ impl Module for Part {
 }
 
 /// Two optimizers that each move a part of a model's parameters, as one: [Muon](super::Muon) the matrices and AdamW all else, say.
-/// Rates and states are those of the first and then those of the second; clipping goes by the norm of each part. A part of a part
-/// can be split again.
+/// Rates and states are those of the first and then those of the second; clipping goes by the norm of each part. A part that has no
+/// gradient in a step stays as it is. What [`step_with`](Optimizer::step_with) asks sees the gradients of both at once, so that either
+/// both move or none. A part of a part can be split again.
 pub struct Split<A, B> {
     first: A,
     second: B,
+    /// What each of them moves.
+    parts: [Vec<Parameter>; 2],
 }
 
 impl<A: Optimizer, B: Optimizer> Split<A, B> {
@@ -46,7 +49,19 @@ impl<A: Optimizer, B: Optimizer> Split<A, B> {
                 return Err(Error::Option(format!("Split: the {name} optimizer gets no parameter")));
             }
         }
-        Ok(Split { first: first(&Part(ours))?, second: second(&Part(others))? })
+        let parts = [&ours, &others].map(|part| part.iter().map(|(_, parameter)| parameter.clone()).collect());
+        Ok(Split { first: first(&Part(ours))?, second: second(&Part(others))?, parts })
+    }
+
+    /// The gradients of each part.
+    #[track_caller]
+    fn dealt(&self, grads: &Grads) -> [Grads; 2] {
+        let dealt = self.parts.each_ref().map(|part| grads.only(part.iter().map(Parameter::tensor)));
+        assert!(
+            dealt.iter().any(|part| !part.is_empty()),
+            "Split: there is no gradient for any parameter of its two optimizers"
+        );
+        dealt
     }
 }
 
@@ -59,14 +74,35 @@ fn under(state: &StateDict, part: &str) -> StateDict {
 impl<A: Optimizer, B: Optimizer> Optimizer for Split<A, B> {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
-        self.first.step(grads);
-        self.second.step(grads);
+        let [first, second] = self.dealt(grads);
+        // Each gets all of them: nothing moves if one that is another's could not be computed.
+        if !first.is_empty() {
+            self.first.step(grads);
+        }
+        if !second.is_empty() {
+            self.second.step(grads);
+        }
     }
 
     #[track_caller]
     fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
-        self.first.step_with(grads, reduce);
-        self.second.step_with(grads, reduce);
+        let [ours, others] = self.dealt(grads);
+        if others.is_empty() {
+            return self.first.step_with(&ours, reduce);
+        }
+        if ours.is_empty() {
+            return self.second.step_with(&others, reduce);
+        }
+        let second = &mut self.second;
+        // The second gathers and is moved while the first, which has gathered, waits for the answer to both.
+        self.first.step_with(&ours, &mut |first| {
+            let mut decision = Decision::Skip;
+            second.step_with(&others, &mut |second| {
+                decision = reduce(&[first, second].concat());
+                decision.clone()
+            });
+            decision
+        });
     }
 
     fn lrs(&self) -> Vec<f32> {

@@ -1,11 +1,12 @@
 //! Optimizers around others and averages of equal weights: what they do to the weights, replayed too, and after a load.
 
+use super::rules::panics;
 use crate::devices::devices;
 use wgrad::nn::{Init, Linear, Module, Parameter, Visitor};
 use wgrad::optim::schedule::{Annealing, At, Schedule, SwaLr};
 use wgrad::optim::{
-    AdamW, AdamWOptions, Decision, Ema, Lookahead, LookaheadOptions, Muon, MuonOptions, Optimizer, Sgd, SgdOptions,
-    Split,
+    Adafactor, AdafactorOptions, AdamW, AdamWOptions, Decision, Ema, GradScaler, Lookahead, LookaheadOptions, Muon,
+    MuonOptions, Optimizer, Sgd, SgdOptions, Split,
 };
 use wgrad::plan::Replay;
 use wgrad::{Device, Tensor};
@@ -142,6 +143,98 @@ fn a_split_gives_each_part_to_its_optimizer() {
         assert!(all.is_err());
         let two = Two(Parameter::new(Tensor::ones([2, 2], &device)), Parameter::new(Tensor::ones([2], &device)));
         assert!(new(&two).is_ok());
+    }
+}
+
+fn two(device: &Device) -> Two {
+    Two(Parameter::new(Tensor::ones([2, 2], device)), Parameter::new(Tensor::ones([2], device)))
+}
+
+fn first(parameter: &Parameter) -> f32 {
+    parameter.tensor().to_vec::<f32>().expect("the device works")[0]
+}
+
+/// Plain steps of the matrix by 1.
+fn down(part: &dyn Module) -> wgrad::Result<Sgd> {
+    Sgd::new(part, SgdOptions { lr: 1.0, ..SgdOptions::default() })
+}
+
+/// The first element of each part after each step under a loss scale; the gradients of the bias are infinite in the second.
+fn guarded<B: Optimizer>(
+    device: &Device,
+    replayed: bool,
+    second: impl Fn(&dyn Module) -> wgrad::Result<B>,
+) -> Vec<[f32; 2]> {
+    let two = two(device);
+    let mut optimizer = Split::new(&two, |path, _| path == "matrix", down, second).expect("both get parameters");
+    let scaler = GradScaler::new(device);
+    let mut replay = Replay::new();
+    let mut after = Vec::new();
+    for factor in [1.0, f32::INFINITY, 1.0] {
+        let factor = Tensor::from_slice(&[factor], [], device);
+        let mut work = |factor: &Tensor| {
+            let loss = two.0.tensor().sum() + two.1.tensor().sum() * factor;
+            scaler.step(&mut optimizer, &scaler.scale(&loss).backward());
+            scaler.update();
+            Ok(())
+        };
+        if replayed { replay.run(&factor, work) } else { work(&factor) }.expect("it can be replayed");
+        after.push([first(&two.0), first(&two.1)]);
+    }
+    assert_eq!((scaler.skipped(), scaler.current_scale()), (Ok(1), Ok(32768.0)));
+    after
+}
+
+#[test]
+fn a_split_moves_both_parts_or_none() {
+    for (name, device) in devices() {
+        for replayed in [false, true] {
+            let after = guarded(&device, replayed, down);
+            assert_eq!(after, [[0.0; 2], [0.0; 2], [-1.0; 2]], "on {name}, replayed: {replayed}");
+        }
+        // Adafactor, which is no rule, too; its matrix comes first.
+        let adafactor = |part: &dyn Module| Adafactor::new(part, AdafactorOptions::default());
+        let after = guarded(&device, false, adafactor);
+        assert_eq!(guarded(&device, true, adafactor), after, "on {name}");
+        let [a, b, c] = after[..] else { panic!("three steps") };
+        assert_eq!((a[0], b, c[0]), (0.0, a, -1.0), "on {name}");
+        assert!(1.0 > a[1] && a[1] > c[1], "on {name}: {after:?}");
+    }
+}
+
+#[test]
+fn a_split_asks_once_about_the_gradients_of_both() {
+    let device = Device::cpu();
+    let two = two(&device);
+    let mut optimizer = Split::new(&two, |path, _| path == "matrix", down, down).expect("both get parameters");
+    let mut seen = Vec::new();
+    let mut step = |loss: Tensor, decision: Decision| {
+        optimizer.step_with(&loss.backward(), &mut |buckets| {
+            seen.push(buckets.iter().map(|bucket| bucket.sum().item().expect("the device works")).sum::<f32>());
+            decision.clone()
+        });
+        [first(&two.0), first(&two.1)]
+    };
+    let both = || two.0.tensor().sum() + two.1.tensor().sum();
+    assert_eq!(step(both(), Decision::Skip), [1.0, 1.0]);
+    assert_eq!(step(both(), Decision::Update), [0.0, 0.0]);
+    assert_eq!(step(two.0.tensor().sum(), Decision::Update), [-1.0, 0.0]);
+    assert_eq!(step(two.1.tensor().sum(), Decision::Update), [-1.0, -1.0]);
+    assert_eq!(seen, [6.0, 6.0, 4.0, 2.0]);
+}
+
+#[test]
+fn a_part_without_gradient_stays() {
+    for (name, device) in devices() {
+        let two = two(&device);
+        let mut optimizer = Split::new(&two, |path, _| path == "matrix", down, down).expect("both get parameters");
+        optimizer.step(&two.1.tensor().sum().backward());
+        assert_eq!([first(&two.0), first(&two.1)], [1.0, 0.0], "on {name}");
+        optimizer.step(&two.0.tensor().sum().backward());
+        assert_eq!([first(&two.0), first(&two.1)], [0.0, 0.0], "on {name}");
+        let other = Tensor::ones([2], &device).requires_grad();
+        let text = panics(|| optimizer.step(&other.sum().backward()));
+        assert_eq!(text, "Split: there is no gradient for any parameter of its two optimizers");
     }
 }
 
