@@ -228,7 +228,7 @@ impl Tensor {
     }
 
     /// Overwrites the elements in place with those of a tensor of the same shape and type; handles that share them
-    /// see the change.
+    /// see the change. A source that overlaps them gives what it holds before.
     ///
     /// # Panics
     /// If the shapes or types differ.
@@ -243,7 +243,10 @@ impl Tensor {
             source.dtype(),
             source.shape()
         );
-        if self.numel() > 0 {
+        if self.numel() > 0 && !source.is_at(self) {
+            // No kernel reads what it writes.
+            let apart = (source.buffer() == self.buffer()).then(|| source.copy());
+            let source = apart.as_ref().unwrap_or(source);
             let target = Layout { offset: self.base(), ..*self.layout() };
             let params = Strided::new(source.layout(), [(source.layout(), source.base()), (&target, target.offset)]);
             Tensor::run(&COPY_INTO, &[source, self], &params);

@@ -5,6 +5,7 @@ use crate::devices::devices;
 use wgrad::loss::{GaussianConstant, KlTarget};
 use wgrad::nn::{Conv2d, Ctx, Init, Layer, Linear};
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+use wgrad::plan::Replay;
 use wgrad::{Conv2dOptions, ConvTranspose2dOptions, Device, Extreme, KeepDims, Reduction, Shape, Tensor};
 
 fn read(x: &Tensor) -> Vec<f32> {
@@ -98,6 +99,42 @@ fn nothing_gives_nothing() {
         }
         let inner = Tensor::einsum("ij,ik->jk", &[&x, &x]);
         assert_eq!(read(&inner), [0.0; 9], "on {name}");
+    }
+}
+
+/// A change of a matrix in place, and the digits that it makes of 0 to 8.
+type Change = (fn(&Tensor), [u8; 9]);
+
+#[test]
+fn a_part_is_assigned_what_another_held_before() {
+    let all: [Change; 6] = [
+        (|a| a.i(1).assign(&a.i(0)), [0, 1, 2, 0, 1, 2, 6, 7, 8]),
+        (|a| a.narrow(0, 1, 2).assign(&a.narrow(0, 0, 2)), [0, 1, 2, 0, 1, 2, 3, 4, 5]),
+        (|a| a.narrow(1, 0, 2).assign(&a.narrow(1, 1, 2)), [1, 2, 2, 4, 5, 5, 7, 8, 8]),
+        (|a| a.assign(&a.t()), [0, 3, 6, 1, 4, 7, 2, 5, 8]),
+        (|a| a.assign(a), [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (|a| a.assign(&a.i(2).expand([3, 3])), [6, 7, 8, 6, 7, 8, 6, 7, 8]),
+    ];
+    for (name, device) in devices() {
+        for (at, (change, want)) in all.iter().enumerate() {
+            let [eager, replayed] = [(), ()].map(|()| {
+                let digits: Vec<f32> = (0..9).map(|digit| digit as f32).collect();
+                Tensor::from_vec(digits, [3, 3], &device)
+            });
+            let (mut replay, one) = (Replay::new(), Tensor::ones([], &device));
+            for time in 0..3 {
+                change(&eager);
+                if time == 0 {
+                    assert_eq!(read(&eager), want.map(f32::from), "{at} on {name}");
+                }
+                let change = |_: &Tensor| {
+                    change(&replayed);
+                    Ok(())
+                };
+                replay.run(&one, change).expect("it can be replayed");
+                assert_eq!(read(&replayed), read(&eager), "{at} replayed on {name}");
+            }
+        }
     }
 }
 
