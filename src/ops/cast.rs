@@ -18,7 +18,7 @@ struct CastParams {
 }
 
 macro_rules! casts {
-    ($($constant:ident: $name:literal, $from:ty, $to:ty;)*) => {
+    ($($constant:ident: $name:literal, $from:ty, $to:ty, $held:literal;)*) => {
         $(static $constant: Kernel = Kernel::new(
             $name,
             SHADER.access,
@@ -33,14 +33,15 @@ macro_rules! casts {
             Pass::new(&SHADER, "cast_each", groups(d.params::<CastParams>().n as usize, 4 * 256))
                 .constant("From", Constant::Alias(stringify!($from)))
                 .constant("To", Constant::Alias(stringify!($to)))
+                .constant("HELD", Constant::Bool($held))
                 .alone()
         })]);)*
     };
 }
 
 casts! {
-    TO_I32: "cast_i32", f32, i32;
-    TO_F32: "cast_f32", i32, f32;
+    TO_I32: "cast_i32", f32, i32, true;
+    TO_F32: "cast_f32", i32, f32, false;
 }
 
 /// Any other change of type.

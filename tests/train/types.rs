@@ -198,6 +198,13 @@ fn casts_are_those_of_pytorch() {
         // What PyTorch leaves open: the nearest there is, and 0 of NaN.
         let far = tensor(&[1e10, -1e10, 1e30, -1e30, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -3.5, 300.0]);
         let long = [10_000_000_000, -10_000_000_000, i64::MAX, i64::MIN, i64::MAX, i64::MIN, 0, -3, 300];
+        let (most, least) = (i32::MAX, i32::MIN);
+        let held = [most, least, most, least, most, least, 0, -3, 300];
+        for of in [DType::F32, DType::BF16, DType::F16] {
+            assert_eq!(far.cast(of).cast(DType::I32).to_vec::<i32>().expect("values"), held, "{of} on {name}");
+        }
+        let ends = tensor(&[3e9, -3e9, 2147483648.0, 2147483520.0, -f32::NAN]).cast(DType::I32);
+        assert_eq!(ends.to_vec::<i32>().expect("values"), [most, least, most, 2147483520, 0], "{name}");
         assert_eq!(far.cast(DType::I64).to_vec::<i64>().expect("values"), long, "{name}");
         assert_eq!(far.cast(DType::U8).to_vec::<u8>().expect("values"), [255, 0, 255, 0, 255, 0, 0, 0, 255], "{name}");
     }
