@@ -144,7 +144,7 @@ impl Tensor {
         y.tracked("lgamma", &[self], move |dy, _| vec![Some(dy.mul(&x.digamma()))])
     }
 
-    /// The slope of [`Tensor::lgamma`]: the logarithmic derivative of the Gamma function.
+    /// The slope of [`Tensor::lgamma`]: the logarithmic derivative of the Gamma function; NaN of whole numbers below 0.
     #[track_caller]
     pub fn digamma(&self) -> Tensor {
         if self.dtype().is_half() {
@@ -162,7 +162,10 @@ impl Tensor {
         let turn = self.sub(&self.detach().round()).affine(PI, 0.0);
         // Off the other side, whose gradient would be NaN.
         let turn = Tensor::where_(&below, &turn, &self.new_full([], 1.0));
-        Tensor::where_(&below, &y.sub(&turn.tan().reciprocal().affine(PI, 0.0)), &y)
+        let y = Tensor::where_(&below, &y.sub(&turn.tan().reciprocal().affine(PI, 0.0)), &y);
+        // A pole has no sign of its own, but 0 that of its side.
+        let pole = self.detach().lt(0).mul(&self.detach().eq(&self.detach().round()));
+        y.masked_fill(&pole, f32::NAN)
     }
 }
 

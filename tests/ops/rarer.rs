@@ -23,6 +23,9 @@ fn functions() -> Vec<Case> {
             .gives(&[0.0, 0.0, 0.572_364_9, 3.178_053_9, f32::INFINITY])
             .constant(),
         case("digamma by where", [x([65]).within(0.3, 12.0)], |x| x[0].digamma()).compared(),
+        case("digamma at poles by where", [x([5]).listed(&[0.0, -1.0, -2.0, -30.0, 1.0])], |x| x[0].detach().digamma())
+            .gives(&[f32::NEG_INFINITY, f32::NAN, f32::NAN, f32::NAN, -0.577_215_7])
+            .constant(),
         case("erfc by where", [x([65])], |x| x[0].erfc()),
         case("erfc far out by where", [x([3]).listed(&[0.0, 4.0, 9.0])], |x| x[0].detach().erfc() * 1e8)
             .gives(&[1e8, 1.541_725_8, 4.137_032e-29])
