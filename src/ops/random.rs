@@ -1,5 +1,6 @@
 //! Random numbers on the device: `shaders/uniform.wgsl`, and what is made of them.
 
+use super::reduce::KeepDims;
 use super::sort::Order;
 use super::topk::Extreme;
 use crate::dtype::DType;
@@ -157,7 +158,9 @@ impl Draw {
     }
 
     /// `count` places in each row of weights, `[.., n]`, each as likely as its share of the row; i32 `[.., count]`. With
-    /// `replacement` a place may come again; without it those of weight 0 come last. PyTorch's `multinomial`.
+    /// `replacement` a place may come again; without it those of weight 0 come last. PyTorch's `multinomial`, which refuses what
+    /// would have to be read here: a weight that is negative or NaN counts as 0, and a row without any above 0 gives -1, which is no
+    /// place.
     ///
     /// # Panics
     /// If the weights are no floats, or without replacement there are fewer places than are to be drawn.
@@ -170,7 +173,11 @@ impl Draw {
             "multinomial: {shape} of {dtype}: expected weights [.., n] of floats"
         );
         let n = shape[shape.rank() - 1];
-        let logs = weights.detach().cast(DType::F32).log();
+        let weights = weights.detach().cast(DType::F32);
+        let some = weights.gt(0.0);
+        let logs = Tensor::where_(&some, &weights, &weights.new_zeros([])).log();
+        let any = some.amax(&[-1], KeepDims::Yes);
+        let placed = |places: &Tensor| Tensor::where_(&any, places, &Tensor::scalar(-1i32, places.device()));
         // The largest of log w + Gumbel noise is place i with the probability of its share (Gumbel, 1954).
         let noise = |shape: Shape| self.uniform(shape, 0.0, 1.0).log().neg().log().neg();
         if !replacement {
@@ -178,10 +185,10 @@ impl Draw {
                 count <= n,
                 "multinomial: {shape}: there are fewer than {count} places to draw without replacement"
             );
-            return logs.add(&noise(shape)).topk(count, -1, Extreme::Largest).1;
+            return placed(&logs.add(&noise(shape)).topk(count, -1, Extreme::Largest).1);
         }
         let wide = Shape::from([&shape[..shape.rank() - 1], &[count, n]].concat());
-        logs.unsqueeze(shape.rank() - 1).add(&noise(wide)).argmax(-1)
+        placed(&logs.unsqueeze(shape.rank() - 1).add(&noise(wide)).argmax(-1))
     }
 }
 

@@ -109,6 +109,24 @@ fn each_number_comes_as_often_as_it_should() {
 }
 
 #[test]
+fn weights_that_are_none_are_never_drawn() {
+    for (name, device) in devices() {
+        let draw = draw(&device);
+        let rows = [[0.0f32, 0.0, 0.0], [-1.0, f32::NAN, 2.0], [f32::NAN, -1.0, 0.0], [3.0, 0.0, -2.0]];
+        let weights = Tensor::from_slice(&rows.concat(), [4, 3], &device);
+        for replacement in [true, false] {
+            let places = read(&draw.multinomial(&weights, 2, replacement));
+            let firsts: Vec<f32> = places.chunks(2).map(|places| places[0]).collect();
+            assert_eq!(firsts, [-1.0, 2.0, -1.0, 0.0], "on {name}");
+            assert_eq!((places[1], places[5]), (-1.0, -1.0), "on {name}");
+            assert!(!replacement || places[3] == 2.0 && places[7] == 0.0, "on {name}: {places:?}");
+        }
+        let none = Tensor::full([3], -1.0f32, &device);
+        assert_eq!(read(&draw.multinomial(&none, 3, true)), [-1.0; 3], "on {name}");
+    }
+}
+
+#[test]
 fn a_replay_draws_what_eager_work_would() {
     for (name, device) in devices() {
         let weights = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], [4], &device);
