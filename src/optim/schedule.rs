@@ -48,6 +48,10 @@ pub trait Schedule: Send + Sync {
 
 /// Keeps an optimizer's rates, each group's from its own base, and its momentum where the schedule says it too.
 ///
+/// A rate that something else has set since, such as [`ReduceLrOnPlateau`] or a program by hand, is the last one that the schedule
+/// goes on from, as PyTorch's do: most change the last rate. Those that tell the rate of each step by itself ([`LambdaLr`],
+/// [`CyclicLr`], [`OneCycleLr`], [`CosineAnnealingWarmRestarts`]) take no notice of it.
+///
 /// ```
 /// use wgrad::nn::{Init, Linear};
 /// use wgrad::optim::schedule::{CosineAnnealingLr, LinearLr, Scheduler, SequentialLr};
@@ -72,6 +76,8 @@ pub struct Scheduler {
     bases: Vec<f64>,
     rates: Vec<f64>,
     step: u64,
+    /// Whether something else has set a rate, so that the number of the step does not tell the rates.
+    strayed: bool,
 }
 
 impl Scheduler {
@@ -87,7 +93,7 @@ impl Scheduler {
 
     /// Without an optimizer yet.
     pub(crate) fn waiting(schedule: impl Schedule + 'static) -> Scheduler {
-        Scheduler { schedule: Box::new(schedule), bases: Vec::new(), rates: Vec::new(), step: 0 }
+        Scheduler { schedule: Box::new(schedule), bases: Vec::new(), rates: Vec::new(), step: 0, strayed: false }
     }
 
     /// Starts from the optimizer's rates; a second time from those of the first.
@@ -106,6 +112,7 @@ impl Scheduler {
     /// [`Error::Capture`] inside a step that is being captured; then the scheduler is where it was.
     pub fn step(&mut self, optimizer: &mut dyn Optimizer) -> Result<()> {
         let before = self.rates.clone();
+        self.follow(optimizer);
         self.step += 1;
         self.advance();
         self.set(optimizer).inspect_err(|_| {
@@ -114,7 +121,7 @@ impl Scheduler {
         })
     }
 
-    /// The number of the current step, from 0: all that a saved run needs to keep.
+    /// The number of the current step, from 0: all that a saved run needs to keep, where nothing else sets rates.
     pub fn steps(&self) -> u64 {
         self.step
     }
@@ -124,11 +131,33 @@ impl Scheduler {
         &self.rates
     }
 
+    /// Goes on from a step of a saved run in which something else had set rates: from its [`rates`](Scheduler::rates), with an
+    /// optimizer whose state was loaded.
+    pub fn go_on(&mut self, step: u64, rates: &[f64]) {
+        (self.step, self.rates, self.strayed) = (step, rates.to_vec(), true);
+    }
+
+    /// The rates to [go on](Scheduler::go_on) from, where the number of the step does not tell them.
+    pub(crate) fn strayed(&mut self, optimizer: &dyn Optimizer) -> Option<Vec<f64>> {
+        self.follow(optimizer);
+        self.strayed.then(|| self.rates.clone())
+    }
+
+    /// Takes over what something else has set.
+    fn follow(&mut self, optimizer: &dyn Optimizer) {
+        for (own, lr) in self.rates.iter_mut().zip(optimizer.lrs()) {
+            if *own as f32 != lr {
+                (*own, self.strayed) = (super::decimal(lr), true);
+            }
+        }
+    }
+
     /// Goes on from a step of a saved run.
     ///
     /// # Errors
     /// [`Error::Option`] if the schedule gives what is no rate.
     pub fn go_to(&mut self, step: u64, optimizer: &mut dyn Optimizer) -> Result<()> {
+        self.strayed = false;
         self.rates.clone_from(&self.bases);
         for step in 0..=step {
             self.step = step;

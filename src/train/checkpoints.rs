@@ -95,6 +95,8 @@ pub(super) struct Place {
     pub seconds: f64,
     /// Steps of the schedule.
     pub schedule: Option<u64>,
+    /// The rates of each schedule that something else has changed.
+    pub rates: Vec<Option<Vec<f64>>>,
     /// The state of a plateau: the best figure, bad epochs in a row, epochs left of a cooldown.
     pub plateau: Option<(Option<f64>, u64, u64)>,
     /// The best figure that was kept.
@@ -253,12 +255,16 @@ impl Place {
         };
         let history: Vec<Value> = self.history.epochs.iter().map(record).collect();
         let plateau = self.plateau.map(|(best, bad, cooling)| json!([best.map(number), bad, cooling]));
+        // To the bit.
+        let bits = |rates: &Vec<f64>| rates.iter().map(|rate| rate.to_bits()).collect::<Vec<u64>>();
+        let rates: Vec<Option<Vec<u64>>> = self.rates.iter().map(|rates| rates.as_ref().map(bits)).collect();
         let callbacks: serde_json::Map<String, Value> =
             callbacks.iter().map(|(name, saved)| (name.clone(), json!(saved.text))).collect();
         json!({
             "form": FORM, "wgrad": env!("CARGO_PKG_VERSION"), "epoch": self.epoch, "batch": self.batch, "step": self.step,
-            "seconds": self.seconds, "schedule": self.schedule, "plateau": plateau, "best": self.best.map(number),
-            "ended": self.ended, "data": self.data, "history": history, "callbacks": callbacks,
+            "seconds": self.seconds, "schedule": self.schedule, "rates": rates, "plateau": plateau,
+            "best": self.best.map(number), "ended": self.ended, "data": self.data, "history": history,
+            "callbacks": callbacks,
         })
         .to_string()
     }
@@ -282,12 +288,16 @@ impl Place {
             Value::Null => None,
             plateau => Some((float(&plateau[0]), plateau[1].as_u64()?, plateau[2].as_u64()?)),
         };
+        let rates = |all: &Value| {
+            all.as_array()?.iter().map(|bits| bits.as_u64().map(f64::from_bits)).collect::<Option<Vec<f64>>>()
+        };
         Some(Place {
             epoch: size(&note["epoch"])?,
             batch: size(&note["batch"])?,
             step: note["step"].as_u64()?,
             seconds: note["seconds"].as_f64()?,
             schedule: note["schedule"].as_u64(),
+            rates: note["rates"].as_array().map_or_else(Vec::new, |all| all.iter().map(rates).collect()),
             plateau,
             best: float(&note["best"]),
             // Older files have none.

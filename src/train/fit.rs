@@ -111,9 +111,12 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         let task = &mut *self.trainer.task;
         load_task(task, &loaded.values)?;
-        for (name, scheduler) in &mut self.trainer.schedules {
+        for (at, (name, scheduler)) in self.trainer.schedules.iter_mut().enumerate() {
             let steps = loaded.place.schedule.unwrap_or(loaded.place.step);
-            scheduler.go_to(steps, optimizer(task, name.as_deref())?)?;
+            match loaded.place.rates.get(at) {
+                Some(Some(rates)) => scheduler.go_on(steps, rates),
+                _ => scheduler.go_to(steps, optimizer(task, name.as_deref())?)?,
+            }
         }
         if let (Some((_, plateau)), Some(saved)) = (&mut self.plateau, loaded.place.plateau) {
             (plateau.best, plateau.bad, plateau.cooling) = saved;
@@ -426,6 +429,10 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             values.extend(outer.state().into_iter().map(|(name, value)| (format!("diloco.{name}"), value)));
         }
         self.place.schedule = self.trainer.schedules.first().map(|(_, scheduler)| scheduler.steps());
+        self.place.rates.clear();
+        for (name, scheduler) in &mut self.trainer.schedules {
+            self.place.rates.push(scheduler.strayed(optimizer(&mut *self.trainer.task, name.as_deref())?));
+        }
         self.place.plateau = self.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
         let callbacks: Vec<_> =
             self.trainer.callbacks.iter().map(|own| (own.name().to_string(), own.state())).collect();

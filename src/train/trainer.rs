@@ -336,7 +336,8 @@ impl<'a, const N: usize> Trainer<'a, N> {
         self
     }
 
-    /// Lowers the first optimizer's rates where a figure of the epochs gets no better.
+    /// Lowers the first optimizer's rates where a figure of the epochs gets no better. Beside a [schedule](Trainer::schedule) it
+    /// lowers what that [goes on from](crate::optim::schedule::Scheduler).
     #[must_use]
     pub fn plateau(self, figure: &str, plateau: ReduceLrOnPlateau) -> Self {
         Trainer { plateau: Some((figure.to_string(), plateau)), ..self }

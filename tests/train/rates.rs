@@ -1,12 +1,16 @@
 //! Schedules at the ends of their arguments' ranges, and rates that a saved run keeps.
 
-use wgrad::nn::{Init, Linear};
+use super::trainer::{loader, network, outcome};
+use crate::devices::devices;
+use std::path::Path;
+use wgrad::nn::{Ctx, Init, Linear, StateDict, state};
 use wgrad::optim::schedule::{
-    Better, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LinearLr,
+    Better, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LambdaLr, LinearLr,
     MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau, Schedule, Scheduler, SequentialLr, StepLr, Threshold,
 };
 use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
-use wgrad::{Device, Error};
+use wgrad::train::{Checkpoints, Outcome, Trainer};
+use wgrad::{Device, Error, Tensor};
 
 fn sgd(lr: f32) -> Sgd {
     let model = Linear::new(2, 1, &mut Init::new(0, &Device::cpu()));
@@ -200,5 +204,99 @@ fn a_lowered_rate_is_saved_and_a_schedule_still_starts_from_the_base() {
         }
         again.go_to(scheduler.steps(), &mut resumed).expect("it gives rates");
         assert_eq!(resumed.lr(), whole.lr());
+    }
+}
+
+#[test]
+fn a_schedule_goes_on_from_a_rate_that_was_set() {
+    let mut optimizer = sgd(0.1);
+    let mut scheduler = Scheduler::new(StepLr { step_size: 2, gamma: 0.5 }, &mut optimizer).expect("it fits");
+    optimizer.set_lr(0.05).expect("a rate");
+    let mut after = Vec::new();
+    for _ in 0..4 {
+        scheduler.step(&mut optimizer).expect("it gives rates");
+        after.push(optimizer.lr());
+    }
+    near(&after, &[0.05, 0.025, 0.025, 0.0125]);
+    // A plateau amid a warm-up, as PyTorch has it.
+    let warm_up = LinearLr { start_factor: 0.2, end_factor: 1.0, total_iters: 4 };
+    let mut optimizer = sgd(0.5);
+    let mut scheduler = Scheduler::new(warm_up, &mut optimizer).expect("it fits");
+    let mut plateau = ReduceLrOnPlateau { patience: 0, ..ReduceLrOnPlateau::default() };
+    let mut after = vec![optimizer.lr()];
+    for measure in [1.0, 2.0, 0.5, 0.25, 0.125] {
+        scheduler.step(&mut optimizer).expect("it gives rates");
+        plateau.step(measure, &mut optimizer).expect("its fields are in range");
+        after.push(optimizer.lr());
+    }
+    near(&after, &[0.1, 0.2, 0.03, 0.04, 0.05, 0.05]);
+    // What is told for each step by itself takes no notice.
+    let mut optimizer = sgd(0.5);
+    let mut scheduler = Scheduler::new(LambdaLr(|_| 0.5), &mut optimizer).expect("it fits");
+    optimizer.set_lr(0.05).expect("a rate");
+    scheduler.step(&mut optimizer).expect("it gives rates");
+    near(&[optimizer.lr()], &[0.25]);
+}
+
+#[test]
+fn a_saved_run_goes_on_by_rates_that_were_set() {
+    let wave = CosineAnnealingLr { t_max: 50, eta_min: 0.001 };
+    let mut optimizer = sgd(0.5);
+    let mut own = Scheduler::new(wave, &mut optimizer).expect("it fits");
+    for step in 0..20 {
+        own.step(&mut optimizer).expect("it gives rates");
+        if step == 7 {
+            optimizer.set_lr(0.123).expect("a rate");
+        }
+    }
+    let mut resumed = sgd(0.5);
+    let mut again = Scheduler::new(wave, &mut resumed).expect("it fits");
+    resumed.load_state(&optimizer.state().expect("the device works")).expect("its own");
+    again.go_on(own.steps(), own.rates());
+    for _ in 0..20 {
+        own.step(&mut optimizer).expect("it gives rates");
+        again.step(&mut resumed).expect("it gives rates");
+        assert_eq!(optimizer.lr().to_bits(), resumed.lr().to_bits());
+    }
+}
+
+/// A run of a plateau beside a schedule, up to a step; the rates of its epochs and its weights.
+fn lowered(device: &Device, folder: &Path, until: u64) -> (Vec<f32>, StateDict) {
+    let model = network(device);
+    let step = |batch: [&Tensor; 2], ctx: &Ctx| -> wgrad::Result<Outcome> { Ok(outcome(&model, batch, ctx)) };
+    let sgd = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() }).expect("in range");
+    let never = Threshold::Absolute(9.0);
+    let mut trainer = Trainer::new(device, &model, sgd, step)
+        .epochs(4)
+        .max_steps(until)
+        .schedule(LinearLr { start_factor: 0.5, end_factor: 1.0, total_iters: 6 })
+        .plateau("loss", ReduceLrOnPlateau { patience: 0, threshold: never, ..ReduceLrOnPlateau::default() })
+        .checkpoints(Checkpoints::in_folder(folder).resume());
+    let history = trainer.fit(&loader(64, 0), None).expect("it trains");
+    drop(trainer);
+    (history.epochs.iter().map(|epoch| epoch.lr).collect(), state(&model).expect("the device works"))
+}
+
+#[test]
+fn a_plateau_lowers_what_a_schedule_goes_on_from() {
+    for (name, device) in devices() {
+        let folder = |which: &str| {
+            let folder = std::env::temp_dir().join(format!("wgrad-plateau-{which}-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&folder);
+            folder
+        };
+        let (whole, parts) = (folder("whole"), folder("parts"));
+        let (rates, weights) = lowered(&device, &whole, u64::MAX);
+        // Two steps an epoch; the second epoch and the third are no better than the first.
+        near(&rates, &[0.2 / 3.0, 0.25 / 3.0, 0.01, 0.001]);
+        for until in [3, 4, 5] {
+            lowered(&device, &parts, until);
+        }
+        let (again, same) = lowered(&device, &parts, u64::MAX);
+        assert_eq!(again, rates, "on {name}");
+        assert_eq!(same, weights, "on {name}");
+        for folder in [whole, parts] {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
