@@ -27,7 +27,8 @@ impl Default for AsgdOptions {
     }
 }
 
-/// SGD with rates that fall by themselves, and the mean of the weights since a step, as `ax` in its state.
+/// SGD with rates that fall by themselves, and the mean of the weights since a step, as `ax` in its state. A rate that is set
+/// between steps counts at once, where PyTorch's counts a step later.
 ///
 /// ```
 /// use wgrad::nn::{Init, Linear};
