@@ -93,10 +93,26 @@ impl Tensor {
         self.div(&mean.affine(alpha, k).pow_scalar(beta))
     }
 
-    /// `sqrt(a^2 + b^2)`, broadcast.
+    /// `sqrt(a^2 + b^2)`, broadcast, where the squares are too large or too small as well; infinite where either is, be the other
+    /// NaN.
     #[track_caller]
     pub fn hypot(&self, other: &Tensor) -> Tensor {
-        self.square().add(&other.square()).sqrt()
+        if self.dtype().is_half() || other.dtype().is_half() {
+            return Tensor::in_f32("hypot", [self, other], |[a, b]| a.hypot(b));
+        }
+        // By powers of two, which round nothing: squares from 2^-124 to 2^124, and gradients with as much room.
+        const LARGE: f32 = (1u64 << 60) as f32;
+        const DOWN: f32 = 1.0 / (64.0 * LARGE);
+        const UP: f32 = 16.0 * LARGE;
+        let size = self.abs().maximum(&other.abs());
+        let (is_large, is_small) = (size.gt(LARGE), size.lt(1.0 / LARGE));
+        let factor = |large: f32, small: f32| {
+            let [large, small, one] = [large, small, 1.0].map(|value| size.new_full([], value));
+            Tensor::where_(&is_large, &large, &Tensor::where_(&is_small, &small, &one))
+        };
+        let (to, back) = (factor(DOWN, UP), factor(1.0 / DOWN, 1.0 / UP));
+        let y = self.mul(&to).square().add(&other.mul(&to).square()).sqrt().mul(&back);
+        y.masked_fill(&self.isinf().maximum(&other.isinf()), f32::INFINITY)
     }
 
     /// `a * log(b)`, and 0 where `a` is, broadcast.

@@ -301,7 +301,8 @@ impl States {
 
 /// # Recurrence
 impl Tensor {
-    /// The states of a cell over sequences, from what the inputs give to each gate: `[batch, steps, gates * hidden]`.
+    /// The states of a cell over sequences, from what the inputs give to each gate: `[batch, steps, gates * hidden]`. Of a batch of
+    /// nothing they are empty, and the gradients of weights 0.
     ///
     /// # Panics
     /// If the shapes do not fit, there are no steps, or the hidden units are no multiple of 4.
@@ -315,7 +316,7 @@ impl Tensor {
         assert!(w[0] == rows * hidden && x[2] == w[0], "{op}: {x} x {w}: expected {rows} gates of {hidden} units");
         assert!(s[..] == [parts, batch, hidden], "{op}: {x} x {s}: expected a state [{parts}, {batch}, {hidden}]");
         assert!(hidden.is_multiple_of(4), "{op}: {w}: {hidden} units are no multiple of 4");
-        assert!(batch * steps * hidden > 0, "{op}: {x}: there is nothing to walk");
+        assert!(steps * hidden > 0, "{op}: {x}: there are no steps to walk");
         if let Some(bias) = bias {
             let b = bias.shape();
             assert!(b[..] == [w[0]], "{op}: {w} x {b}: expected a bias for each row");

@@ -4,7 +4,10 @@ use super::rules::panics;
 use crate::defined;
 use crate::devices::devices;
 use wgrad::loss::GaussianConstant;
-use wgrad::nn::{Parameter, init};
+use wgrad::nn::{
+    Ctx, Directions, Gru, Init, Layer, Lstm, Parameter, Precision, Recurrent, RecurrentOptions, Rnn, RnnStart, init,
+    parameters,
+};
 use wgrad::optim::{Adadelta, AdadeltaOptions, Optimizer, RmsProp, RmsPropOptions, Sgd, SgdOptions};
 use wgrad::{
     AttentionOptions, Conv2dOptions, ConvTranspose2dOptions, Device, Draw, Extreme, KeepDims, Reduction, Rng, Tensor,
@@ -153,6 +156,27 @@ fn similarities_and_their_eps() {
 }
 
 #[test]
+fn the_length_of_two_sides_holds_what_its_squares_would_not() {
+    let (inf, nan, root) = (f32::INFINITY, f32::NAN, std::f32::consts::SQRT_2);
+    for (name, device) in devices() {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, [values.len()], &device);
+        let a = tensor(&[1e30, 1e-30, inf, nan, 0.0, 3.0, nan, 2e38, -1e30, 1e18]);
+        let b = tensor(&[1e30, 1e-30, nan, -inf, 0.0, -4.0, 1.0, 2e38, 1.0, 1e18]);
+        let want = [1e30 * root, 1e-30 * root, inf, inf, 0.0, 5.0, nan, 2e38 * root, 1e30, 1e18 * root];
+        near(name, &a.hypot(&b), &want);
+        let half = root / 2.0;
+        near(name, &slope(&a, |a| a.hypot(&b)), &[half, half, nan, nan, nan, 0.6, nan, half, -1.0, half]);
+        // Twice, of sizes on both sides of the bounds.
+        let (a, b) = (tensor(&[3e20, 3.0, 3e-20]).requires_grad(), tensor(&[4e20, 4.0, 4e-20]));
+        near(name, &a.hypot(&b).sum().grad(&a).sum().grad(&a), &[1.28e-21, 0.128, 1.28e19]);
+        let half = tensor(&[300.0, 3e-5]).cast(wgrad::DType::F16);
+        let length = half.hypot(&half).cast(wgrad::DType::F32);
+        let got = read(&length);
+        assert!((got[0] - 424.26).abs() < 0.3 && (got[1] - 4.24e-5).abs() < 1e-7, "on {name}: {got:?}");
+    }
+}
+
+#[test]
 fn einsum_and_attention_broadcast() {
     for (name, device) in devices() {
         let mut rng = Rng::new(3);
@@ -290,6 +314,39 @@ fn a_batch_of_nothing_moves_no_statistics_and_no_weights() {
             near("the mean", &mean, &[2.0; 3]);
             near("the variance", &variance, &[3.0; 3]);
             assert_eq!(batches.item().expect("the device works"), 5.0);
+        }
+    }
+}
+
+#[test]
+fn recurrent_layers_take_a_batch_of_nothing() {
+    for (name, device) in devices() {
+        let init = &mut Init::new(0, &device);
+        let both = RecurrentOptions { layers: 2, directions: Directions::Both, ..RecurrentOptions::default() };
+        let lstm = RecurrentOptions { proj_size: 2, ..both };
+        let all: [(&str, Recurrent); 4] = [
+            ("Lstm", Lstm::with(4, 3, both, init).0),
+            ("Lstm that projects", Lstm::with(4, 3, lstm, init).0),
+            ("Gru", Gru::with(4, 3, both, init).0),
+            ("Rnn", Rnn::new(4, 4, init).0),
+        ];
+        for (kind, layer) in &all {
+            let x = Tensor::zeros([0, 5, 4], &device).requires_grad();
+            for ctx in [Ctx::train(), Ctx::eval(), Ctx::train().precision(Precision::Bf16Mixed)] {
+                let (y, state) = layer.forward_from(&x, RnnStart::default(), &ctx);
+                assert_eq!((y.size(0), y.size(1)), (0, 5), "{kind} on {name}");
+                assert_eq!(state.hidden.size(1), 0, "{kind} on {name}");
+                if !y.is_tracked() {
+                    continue;
+                }
+                let grads = y.sum().backward();
+                for (path, parameter) in parameters(layer) {
+                    let gradient = grads.of(&parameter.tensor()).unwrap_or_else(|| panic!("{kind}: {path} has none"));
+                    assert!(read(gradient).iter().all(|v| *v == 0.0), "{kind}: {path} on {name}");
+                }
+            }
+            let none = panics(|| layer.forward(&Tensor::zeros([2, 0, 4], &device), &Ctx::eval()));
+            assert!(none.contains("expected sequences [batch, steps, 4]"), "{none}");
         }
     }
 }
