@@ -210,7 +210,8 @@ impl Tensor {
     }
 
     /// `self + other`, broadcast. Here and in [`Tensor::sub`], [`Tensor::mul`], [`Tensor::maximum`] and [`Tensor::minimum`] both
-    /// are f32, or both i32, which wraps around and has no gradient.
+    /// are floats, or both whole numbers, which count as i32: that wraps around and has no gradient, and an i64 that is none is the
+    /// nearest.
     #[track_caller]
     pub fn add(&self, other: &Tensor) -> Tensor {
         let [a, b] = [self, other].map(|x| (x.shape(), x.gradient_dtype()));
@@ -315,7 +316,8 @@ impl Tensor {
         })
     }
 
-    /// 1 where equal, else 0; broadcast. Here and in all comparisons, the other may be a number: `x.eq(0.5)`.
+    /// 1 where equal, else 0; broadcast. Here and in all comparisons, the other may be a number: `x.eq(0.5)`. Whole numbers are
+    /// compared as i32, an i64 that is none as the nearest.
     #[track_caller]
     pub fn eq(&self, other: impl Comparand) -> Tensor {
         relation([&EQ, &integers::EQ], self, other)

@@ -97,7 +97,7 @@ impl Tensor {
     /// NaN.
     #[track_caller]
     pub fn hypot(&self, other: &Tensor) -> Tensor {
-        if self.dtype().is_half() || other.dtype().is_half() {
+        if [self, other].iter().any(|x| x.dtype() != DType::F32) {
             return Tensor::in_f32("hypot", [self, other], |[a, b]| a.hypot(b));
         }
         // By powers of two, which round nothing: squares from 2^-124 to 2^124, and gradients with as much room.

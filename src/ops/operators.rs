@@ -4,6 +4,17 @@ use crate::autograd::Grads;
 use crate::tensor::Tensor;
 use std::ops::MulAssign;
 
+/// `scale * x + shift`, which goes by the operator's name where it is refused.
+#[track_caller]
+fn scaled(op: &str, x: &Tensor, scale: f32, shift: f32) -> Tensor {
+    let dtype = x.dtype();
+    assert!(
+        dtype.is_float(),
+        "{op}: expected a tensor of floats beside a number of f32, got {dtype}: cast it first, or take a whole number"
+    );
+    x.affine(scale, shift)
+}
+
 macro_rules! operators {
     ($($operator:ident $method:ident $scale:expr, $shift:expr;)*) => {$(
         impl std::ops::$operator<&Tensor> for &Tensor {
@@ -38,14 +49,14 @@ macro_rules! operators {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, value: f32) -> Tensor {
-                self.affine($scale(value), $shift(value))
+                scaled(stringify!($method), self, $scale(value), $shift(value))
             }
         }
         impl std::ops::$operator<f32> for Tensor {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, value: f32) -> Tensor {
-                self.affine($scale(value), $shift(value))
+                scaled(stringify!($method), &self, $scale(value), $shift(value))
             }
         }
         impl std::ops::$operator<i32> for &Tensor {
@@ -118,9 +129,9 @@ rebinding! {
 }
 
 number_first! {
-    Add add |value, x| x.affine(1.0, value);
-    Sub sub |value, x| x.affine(-1.0, value);
-    Mul mul |value, x| x.affine(value, 0.0);
+    Add add |value, x| scaled("add", x, 1.0, value);
+    Sub sub |value, x| scaled("sub", x, -1.0, value);
+    Mul mul |value, x| scaled("mul", x, value, 0.0);
     Div div |value, x| Tensor::in_f32("reciprocal", [x], |[x]| x.reciprocal().affine(value, 0.0));
 }
 

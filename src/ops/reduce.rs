@@ -384,7 +384,7 @@ impl Tensor {
         )
     }
 
-    /// The sum of all elements; of i32 it is i32, and wraps around.
+    /// The sum of all elements; of whole numbers it is i32, and wraps around, where an i64 that is none counts as the nearest.
     #[track_caller]
     pub fn sum(&self) -> Tensor {
         self.sum_dims(&self.dims_of_all(), KeepDims::No)

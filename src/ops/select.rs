@@ -58,7 +58,7 @@ pub static KERNELS: &[&Kernel] = &[&WHERE];
 /// # Choice and type
 impl Tensor {
     /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`. Of whole numbers
-    /// it is i32.
+    /// it is i32, of an i64 that is none the nearest.
     ///
     /// # Panics
     /// If the shapes do not broadcast, or one of `a` and `b` is of floats and the other of whole numbers.

@@ -144,7 +144,8 @@ impl Tensor {
         y.tracked("lgamma", &[self], move |dy, _| vec![Some(dy.mul(&x.digamma()))])
     }
 
-    /// The slope of [`Tensor::lgamma`]: the logarithmic derivative of the Gamma function; NaN of whole numbers below 0.
+    /// The slope of [`Tensor::lgamma`]: the logarithmic derivative of the Gamma function; minus
+    /// infinity of 0, and NaN of whole numbers below.
     #[track_caller]
     pub fn digamma(&self) -> Tensor {
         if self.dtype().is_half() {
@@ -164,8 +165,10 @@ impl Tensor {
         let turn = Tensor::where_(&below, &turn, &self.new_full([], 1.0));
         let y = Tensor::where_(&below, &y.sub(&turn.tan().reciprocal().affine(PI, 0.0)), &y);
         // A pole has no sign of its own, but 0 that of its side.
-        let pole = self.detach().lt(0).mul(&self.detach().eq(&self.detach().round()));
-        y.masked_fill(&pole, f32::NAN)
+        let still = self.detach();
+        let pole = still.le(0).mul(&still.eq(&still.round()));
+        let end = still.new_full([], f32::NEG_INFINITY).masked_fill(&still.lt(0), f32::NAN);
+        Tensor::where_(&pole, &end, &y)
     }
 }
 

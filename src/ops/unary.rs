@@ -444,10 +444,13 @@ impl Tensor {
         )
     }
 
-    /// `-x`.
+    /// `-x`; of whole numbers i32, which wraps around.
     #[track_caller]
     pub fn neg(&self) -> Tensor {
-        self.affine(-1.0, 0.0)
+        match self.dtype().is_float() {
+            true => self.affine(-1.0, 0.0),
+            false => Tensor::full([], 0i32, self.device()).sub(self),
+        }
     }
 
     /// e to the power of x.
@@ -480,10 +483,13 @@ impl Tensor {
         self.function(&RECIPROCAL, 0.0, 0.0)
     }
 
-    /// The absolute value; its gradient at 0 is 0.
+    /// The absolute value; its gradient at 0 is 0. Of whole numbers it is i32.
     #[track_caller]
     pub fn abs(&self) -> Tensor {
-        self.function(&ABS, 0.0, 0.0)
+        match self.dtype().is_float() {
+            true => self.function(&ABS, 0.0, 0.0),
+            false => self.maximum(&self.neg()),
+        }
     }
 
     /// The sine.

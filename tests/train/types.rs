@@ -1,6 +1,7 @@
 //! Element types: what is stored is read again to the bit, what is converted is what PyTorch gives, and views of elements
 //! that are smaller than a word leave their neighbours alone.
 
+use super::rules::panics;
 use crate::devices::devices;
 use wgrad::plan::Replay;
 use wgrad::{DType, Device, Element, Rng, Tensor, bf16, f16};
@@ -271,6 +272,33 @@ fn types_show_themselves() {
     assert_eq!(Tensor::scalar(7u8, &device).to_string(), "7 u8 []");
     assert_eq!(Tensor::scalar(f16::from_f32(2.5), &device).item(), Ok(2.5));
     assert_eq!(Tensor::full([3], true, &device).narrow(0, 1, 1).item(), Ok(1.0));
+}
+
+#[test]
+fn whole_numbers_have_signs_and_messages_name_the_operator() {
+    for (name, device) in devices() {
+        let whole = |x: Tensor| x.to_vec::<i32>().expect("whole numbers");
+        let x = Tensor::from_slice(&[3, -4, 0, i32::MIN, i32::MAX], [5], &device);
+        assert_eq!(whole(-&x), [-3, 4, 0, i32::MIN, -i32::MAX], "{name}");
+        assert_eq!(whole(x.abs()), [3, 4, 0, i32::MIN, i32::MAX], "{name}");
+        let long = Tensor::from_slice(&[-5_000_000_000i64, 5_000_000_000, -7], [3], &device);
+        let (most, least) = (i32::MAX, i32::MIN);
+        assert_eq!(whole(long.abs()), [least, most, 7], "{name}");
+        // As i32 wherever they meet others.
+        assert_eq!(whole(long.minimum(&x.narrow(0, 0, 3))), [least, -4, -7], "{name}");
+        assert_eq!(whole(long.narrow(0, 1, 1) - 1), [most - 1], "{name}");
+        assert_eq!(long.eq(least).to_vec::<f32>().expect("a mask"), [1.0, 0.0, 0.0], "{name}");
+        assert_eq!(whole(Tensor::from_slice(&[250u8, 3], [2], &device).neg()), [-250, -3], "{name}");
+        for (op, said) in [
+            ("add", panics(|| &x + 1.0)),
+            ("sub", panics(|| 1.0 - &x)),
+            ("mul", panics(|| x.clone() * 2.0)),
+            ("div", panics(|| &x / 2.0)),
+        ] {
+            let due = format!("{op}: expected a tensor of floats beside a number of f32, got i32");
+            assert!(said.starts_with(&due), "{said}");
+        }
+    }
 }
 
 #[test]
