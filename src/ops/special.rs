@@ -166,7 +166,7 @@ impl Tensor {
         let y = Tensor::where_(&below, &y.sub(&turn.tan().reciprocal().affine(PI, 0.0)), &y);
         // A pole has no sign of its own, but 0 that of its side.
         let still = self.detach();
-        let pole = still.le(0).mul(&still.eq(&still.round()));
+        let pole = still.le(0).mul(&still.eq(still.round()));
         let end = still.new_full([], f32::NEG_INFINITY).masked_fill(&still.lt(0), f32::NAN);
         Tensor::where_(&pole, &end, &y)
     }
