@@ -457,7 +457,7 @@ fn what_no_replay_can_do_is_told_once() {
             plain.step_with(&loss.backward(), &mut |_| Decision::UpdateIf(one.clone()));
             Ok(loss)
         });
-        let text = refused.err().expect("it reads within").to_string();
+        let text = refused.expect_err("it reads within").to_string();
         assert!(text.contains("step_with: this optimizer reads on the host"), "{text}");
         assert_eq!(Tensor::ones([1], &device).item(), Ok(1.0), "on {name}");
     }
