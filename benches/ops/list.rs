@@ -166,6 +166,8 @@ fn elements() -> Vec<Op> {
         function("transpose", &[4096, 4096], |x| x.t().contiguous()),
         pair("lt", N, |a, b| a.lt(b)),
         pair("where", N, |a, b| Tensor::where_(a, a, b)),
+        function("where of a number", N, |x| Tensor::where_(x, &Tensor::scalar(1.0f32, x.device()), x)),
+        gradient("prelu of one slope, gradient", N, |x| x.prelu(&Tensor::scalar(0.25f32, x.device()))),
         // The heads of attention: rows of 32 in another order.
         function("copy of heads", &[8, 128, 4, 32], |x| x.permute(&[0, 2, 1, 3]).contiguous()),
     ]
@@ -221,6 +223,23 @@ fn rows() -> Vec<Op> {
         op("embedding gradient", "1024 rows of 65x128", |device| {
             let (table, index) = (normal(&[65, 128], device).requires_grad(), below(65, 1024, device));
             let y = table.embedding(&index);
+            let dy = y.detach().affine(0.5, 0.1);
+            Ok(Box::new(move || drop(y.backward_with(&dy))))
+        }),
+        op("embedding gradient", "129 rows of 20000x15", |device| {
+            let (table, index) = (normal(&[20_000, 15], device).requires_grad(), below(20_000, 129, device));
+            let y = table.embedding(&index);
+            let dy = y.detach().affine(0.5, 0.1);
+            Ok(Box::new(move || drop(y.backward_with(&dy))))
+        }),
+        op("index_add", "7000 rows to 1000x64", |device| {
+            let (x, index) = (normal(&[1000, 64], device), below(1000, 7000, device));
+            let src = normal(&[7000, 64], device);
+            Ok(Box::new(move || drop(x.index_add(0, &index, &src))))
+        }),
+        op("index_select gradient", "7000 rows of 1000x64", |device| {
+            let (x, index) = (normal(&[1000, 64], device).requires_grad(), below(1000, 7000, device));
+            let y = x.index_select(0, &index);
             let dy = y.detach().affine(0.5, 0.1);
             Ok(Box::new(move || drop(y.backward_with(&dy))))
         }),
