@@ -214,6 +214,12 @@ pub trait Optimizer: Send {
         None
     }
 
+    /// Whether the last step was made, 1 or 0 on the device, where the optimizer itself may give one up
+    /// ([`Stepper::skip_nonfinite`]). What goes around another optimizer counts by it.
+    fn made(&self) -> Option<Tensor> {
+        None
+    }
+
     /// Moments, counts of steps, rates and the rule's name, to go on from later.
     ///
     /// # Errors
@@ -273,6 +279,10 @@ macro_rules! through {
                 (**self).grad_norm()
             }
 
+            fn made(&self) -> Option<Tensor> {
+                (**self).made()
+            }
+
             fn state(&self) -> Result<StateDict> {
                 (**self).state()
             }
@@ -298,7 +308,7 @@ pub enum Decision {
     /// It does not, nor does it count.
     Skip,
     /// It does where this scalar is not 0, which the device alone reads. Elsewhere values and moments stay what they were, and
-    /// the step is not counted, for the first 15 times that it happens: later the count matters no more.
+    /// the step is not counted, of each parameter for the first 63 times that it would have moved.
     UpdateIf(Tensor),
 }
 

@@ -71,10 +71,15 @@ impl<O: Optimizer> Lookahead<O> {
         &self.inner
     }
 
-    /// Counts a step, or as much of one as was made, and draws both weights together where it is time.
+    /// Counts a step, unless it was given up, and draws both weights together where it is time.
     #[track_caller]
-    fn follow(&self, made: &Tensor) {
-        let steps = &self.steps + made;
+    fn follow(&self, flag: Option<Tensor>) {
+        let one = || Tensor::full([], 1.0f32, self.steps.device());
+        let made = match (flag, self.inner.made()) {
+            (Some(flag), Some(made)) => flag * made,
+            (flag, made) => flag.or(made).unwrap_or_else(one),
+        };
+        let steps = &self.steps + &made;
         let is_time = steps.ge(self.options.k as f32);
         let share = &is_time * self.options.alpha;
         for (_, parameter, slow) in &self.slow {
@@ -91,23 +96,23 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
         self.inner.step(grads);
-        self.follow(&Tensor::full([], 1.0f32, self.steps.device()));
+        self.follow(None);
     }
 
     #[track_caller]
     fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
-        let mut made = Some(Tensor::full([], 1.0f32, self.steps.device()));
+        let (mut flag, mut is_skipped) = (None, false);
         self.inner.step_with(grads, &mut |buckets| {
             let decision = reduce(buckets);
             match &decision {
                 Decision::Update => (),
-                Decision::Skip => made = None,
-                Decision::UpdateIf(flag) => made = Some(flag.detach().reshape(()).ne(0.0)),
+                Decision::Skip => is_skipped = true,
+                Decision::UpdateIf(asked) => flag = Some(asked.detach().reshape(()).ne(0.0)),
             }
             decision
         });
-        if let Some(made) = made {
-            self.follow(&made);
+        if !is_skipped {
+            self.follow(flag);
         }
     }
 
@@ -133,6 +138,10 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
 
     fn grad_norm(&self) -> Option<Tensor> {
         self.inner.grad_norm()
+    }
+
+    fn made(&self) -> Option<Tensor> {
+        self.inner.made()
     }
 
     fn state(&self) -> Result<StateDict> {

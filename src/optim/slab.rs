@@ -289,6 +289,25 @@ impl Found<'_> {
     }
 }
 
+/// Steps given up as they are saved: one number where all parameters have the same.
+pub fn told(skipped: &[u64]) -> StateTensor {
+    let all: Vec<i64> = skipped.iter().map(|skipped| *skipped as i64).collect();
+    match all.iter().all(|skipped| *skipped == all[0]) {
+        true => StateTensor { shape: vec![], values: Values::I64(vec![all[0]]) },
+        false => StateTensor { shape: vec![all.len()], values: Values::I64(all) },
+    }
+}
+
+/// The same of so many parameters from a saved state; none given up where it tells nothing.
+pub fn each(saved: Option<&StateTensor>, members: usize) -> Vec<u64> {
+    let told = match saved.map(|saved| &saved.values) {
+        Some(Values::I64(one)) if one.len() == 1 => vec![one[0]; members],
+        Some(Values::I64(each)) if each.len() == members => each.clone(),
+        _ => vec![0; members],
+    };
+    told.into_iter().map(|skipped| skipped.max(0) as u64).collect()
+}
+
 /// Finds what `rule` keeps in a saved state.
 pub fn find<'s, 'a>(rule: &str, slabs: impl Iterator<Item = Named<'a>>, state: &'s StateDict) -> Result<Found<'s>> {
     let missing = |name: &str| Error::Weights(format!("the optimizer's state has no `{name}`"));

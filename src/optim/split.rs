@@ -139,6 +139,14 @@ impl<A: Optimizer, B: Optimizer> Optimizer for Split<A, B> {
         Some((a.square() + b.square()).sqrt())
     }
 
+    /// Where both parts made it.
+    fn made(&self) -> Option<Tensor> {
+        match (self.first.made(), self.second.made()) {
+            (Some(first), Some(second)) => Some(first * second),
+            (first, second) => first.or(second),
+        }
+    }
+
     fn state(&self) -> Result<StateDict> {
         let named = |part: &'static str, state: StateDict| {
             state.into_iter().map(move |(name, value)| (format!("{part}{name}"), value))

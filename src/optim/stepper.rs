@@ -552,17 +552,19 @@ impl<R: Rule> Optimizer for Stepper<R> {
         self.max_norm.map(|_| self.hyper.tensor.narrow(0, 1, 1).squeeze(0).copy())
     }
 
+    fn made(&self) -> Option<Tensor> {
+        self.skips_nonfinite.then(|| self.hyper.made())
+    }
+
     fn state(&self) -> Result<StateDict> {
         let skipped = self.hyper.skipped()?;
-        let mut state = slab::state(self.states(), &self.hyper.counts(skipped))?;
-        if skipped > 0 {
-            state.insert(SKIPPED.into(), StateTensor { shape: vec![], values: Values::I64(vec![skipped as i64]) });
+        let mut state = slab::state(self.states(), &self.hyper.counts(&skipped))?;
+        if skipped.iter().any(|skipped| *skipped > 0) {
+            state.insert(SKIPPED.into(), slab::told(&skipped));
         }
         let now = self.hyper.now();
-        let rates = |of: fn(&Now) -> f32| StateTensor {
-            shape: vec![now.len()],
-            values: Values::F32(now.iter().map(of).collect()),
-        };
+        let values = |of: fn(&Now) -> f32| Values::F32(now.iter().map(of).collect());
+        let rates = |of| StateTensor { shape: vec![now.len()], values: values(of) };
         state.insert("lr".into(), rates(|now| now.lr));
         if self.has_momentum() {
             state.insert("momentum".into(), rates(|now| now.momentum));
@@ -587,12 +589,9 @@ impl<R: Rule> Optimizer for Stepper<R> {
         let found = slab::find(R::NAME, self.states(), saved)?;
         let lrs = self.saved_rates(saved, "lr", |lr| checked_lr(lr).is_ok())?;
         let momenta = self.saved_rates(saved, "momentum", |momentum| at_least_0("momentum", momentum).is_ok())?;
-        let skipped = match saved.get(SKIPPED).map(|saved| &saved.values) {
-            Some(Values::I64(skipped)) => skipped.first().map_or(0, |skipped| *skipped as u64),
-            _ => 0,
-        };
+        let skipped = slab::each(saved.get(SKIPPED), found.counts.len());
         found.write();
-        self.hyper.set_counts(&found.counts, skipped);
+        self.hyper.set_counts(&found.counts, &skipped);
         lrs.iter().for_each(|lrs| self.hyper.set_lrs(lrs));
         momenta.iter().filter(|_| self.has_momentum()).for_each(|momenta| self.hyper.set_momenta(momenta));
         Ok(())

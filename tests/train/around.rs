@@ -2,11 +2,11 @@
 
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Init, Linear, Module, Parameter, Visitor};
+use wgrad::nn::{Init, Linear, Module, Parameter, Strictness, Visitor, load_state, state};
 use wgrad::optim::schedule::{Annealing, At, Schedule, SwaLr};
 use wgrad::optim::{
-    Adafactor, AdafactorOptions, AdamW, AdamWOptions, Decision, Ema, GradScaler, Lookahead, LookaheadOptions, Muon,
-    MuonOptions, Optimizer, Sgd, SgdOptions, Split,
+    Adafactor, AdafactorOptions, Adam, AdamOptions, AdamW, AdamWOptions, Decision, Ema, GradScaler, Lookahead,
+    LookaheadOptions, Muon, MuonOptions, Optimizer, Sgd, SgdOptions, Split,
 };
 use wgrad::plan::Replay;
 use wgrad::{Device, Tensor};
@@ -183,6 +183,82 @@ fn guarded<B: Optimizer>(
     }
     assert_eq!((scaler.skipped(), scaler.current_scale()), (Ok(1), Ok(32768.0)));
     after
+}
+
+/// The second of two weights after each of its steps; it joins the first after four of these, of which so many are given up.
+fn joined_late(device: &Device, lost: usize, replayed: bool, resumed: bool) -> Vec<f32> {
+    let made = || {
+        let two = two(device);
+        let adam =
+            Adam::new(&two, AdamOptions { lr: 0.1, ..AdamOptions::default() }).expect("options").skip_nonfinite();
+        (two, adam)
+    };
+    let (mut two, mut adam) = made();
+    let mut replays = [Replay::new(), Replay::new()];
+    let mut after = Vec::new();
+    for step in 0..8 {
+        if resumed && step == 6 {
+            let (weights, state) = (state(&two).expect("it is read"), adam.state().expect("it is read"));
+            (two, adam) = made();
+            load_state(&two, &weights, Strictness::Strict).expect("it fits");
+            adam.load_state(&state).expect("it fits");
+            replays = [Replay::new(), Replay::new()];
+        }
+        let factor = if step < lost { f32::INFINITY } else { 0.5 };
+        let slope = if step == 4 { 1.0 } else { 0.1 };
+        let numbers = Tensor::from_slice(&[factor, slope], [2], device);
+        let mut work = |numbers: &Tensor| {
+            let first = two.0.tensor().sum() * numbers.i(0);
+            let loss = if step < 4 { first } else { first + two.1.tensor().sum() * numbers.i(1) };
+            adam.step(&loss.backward());
+            Ok(())
+        };
+        let replay = &mut replays[usize::from(step >= 4)];
+        if replayed { replay.run(&numbers, work) } else { work(&numbers) }.expect("it can be replayed");
+        if step >= 4 {
+            after.push(first(&two.1));
+        }
+    }
+    after
+}
+
+#[test]
+fn steps_given_up_count_for_those_that_they_would_have_moved() {
+    for (name, device) in devices() {
+        for lost in [0, 2] {
+            for (replayed, resumed) in [(false, false), (false, true), (true, false), (true, true)] {
+                let after = joined_late(&device, lost, replayed, resumed);
+                // PyTorch's, of the second alone.
+                let want = [0.9, 0.825_916, 0.762_604, 0.705_258];
+                let near = after.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5);
+                assert!(near, "{after:?}, not {want:?}, with {lost} given up, on {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lookahead_counts_no_step_that_is_given_up_within() {
+    for (name, device) in devices() {
+        for replayed in [false, true] {
+            let weight = Parameter::new(Tensor::ones([1], &device));
+            let sgd = Sgd::new(&weight, SgdOptions { lr: 0.1, ..SgdOptions::default() }).expect("options");
+            let options = LookaheadOptions { k: 3, alpha: 0.5 };
+            let mut optimizer = Lookahead::new(&weight, sgd.skip_nonfinite(), options).expect("options");
+            let mut replay = Replay::new();
+            let mut after = Vec::new();
+            for factor in [1.0, f32::NAN, 1.0, 1.0, f32::NAN] {
+                let factor = Tensor::from_slice(&[factor], [1], &device);
+                let mut work = |factor: &Tensor| {
+                    optimizer.step(&(weight.tensor() * factor).sum().backward());
+                    Ok(())
+                };
+                if replayed { replay.run(&factor, work) } else { work(&factor) }.expect("it can be replayed");
+                after.push(first(&weight));
+            }
+            assert_eq!(after, [0.9, 0.9, 0.79999995, 0.84999996, 0.84999996], "on {name}, replayed: {replayed}");
+        }
+    }
 }
 
 #[test]
