@@ -29,6 +29,8 @@ mod counts;
 mod curves;
 #[path = "train/diloco.rs"]
 mod diloco;
+#[path = "train/drawn.rs"]
+mod drawn;
 #[path = "train/edges.rs"]
 mod edges;
 #[path = "train/fitted.rs"]

@@ -249,6 +249,10 @@ impl Module for Recurrent {
                 }
             }
         }
+        // It holds no values, but draws.
+        for (layer, dropout) in self.dropout.iter().enumerate() {
+            visitor.child(&format!("dropout_l{layer}"), dropout);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::task::Trained;
 use crate::checkpoint::{self, Notes};
 use crate::error::{Error, Result};
 use crate::nn::{self, StateDict, Strictness, load_state, state};
+use crate::parallel::DataParallel;
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -346,6 +347,32 @@ pub(super) fn gathered_state(task: &mut dyn Trained, is_first: bool) -> Result<O
     }
     Ok(None)
 }
+
+/// The places of all generators of each rank: a rank that had smaller batches may have drawn less.
+pub(super) fn positions(task: &mut dyn Trained, parallel: &DataParallel) -> Result<StateDict> {
+    let own: Vec<f64> = task_generators(task).iter().map(|own| own.position() as f64).collect();
+    let all: Vec<i64> = parallel.gather(&own, false)?.into_iter().map(|position| position as i64).collect();
+    let value = nn::StateTensor { shape: vec![all.len()], values: nn::Values::I64(all) };
+    Ok(StateDict::from([(POSITIONS.to_string(), value)]))
+}
+
+/// Puts those of this rank back, where there were as many ranks.
+pub(super) fn load_positions(task: &mut dyn Trained, values: &StateDict, parallel: &DataParallel) {
+    let generators = task_generators(task);
+    let Some(nn::Values::I64(saved)) = values.get(POSITIONS).map(|saved| &saved.values) else { return };
+    let (rank, ranks) = (parallel.group().rank(), parallel.group().size());
+    if saved.len() == ranks * generators.len() {
+        let own = &saved[rank * generators.len()..];
+        generators.iter().zip(own).for_each(|(own, saved)| own.set_position(*saved as u64));
+    }
+}
+
+fn task_generators(task: &mut dyn Trained) -> Vec<nn::Generator> {
+    task.modules().iter().flat_map(|(_, module)| nn::generators(*module)).collect()
+}
+
+/// Their name in a checkpoint.
+const POSITIONS: &str = "ranks.generators";
 
 /// Puts it back.
 pub(super) fn load_task(task: &mut dyn Trained, values: &StateDict) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::batches::Batches;
 use super::callback::{Callback, Run, is_better, last, weights};
-use super::checkpoints::{Checkpoints, Folder, Loaded, Place, gathered_state, load_task};
+use super::checkpoints::{Checkpoints, Folder, Loaded, Place, gathered_state, load_positions, load_task, positions};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
 use super::trainer::{Trainer, parts};
@@ -111,6 +111,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         let task = &mut *self.trainer.task;
         load_task(task, &loaded.values)?;
+        if let Some(parallel) = &parallel {
+            load_positions(task, &loaded.values, parallel);
+        }
         for (at, (name, scheduler)) in self.trainer.schedules.iter_mut().enumerate() {
             let steps = loaded.place.schedule.unwrap_or(loaded.place.step);
             match loaded.place.rates.get(at) {
@@ -411,15 +414,17 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
 
     /// Writes a checkpoint, where there is a folder for it; of a group, rank 0 does.
     fn save(&mut self) -> Result<()> {
-        let trainer = &self.trainer;
+        let trainer = &mut self.trainer;
         if self.checkpoints.is_none() {
             return Ok(());
         }
         if let Some(parallel) = &trainer.options.parallel {
             trainer.training.totals.settle(parallel)?;
         }
-        let state = gathered_state(&mut *self.trainer.task, self.folder.is_some())?;
-        let Some(mut values) = state else { return Ok(()) };
+        let task = &mut *trainer.task;
+        let places = trainer.options.parallel.as_ref().map(|parallel| positions(task, parallel)).transpose()?;
+        let Some(mut values) = gathered_state(task, self.folder.is_some())? else { return Ok(()) };
+        values.extend(places.into_iter().flatten());
         let totals = self.trainer.training.totals.state()?;
         values.extend(totals.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
         if let Some(scaler) = &self.trainer.options.scaler {
