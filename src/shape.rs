@@ -28,7 +28,7 @@ macro_rules! ints {
     )*};
 }
 
-ints!(isize, usize, i32, u32);
+ints!(isize, usize, i32, u32, i64, u64);
 
 /// Sizes of which one may be -1, to be told from the others: a number, an array or a slice, or a tuple where types mix, as in
 /// `(x.size(0), -1)`.
@@ -38,6 +38,12 @@ pub trait Sizes {
 }
 
 impl<I: Int, const N: usize> Sizes for [I; N] {
+    fn sizes(self) -> Vec<isize> {
+        ints(&self)
+    }
+}
+
+impl Sizes for Shape {
     fn sizes(self) -> Vec<isize> {
         ints(&self)
     }

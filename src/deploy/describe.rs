@@ -18,7 +18,7 @@ fn refused(what: String) -> Error {
 /// A batch of so many items of an example, which come again and again, from the item `first` on.
 fn batch(x: &Tensor, first: usize, count: usize) -> Tensor {
     let rows: Vec<Tensor> = (0..count).map(|at| x.narrow(0, (first + at) % x.size(0), 1)).collect();
-    Tensor::cat(&rows.iter().collect::<Vec<_>>(), 0)
+    Tensor::cat(&rows, 0)
 }
 
 #[track_caller]

@@ -102,7 +102,7 @@ fn quads(entry: &'static str, operands: usize, d: &Dispatch) -> Lowering {
 
 /// Where a new dimension stands.
 #[track_caller]
-fn new_place(op: &str, shape: Shape, dim: impl Int) -> usize {
+pub(super) fn new_place(op: &str, shape: Shape, dim: impl Int) -> usize {
     let (dim, rank) = (dim.int(), shape.rank() as isize);
     let place = if dim < 0 { dim + rank + 1 } else { dim };
     assert!((0..=rank).contains(&place), "{op}: {shape} has no place {dim}");
@@ -456,77 +456,6 @@ impl Tensor {
         let mut sizes = self.shape().to_vec();
         sizes.remove(dim);
         self.reshape_to(Shape::from(sizes))
-    }
-
-    /// Tensors one after another along a dimension; all other sizes are equal. A vector of no elements may stand among
-    /// tensors of any rank.
-    ///
-    /// # Panics
-    /// If there are none, or sizes or types differ.
-    #[doc(alias("concat", "concatenate"))]
-    #[track_caller]
-    pub fn cat(tensors: &[&Tensor], dim: impl Int) -> Tensor {
-        let dim = dim.int();
-        let [first, ..] = tensors else { panic!("cat: expected at least one tensor") };
-        if let Some(all) = Tensor::of_one_type("cat", tensors) {
-            return Tensor::cat(&all.iter().collect::<Vec<_>>(), dim);
-        }
-        let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
-        let dim = first.shape().dim("cat", dim);
-        let mut sizes = first.shape().to_vec();
-        sizes[dim] = 0;
-        for t in tensors.iter().filter(|t| *t.shape() != [0]) {
-            let alike = t.rank() == first.rank()
-                && t.dtype() == first.dtype()
-                && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
-            let [a, b] = [first, *t].map(|t| (t.dtype(), t.shape()));
-            assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
-            sizes[dim] += t.shape()[dim];
-        }
-        let out = first.in_own_order(&sizes, |stored| Tensor::empty(stored, first.dtype(), first.device()));
-        let mut start = 0;
-        let mut parts = Vec::with_capacity(tensors.len());
-        for t in tensors {
-            let len = if *t.shape() == [0] { 0 } else { t.shape()[dim] };
-            out.write_part(dim, start, t);
-            parts.push((start, len, t.shape()));
-            start += len;
-        }
-        out.tracked(
-            || Op::new("cat").with("dim", dim),
-            tensors,
-            move |dy, needs| {
-                let part = |&(start, len, shape): &(usize, usize, Shape)| match len {
-                    0 => dy.new_zeros(shape),
-                    _ => dy.narrow(dim as isize, start, len),
-                };
-                parts.iter().zip(needs).map(|(at, needed)| needed.then(|| part(at))).collect()
-            },
-        )
-    }
-
-    /// Tensors of one shape under a new dimension, the last one by -1.
-    ///
-    /// ```
-    /// # use wgrad::Tensor;
-    /// let [a, b] = [[1.0f32, 2.0], [3.0, 4.0]].map(|row| Tensor::from_slice(&row, [2], &wgrad::Device::cpu()));
-    /// assert_eq!(Tensor::stack(&[&a, &b], -1).to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
-    /// assert_eq!((a.unsqueeze(-1).shape(), a.unsqueeze(0).shape()), ([2, 1].into(), [1, 2].into()));
-    /// # Ok::<(), wgrad::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    /// If there are none or their shapes differ.
-    #[track_caller]
-    pub fn stack(tensors: &[&Tensor], dim: impl Int) -> Tensor {
-        let [first, ..] = tensors else { panic!("stack: expected at least one tensor") };
-        let first = first.shape();
-        for t in tensors {
-            assert!(t.shape() == first, "stack: {first} x {}: expected tensors of one shape", t.shape());
-        }
-        let dim = new_place("stack", first, dim);
-        let rows: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
-        Tensor::cat(&rows.iter().collect::<Vec<_>>(), dim as isize)
     }
 
     /// `value` around the elements: for the last dimension, then the one before, .. a pair of widths before and after.

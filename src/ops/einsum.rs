@@ -1,8 +1,10 @@
 //! Sums of products by Einstein's notation, from views, sums and one matrix product for each two operands.
 
 use super::reduce::KeepDims;
+use super::stacks::refs;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::borrow::Borrow;
 
 /// A tensor whose dimensions have names.
 struct Named {
@@ -100,7 +102,8 @@ impl Tensor {
     /// If the letters do not fit the operands: another number of them, two sizes for one letter, or one behind the arrow
     /// that no operand has.
     #[track_caller]
-    pub fn einsum(equation: &str, operands: &[&Tensor]) -> Tensor {
+    pub fn einsum(equation: &str, operands: &[impl Borrow<Tensor>]) -> Tensor {
+        let operands = &refs(operands)[..];
         let text: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
         let text = spelled_out(&text, operands);
         let (inputs, output) = text.split_once("->").map_or((&text[..], None), |(left, right)| (left, Some(right)));

@@ -198,7 +198,15 @@ impl Tensor {
         let index = &index.indices(op, "indices");
         match self.dtype() {
             DType::U8 | DType::Bool => return self.cast(DType::I32).picked(op, dim, index, each).cast(self.dtype()),
-            DType::I64 => panic!("{op}: expected elements of words or less, got i64: cast them first"),
+            DType::I64 => {
+                // Pairs of words move as they are.
+                let pairs = |shape: Shape| Shape::from([&shape[..], &[2]].concat());
+                let words = self.copy().contiguous().reread(DType::I32, pairs(self.shape()));
+                let index = if each == 1 { index.unsqueeze(-1).expand(pairs(index.shape())) } else { index.clone() };
+                let picked = words.picked(op, dim, &index, each);
+                let shape = picked.shape();
+                return picked.reread(DType::I64, &shape[..shape.rank() - 1]);
+            }
             _ => {}
         }
         let (x, index) = (self.contiguous(), index.contiguous());

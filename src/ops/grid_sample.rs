@@ -133,7 +133,7 @@ impl Tensor {
         // The last dimension of the image comes first.
         points.reverse();
         points.push(Tensor::ones(size, self.device()));
-        let points = Tensor::stack(&points.iter().collect::<Vec<_>>(), axes).reshape([-1, axes as isize + 1]);
+        let points = Tensor::stack(&points, axes).reshape([-1, axes as isize + 1]);
         let grid = points.cast(self.dtype()).matmul(&self.transpose(1, 2));
         grid.reshape_to(Shape::from([&[shape[0]][..], size, &[axes]].concat()))
     }

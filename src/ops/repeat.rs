@@ -1,8 +1,10 @@
 //! Elements again and again, and dimensions in other places: made of views and copies.
 
+use super::stacks::refs;
 use crate::device::Device;
 use crate::shape::{Int, Shape, Sizes};
 use crate::tensor::Tensor;
+use std::borrow::Borrow;
 
 /// A dimension with what is before and after it as one each.
 fn around(shape: Shape, dim: usize) -> [usize; 3] {
@@ -183,12 +185,13 @@ impl Tensor {
     /// # Panics
     /// As [`Tensor::meshgrid`].
     #[track_caller]
-    pub fn cartesian_prod(vectors: &[&Tensor]) -> Tensor {
+    pub fn cartesian_prod(vectors: &[impl Borrow<Tensor>]) -> Tensor {
+        let vectors = &refs(vectors)[..];
         if let [only] = vectors {
             return (*only).clone();
         }
         let grid: Vec<Tensor> = Tensor::meshgrid(vectors).iter().map(|all| all.reshape([-1])).collect();
-        Tensor::stack(&grid.iter().collect::<Vec<_>>(), 1)
+        Tensor::stack(&grid, 1)
     }
 
     /// The coordinates of a grid: of each vector the tensor of all grid points' values, the first vector along the first
@@ -197,7 +200,8 @@ impl Tensor {
     /// # Panics
     /// If there are none, or one is no vector or scalar.
     #[track_caller]
-    pub fn meshgrid(vectors: &[&Tensor]) -> Vec<Tensor> {
+    pub fn meshgrid(vectors: &[impl Borrow<Tensor>]) -> Vec<Tensor> {
+        let vectors = &refs(vectors)[..];
         assert!(!vectors.is_empty(), "meshgrid: expected at least one vector");
         let sizes: Vec<usize> = vectors.iter().map(|v| v.numel()).collect();
         let mut all = Vec::with_capacity(vectors.len());

@@ -1,9 +1,12 @@
 //! Tensors put together, and numbers of places, under PyTorch's names: made of copies and views.
 
+use super::copy::new_place;
 use super::reduce::KeepDims;
+use crate::autograd::Op;
 use crate::device::Device;
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
+use std::borrow::Borrow;
 
 /// At least so many dimensions, as PyTorch's `atleast_1d`, `atleast_2d` and `atleast_3d` place them.
 #[track_caller]
@@ -21,7 +24,7 @@ fn at_least(x: &Tensor, rank: usize) -> Tensor {
 fn joined(op: &str, tensors: &[&Tensor], rank: usize, dim: usize) -> Tensor {
     assert!(!tensors.is_empty(), "{op}: expected at least one tensor");
     let all: Vec<Tensor> = tensors.iter().map(|x| at_least(x, rank)).collect();
-    Tensor::cat(&all.iter().collect::<Vec<_>>(), dim.min(all[0].rank() - 1))
+    Tensor::cat(&all, dim.min(all[0].rank() - 1))
 }
 
 /// Numbers of rows and columns, `[2, n]`, of which `is_in` tells whether they belong.
@@ -33,15 +36,92 @@ fn places(rows: usize, columns: usize, device: &Device, is_in: impl Fn(isize) ->
     Tensor::constant(&numbers, [2, found.len()], device)
 }
 
+/// Tensors that are owned or borrowed.
+pub(super) fn refs(tensors: &[impl Borrow<Tensor>]) -> Vec<&Tensor> {
+    tensors.iter().map(Borrow::borrow).collect()
+}
+
 /// # Tensors put together
 impl Tensor {
+    /// Tensors one after another along a dimension; all other sizes are equal. A vector of no elements may stand among
+    /// tensors of any rank. They are given as `&[&a, &b]`, or as a `Vec` of tensors.
+    ///
+    /// # Panics
+    /// If there are none, or sizes or types differ.
+    #[doc(alias("concat", "concatenate"))]
+    #[track_caller]
+    pub fn cat(tensors: &[impl Borrow<Tensor>], dim: impl Int) -> Tensor {
+        let (tensors, dim) = (&refs(tensors)[..], dim.int());
+        let [first, ..] = tensors else { panic!("cat: expected at least one tensor") };
+        if let Some(all) = Tensor::of_one_type("cat", tensors) {
+            return Tensor::cat(&all, dim);
+        }
+        let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
+        let dim = first.shape().dim("cat", dim);
+        let mut sizes = first.shape().to_vec();
+        sizes[dim] = 0;
+        for t in tensors.iter().filter(|t| *t.shape() != [0]) {
+            let alike = t.rank() == first.rank()
+                && t.dtype() == first.dtype()
+                && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
+            let [a, b] = [first, *t].map(|t| (t.dtype(), t.shape()));
+            assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
+            sizes[dim] += t.shape()[dim];
+        }
+        let out = first.in_own_order(&sizes, |stored| Tensor::empty(stored, first.dtype(), first.device()));
+        let mut start = 0;
+        let mut parts = Vec::with_capacity(tensors.len());
+        for t in tensors {
+            let len = if *t.shape() == [0] { 0 } else { t.shape()[dim] };
+            out.write_part(dim, start, t);
+            parts.push((start, len, t.shape()));
+            start += len;
+        }
+        out.tracked(
+            || Op::new("cat").with("dim", dim),
+            tensors,
+            move |dy, needs| {
+                let part = |&(start, len, shape): &(usize, usize, Shape)| match len {
+                    0 => dy.new_zeros(shape),
+                    _ => dy.narrow(dim as isize, start, len),
+                };
+                parts.iter().zip(needs).map(|(at, needed)| needed.then(|| part(at))).collect()
+            },
+        )
+    }
+
+    /// Tensors of one shape under a new dimension, the last one by -1.
+    ///
+    /// ```
+    /// # use wgrad::Tensor;
+    /// let [a, b] = [[1.0f32, 2.0], [3.0, 4.0]].map(|row| Tensor::from_slice(&row, [2], &wgrad::Device::cpu()));
+    /// assert_eq!(Tensor::stack(&[&a, &b], -1).to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
+    /// assert_eq!((a.unsqueeze(-1).shape(), a.unsqueeze(0).shape()), ([2, 1].into(), [1, 2].into()));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are none or their shapes differ.
+    #[track_caller]
+    pub fn stack(tensors: &[impl Borrow<Tensor>], dim: impl Int) -> Tensor {
+        let tensors = &refs(tensors)[..];
+        let [first, ..] = tensors else { panic!("stack: expected at least one tensor") };
+        let first = first.shape();
+        for t in tensors {
+            assert!(t.shape() == first, "stack: {first} x {}: expected tensors of one shape", t.shape());
+        }
+        let dim = new_place("stack", first, dim);
+        let rows: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(dim)).collect();
+        Tensor::cat(&rows, dim)
+    }
+
     /// Tensors side by side: along the second dimension, vectors along their only one.
     ///
     /// # Panics
     /// If there are none, or the other dimensions differ.
     #[track_caller]
-    pub fn hstack(tensors: &[&Tensor]) -> Tensor {
-        joined("hstack", tensors, 1, 1)
+    pub fn hstack(tensors: &[impl Borrow<Tensor>]) -> Tensor {
+        joined("hstack", &refs(tensors), 1, 1)
     }
 
     /// Tensors below one another: along the first dimension, of which a vector is a row.
@@ -50,8 +130,8 @@ impl Tensor {
     /// If there are none, or the other dimensions differ.
     #[doc(alias = "row_stack")]
     #[track_caller]
-    pub fn vstack(tensors: &[&Tensor]) -> Tensor {
-        joined("vstack", tensors, 2, 0)
+    pub fn vstack(tensors: &[impl Borrow<Tensor>]) -> Tensor {
+        joined("vstack", &refs(tensors), 2, 0)
     }
 
     /// Tensors behind one another: along the third dimension, a vector `[n]` as `[1, n, 1]` and a matrix as `[n, m, 1]`.
@@ -59,8 +139,8 @@ impl Tensor {
     /// # Panics
     /// If there are none, or the other dimensions differ.
     #[track_caller]
-    pub fn dstack(tensors: &[&Tensor]) -> Tensor {
-        joined("dstack", tensors, 3, 2)
+    pub fn dstack(tensors: &[impl Borrow<Tensor>]) -> Tensor {
+        joined("dstack", &refs(tensors), 3, 2)
     }
 
     /// Tensors side by side, of which vectors are columns.
@@ -68,11 +148,12 @@ impl Tensor {
     /// # Panics
     /// If there are none, or the other dimensions differ.
     #[track_caller]
-    pub fn column_stack(tensors: &[&Tensor]) -> Tensor {
+    pub fn column_stack(tensors: &[impl Borrow<Tensor>]) -> Tensor {
+        let tensors = &refs(tensors)[..];
         assert!(!tensors.is_empty(), "column_stack: expected at least one tensor");
         let column = |x: &&Tensor| if x.rank() < 2 { x.reshape([x.numel(), 1]) } else { (*x).clone() };
         let all: Vec<Tensor> = tensors.iter().map(column).collect();
-        Tensor::cat(&all.iter().collect::<Vec<_>>(), 1)
+        Tensor::cat(&all, 1)
     }
 
     /// A matrix with these along its diagonal and 0 elsewhere; a vector is a row.
@@ -88,7 +169,8 @@ impl Tensor {
     /// # Panics
     /// If there are none, or one has more than two dimensions.
     #[track_caller]
-    pub fn block_diag(tensors: &[&Tensor]) -> Tensor {
+    pub fn block_diag(tensors: &[impl Borrow<Tensor>]) -> Tensor {
+        let tensors = &refs(tensors)[..];
         assert!(!tensors.is_empty(), "block_diag: expected at least one tensor");
         for x in tensors {
             assert!(x.rank() <= 2, "block_diag: {}: expected matrices, vectors or scalars", x.shape());
@@ -102,7 +184,7 @@ impl Tensor {
             rows.push(block.pad(&[(left, width - left - columns)], 0.0));
             left += columns;
         }
-        Tensor::cat(&rows.iter().collect::<Vec<_>>(), 0)
+        Tensor::cat(&rows, 0)
     }
 
     /// The numbers of rows and columns of a matrix on and below the diagonal whose column is larger by `offset`: i32 `[2, n]`,
@@ -123,7 +205,8 @@ impl Tensor {
     /// # Panics
     /// If there are none, or they do not broadcast.
     #[track_caller]
-    pub fn broadcast_tensors(tensors: &[&Tensor]) -> Vec<Tensor> {
+    pub fn broadcast_tensors(tensors: &[impl Borrow<Tensor>]) -> Vec<Tensor> {
+        let tensors = &refs(tensors)[..];
         assert!(!tensors.is_empty(), "broadcast_tensors: expected at least one tensor");
         let mut shape = tensors[0].shape();
         for x in tensors {

@@ -225,7 +225,7 @@ impl Lbfgs {
             gradient.detach().cast(DType::F32).reshape([-1])
         };
         let parts: Vec<Tensor> = self.parameters.iter().map(part).collect();
-        let gradient = Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0);
+        let gradient = Tensor::cat(&parts, 0);
         Ok(Found { loss: loss.item()?.into(), gradient })
     }
 
@@ -233,7 +233,7 @@ impl Lbfgs {
     fn flat(&self) -> Tensor {
         let part = |parameter: &Parameter| parameter.tensor().detach().cast(DType::F32).copy().reshape([-1]);
         let parts: Vec<Tensor> = self.parameters.iter().map(part).collect();
-        Tensor::cat(&parts.iter().collect::<Vec<_>>(), 0)
+        Tensor::cat(&parts, 0)
     }
 
     fn put(&self, flat: &Tensor) {

@@ -170,7 +170,7 @@ impl Norms {
             lengths.extend(entries.map(|entry| length(&slab.view(entry, &slab.gradients))));
         }
         lengths.extend(gathered.rows.iter().filter(|bucket| !bucket.is_empty()).map(|b| length(b.gradients())));
-        Tensor::stack(&lengths.iter().collect::<Vec<_>>(), 0).norm_of(p, &[0], KeepDims::No)
+        Tensor::stack(&lengths, 0).norm_of(p, &[0], KeepDims::No)
     }
 
     /// The factor and the norm, where the norm is there.

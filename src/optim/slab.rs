@@ -289,6 +289,17 @@ impl Found<'_> {
     }
 }
 
+/// A saved number of each group; none in a state from before they were saved.
+pub fn rates(saved: &StateDict, name: &str, groups: usize, fits: impl Fn(f32) -> bool) -> Result<Option<Vec<f32>>> {
+    let Some(StateTensor { values, .. }) = saved.get(name) else { return Ok(None) };
+    match values {
+        Values::F32(rates) if rates.len() == groups && rates.iter().all(|rate| fits(*rate)) => Ok(Some(rates.clone())),
+        other => Err(Error::Weights(format!(
+            "the optimizer's state `{name}` is {other:?}, not one number for each of {groups} groups"
+        ))),
+    }
+}
+
 /// Steps given up as they are saved: one number where all parameters have the same.
 pub fn told(skipped: &[u64]) -> StateTensor {
     let all: Vec<i64> = skipped.iter().map(|skipped| *skipped as i64).collect();

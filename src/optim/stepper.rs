@@ -39,6 +39,8 @@ pub struct Stepper<R: Rule> {
     norm_type: f32,
     /// Whether gradients whose norm is no number move nothing.
     skips_nonfinite: bool,
+    /// Whether the device decided about the last step.
+    is_flagged: bool,
     /// The kernel that moves a bucket; else the rule's definition does.
     fused: Option<fn(&R, &Bucket)>,
     /// The same of a table's rows.
@@ -158,6 +160,7 @@ impl<R: Rule> Stepper<R> {
             max_norm: None,
             norm_type: 2.0,
             skips_nonfinite: false,
+            is_flagged: false,
             fused: R::FUSED,
             fused_rows: R::FUSED_ROWS,
             peers,
@@ -300,20 +303,6 @@ impl<R: Rule> Stepper<R> {
         self.groups.iter().all(|group| group.rule.momentum().is_some())
     }
 
-    /// A saved number of each group; none in a state from before they were saved.
-    fn saved_rates(&self, saved: &StateDict, name: &str, fits: impl Fn(f32) -> bool) -> Result<Option<Vec<f32>>> {
-        let Some(StateTensor { values, .. }) = saved.get(name) else { return Ok(None) };
-        let groups = self.groups.len();
-        match values {
-            Values::F32(rates) if rates.len() == groups && rates.iter().all(|rate| fits(*rate)) => {
-                Ok(Some(rates.clone()))
-            }
-            other => Err(Error::Weights(format!(
-                "the optimizer's state `{name}` is {other:?}, not one number for each of {groups} groups"
-            ))),
-        }
-    }
-
     fn slabs(&self) -> impl Iterator<Item = &Slab> {
         self.groups.iter().flat_map(|group| &group.slabs)
     }
@@ -327,11 +316,14 @@ impl<R: Rule> Stepper<R> {
     #[track_caller]
     fn act(&mut self, grads: &Grads, reduce: Option<Reduce>) {
         let Some(gathered) = self.gather(grads) else { return };
-        match self.reduce(&gathered, reduce) {
+        let decision = self.reduce(&gathered, reduce);
+        let is_flagged = matches!(decision, Decision::UpdateIf(_));
+        match decision {
             Decision::Skip => (),
             Decision::Update => self.update(&gathered),
             Decision::UpdateIf(flag) => self.update_if(&gathered, &flag),
         }
+        self.is_flagged = is_flagged;
     }
 
     /// Has all ranks hold what each has moved.
@@ -553,7 +545,7 @@ impl<R: Rule> Optimizer for Stepper<R> {
     }
 
     fn made(&self) -> Option<Tensor> {
-        self.skips_nonfinite.then(|| self.hyper.made())
+        self.is_flagged.then(|| self.hyper.made())
     }
 
     fn state(&self) -> Result<StateDict> {
@@ -587,8 +579,9 @@ impl<R: Rule> Optimizer for Stepper<R> {
             return Err(Error::Weights(format!("the optimizer's state is {rule}'s, not {}'s", R::NAME)));
         }
         let found = slab::find(R::NAME, self.states(), saved)?;
-        let lrs = self.saved_rates(saved, "lr", |lr| checked_lr(lr).is_ok())?;
-        let momenta = self.saved_rates(saved, "momentum", |momentum| at_least_0("momentum", momentum).is_ok())?;
+        let lrs = slab::rates(saved, "lr", self.groups.len(), |lr| checked_lr(lr).is_ok())?;
+        let momenta =
+            slab::rates(saved, "momentum", self.groups.len(), |momentum| at_least_0("momentum", momentum).is_ok())?;
         let skipped = slab::each(saved.get(SKIPPED), found.counts.len());
         found.write();
         self.hyper.set_counts(&found.counts, &skipped);

@@ -437,7 +437,7 @@ fn send(
         let _ = writeln!(likeness, "{what} {} {}", tensor.name().unwrap_or("a tensor"), tensor.shape());
     }
     let flat: Vec<Tensor> = values.iter().map(|v| v.detach().cast(DType::F32).reshape([v.numel()])).collect();
-    let all = Tensor::cat(&flat.iter().collect::<Vec<_>>(), 0);
+    let all = Tensor::cat(&flat, 0);
     let kind = Kind::Mean(gradients.unwrap_or_default());
     let reply = give(&parallel.shared, device, kind, likeness.into(), &all)?;
     Ok(Bucket { all, reply, of })

@@ -20,12 +20,15 @@ pub struct Outcome {
     pub judged: Option<(Tensor, Tensor)>,
     /// Further means to be told, each a scalar with its name.
     pub others: Vec<(String, Tensor)>,
+    /// Whether the step was made, 1 or 0 on the device ([`Optimizer::made`]), where it may be given up: then means that are no
+    /// numbers are left out of those of the epoch.
+    pub made: Option<Tensor>,
 }
 
 impl Outcome {
     /// A loss alone.
     pub fn of(loss: Tensor) -> Outcome {
-        Outcome { loss, judged: None, others: Vec::new() }
+        Outcome { loss, judged: None, others: Vec::new(), made: None }
     }
 
     /// With what metrics compare: logits and labels, predictions and targets.
@@ -219,7 +222,7 @@ impl<F> Supervised<'_, F> {
         }
         let mean = |of: &dyn Fn(&Outcome) -> Tensor| {
             let shares = all.iter().map(|(share, outcome)| of(outcome).reshape(()) * *share).collect::<Vec<_>>();
-            Tensor::stack(&shares.iter().collect::<Vec<_>>(), 0).sum()
+            Tensor::stack(&shares, 0).sum()
         };
         let mut outcome = Outcome::of(mean(&|outcome| outcome.loss.clone()));
         let names = all.first().map_or(0, |(_, first)| first.others.len());
@@ -272,7 +275,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
         }
         if options.grad_norm {
             let squares: Vec<Tensor> = grads.values().map(|values| in_f32(&values).square().sum()).collect();
-            let all = Tensor::stack(&squares.iter().collect::<Vec<_>>(), 0);
+            let all = Tensor::stack(&squares, 0);
             let norm = all.sum().sqrt();
             let norm = options.scaler.as_ref().map_or(norm.clone(), |scaler| scaler.unscale(&norm));
             outcome = outcome.and("grad_norm", &norm);
@@ -285,6 +288,7 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
             }
             None => self.optimizer.step(&grads),
         }
+        outcome.made = self.optimizer.made();
         if let Some(average) = &mut self.average {
             average.update();
         }

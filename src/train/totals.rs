@@ -16,10 +16,16 @@ use std::rc::Rc;
 /// The most means that a step tells beside its loss.
 const OTHERS: usize = 14;
 
+/// The numbers of an epoch: its items, the sums of each mean, and of each the items that it leaves out.
+const MEANS: usize = 1 + 2 * (1 + OTHERS);
+
+/// Where the items stand that the loss leaves out.
+const LEFT_OUT: usize = 2 + OTHERS;
+
 /// Sums of losses and of what metrics count. They are tensors from before a step, which it changes in place: so a replayed step
 /// adds to them too, and nothing is read until somebody looks.
 pub(super) struct Totals {
-    /// The items, their losses, and the other means.
+    /// The items, their losses and the other means, and the items that each of these leaves out.
     means: Tensor,
     names: Vec<String>,
     kept: Vec<Kept>,
@@ -42,13 +48,7 @@ struct Kept {
 impl Totals {
     /// Of a training epoch, or of a set that is evaluated, without a metric yet.
     pub fn new(device: &Device, evaluates: bool) -> Totals {
-        Totals {
-            means: Tensor::zeros([2 + OTHERS], device),
-            names: Vec::new(),
-            kept: Vec::new(),
-            evaluates,
-            whole: None,
-        }
+        Totals { means: Tensor::zeros([MEANS], device), names: Vec::new(), kept: Vec::new(), evaluates, whole: None }
     }
 
     /// Has a metric told too.
@@ -78,15 +78,29 @@ impl Totals {
         let weights = Tensor::full([], items as f32, loss.device());
         let scalars = std::iter::once(&loss).chain(outcome.others.iter().map(|(_, value)| value));
         let mut new = vec![weights.clone()];
+        let mut left_out = Vec::new();
         for scalar in scalars {
             if scalar.numel() != 1 {
                 let text = format!("a loss or mean of a step has the shape {}: expected one number", scalar.shape());
                 return Err(Error::Option(text));
             }
-            new.push(&scalar.detach().reshape(()).cast(DType::F32) * items as f32);
+            let mut value = scalar.detach().reshape(()).cast(DType::F32);
+            if let Some(made) = &outcome.made {
+                // Of a step that was given up, what is no number is told of no items.
+                let lost = value.isfinite().logical_or(made).logical_not();
+                value = value.masked_fill(&lost, 0.0);
+                left_out.push(lost.cast(DType::F32) * items as f32);
+            }
+            new.push(value * items as f32);
         }
-        let place = self.means.narrow(0, 0, new.len());
-        place.assign(&(&place + Tensor::stack(&new.iter().collect::<Vec<_>>(), 0)));
+        let add = |start: usize, new: &[Tensor]| {
+            let place = self.means.narrow(0, start, new.len());
+            place.assign(&(&place + Tensor::stack(new, 0)));
+        };
+        add(0, &new);
+        if !left_out.is_empty() {
+            add(LEFT_OUT, &left_out);
+        }
         let mut collected = Vec::new();
         if let Some((output, target)) = &outcome.judged {
             let (output, target) = (&in_f32(output), &in_f32(target));
@@ -116,7 +130,7 @@ impl Totals {
     /// Begins anew.
     pub fn reset(&mut self) {
         self.whole = None;
-        self.means.upload(&[0.0f32; 2 + OTHERS]);
+        self.means.upload(&[0.0f32; MEANS]);
         for Kept { metric, sums, rows } in &mut self.kept {
             *rows = Rows::default();
             if !metric.collects() {
@@ -137,9 +151,14 @@ impl Totals {
             self.whole = self.evaluates.then(|| (means.clone(), values.clone()));
         }
         let items = f64::from(means[0]);
-        let of = |sum: f32| f64::from(sum) / items.max(1.0);
-        let mut figures = vec![(format!("{prefix}loss"), of(means[1]))];
-        figures.extend(self.names.iter().zip(&means[2..]).map(|(name, sum)| (format!("{prefix}{name}"), of(*sum))));
+        let of = |at: usize| match items - f64::from(means[LEFT_OUT + at]) {
+            told if told > 0.0 => f64::from(means[1 + at]) / told,
+            // Nothing was told, or only what is no number.
+            _ if items > 0.0 => f64::NAN,
+            _ => 0.0,
+        };
+        let names = std::iter::once("loss").chain(self.names.iter().map(String::as_str)).enumerate();
+        let mut figures: Vec<_> = names.map(|(at, name)| (format!("{prefix}{name}"), of(at))).collect();
         for (metric, values) in self.metrics().zip(values) {
             if self.evaluates || !metric.collects() {
                 let named = metric.names().into_iter().zip(metric.values(&values));

@@ -2,14 +2,16 @@
 
 use super::rules::panics;
 use crate::devices::devices;
-use wgrad::nn::{Init, Linear, Module, Parameter, Strictness, Visitor, load_state, state};
+use wgrad::data::{Array, DataLoader, LoaderOptions};
+use wgrad::nn::{Ctx, Init, Layer, Linear, Module, Parameter, Strictness, Visitor, load_state, state};
 use wgrad::optim::schedule::{Annealing, At, Schedule, SwaLr};
 use wgrad::optim::{
     Adafactor, AdafactorOptions, Adam, AdamOptions, AdamW, AdamWOptions, Decision, Ema, GradScaler, Lookahead,
     LookaheadOptions, Muon, MuonOptions, Optimizer, Sgd, SgdOptions, Split,
 };
 use wgrad::plan::Replay;
-use wgrad::{Device, Tensor};
+use wgrad::train::{Outcome, Trainer};
+use wgrad::{Device, Reduction, Tensor};
 
 fn value(parameter: &Parameter) -> f32 {
     parameter.tensor().item().expect("the device works")
@@ -352,4 +354,34 @@ fn the_rate_of_averages_is_pytorchs() {
     assert!(rates.iter().zip(want).all(|(rate, want)| (rate - want).abs() < 1e-12), "{rates:?}");
     let cosine = SwaLr { annealing: Annealing::Cos, ..schedule };
     assert!((cosine.rate(At { step: 1, base: 0.25, last: 0.0 }) - 0.220_710_678).abs() < 1e-8);
+}
+
+#[test]
+fn a_run_goes_on_past_a_batch_that_its_step_gives_up() {
+    for (name, device) in devices() {
+        let model = Linear::new(1, 1, &mut Init::new(3, &device));
+        let sgd = SgdOptions { lr: 0.05, ..SgdOptions::default() };
+        let item = |i: usize| {
+            let x = if i == 5 { f32::NAN } else { (i as f32 * 0.7).sin() };
+            (Array::new(vec![x], [1]), Array::new(vec![x * 2.0], [1]))
+        };
+        let options = LoaderOptions { batch_size: 4, ..LoaderOptions::default() };
+        let loader = DataLoader::new((0..22).map(item).collect::<Vec<_>>(), options).expect("options");
+        let run = |skips: bool| {
+            let sgd = Sgd::new(&model, sgd).expect("options");
+            let step =
+                |[x, y]: [&Tensor; 2], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).mse_loss(y, Reduction::Mean)));
+            let sgd = if skips { sgd.skip_nonfinite() } else { sgd };
+            Trainer::new(&device, &model, sgd, step).epochs(3).grad_norm().fit(&loader, None)
+        };
+        let history = run(true).expect("it goes on");
+        let of = |figure: &str| -> Vec<f64> {
+            history.epochs.iter().map(|epoch| epoch.figures.get(figure).expect("it is told")).collect()
+        };
+        let (losses, norms) = (of("loss"), of("grad_norm"));
+        assert!(losses.iter().chain(&norms).all(|figure| figure.is_finite() && *figure > 0.0), "{losses:?} on {name}");
+        assert!(losses[2] < losses[0] * 0.8, "{losses:?} on {name}");
+        let told = run(false).expect_err("the weights are lost");
+        assert!(told.to_string().contains("the loss became NaN in epoch 1"), "{told}");
+    }
 }

@@ -209,10 +209,10 @@ fn wrong_use_is_told_in_one_sentence() {
             panics(|| Conv2d::new(2, 2, 0, &mut Init::new(0, &device))),
             "Conv2d: a kernel of [0, 0] sees nothing: take at least 1 x 1",
         ),
-        (panics(|| Tensor::stack(&[], 0)), "stack: expected at least one tensor"),
+        (panics(|| Tensor::stack(&[] as &[Tensor], 0)), "stack: expected at least one tensor"),
         (panics(|| Tensor::stack(&[&x, &zeros(&[3])], 0)), "stack: [2, 3] x [3]: expected tensors of one shape"),
         (panics(|| Tensor::stack(&[&x], 3)), "stack: [2, 3] has no place 3"),
-        (panics(|| Tensor::cat(&[], 0)), "cat: expected at least one tensor"),
+        (panics(|| Tensor::cat(&[] as &[Tensor], 0)), "cat: expected at least one tensor"),
         (
             panics(|| Tensor::cat(&[&x, &zeros(&[2, 4])], 0)),
             "cat: f32 [2, 3] x f32 [2, 4]: only dimension 0 may differ",

@@ -148,11 +148,12 @@ fn shapes_and_images_tell_the_line() {
         let image = Tensor::ones([1, 2, 4, 4], &device);
         let heads = Tensor::ones([1, 2, 4, 8], &device);
         let hidden = AttentionOptions { mask: Some(b.clone()), ..AttentionOptions::default() };
+        let none: [Tensor; 0] = [];
         lines! {
             a.reshape([5]); a.reshape([-1, -1]); a.flatten(3); a.permute(&[0, 0]); a.permute(&[0]); a.transpose(0, 2);
             image.t(); a.expand([3, 3]); a.narrow(0, 1, 2); a.narrow(3, 0, 1); a.unsqueeze(4); a.squeeze(4); a.size(2);
-            Tensor::cat(&[], 0); Tensor::cat(&[&a, &b], 0); Tensor::cat(&[&a, &a], 2); Tensor::cat(&[&a, &int], 0);
-            Tensor::cat(&[&a, &far], 0); Tensor::stack(&[], 0); Tensor::stack(&[&a, &b], 0); Tensor::stack(&[&a], 4);
+            Tensor::cat(&none, 0); Tensor::cat(&[&a, &b], 0); Tensor::cat(&[&a, &a], 2); Tensor::cat(&[&a, &int], 0);
+            Tensor::cat(&[&a, &far], 0); Tensor::stack(&none, 0); Tensor::stack(&[&a, &b], 0); Tensor::stack(&[&a], 4);
             Tensor::stack(&[&a, &far], 0); a.pad(&[(0, 0); 3], 0.0); int.pad(&[(1, 1)], 0.0); a.flip(&[2]); a.flip(&[0, 0]);
             a.split(0, 0); a.split(1, 2); a.split_sizes(&[1, 1], 1); a.chunk(0, 0); image.pixel_shuffle(2); a.diagonal(0, 2);
             a.assign(&b); a.assign(&far); a.upload(&[1.0f32]); a.upload(&[1i32; 6]); a.item(); a.to_vec::<i32>();

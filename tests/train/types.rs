@@ -322,3 +322,36 @@ fn moves_are_replayed() {
         }
     }
 }
+
+#[test]
+fn long_whole_numbers_are_picked_as_they_are() {
+    for (name, device) in devices() {
+        let long = |i: i64| (1 << 40) + i * 3;
+        let x = Tensor::from_vec((0..6).map(long).collect::<Vec<i64>>(), [2, 3], &device);
+        let read = |x: &Tensor| x.to_vec::<i64>().expect("the device works");
+        let rows = Tensor::from_slice(&[1, 0, 1], [3], &device);
+        let want: Vec<i64> = [3, 4, 5, 0, 1, 2, 3, 4, 5].map(long).into();
+        assert_eq!(read(&x.index_select(0, &rows)), want, "on {name}");
+        assert_eq!(read(&x.i(&rows)), want, "on {name}");
+        // Along the columns of a view, by numbers that are long too.
+        let columns = Tensor::from_slice(&[1i64, 1, 0, 1, 1, 0], [3, 2], &device);
+        assert_eq!(read(&x.t().gather(1, &columns)), [3, 3, 1, 4, 5, 2].map(long), "on {name}");
+        let one = x.narrow(1, 1, 2).index_select(1, &Tensor::from_slice(&[1], [1], &device));
+        assert_eq!((read(&one), one.dtype()), (vec![long(2), long(5)], DType::I64), "on {name}");
+        let replay = Replay::new().run(&x, |x| Ok(x.i(&rows))).expect("it is replayed");
+        assert_eq!(read(&replay), want, "on {name}");
+    }
+}
+
+#[test]
+fn tensors_are_put_together_from_any_list_and_take_the_shape_of_others() {
+    let device = Device::cpu();
+    let parts: Vec<Tensor> = (0..3).map(|i| Tensor::full([2], i as f32, &device)).collect();
+    let all = Tensor::cat(&parts, 0);
+    assert_eq!(all.to_vec::<f32>(), Ok(vec![0.0, 0.0, 1.0, 1.0, 2.0, 2.0]));
+    let borrowed: Vec<&Tensor> = parts.iter().collect();
+    assert_eq!(Tensor::stack(&borrowed, 1).to_vec::<f32>(), Ok(vec![0.0, 1.0, 2.0, 0.0, 1.0, 2.0]));
+    let rows = Tensor::stack(&parts, 0);
+    assert_eq!(all.reshape(rows.shape()).shape(), rows.shape());
+    assert_eq!(all.reshape([-1, 2i64]).shape(), rows.shape());
+}

@@ -29,7 +29,7 @@ impl Recurrent {
                 hidden.push(gone.hidden);
                 memory.extend(gone.memory);
             }
-            output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides.iter().collect::<Vec<_>>(), 2) };
+            output = if sides.len() == 1 { sides.remove(0) } else { Tensor::cat(&sides, 2) };
             if let Some(lengths) = &start.lengths {
                 let steps = Tensor::arange(0, x.shape()[1] as i32, x.device());
                 output = output.mul(&steps.lt(lengths.unsqueeze(1)).unsqueeze(2).cast(output.dtype()));
@@ -38,7 +38,7 @@ impl Recurrent {
                 output = dropout.forward(&output, ctx);
             }
         }
-        let stacked = |parts: &[Tensor]| Tensor::stack(&parts.iter().collect::<Vec<_>>(), 0);
+        let stacked = |parts: &[Tensor]| Tensor::stack(&parts, 0);
         let cell = (!memory.is_empty()).then(|| stacked(&memory));
         (output, RnnState { hidden: stacked(&hidden), cell })
     }

@@ -159,7 +159,7 @@ pub fn gradients(kept: &Kept, dy: &Tensor, p: &RecurrentParams) -> Vec<Option<Te
     vec![
         Some(all(0, 1)),
         Some(own.t().matmul(&flat(&before))),
-        Some(Tensor::stack(&start.iter().collect::<Vec<_>>(), 0)),
+        Some(Tensor::stack(&start, 0)),
         Some(own.sum_dims(&[0], KeepDims::No)),
     ]
 }
