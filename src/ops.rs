@@ -81,6 +81,7 @@ pub static KERNELS: &[&[&Kernel]] = &[
     matmul::KERNELS,
     matmul::linear::KERNELS,
     norm::KERNELS,
+    padding::KERNELS,
     pool::KERNELS,
     prelu::KERNELS,
     random::KERNELS,

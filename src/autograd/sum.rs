@@ -80,6 +80,11 @@ impl Sum {
             let covered: usize = row.iter().map(|(_, part)| part.shape()[dim]).sum();
             let joined = match &row[..] {
                 [(_, part)] if covered == shape[dim] => part.clone(),
+                [((_, start), part)] => {
+                    let mut starts = vec![0; shape.rank()];
+                    starts[dim] = *start;
+                    part.boxed(&shape, &starts, 0.0)
+                }
                 _ if covered == shape[dim] => Tensor::cat(&row.iter().map(|(_, part)| part).collect::<Vec<_>>(), dim),
                 _ => {
                     let all = zeros.in_own_order(&shape, |stored| zeros.new_zeros(stored));

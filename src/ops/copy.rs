@@ -422,8 +422,9 @@ impl Tensor {
             self,
             (dim, start),
             move |dy, _| {
-                let dx = dy.new_zeros(shape);
-                dx.write_part(dim, start, dy);
+                let mut starts = vec![0; shape.rank()];
+                starts[dim] = start;
+                let dx = dy.boxed(&shape, &starts, 0.0);
                 let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.narrow(dim, start, len))];
                 vec![Some(dx.tracked("narrow_backward", &[dy], again))]
             },
@@ -456,43 +457,6 @@ impl Tensor {
         let mut sizes = self.shape().to_vec();
         sizes.remove(dim);
         self.reshape_to(Shape::from(sizes))
-    }
-
-    /// `value` around the elements: for the last dimension, then the one before, .. a pair of widths before and after.
-    ///
-    /// # Panics
-    /// If there are more pairs than dimensions, or more elements than a machine can count.
-    #[doc(alias("constant_pad", "F.pad"))]
-    #[track_caller]
-    pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
-        let rank = self.rank();
-        assert!(widths.len() <= rank, "pad: {} pairs for {}", widths.len(), self.shape());
-        assert!(self.dtype().is_float(), "pad: expected a tensor of floats, got {}: cast it first", self.dtype());
-        let mut sizes = self.shape().to_vec();
-        for (i, (before, after)) in widths.iter().enumerate() {
-            let size = sizes[rank - 1 - i].checked_add(*before).and_then(|size| size.checked_add(*after));
-            let Some(size) = size else {
-                panic!("pad: {} by {before} and {after}: no machine can count so many elements", self.shape())
-            };
-            sizes[rank - 1 - i] = size;
-        }
-        let out = self.in_own_order(&sizes, |stored| self.new_full(stored, value));
-        let mut inner = Layout { shape: self.shape(), ..*out.layout() };
-        for (i, (before, _)) in widths.iter().enumerate() {
-            inner.offset += before * inner.strides[rank - 1 - i];
-        }
-        if self.numel() > 0 {
-            out.with_layout(inner).assign(self);
-        }
-        let (shape, kept) = (self.shape(), widths.to_vec());
-        let flat = || widths.iter().flat_map(|(before, after)| [*before, *after]).collect::<Vec<_>>();
-        let op = || Op::new("pad").with("widths", &flat()[..]).with("value", value);
-        out.tracked(op, &[self], move |dy, _| {
-            let cut = |dx: Tensor, (i, (before, _)): (usize, &(usize, usize))| {
-                dx.narrow((rank - 1 - i) as isize, *before, shape[rank - 1 - i])
-            };
-            vec![Some(kept.iter().enumerate().fold(dy.clone(), cut))]
-        })
     }
 
     /// The order of some dimensions reversed.

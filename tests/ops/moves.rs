@@ -72,10 +72,10 @@ pub fn cases() -> Vec<Case> {
         case("expand", [x([3, 1, 5])], |x| x[0].expand([2, 3, 4, 5]).square()),
         case("expand a scalar", [x([])], |x| x[0].expand([65])),
         case("unsqueeze and squeeze", [x([5, 7])], |x| x[0].unsqueeze(1).square().squeeze(-2)),
-        case("copy_into by narrow", [x([9])], |x| x[0].narrow(0, 2, 5)),
-        case("copy_into by narrow", [x([5, 9, 3])], |x| x[0].narrow(1, 3, 5).square()),
-        case("copy_into by narrow twice", [x([9, 7]).transposed()], |x| x[0].narrow(1, 1, 5).narrow(0, 3, 4)),
-        case("copy_into by narrow to nothing but one", [x([67])], |x| x[0].narrow(0, 66, 1)),
+        case("pad by narrow", [x([9])], |x| x[0].narrow(0, 2, 5)),
+        case("pad by narrow", [x([5, 9, 3])], |x| x[0].narrow(1, 3, 5).square()),
+        case("pad by narrow twice", [x([9, 7]).transposed()], |x| x[0].narrow(1, 1, 5).narrow(0, 3, 4)),
+        case("pad by narrow to nothing but one", [x([67])], |x| x[0].narrow(0, 66, 1)),
         case("copy_into by cat", [x([3, 4]), x([3, 1]), x([3, 6])], |x| Tensor::cat(&[&x[0], &x[1], &x[2]], 1)),
         case("copy_into by cat", [x([3, 4]).transposed(), x([5, 4]).narrowed(1)], |x| Tensor::cat(&[&x[0], &x[1]], 0)),
         case("copy_into by cat", [x([2, 3]).expanded(0), x([67, 3]).shifted()], |x| Tensor::cat(&[&x[0], &x[1]], -2)),
@@ -83,14 +83,32 @@ pub fn cases() -> Vec<Case> {
             .constant(),
         case("copy_into by cat of one twice", [x([5])], |x| Tensor::cat(&[&x[0], &x[0]], 0)),
         case("copy_into by stack", [x([5, 7]), x([5, 7]).transposed()], |x| Tensor::stack(&[&x[0], &x[1]], 1)),
-        case("copy_into by pad", [x([3, 5])], |x| x[0].pad(&[(1, 2)], 0.5)),
-        case("copy_into by pad", [x([2, 3, 5]).reversed()], |x| x[0].pad(&[(1, 0), (0, 3), (2, 2)], -1.0)),
-        case("copy_into by pad behind a function", [x([3])], |x| x[0].exp().pad(&[(0, 1)], 0.0)).constant(),
-        case("copy_into by pad behind a function", [x([67])], |x| x[0].exp().pad(&[(64, 2)], 0.0)),
-        case("copy_into by pad behind a product", [x([3, 2]), x([2, 3])], |x| {
-            x[0].matmul(&x[1]).pad(&[(0, 0), (0, 2)], 0.5)
+        case("pad", [x([3, 5])], |x| x[0].pad(&[(1, 2)], 0.5)),
+        case("pad by fours", [x([3, 8])], |x| x[0].pad(&[(4, 8), (1, 1)], 0.5)),
+        case("pad by fours, rows whole", [x([3, 2, 4])], |x| x[0].pad(&[(0, 0), (0, 0), (2, 1)], -0.5)),
+        case("pad by fours of images, channels last", [x([2, 6, 5, 4])], |x| {
+            x[0].permute(&[0, 3, 1, 2]).pad(&[(1, 2), (3, 0)], 0.0)
         }),
-        case("copy_into by the gradient of narrow", [x([7, 3])], |x| x[0].narrow(0, 0, 3).exp()),
+        case("pad of images, channels last", [x([2, 5, 4, 3])], |x| {
+            x[0].permute(&[0, 3, 1, 2]).pad(&[(1, 0), (0, 2)], 0.0)
+        }),
+        case("pad of single elements", [x([2, 1, 3, 1])], |x| x[0].pad(&[(2, 1), (1, 0), (0, 1), (1, 2)], 1.5)),
+        case("pad of a part, transposed", [x([6, 7]).transposed()], |x| {
+            x[0].narrow(0, 1, 4).pad(&[(3, 2), (0, 5)], 0.0)
+        }),
+        case("pad of what is expanded", [x([3, 1])], |x| x[0].expand([2, 3, 4]).pad(&[(1, 3), (1, 1), (0, 1)], 0.0)),
+        case("pad in six dimensions", [x([2, 1, 2, 3, 2, 3])], |x| {
+            x[0].pad(&[(1, 0), (0, 1), (2, 0), (0, 0), (1, 1), (0, 1)], 0.0)
+        }),
+        case("pad of a scalar's row", [x([1])], |x| x[0].pad(&[(0, 66)], 2.0)),
+        case("pad, many", [x([260, 259])], |x| x[0].pad(&[(3, 2), (1, 4)], 0.25)).big(),
+        case("narrow_backward: pad", [x([4, 8])], |x| x[0].narrow(1, 4, 4).square()),
+        case("narrow_backward: pad", [x([2, 9, 3]).reversed()], |x| x[0].narrow(1, 2, 5).square()),
+        case("pad", [x([2, 3, 5]).reversed()], |x| x[0].pad(&[(1, 0), (0, 3), (2, 2)], -1.0)),
+        case("pad behind a function", [x([3])], |x| x[0].exp().pad(&[(0, 1)], 0.0)).constant(),
+        case("pad behind a function", [x([67])], |x| x[0].exp().pad(&[(64, 2)], 0.0)),
+        case("pad behind a product", [x([3, 2]), x([2, 3])], |x| x[0].matmul(&x[1]).pad(&[(0, 0), (0, 2)], 0.5)),
+        case("pad by the gradient of narrow", [x([7, 3])], |x| x[0].narrow(0, 0, 3).exp()),
         case("copy_into by the gradient of diagonal", [x([5, 1])], |x| x[0].exp().diagonal(0, 1).square()),
         case("copy_into by the gradient of diagonal", [x([1, 6])], |x| x[0].diagonal(0, 1).exp()),
         case("copy_into by cat behind functions", [x([3]), x([66])], |x| {
