@@ -75,6 +75,9 @@ pub struct Kernel {
     pub cost: fn(&Dispatch) -> Cost,
     /// The distance from the definition that the host path and every variant must keep within.
     pub tolerance: Tolerance,
+    /// The bindings that its results are proportional to: both factors of a product, of a gradient the one from above. What they
+    /// may be off grows with these, as rounding does.
+    pub proportional: &'static [usize],
     /// The work that it can do at once with that of the dispatches around it.
     pub rewrites: &'static [rewrite::Rewrite],
     /// The ways to run it in WGSL, the preferred first.
@@ -103,7 +106,17 @@ impl Kernel {
         cost: fn(&Dispatch) -> Cost,
     ) -> Kernel {
         let tolerance = Tolerance::ROUNDED;
-        Kernel { name, access, definition, host: None, cost, tolerance, rewrites: &[], variants: &[] }
+        Kernel {
+            name,
+            access,
+            definition,
+            host: None,
+            cost,
+            tolerance,
+            proportional: &[],
+            rewrites: &[],
+            variants: &[],
+        }
     }
 
     /// With a faster way to the same on the CPU backend.
@@ -114,6 +127,11 @@ impl Kernel {
     /// With another tolerance.
     pub const fn tolerance(self, tolerance: Tolerance) -> Kernel {
         Kernel { tolerance, ..self }
+    }
+
+    /// With the bindings that its results are proportional to.
+    pub const fn proportional_to(self, bindings: &'static [usize]) -> Kernel {
+        Kernel { proportional: bindings, ..self }
     }
 
     /// With what it can do at once with the dispatches around it.

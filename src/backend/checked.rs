@@ -70,7 +70,7 @@ impl Checked {
                 });
             }
             let of_largest = self.inner.of_largest(dispatch);
-            compare(dispatch, (at, binding.dtype), &got[at], &want[at], of_largest)?;
+            compare(dispatch, (at, binding.dtype), &got[at], &want[at], (of_largest, times(dispatch, &want)))?;
         }
         Ok(())
     }
@@ -87,19 +87,25 @@ fn largest(dtype: DType, words: &[u32], len: usize) -> f32 {
     values.filter(|value| value.is_finite()).fold(0.0, f32::max)
 }
 
-/// Whether a result, of this binding and type, lies within the kernel's tolerance of what is due, and a part of the largest that
-/// is; the first element that does not is the error.
+/// How many times a kernel's absolute tolerance is allowed: as often as what it is proportional to is large.
+pub(super) fn times(dispatch: &Dispatch, contents: &[Vec<u32>]) -> f32 {
+    let of = |at: usize| largest(dispatch.bindings[at].dtype, &contents[at], dispatch.len(at));
+    dispatch.kernel.proportional.iter().map(|at| of(*at).max(1.0)).product()
+}
+
+/// Whether a result, of this binding and type, lies within the kernel's tolerance of what is due, so many times the absolute one, and
+/// a part of the largest that is; the first element that does not is the error.
 pub(super) fn compare(
     dispatch: &Dispatch,
     (at, dtype): (usize, DType),
     got: &[u32],
     want: &[u32],
-    of_largest: f32,
+    (of_largest, times): (f32, f32),
 ) -> Result<()> {
     let tolerance = dispatch.kernel.tolerance;
     // Two numbers that are near each other may be rounded apart.
     let step = if dtype == DType::F32 || tolerance == Tolerance::EXACT { 0.0 } else { dtype.epsilon() };
-    let (relative, absolute) = (tolerance.relative + step, tolerance.absolute + step * dtype.smallest());
+    let (relative, absolute) = (tolerance.relative + step, tolerance.absolute * times + step * dtype.smallest());
     let absolute = absolute + if of_largest > 0.0 { of_largest * largest(dtype, want, dispatch.len(at)) } else { 0.0 };
     let pairs = elements(got, dtype.bytes()).zip(elements(want, dtype.bytes())).take(dispatch.len(at));
     for (i, (got, want)) in pairs.enumerate().filter(|(_, (got, want))| got != want) {

@@ -89,6 +89,7 @@ macro_rules! losses {
             value: Kernel::new($name, VALUE.access, |call| value_definition(call, $value), cost)
                 .variants(&[Variant::new("flat", |_, d| flat(&VALUE, concat!($name, "_value"), d))]),
             slope: Kernel::new(concat!($name, "_backward"), SLOPE.access, |call| slope_definition(call, $slope), cost)
+                .proportional_to(&[2])
                 .variants(&[Variant::new("flat", |_, d| flat(&SLOPE, concat!($name, "_slope"), d))]),
             target: $target,
             again: $again,

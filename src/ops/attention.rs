@@ -165,6 +165,7 @@ fn cost(d: &Dispatch, products: u64) -> Cost {
 static ATTENTION: Kernel = Kernel::new("attention", FORWARD_ACCESS, definition::forward, |d| cost(d, 2))
     .host(host::forward)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[2])
     .variants(&[
         Variant::new("subgroup", lower::forward_subgroup).fits(lower::fits_subgroup).suits(lower::suits_subgroup),
         Variant::new("tiles", lower::forward_tiles).fits(lower::fits_tiles),
@@ -175,6 +176,7 @@ static ATTENTION_BACKWARD: Kernel =
     Kernel::new("attention_backward", BACKWARD_ACCESS, definition::backward, |d| cost(d, 5))
         .host(host::backward)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[6])
         .variants(&[
             Variant::new("subgroup", lower::backward_subgroup).fits(lower::fits_subgroup).suits(lower::suits_subgroup),
             Variant::new("tiles", lower::backward_tiles).fits(lower::fits_tiles),

@@ -133,6 +133,7 @@ use Access::{Read, Write};
 static CONV2D: Kernel = Kernel::new("conv2d", &[Read, Read, Write], |call| definition::forward(call, 2), cost)
     .host(host::forward)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0, 1])
     .rewrites(&[fuse::RELU])
     .variants(choose::FORWARD);
 
@@ -141,6 +142,7 @@ static CONV2D_BIAS: Kernel =
     Kernel::new("conv2d_bias", &[Read, Read, Read, Write], |call| definition::forward(call, 3), cost)
         .host(host::forward)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .rewrites(&[fuse::RELU, fuse::MAX_POOL])
         .variants(choose::FORWARD);
 
@@ -148,6 +150,7 @@ static CONV2D_BIAS: Kernel =
 static CONV2D_POOL: Kernel = Kernel::new("conv2d_pool", &[Read, Read, Read, Write, Write], definition::pooled, cost)
     .host(host::pooled)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0, 1])
     .variants(choose::FORWARD);
 
 /// dw [o, c / groups, kh, kw] from x and dy [n, oh, ow, o].
@@ -155,6 +158,7 @@ static CONV2D_WEIGHT: Kernel =
     Kernel::new("conv2d_weight", &[Read, Read, Write], |call| definition::weight(call, false), cost)
         .host(host::weight)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .variants(choose::WEIGHT);
 
 /// The same, and db [o].
@@ -162,12 +166,14 @@ static CONV2D_WEIGHT_BIAS: Kernel =
     Kernel::new("conv2d_weight_bias", &[Read, Read, Write, Write], |call| definition::weight(call, true), cost)
         .host(host::weight)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .variants(choose::WEIGHT);
 
 /// dx [n, h, w, c] from dy [n, oh, ow, o] and w.
 static CONV2D_INPUT: Kernel = Kernel::new("conv2d_input", &[Read, Read, Write], definition::input, cost)
     .host(host::input)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0, 1])
     .variants(choose::INPUT);
 
 /// The kernels of this page.

@@ -111,6 +111,7 @@ static CROSS_ENTROPY_BACKWARD: Kernel =
     Kernel::new("cross_entropy_backward", BACKWARD.access, backward_definition, |d| d.cost(6 * d.len(0) as u64))
         .host(host::backward)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[4])
         .variants(&[Variant::new("rows", |_, d| {
             let p: CrossEntropyParams = d.params();
             let pass = Pass::new(&BACKWARD, "cross_entropy_backward", groups(p.rows as usize, 64));

@@ -29,6 +29,7 @@ const CHUNK: u32 = 1024;
 /// y[i] = x[0] + .. + x[i] along each line.
 static CUMSUM: Kernel = Kernel::new("cumsum", &[Access::Read, Access::Write], definition, |d| d.cost(d.len(0) as u64))
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0])
     .host(host)
     .variants(&[Variant::new("chunks", |_, d| passes(d)).fits(|_, d| d.params::<CumsumParams>().chunks < 60_000)]);
 

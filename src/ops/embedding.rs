@@ -115,6 +115,7 @@ static EMBEDDING_BACKWARD: Kernel =
             p.put(index, dy, dw, |to, value| *to += value);
         })
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0])
         .variants(&[
             Variant::new("subgroup", by_subgroups)
                 .fits(|info, d| matches!(info.subgroup, Some(8..=16)) && d.params::<Lines>().inner.is_multiple_of(4))

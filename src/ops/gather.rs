@@ -101,6 +101,7 @@ fn gathered<T: Element>(call: &mut Call, missing: T) {
 static GATHER_BACKWARD: Kernel =
     Kernel::new("gather_backward", ACCESS, gather_backward_definition, |d| d.cost(d.len(0) as u64))
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0])
         .host(|call| {
             let (p, dy, index) = (call.params::<Lines>(), call.read::<f32>(0), call.read::<i32>(1));
             let dx = call.write::<f32>(2);

@@ -132,6 +132,7 @@ static GROUP_NORM: Kernel = Kernel::new("group_norm", APPLY.access, definition::
 static GROUP_NORM_SUMS: Kernel = Kernel::new("group_norm_sums", &[Read, Read, Read, Write], definition::sums, cost)
     .host(host::sums)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[1])
     .variants(&[Variant::new("chunks", |info, d| sums_passes(info, &d.params::<GroupNormParams>().filling(info)))]);
 
 fn sums_passes(info: &Info, p: &GroupNormParams) -> Lowering {
@@ -148,6 +149,7 @@ fn sums_passes(info: &Info, p: &GroupNormParams) -> Lowering {
 
 static GROUP_NORM_BACKWARD: Kernel = Kernel::new("group_norm_backward", BACKWARD.access, definition::backward, cost)
     .host(host::backward)
+    .proportional_to(&[1])
     .tolerance(Tolerance::SUMMED)
     .variants(&[Variant::new("strips", |_, d| backward_passes(&d.params()))]);
 

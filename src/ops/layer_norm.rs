@@ -61,6 +61,7 @@ macro_rules! kernels {
         static $backward: Kernel = Kernel::new($backward_name, $outputs, |call| definition::backward($form, call), |d| d.cost(14 * d.len(0) as u64))
             .host(|call| host::backward($form, call))
             .tolerance(Tolerance::SUMMED)
+            .proportional_to(&[1])
             .rewrites(&[Rewrite { name: "added to another gradient", apply: added }])
             .variants(&[
                 Variant::new("rows", |info, d| lower::backward_rows($form, info, d))

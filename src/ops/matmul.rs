@@ -129,6 +129,7 @@ impl MatMul {
 static MATMUL: Kernel = Kernel::new("matmul", &[Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
     .host(epilogue::host)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0, 1])
     .rewrites(fuse::REWRITES)
     .variants(VARIANTS);
 
@@ -141,6 +142,7 @@ static MATMUL_WITH: Kernel =
     Kernel::new("matmul_with", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
         .host(epilogue::host)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .variants(VARIANTS);
 
 /// The ways to run every product whose bindings are a, b, what follows, c.

@@ -177,6 +177,7 @@ static BATCH_NORM_ADDED: Kernel = Kernel::new("batch_norm_added", ADDED.access, 
 static BATCH_NORM_SUMS: Kernel = Kernel::new("batch_norm_sums", &[Read, Read, Read, Write], definition::sums, cost)
     .host(host::sums)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[1])
     .variants(&[
         Variant::new("quads", |info, d| sums_passes(info, filling(info, d.params()), 4)).fits(fits_quads),
         Variant::new("chunks", |info, d| sums_passes(info, d.params(), 1)),
@@ -196,6 +197,7 @@ fn sums_passes(info: &Info, p: BatchNormParams, width: usize) -> Lowering {
 
 static BATCH_NORM_BACKWARD: Kernel = Kernel::new("batch_norm_backward", BACKWARD.access, definition::backward, cost)
     .host(host::backward)
+    .proportional_to(&[1])
     .tolerance(Tolerance::SUMMED)
     .variants(&[
         Variant::new("quads", |_, d| strips(&BACKWARD, d)).fits(|_, d| is_by_fours(&d.params())),

@@ -207,6 +207,7 @@ fn backward(d: &Dispatch, shader: &'static Shader, entry: &'static str, invocati
 static AVG_POOL: Kernel = Kernel::new("avg_pool2d", AVG.access, definition::avg, cost)
     .host(host::avg)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0])
     .variants(&[
         Variant::new("quads", |_, d| {
             average(&AVG, "avg_pool", &d.params::<PoolParams>().by_fours(), d.len(1) / 4).items(4, &["X", "Y"]).alone()
@@ -220,6 +221,7 @@ static AVG_POOL_BACKWARD: Kernel =
     Kernel::new("avg_pool2d_backward", AVG_BACKWARD.access, definition::avg_backward, cost)
         .host(host::avg_backward)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0])
         .variants(&[
             Variant::new("quads", |_, d| {
                 let p = d.params::<PoolParams>().by_fours();

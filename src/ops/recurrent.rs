@@ -230,6 +230,7 @@ static RECURRENT_BACKWARD: Kernel =
     Kernel::new("recurrent_backward", &[Read, Read, Read, Read, Read, Write, Write], definition::backward, cost)
         .host(host::backward)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[3])
         .variants(&[
             Variant::new("products", backward_products).fits(fits_products).suits(suits_products),
             Variant::new("steps", |_, d| backward_steps(d)),

@@ -232,6 +232,7 @@ macro_rules! reductions {
         $(static $constant: Kernel = Kernel::new($name, &[Access::Read, Access::Write], |call| definition(call, $reduce), |d| d.cost(d.len(0) as u64))
             .host(|call| if !$host(call) { definition(call, $reduce) })
             .tolerance(Tolerance::SUMMED)
+            .proportional_to(&[0])
             .variants(&[
                 variant!("columns", By::Columns, $kind),
                 variant!("rows", By::Rows, $kind),

@@ -78,6 +78,7 @@ macro_rules! kernels {
             ]);
         static $backward: Kernel = Kernel::new($backward_name, &[Access::Read, Access::Read, Access::Write], |call| backward_definition(call, $log), |d| d.cost(4 * d.len(0) as u64))
             .host(|call| backward_host(call, $log))
+            .proportional_to(&[1])
             .variants(&[
                 Variant::new("group", |_, d| group(&BACKWARD, "softmax_backward_group", $log, d))
                     .fits(fits_group)

@@ -152,6 +152,7 @@ macro_rules! functions {
                 .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]),
             backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
                 $($(.host(|call| backward(call, #[inline(always)] $fast_gradient)))?)?
+                .proportional_to(&[1])
                 .variants(&[Variant::new("flat", |_, d| flat_backward(&BACKWARD, head!($saves), $wgsl_gradient, d))]),
         };)*
 

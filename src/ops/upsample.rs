@@ -140,6 +140,7 @@ fn fits_backward(d: &Dispatch) -> bool {
 static UPSAMPLE_BACKWARD: Kernel = Kernel::new("upsample_backward", BACKWARD.access, backward_definition, cost)
     .host(backward_host)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0])
     .variants(&[
         Variant::new("quads", |_, d| alone(&BACKWARD, d, true)).fits(|_, d| is_by_fours(d) && fits_backward(d)),
         Variant::new("flat", |_, d| alone(&BACKWARD, d, false)).fits(|_, d| fits_backward(d)),

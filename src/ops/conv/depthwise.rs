@@ -29,6 +29,7 @@ pub(super) static DEPTHWISE: Kernel =
     Kernel::new("depthwise", FORWARD.access, |call| definition::forward(call, 3), cost)
         .host(host::forward)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .rewrites(&[fuse::RELU])
         .variants(&[
             Variant::new("quads", |_, d| {
@@ -46,6 +47,7 @@ pub(super) static DEPTHWISE: Kernel =
 pub(super) static DEPTHWISE_INPUT: Kernel = Kernel::new("depthwise_input", INPUT.access, definition::input, cost)
     .host(host::input)
     .tolerance(Tolerance::SUMMED)
+    .proportional_to(&[0, 1])
     .variants(&[
         // A convolution of dy by the kernel turned around.
         Variant::new("turned", |_, d| {
@@ -67,6 +69,7 @@ pub(super) static DEPTHWISE_WEIGHT: Kernel =
     Kernel::new("depthwise_weight", &[Read, Read, Write, Write], |call| definition::weight(call, true), cost)
         .host(host::weight)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .variants(&[
             Variant::new("quads", |info, d| weight(info, d, true)).fits(|_, d| is_by_fours(&d.params())),
             Variant::new("each", |info, d| weight(info, d, false)),

@@ -15,6 +15,7 @@ pub(super) static LINEAR: Kernel =
     Kernel::new("linear", &[Access::Read, Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
         .host(epilogue::host)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .rewrites(fuse::REWRITES)
         .variants(VARIANTS);
 
@@ -27,6 +28,7 @@ pub(super) static LINEAR_WITH: Kernel = Kernel::new(
 )
 .host(epilogue::host)
 .tolerance(Tolerance::SUMMED)
+.proportional_to(&[0, 1])
 .variants(VARIANTS);
 
 /// dw = dy^T x, and db, the sums of the columns of dy.
@@ -34,6 +36,7 @@ static LINEAR_WEIGHT: Kernel =
     Kernel::new("linear_weight", &[Access::Read, Access::Read, Access::Write, Access::Write], weight_definition, cost)
         .host(weight_host)
         .tolerance(Tolerance::SUMMED)
+        .proportional_to(&[0, 1])
         .variants(&[
             Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, WEIGHT))
                 .fits(|info, _| fits_subgroup(info))
