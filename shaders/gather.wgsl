@@ -1,7 +1,7 @@
 // y[o, l, i] = x[o, index, i] with index[o, l, i] (gather) or index[l] (index_select)
 //   x: [outer, size, inner]; y: [outer, length, inner]; 32-bit words of any type
-// One invocation takes one ITEM: one element, or four of index_select and p.inner in vec4. An index outside gives the bits
-// of NaN. No loops.
+// One invocation takes one ITEM: one element, or four of index_select and p.inner in vec4. An index outside gives
+// the bits of `missing`. No loops.
 
 @group(0) @binding(0) var<storage, read> x: array<ITEM>;
 @group(0) @binding(1) var<storage, read> index: array<i32>;
@@ -18,7 +18,7 @@ fn gather(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let l = row - o * p.length;
     let d = index[select(l, at, p.each == 1u)];
     if d < 0 || u32(d) >= p.size {
-        y[at] = ITEM(0x7fc00000u);
+        y[at] = ITEM(p.missing);
     } else {
         y[at] = x[(o * p.size + u32(d)) * p.inner + i];
     }

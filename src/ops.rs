@@ -48,6 +48,7 @@ mod repeat;
 pub mod scan;
 pub mod scatter;
 pub mod select;
+mod shared;
 pub mod softmax;
 pub mod sort;
 mod special;

@@ -14,6 +14,8 @@ struct Lines {
     join: u32,
     // Entries that a pass sorts at a time, a power of two.
     chunk: u32,
+    // The bits of what is picked by an index outside.
+    missing: u32,
 }
 
 // Where the first index of a line lies, and how far the others are apart.

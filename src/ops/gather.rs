@@ -3,6 +3,7 @@
 
 use super::fill;
 use super::order::{Join, Lines, PART};
+use super::shared::Shared;
 use crate::autograd::Op;
 use crate::dtype::{DType, Element};
 use crate::kernel::{
@@ -47,24 +48,51 @@ fn gather_pass(p: &Lines, item: &'static str, items: usize) -> Lowering {
 }
 
 fn gather_definition(call: &mut Call) {
+    let missing = call.params::<Lines>().missing;
     match call.dtype(0) {
-        DType::I32 => gathered(call, f32::NAN.to_bits() as i32),
-        _ => gathered(call, f32::NAN),
+        DType::I32 => gathered(call, missing as i32),
+        _ => gathered(call, f32::from_bits(missing)),
     }
 }
 
 fn gather_host(call: &mut Call) {
+    let missing = call.params::<Lines>().missing;
     match call.dtype(0) {
-        DType::I32 => picked_host(call, f32::NAN.to_bits() as i32),
-        _ => picked_host(call, f32::NAN),
+        DType::I32 => picked_host(call, missing as i32),
+        _ => picked_host(call, f32::from_bits(missing)),
     }
 }
+
+/// Rows of fewer elements are not worth a call of their own on the host.
+const SHORT: usize = 8;
 
 /// The same by rows, without a division for each element.
 fn picked_host<T: Element>(call: &mut Call, missing: T) {
     let (p, x, index) = (call.params::<Lines>(), call.read::<T>(0), call.read::<i32>(1));
     let [size, inner, length] = [p.size, p.inner, p.length].map(|n| n as usize);
     let place = |index: i32| usize::try_from(index).ok().filter(|d| *d < size);
+    if inner < SHORT {
+        return parallel::chunks(
+            call.write::<T>(2),
+            parallel::GRAIN,
+            #[inline(always)]
+            |piece, y| {
+                let first = piece * parallel::GRAIN;
+                let (mut o, mut from, mut i) = p.place(first);
+                let mut l = first / inner % length;
+                for y in y {
+                    *y = place(index[from]).map_or(missing, |d| x[(o * size + d) * inner + i]);
+                    // The next element, without a division.
+                    (i, from) = (i + 1, from + p.each as usize);
+                    if i == inner {
+                        (i, l) = (0, l + 1);
+                        (o, l) = if l == length { (o + 1, 0) } else { (o, l) };
+                        from = if p.each == 1 { from } else { l };
+                    }
+                }
+            },
+        );
+    }
     parallel::rows(
         call.write::<T>(2),
         inner,
@@ -148,6 +176,13 @@ fn gather_backward_definition(call: &mut Call) {
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&GATHER, &GATHER_BACKWARD];
 
+/// The bits of what an index outside picks: NaN, which tells it, or 0, the gradient of what went nowhere.
+#[derive(Clone, Copy)]
+pub(super) enum Outside {
+    Nan = 0x7fc0_0000,
+    Zero = 0,
+}
+
 /// # Picking by indices
 impl Tensor {
     /// Picks along a dimension: `out[.., j, ..] = self[.., index[j], ..]` for a vector of indices. An index outside
@@ -168,7 +203,7 @@ impl Tensor {
             return self.unsqueeze(0).index_select(0, index).squeeze(0);
         }
         let index = &index.reshape_to(Shape::from([i.numel()]));
-        self.picked("index_select", dim, index, 0)
+        self.picked("index_select", dim, index, 0, Outside::Nan)
     }
 
     /// Picks along a dimension by an index for every element: `out[i, j] = self[index[i, j], j]` for the first of two
@@ -191,56 +226,75 @@ impl Tensor {
         let fits = (0..x.rank()).all(|d| d == dim || i[d] <= x[d]);
         assert!(fits, "gather: {x} x {i}: the index is larger than what it picks from");
         let cut = |t: Tensor, d: usize| if d == dim || i[d] == x[d] { t } else { t.narrow(d as isize, 0, i[d]) };
-        (0..x.rank()).fold(self.clone(), cut).picked("gather", dim, index, 1)
+        (0..x.rank()).fold(self.clone(), cut).picked("gather", dim, index, 1, Outside::Nan)
     }
 
     #[track_caller]
-    fn picked(&self, op: &'static str, dim: usize, index: &Tensor, each: u32) -> Tensor {
-        let index = &index.indices(op, "indices");
+    pub(super) fn picked(&self, op: &'static str, dim: usize, index: &Tensor, each: u32, outside: Outside) -> Tensor {
+        let (given, index) = (index, &index.indices(op, "indices"));
         match self.dtype() {
-            DType::U8 | DType::Bool => return self.cast(DType::I32).picked(op, dim, index, each).cast(self.dtype()),
+            DType::U8 | DType::Bool => {
+                return self.cast(DType::I32).picked(op, dim, index, each, outside).cast(self.dtype());
+            }
             DType::I64 => {
                 // Pairs of words move as they are.
                 let pairs = |shape: Shape| Shape::from([&shape[..], &[2]].concat());
                 let words = self.copy().contiguous().reread(DType::I32, pairs(self.shape()));
                 let index = if each == 1 { index.unsqueeze(-1).expand(pairs(index.shape())) } else { index.clone() };
-                let picked = words.picked(op, dim, &index, each);
+                let picked = words.picked(op, dim, &index, each, outside);
                 let shape = picked.shape();
-                return picked.reread(DType::I64, &shape[..shape.rank() - 1]);
+                return picked.contiguous().reread(DType::I64, &shape[..shape.rank() - 1]);
             }
             _ => {}
         }
-        let (x, index) = (self.contiguous(), index.contiguous());
-        let shape = x.shape();
-        let length = index.shape()[if each == 1 { dim } else { 0 }];
-        let mut sizes = shape.to_vec();
-        sizes[dim] = length;
-        let p = Lines {
-            outer: shape[..dim].iter().product::<usize>() as u32,
-            size: shape[dim] as u32,
-            inner: shape[dim + 1..].iter().product::<usize>() as u32,
-            length: length as u32,
-            each,
-            first: 0,
-            end: length as u32,
-            join: Join::Sum as u32,
-            chunk: 0,
+        let way = (each == 1).then(|| Shared::of(given, dim, self.shape()[dim])).flatten();
+        let y = match &way {
+            None => self.lines_at(dim, index, each, outside),
+            Some(way) => {
+                let (rows, along) = way.rows(&self.detach());
+                way.restored(&rows.lines_at(along, &way.index, 0, outside), index.shape())
+            }
         };
-        let y = Tensor::empty(Shape::from(sizes), x.dtype(), x.device());
-        if y.numel() > 0 {
-            Tensor::run(&GATHER, &[&x, &index, &y], &p);
-        }
-        let saved = index.saved();
+        let (shape, saved) = (self.shape(), index.saved());
         y.tracked(
-            || Op::new(op).with("dim", dim).with("index", &index),
-            &[&x],
+            || Op::new(op).with("dim", dim).with("index", index),
+            &[self],
             move |dy, _| {
-                let dx = dy.new_empty(shape);
-                Tensor::run(&GATHER_BACKWARD, &[&dy.contiguous(), &saved, &dx], &p);
+                let dx = match &way {
+                    None => dy.lines_put(shape, dim, &saved, each),
+                    Some(way) => {
+                        let (rows, along) = way.rows(&dy.detach());
+                        way.restored(&rows.lines_put(way.shape(shape), along, &way.index, 0), shape)
+                    }
+                };
                 let index = saved.clone();
-                let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.picked(op, dim, &index, each))];
+                let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.picked(op, dim, &index, each, outside))];
                 vec![Some(dx.tracked("gather_backward", &[dy], again))]
             },
         )
+    }
+
+    /// The kernel, without history.
+    #[track_caller]
+    fn lines_at(&self, dim: usize, index: &Tensor, each: u32, outside: Outside) -> Tensor {
+        let (x, index) = (self.detach().contiguous(), index.contiguous());
+        let length = index.shape()[if each == 1 { dim } else { 0 }];
+        let mut sizes = x.shape().to_vec();
+        sizes[dim] = length;
+        let y = Tensor::empty(Shape::from(sizes), x.dtype(), x.device());
+        if y.numel() > 0 {
+            let p = Lines { missing: outside as u32, ..Lines::along(&x.shape(), dim, length, each) };
+            Tensor::run(&GATHER, &[&x, &index, &y], &p);
+        }
+        y
+    }
+
+    /// Its gradient, of a tensor of this shape.
+    #[track_caller]
+    fn lines_put(&self, shape: Shape, dim: usize, index: &Tensor, each: u32) -> Tensor {
+        let dx = self.new_empty(shape);
+        let p = Lines::along(&shape, dim, self.shape()[dim], each);
+        Tensor::run(&GATHER_BACKWARD, &[&self.detach().contiguous(), &index.contiguous(), &dx], &p);
+        dx
     }
 }

@@ -1,5 +1,6 @@
 //! Images at places between pixels, made of [`Tensor::gather`].
 
+use super::reduce::KeepDims;
 use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -95,6 +96,51 @@ fn shares(place: &Tensor, size: usize, options: GridSampleOptions) -> Vec<(Tenso
     }
 }
 
+/// One of the pixels around each place.
+struct Corner {
+    /// Its number in the image, [n, 1, places].
+    index: Tensor,
+    is_in: Tensor,
+    share: Option<Tensor>,
+}
+
+impl Corner {
+    #[track_caller]
+    fn new(all: &[Vec<(Tensor, Option<Tensor>)>], corner: usize, sizes: &[usize]) -> Corner {
+        let (mut rest, mut index, mut is_in, mut share) = (corner, None::<Tensor>, None::<Tensor>, None::<Tensor>);
+        for (axis, taps) in all.iter().enumerate() {
+            let (at, weight) = &taps[rest % taps.len()];
+            rest /= taps.len();
+            let last = sizes[axis] as f32 - 1.0;
+            let inside = at.ge(0).mul(&at.le(last));
+            let at = at.detach().masked_fill(&at.isfinite().eq(0), 0.0).clamp(0.0, last);
+            // Whole numbers: of many pixels f32 does not tell all apart.
+            let at = at.cast(DType::I32);
+            index = Some(index.map_or(at.clone(), |index| index * sizes[axis] as i32 + &at));
+            is_in = Some(is_in.map_or(inside.clone(), |is_in| is_in.mul(&inside)));
+            share = weight.as_ref().map(|w| share.map_or(w.clone(), |share| share.mul(w)));
+        }
+        let (index, is_in) = (index.expect("there are two axes"), is_in.expect("there are two axes"));
+        Corner { index, is_in, share }
+    }
+
+    /// What all of them add to each place, of pixels [n, c, pixels].
+    #[track_caller]
+    fn sum(all: &[Corner], flat: &Tensor) -> Tensor {
+        let joined = |of: &dyn Fn(&Corner) -> &Tensor| Tensor::cat(&all.iter().map(of).collect::<Vec<_>>(), 2);
+        let index = joined(&|corner| &corner.index);
+        let [n, c, places] = [flat.size(0), flat.size(1), index.size(2)];
+        let found = flat.gather(2, &index.expand([n, c, places]));
+        let found = Tensor::where_(&joined(&|corner| &corner.is_in), &found, &flat.new_zeros([]));
+        let shares: Option<Vec<&Tensor>> = all.iter().map(|corner| corner.share.as_ref()).collect();
+        let parts = shares.map_or(found.clone(), |shares| found.mul(&Tensor::cat(&shares, 2)));
+        match all.len() {
+            1 => parts,
+            corners => parts.reshape([n, c, corners, places / corners]).sum_dims(&[2], KeepDims::No),
+        }
+    }
+}
+
 /// # Images at places
 impl Tensor {
     /// The grid of places that [`Tensor::grid_sample`] takes, moved by affine maps: of these `[n, 2, 3]`, from places of the result to
@@ -139,8 +185,7 @@ impl Tensor {
     }
 
     /// Images `[n, c, h, w]` at the places of a grid `[n, out_h, out_w, 2]`, from -1 to 1, x before y: `[n, c, out_h, out_w]`;
-    /// or volumes `[n, c, d, h, w]` by a grid `[n, out_d, out_h, out_w, 3]`. Each pixel of the gradient looks at all places of
-    /// the grid.
+    /// or volumes `[n, c, d, h, w]` by a grid `[n, out_d, out_h, out_w, 3]`.
     ///
     /// # Panics
     /// If these are no images and no grid for as many.
@@ -161,29 +206,13 @@ impl Tensor {
         // The last dimension of the image comes first in the grid.
         let along = |axis: usize| shares(&places.narrow(3, axes - 1 - axis, 1).squeeze(3), sizes[axis], options);
         let all: Vec<_> = (0..axes).map(along).collect();
-        let zero = self.new_zeros([]);
-        let mut sum: Option<Tensor> = None;
-        for corner in 0..all.iter().map(Vec::len).product::<usize>() {
-            let (mut rest, mut index, mut is_in, mut share) = (corner, None::<Tensor>, None::<Tensor>, None::<Tensor>);
-            for (axis, taps) in all.iter().enumerate() {
-                let (at, weight) = &taps[rest % taps.len()];
-                rest /= taps.len();
-                let last = sizes[axis] as f32 - 1.0;
-                let inside = at.ge(0).mul(&at.le(last));
-                let at = at.detach().masked_fill(&at.isfinite().eq(0), 0.0).clamp(0.0, last);
-                // Whole numbers: of many pixels f32 does not tell all apart.
-                let at = at.cast(DType::I32);
-                index = Some(index.map_or(at.clone(), |index| index * sizes[axis] as i32 + &at));
-                is_in = Some(is_in.map_or(inside.clone(), |is_in| is_in.mul(&inside)));
-                share = weight.as_ref().map(|w| share.map_or(w.clone(), |share| share.mul(w)));
-            }
-            let (index, is_in) = (index.expect("there are two axes"), is_in.expect("there are two axes"));
-            let found = flat.gather(2, &index.expand([n, c, count]));
-            let found = Tensor::where_(&is_in, &found, &zero);
-            let part = share.map_or(found.clone(), |share| found.mul(&share));
-            sum = Some(sum.map_or(part.clone(), |sum| sum.add(&part)));
-        }
-        let y = sum.expect("there is a corner");
+        let corners: Vec<Corner> =
+            (0..all.iter().map(Vec::len).product()).map(|at| Corner::new(&all, at, sizes)).collect();
+        // As many corners at once as can be bound.
+        let bytes = (4 * n * c * count).max(1) as u64;
+        let most = (self.device().info().max_binding_bytes / bytes).clamp(1, corners.len() as u64) as usize;
+        let parts = corners.chunks(most).map(|corners| Corner::sum(corners, &flat));
+        let y = parts.reduce(|sum, part| sum.add(&part)).expect("there is a corner");
         let y = if options.mode == GridMode::Nearest { y.flat_in("grid_sample", &[grid]) } else { y };
         y.reshape_to(Shape::from([&[n, c], &g[1..=axes]].concat()))
     }

@@ -28,7 +28,12 @@ pub struct Lines {
     pub join: u32,
     /// Entries that a pass sorts at a time, a power of two.
     pub chunk: u32,
+    /// The bits of what is picked by an index outside.
+    pub missing: u32,
 }
+
+/// Those of NaN.
+const NAN: u32 = 0x7fc0_0000;
 
 /// How elements are joined: the shader's numbers.
 #[derive(Clone, Copy, PartialEq)]
@@ -63,7 +68,8 @@ impl Lines {
     /// One index for each row of a table of `size` rows of `inner` elements.
     pub fn rows(size: usize, inner: usize, length: usize) -> Lines {
         let [size, inner, length] = [size, inner, length].map(|n| n as u32);
-        Lines { outer: 1, size, inner, length, each: 0, first: 0, end: length, join: Join::Sum as u32, chunk: 0 }
+        let join = Join::Sum as u32;
+        Lines { outer: 1, size, inner, length, each: 0, first: 0, end: length, join, chunk: 0, missing: NAN }
     }
 
     fn lines(&self) -> u64 {

@@ -2,7 +2,9 @@
 //! the order of the source, so that a run repeats to the bit.
 
 use super::copy;
+use super::gather::Outside;
 use super::order::{Join, Lines, PART};
+use super::shared::Shared;
 use crate::autograd::Op;
 use crate::dtype::DType;
 use crate::kernel::strided::Strided;
@@ -115,29 +117,31 @@ impl Tensor {
     /// With an index for each element (1) or for each line (0).
     #[track_caller]
     fn joined(&self, dim: usize, index: &Tensor, src: &Tensor, join: Join, each: u32) -> Tensor {
-        let (dtype, given) = (self.dtype(), src.dtype());
-        assert!(dtype.is_float() && given.is_float(), "scatter: expected tensors of floats, got {dtype} and {given}");
+        let (dtype, other) = (self.dtype(), src.dtype());
+        assert!(dtype.is_float() && other.is_float(), "scatter: expected tensors of floats, got {dtype} and {other}");
         let src = &src.cast(dtype);
-        let index = if index.dtype() == DType::I32 { index.clone() } else { index.integers() };
+        let (given, index) = (index, index.integers());
+        if let Some(way) = (each == 1).then(|| Shared::of(given, dim, self.shape()[dim])).flatten() {
+            let ((x, along), (src, _)) = (way.rows(&self.detach()), way.rows(&src.detach()));
+            return way.restored(&x.joined(along, &way.index, &src, join, 0), self.shape());
+        }
         let (x, index, src) = (self.detach().contiguous(), index.contiguous(), src.detach().contiguous());
         let shape = x.shape();
-        let p = Lines {
-            outer: shape[..dim].iter().product::<usize>() as u32,
-            size: shape[dim] as u32,
-            inner: shape[dim + 1..].iter().product::<usize>() as u32,
-            length: src.shape()[dim] as u32,
-            each,
-            first: 0,
-            end: 0,
-            join: join as u32,
-            chunk: 0,
-        };
+        let p = Lines { end: 0, join: join as u32, ..Lines::along(&shape, dim, src.shape()[dim], each) };
         if x.numel() == 0 || src.numel() == 0 {
             return x.copy();
         }
         let y = Tensor::empty(shape, dtype, x.device());
         Tensor::run(&SCATTER, &[&x, &index, &src, &y], &p);
         y
+    }
+
+    /// What comes back to a source from where its elements went, by an index for each of them (1) or for each line (0): 0 from
+    /// nowhere.
+    #[track_caller]
+    fn back_from(&self, dim: usize, index: &Tensor, each: u32) -> Tensor {
+        let op = if each == 1 { "gather" } else { "index_select" };
+        self.picked(op, dim, index, each, Outside::Zero)
     }
 
     /// The tensor and its source cut to the index in the other dimensions, and whether that is all of the tensor.
@@ -195,7 +199,7 @@ impl Tensor {
             &[&part, &src],
             move |dy, needs| {
                 let kept = || dy.scatter(dim, &saved, &Tensor::zeros(shape, dy.device()));
-                vec![needs[0].then(kept), needs[1].then(|| dy.gather(dim, &saved))]
+                vec![needs[0].then(kept), needs[1].then(|| dy.back_from(dim, &saved, 1))]
             },
         );
         self.with_first(y)
@@ -226,7 +230,7 @@ impl Tensor {
         let y = y.tracked(
             || Op::new("scatter_add").with("dim", dim),
             &[&part, &src],
-            move |dy, needs| vec![needs[0].then(|| dy.clone()), needs[1].then(|| dy.gather(dim, &saved))],
+            move |dy, needs| vec![needs[0].then(|| dy.clone()), needs[1].then(|| dy.back_from(dim, &saved, 1))],
         );
         self.with_first(y)
     }
@@ -249,19 +253,27 @@ impl Tensor {
             return x.scatter_reduce(dim, &index, &src, reduction, include_self).reshape(());
         }
         let (dim, part, src) = self.scattered("scatter_reduce", dim.int(), index, src);
-        let ones = Tensor::ones(src.shape(), self.device());
-        let start = Tensor::zeros(part.shape(), self.device());
-        let counts = start.joined_at(dim, index, &ones, Join::Sum);
+        // How many meet at each place.
+        let counts = || {
+            let ones = Tensor::ones(src.shape(), self.device());
+            Tensor::zeros(part.shape(), self.device()).joined_at(dim, index, &ones, Join::Sum)
+        };
+        let asked = !include_self || reduction == ScatterReduction::Mean;
+        let counts = asked.then(counts);
         let neutral = match reduction {
             ScatterReduction::Sum | ScatterReduction::Mean => 0.0,
             ScatterReduction::Prod => 1.0,
             ScatterReduction::Amax => f32::NEG_INFINITY,
             ScatterReduction::Amin => f32::INFINITY,
         };
-        let first = if include_self { part.clone() } else { part.masked_fill(&counts, neutral) };
+        let first = match &counts {
+            Some(counts) if !include_self => part.masked_fill(counts, neutral),
+            _ => part.clone(),
+        };
         let y = match reduction {
             ScatterReduction::Sum => first.scatter_add(dim, index, &src),
             ScatterReduction::Mean => {
+                let counts = counts.expect("a mean asks for them");
                 let own = if include_self { counts + 1.0 } else { counts.clamp(1.0, f32::INFINITY) };
                 first.scatter_add(dim, index, &src).div(&own.cast(first.dtype()))
             }
@@ -286,7 +298,7 @@ impl Tensor {
                 let zero = Tensor::zeros([], dy.device());
                 vec![
                     needs[0].then(|| Tensor::where_(&own, &share, &zero)),
-                    needs[1].then(|| Tensor::where_(&theirs, &share.gather(dim, &saved), &zero)),
+                    needs[1].then(|| Tensor::where_(&theirs, &share.back_from(dim, &saved, 1), &zero)),
                 ]
             },
         )
@@ -308,7 +320,7 @@ impl Tensor {
                 let part = |zeros: &Tensor, is_zero: &Tensor, factor: &Tensor, rest: &Tensor| {
                     rest.div(factor).mul(&zeros.sub(is_zero).eq(0))
                 };
-                let of_src = || part(&zeros.gather(dim, &saved), &theirs, &b, &rest.gather(dim, &saved));
+                let of_src = || part(&zeros.back_from(dim, &saved, 1), &theirs, &b, &rest.back_from(dim, &saved, 1));
                 vec![needs[0].then(|| part(&zeros, &own, &a, &rest)), needs[1].then(of_src)]
             },
         )
@@ -342,7 +354,7 @@ impl Tensor {
         y.tracked(
             || Op::new("index_add").with("dim", dim),
             &[self, src],
-            move |dy, needs| vec![needs[0].then(|| dy.clone()), needs[1].then(|| dy.index_select(dim, &saved))],
+            move |dy, needs| vec![needs[0].then(|| dy.clone()), needs[1].then(|| dy.back_from(dim, &saved, 0))],
         )
     }
 
@@ -365,7 +377,7 @@ impl Tensor {
             move |dy, needs| {
                 let zeros = Tensor::zeros(shape, dy.device());
                 let kept = || dy.index_copy(dim, &saved, &zeros);
-                vec![needs[0].then(kept), needs[1].then(|| dy.index_select(dim, &saved))]
+                vec![needs[0].then(kept), needs[1].then(|| dy.back_from(dim, &saved, 0))]
             },
         )
     }

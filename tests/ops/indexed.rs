@@ -50,6 +50,55 @@ fn read() -> Vec<Case> {
     ]
 }
 
+/// Indices of which one stands for many elements.
+fn shared() -> Vec<Case> {
+    let rows = |n: usize| whole([n, 1], -2, 6);
+    vec![
+        case("gather by rows, expanded", [x([6, 5]), rows(9)], |x| {
+            x[0].gather(0, &x[1].expand([9, 5])).nan_to_num(0.5, 0.0, 0.0)
+        })
+        .compared(),
+        case("gather by columns, expanded", [x([5, 6]), whole([1, 9], 0, 6)], |x| {
+            x[0].gather(1, &x[1].expand([5, 9])).square()
+        }),
+        case("gather by rows of a batch, expanded", [x([2, 6, 8]), whole([2, 9, 1], 0, 6)], |x| {
+            x[0].gather(1, &x[1].expand([2, 9, 8])).square()
+        }),
+        case("gather in a batch, channels expanded", [x([2, 5, 7]), whole([2, 1, 11], -2, 9)], |x| {
+            x[0].gather(2, &x[1].expand([2, 5, 11])).nan_to_num(0.5, 0.0, 0.0)
+        })
+        .defined(|x| x[0].gather(2, &x[1].expand([2, 5, 11]).contiguous()).nan_to_num(0.5, 0.0, 0.0))
+        .compared(),
+        case("gather by two lines of four, long", [x([3, 4, 70]), whole([3, 1, 300], 0, 70)], |x| {
+            x[0].gather(2, &x[1].expand([3, 4, 300])).square()
+        })
+        .compared(),
+        case("scatter_add by rows, expanded: scatter", [x([6, 5]), rows(9), x([9, 5])], |x| {
+            x[0].scatter_add(0, &x[1].expand([9, 5]), &x[2]).square()
+        }),
+        case("scatter_add in a batch, expanded: scatter", [x([2, 6, 4]), whole([2, 9, 1], -2, 7), x([2, 9, 4])], |x| {
+            x[0].scatter_add(1, &x[1].expand([2, 9, 4]), &x[2]).square()
+        })
+        .defined(|x| x[0].scatter_add(1, &x[1].expand([2, 9, 4]).contiguous(), &x[2]).square()),
+        case(
+            "scatter in a batch, channels expanded: scatter",
+            [x([2, 5, 7]), whole([2, 1, 4], 0, 7), x([2, 5, 4])],
+            |x| x[0].scatter(2, &x[1].expand([2, 5, 4]), &x[2]).square(),
+        )
+        .compared(),
+        case("scatter_reduce by rows, expanded: scatter", [x([6, 5]).distinct(), rows(9), x([9, 5]).distinct()], |x| {
+            x[0].scatter_reduce(0, &x[1].expand([9, 5]), &x[2], ScatterReduction::Amax, true)
+        })
+        .compared(),
+        case(
+            "scatter_reduce in a batch, expanded: scatter",
+            [x([2, 6, 4]), whole([2, 9, 1], 0, 6), x([2, 9, 4])],
+            |x| x[0].scatter_reduce(1, &x[1].expand([2, 9, 4]), &x[2], ScatterReduction::Mean, false).square(),
+        )
+        .compared(),
+    ]
+}
+
 fn written() -> Vec<Case> {
     vec![
         case("index_put of a row: copy_into", [x([3, 5]), x([5])], |x| x[0].index_put(1, &x[1]).square()),
@@ -273,5 +322,5 @@ fn composed() -> Vec<Case> {
 }
 
 pub fn cases() -> Vec<Case> {
-    [read(), written(), reduced(), running(), made_up(), composed()].into_iter().flatten().collect()
+    [read(), shared(), written(), reduced(), running(), made_up(), composed()].into_iter().flatten().collect()
 }
