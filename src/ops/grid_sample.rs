@@ -127,17 +127,21 @@ impl Corner {
     /// What all of them add to each place, of pixels [n, c, pixels].
     #[track_caller]
     fn sum(all: &[Corner], flat: &Tensor) -> Tensor {
-        let joined = |of: &dyn Fn(&Corner) -> &Tensor| Tensor::cat(&all.iter().map(of).collect::<Vec<_>>(), 2);
+        let joined = |of: &dyn Fn(&Corner) -> &Tensor| Tensor::stack(&all.iter().map(of).collect::<Vec<_>>(), 2);
         let index = joined(&|corner| &corner.index);
-        let [n, c, places] = [flat.size(0), flat.size(1), index.size(2)];
-        let found = flat.gather(2, &index.expand([n, c, places]));
+        let [n, c, corners, places] = [flat.size(0), flat.size(1), all.len(), index.size(3)];
+        let index = index.reshape([n, 1, corners * places]).expand([n, c, corners * places]);
+        let found = flat.gather(2, &index).reshape([n, c, corners, places]);
         let found = Tensor::where_(&joined(&|corner| &corner.is_in), &found, &flat.new_zeros([]));
         let shares: Option<Vec<&Tensor>> = all.iter().map(|corner| corner.share.as_ref()).collect();
-        let parts = shares.map_or(found.clone(), |shares| found.mul(&Tensor::cat(&shares, 2)));
-        match all.len() {
-            1 => parts,
-            corners => parts.reshape([n, c, corners, places / corners]).sum_dims(&[2], KeepDims::No),
+        let parts = shares.map_or(found.clone(), |shares| found.mul(&Tensor::stack(&shares, 2)));
+        if corners == 1 {
+            return parts.squeeze(2);
         }
+        // In the order of memory.
+        let order = parts.layout().own_order();
+        let at = order.iter().position(|&d| d == 2).expect("each dimension has a place");
+        parts.permute(&order).sum_dims(&[at], KeepDims::Yes).permuted_back(&order).squeeze(2)
     }
 }
 
