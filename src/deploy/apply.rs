@@ -125,7 +125,7 @@ table! {
         sign round floor ceil trunc;
     of_floats: affine(scale, shift) leaky_relu(negative_slope) elu(alpha) celu(alpha) clamp(min, max)
         hardtanh(min_val, max_val) threshold(threshold, value) hardshrink(lambd) softshrink(lambd) pow_scalar(exponent);
-    of_two: add sub mul div pow maximum minimum fmod remainder atan2 matmul eq ne lt le gt ge;
+    of_two: add sub mul div pow maximum minimum fmod remainder atan2 logaddexp matmul eq ne lt le gt ge;
     others:
     "copy" => |_given, x| x.copy();
     "linear" => |given, x| x.linear(given.x(1)?, given.x.get(2).copied());

@@ -143,7 +143,7 @@ impl Tensor {
     /// in all their alignments. These are log-probabilities `[steps, batch, classes]`, as [`Tensor::log_softmax`] gives them, with
     /// labels (i32) `[batch, labels]` and the numbers (i32) `[batch]` of steps and of labels that count in each. The labels of all
     /// sequences may stand behind one another too, `[sum of the numbers]`. As in PyTorch, the gradient supposes that these are
-    /// log-probabilities. Some ten kernels for each step.
+    /// log-probabilities. Some thirty kernels for each step, with the gradient.
     ///
     /// # Panics
     /// If the shapes do not fit, or labels or numbers are not i32.
@@ -200,12 +200,12 @@ impl Tensor {
             .narrow(1, length - far, far)
             .ne(path.narrow(1, 0, far))
             .mul(&path.narrow(1, length - far, far).ne(options.blank));
-        let leaps = leaps.pad(&[(length - far, 0)], 0.0);
+        let stays = leaps.pad(&[(length - far, 0)], 0.0).eq(0.0);
         let places = Tensor::arange(0, length as i32, device);
         let at = |t: usize| seen.narrow(1, t, 1).squeeze(1);
         let mut reached = at(0).masked_fill(&places.gt(1).expand([batch, length]), none);
         for t in 1..time {
-            let leapt = late(&reached, 2).masked_fill(&leaps.eq(0.0), none);
+            let leapt = late(&reached, 2).masked_fill(&stays, none);
             let next = reached.logaddexp(&late(&reached, 1)).logaddexp(&leapt).add(&at(t));
             reached = Tensor::where_(&steps.gt(t as i32).unsqueeze(1), &next, &reached);
         }

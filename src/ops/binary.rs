@@ -4,7 +4,7 @@
 
 pub mod integers;
 
-use crate::autograd::result_of;
+use crate::autograd::{composed, result_of};
 use crate::dtype::DType;
 use crate::kernel::elementwise::{self, BINARY, binary_variants};
 use crate::kernel::strided::Strided;
@@ -38,6 +38,19 @@ functions! {
     REMAINDER: "remainder", |a, b| { let left = a % b; if left != 0.0 && (left < 0.0) != (b < 0.0) { left + b } else { left } },
         "remainder4(a, b)";
     ATAN2: "atan2", f32::atan2, "atan2_4(a, b)";
+    LOGADDEXP: "logaddexp", log_add_exp, "larger4(a, b) + log1p4(exp(-select(abs(a - b), vec4<f32>(), a == b)))";
+    LOGADDEXP_SHARE: "logaddexp_share", |a, b| 1.0 / (1.0 + (-apart(a, b)).exp()),
+        "sigmoid4(select(a - b, vec4<f32>(), a == b))";
+}
+
+/// Equal ones, which may be infinite, are no distance apart.
+fn apart(a: f32, b: f32) -> f32 {
+    if a == b { 0.0 } else { a - b }
+}
+
+fn log_add_exp(a: f32, b: f32) -> f32 {
+    let larger = if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
+    larger + (-apart(a, b).abs()).exp().ln_1p()
 }
 
 static NEXT_AFTER: Kernel =
@@ -90,6 +103,8 @@ pub static KERNELS: &[&Kernel] = &[
     &MINIMUM,
     &POW,
     &FMOD,
+    &LOGADDEXP,
+    &LOGADDEXP_SHARE,
     &REMAINDER,
     &ATAN2,
     &NEXT_AFTER,
@@ -278,6 +293,29 @@ impl Tensor {
             };
             vec![needs[0].then(da), needs[1].then(db)]
         })
+    }
+
+    /// `log(e^a + e^b)` without overflow, broadcast.
+    #[track_caller]
+    pub fn logaddexp(&self, other: &Tensor) -> Tensor {
+        let (a, b) = (self.saved(), other.saved());
+        floating(&LOGADDEXP, self, other).tracked("logaddexp", &[self, other], move |dy, needs| {
+            let again = |all: &[Tensor]| all[0].logaddexp_by_primitives(&all[1]);
+            if let Some(gradients) = composed(dy, needs, &[&a, &b], again) {
+                return gradients;
+            }
+            let share = floating(&LOGADDEXP_SHARE, &a.detach(), &b.detach());
+            vec![
+                needs[0].then(|| dy.mul(&share).sum_to(a.shape())),
+                needs[1].then(|| dy.mul(&share.affine(-1.0, 1.0)).sum_to(b.shape())),
+            ]
+        })
+    }
+
+    #[track_caller]
+    fn logaddexp_by_primitives(&self, other: &Tensor) -> Tensor {
+        let apart = self.sub(other).masked_fill(&self.eq(other), 0.0).abs();
+        self.maximum(other).add(&apart.neg().exp().log1p())
     }
 
     /// The larger of the two element by element, broadcast; equal ones share the gradient.

@@ -41,14 +41,6 @@ fn steps_along(op: &str, spacing: impl Spacing, x: &Tensor, dim: usize) -> Tenso
 
 /// # Functions made of others
 impl Tensor {
-    /// `log(e^a + e^b)` without overflow, broadcast.
-    #[track_caller]
-    pub fn logaddexp(&self, other: &Tensor) -> Tensor {
-        // Equal ones, which may be infinite, are no distance apart.
-        let apart = self.sub(other).masked_fill(&self.eq(other), 0.0).abs();
-        self.maximum(other).add(&apart.neg().exp().log1p())
-    }
-
     /// `log2(2^a + 2^b)` without overflow, broadcast.
     #[track_caller]
     pub fn logaddexp2(&self, other: &Tensor) -> Tensor {

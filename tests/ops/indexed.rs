@@ -282,7 +282,21 @@ fn made_up() -> Vec<Case> {
 fn composed() -> Vec<Case> {
     let odd = || [x([4]).listed(&[NAN, 1.0, INF, 0.0]).detached(), x([4]).listed(&[1.0, NAN, INF, 0.0]).detached()];
     vec![
-        case("logaddexp", [x([5, 7]), x([7])], |x| x[0].logaddexp(&x[1])),
+        case("logaddexp by logaddexp_share", [x([5, 7]), x([7])], |x| x[0].logaddexp(&x[1])),
+        case(
+            "logaddexp by logaddexp_share far apart",
+            [x([67]).within(-90.0, 90.0), x([67]).within(-90.0, 90.0)],
+            |x| x[0].logaddexp(&x[1]),
+        )
+        .compared(),
+        case(
+            "logaddexp of one that is none",
+            [x([3]).listed(&[-INF, 2.0, -INF]), x([3]).listed(&[1.0, -INF, -INF])],
+            |x| x[0].logaddexp(&x[1]),
+        )
+        .compared()
+        .gives(&[1.0, 2.0, -INF])
+        .sloped(0, &[0.0, 1.0, 0.5]),
         case("logaddexp of what is no number", odd(), |x| x[0].logaddexp(&x[1])).constant().gives(&[
             NAN,
             NAN,
