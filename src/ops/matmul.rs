@@ -18,6 +18,7 @@ pub(crate) use tiles::{
 use crate::dtype::DType;
 use crate::kernel::functions::indices;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform, Variant};
+use crate::ops::reduce::KeepDims;
 use crate::shape::{Shape, collapse};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -124,6 +125,9 @@ impl MatMul {
         starts
     }
 }
+
+/// From so many terms on, a product of a row and a column is a sum of products: of a tile, one result would be used.
+const DOT: usize = 512;
 
 /// c = a b, batched.
 static MATMUL: Kernel = Kernel::new("matmul", &[Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
@@ -247,9 +251,14 @@ impl Tensor {
         for (size, steps) in collapse::<3>(&batch, [&outer(&a), &outer(&b), &outer(&c)]) {
             p = p.batched(size, steps);
         }
-        if c.numel() * k > 0 {
-            Tensor::run(&MATMUL, &[&a, &b, &c], &p);
-        }
+        let c = if m * n == 1 && k >= DOT && [self.dtype(), other.dtype(), dtype] == [DType::F32; 3] {
+            a.detach().mul(&b.detach().transpose(-2, -1)).sum_dims(&[-1], KeepDims::Yes)
+        } else {
+            if c.numel() * k > 0 {
+                Tensor::run(&MATMUL, &[&a, &b, &c], &p);
+            }
+            c
+        };
         let (a, b) = (self.saved(), other.saved());
         let [of_a, of_b] = [self, other].map(Tensor::gradient_dtype);
         c.tracked("matmul", &[self, other], move |dy, needs| {

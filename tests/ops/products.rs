@@ -104,6 +104,13 @@ pub fn cases() -> Vec<Case> {
         case("linear linear_weight of one column, added up", [x([9, 3]), x([1, 3]), x([1])], |x| {
             x[0].linear(&x[1], Some(&x[2])).sum()
         }),
+        case("matmul of long vectors: mul", [x([1030]), x([1030])], |x| x[0].matmul(&x[1])),
+        case("matmul of long rows and columns: mul", [x([3, 1, 700]), x([700, 1])], |x| x[0].matmul(&x[1]).square())
+            .compared(),
+        case("matmul of long rows and columns: mul", [x([2, 513]).transposed(), x([2, 513, 1])], |x| {
+            x[0].unsqueeze(1).matmul(&x[1])
+        })
+        .compared(),
         case("matmul by itself", [x([9, 9])], |x| x[0].matmul(&x[0].t())),
         case("matmul without k", [x([5, 3]), x([3, 4])], |x| x[0].narrow(1, 0, 0).matmul(&x[1].narrow(0, 0, 0)))
             .constant(),
