@@ -231,7 +231,7 @@ impl Tensor {
     /// see the change. A source that overlaps them gives what it holds before.
     ///
     /// # Panics
-    /// If the shapes or types differ.
+    /// If the shapes or types differ, or several elements of this tensor are one ([`Tensor::expand`]).
     #[doc(alias = "copy_")]
     #[track_caller]
     pub fn assign(&self, source: &Tensor) {
@@ -242,6 +242,12 @@ impl Tensor {
             self.shape(),
             source.dtype(),
             source.shape()
+        );
+        let repeats = self.shape().iter().zip(self.layout().strides()).any(|(size, step)| *size > 1 && *step == 0);
+        assert!(
+            !repeats,
+            "assign: {}: several of its elements are one, as `expand` makes them: assign to a copy",
+            self.shape()
         );
         if self.numel() > 0 && !source.is_at(self) {
             // No kernel reads what it writes.

@@ -209,6 +209,10 @@ fn wrong_use_is_told_in_one_sentence() {
             panics(|| Conv2d::new(2, 2, 0, &mut Init::new(0, &device))),
             "Conv2d: a kernel of [0, 0] sees nothing: take at least 1 x 1",
         ),
+        (
+            panics(|| Tensor::zeros([3], &device).expand([2, 3]).assign(&Tensor::ones([2, 3], &device))),
+            "assign: [2, 3]: several of its elements are one, as `expand` makes them: assign to a copy",
+        ),
         (panics(|| Tensor::stack(&[] as &[Tensor], 0)), "stack: expected at least one tensor"),
         (panics(|| Tensor::stack(&[&x, &zeros(&[3])], 0)), "stack: [2, 3] x [3]: expected tensors of one shape"),
         (panics(|| Tensor::stack(&[&x], 3)), "stack: [2, 3] has no place 3"),
