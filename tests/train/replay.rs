@@ -110,15 +110,16 @@ fn gpu_a_replayed_step_is_few_passes() {
     if let Some(device) = gpu() {
         let image = |sizes: [usize; 4]| Tensor::zeros(sizes, &device);
         let init = &mut Init::new(0, &device);
-        // Without eight lanes or more that stand for a workgroup, pictures of one channel go by a matrix of columns.
+        // Without eight lanes or more that stand for a workgroup, pictures of one channel go by a matrix of columns, and those of
+        // three are laid out by fours first, as is what comes back.
         let info = device.info();
         let is_by_lanes = info.class == Class::Software && info.subgroup.is_some_and(|lanes| lanes >= 8);
-        let columns = if is_by_lanes { 0 } else { 3 };
+        let more = if is_by_lanes { 0 } else { 3 };
         type Row = (&'static str, Box<dyn Layer>, Tensor, usize, u64);
         let all: [Row; 4] = [
             ("w1", Box::new(models::mlp(init)), Tensor::zeros([64, 784], &device), 64, 10),
-            ("w2", Box::new(models::convolutional(1, 28, init)), image([64, 1, 28, 28]), 64, 24 + columns),
-            ("w3", Box::new(models::convolutional(3, 32, init)), image([64, 3, 32, 32]), 64, 24),
+            ("w2", Box::new(models::convolutional(1, 28, init)), image([64, 1, 28, 28]), 64, 24 + more),
+            ("w3", Box::new(models::convolutional(3, 32, init)), image([64, 3, 32, 32]), 64, 24 + more),
             (
                 "w4",
                 Box::new(Gpt::new(Size::W4, init)),
