@@ -6,8 +6,9 @@ use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Elements that share an index before a copy in another order pays.
+/// Elements that share an index before a copy in another order pays, and all of them before the kernels that number rows do.
 const FEW: usize = 4;
+const SMALL: usize = 1024;
 
 /// A way to go by rows: lines along `dim` whose elements share an index become rows of a matrix.
 pub(super) struct Shared {
@@ -35,7 +36,8 @@ impl Shared {
         let count = |dims: &[usize]| dims.iter().map(|d| shape[*d]).product::<usize>();
         let (lines, each) = (count(&apart), count(&shared));
         let is_large = (lines * size.max(shape[dim])).saturating_mul(each) > i32::MAX as usize;
-        if each == 1 || !apart.is_empty() && (each < FEW || is_large) {
+        let is_small = each < FEW || index.numel() < SMALL;
+        if each == 1 || !apart.is_empty() && (is_small || is_large) {
             return None;
         }
         let once = shared.iter().fold(index.detach(), |index, &d| index.narrow(d, 0, 1));

@@ -61,13 +61,13 @@ fn shared() -> Vec<Case> {
         case("gather by columns, expanded", [x([5, 6]), whole([1, 9], 0, 6)], |x| {
             x[0].gather(1, &x[1].expand([5, 9])).square()
         }),
-        case("gather by rows of a batch, expanded", [x([2, 6, 8]), whole([2, 9, 1], 0, 6)], |x| {
-            x[0].gather(1, &x[1].expand([2, 9, 8])).square()
+        case("gather by rows of a batch, expanded", [x([2, 6, 8]), whole([2, 70, 1], 0, 6)], |x| {
+            x[0].gather(1, &x[1].expand([2, 70, 8])).square()
         }),
-        case("gather in a batch, channels expanded", [x([2, 5, 7]), whole([2, 1, 11], -2, 9)], |x| {
-            x[0].gather(2, &x[1].expand([2, 5, 11])).nan_to_num(0.5, 0.0, 0.0)
+        case("gather in a batch, channels expanded", [x([2, 5, 7]), whole([2, 1, 110], -2, 9)], |x| {
+            x[0].gather(2, &x[1].expand([2, 5, 110])).nan_to_num(0.5, 0.0, 0.0)
         })
-        .defined(|x| x[0].gather(2, &x[1].expand([2, 5, 11]).contiguous()).nan_to_num(0.5, 0.0, 0.0))
+        .defined(|x| x[0].gather(2, &x[1].expand([2, 5, 110]).contiguous()).nan_to_num(0.5, 0.0, 0.0))
         .compared(),
         case("gather by two lines of four, long", [x([3, 4, 70]), whole([3, 1, 300], 0, 70)], |x| {
             x[0].gather(2, &x[1].expand([3, 4, 300])).square()
@@ -76,14 +76,16 @@ fn shared() -> Vec<Case> {
         case("scatter_add by rows, expanded: scatter", [x([6, 5]), rows(9), x([9, 5])], |x| {
             x[0].scatter_add(0, &x[1].expand([9, 5]), &x[2]).square()
         }),
-        case("scatter_add in a batch, expanded: scatter", [x([2, 6, 4]), whole([2, 9, 1], -2, 7), x([2, 9, 4])], |x| {
-            x[0].scatter_add(1, &x[1].expand([2, 9, 4]), &x[2]).square()
-        })
-        .defined(|x| x[0].scatter_add(1, &x[1].expand([2, 9, 4]).contiguous(), &x[2]).square()),
+        case(
+            "scatter_add in a batch, expanded: scatter",
+            [x([2, 6, 4]), whole([2, 140, 1], -2, 7), x([2, 140, 4])],
+            |x| x[0].scatter_add(1, &x[1].expand([2, 140, 4]), &x[2]).square(),
+        )
+        .defined(|x| x[0].scatter_add(1, &x[1].expand([2, 140, 4]).contiguous(), &x[2]).square()),
         case(
             "scatter in a batch, channels expanded: scatter",
-            [x([2, 5, 7]), whole([2, 1, 4], 0, 7), x([2, 5, 4])],
-            |x| x[0].scatter(2, &x[1].expand([2, 5, 4]), &x[2]).square(),
+            [x([2, 5, 7]), whole([2, 1, 105], 0, 7), x([2, 5, 105])],
+            |x| x[0].scatter(2, &x[1].expand([2, 5, 105]), &x[2]).square(),
         )
         .compared(),
         case("scatter_reduce by rows, expanded: scatter", [x([6, 5]).distinct(), rows(9), x([9, 5]).distinct()], |x| {
@@ -92,8 +94,8 @@ fn shared() -> Vec<Case> {
         .compared(),
         case(
             "scatter_reduce in a batch, expanded: scatter",
-            [x([2, 6, 4]), whole([2, 9, 1], 0, 6), x([2, 9, 4])],
-            |x| x[0].scatter_reduce(1, &x[1].expand([2, 9, 4]), &x[2], ScatterReduction::Mean, false).square(),
+            [x([2, 6, 4]), whole([2, 135, 1], 0, 6), x([2, 135, 4])],
+            |x| x[0].scatter_reduce(1, &x[1].expand([2, 135, 4]), &x[2], ScatterReduction::Mean, false).square(),
         )
         .compared(),
     ]
