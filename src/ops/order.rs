@@ -4,6 +4,7 @@
 //! in the order in which they came, so that the sums are the same to the bit.
 
 use crate::kernel::{Access, Constant, Info, Lowering, Pass, Shader, Slot, Uniform, groups, parallel, shader};
+use crate::shape::Shape;
 use bytemuck::{Pod, Zeroable};
 
 use Access::{Read, ReadWrite, Write};
@@ -70,6 +71,14 @@ impl Lines {
         let [size, inner, length] = [size, inner, length].map(|n| n as u32);
         let join = Join::Sum as u32;
         Lines { outer: 1, size, inner, length, each: 0, first: 0, end: length, join, chunk: 0, missing: NAN }
+    }
+
+    /// Lines along a dimension, with an index for each element (1) or for each line (0).
+    pub fn along(shape: &Shape, dim: usize, length: usize, each: u32) -> Lines {
+        let count = |sizes: &[usize]| sizes.iter().product::<usize>();
+        let mut lines = Lines::rows(shape[dim], count(&shape[dim + 1..]), length);
+        (lines.outer, lines.each) = (count(&shape[..dim]) as u32, each);
+        lines
     }
 
     fn lines(&self) -> u64 {

@@ -1,13 +1,14 @@
 //! Indices of which one stands for many elements, as `index.unsqueeze(1).expand([n, k])` makes them: they are looked at, and
 //! sorted, once for a row of these.
 
-use super::order::Lines;
 use crate::dtype::DType;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
-/// Elements that share an index before a copy in another order pays, and all of them before the kernels that number rows do.
+/// Elements that share an index before a copy in another order pays.
 const FEW: usize = 4;
+
+/// Elements before the kernels that number rows pay.
 const SMALL: usize = 1024;
 
 /// A way to go by rows: lines along `dim` whose elements share an index become rows of a matrix.
@@ -72,15 +73,5 @@ impl Shared {
         let Some(order) = &self.order else { return rows.clone() };
         let sizes: Vec<usize> = order.iter().map(|&d| shape[d]).collect();
         rows.reshape_to(Shape::from(sizes)).permuted_back(order)
-    }
-}
-
-impl Lines {
-    /// Lines along a dimension, with an index for each element (1) or for each line (0).
-    pub fn along(shape: &Shape, dim: usize, length: usize, each: u32) -> Lines {
-        let count = |sizes: &[usize]| sizes.iter().product::<usize>();
-        let mut lines = Lines::rows(shape[dim], count(&shape[dim + 1..]), length);
-        (lines.outer, lines.each) = (count(&shape[..dim]) as u32, each);
-        lines
     }
 }
