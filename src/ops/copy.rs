@@ -243,7 +243,8 @@ impl Tensor {
             source.dtype(),
             source.shape()
         );
-        let repeats = self.shape().iter().zip(self.layout().strides()).any(|(size, step)| *size > 1 && *step == 0);
+        let repeats = |(size, step): (&usize, &usize)| *size > 1 && *step == 0;
+        let repeats = self.numel() > 0 && self.shape().iter().zip(self.layout().strides()).any(repeats);
         assert!(
             !repeats,
             "assign: {}: several of its elements are one, as `expand` makes them: assign to a copy",
