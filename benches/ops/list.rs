@@ -5,7 +5,8 @@ use wgrad::optim::{
     Adagrad, AdagradOptions, Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, SparseAdam, SparseAdamOptions,
 };
 use wgrad::{
-    AttentionOptions, Conv2dOptions, Device, Draw, EmbeddingOptions, KeepDims, MaxPool2dOptions, Result, Rng, Tensor,
+    AttentionOptions, Conv2dOptions, Device, Draw, EmbeddingOptions, GridSampleOptions, KeepDims, MaxPool2dOptions,
+    Result, Rng, Tensor,
 };
 
 /// Something to run again and again.
@@ -242,6 +243,29 @@ fn rows() -> Vec<Op> {
             let y = x.index_select(0, &index);
             let dy = y.detach().affine(0.5, 0.1);
             Ok(Box::new(move || drop(y.backward_with(&dy))))
+        }),
+        op("scatter_add by rows", "20000 rows to 1000x8", |device| {
+            let (x, src) = (normal(&[1000, 8], device), normal(&[20_000, 8], device));
+            let index = below(1000, 20_000, device).unsqueeze(1).expand([20_000, 8]);
+            Ok(Box::new(move || drop(x.scatter_add(0, &index, &src))))
+        }),
+        op("grid_sample and gradient", "5184 of 4x16x24x24", |device| {
+            let x = normal(&[4, 16, 24, 24], device).requires_grad();
+            let grid = normal(&[4, 5184, 1, 2], device).requires_grad();
+            let run = move || drop(x.grid_sample(&grid, GridSampleOptions::default()).sum().backward());
+            Ok(Box::new(run))
+        }),
+        op("matmul of vectors", "1048576", |device| {
+            let (a, b) = (normal(&[1 << 20], device), normal(&[1 << 20], device));
+            Ok(Box::new(move || drop(a.matmul(&b))))
+        }),
+        op("pad", "32x64x28x28 by 1", |device| {
+            let x = normal(&[32, 64, 28, 28], device);
+            Ok(Box::new(move || drop(x.pad(&[(1, 1), (1, 1)], 0.0))))
+        }),
+        op("logaddexp", "262144", |device| {
+            let (a, b) = (normal(&[1 << 18], device), normal(&[1 << 18], device));
+            Ok(Box::new(move || drop(a.logaddexp(&b))))
         }),
     ]
 }
