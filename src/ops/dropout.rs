@@ -1,9 +1,9 @@
 //! Dropout: `shaders/dropout.wgsl`.
 
-use super::random::{Draw, number};
+use super::random::{Draw, PIECE, number};
 use crate::autograd::Op;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
-use crate::rng::{key, philox, unit};
+use crate::rng::{key, philox, unit, units};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -22,14 +22,12 @@ struct DropoutParams {
 }
 
 /// The gradient is the same kernel: the mask is drawn again, not kept.
-static DROPOUT: Kernel =
-    Kernel::new("dropout", SHADER.access, definition, |d| d.cost(d.len(0) as u64)).variants(&[Variant::new(
-        "flat",
-        |_, d| {
-            let pass = Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256));
-            pass.elements(&["X", "", "Y"]).alone()
-        },
-    )]);
+static DROPOUT: Kernel = Kernel::new("dropout", SHADER.access, definition, |d| d.cost(d.len(0) as u64))
+    .host(host)
+    .variants(&[Variant::new("flat", |_, d| {
+        let pass = Pass::new(&SHADER, "dropout", groups(d.params::<DropoutParams>().n as usize, 4 * 256));
+        pass.elements(&["X", "", "Y"]).alone()
+    })]);
 
 /// The kernels of this page.
 pub static KERNELS: &[&Kernel] = &[&DROPOUT];
@@ -43,6 +41,23 @@ fn definition(call: &mut Call) {
             *y = if unit(word) >= p.drop { x[block * 4 + i] * p.scale } else { 0.0 };
         }
     });
+}
+
+/// The same, many blocks at a time.
+fn host(call: &mut Call) {
+    let (p, x) = (call.params::<DropoutParams>(), call.read::<f32>(0));
+    let [low, high] = number(call.read(1), p.offset);
+    parallel::chunks(
+        &mut call.write::<f32>(2)[..p.n as usize],
+        PIECE,
+        #[inline(always)]
+        |piece, y| {
+            units(y, (piece * PIECE / 4) as u32, [low, high, p.stream], p.key);
+            for (y, x) in y.iter_mut().zip(&x[piece * PIECE..]) {
+                *y = if *y >= p.drop { x * p.scale } else { 0.0 };
+            }
+        },
+    );
 }
 
 /// # Dropout

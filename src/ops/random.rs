@@ -5,7 +5,7 @@ use super::sort::Order;
 use super::topk::Extreme;
 use crate::dtype::DType;
 use crate::kernel::{Access, Call, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
-use crate::rng::{check_range, key, philox, unit};
+use crate::rng::{check_range, key, philox, unit, units};
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
@@ -25,6 +25,7 @@ struct UniformParams {
 
 static UNIFORM: Kernel =
     Kernel::new("uniform", SHADER.access, definition, |d| d.cost(2 * u64::from(d.params::<UniformParams>().n)))
+        .host(host)
         .variants(&[Variant::new("flat", |_, d| {
             Pass::new(&SHADER, "uniform_values", groups(d.params::<UniformParams>().n as usize, 4 * 256)).alone()
         })]);
@@ -42,6 +43,24 @@ fn definition(call: &mut Call) {
         }
     });
 }
+
+/// The same, many blocks at a time.
+fn host(call: &mut Call) {
+    let p: UniformParams = call.params();
+    let [low, high] = number(call.read(0), p.offset);
+    parallel::chunks(
+        &mut call.write::<f32>(1)[..p.n as usize],
+        PIECE,
+        #[inline(always)]
+        |piece, y| {
+            units(y, (piece * PIECE / 4) as u32, [low, high, p.stream], p.key);
+            y.iter_mut().for_each(|y| *y = p.low + p.width * *y);
+        },
+    );
+}
+
+/// Numbers that one thread draws at a time: whole blocks.
+pub(super) const PIECE: usize = parallel::GRAIN / 4;
 
 /// The number that lies at `step`, low word first, and `offset`, added.
 pub(super) fn number(step: &[i32], offset: u32) -> [u32; 2] {
