@@ -44,6 +44,66 @@ impl Line {
     }
 }
 
+/// Channels whose sums stay in registers.
+const LANES: usize = 32;
+
+/// What meets at one place: rows and columns, each as a tap and a place on the other side.
+#[derive(Clone, Copy)]
+struct Met<'a> {
+    rows: &'a [(usize, usize)],
+    columns: &'a [(usize, usize)],
+    /// Taps of a row of the kernel, and places of a row of the other side.
+    wide: [usize; 2],
+}
+
+impl Met<'_> {
+    /// Adds x[place] * w[tap], over channels, for all taps in order. The sums stay in registers.
+    #[inline(always)]
+    fn add_up(self, sums: &mut [f32], x: &[f32], w: &[f32]) {
+        let c = sums.len();
+        let mut blocks = sums.chunks_exact_mut(LANES);
+        for (at, sums) in blocks.by_ref().enumerate() {
+            let mut own = [0.0f32; LANES];
+            own.copy_from_slice(sums);
+            for (kh, line) in self.rows {
+                let (x, w) = (&x[line * self.wide[1] * c..], &w[kh * self.wide[0] * c..]);
+                for (kw, place) in self.columns {
+                    let (x, w) = (&x[place * c + at * LANES..][..LANES], &w[kw * c + at * LANES..][..LANES]);
+                    for ((own, x), w) in own.iter_mut().zip(x).zip(w) {
+                        *own += x * w;
+                    }
+                }
+            }
+            sums.copy_from_slice(&own);
+        }
+        let rest = blocks.into_remainder();
+        if rest.is_empty() {
+            return;
+        }
+        for (kh, line) in self.rows {
+            for (kw, place) in self.columns {
+                let x = &x[(line * self.wide[1] + place + 1) * c - rest.len()..];
+                let w = &w[(kh * self.wide[0] + kw + 1) * c - rest.len()..];
+                rest.iter_mut().zip(x).zip(w).for_each(|((sum, x), w)| *sum += x * w);
+            }
+        }
+    }
+
+    /// The elements of each tap and of the place that it meets, in units of a pixel.
+    #[inline(always)]
+    fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        self.rows.iter().flat_map(move |(kh, line)| {
+            self.columns.iter().map(move |(kw, place)| (kh * self.wide[0] + kw, line * self.wide[1] + place))
+        })
+    }
+}
+
+/// For each of `places`, which `met` asks about, the taps of a line that meet another place, with that place.
+fn meetings(places: usize, taps: usize, met: impl Fn(usize, usize) -> Option<usize>) -> Vec<Vec<(usize, usize)>> {
+    let of = |place: usize| (0..taps).filter_map(|tap| met(place, tap).map(|at| (tap, at))).collect();
+    (0..places).map(of).collect()
+}
+
 /// The weight [o, taps] as [taps, o].
 fn turn(w: &[f32], taps: usize, turned: &mut [f32]) {
     let out = w.len() / taps.max(1);
@@ -60,33 +120,37 @@ pub fn forward(call: &mut Call) {
     scratch.with(w.len(), |turned| {
         turn(w, down.taps * right.taps, turned);
         let turned = &*turned;
-        parallel::chunks(y, right.results * out, |row, y| {
-            for y in y.chunks_exact_mut(out) {
-                if p.bias == 1 { y.copy_from_slice(bias) } else { y.fill(0.0) }
-            }
-            let (n, oh) = (row / down.results, row % down.results);
-            for kh in 0..down.taps {
-                let Some(h) = down.pixel(oh, kh) else { continue };
-                for kw in 0..right.taps {
-                    let w = &turned[(kh * right.taps + kw) * out..][..out];
-                    for (ow, column) in right.pairs(kw) {
-                        let x = &x[((n * down.pixels + h) * right.pixels + column) * c..][..c];
-                        let y = &mut y[ow * out..][..out];
-                        if c == out {
-                            y.iter_mut().zip(x).zip(w).for_each(|((y, x), w)| *y += x * w);
-                            continue;
-                        }
-                        let each = out / c;
+        let columns = meetings(right.results, right.taps, |ow, kw| right.pixel(ow, kw));
+        let rows = meetings(down.results, down.taps, |oh, kh| down.pixel(oh, kh));
+        parallel::chunks(
+            y,
+            right.results * out,
+            #[inline(always)]
+            |row, y| {
+                for y in y.chunks_exact_mut(out) {
+                    if p.bias == 1 { y.copy_from_slice(bias) } else { y.fill(0.0) }
+                }
+                let (n, oh) = (row / down.results, row % down.results);
+                let x = &x[n * down.pixels * right.pixels * c..];
+                for (columns, y) in columns.iter().zip(y.chunks_exact_mut(out)) {
+                    let met = Met { rows: &rows[oh], columns, wide: [right.taps, right.pixels] };
+                    if c == out {
+                        met.add_up(y, x, turned);
+                        continue;
+                    }
+                    let each = out / c;
+                    for (tap, pixel) in met.pairs() {
+                        let (x, w) = (&x[pixel * c..][..c], &turned[tap * out..][..out]);
                         for ((y, x), w) in y.chunks_exact_mut(each).zip(x).zip(w.chunks_exact(each)) {
                             y.iter_mut().zip(w).for_each(|(y, w)| *y += x * w);
                         }
                     }
                 }
-            }
-            if p.relu == 1 {
-                y.iter_mut().for_each(|y| *y = relu(*y));
-            }
-        });
+                if p.relu == 1 {
+                    y.iter_mut().for_each(|y| *y = relu(*y));
+                }
+            },
+        );
     });
 }
 
@@ -98,28 +162,32 @@ pub fn input(call: &mut Call) {
     scratch.with(w.len(), |turned| {
         turn(w, down.taps * right.taps, turned);
         let turned = &*turned;
-        parallel::chunks(dx, right.pixels * c, |row, dx| {
-            dx.fill(0.0);
-            let (n, h) = (row / down.pixels, row % down.pixels);
-            for kh in 0..down.taps {
-                let Some(oh) = down.result(h, kh) else { continue };
-                for kw in 0..right.taps {
-                    let w = &turned[(kh * right.taps + kw) * out..][..out];
-                    for (ow, column) in right.pairs(kw) {
-                        let dy = &dy[((n * down.results + oh) * right.results + ow) * out..][..out];
-                        let dx = &mut dx[column * c..][..c];
-                        if c == out {
-                            dx.iter_mut().zip(dy).zip(w).for_each(|((dx, dy), w)| *dx += dy * w);
-                            continue;
-                        }
-                        let each = out / c;
+        let columns = meetings(right.pixels, right.taps, |column, kw| right.result(column, kw));
+        let rows = meetings(down.pixels, down.taps, |h, kh| down.result(h, kh));
+        parallel::chunks(
+            dx,
+            right.pixels * c,
+            #[inline(always)]
+            |row, dx| {
+                dx.fill(0.0);
+                let (n, h) = (row / down.pixels, row % down.pixels);
+                let dy = &dy[n * down.results * right.results * out..];
+                for (columns, dx) in columns.iter().zip(dx.chunks_exact_mut(c)) {
+                    let met = Met { rows: &rows[h], columns, wide: [right.taps, right.results] };
+                    if c == out {
+                        met.add_up(dx, dy, turned);
+                        continue;
+                    }
+                    let each = out / c;
+                    for (tap, result) in met.pairs() {
+                        let (dy, w) = (&dy[result * out..][..out], &turned[tap * out..][..out]);
                         for ((dx, dy), w) in dx.iter_mut().zip(dy.chunks_exact(each)).zip(w.chunks_exact(each)) {
                             *dx += dy.iter().zip(w).map(|(dy, w)| dy * w).sum::<f32>();
                         }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
