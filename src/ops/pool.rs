@@ -18,11 +18,12 @@ pub use pool1d::{AvgPool1dOptions, MaxPool1dOptions};
 pub use pool3d::{AvgPool3dOptions, MaxPool3dOptions};
 
 use super::channels_last::channels_last;
+use super::reduce::KeepDims;
 use crate::dtype::DType;
 use crate::kernel::{
     Access, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Variant, groups, shader,
 };
-use crate::shape::Shape;
+use crate::shape::{MAX_EXTENT, Shape};
 use crate::tensor::Tensor;
 use params::PoolParams;
 
@@ -410,13 +411,47 @@ impl Tensor {
         if let Some(batch) = self.batch_of_one(4) {
             return batch.adaptive_avg(op, size).squeeze(0);
         }
-        let (shape, p) = (self.shape(), PoolParams::adaptive(op, self, size));
-        let reach = |d: usize| shape[2 + d].div_ceil(size[d]) + 1;
-        if reach(0) * reach(1) > MAX_WINDOW && size[1] != shape[3] {
-            // In two steps, as `avg_pool2d` does.
-            return self.adaptive_avg(op, [size[0], shape[3]]).adaptive_avg(op, size);
+        PoolParams::cuts(op, self, size);
+        if self.dtype().is_half() && !self.cuts_at_once(size) {
+            return self.cast(DType::F32).adaptive_avg(op, size).cast(self.dtype());
         }
-        self.averaged(op, p)
+        match self.cuts_at_once(size) {
+            true => self.averaged(op, PoolParams::adaptive(op, self, size)),
+            // The mean over columns of means over rows.
+            false => self.means_along(op, 0, size[0]).means_along(op, 1, size[1]),
+        }
+    }
+
+    /// Whether one kernel may take the means of windows that cut images into so many parts.
+    fn cuts_at_once(&self, size: [usize; 2]) -> bool {
+        let shape = self.shape();
+        let reach = |d: usize| (shape[2 + d].div_ceil(size[d]) + 1).min(shape[2 + d]);
+        PoolParams::counts(self, size) && reach(0).saturating_mul(reach(1)) <= MAX_WINDOW
+    }
+
+    /// The means of the parts of rows (0) or of columns (1), of which there are `count`.
+    #[track_caller]
+    fn means_along(&self, op: &'static str, d: usize, count: usize) -> Tensor {
+        let (shape, dim) = (self.shape(), 2 + d);
+        let (n, mut sizes) = (shape[dim], shape.to_vec());
+        let to = if d == 0 { [count, shape[3]] } else { [shape[2], count] };
+        if n == count {
+            return self.clone();
+        }
+        if n.is_multiple_of(count) {
+            sizes.splice(dim..=dim, [count, n / count]);
+            return self.reshape_to(Shape::from(sizes)).mean_dims(&[dim + 1], KeepDims::No);
+        }
+        // Where windows are long, they are few.
+        let counted = n.checked_mul(count).is_some_and(|starts| starts <= MAX_EXTENT);
+        if self.cuts_at_once(to) || !counted && n.div_ceil(count) < MAX_WINDOW {
+            return self.averaged(op, PoolParams::adaptive(op, self, to));
+        }
+        let part = |at: usize| {
+            let (start, end) = (at * n / count, ((at + 1) * n).div_ceil(count));
+            self.narrow(dim, start, end - start).mean_dims(&[dim], KeepDims::Yes)
+        };
+        Tensor::cat(&(0..count).map(part).collect::<Vec<_>>(), dim)
     }
 
     #[track_caller]

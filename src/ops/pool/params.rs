@@ -75,17 +75,27 @@ impl PoolParams {
         )
     }
 
-    /// Windows that cut the images into `size` parts.
+    /// Refuses what windows cannot cut into `size` parts.
     #[track_caller]
-    pub fn adaptive(op: &str, x: &Tensor, size: [usize; 2]) -> PoolParams {
+    pub fn cuts(op: &str, x: &Tensor, size: [usize; 2]) {
         let shape = x.shape();
         let fits = x.dtype().is_float() && shape.rank() == 4 && shape[2] > 0 && shape[3] > 0;
         assert!(fits, "{op}: {shape}: expected images [n, c, h, w] of floats");
         assert!(size[0] > 0 && size[1] > 0, "{op}: an output of {size:?} is empty");
-        // Windows start at multiples of the image's size, divided by the output's.
-        let counted = (0..2).all(|d| size[d].checked_mul(shape[2 + d]).is_some_and(|n| n <= MAX_EXTENT));
+    }
+
+    /// Whether the starts of such windows can be counted: multiples of the image's size, divided by the output's.
+    pub fn counts(x: &Tensor, size: [usize; 2]) -> bool {
+        (0..2).all(|d| size[d].checked_mul(x.shape()[2 + d]).is_some_and(|n| n <= MAX_EXTENT))
+    }
+
+    /// Windows that cut the images into `size` parts.
+    #[track_caller]
+    pub fn adaptive(op: &str, x: &Tensor, size: [usize; 2]) -> PoolParams {
+        PoolParams::cuts(op, x, size);
+        let shape = x.shape();
         assert!(
-            counted,
+            PoolParams::counts(x, size),
             "{op}: {shape}: {size:?} windows are too many: a size times its windows is at most {MAX_EXTENT}"
         );
         let out = size.map(|s| s as u32);
