@@ -17,6 +17,7 @@ pub mod conv;
 pub mod copy;
 pub mod cross_entropy;
 pub mod cumsum;
+mod distances;
 pub mod division;
 pub mod dropout;
 mod einsum;

@@ -2,7 +2,6 @@
 
 use super::reduce::KeepDims;
 use super::sort::Order;
-use crate::autograd::result_of;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::shape::{Int, Shape, ints};
@@ -51,7 +50,20 @@ impl Tensor {
     /// If the shapes do not fit.
     #[track_caller]
     pub fn addmm(&self, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> Tensor {
-        let product = a.matmul(b);
+        let half = Tensor::promoted("matmul", &[a, b]);
+        if half.is_half() && self.dtype().is_float() {
+            // Rounded once, behind the sum.
+            let [a, b] = [a, b].map(|x| x.cast(half));
+            let dtype = if beta == 0.0 { half } else { Tensor::promoted("add", &[if a.adapts() { &b } else { &a }, self]) };
+            let product = a.matmul_to(&b, DType::F32);
+            return self.cast(DType::F32).added_to(product, beta, alpha).cast(dtype);
+        }
+        self.added_to(a.matmul(b), beta, alpha)
+    }
+
+    /// `beta * self + alpha * product`.
+    #[track_caller]
+    fn added_to(&self, product: Tensor, beta: f32, alpha: f32) -> Tensor {
         let product = if alpha == 1.0 { product } else { product.affine(alpha, 0.0) };
         let fits = self.shape().broadcast(&product.shape()) == Some(product.shape());
         assert!(fits, "addmm: {} does not broadcast to the product's {}", self.shape(), product.shape());
@@ -88,6 +100,9 @@ impl Tensor {
     /// The way from `self` (0) to `end` (1), broadcast.
     #[track_caller]
     pub fn lerp(&self, end: &Tensor, weight: f32) -> Tensor {
+        if let Some(([start, end], dtype)) = Tensor::widened("lerp", [self, end]) {
+            return start.lerp(&end, weight).cast(dtype);
+        }
         if weight < 0.5 {
             return self.add(&end.sub(self).affine(weight, 0.0));
         }
@@ -97,18 +112,27 @@ impl Tensor {
     /// [`Tensor::lerp`] by a weight for each element, broadcast.
     #[track_caller]
     pub fn lerp_by(&self, end: &Tensor, weight: &Tensor) -> Tensor {
+        if let Some(([start, end, weight], dtype)) = Tensor::widened("lerp", [self, end, weight]) {
+            return start.lerp_by(&end, &weight).cast(dtype);
+        }
         self.add(&weight.mul(&end.sub(self)))
     }
 
     /// `self + value * a * b`, broadcast.
     #[track_caller]
     pub fn addcmul(&self, a: &Tensor, b: &Tensor, value: f32) -> Tensor {
+        if let Some(([x, a, b], dtype)) = Tensor::widened("addcmul", [self, a, b]) {
+            return x.addcmul(&a, &b, value).cast(dtype);
+        }
         self.add(&a.mul(b).affine(value, 0.0))
     }
 
     /// `self + value * a / b`, broadcast.
     #[track_caller]
     pub fn addcdiv(&self, a: &Tensor, b: &Tensor, value: f32) -> Tensor {
+        if let Some(([x, a, b], dtype)) = Tensor::widened("addcdiv", [self, a, b]) {
+            return x.addcdiv(&a, &b, value).cast(dtype);
+        }
         self.add(&a.div(b).affine(value, 0.0))
     }
 
@@ -134,92 +158,6 @@ impl Tensor {
             y = Tensor::where_(&y.gt(max).maximum(&max.isnan()), max, &y);
         }
         y
-    }
-
-    /// The length of order `p` over some dimensions, `sum(|x|^p)^(1/p)`; of infinity the largest size, of -infinity the
-    /// smallest, of 0 the number of elements that are not 0. Its gradient at 0 is 0.
-    ///
-    /// # Panics
-    /// If there is no such dimension, or one is named twice.
-    #[track_caller]
-    pub fn norm_of(&self, p: f32, dims: &[impl Int], keep: KeepDims) -> Tensor {
-        let dims = &ints(dims)[..];
-        if p == 2.0 {
-            return self.norm(dims, keep);
-        }
-        if p == f32::INFINITY {
-            return self.abs().amax(dims, keep);
-        }
-        if p == f32::NEG_INFINITY {
-            return self.abs().amin(dims, keep);
-        }
-        if p == 1.0 {
-            return self.abs().sum_dims(dims, keep);
-        }
-        if p == 0.0 {
-            // Flat wherever it is defined.
-            return self.sign().square().sum_dims(dims, keep).flat_in("norm", &[self]);
-        }
-        let size = self.detach().abs();
-        let y = size.pow_scalar(p).sum_dims(dims, KeepDims::Yes).pow_scalar(1.0 / p);
-        let kept = y.shape();
-        let y = if keep == KeepDims::Yes { y } else { dropped(&y, dims) };
-        let (x, length) = (self.saved(), y.saved());
-        y.tracked("norm", &[self], move |dy, _| {
-            let length = result_of(&length).reshape_to(kept);
-            let share = dy.reshape_to(kept).div(&length.pow_scalar(p - 1.0));
-            let slope = x.sign().mul(&x.abs().pow_scalar(p - 1.0)).mul(&share);
-            let flat = x.eq(0).maximum(&length.eq(0));
-            vec![Some(slope.masked_fill(&flat, 0.0))]
-        })
-    }
-
-    /// Divided by its length of order `p` along a dimension, or by `eps` where that is more (PyTorch's defaults are 2 and
-    /// 1e-12).
-    ///
-    /// # Panics
-    /// If there is no such dimension.
-    #[track_caller]
-    pub fn normalize(&self, p: f32, dim: impl Int, eps: f32) -> Tensor {
-        self.div(&self.norm_of(p, &[dim.int()], KeepDims::Yes).clamp(eps, f32::INFINITY))
-    }
-
-    /// The distances of order `p` between rows, each of `self` from each of `other`: `[.., n, k]` and `[.., m, k]` give
-    /// `[.., n, m]`. It holds the differences, `[.., n, m, k]`, for its gradient.
-    ///
-    /// # Panics
-    /// If there are fewer than two dimensions or the rows are not as long.
-    #[track_caller]
-    pub fn cdist(&self, other: &Tensor, p: f32) -> Tensor {
-        let (a, b) = (self.shape(), other.shape());
-        let fits = a.rank() >= 2 && b.rank() >= 2 && a.last() == b.last();
-        assert!(fits, "cdist: {a} x {b}: expected rows as long as one another");
-        let difference = self.unsqueeze(a.rank() - 1).sub(&other.unsqueeze(b.rank() - 2));
-        difference.norm_of(p, &[-1], KeepDims::No)
-    }
-
-    /// The distances of order `p` between the rows of `[n, k]`, each pair once: `[n (n - 1) / 2]`, those of the first row first.
-    ///
-    /// # Panics
-    /// If it is no matrix.
-    #[track_caller]
-    pub fn pdist(&self, p: f32) -> Tensor {
-        assert!(self.rank() == 2, "pdist: {}: expected rows [n, k]", self.shape());
-        let n = self.size(0) as i32;
-        let pairs = || (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
-        let rows = |at: Vec<i32>| self.index_select(0, &Tensor::constant(&at, [at.len()], self.device()));
-        rows(pairs().map(|(i, _)| i).collect()).sub(&rows(pairs().map(|(_, j)| j).collect())).norm_of(
-            p,
-            &[-1],
-            KeepDims::No,
-        )
-    }
-
-    /// The distance of order `p` between the rows of two, broadcast; `eps` is added to each difference (PyTorch's defaults are
-    /// 2 and 1e-6).
-    #[track_caller]
-    pub fn pairwise_distance(&self, other: &Tensor, p: f32, eps: f32, keep: KeepDims) -> Tensor {
-        self.sub(other).affine(1.0, eps).norm_of(p, &[-1], keep)
     }
 
     /// Sums of products over dimensions of both: of a number, the last of `self` and the first of `other`; or those that are named
@@ -326,7 +264,7 @@ impl Tensor {
     #[track_caller]
     pub fn nanquantile(&self, q: f32, dim: impl Int, keep: KeepDims, interpolation: Interpolation) -> Tensor {
         let (sorted, dim) = self.in_order("nanquantile", q, dim.int());
-        let count = sorted.isnan().eq(0).sum_dims(&[dim], KeepDims::Yes);
+        let count = sorted.isnan().eq(0).cast(DType::F32).sum_dims(&[dim], KeepDims::Yes);
         let place = count.affine(q, -q).clamp(0.0, f32::INFINITY);
         let (low, high) = (place.floor(), place.ceil());
         let at = |place: &Tensor| sorted.gather(dim, &place.cast(DType::I32));
@@ -370,7 +308,7 @@ impl Tensor {
         let Some(shape) = self.shape().broadcast(&mask.shape()) else {
             panic!("masked_select: {} x {}: the shapes do not broadcast", self.shape(), mask.shape())
         };
-        let kept = mask.expand(shape).ne(0).to_vec::<f32>()?;
+        let kept = mask.expand(shape).ne(0).cast(DType::F32).to_vec::<f32>()?;
         let index: Vec<i32> = (0..).zip(kept).filter(|(_, kept)| *kept != 0.0).map(|(at, _)| at).collect();
         let index = Tensor::from_slice(&index, [index.len()], self.device());
         Ok(self.expand(shape).reshape([shape.numel()]).index_select(0, &index))
@@ -384,7 +322,7 @@ impl Tensor {
     #[doc(alias = "argwhere")]
     #[track_caller]
     pub fn nonzero(&self) -> Result<Tensor> {
-        let (shape, found) = (self.shape(), self.ne(0).to_vec::<f32>()?);
+        let (shape, found) = (self.shape(), self.ne(0).cast(DType::F32).to_vec::<f32>()?);
         let places: Vec<usize> = (0..found.len()).filter(|&at| found[at] != 0.0).collect();
         let mut rows = vec![0; places.len() * shape.rank()];
         for (row, place) in rows.chunks_mut(shape.rank().max(1)).zip(&places) {
@@ -486,12 +424,4 @@ pub enum Interpolation {
     Midpoint,
     /// The nearer element; of halves the even place.
     Nearest,
-}
-
-/// Without the dimensions of size 1 that a reduction left.
-fn dropped(y: &Tensor, dims: &[isize]) -> Tensor {
-    let rank = y.rank() as isize;
-    let gone = |d: usize| dims.iter().any(|&dim| dim.rem_euclid(rank) == d as isize);
-    let sizes: Vec<usize> = (0..y.rank()).filter(|&d| !gone(d)).map(|d| y.shape()[d]).collect();
-    y.reshape_to(Shape::from(sizes))
 }

@@ -151,6 +151,14 @@ impl Tensor {
         work(wide.each_ref()).cast(dtype)
     }
 
+    /// Floats as f32 where one of them is a half, with the type that a result is [promoted](Tensor::promoted) to: for what would
+    /// round on its way. Nothing where no half is, or where one is no float.
+    #[track_caller]
+    pub(crate) fn widened<const N: usize>(op: &str, all: [&Tensor; N]) -> Option<([Tensor; N], DType)> {
+        let halves = all.iter().any(|x| x.dtype().is_half()) && all.iter().all(|x| x.dtype().is_float());
+        halves.then(|| (all.map(|x| x.cast(DType::F32)), Tensor::promoted(op, &all)))
+    }
+
     /// Integers as kernels compare them: as i32. Of i64, those that are none count as the ends.
     pub(crate) fn integers(&self) -> Tensor {
         match self.dtype() {

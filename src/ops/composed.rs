@@ -44,6 +44,9 @@ impl Tensor {
     /// `log2(2^a + 2^b)` without overflow, broadcast.
     #[track_caller]
     pub fn logaddexp2(&self, other: &Tensor) -> Tensor {
+        if let Some(([a, b], dtype)) = Tensor::widened("logaddexp", [self, other]) {
+            return a.logaddexp2(&b).cast(dtype);
+        }
         let [a, b] = [self, other].map(|x| x.affine(std::f32::consts::LN_2, 0.0));
         a.logaddexp(&b).affine(std::f32::consts::LOG2_E, 0.0)
     }
@@ -58,6 +61,9 @@ impl Tensor {
         let dim = self.shape().dim_or_scalar("logcumsumexp", dim.int());
         if self.rank() == 0 {
             return self.clone();
+        }
+        if let Some(([x], dtype)) = Tensor::widened("logcumsumexp", [self]) {
+            return x.logcumsumexp(dim).cast(dtype);
         }
         let (mut x, mut step, size) = (self.clone(), 1, self.shape()[dim]);
         while step < size {
@@ -77,6 +83,9 @@ impl Tensor {
     pub fn local_response_norm(&self, size: usize, alpha: f32, beta: f32, k: f32) -> Tensor {
         let shape = self.shape();
         assert!(shape.rank() >= 2 && size > 0, "local_response_norm: {shape}: expected [n, c, ..] and a size above 0");
+        if let Some(([x], dtype)) = Tensor::widened("local_response_norm", [self]) {
+            return x.local_response_norm(size, alpha, beta, k).cast(dtype);
+        }
         let rest = shape[2..].iter().product::<usize>();
         let squares = self.square().reshape_to(Shape::from([shape[0], 1, shape[1], rest]));
         let padded = squares.pad(&[(0, 0), (size / 2, (size - 1) / 2)], 0.0);
@@ -110,6 +119,9 @@ impl Tensor {
     /// `a * log(b)`, and 0 where `a` is, broadcast.
     #[track_caller]
     pub fn xlogy(&self, other: &Tensor) -> Tensor {
+        if let Some(([a, b], dtype)) = Tensor::widened("xlogy", [self, other]) {
+            return a.xlogy(&b).cast(dtype);
+        }
         let unused = self.eq(0).mul(&other.le(0).maximum(&other.eq(f32::INFINITY)));
         self.mul(&Tensor::where_(&unused, &Tensor::ones([], self.device()), other).log())
     }
@@ -117,6 +129,9 @@ impl Tensor {
     /// `log(x / (1 - x))`, of `x` held between `eps` and `1 - eps`; with an `eps` of 0 it is not held.
     #[track_caller]
     pub fn logit(&self, eps: f32) -> Tensor {
+        if let Some(([x], dtype)) = Tensor::widened("logit", [self]) {
+            return x.logit(eps).cast(dtype);
+        }
         let x = match eps {
             // Ends the other way round: what is below the first goes there.
             _ if eps > 0.5 => {
@@ -133,6 +148,9 @@ impl Tensor {
     /// `sin(pi x) / (pi x)`, and 1 at 0.
     #[track_caller]
     pub fn sinc(&self) -> Tensor {
+        if let Some(([x], dtype)) = Tensor::widened("sinc", [self]) {
+            return x.sinc().cast(dtype);
+        }
         let x = self.affine(std::f32::consts::PI, 0.0);
         // Near 0 the slope of the quotient would lose its digits.
         let square = x.square();
@@ -240,13 +258,6 @@ impl Tensor {
         Tensor::cat(&[&ends[0], &parabola(1, 0, n - 2), &ends[1]], dim)
     }
 
-    /// The length of order `p` of the difference of two, broadcast.
-    #[track_caller]
-    pub fn dist(&self, other: &Tensor, p: f32) -> Tensor {
-        let difference = self.sub(other);
-        difference.reshape([difference.numel()]).norm_of(p, &[0], KeepDims::No)
-    }
-
     /// The sum over some dimensions of what is not NaN.
     ///
     /// # Panics
@@ -263,6 +274,9 @@ impl Tensor {
     #[track_caller]
     pub fn nanmean(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
         let dims = ints(dims);
+        if let Some(([x], dtype)) = Tensor::widened("mean", [self]) {
+            return x.nanmean(&dims, keep).cast(dtype);
+        }
         self.nansum(&dims, keep).div(&self.isnan().eq(0).sum_dims(&dims, keep))
     }
 
@@ -441,6 +455,9 @@ impl Tensor {
     #[track_caller]
     pub fn cov_weighed(&self, correction: usize, times: Option<&Tensor>, weights: Option<&Tensor>) -> Tensor {
         assert!(self.rank() <= 2, "cov: {} is no matrix", self.shape());
+        if let Some(([x], dtype)) = Tensor::widened("cov", [self]) {
+            return x.cov_weighed(correction, times, weights).cast(dtype);
+        }
         let rows = self.reshape([-1, self.shape().last().copied().unwrap_or(1) as isize]);
         for w in [times, weights].into_iter().flatten() {
             let fits = w.rank() <= 1 && w.numel() == rows.size(1);
@@ -472,6 +489,9 @@ impl Tensor {
     /// If it has more than two dimensions.
     #[track_caller]
     pub fn corrcoef(&self) -> Tensor {
+        if let Some(([x], dtype)) = Tensor::widened("cov", [self]) {
+            return x.corrcoef().cast(dtype);
+        }
         let y = self.cov(1);
         if y.rank() < 2 {
             return y.div(&y);
@@ -526,19 +546,6 @@ impl Tensor {
         let place = mask.reshape([shape.numel()]).cumsum(0).affine(1.0, -1.0).clamp(0.0, f32::INFINITY);
         let found = source.reshape([source.numel()]).index_select(0, &place.cast(DType::I32));
         Tensor::where_(&mask, &found.reshape_to(shape), self)
-    }
-
-    /// Slices along a dimension, shortened to a length of order `p` where they are longer.
-    ///
-    /// # Panics
-    /// If there is no such dimension.
-    #[track_caller]
-    pub fn renorm(&self, p: f32, dim: impl Int, max_norm: f32) -> Tensor {
-        let dim = self.shape().dim("renorm", dim.int());
-        let others: Vec<usize> = (0..self.rank()).filter(|d| *d != dim).collect();
-        let length = self.norm_of(p, &others, KeepDims::Yes);
-        let scale = length.affine(1.0, 1e-7).reciprocal().affine(max_norm, 0.0);
-        self.mul(&Tensor::where_(&length.gt(max_norm), &scale, &self.new_full([], 1.0)))
     }
 
     /// Channels `[n, c, ..]` in an order in which those of the groups take turns.

@@ -51,6 +51,9 @@ impl Tensor {
             };
             return arithmetic([kernel; 2], self, other).noted(kernel.name, &[self, other]);
         }
+        if let Some(([a, b], dtype)) = Tensor::widened("div_rounded", [self, other]) {
+            return a.div_rounded(&b, rounding).cast(dtype);
+        }
         let (a, b) = (self.detach(), other.detach());
         let quotient = a.div(&b);
         let whole = match rounding {

@@ -60,13 +60,13 @@ impl Tensor {
         self.eq(0)
     }
 
-    /// How many elements are not 0, over some dimensions. An empty list tells it of each element.
+    /// How many elements are not 0, over some dimensions: f32, whatever the elements are. An empty list tells it of each element.
     ///
     /// # Panics
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn count_nonzero(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
-        self.ne(0).sum_dims(&ints(dims), keep)
+        self.ne(0).cast(DType::F32).sum_dims(&ints(dims), keep)
     }
 
     /// 1 if one element is not 0, else 0.
@@ -95,7 +95,7 @@ impl Tensor {
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn any_dims(&self, dims: &[impl Int], keep: KeepDims) -> Tensor {
-        self.count_nonzero(dims, keep).gt(0)
+        self.ne(0).sum_dims(&ints(dims), keep).gt(0)
     }
 
     /// [`Tensor::all`] over some dimensions. An empty list asks each element.

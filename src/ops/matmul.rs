@@ -203,7 +203,7 @@ impl Tensor {
 
     /// The same as a tensor of this type.
     #[track_caller]
-    fn matmul_to(&self, other: &Tensor, dtype: DType) -> Tensor {
+    pub(crate) fn matmul_to(&self, other: &Tensor, dtype: DType) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
         let (inner_a, inner_b) = (a[a.rank() - 1], b[b.rank().saturating_sub(2)]);
         assert!(inner_a == inner_b, "matmul: {a} x {b}: inner sizes {inner_a} and {inner_b} differ");

@@ -150,7 +150,7 @@ impl Tensor {
         }
         // NaN comes last.
         let (sorted, order) = self.detach().sort(dim, Order::Ascending);
-        let count = sorted.isnan().eq(0).sum_dims(&[dim], KeepDims::Yes);
+        let count = sorted.isnan().eq(0).cast(crate::DType::F32).sum_dims(&[dim], KeepDims::Yes);
         let place = count.affine(0.5, -0.5).floor().clamp(0.0, n as f32);
         let index = order.gather(dim, &place.cast(crate::DType::I32)).squeeze(dim);
         self.found_along(dim, &index, keep)
@@ -177,21 +177,32 @@ impl Tensor {
         self.found_along(dim, &index, keep)
     }
 
-    /// [`Tensor::median`] of what is not NaN; NaN of nothing else.
+    /// [`Tensor::median`] of what is not NaN; NaN of nothing else. Elements that are equal to it share the gradient.
     ///
     /// # Panics
     /// If there are no elements.
     #[track_caller]
     pub fn nanmedian(&self) -> Tensor {
-        self.reshape([-1]).nanmedian_dim(0, KeepDims::No).0
+        self.detach().reshape([-1]).nanmedian_dim(0, KeepDims::No).0.found_among("nanmedian", self)
     }
 
-    /// The middle one of all elements, of two the smaller; NaN if there is one.
+    /// The middle one of all elements, of two the smaller; NaN if there is one. Elements that are equal to it share the gradient.
     ///
     /// # Panics
     /// If there are no elements.
     #[track_caller]
     pub fn median(&self) -> Tensor {
-        self.reshape([-1]).median_dim(0, KeepDims::No).0
+        self.detach().reshape([-1]).median_dim(0, KeepDims::No).0.found_among("median", self)
+    }
+
+    /// A value that is some of all elements of `all`, which share its gradient; NaN is that of all that are.
+    fn found_among(&self, op: &'static str, all: &Tensor) -> Tensor {
+        let (x, found) = (all.saved(), self.saved());
+        self.clone().tracked(op, &[all], move |dy, _| {
+            let (x, found) = (x.detach(), found.detach());
+            let hit = x.eq(&found).maximum(&x.isnan().mul(&found.isnan())).cast(crate::DType::F32);
+            let share = dy.cast(crate::DType::F32).div(&hit.sum());
+            vec![Some(hit.mul(&share).cast(x.dtype()))]
+        })
     }
 }

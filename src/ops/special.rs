@@ -34,7 +34,11 @@ impl Tensor {
     /// `2^x`.
     #[track_caller]
     pub fn exp2(&self) -> Tensor {
-        self.affine(std::f32::consts::LN_2, 0.0).exp()
+        if let Some(([x], dtype)) = Tensor::widened("exp2", [self]) {
+            return x.exp2().cast(dtype);
+        }
+        // A product with log(2) would round, and that by more the larger the power is.
+        self.new_full([], 2.0).pow(self)
     }
 
     /// Degrees as radians.

@@ -564,6 +564,9 @@ impl Tensor {
     /// `log(1 + e^(beta x)) / beta`, and `x` itself where `beta x` is above the threshold (PyTorch's is 20).
     #[track_caller]
     pub fn softplus_with(&self, beta: f32, threshold: f32) -> Tensor {
+        if let Some(([x], dtype)) = Tensor::widened("softplus", [self]) {
+            return x.softplus_with(beta, threshold).cast(dtype);
+        }
         let scaled = self.affine(beta, 0.0);
         Tensor::where_(&scaled.gt(threshold), self, &scaled.softplus().affine(1.0 / beta, 0.0))
     }

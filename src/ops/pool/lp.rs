@@ -63,6 +63,9 @@ impl Tensor {
     /// The root of means of powers, each times the window: of a window past the end, too.
     #[track_caller]
     fn rooted(&self, p: f32, window: usize, mean: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+        if let Some(([x], dtype)) = Tensor::widened("lp_pool", [self]) {
+            return x.rooted(p, window, mean).cast(dtype);
+        }
         let means = mean(&self.pow_scalar(p));
         // By relu, through which nothing of an infinite slope at 0 passes.
         let sums = means.detach().sign().mul(&means.abs().relu()).affine(window as f32, 0.0);

@@ -76,12 +76,19 @@ impl Tensor {
     /// If there is no such dimension, or one is named twice.
     #[track_caller]
     pub fn std_dims(&self, dims: &[impl Int], correction: usize, keep: KeepDims) -> Tensor {
+        let dims = &ints(dims)[..];
+        if self.dtype().is_half() {
+            return Tensor::in_f32("var", [self], |[x]| x.std_dims(dims, correction, keep));
+        }
         self.var_dims(dims, correction, keep).root_of_variance()
     }
 
     /// The standard deviation of all elements: the root of [`Tensor::var`]; its gradient at 0 is 0.
     #[track_caller]
     pub fn std(&self, correction: usize) -> Tensor {
+        if self.dtype().is_half() {
+            return Tensor::in_f32("var", [self], |[x]| x.std(correction));
+        }
         self.var(correction).root_of_variance()
     }
 
