@@ -71,6 +71,8 @@ mod mixed;
 mod model;
 #[path = "train/modules.rs"]
 mod modules;
+#[path = "train/once.rs"]
+mod once;
 #[path = "train/options.rs"]
 mod options;
 #[path = "train/orders.rs"]

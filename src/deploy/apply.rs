@@ -122,7 +122,7 @@ macro_rules! table {
 table! {
     plain: exp log sqrt rsqrt reciprocal abs sin cos tanh sigmoid relu gelu gelu_tanh silu softplus square erf hardswish
         hardsigmoid softsign mish selu logsigmoid log1p expm1 log2 log10 tan asin acos atan sinh cosh asinh acosh atanh erfinv
-        sign round floor ceil trunc;
+        sign round floor ceil trunc median nanmedian;
     of_floats: affine(scale, shift) leaky_relu(negative_slope) elu(alpha) celu(alpha) clamp(min, max)
         hardtanh(min_val, max_val) threshold(threshold, value) hardshrink(lambd) softshrink(lambd) pow_scalar(exponent);
     of_two: add sub mul div pow maximum minimum fmod remainder atan2 logaddexp matmul eq ne lt le gt ge;
@@ -236,6 +236,7 @@ table! {
         let count: usize = dims.iter().filter_map(|dim| shape.get(dim.rem_euclid(rank) as usize).copied()).product();
         x.var_dims(&dims, (count as f32 - given.float("divisor")?).max(0.0) as usize, given.keep()?)
     };
+    "cdist" => |given, x| x.cdist(given.x(1)?, 2.0);
     "norm" => |given, x| x.norm(&given.dims("dims")?, given.keep()?);
     "argmax" => |given, x| x.argmax(given.int("dim")?);
     "topk_indices" => |given, x| {

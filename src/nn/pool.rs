@@ -220,7 +220,8 @@ macro_rules! unpools {
             /// As [`Self::forward`].
             #[track_caller]
             pub fn forward_to(&self, x: &Tensor, index: &Tensor, size: [usize; $n], ctx: &Ctx) -> Tensor {
-                let fits = x.shape() == index.shape() && [$n + 1, $n + 2].contains(&x.rank()) && index.dtype() == DType::I32;
+                let fits = x.shape() == index.shape() && [$n + 1, $n + 2].contains(&x.rank())
+                    && matches!(index.dtype(), DType::I32 | DType::I64);
                 refuse(misfit_at(&self.path, fits, stringify!($name), x, || {
                     let (i, dtype) = (index.shape(), index.dtype());
                     format!("expected [n, c] and {} sizes, and as many places of i32, got {dtype} {i}", $n)

@@ -54,7 +54,8 @@ impl Tensor {
         if half.is_half() && self.dtype().is_float() {
             // Rounded once, behind the sum.
             let [a, b] = [a, b].map(|x| x.cast(half));
-            let dtype = if beta == 0.0 { half } else { Tensor::promoted("add", &[if a.adapts() { &b } else { &a }, self]) };
+            let dtype =
+                if beta == 0.0 { half } else { Tensor::promoted("add", &[if a.adapts() { &b } else { &a }, self]) };
             let product = a.matmul_to(&b, DType::F32);
             return self.cast(DType::F32).added_to(product, beta, alpha).cast(dtype);
         }

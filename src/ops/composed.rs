@@ -65,13 +65,7 @@ impl Tensor {
         if let Some(([x], dtype)) = Tensor::widened("logcumsumexp", [self]) {
             return x.logcumsumexp(dim).cast(dtype);
         }
-        let (mut x, mut step, size) = (self.clone(), 1, self.shape()[dim]);
-        while step < size {
-            let later = x.narrow(dim, step, size - step).logaddexp(&x.narrow(dim, 0, size - step));
-            x = Tensor::cat(&[&x.narrow(dim, 0, step), &later], dim as isize);
-            step *= 2;
-        }
-        x
+        self.in_doublings(dim, Tensor::logaddexp)
     }
 
     /// `x / (k + alpha * mean(x^2))^beta`, the mean over `size` neighbouring channels of `[n, c, ..]`, zeros beyond the ends:
@@ -83,7 +77,7 @@ impl Tensor {
     pub fn local_response_norm(&self, size: usize, alpha: f32, beta: f32, k: f32) -> Tensor {
         let shape = self.shape();
         assert!(shape.rank() >= 2 && size > 0, "local_response_norm: {shape}: expected [n, c, ..] and a size above 0");
-        if let Some(([x], dtype)) = Tensor::widened("local_response_norm", [self]) {
+        if let Some(([x], dtype)) = Tensor::widened("pow_scalar", [self]) {
             return x.local_response_norm(size, alpha, beta, k).cast(dtype);
         }
         let rest = shape[2..].iter().product::<usize>();

@@ -102,19 +102,33 @@ pub static KERNELS: &[&Kernel] = &[&CUMSUM];
 
 /// # Running sums
 impl Tensor {
-    /// The sum of the elements up to each one along a dimension, itself included.
+    /// The sum of the elements up to each one along a dimension, itself included; of whole numbers i32, which wraps around.
     ///
     /// # Panics
-    /// If there is no such dimension or the elements are not f32.
+    /// If there is no such dimension.
     #[track_caller]
     pub fn cumsum(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype().is_float(), "cumsum: expected a tensor of floats, got {}: cast it first", self.dtype());
         let dim = self.shape().dim_or_scalar("cumsum", dim);
+        if !self.dtype().is_float() {
+            return self.integers().in_doublings(dim, Tensor::add);
+        }
         if self.rank() == 0 {
             return self.clone();
         }
         self.running_sum(dim, 0)
+    }
+
+    /// Each element joined with all that were before it, in as many steps as doublings lead to the size.
+    #[track_caller]
+    pub(super) fn in_doublings(&self, dim: usize, join: fn(&Tensor, &Tensor) -> Tensor) -> Tensor {
+        let (mut x, mut step, size) = (self.clone(), 1, self.shape().get(dim).copied().unwrap_or(1));
+        while step < size {
+            let later = join(&x.narrow(dim, step, size - step), &x.narrow(dim, 0, size - step));
+            x = Tensor::cat(&[&x.narrow(dim, 0, step), &later], dim as isize);
+            step *= 2;
+        }
+        x
     }
 
     /// Its gradient runs the other way.

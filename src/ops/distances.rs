@@ -84,9 +84,7 @@ impl Tensor {
         let [n, m] = [a, b].map(|shape| shape[shape.rank() - 2]);
         if p == 2.0 && n.max(m) >= MANY_ROWS && n * m * a[a.rank() - 1] > 0 && self.dtype().is_float() {
             let [from, to] = [a, b].map(|shape| Shape::new(&shape[..shape.rank() - 2]));
-            let Some(batch) = from.broadcast(&to) else {
-                panic!("cdist: {a} x {b}: the batches do not broadcast")
-            };
+            let Some(batch) = from.broadcast(&to) else { panic!("cdist: {a} x {b}: the batches do not broadcast") };
             let wide = |x: &Tensor| {
                 let shape = x.shape();
                 x.expand(Shape::from([&batch[..], &shape[shape.rank() - 2..]].concat()))

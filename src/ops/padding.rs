@@ -144,12 +144,21 @@ impl Tensor {
             return self.new_full(sizes, value);
         }
         let out = self.in_own_order(sizes, |stored| self.new_empty(stored));
+        if !self.dtype().is_float() {
+            // The kernel is for floats.
+            out.assign(&self.new_full(sizes, value));
+            let shape = self.shape();
+            let place = starts.iter().zip(shape.iter()).enumerate();
+            place.fold(out.clone(), |part, (d, (start, n))| part.narrow(d, *start, *n)).assign(&self.detach());
+            return out;
+        }
         let params = PadParams::new(out.layout(), (self.layout(), self.base()), starts, value);
         Tensor::run(&PAD, &[self, &out], &params);
         out
     }
 
-    /// `value` around the elements: for the last dimension, then the one before, .. a pair of widths before and after.
+    /// `value` around the elements: for the last dimension, then the one before, .. a pair of widths before and after. Of whole
+    /// numbers and truth values it is one of theirs, towards zero.
     ///
     /// # Panics
     /// If there are more pairs than dimensions, or more elements than a machine can count.
@@ -158,7 +167,6 @@ impl Tensor {
     pub fn pad(&self, widths: &[(usize, usize)], value: f32) -> Tensor {
         let rank = self.rank();
         assert!(widths.len() <= rank, "pad: {} pairs for {}", widths.len(), self.shape());
-        assert!(self.dtype().is_float(), "pad: expected a tensor of floats, got {}: cast it first", self.dtype());
         let mut sizes = self.shape().to_vec();
         for (i, (before, after)) in widths.iter().enumerate() {
             let size = sizes[rank - 1 - i].checked_add(*before).and_then(|size| size.checked_add(*after));

@@ -454,7 +454,9 @@ impl Tensor {
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
-        assert!(self.dtype().is_float(), "{op}: expected a tensor of floats, got {}: cast it first", self.dtype());
+        if !self.dtype().is_float() {
+            return self.extreme_of_integers(dims, keep, std::ptr::eq(kernel, &AMAX));
+        }
         let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = self.new_empty(shape);
         if self.holds_nothing(op, &reduced) {
@@ -481,7 +483,9 @@ impl Tensor {
         )
     }
 
-    /// The largest of all elements, NaN if there is one; equal ones share the gradient.
+    /// The largest of all elements, NaN if there is one; equal ones share the gradient. Here and in [`Tensor::min`],
+    /// [`Tensor::amax`], [`Tensor::amin`], [`Tensor::sort`], [`Tensor::topk`] and what is made of them whole numbers give i32, and an
+    /// i64 that is none counts as the nearest.
     #[track_caller]
     pub fn max(&self) -> Tensor {
         self.extreme(&AMAX, &self.dims_of_all(), KeepDims::No, Others::Nothing)
@@ -522,7 +526,9 @@ impl Tensor {
     #[track_caller]
     pub fn argmax(&self, dim: impl Int) -> Tensor {
         let dim = dim.int();
-        assert!(self.dtype().is_float(), "argmax: expected a tensor of floats, got {}: cast it first", self.dtype());
+        if !self.dtype().is_float() {
+            return self.lower_of_largest(&[dim]).argmax(dim);
+        }
         let (reduced, _, shape) = plan("argmax", self.shape(), &[dim], KeepDims::No);
         let y = Tensor::empty(shape, DType::I32, self.device());
         if self.holds_nothing("argmax", &reduced) {

@@ -143,17 +143,19 @@ impl Tensor {
         y
     }
 
-    /// The product of the elements up to each one along a dimension, itself included.
+    /// The product of the elements up to each one along a dimension, itself included; of whole numbers i32, which wraps around.
     ///
     /// # Panics
-    /// If there is no such dimension or the elements are not f32.
+    /// If there is no such dimension.
     #[track_caller]
     pub fn cumprod(&self, dim: impl Int) -> Tensor {
         let dim = self.shape().dim_or_scalar("cumprod", dim.int());
         if self.dtype().is_half() {
             return Tensor::in_f32("cumprod", [self], |[x]| x.cumprod(dim));
         }
-        assert!(self.dtype().is_float(), "cumprod: expected a tensor of floats, got {}: cast it first", self.dtype());
+        if !self.dtype().is_float() {
+            return self.integers().in_doublings(dim, Tensor::mul);
+        }
         if self.rank() == 0 {
             return self.clone();
         }
@@ -196,19 +198,23 @@ impl Tensor {
         })
     }
 
-    /// The product along a dimension; 1 of nothing.
+    /// The product along a dimension; 1 of nothing. Of whole numbers it is i32, which wraps around.
     ///
     /// # Panics
-    /// If there is no such dimension or the elements are not f32.
+    /// If there is no such dimension.
     #[track_caller]
     pub fn prod_dim(&self, dim: impl Int, keep: KeepDims) -> Tensor {
         let dim = self.shape().dim_or_scalar("prod", dim.int());
         if self.rank() == 0 {
-            return self.clone();
+            return if self.dtype().is_float() { self.clone() } else { self.integers() };
         }
         let n = self.shape()[dim];
         let y = match n {
-            0 => self.sum_dims(&[dim], KeepDims::Yes).affine(0.0, 1.0),
+            0 => self.sum_dims(&[dim], KeepDims::Yes).eq(0).cast(if self.dtype().is_float() {
+                self.dtype()
+            } else {
+                DType::I32
+            }),
             _ => self.cumprod(dim).narrow(dim, n - 1, 1),
         };
         if keep == KeepDims::Yes { y } else { y.squeeze(dim) }

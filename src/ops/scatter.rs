@@ -118,6 +118,9 @@ impl Tensor {
     #[track_caller]
     fn joined(&self, dim: usize, index: &Tensor, src: &Tensor, join: Join, each: u32) -> Tensor {
         let (dtype, other) = (self.dtype(), src.dtype());
+        if matches!(join, Join::Set) && !dtype.is_float() && !other.is_float() {
+            return self.set_whole(dim, index, src, each);
+        }
         assert!(dtype.is_float() && other.is_float(), "scatter: expected tensors of floats, got {dtype} and {other}");
         let src = &src.cast(dtype);
         let (given, index) = (index, index.integers());
@@ -142,6 +145,24 @@ impl Tensor {
     fn back_from(&self, dim: usize, index: &Tensor, each: u32) -> Tensor {
         let op = if each == 1 { "gather" } else { "index_select" };
         self.picked(op, dim, index, each, Outside::Zero)
+    }
+
+    /// Whole numbers put where indices say: the kernel, which is for floats, tells which line of the source comes to each place.
+    #[track_caller]
+    fn set_whole(&self, dim: usize, index: &Tensor, src: &Tensor, each: u32) -> Tensor {
+        let x = if self.dtype() == DType::I64 { self.integers() } else { self.detach() };
+        let n = src.shape()[dim];
+        assert!(n < 1 << 24, "scatter: {}: expected fewer than 16777216 lines of whole numbers, got {n}", src.shape());
+        let mut along = vec![1; src.rank()];
+        along[dim] = n;
+        let lines =
+            Tensor::arange(0, n as i32, x.device()).cast(DType::F32).reshape_to(along.into()).expand(src.shape());
+        let line = Tensor::full(x.shape(), -1.0f32, x.device()).joined(dim, index, &lines, Join::Set, each);
+        if n == 0 {
+            return x.copy();
+        }
+        let found = src.detach().cast(x.dtype()).gather(dim, &line.clamp(0.0, f32::INFINITY).cast(DType::I32));
+        Tensor::where_(&line.ge(0.0), &found, &x).cast(x.dtype())
     }
 
     /// The tensor and its source cut to the index in the other dimensions, and whether that is all of the tensor.
@@ -173,7 +194,7 @@ impl Tensor {
 
     /// The elements of `src` put along a dimension where `index` says: `out[index[i, j], j] = src[i, j]` for the first of
     /// two dimensions; the others are those of this tensor. Of several for one place the last counts, and an index outside
-    /// puts nothing. The index may be smaller than the source.
+    /// puts nothing. The index may be smaller than the source. Both are floats, or both whole numbers: of i64 the result is i32.
     ///
     /// ```
     /// use wgrad::{Device, Tensor};
@@ -211,7 +232,7 @@ impl Tensor {
     /// As [`Tensor::scatter`].
     #[track_caller]
     pub fn scatter_value(&self, dim: impl Int, index: &Tensor, value: f32) -> Tensor {
-        self.scatter(dim, index, &Tensor::full(index.shape(), value, self.device()))
+        self.scatter(dim, index, &self.new_full(index.shape(), value))
     }
 
     /// The elements of `src` added along a dimension where `index` says, in order: `out[index[i, j], j] += src[i, j]` for the
@@ -390,11 +411,11 @@ impl Tensor {
     pub fn index_fill(&self, dim: impl Int, index: &Tensor, value: f32) -> Tensor {
         let dim = self.shape().dim_or_scalar("index_fill", dim.int());
         if self.rank() == 0 {
-            return self.index_copy(0, index, &Tensor::full(index.shape(), value, self.device()));
+            return self.index_copy(0, index, &self.new_full(index.shape(), value));
         }
         let mut sizes = self.shape().to_vec();
         sizes[dim] = index.numel();
-        self.index_copy(dim, index, &Tensor::full(Shape::from(sizes), value, self.device()))
+        self.index_copy(dim, index, &self.new_full(Shape::from(sizes), value))
     }
 }
 

@@ -30,7 +30,7 @@ impl Tensor {
     /// ```
     ///
     /// # Panics
-    /// If there is no such dimension, or the elements are not f32.
+    /// If there is no such dimension.
     #[track_caller]
     pub fn sort(&self, dim: impl Int, order: Order) -> (Tensor, Tensor) {
         let dim = self.shape().dim_or_scalar("sort", dim.int());
@@ -58,7 +58,8 @@ impl Tensor {
     #[track_caller]
     pub fn argmin(&self, dim: impl Int) -> Tensor {
         let dim = self.shape().dim_or_scalar("argmin", dim.int());
-        self.detach().neg().argmax(dim)
+        let turned = if self.dtype().is_float() { self.detach().neg() } else { self.integers().bitwise_not() };
+        turned.argmax(dim)
     }
 
     /// The largest element along a dimension and its index (i32), the first of equals, which has the whole gradient: PyTorch's
@@ -94,11 +95,12 @@ impl Tensor {
     /// What an index without the dimension finds along it.
     #[track_caller]
     fn found_along(&self, dim: usize, index: &Tensor, keep: KeepDims) -> (Tensor, Tensor) {
+        let x = if self.dtype().is_float() { self.clone() } else { self.integers() };
         if self.rank() == 0 {
-            return (self.gather(0, index), index.clone());
+            return (x.gather(0, index), index.clone());
         }
         let index = index.unsqueeze(dim);
-        let values = self.gather(dim, &index);
+        let values = x.gather(dim, &index);
         match keep {
             KeepDims::Yes => (values, index),
             KeepDims::No => (values.squeeze(dim), index.squeeze(dim)),

@@ -210,7 +210,6 @@ impl Tensor {
     #[track_caller]
     pub fn topk(&self, k: usize, dim: impl Int, extreme: Extreme) -> (Tensor, Tensor) {
         let dim = dim.int();
-        assert!(self.dtype().is_float(), "topk: expected a tensor of floats, got {}: cast it first", self.dtype());
         let axis = self.shape().dim_or_scalar("topk", dim);
         if self.rank() == 0 {
             assert!(k == 1, "topk: a scalar has one element, not {k}");
@@ -219,6 +218,13 @@ impl Tensor {
         }
         let n = self.shape()[axis];
         assert!(k <= n, "topk: {}: dimension {axis} has no {k} elements", self.shape());
+        if !self.dtype().is_float() {
+            // By the lower bits, and then by the upper ones.
+            let [upper, lower] = self.in_halves_of_bits();
+            let first = lower.topk(n, axis, extreme).1;
+            let index = first.gather(axis, &upper.gather(axis, &first).topk(k, axis, extreme).1);
+            return (self.integers().gather(axis, &index), index);
+        }
         let turned = self.detach().transpose(axis as isize, -1).contiguous();
         let mut sizes = turned.shape().to_vec();
         let last = sizes.len() - 1;

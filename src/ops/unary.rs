@@ -561,27 +561,21 @@ impl Tensor {
         self.function(&SOFTPLUS, 0.0, 0.0)
     }
 
-    /// `log(1 + e^(beta x)) / beta`, and `x` itself where `beta x` is above the threshold (PyTorch's is 20).
-    #[track_caller]
-    pub fn softplus_with(&self, beta: f32, threshold: f32) -> Tensor {
-        if let Some(([x], dtype)) = Tensor::widened("softplus", [self]) {
-            return x.softplus_with(beta, threshold).cast(dtype);
-        }
-        let scaled = self.affine(beta, 0.0);
-        Tensor::where_(&scaled.gt(threshold), self, &scaled.softplus().affine(1.0 / beta, 0.0))
-    }
-
     /// `x * x`.
     #[track_caller]
     pub fn square(&self) -> Tensor {
         self.function(&SQUARE, 0.0, 0.0)
     }
 
-    /// `x` held above `min` and then below `max`; the gradient is 0 at the bounds and outside. An infinite bound is none.
+    /// `x` held above `min` and then below `max`; the gradient is 0 at the bounds and outside. An infinite bound is none. Of
+    /// whole numbers it is i32, and so are the bounds.
     #[doc(alias("clip", "clamp_min", "clamp_max"))]
     #[track_caller]
     pub fn clamp(&self, min: f32, max: f32) -> Tensor {
-        self.function(&CLAMP, min, max)
+        match self.dtype().is_float() {
+            true => self.function(&CLAMP, min, max),
+            false => self.integers().clamped(min, max),
+        }
     }
 
     /// The error function.

@@ -267,6 +267,7 @@ fn made_up() -> Vec<Case> {
             .sloped(0, &[0.0; 3]),
         case("normalize", [x([5, 7])], |x| x[0].normalize(2.0, 1, 1e-12)),
         case("cdist", [x([2, 4, 3]), x([5, 3]).within(2.5, 4.0)], |x| x[0].cdist(&x[1], 2.0)),
+        case("cdist by matmul", [x([2, 4, 3]), x([27, 3]).within(2.5, 4.0)], |x| x[0].cdist(&x[1], 2.0)),
         case("cdist of equal rows", [x([2, 3]).listed(&[1.0]), x([1, 3]).listed(&[1.0])], |x| x[0].cdist(&x[1], 2.0))
             .compared()
             .gives(&[0.0; 2])

@@ -104,6 +104,20 @@ fn bits(op: &str, kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
 
 /// # Bits and divisors of whole numbers
 impl Tensor {
+    /// i32 held between bounds.
+    #[track_caller]
+    pub(in crate::ops) fn clamped(&self, min: f32, max: f32) -> Tensor {
+        let is_whole = |end: f32| end.is_infinite() || end.fract() == 0.0;
+        let fits = is_whole(min) && is_whole(max);
+        assert!(
+            fits,
+            "clamp: {min}..{max} for whole numbers: expected whole bounds, or cast the tensor to floats first"
+        );
+        // An infinite bound is the end of the type.
+        let end = |end: f32| Tensor::scalar(end as i32, self.device());
+        self.maximum(&end(min)).minimum(&end(max))
+    }
+
     /// The bits that both have, broadcast. Here and in [`Tensor::bitwise_or`], [`Tensor::bitwise_xor`] and [`Tensor::bitwise_not`]
     /// the result is i32, and of truth values these.
     ///

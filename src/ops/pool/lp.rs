@@ -63,7 +63,7 @@ impl Tensor {
     /// The root of means of powers, each times the window: of a window past the end, too.
     #[track_caller]
     fn rooted(&self, p: f32, window: usize, mean: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
-        if let Some(([x], dtype)) = Tensor::widened("lp_pool", [self]) {
+        if let Some(([x], dtype)) = Tensor::widened("pow_scalar", [self]) {
             return x.rooted(p, window, mean).cast(dtype);
         }
         let means = mean(&self.pow_scalar(p));

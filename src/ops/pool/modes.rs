@@ -222,12 +222,12 @@ impl Tensor {
     /// for one place the last counts.
     ///
     /// # Panics
-    /// If the values and the places are no volumes of one shape, or the places are not i32.
+    /// If the values and the places are no volumes of one shape, or the places are not i32 or i64.
     #[track_caller]
     pub fn max_unpool3d(&self, index: &Tensor, size: [usize; 3]) -> Tensor {
         let s = self.shape();
         let fits = (4..=5).contains(&s.rank()) && index.shape() == s;
-        assert!(fits, "max_unpool3d: {s} x {}: expected volumes and as many places of i32", index.shape());
+        assert!(fits, "max_unpool3d: {s} x {}: expected volumes and as many places of i32 or i64", index.shape());
         let lead = s.rank() - 3;
         let flat = |t: &Tensor| t.reshape([s[..lead].iter().product(), s[lead], s[lead + 1] * s[lead + 2]]);
         let y = flat(self).max_unpool2d(&flat(index), [size[0], size[1] * size[2]]);
@@ -238,15 +238,16 @@ impl Tensor {
     /// place the last counts.
     ///
     /// # Panics
-    /// If the values and the places are no images of one shape, or the places are not i32.
+    /// If the values and the places are no images of one shape, or the places are not i32 or i64.
     #[track_caller]
     pub fn max_unpool2d(&self, index: &Tensor, size: [usize; 2]) -> Tensor {
         if let (Some(values), Some(index)) = (self.batch_of_one(4), index.batch_of_one(4)) {
             return values.max_unpool2d(&index, size).squeeze(0);
         }
         let shape = self.shape();
-        let fits = shape.rank() == 4 && index.shape() == shape && index.dtype() == DType::I32;
-        assert!(fits, "max_unpool2d: {shape} x {}: expected images and as many places of i32", index.shape());
+        let is_place = matches!(index.dtype(), DType::I32 | DType::I64);
+        let fits = shape.rank() == 4 && index.shape() == shape && is_place;
+        assert!(fits, "max_unpool2d: {shape} x {}: expected images and as many places of i32 or i64", index.shape());
         let lines = Shape::from([shape[0], shape[1], shape[2] * shape[3]]);
         let y = self.new_zeros([shape[0], shape[1], size[0] * size[1]]);
         let y = y.scatter(2, &index.reshape_to(lines), &self.reshape_to(lines));

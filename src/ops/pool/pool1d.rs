@@ -130,7 +130,7 @@ impl Tensor {
     /// for one place the last counts.
     ///
     /// # Panics
-    /// If the values and the places are no sequences of one shape, or the places are not i32.
+    /// If the values and the places are no sequences of one shape, or the places are not i32 or i64.
     #[track_caller]
     pub fn max_unpool1d(&self, index: &Tensor, length: usize) -> Tensor {
         let (values, index) = (self.as_row("max_unpool1d"), index.as_row("max_unpool1d"));

@@ -66,6 +66,16 @@ impl Tensor {
         self.function(&LOGSIGMOID, 0.0, 0.0)
     }
 
+    /// `log(1 + e^(beta x)) / beta`, and `x` itself where `beta x` is above the threshold (PyTorch's is 20).
+    #[track_caller]
+    pub fn softplus_with(&self, beta: f32, threshold: f32) -> Tensor {
+        if let Some(([x], dtype)) = Tensor::widened("softplus", [self]) {
+            return x.softplus_with(beta, threshold).cast(dtype);
+        }
+        let scaled = self.affine(beta, 0.0);
+        Tensor::where_(&scaled.gt(threshold), self, &scaled.softplus().affine(1.0 / beta, 0.0))
+    }
+
     /// `x` above a threshold, else a value.
     #[track_caller]
     pub fn threshold(&self, threshold: f32, value: f32) -> Tensor {
