@@ -13,7 +13,7 @@
 //! | **Linear maps and tables** | [`Linear`], [`Bilinear`], [`Embedding`], [`EmbeddingBag`], [`Positions`], [`sinusoidal_positions`] |
 //! | **Convolution** | [`Conv1d`], [`Conv2d`], [`Conv3d`], [`ConvTranspose1d`], [`ConvTranspose2d`], [`ConvTranspose3d`] |
 //! | **Pooling and sizes** | [`MaxPool1d`], [`MaxPool2d`], [`AvgPool1d`], [`AvgPool2d`], [`AdaptiveAvgPool1d`], [`AdaptiveAvgPool2d`], [`AdaptiveMaxPool1d`], [`AdaptiveMaxPool2d`], [`MaxPool3d`], [`AvgPool3d`], [`AdaptiveAvgPool3d`], [`AdaptiveMaxPool3d`], [`LpPool1d`], [`LpPool2d`], [`LpPool3d`], [`FractionalMaxPool2d`], [`FractionalMaxPool3d`], [`FractionalSize`], [`MaxUnpool1d`], [`MaxUnpool2d`], [`MaxUnpool3d`], [`Pad`], [`Upsample`], [`PixelShuffle`], [`PixelUnshuffle`], [`ChannelShuffle`], [`Unfold`], [`Fold`] |
-//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`BatchNormState`], [`InstanceNorm1d`], [`InstanceNorm2d`], [`InstanceNorm3d`], [`Normalize`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
+//! | **Normalisation** | [`BatchNorm1d`], [`BatchNorm2d`], [`BatchNorm3d`], [`BatchNormState`], [`InstanceNorm1d`], [`InstanceNorm2d`], [`InstanceNorm3d`], [`update_bn`], [`Normalize`], [`LocalResponseNorm`], [`LayerNorm`], [`RmsNorm`], [`GroupNorm`] |
 //! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`RRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
 //! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
 //! | **Attention** | [`MultiheadAttention`], [`MultiheadAttentionOptions`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerEncoder`], [`TransformerDecoder`], [`Transformer`], [`TransformerAttention`], [`TransformerOptions`], [`NormPlace`] |
@@ -90,7 +90,9 @@ pub use linear::Linear;
 #[doc(inline)]
 pub use module::{Init, Layer, Module, Path, Visitor, generators, parameters};
 #[doc(inline)]
-pub use norm::{BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormState, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d};
+pub use norm::{
+    BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormState, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, update_bn,
+};
 #[doc(inline)]
 pub use normalize::Normalize;
 #[doc(inline)]

@@ -71,6 +71,8 @@ mod mixed;
 mod model;
 #[path = "train/modules.rs"]
 mod modules;
+#[path = "train/numbers.rs"]
+mod numbers;
 #[path = "train/once.rs"]
 mod once;
 #[path = "train/options.rs"]

@@ -70,6 +70,8 @@ pub struct Ctx {
     part: Option<Arc<Part>>,
     /// Adds up statistics over several ranks.
     sum: Option<Arc<Sum>>,
+    /// Whether running statistics are the means of those of all batches.
+    averages: bool,
 }
 
 /// A part of a pass that is run a second time for its gradient, with the numbers that it has drawn.
@@ -94,6 +96,7 @@ impl Ctx {
             trace: None,
             part: None,
             sum: None,
+            averages: false,
         }
     }
 
@@ -108,6 +111,7 @@ impl Ctx {
             trace: None,
             part: None,
             sum: None,
+            averages: false,
         }
     }
 
@@ -150,6 +154,16 @@ impl Ctx {
     /// The sum over ranks, where statistics are to be taken so.
     pub(super) fn sum(&self) -> Option<&Sum> {
         self.sum.as_deref()
+    }
+
+    /// Has running statistics of batch normalisation become the means of those of all batches.
+    pub(super) fn averaging(self) -> Ctx {
+        Ctx { averages: true, ..self }
+    }
+
+    /// Whether they become so, whatever a layer's momentum is.
+    pub(super) fn averages(&self) -> bool {
+        self.averages
     }
 
     /// Has `trace` told of each layer that runs.

@@ -2,12 +2,14 @@
 
 use super::ctx::{Ctx, Mode};
 use super::fits::{misfit, misfit_at};
-use super::module::{Init, Layer, Module, Path};
-use super::parameter::{Buffer, Parameter};
+use super::module::{Init, Layer, Module, Path, Visitor};
+use super::parameter::{Buffer, Entry, Parameter};
 use crate::dtype::DType;
+use crate::error::Result;
 use crate::ops::norm::BatchNormOutput;
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
+use std::collections::BTreeMap;
 
 /// What layers share that normalise channels by statistics, and may keep running ones: [`BatchNorm2d`], [`InstanceNorm2d`]
 /// and their kin.
@@ -90,17 +92,18 @@ impl BatchNormState {
             return x.batch_norm_eval(mean, var, weight.as_ref(), bias.as_ref(), self.eps);
         }
         let moves = running.filter(|_| ctx.mode() == Mode::Train && !ctx.runs_again());
+        let momentum = self.momentum.filter(|_| !ctx.averages());
         if let (Some(sum), Mode::Train) = (ctx.sum(), ctx.mode()) {
-            return self.over_ranks(x, [&weight, &bias], moves.as_ref(), sum);
+            return self.over_ranks(x, [&weight, &bias], moves.as_ref().map(|running| (running, momentum)), sum);
         }
         let normalised = x.batch_norm(weight.as_ref(), bias.as_ref(), self.eps);
-        match (&moves, self.momentum) {
+        match (&moves, momentum) {
             (Some([mean, var, count]), Some(momentum)) => normalised.update_running(mean, var, count, momentum),
             (Some(running), None) => {
                 let BatchNormOutput { output, stats } = &normalised;
                 let count = (output.numel() / self.channels.max(1)) as f32;
                 let [m, v] = [0, 1].map(|at| stats.narrow(0, at, 1).squeeze(0));
-                self.moved(running, &m, &v.affine(count / (count - 1.0), 0.0));
+                BatchNormState::moved(running, &m, &v.affine(count / (count - 1.0), 0.0), None);
             }
             (None, _) => {}
         }
@@ -108,11 +111,11 @@ impl BatchNormState {
     }
 
     /// Has running statistics follow those of a batch.
-    fn moved(&self, [mean, var, count]: &Running, m: &Tensor, v: &Tensor) {
+    fn moved([mean, var, count]: &Running, m: &Tensor, v: &Tensor, momentum: Option<f32>) {
         let batches = count.add(&count.new_full([], 1.0));
         count.assign(&batches);
         for (old, new) in [(mean, m), (var, v)] {
-            let moved = match self.momentum {
+            let moved = match momentum {
                 Some(momentum) => old * (1.0 - momentum) + new * momentum,
                 None => {
                     let old = old.cast(DType::F32);
@@ -129,7 +132,7 @@ impl BatchNormState {
         &self,
         x: &Tensor,
         [weight, bias]: [&Option<Tensor>; 2],
-        moves: Option<&Running>,
+        moves: Option<(&Running, Option<f32>)>,
         sum: &(dyn Fn(&Tensor) -> Tensor + Send + Sync),
     ) -> Tensor {
         let (channels, wide) = (self.channels, x.cast(DType::F32));
@@ -143,8 +146,8 @@ impl BatchNormState {
         let m = all.narrow(0, 0, channels) / &n;
         let centred = wide - column(&m);
         let v = sum(&centred.square().sum_dims(&dims, KeepDims::No)) / &n;
-        if let Some(running) = moves {
-            self.moved(running, &m.detach(), &(v.detach() * (&n / (&n - 1.0))));
+        if let Some((running, momentum)) = moves {
+            BatchNormState::moved(running, &m.detach(), &(v.detach() * (&n / (&n - 1.0))), momentum);
         }
         let scaled = centred * column(&v.affine(1.0, self.eps).rsqrt());
         let scaled = weight.iter().fold(scaled, |x, weight| x * column(weight));
@@ -185,6 +188,57 @@ impl BatchNormState {
             }
         }
     }
+}
+
+/// Has the running statistics of batch normalisation be the means of those of all batches, as the weights are now: PyTorch's
+/// `swa_utils.update_bn`. They are set back, and then `forward` computes the model of each batch by the context that it is given: in
+/// training, without gradients. A model that has none runs none.
+///
+/// ```
+/// use wgrad::nn::{BatchNorm1d, Ctx, Init, Layer, update_bn};
+/// let device = wgrad::Device::cpu();
+/// let model = BatchNorm1d::new(1, &mut Init::new(0, &device));
+/// let batches = [[1.0f32, 3.0], [5.0, 9.0]].map(|batch| wgrad::Tensor::from_slice(&batch, [2, 1], &device));
+/// update_bn(&model, &batches, |batch, ctx| Ok(model.forward(batch, ctx)))?;
+/// let [mean, variance] = [&model.0.running_mean, &model.0.running_var].map(|buffer| buffer.as_ref().unwrap().tensor());
+/// assert_eq!((mean.item()?, variance.item()?), (4.5, 5.0));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Errors
+/// The first failure of `forward` or of the device.
+#[doc(alias("swa_utils", "bn_update"))]
+pub fn update_bn<B>(
+    model: &dyn Module,
+    batches: impl IntoIterator<Item = B>,
+    mut forward: impl FnMut(B, &Ctx) -> Result<Tensor>,
+) -> Result<()> {
+    let mut found: BTreeMap<String, Vec<(String, Tensor)>> = BTreeMap::new();
+    let mut each = |path: &str, entry: Entry| {
+        if let Entry::Buffer(buffer) = entry {
+            let (layer, name) = path.rsplit_once('.').unwrap_or(("", path));
+            found.entry(layer.to_string()).or_default().push((name.to_string(), buffer.tensor()));
+        }
+    };
+    model.visit(&mut Visitor::new(&mut each));
+    let mut has_any = false;
+    for buffers in found.into_values() {
+        let of = |name: &str| buffers.iter().find(|(own, _)| own == name).map(|(_, tensor)| tensor);
+        let all = (of("running_mean"), of("running_var"), of("num_batches_tracked"));
+        let (Some(mean), Some(variance), Some(count)) = all else { continue };
+        has_any = true;
+        // Instance normalisation counts none, and goes on from what it has.
+        if count.item_as::<i32>()? > 0 {
+            mean.assign(&mean.zeros_like());
+            variance.assign(&variance.full_like(1.0));
+            count.assign(&count.full_like(0.0));
+        }
+    }
+    let ctx = Ctx::train().untracked().averaging();
+    for batch in batches.into_iter().take_while(|_| has_any) {
+        forward(batch, &ctx)?;
+    }
+    Ok(())
 }
 
 macro_rules! layers {

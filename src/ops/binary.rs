@@ -165,7 +165,7 @@ fn relation(kernels: [&'static Kernel; 2], a: &Tensor, b: impl Comparand) -> Ten
     y.noted(kernels[0].name, &[a, &b])
 }
 
-/// What a tensor is compared with: another one, or a number, `x.gt(&y)` or `x.gt(0.5)`.
+/// What a tensor is compared with, or held or divided by: another one, or a number, `x.gt(&y)` or `x.gt(0.5)`.
 pub trait Comparand {
     /// The same as a tensor, on the device of the one that it is compared with, and of its type where it is a whole number.
     fn beside(self, other: &Tensor) -> Tensor;
@@ -318,9 +318,10 @@ impl Tensor {
         self.maximum(other).add(&apart.neg().exp().log1p())
     }
 
-    /// The larger of the two element by element, broadcast; equal ones share the gradient.
+    /// The larger of the two element by element, broadcast; equal ones share the gradient. The other may be a number.
     #[track_caller]
-    pub fn maximum(&self, other: &Tensor) -> Tensor {
+    pub fn maximum(&self, other: impl Comparand) -> Tensor {
+        let other = &other.beside(self);
         let (a, b) = (self.saved(), other.saved());
         arithmetic([&MAXIMUM, &integers::MAXIMUM], self, other).tracked("maximum", &[self, other], move |dy, needs| {
             let part = |x: &Tensor, other: &Tensor| dy.shared(&x.lt(other), &x.eq(other)).sum_to(x.shape());
@@ -328,9 +329,10 @@ impl Tensor {
         })
     }
 
-    /// The smaller of the two element by element, broadcast; equal ones share the gradient.
+    /// The smaller of the two element by element, broadcast; equal ones share the gradient. The other may be a number.
     #[track_caller]
-    pub fn minimum(&self, other: &Tensor) -> Tensor {
+    pub fn minimum(&self, other: impl Comparand) -> Tensor {
+        let other = &other.beside(self);
         let (a, b) = (self.saved(), other.saved());
         arithmetic([&MINIMUM, &integers::MINIMUM], self, other).tracked("minimum", &[self, other], move |dy, needs| {
             let part = |x: &Tensor, other: &Tensor| dy.shared(&x.gt(other), &x.eq(other)).sum_to(x.shape());

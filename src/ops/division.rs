@@ -1,7 +1,7 @@
 //! Quotients that are whole numbers, what they leave, and angles of points.
 
 use super::binary::integers;
-use super::binary::{ATAN2, FMOD, REMAINDER, arithmetic, floating};
+use super::binary::{ATAN2, Comparand, FMOD, REMAINDER, arithmetic, floating};
 use crate::autograd::Op;
 use crate::kernel::Kernel;
 use crate::shape::Shape;
@@ -19,17 +19,24 @@ pub enum Rounding {
 /// # Quotients and what they leave
 impl Tensor {
     /// What whole multiples of `other` leave, with the sign of `other`, broadcast: Python's `%`. Both are f32 or both i32,
-    /// of which 0 leaves 0.
+    /// of which 0 leaves 0; `other` may be a number.
+    ///
+    /// ```
+    /// let x = wgrad::Tensor::from_slice(&[5, -5], [2], &wgrad::Device::cpu());
+    /// assert_eq!(x.remainder(3).to_vec::<i32>()?, [2, 1]);
+    /// assert_eq!(x.floor_divide(3).to_vec::<i32>()?, [1, -2]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[track_caller]
-    pub fn remainder(&self, other: &Tensor) -> Tensor {
-        self.left_of(other, [&REMAINDER, &integers::REMAINDER], Rounding::Floor)
+    pub fn remainder(&self, other: impl Comparand) -> Tensor {
+        self.left_of(&other.beside(self), [&REMAINDER, &integers::REMAINDER], Rounding::Floor)
     }
 
     /// What whole multiples of `other` leave, with the sign of `self`, broadcast: Rust's `%`. Both are f32 or both i32, of
-    /// which 0 leaves 0.
+    /// which 0 leaves 0; `other` may be a number.
     #[track_caller]
-    pub fn fmod(&self, other: &Tensor) -> Tensor {
-        self.left_of(other, [&FMOD, &integers::FMOD], Rounding::Trunc)
+    pub fn fmod(&self, other: impl Comparand) -> Tensor {
+        self.left_of(&other.beside(self), [&FMOD, &integers::FMOD], Rounding::Trunc)
     }
 
     #[track_caller]
@@ -74,10 +81,10 @@ impl Tensor {
     }
 
     /// The largest whole numbers that are not above the quotients, broadcast: Python's `//`; the gradient is 0. Both are f32, or
-    /// both i32, where a quotient by 0 is 0.
+    /// both i32, where a quotient by 0 is 0; `other` may be a number.
     #[track_caller]
-    pub fn floor_divide(&self, other: &Tensor) -> Tensor {
-        self.div_rounded(other, Rounding::Floor)
+    pub fn floor_divide(&self, other: impl Comparand) -> Tensor {
+        self.div_rounded(&other.beside(self), Rounding::Floor)
     }
 
     /// The angles of the points whose coordinates are `other` (to the right) and `self` (up), from -pi to pi, broadcast.

@@ -168,6 +168,19 @@ pub static KERNELS: &[&Kernel] = &[&GROUP_STATS, &GROUP_NORM, &GROUP_NORM_SUMS, 
 
 /// # Group normalisation
 impl Tensor {
+    /// Normalises each channel of each item of `[n, c, ..]` by its own mean and variance, then scales and shifts by `weight` and
+    /// `bias`, `[c]` (Ulyanov et al., 2016): PyTorch's `instance_norm`, whose eps is 1e-5, by the statistics of its input.
+    ///
+    /// # Panics
+    /// If there are no places behind the channels or one alone, or an argument is not `[c]`.
+    #[track_caller]
+    pub fn instance_norm(&self, weight: Option<&Tensor>, bias: Option<&Tensor>, eps: f32) -> Tensor {
+        let shape = self.shape();
+        let fits = shape.rank() >= 3 && shape[1] > 0 && shape[2..].iter().product::<usize>() != 1;
+        assert!(fits, "instance_norm: {shape}: expected [n, c, ..] with more than one value a channel");
+        self.group_norm(shape[1], weight, bias, eps)
+    }
+
     /// Normalises each of `groups` groups of neighbouring channels of `[n, c, ..]`, then scales and shifts each channel
     /// by `weight` and `bias`, `[c]`: PyTorch's `group_norm`, whose eps is 1e-5.
     ///

@@ -105,7 +105,7 @@ impl Ema {
     /// Of all parameters of a model, in which all weights that are taken in weigh the same: stochastic weight averaging
     /// (Izmailov et al., 2018), PyTorch's `AveragedModel` as it is by default. Take in the weights after each of the last epochs,
     /// trained with a rate that does not fall ([`SwaLr`](super::schedule::SwaLr)). Batch normalisation then wants its statistics
-    /// anew, by passes in training under the averages: `model.forward(&x, &Ctx::train().untracked())`.
+    /// anew, by the averages: [`update_bn`](crate::nn::update_bn).
     ///
     /// ```
     /// # use wgrad::nn::{Init, Linear};

@@ -44,6 +44,12 @@ pub trait Schedule: Send + Sync {
     fn momentum(&self, _step: u64) -> Option<f64> {
         None
     }
+
+    /// The rate of its step 0 where it follows another in [`SequentialLr`], whose last rate is `at.last`: that of a new start from
+    /// the base, unless it says otherwise.
+    fn takes_over(&self, at: At) -> f64 {
+        self.rate(At { last: at.base, ..at })
+    }
 }
 
 /// Keeps an optimizer's rates, each group's from its own base, and its momentum where the schedule says it too.
@@ -201,7 +207,8 @@ fn some_steps(what: &str, steps: u64) -> Result<()> {
     if steps > 0 { Ok(()) } else { Err(Error::Option(format!("{what}: 0 is not a number of steps from 1 up"))) }
 }
 
-/// One schedule after another; each starts from the base when its turn comes.
+/// One schedule after another; each starts from the base when its turn comes, and [`SwaLr`] and [`MultiplicativeLr`] from the rate
+/// that there is.
 #[derive(Default)]
 pub struct SequentialLr {
     parts: Vec<(u64, Box<dyn Schedule>)>,
@@ -243,8 +250,12 @@ impl Schedule for SequentialLr {
         let mut start = 0;
         for (end, schedule) in &self.parts {
             if at.step < *end {
-                let step = at.step - start;
-                return schedule.rate(At { step, last: if step == 0 { at.base } else { at.last }, ..at });
+                let here = At { step: at.step - start, ..at };
+                return match here.step {
+                    0 if start > 0 => schedule.takes_over(here),
+                    0 => schedule.rate(At { last: at.base, ..here }),
+                    _ => schedule.rate(here),
+                };
             }
             start = *end;
         }
@@ -309,6 +320,10 @@ impl Schedule for Box<dyn Schedule> {
 
     fn momentum(&self, step: u64) -> Option<f64> {
         (**self).momentum(step)
+    }
+
+    fn takes_over(&self, at: At) -> f64 {
+        (**self).takes_over(at)
     }
 }
 

@@ -118,11 +118,11 @@ const PAIRS: &[(&str, Smooth, Smooth, Two)] = &[
     ("sub", |a| a, |b| b, Tensor::sub),
     ("mul", |a| a, |b| b, Tensor::mul),
     ("div", |a| a, positive, Tensor::div),
-    ("maximum", |a| a.steps(0.0), |b| b.steps(0.1), Tensor::maximum),
-    ("minimum", |a| a.steps(0.0), |b| b.steps(0.1), Tensor::minimum),
+    ("maximum", |a| a.steps(0.0), |b| b.steps(0.1), |a, b| a.maximum(b)),
+    ("minimum", |a| a.steps(0.0), |b| b.steps(0.1), |a, b| a.minimum(b)),
     ("pow", positive, |b| b, Tensor::pow),
-    ("fmod", |a| a.within(1.4, 1.6), |b| b.within(0.97, 1.03), Tensor::fmod),
-    ("remainder", |a| a.within(1.4, 1.6), |b| b.within(0.97, 1.03), Tensor::remainder),
+    ("fmod", |a| a.within(1.4, 1.6), |b| b.within(0.97, 1.03), |a, b| a.fmod(b)),
+    ("remainder", |a| a.within(1.4, 1.6), |b| b.within(0.97, 1.03), |a, b| a.remainder(b)),
     ("atan2", |a| a.within(0.3, 2.0), |b| b, Tensor::atan2),
 ];
 

@@ -67,6 +67,7 @@ fn norms() -> Vec<Case> {
         groups(2, 12, x([5, 12])),
         groups(3, 12, x([2, 12, 7, 10]).reversed()),
         groups(2, 8, x([1, 8, 50, 61]).within(3.0, 4.0)),
+        case("instance_norm by group_norm", [x([2, 3, 5]), x([3])], |x| x[0].instance_norm(Some(&x[1]), None, 1e-5)),
         case("group_norm of channels last", [x([2, 5, 7, 8]), x([8])], |x| {
             x[0].permute(&[0, 3, 1, 2]).group_norm(2, Some(&x[1]), None, 1e-5)
         }),

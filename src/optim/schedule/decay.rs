@@ -121,7 +121,7 @@ impl Schedule for LinearLr {
     }
 }
 
-/// From the base to a rate that stays, for an [average of equal weights](crate::optim::Ema::equal): PyTorch's `SWALR`.
+/// From the rate that there is to one that stays, for an [average of equal weights](crate::optim::Ema::equal): PyTorch's `SWALR`.
 #[doc(alias = "SWALR")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SwaLr {
@@ -138,9 +138,20 @@ impl Schedule for SwaLr {
         inside("SwaLr: swa_lr", self.swa_lr, 0.0..=f64::MAX)
     }
 
-    fn rate(&self, At { step, base, .. }: At) -> f64 {
-        let way = if self.anneal_steps == 0 { 1.0 } else { (step as f64 / self.anneal_steps as f64).min(1.0) };
-        self.annealing.between(base, self.swa_lr, way)
+    fn rate(&self, At { step, last, .. }: At) -> f64 {
+        let step = if self.anneal_steps == 0 { step.max(1) } else { step };
+        // The part of the way at a step; the last rate tells where the way begins.
+        let gone = |step: u64| {
+            let share = (step as f64 / self.anneal_steps.max(1) as f64).min(1.0);
+            if share == 1.0 { 1.0 } else { self.annealing.between(0.0, 1.0, share) }
+        };
+        let (before, now) = (gone(step.saturating_sub(1)), gone(step));
+        let start = if before == 1.0 { self.swa_lr } else { (last - before * self.swa_lr) / (1.0 - before) };
+        self.swa_lr * now + start * (1.0 - now)
+    }
+
+    fn takes_over(&self, at: At) -> f64 {
+        self.rate(at)
     }
 }
 
@@ -183,5 +194,9 @@ pub struct MultiplicativeLr<F>(pub F);
 impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for MultiplicativeLr<F> {
     fn rate(&self, at: At) -> f64 {
         if at.step == 0 { at.last } else { at.last * (self.0)(at.step) }
+    }
+
+    fn takes_over(&self, at: At) -> f64 {
+        at.last * (self.0)(0)
     }
 }
