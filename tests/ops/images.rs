@@ -52,6 +52,12 @@ fn convolutions() -> Vec<Case> {
         conv(x([2, 12, 7, 9]), x([12, 4, 3, 2]), Conv2dOptions { groups: 3, stride: [2, 3], ..around(1) }),
         conv(x([1, 8, 5, 11]), x([8, 4, 2, 5]), Conv2dOptions { groups: 2, dilation: [1, 2], ..around(2) }),
         conv(x([1, 8, 9, 6]), x([8, 4, 2, 4]), Conv2dOptions { groups: 2, stride: [1, 2], ..around(1) }),
+        // Groups that go by twos and by fours, to one that is all and to several.
+        conv(x([2, 8, 5, 6]), x([8, 2, 3, 3]), Conv2dOptions { groups: 4, ..around(1) }),
+        conv(x([1, 4, 6, 5]), x([12, 2, 3, 2]), Conv2dOptions { groups: 2, stride: [2, 3], ..around(1) }),
+        conv(x([2, 12, 5, 7]), x([8, 3, 2, 4]), Conv2dOptions { groups: 4, dilation: [1, 2], ..around(2) }),
+        fours(x([2, 24, 6, 5]), x([24, 3, 3, 3]), Conv2dOptions { groups: 8, stride: [2, 1], ..around(1) }),
+        fours(x([1, 12, 5, 5]), x([36, 2, 1, 1]), Conv2dOptions { groups: 6, ..plain() }),
         // Far more zeros around the images than pixels.
         conv(
             x([2, 4, 5, 4]),

@@ -2,8 +2,8 @@
 //!
 //! Where each channel has results of its own it is depthwise, with kernels of its own. All else is a matrix product of the
 //! columns that the kernel sees, [positions, taps], with the weight. Four ways look the columns' pixels up as they go, and want
-//! channels by fours; what has none is recast for them (`recast.rs`). Groups of few channels have a way of their own; the last
-//! two make the matrix and can do everything.
+//! channels by fours; what has none is recast for them (`recast.rs`). Groups of few channels have a way of their own, several at a
+//! time where one is no four; the last two make the matrix and can do everything.
 
 use super::{ConvParams, columns, grouped, implicit, lower, recast, tiles};
 use crate::kernel::{Class, Dispatch, Info, Variant};
@@ -71,7 +71,7 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
         return can_recast && asked.groups == 1 && takes(way, direction, info, &p);
     }
     if let Way::Grouped = way {
-        return can_recast && takes(way, direction, info, &asked);
+        return can_recast && asked.groups > 1 && takes(way, direction, info, &asked.joined());
     }
     let is_looked_up = !matches!(way, Way::Columns(_));
     if direction == Direction::Input && is_looked_up && !is_turnable(&asked) {
@@ -132,7 +132,7 @@ fn takes(way: Way, direction: Direction, info: &Info, p: &ConvParams) -> bool {
         }
         Way::Grouped => {
             let by_fours = [p.channels, p.out_channels].iter().all(|n| (n / p.groups).is_multiple_of(4));
-            p.groups > 1 && by_fours && taps / u64::from(p.groups) <= MAX_ITERATIONS && out_w < MAX_ITERATIONS
+            by_fours && taps / u64::from(p.groups) <= MAX_ITERATIONS && out_w < MAX_ITERATIONS
         }
         Way::RecastRows | Way::RecastTiles | Way::RecastSmallTiles => false,
     }
@@ -166,8 +166,16 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
             Direction::Input => tiles::is_large_input(info, &p),
         },
         Way::SmallTiles | Way::RecastSmallTiles | Way::SmallHalves => true,
-        // Groups of many channels fill tiles.
-        Way::Grouped => p.channels / p.groups <= 32,
+        // Groups of many channels fill tiles. Of groups that go together, most products are with zeros.
+        Way::Grouped => {
+            let joined = p.joined();
+            let most = match direction {
+                _ if joined.groups == p.groups => 32,
+                Direction::Weight => 16,
+                Direction::Forward | Direction::Input => 8,
+            };
+            joined.channels / joined.groups <= most
+        }
         // By columns, a pooling behind is a pass of its own, and nothing is gained.
         Way::Columns(_) if p.pooled_h > 0 => false,
         Way::Columns(Tiling::Subgroup) => matmul::preferred(info) == Tiling::Subgroup,

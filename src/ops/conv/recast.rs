@@ -2,7 +2,7 @@
 //!
 //! Channels become neighbours, padded with zeros to a multiple of 4, and what is computed of the padding is left out. The gradient
 //! of the images of a convolution by strides is, for each place of a pixel between strides, a convolution of dy without one: by
-//! the taps that fall there.
+//! the taps that fall there. Groups whose channels are no multiple of 4 go several together, with weights of 0 between them.
 
 use super::ConvParams;
 use super::lower::{Ends, Places, Rows, Taps, ended_weight, placed, reordered};
@@ -52,6 +52,22 @@ fn cut(out: &mut Lowering, [from, to]: [Slot; 2], rows: u32, [wide, width]: [u32
     out.passes.push(pass.slots(&[from, to]).params(&walk));
 }
 
+/// A dispatch's weight, walked from `base`, in memory of `n` elements that are else 0.
+fn spread(d: &Dispatch, [sizes, from, to]: [[u32; 6]; 3], base: u32, n: u32, out: &mut Lowering) -> Slot {
+    let dense = reordered(d, &Strided::over(sizes, base, from), out);
+    let place = out.scratch(u64::from(n) * 4);
+    out.passes.push(fill::zeros(place, n));
+    let mut walk = Strided::over(sizes, 0, [0; 6]);
+    let mut step = 1;
+    for (dim, to) in walk.dims.iter_mut().zip(to.into_iter().rev()) {
+        (dim[1], dim[2]) = (step, to);
+        step *= dim[0];
+    }
+    let pass = Pass::new(&copy::SHADER, "copy_into", groups(walk.n as usize, 256));
+    out.passes.push(pass.slots(&[dense, place]).params(&walk));
+    place
+}
+
 fn fours(n: u32) -> u32 {
     n.next_multiple_of(4)
 }
@@ -66,6 +82,14 @@ impl ConvParams {
         }
         let [row, image] = [self.width, self.width * self.height].map(|pixels| pixels * channels);
         ConvParams { x_base: 0, x_n: image, x_c: 1, x_h: row, x_w: channels, ..p }
+    }
+
+    /// The same in groups of which each is so many that its channels and results come by fours; as it is where no number does.
+    pub(super) fn joined(&self) -> ConvParams {
+        let [inputs, results] = [self.channels, self.out_channels].map(|n| n / self.groups);
+        let is_whole = |n: &u32| [self.groups, inputs * n, results * n].iter().zip([*n, 4, 4]).all(|(a, b)| a % b == 0);
+        let together = [1, 2, 4].into_iter().find(is_whole).unwrap_or(1);
+        ConvParams { groups: self.groups / together, ..*self }
     }
 
     /// Whether the channels of a pixel are neighbours in whole vec4.
@@ -95,8 +119,8 @@ impl ConvParams {
         Source { slot, sizes, base: 0, steps: [0, 0, self.out_channels, 1] }.arranged([1, 1, positions, wide], out)
     }
 
-    /// Taps of the weight [o, c, kh, kw] as [kh, kw, inputs, results], by fours; of several groups, which are by fours, as
-    /// [kh, kw, inputs of a group, results].
+    /// Taps of the weight [o, c, kh, kw] as [kh, kw, inputs, results], by fours; of several groups as [kh, kw, inputs of a joined
+    /// group, results].
     fn taps_of(&self, d: &Dispatch, (sizes, base, steps): Places, out: &mut Lowering) -> Slot {
         let [kernel_h, kernel_w, inputs, results] = sizes;
         if self.groups > 1 {
@@ -104,6 +128,15 @@ impl ConvParams {
             let [inputs, results] = [inputs, results].map(|n| n / self.groups);
             // Behind a group's results are those of the next.
             let group = if result > input { result * results } else { input * inputs };
+            let together = self.groups / self.joined().groups;
+            if together > 1 {
+                let row = self.groups * results;
+                let tap = together * inputs * row;
+                let sizes = [kernel_h, kernel_w, inputs, self.groups / together, together, results];
+                let from = [down, right, input, together * group, group, result];
+                let to = [kernel_w * tap, tap, row, together * results, inputs * row + results, 1];
+                return spread(d, [sizes, from, to], base, kernel_h * kernel_w * tap, out);
+            }
             let sizes = [kernel_h, kernel_w, inputs, self.groups, results];
             let walk = Strided::over(sizes, base, [down, right, input, group, result]);
             return reordered(d, &walk, out);
@@ -129,7 +162,7 @@ impl ConvParams {
 
 pub(super) fn forward(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
     let (own, mut ends) = (d.params::<ConvParams>(), Ends::of(d));
-    let p = own.by_fours();
+    let p = own.by_fours().joined();
     let mut out = Lowering::default();
     let x = own.images(&mut out);
     let weight = own.taps_of(d, own.forward_taps(), &mut out);
@@ -149,16 +182,29 @@ pub(super) fn forward(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
 
 pub(super) fn weight(info: &Info, d: &Dispatch, taps: Taps) -> Lowering {
     let own: ConvParams = d.params();
-    let p = own.by_fours();
+    let p = own.by_fours().joined();
     let mut out = Lowering::default();
     let (x, dy) = (own.images(&mut out), own.slopes(Slot::Arg(1), &mut out));
     let is_whole = [p.channels, p.out_channels] == [own.channels, own.out_channels];
     let (asked, db) = ended_weight(&own, &mut out);
+    let area = own.kernel_h * own.kernel_w;
+    let together = own.groups / p.groups;
+    if together > 1 {
+        // What two groups have of each other is left out.
+        let [results, width] = [own.out_channels / own.groups, own.channels / own.groups * area];
+        let row = together * width;
+        let wide = out.scratch(u64::from(own.out_channels * row) * 4);
+        taps(info, p, [x, dy, wide, db], &mut out);
+        let steps = [together * results * row, results * row + width, row, 1];
+        let walk = Strided::over([p.groups, together, results, width], 0, steps);
+        let pass = Pass::new(&copy::SHADER, "copy_strided", groups(walk.n as usize, 256));
+        out.passes.push(pass.slots(&[wide, Slot::Arg(2)]).params(&walk));
+        return out;
+    }
     if is_whole {
         taps(info, p, [x, dy, Slot::Arg(2), db], &mut out);
         return out;
     }
-    let area = own.kernel_h * own.kernel_w;
     let wide = out.scratch(u64::from(p.out_channels * p.channels * area) * 4);
     let wide_db = if asked { out.scratch(u64::from(p.out_channels) * 4) } else { db };
     taps(info, p, [x, dy, wide, wide_db], &mut out);
@@ -171,7 +217,7 @@ pub(super) fn weight(info: &Info, d: &Dispatch, taps: Taps) -> Lowering {
 
 pub(super) fn input(info: &Info, d: &Dispatch, rows: Rows) -> Lowering {
     let own: ConvParams = d.params();
-    let p = own.by_fours();
+    let p = own.by_fours().joined();
     let mut out = Lowering::default();
     let dy = own.slopes(Slot::Arg(0), &mut out);
     let pixels = own.batch * own.height * own.width;
@@ -212,7 +258,7 @@ impl Phase {
 
 fn phases(info: &Info, d: &Dispatch, rows: Rows, [dy, dx]: [Slot; 2], out: &mut Lowering) {
     let own: ConvParams = d.params();
-    let p = own.by_fours();
+    let p = own.by_fours().joined();
     let of_rows = || Phase::all(own.kernel_h, own.stride_h, own.padding_h, own.height);
     let of_columns = || Phase::all(own.kernel_w, own.stride_w, own.padding_w, own.width);
     if of_rows().chain(of_columns()).any(|phase| phase.taps == 0) {
