@@ -29,50 +29,42 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 /// (block, rest) goes through [`unit`]. Many blocks go side by side, in loops that are compiled for a processor's vectors.
 #[inline(always)]
 pub(crate) fn units(to: &mut [f32], first: u32, rest: [u32; 3], key: [u32; 2]) {
-    let mut whole = to.chunks_exact_mut(4 * LANES);
-    let mut first = first;
-    for to in whole.by_ref() {
-        units_of(philox_lanes(first, rest, key), to);
-        first = first.wrapping_add(LANES as u32);
-    }
-    let last = whole.into_remainder();
-    if !last.is_empty() {
+    for (at, to) in to.chunks_mut(4 * LANES).enumerate() {
         let mut all = [0.0; 4 * LANES];
-        units_of(philox_lanes(first, rest, key), &mut all);
-        last.copy_from_slice(&all[..last.len()]);
+        let first = first.wrapping_add((at * LANES) as u32);
+        let words = philox_lanes(first, rest, key);
+        for (lane, block) in all.chunks_exact_mut(4).enumerate() {
+            for (unit_at, words) in block.iter_mut().zip(&words) {
+                *unit_at = unit(words[lane]);
+            }
+        }
+        to.copy_from_slice(&all[..to.len()]);
     }
 }
 
 /// Blocks side by side.
-const LANES: usize = 8;
+const LANES: usize = 16;
 
-/// The numbers of the words of each block, in whose upper halves anything may be.
+/// The four words of each block: [`philox`], a round of all blocks at a time.
 #[inline(always)]
-fn units_of([a, b, c, d]: [[u64; LANES]; 4], to: &mut [f32]) {
-    for ((((to, a), b), c), d) in to.chunks_exact_mut(4).zip(a).zip(b).zip(c).zip(d) {
-        to[0] = unit(a as u32);
-        to[1] = unit(b as u32);
-        to[2] = unit(c as u32);
-        to[3] = unit(d as u32);
+fn philox_lanes(first: u32, rest: [u32; 3], mut key: [u32; 2]) -> [[u32; LANES]; 4] {
+    let mut counters = [[0; LANES], [rest[0]; LANES], [rest[1]; LANES], [rest[2]; LANES]];
+    for (lane, block) in counters[0].iter_mut().enumerate() {
+        *block = first.wrapping_add(lane as u32);
     }
-}
-
-/// The four words of each block: [`philox`], a round of all blocks at a time. A word lies in the lower half of a lane, so that a
-/// product needs no other; its upper half may hold anything.
-#[inline(always)]
-fn philox_lanes(first: u32, rest: [u32; 3], mut key: [u32; 2]) -> [[u64; LANES]; 4] {
-    let wide = |word: u64, by: u32| (word & 0xffff_ffff) * u64::from(by);
-    let [b, c, d] = rest.map(|word| [u64::from(word); LANES]);
-    let mut counters = [std::array::from_fn(|lane| u64::from(first.wrapping_add(lane as u32))), b, c, d];
-    for _ in 0..10 {
+    for round in 0..10 {
+        if round > 0 {
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
         let [a, b, c, d] = &mut counters;
         for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-            let (left, right) = (wide(*a, MULTIPLIERS[0]), wide(*c, MULTIPLIERS[1]));
-            *a = (right >> 32) ^ *b ^ u64::from(key[0]);
-            *c = (left >> 32) ^ *d ^ u64::from(key[1]);
-            (*b, *d) = (right, left);
+            let left = u64::from(MULTIPLIERS[0]) * u64::from(*a);
+            let right = u64::from(MULTIPLIERS[1]) * u64::from(*c);
+            *a = (right >> 32) as u32 ^ *b ^ key[0];
+            *b = right as u32;
+            *c = (left >> 32) as u32 ^ *d ^ key[1];
+            *d = left as u32;
         }
-        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counters
 }
