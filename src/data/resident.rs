@@ -166,7 +166,7 @@ impl Column {
         let words = match &parts[..] {
             [] => self.pieces[0].narrow(0, 0, 0).contiguous(),
             [one] => one.clone(),
-            more => Tensor::cat(&more, 0).index_select(0, &index(&places)),
+            more => Tensor::cat(more, 0).index_select(0, &index(&places)),
         };
         let shape = [&[rows.len()], &self.item[..]].concat();
         if self.is_loose() { words.cast(DType::U8).reshape(&shape[..]) } else { words.reread(self.dtype, &shape[..]) }

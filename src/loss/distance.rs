@@ -96,7 +96,7 @@ impl Tensor {
         Tensor::in_f32("triplet_margin_loss", [self, positive, negative], |[x, positive, negative]| {
             let distance = |a: &Tensor, b: &Tensor| a.pairwise_distance(b, p, eps, KeepDims::No);
             let apart = distance(x, negative);
-            let apart = if swap { apart.minimum(&distance(positive, negative)) } else { apart };
+            let apart = if swap { apart.minimum(distance(positive, negative)) } else { apart };
             reduced(&distance(x, positive).sub(&apart).affine(1.0, margin).relu(), reduction)
         })
     }

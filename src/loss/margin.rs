@@ -105,7 +105,7 @@ impl Tensor {
         let (classes, index) = (self.size(1), target.indices(op, "targets"));
         // Up to the first that is negative.
         let counts = index.lt(0).cumsum(1).eq(0.0);
-        let named = index.maximum(&Tensor::scalar(0i32, self.device()));
+        let named = index.maximum(Tensor::scalar(0i32, self.device()));
         let holds = counts.new_zeros(counts.shape()).scatter_reduce(
             1,
             &named,
@@ -211,7 +211,7 @@ impl Tensor {
         }
         let last = counts.add(&counts).unsqueeze(1);
         let [whole, open] = [0, 1].map(|back: i32| {
-            let place = last.sub(&Tensor::scalar(back, device)).maximum(&Tensor::scalar(0i32, device));
+            let place = last.sub(&Tensor::scalar(back, device)).maximum(Tensor::scalar(0i32, device));
             reached.gather(1, &place).squeeze(1)
         });
         let losses = whole.logaddexp(&open.masked_fill(&counts.eq(0), none)).neg();

@@ -69,7 +69,7 @@ fn turned(x: &Tensor, turn: &Tensor) -> Tensor {
     let channel = |from: f32| {
         let at = sixths.affine(1.0, from);
         let at = at.sub(&at.affine(1.0 / 6.0, 0.0).floor().affine(6.0, 0.0));
-        let share = at.minimum(&at.affine(-1.0, 4.0)).clamp(0.0, 1.0);
+        let share = at.minimum(at.affine(-1.0, 4.0)).clamp(0.0, 1.0);
         value.sub(&width.mul(&share))
     };
     Tensor::cat(&[&channel(5.0), &channel(3.0), &channel(1.0)], 1)

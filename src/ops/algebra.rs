@@ -153,10 +153,10 @@ impl Tensor {
         let [min, max] = [min, max]
             .map(|end| end.map(|end| if end.dtype().is_float() { end.clone() } else { end.cast(self.dtype()) }));
         if let Some(min) = &min {
-            y = Tensor::where_(&y.lt(min).maximum(&min.isnan()), min, &y);
+            y = Tensor::where_(&y.lt(min).maximum(min.isnan()), min, &y);
         }
         if let Some(max) = &max {
-            y = Tensor::where_(&y.gt(max).maximum(&max.isnan()), max, &y);
+            y = Tensor::where_(&y.gt(max).maximum(max.isnan()), max, &y);
         }
         y
     }

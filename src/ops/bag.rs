@@ -88,7 +88,7 @@ impl Tensor {
                 let begun = count.unsqueeze(1).ge(offsets.indices(op, "offsets"));
                 begun.sum_dims(&[1], KeepDims::No).affine(1.0, -1.0).cast(DType::I32)
             }
-            None => count.floor_divide(&Tensor::full([], i[1].max(1) as i32, device)),
+            None => count.floor_divide(Tensor::full([], i[1].max(1) as i32, device)),
         };
         let flat = indices.reshape_to(Shape::from([items]));
         if let Some(most) = options.max_norm {

@@ -33,7 +33,7 @@ impl Tensor {
         let all = if b.rank() == 1 { all } else { all.unsqueeze(b.rank() - 1) };
         // NaN is above all boundaries.
         let below = if right { all.le(&each) } else { all.lt(&each) };
-        below.maximum(&each.isnan()).cast(DType::F32).sum_dims(&[-1], KeepDims::No).cast(DType::I32)
+        below.maximum(each.isnan()).cast(DType::F32).sum_dims(&[-1], KeepDims::No).cast(DType::I32)
     }
 
     /// For each of `values` its place among these elements, which rise along the last dimension: [`Tensor::bucketize`] with the

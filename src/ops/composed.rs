@@ -99,7 +99,7 @@ impl Tensor {
         const LARGE: f32 = (1u64 << 60) as f32;
         const DOWN: f32 = 1.0 / (64.0 * LARGE);
         const UP: f32 = 16.0 * LARGE;
-        let size = self.abs().maximum(&other.abs());
+        let size = self.abs().maximum(other.abs());
         let (is_large, is_small) = (size.gt(LARGE), size.lt(1.0 / LARGE));
         let factor = |large: f32, small: f32| {
             let [large, small, one] = [large, small, 1.0].map(|value| size.new_full([], value));
@@ -107,7 +107,7 @@ impl Tensor {
         };
         let (to, back) = (factor(DOWN, UP), factor(1.0 / DOWN, 1.0 / UP));
         let y = self.mul(&to).square().add(&other.mul(&to).square()).sqrt().mul(&back);
-        y.masked_fill(&self.isinf().maximum(&other.isinf()), f32::INFINITY)
+        y.masked_fill(&self.isinf().maximum(other.isinf()), f32::INFINITY)
     }
 
     /// `a * log(b)`, and 0 where `a` is, broadcast.
@@ -116,7 +116,7 @@ impl Tensor {
         if let Some(([a, b], dtype)) = Tensor::widened("xlogy", [self, other]) {
             return a.xlogy(&b).cast(dtype);
         }
-        let unused = self.eq(0).mul(&other.le(0).maximum(&other.eq(f32::INFINITY)));
+        let unused = self.eq(0).mul(&other.le(0).maximum(other.eq(f32::INFINITY)));
         self.mul(&Tensor::where_(&unused, &Tensor::ones([], self.device()), other).log())
     }
 
@@ -157,13 +157,13 @@ impl Tensor {
     /// The larger of the two, broadcast, and of a number and NaN the number; of equal ones the first has the gradient.
     #[track_caller]
     pub fn fmax(&self, other: &Tensor) -> Tensor {
-        Tensor::where_(&self.ge(other).maximum(&other.isnan()), self, other)
+        Tensor::where_(&self.ge(other).maximum(other.isnan()), self, other)
     }
 
     /// The smaller of the two, broadcast, and of a number and NaN the number; of equal ones the first has the gradient.
     #[track_caller]
     pub fn fmin(&self, other: &Tensor) -> Tensor {
-        Tensor::where_(&self.le(other).maximum(&other.isnan()), self, other)
+        Tensor::where_(&self.le(other).maximum(other.isnan()), self, other)
     }
 
     /// 1 where infinite and positive, else 0.
@@ -184,7 +184,7 @@ impl Tensor {
     pub fn isclose(&self, other: &Tensor, rtol: f32, atol: f32) -> Tensor {
         let (a, b) = (self.detach(), other.detach());
         let near = a.sub(&b).abs().le(b.abs().affine(rtol, atol)).mul(&b.isfinite());
-        near.maximum(&a.eq(&b))
+        near.maximum(a.eq(&b))
     }
 
     /// Whether all are as near as [`Tensor::isclose`] asks. It waits for the device.

@@ -47,7 +47,7 @@ impl Tensor {
             let length = result_of(&length).reshape_to(kept);
             let share = dy.reshape_to(kept).div(&length.pow_scalar(p - 1.0));
             let slope = x.sign().mul(&x.abs().pow_scalar(p - 1.0)).mul(&share);
-            let flat = x.eq(0).maximum(&length.eq(0));
+            let flat = x.eq(0).maximum(length.eq(0));
             vec![Some(slope.masked_fill(&flat, 0.0))]
         })
     }

@@ -63,7 +63,7 @@ fn held(at: Tensor, size: usize, options: GridSampleOptions) -> Tensor {
             let far = at.affine(1.0, -low).abs();
             let span = at.new_full([], span);
             let left = far.fmod(&span);
-            let odd = far.detach().floor_divide(&span).remainder(&at.new_full([], 2.0));
+            let odd = far.detach().floor_divide(&span).remainder(at.new_full([], 2.0));
             Tensor::where_(&odd, &span.sub(&left), &left).affine(1.0, low)
         }
     };

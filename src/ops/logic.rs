@@ -45,7 +45,7 @@ impl Tensor {
     /// 1 where one is not 0 or both are not, else 0; broadcast.
     #[track_caller]
     pub fn logical_or(&self, other: &Tensor) -> Tensor {
-        self.ne(0).maximum(&other.ne(0))
+        self.ne(0).maximum(other.ne(0))
     }
 
     /// 1 where one is 0 and the other is not, else 0; broadcast.

@@ -255,7 +255,7 @@ impl Tensor {
         let x = self.detach();
         let best = x.scanned(kernel, dim);
         // The places where the extreme was met, and of these the last before each element.
-        let met = x.eq(&best).maximum(&x.isnan());
+        let met = x.eq(&best).maximum(x.isnan());
         let mut line = vec![1; self.rank()];
         line[dim] = self.shape()[dim];
         let places = Tensor::arange(0, line[dim] as i32, self.device()).cast(DType::F32).reshape_to((&line).into());

@@ -202,7 +202,7 @@ impl Tensor {
         let (x, found) = (all.saved(), self.saved());
         self.clone().tracked(op, &[all], move |dy, _| {
             let (x, found) = (x.detach(), found.detach());
-            let hit = x.eq(&found).maximum(&x.isnan().mul(&found.isnan())).cast(crate::DType::F32);
+            let hit = x.eq(&found).maximum(x.isnan().mul(&found.isnan())).cast(crate::DType::F32);
             let share = dy.cast(crate::DType::F32).div(&hit.sum());
             vec![Some(hit.mul(&share).cast(x.dtype()))]
         })

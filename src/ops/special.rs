@@ -19,7 +19,7 @@ impl Tensor {
     #[track_caller]
     pub fn copysign(&self, other: &Tensor) -> Tensor {
         // What lies below 0, or whose reciprocal does: -0.
-        let negative = |x: &Tensor| x.lt(0).maximum(&x.eq(0).mul(&x.reciprocal().lt(0)));
+        let negative = |x: &Tensor| x.lt(0).maximum(x.eq(0).mul(&x.reciprocal().lt(0)));
         let flipped = negative(&self.detach()).ne(negative(&other.detach()));
         Tensor::where_(&flipped, &self.neg(), self).flat_in("copysign", &[other])
     }
@@ -205,7 +205,7 @@ const FAR_1: [f32; 9] = [
 fn bessel(x: &Tensor, near: &[f32], end: impl Fn(&Tensor) -> Tensor, far: &[f32]) -> Tensor {
     let size = x.abs();
     let inner = end(&polynomial(&size.clamp(0.0, 3.75).affine(1.0 / 3.75, 0.0).square(), near));
-    let outer = size.maximum(&size.new_full([], 3.75));
+    let outer = size.maximum(size.new_full([], 3.75));
     let grown = outer.exp().mul(&outer.rsqrt()).mul(&polynomial(&outer.reciprocal().affine(3.75, 0.0), far));
     // Of infinity, e^x / sqrt(x) would be no number.
     let grown = Tensor::where_(&size.isinf(), &size, &grown);

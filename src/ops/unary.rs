@@ -489,7 +489,7 @@ impl Tensor {
     pub fn abs(&self) -> Tensor {
         match self.dtype().is_float() {
             true => self.function(&ABS, 0.0, 0.0),
-            false => self.maximum(&self.neg()),
+            false => self.maximum(self.neg()),
         }
     }
 

@@ -179,7 +179,7 @@ impl Own {
             }
         };
         let step = g * variance.clamp(least * least, f32::INFINITY).rsqrt();
-        let alpha = size(&wide).clamp(options.eps.1, f32::INFINITY) * rate.minimum(&steps.rsqrt());
+        let alpha = size(&wide).clamp(options.eps.1, f32::INFINITY) * rate.minimum(steps.rsqrt());
         let share = alpha / size(&step).affine(1.0 / options.d, 0.0).clamp(1.0, f32::INFINITY);
         let kept = &wide - &wide * rate * options.weight_decay;
         put(&x, (kept - step * share).cast(x.dtype()));

@@ -176,7 +176,7 @@ impl Norms {
     /// The factor and the norm, where the norm is there.
     pub fn clip_by(norm: &Tensor, numbers: &Tensor, max_norm: f32) {
         let factor = norm.affine(1.0, 1e-6).reciprocal().affine(max_norm, 0.0);
-        for (at, number) in [factor.minimum(&norm.new_full([], 1.0)), norm.clone()].iter().enumerate() {
+        for (at, number) in [factor.minimum(norm.new_full([], 1.0)), norm.clone()].iter().enumerate() {
             numbers.narrow(0, at, 1).assign(&number.reshape([1]));
         }
     }

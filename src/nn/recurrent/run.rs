@@ -38,7 +38,7 @@ impl Recurrent {
                 output = dropout.forward(&output, ctx);
             }
         }
-        let stacked = |parts: &[Tensor]| Tensor::stack(&parts, 0);
+        let stacked = |parts: &[Tensor]| Tensor::stack(parts, 0);
         let cell = (!memory.is_empty()).then(|| stacked(&memory));
         (output, RnnState { hidden: stacked(&hidden), cell })
     }
@@ -150,7 +150,7 @@ fn first_step(inputs: &Tensor, direction: Direction, start: &RnnStart) -> Tensor
         (Direction::Reverse, None) => each.eq(steps - 1).unsqueeze(0),
         (Direction::Reverse, Some(lengths)) => {
             let past = each.add(&Tensor::full([], 1i32, device));
-            let last = lengths.cast(DType::I32).minimum(&Tensor::full([], steps, device));
+            let last = lengths.cast(DType::I32).minimum(Tensor::full([], steps, device));
             past.eq(last.unsqueeze(1))
         }
     };

@@ -115,7 +115,7 @@ impl Tensor {
         );
         // An infinite bound is the end of the type.
         let end = |end: f32| Tensor::scalar(end as i32, self.device());
-        self.maximum(&end(min)).minimum(&end(max))
+        self.maximum(end(min)).minimum(end(max))
     }
 
     /// The bits that both have, broadcast. Here and in [`Tensor::bitwise_or`], [`Tensor::bitwise_xor`] and [`Tensor::bitwise_not`]
@@ -202,7 +202,7 @@ impl Tensor {
     pub fn lcm(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.integers(), other.integers());
         let y = bits("lcm", &TRUNC_DIVIDE, &a, &a.gcd(&b)).mul(&b);
-        y.maximum(&Tensor::scalar(0, y.device()).sub(&y))
+        y.maximum(Tensor::scalar(0, y.device()).sub(&y))
     }
 }
 

@@ -212,7 +212,7 @@ impl Tensor {
         let flat = Shape::from([s[0], s[1], count * h * w]);
         // A place in the depth of a row's column, and there the place in its slice.
         let inner = places.reshape_to(Shape::from([s[0], s[1], s[2] * h * w])).gather(2, &index.reshape_to(flat));
-        let layer = index.reshape_to(flat).floor_divide(&Tensor::scalar((h * w) as i32, self.device()));
+        let layer = index.reshape_to(flat).floor_divide(Tensor::scalar((h * w) as i32, self.device()));
         let place = layer * (s[3] * s[4]) as i32 + inner;
         let out = Shape::from([s[0], s[1], count, h, w]);
         (y.reshape_to(out), place.reshape_to(out))
