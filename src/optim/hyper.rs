@@ -115,11 +115,11 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// Whether parameters of one group have seen different numbers of gradients.
 fn are_apart(state: &State, groups: &[Group], moved: &[Vec<usize>]) -> bool {
-    let differ = |((group, moved), (counts, marks)): ((&Group, &Vec<usize>), (&Vec<u64>, &Vec<u64>))| {
-        let seen = |at: &usize| (counts[*at], marks[*at]);
-        group.counts && moved.iter().any(|at| seen(at) != seen(&moved[0]))
+    let seen = |at: usize, member: usize| (state.counts[at][member], state.marks[at][member]);
+    let differ = |(at, group): (usize, &Group)| {
+        group.counts && moved[at].iter().any(|&member| seen(at, member) != seen(at, moved[at][0]))
     };
-    state.apart || groups.iter().zip(moved).zip(state.counts.iter().zip(&state.marks)).any(differ)
+    state.apart || groups.iter().enumerate().any(differ)
 }
 
 /// The numbers of a step that moves these parameters, as far as its kernels read them, where so many before were given up.

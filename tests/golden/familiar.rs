@@ -275,7 +275,7 @@ pub fn float_power(t: &Trial) -> Tensor {
 pub fn isclose(t: &Trial) -> Tensor {
     let near = t.x().isclose(t.y(), t.attrs().float("rtol", 1e-5), t.attrs().float("atol", 1e-8));
     match t.attrs().flag("equal_nan", false) {
-        true => near.maximum(&t.x().isnan().mul(&t.y().isnan())),
+        true => near.maximum(t.x().isnan().mul(&t.y().isnan())),
         false => near,
     }
 }

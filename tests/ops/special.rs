@@ -165,7 +165,7 @@ const FLAT: &[AtKink] = &[
         &[0.0, 0.0, 1.732_050_8],
         &[0.0, 0.0, 0.288_675_13],
     ),
-    ("maximum before sqrt", &[-1.0, 4.0], |x| x.maximum(&x.zeros_like()).sqrt(), &[0.0, 2.0], &[0.0, 0.25]),
+    ("maximum before sqrt", &[-1.0, 4.0], |x| x.maximum(x.zeros_like()).sqrt(), &[0.0, 2.0], &[0.0, 0.25]),
     ("max before log", &[-1.0, 0.0, -2.0], |x| x.max().log(), &[-INF], &[0.0, INF, 0.0]),
     ("min before log", &[1.0, 0.0, 2.0], |x| x.min().log(), &[-INF], &[0.0, INF, 0.0]),
     ("abs before sqrt", &[0.0], |x| x.abs().sqrt(), &[0.0], &[NAN]),

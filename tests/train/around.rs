@@ -349,11 +349,17 @@ fn equal_weights_are_averaged_and_kept() {
 #[test]
 fn the_rate_of_averages_is_pytorchs() {
     let schedule = SwaLr { swa_lr: 0.05, anneal_steps: 4, annealing: Annealing::Linear };
-    let rates: Vec<f64> = (0..6).map(|step| schedule.rate(At { step, base: 0.25, last: 0.0 })).collect();
+    // Each from the rate before.
+    let mut last = 0.25;
+    let mut next = |step: u64| {
+        last = schedule.rate(At { step, base: 0.25, last });
+        last
+    };
+    let rates: Vec<f64> = (0..6).map(&mut next).collect();
     let want = [0.25, 0.2, 0.15, 0.1, 0.05, 0.05];
     assert!(rates.iter().zip(want).all(|(rate, want)| (rate - want).abs() < 1e-12), "{rates:?}");
     let cosine = SwaLr { annealing: Annealing::Cos, ..schedule };
-    assert!((cosine.rate(At { step: 1, base: 0.25, last: 0.0 }) - 0.220_710_678).abs() < 1e-8);
+    assert!((cosine.rate(At { step: 1, base: 0.25, last: 0.25 }) - 0.220_710_678).abs() < 1e-8);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn a_number_is_taken_where_a_tensor_is() {
         assert_eq!(all(whole.fmod(3)), [1, -1, 0, 0], "{name}");
         assert_eq!(all(whole.floor_divide(3)), [2, -3, 2, 0], "{name}");
         assert_eq!(all(whole.maximum(1)), [7, 1, 6, 1], "{name}");
-        assert_eq!(all(whole.minimum(&Tensor::scalar(1, &device))), [1, -7, 1, 0], "{name}");
+        assert_eq!(all(whole.minimum(Tensor::scalar(1, &device))), [1, -7, 1, 0], "{name}");
         let x = Tensor::from_slice(&[3.5f32, -3.5], [2], &device).requires_grad();
         let floats = |x: Tensor| x.to_vec::<f32>().expect("floats");
         assert_eq!(floats(x.remainder(2.0)), [1.5, 0.5], "{name}");

@@ -92,7 +92,9 @@ fn what_is_made_of_several_rounds_once() {
 /// The numbers of PyTorch 2.15.
 #[test]
 fn halves_give_the_numbers_of_pytorch() {
-    let cases: [(&str, &[&[f32]], Function, &[f32], &[f32]); 11] = [
+    // Its name, the inputs, the function, the result, and the gradient of the first.
+    type Case = (&'static str, &'static [&'static [f32]], Function, &'static [f32], &'static [f32]);
+    let cases: [Case; 11] = [
         ("std", &[&[300.0, 400.0, -500.0, 20.0]], |x| x[0].std(1), &[403.5], &[404.0]),
         ("std", &[&[1e-4, 2e-4, 3e-4, 5e-4]], |x| x[0].std(1), &[1.708_27e-4], &[1.707_08e-4]),
         ("norm_of", &[&[300.0, 400.0, -500.0, 20.0]], |x| x[0].norm_of(3.0, &[0], KeepDims::No), &[600.0], &[600.0]),
@@ -207,7 +209,8 @@ fn elements_of_halves_are_found() {
 fn equal_elements_share_the_gradient_of_a_median() {
     const NAN: f32 = f32::NAN;
     const THIRD: f32 = 1.0 / 3.0;
-    let cases: [(&[f32], [f32; 2], &[f32], &[f32]); 3] = [
+    type Case = (&'static [f32], [f32; 2], &'static [f32], &'static [f32]);
+    let cases: [Case; 3] = [
         (&[1.0, 2.0, 2.0, 2.0, 5.0], [2.0; 2], &[0.0, THIRD, THIRD, THIRD, 0.0], &[0.0, THIRD, THIRD, THIRD, 0.0]),
         (
             &[1.0, 2.0, 2.0, NAN, 2.0, 5.0],

@@ -285,7 +285,7 @@ fn whole_numbers_have_signs_and_messages_name_the_operator() {
         let (most, least) = (i32::MAX, i32::MIN);
         assert_eq!(whole(long.abs()), [least, most, 7], "{name}");
         // As i32 wherever they meet others.
-        assert_eq!(whole(long.minimum(&x.narrow(0, 0, 3))), [least, -4, -7], "{name}");
+        assert_eq!(whole(long.minimum(x.narrow(0, 0, 3))), [least, -4, -7], "{name}");
         assert_eq!(whole(long.narrow(0, 1, 1) - 1), [most - 1], "{name}");
         assert_eq!(long.eq(least).to_vec::<f32>().expect("a mask"), [1.0, 0.0, 0.0], "{name}");
         assert_eq!(whole(Tensor::from_slice(&[250u8, 3], [2], &device).neg()), [-250, -3], "{name}");
