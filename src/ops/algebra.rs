@@ -276,7 +276,7 @@ impl Tensor {
             Interpolation::Midpoint => at(&low).lerp(&at(&high), 0.5),
             Interpolation::Nearest => at(&place.round()),
         };
-        self.one_of(y, dim, keep)
+        self.one_of(y.cast(self.dtype()), dim, keep)
     }
 
     /// The elements in order along a dimension, of a scalar too.

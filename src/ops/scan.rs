@@ -210,11 +210,8 @@ impl Tensor {
         }
         let n = self.shape()[dim];
         let y = match n {
-            0 => self.sum_dims(&[dim], KeepDims::Yes).eq(0).cast(if self.dtype().is_float() {
-                self.dtype()
-            } else {
-                DType::I32
-            }),
+            0 if self.dtype().is_float() => self.sum_dims(&[dim], KeepDims::Yes).affine(0.0, 1.0),
+            0 => self.sum_dims(&[dim], KeepDims::Yes).eq(0).cast(DType::I32),
             _ => self.cumprod(dim).narrow(dim, n - 1, 1),
         };
         if keep == KeepDims::Yes { y } else { y.squeeze(dim) }
