@@ -129,6 +129,9 @@ impl MatMul {
 /// From so many terms on, a product of a row and a column is a sum of products: of a tile, one result would be used.
 const DOT: usize = 512;
 
+/// The most products that are kept to be added up.
+const MOST_OF_DOTS: usize = 1 << 24;
+
 /// c = a b, batched.
 static MATMUL: Kernel = Kernel::new("matmul", &[Access::Read, Access::Read, Access::Write], epilogue::definition, cost)
     .host(epilogue::host)
@@ -251,7 +254,8 @@ impl Tensor {
         for (size, steps) in collapse::<3>(&batch, [&outer(&a), &outer(&b), &outer(&c)]) {
             p = p.batched(size, steps);
         }
-        let c = if m * n == 1 && k >= DOT && [self.dtype(), other.dtype(), dtype] == [DType::F32; 3] {
+        let is_dot = m * n == 1 && k >= DOT && c.numel().saturating_mul(k) <= MOST_OF_DOTS;
+        let c = if is_dot && [self.dtype(), other.dtype(), dtype] == [DType::F32; 3] {
             a.detach().mul(&b.detach().transpose(-2, -1)).sum_dims(&[-1], KeepDims::Yes)
         } else {
             if c.numel() * k > 0 {
