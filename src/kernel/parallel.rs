@@ -1,4 +1,5 @@
-//! Work of kernels over the host's threads. Pieces are cut by shape alone, so that the bits never depend on the machine.
+//! Work of kernels over the host's threads. Pieces are cut by shape alone where the cut shows in the bits, which never
+//! depend on the machine's threads.
 
 /// Elements that one thread takes at a time in element-wise kernels.
 pub const GRAIN: usize = 16 << 10;
@@ -10,6 +11,15 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
     static POOL: std::sync::OnceLock<Option<rayon::ThreadPool>> = std::sync::OnceLock::new();
     let build = || rayon::ThreadPoolBuilder::new().thread_name(|at| format!("wgrad {at}")).build().ok();
     POOL.get_or_init(build).as_ref().filter(|pool| pool.current_num_threads() > 1)
+}
+
+/// How many pieces run at once. Only what does not change the bits may be chosen by it.
+pub fn threads() -> usize {
+    #[cfg(feature = "rayon")]
+    if let Some(pool) = pool() {
+        return pool.current_num_threads();
+    }
+    1
 }
 
 /// Runs `work` where starting a piece of it on another thread costs least: for many kernels in a row.

@@ -10,7 +10,7 @@ mod tiles;
 
 pub(crate) use epilogue::Epilogue;
 pub(crate) use halves::OFF as HALVES_OFF;
-pub(crate) use host::{add_columns, by_columns, gemm, join_columns, product};
+pub(crate) use host::{gemm, product, shared};
 pub(crate) use tiles::{
     Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,
 };

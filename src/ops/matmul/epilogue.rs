@@ -101,5 +101,5 @@ pub(super) fn host(call: &mut Call) {
         let len = c.len();
         epilogue.finish(c, if epilogue.reads() { &other[first..first + len] } else { other });
     };
-    product(&p, [a, b], c, call.scratch(), &finish);
+    product(&p, [a, b], c, &finish);
 }

@@ -2,107 +2,116 @@
 
 use super::MatMul;
 use crate::kernel::parallel;
-use crate::kernel::scratch::Scratch;
-use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder, linalg::general_mat_mul};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, linalg::general_mat_mul};
 
 /// The products of `p`; c is without gaps. `finish` gets each part of c, some whole rows, and where in c it starts.
-pub(crate) fn product(
-    p: &MatMul,
-    [a, b]: [&[f32]; 2],
-    c: &mut [f32],
-    scratch: &Scratch,
-    finish: &(dyn Fn(usize, &mut [f32]) + Sync),
-) {
+pub(crate) fn product(p: &MatMul, [a, b]: [&[f32]; 2], c: &mut [f32], finish: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     let [m, n, k] = [p.m, p.n, p.k].map(|s| s as usize);
     let starts = p.starts();
-    // Rows of c that one task computes: enough tasks for any machine, each with some work to share b's packing.
-    let rows = m.div_ceil(8).clamp(16, 256).min(m.max(1));
-    let blocks = m.div_ceil(rows).max(1);
     if m * n == 0 {
         return;
     }
-    let is_short = m * n * k < 1 << 16;
-    if let ([[a_start, b_start, _]], false) = (&starts[..], is_short)
-        && is_wide([m, n, k], blocks)
-    {
-        let c = &mut c[..m * n];
-        let strides = [[p.a_row, p.a_col], [p.b_row, p.b_col]];
-        by_columns([m, n, k], [&a[*a_start..], &b[*b_start..]], strides, c, scratch);
+    let c = &mut c[..starts.len() * m * n];
+    let block = Block::of([m, n, k], starts.len());
+    let strides = [[p.a_row, p.a_col], [p.b_row, p.b_col]];
+    if block.columns < n {
+        for (c, [a_start, b_start, _]) in c.chunks_mut(m * n).zip(starts) {
+            block.all([m, n, k], [&a[a_start..], &b[b_start..]], strides, c, 0.0);
+        }
+        let rows = (parallel::GRAIN / n).max(1);
         return parallel::chunks(c, rows * n, |piece, c| finish(piece * rows * n, c));
     }
+    let blocks = m.div_ceil(block.rows);
     let mut pieces: Vec<(usize, &mut [f32])> = Vec::with_capacity(starts.len() * blocks);
-    for (batch, c) in c[..starts.len() * m * n].chunks_mut(m * n).enumerate() {
-        pieces.extend(c.chunks_mut(rows * n).enumerate().map(|(block, c)| (batch * blocks + block, c)));
+    for (batch, c) in c.chunks_mut(m * n).enumerate() {
+        pieces.extend(c.chunks_mut(block.rows * n).enumerate().map(|(at, c)| (batch * blocks + at, c)));
     }
-    parallel::chunks(&mut pieces, if is_short { usize::MAX } else { 1 }, |_, pieces| {
+    parallel::chunks(&mut pieces, if block.is_short { usize::MAX } else { 1 }, |_, pieces| {
         for (at, c) in pieces {
-            let (batch, first) = (*at / blocks, (*at % blocks) * rows);
+            let (batch, first) = (*at / blocks, (*at % blocks) * block.rows);
             let [a_start, b_start, _] = starts[batch];
             let a = &a[a_start + first * p.a_row as usize..];
-            gemm([c.len() / n, n, k], a, [p.a_row, p.a_col], &b[b_start..], [p.b_row, p.b_col], c, 0.0);
+            gemm([c.len() / n, n, k], a, strides[0], &b[b_start..], strides[1], c, 0.0);
             finish((batch * m + first) * n, c);
         }
     });
 }
 
-/// Columns of a task where c is cut along them.
-fn columns(n: usize) -> usize {
-    n.div_ceil(8).next_multiple_of(16)
+/// `c = a b + beta c` for one matrix without gaps, by all threads.
+pub(crate) fn shared(size: [usize; 3], of: [&[f32]; 2], strides: [[u32; 2]; 2], c: &mut [f32], beta: f32) {
+    Block::of(size, 1).all(size, of, strides, c, beta);
 }
 
-/// Whether it is better to cut c along its columns than into so many blocks of rows: each task packs all of the other matrix,
-/// and few tasks leave threads without work.
-fn is_wide([m, n, k]: [usize; 3], blocks: usize) -> bool {
-    let parts = n.div_ceil(columns(n));
-    let shared = |work: usize, tasks: usize| work / tasks.min(4);
-    let by_rows = shared(blocks * n * k + m * k, blocks);
-    let by_columns = shared(parts * m * k + n * k + 4 * m * n, parts);
-    by_columns + by_columns / 4 < by_rows
+/// The part of c that a task computes: an element's terms are added in one order, however c is cut.
+struct Block {
+    rows: usize,
+    columns: usize,
+    /// Whether all products are too little work to be shared.
+    is_short: bool,
 }
 
-/// `c = a b` for one matrix without gaps: a task has some columns of it, so that each part of b is packed once.
-pub(crate) fn by_columns(
-    [m, n, k]: [usize; 3],
-    [a, b]: [&[f32]; 2],
-    [sa, sb]: [[u32; 2]; 2],
-    c: &mut [f32],
-    scratch: &Scratch,
-) {
-    scratch.with(m * n, |parts| {
-        add_columns([m, n, k], [a, b], [sa, sb], parts, 0.0);
-        join_columns([m, n], parts, c);
-    });
-}
+impl Block {
+    /// Rows and columns of the innermost loops, which take less than that as a whole.
+    const TILE: usize = 16;
+    /// How many columns' work it is to lay out an element of a for them; as measured, and for b the same.
+    const PACKING: usize = 20;
 
-/// `parts = a b + beta parts`, some columns of it after the others.
-pub(crate) fn add_columns(
-    [m, n, k]: [usize; 3],
-    [a, b]: [&[f32]; 2],
-    [sa, sb]: [[u32; 2]; 2],
-    parts: &mut [f32],
-    beta: f32,
-) {
-    let width = columns(n);
-    parallel::chunks(&mut parts[..m * n], m * width, |at, part| {
-        gemm([m, part.len() / m, k], a, sa, &b[at * width * sb[1] as usize..], sb, part, beta);
-    });
-}
-
-/// The rows of what [`add_columns`] made.
-pub(crate) fn join_columns([m, n]: [usize; 2], parts: &[f32], c: &mut [f32]) {
-    let width = columns(n);
-    parallel::rows(&mut c[..m * n], n, |row, c| {
-        for (at, c) in c.chunks_mut(width).enumerate() {
-            c.copy_from_slice(&parts[at * m * width + row * c.len()..][..c.len()]);
+    /// The blocks that take the least time on this machine's threads: each task lays out its rows of a and columns of b
+    /// again, and few tasks leave threads without work.
+    fn of([m, n, k]: [usize; 3], batch: usize) -> Block {
+        let whole = Block { rows: m, columns: n, is_short: batch * m * n * k < 1 << 16 };
+        let threads = parallel::threads();
+        if whole.is_short || threads == 1 {
+            return whole;
         }
-    });
+        let cut = |size: usize, parts: usize| match parts {
+            1 => size,
+            _ => size.div_ceil(parts).next_multiple_of(Block::TILE).min(size),
+        };
+        let across = std::iter::successors(Some(1), |parts| Some(2 * parts)).take_while(|parts| *parts <= 2 * threads);
+        let blocks = across.flat_map(|across| {
+            [1, threads.div_ceil(across), (2 * threads).div_ceil(across)].map(|down| Block {
+                rows: cut(m, down),
+                columns: cut(n, across),
+                is_short: false,
+            })
+        });
+        let time = |block: &Block| {
+            let tasks = batch * m.div_ceil(block.rows) * n.div_ceil(block.columns);
+            // What comes after the products goes over c again where a task has not its whole rows.
+            let again = if block.columns < n { batch * m * n / threads / k.max(1) } else { 0 };
+            tasks.div_ceil(threads) * (block.rows * block.columns + Block::PACKING * (block.rows + block.columns))
+                + Block::PACKING * again
+        };
+        blocks.min_by_key(time).unwrap_or(whole)
+    }
+
+    /// `c = a b + beta c`, a task for each block.
+    fn all(&self, [m, n, k]: [usize; 3], [a, b]: [&[f32]; 2], [sa, sb]: [[u32; 2]; 2], c: &mut [f32], beta: f32) {
+        let (a, b) = (view([m, k], a, sa), view([k, n], b, sb));
+        let mut c = ArrayViewMut2::from_shape((m, n), &mut c[..m * n]).expect("c fills its slice");
+        let mut tasks = Vec::new();
+        for (a, c) in a.axis_chunks_iter(Axis(0), self.rows).zip(c.axis_chunks_iter_mut(Axis(0), self.rows)) {
+            let mut rest = c;
+            for b in b.axis_chunks_iter(Axis(1), self.columns) {
+                let (block, others) = rest.split_at(Axis(1), b.ncols());
+                tasks.push((a, b, block));
+                rest = others;
+            }
+        }
+        parallel::chunks(&mut tasks, 1, |_, tasks| {
+            tasks.iter_mut().for_each(|(a, b, c)| general_mat_mul(1.0, a, b, beta, c));
+        });
+    }
+}
+
+fn view([rows, columns]: [usize; 2], of: &[f32], strides: [u32; 2]) -> ArrayView2<'_, f32> {
+    let [row, column] = strides.map(|step| step as usize);
+    ArrayView2::from_shape((rows, columns).strides((row, column)), of).expect("a matrix lies in its slice")
 }
 
 /// `c = a b + beta c` for one matrix on this thread; c is without gaps.
 pub(crate) fn gemm([m, n, k]: [usize; 3], a: &[f32], sa: [u32; 2], b: &[f32], sb: [u32; 2], c: &mut [f32], beta: f32) {
-    let strides = |s: [u32; 2]| (s[0] as usize, s[1] as usize);
-    let a = ArrayView2::from_shape((m, k).strides(strides(sa)), a).expect("a lies in its slice");
-    let b = ArrayView2::from_shape((k, n).strides(strides(sb)), b).expect("b lies in its slice");
     let mut c = ArrayViewMut2::from_shape((m, n), c).expect("c fills its slice");
-    general_mat_mul(1.0, &a, &b, beta, &mut c);
+    general_mat_mul(1.0, &view([m, k], a, sa), &view([k, n], b, sb), beta, &mut c);
 }

@@ -62,8 +62,7 @@ fn weight_definition(call: &mut Call) {
 
 fn weight_host(call: &mut Call) {
     let (p, dy) = (call.params::<MatMul>(), call.read::<f32>(0));
-    let scratch = call.scratch();
-    product(&p, [dy, call.read(1)], call.write(2), scratch, &|_, _| ());
+    product(&p, [dy, call.read(1)], call.write(2), &|_, _| ());
     // A block of columns at a time, row by row, in order of memory.
     const COLUMNS: usize = 64;
     parallel::chunks(

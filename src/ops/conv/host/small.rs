@@ -5,7 +5,7 @@ use super::{ConvParams, Sizes, columns, fold, place};
 use crate::kernel::functions::relu;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Call, parallel};
-use crate::ops::matmul::{add_columns, by_columns, gemm, join_columns};
+use crate::ops::matmul::{gemm, shared};
 use std::ops::Range;
 
 /// Positions of a block from which on an image by itself keeps the product busy.
@@ -133,7 +133,7 @@ impl Small {
                 let rows = y.len() / s.o;
                 scratch.with(rows * s.q, |col| {
                     parallel::chunks(col, image, |i, col| self.columns(group * images + i, x, scratch, col));
-                    by_columns([rows, s.o, s.q], [col, w], strides, y, scratch);
+                    shared([rows, s.o, s.q], [col, w], strides, y, 0.0);
                 });
                 self.finish(bias, y);
             }
@@ -159,7 +159,7 @@ impl Small {
                 let dy = &dy[group * images * s.positions() * s.o..][..rows * s.o];
                 scratch.with(rows * s.q, |col| {
                     if is_shared {
-                        by_columns([rows, s.q, s.o], [dy, w], strides, col, scratch);
+                        shared([rows, s.q, s.o], [dy, w], strides, col, 0.0);
                         return parallel::chunks(dx, pixels, |i, dx| put(&col[i * image..][..image], dx));
                     }
                     gemm([rows, s.q, s.o], dy, strides[0], w, strides[1], col, 0.0);
@@ -178,8 +178,7 @@ impl Small {
         let (x, dy, dw) = (call.read::<f32>(0), call.read::<f32>(1), call.write::<f32>(2));
         let (image, images) = (s.positions() * s.q, self.images_at_once());
         let whole = self.kernel[0] * self.kernel[1];
-        scratch.with(2 * s.o * s.q, |memory| {
-            let (parts, sums) = memory.split_at_mut(s.o * s.q);
+        scratch.with(s.o * s.q, |sums| {
             for first in (0..s.batch).step_by(images) {
                 let images = images.min(s.batch - first);
                 let n = images * s.positions();
@@ -188,10 +187,9 @@ impl Small {
                     parallel::chunks(col, image, |i, col| self.columns(first + i, x, scratch, col));
                     let beta = if first == 0 { 0.0 } else { 1.0 };
                     let strides = [[1, s.o as u32], [s.q as u32, 1]];
-                    add_columns([s.o, s.q, n], [dy, col], strides, parts, beta);
+                    shared([s.o, s.q, n], [dy, col], strides, sums, beta);
                 });
             }
-            join_columns([s.o, s.q], parts, sums);
             let sums = &*sums;
             parallel::rows(dw, s.c * whole, |o, dw| {
                 // Taps that meet no pixel.
