@@ -17,12 +17,6 @@ fn place_at(i: u32) -> u32 {
     return at[i];
 }
 
-// The first tap that may lie on a pixel `place` zeros and pixels in, and the distance to the next.
-fn taps(place: u32, stride: u32, dilation: u32) -> vec2<u32> {
-    if dilation > 1u { return vec2<u32>(0u, 1u); }
-    return vec2<u32>(place - divide(place, stride) * stride, stride);
-}
-
 @compute @workgroup_size(256)
 fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let i = index_of(grid, thread);
@@ -30,8 +24,8 @@ fn max_pool_backward(grid: Grid, @builtin(local_invocation_index) thread: u32) {
     let pixel = pixel_at(i, p);
     let down = pixel.y + p.padding_h;
     let right = pixel.z + p.padding_w;
-    let rows = taps(down, p.stride_h, p.dilation_h);
-    let columns = taps(right, p.stride_w, p.dilation_w);
+    let rows = taps_on(down, p.stride_h, p.dilation_h);
+    let columns = taps_on(right, p.stride_w, p.dilation_w);
     var sum = 0.0;
     // What the relu gave: in each window that the pixel wins, this is the pixel's own value.
     var own = 1.0;

@@ -354,6 +354,11 @@ fn images() -> Vec<Op> {
     let pooled = |x: &Tensor| x.permute(&[0, 3, 1, 2]).max_pool2d(MaxPool2dOptions::new(2));
     ops.push(function("max_pool2d", IMAGES, pooled));
     ops.push(gradient("max_pool2d gradient", IMAGES, pooled));
+    let overlapping = |x: &Tensor| {
+        let windows = MaxPool2dOptions { stride: [2, 2], padding: [1, 1], ..MaxPool2dOptions::new(3) };
+        x.permute(&[0, 3, 1, 2]).max_pool2d(windows)
+    };
+    ops.push(gradient("max_pool2d 3x3 gradient", IMAGES, overlapping));
     let mean = |x: &Tensor| x.permute(&[0, 3, 1, 2]).adaptive_avg_pool2d([1, 1]);
     ops.push(function("mean of images", IMAGES, mean));
     ops.push(gradient("mean of images gradient", IMAGES, mean));

@@ -63,3 +63,8 @@ fn window(o: u32, size: u32, out: u32, stride: u32, kernel: u32, padding: u32, a
     return vec3<u32>(start, min(o * stride + kernel - padding, size), kernel);
 }
 
+// The first tap that may lie on a pixel `place` zeros and pixels in, and the distance to the next.
+fn taps_on(place: u32, stride: u32, dilation: u32) -> vec2<u32> {
+    if dilation > 1u { return vec2<u32>(0u, 1u); }
+    return vec2<u32>(place - divide(place, stride) * stride, stride);
+}

@@ -126,6 +126,12 @@ fn fits_quads_of_fixed(info: &Info, d: &Dispatch) -> bool {
     d.params::<PoolParams>().adaptive == 0 && fits_quads(info, d)
 }
 
+/// Whether channels come by fours and windows are all of one size.
+fn fits_overlaps(info: &Info, d: &Dispatch) -> bool {
+    let p: PoolParams = d.params();
+    p.adaptive == 0 && p.channels.is_multiple_of(4) && fits_backward(info, d)
+}
+
 /// Whether each pixel has one window, and channels come by fours.
 fn fits_windows(info: &Info, d: &Dispatch) -> bool {
     let p: PoolParams = d.params();
@@ -179,6 +185,8 @@ static MAX_POOL_RELU_BACKWARD: Kernel =
 
 const BACKWARD: &[Variant] = &[
     Variant::new("windows", |_, d| backward(d, &MAX_WINDOWS, "max_pool_windows", d.len(1) / 4)).fits(fits_windows),
+    Variant::new("overlaps", |_, d| backward(d, &MAX_WINDOWS, "max_pool_overlaps", d.len(d.bindings.len() - 1) / 4))
+        .fits(fits_overlaps),
     Variant::new("each", |_, d| {
         let entry =
             if d.params::<PoolParams>().adaptive == 1 { "max_pool_backward_adaptive" } else { "max_pool_backward" };

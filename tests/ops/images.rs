@@ -295,6 +295,20 @@ fn pools() -> Vec<Case> {
         case("max_pool2d by fours, windows that overlap", [x([1, 12, 6, 7]).distinct()], move |x| {
             last(&x[0]).max_pool2d(MaxPool2dOptions { stride: [2, 1], padding: [1, 1], ..largest(3) })
         }),
+        case("max_pool2d by fours, windows far apart", [x([2, 4, 9, 8]).distinct()], move |x| {
+            last(&x[0]).max_pool2d(MaxPool2dOptions { stride: [1, 2], dilation: [2, 3], ..largest(2) })
+        }),
+        case("max_pool2d by fours of one large window and more", [x([1, 4, 21, 19]).distinct()], move |x| {
+            last(&x[0]).max_pool2d(MaxPool2dOptions { stride: [3, 2], ..largest(17) })
+        }),
+        case("max_pool2d of relu by fours, windows that overlap", [x([2, 8, 7, 6])], move |x| {
+            last(&x[0]).relu().max_pool2d(MaxPool2dOptions { stride: [2, 2], padding: [1, 1], ..largest(3) })
+        })
+        .compared(),
+        case("max_pool2d by fours, windows that overlap, to another order", [x([2, 8, 7, 6]).distinct()], move |x| {
+            let y = last(&x[0]).max_pool2d(MaxPool2dOptions { stride: [2, 1], padding: [1, 1], ..largest(3) });
+            y.flatten(1).sum().mul(&y.square().sum())
+        }),
         case("max_pool2d of equals by fours", [x([2, 4, 8, 8]).steps(0.0)], move |x| {
             last(&x[0]).max_pool2d(largest(4))
         })
