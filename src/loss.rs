@@ -4,13 +4,15 @@
 //! from logits, the loss of a classifier, is [`Tensor::cross_entropy`](crate::Tensor::cross_entropy).
 
 mod binary;
+mod ctc;
 mod distance;
 mod margin;
 pub mod pairs;
 
 pub use binary::BinaryOptions;
+pub use ctc::CtcOptions;
 pub use distance::{GaussianConstant, PoissonNllOptions, TripletMarginOptions};
-pub use margin::{CtcOptions, MultiMarginOptions};
+pub use margin::MultiMarginOptions;
 pub use pairs::KlTarget;
 
 use crate::kernel::Kernel;
@@ -18,7 +20,7 @@ use crate::ops::reduction::Reduction;
 use crate::tensor::Tensor;
 
 /// Every kernel of this floor.
-pub static KERNELS: &[&[&Kernel]] = &[pairs::KERNELS];
+pub static KERNELS: &[&[&Kernel]] = &[ctc::KERNELS, pairs::KERNELS];
 
 /// The reduction of losses that stand apart, by primitives.
 fn reduced(losses: &Tensor, reduction: Reduction) -> Tensor {

@@ -5,8 +5,8 @@ use wgrad::optim::{
     Adagrad, AdagradOptions, Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, SparseAdam, SparseAdamOptions,
 };
 use wgrad::{
-    AttentionOptions, Conv2dOptions, Device, Draw, EmbeddingOptions, GridSampleOptions, KeepDims, MaxPool2dOptions,
-    Result, Rng, Tensor,
+    AttentionOptions, Conv2dOptions, CtcOptions, Device, Draw, EmbeddingOptions, GridSampleOptions, KeepDims,
+    MaxPool2dOptions, Result, Rng, Tensor,
 };
 
 /// Something to run again and again.
@@ -217,6 +217,7 @@ fn rows() -> Vec<Op> {
         gradient("self_attention, padded, 4 heads, gradient", &[8, 128, 384], |x| x.self_attention(4, &padded(x))),
         cross_entropy("cross_entropy", 1024, 65),
         cross_entropy("cross_entropy", 64, 10),
+        ctc(),
         op("embedding", "1024 rows of 65x128", |device| {
             let (table, index) = (normal(&[65, 128], device), below(65, 1024, device));
             Ok(Box::new(move || drop(table.embedding(&index))))
@@ -284,6 +285,16 @@ fn normalised(name: &'static str, is_gradient: bool, run: fn(&Tensor, &Tensor, &
 }
 
 /// With the gradient, as a training step runs it.
+/// The loss and its gradient of 20 labels in 100 steps.
+fn ctc() -> Op {
+    op("ctc_loss", "100x32x29".into(), |device| {
+        let scores = normal(&[100, 32, 29], device).log_softmax(-1).detach().requires_grad();
+        let labels = below(28, 32 * 20, device).add(1).reshape([32, 20]);
+        let [steps, counts] = [100, 20].map(|number| Tensor::full([32], number, device));
+        Ok(Box::new(move || drop(scores.ctc_loss(&labels, &steps, &counts, CtcOptions::default()).backward())))
+    })
+}
+
 fn cross_entropy(name: &'static str, rows: usize, classes: usize) -> Op {
     op(name, format!("{rows}x{classes}"), move |device| {
         let logits = normal(&[rows, classes], device).requires_grad();

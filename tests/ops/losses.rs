@@ -1,8 +1,8 @@
 //! Losses of pairs, each beside its definition in primitives, and those that are made of others.
 
 use super::{Case, Input, case, whole, x};
-use wgrad::loss::{BinaryOptions, GaussianConstant, KlTarget};
-use wgrad::{CrossEntropyOptions, Reduction, Tensor};
+use wgrad::loss::{BinaryOptions, CtcOptions, GaussianConstant, KlTarget};
+use wgrad::{CrossEntropyOptions, DType, Reduction, Tensor};
 
 use Reduction::{BatchMean, Mean, None, Sum};
 
@@ -200,5 +200,82 @@ pub fn cases() -> Vec<Case> {
             x[0].log_softmax(1).mul(&target).sum().affine(-1.0 / 6.0, 0.0)
         }),
     ]);
+    all.extend(alignments());
     all
+}
+
+/// Label sequences without alignment: log-probabilities, labels, and the numbers of steps and labels that count.
+fn alignments() -> Vec<Case> {
+    let listed = |shape: &[usize], values| x(shape).listed(values).detached();
+    let ctc = |x: &[Tensor], options: CtcOptions| {
+        let [labels, steps, counts] = [1, 2, 3].map(|at: usize| x[at].cast(DType::I32));
+        x[0].log_softmax(-1).ctc_loss(&labels, &steps, &counts, options)
+    };
+    let apart = CtcOptions { reduction: None, ..CtcOptions::default() };
+    let plain = CtcOptions::default();
+    vec![
+        case(
+            "ctc_loss of one label",
+            [x([3, 2, 4]), listed(&[2, 1], &[1.0]), listed(&[2], &[3.0]), listed(&[2], &[1.0])],
+            move |x| ctc(x, apart),
+        )
+        .defined(|x| {
+            // The label from a step to another one, blanks before and behind.
+            let p = x[0].softmax(-1);
+            let at = |class: usize, t: usize| p.narrow(0, t, 1).narrow(2, class, 1).flatten(0);
+            let way = |first: usize, last: usize| {
+                let each = (0..3).map(|t| at(usize::from((first..=last).contains(&t)), t));
+                each.reduce(|a, b| a * b).unwrap()
+            };
+            let ways = (0..3).flat_map(|first| (first..3).map(move |last| (first, last)));
+            ways.map(|(first, last)| way(first, last)).reduce(|a, b| a + b).unwrap().log().neg()
+        }),
+        case(
+            "ctc_loss of sequences of all lengths",
+            [
+                x([12, 5, 4]),
+                whole([5, 3], 1, 4),
+                listed(&[5], &[12.0, 9.0, 1.0, 7.0, 8.0]),
+                listed(&[5], &[3.0, 2.0, 1.0, 0.0, 3.0]),
+            ],
+            move |x| ctc(x, plain),
+        ),
+        case(
+            "ctc_loss of labels twice in a row",
+            [
+                x([9, 2, 3]),
+                listed(&[2, 3], &[1.0, 1.0, 2.0, 2.0, 2.0, 1.0]),
+                listed(&[2], &[9.0, 8.0]),
+                listed(&[2], &[3.0]),
+            ],
+            move |x| ctc(x, CtcOptions { reduction: Sum, ..plain }),
+        ),
+        case(
+            "ctc_loss of what cannot be",
+            [
+                x([3, 3, 4]),
+                listed(&[3, 3], &[1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 1.0, 0.0, 0.0]),
+                listed(&[3], &[3.0, 2.0, 3.0]),
+                listed(&[3], &[3.0, 3.0, 1.0]),
+            ],
+            move |x| ctc(x, CtcOptions { zero_infinity: true, ..plain }),
+        ),
+        // A padded label is no class.
+        case(
+            "ctc_loss of padded labels, blank 2",
+            [
+                x([6, 2, 4]),
+                listed(&[2, 3], &[1.0, 3.0, -1.0, 0.0, -1.0, -1.0]),
+                listed(&[2], &[6.0, 5.0]),
+                listed(&[2], &[2.0, 1.0]),
+            ],
+            move |x| ctc(x, CtcOptions { blank: 2, ..apart }),
+        ),
+        case(
+            "ctc_loss of many labels",
+            [x([90, 2, 6]), whole([2, 40], 1, 6), listed(&[2], &[90.0, 88.0]), listed(&[2], &[40.0, 33.0])],
+            move |x| ctc(x, plain),
+        )
+        .compared(),
+    ]
 }
