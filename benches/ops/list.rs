@@ -1,12 +1,13 @@
 //! The operations that are timed, at the sizes of real training.
 
+use wgrad::loss::CtcOptions;
 use wgrad::nn::Parameter;
 use wgrad::optim::{
     Adagrad, AdagradOptions, Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, SparseAdam, SparseAdamOptions,
 };
 use wgrad::{
-    AttentionOptions, Conv2dOptions, CtcOptions, Device, Draw, EmbeddingOptions, GridSampleOptions, KeepDims,
-    MaxPool2dOptions, Result, Rng, Tensor,
+    AttentionOptions, Conv2dOptions, Device, Draw, EmbeddingOptions, GridSampleOptions, KeepDims, MaxPool2dOptions,
+    Result, Rng, Tensor,
 };
 
 /// Something to run again and again.
@@ -287,9 +288,9 @@ fn normalised(name: &'static str, is_gradient: bool, run: fn(&Tensor, &Tensor, &
 /// With the gradient, as a training step runs it.
 /// The loss and its gradient of 20 labels in 100 steps.
 fn ctc() -> Op {
-    op("ctc_loss", "100x32x29".into(), |device| {
+    op("ctc_loss", text(&[100, 32, 29]), |device| {
         let scores = normal(&[100, 32, 29], device).log_softmax(-1).detach().requires_grad();
-        let labels = below(28, 32 * 20, device).add(1).reshape([32, 20]);
+        let labels = (below(28, 32 * 20, device) + 1).reshape([32, 20]);
         let [steps, counts] = [100, 20].map(|number| Tensor::full([32], number, device));
         Ok(Box::new(move || drop(scores.ctc_loss(&labels, &steps, &counts, CtcOptions::default()).backward())))
     })
