@@ -6,6 +6,7 @@
 use super::reduced;
 use crate::autograd::composed;
 use crate::dtype::DType;
+use crate::kernel::functions::{exp, ln};
 use crate::kernel::{
     Access, Call, Constant, Cost, Dispatch, Info, Kernel, Lowering, Pass, Shader, Slot, Tolerance, Uniform, Variant,
     parallel, shader,
@@ -99,12 +100,14 @@ fn fits(info: &Info, d: &Dispatch) -> bool {
 /// Of all ways to each place at each step [batch, steps, places] and losses [batch], from the places' log-probabilities, paths and
 /// numbers of steps and labels.
 static CTC_LOSS: Kernel = Kernel::new("ctc_loss", &[Read, Read, Read, Read, Write, Write], forward_definition, cost)
+    .host(forward_host)
     .tolerance(Tolerance::SUMMED)
     .variants(&[Variant::new("group", forward).fits(fits)]);
 
 /// The gradient of the places' log-probabilities, from those, paths, numbers of steps and labels, what was reached, and dy.
 static CTC_LOSS_BACKWARD: Kernel =
     Kernel::new("ctc_loss_backward", &[Read, Read, Read, Read, Read, Read, Write], backward_definition, cost)
+        .host(backward_host)
         .tolerance(Tolerance::SUMMED)
         .proportional_to(&[5])
         .variants(&[Variant::new("group", backward).fits(fits)]);
@@ -201,6 +204,98 @@ fn backward_definition(call: &mut Call) {
             }
         }
     });
+}
+
+/// [`joined`], in f32.
+#[inline(always)]
+fn joined_f32(a: f32, b: f32, c: f32) -> f32 {
+    let top = a.max(b).max(c);
+    let sum = exp(a - top) + exp(b - top) + exp(c - top);
+    // Nothing leads here, or something that is no number.
+    if top == f32::NEG_INFINITY { a + b + c } else { top + ln(sum) }
+}
+
+impl CtcParams {
+    /// What a way to each place of a path from the one two before adds: nothing, or that there is none. The second place is
+    /// one to begin at. Two more are behind.
+    fn gates(&self, path: &[i32]) -> Vec<f32> {
+        let gate = |s| if s == 1 || s < path.len() && self.leaps(path, s) { 0.0 } else { f32::NEG_INFINITY };
+        (0..path.len() + 2).map(gate).collect()
+    }
+}
+
+/// All places of a step side by side.
+fn forward_host(call: &mut Call) {
+    let (p, seen, path) = (call.params::<CtcParams>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (steps, labels) = (call.read::<i32>(2), call.read::<i32>(3));
+    let places = p.places as usize;
+    let each = p.steps as usize * places;
+    let (reached, losses) = (call.write::<f32>(4), call.write::<f32>(5));
+    parallel::chunks(
+        reached,
+        each,
+        #[inline(always)]
+        |b, reached| {
+            let [count, end] = p.ends(steps[b], labels[b]);
+            let (gates, live) = (p.gates(&path[b * places..][..places]), places.min(end + 1));
+            reached.fill(f32::NEG_INFINITY);
+            // Two places before the first, which nothing reaches.
+            let mut before = vec![f32::NEG_INFINITY; live + 2];
+            before[1] = 0.0;
+            for (reached, seen) in reached.chunks_mut(places).zip(seen[b * each..].chunks(places)).take(count) {
+                let ways = before[2..].iter().zip(&before[1..]).zip(&before).zip(&gates);
+                for ((y, seen), (((here, one), two), gate)) in reached[..live].iter_mut().zip(seen).zip(ways) {
+                    *y = joined_f32(*here, *one, two + gate) + seen;
+                }
+                before[1] = f32::NEG_INFINITY;
+                before[2..].copy_from_slice(&reached[..live]);
+            }
+        },
+    );
+    for (b, y) in losses.iter_mut().enumerate() {
+        let [count, end] = p.ends(steps[b], labels[b]);
+        *y = loss(&reached[b * each + (count - 1) * places..][..places], end) as f32;
+    }
+}
+
+/// Likewise.
+fn backward_host(call: &mut Call) {
+    let (p, seen, path) = (call.params::<CtcParams>(), call.read::<f32>(0), call.read::<i32>(1));
+    let (steps, labels) = (call.read::<i32>(2), call.read::<i32>(3));
+    let (reached, dy) = (call.read::<f32>(4), call.read::<f32>(5));
+    let places = p.places as usize;
+    let each = p.steps as usize * places;
+    parallel::chunks(
+        call.write::<f32>(6),
+        each,
+        #[inline(always)]
+        |b, dx| {
+            dx.fill(0.0);
+            if dy[b] == 0.0 {
+                return;
+            }
+            let [count, end] = p.ends(steps[b], labels[b]);
+            let (gates, live) = (p.gates(&path[b * places..][..places]), places.min(end + 1));
+            let (seen, reached) = (&seen[b * each..][..each], &reached[b * each..][..each]);
+            let loss = loss(&reached[(count - 1) * places..][..places], end) as f32;
+            let mut later = vec![f32::NEG_INFINITY; live];
+            later[live.saturating_sub(2)..].fill(0.0);
+            // Two places behind the last, to which nothing leads.
+            let mut on = vec![f32::NEG_INFINITY; live + 2];
+            for t in (0..count).rev() {
+                if t + 1 < count {
+                    let next = later.iter().zip(&seen[(t + 1) * places..]);
+                    on.iter_mut().zip(next).for_each(|(on, (later, seen))| *on = later + seen);
+                    let ways = on.iter().zip(&on[1..]).zip(&on[2..]).zip(&gates[2..]);
+                    for (later, (((here, one), two), gate)) in later.iter_mut().zip(ways) {
+                        *later = joined_f32(*here, *one, two + gate);
+                    }
+                }
+                let row = dx[t * places..][..live].iter_mut().zip(&reached[t * places..]).zip(&later);
+                row.for_each(|((dx, reached), later)| *dx = -dy[b] * exp((reached + loss) + later));
+            }
+        },
+    );
 }
 
 /// What a loss is made of but the log-probabilities `[batch, steps, places]`.
