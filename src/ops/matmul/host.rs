@@ -115,3 +115,34 @@ pub(crate) fn gemm([m, n, k]: [usize; 3], a: &[f32], sa: [u32; 2], b: &[f32], sb
     let mut c = ArrayViewMut2::from_shape((m, n), c).expect("c fills its slice");
     general_mat_mul(1.0, &view([m, k], a, sa), &view([k, n], b, sb), beta, &mut c);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Block;
+    use crate::rng::Rng;
+
+    /// What lets a product be cut by the number of threads.
+    #[test]
+    fn bits_of_a_product_do_not_depend_on_how_it_is_cut() {
+        let mut rng = Rng::new(3);
+        let sizes =
+            [[64, 64, 64], [100, 70, 300], [17, 95, 520], [33, 16, 1], [50, 1, 40], [1, 90, 700], [130, 47, 257]];
+        for [m, n, k] in sizes {
+            let [a, b] = [m * k, k * n].map(|len| (0..len).map(|_| rng.uniform() - 0.5).collect::<Vec<f32>>());
+            for strides in [[[k as u32, 1], [n as u32, 1]], [[1, m as u32], [1, k as u32]]] {
+                let product = |rows: usize, columns: usize, beta: f32| {
+                    let mut c = vec![0.25f32; m * n];
+                    let block = Block { rows: rows.min(m), columns: columns.min(n), is_short: false };
+                    block.all([m, n, k], [&a, &b], strides, &mut c, beta);
+                    c.iter().map(|c| c.to_bits()).collect::<Vec<u32>>()
+                };
+                for beta in [0.0, 1.0] {
+                    let whole = product(m, n, beta);
+                    for [rows, columns] in [[16, n], [m, 16], [32, 48], [48, 32], [1, 1], [7, 11]] {
+                        assert!(product(rows, columns, beta) == whole, "{m} x {n} x {k} by {rows} x {columns}");
+                    }
+                }
+            }
+        }
+    }
+}
