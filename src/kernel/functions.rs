@@ -56,12 +56,13 @@ pub fn ln(x: f32) -> f32 {
     pick(x < f32::INFINITY, y, x)
 }
 
-/// ln(1 + x) of an x that is not negative.
+/// ln(1 + x), with a small relative error near 0.
 #[inline(always)]
-fn ln_1p(x: f32) -> f32 {
+pub fn ln_1p(x: f32) -> f32 {
     // What 1 + x loses of x is made good by the slope.
     let sum = 1.0 + x;
-    ln(sum) + (x - (sum - 1.0)) / sum
+    let lost = pick(sum > 0.0 && sum < f32::INFINITY, (x - (sum - 1.0)) / sum, 0.0);
+    pick(x == 0.0, x, ln(sum) + lost)
 }
 
 /// 1 / (1 + e^-x).
@@ -276,6 +277,12 @@ mod tests {
             let want = f64::from(x).ln();
             assert!((f64::from(ln(x)) - want).abs() <= 2e-7 * want.abs(), "{x}: {} is not {want}", ln(x));
         }
+        for x in (-999..4000).map(|i| i as f32 / 1000.0).chain([1e-40, -1e-38, 3e-20, 1e-5, -3e-4, 1e20, f32::MAX]) {
+            let want = f64::from(x).ln_1p();
+            assert!((f64::from(ln_1p(x)) - want).abs() <= 3e-7 * want.abs(), "{x}: {} is not {want}", ln_1p(x));
+        }
+        assert!(ln_1p(-1.5).is_nan() && ln_1p(f32::NEG_INFINITY).is_nan() && ln_1p(f32::NAN).is_nan());
+        assert_eq!([-1.0, -0.0, f32::INFINITY].map(ln_1p), [f32::NEG_INFINITY, 0.0, f32::INFINITY]);
         for f in [exp, normal_cdf, tanh, erf, exp_m1, sigmoid, softplus, ln] {
             assert!(f(f32::NAN).is_nan());
         }

@@ -185,9 +185,13 @@ impl Tensor {
     }
 
     /// A tensor of other sizes in this one's memory order, so that channels stay neighbours; `make` gives it, of a shape in the
-    /// order of memory.
+    /// order of memory. A dimension that grows from 1 has no place in that order: it stays behind the one before it in the shape.
     pub(crate) fn in_own_order(&self, sizes: &[usize], make: impl FnOnce(Vec<usize>) -> Tensor) -> Tensor {
-        let order = self.layout().own_order();
+        let mut order = self.layout().own_order();
+        for grown in (0..sizes.len()).filter(|d| self.shape()[*d] == 1 && sizes[*d] > 1) {
+            order.retain(|d| *d != grown);
+            order.insert(order.iter().position(|d| d + 1 == grown).map_or(0, |at| at + 1), grown);
+        }
         make(order.iter().map(|&d| sizes[d]).collect()).permuted_back(&order)
     }
 

@@ -154,8 +154,10 @@ impl Lines {
         if size * inner == 0 || length == 0 {
             return;
         }
-        // A task has whole blocks of `outer`, or some rows of the only one, for which it looks at all indices.
-        let rows = if self.outer > 1 { size } else { size.div_ceil(16).max(1) };
+        // A task has whole blocks of `outer`, or some rows of the only one, for which it looks at all indices: no more than run at
+        // once, each with some work.
+        let tasks = parallel::threads().min(length * inner / (parallel::GRAIN / 4)).max(1);
+        let rows = if self.outer > 1 { size } else { size.div_ceil(tasks) };
         let blocks = (parallel::GRAIN / (size * inner)).max(1);
         let chunk = if self.outer > 1 { blocks * size * inner } else { rows * inner };
         parallel::chunks(

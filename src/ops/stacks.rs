@@ -68,7 +68,9 @@ impl Tensor {
             assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
             sizes[dim] += t.shape()[dim];
         }
-        let out = first.in_own_order(&sizes, |stored| Tensor::empty(stored, first.dtype(), first.device()));
+        // One of a single row there would not tell where the rows of the others lie.
+        let leads = tensors.iter().find(|t| t.rank() == sizes.len() && t.shape()[dim] > 1).unwrap_or(&first);
+        let out = leads.in_own_order(&sizes, |stored| Tensor::empty(stored, first.dtype(), first.device()));
         let mut start = 0;
         let mut parts = Vec::with_capacity(tensors.len());
         for t in tensors {

@@ -76,3 +76,19 @@ fn channels_stay_neighbours_between_convolutions() {
         }
     }
 }
+
+#[test]
+fn what_grows_from_one_row_lies_where_the_shape_has_it() {
+    let device = Device::cpu();
+    let strides = |x: &Tensor| x.layout().strides().to_vec();
+    let of = |sizes: [usize; 4]| Tensor::ones(sizes, &device);
+    let (one, many) = (of([4, 1, 6, 5]), of([4, 7, 6, 5]));
+    let plain = strides(&of([4, 8, 6, 5]));
+    assert_eq!(strides(&Tensor::cat(&[&one, &many], 1)), plain);
+    assert_eq!(strides(&Tensor::cat(&[&many, &one], 1)), plain);
+    assert_eq!(strides(&Tensor::cat(&vec![one.clone(); 8], 1)), plain);
+    assert_eq!(strides(&of([4, 6, 5, 1]).pad(&[(1, 1)], 0.0)), strides(&of([4, 6, 5, 3])));
+    // What has an order of its own leads where the first has none.
+    let last = of([4, 6, 5, 7]).permute(&[0, 3, 1, 2]);
+    assert!(Tensor::cat(&[&one, &last], 1).layout().permute(&[0, 2, 3, 1]).is_contiguous());
+}

@@ -1,6 +1,7 @@
 //! Logarithms, angles and their inverses, by `shaders/prelude/functions.wgsl`.
 
 use super::{BACKWARD, Function, Saves, backward, cost, flat, flat_backward, forward, pass, slope};
+use crate::kernel::functions as fast;
 use crate::kernel::{Access, Kernel, Shader, Variant, shader};
 use crate::tensor::Tensor;
 use std::f32::consts::{LN_2, LN_10};
@@ -12,10 +13,12 @@ static FORWARD: Shader =
 functions! {
     LOG1P: "log1p", |x, _| x.ln_1p(), "log_of_one_and4(x)",
         saves X, |x, _, dy| dy / (1.0 + x), "dy / (1.0 + x)",
-        again |x, _, dy| dy.div(&x.affine(1.0, 1.0));
+        again |x, _, dy| dy.div(&x.affine(1.0, 1.0)),
+        host |x, _| fast::ln_1p(x);
     EXPM1: "expm1", |x, _| x.exp_m1(), "exp_less_one4(x)",
         saves Y, |y, _, dy| dy * (y + 1.0), "dy * (y + 1.0)",
-        again |y, _, dy| dy.mul(&y.affine(1.0, 1.0));
+        again |y, _, dy| dy.mul(&y.affine(1.0, 1.0)),
+        host |x, _| fast::exp_m1(x);
     LOG2: "log2", |x, _| x.log2(), "1.442695 * log4(x)",
         saves X, |x, _, dy| dy / (LN_2 * x), "dy / (0.6931472 * x)",
         again |x, _, dy| dy.div(&x.affine(LN_2, 0.0));
