@@ -33,7 +33,13 @@ pub fn copied<W: Pod + Send + Sync>(call: &mut Call) {
 
 /// Elements that lie side by side, as a whole.
 pub fn copied_into<W: Pod + Send + Sync>(call: &mut Call) {
-    let (p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
+    let (mut p, x, y) = (call.params::<Strided>(), call.read_bits::<W>(0), call.write_bits::<W>(1));
+    let rank = p.rank as usize;
+    // Elements may be copied in any order: in that of y no piece of it reaches into another.
+    let is_forward = p.dims[..rank].iter().all(|dim| dim[2] as i32 > 0);
+    if is_forward {
+        p.dims[..rank].sort_by_key(|dim| dim[2]);
+    }
     let [run, from, to, _] = p.dims[0];
     if p.rank <= 1 && [from, to] == [1, 1] {
         let [from, to] = [p.base[0], p.base[1]].map(|base| base as usize);
@@ -44,11 +50,9 @@ pub fn copied_into<W: Pod + Send + Sync>(call: &mut Call) {
             |x| x,
         );
     }
-    let rank = p.rank as usize;
-    // Along the outermost dimension pieces of y lie behind one another, unless it is walked in another order.
+    // Along the outermost dimension pieces of y lie behind one another, unless they are woven into each other.
     let apart = p.dims[rank.saturating_sub(1)][2] as usize;
     let extent = |dim: &[u32; 4]| (dim[0] as usize - 1) * (dim[2] as i32).unsigned_abs() as usize;
-    let is_forward = p.dims[..rank].iter().all(|dim| dim[2] as i32 > 0);
     if rank < 2 || !is_forward || p.dims[..rank - 1].iter().map(extent).sum::<usize>() >= apart {
         return p.offsets().for_each(|[from, to, _]| y[to] = x[from]);
     }
