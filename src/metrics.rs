@@ -122,6 +122,13 @@ pub trait Metric: Send {
         sums + self.batch(output, target)
     }
 
+    /// The sums over two sets, from those of each: how the ranks of a [group](crate::train::Trainer::parallel) come to one figure.
+    /// By default they are added, as those are that [`update`](Metric::update) adds up: who writes an `update` of another kind
+    /// writes this too. Sums of nothing are zeros.
+    fn merge(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
+        a.iter().zip(b).map(|(a, b)| a + b).collect()
+    }
+
     /// Whether no sums tell the figure, so that what [`batch`](Metric::batch) gives, of any shape, is kept whole: values and
     /// figures are then made of all of it, one batch behind the other. Such a metric is told of validation alone.
     fn collects(&self) -> bool {
@@ -164,6 +171,10 @@ impl<M: Metric + ?Sized> Metric for Box<M> {
     #[track_caller]
     fn update(&self, sums: &Tensor, output: &Tensor, target: &Tensor) -> Tensor {
         (**self).update(sums, output, target)
+    }
+
+    fn merge(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
+        (**self).merge(a, b)
     }
 
     fn collects(&self) -> bool {

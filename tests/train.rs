@@ -63,6 +63,8 @@ mod lines;
 mod long;
 #[path = "train/memory.rs"]
 mod memory;
+#[path = "train/merged.rs"]
+mod merged;
 #[path = "train/metrics.rs"]
 mod metrics;
 #[path = "train/mixed.rs"]

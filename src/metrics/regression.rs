@@ -127,6 +127,21 @@ impl Spread {
         Tensor::cat(&[&shift, &sum, &(squares + d.square().sum_dims(&[0], KeepDims::No))], 0)
     }
 
+    /// The same of two sets of so many rows, about the number of the first: in f64, where moving them there costs no digits.
+    fn merge([a_count, b_count]: [f64; 2], a: &[f64], b: &[f64]) -> Vec<f64> {
+        let outputs = a.len() / 3;
+        let mut all = if a_count == 0.0 { b.to_vec() } else { a.to_vec() };
+        if a_count == 0.0 || b_count == 0.0 {
+            return all;
+        }
+        for at in 0..outputs {
+            let (moved, sum) = (b[at] - a[at], b[outputs + at]);
+            all[outputs + at] += sum + b_count * moved;
+            all[2 * outputs + at] += b[2 * outputs + at] + 2.0 * moved * sum + b_count * moved * moved;
+        }
+        all
+    }
+
     /// The sum of squares about the mean, for each output.
     fn of(count: f64, sums: &[f64]) -> Vec<f64> {
         let outputs = sums.len() / 3;
@@ -152,7 +167,7 @@ fn explained(left: &[f64], spread: &[f64]) -> f64 {
 
 macro_rules! coefficient {
     ($(#[$doc:meta])* $Name:ident, $name:literal, $sums:literal, $least:literal, |$old:ident, $count:ident, $residue:ident| $left:expr,
-     |$n:ident, $found:ident, $outputs:ident| $value:expr) => {
+     $merge:expr, |$n:ident, $found:ident, $outputs:ident| $value:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $Name {
@@ -201,6 +216,13 @@ macro_rules! coefficient {
                 Tensor::cat(&[&$count.affine(1.0, target.size(0) as f32), &spread, &$left], 0)
             }
 
+            fn merge(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
+                let (counts, from) = ([a[0], b[0]], 1 + 3 * self.outputs);
+                let left: fn([f64; 2], &[f64], &[f64]) -> Vec<f64> = $merge;
+                let spread = Spread::merge(counts, &a[1..from], &b[1..from]);
+                [vec![a[0] + b[0]], spread, left(counts, &a[from..], &b[from..])].concat()
+            }
+
             fn value(&self, sums: &[f64]) -> f64 {
                 let ($n, $outputs) = (sums[0], self.outputs);
                 if $n < $least {
@@ -234,6 +256,7 @@ coefficient! {
     #[doc(alias("R2Score", "r2_score"))]
     R2, "r2", 1, 2.0,
     |old, count, residue| old + residue.square().sum_dims(&[0], KeepDims::No),
+    |_, a, b| a.iter().zip(b).map(|(a, b)| a + b).collect(),
     |n, left, outputs| left
 }
 
@@ -243,5 +266,6 @@ coefficient! {
     #[doc(alias("torchmetrics.ExplainedVariance"))]
     ExplainedVariance, "explained_variance", 3, 1.0,
     |old, count, residue| Spread::update(count, old, residue),
+    Spread::merge,
     |n, left, outputs| Spread::of(n, left)
 }

@@ -45,6 +45,18 @@ struct Kept {
     rows: Rows,
 }
 
+impl Kept {
+    /// The sums over a group, of this rank's; or what all its ranks have collected.
+    fn gathered(&self, own: &[f64], group: &DataParallel) -> Result<Vec<f64>> {
+        let all = group.gather(own, false)?;
+        if self.metric.collects() || own.is_empty() {
+            return Ok(all);
+        }
+        let merged = all.chunks(own.len()).map(<[f64]>::to_vec).reduce(|a, b| self.metric.merge(&a, &b));
+        Ok(merged.unwrap_or_default())
+    }
+}
+
 impl Totals {
     /// Of a training epoch, or of a set that is evaluated, without a metric yet.
     pub fn new(device: &Device, evaluates: bool) -> Totals {
@@ -146,7 +158,7 @@ impl Totals {
             let own: Vec<f64> = means.iter().copied().map(f64::from).collect();
             means = group.gather(&own, true)?.into_iter().map(|sum| sum as f32).collect();
             for (kept, values) in self.kept.iter().zip(&mut values) {
-                *values = group.gather(values, !kept.metric.collects())?;
+                *values = kept.gathered(values, group)?;
             }
             self.whole = self.evaluates.then(|| (means.clone(), values.clone()));
         }
@@ -206,11 +218,14 @@ impl Totals {
 
     /// Has rank 0 hold the sums of all ranks, and the others nothing.
     pub fn settle(&self, group: &DataParallel) -> Result<()> {
-        for (_, sums) in self.all() {
-            let own: Vec<f64> = sums.to_vec::<f32>()?.into_iter().map(f64::from).collect();
-            let all = group.gather(&own, true)?;
+        let own = |sums: &Tensor| Ok(sums.to_vec::<f32>()?.into_iter().map(f64::from).collect::<Vec<f64>>());
+        let settle = |sums: &Tensor, all: Vec<f64>| {
             let kept = |sum: f64| if group.is_first() { sum as f32 } else { 0.0 };
             sums.upload(&all.into_iter().map(kept).collect::<Vec<f32>>());
+        };
+        settle(&self.means, group.gather(&own(&self.means)?, true)?);
+        for kept in self.kept.iter().filter(|kept| !kept.metric.collects()) {
+            settle(&kept.sums, kept.gathered(&own(&kept.sums)?, group)?);
         }
         Ok(())
     }
