@@ -7,6 +7,8 @@
 mod again;
 #[path = "train/around.rs"]
 mod around;
+#[path = "train/averages.rs"]
+mod averages;
 #[path = "train/bf16_state.rs"]
 mod bf16_state;
 #[path = "train/board.rs"]

@@ -90,7 +90,8 @@ impl Run<'_> {
         self.task.optimizers().into_iter().try_for_each(|(_, optimizer)| optimizer.set_lr(lr))
     }
 
-    /// The weights and buffers of all models, by `model.` and their paths.
+    /// The weights and buffers of all models, by `model.` and their paths: those that training goes on from, and not their
+    /// [averages](Run::averages).
     ///
     /// # Errors
     /// The device's first failure.
@@ -104,6 +105,24 @@ impl Run<'_> {
     /// [`Error::Weights`] if they do not fit.
     pub fn load_weights(&mut self, values: &StateDict) -> Result<()> {
         load_weights(self.task, values)
+    }
+
+    /// The averages of weights, by `average.` and the paths of the weights; none where the run [averages](super::Trainer::averaged)
+    /// nothing.
+    ///
+    /// # Errors
+    /// The device's first failure.
+    pub fn averages(&mut self) -> Result<StateDict> {
+        let parts = self.task.averages().into_iter().map(|(name, average)| Ok((name, average.state()?)));
+        Ok(join(parts.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Puts such averages back.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if they do not fit.
+    pub fn load_averages(&mut self, values: &StateDict) -> Result<()> {
+        self.task.averages().into_iter().try_for_each(|(name, average)| average.load_state(&part(values, name)))
     }
 }
 
@@ -236,16 +255,26 @@ pub struct EarlyStopping {
     restore: bool,
     best: Option<f64>,
     bad: usize,
-    weights: Option<StateDict>,
+    kept: Option<Kept>,
 }
+
+/// The weights of an epoch, and their averages, by which its figures went.
+#[derive(Debug, Clone)]
+struct Kept {
+    weights: StateDict,
+    averages: StateDict,
+}
+
+/// What averages are saved under, beside the names of models.
+const AVERAGES: &str = "averages of weights";
 
 impl EarlyStopping {
     /// By a figure of the history, after so many epochs without a better one: see [`Run::better`] and
     /// [`by`](EarlyStopping::by).
     pub fn new(figure: &str, patience: usize) -> EarlyStopping {
         let figure = figure.to_string();
-        let (min_delta, restore, best, bad, weights) = (0.0, false, None, 0, None);
-        EarlyStopping { figure, better: None, patience, min_delta, restore, best, bad, weights }
+        let (min_delta, restore, best, bad, kept) = (0.0, false, None, 0, None);
+        EarlyStopping { figure, better: None, patience, min_delta, restore, best, bad, kept }
     }
 
     /// Which of two figures is better.
@@ -260,7 +289,8 @@ impl EarlyStopping {
         EarlyStopping { min_delta, ..self }
     }
 
-    /// Puts the weights of the best epoch back when the run ends, however it ends.
+    /// Puts the weights of the best epoch back when the run ends, however it ends, and their
+    /// [averages](super::Trainer::averaged) where there are any.
     #[must_use]
     pub fn restore_best(self) -> EarlyStopping {
         EarlyStopping { restore: true, ..self }
@@ -293,7 +323,7 @@ impl Callback for EarlyStopping {
     fn started(&mut self, run: &mut Run) -> Result<()> {
         if run.step == 0 {
             // Another run may have come before.
-            (self.best, self.bad, self.weights) = (None, 0, None);
+            (self.best, self.bad, self.kept) = (None, 0, None);
         }
         Ok(())
     }
@@ -308,7 +338,7 @@ impl Callback for EarlyStopping {
         if is_better(better, new, self.best, self.min_delta) {
             (self.best, self.bad) = (Some(new), 0);
             if self.restore {
-                self.weights = Some(run.weights()?);
+                self.kept = Some(Kept { weights: run.weights()?, averages: run.averages()? });
             }
             return Ok(());
         }
@@ -322,15 +352,19 @@ impl Callback for EarlyStopping {
     }
 
     fn ended(&mut self, run: &mut Run, _error: Option<&Error>) -> Result<()> {
-        match self.weights.take() {
-            Some(weights) => run.load_weights(&weights),
-            None => Ok(()),
-        }
+        let Some(Kept { weights, averages }) = self.kept.take() else { return Ok(()) };
+        run.load_weights(&weights)?;
+        if averages.is_empty() { Ok(()) } else { run.load_averages(&averages) }
     }
 
     fn state(&self) -> Saved {
         let best = self.best.map_or_else(|| "-".into(), |best| best.to_bits().to_string());
-        Saved { text: format!("{best} {}", self.bad), values: self.weights.clone().unwrap_or_default() }
+        let mut values = StateDict::new();
+        if let Some(Kept { weights, averages }) = &self.kept {
+            values.extend(join([(AVERAGES, averages.clone())]));
+            values.extend(weights.clone());
+        }
+        Saved { text: format!("{best} {}", self.bad), values }
     }
 
     fn load_state(&mut self, state: Saved) -> Result<()> {
@@ -342,7 +376,10 @@ impl Callback for EarlyStopping {
             return Err(Error::Weights(format!("EarlyStopping: `{}` is no state of it", state.text)));
         };
         (self.best, self.bad) = (best, bad);
-        self.weights = (self.restore && !state.values.is_empty()).then_some(state.values);
+        let averages = part(&state.values, AVERAGES);
+        let mut weights = state.values;
+        weights.retain(|name, _| !name.starts_with(AVERAGES));
+        self.kept = (self.restore && !weights.is_empty()).then_some(Kept { weights, averages });
         Ok(())
     }
 }

@@ -12,10 +12,10 @@ use wgrad::optim::{Sgd, SgdOptions};
 use wgrad::train::{Callback, Checkpoints, EarlyStopping, History, Run, Trainer};
 use wgrad::{Device, Result, Tensor};
 
-/// Has the figure `val_error` be one number after the other, epoch by epoch.
-struct Tells {
-    says: Tensor,
-    numbers: Vec<f32>,
+/// Has a figure be one number after the other, epoch by epoch.
+pub struct Tells {
+    pub says: Tensor,
+    pub numbers: Vec<f32>,
 }
 
 impl Tells {
