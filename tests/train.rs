@@ -9,6 +9,8 @@ mod again;
 mod around;
 #[path = "train/averages.rs"]
 mod averages;
+#[path = "train/better.rs"]
+mod better;
 #[path = "train/bf16_state.rs"]
 mod bf16_state;
 #[path = "train/board.rs"]

@@ -57,8 +57,12 @@ impl Run<'_> {
     }
 
     /// Which of two values of a figure is better: what the metric says that tells it, in training or validation, and where
-    /// none does, the smaller if its name ends as that of a loss or an error.
-    pub fn better(&self, figure: &str) -> Better {
+    /// none does, its name: the smaller of a `loss`, an `error`, `nll`, `kl`, `rmse`, `wer`, `grad_norm`, the larger of an
+    /// `accuracy`, `auc`, `f1`, `bleu`, and so of those that have such a word among others.
+    ///
+    /// # Errors
+    /// [`Error::Option`] where the name has no such word, or words of both kinds.
+    pub fn better(&self, figure: &str) -> Result<Better> {
         self.totals.better(figure)
     }
 
@@ -277,7 +281,7 @@ impl EarlyStopping {
         EarlyStopping { figure, better: None, patience, min_delta, restore, best, bad, kept }
     }
 
-    /// Which of two figures is better.
+    /// Which of two values of the figure is better, where its [name](Run::better) does not say so.
     #[must_use]
     pub fn by(self, better: Better) -> EarlyStopping {
         EarlyStopping { better: Some(better), ..self }
@@ -325,7 +329,8 @@ impl Callback for EarlyStopping {
             // Another run may have come before.
             (self.best, self.bad, self.kept) = (None, 0, None);
         }
-        Ok(())
+        // Better to hear of it now than after an epoch.
+        self.better.map_or_else(|| run.better(&self.figure), Ok).map(drop)
     }
 
     fn stays_ended(&self) -> bool {
@@ -334,7 +339,7 @@ impl Callback for EarlyStopping {
 
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         let new = last(run.history, &self.figure, "EarlyStopping")?;
-        let better = self.better.unwrap_or_else(|| run.better(&self.figure));
+        let better = self.better.map_or_else(|| run.better(&self.figure), Ok)?;
         if is_better(better, new, self.best, self.min_delta) {
             (self.best, self.bad) = (Some(new), 0);
             if self.restore {

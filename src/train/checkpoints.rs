@@ -6,6 +6,7 @@ use super::task::Trained;
 use crate::checkpoint::{self, Notes};
 use crate::error::{Error, Result};
 use crate::nn::{self, StateDict, Strictness, load_state, state};
+use crate::optim::schedule::Better;
 use crate::parallel::DataParallel;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -28,6 +29,7 @@ pub struct Checkpoints {
     pub(super) every: Option<Duration>,
     pub(super) keep: usize,
     pub(super) best: Option<String>,
+    pub(super) better: Option<Better>,
     pub(super) resume: bool,
 }
 
@@ -36,7 +38,7 @@ impl Checkpoints {
     /// [resumed](Checkpoints::resume).
     pub fn in_folder(folder: impl Into<PathBuf>) -> Checkpoints {
         let folder = folder.into();
-        Checkpoints { folder, every_steps: None, every: None, keep: 2, best: None, resume: false }
+        Checkpoints { folder, every_steps: None, every: None, keep: 2, best: None, better: None, resume: false }
     }
 
     /// After so many steps too.
@@ -64,7 +66,14 @@ impl Checkpoints {
         Checkpoints { best: Some(figure.to_string()), ..self }
     }
 
-    /// Goes on from the last whole checkpoint in the folder; where there is none, begins. A run that a callback has ended, such as
+    /// Which of two values of [that figure](Checkpoints::best) is better, where its name does not say so.
+    #[must_use]
+    pub fn by(self, better: Better) -> Checkpoints {
+        Checkpoints { better: Some(better), ..self }
+    }
+
+    /// Goes on from the last whole checkpoint in the folder; where there is none, begins. Metrics may be others than they were: within
+    /// an epoch what is new is told of the batches since. A run that a callback has ended, such as
     /// [`EarlyStopping`](super::EarlyStopping), stays ended, with more epochs too: see
     /// [`Callback::stays_ended`](super::Callback::stays_ended). What else ends a run does so for once: a
     /// [`Stop`](super::Stop), a time, a number of steps.

@@ -51,6 +51,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             true => (1, None),
             false => (trainer.epochs, trainer.checkpoints.clone()),
         };
+        if let Some(Checkpoints { best: Some(figure), better: None, .. }) = &checkpoints {
+            trainer.training.totals.better(figure)?;
+        }
         trainer.join()?;
         let plateau = trainer.plateau.clone();
         if let (Some(_), Some((_, first))) = (&plateau, trainer.task.optimizers().into_iter().next()) {
@@ -402,7 +405,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     fn keep_best(&mut self, validated: Option<StateDict>) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let Some(figure) = &folder.options.best else { return Ok(()) };
-        let better = self.trainer.training.totals.better(figure);
+        let better = folder.options.better.map_or_else(|| self.trainer.training.totals.better(figure), Ok)?;
         let new = last(&self.place.history, figure, "Checkpoints::best")?;
         if is_better(better, new, self.place.best, 0.0) {
             let values = validated.map_or_else(|| weights(&*self.trainer.task), Ok)?;

@@ -22,6 +22,29 @@ const MEANS: usize = 1 + 2 * (1 + OTHERS);
 /// Where the items stand that the loss leaves out.
 const LEFT_OUT: usize = 2 + OTHERS;
 
+/// The words of figures of which the smaller is better, beside those of losses and errors.
+const SMALLER: &str = "nll bce ce xent crossentropy kl kld jsd mse rmse msle rmsle mae mape smape hinge huber wer cer ter err ece \
+                       brier perplexity ppl bpc bpb bpd fid norm";
+
+/// The words of those of which the larger is better.
+const LARGER: &str = "accuracy acc auc auroc f1 precision recall iou miou dice bleu rouge r2 psnr ssim map";
+
+/// Which is better of the values of a figure that nobody tells of but its name.
+fn by_name(name: &str) -> Option<Better> {
+    let name = name.to_lowercase();
+    let words = || name.split(|letter: char| !letter.is_alphanumeric());
+    let has = |list: &str| words().any(|word| list.split_whitespace().any(|own| own == word));
+    // The loss that is made of an accuracy is a loss.
+    if words().any(|word| ["loss", "losses", "error", "errors"].iter().any(|end| word.ends_with(end))) {
+        return Some(Better::Smaller);
+    }
+    match (has(SMALLER) || name.contains("cross_entropy"), has(LARGER)) {
+        (true, false) => Some(Better::Smaller),
+        (false, true) => Some(Better::Larger),
+        _ => None,
+    }
+}
+
 /// Sums of losses and of what metrics count. They are tensors from before a step, which it changes in place: so a replayed step
 /// adds to them too, and nothing is read until somebody looks.
 pub(super) struct Totals {
@@ -197,17 +220,18 @@ impl Totals {
     }
 
     /// Which of two values of a figure is better: see [`Run::better`](super::Run::better).
-    pub fn better(&self, figure: &str) -> Better {
+    pub fn better(&self, figure: &str) -> Result<Better> {
         let name = figure.strip_prefix("val_").unwrap_or(figure);
         let tells = |names: Vec<String>| names.iter().any(|own| own == name || own == figure);
         if let Some(metric) = self.metrics().find(|metric| tells(metric.names())) {
-            return metric.better();
+            return Ok(metric.better());
         }
-        let smaller = ["loss", "error", "mse", "rmse", "mae", "mape", "perplexity"];
-        match smaller.iter().any(|word| figure.ends_with(word)) {
-            true => Better::Smaller,
-            false => Better::Larger,
-        }
+        by_name(name).ok_or_else(|| {
+            Error::Option(format!(
+                "no metric of the run tells which of two values of `{figure}` is better, and its name does not either: say \
+                 `by(Better::Smaller)` or `by(Better::Larger)`"
+            ))
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = (String, &Tensor)> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::Accuracy;
 use wgrad::nn::{BatchNorm1d, Dropout, Init, Layer, Linear, Module, Relu, Sequential, StateDict, state};
-use wgrad::optim::schedule::{OneCycleLr, ReduceLrOnPlateau};
+use wgrad::optim::schedule::{Better, OneCycleLr, ReduceLrOnPlateau};
 use wgrad::optim::{Adam, AdamOptions, Ema, Optimizer, Sgd, SgdOptions};
 use wgrad::train::{
     Batches, Checkpoints, EarlyStopping, History, LrRange, Outcome, Stop, Streamed, Task, Trained, Trainer,
@@ -164,11 +164,11 @@ fn runs_end_when_they_should() {
     let model = network(&device);
     let history = plain(&device, &model, 0.0)
         .epochs(50)
-        .callback(EarlyStopping::new("val_size", 3))
+        .callback(EarlyStopping::new("val_size", 3).by(Better::Larger))
         .fit(&loader(64, 0), Some(&loader(64, 0)))
         .expect("it trains");
     assert!(history.epochs.len() < 50 && history.stopped.is_some(), "{history}");
-    let unknown = plain(&device, &model, 0.1).callback(EarlyStopping::new("loses", 3)).fit(&loader(64, 0), None);
+    let unknown = plain(&device, &model, 0.1).callback(EarlyStopping::new("losses", 3)).fit(&loader(64, 0), None);
     assert!(unknown.expect_err("no such figure").to_string().contains("choose among loss, size"));
 
     let stopped = plain(&device, &model, 0.1).epochs(9);
