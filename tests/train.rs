@@ -115,6 +115,8 @@ mod rows;
 mod rules;
 #[path = "train/same_as_one.rs"]
 mod same_as_one;
+#[path = "train/searches.rs"]
+mod searches;
 #[path = "train/second.rs"]
 mod second;
 #[path = "train/seeds.rs"]

@@ -3,9 +3,12 @@
 use super::batches::Batches;
 use super::chart::Chart;
 use super::checkpoints::{load_task, task_state};
+use super::memory::Memory;
 use super::trainer::Trainer;
 use crate::backend::edge::Instant;
 use crate::error::{Error, Result};
+use crate::nn::StateDict;
+use crate::optim::GradScaler;
 use crate::plan::Replay;
 
 /// How [`Trainer::find_lr`] looks: rates from the lowest to the highest, each a step.
@@ -62,9 +65,16 @@ impl LrFound {
     }
 }
 
+/// What a search puts back.
+struct Aside {
+    task: StateDict,
+    scaler: Option<StateDict>,
+}
+
 impl<const N: usize> Trainer<'_, N> {
     /// Trains for some steps at rates that grow from one to the next, tells the losses, and puts everything back as it was:
-    /// weights, optimizers, averages, the place in random numbers. A rate where the loss still falls fast is a good one to
+    /// weights, optimizers, averages, the scale of a loss, the place in random numbers. What is [frozen](Trainer::freeze) in the
+    /// first epoch does not move here either. A rate where the loss still falls fast is a good one to
     /// begin with (Smith, 2017).
     ///
     /// ```
@@ -100,15 +110,28 @@ impl<const N: usize> Trainer<'_, N> {
             return Err(Error::Option(text));
         }
         self.join()?;
-        let saved = task_state(&mut *self.task)?;
+        let aside = self.set_aside()?;
         let rates = self.task.optimizers().first().map(|(_, optimizer)| optimizer.lrs());
         let Some(rates) = rates else { return Err(Error::Option("find_lr: the task has no optimizer".into())) };
         let found = self.tried(train, |at| low * (high / low).powf(at as f64 / (steps - 1) as f64), steps);
-        load_task(&mut *self.task, &saved)?;
+        self.put_back(&aside)?;
         if let Some((_, optimizer)) = self.task.optimizers().into_iter().next() {
             optimizer.set_lrs(&rates)?;
         }
         found
+    }
+
+    /// All that a search changes, whose steps are those of the first epoch.
+    fn set_aside(&mut self) -> Result<Aside> {
+        self.thaw(0);
+        let scaler = self.options.scaler.as_ref().map(GradScaler::state).transpose()?;
+        Ok(Aside { task: task_state(&mut *self.task)?, scaler })
+    }
+
+    fn put_back(&mut self, aside: &Aside) -> Result<()> {
+        load_task(&mut *self.task, &aside.task)?;
+        let scaler = self.options.scaler.as_ref().zip(aside.scaler.as_ref());
+        scaler.map_or(Ok(()), |(scaler, saved)| scaler.load_state(saved))
     }
 
     fn tried(&mut self, train: &dyn Batches<N>, rate: impl Fn(usize) -> f64, steps: usize) -> Result<LrFound> {
@@ -224,10 +247,11 @@ impl<const N: usize> Trainer<'_, N> {
         if low == 0 || high < low {
             return Err(Error::Option(format!("find_batch_size: from {low} to {high}: expected sizes from 1 upwards")));
         }
-        let saved = task_state(&mut *self.task)?;
+        let aside = self.set_aside()?;
         let found = self.sized(batches, range);
-        self.training.replay = Replay::new();
-        load_task(&mut *self.task, &saved)?;
+        // What was chosen for the largest is not for the run.
+        (self.training.replay, self.memory) = (Replay::new(), Memory::default());
+        self.put_back(&aside)?;
         found
     }
 

@@ -219,7 +219,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
 
     /// The rest of an epoch; whether it is whole.
     fn epoch(&mut self) -> Result<bool> {
-        self.thaw();
+        self.trainer.thaw(self.place.epoch);
         if self.place.batch == 0 {
             self.trainer.training.totals.reset();
         }
@@ -279,17 +279,6 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let asks = self.asks();
         let ends = is_last || self.trainer.max_steps.is_some_and(|most| self.place.step >= most);
         self.trainer.outer.as_ref().map_or(Ok(None), |outer| outer.stepped(asks, ends))
-    }
-
-    /// Lets parameters move whose time has come: a step with others is another step.
-    fn thaw(&mut self) {
-        let trainer = &mut *self.trainer;
-        let frozen = trainer.frozen.iter().filter(|(_, until)| self.place.epoch < *until);
-        let frozen: Vec<String> = frozen.map(|(path, _)| path.clone()).collect();
-        if frozen != trainer.options.frozen {
-            (trainer.options.frozen, trainer.training.replay) = (frozen, Default::default());
-            trainer.memory = Default::default();
-        }
     }
 
     fn step(&mut self, batch: [Array; N], items: usize) -> Result<()> {
@@ -484,6 +473,18 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             }
         }
         Ok(())
+    }
+}
+
+impl<const N: usize> Trainer<'_, N> {
+    /// Lets parameters move whose time has come in an epoch: a step with others is another step.
+    pub(super) fn thaw(&mut self, epoch: usize) {
+        let frozen = self.frozen.iter().filter(|(_, until)| epoch < *until);
+        let frozen: Vec<String> = frozen.map(|(path, _)| path.clone()).collect();
+        if frozen != self.options.frozen {
+            (self.options.frozen, self.training.replay) = (frozen, Default::default());
+            self.memory = Default::default();
+        }
     }
 }
 

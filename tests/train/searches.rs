@@ -1,0 +1,51 @@
+//! Searches for a rate and for the size of a batch: they are of the run that follows, and leave it as it is.
+
+use super::trainer::{loader, network, outcome, plain};
+use crate::devices::devices;
+use wgrad::nn::Precision;
+use wgrad::optim::{GradScaler, GradScalerOptions, Sgd, SgdOptions};
+use wgrad::train::{BatchSizes, LrRange, Trainer};
+use wgrad::{Device, Result, Tensor};
+
+/// The scale of the loss in a run, after a search of a kind.
+fn scales(device: &Device, search: impl Fn(&mut Trainer<2>) -> Result<()>) -> Vec<f64> {
+    let model = network(device);
+    let sgd = Sgd::new(&model, SgdOptions { lr: 0.05, ..SgdOptions::default() }).expect("a rate");
+    let options = GradScalerOptions { init_scale: 1.0, growth_interval: 5, ..GradScalerOptions::default() };
+    let scaler = GradScaler::with(device, options).expect("in range");
+    let step = |batch: [&Tensor; 2], ctx: &wgrad::nn::Ctx| Ok(outcome(&model, batch, ctx));
+    let mut trainer = Trainer::new(device, &model, sgd, step).epochs(2).precision_with(Precision::F32, scaler);
+    search(&mut trainer).expect("it searches");
+    trainer.fit(&loader(300, 0), None).expect("it trains").of("loss_scale")
+}
+
+#[test]
+fn a_search_leaves_the_scale_of_the_loss() {
+    for (name, device) in devices() {
+        let wanted = scales(&device, |_| Ok(()));
+        assert!(wanted.len() == 2 && wanted[0] > 1.0, "{name}: {wanted:?}");
+        let range = LrRange { low: 1e-5, high: 1e-2, steps: 40 };
+        assert_eq!(scales(&device, |trainer| trainer.find_lr(&loader(300, 0), range).map(drop)), wanted, "{name}");
+        let sizes = BatchSizes { high: 32, ..BatchSizes::default() };
+        let sized = |trainer: &mut Trainer<2>| trainer.find_batch_size(|_| Ok(loader(300, 0)), sizes).map(drop);
+        assert_eq!(scales(&device, sized), wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_search_for_the_rate_moves_what_the_run_moves() {
+    let device = Device::cpu();
+    let losses = |frozen: &[(&str, usize)]| {
+        let model = network(&device);
+        let trainer = frozen.iter().fold(plain(&device, &model, 0.1), |own, (path, until)| own.freeze(path, *until));
+        let range = LrRange { low: 1e-3, high: 1.0, steps: 20 };
+        let mut trainer = trainer.epochs(2);
+        trainer.find_lr(&loader(300, 0), range).expect("it searches").losses
+    };
+    let whole = losses(&[]);
+    let head = losses(&[("0", usize::MAX), ("1", usize::MAX)]);
+    assert!(whole[0] == head[0] && whole != head, "what is frozen has moved");
+    // A layer that waits for the second epoch is not of the first, with which a search begins.
+    assert_eq!(losses(&[("0", 1), ("1", 1)]), head);
+    assert_eq!(losses(&[("0", 0)]), whole);
+}
