@@ -101,6 +101,16 @@ impl StateTensor {
         }
     }
 
+    /// Whether no element is NaN or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        match &self.values {
+            Values::F32(values) => values.iter().all(|value| value.is_finite()),
+            Values::F16(values) => values.iter().all(|value| value.is_finite()),
+            Values::BF16(values) => values.iter().all(|value| value.is_finite()),
+            Values::I64(_) | Values::U8(_) | Values::Bool(_) => true,
+        }
+    }
+
     /// A tensor of a device.
     pub fn to(&self, device: &Device) -> Tensor {
         let shape = crate::Shape::new(&self.shape);

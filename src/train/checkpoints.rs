@@ -13,7 +13,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The folder of a run's checkpoints, and their times. One is written after every epoch, and when the run ends or is stopped.
+/// The folder of a run's checkpoints, and their times. One is written after every epoch, and when the run ends or is stopped. Weights
+/// that are no finite numbers are not written: the run ends, and the checkpoint before stays the last.
 ///
 /// ```no_run
 /// # use std::time::Duration;

@@ -10,7 +10,7 @@ use crate::backend::edge::{self, Instant};
 use crate::checkpoint;
 use crate::data::Array;
 use crate::error::{Error, Result};
-use crate::nn::StateDict;
+use crate::nn::{StateDict, parameters};
 use crate::optim::Optimizer;
 use crate::optim::schedule::ReduceLrOnPlateau;
 use crate::parallel::{DataParallel, DiLoCo};
@@ -416,6 +416,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let task = &mut *trainer.task;
         let places = trainer.options.parallel.as_ref().map(|parallel| positions(task, parallel)).transpose()?;
         let Some(mut values) = gathered_state(task, self.folder.is_some())? else { return Ok(()) };
+        self.check(&values)?;
         values.extend(places.into_iter().flatten());
         let totals = self.trainer.training.totals.state()?;
         values.extend(totals.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
@@ -437,6 +438,23 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let path: PathBuf = edge::busy(|| folder.save(&self.place, &values, &callbacks))?;
         self.saved = Instant::now();
         self.tell(|callback, run| callback.saved(run, &path))
+    }
+
+    /// Whether a run could go on from these values. Where it could not, the checkpoint before it stays the last.
+    fn check(&self, values: &StateDict) -> Result<()> {
+        for (name, module) in self.trainer.task.modules() {
+            for (path, _) in parameters(module).into_iter().filter(|(path, _)| !self.trainer.options.freezes(path)) {
+                if values.get(&format!("module.{name}.{path}")).is_some_and(|value| !value.is_finite()) {
+                    return Err(Error::Training(format!(
+                        "the parameter `{path}` holds a number that is not finite after step {}: no checkpoint is written, and those \
+                         before it stay. `detect_anomaly(true)` tells where such numbers begin; use a smaller learning rate, or clip \
+                         gradients",
+                        self.place.step
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tells every callback.

@@ -132,7 +132,7 @@ impl StepOptions {
         self.anomaly.as_ref().map_or(ctx.clone(), |anomaly| ctx.traced(anomaly.clone()))
     }
 
-    fn freezes(&self, path: &str) -> bool {
+    pub(super) fn freezes(&self, path: &str) -> bool {
         let within = |own: &String| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         self.frozen.iter().any(within)
     }

@@ -455,7 +455,8 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// with. Without a schedule or a plateau, rates are as the first has left them.
     ///
     /// # Errors
-    /// What the step, a callback or the data gives; [`Error::Training`] where a loss is no finite number any more;
+    /// What the step, a callback or the data gives; [`Error::Training`] where a loss is no finite number any more, or a parameter
+    /// that a checkpoint would hold;
     /// [`Error::File`] and [`Error::Weights`] where a run cannot be saved or resumed; the device's first failure. Where there
     /// are checkpoints, the last stays.
     pub fn fit(&mut self, train: &dyn Batches<N>, validation: Option<&dyn Batches<N>>) -> Result<History> {
