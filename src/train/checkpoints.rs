@@ -114,6 +114,9 @@ pub(super) struct Place {
     pub best: Option<f64>,
     /// The callback that has ended the run, and why.
     pub ended: Option<(String, String)>,
+    /// The names of the metrics and of the means whose sums are saved, in their order.
+    pub metrics: Option<Vec<String>>,
+    pub means: Option<Vec<String>>,
     /// The fingerprint of the data.
     pub data: String,
     pub history: History,
@@ -275,7 +278,7 @@ impl Place {
             "form": FORM, "wgrad": env!("CARGO_PKG_VERSION"), "epoch": self.epoch, "batch": self.batch, "step": self.step,
             "seconds": self.seconds, "schedule": self.schedule, "rates": rates, "plateau": plateau,
             "best": self.best.map(number), "ended": self.ended, "data": self.data, "history": history,
-            "callbacks": callbacks,
+            "callbacks": callbacks, "metrics": self.metrics, "means": self.means,
         })
         .to_string()
     }
@@ -302,6 +305,10 @@ impl Place {
         let rates = |all: &Value| {
             all.as_array()?.iter().map(|bits| bits.as_u64().map(f64::from_bits)).collect::<Option<Vec<f64>>>()
         };
+        // Older files have none.
+        let names = |all: &Value| {
+            all.as_array()?.iter().map(|name| Some(name.as_str()?.to_string())).collect::<Option<Vec<String>>>()
+        };
         Some(Place {
             epoch: size(&note["epoch"])?,
             batch: size(&note["batch"])?,
@@ -316,6 +323,8 @@ impl Place {
                 .as_str()
                 .zip(note["ended"][1].as_str())
                 .map(|(name, why)| (name.into(), why.into())),
+            metrics: names(&note["metrics"]),
+            means: names(&note["means"]),
             data: note["data"].as_str()?.to_string(),
             history: History { epochs: epochs?, stopped: None },
         })

@@ -32,6 +32,8 @@ pub(super) struct Fit<'f, 'a, const N: usize> {
     figures: Figures,
     items: usize,
     loss: Option<Tensor>,
+    /// The sums of means that the run was resumed with within an epoch, until the first step tells their names.
+    carried: Option<Vec<f32>>,
     others: Vec<(String, Tensor)>,
     /// Steps of this process.
     done: u64,
@@ -81,6 +83,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             figures: Figures::default(),
             items: 0,
             loss: None,
+            carried: None,
             others: Vec::new(),
             done: 0,
             place,
@@ -133,10 +136,22 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             }
         }
         let totals = &mut self.trainer.training.totals;
-        totals.load_state(&checkpoint::part(&loaded.values, "totals"))?;
+        let missing =
+            totals.load_state(&checkpoint::part(&loaded.values, "totals"), loaded.place.metrics.as_deref())?;
         if parallel.is_some_and(|own| !own.is_first()) {
             // Rank 0 holds what all have summed up.
             totals.reset();
+        }
+        if loaded.place.batch > 0 {
+            self.carried = Some(totals.means()?);
+            if !missing.is_empty() && self.folder.is_some() {
+                log::warn!(
+                    "{}: there are no sums of {}: in epoch {} it is told of the batches from here on",
+                    loaded.path.display(),
+                    missing.join(" and "),
+                    loaded.place.epoch + 1
+                );
+            }
         }
         if let Some(outer) = &self.trainer.outer {
             let saved = checkpoint::part(&loaded.values, "diloco");
@@ -301,7 +316,10 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 }
             };
         let told = told?;
-        told_so_far.map_or(Ok(()), |before| trainer.training.totals.load_state(&before))?;
+        told_so_far.map_or(Ok(()), |before| trainer.training.totals.load_state(&before, None).map(drop))?;
+        if let (Some(saved), Some(names)) = (self.carried.take(), &self.place.means) {
+            trainer.training.totals.rename(names, &saved)?;
+        }
         if let (Some((_, tell)), Some(profile)) = (asked, &profile) {
             tell(profile)?;
         }
@@ -425,6 +443,11 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         if let Some(outer) = &self.trainer.outer {
             values.extend(outer.state().into_iter().map(|(name, value)| (format!("diloco.{name}"), value)));
+        }
+        let totals = &self.trainer.training.totals;
+        self.place.metrics = Some(totals.summed());
+        if self.done > 0 {
+            self.place.means = Some(totals.names().to_vec());
         }
         self.place.schedule = self.trainer.schedules.first().map(|(_, scheduler)| scheduler.steps());
         self.place.rates.clear();

@@ -258,14 +258,66 @@ impl Totals {
         self.all().map(|(name, sums)| Ok((name, StateTensor::of(sums)?))).collect()
     }
 
-    pub fn load_state(&self, state: &StateDict) -> Result<()> {
-        for (name, sums) in self.all() {
-            let fits = |saved: &&StateTensor| saved.shape == *sums.shape();
-            let Some(saved) = state.get(&name).filter(fits) else {
-                return Err(Error::Weights(format!("the run's metrics are others than those saved: no `{name}` fits")));
-            };
-            saved.write_to(sums);
+    /// The names of the metrics that are saved, in order; of one that is there twice, the second with a number.
+    pub fn summed(&self) -> Vec<String> {
+        let names: Vec<String> = self.metrics().filter(|own| !own.collects()).map(|own| own.name()).collect();
+        let numbered = |(at, name): (usize, &String)| match names[..at].iter().filter(|own| *own == name).count() {
+            0 => name.clone(),
+            before => format!("{name} {}", before + 1),
+        };
+        names.iter().enumerate().map(numbered).collect()
+    }
+
+    /// Goes on from sums that were saved for metrics of these names, or else in this order; the names of those that have none,
+    /// and begin with nothing.
+    pub fn load_state(&self, state: &StateDict, names: Option<&[String]>) -> Result<Vec<String>> {
+        let fits = |saved: &&StateTensor, sums: &Tensor| saved.shape == *sums.shape();
+        let mut all = self.all();
+        if let Some((name, means)) = all.next() {
+            let saved = state.get(&name).filter(|saved| fits(saved, means));
+            saved.ok_or_else(|| Error::Weights(format!("the run has no sums: no `{name}` fits")))?.write_to(means);
         }
+        let mut missing = Vec::new();
+        for ((own, (by_place, sums)), name) in all.enumerate().zip(self.summed()) {
+            let place = names.map_or(Some(own), |names| names.iter().position(|saved| *saved == name));
+            let key = place.map_or(by_place, |place| format!("metric{place}"));
+            match state.get(&key).filter(|saved| place.is_some() && fits(saved, sums)) {
+                Some(saved) => saved.write_to(sums),
+                None => {
+                    sums.upload(&vec![0.0f32; sums.numel()]);
+                    missing.push(name);
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The sums of the means, after what was loaded.
+    pub fn means(&self) -> Result<Vec<f32>> {
+        self.means.to_vec()
+    }
+
+    /// After a first step on `saved` sums of means that had these names: puts each where its name stands now. One that they had not
+    /// is told of the items since.
+    pub fn rename(&self, names: &[String], saved: &[f32]) -> Result<()> {
+        if names == self.names {
+            return Ok(());
+        }
+        let now = self.means()?;
+        let mut new = vec![0.0; MEANS];
+        for at in [0, 1, LEFT_OUT] {
+            new[at] = now[at];
+        }
+        for (at, name) in self.names.iter().enumerate() {
+            let (sum, left_out) = (2 + at, LEFT_OUT + 1 + at);
+            let before = match names.iter().position(|own| own == name) {
+                Some(old) => [saved[2 + old], saved[LEFT_OUT + 1 + old]],
+                None => [0.0, saved[0]],
+            };
+            new[sum] = before[0] + now[sum] - saved[sum];
+            new[left_out] = before[1] + now[left_out] - saved[left_out];
+        }
+        self.means.upload(&new);
         Ok(())
     }
 }
