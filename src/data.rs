@@ -41,6 +41,7 @@ mod series;
 mod table;
 mod tokens;
 
+pub(crate) use dataset::item;
 pub use dataset::{Batch, Concat, Dataset, Map, Subset, Zip};
 pub use encoder::{Encoder, Scale, Target};
 #[cfg(feature = "png")]

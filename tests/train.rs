@@ -41,6 +41,8 @@ mod edges;
 mod fitted;
 #[path = "train/frozen.rs"]
 mod frozen;
+#[path = "train/goes_on.rs"]
+mod goes_on;
 #[path = "train/grads.rs"]
 mod grads;
 #[path = "train/graph.rs"]

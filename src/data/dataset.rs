@@ -210,7 +210,7 @@ pub trait Dataset: Send + Sync {
 }
 
 /// An item, and a failure of any kind as an error that names its row.
-pub(super) fn item<D: Dataset + ?Sized>(set: &D, row: usize) -> Result<D::Item> {
+pub(crate) fn item<D: Dataset + ?Sized>(set: &D, row: usize) -> Result<D::Item> {
     let told = |text: &str| Error::Data(format!("item {row}: {text}"));
     match catch_unwind(AssertUnwindSafe(|| set.get(row))) {
         Ok(Ok(item)) => Ok(item),

@@ -1,6 +1,6 @@
 //! The loop.
 
-use super::batches::Batches;
+use super::batches::{Batches, is_same, varies, without_items};
 use super::callback::{Callback, Run, is_better, last, weights};
 use super::checkpoints::{Checkpoints, Folder, Loaded, Place, gathered_state, load_positions, load_task, positions};
 use super::history::{Figures, History, Record};
@@ -70,8 +70,13 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let parallel = trainer.options.parallel.as_deref();
         let is_first = parallel.is_none_or(DataParallel::is_first);
         let folder = checkpoints.clone().filter(|_| is_first).map(Folder::open).transpose()?;
-        let place = Place { data: train.fingerprint(), ..Place::default() };
-        parallel.map_or(Ok(()), |own| own.agree("data", &place.data))?;
+        let mut place = Place { data: train.fingerprint(), ..Place::default() };
+        if let Some(parallel) = parallel {
+            if parallel.any([varies(&place.data)])? == [true] {
+                place.data = without_items(&place.data);
+            }
+            parallel.agree("data", &place.data)?;
+        }
         let now = Instant::now();
         Ok(Fit {
             trainer,
@@ -110,7 +115,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             loaded = (!first.is_empty()).then(|| Loaded::from_bytes(&first)).transpose()?;
         }
         let Some(loaded) = loaded else { return Ok(()) };
-        if loaded.place.data != self.place.data {
+        if !is_same(&loaded.place.data, &self.place.data) {
             let (had, has) = (&loaded.place.data, &self.place.data);
             let text = format!("was written by a run on other data: {had}; now {has}");
             return Err(Error::file(&loaded.path, text));
