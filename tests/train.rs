@@ -59,6 +59,8 @@ mod halves;
 mod huge;
 #[path = "train/int8.rs"]
 mod int8;
+#[path = "train/judged.rs"]
+mod judged;
 #[path = "train/layers.rs"]
 mod layers;
 #[path = "train/limits.rs"]

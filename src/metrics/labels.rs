@@ -54,7 +54,7 @@ impl Labels {
         let (got, labels) = (format!("got {x} of {} and {t} of {}", output.dtype(), target.dtype()), target.numel());
         let (scores, labels) = if self.is_binary() {
             assert!(
-                trimmed(&x) == trimmed(&t) && output.dtype() == DType::F32,
+                one_shape(&x, &t) && output.dtype() == DType::F32,
                 "{metric}: expected a score of f32 and a label for each item, both of one shape, {got}"
             );
             (output.detach().reshape([labels]), target.detach().cast(DType::I32).reshape([labels]))
@@ -96,9 +96,9 @@ impl Labels {
     }
 }
 
-/// A shape without a last dimension of 1.
-pub(super) fn trimmed(shape: &[usize]) -> &[usize] {
-    shape.strip_suffix(&[1]).unwrap_or(shape)
+/// Whether two shapes are one, but for a last dimension of 1.
+pub(super) fn one_shape(x: &[usize], t: &[usize]) -> bool {
+    x == t || x.strip_suffix(&[1]) == Some(t) || t.strip_suffix(&[1]) == Some(x)
 }
 
 /// Two sums in a tensor.

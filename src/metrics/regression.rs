@@ -1,7 +1,7 @@
 //! Figures of predicted numbers.
 
 use super::Metric;
-use super::labels::{pair, trimmed};
+use super::labels::{one_shape, pair};
 use crate::dtype::DType;
 use crate::ops::reduce::KeepDims;
 use crate::optim::schedule::Better;
@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 fn both(metric: &str, output: &Tensor, target: &Tensor) -> [Tensor; 2] {
     let (x, t) = (output.shape(), target.shape());
     assert!(
-        trimmed(&x) == trimmed(&t) && output.dtype() == DType::F32 && target.dtype() == DType::F32,
+        one_shape(&x, &t) && output.dtype() == DType::F32 && target.dtype() == DType::F32,
         "{metric}: expected predictions and targets of f32 and of one shape, got {x} of {} and {t} of {}",
         output.dtype(),
         target.dtype()
@@ -103,7 +103,7 @@ mean! {
 fn columns(metric: &str, outputs: usize, output: &Tensor, target: &Tensor) -> [Tensor; 2] {
     let both = both(metric, output, target);
     let x = both[0].shape();
-    let is_wrong = if outputs == 1 { x.len() == trimmed(&x).len() && x.rank() > 1 } else { x.last() != Some(&outputs) };
+    let is_wrong = if outputs == 1 { x.rank() > 1 && x.last() != Some(&1) } else { x.last() != Some(&outputs) };
     assert!(
         !is_wrong,
         "{metric}: expected {outputs} outputs a row, got {x}: say `{metric}::outputs({})`",

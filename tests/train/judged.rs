@@ -1,0 +1,44 @@
+//! What is told of a set that is looked through: batches of one item, labels of no class, sets without a batch, and the order of
+//! items on several ranks.
+
+use crate::devices::devices;
+use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scores};
+use wgrad::{Device, Tensor};
+
+/// The figure of batches of so many items, where outputs or targets have a last dimension of 1.
+fn in_batches(metric: impl Metric, [x_one, t_one]: [bool; 2], is_number: bool, sizes: &[usize], device: &Device) -> f64 {
+    let mut meter = Meter::new(metric, device);
+    let mut start = 0;
+    for &size in sizes {
+        let rows = start..start + size;
+        let shape = |one: bool| if one { vec![size, 1] } else { vec![size] };
+        let x: Vec<f32> = rows.clone().map(|at| (at as f32 * 2.4).sin()).collect();
+        let x = Tensor::from_vec(x, shape(x_one), device);
+        let t = match is_number {
+            true => Tensor::from_vec(rows.map(|at| (at as f32).cos()).collect::<Vec<f32>>(), shape(t_one), device),
+            false => Tensor::from_vec(rows.map(|at| (at % 3 % 2) as i32).collect::<Vec<i32>>(), shape(t_one), device),
+        };
+        meter.update(&x, &t);
+        start += size;
+    }
+    meter.value().expect("the device works")
+}
+
+#[test]
+fn a_last_batch_of_one_item_counts_as_others_do() {
+    for (name, device) in devices() {
+        for forms in [[true, false], [false, true], [true, true], [false, false]] {
+            let same = |what: &str, of: &dyn Fn(&[usize]) -> f64| {
+                let (whole, parts) = (of(&[9]), of(&[8, 1]));
+                assert!((whole - parts).abs() < 1e-5, "{what} of {forms:?} on {name}: {parts}, not {whole}");
+            };
+            same("f1", &|sizes| in_batches(F1::binary(), forms, false, sizes, &device));
+            same("log_loss", &|sizes| in_batches(LogLoss::binary(), forms, false, sizes, &device));
+            same("auc", &|sizes| in_batches(RocAuc::binary(), forms, false, sizes, &device));
+            same("scores", &|sizes| in_batches(Scores::binary(), forms, false, sizes, &device));
+            same("confusion", &|sizes| in_batches(ConfusionCounts::binary(), forms, false, sizes, &device));
+            same("mse", &|sizes| in_batches(MeanSquaredError::new(), forms, true, sizes, &device));
+            same("r2", &|sizes| in_batches(R2::new(), forms, true, sizes, &device));
+        }
+    }
+}
