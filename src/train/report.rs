@@ -45,6 +45,8 @@ pub struct Report {
     mistakes: usize,
     pictures: Option<Picture>,
     weights: bool,
+    /// Whether it was told what the page lacks.
+    warned: bool,
 }
 
 /// The picture of an item: its height and width, and bytes pixel by pixel, of one channel, three or four.
@@ -64,7 +66,7 @@ impl Report {
         let data = json!({
             "title": title, "settings": [], "steps": [], "epochs": [], "started": [], "classes": [],
         });
-        Report { path, data, every: 1, seen: 0, mistakes: 24, pictures: None, weights: false }
+        Report { path, data, every: 1, seen: 0, mistakes: 24, pictures: None, weights: false, warned: false }
     }
 
     /// The title, by default the file's name; runs side by side are told apart by it.
@@ -144,6 +146,16 @@ impl Report {
             }
         }
         Ok(Value::Object(all))
+    }
+
+    /// What a page can do without, a table of classes where a label is of none: it is left out, and the log says so once.
+    fn made<T>(&mut self, made: Result<T>) -> Option<T> {
+        if let Err(error) = &made
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            log::warn!("Report: the page shows less of the validation set: {error}");
+        }
+        made.ok()
     }
 
     fn write(&self) -> Result<()> {
@@ -236,14 +248,17 @@ impl Callback for Report {
             self.data["settings"].as_array_mut().iter_mut().for_each(|all| all.retain(is_other));
             self.push("settings", json!(["memory", fitted.to_string()]));
         }
-        let matrix = run.sums("confusion")?.map(|sums| ConfusionMatrix::of_sums(&sums)).transpose()?;
-        if let Some(matrix) = matrix {
-            let classes = 0..matrix.classes();
-            let counts = classes.clone().flat_map(|t| classes.clone().map(move |p| (t, p)));
-            self.data["confusion"] = counts.map(|(t, p)| matrix.count(t, p)).collect();
+        if let Some(sums) = run.sums("confusion")? {
+            let matrix = self.made(ConfusionMatrix::of_sums(&sums));
+            self.data["confusion"] = matrix.map_or(Value::Null, |matrix| {
+                let classes = 0..matrix.classes();
+                let counts = classes.clone().flat_map(|t| classes.clone().map(move |p| (t, p)));
+                counts.map(|(t, p)| matrix.count(t, p)).collect()
+            });
         }
-        if let Some(scored) = run.sums("scores")?.map(|sums| Scored::of_sums(&sums)).transpose()? {
-            self.data["scores"] = page::scores::told(&scored, self.mistakes);
+        if let Some(sums) = run.sums("scores")? {
+            let scored = self.made(Scored::of_sums(&sums));
+            self.data["scores"] = scored.map_or(Value::Null, |scored| page::scores::told(&scored, self.mistakes));
             self.data["pictures"] = self.drawn()?;
         }
         if self.weights {

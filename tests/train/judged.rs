@@ -1,12 +1,21 @@
 //! What is told of a set that is looked through: batches of one item, labels of no class, sets without a batch, and the order of
 //! items on several ranks.
 
+use super::trainer::{loader, network, plain};
 use crate::devices::devices;
+use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scores};
+use wgrad::train::Report;
 use wgrad::{Device, Tensor};
 
 /// The figure of batches of so many items, where outputs or targets have a last dimension of 1.
-fn in_batches(metric: impl Metric, [x_one, t_one]: [bool; 2], is_number: bool, sizes: &[usize], device: &Device) -> f64 {
+fn in_batches(
+    metric: impl Metric,
+    [x_one, t_one]: [bool; 2],
+    is_number: bool,
+    sizes: &[usize],
+    device: &Device,
+) -> f64 {
     let mut meter = Meter::new(metric, device);
     let mut start = 0;
     for &size in sizes {
@@ -41,4 +50,27 @@ fn a_last_batch_of_one_item_counts_as_others_do() {
             same("r2", &|sizes| in_batches(R2::new(), forms, true, sizes, &device));
         }
     }
+}
+
+#[test]
+fn a_label_of_no_class_in_validation_ends_no_run_that_is_reported() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let page = folder.path().join("page.html");
+    let model = network(&device);
+    let fit = |labels: [i32; 2]| {
+        let items = vec![([0.5f32, 0.2], labels[0]), ([-0.5, 0.2], labels[1])];
+        let validation = DataLoader::new(items, LoaderOptions::default()).expect("items");
+        let mut trainer = plain(&device, &model, 0.1)
+            .epochs(2)
+            .metric(ConfusionCounts::new(2))
+            .metric(Scores::new(2))
+            .callback(Report::new(&page).classes(&["left", "right"]));
+        let history = trainer.fit(&loader(64, 0), Some(&validation)).expect("it goes on");
+        let page = std::fs::read_to_string(&page).expect("it was written");
+        (history, page.contains("<table class=\"matrix\">"))
+    };
+    let (history, shows) = fit([7, 1]);
+    assert!(history.epochs.len() == 2 && history.epochs[1].figures.get("val_loss").is_some_and(f64::is_nan));
+    assert!(!shows);
+    assert!(fit([0, 1]).1);
 }
