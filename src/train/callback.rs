@@ -142,9 +142,21 @@ pub(super) fn load_weights(task: &dyn Trained, values: &StateDict) -> Result<()>
     Ok(())
 }
 
+/// The names of callbacks in a checkpoint: of several of one name, each has its own.
+pub(super) fn names(callbacks: &[Box<dyn Callback + '_>]) -> Vec<String> {
+    let name = |at: usize| {
+        let name = callbacks[at].name();
+        match callbacks[..at].iter().filter(|own| own.name() == name).count() {
+            0 => name.to_string(),
+            before => format!("{name}#{}", before + 1),
+        }
+    };
+    (0..callbacks.len()).map(name).collect()
+}
+
 /// A callback is told of a run, and may change or end it. Every method may be left out.
 pub trait Callback {
-    /// Its name in saved runs: its state is found again by it.
+    /// Its name in saved runs: its state is found again by it; of several of one name, in their order.
     fn name(&self) -> &str;
 
     /// Whether every rank of a [group](super::Trainer::parallel) calls it, as what changes or ends a run needs; what only tells of

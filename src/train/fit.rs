@@ -1,7 +1,7 @@
 //! The loop.
 
 use super::batches::{Batches, is_same, varies, without_items};
-use super::callback::{Callback, Run, is_better, last, weights};
+use super::callback::{Callback, Run, is_better, last, names, weights};
 use super::checkpoints::{Checkpoints, Folder, Loaded, Place, gathered_state, load_positions, load_task, positions};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
@@ -135,8 +135,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         if let (Some((_, plateau)), Some(saved)) = (&mut self.plateau, loaded.place.plateau) {
             (plateau.best, plateau.bad, plateau.cooling) = saved;
         }
-        for callback in &mut self.trainer.callbacks {
-            if let Some(saved) = loaded.callback(callback.name()) {
+        let names = names(&self.trainer.callbacks);
+        for (name, callback) in names.iter().zip(&mut self.trainer.callbacks) {
+            if let Some(saved) = loaded.callback(name) {
                 callback.load_state(saved)?;
             }
         }
@@ -167,8 +168,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             own.load_state(&scaler)?;
         }
         self.place = loaded.place;
-        let callbacks = &self.trainer.callbacks;
-        let stays = |name: &str| callbacks.iter().any(|own| own.name() == name && own.stays_ended());
+        let mut callbacks = names.iter().zip(&self.trainer.callbacks);
+        let mut stays = |name: &str| callbacks.any(|(own, callback)| own == name && callback.stays_ended());
         self.place.ended.take_if(|(name, _)| !stays(name));
         self.stop = self.place.ended.as_ref().map(|(_, why)| why.clone());
         Ok(())
@@ -460,8 +461,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             self.place.rates.push(scheduler.strayed(optimizer(&mut *self.trainer.task, name.as_deref())?));
         }
         self.place.plateau = self.plateau.as_ref().map(|(_, own)| (own.best, own.bad, own.cooling));
-        let callbacks: Vec<_> =
-            self.trainer.callbacks.iter().map(|own| (own.name().to_string(), own.state())).collect();
+        let callbacks = &self.trainer.callbacks;
+        let callbacks: Vec<_> = names(callbacks).into_iter().zip(callbacks.iter().map(|own| own.state())).collect();
         let Some(folder) = &self.folder else { return Ok(()) };
         let path: PathBuf = edge::busy(|| folder.save(&self.place, &values, &callbacks))?;
         self.saved = Instant::now();
@@ -490,7 +491,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let batches = self.batches();
         let trainer = &mut *self.trainer;
         let is_first = trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
-        for callback in trainer.callbacks.iter_mut().filter(|own| is_first || own.on_every_rank()) {
+        let mut ended = None;
+        let told = trainer.callbacks.iter_mut().enumerate();
+        for (at, callback) in told.filter(|(_, own)| is_first || own.on_every_rank()) {
             let mut why = None;
             let mut run = Run {
                 epoch: self.place.epoch,
@@ -513,10 +516,11 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
                 stop: &mut why,
             };
             event(&mut **callback, &mut run)?;
-            if let Some(why) = why {
-                self.stop.get_or_insert_with(|| why.clone());
-                self.place.ended.get_or_insert_with(|| (callback.name().to_string(), why));
-            }
+            ended = ended.or(why.map(|why| (at, why)));
+        }
+        if let Some((at, why)) = ended {
+            self.stop.get_or_insert_with(|| why.clone());
+            self.place.ended.get_or_insert_with(|| (names(&trainer.callbacks).swap_remove(at), why));
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use super::trainer::{loader, network, plain};
 use crate::devices::devices;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scores};
-use wgrad::train::Report;
+use wgrad::optim::schedule::Better;
+use wgrad::train::{Checkpoints, EarlyStopping, Report};
 use wgrad::{Device, Tensor};
 
 /// The figure of batches of so many items, where outputs or targets have a last dimension of 1.
@@ -73,4 +74,27 @@ fn a_label_of_no_class_in_validation_ends_no_run_that_is_reported() {
     assert!(history.epochs.len() == 2 && history.epochs[1].figures.get("val_loss").is_some_and(f64::is_nan));
     assert!(!shows);
     assert!(fit([0, 1]).1);
+}
+
+#[test]
+fn two_callbacks_of_one_name_go_on_each_from_its_own_state() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let fit = |name: &str, steps: u64| {
+        let model = network(&device);
+        let stopping = |patience, better| EarlyStopping::new("val_loss", patience).by(better);
+        let mut trainer = plain(&device, &model, 0.05)
+            .epochs(9)
+            .max_steps(steps)
+            .checkpoints(Checkpoints::in_folder(folder.path().join(name)).resume())
+            .callback(stopping(4, Better::Smaller))
+            .callback(stopping(3, Better::Larger));
+        let history = trainer.fit(&loader(320, 0), Some(&loader(70, 0))).expect("it goes on");
+        (history.epochs.len(), history.stopped)
+    };
+    let whole = fit("whole", u64::MAX);
+    assert!(whole.0 == 4 && whole.1.as_ref().is_some_and(|why| why.contains("no better")), "{whole:?}");
+    fit("parts", 20);
+    assert_eq!(fit("parts", u64::MAX), whole);
+    // And it stays ended.
+    assert_eq!(fit("parts", u64::MAX), whole);
 }
