@@ -455,10 +455,9 @@ impl<'a, const N: usize> Trainer<'a, N> {
     /// with. Without a schedule or a plateau, rates are as the first has left them.
     ///
     /// # Errors
-    /// What the step, a callback or the data gives; [`Error::Training`] where a loss is no finite number any more, or a parameter
-    /// that a checkpoint would hold;
-    /// [`Error::File`] and [`Error::Weights`] where a run cannot be saved or resumed; the device's first failure. Where there
-    /// are checkpoints, the last stays.
+    /// What the step, a callback or the data gives; [`Error::Data`] where a set has no batch; [`Error::Training`] where a loss
+    /// is no finite number any more, or a parameter that a checkpoint would hold; [`Error::File`] and [`Error::Weights`] where a
+    /// run cannot be saved or resumed; the device's first failure. Where there are checkpoints, the last stays.
     pub fn fit(&mut self, train: &dyn Batches<N>, validation: Option<&dyn Batches<N>>) -> Result<History> {
         if let (None, Some(metric)) = (validation, self.training.totals.metrics().find(|metric| metric.collects())) {
             let text = "needs all outputs of a set, so that it is told of validation alone: give `fit` a set for that";
@@ -525,7 +524,9 @@ impl<'a, const N: usize> Trainer<'a, N> {
         let Kind { replay, totals } = &mut self.evaluation;
         let parallel = self.options.parallel.as_deref();
         totals.reset();
+        let mut batches = 0;
         for part in parts(set, parallel, 0, 0).take(limit) {
+            batches += 1;
             let (batch, 1..) = part? else { continue };
             let batch = batch.map(|array| array.to(&self.device));
             let task = &mut self.task;
@@ -535,7 +536,10 @@ impl<'a, const N: usize> Trainer<'a, N> {
             totals.collect(&collected)?;
             self.device.submit();
         }
-        Ok(totals.read(prefix, parallel)?.1)
+        match totals.read(prefix, parallel)? {
+            (0, _) if batches == 0 => Err(Error::Data("the set that is evaluated has no batch".into())),
+            (_, figures) => Ok(figures),
+        }
     }
 }
 

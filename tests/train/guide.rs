@@ -10,7 +10,7 @@ use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_st
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::parallel::{Compression, DataParallel, DiLoCoOptions, Group, Threads};
 use wgrad::plan::Replay;
-use wgrad::train::{Checkpoints, Outcome, Trainer};
+use wgrad::train::{Checkpoints, Outcome, Streamed, Trainer};
 use wgrad::{Device, Result, Shape, Tensor, checkpoint};
 
 #[derive(Module)]
@@ -295,6 +295,12 @@ fn mistakes() -> Vec<(&'static str, String)> {
         Trainer::new(&device, &model, sgd(&model), step).checkpoints(checkpoints).fit(&set, None).map(drop)
     };
     add("trainer", &|| fit(4, f32::NAN, false, &|_| Ok(())));
+    add("trainer", &|| {
+        let empty = Streamed::new(1, |_| Ok(std::iter::empty::<Result<([f32; 2], f32)>>()));
+        let model = Linear::new(2, 1, &mut Init::new(0, &device));
+        let step = |[x, _y]: [&Tensor; 2], ctx: &Ctx| Ok(Outcome::of(model.forward(x, ctx).square().mean()));
+        Trainer::new(&device, &model, sgd(&model), step).evaluate(&empty).map(drop)
+    });
     fit(4, 1.0, true, &|_| Ok(())).expect("it runs");
     add("trainer", &|| fit(4, 1.0, false, &|_| Ok(())));
     add("trainer", &|| fit(5, 1.0, true, &|_| Ok(())));

@@ -6,8 +6,8 @@ use crate::devices::devices;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scores};
 use wgrad::optim::schedule::Better;
-use wgrad::train::{Checkpoints, EarlyStopping, Report};
-use wgrad::{Device, Tensor};
+use wgrad::train::{Checkpoints, EarlyStopping, Report, Streamed};
+use wgrad::{Device, Error, Result, Tensor};
 
 /// The figure of batches of so many items, where outputs or targets have a last dimension of 1.
 fn in_batches(
@@ -74,6 +74,17 @@ fn a_label_of_no_class_in_validation_ends_no_run_that_is_reported() {
     assert!(history.epochs.len() == 2 && history.epochs[1].figures.get("val_loss").is_some_and(f64::is_nan));
     assert!(!shows);
     assert!(fit([0, 1]).1);
+}
+
+#[test]
+fn a_set_without_a_batch_has_no_figures() {
+    let device = Device::cpu();
+    let model = network(&device);
+    let empty = Streamed::new(4, |_| Ok(std::iter::empty::<Result<([f32; 2], i32)>>()));
+    let mut trainer = plain(&device, &model, 0.1);
+    for error in [trainer.evaluate(&empty).err(), trainer.fit(&loader(64, 0), Some(&empty)).err()] {
+        assert_eq!(error, Some(Error::Data("the set that is evaluated has no batch".into())));
+    }
 }
 
 #[test]
