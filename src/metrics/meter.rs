@@ -15,10 +15,13 @@ const WAITING: usize = 8;
 pub(crate) struct Rows {
     values: Vec<f64>,
     waiting: VecDeque<Pending<Vec<f32>>>,
+    /// The numbers of each batch.
+    pub sizes: Vec<f64>,
 }
 
 impl Rows {
     pub fn add(&mut self, batch: &Tensor) -> Result<()> {
+        self.sizes.push(batch.numel() as f64);
         self.waiting.push_back(batch.read::<f32>());
         self.take(WAITING)
     }

@@ -69,10 +69,14 @@ struct Kept {
 }
 
 impl Kept {
-    /// The sums over a group, of this rank's; or what all its ranks have collected.
+    /// The sums over a group, of this rank's; or what all its ranks have collected, in the order of the set.
     fn gathered(&self, own: &[f64], group: &DataParallel) -> Result<Vec<f64>> {
         let all = group.gather(own, false)?;
-        if self.metric.collects() || own.is_empty() {
+        if self.metric.collects() {
+            let sizes = group.gather(&self.rows.sizes, false)?;
+            return Ok(by_batch(&all, &sizes, group.group().size()));
+        }
+        if own.is_empty() {
             return Ok(all);
         }
         let merged = all.chunks(own.len()).map(<[f64]>::to_vec).reduce(|a, b| self.metric.merge(&a, &b));
@@ -160,6 +164,11 @@ impl Totals {
     pub fn collect(&mut self, batch: &[Tensor]) -> Result<()> {
         let collects = self.kept.iter_mut().filter(|kept| kept.metric.collects());
         collects.zip(batch).try_for_each(|(kept, batch)| kept.rows.add(batch))
+    }
+
+    /// Notes a batch of which this rank has no item.
+    pub fn skip(&mut self) {
+        self.kept.iter_mut().for_each(|kept| kept.rows.sizes.push(0.0));
     }
 
     /// Begins anew.
@@ -320,4 +329,17 @@ impl Totals {
         self.means.upload(&new);
         Ok(())
     }
+}
+
+/// What ranks have collected, rank after rank, in the order of the set: each has a part of every batch, of so many numbers.
+fn by_batch(values: &[f64], sizes: &[f64], ranks: usize) -> Vec<f64> {
+    let mut end = 0;
+    let part = |size: &f64| {
+        let start = end;
+        end += *size as usize;
+        &values[start..end]
+    };
+    let parts: Vec<&[f64]> = sizes.iter().map(part).collect();
+    let batches = (parts.len() / ranks).max(1);
+    (0..batches).flat_map(|batch| parts[batch..].iter().step_by(batches)).copied().flatten().copied().collect()
 }

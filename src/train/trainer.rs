@@ -527,7 +527,10 @@ impl<'a, const N: usize> Trainer<'a, N> {
         let mut batches = 0;
         for part in parts(set, parallel, 0, 0).take(limit) {
             batches += 1;
-            let (batch, 1..) = part? else { continue };
+            let (batch, 1..) = part? else {
+                totals.skip();
+                continue;
+            };
             let batch = batch.map(|array| array.to(&self.device));
             let task = &mut self.task;
             let options = &self.options;

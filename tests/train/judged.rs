@@ -1,11 +1,13 @@
 //! What is told of a set that is looked through: batches of one item, labels of no class, sets without a batch, and the order of
 //! items on several ranks.
 
+use super::parallel::several;
 use super::trainer::{loader, network, plain};
 use crate::devices::devices;
 use wgrad::data::{DataLoader, LoaderOptions};
-use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scores};
+use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scored, Scores};
 use wgrad::optim::schedule::Better;
+use wgrad::parallel::{Alone, Group, Threads};
 use wgrad::train::{Checkpoints, EarlyStopping, Report, Streamed};
 use wgrad::{Device, Error, Result, Tensor};
 
@@ -108,4 +110,34 @@ fn two_callbacks_of_one_name_go_on_each_from_its_own_state() {
     assert_eq!(fit("parts", u64::MAX), whole);
     // And it stays ended.
     assert_eq!(fit("parts", u64::MAX), whole);
+}
+
+/// What is collected of a set whose last batch has fewer items than there are ranks.
+fn collected(group: impl Group + 'static, device: &Device) -> Result<Vec<f64>> {
+    let item = |i: usize| {
+        let (y, x) = (i as f32 * 2.4).sin_cos();
+        ([x, y], i32::from(i * i % 7 < 3))
+    };
+    let options = LoaderOptions { batch_size: 16, ..LoaderOptions::default() };
+    let set = DataLoader::new((0..97).map(item).collect::<Vec<_>>(), options)?;
+    let model = network(device);
+    plain(device, &model, 0.1).parallel(group).measure(Scores::new(2), &set)
+}
+
+#[test]
+fn what_ranks_collect_is_in_the_order_of_the_set() {
+    for (name, device) in devices() {
+        let alone = collected(Alone, &device).expect("it runs");
+        let mistakes = |sums: &[f64]| -> Vec<usize> {
+            Scored::of_sums(sums).expect("scores").worst(6).iter().map(|own| own.item).collect()
+        };
+        for ranks in [2, 3] {
+            let all = Threads::run(&several(&device, ranks), |group, device| collected(group, device));
+            for own in all.expect("they run") {
+                let is_near = own.len() == alone.len() && own.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5);
+                assert!(is_near, "{ranks} ranks on {name}");
+                assert_eq!(mistakes(&own), mistakes(&alone), "{ranks} ranks on {name}");
+            }
+        }
+    }
 }
