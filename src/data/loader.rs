@@ -220,12 +220,19 @@ impl<D: Dataset + 'static> DataLoader<D> {
         rows
     }
 
-    /// The same rows in batches of like lengths: each stretch of many batches is sorted, and whole batches are shuffled.
+    /// The same rows in batches of like lengths: each stretch of many batches is sorted, and whole batches are shuffled. What is
+    /// no whole batch is of like lengths too, from anywhere in the last stretch: else it would be the longest in every epoch.
     fn by_length(&self, mut rows: Vec<usize>, lengths: &[usize], rng: &mut Rng) -> Vec<usize> {
         let size = self.options.batch_size;
         rows.chunks_mut(size.saturating_mul(BUCKETS)).for_each(|stretch| stretch.sort_by_key(|row| lengths[*row]));
         let mut whole: Vec<usize> = (0..rows.len() / size).collect();
         rng.shuffle(&mut whole);
+        let (left, last) = (rows.len() % size, rows.len() % size.saturating_mul(BUCKETS));
+        if left > 0 {
+            let place = rng.below((last - left + 1) as u32) as usize;
+            let start = rows.len() - last + place;
+            rows[start..].rotate_left(left);
+        }
         let (batches, rest) = rows.split_at(whole.len() * size);
         whole.iter().flat_map(|at| &batches[at * size..][..size]).chain(rest).copied().collect()
     }

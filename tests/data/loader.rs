@@ -261,3 +261,29 @@ fn arrays_keep_their_types_up_to_the_device() {
     let error = DataLoader::new(mixed, LoaderOptions::default()).unwrap().epoch(0).find_map(Result::err);
     assert_eq!(error, Some(Error::Data("a batch of items of u8 and of f32: make them alike".into())));
 }
+
+#[test]
+fn batches_of_like_lengths_leave_out_other_items_in_each_epoch() {
+    let lengths: Vec<usize> = (0..1000).map(|row| row * 7 % 500).collect();
+    for last in [LastBatch::Drop, LastBatch::Keep] {
+        let lengths: Arc<[usize]> = lengths.clone().into();
+        let options =
+            LoaderOptions { shuffle: Some(1), lengths: Some(lengths.clone()), last, ..LoaderOptions::default() };
+        let loader = DataLoader::new((0..1000).collect::<Vec<i32>>(), options).unwrap();
+        let mut left_out = vec![0; 1000];
+        for epoch in 0..20 {
+            let rows = loader.order(epoch);
+            rows[960..].iter().for_each(|row| left_out[*row] += 1);
+            let spread = |rows: &[usize]| {
+                let all = || rows.iter().map(|row| lengths[*row]);
+                all().max().unwrap() - all().min().unwrap()
+            };
+            // A batch has 64 of 1000 items, of two a length; one has the place of those that were left out in it.
+            assert!(rows.chunks(64).all(|batch| spread(batch) <= 32 + 20), "{last:?}");
+            let mut sorted = rows.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..1000));
+        }
+        assert!(left_out.iter().all(|times| *times < 10), "{last:?}");
+    }
+}
