@@ -236,6 +236,15 @@ impl Model {
         &self.device
     }
 
+    /// Writes its weights as they are now, its description and the names of its classes, to be [loaded](load) again.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the file cannot be written; the device's first failure.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let (program, classes) = (self.program.clone(), self.classes.clone());
+        Description { program, weights: state(self)?, classes }.save(path)
+    }
+
     #[track_caller]
     fn pass(&self, inputs: &[Tensor], ctx: &Ctx) -> Tensor {
         let weight = |name: &str| {

@@ -1,7 +1,7 @@
 //! Models saved with their description give the same elsewhere, and what cannot be described is told where it is saved.
 
 use crate::devices::devices;
-use wgrad::deploy::{Description, load_on};
+use wgrad::deploy::{Description, Model, load_on};
 use wgrad::nn::{
     AvgPool2d, BatchNorm2d, Conv2d, ConvTranspose2d, Ctx, Directions, Dropout, Embedding, Flatten, Gelu, GroupNorm,
     Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, Module, MultiheadAttention, Normalize, RecurrentOptions, Relu,
@@ -191,6 +191,7 @@ fn a_loaded_model_can_be_trained_on() {
         let path = folder.path().join(name);
         let first = residual(&device);
         Description::of(&first, &images(2, &device))
+            .and_then(|description| description.classes(["class a", "class b", "class c"]))
             .expect("it can be described")
             .save(&path)
             .expect("it can be saved");
@@ -203,6 +204,10 @@ fn a_loaded_model_can_be_trained_on() {
             state(model).expect("the device works")
         };
         assert_eq!(step(&loaded), step(&first), "on {name}");
+        loaded.save(&path).expect("it can be saved");
+        let again = load_on(&path, &device).expect("it can be loaded");
+        let given = |model: &Model| model.classify(&x).expect("the device works");
+        assert!(given(&again) == given(&loaded) && given(&again)[0].0.starts_with("class "), "on {name}");
     }
 }
 
