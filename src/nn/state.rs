@@ -157,7 +157,7 @@ pub struct LoadReport {
     pub extra: Vec<String>,
     /// Names whose shape differs: of the model, and of the values.
     pub misshapen: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Names that a file holds in a type that has no place here, and the type; they are neither missing nor extra.
+    /// Names that there are values for of a type that has no place here, and the type; they are neither missing nor extra.
     pub unread: Vec<(String, String)>,
 }
 
@@ -176,7 +176,7 @@ impl fmt::Display for LoadReport {
             ("missing", self.missing.join(", ")),
             ("extra", self.extra.join(", ")),
             ("of another shape", self.misshapen.iter().map(shapes).collect::<Vec<_>>().join(", ")),
-            ("neither float nor integer", self.unread.iter().map(types).collect::<Vec<_>>().join(", ")),
+            ("of a type that has no place here", self.unread.iter().map(types).collect::<Vec<_>>().join(", ")),
         ];
         let parts: Vec<String> =
             lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what}: {list}")).collect();
@@ -193,7 +193,7 @@ impl fmt::Display for LoadReport {
 pub fn state(module: &dyn Module) -> Result<StateDict> {
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
-    tensors.into_iter().map(|(path, tensor)| Ok((path, StateTensor::of(&tensor)?))).collect()
+    tensors.into_iter().map(|(path, tensor, _)| Ok((path, StateTensor::of(&tensor)?))).collect()
 }
 
 /// [`state()`] for callers that go on meanwhile or may not block: the values are those of now, whatever is queued later. All
@@ -201,16 +201,20 @@ pub fn state(module: &dyn Module) -> Result<StateDict> {
 pub fn read_state(module: &dyn Module) -> Pending<StateDict> {
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
-    let (paths, tensors): (Vec<String>, Vec<Tensor>) = tensors.into_iter().unzip();
+    let (paths, tensors): (Vec<String>, Vec<Tensor>) = tensors.into_iter().map(|(path, x, _)| (path, x)).unzip();
     Pending::all(tensors.iter().map(StateTensor::read)).map(|values| paths.into_iter().zip(values).collect())
 }
 
-fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor)>) {
-    let mut each = |path: &str, entry: Entry| tensors.push((path.to_string(), entry.tensor()));
+/// Paths, what lies there, and whether it is a parameter.
+fn collect(module: &dyn Module, tensors: &mut Vec<(String, Tensor, bool)>) {
+    let mut each = |path: &str, entry: Entry| {
+        tensors.push((path.to_string(), entry.tensor(), matches!(entry, Entry::Parameter(_))));
+    };
     module.visit(&mut Visitor::new(&mut each));
 }
 
-/// Overwrites a module's parameters and buffers in place. A tied weight needs one of its names.
+/// Overwrites a module's parameters and buffers in place. A tied weight needs one of its names. Types are converted as
+/// [`Tensor::cast`] does, but for a parameter in int8, which takes bytes alone, as they take no other: bytes are steps of a scale.
 ///
 /// # Errors
 /// [`Error::Weights`] with the list of what does not fit, if it has to, or if there are two values for one tied weight; then
@@ -230,23 +234,28 @@ pub(crate) fn load_read(
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
     let mut report = LoadReport { unread: unread.to_vec(), ..LoadReport::default() };
+    // A weight in int8: its bytes are no numbers without their scale.
+    let is_held = |dtype: DType| dtype == DType::U8;
     let is_unread = |path: &str| unread.iter().any(|(name, _)| name == path);
     let mut fitting: Vec<(&str, &Tensor, &StateTensor)> = Vec::new();
-    for (path, tensor) in &tensors {
+    for (path, tensor, is_parameter) in &tensors {
         match values.get(path) {
             // PyTorch's own rule: files older than the count go without it.
             None if path.ends_with("num_batches_tracked") => (),
             None if is_unread(path) => (),
             // Under another name it is there.
-            None if tensors.iter().any(|(other, same)| same.is_at(tensor) && values.contains_key(other)) => (),
+            None if tensors.iter().any(|(other, same, _)| same.is_at(tensor) && values.contains_key(other)) => (),
             None => report.missing.push(path.clone()),
             Some(found) if found.shape != *tensor.shape() => {
                 report.misshapen.push((path.clone(), tensor.shape().to_vec(), found.shape.clone()));
             }
+            Some(found) if *is_parameter && is_held(tensor.dtype()) != is_held(found.values.dtype()) => {
+                report.unread.push((path.clone(), format!("{}, not {}", found.values.dtype(), tensor.dtype())));
+            }
             Some(found) => fitting.push((path, tensor, found)),
         }
     }
-    report.extra = values.keys().filter(|name| !tensors.iter().any(|(path, _)| path == *name)).cloned().collect();
+    report.extra = values.keys().filter(|name| !tensors.iter().any(|(path, ..)| path == *name)).cloned().collect();
     if strictness == Strictness::Strict && !report.is_clean() {
         return Err(Error::Weights(format!("the weights do not fit the model: {report}")));
     }

@@ -144,6 +144,29 @@ fn digits_are_told_apart_in_a_quarter_of_the_bytes() {
 }
 
 #[test]
+fn bytes_are_not_loaded_as_floats_nor_floats_as_bytes() {
+    for (name, device) in devices() {
+        let make = |seed| Sequential::new().push(Linear::new(3, 2, &mut Init::new(seed, &device)));
+        let (floats, held) = (make(1), make(2));
+        held.quantize_int8().expect("it can be held");
+        let all = |model: &Sequential| state(model).expect("the device works");
+        let (of_floats, of_bytes) = (all(&floats), all(&held));
+        for (model, other, told) in [(&floats, &of_bytes, "u8, not f32"), (&held, &of_floats, "f32, not u8")] {
+            let mut want = all(model);
+            let refused = load_state(model, other, Strictness::Strict).expect_err("of another type").to_string();
+            let said = format!("of a type that has no place here: `0.weight` holds {told}");
+            assert!(refused.contains(&said), "{name}: {refused}");
+            let report = load_state(model, other, Strictness::Partial).expect("what fits is loaded");
+            assert_eq!(report.unread, [("0.weight".to_string(), told.to_string())], "{name}");
+            assert_eq!(report.missing.len() + report.extra.len(), 1, "{name}: {report}");
+            // The rest has come.
+            want.insert("0.bias".into(), other["0.bias"].clone());
+            assert_eq!(all(model), want, "{name}");
+        }
+    }
+}
+
+#[test]
 fn what_is_held_in_bytes_is_not_trained() {
     for (name, device) in devices() {
         let init = &mut Init::new(1, &device);
