@@ -107,10 +107,12 @@ fn check(table: &Table, rows: &[usize]) {
 
 impl Encoder {
     /// Looks at the training rows of the columns `inputs`; those in `as_categories` hold categories, whatever they
-    /// look like.
+    /// look like. Others hold numbers where nine of ten fields that hold anything do, and categories where fewer than half do. What
+    /// stands for a missing number is told at [`Table::number`].
     ///
     /// # Errors
-    /// [`Error::Data`] with line and column where a column of numbers holds something else, or there is no such column.
+    /// [`Error::Data`] with line and column where a column of numbers holds something else, or numbers in a good part only and is
+    /// not in `as_categories`, or there is no such column.
     ///
     /// # Panics
     /// If there is no such row.
@@ -120,15 +122,15 @@ impl Encoder {
         let mut columns = Vec::new();
         for name in inputs {
             let (name, column) = (name.to_string(), table.column(name)?);
-            let missing = rows.iter().filter(|&&row| table.text(row, column).is_none()).count();
-            let is_category = as_categories.contains(&name.as_str());
-            columns.push(if table.is_number(rows, column) && !is_category {
+            columns.push(if !as_categories.contains(&name.as_str()) && table.is_surely_number(rows, column)? {
                 let numbers: Vec<Option<f64>> =
                     rows.iter().map(|&row| table.number(row, column)).collect::<Result<_>>()?;
                 let median = median(&numbers.iter().flatten().copied().collect::<Vec<_>>());
+                let missing = numbers.iter().filter(|number| number.is_none()).count();
                 let filled: Vec<f64> = numbers.iter().map(|x| x.unwrap_or(median)).collect();
                 Column::Number { name, median, scale: Scale::of(&filled), missing }
             } else {
+                let missing = rows.iter().filter(|&&row| table.text(row, column).is_none()).count();
                 Column::Category { name, values: categories(table, rows, column), missing }
             });
         }
@@ -274,7 +276,7 @@ impl Target {
     pub fn fit(table: &Table, rows: &[usize], column: &str, as_categories: &[&str]) -> Result<Target> {
         check(table, rows);
         let at = table.column(column)?;
-        if table.is_number(rows, at) && !as_categories.contains(&column) {
+        if !as_categories.contains(&column) && table.is_surely_number(rows, at)? {
             let known = |&row: &usize| table.number(row, at).transpose();
             return Ok(Target::Number(Scale::of(&rows.iter().filter_map(known).collect::<Result<Vec<_>>>()?)));
         }

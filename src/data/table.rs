@@ -35,6 +35,12 @@ struct Row {
 
 const LINE: &str = "line";
 
+/// What stands in a column of numbers where one is missing: the words that pandas takes so.
+const MISSING: [&str; 18] = [
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NULL",
+    "NaN", "None", "n/a", "nan", "null", "NA",
+];
+
 impl Table {
     /// Of a file (RFC 4180, in UTF-8), gzipped or not.
     ///
@@ -79,6 +85,21 @@ impl Table {
         Ok(Table { name: name.into(), header, rows, unit: LINE })
     }
 
+    /// With fields that are one of these words empty, such as `?` or `-999`: what is missing.
+    ///
+    /// ```
+    /// let table = wgrad::data::Table::parse("cars.csv", b"power,kind\n130,a\n?,?\n")?.with_missing(&["?"]);
+    /// assert_eq!((table.number(1, 0)?, table.text(1, 1)), (None, None));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[doc(alias = "na_values")]
+    #[must_use]
+    pub fn with_missing(mut self, words: &[&str]) -> Table {
+        let fields = self.rows.iter_mut().flat_map(|row| &mut row.fields);
+        fields.filter(|field| words.contains(&field.as_str())).for_each(String::clear);
+        self
+    }
+
     /// The number of rows, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
     pub fn len(&self) -> usize {
@@ -107,7 +128,8 @@ impl Table {
         })
     }
 
-    /// What a field holds; nothing where it is empty or `NA`.
+    /// What a field holds; nothing where it is empty or `NA`. Other words for what is missing, `None` or `N/A`, are words here:
+    /// see [`with_missing`](Table::with_missing).
     ///
     /// # Panics
     /// If there is no such row or column.
@@ -117,6 +139,8 @@ impl Table {
     }
 
     /// The number that a field holds. In f64, so that large ones still differ by their last digits, but no larger than an f32.
+    /// Nothing where it is empty, or one of the words that pandas' `read_csv` takes for a missing one: `NaN`, `nan`, `null`, `NULL`,
+    /// `None`, `N/A`, `n/a`, `NA`, `<NA>`, `#N/A` and rarer ones.
     ///
     /// # Errors
     /// [`Error::Data`] with line and column, if it holds something else.
@@ -125,8 +149,9 @@ impl Table {
     /// If there is no such row or column.
     #[track_caller]
     pub fn number(&self, row: usize, column: usize) -> Result<Option<f64>> {
-        let Some(text) = self.text(row, column) else { return Ok(None) };
-        let number = text.trim().parse().ok().filter(|number: &f64| (*number as f32).is_finite());
+        let text = self.text(row, column).map(str::trim).filter(|text| !MISSING.contains(text));
+        let Some(text) = text else { return Ok(None) };
+        let number = text.parse().ok().filter(|number: &f64| (*number as f32).is_finite());
         let wrong = || self.wrong(row, column, &format!("`{text}` is no number, as others of this column are"));
         number.map(Some).ok_or_else(wrong)
     }
@@ -137,9 +162,42 @@ impl Table {
     /// If there is no such row or column.
     #[track_caller]
     pub fn is_number(&self, rows: &[usize], column: usize) -> bool {
-        let there = rows.iter().filter(|&&row| self.text(row, column).is_some()).count();
-        let numbers = rows.iter().filter(|&&row| self.number(row, column).is_ok_and(|n| n.is_some())).count();
+        let (numbers, there) = self.numbers(rows, column);
         there > 0 && numbers * 10 >= there * 9
+    }
+
+    /// [`is_number`](Table::is_number), where half of the fields or more, but not nine of ten, are an error: such a column may be
+    /// numbers with signs of their own for what is missing, or categories.
+    #[track_caller]
+    pub(super) fn is_surely_number(&self, rows: &[usize], column: usize) -> Result<bool> {
+        let (numbers, there) = self.numbers(rows, column);
+        let is_number = self.is_number(rows, column);
+        if is_number || numbers * 2 < there || numbers == 0 {
+            return Ok(is_number);
+        }
+        let other = rows.iter().find_map(|&row| self.number(row, column).err().map(|_| row));
+        let Some(row) = other else { return Ok(false) };
+        let text = self.text(row, column).unwrap_or_default();
+        Err(self.wrong(
+            row,
+            column,
+            &format!(
+                "`{text}` is no number, and {numbers} of {there} fields of this column are: say that it holds categories, or which \
+                 words stand for what is missing (`Table::with_missing`)"
+            ),
+        ))
+    }
+
+    /// How many fields of a column hold numbers, and how many hold anything.
+    #[track_caller]
+    fn numbers(&self, rows: &[usize], column: usize) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for &row in rows {
+            let found = self.number(row, column);
+            counts.0 += usize::from(matches!(found, Ok(Some(_))));
+            counts.1 += usize::from(!matches!(found, Ok(None)));
+        }
+        counts
     }
 
     /// What is wrong with a field, with its place.

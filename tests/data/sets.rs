@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use wgrad::Error;
 use wgrad::data::{
-    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Scale, SeriesWindows, Table, TextLines,
+    DataLoader, Dataset, Encoder, ImageFolder, LoaderOptions, Padded, Scale, SeriesWindows, Table, Target, TextLines,
     TokenWindows, WindowOptions, balanced, cifar, save_images,
 };
 
@@ -245,6 +245,39 @@ fn numbers_that_are_all_one_become_nothing() {
     assert!((scale.apply(1e9) + 1.0).abs() < 1e-3, "{scale:?}");
     let table = Table::parse("t.csv", b"a,b\n0.1,1\n0.1,2\n0.1,3\n").expect("a table");
     let encoder = Encoder::fit(&table, &[0, 1, 2], &["a"], &[]).expect("it fits");
+#[test]
+fn a_missing_number_may_be_a_word() {
+    let table = |text: &str| Table::parse("t.csv", text.as_bytes()).expect("a table");
+    let fit = |table: &Table| Encoder::fit(table, &(0..table.len()).collect::<Vec<_>>(), &["x"], &[]);
+    for word in ["nan", "NaN", "-NaN", "null", "NULL", "None", "N/A", "n/a", "<NA>", "#N/A", "NA", "\" nan \"", ""] {
+        // One number, and nothing but missing ones beside it.
+        let rows = table(&format!("x,y\n1,0\n{word},0\n3,0\n{word},0\n{word},0\n"));
+        let encoder = fit(&rows).unwrap_or_else(|error| panic!("{word}: {error}"));
+        assert_eq!(encoder.names(), ["x", "x is missing"], "{word}");
+        let got = encoder.rows(&rows, &[0, 1, 2]).expect("it fits");
+        assert_eq!((got[1][0], got[0][1], got[1][1], got[0][0]), (0.0, 0.0, 1.0, -got[2][0]), "{word}");
+        assert_eq!(Target::fit(&rows, &[0, 1, 2], "x", &[]).expect("it fits").outputs(), 1, "{word}");
+    }
+    // Among words they are words.
+    let words = table("x,y\nNone,1\nbrick,1\nNA,1\nN/A,1\n");
+    assert_eq!(fit(&words).expect("it fits").names(), ["x=N/A", "x=None", "x=brick"]);
+    // Signs of a file's own.
+    let own = table("x,y\n1,?\n?,b\n-999,a\n2,?\n");
+    let told = fit(&own).expect_err("neither numbers nor categories").to_string();
+    assert!(told.starts_with("t.csv, line 3, column `x`: `?` is no number, and 3 of 4 fields"), "{told}");
+    assert_eq!(Encoder::fit(&own, &[0, 1, 2, 3], &["x"], &["x"]).expect("it fits").width(), 4);
+    assert!(Target::fit(&own, &[0, 1, 2, 3], "x", &[]).is_err());
+    let own = own.with_missing(&["?", "-999"]);
+    assert_eq!((own.number(2, 0), own.text(0, 1), own.text(1, 1)), (Ok(None), None, Some("b")));
+    assert_eq!(fit(&own).expect("it fits").names(), ["x", "x is missing"]);
+    // Categories, an error, and a slip of the pen or none: by how many of ten are numbers.
+    for (numbers, width) in [(0, Some(1)), (4, Some(2)), (5, None), (8, None), (9, None), (10, Some(1))] {
+        let rows: String = (0..10).map(|row| if row < numbers { "1,0\n" } else { "1e39,0\n" }).collect();
+        let got = fit(&table(&format!("x,y\n{rows}"))).map(|encoder| encoder.width());
+        assert_eq!(got.clone().ok(), width, "{numbers}: {got:?}");
+    }
+}
+
     assert_eq!(encoder.rows(&table, &[0, 1, 2]).expect("they fit"), vec![vec![0.0]; 3]);
 }
 

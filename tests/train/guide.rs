@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use wgrad::data::{DataLoader, Dataset, ImageSet, LastBatch, LoaderOptions};
+use wgrad::data::{DataLoader, Dataset, Encoder, ImageSet, LastBatch, LoaderOptions, Table};
 use wgrad::kernel::{Access, Cost, Kernel};
 use wgrad::nn::{Ctx, Embedding, Init, Layer, Linear, Module, Strictness, load_state, state};
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
@@ -100,6 +100,10 @@ fn mistakes() -> Vec<(&'static str, String)> {
     }
     add("data", &|| whole_epoch(vec![0.0f32; 64].map(|_| -> Result<f32> { panic!("its picture is upside down") })));
     add("data", &|| whole_epoch(vec![vec![1.0f32], vec![1.0; 2]]));
+    add("data", &|| {
+        let table = Table::parse("cars.csv", b"power\n130\n?\n90\n")?;
+        Encoder::fit(&table, &[0, 1, 2], &["power"], &[]).map(drop)
+    });
     add("data", &|| {
         #[derive(Module)]
         struct Words {
