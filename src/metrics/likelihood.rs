@@ -32,7 +32,7 @@ fn losses(labels: &Labels, metric: &str, output: &Tensor, target: &Tensor) -> Te
             false => rows.scores.cross_entropy_with(&rows.labels, &options),
         }
     };
-    pair(&sum, &rows.counted.sum())
+    pair(&sum, &labels.count(&rows))
 }
 
 macro_rules! likelihood {

@@ -53,8 +53,8 @@ impl Scores {
     }
 }
 
-/// The label of a row that counts nothing.
-const NONE: i32 = -1;
+/// Instead of the label of a row that counts nothing: no whole number of 32 bits is so small.
+const NONE: f32 = f32::MIN;
 
 impl Metric for Scores {
     fn name(&self) -> String {
@@ -83,7 +83,7 @@ impl Metric for Scores {
             false => probabilities,
         };
         let none = Tensor::full([], NONE, rows.labels.device());
-        let labels = Tensor::where_(&rows.counted, &rows.labels.cast(DType::F32), &none.cast(DType::F32));
+        let labels = Tensor::where_(&rows.counted, &rows.labels.cast(DType::F32), &none);
         let width = labels.new_full(labels.shape(), probabilities.size(1) as f32);
         // Each row says how many classes there are, since what is collected has no shape.
         Tensor::cat(&[&width.unsqueeze(1), &labels.unsqueeze(1), &probabilities], 1)

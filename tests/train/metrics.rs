@@ -12,7 +12,7 @@ use wgrad::data::Array;
 use wgrad::metrics::{
     Accuracy, Average, AveragePrecision, CohenKappa, ConfusionCounts, ConfusionMatrix, ExplainedVariance, F1, LogLoss,
     MatthewsCorrelation, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, Meter, Metric, Perplexity,
-    Precision, R2, Recall, RocAuc, RootMeanSquaredError, TopK,
+    Precision, R2, Recall, RocAuc, RootMeanSquaredError, Scored, Scores, TopK,
 };
 use wgrad::nn::{Init, Linear};
 use wgrad::optim::schedule::Better;
@@ -364,6 +364,25 @@ fn more_rows_than_f32_counts_change_a_figure_by_rounding_alone() {
 }
 
 #[test]
+fn scores_of_a_label_that_is_no_class_are_an_error_and_those_that_are_ignored_are_left_out() {
+    for (name, device) in devices() {
+        let logits = Tensor::from_slice(&[2.0f32, 0.0, 0.0, 3.0, 1.0, 0.0], [3, 2], &device);
+        let scored = |scores: Scores, labels: [i32; 3]| {
+            let mut meter = Meter::new(scores, &device);
+            meter.update(&logits, &Tensor::from_slice(&labels, [3], &device));
+            Scored::of_sums(&meter.sums().expect("the device works"))
+        };
+        let left = scored(Scores::new(2), [0, -100, 1]).expect("classes");
+        assert_eq!((left.len(), left.worst(3)[0].item), (2, 2), "{name}");
+        assert_eq!(scored(Scores::new(2).ignore_index(-1), [0, -1, 1]), Ok(left), "{name}");
+        for label in [-1, 2, -(1 << 24), i32::MIN] {
+            let told = scored(Scores::new(2), [0, label, 1]).expect_err("no class").to_string();
+            assert!(told.contains(&format!("item 1 has the label {label}")), "{name}: {told}");
+        }
+    }
+}
+
+#[test]
 fn two_classes_are_judged_by_one_score_of_either_kind() {
     let device = &Device::cpu();
     let logits = [2.0f32, -1.0, 0.3, -0.2, 0.0];
@@ -376,6 +395,20 @@ fn two_classes_are_judged_by_one_score_of_either_kind() {
     assert_eq!(one(Recall::binary(), &set, device), 0.5);
     let losses = [one(LogLoss::binary(), &set, device), one(LogLoss::binary().of_probabilities(), &same, device)];
     assert!((losses[0] - losses[1]).abs() < 1e-6, "{losses:?}");
+    for (accuracy, set, want) in [
+        (Accuracy::binary(), &set, 0.5),
+        (Accuracy::binary().of_probabilities(), &same, 0.5),
+        (Accuracy::binary().threshold(1.0), &set, 0.75),
+        (Accuracy::binary().ignore_index(1), &labelled(&logits, &[1], &[1, 0, 0, 1, 0], 2), 2.0 / 3.0),
+    ] {
+        assert_eq!(one(accuracy, set, device), want);
+    }
+    let foreign = labelled(&logits, &[1], &[1, 0, 2, 1, 0], 2);
+    for metric in [LogLoss::binary(), LogLoss::binary().of_probabilities()] {
+        assert!(one(metric, &foreign, device).is_nan());
+    }
+    assert!(one(Accuracy::binary(), &foreign, device).is_nan());
+    assert!(one(Perplexity::binary(), &foreign, device).is_nan());
     // Labels of f32, as a binary cross-entropy takes them.
     let floats = numbers(&logits[..4], &[1.0, 0.0, 0.0, 1.0], 2);
     assert_eq!(one(RocAuc::binary(), &floats, device), one(RocAuc::binary(), &set, device));
