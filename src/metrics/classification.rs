@@ -5,7 +5,50 @@ use super::labels::{Labels, pair};
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
+/// How scores are read, and which rows count.
+macro_rules! scored {
+    ($Name:ident) => {
+        impl $Name {
+            /// Class 1 is predicted where its score is above this.
+            #[must_use]
+            pub fn threshold(mut self, threshold: f32) -> $Name {
+                self.labels.threshold = self.labels.threshold.map(|_| threshold);
+                self
+            }
+
+            /// Of probabilities, not logits: class 1 is predicted where its own is above 0.5.
+            #[must_use]
+            pub fn of_probabilities(mut self) -> $Name {
+                self.labels = self.labels.of_probabilities();
+                self
+            }
+
+            /// The label of rows that count nothing; -100.
+            #[must_use]
+            pub fn ignore_index(mut self, label: i32) -> $Name {
+                self.labels.ignore = label;
+                self
+            }
+        }
+    };
+}
+
 /// The part of rows whose largest score is that of their label, the first of equal scores.
+///
+/// ```
+/// use wgrad::Tensor;
+/// use wgrad::metrics::{Accuracy, Meter};
+/// # fn main() -> wgrad::Result<()> {
+/// let device = wgrad::Device::cpu();
+/// // A model of two classes by one logit.
+/// let mut accuracy = Meter::new(Accuracy::binary(), &device);
+/// let logits = Tensor::from_slice(&[2.0f32, -1.0, 0.5, 3.0], [4, 1], &device);
+/// accuracy.update(&logits, &Tensor::from_slice(&[1, 0, 0, 1], [4], &device));
+/// assert_eq!(accuracy.value()?, 0.75);
+/// # Ok(())
+/// # }
+/// ```
+#[doc(alias("BinaryAccuracy", "torchmetrics.Accuracy", "accuracy_score"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Accuracy {
     labels: Labels,
@@ -16,7 +59,14 @@ impl Accuracy {
     pub fn new() -> Accuracy {
         Accuracy { labels: Labels::any() }
     }
+
+    /// Of logits of class 1 and labels of 0 and 1, both of one shape: it is predicted where its logit is above 0.
+    pub fn binary() -> Accuracy {
+        Accuracy { labels: Labels::binary() }
+    }
 }
+
+scored!(Accuracy);
 
 impl Default for Accuracy {
     fn default() -> Accuracy {
@@ -230,9 +280,9 @@ pub(super) mod shares {
     }
 }
 
-/// Builders that all metrics of counted classes have, and their common methods.
+/// What all metrics of counted classes have by one score.
 macro_rules! counted {
-    ($Name:ident, $name:literal) => {
+    ($Name:ident) => {
         impl $Name {
             /// Of logits of class 1 and labels of 0 and 1, both of one shape: it is predicted where its logit is above 0.
             pub fn binary() -> $Name {
@@ -240,28 +290,9 @@ macro_rules! counted {
                 out.labels = Labels::binary();
                 out.positive()
             }
-
-            /// Class 1 is predicted where its score is above this.
-            #[must_use]
-            pub fn threshold(mut self, threshold: f32) -> $Name {
-                self.labels.threshold = self.labels.threshold.map(|_| threshold);
-                self
-            }
-
-            /// Of probabilities, not logits: class 1 is predicted where its own is above 0.5.
-            #[must_use]
-            pub fn of_probabilities(mut self) -> $Name {
-                self.labels = self.labels.of_probabilities();
-                self
-            }
-
-            /// The label of rows that count nothing; -100.
-            #[must_use]
-            pub fn ignore_index(mut self, label: i32) -> $Name {
-                self.labels.ignore = label;
-                self
-            }
         }
+
+        scored!($Name);
     };
 }
 
@@ -292,7 +323,7 @@ macro_rules! share {
             }
         }
 
-        counted!($Name, $name);
+        counted!($Name);
 
         impl Metric for $Name {
             fn name(&self) -> String {
@@ -378,7 +409,7 @@ macro_rules! agreement {
             }
         }
 
-        counted!($Name, $name);
+        counted!($Name);
 
         impl Metric for $Name {
             fn name(&self) -> String {
