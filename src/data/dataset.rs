@@ -132,7 +132,8 @@ pub trait Dataset: Send + Sync {
     }
 
     /// Sets of such shares, in which each class has its share: dealt by chance within the class, the same for the same seed.
-    /// `labels` are those of the rows.
+    /// `labels` are those of the rows. Where a class is not divided without rest, chance says which of them give an item more, so
+    /// that each set as a whole has its share, to the nearest item.
     ///
     /// ```
     /// use wgrad::data::Dataset;
@@ -163,18 +164,20 @@ pub trait Dataset: Send + Sync {
             return Err(Error::Option(format!("stratified_split: {shares:?} are no shares of a whole")));
         }
         let mut rows: Vec<usize> = (0..labels.len()).collect();
-        Rng::stream(seed, streams::SPLIT).shuffle(&mut rows);
+        let mut rng = Rng::stream(seed, streams::SPLIT);
+        rng.shuffle(&mut rows);
         // Within a class in the order of chance, classes one after the other.
         rows.sort_by_key(|&row| labels[row]);
-        let mut parts = [(); N].map(|()| Vec::new());
-        for class in rows.chunk_by(|&a, &b| labels[a] == labels[b]) {
-            let (mut share, mut from) = (0.0, 0);
-            for (part, own) in parts.iter_mut().zip(shares) {
-                share += own;
-                let to = ((share * class.len() as f64).round() as usize).clamp(from, class.len());
-                part.extend_from_slice(&class[from..to]);
-                from = to;
+        let mut classes: Vec<&[usize]> = rows.chunk_by(|&a, &b| labels[a] == labels[b]).collect();
+        rng.shuffle(&mut classes);
+        let (mut parts, mut share, mut from) = ([(); N].map(|()| Vec::new()), 0.0, vec![0; classes.len()]);
+        for (part, own) in parts.iter_mut().zip(shares) {
+            share += own;
+            let to = dealt(&classes, share, &from);
+            for ((class, from), to) in classes.iter().zip(&from).zip(&to) {
+                part.extend_from_slice(&class[*from..*to]);
             }
+            from = to;
         }
         let set = Arc::new(self);
         Ok(parts.map(|mut rows| {
@@ -207,6 +210,20 @@ pub trait Dataset: Send + Sync {
         };
         (0..k).map(fold).collect()
     }
+}
+
+/// The ends of a share of classes, not before where they begin: those with the most left over have an item more, until all are as
+/// many as the share of the whole.
+fn dealt(classes: &[&[usize]], share: f64, from: &[usize]) -> Vec<usize> {
+    let exact: Vec<f64> = classes.iter().map(|class| (share * class.len() as f64).min(class.len() as f64)).collect();
+    let mut to: Vec<usize> = exact.iter().zip(from).map(|(exact, from)| (*exact as usize).max(*from)).collect();
+    let whole = exact.iter().sum::<f64>().round() as usize;
+    let mut order: Vec<usize> = (0..classes.len()).filter(|&at| to[at] < classes[at].len()).collect();
+    let rest = |at: &usize| exact[*at] - to[*at] as f64;
+    order.sort_by(|a, b| rest(b).total_cmp(&rest(a)));
+    let more = whole.saturating_sub(to.iter().sum());
+    order.into_iter().take(more).for_each(|at| to[at] += 1);
+    to
 }
 
 /// An item, and a failure of any kind as an error that names its row.

@@ -174,6 +174,21 @@ fn items_are_drawn_by_their_weights_and_dealt_by_their_classes() {
     let mut all: Vec<usize> = parts.iter().flat_map(|part| part.rows().to_vec()).collect();
     all.sort_unstable();
     assert_eq!(all, (0..1000).collect::<Vec<_>>());
+    // Classes that are not divided without rest: (classes, items of each, of the first part, of each class in it).
+    for (classes, each, share, first, least) in
+        [(10, 3, 0.8, 24, 2), (10, 2, 0.8, 16, 1), (40, 12, 0.8, 384, 9), (7, 1, 0.5, 4, 0), (3, 5, 0.6, 9, 3)]
+    {
+        let labels: Vec<i32> = (0..classes * each).map(|row| row % classes).collect();
+        let set: Vec<i32> = labels.clone();
+        for seed in 0..5 {
+            let [one, two] = set.clone().stratified_split([share, 1.0 - share], &labels, seed).expect("good shares");
+            assert_eq!((one.len(), two.len()), (first, set.len() - first), "{classes} of {each}");
+            for class in 0..classes {
+                let of = one.rows().iter().filter(|row| labels[**row] == class).count();
+                assert!((least..=least + 1).contains(&of), "{classes} of {each}: {of} of class {class}");
+            }
+        }
+    }
     assert!(set.clone().stratified_split([0.8, 0.3], &labels, 1).is_err());
     assert!(set.stratified_split([0.8], &labels[1..], 1).is_err());
 }
@@ -231,21 +246,6 @@ fn an_encoder_is_kept_in_a_file() {
 }
 
 #[test]
-fn numbers_that_are_all_one_become_nothing() {
-    for (number, count) in [(0.1, 3), (0.1, 100_000), (-1e30, 7), (0.0, 2), (123_456.7, 1)] {
-        let scale = Scale::of(&vec![number; count]);
-        assert_eq!((scale, scale.apply(number)), (Scale { mean: number, std: 1.0 }, 0.0), "{count} times {number}");
-    }
-    // One after the other but for rounding, and what differs by more.
-    let scale = Scale::of(&[0.3, 0.1 + 0.2, 0.3]);
-    assert!(scale.std == 1.0 && scale.apply(0.3).abs() < 1e-15, "{scale:?}");
-    let scale = Scale::of(&[1e9, 1e9 + 2.0]);
-    assert_eq!((scale.mean, scale.std, scale.apply(1e9)), (1e9 + 1.0, 1.0, -1.0));
-    let scale = Scale::of(&[1e9, 1e9 + 1e-3]);
-    assert!((scale.apply(1e9) + 1.0).abs() < 1e-3, "{scale:?}");
-    let table = Table::parse("t.csv", b"a,b\n0.1,1\n0.1,2\n0.1,3\n").expect("a table");
-    let encoder = Encoder::fit(&table, &[0, 1, 2], &["a"], &[]).expect("it fits");
-#[test]
 fn a_missing_number_may_be_a_word() {
     let table = |text: &str| Table::parse("t.csv", text.as_bytes()).expect("a table");
     let fit = |table: &Table| Encoder::fit(table, &(0..table.len()).collect::<Vec<_>>(), &["x"], &[]);
@@ -278,6 +278,21 @@ fn a_missing_number_may_be_a_word() {
     }
 }
 
+#[test]
+fn numbers_that_are_all_one_become_nothing() {
+    for (number, count) in [(0.1, 3), (0.1, 100_000), (-1e30, 7), (0.0, 2), (123_456.7, 1)] {
+        let scale = Scale::of(&vec![number; count]);
+        assert_eq!((scale, scale.apply(number)), (Scale { mean: number, std: 1.0 }, 0.0), "{count} times {number}");
+    }
+    // One after the other but for rounding, and what differs by more.
+    let scale = Scale::of(&[0.3, 0.1 + 0.2, 0.3]);
+    assert!(scale.std == 1.0 && scale.apply(0.3).abs() < 1e-15, "{scale:?}");
+    let scale = Scale::of(&[1e9, 1e9 + 2.0]);
+    assert_eq!((scale.mean, scale.std, scale.apply(1e9)), (1e9 + 1.0, 1.0, -1.0));
+    let scale = Scale::of(&[1e9, 1e9 + 1e-3]);
+    assert!((scale.apply(1e9) + 1.0).abs() < 1e-3, "{scale:?}");
+    let table = Table::parse("t.csv", b"a,b\n0.1,1\n0.1,2\n0.1,3\n").expect("a table");
+    let encoder = Encoder::fit(&table, &[0, 1, 2], &["a"], &[]).expect("it fits");
     assert_eq!(encoder.rows(&table, &[0, 1, 2]).expect("they fit"), vec![vec![0.0]; 3]);
 }
 
