@@ -3,12 +3,13 @@
 use crate::devices::devices;
 use wgrad::deploy::{Description, Model, load_on};
 use wgrad::nn::{
-    AvgPool2d, BatchNorm2d, Conv2d, ConvTranspose2d, Ctx, Directions, Dropout, Embedding, Flatten, Gelu, GroupNorm,
-    Init, Layer, LayerNorm, Linear, Lstm, MaxPool2d, Module, MultiheadAttention, Normalize, RecurrentOptions, Relu,
-    RmsNorm, Sequential, Strictness, TransformerEncoderLayer, TransformerOptions, Upsample, state,
+    AvgPool2d, BatchNorm2d, Conv2d, Conv3d, ConvTranspose2d, ConvTranspose3d, Ctx, Directions, Dropout, Embedding,
+    Flatten, Gelu, GroupNorm, Init, Layer, LayerNorm, Linear, LpPool2d, Lstm, MaxPool2d, MaxPool3d, Module,
+    MultiheadAttention, Normalize, RandomAffine, RandomResizedCrop, RecurrentOptions, Relu, RmsNorm, Sequential,
+    Strictness, TransformerEncoderLayer, TransformerOptions, Upsample, state,
 };
 use wgrad::optim::{Optimizer, Sgd, SgdOptions};
-use wgrad::{AttentionOptions, DType, Device, Error, KeepDims, Rng, Tensor, Upsampling, checkpoint};
+use wgrad::{AttentionOptions, Conv3dOptions, DType, Device, Error, KeepDims, Rng, Tensor, Upsampling, checkpoint};
 
 /// Two ways that meet again, as the crate's own layers do not.
 #[derive(Module)]
@@ -105,6 +106,27 @@ fn layers_of_images_come_back() {
             .push(Linear::new(100, 5, &mut init))
             .push(LayerNorm::new([5], &mut init));
         comes_back("images", &model, |count| images(count, &device), &device);
+    }
+}
+
+#[test]
+fn layers_of_volumes_and_images_by_chance_come_back() {
+    for (_, device) in devices() {
+        let mut init = Init::new(1, &device);
+        let model = Sequential::new()
+            .push(RandomAffine::new([-9.0, 9.0], [0.1, 0.1], [0.9, 1.1], &mut init))
+            .push(RandomResizedCrop::new([8, 4], [0.3, 1.0], [0.75, 1.5], &mut init))
+            .push(Conv2d::new(4, 3, 3, &mut init))
+            .push(LpPool2d::new(2.0, 2));
+        comes_back("images by chance", &model, |count| images(count, &device), &device);
+        let model = Sequential::new()
+            .push(Conv3d::with(1, 2, [2, 3, 3], Conv3dOptions { stride: [2, 1, 1], ..Default::default() }, &mut init))
+            .push(Relu::new())
+            .push(ConvTranspose3d::new(2, 3, 2, &mut init))
+            .push(MaxPool3d::new(2))
+            .push(Flatten::new());
+        let volumes = |count| images(count, &device).unsqueeze(1);
+        comes_back("volumes", &model, volumes, &device);
     }
 }
 

@@ -128,6 +128,8 @@ table! {
     of_two: add sub mul div pow maximum minimum fmod remainder atan2 logaddexp matmul eq ne lt le gt ge;
     others:
     "copy" => |_given, x| x.copy();
+    "detach" => |_given, x| x.detach();
+    "grid_sample" => |given, x| x.flat_in("grid_sample", &given.x[1..]);
     "linear" => |given, x| x.linear(given.x(1)?, given.x.get(2).copied());
     "conv2d" => |given, x| x.conv2d(given.x(1)?, given.x.get(2).copied(), Conv2dOptions {
         stride: given.two("stride")?,
@@ -135,7 +137,7 @@ table! {
         dilation: given.two("dilation")?,
         groups: given.size("groups")?,
     });
-    "conv_transpose2d" | "conv_transpose1d" => |given, x| x.conv_transpose2d(given.x(1)?, None, ConvTranspose2dOptions {
+    "conv_transpose2d" | "conv_transpose1d" | "conv_transpose3d" => |given, x| x.conv_transpose2d(given.x(1)?, None, ConvTranspose2dOptions {
         stride: given.two("stride")?,
         padding: given.two("padding")?,
         output_padding: given.two("output_padding")?,
@@ -247,6 +249,8 @@ table! {
     "log_softmax" => |given, x| x.log_softmax(given.int("dim")?);
     "cumsum" => |given, x| x.cumsum(given.int("dim")?);
     "cumprod" => |given, x| x.cumprod(given.int("dim")?);
+    "index_add" => |given, x| x.index_add(given.int("dim")?, given.x(2)?, given.x(1)?);
+    "index_copy" => |given, x| x.index_copy(given.int("dim")?, given.x(2)?, given.x(1)?);
     "gather" => |given, x| x.gather(given.int("dim")?, given.x(1)?);
     "index_select" => |given, x| x.index_select(given.int("dim")?, given.x(1)?);
     "prelu" => |given, x| x.sloped(given.x(1)?);

@@ -373,7 +373,7 @@ impl Tensor {
         let y = self.joined(dim, index, src, Join::Sum, 0);
         let saved = index.saved();
         y.tracked(
-            || Op::new("index_add").with("dim", dim),
+            || Op::new("index_add").with("dim", dim).with("index", index),
             &[self, src],
             move |dy, needs| vec![needs[0].then(|| dy.clone()), needs[1].then(|| dy.back_from(dim, &saved, 0))],
         )
@@ -393,7 +393,7 @@ impl Tensor {
         let y = self.joined(dim, index, src, Join::Set, 0);
         let (saved, shape) = (index.saved(), src.shape());
         y.tracked(
-            || Op::new("index_copy").with("dim", dim),
+            || Op::new("index_copy").with("dim", dim).with("index", index),
             &[self, src],
             move |dy, needs| {
                 let zeros = Tensor::zeros(shape, dy.device());
