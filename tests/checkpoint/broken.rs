@@ -147,6 +147,11 @@ fn what_does_not_fit_is_listed() {
     refused(&module, &path, &lists);
     refused(&module, &path, &["missing and extra in the file; of two shapes, its own stands first"]);
 
+    let part = checkpoint::join([("model", values(&module)), ("other", other.clone())]);
+    checkpoint::write(&part, folder.path().join("best")).expect("it can be written");
+    let told = "the model's names stand in the file behind `model.`: checkpoint::load_renamed takes that off";
+    refused(&module, &folder.path().join("best"), &["missing: 0.weight", told]);
+
     let before = values(&module);
     let report = checkpoint::load(&module, &path, Strictness::Partial).expect("what fits is loaded");
     assert_eq!((report.missing, report.extra), (vec!["3.bias".to_string()], vec!["4.weight".to_string()]));
