@@ -7,6 +7,7 @@ use super::generator::Generator;
 use super::module::{Init, Layer, Module, Path};
 use crate::dtype::DType;
 use crate::ops::grid_sample::{GridSampleOptions, Outside};
+use crate::ops::pool::AvgPool2dOptions;
 use crate::ops::random::Draw;
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
@@ -70,7 +71,8 @@ random! {
 }
 
 random! {
-    /// Cuts a part of each image by chance and brings it to a size; in evaluation the whole image.
+    /// Cuts a part of each image by chance and brings it to a size; in evaluation the whole image. A pixel of what comes is the mean
+    /// of the part of the image that it stands for, so that fine patterns become grey (in PyTorch `antialias`).
     pub struct RandomResizedCrop {
         /// The height and width of what comes.
         size: [usize; 2],
@@ -85,18 +87,28 @@ random! {
         let ratio = within(&ratio, self.ratio.map(f32::ln)).exp().affine(x.size(2) as f32 / x.size(3) as f32, 0.0);
         let wide = area.mul(&ratio).sqrt().clamp(0.0, 1.0);
         let high = area.div(&ratio).sqrt().clamp(0.0, 1.0);
-        let place = |size: &Tensor, u: &Tensor, count: usize, shape: [usize; 3]| {
+        let place = |centres: Tensor, size: &Tensor, u: &Tensor| {
             let middle = within(u, [-1.0, 1.0]).mul(&size.affine(-1.0, 1.0));
-            centres(count, x).reshape(shape).mul(size).add(&middle)
+            centres.mul(size).add(&middle)
         };
-        let [h, w] = self.size;
-        sample(x, &place(&wide, &across, w, [1, 1, w]), &place(&high, &down, h, [1, h, 1]), self.size, Outside::Border)
+        averaged(x, self.size, |columns, rows| [place(columns, &wide, &across), place(rows, &high, &down)])
     }
     else {
-        let [h, w] = self.size;
-        let (columns, rows) = (centres(w, x).reshape([1, 1, w]), centres(h, x).reshape([1, h, 1]));
-        sample(x, &columns, &rows, self.size, Outside::Border)
+        averaged(x, self.size, |columns, rows| [columns, rows])
     }
+}
+
+/// Images brought to a size, each pixel the mean of samples in it that lie no more than two pixels of the image apart, of which
+/// each is a mean of two. `place` says where the columns and rows lie that would be the whole image's.
+fn averaged(x: &Tensor, [h, w]: [usize; 2], place: impl FnOnce(Tensor, Tensor) -> [Tensor; 2]) -> Tensor {
+    let kernel_size = [x.size(2).div_ceil((2 * h).max(1)), x.size(3).div_ceil((2 * w).max(1))];
+    let [tall, broad] = [h * kernel_size[0], w * kernel_size[1]];
+    let [columns, rows] = place(centres(broad, x).reshape([1, 1, broad]), centres(tall, x).reshape([1, tall, 1]));
+    let y = sample(x, &columns, &rows, [tall, broad], Outside::Border);
+    if kernel_size == [1, 1] {
+        return y;
+    }
+    y.avg_pool2d(AvgPool2dOptions { kernel_size, stride: kernel_size, ..AvgPool2dOptions::new(1) })
 }
 
 random! {

@@ -34,6 +34,18 @@ fn turns_and_cuts_that_are_nothing_change_nothing_and_others_what_they_say() {
         assert!(near(&values(&whole.forward(&x, &Ctx::eval())), &values(&x)), "{name}");
         assert_eq!(half.forward(&x, &Ctx::eval()).shape(), [2, 3, 2, 3]);
 
+        // A white column in eight, brought to an eighth, and to a third, is as bright as it was, trained on or not.
+        let stripes: Vec<f32> = (0..48 * 48).map(|at| if at % 8 == 3 { 1.0 } else { 0.0 }).collect();
+        let stripes = Tensor::from_vec(stripes, [1, 1, 48, 48], &device);
+        for (size, apart) in [([6, 6], 1e-3), ([16, 6], 1e-3), ([6, 16], 0.4)] {
+            let small = RandomResizedCrop::new(size, [1.0, 1.0], [1.0, 1.0], init);
+            for y in [small.forward(&stripes, &Ctx::eval()), small.forward(&stripes, &train)].map(|y| values(&y)) {
+                let mean = y.iter().sum::<f32>() / y.len() as f32;
+                assert!((mean - 0.125).abs() < 0.01, "{name}: {size:?} {mean}");
+                assert!(y.iter().all(|y| (y - 0.125).abs() < apart), "{name}: {size:?} {y:?}");
+            }
+        }
+
         // A quarter turn counterclockwise: the last column becomes the first row.
         let square = images(1, [4, 4], &device);
         let turn = RandomAffine::new([90.0, 90.0], [0.0, 0.0], [1.0, 1.0], init);
