@@ -178,6 +178,10 @@ fn mistakes() -> Vec<(&'static str, String)> {
     add("optimizers", &|| sgd(&net).set_lr(-1.0));
 
     add("saving", &|| load_state(&net, &state(&other)?, Strictness::Strict).map(drop));
+    let small = Linear::new(2, 1, &mut Init::new(0, &device));
+    let floats = state(&small);
+    small.quantize_int8().expect("it can be held");
+    add("saving", &|| load_state(&small, &floats.clone()?, Strictness::Strict).map(drop));
     add("saving", &|| checkpoint::from_bytes(b"not at all").map(drop));
     add("saving", &|| {
         let folder = tempfile::tempdir().expect("a folder");
@@ -186,8 +190,6 @@ fn mistakes() -> Vec<(&'static str, String)> {
         wgrad::load(&path).map(drop)
     });
     add("saving", &|| sgd(&other).load_state(&adam(&other).state()?));
-    let small = Linear::new(2, 1, &mut Init::new(0, &device));
-    small.quantize_int8().expect("it can be held");
     add("saving", &|| Adam::new(&small, AdamOptions::default()).map(drop));
     add("saving", &|| {
         small.forward(&Tensor::ones([4, 2], &device), &Ctx::train());
