@@ -434,7 +434,7 @@ impl Tensor {
         let path = Tensor::cat(&[&pairs, &Tensor::full([batch, 1], options.blank, device)], 1);
         let length = 2 * l[1] + 1;
         // Labels that do not count may be of no class.
-        let behind = Tensor::arange(0, length as i32, device).gt(&counts.add(&counts).unsqueeze(1));
+        let behind = Tensor::arange(0, length as i32, device).gt(counts.add(&counts).unsqueeze(1));
         let path = Tensor::where_(&behind, &path.new_full([], options.blank as f32), &path);
         // As PyTorch's, the gradient is one that the logarithm of a softmax before it leaves as it is.
         let saved = self.saved();

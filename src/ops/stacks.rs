@@ -69,7 +69,7 @@ impl Tensor {
             sizes[dim] += t.shape()[dim];
         }
         // One of a single row there would not tell where the rows of the others lie.
-        let leads = tensors.iter().find(|t| t.rank() == sizes.len() && t.shape()[dim] > 1).unwrap_or(&first);
+        let leads = tensors.iter().find(|t| t.rank() == sizes.len() && t.shape()[dim] > 1).unwrap_or(first);
         let out = leads.in_own_order(&sizes, |stored| Tensor::empty(stored, first.dtype(), first.device()));
         let mut start = 0;
         let mut parts = Vec::with_capacity(tensors.len());
