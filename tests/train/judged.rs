@@ -132,7 +132,7 @@ fn what_ranks_collect_is_in_the_order_of_the_set() {
             Scored::of_sums(sums).expect("scores").worst(6).iter().map(|own| own.item).collect()
         };
         for ranks in [2, 3] {
-            let all = Threads::run(&several(&device, ranks), |group, device| collected(group, device));
+            let all = Threads::run(&several(&device, ranks), collected);
             for own in all.expect("they run") {
                 let is_near = own.len() == alone.len() && own.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5);
                 assert!(is_near, "{ranks} ranks on {name}");
