@@ -41,6 +41,7 @@ fn weights_that_are_no_numbers_are_not_saved() {
         assert_eq!(files(folder.path()), ["step-000000001.safetensors"], "{name}");
         // What never moves may be what it will.
         model.weight.tensor().detach().upload(&[f32::INFINITY; 4]);
+        model.bias.as_ref().expect("it has one").tensor().detach().upload(&[0.5f32; 2]);
         let other = tempfile::tempdir().expect("a folder");
         let checkpoints = Checkpoints::in_folder(other.path());
         let sgd = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() }).expect("a rate");
