@@ -4,6 +4,7 @@ use super::rules::panics;
 use crate::devices::devices;
 use wgrad::autograd::GradOptions;
 use wgrad::nn::{Ctx, Init, Layer, LeakyRelu, Linear, Sequential, Tanh, parameters};
+use wgrad::ops::conv::ConvTranspose2dOptions;
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
 use wgrad::{Device, KeepDims, Tensor};
@@ -276,4 +277,25 @@ fn a_long_graph_of_gradients_is_dropped_step_by_step() {
     let slope = y.sum().grad(&x);
     assert!(slope.item().expect("it runs").is_finite());
     drop((slope, y));
+}
+
+/// Of a quadratic, so that the second gradient along a direction is the first one there.
+#[test]
+fn transposed_convolutions_with_wide_output_padding_have_second_gradients() {
+    for (name, device) in devices() {
+        for (dilation, output_padding, groups) in [([2, 3], [1, 2], 2), ([1, 2], [0, 1], 1)] {
+            let options =
+                ConvTranspose2dOptions { dilation, output_padding, groups, ..ConvTranspose2dOptions::default() };
+            let part = |n: usize, at: f64, shape: &[usize]| Tensor::from_vec(waves(n, at, 1.0), shape, &device);
+            let weight = part(4 * 2 * 3, 0.3, &[2, 2, 3, 2]).requires_grad();
+            let loss = |x: &Tensor| x.conv_transpose2d(&weight, None, options).square().sum();
+            let [x, along] = [0.0, 0.7].map(|at| part(2 * 2 * 3 * 4, at, &[2, 2, 3, 4]).requires_grad());
+            let slope = loss(&x).grad(&x);
+            let grads = (slope.mul(&along.detach())).sum().backward();
+            let first = loss(&along).backward();
+            let got = grads.of(&x).expect("it has one");
+            near(name, &read(got), &read(first.of(&along).expect("it has one")));
+            assert!(grads.of(&weight).is_some(), "on {name}");
+        }
+    }
 }

@@ -54,6 +54,8 @@ pub fn transposed_gradients(
     needs: &[bool],
     p: &ConvParams,
 ) -> Vec<Option<Tensor>> {
-    let by_images = || dy.conv2d(kernel, None, options(p));
+    // Where the output's padding is as wide as the stride there is more than the images had.
+    let by_images =
+        || dy.conv2d(kernel, None, options(p)).narrow(2, 0, p.out_h as usize).narrow(3, 0, p.out_w as usize);
     vec![needs[0].then(by_images), needs[1].then(|| by_weight(dy, images, p))]
 }
