@@ -30,7 +30,7 @@ macro_rules! ints {
 
 ints!(isize, usize, i32, u32, i64, u64);
 
-/// Sizes of which one may be -1, to be told from the others: a number, an array or a slice, or a tuple where types mix, as in
+/// Sizes of which one may be -1, to be told from the others: a number, an array, a slice or a `Vec`, or a tuple where types mix, as in
 /// `(x.size(0), -1)`.
 pub trait Sizes {
     /// The sizes.
@@ -52,6 +52,12 @@ impl Sizes for Shape {
 impl<I: Int> Sizes for &[I] {
     fn sizes(self) -> Vec<isize> {
         ints(self)
+    }
+}
+
+impl<I: Int> Sizes for Vec<I> {
+    fn sizes(self) -> Vec<isize> {
+        ints(&self)
     }
 }
 

@@ -355,3 +355,11 @@ fn tensors_are_put_together_from_any_list_and_take_the_shape_of_others() {
     assert_eq!(all.reshape(rows.shape()).shape(), rows.shape());
     assert_eq!(all.reshape([-1, 2i64]).shape(), rows.shape());
 }
+
+#[test]
+fn sizes_may_be_owned() {
+    let x = Tensor::arange(0, 6, &Device::cpu()).reshape(vec![2, 3]);
+    let rolled = x.roll(vec![1], vec![0]).repeat(vec![1usize, 2]);
+    assert_eq!((rolled.shape(), x.movedim(vec![0], vec![1]).shape()), ([2, 6].into(), [3, 2].into()));
+    assert_eq!(x.unflatten(1, vec![3, -1]).shape(), [2, 3, 1]);
+}
