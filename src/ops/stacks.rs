@@ -4,6 +4,7 @@ use super::copy::new_place;
 use super::reduce::KeepDims;
 use crate::autograd::Op;
 use crate::device::Device;
+use crate::dtype::DType;
 use crate::shape::{Int, Shape};
 use crate::tensor::Tensor;
 use std::borrow::Borrow;
@@ -44,10 +45,10 @@ pub(super) fn refs(tensors: &[impl Borrow<Tensor>]) -> Vec<&Tensor> {
 /// # Tensors put together
 impl Tensor {
     /// Tensors one after another along a dimension; all other sizes are equal. A vector of no elements may stand among
-    /// tensors of any rank. They are given as `&[&a, &b]`, or as a `Vec` of tensors.
+    /// tensors of any rank. They are given as `&[&a, &b]`, or as a `Vec` of tensors. Floats of several types become f32.
     ///
     /// # Panics
-    /// If there are none, or sizes or types differ.
+    /// If there are none, sizes differ, or types that are not all floats do.
     #[doc(alias("concat", "concatenate"))]
     #[track_caller]
     pub fn cat(tensors: &[impl Borrow<Tensor>], dim: impl Int) -> Tensor {
@@ -57,13 +58,17 @@ impl Tensor {
             return Tensor::cat(&all, dim);
         }
         let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
+        if let Some(other) = tensors.iter().find(|t| *t.shape() != [0] && t.dtype() != first.dtype()) {
+            let [a, b] = [first, *other].map(|t| (t.dtype(), t.shape()));
+            let floats = tensors.iter().all(|t| t.dtype().is_float());
+            assert!(floats, "cat: {} {} x {} {}: types differ: cast one of them first", a.0, a.1, b.0, b.1);
+            return Tensor::cat(&tensors.iter().map(|t| t.cast(DType::F32)).collect::<Vec<_>>(), dim);
+        }
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();
         sizes[dim] = 0;
         for t in tensors.iter().filter(|t| *t.shape() != [0]) {
-            let alike = t.rank() == first.rank()
-                && t.dtype() == first.dtype()
-                && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
+            let alike = t.rank() == first.rank() && (0..sizes.len()).all(|d| d == dim || t.shape()[d] == sizes[d]);
             let [a, b] = [first, *t].map(|t| (t.dtype(), t.shape()));
             assert!(alike, "cat: {} {} x {} {}: only dimension {dim} may differ", a.0, a.1, b.0, b.1);
             sizes[dim] += t.shape()[dim];

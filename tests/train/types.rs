@@ -357,6 +357,21 @@ fn tensors_are_put_together_from_any_list_and_take_the_shape_of_others() {
 }
 
 #[test]
+fn floats_of_several_types_are_joined_as_f32() {
+    for (name, device) in devices() {
+        let [a, b] = [DType::F32, DType::BF16].map(|dtype| Tensor::ones([1], &device).cast(dtype).requires_grad());
+        let y = Tensor::cat(&[&b, &a], 0);
+        assert_eq!((y.dtype(), y.to_vec::<f32>().expect("it runs")), (DType::F32, vec![1.0, 1.0]), "on {name}");
+        assert_eq!(y.sum().backward().of(&b).map(Tensor::dtype), Some(DType::BF16), "on {name}");
+        assert_eq!(Tensor::stack(&[&b, &a], 1).dtype(), DType::F32);
+        // Nothing has no say.
+        assert_eq!(Tensor::cat(&[&Tensor::zeros([0], &device), &b], 0).dtype(), DType::BF16);
+        let text = panics(|| Tensor::cat(&[&a, &a.cast(DType::I32)], 0));
+        assert!(text.contains("cat: f32 [1] x i32 [1]: types differ: cast one of them first"), "{text}");
+    }
+}
+
+#[test]
 fn sizes_may_be_owned() {
     let x = Tensor::arange(0, 6, &Device::cpu()).reshape(vec![2, 3]);
     let rolled = x.roll(vec![1], vec![0]).repeat(vec![1usize, 2]);
