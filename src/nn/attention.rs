@@ -142,10 +142,11 @@ impl MultiheadAttention {
     }
 
     /// Of `x`, `[batch, rows, width]`, to itself: queries, keys and values are one product. A mask is broadcast over
-    /// `[batch, heads, rows, rows]`: PyTorch's `attn_mask` as it is, a `key_padding_mask` as `[batch, 1, 1, rows]` of 0
-    /// and negative infinity, which [`AttentionOptions::padded`] makes of lengths. A row that sees no key gives the
-    /// bias of `out_proj`, where PyTorch gives NaN if it is asked for the weights, too. A mask of truth values is true where a
-    /// key is seen, as for `scaled_dot_product_attention`; those of PyTorch's `nn.MultiheadAttention` are true where it is not.
+    /// `[batch, heads, rows, rows]`: PyTorch's `attn_mask` of floats as it is. One of truth values is true where a key is seen, as
+    /// for `scaled_dot_product_attention`; PyTorch's of `nn.MultiheadAttention`, which are true where it is not, are given by
+    /// [`AttentionOptions::hidden`], and a `key_padding_mask` by [`AttentionOptions::key_padding`], or of lengths by
+    /// [`AttentionOptions::padded`]. A row that sees no key gives the bias of `out_proj`, where PyTorch gives NaN if it is asked
+    /// for the weights, too.
     ///
     /// Where the layer is not [`batch_first`](MultiheadAttention::batch_first), inputs and outputs are `[rows, batch, width]`;
     /// masks are the same.
@@ -162,7 +163,7 @@ impl MultiheadAttention {
     }
 
     /// Of queries `[batch, rows, width]` to keys `[batch, keys, kdim]` and values `[batch, keys, vdim]`; a mask is broadcast
-    /// over `[batch, heads, rows, keys]`: padding is `[batch, 1, 1, keys]`.
+    /// over `[batch, heads, rows, keys]`, and means what it does in [`attend_self`](MultiheadAttention::attend_self).
     ///
     /// # Panics
     /// If a shape does not fit.

@@ -139,8 +139,8 @@ impl TransformerEncoderLayer {
         }
     }
 
-    /// On `[batch, rows, width]`; the options tell which rows see which: PyTorch's `src_mask` and
-    /// `src_key_padding_mask`, as for [`MultiheadAttention::attend_self`].
+    /// On `[batch, rows, width]`; the options tell which rows see which: PyTorch's `src_mask` by
+    /// [`AttentionOptions::hidden`] where it is of truth values, and `src_key_padding_mask` by [`AttentionOptions::key_padding`].
     ///
     /// # Panics
     /// If a shape does not fit.

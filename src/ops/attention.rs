@@ -23,8 +23,10 @@ use Access::{Read, Write};
 pub struct AttentionOptions {
     /// Whether a query sees only keys up to its own position.
     pub is_causal: bool,
-    /// Added to the scores `[.., queries, keys]`, to which it is broadcast; negative infinity hides a key. Beside
-    /// `is_causal`, both hide. One whose gradient is asked for goes by primitives.
+    /// Added to the scores `[.., queries, keys]`, to which it is broadcast; negative infinity hides a key. One of truth values
+    /// (`bool`) is true where a key is *seen*, as in `scaled_dot_product_attention`; those of PyTorch's layers, which are true
+    /// where it is hidden, are given by [`hidden`](AttentionOptions::hidden) and [`key_padding`](AttentionOptions::key_padding).
+    /// Beside `is_causal`, both hide. One whose gradient is asked for goes by primitives.
     pub mask: Option<Tensor>,
     /// The factor of scores; 1 / sqrt(head_dim) where nothing is said.
     pub scale: Option<f32>,
@@ -63,13 +65,41 @@ impl AttentionOptions {
         let lengths = lengths.indices("padded", "lengths");
         assert!(i32::try_from(keys).is_ok(), "padded: lengths of i32 cannot count {keys} keys");
         let hidden = Tensor::arange(0, keys as i32, device).ge(lengths.unsqueeze(1));
-        let added = Tensor::zeros([], device).masked_fill(&hidden, f32::NEG_INFINITY);
-        let added = added.reshape_to(Shape::from([shape[0], 1, 1, keys]));
-        let mask = match &self.mask {
+        self.hidden(&hidden.reshape_to(Shape::from([shape[0], 1, 1, keys])))
+    }
+
+    /// The same, but keys are hidden where `mask` is true, which is broadcast to the scores `[.., queries, keys]`: a mask of truth
+    /// values as PyTorch's layers take it (`attn_mask` of `nn.MultiheadAttention`, `src_mask` of `nn.Transformer`). It is added to
+    /// a mask that is there.
+    ///
+    /// ```
+    /// use wgrad::{AttentionOptions, DType, Tensor};
+    /// // PyTorch's torch.triu(torch.ones(3, 3), 1).bool()
+    /// let ahead = Tensor::ones([3, 3], &wgrad::Device::cpu()).triu(1).cast(DType::Bool);
+    /// let options = AttentionOptions::default().hidden(&ahead);
+    /// ```
+    ///
+    /// What is not 0 counts as true. Floats that are meant to be added are a [`mask`](AttentionOptions::mask).
+    #[track_caller]
+    pub fn hidden(self, mask: &Tensor) -> AttentionOptions {
+        let added = Tensor::zeros([], mask.device()).masked_fill(mask, f32::NEG_INFINITY);
+        let mask = match self.added().mask {
             Some(mask) => mask.add(&added),
             None => added,
         };
         AttentionOptions { mask: Some(mask), ..self }
+    }
+
+    /// The same, but keys are hidden where `mask`, `[batch, keys]`, is true: PyTorch's `key_padding_mask` of
+    /// `nn.MultiheadAttention`, `src_key_padding_mask` of `nn.Transformer`. Of lengths it is [`padded`](AttentionOptions::padded).
+    ///
+    /// # Panics
+    /// If the mask is of another shape.
+    #[track_caller]
+    pub fn key_padding(self, mask: &Tensor) -> AttentionOptions {
+        let shape = mask.shape();
+        assert!(shape.rank() == 2, "key_padding: {shape}: expected a mask [batch, keys], true where a key is padding");
+        self.hidden(&mask.reshape_to(Shape::from([shape[0], 1, 1, shape[1]])))
     }
 
     /// With a mask of truth values as one that is added: nothing where it is true, -infinity elsewhere.

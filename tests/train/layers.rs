@@ -1,5 +1,6 @@
 //! What layers do that no operation's case tells.
 
+use super::rules::panics;
 use crate::devices::devices;
 use wgrad::loss::CtcOptions;
 use wgrad::nn::{
@@ -148,5 +149,38 @@ fn one_item_is_a_batch_of_one() {
         let labels = Tensor::ones([2], &device).cast(DType::I32);
         let loss = x.reshape([24, 6]).log_softmax(-1).ctc_loss(&labels, &number(24), &number(2), CtcOptions::default());
         assert!(loss.item().is_ok_and(f32::is_finite), "on {name}");
+    }
+}
+
+/// Masks of truth values as PyTorch's layers have them: true where a key is hidden.
+#[test]
+fn attention_takes_the_masks_of_pytorchs_layers() {
+    for (name, device) in devices() {
+        let attention = MultiheadAttention::new(4, 2, &mut Init::new(3, &device));
+        let x = Tensor::normal([2, 3, 4], 0.0, 1.0, &mut Rng::new(5), &device);
+        let y = |options: AttentionOptions| -> Vec<f32> {
+            attention.attend_self(&x, &options, &Ctx::eval()).to_vec().expect("the device works")
+        };
+        let near = |what: &str, got: Vec<f32>, want: Vec<f32>| {
+            assert!(
+                got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-5),
+                "{what} on {name}: {got:?}, not {want:?}"
+            );
+        };
+        let truth = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &device).cast(DType::Bool);
+        let ahead = truth(&[0., 1., 1., 0., 0., 1., 0., 0., 0.], &[3, 3]);
+        near("attn_mask", y(AttentionOptions::default().hidden(&ahead)), y(AttentionOptions::causal()));
+        let lengths = Tensor::from_slice(&[2, 3], [2], &device);
+        let padding = truth(&[0., 0., 1., 0., 0., 0.], &[2, 3]);
+        let padded = || AttentionOptions::default().padded(&lengths, 3);
+        near("key_padding_mask", y(AttentionOptions::default().key_padding(&padding)), y(padded()));
+        let none = truth(&[0.0; 6], &[2, 3]);
+        near("nothing hidden", y(AttentionOptions::default().key_padding(&none)), y(AttentionOptions::default()));
+        // Beside one that is true where a key is seen.
+        let mask = Some(ahead.cast(DType::F32).eq(0.0).cast(DType::Bool));
+        let both = AttentionOptions { mask, ..AttentionOptions::default() }.key_padding(&padding);
+        near("both", y(both), y(AttentionOptions { is_causal: true, ..padded() }));
+        let text = panics(|| AttentionOptions::default().key_padding(&lengths));
+        assert!(text.contains("key_padding: [2]: expected a mask [batch, keys]"), "{text}");
     }
 }
