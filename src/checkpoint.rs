@@ -6,7 +6,7 @@ mod torch;
 use crate::backend::whole::{replace, with_part};
 use crate::dtype::DType;
 use crate::error::{Error, Result, Source};
-use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, parameters, state};
+use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,23 +81,10 @@ fn loaded(
     load_read(module, values, unread, strictness).map_err(|error| match error {
         Error::Weights(text) => {
             let sides = "missing and extra in the file; of two shapes, its own stands first and the model's last";
-            let under = under(module, values).map(|part| {
-                format!(
-                    "; the model's names stand in the file behind `{part}`: checkpoint::load_renamed takes that off"
-                )
-            });
-            Error::Weights(format!("{}: {text} ({sides}){}", path.display(), under.unwrap_or_default()))
+            Error::Weights(format!("{}: {text} ({sides})", path.display()))
         }
         other => other,
     })
-}
-
-/// What stands before each name of a module in a file of more than it, such as `model.`.
-fn under<'v>(module: &dyn Module, values: &'v StateDict) -> Option<&'v str> {
-    let names: Vec<String> = parameters(module).into_iter().map(|(name, _)| name).collect();
-    let first = names.first().filter(|first| !values.contains_key(*first))?;
-    let parts = values.keys().filter_map(|name| name.strip_suffix(first.as_str())).filter(|part| part.ends_with('.'));
-    parts.into_iter().find(|part| names.iter().all(|name| values.contains_key(&format!("{part}{name}"))))
 }
 
 /// Writes values under their names. An existing file is replaced only when the new one is whole, and keeps its mode; behind a

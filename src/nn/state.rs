@@ -166,6 +166,16 @@ impl LoadReport {
     pub fn is_clean(&self) -> bool {
         *self == LoadReport::default()
     }
+
+    /// What stands before all missing names in those of the values, where one thing does.
+    fn prefix(&self) -> Option<&str> {
+        let first = self.missing.first()?;
+        let behind =
+            |name: &'_ String, prefix: &str| self.extra.iter().any(|extra| extra.strip_prefix(prefix) == Some(name));
+        let prefixes = self.extra.iter().filter_map(|extra| extra.strip_suffix(first.as_str()));
+        let mut whole = prefixes.filter(|prefix| prefix.ends_with('.'));
+        whole.find(|prefix| self.missing.iter().all(|name| behind(name, prefix)))
+    }
 }
 
 impl fmt::Display for LoadReport {
@@ -181,7 +191,15 @@ impl fmt::Display for LoadReport {
         let parts: Vec<String> =
             lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what}: {list}")).collect();
         f.write_str(if parts.is_empty() { "everything fits" } else { "" })?;
-        f.write_str(&parts.join("; "))
+        f.write_str(&parts.join("; "))?;
+        match self.prefix() {
+            Some(prefix) => write!(
+                f,
+                "; all that is missing is there behind `{prefix}`, which checkpoint::load_renamed takes off by |name| \
+                 name.strip_prefix(\"{prefix}\").map(str::to_string)"
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -256,6 +274,9 @@ pub(crate) fn load_read(
         }
     }
     report.extra = values.keys().filter(|name| !tensors.iter().any(|(path, ..)| path == *name)).cloned().collect();
+    if fitting.is_empty() && strictness == Strictness::Partial && !report.is_clean() {
+        log::warn!("none of the values fits the model: {report}");
+    }
     if strictness == Strictness::Strict && !report.is_clean() {
         return Err(Error::Weights(format!("the weights do not fit the model: {report}")));
     }

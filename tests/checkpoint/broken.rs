@@ -160,3 +160,24 @@ fn what_does_not_fit_is_listed() {
     want.insert("0.bias".into(), halves(&[2]));
     assert_eq!(values(&module), want);
 }
+
+#[test]
+fn names_behind_one_prefix_are_told_a_way_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("w.safetensors");
+    let module = model(1, &Device::cpu());
+    let own = values(&module);
+    let behind =
+        |prefix: &str| own.iter().map(|(name, x)| (format!("{prefix}{name}"), x.clone())).collect::<StateDict>();
+    let mut nested = behind("state_dict.");
+    nested.insert("epoch".into(), StateTensor { shape: vec![], values: Values::I64(vec![3]) });
+    checkpoint::write(&nested, &path).expect("it can be written");
+    refused(&module, &path, &["all that is missing is there behind `state_dict.`", "load_renamed"]);
+    let rename = |name: &str| name.strip_prefix("state_dict.").map(str::to_string);
+    assert!(checkpoint::load_renamed(&module, &path, Strictness::Strict, rename).is_ok());
+    // Not where something is missing all the same.
+    nested.remove("state_dict.3.bias");
+    checkpoint::write(&nested, &path).expect("it can be written");
+    let error = checkpoint::load(&module, &path, Strictness::Strict).expect_err("it does not fit").to_string();
+    assert!(!error.contains("load_renamed"), "{error}");
+}
