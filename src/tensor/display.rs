@@ -16,7 +16,8 @@ impl Tensor {
         let decimals = f.precision().unwrap_or(DECIMALS);
         let values: crate::Result<Vec<String>> = by_dtype!(self.dtype(), T => self.to_vec::<T>().map(|values| {
             if self.dtype().is_float() {
-                return strings(&values.iter().map(|v| f32::of(v.number())).collect::<Vec<_>>(), decimals);
+                let values: Vec<f32> = values.iter().map(|v| f32::of(v.number())).collect();
+                return strings(&values, &self.shape(), decimals);
             }
             values.iter().map(T::to_string).collect()
         }));
@@ -27,11 +28,22 @@ impl Tensor {
     }
 }
 
-/// So many decimals, or scientific notation where four of them would hide the value.
-fn strings(values: &[f32], decimals: usize) -> Vec<String> {
-    let sizes = || values.iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v > 0.0);
-    let (least, most) = sizes().fold((f32::MAX, 0.0f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
-    let scientific = most > 0.0 && (!(1e-3..1e6).contains(&most) || least < 1e-6 * most && most >= 1e3);
+/// Whether the element at this place is shown where only the ends of dimensions are.
+fn is_shown(shape: &[usize], mut at: usize) -> bool {
+    shape.iter().rev().all(|&size| {
+        let here = at % size;
+        at /= size;
+        size <= 2 * EDGE || here < EDGE || here >= size - EDGE
+    })
+}
+
+/// So many decimals, or scientific notation where four of them would hide a value.
+fn strings(values: &[f32], shape: &[usize], decimals: usize) -> Vec<String> {
+    let cut = values.len() > WHOLE;
+    let shown = values.iter().enumerate().filter(|(at, _)| !cut || is_shown(shape, *at));
+    let sizes = shown.map(|(_, v)| v.abs()).filter(|v| v.is_finite() && *v > 0.0);
+    let (least, most) = sizes.fold((f32::MAX, 0.0f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let scientific = most > 0.0 && (!(1e-3..1e6).contains(&most) || least < 5e-5);
     values.iter().map(|v| if scientific { format!("{v:.decimals$e}") } else { format!("{v:.decimals$}") }).collect()
 }
 
@@ -89,6 +101,12 @@ mod tests {
         assert_eq!(x.to_string(), "[[1.0000, -2.5000],\n [0.0000, 3.2500]] f32 [2, 2]");
         assert_eq!(format!("{x:.1}"), "[[1.0, -2.5],\n [0.0, 3.2]] f32 [2, 2]");
         assert_eq!(format!("{:.2}", &x * 1e9), "[[1.00e9, -2.50e9],\n [0.00e0, 3.25e9]] f32 [2, 2]");
+        let small = Tensor::from_slice(&[1e-8f32, 1.0], [2], &device);
+        assert_eq!(small.to_string(), "[1.0000e-8, 1.0000e0] f32 [2]");
+        // What is not shown has no say.
+        let long = Tensor::ones([4000], &device);
+        long.i(2000).assign(&Tensor::full([], 1e-8, &device));
+        assert!(long.to_string().starts_with("[1.0000, 1.0000, 1.0000, .."), "{long}");
         assert_eq!(format!("{:.0}", Tensor::scalar(7i32, &device)), "7 i32 []");
         assert!(format!("{x:.0?}").ends_with("[[1, -2],\n [0, 3]]"));
         assert_eq!(x.permute(&[1, 0]).to_string(), "[[1.0000, 0.0000],\n [-2.5000, 3.2500]] f32 [2, 2]");
