@@ -32,6 +32,11 @@ pub trait Schedule: Send + Sync {
     /// The rate of a step.
     fn rate(&self, at: At) -> f64;
 
+    /// The rate of a step for one of the optimizer's groups, where they do not go by one rule: see [`PerGroup`].
+    fn group_rate(&self, _group: usize, at: At) -> f64 {
+        self.rate(at)
+    }
+
     /// Refuses arguments that give no rates: [`Scheduler::new`] asks.
     ///
     /// # Errors
@@ -49,6 +54,11 @@ pub trait Schedule: Send + Sync {
     /// the base, unless it says otherwise.
     fn takes_over(&self, at: At) -> f64 {
         self.rate(At { last: at.base, ..at })
+    }
+
+    /// [`takes_over`](Schedule::takes_over) for one of the optimizer's groups.
+    fn group_takes_over(&self, _group: usize, at: At) -> f64 {
+        self.takes_over(at)
     }
 }
 
@@ -173,8 +183,8 @@ impl Scheduler {
     }
 
     fn advance(&mut self) {
-        for (last, &base) in self.rates.iter_mut().zip(&self.bases) {
-            *last = self.schedule.rate(At { step: self.step, base, last: *last });
+        for (group, (last, &base)) in self.rates.iter_mut().zip(&self.bases).enumerate() {
+            *last = self.schedule.group_rate(group, At { step: self.step, base, last: *last });
         }
     }
 
@@ -247,19 +257,27 @@ impl Schedule for SequentialLr {
     }
 
     fn rate(&self, at: At) -> f64 {
+        self.group_rate(0, at)
+    }
+
+    fn group_rate(&self, group: usize, at: At) -> f64 {
         let mut start = 0;
         for (end, schedule) in &self.parts {
             if at.step < *end {
                 let here = At { step: at.step - start, ..at };
                 return match here.step {
-                    0 if start > 0 => schedule.takes_over(here),
-                    0 => schedule.rate(At { last: at.base, ..here }),
-                    _ => schedule.rate(here),
+                    0 if start > 0 => schedule.group_takes_over(group, here),
+                    0 => schedule.group_rate(group, At { last: at.base, ..here }),
+                    _ => schedule.group_rate(group, here),
                 };
             }
             start = *end;
         }
         at.last
+    }
+
+    fn group_takes_over(&self, group: usize, at: At) -> f64 {
+        self.group_rate(group, At { last: at.base, ..at })
     }
 
     fn momentum(&self, step: u64) -> Option<f64> {
@@ -301,7 +319,15 @@ impl Schedule for ChainedLr {
     }
 
     fn rate(&self, at: At) -> f64 {
-        self.parts.iter().fold(at.last, |last, schedule| schedule.rate(At { last, ..at }))
+        self.group_rate(0, at)
+    }
+
+    fn group_rate(&self, group: usize, at: At) -> f64 {
+        self.parts.iter().fold(at.last, |last, schedule| schedule.group_rate(group, At { last, ..at }))
+    }
+
+    fn group_takes_over(&self, group: usize, at: At) -> f64 {
+        self.group_rate(group, At { last: at.base, ..at })
     }
 
     fn momentum(&self, step: u64) -> Option<f64> {
@@ -309,9 +335,62 @@ impl Schedule for ChainedLr {
     }
 }
 
+/// A schedule for each of the optimizer's groups, in their order, the last for all that are left: PyTorch's lists of rates, as in
+/// `OneCycleLR(optimizer, max_lr=[0.1, 0.01], ..)`. The momentum is that of the first.
+///
+/// ```
+/// use wgrad::optim::schedule::{OneCycleLr, PerGroup};
+/// let schedule = PerGroup::new([0.1, 0.01].map(|most| OneCycleLr::new(most, 1000)));
+/// ```
+pub struct PerGroup<S>(Vec<S>);
+
+impl<S: Schedule> PerGroup<S> {
+    /// These schedules. `Box<dyn Schedule>` is one, where they are of several types.
+    pub fn new(schedules: impl IntoIterator<Item = S>) -> PerGroup<S> {
+        PerGroup(schedules.into_iter().collect())
+    }
+
+    fn of(&self, group: usize) -> Option<&S> {
+        self.0.get(group).or(self.0.last())
+    }
+}
+
+impl<S: Schedule> Schedule for PerGroup<S> {
+    fn check(&self) -> Result<()> {
+        if self.0.is_empty() {
+            return Err(Error::Option("PerGroup: expected a schedule for each group, got none".into()));
+        }
+        self.0.iter().try_for_each(Schedule::check)
+    }
+
+    fn rate(&self, at: At) -> f64 {
+        self.group_rate(0, at)
+    }
+
+    fn group_rate(&self, group: usize, at: At) -> f64 {
+        self.of(group).map_or(at.last, |schedule| schedule.group_rate(group, at))
+    }
+
+    fn takes_over(&self, at: At) -> f64 {
+        self.group_takes_over(0, at)
+    }
+
+    fn group_takes_over(&self, group: usize, at: At) -> f64 {
+        self.of(group).map_or(at.last, |schedule| schedule.group_takes_over(group, at))
+    }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        self.0.first().and_then(|schedule| schedule.momentum(step))
+    }
+}
+
 impl Schedule for Box<dyn Schedule> {
     fn check(&self) -> Result<()> {
         (**self).check()
+    }
+
+    fn group_rate(&self, group: usize, at: At) -> f64 {
+        (**self).group_rate(group, at)
     }
 
     fn rate(&self, at: At) -> f64 {
@@ -324,6 +403,10 @@ impl Schedule for Box<dyn Schedule> {
 
     fn takes_over(&self, at: At) -> f64 {
         (**self).takes_over(at)
+    }
+
+    fn group_takes_over(&self, group: usize, at: At) -> f64 {
+        (**self).group_takes_over(group, at)
     }
 }
 

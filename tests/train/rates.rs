@@ -5,8 +5,9 @@ use crate::devices::devices;
 use std::path::Path;
 use wgrad::nn::{Ctx, Init, Linear, StateDict, state};
 use wgrad::optim::schedule::{
-    Better, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LambdaLr, LinearLr,
-    MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau, Schedule, Scheduler, SequentialLr, StepLr, Threshold,
+    Annealing, Better, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, ExponentialLr, LambdaLr,
+    LinearLr, MultiStepLr, OneCycleLr, PerGroup, PolynomialLr, ReduceLrOnPlateau, Schedule, Scheduler, SequentialLr,
+    StepLr, SwaLr, Threshold,
 };
 use wgrad::optim::{Momentum, Optimizer, Sgd, SgdOptions};
 use wgrad::train::{Checkpoints, Outcome, Trainer};
@@ -299,4 +300,32 @@ fn a_plateau_lowers_what_a_schedule_goes_on_from() {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
+}
+
+#[test]
+fn each_group_has_a_schedule_of_its_own() {
+    let model = Linear::new(2, 1, &mut Init::new(0, &Device::cpu()));
+    let sgd = |name: &str, _| SgdOptions { lr: if name == "weight" { 0.5 } else { 0.25 }, ..SgdOptions::default() };
+    let cycles = || [0.1, 0.01].map(|most| OneCycleLr { momentum: None, ..OneCycleLr::new(most, 10) });
+    let ends = [0.2, 0.02].map(|swa_lr| SwaLr { swa_lr, anneal_steps: 2, annealing: Annealing::Linear });
+    // Bare, among others, and boxed.
+    let all: [Box<dyn Schedule>; 3] = [
+        Box::new(PerGroup::new(cycles())),
+        Box::new(ChainedLr::new().and(PerGroup::new(cycles()))),
+        Box::new(SequentialLr::new().until(5, PerGroup::new(cycles())).then(PerGroup::new(ends))),
+    ];
+    for (at, schedule) in all.into_iter().enumerate() {
+        let mut optimizer = Sgd::grouped(&model, sgd).expect("good options");
+        let mut scheduler = Scheduler::new(schedule, &mut optimizer).expect("good schedules");
+        for step in 0..10 {
+            let rates = optimizer.lrs();
+            assert!((rates[0] - 10.0 * rates[1]).abs() < 1e-6, "{at} in step {step}: {rates:?}");
+            let want = [0.004, 0.1].map(|most| (rates[0] - most).abs() < 1e-6);
+            assert!((step != 0 || want[0]) && (step != 2 || want[1]), "{at} in step {step}: {rates:?}");
+            assert!(at != 2 || step < 7 || rates[0] == 0.2, "{at} in step {step}: {rates:?}");
+            scheduler.step(&mut optimizer).expect("they are rates");
+        }
+    }
+    let mut optimizer = Sgd::grouped(&model, sgd).expect("good options");
+    assert!(Scheduler::new(PerGroup::<OneCycleLr>::new([]), &mut optimizer).is_err());
 }

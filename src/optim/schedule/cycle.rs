@@ -94,7 +94,7 @@ pub enum Phases {
 }
 
 /// Up to the highest rate, and down to nearly nothing (Smith and Topin, 2019), while the momentum goes the other way. It
-/// says all rates itself, whatever the base.
+/// says all rates itself, whatever the base; those of groups are given by [`PerGroup`](super::PerGroup).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OneCycleLr {
     /// The highest rate.
@@ -190,7 +190,7 @@ pub enum Waves {
 }
 
 /// Up and down in straight lines between two rates, over and over (Smith, 2017), while the momentum goes the other way. It says
-/// all rates itself, whatever the base.
+/// all rates itself, whatever the base; those of groups are given by [`PerGroup`](super::PerGroup).
 ///
 /// ```
 /// use wgrad::nn::{Init, Linear};
