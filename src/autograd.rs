@@ -4,6 +4,7 @@ mod check;
 mod grads;
 mod graph;
 mod higher;
+mod leaf;
 mod op;
 mod recompute;
 mod rows;
@@ -94,53 +95,9 @@ impl Node {
         self.reads
     }
 
-    /// The start of a graph: the gradient with respect to `tensor` is asked for.
-    pub(crate) fn leaf(tensor: Tensor) -> Arc<Node> {
-        let (id, name) = (Node::next_id(), tensor.name().map(Arc::from));
-        let leaf = Some(RwLock::new(tensor.detach()));
-        let (op, shape, dtype) = (Op::new("leaf"), tensor.shape(), tensor.dtype());
-        let (inputs, sources) = (Vec::new(), Vec::new());
-        let (backward, place, again, flows, reads) = (None, None, None, true, None);
-        let gradient = dtype;
-        Arc::new(Node {
-            id,
-            op,
-            shape,
-            dtype,
-            gradient,
-            name,
-            inputs,
-            sources,
-            backward,
-            place,
-            again,
-            flows,
-            leaf,
-            reads,
-        })
-    }
-
-    /// Tells a leaf where its elements are now, and what they are called.
-    pub(crate) fn move_to(&self, place: &Tensor) {
-        if let Some(leaf) = &self.leaf {
-            *leaf.write().unwrap_or_else(PoisonError::into_inner) = place.detach();
-        }
-    }
-
-    /// The tensor whose gradient is asked for, as it is known outside.
-    fn tensor(self: &Arc<Node>) -> Option<Tensor> {
-        let leaf = self.leaf.as_ref()?.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Some(leaf.with_node(Some(self.clone())))
-    }
-
     /// Whether a gradient goes through, or starts here.
     pub(crate) fn flows(&self) -> bool {
         self.flows
-    }
-
-    /// Whether a gradient ends here.
-    pub(crate) fn is_leaf(&self) -> bool {
-        self.leaf.is_some()
     }
 }
 
@@ -443,7 +400,7 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, G
     let mut ended = vec![root.clone()];
     loop {
         while let Some(node) = ended.pop() {
-            if let Some(tensor) = node.tensor() {
+            if let Some(tensor) = node.tensor().filter(|_| node.is_leaf()) {
                 if let Some((_, gradient)) = waiting.remove(&node.id) {
                     ready(&tensor, gradient.found(node.shape));
                 }
@@ -454,6 +411,9 @@ fn backward(root: &Arc<Node>, upstream: Tensor, ready: &mut dyn FnMut(&Tensor, G
         pass.check();
         let Some((_, (node, dy))) = waiting.pop_last() else { return };
         let dy = dy.total(node.shape);
+        if let Some(tensor) = node.tensor() {
+            ready(&tensor, Gradient::Whole(dy.clone()));
+        }
         let needs: Vec<bool> = node.inputs.iter().map(|input| input.as_ref().is_some_and(|node| node.flows)).collect();
         match &node.again {
             Some(again) => {

@@ -308,19 +308,6 @@ impl Tensor {
         self.node().is_some_and(|node| node.flows())
     }
 
-    /// The same elements as the start of a graph: [`Tensor::backward`] tells the gradient with respect to it.
-    ///
-    /// # Panics
-    /// If its elements are no floats.
-    #[doc(alias("requires_grad_", "retain_grad", "Variable"))]
-    #[track_caller]
-    pub fn requires_grad(mut self) -> Tensor {
-        assert!(self.dtype.is_float(), "requires_grad: {} has no gradients", self.dtype);
-        self.node = Some(Node::leaf(self.detach()));
-        (self.gradient, self.saved) = (false, None);
-        self
-    }
-
     /// The same elements without their history: no gradient flows through.
     #[doc(alias("stop_gradient", "no_grad"))]
     pub fn detach(&self) -> Tensor {
@@ -397,6 +384,13 @@ impl Tensor {
     /// Tells the start of its graph that gradients are those of this tensor.
     pub(crate) fn tell_leaf(&self) {
         self.node.iter().for_each(|node| node.move_to(self));
+    }
+
+    /// The same elements as the start of a graph.
+    pub(crate) fn into_leaf(mut self) -> Tensor {
+        self.node = Some(Node::leaf(self.detach()));
+        (self.gradient, self.saved) = (false, None);
+        self
     }
 
     /// The node that is this tensor's alone.

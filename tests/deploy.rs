@@ -23,7 +23,7 @@ impl Layer for Residual {
     fn call(&self, x: &Tensor, ctx: &Ctx) -> Tensor {
         let y = self.norm.forward(&(x + self.inner.forward(x, ctx)), ctx).silu();
         let halves = y.i((.., .., wgrad::step(.., 2)));
-        let flat = halves.amax(&[2, 3], KeepDims::No);
+        let flat = halves.amax(&[2, 3], KeepDims::No).requires_grad();
         let share = flat.softmax(-1).mul(&y.mean_dims(&[2, 3], KeepDims::No));
         self.head.forward(&share.clamp(-2.0, f32::INFINITY), ctx)
     }

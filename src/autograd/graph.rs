@@ -125,7 +125,7 @@ impl Graph {
             }
             numbers.insert(id, values.len());
             let op = (!node.is_leaf()).then(|| node.op.clone());
-            let (shape, dtype, leaf) = (node.shape, node.dtype, node.tensor());
+            let (shape, dtype, leaf) = (node.shape, node.dtype, node.tensor().filter(|_| node.is_leaf()));
             let name = leaf.as_ref().map_or(node.name.clone(), |leaf| leaf.name().map(Arc::from));
             values.push(Value { op, inputs, shape, dtype, name, tensor: leaf.map(|leaf| leaf.detach()) });
         }

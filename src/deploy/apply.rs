@@ -130,6 +130,7 @@ table! {
     "copy" => |_given, x| x.copy();
     "detach" => |_given, x| x.detach();
     "grid_sample" => |given, x| x.flat_in("grid_sample", &given.x[1..]);
+    "requires_grad" => |_given, x| x.clone();
     "linear" => |given, x| x.linear(given.x(1)?, given.x.get(2).copied());
     "conv2d" => |given, x| x.conv2d(given.x(1)?, given.x.get(2).copied(), Conv2dOptions {
         stride: given.two("stride")?,

@@ -149,7 +149,7 @@ fn what_does_not_fit_is_listed() {
 
     let part = checkpoint::join([("model", values(&module)), ("other", other.clone())]);
     checkpoint::write(&part, folder.path().join("best")).expect("it can be written");
-    let told = "the model's names stand in the file behind `model.`: checkpoint::load_renamed takes that off";
+    let told = "all that is missing is there behind `model.`, which checkpoint::load_renamed takes off";
     refused(&module, &folder.path().join("best"), &["missing: 0.weight", told]);
 
     let before = values(&module);

@@ -208,3 +208,28 @@ fn a_parameter_that_moved_is_told_where_it_lies() {
         assert_eq!(all[0].0.name(), weight.tensor().name());
     }
 }
+
+/// As PyTorch's `requires_grad_` and `retain_grad` of what was computed.
+#[test]
+fn what_was_computed_tells_its_gradient_and_passes_it_on() {
+    for (name, device) in devices() {
+        let x = leaf(&[2.0], &device);
+        let y = (&x * 3.0).requires_grad();
+        let loss = (y.square() + &y * &x).sum();
+        let mut told = Vec::new();
+        loss.backward_each(|tensor, gradient| told.push((read(tensor), read(&gradient))));
+        // 2y + x, and 3 times that beside y.
+        assert_eq!(told, [(vec![6.0], vec![14.0]), (vec![2.0], vec![48.0])], "on {name}");
+        let grads = loss.backward();
+        assert_eq!([&y, &x].map(|of| grads.of(of).map(read)), [Some(vec![14.0]), Some(vec![48.0])], "on {name}");
+        let [dy, dx] = loss.grad(&[&y, &x]);
+        assert_eq!([&dy, &dx].map(read), [[14.0], [48.0]], "on {name}");
+        // The loss is 9x^2 + 3x^2.
+        assert_eq!(read(&dx.grad(&x)), [24.0], "on {name}");
+        // A start of a graph is one already.
+        let same = x.clone().requires_grad();
+        assert_eq!(same.square().sum().backward().of(&x).map(read), Some(vec![4.0]), "on {name}");
+        let own = y.clone().requires_grad();
+        assert_eq!(own.sum().backward().of(&y).map(read), Some(vec![1.0]), "on {name}");
+    }
+}
