@@ -57,6 +57,8 @@ mod halved;
 mod halves;
 #[path = "train/huge.rs"]
 mod huge;
+#[path = "train/in_place.rs"]
+mod in_place;
 #[path = "train/int8.rs"]
 mod int8;
 #[path = "train/judged.rs"]

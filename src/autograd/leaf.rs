@@ -1,6 +1,7 @@
 //! Tensors whose gradients are asked for: where they lie, and what may be done to them.
 
 use super::{Node, Op};
+use crate::kernel::BufferId;
 use crate::tensor::Tensor;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -47,6 +48,21 @@ impl Node {
     /// Whether a gradient ends here.
     pub(crate) fn is_leaf(&self) -> bool {
         self.leaf.is_some() && self.inputs.is_empty()
+    }
+
+    /// Whether this is a leaf whose elements lie in another buffer now.
+    fn has_moved(&self, from: BufferId) -> bool {
+        let lies = |leaf: &RwLock<Tensor>| leaf.read().unwrap_or_else(PoisonError::into_inner).buffer();
+        self.leaf.as_ref().is_some_and(|leaf| lies(leaf) != from)
+    }
+
+    /// Whether this stands for elements of a leaf in place, as views of it do.
+    pub(crate) fn is_within_leaf(&self, buffer: BufferId) -> bool {
+        match (&self.leaf, &self.inputs[..]) {
+            (Some(_), []) => !self.has_moved(buffer),
+            (None, [Some(input)]) => input.is_within_leaf(buffer),
+            _ => false,
+        }
     }
 }
 

@@ -217,28 +217,57 @@ impl Tensor {
     /// Overwrites a contiguous tensor's elements in place; handles that share them see the change.
     ///
     /// # Panics
-    /// If the number of elements or their type differs, or the tensor is not contiguous.
+    /// If the number of elements or their type differs, the tensor is not contiguous, or it was computed and has a history.
     #[doc(alias = "copy_")]
     #[track_caller]
     pub fn upload<T: Element>(&self, data: &[T]) {
+        self.check_written("upload");
         assert!(data.len() == self.numel(), "upload: {} elements do not fill {}", data.len(), self.shape());
         assert!(T::DTYPE == self.dtype(), "upload: {} elements do not fit a tensor of {}", T::DTYPE, self.dtype());
         assert!(self.layout().is_contiguous(), "upload: the tensor is not contiguous");
         match self.fills_words() {
             true => self.store(data),
             // A kernel leaves what shares its first word or its last.
-            false => self.assign(&Tensor::from_slice(data, self.shape(), self.device())),
+            false => self.overwrite(&Tensor::from_slice(data, self.shape(), self.device())),
         }
     }
 
     /// Overwrites the elements in place with those of a tensor of the same shape and type; handles that share them
     /// see the change. A source that overlaps them gives what it holds before.
     ///
+    /// No gradient flows through what is written. So a parameter, a tensor of [`requires_grad`](Tensor::requires_grad) and views
+    /// of them take anything, as within PyTorch's `no_grad`; a tensor without a history takes what has none either
+    /// ([`Tensor::detach`]), and one that was computed with a history takes nothing. Tensors with both are made by
+    /// [`index_put`](Tensor::index_put), [`where_`](Tensor::where_), [`stack`](Tensor::stack) and [`cat`](Tensor::cat).
+    ///
     /// # Panics
-    /// If the shapes or types differ, or several elements of this tensor are one ([`Tensor::expand`]).
+    /// If the shapes or types differ, several elements of this tensor are one ([`Tensor::expand`]), or a history would be lost.
     #[doc(alias = "copy_")]
     #[track_caller]
     pub fn assign(&self, source: &Tensor) {
+        self.check_written("assign");
+        assert!(
+            self.is_tracked() || !source.is_tracked(),
+            "assign: the source has a history, which is lost where it is written in place: detach() it where that is meant, or \
+             make a tensor with both by index_put, stack or cat"
+        );
+        self.overwrite(source);
+    }
+
+    /// Refuses a result with a history: gradients would go on to flow to what made it.
+    #[track_caller]
+    fn check_written(&self, op: &str) {
+        let computed = self.node().is_some_and(|node| node.flows() && !node.is_within_leaf(self.buffer()));
+        assert!(
+            !computed,
+            "{op}: the target was computed and has a history, by which gradients would still flow to what made it: write to its \
+             detach() where that is meant, or make another tensor by index_put or where_"
+        );
+    }
+
+    /// [`Tensor::assign`] whatever the histories, which the caller sees to.
+    #[track_caller]
+    pub(crate) fn overwrite(&self, source: &Tensor) {
         assert!(
             self.shape() == source.shape() && self.dtype() == source.dtype(),
             "assign: {} {} x {} {}: shapes and types must be equal",

@@ -450,7 +450,7 @@ impl Tensor {
         };
         self.with_layout(taken.of(self.layout())).tracked(op, &[self], move |dy, _| {
             let dx = dy.new_zeros(shape);
-            dx.with_layout(taken.of(dx.layout())).assign(dy);
+            dx.with_layout(taken.of(dx.layout())).overwrite(dy);
             let taken = taken.clone();
             let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.viewed(&taken))];
             vec![Some(dx.tracked("index_backward", &[dy], again))]
@@ -466,7 +466,7 @@ impl Tensor {
         let op = || Op::new("index").with("shape", taken.shape).with("strides", strides).with("offset", taken.offset);
         place.tracked(op, &[&x], move |dy, _| {
             let dx = dy.new_zeros(shape);
-            dx.with_layout(taken).assign(dy);
+            dx.with_layout(taken).overwrite(dy);
             vec![Some(dx)]
         })
     }

@@ -108,7 +108,7 @@ impl Tensor {
             &[self],
             move |dy, _| {
                 let dx = dy.new_zeros(shape);
-                dx.with_layout(along(dx.layout())).assign(dy);
+                dx.with_layout(along(dx.layout())).overwrite(dy);
                 let again = move |ddx: &Tensor, _: &[bool]| vec![Some(ddx.diagonal_at(offset, a, b))];
                 vec![Some(dx.tracked("diagonal_backward", &[dy], again))]
             },

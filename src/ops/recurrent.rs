@@ -254,7 +254,7 @@ fn seen(all: &Tensor, (op, part, direction): (&'static str, usize, Direction), l
         &[all],
         move |dy, _| {
             let dx = dy.new_zeros(shape);
-            dx.with_layout(layout).assign(dy);
+            dx.with_layout(layout).overwrite(dy);
             let as_here = (op, part, direction);
             let again = move |ddx: &Tensor, _: &[bool]| vec![Some(seen(&ddx.copy().contiguous(), as_here, layout))];
             vec![Some(dx.tracked("states_backward", &[dy], again))]
