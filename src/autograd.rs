@@ -129,6 +129,7 @@ impl Tensor {
     /// `op` names the operation: `"exp"`, or `|| Op::new("softmax").with("dim", dim)`, which is called where the operation is
     /// remembered and costs nothing elsewhere.
     #[doc(alias("autograd.Function", "custom_vjp"))]
+    #[track_caller]
     pub fn tracked(
         self,
         op: impl IntoOp,
@@ -144,8 +145,10 @@ impl Tensor {
     }
 
     /// The same tensor with what it takes over from its inputs, and what becomes of it in a graph.
+    #[track_caller]
     fn made_of(self, inputs: &[&Tensor]) -> (Tensor, Role) {
         higher::check(inputs);
+        inputs.iter().for_each(|input| input.check_place());
         self.known();
         let y = self.marked_by(inputs);
         if inputs.iter().any(|input| input.is_tracked()) {
@@ -165,6 +168,7 @@ impl Tensor {
     /// [`Tensor::tracked`] of what is a part of one tensor, from an index along a dimension. Where gradients are not
     /// differentiated again, those of several parts are laid side by side, and `backward`, which has zeros around one, is not
     /// asked.
+    #[track_caller]
     pub(crate) fn tracked_part(
         self,
         op: impl IntoOp,
@@ -181,6 +185,7 @@ impl Tensor {
 
     /// [`Tensor::tracked`] of the rows of a table, one for each of `indices`, `[n]`; numbers outside of it stand for nothing.
     /// Where gradients are not differentiated again, that of the table stays rows ([`Rows`]), and `backward` is not asked.
+    #[track_caller]
     pub(crate) fn tracked_rows(
         self,
         op: impl IntoOp,

@@ -464,6 +464,11 @@ impl Tensor {
         self.buffer.changed();
     }
 
+    /// Whether it is kept for a gradient.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.saved.is_some()
+    }
+
     /// Whether its elements have changed since it was saved.
     pub(crate) fn is_stale(&self) -> bool {
         self.saved.is_some_and(|saved| saved != self.buffer.version.load(Ordering::Relaxed))

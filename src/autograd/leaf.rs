@@ -1,6 +1,6 @@
 //! Tensors whose gradients are asked for: where they lie, and what may be done to them.
 
-use super::{Node, Op};
+use super::{Node, Op, refuse};
 use crate::kernel::BufferId;
 use crate::tensor::Tensor;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -95,6 +95,19 @@ impl Tensor {
                 }
                 y
             }
+        }
+    }
+
+    /// Refuses a handle of a parameter whose values an optimizer has moved since: it would give the old ones for ever.
+    #[track_caller]
+    pub(crate) fn check_place(&self) {
+        let moved = self.node().filter(|node| !self.is_saved() && node.has_moved(self.buffer()));
+        if let Some(node) = moved {
+            let name = node.tensor().and_then(|now| now.name().map(|name| format!(" `{name}`"))).unwrap_or_default();
+            refuse(format!(
+                "a handle of the parameter{name} is from before an optimizer was made, which holds its values in a place of its \
+                 own: take Parameter::tensor() again"
+            ));
         }
     }
 }

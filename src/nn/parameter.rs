@@ -91,7 +91,8 @@ impl Parameter {
         *self.1.scale.write().unwrap_or_else(PoisonError::into_inner) = Some(Buffer::new(scale));
     }
 
-    /// The tensor that gradients flow to.
+    /// The tensor that gradients flow to. An optimizer, as it is made, moves the values to a place of its own: a handle from before
+    /// does not see them change, and an operation on it is refused. Take it anew where it is used.
     pub fn tensor(&self) -> Tensor {
         self.0.tensor()
     }

@@ -257,6 +257,7 @@ impl Tensor {
     /// Refuses a result with a history: gradients would go on to flow to what made it.
     #[track_caller]
     fn check_written(&self, op: &str) {
+        self.check_place();
         let computed = self.node().is_some_and(|node| node.flows() && !node.is_within_leaf(self.buffer()));
         assert!(
             !computed,

@@ -3,6 +3,7 @@
 use super::rules::panics;
 use crate::devices::devices;
 use wgrad::nn::Parameter;
+use wgrad::optim::{Optimizer, Sgd, SgdOptions};
 use wgrad::{DType, Tensor};
 
 fn read(x: &Tensor) -> Vec<f32> {
@@ -57,5 +58,24 @@ fn starts_of_graphs_take_anything_as_without_gradients() {
         assert_eq!(read(&a), [24.0, 24.0, 6.0, -1.0], "on {name}");
         a.detach().assign(&b.detach());
         assert_eq!(a.square().sum().backward().of(&a).map(read), Some(vec![10.0; 4]), "on {name}");
+    }
+}
+
+#[test]
+fn a_handle_from_before_an_optimizer_is_refused() {
+    for (name, device) in devices() {
+        let parameter = Parameter::new(Tensor::ones([1], &device));
+        let old = parameter.tensor();
+        let loss = old.square().sum();
+        let options = SgdOptions { lr: 1.0, ..SgdOptions::default() };
+        let mut sgd = Sgd::new(&vec![parameter.clone()], options).expect("good options");
+        // What was computed before goes back as it did.
+        sgd.step(&loss.backward());
+        assert_eq!(read(&parameter.tensor()), [-1.0], "on {name}");
+        for text in [panics(|| old.square()), panics(|| old.upload(&[0.0f32])), panics(|| old.assign(&old))] {
+            assert!(text.contains("is from before an optimizer was made"), "{text}");
+        }
+        sgd.step(&parameter.tensor().square().sum().backward());
+        assert_eq!(read(&parameter.tensor()), [1.0], "on {name}");
     }
 }

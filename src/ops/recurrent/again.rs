@@ -57,7 +57,8 @@ pub fn gradients(kept: &Kept, dy: &Tensor, p: &RecurrentParams) -> Vec<Option<Te
     let [batch, hidden, steps] = [p.batch, p.hidden, p.steps].map(|size| size as usize);
     let rows = cell.gates();
     let nothing = Tensor::zeros([], dy.device());
-    let stand_in = |shape: Shape, node: &Arc<Node>| nothing.expand(shape).with_node(Some(node.clone()));
+    // Saved, for it lies elsewhere than a leaf does.
+    let stand_in = |shape: Shape, node: &Arc<Node>| nothing.expand(shape).saved().with_node(Some(node.clone()));
     let x = kept.nodes[0].map(|node| stand_in(Shape::from([batch, steps, rows * hidden]), node).permute(&[1, 0, 2]));
     let bias = kept.nodes[1].map(|node| stand_in(Shape::from([rows * hidden]), node));
     let part = |at: usize, first: u32| states.narrow(0, at, 1).squeeze(0).narrow(0, first as usize, steps);
