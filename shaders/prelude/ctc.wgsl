@@ -39,7 +39,7 @@ fn leaps(class_here: i32, before: i32, p: Ctc) -> bool {
 fn joined(ways: vec3<f32>) -> f32 {
     let v = vec4<f32>(ways, ways.x);
     if any(is_nan4(v)) { return not_a_number(); }
-    let top = max(max(v.x, v.y), v.z);
+    let top = larger4(larger4(v, v.yzxw), v.zxyw).x;
     if abs(top) > 3.4028234e38 { return top; }
     let d = v - top;
     let e = select(exp(d), vec4<f32>(), d < vec4<f32>(-87.33654));

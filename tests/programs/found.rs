@@ -78,7 +78,7 @@ pub fn what_lies_behind_a_view() {
         let v1 = x[0].diagonal(0, 1);
         returned(&[], &[&v1], x, step)
     });
-    alike(3, Update::Nothing, &[passed(x([3])), passed(x([4]).detached())], |x, step| {
+    alike(3, Update::Nothing, &[passed(x([3]).detached()), passed(x([4]).detached())], |x, step| {
         let v2 = x[1].copy();
         v2.narrow(0, 0, 3).assign(&x[0].square());
         returned(&[&v2], &[], x, step)
