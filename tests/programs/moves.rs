@@ -134,6 +134,7 @@ impl Drawing {
         }
         let shape = self.shape(view);
         let source = self.of_shape(&shape)?;
+        let source = self.push(Op::Detach, &[source])?;
         self.push(Op::Assign, &[view, source])?;
         // The whole is used again.
         let used = if self.chance(50) { target } else { view };
