@@ -58,11 +58,11 @@ impl Node {
 
     /// Whether this stands for elements of a leaf in place, as views of it do.
     pub(crate) fn is_within_leaf(&self, buffer: BufferId) -> bool {
-        match (&self.leaf, &self.inputs[..]) {
-            (Some(_), []) => !self.has_moved(buffer),
-            (None, [Some(input)]) => input.is_within_leaf(buffer),
-            _ => false,
+        let mut node = self;
+        while let (None, [Some(input)]) = (&node.leaf, &node.inputs[..]) {
+            node = input;
         }
+        node.is_leaf() && !node.has_moved(buffer)
     }
 }
 
