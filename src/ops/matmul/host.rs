@@ -15,9 +15,10 @@ pub(crate) fn product(p: &MatMul, [a, b]: [&[f32]; 2], c: &mut [f32], finish: &(
     let block = Block::of([m, n, k], starts.len());
     let strides = [[p.a_row, p.a_col], [p.b_row, p.b_col]];
     if block.columns < n {
-        for (c, [a_start, b_start, _]) in c.chunks_mut(m * n).zip(starts) {
-            block.all([m, n, k], [&a[a_start..], &b[b_start..]], strides, c, 0.0);
-        }
+        // Those of all matrices in one list, as their time was told.
+        let each = c.chunks_mut(m * n).zip(starts);
+        let of = |[a_start, b_start, _]: [usize; 3]| [&a[a_start..], &b[b_start..]];
+        run(each.flat_map(|(c, starts)| block.tasks([m, n, k], of(starts), strides, c)).collect(), 0.0);
         let rows = (parallel::GRAIN / n).max(1);
         return parallel::chunks(c, rows * n, |piece, c| finish(piece * rows * n, c));
     }
@@ -39,7 +40,19 @@ pub(crate) fn product(p: &MatMul, [a, b]: [&[f32]; 2], c: &mut [f32], finish: &(
 
 /// `c = a b + beta c` for one matrix without gaps, by all threads.
 pub(crate) fn shared(size: [usize; 3], of: [&[f32]; 2], strides: [[u32; 2]; 2], c: &mut [f32], beta: f32) {
-    Block::of(size, 1).all(size, of, strides, c, beta);
+    if size[0] * size[1] > 0 {
+        run(Block::of(size, 1).tasks(size, of, strides, c), beta);
+    }
+}
+
+/// A block of c, and the rows of a and the columns of b that make it.
+type Task<'a> = (ArrayView2<'a, f32>, ArrayView2<'a, f32>, ArrayViewMut2<'a, f32>);
+
+/// `c = a b + beta c` of each.
+fn run(mut tasks: Vec<Task>, beta: f32) {
+    parallel::chunks(&mut tasks, 1, |_, tasks| {
+        tasks.iter_mut().for_each(|(a, b, c)| general_mat_mul(1.0, a, b, beta, c));
+    });
 }
 
 /// The part of c that a task computes: an element's terms are added in one order, however c is cut.
@@ -86,22 +99,30 @@ impl Block {
         blocks.min_by_key(time).unwrap_or(whole)
     }
 
-    /// `c = a b + beta c`, a task for each block.
-    fn all(&self, [m, n, k]: [usize; 3], [a, b]: [&[f32]; 2], [sa, sb]: [[u32; 2]; 2], c: &mut [f32], beta: f32) {
+    /// One for each block of a matrix without gaps.
+    fn tasks<'a>(
+        &self,
+        [m, n, k]: [usize; 3],
+        [a, b]: [&'a [f32]; 2],
+        [sa, sb]: [[u32; 2]; 2],
+        c: &'a mut [f32],
+    ) -> Vec<Task<'a>> {
         let (a, b) = (view([m, k], a, sa), view([k, n], b, sb));
-        let mut c = ArrayViewMut2::from_shape((m, n), &mut c[..m * n]).expect("c fills its slice");
-        let mut tasks = Vec::new();
-        for (a, c) in a.axis_chunks_iter(Axis(0), self.rows).zip(c.axis_chunks_iter_mut(Axis(0), self.rows)) {
-            let mut rest = c;
-            for b in b.axis_chunks_iter(Axis(1), self.columns) {
-                let (block, others) = rest.split_at(Axis(1), b.ncols());
-                tasks.push((a, b, block));
-                rest = others;
+        let c = ArrayViewMut2::from_shape((m, n), &mut c[..m * n]).expect("c fills its slice");
+        let (mut tasks, mut below) = (Vec::new(), c);
+        for first in (0..m).step_by(self.rows) {
+            let rows = self.rows.min(m - first);
+            let (mut right, others) = below.split_at(Axis(0), rows);
+            below = others;
+            let a = a.split_at(Axis(0), first).1.split_at(Axis(0), rows).0;
+            for from in (0..n).step_by(self.columns) {
+                let columns = self.columns.min(n - from);
+                let (block, others) = right.split_at(Axis(1), columns);
+                right = others;
+                tasks.push((a, b.split_at(Axis(1), from).1.split_at(Axis(1), columns).0, block));
             }
         }
-        parallel::chunks(&mut tasks, 1, |_, tasks| {
-            tasks.iter_mut().for_each(|(a, b, c)| general_mat_mul(1.0, a, b, beta, c));
-        });
+        tasks
     }
 }
 
@@ -118,7 +139,7 @@ pub(crate) fn gemm([m, n, k]: [usize; 3], a: &[f32], sa: [u32; 2], b: &[f32], sb
 
 #[cfg(test)]
 mod tests {
-    use super::Block;
+    use super::{Block, run};
     use crate::rng::Rng;
 
     /// What lets a product be cut by the number of threads.
@@ -133,7 +154,7 @@ mod tests {
                 let product = |rows: usize, columns: usize, beta: f32| {
                     let mut c = vec![0.25f32; m * n];
                     let block = Block { rows: rows.min(m), columns: columns.min(n), is_short: false };
-                    block.all([m, n, k], [&a, &b], strides, &mut c, beta);
+                    run(block.tasks([m, n, k], [&a, &b], strides, &mut c), beta);
                     c.iter().map(|c| c.to_bits()).collect::<Vec<u32>>()
                 };
                 for beta in [0.0, 1.0] {
