@@ -10,7 +10,7 @@ mod tiles;
 
 pub(crate) use epilogue::Epilogue;
 pub(crate) use halves::OFF as HALVES_OFF;
-pub(crate) use host::{gemm, product, shared};
+pub(crate) use host::{gemm, product, shared, tile};
 pub(crate) use tiles::{
     Operands, SPARE, Tiling, fits_subgroup, fits_tiled, lower, pass, preferred, split, suits_large,
 };

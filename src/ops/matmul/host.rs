@@ -1,5 +1,7 @@
 //! Matrix products on the host.
 
+pub(crate) mod tile;
+
 use super::MatMul;
 use crate::kernel::parallel;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, linalg::general_mat_mul};

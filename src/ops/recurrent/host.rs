@@ -3,10 +3,10 @@
 use super::{Cell, NONE, RecurrentParams};
 use crate::kernel::functions::{relu, sigmoid, tanh};
 use crate::kernel::{Call, parallel};
-use crate::ops::matmul::gemm;
+use crate::ops::matmul::tile::{Rows, by_panels, lay_out, panels, pieces};
 
-/// Rows of a batch that one thread takes, where the product is worth it: enough to share the packing of the weight.
-const ROWS: usize = 32;
+/// The most rows of a batch that one thread takes.
+const ROWS: usize = 48;
 
 impl RecurrentParams {
     fn sizes(&self) -> [usize; 3] {
@@ -15,8 +15,11 @@ impl RecurrentParams {
 
     /// Rows of a task.
     fn rows(&self) -> usize {
-        let work = self.batch as usize * self.hidden as usize * self.hidden as usize;
-        if work < 1 << 14 { (self.batch as usize).max(1) } else { ROWS }
+        let [batch, hidden, _] = self.sizes();
+        if batch * hidden * hidden < 1 << 14 {
+            return batch.max(1);
+        }
+        batch.div_ceil(parallel::threads()).next_multiple_of(4).min(ROWS)
     }
 }
 
@@ -77,7 +80,18 @@ fn step(cell: Cell, given: &[f32], x: &[f32], [h, c]: [&[f32]; 2], keeps: &mut [
 }
 
 pub fn forward(call: &mut Call) {
-    let (p, inputs, w) = (call.params::<RecurrentParams>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (p, w, scratch) = (call.params::<RecurrentParams>(), call.read::<f32>(1), call.scratch());
+    let ([_, hidden, _], width) = (p.sizes(), p.cell().gates() * p.hidden as usize);
+    // Laid out once for all steps.
+    scratch.with(panels([hidden, width]), |panels| {
+        lay_out([hidden, width], w, [1, hidden], panels);
+        steps(call, p, panels);
+    });
+}
+
+/// The steps in time, each after the one before: with the weight in panels.
+fn steps(call: &mut Call, p: RecurrentParams, w: &[f32]) {
+    let inputs = call.read::<f32>(0);
     let (bias, lengths) = (call.read::<f32>(2), call.read::<i32>(3));
     let [batch, hidden, steps] = p.sizes();
     let (cell, width, kept) = (p.cell(), p.cell().gates() * hidden, p.kept() * hidden);
@@ -85,6 +99,7 @@ pub fn forward(call: &mut Call) {
     let joined = if cell == Cell::Gru { 2 * hidden } else { width };
     let (h, c) = call.write::<f32>(4).split_at_mut((steps + 1) * batch * hidden);
     let (keeps, scratch, rows) = (call.write::<f32>(5), call.scratch(), p.rows());
+    let (starts, pieces) = ((0..rows).map(|row| row * hidden).collect::<Vec<usize>>(), pieces(Some(0..hidden)));
     for RecurrentParams { now, before, after, .. } in (0..p.steps).map(|step| p.at(step)) {
         let [now, before, after] = [now, before, after].map(|time| time as usize);
         let (h_before, h_after) = apart(h, batch * hidden, before, after);
@@ -105,7 +120,8 @@ pub fn forward(call: &mut Call) {
                     count * width,
                     #[inline(always)]
                     |given| {
-                        gemm([count, width, hidden], h, [hidden as u32, 1], w, [1, hidden as u32], given, 0.0);
+                        let states = Rows { of: h, starts: &starts, pieces: &pieces };
+                        by_panels(states, hidden, w, &mut given.chunks_mut(width).collect::<Vec<_>>(), false);
                         for row in 0..count {
                             let given = &mut given[row * width..][..width];
                             let x = &inputs[((first + row) * steps + now) * width..][..width];
@@ -186,7 +202,17 @@ fn step_back(cell: Cell, keeps: &[f32], [before, after]: [&[f32]; 2], dh: &mut [
 }
 
 pub fn backward(call: &mut Call) {
-    let (p, w, states) = (call.params::<RecurrentParams>(), call.read::<f32>(0), call.read::<f32>(1));
+    let (p, w, scratch) = (call.params::<RecurrentParams>(), call.read::<f32>(0), call.scratch());
+    let size = [p.cell().gates() * p.hidden as usize, p.hidden as usize];
+    scratch.with(panels(size), |panels| {
+        lay_out(size, w, [size[1], 1], panels);
+        steps_back(call, p, panels);
+    });
+}
+
+/// The steps back in time, with the weight in panels.
+fn steps_back(call: &mut Call, p: RecurrentParams, w: &[f32]) {
+    let states = call.read::<f32>(1);
     let (keeps, dy, lengths) = (call.read::<f32>(2), call.read::<f32>(3), call.read::<i32>(4));
     let [batch, hidden, steps] = p.sizes();
     let (cell, kept, rows) = (p.cell(), p.kept() * hidden, p.rows());
@@ -196,6 +222,12 @@ pub fn backward(call: &mut Call) {
     carried.fill(0.0);
     let (carried_h, carried_c) = carried.split_at_mut(batch * hidden);
     let scratch = call.scratch();
+    let (width, starts) = (cell.gates() * hidden, (0..rows).map(|row| row * kept).collect::<Vec<usize>>());
+    // A GRU keeps the sums of its last gate by the input alone before those by the state.
+    let gates = match cell {
+        Cell::Gru => pieces([0..2 * hidden, 3 * hidden..4 * hidden]),
+        _ => pieces(Some(0..width)),
+    };
     let order = (0..p.steps).rev().map(|step| p.at(step)).chain([p.start()]);
     for RecurrentParams { now, next, before, after, .. } in order {
         let step = batch * kept;
@@ -223,19 +255,8 @@ pub fn backward(call: &mut Call) {
                     #[inline(always)]
                     |through| {
                         if next != NONE {
-                            let d = &d_next[first * kept..];
-                            let add = |from: usize, gates: usize, row: usize, through: &mut [f32], beta: f32| {
-                                let (d, w) = (&d[from * hidden..], &w[row * hidden * hidden..]);
-                                let strides = [[kept as u32, 1], [hidden as u32, 1]];
-                                gemm([count, hidden, gates * hidden], d, strides[0], w, strides[1], through, beta);
-                            };
-                            match cell {
-                                Cell::Gru => {
-                                    add(0, 2, 0, through, 0.0);
-                                    add(3, 1, 2, through, 1.0);
-                                }
-                                _ => add(0, cell.gates(), 0, through, 0.0),
-                            }
+                            let sums = Rows { of: &d_next[first * kept..], starts: &starts, pieces: &gates };
+                            by_panels(sums, width, w, &mut through.chunks_mut(hidden).collect::<Vec<_>>(), false);
                         }
                         for row in 0..count {
                             let (b, of_row) = (first + row, row * hidden..(row + 1) * hidden);

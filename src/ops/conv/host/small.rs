@@ -1,19 +1,26 @@
 //! Convolution of small images on the host: the columns of several images are one product, so that weights are packed once
 //! for all of them.
 
-use super::{ConvParams, Sizes, columns, fold, place};
+use super::ConvParams;
+use super::columns::{Sizes, columns, fold, place};
 use crate::kernel::functions::relu;
 use crate::kernel::scratch::Scratch;
 use crate::kernel::{Call, parallel};
 use crate::ops::matmul::{gemm, shared};
 use std::ops::Range;
 
-/// Positions of a block from which on an image by itself keeps the product busy.
-const ENOUGH: usize = 160;
+/// Positions of an image from which on it keeps the product busy by itself.
+const ENOUGH: usize = 64;
 
-/// The same of an image of so many positions that its columns leave the cache.
-const ENOUGH_OF_LARGE: usize = 64;
-const LARGE: usize = 512;
+/// Elements of a row of a window below which windows are laid out, and of all windows of an image that stay in a cache.
+const SHORT: u32 = 24;
+const NEAR: usize = 128 << 10;
+
+/// Positions of all images for each of their results below which their number is small.
+const DEEP: usize = 32;
+
+/// Channels of images from which on they are columns of a product.
+const NARROW: u32 = 16;
 
 /// Rows of one task's product, and rows in all that give every thread a task.
 const ROWS: usize = 256;
@@ -32,11 +39,34 @@ pub struct Small {
 }
 
 impl Small {
-    /// Where images are that small.
+    /// Where images are that small, or all of them.
     pub fn of(p: &ConvParams) -> Option<Small> {
+        let positions = p.positions();
+        let is_small = positions < ENOUGH || p.batch as usize * positions < MANY;
+        if is_small { Small::by_columns(p) } else { None }
+    }
+
+    /// Where the pieces of a window are short, too.
+    pub fn or_short(p: &ConvParams) -> Option<Small> {
+        let is_short = p.channels * p.kernel_w < SHORT && p.positions() * p.taps() <= NEAR;
+        Small::of(p).or_else(|| if is_short { Small::by_columns(p) } else { None })
+    }
+
+    /// Where there are few positions for as many weights: their sums by parts of the batch would take longer.
+    pub fn or_deep(p: &ConvParams) -> Option<Small> {
+        let is_deep = p.batch as usize * p.positions() < DEEP * p.out_channels as usize;
+        Small::of(p).or_else(|| if is_deep { Small::by_columns(p) } else { None })
+    }
+
+    /// Where images have too few channels for the columns of a product, too.
+    pub fn or_narrow(p: &ConvParams) -> Option<Small> {
+        let is_narrow = p.channels < NARROW && p.kernel_h * p.kernel_w > 1;
+        Small::of(p).or_else(|| if is_narrow { Small::by_columns(p) } else { None })
+    }
+
+    fn by_columns(p: &ConvParams) -> Option<Small> {
         let s = Sizes::new(p);
-        let enough = if s.positions() >= LARGE { ENOUGH_OF_LARGE } else { ENOUGH };
-        if s.groups != 1 || s.block >= enough || s.batch * s.positions() * s.o * s.q == 0 {
+        if s.groups != 1 || s.batch * s.positions() * s.o * s.q == 0 {
             return None;
         }
         let meets = |d: usize, tap: &usize| {
