@@ -85,6 +85,7 @@ use crate::tensor::Tensor;
 /// Every kernel of this floor.
 pub static KERNELS: &[&[&Kernel]] = &[
     adadelta::KERNELS,
+    variants::KERNELS,
     adagrad::KERNELS,
     adam::KERNELS,
     ema::KERNELS,

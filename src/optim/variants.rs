@@ -1,13 +1,80 @@
-//! Kin of Adam by their definitions: NAdam (Dozat, 2016), RAdam (Liu et al., 2020) and Adamax (Kingma and Ba, 2015).
+//! Kin of Adam: NAdam (Dozat, 2016), RAdam (Liu et al., 2020) and Adamax (Kingma and Ba, 2015). `shaders/nadam.wgsl`,
+//! `shaders/radam.wgsl`, `shaders/adamax.wgsl`.
 
-use super::rule::{Now, Rule, with_decay};
+use super::bucket::{Bucket, Place};
+use super::rule::{Now, Rule, counted, decayed, update, with_decay};
 use super::{Stepper, at_least_0, rest, share};
 use crate::dtype::decimal;
 use crate::error::Result;
+use crate::kernel::{Kernel, Uniform};
 use crate::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable, Uniform)]
+struct VariantParams {
+    place: Place,
+    beta1: f32,
+    rest1: f32,
+    beta2: f32,
+    rest2: f32,
+    eps: f32,
+    /// The part of each weight that is added to its gradient.
+    decay: f32,
+    /// 1: weights lose a part of themselves.
+    shrinks: u32,
+}
+
+impl VariantParams {
+    /// The gradient with its decay, and the first moment moved towards it.
+    fn moved(&self, g: f32, x: f32, first: &mut f32) -> f32 {
+        let slope = decayed(g, self.decay, x);
+        *first = self.beta1 * *first + self.rest1 * slope;
+        slope
+    }
+
+    /// A weight, or the part of it that is left.
+    fn shrunk(&self, x: f32, left: f32) -> f32 {
+        if self.shrinks == 1 { x * left } else { x }
+    }
+}
+
+update!(NADAM, NADAM_SHADER, "nadam", VariantParams, moments 2, slots 1, flops 16, |call| {
+    let p: VariantParams = call.params();
+    counted(call, p.place, |now, g, [x, mut first, mut second]| {
+        let slope = p.moved(g, x, &mut first);
+        second = p.beta2 * second + p.rest2 * slope * slope;
+        let step = (slope * now[0] + first * now[1]) / (second.sqrt() / now[2] + p.eps);
+        [p.shrunk(x, now[3]) - step, first, second]
+    });
+});
+
+update!(RADAM, RADAM_SHADER, "radam", VariantParams, moments 2, slots 1, flops 14, |call| {
+    let p: VariantParams = call.params();
+    counted(call, p.place, |now, g, [x, mut first, mut second]| {
+        let slope = p.moved(g, x, &mut first);
+        second = p.beta2 * second + p.rest2 * slope * slope;
+        let step = first * (now[1] / (second.sqrt() + p.eps) + now[0]);
+        [p.shrunk(x, now[2]) - step, first, second]
+    });
+});
+
+update!(ADAMAX, ADAMAX_SHADER, "adamax", VariantParams, moments 2, slots 1, flops 10, |call| {
+    let p: VariantParams = call.params();
+    counted(call, p.place, |now, g, [x, mut first, mut largest]| {
+        let slope = p.moved(g, x, &mut first);
+        let (kept, size) = (p.beta2 * largest, slope.abs() + p.eps);
+        // What is no number stays.
+        largest = if kept > size || kept.is_nan() { kept } else { size };
+        [x - first / largest * now[0], first, largest]
+    });
+});
+
+/// The kernels of this page.
+pub static KERNELS: &[&Kernel] = &[&NADAM, &RADAM, &ADAMAX];
 
 macro_rules! options {
-    ($($(#[$doc:meta])* $optimizer:ident, $options:ident, lr $lr:literal, second $second:literal
+    ($($(#[$doc:meta])* $optimizer:ident, $options:ident, $kernel:ident, lr $lr:literal, second $second:literal
         $(, $(#[$more:meta])* $field:ident: $default:literal)? $(=> $decoupled:ident)?;)*) => {$(
         /// PyTorch's arguments and defaults.
         #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,10 +113,27 @@ macro_rules! options {
             fn shrinks(&self) -> bool {
                 (false $(|| self.$decoupled)?) && self.weight_decay != 0.0
             }
+
+            fn fused(&self, bucket: &Bucket) {
+                let ((beta1, beta2), shrinks) = (self.betas, self.shrinks());
+                let params = VariantParams {
+                    place: bucket.place(),
+                    beta1,
+                    rest1: rest(beta1),
+                    beta2,
+                    rest2: rest(beta2),
+                    eps: self.eps,
+                    decay: if shrinks { 0.0 } else { self.weight_decay },
+                    shrinks: shrinks.into(),
+                };
+                bucket.run(&$kernel, &params);
+            }
         }
 
         impl Rule for $options {
             const NAME: &'static str = stringify!($optimizer);
+            const FUSED: Option<fn(&Self, &Bucket)> = Some(Self::fused);
+            const SKIPS: bool = true;
 
             fn check(&self) -> Result<()> {
                 share("beta1", self.betas.0)?;
@@ -89,15 +173,15 @@ macro_rules! options {
 options! {
     /// Adam with Nesterov's momentum.
     #[doc(alias = "nadam")]
-    NAdam, NAdamOptions, lr 2e-3, second "exp_avg_sq",
+    NAdam, NAdamOptions, NADAM, lr 2e-3, second "exp_avg_sq",
         /// How slowly the momentum rises to `betas.0`.
         momentum_decay: 4e-3 => decoupled_weight_decay;
     /// Adam whose first steps, whose second moment says little yet, are those of a momentum alone.
     #[doc(alias = "radam")]
-    RAdam, RAdamOptions, lr 1e-3, second "exp_avg_sq" => decoupled_weight_decay;
+    RAdam, RAdamOptions, RADAM, lr 1e-3, second "exp_avg_sq" => decoupled_weight_decay;
     /// Adam by the largest gradient in the place of the root of the second moment.
     #[doc(alias = "adamax")]
-    Adamax, AdamaxOptions, lr 2e-3, second "exp_inf";
+    Adamax, AdamaxOptions, ADAMAX, lr 2e-3, second "exp_inf";
 }
 
 /// What a moment that began at 0 is short of.

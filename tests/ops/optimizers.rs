@@ -3,9 +3,9 @@
 use super::{Case, Input, case, x};
 use wgrad::nn::{Module, Parameter, Visitor};
 use wgrad::optim::{
-    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamWOptions, Centering, GradScaler, Lamb,
-    LambOptions, Lion, LionOptions, Momentum, Optimizer, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions,
-    Stepper,
+    Adadelta, AdadeltaOptions, Adagrad, AdagradOptions, Adam, AdamOptions, AdamWOptions, Adamax, AdamaxOptions,
+    Centering, GradScaler, Lamb, LambOptions, Lion, LionOptions, Momentum, NAdam, NAdamOptions, Optimizer, RAdam,
+    RAdamOptions, RmsProp, RmsPropOptions, Rule, SecondMoment, Sgd, SgdOptions, Stepper,
 };
 use wgrad::{DType, Tensor};
 
@@ -229,6 +229,9 @@ pub fn cases() -> Vec<Case> {
         infinite("rmsprop_momentum", |pair| RmsProp::new(pair, RmsPropOptions { momentum: 0.8, ..Default::default() })),
         infinite("adagrad", |pair| Adagrad::new(pair, AdagradOptions::default())),
         infinite("adadelta", |pair| Adadelta::new(pair, AdadeltaOptions::default())),
+        infinite("nadam", |pair| NAdam::new(pair, NAdamOptions::default())),
+        infinite("radam", |pair| RAdam::new(pair, RAdamOptions::default())),
+        infinite("adamax", |pair| Adamax::new(pair, AdamaxOptions::default())),
         infinite("lion", |pair| Lion::new(pair, LionOptions { weight_decay: 0.0, ..LionOptions::default() })),
         rule("sgd", slow),
         rule("sgd with decay", SgdOptions { weight_decay: 0.2, ..slow }),
@@ -254,6 +257,27 @@ pub fn cases() -> Vec<Case> {
         ),
         rule("adagrad", AdagradOptions { lr: 0.1, lr_decay: 0.2, weight_decay: 0.1, ..AdagradOptions::default() }),
         rule("adadelta", AdadeltaOptions { lr: 3.0, rho: 0.8, eps: 1e-3, weight_decay: 0.1 }),
+        rule("nadam", NAdamOptions { lr: 0.05, weight_decay: 0.1, ..NAdamOptions::default() }),
+        rule(
+            "nadam with decoupled decay",
+            NAdamOptions {
+                betas: (0.5, 0.7),
+                weight_decay: 0.2,
+                decoupled_weight_decay: true,
+                ..NAdamOptions::default()
+            },
+        ),
+        // With short memories the second moment counts from the first steps on.
+        rule("radam", RAdamOptions { lr: 0.05, betas: (0.5, 0.7), weight_decay: 0.1, ..RAdamOptions::default() }),
+        rule(
+            "radam with decoupled decay",
+            RAdamOptions { weight_decay: 0.2, decoupled_weight_decay: true, ..RAdamOptions::default() },
+        ),
+        rule("adamax", AdamaxOptions { lr: 0.05, weight_decay: 0.1, ..AdamaxOptions::default() }),
+        grouped("nadam of two groups", |path| match path {
+            "a" => NAdamOptions { lr: 0.3, ..NAdamOptions::default() },
+            _ => NAdamOptions { weight_decay: 0.1, decoupled_weight_decay: true, ..NAdamOptions::default() },
+        }),
         rule("lion", LionOptions { lr: 0.05, weight_decay: 0.3, betas: (0.5, 0.7) }),
         rule("lamb lamb_apply square_sums", lamb),
         grouped("lamb of two groups", move |path| LambOptions { lr: if path == "a" { 0.2 } else { 0.1 }, ..lamb }),
@@ -275,6 +299,9 @@ pub fn cases() -> Vec<Case> {
         given_up("rmsprop with momentum", RmsPropOptions { momentum: 0.5, ..RmsPropOptions::default() }),
         given_up("adagrad", AdagradOptions::default()),
         given_up("adadelta", AdadeltaOptions::default()),
+        given_up("nadam", NAdamOptions::default()),
+        given_up("radam", RAdamOptions::default()),
+        given_up("adamax", AdamaxOptions::default()),
         given_up("lion", LionOptions::default()),
         given_up("lamb", lamb),
         ema(),
