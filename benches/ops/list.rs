@@ -3,7 +3,8 @@
 use wgrad::loss::CtcOptions;
 use wgrad::nn::Parameter;
 use wgrad::optim::{
-    Adagrad, AdagradOptions, Adam, AdamOptions, Momentum, Optimizer, Sgd, SgdOptions, SparseAdam, SparseAdamOptions,
+    Adagrad, AdagradOptions, Adam, AdamOptions, Adamax, AdamaxOptions, Momentum, NAdam, NAdamOptions, Optimizer, RAdam,
+    RAdamOptions, Sgd, SgdOptions, SparseAdam, SparseAdamOptions,
 };
 use wgrad::{
     AttentionOptions, Conv2dOptions, Device, Draw, EmbeddingOptions, GridSampleOptions, KeepDims, MaxPool2dOptions,
@@ -394,6 +395,9 @@ fn training() -> Vec<Op> {
     let momentum = SgdOptions { momentum: Momentum::HeavyBall(0.9), ..SgdOptions::default() };
     let mut all = vec![
         op("adam", N.to_string(), |device| start(device, |p| Adam::new(p, AdamOptions::default()))),
+        op("nadam", N.to_string(), |device| start(device, |p| NAdam::new(p, NAdamOptions::default()))),
+        op("radam", N.to_string(), |device| start(device, |p| RAdam::new(p, RAdamOptions::default()))),
+        op("adamax", N.to_string(), |device| start(device, |p| Adamax::new(p, AdamaxOptions::default()))),
         op("sgd", N.to_string(), |device| start(device, |p| Sgd::new(p, SgdOptions::default()))),
         op("sgd_momentum", N.to_string(), move |device| start(device, |p| Sgd::new(p, momentum))),
     ];
