@@ -69,6 +69,19 @@ impl DType {
         matches!(self, DType::F32 | DType::F16 | DType::BF16)
     }
 
+    /// The type that holds elements of both, as PyTorch promotes them: of two types of floats f32, beside a whole number the
+    /// float's, and of whole numbers the one of the widest.
+    pub(crate) fn with(self, other: DType) -> DType {
+        match [self, other].map(DType::is_float) {
+            _ if self == other => self,
+            [true, true] => DType::F32,
+            [true, false] => self,
+            [false, true] => other,
+            // The widest stand first.
+            [false, false] => self.min(other),
+        }
+    }
+
     /// Whether it is a float that kernels widen to f32.
     pub(crate) const fn is_half(self) -> bool {
         matches!(self, DType::F16 | DType::BF16)

@@ -136,18 +136,20 @@ fn run(kernel: &'static Kernel, a: &Tensor, b: &Tensor, dtype: DType) -> Tensor 
     y
 }
 
-/// By one kernel for floats, by another for whole numbers.
+/// By one kernel for whole numbers, by another where there are floats.
 #[track_caller]
 pub(super) fn arithmetic(kernels: [&'static Kernel; 2], a: &Tensor, b: &Tensor) -> Tensor {
     match [a.dtype(), b.dtype()].map(DType::is_float) {
-        [true, true] => floating(kernels[0], a, b),
         [false, false] => run(kernels[1], &a.integers(), &b.integers(), DType::I32),
-        _ => panic!("{}: {} x {}: cast one of them first", kernels[0].name, a.dtype(), b.dtype()),
+        _ => floating(kernels[0], a, b),
     }
 }
 
 #[track_caller]
 pub(super) fn floating(kernel: &'static Kernel, a: &Tensor, b: &Tensor) -> Tensor {
+    if let Some([a, b]) = Tensor::beside_floats(kernel.name, [a, b]) {
+        return floating(kernel, &a, &b);
+    }
     // Both are widened as they are read, so that neither is cast before.
     run(kernel, a, b, Tensor::promoted(kernel.name, &[a, b]))
 }
@@ -224,9 +226,9 @@ impl Tensor {
         Tensor::where_(lost, &self.new_zeros([]), &self.mul(&equal.affine(-0.5, 1.0)))
     }
 
-    /// `self + other`, broadcast. Here and in [`Tensor::sub`], [`Tensor::mul`], [`Tensor::maximum`] and [`Tensor::minimum`] both
-    /// are floats, or both whole numbers, which count as i32: that wraps around and has no gradient, and an i64 that is none is the
-    /// nearest.
+    /// `self + other`, broadcast. Here and in [`Tensor::sub`], [`Tensor::mul`], [`Tensor::maximum`] and [`Tensor::minimum`] whole
+    /// numbers and truth values become floats beside floats, of their type. Two of them count as i32: that wraps around and has no
+    /// gradient, and an i64 that is none is the nearest.
     #[track_caller]
     pub fn add(&self, other: &Tensor) -> Tensor {
         let [a, b] = [self, other].map(|x| (x.shape(), x.gradient_dtype()));
@@ -274,6 +276,9 @@ impl Tensor {
     /// `self` to the power of `other` element by element, broadcast; NaN for a negative base unless the exponent is whole.
     #[track_caller]
     pub fn pow(&self, other: &Tensor) -> Tensor {
+        if let Some([a, b]) = Tensor::beside_floats("pow", [self, other]) {
+            return a.pow(&b);
+        }
         if self.dtype().is_half() || other.dtype().is_half() {
             return Tensor::in_f32("pow", [self, other], |[x, y]| x.pow(y));
         }
@@ -298,6 +303,9 @@ impl Tensor {
     /// `log(e^a + e^b)` without overflow, broadcast.
     #[track_caller]
     pub fn logaddexp(&self, other: &Tensor) -> Tensor {
+        if let Some([a, b]) = Tensor::beside_floats("logaddexp", [self, other]) {
+            return a.logaddexp(&b);
+        }
         let (a, b) = (self.saved(), other.saved());
         floating(&LOGADDEXP, self, other).tracked("logaddexp", &[self, other], move |dy, needs| {
             let again = |all: &[Tensor]| all[0].logaddexp_by_primitives(&all[1]);

@@ -135,6 +135,18 @@ impl Tensor {
             .unwrap_or(DType::F32)
     }
 
+    /// Whole numbers and truth values that stand beside floats, as floats of the type that these are [promoted](Tensor::promoted)
+    /// to, which they do not change. Nothing where all are of one kind.
+    #[track_caller]
+    pub(crate) fn beside_floats<const N: usize>(op: &str, all: [&Tensor; N]) -> Option<[Tensor; N]> {
+        let floats: Vec<&Tensor> = all.into_iter().filter(|x| x.dtype().is_float()).collect();
+        if floats.is_empty() || floats.len() == N {
+            return None;
+        }
+        let dtype = Tensor::promoted(op, &floats);
+        Some(all.map(|x| if x.dtype().is_float() { x.clone() } else { x.cast(dtype) }))
+    }
+
     /// What `work` makes of floats in f32, in the type that they are [promoted](Tensor::promoted) to: for what is made of several
     /// operations and would lose more than its result's own rounding.
     ///

@@ -232,8 +232,8 @@ impl Tensor {
         }
     }
 
-    /// Overwrites the elements in place with those of a tensor of the same shape and type; handles that share them
-    /// see the change. A source that overlaps them gives what it holds before.
+    /// Overwrites the elements in place with those of a tensor of the same shape; handles that share them see the change. Of
+    /// another type they are [cast](Tensor::cast) to this one's. A source that overlaps them gives what it holds before.
     ///
     /// No gradient flows through what is written. So a parameter, a tensor of [`requires_grad`](Tensor::requires_grad) and views
     /// of them take anything, as within PyTorch's `no_grad`; a tensor without a history takes what has none either
@@ -241,7 +241,7 @@ impl Tensor {
     /// [`index_put`](Tensor::index_put), [`where_`](Tensor::where_), [`stack`](Tensor::stack) and [`cat`](Tensor::cat).
     ///
     /// # Panics
-    /// If the shapes or types differ, several elements of this tensor are one ([`Tensor::expand`]), or a history would be lost.
+    /// If the shapes differ, several elements of this tensor are one ([`Tensor::expand`]), or a history would be lost.
     #[doc(alias = "copy_")]
     #[track_caller]
     pub fn assign(&self, source: &Tensor) {
@@ -251,7 +251,7 @@ impl Tensor {
             "assign: the source has a history, which is lost where it is written in place: detach() it where that is meant, or \
              make a tensor with both by index_put, stack or cat"
         );
-        self.overwrite(source);
+        self.overwrite(&source.cast(self.dtype()));
     }
 
     /// Refuses a result with a history: gradients would go on to flow to what made it.
@@ -271,7 +271,7 @@ impl Tensor {
     pub(crate) fn overwrite(&self, source: &Tensor) {
         assert!(
             self.shape() == source.shape() && self.dtype() == source.dtype(),
-            "assign: {} {} x {} {}: shapes and types must be equal",
+            "assign: {} {} x {} {}: expected equal shapes",
             self.dtype(),
             self.shape(),
             source.dtype(),

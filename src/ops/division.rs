@@ -58,6 +58,9 @@ impl Tensor {
             };
             return arithmetic([kernel; 2], self, other).noted(kernel.name, &[self, other]);
         }
+        if let Some([a, b]) = Tensor::beside_floats("div_rounded", [self, other]) {
+            return a.div_rounded(&b, rounding);
+        }
         if let Some(([a, b], dtype)) = Tensor::widened("div_rounded", [self, other]) {
             return a.div_rounded(&b, rounding).cast(dtype);
         }
@@ -90,6 +93,9 @@ impl Tensor {
     /// The angles of the points whose coordinates are `other` (to the right) and `self` (up), from -pi to pi, broadcast.
     #[track_caller]
     pub fn atan2(&self, other: &Tensor) -> Tensor {
+        if let Some([y, x]) = Tensor::beside_floats("atan2", [self, other]) {
+            return y.atan2(&x);
+        }
         let (a, b) = (self.saved(), other.saved());
         floating(&ATAN2, self, other).tracked("atan2", &[self, other], move |dy, needs| {
             let size = a.square().add(&b.square());

@@ -58,10 +58,10 @@ pub static KERNELS: &[&Kernel] = &[&WHERE];
 /// # Choice and type
 impl Tensor {
     /// `a` where this condition is not 0, else `b`; all three broadcast. PyTorch's `torch.where(condition, a, b)`. Of whole numbers
-    /// it is i32, of an i64 that is none the nearest.
+    /// it is i32, of an i64 that is none the nearest; beside floats they become floats.
     ///
     /// # Panics
-    /// If the shapes do not broadcast, or one of `a` and `b` is of floats and the other of whole numbers.
+    /// If the shapes do not broadcast.
     #[doc(alias("where", "select", "torch.where"))]
     #[track_caller]
     pub fn where_(&self, a: &Tensor, b: &Tensor) -> Tensor {
@@ -69,6 +69,9 @@ impl Tensor {
             let chosen = self.ne(0).cast(DType::I32);
             // Of what wraps around, the difference comes back to the bit.
             return a.sub(b).mul(&chosen).add(b);
+        }
+        if let Some([a, b]) = Tensor::beside_floats("where", [a, b]) {
+            return self.where_(&a, &b);
         }
         let (dtype, condition) = (Tensor::promoted("where", &[a, b]), &self.mask());
         let all = [condition.clone(), a.detach().cast(dtype), b.detach().cast(dtype)];

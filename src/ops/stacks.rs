@@ -45,10 +45,20 @@ pub(super) fn refs(tensors: &[impl Borrow<Tensor>]) -> Vec<&Tensor> {
 /// # Tensors put together
 impl Tensor {
     /// Tensors one after another along a dimension; all other sizes are equal. A vector of no elements may stand among
-    /// tensors of any rank. They are given as `&[&a, &b]`, or as a `Vec` of tensors. Floats of several types become f32.
+    /// tensors of any rank. They are given as `&[&a, &b]`, or as a `Vec` of tensors. Of several types the result has
+    /// the one that holds all, as in PyTorch: of floats f32, beside floats theirs, and of whole numbers the widest.
+    ///
+    /// ```
+    /// # use wgrad::{Device, DType, Tensor};
+    /// let device = Device::cpu();
+    /// let (tokens, scores) = (Tensor::full([2, 1], 7i64, &device), Tensor::ones([2, 9], &device));
+    /// let tokens = Tensor::cat(&[&tokens, &scores.argmax(1).unsqueeze(1)], 1);
+    /// assert_eq!((tokens.dtype(), tokens.to_vec::<i64>()?), (DType::I64, vec![7, 0, 7, 0]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     ///
     /// # Panics
-    /// If there are none, sizes differ, or types that are not all floats do.
+    /// If there are none, or sizes differ.
     #[doc(alias("concat", "concatenate"))]
     #[track_caller]
     pub fn cat(tensors: &[impl Borrow<Tensor>], dim: impl Int) -> Tensor {
@@ -58,11 +68,10 @@ impl Tensor {
             return Tensor::cat(&all, dim);
         }
         let first = tensors.iter().find(|t| *t.shape() != [0]).unwrap_or(first);
-        if let Some(other) = tensors.iter().find(|t| *t.shape() != [0] && t.dtype() != first.dtype()) {
-            let [a, b] = [first, *other].map(|t| (t.dtype(), t.shape()));
-            let floats = tensors.iter().all(|t| t.dtype().is_float());
-            assert!(floats, "cat: {} {} x {} {}: types differ: cast one of them first", a.0, a.1, b.0, b.1);
-            return Tensor::cat(&tensors.iter().map(|t| t.cast(DType::F32)).collect::<Vec<_>>(), dim);
+        let said = || tensors.iter().filter(|t| *t.shape() != [0]).map(|t| t.dtype());
+        let dtype = said().fold(first.dtype(), DType::with);
+        if said().any(|own| own != dtype) {
+            return Tensor::cat(&tensors.iter().map(|t| t.cast(dtype)).collect::<Vec<_>>(), dim);
         }
         let dim = first.shape().dim("cat", dim);
         let mut sizes = first.shape().to_vec();

@@ -4,7 +4,7 @@
 use super::rules::panics;
 use crate::devices::devices;
 use wgrad::plan::Replay;
-use wgrad::{DType, Device, Element, Rng, Tensor, bf16, f16};
+use wgrad::{DType, Device, Element, Rng, Rounding, Tensor, bf16, f16};
 
 /// Elements written, moved by views and copies, and read again.
 fn round_trip<T: Element>(all: &[T], device: &Device, same: impl Fn(T, T) -> bool + Copy) {
@@ -366,8 +366,79 @@ fn floats_of_several_types_are_joined_as_f32() {
         assert_eq!(Tensor::stack(&[&b, &a], 1).dtype(), DType::F32);
         // Nothing has no say.
         assert_eq!(Tensor::cat(&[&Tensor::zeros([0], &device), &b], 0).dtype(), DType::BF16);
-        let text = panics(|| Tensor::cat(&[&a, &a.cast(DType::I32)], 0));
-        assert!(text.contains("cat: f32 [1] x i32 [1]: types differ: cast one of them first"), "{text}");
+    }
+}
+
+#[test]
+fn whole_numbers_become_floats_beside_floats() {
+    for (name, device) in devices() {
+        let x = Tensor::from_slice(&[1.5f32, -2.0, 3.0], [3], &device).requires_grad();
+        let mask = Tensor::from_slice(&[true, false, true], [3], &device);
+        let lengths = Tensor::from_slice(&[2i64, 4, 1], [3], &device);
+        let whole = lengths.cast(DType::I32);
+        let is = |y: Tensor, want: [f32; 3], slope: [f32; 3]| {
+            assert_eq!((y.dtype(), y.to_vec::<f32>().expect("it runs")), (DType::F32, want.to_vec()), "on {name}");
+            let grads = y.sum().backward();
+            assert_eq!(grads.of(&x).expect("it has one").to_vec::<f32>().expect("it runs"), slope, "on {name}");
+        };
+        is(&x * &mask, [1.5, 0.0, 3.0], [1.0, 0.0, 1.0]);
+        is(&mask - &x, [-0.5, 2.0, -2.0], [-1.0; 3]);
+        is(&x + &lengths, [3.5, 2.0, 4.0], [1.0; 3]);
+        is(&x / &lengths, [0.75, -0.5, 3.0], [0.5, 0.25, 1.0]);
+        is(x.maximum(&whole), [2.0, 4.0, 3.0], [0.0, 0.0, 1.0]);
+        is(x.pow(&whole), [2.25, 16.0, 3.0], [3.0, -32.0, 1.0]);
+        is(x.fmod(&whole), [1.5, -2.0, 0.0], [1.0; 3]);
+        is(mask.where_(&x, &lengths), [1.5, 4.0, 3.0], [1.0, 0.0, 1.0]);
+        is(mask.where_(&whole, &x), [2.0, -2.0, 1.0], [0.0, 1.0, 0.0]);
+        is(whole.div_rounded(&x, Rounding::Floor), [1.0, -2.0, 0.0], [0.0; 3]);
+        for other in [&mask, &lengths, &whole] {
+            let wide = other.cast(DType::F32);
+            is_equal(&x.atan2(other), &x.atan2(&wide));
+            is_equal(&x.logaddexp(other), &x.logaddexp(&wide));
+            // Whole numbers change no type of floats, not that of a scalar either.
+            assert_eq!((&x.cast(DType::F16) * other).dtype(), DType::F16);
+            assert_eq!((&Tensor::scalar(2.0, &device) * other).dtype(), DType::F32);
+        }
+        let mut replay = Replay::new(&device, |[x, lengths]: [&Tensor; 2]| Ok(x / lengths));
+        for _ in 0..3 {
+            let y = replay.run([&x.detach(), &lengths]).expect("it runs");
+            assert_eq!(y.to_vec::<f32>().expect("it runs"), [0.75, -0.5, 3.0], "on {name}");
+        }
+    }
+}
+
+fn is_equal(a: &Tensor, b: &Tensor) {
+    assert_eq!(a.to_vec::<f32>().expect("it runs"), b.to_vec::<f32>().expect("it runs"));
+}
+
+#[test]
+fn tokens_of_several_types_are_joined_and_assigned() {
+    for (name, device) in devices() {
+        let tokens = Tensor::from_slice(&[1i64 << 40, -3], [2], &device);
+        let found = Tensor::from_slice(&[0.5f32, 2.0, 1.0], [3], &device).argmax(0).reshape([1]);
+        assert_eq!(found.dtype(), DType::I32);
+        for all in [[&tokens, &found], [&found, &tokens]] {
+            let y = Tensor::cat(&all, 0);
+            let mut values = y.to_vec::<i64>().expect("it runs");
+            values.sort_unstable();
+            assert_eq!((y.dtype(), values), (DType::I64, vec![-3, 1, 1 << 40]), "on {name}");
+        }
+        let of = |dtype| Tensor::ones([2], &device).cast(dtype);
+        let (all, types) = ([DType::Bool, DType::U8, DType::I32, DType::I64], [DType::U8, DType::I32, DType::I64]);
+        for (at, want) in types.into_iter().enumerate() {
+            let y = Tensor::stack(&[of(all[at + 1]), of(all[at])], 0);
+            assert_eq!((y.dtype(), y.cast(DType::F32).to_vec::<f32>().expect("it runs")), (want, vec![1.0; 4]));
+        }
+        assert_eq!(Tensor::cat(&[of(DType::I64), of(DType::F16)], 0).dtype(), DType::F16);
+        assert_eq!(Tensor::cat(&[of(DType::BF16), of(DType::F16), of(DType::Bool)], 0).dtype(), DType::F32);
+        tokens.i(1).assign(&found.squeeze(0));
+        assert_eq!(tokens.to_vec::<i64>().expect("it runs"), [1 << 40, 1], "on {name}");
+        let weights = Tensor::zeros([2], &device).cast(DType::BF16).requires_grad();
+        weights.assign(&Tensor::from_slice(&[1.0f32 / 3.0, -2.0], [2], &device));
+        let want = [1.0 / 3.0, -2.0].map(bf16::from_f32);
+        assert_eq!(weights.to_vec::<bf16>().expect("it runs"), want, "on {name}");
+        let text = panics(|| tokens.assign(&Tensor::zeros([3], &device)));
+        assert!(text.contains("assign: i64 [2] x i64 [3]: expected equal shapes"), "{text}");
     }
 }
 
