@@ -17,7 +17,7 @@
 //! | **Activations** | [`Relu`], [`LeakyRelu`], [`PRelu`], [`RRelu`], [`Elu`], [`Selu`], [`Celu`], [`Gelu`], [`GeluTanh`], [`Silu`], [`Mish`], [`Softplus`], [`Softsign`], [`Tanh`], [`Sigmoid`], [`LogSigmoid`], [`Relu6`], [`Hardtanh`], [`Hardsigmoid`], [`Hardswish`], [`Threshold`], [`Hardshrink`], [`Softshrink`], [`Tanhshrink`], [`Glu`], [`Softmax`], [`LogSoftmax`], [`Softmin`], [`Activation`] |
 //! | **Sequences** | [`RnnCell`], [`LstmCell`], [`GruCell`], [`Rnn`], [`Lstm`], [`Gru`], [`RnnState`], [`RnnStart`], [`RecurrentOptions`], [`Directions`], [`Recurrent`], [`RecurrentWeights`] |
 //! | **Attention** | [`MultiheadAttention`], [`MultiheadAttentionOptions`], [`TransformerEncoderLayer`], [`TransformerDecoderLayer`], [`TransformerEncoder`], [`TransformerDecoder`], [`Transformer`], [`TransformerAttention`], [`TransformerOptions`], [`NormPlace`] |
-//! | **Values by name** | [`parameters`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
+//! | **Values by name** | [`parameters`], [`trainable`], [`Trainable`], [`generators`], [`state`](fn@state), [`load_state`], [`read_state`], [`StateDict`], [`StateTensor`], [`Values`], [`Strictness`], [`LoadReport`], [`Visitor`], [`Entry`] |
 
 pub mod activation;
 pub mod attention;
@@ -88,7 +88,7 @@ pub use layer_norm::{LayerNorm, RmsNorm};
 #[doc(inline)]
 pub use linear::Linear;
 #[doc(inline)]
-pub use module::{Init, Layer, Module, Path, Visitor, generators, parameters};
+pub use module::{Init, Layer, Module, Path, Trainable, Visitor, generators, parameters, trainable};
 #[doc(inline)]
 pub use norm::{
     BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormState, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, update_bn,

@@ -176,7 +176,7 @@ impl Ctx {
         self.mode
     }
 
-    /// A parameter's tensor: tracked where this pass is. In a mixed pass products take it in the half type, and elsewhere it
+    /// A parameter's tensor: tracked where this pass is and it is not [frozen](Parameter::set_requires_grad). In a mixed pass products take it in the half type, and elsewhere it
     /// changes the type of nothing that it meets. One that is held in bytes is widened.
     ///
     /// # Panics
@@ -186,7 +186,12 @@ impl Ctx {
         refuse(self.int8(parameter));
         let tensor = match widened(parameter) {
             Some(tensor) => tensor,
-            None if self.tracked => parameter.tensor(),
+            None if self.tracked => {
+                let (tensor, own) = (parameter.tensor(), parameter.clone());
+                let is_trained = tensor.is_tracked();
+                tensor.device().guard_replays(move || (own.requires_grad() != is_trained).then(|| own.frozen_since()));
+                tensor
+            }
             None => parameter.tensor().detach(),
         };
         self.precision.half().map_or(tensor.clone(), |half| tensor.of_pass(half))

@@ -164,6 +164,32 @@ pub trait Module: Send + Sync {
         int8::quantize(self)
     }
 
+    /// Freezes all parameters, or lets gradients flow to them again, as
+    /// [`Parameter::set_requires_grad`](super::Parameter::set_requires_grad) does: PyTorch's `layer.requires_grad_(False)`. An
+    /// optimizer for what is left takes [`trainable`](super::trainable) of the model, and so keeps no moments of what is frozen.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear, Module, trainable};
+    /// use wgrad::optim::{Adam, AdamOptions, Optimizer};
+    /// let device = wgrad::Device::cpu();
+    /// let [body, head] = [3, 2].map(|n| Linear::new(n, n - 1, &mut Init::new(0, &device)));
+    /// body.set_requires_grad(false);
+    /// let mut optimizer = Adam::new(&trainable(&(&body, &head)), AdamOptions::default())?;
+    /// let ctx = Ctx::train();
+    /// let y = head.forward(&body.forward(&wgrad::Tensor::ones([4, 3], &device), &ctx), &ctx);
+    /// let grads = y.sum().backward();
+    /// assert_eq!(grads.len(), 2);
+    /// optimizer.step(&grads);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[doc(alias("requires_grad_", "freeze", "unfreeze"))]
+    fn set_requires_grad(&self, requires_grad: bool)
+    where
+        Self: Sized,
+    {
+        parameters(self).iter().for_each(|(_, parameter)| parameter.set_requires_grad(requires_grad));
+    }
+
     /// Moves all parameters and buffers to another device, where they are the same parameters. An optimizer is made after
     /// that.
     ///
@@ -435,4 +461,20 @@ pub fn parameters(module: &dyn Module) -> Vec<(String, Parameter)> {
     };
     module.visit(&mut Visitor::new(&mut each));
     found
+}
+
+/// The parameters of a module that are not [frozen](Parameter::set_requires_grad), under their paths in it, as a module: what to
+/// make an optimizer for. PyTorch's `filter(lambda p: p.requires_grad, model.parameters())`.
+pub fn trainable(module: &dyn Module) -> Trainable {
+    Trainable(parameters(module).into_iter().filter(|(_, parameter)| parameter.requires_grad()).collect())
+}
+
+/// What [`trainable`] gives.
+#[derive(Debug, Clone)]
+pub struct Trainable(Vec<(String, Parameter)>);
+
+impl Module for Trainable {
+    fn visit(&self, visitor: &mut Visitor) {
+        self.0.iter().for_each(|(path, parameter)| visitor.parameter(path, parameter));
+    }
 }

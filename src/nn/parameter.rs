@@ -97,6 +97,25 @@ impl Parameter {
         self.0.tensor()
     }
 
+    /// Whether gradients flow to it: of a new one they do.
+    #[doc(alias = "is_frozen")]
+    pub fn requires_grad(&self) -> bool {
+        self.0.0.read().unwrap_or_else(PoisonError::into_inner).is_tracked()
+    }
+
+    /// Freezes it, or lets gradients flow to it again. A frozen one stays what it is: no gradient of it is computed, what passes
+    /// through its layer goes on to have one, and an optimizer moves the others alone.
+    /// [`Module::set_requires_grad`](super::Module::set_requires_grad) does so to all of a layer. One that is held in int8 stays
+    /// frozen.
+    #[doc(alias("requires_grad_", "freeze", "unfreeze"))]
+    pub fn set_requires_grad(&self, requires_grad: bool) {
+        let mut tensor = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
+        if tensor.is_tracked() != requires_grad && tensor.dtype().is_float() {
+            let own = tensor.detach();
+            *tensor = if requires_grad { own.requires_grad() } else { own };
+        }
+    }
+
     /// The sizes.
     pub fn shape(&self) -> Shape {
         self.tensor().shape()
@@ -106,6 +125,16 @@ impl Parameter {
     pub(super) fn bytes(&self) -> u64 {
         let of = |x: &Tensor| (x.numel() * x.dtype().bytes()) as u64;
         of(&self.tensor()) + self.scale().map_or(0, |scale| of(&scale.tensor()))
+    }
+
+    /// The sentence about a step that was captured before.
+    pub(super) fn frozen_since(&self) -> String {
+        let tensor = self.tensor();
+        let now = if tensor.is_tracked() { "trained" } else { "frozen" };
+        format!(
+            "run: {} is {now} since the step was captured, which goes on as before: capture it anew",
+            tensor.name().unwrap_or("a parameter")
+        )
     }
 
     /// Puts the values elsewhere; gradients go on to flow to the same parameter.
@@ -183,7 +212,7 @@ impl Entry<'_> {
     pub(super) fn cast(&self, dtype: DType) {
         let mut tensor = self.place().0.write().unwrap_or_else(PoisonError::into_inner);
         let new = tensor.detach().cast(dtype).with_name(tensor.name().map(Arc::from));
-        *tensor = if matches!(self, Entry::Parameter(_)) { new.requires_grad() } else { new };
+        *tensor = if tensor.is_tracked() { new.requires_grad() } else { new };
     }
 
     pub(super) fn move_to(&self, device: &Device) -> Result<()> {

@@ -1,13 +1,15 @@
 //! Modules as a user writes them: derived, visited, named, copied, moved, traced.
 
+use super::rules::panics;
 use crate::devices::devices;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use wgrad::nn::{
     BatchNorm1d, Buffer, Ctx, Dropout, Entered, Generator, Init, Layer, Linear, MaxPool2d, Mode, Module, Parameter,
-    Path, Relu, Sequential, Summary, Trace, parameters, state,
+    Path, Relu, Sequential, Summary, Trace, parameters, state, trainable,
 };
-use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+use wgrad::autograd::Grads;
+use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::{DType, Device, Tensor};
 
 fn paths(module: &dyn Module) -> Vec<String> {
@@ -269,5 +271,59 @@ fn a_generator_has_streams() {
         let std = (all.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 30_000.0).sqrt();
         // Five deviations of the mean and of the deviation.
         assert!((mean - 1.0).abs() < 0.06 && (std - 2.0).abs() < 0.05, "{mean} and {std} on {name}");
+    }
+}
+
+#[test]
+fn what_is_frozen_has_no_gradient_and_lets_gradients_through() {
+    for (name, device) in devices() {
+        let init = &mut Init::new(0, &device);
+        let [first, adapter, last] = [(); 3].map(|()| Linear::new(2, 2, init));
+        let model = (&first, &adapter, &last);
+        let x = Tensor::ones([3, 2], &device);
+        let loss = |x: &Tensor| {
+            let ctx = Ctx::train();
+            last.forward(&adapter.forward(&first.forward(x, &ctx).tanh(), &ctx).tanh(), &ctx).square().mean()
+        };
+        let has = |grads: &Grads| -> Vec<bool> {
+            parameters(&model).iter().map(|(_, parameter)| grads.of(&parameter.tensor()).is_some()).collect()
+        };
+        let all = loss(&x).backward();
+        let want = values(all.of(&first.weight.tensor()).expect("it has one"));
+        last.set_requires_grad(false);
+        first.bias.as_ref().expect("it has one").set_requires_grad(false);
+        let grads = loss(&x).backward();
+        assert_eq!(has(&grads), [true, false, true, true, false, false], "on {name}");
+        assert_eq!(values(grads.of(&first.weight.tensor()).expect("it has one")), want, "on {name}");
+        assert_eq!(paths(&trainable(&model)), ["0.weight", "1.weight", "1.bias"]);
+        // An optimizer of the rest has its state alone, under its names; one of all leaves what is frozen where it is.
+        let sgd = SgdOptions { lr: 0.5, ..SgdOptions::default() };
+        let adam = Adam::new(&trainable(&model), AdamOptions::default()).expect("the options are in range");
+        let kept = adam.state().expect("the device works");
+        assert!(kept.contains_key("exp_avg.1.bias") && !kept.keys().any(|name| name.ends_with("2.weight")));
+        let mut optimizer = Sgd::new(&model, sgd).expect("the options are in range");
+        let moved = |optimizer: &mut Sgd| -> Vec<bool> {
+            let now = || parameters(&model).iter().map(|(_, own)| values(&own.tensor())).collect::<Vec<_>>();
+            let before = now();
+            optimizer.step(&loss(&x).backward());
+            before.iter().zip(now()).map(|(before, now)| *before != now).collect()
+        };
+        assert_eq!(moved(&mut optimizer), [true, false, true, true, false, false], "on {name}");
+        let step = device.capture(&x, |x| {
+            let loss = loss(x);
+            optimizer.step(&loss.backward());
+            Ok(loss)
+        });
+        let step = step.expect("it is captured");
+        step.run(&x).expect("it runs");
+        last.set_requires_grad(true);
+        last.set_requires_grad(true);
+        let text = panics(|| step.run(&x));
+        assert!(text.ends_with("2.weight is trained since the step was captured, which goes on as before: capture it anew"), "{text}");
+        drop(step);
+        assert_eq!(moved(&mut optimizer), [true, false, true, true, true, true], "on {name}");
+        last.set_requires_grad(false);
+        last.cast(DType::BF16);
+        assert!(!last.weight.requires_grad() && last.weight.tensor().dtype() == DType::BF16);
     }
 }
