@@ -109,7 +109,7 @@ pub trait Optimizer: Send {
     /// Moves every parameter that `grads` has a gradient for; the others and their moments stay.
     ///
     /// # Panics
-    /// If `grads` has a gradient for none of them, or an optimizer that was made later took one of them over.
+    /// If `grads` has a gradient for none of them, or one was cast or moved to another device since.
     #[doc(alias("zero_grad", "apply_gradients"))]
     #[track_caller]
     fn step(&mut self, grads: &Grads);

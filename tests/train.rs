@@ -131,6 +131,8 @@ mod seeds;
 mod sequences;
 #[path = "train/sharded.rs"]
 mod sharded;
+#[path = "train/shared.rs"]
+mod shared;
 #[path = "train/threads.rs"]
 mod threads;
 #[path = "train/traced.rs"]

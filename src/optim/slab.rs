@@ -61,16 +61,15 @@ pub struct Slab {
     pub norms: Option<Table>,
 }
 
-/// Parameters and the buffer that an optimizer moved them to.
+/// Parameters and the buffers that they lie in.
 pub struct Owned {
-    named: Vec<(Arc<str>, Parameter)>,
-    buffer: BufferId,
+    named: Vec<(Arc<str>, Parameter, BufferId)>,
 }
 
 impl Owned {
     /// One parameter where it is.
     pub fn of(name: &str, parameter: &Parameter) -> Owned {
-        Owned { named: vec![(name.into(), parameter.clone())], buffer: parameter.tensor().buffer() }
+        Owned { named: vec![(name.into(), parameter.clone(), parameter.tensor().buffer())] }
     }
 
     /// # Panics
@@ -84,10 +83,10 @@ impl Owned {
 
     /// The sentence about a parameter that is elsewhere.
     pub fn lost(&self) -> Option<String> {
-        let (name, _) = self.named.iter().find(|(_, parameter)| !parameter.lies_in(self.buffer))?;
+        let (name, ..) = self.named.iter().find(|(_, parameter, buffer)| !parameter.lies_in(*buffer))?;
         Some(format!(
-            "optimizer: {name} went over to an optimizer that was made later: step that one, or make one for a struct of \
-             all models that share it, and capture replayed steps anew"
+            "optimizer: {name} went over to an optimizer that was made later: make averages and sharded optimizers after \
+             it, and capture replayed steps anew"
         ))
     }
 }
@@ -154,6 +153,36 @@ impl Slab {
         Slab { entries, owner: 0, values, gradients, moments, own: None, slots: None, norms: None }
     }
 
+    /// The parameters whose values an optimizer that was made later has moved to a place of its own.
+    fn away(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| !entry.parameter.lies_in(self.values.buffer()))
+    }
+
+    /// Takes in the values of parameters that lie elsewhere, to be moved here.
+    ///
+    /// # Panics
+    /// If they are on another device or of another type.
+    #[track_caller]
+    pub fn fetch(&self) {
+        for entry in self.away() {
+            let (tensor, name) = (entry.parameter.tensor(), &entry.name);
+            let [now, then] = [&tensor, &self.values].map(|x| (x.dtype(), x.device()));
+            assert!(
+                now == then,
+                "optimizer: {name} was cast or moved to another device since the optimizer was made: make it after that"
+            );
+            entry.view(&self.values).assign(&tensor.detach());
+        }
+    }
+
+    /// Gives what was fetched and moved back to where it lies.
+    #[track_caller]
+    pub fn give_back(&self) {
+        for entry in self.away() {
+            entry.parameter.tensor().detach().assign(&entry.view(&self.values));
+        }
+    }
+
     /// Tells kernels where the numbers of each parameter lie: from `first` on, as many for each.
     pub fn count(&mut self, first: usize, each: usize) {
         let mut slots = vec![0i32; self.values.numel().div_ceil(ALIGN)];
@@ -203,8 +232,15 @@ impl Slab {
 
     /// A watch that tells whether the parameters still lie here.
     pub fn owned(&self) -> Owned {
-        let named = self.entries.iter().map(|entry| (entry.name.clone(), entry.parameter.clone()));
-        Owned { named: named.collect(), buffer: self.values.buffer() }
+        let of = |entry: &Entry| (entry.name.clone(), entry.parameter.clone(), self.values.buffer());
+        Owned { named: self.entries.iter().map(of).collect() }
+    }
+
+    /// The same of where they lie now.
+    pub fn placed(&self) -> Owned {
+        let of =
+            |entry: &Entry| (entry.name.clone(), entry.parameter.clone(), entry.parameter.tensor().buffer());
+        Owned { named: self.entries.iter().map(of).collect() }
     }
 
     /// The place and the name of each parameter.

@@ -28,7 +28,6 @@ const SKIPPED: &str = "skipped";
 #[doc(alias = "Optimizer")]
 pub struct Stepper<R: Rule> {
     groups: Vec<Group<R>>,
-    owned: Arc<Vec<Owned>>,
     hyper: Hyper,
     /// The rates that were set last, not those of a loaded state.
     bases: Vec<f32>,
@@ -61,7 +60,8 @@ struct Group<R> {
 impl<R: Rule> Stepper<R> {
     /// Takes over the parameters of `model`, which goes on to read them in place. A part of a model trains alone where the
     /// optimizer is made for that part; the rest then computes with [`Ctx::untracked`](crate::nn::Ctx::untracked), which
-    /// spares its gradients. An optimizer that had a parameter before cannot step any more.
+    /// spares its gradients. Several optimizers may step one parameter, each with moments of its own: its values lie with the one
+    /// that was made last, from where the others fetch them at each step.
     ///
     /// # Errors
     /// [`Error::Option`] if an option is out of range.
@@ -149,10 +149,8 @@ impl<R: Rule> Stepper<R> {
             }
         }
         let bases = hyper.now().iter().map(|now| now.lr).collect();
-        let owned = Arc::new(groups.iter().flat_map(|group| &group.slabs).map(Slab::owned).collect());
         let mut out = Stepper {
             groups,
-            owned,
             hyper,
             bases,
             penalty: Penalty::default(),
@@ -324,6 +322,7 @@ impl<R: Rule> Stepper<R> {
             Decision::UpdateIf(flag) => self.update_if(&gathered, &flag),
         }
         self.is_flagged = is_flagged;
+        self.slabs().for_each(Slab::give_back);
     }
 
     /// Has all ranks hold what each has moved.
@@ -337,16 +336,21 @@ impl<R: Rule> Stepper<R> {
     /// Copies the gradients into the slabs, if all of them could be computed.
     #[track_caller]
     fn gather(&self, grads: &Grads) -> Option<Gathered<'_>> {
-        for owned in self.owned.iter() {
-            owned.check();
+        // Of a slab that is another rank's, the values come from there.
+        let is_dealt = self.peers.is_some();
+        for slab in self.slabs() {
+            if is_dealt { slab.owned().check() } else { slab.fetch() }
         }
         if let Some(error) = grads.lost() {
             // Nothing moves, rather than a part of the parameters; the next read tells why.
             self.hyper.tensor.device().missed(&error);
             return None;
         }
-        let owned = self.owned.clone();
-        self.hyper.tensor.device().guard_replays(move || owned.iter().find_map(Owned::lost));
+        let device = self.hyper.tensor.device();
+        if device.is_capturing() {
+            let placed: Vec<Owned> = self.slabs().map(Slab::placed).collect();
+            device.guard_replays(move || placed.iter().find_map(Owned::lost));
+        }
         let mut gathered = Gathered::default();
         for (number, group) in self.groups.iter().enumerate() {
             let sparse = group.rule.sparse();
