@@ -164,6 +164,32 @@ pub trait Module: Send + Sync {
         int8::quantize(self)
     }
 
+    /// The tensors of all parameters, each once: what [`Tensor::grad`] takes, and what a penalty or a sharpness-aware step goes
+    /// over. PyTorch's `model.parameters()`. Take them anew where an optimizer was made since.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear, Module};
+    /// let device = wgrad::Device::cpu();
+    /// let model = Linear::new(3, 1, &mut Init::new(0, &device));
+    /// let loss = model.forward(&wgrad::Tensor::ones([4, 3], &device), &Ctx::train()).sum();
+    /// let grads = loss.backward();
+    /// let shapes: Vec<_> = model.tensors().iter().map(|x| grads.of(x).unwrap().shape()).collect();
+    /// assert_eq!(shapes, [[1, 3].into(), [1].into()]);
+    /// ```
+    #[doc(alias = "parameters")]
+    fn tensors(&self) -> Vec<Tensor>
+    where
+        Self: Sized,
+    {
+        let mut all: Vec<Parameter> = Vec::new();
+        for (_, parameter) in parameters(self) {
+            if !all.iter().any(|other| other.is(&parameter)) {
+                all.push(parameter);
+            }
+        }
+        all.iter().map(Parameter::tensor).collect()
+    }
+
     /// Freezes all parameters, or lets gradients flow to them again, as
     /// [`Parameter::set_requires_grad`](super::Parameter::set_requires_grad) does: PyTorch's `layer.requires_grad_(False)`. An
     /// optimizer for what is left takes [`trainable`](super::trainable) of the model, and so keeps no moments of what is frozen.

@@ -146,6 +146,24 @@ impl Tensor {
         kept.masked_fill(&self.eq(f32::NEG_INFINITY), neginf)
     }
 
+    /// `x` held above a number: [`Tensor::clamp`] by one bound.
+    ///
+    /// ```
+    /// let x = wgrad::Tensor::from_slice(&[-1.0f32, 2.0], [2], &wgrad::Device::cpu());
+    /// assert_eq!((x.clamp_min(0.0).to_vec()?, x.clamp_max(1.0).to_vec()?), (vec![0.0f32, 2.0], vec![-1.0f32, 1.0]));
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn clamp_min(&self, min: f32) -> Tensor {
+        self.clamp(min, f32::INFINITY)
+    }
+
+    /// `x` held below a number: [`Tensor::clamp`] by one bound.
+    #[track_caller]
+    pub fn clamp_max(&self, max: f32) -> Tensor {
+        self.clamp(f32::NEG_INFINITY, max)
+    }
+
     /// `x` held above one tensor and then below another, broadcast; the gradient goes to what the result is, of equals to `x`.
     #[track_caller]
     pub fn clamp_by(&self, min: Option<&Tensor>, max: Option<&Tensor>) -> Tensor {

@@ -569,7 +569,7 @@ impl Tensor {
 
     /// `x` held above `min` and then below `max`; the gradient is 0 at the bounds and outside. An infinite bound is none. Of
     /// whole numbers it is i32, and so are the bounds.
-    #[doc(alias("clip", "clamp_min", "clamp_max"))]
+    #[doc(alias = "clip")]
     #[track_caller]
     pub fn clamp(&self, min: f32, max: f32) -> Tensor {
         match self.dtype().is_float() {

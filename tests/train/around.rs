@@ -358,7 +358,8 @@ fn the_rate_of_averages_is_pytorchs() {
     let rates: Vec<f64> = (0..6).map(&mut next).collect();
     let want = [0.25, 0.2, 0.15, 0.1, 0.05, 0.05];
     assert!(rates.iter().zip(want).all(|(rate, want)| (rate - want).abs() < 1e-12), "{rates:?}");
-    let cosine = SwaLr { annealing: Annealing::Cos, ..schedule };
+    let cosine = SwaLr { anneal_steps: 4, ..SwaLr::new(0.05) };
+    assert_eq!(SwaLr::new(0.05).anneal_steps, 10);
     assert!((cosine.rate(At { step: 1, base: 0.25, last: 0.25 }) - 0.220_710_678).abs() < 1e-8);
 }
 

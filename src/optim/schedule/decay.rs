@@ -121,7 +121,8 @@ impl Schedule for LinearLr {
     }
 }
 
-/// From the rate that there is to one that stays, for an [average of equal weights](crate::optim::Ema::equal): PyTorch's `SWALR`.
+/// From the rate that there is to one that stays, for an [average of equal weights](crate::optim::Ema::equal): PyTorch's `SWALR`, whose
+/// epochs are steps of the [`Scheduler`](super::Scheduler) here: `SwaLr { anneal_steps: 5, ..SwaLr::new(0.05) }`.
 #[doc(alias = "SWALR")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SwaLr {
@@ -131,6 +132,13 @@ pub struct SwaLr {
     pub anneal_steps: u64,
     /// The way's form; PyTorch's default is the cosine.
     pub annealing: Annealing,
+}
+
+impl SwaLr {
+    /// To this rate by PyTorch's defaults: in 10 steps, along a cosine.
+    pub fn new(swa_lr: f64) -> SwaLr {
+        SwaLr { swa_lr, anneal_steps: 10, annealing: Annealing::Cos }
+    }
 }
 
 impl Schedule for SwaLr {
@@ -180,6 +188,21 @@ impl Schedule for PolynomialLr {
 }
 
 /// The base times a function of the step.
+///
+/// ```
+/// use wgrad::nn::{Init, Linear};
+/// use wgrad::optim::schedule::{LambdaLr, Scheduler};
+/// use wgrad::optim::{Optimizer, Sgd, SgdOptions};
+/// let model = Linear::new(2, 1, &mut Init::new(0, &wgrad::Device::cpu()));
+/// let mut optimizer = Sgd::new(&model, SgdOptions { lr: 0.5, ..SgdOptions::default() })?;
+/// // A warm-up of four steps, and the inverse square root from then on.
+/// let factor = |step: u64| f64::min((step + 1) as f64 / 4.0, 2.0 / ((step + 1) as f64).sqrt());
+/// let mut scheduler = Scheduler::new(LambdaLr(factor), &mut optimizer)?;
+/// assert_eq!(optimizer.lr(), 0.125);
+/// scheduler.step(&mut optimizer)?;
+/// assert_eq!(optimizer.lr(), 0.25);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub struct LambdaLr<F>(pub F);
 
 impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for LambdaLr<F> {
