@@ -72,6 +72,8 @@ pub struct Ctx {
     sum: Option<Arc<Sum>>,
     /// Whether running statistics are the means of those of all batches.
     averages: bool,
+    /// What layers compute with in the place of parameters.
+    weights: Option<Arc<[(Parameter, Tensor)]>>,
 }
 
 /// A part of a pass that is run a second time for its gradient, with the numbers that it has drawn.
@@ -97,6 +99,7 @@ impl Ctx {
             part: None,
             sum: None,
             averages: false,
+            weights: None,
         }
     }
 
@@ -112,6 +115,7 @@ impl Ctx {
             part: None,
             sum: None,
             averages: false,
+            weights: None,
         }
     }
 
@@ -166,6 +170,41 @@ impl Ctx {
         self.averages
     }
 
+    /// Has layers compute with these tensors in the place of their parameters; the others stay. Gradients flow to what they were made
+    /// of, so that a model can be run with weights after a step that is itself differentiated, or that another network gives.
+    /// PyTorch's `torch.func.functional_call`. Buffers stay the model's: batch normalisation gathers its statistics as before.
+    ///
+    /// ```
+    /// use wgrad::nn::{Ctx, Init, Layer, Linear, Module, parameters};
+    /// let device = wgrad::Device::cpu();
+    /// let model = Linear::new(2, 1, &mut Init::new(0, &device));
+    /// let (x, ctx) = (wgrad::Tensor::ones([4, 2], &device), Ctx::train());
+    /// let loss = |ctx: &Ctx| model.forward(&x, ctx).square().mean();
+    /// // The loss after a step of gradient descent, and how it depends on the weights before it: MAML.
+    /// let own = model.tensors();
+    /// let slopes = loss(&ctx).grad(&own.iter().collect::<Vec<_>>()[..]);
+    /// let fast = parameters(&model).into_iter().zip(own.iter().zip(&slopes)).map(|((_, at), (x, slope))| (at, x - slope * 0.1));
+    /// let grads = loss(&ctx.with_weights(fast)).backward();
+    /// assert!(grads.of(&model.weight.tensor()).is_some());
+    /// ```
+    ///
+    /// # Panics
+    /// If a tensor has not the shape of its parameter.
+    #[doc(alias("functional_call", "stateless"))]
+    #[track_caller]
+    pub fn with_weights(self, weights: impl IntoIterator<Item = (Parameter, Tensor)>) -> Ctx {
+        let mut all = Vec::new();
+        for (parameter, tensor) in weights {
+            let (own, given, at) = (parameter.shape(), tensor.shape(), parameter.tensor());
+            let name = at.name().unwrap_or("a parameter");
+            assert!(own == given, "with_weights: {name}: expected {own}, got {given}");
+            all.push((parameter, tensor));
+        }
+        // What was told before counts where nothing else is told.
+        all.extend(self.weights.iter().flat_map(|before| before.iter().cloned()));
+        Ctx { weights: Some(all.into()), ..self }
+    }
+
     /// Has `trace` told of each layer that runs.
     pub fn traced(self, trace: Arc<dyn Trace>) -> Ctx {
         Ctx { trace: Some(trace), ..self }
@@ -183,9 +222,11 @@ impl Ctx {
     /// If it is held in bytes ([`quantize_int8`](method@Module::quantize_int8)) and the pass is tracked.
     #[track_caller]
     pub fn param(&self, parameter: &Parameter) -> Tensor {
-        refuse(self.int8(parameter));
-        let tensor = match widened(parameter) {
-            Some(tensor) => tensor,
+        let other = self.weights.iter().flat_map(|all| all.iter()).find(|(own, _)| own.is(parameter));
+        refuse(self.int8(parameter).filter(|_| other.is_none()));
+        let tensor = match other.map(|(_, tensor)| tensor.clone()).or_else(|| widened(parameter)) {
+            Some(tensor) if self.tracked => tensor,
+            Some(tensor) => tensor.detach(),
             None if self.tracked => {
                 let (tensor, own) = (parameter.tensor(), parameter.clone());
                 let is_trained = tensor.is_tracked();

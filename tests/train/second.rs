@@ -3,7 +3,7 @@
 use super::rules::panics;
 use crate::devices::devices;
 use wgrad::autograd::GradOptions;
-use wgrad::nn::{Ctx, Init, Layer, LeakyRelu, Linear, Sequential, Tanh, parameters};
+use wgrad::nn::{Ctx, Init, Layer, LeakyRelu, Linear, Module, Sequential, Tanh, parameters};
 use wgrad::ops::conv::ConvTranspose2dOptions;
 use wgrad::optim::{Adam, AdamOptions, Optimizer};
 use wgrad::plan::Replay;
@@ -297,5 +297,48 @@ fn transposed_convolutions_with_wide_output_padding_have_second_gradients() {
             near(name, &read(got), &read(first.of(&along).expect("it has one")));
             assert!(grads.of(&weight).is_some(), "on {name}");
         }
+    }
+}
+
+#[test]
+fn a_model_runs_with_other_weights() {
+    for (name, device) in devices() {
+        let [first, second] = [linear(3, 4, 0.3, &device), linear(4, 2, 0.7, &device)];
+        let model = Sequential::new().push(first).push(Tanh::new()).push(second);
+        let x = Tensor::from_slice(&waves(12, 0.1, 1.0), [4, 3], &device);
+        let y = Tensor::from_slice(&waves(8, 0.9, 1.0), [4, 2], &device);
+        let square = |y_: Tensor, y: &Tensor| (y_ - y).square().mean();
+        // By hand, and by the layers: the same kernels.
+        let hand = |w: &[Tensor], x: &Tensor| x.linear(&w[0], Some(&w[1])).tanh().linear(&w[2], Some(&w[3]));
+        let after = |w: &[Tensor], slopes: Vec<Tensor>| -> Vec<Tensor> {
+            w.iter().zip(&slopes).map(|(w, slope)| w - slope * 0.5).collect()
+        };
+        let of = |w: &[Tensor]| parameters(&model).into_iter().map(|(_, own)| own).zip(w.to_vec()).collect::<Vec<_>>();
+        let w = model.tensors();
+        let slow = after(&w, square(hand(&w, &x), &y).grad(&w.iter().collect::<Vec<_>>()[..]));
+        let want = square(hand(&slow, &x), &y).backward();
+        let want: Vec<Vec<f32>> = w.iter().map(|w| read(want.of(w).expect("it has one"))).collect();
+        let inner = |ctx: &Ctx, x: &Tensor, y: &Tensor| {
+            let w = model.tensors();
+            let fast = after(&w, square(model.forward(x, ctx), y).grad(&w.iter().collect::<Vec<_>>()[..]));
+            let grads = square(model.forward(x, &ctx.clone().with_weights(of(&fast))), y).backward();
+            w.iter().map(|w| grads.of(w).expect("it has one").clone()).collect::<Vec<_>>()
+        };
+        let got: Vec<Vec<f32>> = inner(&Ctx::train(), &x, &y).iter().map(read).collect();
+        assert_eq!(got, want, "on {name}");
+        let mut replay = Replay::new();
+        for _ in 0..3 {
+            let got = replay.run([&x, &y], |[x, y]| Ok(inner(&Ctx::train(), x, y))).expect("it runs");
+            assert_eq!(got.iter().map(read).collect::<Vec<_>>(), want, "replayed on {name}");
+        }
+        // What is not told stays, what is told anew counts, and a pass without gradients has none of them.
+        let zero = |at: usize| (parameters(&model)[at].1.clone(), w[at].zeros_like());
+        let ctx = Ctx::train().with_weights([zero(2)]).with_weights(of(&slow)).with_weights([zero(3)]);
+        assert_eq!(read(&model.forward(&x, &ctx)), read(&hand(&[&slow[..3], &[w[3].zeros_like()]].concat(), &x)));
+        assert!(!model.forward(&x, &ctx.untracked()).is_tracked());
+        let none = model.forward(&x, &Ctx::eval().with_weights([zero(2), zero(3)]));
+        assert_eq!(read(&none), [0.0; 8], "on {name}");
+        let text = panics(|| Ctx::eval().with_weights([(parameters(&model)[0].1.clone(), y.clone())]));
+        assert!(text.ends_with("with_weights: 0.weight: expected [4, 3], got [4, 2]"), "{text}");
     }
 }
