@@ -238,8 +238,7 @@ impl Slab {
 
     /// The same of where they lie now.
     pub fn placed(&self) -> Owned {
-        let of =
-            |entry: &Entry| (entry.name.clone(), entry.parameter.clone(), entry.parameter.tensor().buffer());
+        let of = |entry: &Entry| (entry.name.clone(), entry.parameter.clone(), entry.parameter.tensor().buffer());
         Owned { named: self.entries.iter().map(of).collect() }
     }
 

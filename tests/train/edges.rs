@@ -55,7 +55,8 @@ fn what_was_made_before_an_optimizer_is_made_anew() {
         first.step(&loss(&x).backward());
         model.cast(DType::BF16);
         let said = panics(|| first.step(&loss(&x.cast(DType::BF16)).backward()));
-        let due = "optimizer: weight was cast or moved to another device since the optimizer was made: make it after that";
+        let due =
+            "optimizer: weight was cast or moved to another device since the optimizer was made: make it after that";
         assert!(said.ends_with(due), "`{said}` on {name}");
     }
 }

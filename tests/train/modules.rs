@@ -4,11 +4,11 @@ use super::rules::panics;
 use crate::devices::devices;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use wgrad::autograd::Grads;
 use wgrad::nn::{
     BatchNorm1d, Buffer, Ctx, Dropout, Entered, Generator, Init, Layer, Linear, MaxPool2d, Mode, Module, Parameter,
     Path, Relu, Sequential, Summary, Trace, parameters, state, trainable,
 };
-use wgrad::autograd::Grads;
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::{DType, Device, Tensor};
 
@@ -319,7 +319,10 @@ fn what_is_frozen_has_no_gradient_and_lets_gradients_through() {
         last.set_requires_grad(true);
         last.set_requires_grad(true);
         let text = panics(|| step.run(&x));
-        assert!(text.ends_with("2.weight is trained since the step was captured, which goes on as before: capture it anew"), "{text}");
+        assert!(
+            text.ends_with("2.weight is trained since the step was captured, which goes on as before: capture it anew"),
+            "{text}"
+        );
         drop(step);
         assert_eq!(moved(&mut optimizer), [true, false, true, true, true, true], "on {name}");
         last.set_requires_grad(false);

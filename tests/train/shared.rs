@@ -79,7 +79,10 @@ fn optimizers_that_share_a_parameter_all_move_it() {
     for (name, device) in devices() {
         let adam = |lr| AdamOptions { lr, ..AdamOptions::default() };
         agree(name, &device, |a, b| {
-            Ok((Box::new(Adam::new(&(&a.encoder, &a.decoder), adam(0.02))?), Box::new(Adam::new(&b.encoder, adam(0.05))?)))
+            Ok((
+                Box::new(Adam::new(&(&a.encoder, &a.decoder), adam(0.02))?),
+                Box::new(Adam::new(&b.encoder, adam(0.05))?),
+            ))
         });
         // By the values themselves: their lengths, and penalties; and a step that is given up by a norm that is no number.
         agree(name, &device, |a, b| {
