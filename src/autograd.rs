@@ -28,7 +28,7 @@ use crate::tensor::{Tensor, apart};
 use rows::Gradient;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use sum::{Part, Place, Sum};
 
@@ -55,7 +55,7 @@ pub struct Node {
     /// Makes the result again, where nothing was saved for its gradient.
     again: Option<recompute::Again>,
     /// The tensor whose gradient is asked for, where it is one.
-    leaf: Option<RwLock<Tensor>>,
+    leaf: Option<leaf::Leaf>,
     /// Whether a gradient goes through, or starts here; others are there to be looked at.
     flows: bool,
     /// The first operation up to here that read a gradient.

@@ -83,6 +83,8 @@ mod mixed;
 mod model;
 #[path = "train/modules.rs"]
 mod modules;
+#[path = "train/moved.rs"]
+mod moved;
 #[path = "train/numbers.rs"]
 mod numbers;
 #[path = "train/once.rs"]

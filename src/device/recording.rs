@@ -1,12 +1,13 @@
 //! Notes of a device while a thread's work is recorded.
 
+use super::Device;
 use crate::backend::{List, Readback};
 use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Call, Dispatch};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 
 /// Something that a device was asked for.
@@ -28,6 +29,38 @@ pub(crate) trait Handle: Send + Sync {
 
 /// A condition of each run of a captured step: it answers with what is wrong.
 pub(crate) type Guard = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// How often values that others read by a name were put elsewhere.
+#[derive(Clone, Default)]
+pub(crate) struct Moves(Arc<AtomicU64>);
+
+impl Moves {
+    /// They are elsewhere now.
+    pub fn moved(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Values that a captured step reads where they were.
+pub(crate) struct Watched {
+    pub buffer: BufferId,
+    pub name: Option<Arc<str>>,
+    moves: Moves,
+    /// How often they had moved by then.
+    then: u64,
+}
+
+impl Watched {
+    /// Whether they are elsewhere now.
+    pub fn is_left(&self) -> bool {
+        self.moves.count() != self.then
+    }
+}
 
 /// What sees the tensors that it reads and writes as a kernel's definition does.
 type Sees = dyn Fn(&mut Call) -> Result<()> + Send + Sync;
@@ -78,6 +111,8 @@ pub(crate) struct Capture {
     /// The buffers that it has written so.
     rewritten: HashSet<BufferId>,
     pub guards: Vec<Guard>,
+    /// What may move between two runs, by the address of its count.
+    pub watched: HashMap<usize, Watched>,
     pub hooks: Vec<Hook>,
     /// Work of the host among the kernels, by number.
     pub seams: Vec<Seam>,
@@ -226,5 +261,147 @@ impl Capture {
     /// Marks the host's writes as such that are repeated or constant.
     pub fn set_aside(&mut self, aside: bool) {
         self.aside = aside;
+    }
+}
+
+impl Device {
+    /// Runs `work` and notes what it asks of this device. Other threads go on meanwhile: their work is no part of it.
+    pub(crate) fn recorded<R>(&self, fresh: Recording, work: impl FnOnce() -> R) -> Result<(R, Recording)> {
+        /// Ends the recording, also where `work` panics.
+        struct End<'a>(&'a Device);
+        impl End<'_> {
+            fn take(&self) -> Option<Recording> {
+                let mut all = self.0.recordings();
+                let own = all.iter().position(Recording::is_own).map(|at| all.swap_remove(at));
+                self.0.0.records.store(!all.is_empty(), Ordering::Relaxed);
+                own
+            }
+        }
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.take();
+            }
+        }
+        {
+            let mut all = self.recordings();
+            if all.iter().any(Recording::is_own) {
+                let text = "capture: this thread is recording on the device already; captures do not nest";
+                return Err(Error::Capture(text.into()));
+            }
+            all.push(fresh);
+            self.0.records.store(true, Ordering::Relaxed);
+        }
+        let end = End(self);
+        let result = work();
+        let recording = end.take().expect("only this function ends a recording");
+        Ok((result, recording))
+    }
+
+    pub(super) fn recordings(&self) -> MutexGuard<'_, Vec<Recording>> {
+        self.0.recordings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn records(&self) -> bool {
+        self.0.records.load(Ordering::Relaxed)
+    }
+
+    /// The answer of `each` about the step that this thread is capturing, where there is one.
+    pub(super) fn capturing<R>(&self, each: impl FnOnce(&mut Capture) -> R) -> Option<R> {
+        let (mut each, mut answer) = (Some(each), None);
+        self.in_capture(&mut |capture| answer = each.take().map(|each| each(capture)));
+        answer
+    }
+
+    fn in_capture(&self, each: &mut dyn FnMut(&mut Capture)) {
+        if self.records() {
+            let mut all = self.recordings();
+            if let Some(capture) =
+                all.iter_mut().find(|recording| recording.is_own()).and_then(|own| own.capture.as_mut())
+            {
+                each(capture);
+            }
+        }
+    }
+
+    /// Tells all recordings of an event.
+    pub(super) fn note(&self, event: impl Fn() -> Event) {
+        if self.records() {
+            self.recordings().iter_mut().for_each(|recording| recording.note(&event));
+        }
+    }
+
+    /// Whether this thread is capturing a step to be replayed.
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.capturing(|_| ()).is_some()
+    }
+
+    /// Refuses what a replay cannot do, where this thread is capturing a step: the capture fails with this sentence, even if
+    /// nobody looks at the error.
+    pub(crate) fn refuse_in_capture(&self, text: impl FnOnce() -> String) -> Result<()> {
+        let refusal = |capture: &mut Capture| {
+            let text = text();
+            capture.fail(text.clone());
+            Err(Error::Capture(text))
+        };
+        self.capturing(refusal).unwrap_or(Ok(()))
+    }
+
+    /// When the step began that this thread is capturing, which no other step shares.
+    pub(crate) fn capturing_since(&self) -> Option<u64> {
+        if !self.records() {
+            return None;
+        }
+        self.recordings().iter().find(|all| all.is_own() && all.capture.is_some()).map(|own| own.began)
+    }
+
+    /// Runs `hook` now and, where a step is being captured, before each replay of it: for what the host writes anew at
+    /// each step, such as the size of an optimizer's step.
+    pub(crate) fn each_run(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.aside(&hook);
+        self.before_replays(hook);
+    }
+
+    /// Asks `guard` before each replay of the step that is being captured; what it finds wrong is a panic there.
+    pub(crate) fn guard_replays(&self, guard: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        self.capturing(|capture| capture.guards.push(Box::new(guard)));
+    }
+
+    /// Notes that the step that is being captured may read values which had moved `then` times when they lay in `buffer`.
+    pub(crate) fn watch(&self, buffer: BufferId, name: Option<&str>, moves: &Moves, then: u64) {
+        let fresh = || Watched { buffer, name: name.map(Arc::from), moves: moves.clone(), then };
+        let key = Arc::as_ptr(&moves.0) as usize;
+        self.capturing(|capture| _ = capture.watched.entry(key).or_insert_with(fresh));
+    }
+
+    /// Runs `hook` before each replay of the step that is being captured.
+    pub(crate) fn before_replays(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.capturing(|capture| capture.hooks.push(Box::new(hook)));
+    }
+
+    /// Runs `undo` if the step that is being captured turns out to be none.
+    pub(crate) fn if_capture_fails(&self, undo: impl Fn() + Send + Sync + 'static) {
+        self.capturing(|capture| capture.undo.push(Box::new(undo)));
+    }
+
+    /// Runs `work`, whose writes a captured step may rely on.
+    pub(crate) fn aside<R>(&self, work: impl FnOnce() -> R) -> R {
+        let set = |to| self.capturing(|capture| capture.set_aside(to));
+        set(true);
+        let result = work();
+        set(false);
+        result
+    }
+
+    /// Keeps a constant of these bytes alive for as long as the plan that is being captured.
+    pub(crate) fn keep(&self, buffer: BufferId, bytes: &[u8], handle: impl FnOnce() -> Arc<dyn Handle>) {
+        self.capturing(|capture| {
+            capture.kept.push(handle());
+            capture.constants.insert(buffer, bytes.to_vec());
+        });
+    }
+
+    /// Notes what keeps the buffers of the next dispatch alive, where a step is being captured.
+    pub(crate) fn hold(&self, handles: impl Iterator<Item = (BufferId, Weak<dyn Handle>)>) {
+        self.capturing(|capture| capture.handles.extend(handles));
     }
 }

@@ -1,38 +1,65 @@
 //! The tensors of a model: parameters, which gradients train, and buffers, which layers change by themselves.
 
-use crate::device::Device;
+use crate::device::{Device, Moves};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::kernel::BufferId;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A place that holds a tensor, and can be told to hold another.
 #[derive(Clone)]
-struct Place(Arc<RwLock<Tensor>>);
+struct Place(Arc<Held>);
+
+struct Held {
+    tensor: RwLock<Tensor>,
+    moves: Moves,
+}
 
 impl Place {
     fn new(tensor: Tensor) -> Place {
-        Place(Arc::new(RwLock::new(tensor)))
+        Place(Arc::new(Held { tensor: RwLock::new(tensor), moves: Moves::default() }))
     }
 
+    /// The tensor, which a step that is being captured reads where it is now.
     fn tensor(&self) -> Tensor {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let held = self.read();
+        let (tensor, moves) = (held.clone(), self.0.moves.count());
+        drop(held);
+        tensor.device().watch(tensor.buffer(), tensor.name(), &self.0.moves, moves);
+        tensor
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tensor> {
+        self.0.tensor.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tensor> {
+        self.0.tensor.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has what `new` makes of the tensor in its place; tells the steps that were captured before if it lies elsewhere.
+    fn put(&self, new: impl FnOnce(&Tensor) -> Tensor) {
+        let mut tensor = self.write();
+        let new = new(&tensor);
+        let stays = new.buffer() == tensor.buffer() && new.layout() == tensor.layout();
+        if !stays || new.device() != tensor.device() {
+            self.0.moves.moved();
+        }
+        *tensor = new;
+        tensor.tell_leaf();
     }
 
     /// Has the values elsewhere, under the same name and with the same node.
     fn move_to(&self, new: Tensor) {
-        let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let (node, name) = (tensor.node().cloned(), tensor.name().map(Arc::from));
-        *tensor = new.with_node(node).with_name(name);
-        tensor.tell_leaf();
+        self.put(|old| new.with_node(old.node().cloned()).with_name(old.name().map(Arc::from)));
     }
 
     /// Takes a path as its name, unless it has a better one, and tells its name.
     fn set_name(&self, path: &str) -> Arc<str> {
-        let mut tensor = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tensor = self.write();
         if tensor.name().is_none_or(|name| is_end(name, path)) {
             *tensor = tensor.clone().named(path);
             tensor.tell_leaf();
@@ -86,8 +113,7 @@ impl Parameter {
 
     /// Holds bytes from now on, with the value of a step of each channel.
     pub(super) fn hold(&self, bytes: Tensor, scale: Tensor) {
-        let mut tensor = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
-        *tensor = bytes.with_name(tensor.name().map(Arc::from));
+        self.0.put(|old| bytes.with_name(old.name().map(Arc::from)));
         *self.1.scale.write().unwrap_or_else(PoisonError::into_inner) = Some(Buffer::new(scale));
     }
 
@@ -100,7 +126,7 @@ impl Parameter {
     /// Whether gradients flow to it: of a new one they do.
     #[doc(alias = "is_frozen")]
     pub fn requires_grad(&self) -> bool {
-        self.0.0.read().unwrap_or_else(PoisonError::into_inner).is_tracked()
+        self.0.read().is_tracked()
     }
 
     /// Freezes it, or lets gradients flow to it again. A frozen one stays what it is: no gradient of it is computed, what passes
@@ -109,11 +135,12 @@ impl Parameter {
     /// frozen.
     #[doc(alias("requires_grad_", "freeze", "unfreeze"))]
     pub fn set_requires_grad(&self, requires_grad: bool) {
-        let mut tensor = self.0.0.write().unwrap_or_else(PoisonError::into_inner);
-        if tensor.is_tracked() != requires_grad && tensor.dtype().is_float() {
-            let own = tensor.detach();
-            *tensor = if requires_grad { own.requires_grad() } else { own };
+        if self.requires_grad() == requires_grad || !self.dtype().is_float() {
+            return;
         }
+        self.0.put(|old| if requires_grad { old.detach().requires_grad() } else { old.detach() });
+        // Steps that were captured before would go on as if nothing had happened.
+        self.0.0.moves.moved();
     }
 
     /// The sizes.
@@ -144,7 +171,7 @@ impl Parameter {
 
     /// Whether its values lie in `buffer`.
     pub(crate) fn lies_in(&self, buffer: BufferId) -> bool {
-        self.0.0.read().unwrap_or_else(PoisonError::into_inner).buffer() == buffer
+        self.0.read().buffer() == buffer
     }
 
     /// Whether both are one parameter.
@@ -210,9 +237,10 @@ impl Entry<'_> {
 
     /// Its values in another type; as a parameter, the start of other graphs than before.
     pub(super) fn cast(&self, dtype: DType) {
-        let mut tensor = self.place().0.write().unwrap_or_else(PoisonError::into_inner);
-        let new = tensor.detach().cast(dtype).with_name(tensor.name().map(Arc::from));
-        *tensor = if tensor.is_tracked() { new.requires_grad() } else { new };
+        self.place().put(|old| {
+            let new = old.detach().cast(dtype).with_name(old.name().map(Arc::from));
+            if old.is_tracked() { new.requires_grad() } else { new }
+        });
     }
 
     pub(super) fn move_to(&self, device: &Device) -> Result<()> {

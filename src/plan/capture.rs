@@ -5,7 +5,7 @@ use super::trace::Trace;
 use super::values::{Inputs, Outputs, given};
 use super::{Named, Plan};
 use crate::backend::Purpose;
-use crate::device::{Capture, Device, Guard, Handle, Hook, Part, Recording};
+use crate::device::{Capture, Device, Guard, Handle, Hook, Part, Recording, Watched};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, BufferId, Class, Cost, Dispatch};
@@ -38,6 +38,8 @@ pub(super) struct Core {
     /// The step as it was recorded, where it is to be compared.
     pub(super) trace: Option<Trace>,
     guards: Vec<Guard>,
+    /// Parameters and buffers that it reads.
+    watched: Vec<Watched>,
     hooks: Vec<Hook>,
     /// Buffers from outside that the step writes.
     written: HashSet<BufferId>,
@@ -225,6 +227,10 @@ impl Device {
                 if written.contains(&id) { changes.push(handle) } else { kept.push(handle) }
             }
         }
+        let bound = plan.dispatches.iter().flat_map(|d| d.bindings.iter().map(|b| b.buffer));
+        let read: HashSet<BufferId> = bound.chain(outputs.iter().map(|y| y.tensor.buffer())).collect();
+        let watched = std::mem::take(&mut capture.watched).into_values();
+        let watched = watched.filter(|values| read.contains(&values.buffer)).collect();
         let slots = plan.slots();
         let mut free: Vec<Arc<Room>> = beside.iter().flat_map(|other| other.core.rooms.iter().cloned()).collect();
         free.retain(|room| room.device == *self);
@@ -243,6 +249,7 @@ impl Device {
             outputs,
             trace,
             guards: std::mem::take(&mut capture.guards),
+            watched,
             hooks: std::mem::take(&mut capture.hooks),
             written,
             changes,
@@ -319,7 +326,8 @@ impl<O: Outputs> Captured<O> {
     ///
     /// # Errors
     /// [`Error::Capture`] if the inputs do not have the captured layouts, if one of them is a result of the step
-    /// itself or one that was overwritten, or while this thread captures another step.
+    /// itself or one that was overwritten, if parameters or buffers that it reads lie elsewhere since (an optimizer was made, or
+    /// the model was cast, moved or quantized), or while this thread captures another step.
     ///
     /// # Panics
     /// If an optimizer that steps within lost a parameter to one that was made later.
@@ -382,6 +390,7 @@ impl Core {
             ));
         }
         self.guard();
+        self.stays()?;
         for hook in &self.hooks {
             hook();
         }
@@ -403,6 +412,23 @@ impl Core {
         if let Some(wrong) = self.guards.iter().find_map(|guard| guard()) {
             panic!("{wrong}");
         }
+    }
+
+    /// Refuses to read values where they are no more.
+    fn stays(&self) -> Result<()> {
+        let left = self.watched.iter().filter(|values| values.is_left()).min_by(|a, b| a.name.cmp(&b.name));
+        left.map_or(Ok(()), |values| {
+            Err(Error::Capture(format!(
+                "run: the values of {} lie elsewhere than when the step was captured, which would read the old ones: capture it \
+                 anew after an optimizer was made or the model was cast, moved or quantized",
+                values.name.as_deref().unwrap_or("a parameter")
+            )))
+        })
+    }
+
+    /// Whether the step reads or moves parameters where they are no more.
+    pub fn is_past(&self) -> bool {
+        self.watched.iter().any(Watched::is_left) || self.guards.iter().any(|guard| guard().is_some())
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {

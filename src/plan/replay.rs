@@ -27,6 +27,9 @@ type Layouts = Vec<(Device, Input, usize)>;
 /// the place of that which has not run for longest, if its own shapes have come twice since then. Where more shapes than
 /// that take turns, eight of them are replayed, and the others run as they are written.
 ///
+/// Where parameters or buffers that the step reads lie elsewhere since (an optimizer was made, or the model was cast, moved or
+/// quantized), it is captured anew.
+///
 /// The second run of each capture asks the code once more, runs none of it, and answers with an error that names the kernel and
 /// the number if anything is another; [`Replay::checked`] does so at every run.
 ///
@@ -103,6 +106,9 @@ impl Replay {
     fn run_all(&mut self, inputs: &[&Tensor], work: impl FnOnce() -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
         self.runs += 1;
         if let Some(at) = self.captures.iter().position(|captured| captured.core.fits(inputs)) {
+            if self.captures[at].core.is_past() {
+                return self.capture(Some(at), inputs, work);
+            }
             // What ran last stands last.
             self.captures[at..].rotate_left(1);
             self.last[at..].rotate_left(1);
@@ -118,13 +124,24 @@ impl Replay {
         if !self.is_worth_it(inputs) {
             return Ok(work()?.iter().map(Tensor::without_history).collect());
         }
+        self.capture((self.captures.len() == MOST).then_some(0), inputs, work)
+    }
+
+    /// Captures and runs the step, in the place of another capture where one is named.
+    #[track_caller]
+    fn capture(
+        &mut self,
+        instead: Option<usize>,
+        inputs: &[&Tensor],
+        work: impl FnOnce() -> Result<Vec<Tensor>>,
+    ) -> Result<Vec<Tensor>> {
         let device = inputs[0].device();
         let step = device.recorded_step(inputs, work)?;
         let captured = device.captured(step, true, &self.captures)?;
         // After the new one is there, so that a step that cannot be captured costs none of the others.
-        if self.captures.len() == MOST {
-            self.captures.remove(0);
-            self.last.remove(0);
+        if let Some(at) = instead {
+            self.captures.remove(at);
+            self.last.remove(at);
         }
         let results = captured.outputs();
         self.captures.push(captured.into());
