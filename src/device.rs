@@ -280,6 +280,7 @@ impl Device {
 
     /// Runs kernels by `run`, and between them the host's work.
     fn each_part(&self, parts: &[Part], inputs: &[BufferId], mut run: impl FnMut(&List) -> Result<()>) -> Result<()> {
+        self.aside_of_captures()?;
         self.0.failed.guard_parts(parts, inputs, || {
             parts.iter().try_for_each(|Part { list, host }| match host {
                 None => run(list),
@@ -405,6 +406,8 @@ impl Device {
     }
 
     pub(crate) fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
+        // What is done here is done; the step is told.
+        let _ = self.aside_of_captures();
         if self.records() {
             for recording in self.recordings().iter_mut() {
                 let is_own = recording.is_own();
@@ -426,7 +429,7 @@ impl Device {
     fn readable(&self, buffer: BufferId, offset: u64, bytes: u64) -> Result<()> {
         let refusal = |recording: &Recording| recording.capture.as_ref()?.refuse_read(buffer, recording.is_own());
         let refused = if self.records() { self.recordings().iter().find_map(refusal) } else { None };
-        refused.map_or(Ok(()), Err)?;
+        refused.map_or_else(|| self.aside_of_captures(), Err)?;
         self.0.failed.reads(buffer, offset..offset + bytes)
     }
 
@@ -439,6 +442,8 @@ impl Device {
     /// Queues a kernel for a line of code.
     pub(crate) fn dispatch(&self, dispatch: Dispatch, line: &'static Location<'static>) {
         edge::live();
+        // What is done here is done; the step is told.
+        let _ = self.aside_of_captures();
         // A step that is being captured runs when it is whole.
         if !self.is_capturing() {
             self.0.failed.guard(&dispatch, || self.0.backend.dispatch(&dispatch));

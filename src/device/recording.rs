@@ -6,9 +6,21 @@ use crate::error::{Error, Result};
 use crate::kernel::{BufferId, Call, Dispatch};
 use std::collections::{HashMap, HashSet};
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
+
+/// The threads that capture, and the devices that they do it on.
+static CAPTURES: Mutex<Vec<(ThreadId, Device)>> = Mutex::new(Vec::new());
+/// Their number: a look that costs next to nothing.
+static CAPTURING: AtomicUsize = AtomicUsize::new(0);
+
+fn captures<R>(each: impl FnOnce(&mut Vec<(ThreadId, Device)>) -> R) -> R {
+    let mut all = CAPTURES.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = each(&mut all);
+    CAPTURING.store(all.len(), Ordering::Relaxed);
+    result
+}
 
 /// Something that a device was asked for.
 #[expect(clippy::large_enum_variant, reason = "a recording is short, and a third of it are kernels")]
@@ -85,6 +97,10 @@ pub(crate) struct Part {
 /// Work of the host before each run of a captured step.
 pub(crate) type Hook = Box<dyn Fn() + Send + Sync>;
 
+fn is_here(thread: ThreadId) -> bool {
+    thread == std::thread::current().id()
+}
+
 /// A number that is larger than all that were given before.
 pub(crate) fn moment() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -147,7 +163,7 @@ impl Recording {
 
     /// Whether it is this thread's.
     pub fn is_own(&self) -> bool {
-        self.thread == std::thread::current().id()
+        is_here(self.thread)
     }
 
     /// Notes an event of any thread.
@@ -274,6 +290,10 @@ impl Device {
                 let mut all = self.0.recordings();
                 let own = all.iter().position(Recording::is_own).map(|at| all.swap_remove(at));
                 self.0.0.records.store(!all.is_empty(), Ordering::Relaxed);
+                if own.as_ref().is_some_and(|own| own.capture.is_some()) {
+                    let is_this = |(thread, device): &(ThreadId, Device)| is_here(*thread) && device == self.0;
+                    drop(captures(|all| all.iter().position(is_this).map(|at| all.swap_remove(at))));
+                }
                 own
             }
         }
@@ -282,11 +302,17 @@ impl Device {
                 self.take();
             }
         }
+        if fresh.capture.is_some() {
+            self.aside_of_captures()?;
+        }
         {
             let mut all = self.recordings();
             if all.iter().any(Recording::is_own) {
                 let text = "capture: this thread is recording on the device already; captures do not nest";
                 return Err(Error::Capture(text.into()));
+            }
+            if fresh.capture.is_some() {
+                captures(|all| all.push((fresh.thread, self.clone())));
             }
             all.push(fresh);
             self.0.records.store(true, Ordering::Relaxed);
@@ -321,6 +347,21 @@ impl Device {
                 each(capture);
             }
         }
+    }
+
+    /// Has the step fail that this thread is capturing on another device, where there is one: no replay would work here.
+    pub(super) fn aside_of_captures(&self) -> Result<()> {
+        if CAPTURING.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        let is_other = |(thread, device): &&(ThreadId, Device)| is_here(*thread) && device != self;
+        let Some((_, other)) = captures(|all| all.iter().find(is_other).cloned()) else { return Ok(()) };
+        let text = format!(
+            "capture: a step on {other} works on a second device too, {self}, and no replay would do that again: do it before \
+             or after the step"
+        );
+        other.capturing(|capture| capture.fail(text.clone()));
+        Err(Error::Capture(text))
     }
 
     /// Tells all recordings of an event.

@@ -116,8 +116,9 @@ impl Device {
     /// # Errors
     /// [`Error::Capture`] if `work` reads a value or writes elements from the host, if it sets an optimizer's rate or an
     /// optimizer steps twice, if a tensor from before the step ends in it, if it shares tensors with another thread that
-    /// are made meanwhile, or if this thread is capturing on the device already; and whatever `work` answers. None of the
-    /// step's kernels has run then, and no optimizer has counted a step. What other threads do on tensors of their own
+    /// are made meanwhile, if it works on a second device too, or if this thread is capturing on the device already; and whatever
+    /// `work` answers. None of the step's kernels has run then, and no optimizer has counted a step, but for what it did on a
+    /// second device. What other threads do on tensors of their own
     /// goes on and is no part of the step.
     #[doc(alias("CUDAGraph", "jit"))]
     pub fn capture<I: Inputs, O: Outputs>(&self, inputs: I, work: impl FnOnce(I) -> Result<O>) -> Result<Captured<O>> {

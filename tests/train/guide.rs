@@ -216,6 +216,12 @@ fn mistakes() -> Vec<(&'static str, String)> {
         first.to_vec::<f32>().map(drop)
     });
     add("replay", &|| {
+        step(&|_| {
+            drop(Tensor::ones([2], &Device::new_cpu()) + 1.0);
+            Ok(())
+        })
+    });
+    add("replay", &|| {
         let (total, x) = (Tensor::zeros([4, 2], &device), Tensor::ones([4, 2], &device));
         let step = device.capture(&x, |x| {
             total.assign(&(&total + x));

@@ -434,3 +434,44 @@ fn an_error_of_the_host_is_that_of_the_run() {
         }
     }
 }
+
+#[test]
+fn work_on_a_second_device_is_refused() {
+    for (name, device) in devices() {
+        let other = Device::new_cpu();
+        let (x, z) = (Tensor::ones([2], &device), Tensor::ones([2], &other));
+        let step = other.capture(&z, |z| Ok(z * 2.0)).expect("it is captured");
+        let works: [(&str, &dyn Fn() -> wgrad::Result<()>); 5] = [
+            ("a kernel", &|| {
+                z.assign(&(&z * 2.0));
+                Ok(())
+            }),
+            ("elements", &|| {
+                drop(Tensor::from_slice(&[1.0f32], [1], &other));
+                Ok(())
+            }),
+            ("a read", &|| z.to_vec::<f32>().map(drop)),
+            ("a capture", &|| other.capture(&z, |z| Ok(z * 3.0)).map(drop)),
+            ("a run", &|| step.run(&z).map(drop)),
+        ];
+        for (what, work) in works {
+            let run = |x: &Tensor| {
+                work()?;
+                Ok(x.sin())
+            };
+            let due =
+                format!("a step on {device} works on a second device too, {other}, and no replay would do that again");
+            for told in [Replay::new().run(&x, run).map(drop), device.estimate(&x, run).map(drop)] {
+                let told = told.map_or_else(|told| told.to_string(), |()| "nothing".to_string());
+                assert!(told.contains(&due), "{what} on {name}: {told}");
+            }
+        }
+        // Another thread may, and so may this one outside of the step.
+        let y = Replay::new().run(&x, |x| {
+            std::thread::scope(|scope| scope.spawn(|| (&z * 1.0).to_vec::<f32>()).join().expect("no panic"))?;
+            Ok(x.sin())
+        });
+        assert_eq!(y.and_then(|y| y.to_vec::<f32>()).map(|y| y.len()), Ok(2), "on {name}");
+        assert_eq!(step.run(&z).and_then(|y| y.to_vec::<f32>()).map(|y| y.len()), Ok(2), "on {name}");
+    }
+}
