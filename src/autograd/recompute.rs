@@ -5,11 +5,12 @@ use crate::tensor::Tensor;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Makes a step's result again, with its history.
-pub(super) type Again = Arc<dyn Fn() -> Tensor + Send + Sync>;
+/// Makes a step's result again, with its history; none where that is refused.
+pub(super) type Again = Arc<dyn Fn() -> Option<Tensor> + Send + Sync>;
 
 /// The result of `work` on `inputs`, without what is saved for its gradient: backward runs `work` a second time, and tells it
-/// so. What it gives must depend on nothing that has changed in between. [`Ctx::checkpoint`](crate::nn::Ctx::checkpoint) is
+/// so. What it gives must depend on nothing that has changed in between: another shape, type or history is an error as backward
+/// comes to it. [`Ctx::checkpoint`](crate::nn::Ctx::checkpoint) is
 /// the same for layers, and sees to chance and running statistics.
 ///
 /// The gradients are those of `work` itself, to the bit.
@@ -32,20 +33,34 @@ pub fn checkpoint(inputs: &[&Tensor], work: impl Fn(&[Tensor], bool) -> Tensor +
     let ends = ends(root, first);
     let watched: Vec<Tensor> =
         ends.iter().filter_map(|end| end.tensor()).chain(inputs.iter().cloned()).map(|x| x.saved()).collect();
+    let (shape, dtype, targets) = (y.shape(), y.dtype(), ends.clone());
     let again: Again = Arc::new(move || {
         if let Some(changed) = watched.iter().find(|x| x.is_stale()) {
             let name = changed.name().map_or(String::new(), |name| format!(" ({name})"));
             refuse(format!(
                 "checkpoint: a tensor{name} that is read again for this gradient was changed in place since"
             ));
+            return None;
         }
-        work(&inputs, true)
+        let first = Node::next_id();
+        let y = work(&inputs, true);
+        let ids = |ends: &[Arc<Node>]| ends.iter().map(|end| end.id).collect::<Vec<_>>();
+        let found = y.node().filter(|node| node.flows && node.id >= first).map(|root| self::ends(root, first));
+        let problem = if (y.shape(), y.dtype()) != (shape, dtype) {
+            format!("gave {shape} of {dtype} first, and {} of {} as it ran again", y.shape(), y.dtype())
+        } else if found.map(|found| ids(&found)) != Some(ids(&targets)) {
+            "led to other tensors that have a gradient as it ran again than it did first".to_string()
+        } else {
+            return Some(y);
+        };
+        refuse(format!("checkpoint: a part {problem}: both runs have to do the same"));
+        None
     });
     let (own, targets) = (again.clone(), ends.clone());
     // Of a gradient that is differentiated itself.
     let backward = move |dy: &Tensor, needs: &[bool]| {
         let y = own();
-        let Some(root) = y.node() else { return vec![None; targets.len()] };
+        let Some(root) = y.as_ref().and_then(|y| y.node()) else { return vec![None; targets.len()] };
         let wanted: Vec<&Arc<Node>> =
             targets.iter().zip(needs).filter(|(_, needed)| **needed).map(|(end, _)| end).collect();
         let mut found = higher::gradients(root, dy.clone(), &wanted, super::is_differentiated());
@@ -89,7 +104,7 @@ fn ends(root: &Arc<Node>, first: u64) -> Vec<Arc<Node>> {
 /// Makes a step again for a walk that has come to it: its parts take its place, in the order that they would have had.
 pub(super) fn expanded(again: &Again, counts: &mut HashMap<u64, usize>) -> Option<Arc<Node>> {
     let first = Node::next_id();
-    let root = again().node().filter(|node| node.flows).cloned()?;
+    let root = again()?.node().cloned()?;
     for (id, count) in consumers(&root, first) {
         *counts.entry(id).or_insert(0) += count;
     }

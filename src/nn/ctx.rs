@@ -84,6 +84,19 @@ struct Part {
     next: Option<AtomicUsize>,
 }
 
+impl Part {
+    /// Refuses a second run that has drawn less than the first.
+    fn check(&self) {
+        let Some(drawn) = self.next.as_ref().map(|next| next.load(Ordering::Relaxed)) else { return };
+        let first = self.draws.lock().unwrap_or_else(PoisonError::into_inner).len();
+        if drawn < first {
+            crate::autograd::refuse(format!(
+                "checkpoint: the second run draws fewer numbers than the {first} of the first: both runs have to do the same"
+            ));
+        }
+    }
+}
+
 /// The sum of a tensor over several ranks, through which gradients flow.
 type Sum = dyn Fn(&Tensor) -> Tensor + Send + Sync;
 
@@ -314,8 +327,11 @@ impl Ctx {
         let (outer, draws) = (self.clone(), Arc::<Mutex<Vec<Draw>>>::default());
         checkpoint(&inputs, move |inputs, again| {
             let part = Part { outer: outer.clone(), draws: draws.clone(), next: again.then(AtomicUsize::default) };
-            let trace = outer.trace.clone().filter(|_| !again);
-            work(std::array::from_fn(|at| &inputs[at]), &Ctx { trace, part: Some(Arc::new(part)), ..outer.clone() })
+            let (trace, part) = (outer.trace.clone().filter(|_| !again), Arc::new(part));
+            let ctx = Ctx { trace, part: Some(part.clone()), ..outer.clone() };
+            let y = work(std::array::from_fn(|at| &inputs[at]), &ctx);
+            part.check();
+            y
         })
     }
 

@@ -5,8 +5,8 @@ use super::rules::panics;
 use crate::devices::devices;
 use std::sync::Arc;
 use wgrad::nn::{
-    BatchNorm1d, Checkpoint, Ctx, Dropout, Gelu, Init, Layer, Linear, Module, NormPlace, Precision, Relu, Sequential,
-    StateDict, TransformerEncoderLayer, TransformerOptions, parameters, state,
+    BatchNorm1d, Checkpoint, Ctx, Dropout, Gelu, Generator, Init, Layer, Linear, Module, NormPlace, Precision, Relu,
+    Sequential, StateDict, TransformerEncoderLayer, TransformerOptions, parameters, state,
 };
 use wgrad::optim::{Adam, AdamOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::{DType, Device, Rng, Tensor, autograd};
@@ -115,6 +115,49 @@ fn what_has_changed_in_between_is_refused() {
     let untracked = Ctx::eval().checkpoint([&x], |[x], _| x.exp());
     assert!(!untracked.is_tracked());
     assert!(!autograd::checkpoint(&[&x], |x, _| x[0].exp()).is_tracked());
+}
+
+#[test]
+fn what_does_something_else_the_second_time_is_refused() {
+    type Work = fn(&Linear, &Generator, &Tensor, &Ctx) -> Tensor;
+    let part: Work = |layer, _, x, c| layer.forward(x, c);
+    let cases: [(Work, &str); 6] = [
+        (
+            |_, _, x, c| x.cast(if c.runs_again() { DType::BF16 } else { DType::F32 }).exp(),
+            "gave [3, 2] of f32 first, and [3, 2] of bf16 as it ran again",
+        ),
+        (
+            |_, _, x, c| x.exp().narrow(0, 0, if c.runs_again() { 1 } else { 3 }),
+            "gave [3, 2] of f32 first, and [1, 2] of f32 as it ran again",
+        ),
+        (|layer, _, x, c| if c.runs_again() { layer.forward(x, c).detach() } else { layer.forward(x, c) }, OTHERS),
+        (|layer, _, x, c| if c.runs_again() { x.exp() } else { layer.forward(x, c) }, OTHERS),
+        (|_, _, x, c| if c.runs_again() { x.clone() } else { x.exp() }, OTHERS),
+        (
+            |_, generator, x, c| {
+                let draws = if c.runs_again() { 1 } else { 2 };
+                (0..draws).fold(x.exp(), |x, _| x.dropout(0.5, &c.draw(generator, x.device())))
+            },
+            "the second run draws fewer numbers than the 2 of the first",
+        ),
+    ];
+    const OTHERS: &str = "led to other tensors that have a gradient as it ran again than it did first";
+    for (name, device) in devices() {
+        let x = normal(&[3, 2], 1, &device).requires_grad();
+        let told = |work: Work, higher: bool| {
+            let (layer, generator) = (Linear::new(2, 2, &mut Init::new(1, &device)), Generator::new(4));
+            let y = Ctx::train().checkpoint([&x], move |[x], c| work(&layer, &generator, x, c));
+            if higher { drop(y.sum().grad(&x)) } else { drop(y.sum().backward()) }
+        };
+        for (work, due) in cases {
+            for higher in [false, true] {
+                let said = panics(|| told(work, higher));
+                assert!(said.contains(due) && said.ends_with("both runs have to do the same"), "{said} on {name}");
+            }
+        }
+        told(part, false);
+        told(part, true);
+    }
 }
 
 /// Twelve layers of a Transformer on 1,024 tokens.
