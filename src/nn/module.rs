@@ -97,7 +97,7 @@ pub trait Module: Send + Sync {
     /// targets of Q-learning follow. Whole numbers are copied.
     ///
     /// # Errors
-    /// As [`copy_from`](Module::copy_from).
+    /// As [`copy_from`](Module::copy_from), and if a parameter is held in int8 and `tau` is neither 0 nor 1.
     #[doc(alias("soft_update", "polyak"))]
     fn lerp_from(&self, other: &dyn Module, tau: f32) -> Result<()>
     where

@@ -181,6 +181,27 @@ fn a_model_is_copied_and_followed() {
 }
 
 #[test]
+fn models_in_bytes_are_copied_and_not_mixed() -> wgrad::Result<()> {
+    for (name, device) in devices() {
+        let [own, other] = [1, 2].map(|seed| Linear::new(4, 3, &mut Init::new(seed, &device)));
+        own.quantize_int8()?;
+        other.quantize_int8()?;
+        let x = Tensor::ones([2, 4], &device);
+        let of = |model: &Linear| model.forward(&x, &Ctx::eval()).to_vec::<f32>();
+        let before = of(&own)?;
+        let told = own.lerp_from(&other, 0.25).expect_err("bytes have no mean").to_string();
+        let due = "lerp_from: `weight` is held in int8, and there are no bytes between those of two models: expected a tau of 0 \
+                   or 1, got 0.25";
+        assert!(told.ends_with(due), "{told}");
+        own.lerp_from(&other, 0.0)?;
+        assert_eq!(of(&own)?, before, "on {name}");
+        own.lerp_from(&other, 1.0)?;
+        assert_eq!(of(&own)?, of(&other)?, "on {name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_model_moves_to_another_device() {
     for (name, device) in devices() {
         let host = Device::cpu();
