@@ -241,11 +241,13 @@ impl GradScaler {
     pub fn load_state(&self, saved: &StateDict) -> Result<()> {
         let mut numbers = [0.0f32; 4];
         for (name, place) in NUMBERS.iter().zip(&mut numbers) {
+            // A scale of 0 makes each loss 0, and each gradient 0 / 0.
+            let (least, from) = if *name == "scale" { (f32::MIN_POSITIVE, "above 0") } else { (0.0, "from 0 up") };
             match saved.get(*name).map(|saved| &saved.values) {
-                Some(Values::F32(value)) if value.len() == 1 && value[0].is_finite() && value[0] >= 0.0 => {
+                Some(Values::F32(value)) if value.len() == 1 && value[0].is_finite() && value[0] >= least => {
                     *place = value[0]
                 }
-                _ => return Err(Error::Weights(format!("the loss scale's state has no number `{name}` from 0 up"))),
+                _ => return Err(Error::Weights(format!("the loss scale's state has no number `{name}` {from}"))),
             }
         }
         self.state.upload(&numbers);

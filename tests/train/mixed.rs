@@ -11,8 +11,8 @@ use wgrad::metrics::Accuracy;
 use wgrad::nn::{
     AdaptiveAvgPool2d, BatchNorm2d, Conv1d, Conv2d, ConvTranspose2d, Ctx, Embedding, Flatten, GroupNorm, Gru, Init,
     Layer, LayerNorm, Linear, Lstm, MaxPool2d, Mode, Module, MultiheadAttention, NormPlace, PRelu, Parameter,
-    Positions, Precision, Relu, RmsNorm, Sequential, Silu, StateDict, TransformerEncoderLayer, TransformerOptions,
-    parameters, sinusoidal_positions, state,
+    Positions, Precision, Relu, RmsNorm, Sequential, Silu, StateDict, StateTensor, TransformerEncoderLayer,
+    TransformerOptions, Values, parameters, sinusoidal_positions, state,
 };
 use wgrad::optim::{Adam, AdamOptions, AdamW, AdamWOptions, GradScaler, GradScalerOptions, Optimizer, Sgd, SgdOptions};
 use wgrad::plan::Replay;
@@ -454,8 +454,12 @@ fn a_scale_grows_and_takes_options_in_range() {
         let saved = scaler.state().expect("the device works");
         let other = GradScaler::new(&device);
         other.load_state(&saved).expect("they are whole");
-        assert_eq!(other.state(), Ok(saved), "on {name}");
+        assert_eq!(other.state(), Ok(saved.clone()), "on {name}");
         assert!(other.load_state(&StateDict::new()).is_err());
+        let nothing = StateTensor { shape: vec![], values: Values::F32(vec![0.0]) };
+        let told =
+            other.load_state(&[saved.clone(), [("scale".into(), nothing)].into()].into_iter().flatten().collect());
+        assert!(told.is_err_and(|told| told.to_string().ends_with("no number `scale` above 0")));
         for wrong in [
             GradScalerOptions { init_scale: 0.0, ..options },
             GradScalerOptions { growth_factor: 1.0, ..options },
