@@ -1,7 +1,7 @@
 //! Gradients of half size on their way between ranks.
 
 use super::Group;
-use super::line::{ASKED, Averaged, same_parts, tail, told};
+use super::line::{ASKED, Averaged, same_parts, tail, told, weighed};
 use crate::error::Result;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -76,7 +76,8 @@ impl Compression {
                 sums.iter_mut().zip(self.decode(bytes)).for_each(|(sum, value)| *sum += tail[0] * value);
             }
         }
-        sums.iter_mut().for_each(|sum| *sum /= tails[0]);
+        let whole = weighed(tails[0])?;
+        sums.iter_mut().for_each(|sum| *sum /= whole);
         let means = group.all_gather(&self.encode(&sums))?;
         Ok(Averaged { values: means.iter().flat_map(|bytes| self.decode(bytes)).collect(), asked: told(&tails) })
     }

@@ -215,7 +215,7 @@ impl DataParallel {
     }
 
     /// The items that the gradients of this rank are means of, from now on: a mean over the group weighs each rank by them. By
-    /// default all weigh the same.
+    /// default all weigh the same. Where all ranks have none, a step is an error.
     pub fn weigh(&self, items: usize) {
         self.shared.state().weight = items as f32;
     }

@@ -84,6 +84,17 @@ pub(super) fn same_parts(parts: &[Vec<u8>], len: usize) -> Result<()> {
     Err(Error::Group(format!("a part of rank {rank} has {other} bytes: expected {len}, as this rank's own has")))
 }
 
+/// The weight of all ranks together.
+///
+/// # Errors
+/// If it is 0, on all ranks alike.
+pub(super) fn weighed(whole: f32) -> Result<f32> {
+    if whole > 0.0 {
+        return Ok(whole);
+    }
+    Err(Error::Group("no rank has an item (DataParallel::weigh), and there is no mean of nothing".into()))
+}
+
 pub(super) fn exchange(
     group: &dyn Group,
     kind: Kind,
@@ -104,7 +115,7 @@ pub(super) fn exchange(
     let tail: [f32; TAIL] = std::array::from_fn(|at| values[count + at]);
     values.truncate(count);
     let whole = match kind {
-        Kind::Mean(_) => tail[0],
+        Kind::Mean(_) => weighed(tail[0])?,
         Kind::Sum => 1.0,
         Kind::Slope if weight > 0.0 => weight,
         Kind::Slope => f32::INFINITY,

@@ -113,6 +113,21 @@ fn averaged(
 }
 
 #[test]
+fn a_mean_of_nothing_is_refused() {
+    for compression in [Compression::None, Compression::F16] {
+        let run = |weight: usize| {
+            Threads::run(&several(&Device::cpu(), 2), |group, device| {
+                let weight = weight * group.rank();
+                averaged(group, device, compression, 3.0, weight)
+            })
+        };
+        assert_eq!(run(5).expect("one has items")[0].0, 3.0);
+        let told = run(0).expect_err("none has").to_string();
+        assert!(told.contains("no rank has an item (DataParallel::weigh), and there is no mean of nothing"), "{told}");
+    }
+}
+
+#[test]
 fn halves_are_half_the_bytes_and_overflow_as_halves_do() {
     let two = several(&Device::cpu(), 2);
     let run = |compression: Compression, value: f32| {
