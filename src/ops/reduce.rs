@@ -454,12 +454,18 @@ impl Tensor {
     #[track_caller]
     fn extreme(&self, kernel: &'static Kernel, dims: &[isize], keep: KeepDims, others: Others) -> Tensor {
         let op = kernel.name;
+        // As the user called it.
+        let called = match others {
+            Others::Nothing => &op[1..],
+            Others::Times0 => op,
+        };
+        let (reduced, kept, shape) = plan(called, self.shape(), dims, keep);
+        let is_empty = self.holds_nothing(called, &reduced);
         if !self.dtype().is_float() {
             return self.extreme_of_integers(dims, keep, std::ptr::eq(kernel, &AMAX));
         }
-        let (reduced, kept, shape) = plan(op, self.shape(), dims, keep);
         let y = self.new_empty(shape);
-        if self.holds_nothing(op, &reduced) {
+        if is_empty {
             let from = self.shape();
             let zeros = move |dy: &Tensor, _: &[bool]| vec![Some(dy.new_zeros(from))];
             return y.tracked(|| reduction(op, dims, keep), &[self], zeros);
