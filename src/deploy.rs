@@ -97,10 +97,8 @@ impl Description {
             Some(size) if size == classes.len() => Ok(Description { classes, ..self }),
             size => {
                 let size = size.map_or("a single number".into(), |size| size.to_string());
-                Err(Error::Option(format!(
-                    "classes: got {} names; the model gives {size} for each item",
-                    classes.len()
-                )))
+                let (got, s) = (classes.len(), if classes.len() == 1 { "" } else { "s" });
+                Err(Error::Option(format!("classes: got {got} name{s}; the model gives {size} for each item")))
             }
         }
     }

@@ -187,7 +187,7 @@ fn classes_and_what_comes_before_are_a_part_of_it() {
         };
         let description = Description::of_pass(&model, [&pixels], pass).expect("it can be described");
         let error = description.clone().classes(["one"]).expect_err("one name for two");
-        assert_eq!(error.to_string(), "classes: got 1 names; the model gives 2 for each item");
+        assert_eq!(error.to_string(), "classes: got 1 name; the model gives 2 for each item");
         description.classes(["cat", "dog"]).expect("two names").save(&path).expect("it can be saved");
         let pets = load_on(&path, &device).expect("it can be loaded");
         assert_eq!(pets.classes(), ["cat", "dog"]);
@@ -203,6 +203,8 @@ fn classes_and_what_comes_before_are_a_part_of_it() {
         ] {
             assert_eq!(pets.predict(&wrong).expect_err("it does not fit").to_string(), text);
         }
+        let told = pets.predict_from(&[&x, &x]).expect_err("it takes one").to_string();
+        assert_eq!(told, "predict: expected 1 input, got 2");
     }
 }
 

@@ -206,7 +206,8 @@ impl Program {
     /// What does not fit about inputs, if anything.
     pub fn misfit(&self, given: &[(Shape, DType)]) -> Option<String> {
         if given.len() != self.inputs.len() {
-            return Some(format!("expected {} inputs, got {}", self.inputs.len(), given.len()));
+            let (wanted, s) = (self.inputs.len(), if self.inputs.len() == 1 { "" } else { "s" });
+            return Some(format!("expected {wanted} input{s}, got {}", given.len()));
         }
         let batch = given.first().and_then(|(shape, _)| shape.first().copied());
         let misfit = |((shape, dtype), want): (&(Shape, DType), &Input)| {
