@@ -47,6 +47,8 @@ fn pictures_are_answered_as_the_network_says() {
 
     let (code, page) = ask(&address, "GET /", &[]);
     assert!(code == 200 && page.contains("<canvas") && page.contains("predict"), "{code}");
+    assert_eq!(ask(&address, "GET /?q=1", &[]), (200, page));
+    assert_eq!(ask(&address, "HEAD /", &[]), (200, String::new()));
     let picture = |of: usize| -> Vec<u8> { (0..784).map(|at| (at * (of + 3) % 251) as u8).collect() };
     let answers: Vec<(u16, String)> = std::thread::scope(|scope| {
         let asks: Vec<_> = (0..12)

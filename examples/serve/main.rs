@@ -101,8 +101,10 @@ fn serve(model: &Model, asked: &Receiver<Asked>, most: usize, device: &Device) -
 /// Reads one request and answers it.
 fn answer(mut request: Request, ask: &Sender<Asked>) -> std::io::Result<()> {
     let (method, url) = (request.method().clone(), request.url().to_string());
-    let (code, kind, text) = match (method, url.as_str()) {
-        (Method::Get, "/") => (200, "text/html; charset=utf-8", include_str!("page.html").to_string()),
+    let path = url.split('?').next().unwrap_or_default();
+    let (code, kind, text) = match (method, path) {
+        // The answer to HEAD is sent without its text.
+        (Method::Get | Method::Head, "/") => (200, "text/html; charset=utf-8", include_str!("page.html").to_string()),
         (Method::Post, "/predict") => {
             let mut pixels = Vec::new();
             // One byte more than fits, so that too many are seen without being read.
