@@ -135,7 +135,7 @@ impl Parameter {
     /// frozen.
     #[doc(alias("requires_grad_", "freeze", "unfreeze"))]
     pub fn set_requires_grad(&self, requires_grad: bool) {
-        if self.requires_grad() == requires_grad || !self.dtype().is_float() {
+        if self.requires_grad() == requires_grad || !self.0.read().dtype().is_float() {
             return;
         }
         self.0.put(|old| if requires_grad { old.detach().requires_grad() } else { old.detach() });
