@@ -7,7 +7,7 @@ mod values;
 use crate::autograd::{Node, is_differentiated};
 use crate::backend::Purpose;
 use crate::device::{Device, Handle};
-use crate::dtype::{DType, Element, by_dtype};
+use crate::dtype::{DType, Element};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Binding, BufferId, Dispatch, Kernel, Params, Uniform};
 use crate::shape::{Int, Layout, Shape};
@@ -343,20 +343,6 @@ impl Tensor {
     /// The saved elements of a copy of `other`, in its place.
     pub(crate) fn saved_as(&self, other: &Tensor) -> Tensor {
         self.saved().with_node(other.node().cloned())
-    }
-}
-
-/// # Reading
-impl Tensor {
-    /// A copy on another device, by way of the host; the same tensor where it lives there already.
-    ///
-    /// # Errors
-    /// The first failure of the device it leaves.
-    pub fn to(&self, device: &Device) -> Result<Tensor> {
-        if device == self.device() {
-            return Ok(self.clone());
-        }
-        Ok(by_dtype!(self.dtype, T => Tensor::from_vec(self.to_vec::<T>()?, self.shape(), device)))
     }
 }
 

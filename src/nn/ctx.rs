@@ -262,7 +262,8 @@ impl Ctx {
     }
 
     /// Floats in the type that this pass keeps between its layers: for what a model adds that is no parameter, such as
-    /// positions that are computed. In f32 they stay what they are.
+    /// positions that are computed. A pass in f32 leaves them what they are, and takes what a mixed pass has made out of it: in f32, for
+    /// operations in f32.
     ///
     /// ```
     /// use wgrad::nn::{Ctx, Precision, sinusoidal_positions};
@@ -272,7 +273,11 @@ impl Ctx {
     /// assert_eq!(Ctx::eval().cast(&positions).dtype(), DType::F32);
     /// ```
     pub fn cast(&self, x: &Tensor) -> Tensor {
-        self.precision.half().map_or(x.clone(), |half| x.cast(half).of_pass(half).entered())
+        self.precision.half().map_or_else(|| x.left(), |half| x.cast(half).of_pass(half).entered())
+    }
+
+    pub(super) fn is_mixed(&self) -> bool {
+        self.precision.half().is_some()
     }
 
     /// The next random numbers of a layer's generator, for work on `device`. Where a part of the pass is run again

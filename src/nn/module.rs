@@ -259,7 +259,8 @@ pub trait Layer: Module {
 
     /// The output for `x`: asks for a [`misfit`](Layer::misfit) first, and tells a pass that is
     /// [traced](Ctx::traced) of the output. One item without the dimension of the batch is a batch of one to a layer that
-    /// tells its [`batched_rank`](Layer::batched_rank), and its output has none either.
+    /// tells its [`batched_rank`](Layer::batched_rank), and its output has none either. What a mixed pass has made is
+    /// [cast](Ctx::cast) where this one is in f32.
     ///
     /// # Panics
     /// If `x` does not fit.
@@ -274,7 +275,8 @@ pub trait Layer: Module {
         }
         refuse(misfit.map(|text| placed(self, text)));
         ctx.enter(self, || self.title());
-        let y = self.call(x, ctx);
+        // A block in f32 within a mixed pass, or behind it.
+        let y = if x.is_of_pass() && !ctx.is_mixed() { self.call(&ctx.cast(x), ctx) } else { self.call(x, ctx) };
         ctx.leave(&y);
         y
     }

@@ -293,8 +293,11 @@ macro_rules! layers {
                     let counted: fn(&[usize]) -> usize = $counted;
                     let whole = ctx.sum().is_some() && ctx.mode() == Mode::Train;
                     let counts = !state.by_own(ctx) || whole || counted(&x.shape()) != 1;
-                    let when = if ctx.mode() == Mode::Train { "in training" } else { "without running statistics" };
-                    let expected = || format!("{when}, expected more than one value a channel");
+                    let (when, way) = match ctx.mode() {
+                        Mode::Train => ("in training", "; `LastBatch::Drop` leaves out a last batch of one item, or of one a rank"),
+                        _ => ("without running statistics", ""),
+                    };
+                    let expected = || format!("{when}, expected more than one value a channel{way}");
                     state.refusal(counts, name, x, &expected)
                 })
             }

@@ -35,6 +35,19 @@ impl Tensor {
         Tensor { mixed: self.mixed.map(|mixed| Mixed::Result(mixed.half())), ..self.clone() }
     }
 
+    /// The same elements outside of such a pass, in f32.
+    pub(crate) fn left(&self) -> Tensor {
+        match self.mixed {
+            Some(_) if self.dtype.is_half() => Tensor { mixed: None, ..self.cast(DType::F32) },
+            _ => Tensor { mixed: None, ..self.clone() },
+        }
+    }
+
+    /// Whether it belongs to such a pass.
+    pub(crate) fn is_of_pass(&self) -> bool {
+        self.mixed.is_some()
+    }
+
     /// The type that a pass works in which hands this out as a parameter; of any other tensor its own.
     pub(crate) fn pass_dtype(&self) -> DType {
         self.mixed.filter(|_| self.adapts()).map_or(self.dtype, Mixed::half)

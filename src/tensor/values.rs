@@ -2,6 +2,7 @@
 
 use super::Tensor;
 use crate::backend::Pending;
+use crate::device::Device;
 use crate::dtype::{Convert, Element, Number, by_dtype};
 use crate::error::Result;
 use crate::shape::Layout;
@@ -24,6 +25,26 @@ fn elements<T: Element>(words: Vec<u32>) -> Vec<T> {
 
 /// # To the host
 impl Tensor {
+    /// A copy on another device, by way of the host; the same tensor where it lives there already. Gradients flow back the same way.
+    ///
+    /// # Errors
+    /// The first failure of the device it leaves.
+    #[track_caller]
+    pub fn to(&self, device: &Device) -> Result<Tensor> {
+        if device == self.device() {
+            return Ok(self.clone());
+        }
+        let (own, shape) = (self.device().clone(), self.shape());
+        let copy = by_dtype!(self.dtype, T => Tensor::from_vec(self.to_vec::<T>()?, shape, device));
+        Ok(copy.tracked("to", &[self], move |dy, _| {
+            // What a broken device lost is told at the next read there.
+            vec![Some(dy.to(&own).unwrap_or_else(|error| {
+                own.missed(&error);
+                Tensor::full(dy.shape(), f32::NAN, &own).cast(dy.dtype())
+            }))]
+        }))
+    }
+
     /// The values in row-major order, after all work queued before: [`Tensor::read`], waited for.
     ///
     /// # Errors

@@ -536,3 +536,30 @@ fn a_run_in_mixed_precision_is_resumed_to_the_bit() {
         }
     }
 }
+
+#[test]
+fn what_a_mixed_pass_has_made_is_taken_out_by_a_context_in_f32() {
+    for (name, device) in devices() {
+        let init = &mut Init::new(4, &device);
+        let (body, head) = (Linear::new(4, 16, init), Linear::new(16, 3, init));
+        let x = Tensor::normal([8, 4], 0.0, 200.0, &mut Rng::new(1), &device);
+        for (pass, half) in [(Precision::F16Mixed, DType::F16), (Precision::Bf16Mixed, DType::BF16)] {
+            let (mixed, wide) = (Ctx::train().precision(pass), Ctx::train());
+            let made = body.forward(&x, &mixed);
+            assert!(made.dtype() == half && made.matmul(&made.t()).dtype() == half, "{half} on {name}");
+            let out = wide.cast(&made);
+            assert_eq!(out.dtype(), DType::F32);
+            // Products of 16 squares of hundreds are above the range of f16.
+            let products = out.matmul(&out.t());
+            assert_eq!(products.dtype(), DType::F32, "{half} on {name}");
+            assert!(products.to_vec::<f32>().unwrap().iter().all(|x| x.is_finite()), "{half} on {name}");
+            let y = head.forward(&made, &wide);
+            assert_eq!(y.dtype(), DType::F32, "{half} on {name}");
+            let grads = y.square().mean().backward();
+            assert!(grads.of(&head.weight.tensor()).is_some() && grads.of(&body.weight.tensor()).is_some());
+            // Within the pass, a block in f32 and the pass again.
+            let back = body.forward(&head.forward(&made, &wide).pad(&[(0, 1)], 0.0), &mixed);
+            assert_eq!(back.dtype(), half, "{half} on {name}");
+        }
+    }
+}

@@ -120,7 +120,8 @@ fn layers_name_their_path_both_shapes_and_what_fits() {
             ),
             (
                 said(BatchNorm1d::new(4, init), &[1, 4], init),
-                "[1, 4] x [4]: in training, expected more than one value a channel",
+                "[1, 4] x [4]: in training, expected more than one value a channel; `LastBatch::Drop` leaves out a last batch of \
+                 one item, or of one a rank",
             ),
             (
                 said(BatchNorm2d::new(4, init), &[2, 4, 3], init),

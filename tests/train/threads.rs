@@ -192,3 +192,28 @@ fn devices_that_exchange_gradients_learn_as_one() {
         }
     }
 }
+
+#[test]
+fn gradients_flow_from_one_device_to_another() {
+    let other = Device::new_cpu();
+    for (name, device) in devices() {
+        let (below, above) =
+            (Linear::new(4, 4, &mut Init::new(1, &device)), Linear::new(4, 2, &mut Init::new(2, &other)));
+        let ctx = Ctx::train();
+        let x = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.25], [1, 4], &device);
+        let y = above.forward(&below.forward(&x, &ctx).to(&other).unwrap(), &ctx);
+        let grads = y.square().mean().backward();
+        assert_eq!(grads.len(), 4, "{name}");
+        let weight = below.weight.tensor();
+        let got = grads.of(&weight).expect("it has one");
+        assert_eq!(got.device(), &device);
+        // The same on one device.
+        let same = Linear::new(4, 4, &mut Init::new(1, &other));
+        let x = x.to(&other).unwrap();
+        let want = above.forward(&same.forward(&x, &ctx), &ctx).square().mean().backward();
+        let want = want.of(&same.weight.tensor()).expect("it has one").to_vec::<f32>().unwrap();
+        for (got, want) in got.to_vec::<f32>().unwrap().iter().zip(want) {
+            assert!((got - want).abs() < 1e-5, "{name}: {got} is not {want}");
+        }
+    }
+}
