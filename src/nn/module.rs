@@ -493,6 +493,7 @@ pub fn parameters(module: &dyn Module) -> Vec<(String, Parameter)> {
 
 /// The parameters of a module that are not [frozen](Parameter::set_requires_grad), under their paths in it, as a module: what to
 /// make an optimizer for. PyTorch's `filter(lambda p: p.requires_grad, model.parameters())`.
+#[doc(alias = "filter")]
 pub fn trainable(module: &dyn Module) -> Trainable {
     Trainable(parameters(module).into_iter().filter(|(_, parameter)| parameter.requires_grad()).collect())
 }
