@@ -128,6 +128,12 @@ pub type Readback = Pending<Vec<u32>>;
 pub trait Backend: Send + Sync {
     /// The device and its limits.
     fn info(&self) -> &Info;
+
+    /// Whether it runs nothing, so that no one sees what is done on it.
+    fn is_null(&self) -> bool {
+        false
+    }
+
     /// A buffer of at least `bytes` bytes with any content.
     ///
     /// # Errors

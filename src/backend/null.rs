@@ -50,6 +50,10 @@ impl Backend for Null {
         &self.info
     }
 
+    fn is_null(&self) -> bool {
+        true
+    }
+
     fn alloc(&self, bytes: u64, _purpose: Purpose) -> Result<BufferId> {
         let mut counters = self.count();
         counters.buffers += 1;
