@@ -309,11 +309,30 @@ fn outer_tile<const R: usize, const W: usize, const FUSED: bool>(
     [rows, columns, pitch]: [usize; 3],
     c: &mut [f32],
 ) {
-    let mut sums = [[0.0; W]; R];
+    let (mut sums, mut terms) = ([[0.0; W]; R], 0);
     for [of_a, of_b] in starts {
-        let (a_line, b_line) = (&a.of[of_a + row..], &b.of[of_b + column..]);
-        sums = line::<R, W, FUSED>([a_line, b_line], [a.step, b.step], count, sums);
+        for first in (0..count).step_by(DEPTH) {
+            let steps = (count - first).min(DEPTH);
+            let (of_a, of_b) = (of_a + row + first * a.step, of_b + column + first * b.step);
+            sums = line::<R, W, FUSED>([&a.of[of_a..], &b.of[of_b..]], [a.step, b.step], steps, sums);
+            terms += steps;
+            if terms >= DEPTH {
+                join::<R, W>(&sums, [row, column], [rows, columns, pitch], c);
+                (sums, terms) = ([[0.0; W]; R], 0);
+            }
+        }
     }
+    join::<R, W>(&sums, [row, column], [rows, columns, pitch], c);
+}
+
+/// Adds the sums of a tile to the result.
+#[inline(always)]
+fn join<const R: usize, const W: usize>(
+    sums: &[[f32; W]; R],
+    [row, column]: [usize; 2],
+    [rows, columns, pitch]: [usize; 3],
+    c: &mut [f32],
+) {
     for (i, sums) in sums.iter().enumerate().take(rows) {
         put(&mut c[(row + i) * pitch + column..][..columns], sums, true);
     }
