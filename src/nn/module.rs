@@ -192,7 +192,7 @@ pub trait Module: Send + Sync {
 
     /// Freezes all parameters, or lets gradients flow to them again, as
     /// [`Parameter::set_requires_grad`](super::Parameter::set_requires_grad) does: PyTorch's `layer.requires_grad_(False)`. An
-    /// optimizer for what is left takes [`trainable`](super::trainable) of the model, and so keeps no moments of what is frozen.
+    /// optimizer for what is left takes [`trainable`] of the model, and so keeps no moments of what is frozen.
     ///
     /// ```
     /// use wgrad::nn::{Ctx, Init, Layer, Linear, Module, trainable};
