@@ -3,6 +3,7 @@
 //! Nothing here runs anything. A [`Dispatch`] is the same value on every backend: the CPU calls the kernel's
 //! [host path](Kernel::on_host), wgpu lowers it to [`Pass`]es of a [`Variant`], the null device counts it.
 
+pub(crate) mod aligned;
 mod call;
 pub mod convert;
 pub(crate) mod elementwise;

@@ -4,6 +4,7 @@ use super::edge::{self, Instant};
 use super::memory::{Usage, size_class};
 use super::{Backend, Counters, List, Purpose, Readback, Span, Title};
 use crate::error::{Error, Result, sizes};
+use crate::kernel::aligned::Aligned;
 use crate::kernel::scratch::{self, Scratch};
 use crate::kernel::{Access, Binding, BufferId, Class, Cost, Dispatch, Info, Slice, parallel};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -34,7 +35,7 @@ struct State {
 /// A buffer's words, which has room for all of its size class.
 struct Memory {
     class: usize,
-    words: Vec<u32>,
+    words: Aligned<u32>,
 }
 
 /// Freed memory by size class: a training step asks for the same sizes again.
@@ -125,9 +126,7 @@ impl State {
         let is_new = old.is_none();
         let mut memory = old.map_or_else(|| self.made(class), Ok)?;
         self.free.usage.took(class as u64 * 4, is_new);
-        if memory.words.len() < len {
-            memory.words.resize(len, 0);
-        }
+        memory.words.lengthen(len);
         if let Some(word) = self.fill {
             memory.words.fill(word);
         }
@@ -136,8 +135,10 @@ impl State {
 
     /// New memory; what is free makes place for it.
     fn made(&mut self, class: usize) -> Result<Memory> {
-        let mut words = Vec::new();
-        while words.try_reserve_exact(class).is_err() {
+        let words = loop {
+            if let Ok(words) = Aligned::with_room(class) {
+                break words;
+            }
             let Some(dropped) = self.free.drop_oldest() else {
                 let [bytes, used] = sizes([class as u64 * 4, self.counters.bytes]);
                 return Err(Error::OutOfMemory {
@@ -146,7 +147,7 @@ impl State {
                 });
             };
             self.counters.bytes -= dropped as u64 * 4;
-        }
+        };
         self.counters.buffers += 1;
         self.counters.bytes += class as u64 * 4;
         Ok(Memory { class, words })
@@ -181,7 +182,7 @@ impl State {
             let own = accesses().filter(|(_, (b, access))| b.buffer == *id && **access != Access::Read);
             let mut parts: Vec<(usize, &Binding)> = own.map(|(at, (b, _))| (at, b)).collect();
             parts.sort_by_key(|(_, b)| b.offset);
-            let (mut rest, mut done) = (memory.words.as_mut_slice(), 0);
+            let (mut rest, mut done) = (&mut *memory.words, 0);
             for (at, b) in parts {
                 let (part, after) = rest[words(b.offset) - done..].split_at_mut(words(b.bytes));
                 slices.push((at, Slice::Write(part)));
@@ -253,7 +254,7 @@ impl Backend for Cpu {
     fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
         let mut state = self.state();
         let memory = state.buffers.get_mut(&buffer).expect("a live buffer");
-        let target: &mut [u8] = bytemuck::cast_slice_mut(&mut memory.words);
+        let target: &mut [u8] = bytemuck::cast_slice_mut(&mut *memory.words);
         target[offset as usize..offset as usize + data.len()].copy_from_slice(data);
     }
 

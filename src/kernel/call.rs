@@ -1,5 +1,6 @@
 //! The memory that definitions and host paths see.
 
+use super::aligned::Aligned;
 use super::scratch::Scratch;
 use super::{Dispatch, Params, convert};
 use crate::dtype::{DType, Element};
@@ -32,15 +33,15 @@ struct Bound<'a> {
 }
 
 enum Memory<'a> {
-    Read(&'a [u32], &'a OnceLock<Vec<f32>>),
-    Write(&'a mut [u32], Option<&'a mut Option<Vec<f32>>>),
+    Read(&'a [u32], &'a OnceLock<Aligned<f32>>),
+    Write(&'a mut [u32], Option<&'a mut Option<Aligned<f32>>>),
 }
 
 impl Dispatch {
     /// Calls `work`, a definition, a host path or other work of the host, on the memory of each binding in order.
     pub fn call<R>(&self, mut memory: Vec<Slice>, scratch: &Scratch, work: impl FnOnce(&mut Call) -> R) -> R {
         // Of each binding of half size what was widened to be read, and what is to be rounded.
-        type Wide = (OnceLock<Vec<f32>>, Option<Vec<f32>>);
+        type Wide = (OnceLock<Aligned<f32>>, Option<Aligned<f32>>);
         let mut wide: Vec<Wide> = self.bindings.iter().map(|_| Wide::default()).collect();
         let mut bound = Vec::with_capacity(memory.len());
         for ((slice, (read, written)), b) in memory.iter_mut().zip(&mut wide).zip(&self.bindings) {

@@ -5,6 +5,7 @@
 //! own ([`Variant::lowered`]). Each invocation of such a pass makes four neighbours, which are whole words in every type, and
 //! a binding starts at a word: so no word has two writers, and a word at the end keeps what lies behind the binding.
 
+use super::aligned::Aligned;
 use super::scratch::Scratch;
 use super::{
     Access, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, Uniform, Variant, groups, parallel, shader,
@@ -83,7 +84,7 @@ impl Pass {
 }
 
 /// The elements of a binding of half size as f32, in memory that is longer than they are.
-pub(super) fn widened(dtype: DType, words: &[u32], len: usize, scratch: &Scratch) -> Vec<f32> {
+pub(super) fn widened(dtype: DType, words: &[u32], len: usize, scratch: &Scratch) -> Aligned<f32> {
     let mut values = scratch.take(len);
     parallel::chunks(&mut values[..len], parallel::GRAIN, |piece, out| {
         let first = piece * parallel::GRAIN;

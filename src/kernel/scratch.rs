@@ -1,5 +1,6 @@
 //! Memory that host paths use and leave.
 
+use super::aligned::Aligned;
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ pub struct Scratch(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// Those that are free for longest first.
-    free: Vec<Vec<f32>>,
+    free: Vec<Aligned<f32>>,
     /// Elements that are lent, and the most that were lately.
     lent: usize,
     peak: usize,
@@ -35,12 +36,12 @@ impl Scratch {
     }
 
     /// Memory of `len` elements or more, to be given back.
-    pub(super) fn take(&self, len: usize) -> Vec<f32> {
+    pub(super) fn take(&self, len: usize) -> Aligned<f32> {
         self.found(len).unwrap_or_else(|error| resume_unwind(Box::new(error)))
     }
 
     /// Takes memory back.
-    pub(super) fn give(&self, memory: Vec<f32>) {
+    pub(super) fn give(&self, memory: Aligned<f32>) {
         let mut state = self.state();
         state.lent -= memory.len();
         state.free.push(memory);
@@ -59,24 +60,23 @@ impl Scratch {
     }
 
     /// The smallest piece that is long enough, of equals the one that was used last; none that is far too long.
-    fn found(&self, len: usize) -> Result<Vec<f32>> {
+    fn found(&self, len: usize) -> Result<Aligned<f32>> {
         let mut state = self.state();
         let rounded = len.max(64).next_multiple_of((len.next_power_of_two() / 8).max(64));
-        let fits = |memory: &Vec<f32>| (len..=4 * rounded).contains(&memory.len());
+        let fits = |memory: &Aligned<f32>| (len..=4 * rounded).contains(&memory.len());
         let fitting = state.free.iter().enumerate().filter(|(_, memory)| fits(memory));
         let best = fitting.min_by_key(|(at, memory)| (memory.len(), usize::MAX - at)).map(|(at, _)| at);
         let mut memory = match best {
             Some(at) => state.free.remove(at),
             None => {
-                let mut memory = Vec::new();
-                memory.try_reserve_exact(rounded).map_err(|_| Error::OutOfMemory {
+                let mut memory = Aligned::with_room(rounded).map_err(|_| Error::OutOfMemory {
                     bytes: Some(rounded as u64 * 4),
                     problem: format!(
                         "the host has no {} bytes for a kernel to work in: use a smaller batch or model",
                         rounded * 4
                     ),
                 })?;
-                memory.resize(rounded, 0.0);
+                memory.lengthen(rounded);
                 memory
             }
         };
@@ -93,7 +93,7 @@ impl Scratch {
 impl State {
     /// Whether more is free than was lent at once lately.
     fn is_over(&self) -> bool {
-        self.free.iter().map(Vec::len).sum::<usize>() > self.peak.max(FLOOR)
+        self.free.iter().map(|memory| memory.len()).sum::<usize>() > self.peak.max(FLOOR)
     }
 }
 

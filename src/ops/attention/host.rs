@@ -101,7 +101,7 @@ pub fn forward(call: &mut Call) {
                 let (scores, mixed) = (&mut scores[..rows * end], &mut mixed[..rows * d]);
                 for head in 0..heads {
                     let (q, k) = (rows_of(q, p.q, batch, head, first), rows_of(k, p.k, batch, head, 0));
-                    gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], scores, 0.0);
+                    gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], scores, false);
                     for (i, row) in scores.chunks_mut(end).enumerate() {
                         let (row, hidden) = row.split_at_mut(seen(&p, first + i));
                         hidden.fill(0.0);
@@ -125,7 +125,7 @@ pub fn forward(call: &mut Call) {
                         lse[i * heads + head] = (f64::from(top) + total.ln()) as f32;
                     }
                     let v = rows_of(v, p.v, batch, head, 0);
-                    gemm([rows, d, end], scores, [end as u32, 1], v, [step(p.v), 1], mixed, 0.0);
+                    gemm([rows, d, end], scores, [end as u32, 1], v, [step(p.v), 1], mixed, false);
                     for (i, mixed) in mixed.chunks(d).enumerate() {
                         y[(i * heads + head) * d..][..d].copy_from_slice(mixed);
                     }
@@ -168,8 +168,8 @@ pub fn backward(call: &mut Call) {
                         let row = |x, place, row| rows_of(x, place, batch, head, row);
                         let (q, k, v) = (row(q, p.q, first), row(k, p.k, 0), row(v, p.v, 0));
                         let (y, dy) = (row(y, p.y, first), row(dy, p.dy, first));
-                        gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], weights, 0.0);
-                        gemm([rows, end, d], dy, [step(p.dy), 1], v, [1, step(p.v)], slopes, 0.0);
+                        gemm([rows, end, d], q, [step(p.q), 1], k, [1, step(p.k)], weights, false);
+                        gemm([rows, end, d], dy, [step(p.dy), 1], v, [1, step(p.v)], slopes, false);
                         for (i, (weights, slopes)) in weights.chunks_mut(end).zip(slopes.chunks_mut(end)).enumerate() {
                             let lse = lse[(batch * queries + first + i) * heads + head];
                             let (y, dy) = (&y[i * step(p.y) as usize..][..d], &dy[i * step(p.dy) as usize..][..d]);
@@ -191,9 +191,9 @@ pub fn backward(call: &mut Call) {
                             }
                         }
                         let turned = [1, end as u32];
-                        gemm([end, d, rows], weights, turned, dy, [step(p.dy), 1], &mut dv[..end * d], 1.0);
-                        gemm([end, d, rows], slopes, turned, q, [step(p.q), 1], &mut dk[..end * d], 1.0);
-                        gemm([rows, d, end], slopes, [end as u32, 1], k, [step(p.k), 1], dq, 0.0);
+                        gemm([end, d, rows], weights, turned, dy, [step(p.dy), 1], &mut dv[..end * d], true);
+                        gemm([end, d, rows], slopes, turned, q, [step(p.q), 1], &mut dk[..end * d], true);
+                        gemm([rows, d, end], slopes, [end as u32, 1], k, [step(p.k), 1], dq, false);
                     }
                 });
             },

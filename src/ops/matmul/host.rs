@@ -4,7 +4,7 @@ pub(crate) mod tile;
 
 use super::MatMul;
 use crate::kernel::parallel;
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, ShapeBuilder, linalg::general_mat_mul};
+use tile::Matrix;
 
 /// The products of `p`; c is without gaps. `finish` gets each part of c, some whole rows, and where in c it starts.
 pub(crate) fn product(p: &MatMul, [a, b]: [&[f32]; 2], c: &mut [f32], finish: &(dyn Fn(usize, &mut [f32]) + Sync)) {
@@ -20,7 +20,7 @@ pub(crate) fn product(p: &MatMul, [a, b]: [&[f32]; 2], c: &mut [f32], finish: &(
         // Those of all matrices in one list, as their time was told.
         let each = c.chunks_mut(m * n).zip(starts);
         let of = |[a_start, b_start, _]: [usize; 3]| [&a[a_start..], &b[b_start..]];
-        run(each.flat_map(|(c, starts)| block.tasks([m, n, k], of(starts), strides, c)).collect(), 0.0);
+        run(k, each.flat_map(|(c, starts)| block.tasks([m, n], of(starts), strides, c)).collect(), false);
         let rows = (parallel::GRAIN / n).max(1);
         return parallel::chunks(c, rows * n, |piece, c| finish(piece * rows * n, c));
     }
@@ -34,26 +34,27 @@ pub(crate) fn product(p: &MatMul, [a, b]: [&[f32]; 2], c: &mut [f32], finish: &(
             let (batch, first) = (*at / blocks, (*at % blocks) * block.rows);
             let [a_start, b_start, _] = starts[batch];
             let a = &a[a_start + first * p.a_row as usize..];
-            gemm([c.len() / n, n, k], a, strides[0], &b[b_start..], strides[1], c, 0.0);
+            gemm([c.len() / n, n, k], a, strides[0], &b[b_start..], strides[1], c, false);
             finish((batch * m + first) * n, c);
         }
     });
 }
 
-/// `c = a b + beta c` for one matrix without gaps, by all threads.
-pub(crate) fn shared(size: [usize; 3], of: [&[f32]; 2], strides: [[u32; 2]; 2], c: &mut [f32], beta: f32) {
-    if size[0] * size[1] > 0 {
-        run(Block::of(size, 1).tasks(size, of, strides, c), beta);
+/// c = a b for one matrix without gaps, or c + a b if it `adds`, by all threads.
+pub(crate) fn shared(size: [usize; 3], of: [&[f32]; 2], strides: [[u32; 2]; 2], c: &mut [f32], adds: bool) {
+    let [m, n, k] = size;
+    if m * n > 0 {
+        run(k, Block::of(size, 1).tasks([m, n], of, strides, c), adds);
     }
 }
 
-/// A block of c, and the rows of a and the columns of b that make it.
-type Task<'a> = (ArrayView2<'a, f32>, ArrayView2<'a, f32>, ArrayViewMut2<'a, f32>);
+/// The rows of a and the columns of b that make a block of c, and its rows.
+type Task<'a> = (Matrix<'a>, Matrix<'a>, Vec<&'a mut [f32]>);
 
-/// `c = a b + beta c` of each.
-fn run(mut tasks: Vec<Task>, beta: f32) {
+/// c = a b of each, or c + a b.
+fn run(k: usize, mut tasks: Vec<Task>, adds: bool) {
     parallel::chunks(&mut tasks, 1, |_, tasks| {
-        tasks.iter_mut().for_each(|(a, b, c)| general_mat_mul(1.0, a, b, beta, c));
+        tasks.iter_mut().for_each(|(a, b, c)| tile::product(k, *a, *b, c, adds));
     });
 }
 
@@ -104,39 +105,36 @@ impl Block {
     /// One for each block of a matrix without gaps.
     fn tasks<'a>(
         &self,
-        [m, n, k]: [usize; 3],
+        [m, n]: [usize; 2],
         [a, b]: [&'a [f32]; 2],
-        [sa, sb]: [[u32; 2]; 2],
+        strides: [[u32; 2]; 2],
         c: &'a mut [f32],
     ) -> Vec<Task<'a>> {
-        let (a, b) = (view([m, k], a, sa), view([k, n], b, sb));
-        let c = ArrayViewMut2::from_shape((m, n), &mut c[..m * n]).expect("c fills its slice");
-        let (mut tasks, mut below) = (Vec::new(), c);
-        for first in (0..m).step_by(self.rows) {
-            let rows = self.rows.min(m - first);
-            let (mut right, others) = below.split_at(Axis(0), rows);
-            below = others;
-            let a = a.split_at(Axis(0), first).1.split_at(Axis(0), rows).0;
-            for from in (0..n).step_by(self.columns) {
-                let columns = self.columns.min(n - from);
-                let (block, others) = right.split_at(Axis(1), columns);
-                right = others;
-                tasks.push((a, b.split_at(Axis(1), from).1.split_at(Axis(1), columns).0, block));
+        let (a, b) = (matrix(a, strides[0]), matrix(b, strides[1]));
+        let (across, mut tasks) = (n.div_ceil(self.columns), Vec::new());
+        for (down, c) in c[..m * n].chunks_mut(self.rows * n).enumerate() {
+            let a = Matrix { of: &a.of[down * self.rows * a.strides[0]..], ..a };
+            let first = tasks.len();
+            tasks.extend((0..across).map(|at| {
+                let b = Matrix { of: &b.of[at * self.columns * b.strides[1]..], ..b };
+                (a, b, Vec::with_capacity(c.len() / n))
+            }));
+            for c in c.chunks_mut(n) {
+                c.chunks_mut(self.columns).zip(&mut tasks[first..]).for_each(|(c, task)| task.2.push(c));
             }
         }
         tasks
     }
 }
 
-fn view([rows, columns]: [usize; 2], of: &[f32], strides: [u32; 2]) -> ArrayView2<'_, f32> {
-    let [row, column] = strides.map(|step| step as usize);
-    ArrayView2::from_shape((rows, columns).strides((row, column)), of).expect("a matrix lies in its slice")
+fn matrix(of: &[f32], strides: [u32; 2]) -> Matrix<'_> {
+    Matrix { of, strides: strides.map(|step| step as usize) }
 }
 
-/// `c = a b + beta c` for one matrix on this thread; c is without gaps.
-pub(crate) fn gemm([m, n, k]: [usize; 3], a: &[f32], sa: [u32; 2], b: &[f32], sb: [u32; 2], c: &mut [f32], beta: f32) {
-    let mut c = ArrayViewMut2::from_shape((m, n), c).expect("c fills its slice");
-    general_mat_mul(1.0, &view([m, k], a, sa), &view([k, n], b, sb), beta, &mut c);
+/// c = a b for one matrix on this thread, or c + a b if it `adds`; c is without gaps.
+pub(crate) fn gemm([m, n, k]: [usize; 3], a: &[f32], sa: [u32; 2], b: &[f32], sb: [u32; 2], c: &mut [f32], adds: bool) {
+    let mut rows: Vec<&mut [f32]> = c[..m * n].chunks_mut(n.max(1)).collect();
+    tile::product(k, matrix(a, sa), matrix(b, sb), &mut rows, adds);
 }
 
 #[cfg(test)]
@@ -153,16 +151,16 @@ mod tests {
         for [m, n, k] in sizes {
             let [a, b] = [m * k, k * n].map(|len| (0..len).map(|_| rng.uniform() - 0.5).collect::<Vec<f32>>());
             for strides in [[[k as u32, 1], [n as u32, 1]], [[1, m as u32], [1, k as u32]]] {
-                let product = |rows: usize, columns: usize, beta: f32| {
+                let product = |rows: usize, columns: usize, adds: bool| {
                     let mut c = vec![0.25f32; m * n];
                     let block = Block { rows: rows.min(m), columns: columns.min(n), is_short: false };
-                    run(block.tasks([m, n, k], [&a, &b], strides, &mut c), beta);
+                    run(k, block.tasks([m, n], [&a, &b], strides, &mut c), adds);
                     c.iter().map(|c| c.to_bits()).collect::<Vec<u32>>()
                 };
-                for beta in [0.0, 1.0] {
-                    let whole = product(m, n, beta);
+                for adds in [false, true] {
+                    let whole = product(m, n, adds);
                     for [rows, columns] in [[16, n], [m, 16], [32, 48], [48, 32], [1, 1], [7, 11]] {
-                        assert!(product(rows, columns, beta) == whole, "{m} x {n} x {k} by {rows} x {columns}");
+                        assert!(product(rows, columns, adds) == whole, "{m} x {n} x {k} by {rows} x {columns}");
                     }
                 }
             }

@@ -4,7 +4,7 @@
 use super::super::ConvParams;
 use crate::kernel::parallel;
 use crate::kernel::scratch::Scratch;
-use crate::ops::matmul::tile::{PANEL, Rows, by_panels, panels, pieces};
+use crate::ops::matmul::tile::{Panel, Rows, by_panels, cut, panels, pieces};
 use std::ops::Range;
 
 /// Pixels of the target that a task computes, and elements of the source that it looks at: they stay in a cache.
@@ -181,26 +181,26 @@ impl Pass<'_> {
 
     /// Lays out the weight.
     pub fn lay_out(&self, w: Weight, mut to: &mut [f32]) {
-        let mut all: Vec<(&Phase, usize, usize, &mut [f32])> = Vec::new();
+        let mut all: Vec<(&Phase, usize, Panel)> = Vec::new();
         for phase in self.phases {
             let (now, later) = to.split_at_mut(self.panels_of(phase));
             to = later;
-            let panel = (phase.taps.len() * self.c * PANEL).max(1);
-            let per_group = self.o.div_ceil(PANEL).max(1);
-            let of_phase = now.chunks_exact_mut(panel).enumerate();
-            all.extend(of_phase.map(|(at, panel)| (phase, at / per_group, at % per_group * PANEL, panel)));
+            let size = [phase.taps.len() * self.c, self.o];
+            let groups = now.chunks_exact_mut(panels(size).max(1)).enumerate();
+            all.extend(
+                groups.flat_map(|(group, of)| cut(of, size).into_iter().map(move |panel| (phase, group, panel))),
+            );
         }
         let [of_group, of_c, of_o] = w.strides;
         parallel::chunks(&mut all, 1, |_, all| {
-            for (phase, group, first, panel) in all {
-                let width = PANEL.min(self.o - *first);
-                let (rows, start) = (panel.as_chunks_mut::<PANEL>().0, *group * of_group + *first * of_o);
+            for (phase, group, panel) in all {
+                let start = *group * of_group + panel.first * of_o;
                 for c in 0..self.c {
                     for (t, (_, tap)) in phase.taps.iter().enumerate() {
-                        let (row, from) = (&mut rows[t * self.c + c], &w.of[start + c * of_c + tap..]);
-                        let from = from.iter().step_by(of_o.max(1));
-                        row[..width].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                        row[width..].fill(0.0);
+                        let (row, from) = (t * self.c + c, &w.of[start + c * of_c + tap..]);
+                        let (row, rest) = panel.of[row * panel.width..][..panel.width].split_at_mut(panel.columns);
+                        row.iter_mut().zip(from.iter().step_by(of_o.max(1))).for_each(|(to, from)| *to = *from);
+                        rest.fill(0.0);
                     }
                 }
             }

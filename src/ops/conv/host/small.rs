@@ -153,7 +153,7 @@ impl Small {
                     let rows = y.len() / s.o;
                     scratch.with(rows * s.q, |col| {
                         self.columns(task * images, x, scratch, col);
-                        gemm([rows, s.o, s.q], col, strides[0], w, strides[1], y, 0.0);
+                        gemm([rows, s.o, s.q], col, strides[0], w, strides[1], y, false);
                     });
                     self.finish(bias, y);
                 });
@@ -163,7 +163,7 @@ impl Small {
                 let rows = y.len() / s.o;
                 scratch.with(rows * s.q, |col| {
                     parallel::chunks(col, image, |i, col| self.columns(group * images + i, x, scratch, col));
-                    shared([rows, s.o, s.q], [col, w], strides, y, 0.0);
+                    shared([rows, s.o, s.q], [col, w], strides, y, false);
                 });
                 self.finish(bias, y);
             }
@@ -189,10 +189,10 @@ impl Small {
                 let dy = &dy[group * images * s.positions() * s.o..][..rows * s.o];
                 scratch.with(rows * s.q, |col| {
                     if is_shared {
-                        shared([rows, s.q, s.o], [dy, w], strides, col, 0.0);
+                        shared([rows, s.q, s.o], [dy, w], strides, col, false);
                         return parallel::chunks(dx, pixels, |i, dx| put(&col[i * image..][..image], dx));
                     }
-                    gemm([rows, s.q, s.o], dy, strides[0], w, strides[1], col, 0.0);
+                    gemm([rows, s.q, s.o], dy, strides[0], w, strides[1], col, false);
                     col.chunks(image).zip(dx.chunks_mut(pixels)).for_each(|(col, dx)| put(col, dx));
                 });
             };
@@ -215,9 +215,8 @@ impl Small {
                 let dy = &dy[first * s.positions() * s.o..][..n * s.o];
                 scratch.with(images * image, |col| {
                     parallel::chunks(col, image, |i, col| self.columns(first + i, x, scratch, col));
-                    let beta = if first == 0 { 0.0 } else { 1.0 };
                     let strides = [[1, s.o as u32], [s.q as u32, 1]];
-                    shared([s.o, s.q, n], [dy, col], strides, sums, beta);
+                    shared([s.o, s.q, n], [dy, col], strides, sums, first > 0);
                 });
             }
             let sums = &*sums;

@@ -1,13 +1,12 @@
 //! Products by [`wgrad_tiles`], which has the innermost loops.
 
 use crate::kernel::parallel;
-pub(crate) use wgrad_tiles::{Lines, PANEL, Rows, by_panels, outer, panels, pieces};
+pub(crate) use wgrad_tiles::{Lines, Matrix, Panel, Rows, by_panels, cut, outer, panels, pieces, product};
 
 /// Lays out a matrix [k, n] of these strides in panels, by all threads.
-pub(crate) fn lay_out([k, n]: [usize; 2], b: &[f32], [row, column]: [usize; 2], to: &mut [f32]) {
-    parallel::chunks(to, (k * PANEL).max(1), |panel, to| {
-        let first = panel * PANEL;
-        wgrad_tiles::lay_out(&b[first * column..], [row, column], PANEL.min(n - first), to);
+pub(crate) fn lay_out(size: [usize; 2], b: &[f32], strides: [usize; 2], to: &mut [f32]) {
+    parallel::chunks(&mut cut(to, size), 1, |_, panels| {
+        panels.iter_mut().for_each(|panel| wgrad_tiles::lay_out(b, strides, panel));
     });
 }
 
@@ -50,6 +49,31 @@ mod tests {
                             f64::from(of[starts[at / n] + from]) * f64::from(b[k * strides[0] + at % n * strides[1]])
                         });
                         assert_near(*c, terms.sum::<f64>() + if adds { 2.0 } else { 0.0 }, &format!("{m} x {n} x {k}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows in order, side by side, and with gaps everywhere; several blocks of rows, columns and terms.
+    #[test]
+    fn products_of_matrices_however_they_lie() {
+        let mut rng = Rng::new(7);
+        let lies = |[rows, columns]: [usize; 2]| [[columns, 1], [1, rows], [2 * columns, 2]];
+        for [m, n, k] in [[1, 1, 1], [7, 50, 3], [13, 64, 40], [30, 97, 300], [1025, 20, 5], [5, 300, 260], [18, 70, 1]]
+        {
+            let [a, b] = [2 * m * k, 2 * k * n].map(|len| uniform(&mut rng, len));
+            for (of_a, of_b) in lies([m, k]).into_iter().flat_map(|of_a| lies([k, n]).map(|of_b| (of_a, of_b))) {
+                let mut c = vec![2.0; m * n];
+                for (adds, already) in [(false, 0.0), (true, 1.0)] {
+                    let [a, b] = [Matrix { of: &a, strides: of_a }, Matrix { of: &b, strides: of_b }];
+                    product(k, a, b, &mut c.chunks_mut(n).collect::<Vec<_>>(), adds);
+                    for at in (0..m * n).step_by(m * n / 50 + 1) {
+                        let [left, right] = [at / n * of_a[0], at % n * of_b[1]];
+                        let terms =
+                            (0..k).map(|k| f64::from(a.of[left + k * of_a[1]]) * f64::from(b.of[right + k * of_b[0]]));
+                        let want = terms.sum::<f64>() * (1.0 + already);
+                        assert_near(c[at], want, &format!("{m} x {n} x {k} by {of_a:?} and {of_b:?}"));
                     }
                 }
             }
