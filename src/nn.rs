@@ -87,6 +87,7 @@ pub use group_norm::{GroupNorm, LocalResponseNorm};
 pub use layer_norm::{LayerNorm, RmsNorm};
 #[doc(inline)]
 pub use linear::Linear;
+pub(crate) use module::distinct;
 #[doc(inline)]
 pub use module::{Init, Layer, Module, Path, Trainable, Visitor, generators, parameters, trainable};
 #[doc(inline)]

@@ -1,7 +1,7 @@
 //! Weights in bytes, for inference: by channel and symmetric.
 
-use super::module::{Module, Visitor};
-use super::parameter::{Entry, Parameter};
+use super::module::{Module, distinct};
+use super::parameter::Parameter;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ops::reduce::KeepDims;
@@ -23,12 +23,7 @@ fn by_channel(weight: &Tensor) -> Shape {
 /// Holds in bytes what a model's layers have said can be.
 #[track_caller]
 pub(super) fn quantize(module: &dyn Module) -> Result<()> {
-    let mut all: Vec<(String, Parameter)> = Vec::new();
-    let mut each = |path: &str, entry: Entry| match entry {
-        Entry::Parameter(own) if !all.iter().any(|(_, other)| other.is(own)) => all.push((path.into(), own.clone())),
-        _ => {}
-    };
-    module.visit(&mut Visitor::new(&mut each));
+    let all = distinct(module);
     let mut held = Vec::new();
     for (path, parameter) in &all {
         let own = parameter.tensor().detach();

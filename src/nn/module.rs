@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::rng::{Rng, streams};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -181,13 +182,7 @@ pub trait Module: Send + Sync {
     where
         Self: Sized,
     {
-        let mut all: Vec<Parameter> = Vec::new();
-        for (_, parameter) in parameters(self) {
-            if !all.iter().any(|other| other.is(&parameter)) {
-                all.push(parameter);
-            }
-        }
-        all.iter().map(Parameter::tensor).collect()
+        distinct(self).iter().map(|(_, parameter)| parameter.tensor()).collect()
     }
 
     /// Freezes all parameters, or lets gradients flow to them again, as
@@ -489,6 +484,14 @@ pub fn parameters(module: &dyn Module) -> Vec<(String, Parameter)> {
     };
     module.visit(&mut Visitor::new(&mut each));
     found
+}
+
+/// The parameters of a module, each once: one that is tied, under the first of its paths.
+pub(crate) fn distinct(module: &dyn Module) -> Vec<(String, Parameter)> {
+    let mut seen = HashSet::new();
+    let mut all = parameters(module);
+    all.retain(|(_, parameter)| seen.insert(parameter.key()));
+    all
 }
 
 /// The parameters of a module that are not [frozen](Parameter::set_requires_grad), under their paths in it, as a module: what to

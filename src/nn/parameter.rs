@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::kernel::BufferId;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -176,7 +177,12 @@ impl Parameter {
 
     /// Whether both are one parameter.
     pub fn is(&self, other: &Parameter) -> bool {
-        Arc::ptr_eq(&self.0.0, &other.0.0)
+        self.key() == other.key()
+    }
+
+    /// What tells it from all others that are there.
+    pub(crate) fn key(&self) -> impl Eq + Hash + use<> {
+        Arc::as_ptr(&self.0.0)
     }
 }
 

@@ -1,11 +1,12 @@
 //! A table of a model's layers.
 
 use super::ctx::{Ctx, Entered, Trace};
-use super::module::{Layer, Module, parameters};
+use super::module::{Layer, Module, distinct};
 use super::parameter::Parameter;
 use crate::device::Device;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,8 +27,8 @@ pub struct Row {
 }
 
 fn elements(parameters: &[Parameter]) -> usize {
-    let first = |at: &usize| !parameters[..*at].iter().any(|other| other.is(&parameters[*at]));
-    (0..parameters.len()).filter(first).map(|at| parameters[at].shape().numel()).sum()
+    let mut seen = HashSet::new();
+    parameters.iter().filter(|own| seen.insert(own.key())).map(|own| own.shape().numel()).sum()
 }
 
 /// A summary in the making.
@@ -115,7 +116,7 @@ impl Summary {
     #[track_caller]
     pub fn of_pass(model: &dyn Module, device: &Device, pass: impl FnOnce(&Ctx)) -> Summary {
         // The visit tells the layers their paths.
-        let all: Vec<Parameter> = parameters(model).into_iter().map(|(_, parameter)| parameter).collect();
+        let all: Vec<Parameter> = distinct(model).into_iter().map(|(_, parameter)| parameter).collect();
         let traced = Arc::new(Rows::default());
         let ctx = Ctx::eval().traced(traced.clone());
         // A device that failed tells it elsewhere; here it only leaves no times.
@@ -133,13 +134,7 @@ impl Summary {
             !rows.iter().any(|other| other.path != row.path && inner(other))
         };
         let activations = rows.iter().filter(holds_none).map(|row| row.shape.numel() as u64 * 4).sum();
-        let mut seen: Vec<&Parameter> = Vec::new();
-        for parameter in &all {
-            if !seen.iter().any(|other| other.is(parameter)) {
-                seen.push(parameter);
-            }
-        }
-        let bytes = seen.iter().map(|own| own.bytes()).sum();
+        let bytes = all.iter().map(Parameter::bytes).sum();
         let operations = spans.iter().map(|span| span.title.cost.flops).sum();
         Summary { parameters: elements(&all), rows, bytes, operations, activations }
     }

@@ -4,7 +4,7 @@ use super::{Decision, Optimizer, at_least_0, checked_lr};
 use crate::autograd::Grads;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, distinct};
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
@@ -81,10 +81,7 @@ impl Adafactor {
             return Err(Error::Option(text));
         }
         let mut all: Vec<Own> = Vec::new();
-        for (path, parameter) in parameters(model) {
-            if all.iter().any(|own| own.parameter.is(&parameter)) {
-                continue;
-            }
+        for (path, parameter) in distinct(model) {
             super::trained("Adafactor", &path, &parameter)?;
             let (shape, tensor) = (parameter.shape(), parameter.tensor());
             let zeros = |sizes: Vec<usize>| Tensor::zeros(sizes, tensor.device());

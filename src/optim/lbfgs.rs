@@ -5,7 +5,7 @@ mod search;
 use super::{at_least_0, checked_lr};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, distinct};
 use crate::tensor::Tensor;
 use std::collections::VecDeque;
 
@@ -99,11 +99,9 @@ impl Lbfgs {
         at_least_0("tolerance_grad", options.tolerance_grad as f32)?;
         at_least_0("tolerance_change", options.tolerance_change as f32)?;
         let mut own: Vec<Parameter> = Vec::new();
-        for (path, parameter) in parameters(model) {
+        for (path, parameter) in distinct(model) {
             super::trained("Lbfgs", &path, &parameter)?;
-            if !own.iter().any(|other| other.is(&parameter)) {
-                own.push(parameter);
-            }
+            own.push(parameter);
         }
         match own.iter().all(|parameter| parameter.shape().numel() == 0) || options.history_size == 0 {
             true => Err(Error::Option("Lbfgs: expected parameters, and a history of at least 1".into())),

@@ -4,7 +4,7 @@ use super::{Decision, Optimizer, checked};
 use crate::autograd::Grads;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, distinct};
 use crate::tensor::Tensor;
 
 /// The paper's arguments and defaults.
@@ -52,13 +52,11 @@ impl<O: Optimizer> Lookahead<O> {
         if options.k == 0 {
             return Err(Error::Option("k: expected a step at least, got 0".into()));
         }
-        let mut slow: Vec<(String, Parameter, Tensor)> = Vec::new();
-        for (path, parameter) in parameters(model) {
-            if !slow.iter().any(|(_, other, _)| other.is(&parameter)) {
-                let value = parameter.tensor().detach().copy().cast(DType::F32);
-                slow.push((path, parameter, value));
-            }
-        }
+        let with_slow = |(path, parameter): (String, Parameter)| {
+            let value = parameter.tensor().detach().copy().cast(DType::F32);
+            (path, parameter, value)
+        };
+        let slow: Vec<_> = distinct(model).into_iter().map(with_slow).collect();
         let Some((_, first, _)) = slow.first() else {
             return Err(Error::Option("Lookahead: the model has no parameters".into()));
         };

@@ -13,7 +13,7 @@ use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share, tr
 use crate::autograd::Grads;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, distinct};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::sync::Arc;
@@ -108,10 +108,7 @@ impl<R: Rule> Stepper<R> {
         peers: Option<Arc<dyn Peers>>,
     ) -> Result<Self> {
         let mut named: Vec<(R, Vec<(String, Parameter)>)> = Vec::new();
-        for (path, parameter) in parameters(model) {
-            if named.iter().flat_map(|(_, members)| members).any(|(_, other)| other.is(&parameter)) {
-                continue;
-            }
+        for (path, parameter) in distinct(model) {
             trained(R::NAME, &path, &parameter)?;
             let rule = options(&path, parameter.shape());
             checked_lr(rule.lr())?;

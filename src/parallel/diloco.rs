@@ -8,6 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::{Buffer, Entry, Module, Parameter, StateDict, StateTensor, Values, Visitor};
 use crate::tensor::Tensor;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -139,9 +140,10 @@ impl DiLoCo {
     ) -> Result<DiLoCo> {
         options.check()?;
         let mut state = State { steps: 0, exchanges: 0, parameters: Vec::new(), statistics: Vec::new() };
+        let mut seen = HashSet::new();
         for (name, model) in models {
             let mut each = |path: &str, entry: Entry| match entry {
-                Entry::Parameter(new) if !state.parameters.iter().any(|old| old.parameter.is(new)) => {
+                Entry::Parameter(new) if seen.insert(new.key()) => {
                     let path = if name.is_empty() { path.to_string() } else { format!("{name}.{path}") };
                     let [shared, velocity] = [Vec::new(), vec![0.0; new.shape().numel()]];
                     state.parameters.push(Outer { path, parameter: new.clone(), shared, velocity });
