@@ -112,9 +112,9 @@ pub use rearrange::{ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold};
 pub use recurrent::{Directions, Gru, Lstm, Recurrent, RecurrentOptions, RecurrentWeights, Rnn, RnnStart, RnnState};
 #[doc(inline)]
 pub use seq2seq::{Transformer, TransformerAttention, TransformerDecoder, TransformerEncoder};
-pub(crate) use state::load_read;
 #[doc(inline)]
 pub use state::{LoadReport, StateDict, StateTensor, Strictness, Values, load_state, read_state, state};
+pub(crate) use state::{fitting, load_read};
 #[doc(inline)]
 pub use summary::Summary;
 #[doc(inline)]

@@ -317,6 +317,16 @@ fn checked(what: &str, value: f32, fits: impl Fn(f32) -> bool, range: &str) -> R
     if fits(value) { Ok(value) } else { Err(Error::Option(format!("{what}: {value} is not {range}"))) }
 }
 
+/// What a value that is saved is part of, in messages.
+const STATE: &str = "the optimizer's state";
+
+/// Refuses learning rates that are not one for each of the groups.
+fn for_groups(lrs: &[f32], groups: usize) -> Result<()> {
+    let have = lrs.len();
+    let text = || format!("{have} learning rates for {groups} groups: expected one for each group");
+    if have == groups { Ok(()) } else { Err(Error::Option(text())) }
+}
+
 fn checked_lr(lr: f32) -> Result<f32> {
     at_least_0("learning rate", lr)
 }

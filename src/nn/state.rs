@@ -8,6 +8,7 @@ use crate::dtype::{Convert, DType, Element};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use half::{bf16, f16};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -57,6 +58,17 @@ impl Values {
     }
 }
 
+/// Bytes of a state that are read at once.
+const UNDER_WAY: usize = 64 << 20;
+
+/// Waits for values.
+fn arrived(reads: impl Iterator<Item = (String, Pending<StateTensor>)>, all: &mut StateDict) -> Result<()> {
+    for (name, value) in reads {
+        all.insert(name, value.wait()?);
+    }
+    Ok(())
+}
+
 /// A tensor on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateTensor {
@@ -88,6 +100,23 @@ impl StateTensor {
             DType::U8 => tensor.read().map(Values::U8).map(told),
             DType::Bool => tensor.read().map(Values::Bool).map(told),
         }
+    }
+
+    /// Copies of tensors by their names, which may be those of a whole model: small ones come together, and no more is on its way at
+    /// once than [`UNDER_WAY`].
+    pub(crate) fn all<T: Borrow<Tensor>>(named: impl IntoIterator<Item = (String, T)>) -> Result<StateDict> {
+        let (mut all, mut reads, mut bytes) = (StateDict::new(), Vec::new(), 0);
+        for (name, tensor) in named {
+            let tensor = tensor.borrow();
+            bytes += tensor.numel() * tensor.dtype().bytes();
+            reads.push((name, StateTensor::read(tensor)));
+            if bytes >= UNDER_WAY {
+                arrived(reads.drain(..), &mut all)?;
+                bytes = 0;
+            }
+        }
+        arrived(reads.drain(..), &mut all)?;
+        Ok(all)
     }
 
     /// Whether both are the same to the bit, floats and integers converted.
@@ -138,6 +167,20 @@ impl StateTensor {
 
 /// Values by path, as PyTorch's `state_dict`.
 pub type StateDict = BTreeMap<String, StateTensor>;
+
+/// The value of a name in `what` was saved, if it is of this shape.
+pub(crate) fn fitting<'a>(
+    state: &'a StateDict,
+    what: &str,
+    name: &str,
+    shape: crate::Shape,
+) -> Result<&'a StateTensor> {
+    match state.get(name) {
+        Some(value) if value.shape == *shape => Ok(value),
+        Some(value) => Err(Error::Weights(format!("{what} `{name}` is {:?}, not {shape}", value.shape))),
+        None => Err(Error::Weights(format!("{what} has no `{name}`"))),
+    }
+}
 
 /// The treatment of names and shapes that do not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,7 +254,7 @@ impl fmt::Display for LoadReport {
 pub fn state(module: &dyn Module) -> Result<StateDict> {
     let mut tensors = Vec::new();
     collect(module, &mut tensors);
-    tensors.into_iter().map(|(path, tensor, _)| Ok((path, StateTensor::of(&tensor)?))).collect()
+    StateTensor::all(tensors.into_iter().map(|(path, tensor, _)| (path, tensor)))
 }
 
 /// [`state()`] for callers that go on meanwhile or may not block: the values are those of now, whatever is queued later. All

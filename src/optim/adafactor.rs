@@ -1,10 +1,11 @@
 //! Adafactor (Shazeer and Stern, 2018): second moments of rows and of columns in the place of those of all values.
 
-use super::{Decision, Optimizer, at_least_0, checked_lr};
+use super::hyper::settable;
+use super::{Decision, Optimizer, STATE, at_least_0, checked_lr, for_groups};
 use crate::autograd::Grads;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, distinct};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, Values, distinct, fitting};
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
@@ -211,43 +212,24 @@ impl Optimizer for Adafactor {
     }
 
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
-        let [lr] = lrs else {
-            return Err(Error::Option(format!(
-                "{} learning rates for 1 group: expected one for each group",
-                lrs.len()
-            )));
-        };
-        self.rate.device().refuse_in_capture(|| {
-            "rate: an optimizer's rate was set inside a step that is being captured: set it between steps".into()
-        })?;
-        (self.lr, self.base) = (checked_lr(*lr)?, *lr);
-        self.rate.upload(&[*lr]);
+        for_groups(lrs, 1)?;
+        settable(self.rate.device(), "rate")?;
+        (self.lr, self.base) = (checked_lr(lrs[0])?, lrs[0]);
+        self.rate.upload(lrs);
         Ok(())
     }
 
     fn state(&self) -> Result<StateDict> {
-        let mut all = StateDict::new();
-        for (name, tensor) in self.named() {
-            all.insert(name, StateTensor::of(tensor)?);
-        }
+        let mut all = StateTensor::all(self.named())?;
         all.insert("lr".into(), StateTensor { shape: vec![1], values: Values::F32(vec![self.lr]) });
         all.insert("rule.Adafactor".into(), StateTensor { shape: vec![], values: Values::I64(vec![1]) });
         Ok(all)
     }
 
     fn load_state(&mut self, state: &StateDict) -> Result<()> {
-        self.rate.device().refuse_in_capture(|| {
-            "state: an optimizer's state was loaded inside a step that is being captured: load it between steps".into()
-        })?;
+        settable(self.rate.device(), "state")?;
         for (name, tensor) in self.named() {
-            match state.get(&name) {
-                Some(value) if value.shape == *tensor.shape() => (),
-                Some(value) => {
-                    let (have, want) = (&value.shape, tensor.shape());
-                    return Err(Error::Weights(format!("the optimizer's state `{name}` is {have:?}, not {want}")));
-                }
-                None => return Err(Error::Weights(format!("the optimizer's state has no `{name}`"))),
-            }
+            fitting(state, STATE, &name, tensor.shape())?;
         }
         let lr = match state.get("lr").map(|value| &value.values) {
             Some(Values::F32(lrs)) if lrs.len() == 1 && checked_lr(lrs[0]).is_ok() => lrs[0],

@@ -5,7 +5,7 @@ use super::{checked, rest};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, fitting, parameters};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -187,7 +187,7 @@ impl Ema {
     /// # Errors
     /// The device's first failure.
     pub fn state(&self) -> Result<StateDict> {
-        self.named().map(|(name, mean)| Ok((name.into(), StateTensor::of(mean)?))).collect()
+        StateTensor::all(self.named().map(|(name, mean)| (name.into(), mean)))
     }
 
     /// Goes on from saved averages.
@@ -196,13 +196,7 @@ impl Ema {
     /// [`Error::Weights`] if a name is missing or a shape differs; then nothing was changed.
     pub fn load_state(&mut self, state: &StateDict) -> Result<()> {
         for (name, mean) in self.named() {
-            let Some(value) = state.get(name) else {
-                return Err(Error::Weights(format!("the averages have no `{name}`")));
-            };
-            if value.shape != *mean.shape() {
-                let (have, want) = (&value.shape, mean.shape());
-                return Err(Error::Weights(format!("the average `{name}` is {have:?}, not {want}")));
-            }
+            fitting(state, "the state of averages", name, mean.shape())?;
         }
         self.named().for_each(|(name, mean)| state[name].write_to(mean));
         Ok(())

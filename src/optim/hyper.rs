@@ -1,5 +1,4 @@
 //! The numbers that change from step to step, in memory of the device: a captured step reads them there.
-
 //! `shaders/step_numbers.wgsl` takes those of a step that may be given up.
 
 use super::rule::Now;
@@ -168,6 +167,16 @@ fn whose(state: &State, groups: &[Group], counted: &[usize], moved: &[Vec<usize>
     all
 }
 
+/// Refuses to set what a step that is being captured has read: each replay would go on with what it is then.
+pub fn settable(device: &Device, what: &str) -> Result<()> {
+    device.refuse_in_capture(|| {
+        format!(
+            "{what}: an optimizer's {what} was set inside a step that is being captured, where no replay would set it \
+             again: set it before or after the step (before or after `Replay::run`)"
+        )
+    })
+}
+
 impl Hyper {
     pub fn new(device: &Device, groups: Vec<Group>) -> Hyper {
         let counted: Vec<usize> = groups.iter().map(|group| (group.numbers)(group.now).len()).collect();
@@ -242,6 +251,11 @@ impl Hyper {
         self.tensor.device().if_capture_fails(move || locked(&state).count(&again, is_flagged, false));
     }
 
+    /// See [`settable`].
+    pub fn settable(&self, what: &str) -> Result<()> {
+        settable(self.tensor.device(), what)
+    }
+
     /// Tells the numbers of each parameter from now on, even where all are alike: definitions read no others.
     pub fn tell_apart(&self) {
         locked(&self.state).apart = true;
@@ -250,16 +264,6 @@ impl Hyper {
     /// The state of each group.
     pub fn now(&self) -> Vec<Now> {
         locked(&self.state).now.clone()
-    }
-
-    /// Refuses to set what a step that is being captured has read: each replay would go on with what it is then.
-    pub fn settable(&self, what: &str) -> Result<()> {
-        self.tensor.device().refuse_in_capture(|| {
-            format!(
-                "{what}: an optimizer's {what} was set inside a step that is being captured, where no replay would set it \
-                 again: set it before or after the step (before or after `Replay::run`)"
-            )
-        })
     }
 
     pub fn set_lrs(&self, lrs: &[f32]) {

@@ -249,17 +249,16 @@ impl Lbfgs {
     /// # Errors
     /// The device's first failure.
     pub fn state(&self) -> Result<StateDict> {
-        let mut all = StateDict::new();
         let number = |value: f64| StateTensor { shape: vec![], values: Values::F32(vec![value as f32]) };
+        let mut tensors = Vec::new();
         for (at, (change, step, _)) in self.history.iter().enumerate() {
-            all.insert(format!("old_dirs.{at}"), StateTensor::of(change)?);
-            all.insert(format!("old_stps.{at}"), StateTensor::of(step)?);
+            tensors.extend([(format!("old_dirs.{at}"), change), (format!("old_stps.{at}"), step)]);
         }
-        if let Some((direction, length, before)) = &self.last {
-            all.insert("d".into(), StateTensor::of(direction)?);
-            all.insert("t".into(), number(*length));
-            all.insert("prev_flat_grad".into(), StateTensor::of(before)?);
+        if let Some((direction, _, before)) = &self.last {
+            tensors.extend([("d".into(), direction), ("prev_flat_grad".into(), before)]);
         }
+        let mut all = StateTensor::all(tensors)?;
+        all.extend(self.last.iter().map(|(_, length, _)| ("t".into(), number(*length))));
         all.insert("lr".into(), number(self.options.lr.into()));
         Ok(all)
     }

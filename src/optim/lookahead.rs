@@ -1,11 +1,12 @@
 //! Lookahead (Zhang et al., 2019): slow weights that follow those of another optimizer.
 
-use super::{Decision, Optimizer, checked};
+use super::{Decision, Optimizer, STATE, checked};
 use crate::autograd::Grads;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, distinct};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, distinct, fitting};
 use crate::tensor::Tensor;
+use std::collections::BTreeSet;
 
 /// The paper's arguments and defaults.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +68,12 @@ impl<O: Optimizer> Lookahead<O> {
     /// The optimizer within.
     pub fn inner(&self) -> &O {
         &self.inner
+    }
+
+    /// What is saved beside the state of the optimizer within.
+    fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let slow = self.slow.iter().map(|(path, _, slow)| (format!("{SLOW}{path}"), slow));
+        slow.chain([(STEPS.into(), &self.steps)])
     }
 
     /// Counts a step, unless it was given up, and draws both weights together where it is time.
@@ -144,33 +151,19 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
 
     fn state(&self) -> Result<StateDict> {
         let mut all = self.inner.state()?;
-        for (path, _, slow) in &self.slow {
-            all.insert(format!("{SLOW}{path}"), StateTensor::of(slow)?);
-        }
-        all.insert(STEPS.into(), StateTensor::of(&self.steps)?);
+        all.extend(StateTensor::all(self.named())?);
         Ok(all)
     }
 
     fn load_state(&mut self, state: &StateDict) -> Result<()> {
-        let mut own = Vec::new();
-        for (name, place) in self.slow.iter().map(|(path, _, slow)| (format!("{SLOW}{path}"), slow)) {
-            own.push((name, place));
+        let mut own = BTreeSet::new();
+        for (name, place) in self.named() {
+            fitting(state, STATE, &name, place.shape())?;
+            own.insert(name);
         }
-        own.push((STEPS.into(), &self.steps));
-        for (name, place) in &own {
-            match state.get(name) {
-                Some(value) if value.shape == *place.shape() => (),
-                Some(value) => {
-                    let (have, want) = (&value.shape, place.shape());
-                    return Err(Error::Weights(format!("the optimizer's state `{name}` is {have:?}, not {want}")));
-                }
-                None => return Err(Error::Weights(format!("the optimizer's state has no `{name}`"))),
-            }
-        }
-        let is_own = |name: &String| own.iter().any(|(own, _)| own == name);
-        let inner = state.iter().filter(|(name, _)| !is_own(name)).map(|(name, value)| (name.clone(), value.clone()));
-        self.inner.load_state(&inner.collect())?;
-        own.iter().for_each(|(name, place)| state[name].write_to(place));
+        let inner = state.iter().filter(|(name, _)| !own.contains(*name));
+        self.inner.load_state(&inner.map(|(name, value)| (name.clone(), value.clone())).collect())?;
+        self.named().for_each(|(name, place)| state[&name].write_to(place));
         Ok(())
     }
 

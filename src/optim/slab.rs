@@ -1,5 +1,6 @@
 //! Parameters of a model side by side in memory, with their gradients and moments.
 
+use super::STATE;
 use super::hyper::QUAD;
 use super::norms::Table;
 use crate::autograd::Grads;
@@ -7,7 +8,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::BufferId;
-use crate::nn::{Parameter, StateDict, StateTensor, Values};
+use crate::nn::{Parameter, StateDict, StateTensor, Values, fitting};
 use crate::shape::{Layout, Shape};
 use crate::tensor::{Tensor, apart};
 use std::ops::Range;
@@ -295,17 +296,17 @@ pub fn state<'a>(slabs: impl Iterator<Item = Named<'a>>, counts: &[u64]) -> Resu
     let count = |steps: u64| StateTensor { shape: vec![], values: Values::I64(vec![steps as i64]) };
     let most = counts.iter().copied().max().unwrap_or(0);
     let mut counts = counts.iter();
-    let mut out = StateDict::from([("step".into(), count(most))]);
+    let mut others = vec![("step".into(), count(most))];
+    let mut all = Vec::new();
     for (slab, moments) in slabs {
         for (moment, tensor) in moments.iter().zip(&slab.moments) {
-            for entry in &slab.entries {
-                out.insert(format!("{moment}.{}", entry.name), StateTensor::of(&entry.view(tensor))?);
-            }
+            all.extend(slab.entries.iter().map(|entry| (format!("{moment}.{}", entry.name), entry.view(tensor))));
         }
-        for (entry, &steps) in slab.entries.iter().zip(&mut counts).filter(|(_, steps)| **steps != most) {
-            out.insert(format!("step.{}", entry.name), count(steps));
-        }
+        let counted = slab.entries.iter().zip(&mut counts).filter(|(_, steps)| **steps != most);
+        others.extend(counted.map(|(entry, &steps)| (format!("step.{}", entry.name), count(steps))));
     }
+    let mut out = StateTensor::all(all)?;
+    out.extend(others);
     Ok(out)
 }
 
@@ -356,13 +357,12 @@ pub fn each(saved: Option<&StateTensor>, members: usize) -> Vec<u64> {
 
 /// Finds what `rule` keeps in a saved state.
 pub fn find<'s, 'a>(rule: &str, slabs: impl Iterator<Item = Named<'a>>, state: &'s StateDict) -> Result<Found<'s>> {
-    let missing = |name: &str| Error::Weights(format!("the optimizer's state has no `{name}`"));
     let count = |name: &str| match state.get(name).map(|t| &t.values) {
         None => Ok(None),
         Some(Values::I64(steps)) if steps.len() == 1 && steps[0] >= 0 => Ok(Some(steps[0] as u64)),
         Some(_) => Err(Error::Weights(format!("the optimizer's state `{name}` is no number of steps"))),
     };
-    let steps = count("step")?.ok_or_else(|| missing("step"))?;
+    let steps = count("step")?.ok_or_else(|| Error::Weights(format!("{STATE} has no `step`")))?;
     let mut found = Found { moments: Vec::new(), counts: Vec::new() };
     for (slab, moments) in slabs {
         let is_foreign = |name: &&String| {
@@ -381,12 +381,7 @@ pub fn find<'s, 'a>(rule: &str, slabs: impl Iterator<Item = Named<'a>>, state: &
         for (moment, tensor) in moments.iter().zip(&slab.moments) {
             for entry in &slab.entries {
                 let name = format!("{moment}.{}", entry.name);
-                let value = state.get(&name).ok_or_else(|| missing(&name))?;
-                if value.shape != *entry.shape {
-                    let (have, want) = (&value.shape, entry.shape);
-                    return Err(Error::Weights(format!("the optimizer's state `{name}` is {have:?}, not {want}")));
-                }
-                found.moments.push((entry.view(tensor), value));
+                found.moments.push((entry.view(tensor), fitting(state, STATE, &name, entry.shape)?));
             }
         }
     }

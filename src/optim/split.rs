@@ -1,6 +1,6 @@
 //! Two optimizers for the parts of a model.
 
-use super::{Decision, Optimizer};
+use super::{Decision, Optimizer, for_groups};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
 use crate::nn::{Module, Parameter, StateDict, Visitor, parameters};
@@ -111,11 +111,8 @@ impl<A: Optimizer, B: Optimizer> Optimizer for Split<A, B> {
 
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
         let count = self.first.lrs().len();
-        let all = count + self.second.lrs().len();
-        let Some((first, second)) = lrs.split_at_checked(count).filter(|_| lrs.len() == all) else {
-            let have = lrs.len();
-            return Err(Error::Option(format!("{have} learning rates for {all} groups: expected one for each group")));
-        };
+        for_groups(lrs, count + self.second.lrs().len())?;
+        let (first, second) = lrs.split_at(count);
         self.first.set_lrs(first)?;
         self.second.set_lrs(second)
     }

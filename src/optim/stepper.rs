@@ -9,7 +9,7 @@ use super::rows::{RowBucket, Sparse};
 use super::rule::{Now, Rule};
 use super::shards::{self, Peers};
 use super::slab::{self, Owned, Slab};
-use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, share, trained};
+use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, for_groups, share, trained};
 use crate::autograd::Grads;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -516,10 +516,7 @@ impl<R: Rule> Optimizer for Stepper<R> {
     }
 
     fn set_lrs(&mut self, lrs: &[f32]) -> Result<()> {
-        if lrs.len() != self.groups.len() {
-            let (have, want) = (lrs.len(), self.groups.len());
-            return Err(Error::Option(format!("{have} learning rates for {want} groups: expected one for each group")));
-        }
+        for_groups(lrs, self.groups.len())?;
         lrs.iter().try_for_each(|lr| checked_lr(*lr).map(drop))?;
         self.hyper.settable("rate")?;
         self.hyper.set_lrs(lrs);

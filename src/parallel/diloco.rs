@@ -6,7 +6,7 @@ use crate::backend::{Pending, edge};
 use crate::data::{Batch, DataLoader, Dataset, Item};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::{Buffer, Entry, Module, Parameter, StateDict, StateTensor, Values, Visitor};
+use crate::nn::{Buffer, Entry, Module, Parameter, StateDict, StateTensor, Values, Visitor, fitting};
 use crate::tensor::Tensor;
 use std::collections::HashSet;
 use std::fmt;
@@ -238,15 +238,12 @@ impl DiLoCo {
         let mut velocities = Vec::with_capacity(state.parameters.len());
         for Outer { path, parameter, .. } in &state.parameters {
             let name = format!("momentum.{path}");
-            match saved.get(&name) {
-                Some(StateTensor { shape, values: Values::F32(values) }) if *shape == *parameter.shape() => {
-                    velocities.push(values.clone());
+            match &fitting(saved, "DiLoCo's state", &name, parameter.shape())?.values {
+                Values::F32(values) => velocities.push(values.clone()),
+                other => {
+                    let text = format!("DiLoCo's state `{name}` is of {}, not of f32", other.dtype());
+                    return Err(Error::Weights(text));
                 }
-                Some(StateTensor { shape, .. }) => {
-                    let want = parameter.shape();
-                    return Err(Error::Weights(format!("DiLoCo's `{name}` is {shape:?}, not {want} of f32")));
-                }
-                None => return Err(Error::Weights(format!("DiLoCo's state has no `{name}`"))),
             }
         }
         if let Some(Values::I64(count)) = saved.get("exchanges").map(|saved| &saved.values) {

@@ -264,7 +264,7 @@ impl Totals {
     }
 
     pub fn state(&self) -> Result<StateDict> {
-        self.all().map(|(name, sums)| Ok((name, StateTensor::of(sums)?))).collect()
+        StateTensor::all(self.all())
     }
 
     /// The names of the metrics that are saved, in order; of one that is there twice, the second with a number.

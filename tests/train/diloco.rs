@@ -251,7 +251,7 @@ fn outer_momenta_are_saved_and_loaded_by_name() {
     let other = Linear::new(3, 1, &mut Init::new(0, &device));
     let other = DiLoCo::new(&other, Alone, DiLoCoOptions::default()).expect("it is made");
     let text = other.load_state(&saved).expect_err("it does not fit").to_string();
-    assert_eq!(text, "DiLoCo's `momentum.weight` is [1, 2], not [1, 3] of f32");
+    assert_eq!(text, "DiLoCo's state `momentum.weight` is [1, 2], not [1, 3]");
     assert_eq!(apart(&state(&model).expect("it is read"), &state(&model).expect("it is read")), 0.0);
 }
 

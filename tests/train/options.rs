@@ -131,6 +131,6 @@ fn averages_are_kept_and_loaded() {
         other.load_state(&averages).expect("they fit");
         assert_eq!(other.state().expect("the device works"), averages, "on {name}");
         let missing = other.load_state(&StateDict::new());
-        assert!(matches!(missing, Err(Error::Weights(text)) if text == "the averages have no `weight`"));
+        assert!(matches!(missing, Err(Error::Weights(text)) if text == "the state of averages has no `weight`"));
     }
 }
