@@ -3,13 +3,13 @@
 
 mod torch;
 
-use crate::backend::whole::{replace, with_part};
+use crate::backend::whole::{self, replace, with_part};
 use crate::dtype::DType;
 use crate::error::{Error, Result, Source};
 use crate::nn::{LoadReport, Module, StateDict, StateTensor, Strictness, Values, load_read, state};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 /// Writes a module's parameters and buffers under their paths, as [`write()`] does.
@@ -123,6 +123,16 @@ pub fn join<'p>(parts: impl IntoIterator<Item = (&'p str, StateDict)>) -> StateD
     parts.into_iter().flat_map(named).collect()
 }
 
+/// A number for JSON, which has none that are NaN or infinite: those are words.
+pub(crate) fn number(value: f64) -> Json {
+    if value.is_finite() { json!(value) } else { json!(value.to_string()) }
+}
+
+/// What [`number`] wrote.
+pub(crate) fn float(value: &Json) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.parse().ok())
+}
+
 /// The values of a part, without its name.
 pub fn part(values: &StateDict, name: &str) -> StateDict {
     let own = |(path, value): (&String, &StateTensor)| {
@@ -213,7 +223,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict> {
 /// As [`read()`].
 pub fn read_with_notes(path: impl AsRef<Path>) -> Result<(StateDict, Notes)> {
     let path = path.as_ref();
-    parsed_with_notes(path, &bytes_at(path)?)
+    parsed_with_notes(path, &whole::read(path)?)
 }
 
 pub(crate) fn parsed_with_notes(path: &Path, bytes: &[u8]) -> Result<(StateDict, Notes)> {
@@ -238,11 +248,7 @@ fn without_unread(path: &Path, (values, unread): Read) -> StateDict {
 type Read = (StateDict, Vec<(String, String)>);
 
 fn read_all(path: &Path) -> Result<Read> {
-    parsed(path, &bytes_at(path)?)
-}
-
-fn bytes_at(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))
+    parsed(path, &whole::read(path)?)
 }
 
 fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {

@@ -1,6 +1,7 @@
 //! Files that are written whole or not at all.
 
 use super::edge;
+use crate::error::{Error, Result};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -100,6 +101,16 @@ fn remove_left_parts(path: &Path, own: &Path) {
             let _ = fs::remove_file(&part);
         }
     }
+}
+
+/// A whole file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))
+}
+
+/// [`replace`], with the error of a file.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    replace(path, bytes.as_ref()).map_err(|error| Error::file_because(path, "cannot be written", error))
 }
 
 /// Writes beside the file and renames, so that a full disk or a break never costs what was there.

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{ImageSet, files};
+use crate::backend::whole;
 use crate::error::{Error, Result};
 
 const PIXELS: usize = 3 * 32 * 32;
@@ -87,7 +88,7 @@ pub fn from_bytes(file: &[u8]) -> Result<ImageSet> {
 fn set(kind: &'static Kind, paths: &[PathBuf]) -> Result<ImageSet> {
     let mut records = Records::new(kind);
     for path in paths {
-        records.append(&path.display().to_string(), &files::read(path)?)?;
+        records.append(&path.display().to_string(), &whole::read(path)?)?;
     }
     records.finish()
 }

@@ -3,6 +3,7 @@
 
 use super::item::Array;
 use super::table::Table;
+use crate::backend::whole;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
 use std::fmt;
@@ -208,7 +209,7 @@ impl Encoder {
         };
         let columns: Vec<Value> = self.columns.iter().map(column).collect();
         let (path, text) = (path.as_ref(), json!({"columns": columns}).to_string());
-        std::fs::write(path, text).map_err(|error| Error::file_because(path, "cannot be written", error))
+        whole::write(path, text)
     }
 
     /// Takes it from there.
@@ -217,7 +218,7 @@ impl Encoder {
     /// [`Error::File`] if it cannot be read or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Encoder> {
         let path = path.as_ref();
-        let text = super::files::read(path)?;
+        let text = whole::read(path)?;
         let column = |column: &Value| {
             let name = column["name"].as_str()?.to_string();
             let missing = usize::try_from(column["missing"].as_u64()?).ok()?;

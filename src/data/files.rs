@@ -1,6 +1,5 @@
 //! Finding data files in folders, and reading through their gzip.
 
-use std::fs;
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -13,11 +12,6 @@ pub(super) fn find(folder: &Path, names: &[String], remedy: &str) -> Result<Path
         None if !folder.is_dir() => Err(Error::file(folder, format!("there is no such folder: {remedy}"))),
         None => Err(Error::file(folder, format!("none of {} is there: {remedy}", names.join(", ")))),
     }
-}
-
-/// A whole file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Error::file_because(path, "cannot be read", error))
 }
 
 /// The content of `source`, unpacked where it starts as gzip does.

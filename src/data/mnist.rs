@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{ImageSet, files, idx};
+use crate::backend::whole;
 use crate::error::{Error, Result};
 
 #[cfg(feature = "download")]
@@ -45,7 +46,7 @@ fn half(folder: &Path, half: &str) -> Result<ImageSet> {
         let names = names.map(|name| [name.clone(), format!("{name}.gz")]).concat();
         let remedy = "put MNIST's four files there, or fetch them (the example's `--download`, `data::mnist::download` in a program)";
         let path = files::find(folder, &names, remedy)?;
-        let contents = files::read(&path)?;
+        let contents = whole::read(&path)?;
         Ok((path.display().to_string(), contents))
     };
     let (images, labels) = (read("images", "idx3")?, read("labels", "idx1")?);

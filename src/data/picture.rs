@@ -59,7 +59,7 @@ pub fn save_images(path: impl AsRef<Path>, images: &Tensor, columns: usize, [low
         }
     }
     let (path, file) = (path.as_ref(), png(wide, high, &picture)?);
-    whole::replace(path, &file).map_err(|error| Error::file_because(path, "cannot be written", error))
+    whole::write(path, file)
 }
 
 /// A PNG file of pixels with one, three or four bytes.

@@ -4,6 +4,7 @@
 mod parquet;
 
 use super::files;
+use crate::backend::whole;
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -48,7 +49,7 @@ impl Table {
     /// [`Error::File`] if it cannot be read, and as [`parse`](Table::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Table> {
         let (path, mut bytes) = (path.as_ref(), Vec::new());
-        let file = files::read(path)?;
+        let file = whole::read(path)?;
         let read = files::unpacked(&file[..]).and_then(|mut text| text.read_to_end(&mut bytes));
         read.map_err(|error| files::damaged(&path.display().to_string(), &error))?;
         Table::parse(&path.display().to_string(), &bytes)

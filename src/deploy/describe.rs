@@ -1,7 +1,8 @@
 //! From passes to a program: what differs between a batch of two and one of three grows with the batch.
 
-use super::program::{Input, Program, Source, of_float};
+use super::program::{Input, Program, Source};
 use crate::autograd::{Attribute, Graph, Value, trace};
+use crate::checkpoint::number;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::{Ctx, Entry, Module, StateTensor, Values, Visitor};
@@ -132,7 +133,7 @@ fn attribute(a: &Attribute, b: &Attribute) -> std::result::Result<Option<Json>, 
         }
         (Attribute::Bool(a), Attribute::Bool(b)) if a == b => json!(a),
         (Attribute::Text(a), Attribute::Text(b)) if a == b => json!(a),
-        (Attribute::Float(a), Attribute::Float(b)) if a.to_bits() == b.to_bits() => of_float(*a),
+        (Attribute::Float(a), Attribute::Float(b)) if a.to_bits() == b.to_bits() => number((*a).into()),
         (a, b) => return Err(format!("{a} for two items and {b} for three")),
     }))
 }
@@ -151,7 +152,7 @@ fn start(a: &Value, b: &Value, inputs: &[Tensor], weights: &[Weight]) -> Result<
     let dtype = tensor.dtype();
     let elements = |x: &Tensor| -> Result<Vec<Json>> {
         Ok(match StateTensor::of(&if x.dtype().is_float() { x.cast(DType::F32) } else { x.cast(DType::I64) })?.values {
-            Values::F32(values) => values.into_iter().map(of_float).collect(),
+            Values::F32(values) => values.into_iter().map(|value| number(value.into())).collect(),
             Values::I64(values) => values.into_iter().map(|value| json!(value)).collect(),
             _ => Vec::new(),
         })

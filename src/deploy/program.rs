@@ -1,6 +1,8 @@
 //! A description as data: operations, what they read, and their attributes, to and from JSON.
 
 use super::apply::apply;
+use crate::backend::edge;
+use crate::checkpoint;
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::nn::StateDict;
@@ -63,17 +65,9 @@ pub(super) fn sizes(value: &Json, batch: usize) -> Option<Vec<usize>> {
     value.as_array()?.iter().map(size).collect()
 }
 
-/// A float: those that JSON has no numbers for are texts.
+/// A float of a description.
 pub(super) fn float(value: &Json) -> Option<f32> {
-    match value {
-        Json::String(text) => text.parse().ok(),
-        value => value.as_f64().map(|value| value as f32),
-    }
-}
-
-/// What [`float`] reads.
-pub(super) fn of_float(value: f32) -> Json {
-    if value.is_finite() { json!(value) } else { json!(value.to_string()) }
+    checkpoint::float(value).map(|value| value as f32)
 }
 
 fn dtype(text: &str) -> Option<DType> {
@@ -181,10 +175,7 @@ impl Program {
         let weight = |name: &str| weights.get(name).map(|value| value.to(&device));
         // Operations tell what does not fit by panics, since elsewhere it is the program's mistake.
         let result = catch_unwind(AssertUnwindSafe(|| self.values(&inputs, &weight, &device)));
-        let result = result.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
-        })??;
+        let result = result.map_err(|panic| edge::message(&*panic))??;
         let last = result.shape().last().copied();
         match classes.len() {
             0 => Ok(()),

@@ -1,5 +1,6 @@
 //! Curves as pictures.
 
+use crate::backend::whole;
 use crate::error::{Error, Result};
 use std::fmt::Write;
 use std::path::Path;
@@ -87,7 +88,7 @@ impl Chart {
         let path = path.as_ref();
         let is_png = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
         let file = if is_png { self.to_png()? } else { self.to_svg().into_bytes() };
-        std::fs::write(path, file).map_err(|error| Error::file_because(path, "cannot be written", error))
+        whole::write(path, file)
     }
 
     #[cfg(not(feature = "charts"))]

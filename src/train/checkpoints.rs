@@ -3,7 +3,7 @@
 use super::callback::Saved;
 use super::history::{Figures, History, Record};
 use super::task::Trained;
-use crate::checkpoint::{self, Notes};
+use crate::checkpoint::{self, Notes, float, join, number};
 use crate::error::{Error, Result};
 use crate::nn::{self, StateDict, Strictness, load_state, state};
 use crate::optim::schedule::Better;
@@ -169,11 +169,10 @@ impl Folder {
     }
 
     /// Writes a checkpoint whole or not at all, and removes those that are too many.
-    pub fn save(&self, place: &Place, values: &StateDict, callbacks: &[(String, Saved)]) -> Result<PathBuf> {
+    pub fn save(&self, place: &Place, mut values: StateDict, callbacks: &[(String, Saved)]) -> Result<PathBuf> {
         let path = self.path_of(place.step);
-        let mut values = values.clone();
         for (name, saved) in callbacks {
-            values.extend(saved.values.iter().map(|(key, value)| (format!("callback.{name}.{key}"), value.clone())));
+            values.extend(join([(&*format!("callback.{name}"), saved.values.clone())]));
         }
         checkpoint::write_with_notes(&values, &Notes::from([(NOTE.into(), place.note(callbacks))]), &path)?;
         let all = self.all()?;
@@ -245,17 +244,8 @@ impl Loaded {
     /// The state that a callback kept.
     pub fn callback(&self, name: &str) -> Option<Saved> {
         let text = self.note["callbacks"][name].as_str()?.to_string();
-        Some(Saved { text, values: checkpoint::part(&checkpoint::part(&self.values, "callback"), name) })
+        Some(Saved { text, values: checkpoint::part(&self.values, &format!("callback.{name}")) })
     }
-}
-
-/// A float that JSON can hold: NaN and infinities as words.
-fn number(value: f64) -> Value {
-    if value.is_finite() { json!(value) } else { json!(value.to_string()) }
-}
-
-fn float(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 
 impl Place {
@@ -395,7 +385,7 @@ const POSITIONS: &str = "ranks.generators";
 
 /// Puts it back.
 pub(super) fn load_task(task: &mut dyn Trained, values: &StateDict) -> Result<()> {
-    let part = |kind: &str, name: &str| checkpoint::part(&checkpoint::part(values, kind), name);
+    let part = |kind: &str, name: &str| checkpoint::part(values, &format!("{kind}.{name}"));
     for (name, module) in task.modules() {
         load_state(module, &part("module", name), Strictness::Strict)?;
         let own = nn::generators(module);

@@ -7,7 +7,7 @@ use super::history::{Figures, History, Record};
 use super::task::Trained;
 use super::trainer::{Trainer, parts};
 use crate::backend::edge::{self, Instant};
-use crate::checkpoint;
+use crate::checkpoint::{self, join};
 use crate::data::Array;
 use crate::error::{Error, Result};
 use crate::nn::{StateDict, parameters};
@@ -367,7 +367,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     fn end_epoch(&mut self, validation: Option<&dyn Batches<N>>) -> Result<()> {
         let trainer = &mut *self.trainer;
         trainer.options.parallel.as_ref().map_or(Ok(()), |own| own.keep(&trainer.task.modules()))?;
-        let (keeps, mut best) = (self.checkpoints.is_some(), None);
+        // What was judged: callbacks may put other weights in their place.
+        let (mut best, keeps) = (None, self.folder.as_ref().is_some_and(|folder| folder.options.best.is_some()));
         if let Some(set) = validation {
             let figures = trainer.with_averages(|trainer| {
                 let figures = trainer.evaluated(set, "val_", trainer.limits.validation());
@@ -442,13 +443,12 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let Some(mut values) = gathered_state(task, self.folder.is_some())? else { return Ok(()) };
         self.check(&values)?;
         values.extend(places.into_iter().flatten());
-        let totals = self.trainer.training.totals.state()?;
-        values.extend(totals.into_iter().map(|(name, value)| (format!("totals.{name}"), value)));
+        values.extend(join([("totals", self.trainer.training.totals.state()?)]));
         if let Some(scaler) = &self.trainer.options.scaler {
-            values.extend(scaler.state()?.into_iter().map(|(name, value)| (format!("scaler.{name}"), value)));
+            values.extend(join([("scaler", scaler.state()?)]));
         }
         if let Some(outer) = &self.trainer.outer {
-            values.extend(outer.state().into_iter().map(|(name, value)| (format!("diloco.{name}"), value)));
+            values.extend(join([("diloco", outer.state())]));
         }
         let totals = &self.trainer.training.totals;
         self.place.metrics = Some(totals.summed());
@@ -464,7 +464,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let callbacks = &self.trainer.callbacks;
         let callbacks: Vec<_> = names(callbacks).into_iter().zip(callbacks.iter().map(|own| own.state())).collect();
         let Some(folder) = &self.folder else { return Ok(()) };
-        let path: PathBuf = edge::busy(|| folder.save(&self.place, &values, &callbacks))?;
+        let path: PathBuf = edge::busy(|| folder.save(&self.place, values, &callbacks))?;
         self.saved = Instant::now();
         self.tell(|callback, run| callback.saved(run, &path))
     }

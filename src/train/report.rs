@@ -3,7 +3,7 @@
 use super::callback::{Callback, Run, Saved};
 use super::history::Record;
 use super::page;
-use crate::backend::edge;
+use crate::backend::{edge, whole};
 use crate::data::png;
 use crate::error::{Error, Result};
 use crate::metrics::{ConfusionMatrix, Scored};
@@ -127,7 +127,7 @@ impl Report {
             page::data_of(&text).ok_or_else(|| Error::file(path, "is no report of a run, or of several already"))
         };
         let runs = pages.iter().map(|path| read(path.as_ref())).collect::<Result<Vec<Value>>>()?;
-        write(to.as_ref(), &page::of(&runs))
+        whole::write(to.as_ref(), page::of(&runs))
     }
 
     fn push(&mut self, list: &str, value: Value) {
@@ -158,16 +158,10 @@ impl Report {
         made.ok()
     }
 
+    /// Somebody may look at it at any time.
     fn write(&self) -> Result<()> {
-        write(&self.path, &page::of(std::slice::from_ref(&self.data)))
+        whole::write(&self.path, page::of(std::slice::from_ref(&self.data)))
     }
-}
-
-/// The page whole or not at all: somebody may look at it at any time.
-fn write(path: &Path, page: &str) -> Result<()> {
-    let new = path.with_extension(format!("{}.new", edge::process()));
-    let written = fs::write(&new, page).and_then(|()| fs::rename(&new, path));
-    written.map_err(|error| Error::file_because(path, "cannot be written", error))
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -208,7 +202,6 @@ impl Callback for Report {
     fn started(&mut self, run: &mut Run) -> Result<()> {
         self.data["device"] = json!(run.device.to_string());
         self.data["data"] = json!(run.data);
-        self.data["run"] = json!({"epochs": run.epochs, "batches": run.batches});
         self.data["ended"] = Value::Null;
         self.push("started", json!([edge::unix_time(), run.step]));
         // Better to hear of a wrong path now than after the first epoch.

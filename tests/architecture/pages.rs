@@ -4,6 +4,8 @@
 use super::refuse;
 use super::source::{Source, files};
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 /// The cells of a table's rows, without the head.
 fn rows(text: &str) -> Vec<Vec<&str>> {
@@ -161,4 +163,22 @@ pub fn every_name_of_nn_is_in_a_family() {
     assert!(given.len() > 80, "hardly any names are seen: {given:?}");
     let missing = given.iter().filter(|name| !listed.contains(*name));
     refuse(missing.map(|name| format!("{}: `{name}` is in no family", page.path)).collect());
+}
+
+/// Those that stand for several are left out.
+pub fn files_that_pages_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let guides = files("docs", ".md").into_iter().map(|page| page.path);
+    for page in guides.chain(["ARCHITECTURE.md", "README.md"].map(String::from)) {
+        let text = fs::read_to_string(root.join(&page)).expect("a page");
+        let is_path = |span: &&str| {
+            let is_one = !span.contains(['{', '*', '<', ':', ' ', '\n']);
+            is_one && ["src/", "tests/", "docs/", "examples/", "shaders/"].iter().any(|folder| span.starts_with(folder))
+        };
+        let is_there = |path: &str| root.join(path).exists() || root.join(format!("{path}.rs")).exists();
+        let absent = spans(&text).filter(is_path).filter(|path| !is_there(path));
+        found.extend(absent.map(|path| format!("{page}: there is no {path}")));
+    }
+    refuse(found);
 }

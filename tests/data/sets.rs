@@ -240,6 +240,12 @@ fn an_encoder_is_kept_in_a_file() {
     let encoder = Encoder::fit(&table, &[0, 1, 2], &["a", "b"], &[]).expect("it fits");
     let path = folder.path().join("encoder.json");
     encoder.save(&path).expect("it can be written");
+    // A new file takes the place of the old one, which stays whole until then.
+    let old = path.with_extension("old");
+    std::fs::hard_link(&path, &old).expect("a second name");
+    std::fs::write(&old, "the old one").expect("it is written");
+    encoder.save(&path).expect("it can be written");
+    assert_eq!(std::fs::read_to_string(&old).expect("it is there"), "the old one");
     assert_eq!(Encoder::load(&path).expect("it can be read"), encoder);
     fs::write(&path, "{\"columns\": [{\"name\": 3}]}").expect("it can be written");
     assert!(Encoder::load(&path).expect_err("it is none").to_string().contains("holds no encoder"));
