@@ -132,12 +132,13 @@ impl StateTensor {
 
     /// Whether no element is NaN or infinite.
     pub(crate) fn is_finite(&self) -> bool {
-        match &self.values {
-            Values::F32(values) => values.iter().all(|value| value.is_finite()),
-            Values::F16(values) => values.iter().all(|value| value.is_finite()),
-            Values::BF16(values) => values.iter().all(|value| value.is_finite()),
-            Values::I64(_) | Values::U8(_) | Values::Bool(_) => true,
-        }
+        each!(&self.values, v => v.iter().all(|v| f32::of(v.number()).is_finite()))
+    }
+
+    /// The elements of floats as f32.
+    pub(crate) fn floats(&self) -> Option<Vec<f32>> {
+        let all = || each!(&self.values, v => v.iter().map(|v| f32::of(v.number())).collect());
+        self.values.dtype().is_float().then(all)
     }
 
     /// A tensor of a device.

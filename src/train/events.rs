@@ -27,6 +27,26 @@ pub struct EventFile {
 /// Buckets of a histogram.
 const BUCKETS: usize = 40;
 
+/// Values that are finite, and how many of them lie in each of `N` ranges from the least to the largest; of none, both are NaN.
+pub(super) struct Spread<const N: usize> {
+    pub values: Vec<f64>,
+    pub low: f64,
+    pub high: f64,
+    pub width: f64,
+    pub counts: [u64; N],
+}
+
+impl<const N: usize> Spread<N> {
+    pub fn of(values: &[f32]) -> Spread<N> {
+        let values: Vec<f64> = values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value)).collect();
+        let (low, high) = values.iter().fold((f64::NAN, f64::NAN), |(low, high), &x| (x.min(low), x.max(high)));
+        let width = (high - low).max(1e-12) / N as f64;
+        let mut counts = [0; N];
+        values.iter().for_each(|x| counts[(((x - low) / width) as usize).min(N - 1)] += 1);
+        Spread { values, low, high, width, counts }
+    }
+}
+
 /// A message in the making: a field is a key, which holds its number and its form, and a value.
 #[derive(Default)]
 struct Message(Vec<u8>);
@@ -116,14 +136,11 @@ impl EventFile {
     /// # Errors
     /// [`Error::File`] if it cannot be written.
     pub fn histogram(&mut self, tag: &str, step: u64, values: &[f32]) -> Result<()> {
-        let values: Vec<f64> = values.iter().filter(|value| value.is_finite()).map(|&value| f64::from(value)).collect();
+        let Spread { values, low, high, width, counts } = Spread::<BUCKETS>::of(values);
         if values.is_empty() {
             return Ok(());
         }
-        let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
-        let width = (high - low).max(1e-12) / BUCKETS as f64;
-        let mut counts = [0.0; BUCKETS];
-        values.iter().for_each(|x| counts[(((x - low) / width) as usize).min(BUCKETS - 1)] += 1.0);
+        let counts = counts.map(|count| count as f64);
         let limits: Vec<f64> = (1..=BUCKETS).map(|at| low + width * at as f64).collect();
         let (sum, squares) = (values.iter().sum::<f64>(), values.iter().map(|x| x * x).sum::<f64>());
         let all = Message::default().double(1, low).double(2, high).double(3, values.len() as f64);

@@ -4,7 +4,6 @@ use super::callback::{Callback, Run};
 use super::events::EventFile;
 use crate::autograd::Graph;
 use crate::error::{Error, Result};
-use crate::nn::Values;
 use std::path::{Path, PathBuf};
 
 /// Tells a run to TensorBoard: the loss of steps a few times a second, and after each epoch all figures (training and
@@ -96,13 +95,7 @@ impl Callback for TensorBoard {
         file.scalar("items a second", record.step, record.rate)?;
         if self.histograms {
             for (path, value) in run.weights()? {
-                let values: Vec<f32> = match value.values {
-                    Values::F32(values) => values,
-                    Values::F16(values) => values.into_iter().map(f32::from).collect(),
-                    Values::BF16(values) => values.into_iter().map(f32::from).collect(),
-                    _ => continue,
-                };
-                file.histogram(&path, record.step, &values)?;
+                value.floats().map_or(Ok(()), |values| file.histogram(&path, record.step, &values))?;
             }
         }
         Ok(())

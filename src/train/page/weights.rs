@@ -1,8 +1,9 @@
 //! How large weights are.
 
 use super::{list, number, short, table, text};
-use crate::nn::{StateDict, Values};
+use crate::nn::StateDict;
 use crate::train::chart::escaped;
+use crate::train::events::Spread;
 use serde_json::{Value, json};
 
 /// Ranges of a histogram.
@@ -11,22 +12,12 @@ const BINS: usize = 32;
 /// The sizes of all weights: `[path, count, mean, deviation, low, high, [counts]]` each. Numbers that are none are counted apart.
 pub(in crate::train) fn told(weights: &StateDict) -> Vec<Value> {
     let each = |(path, value): (&String, &crate::nn::StateTensor)| {
-        let all: Vec<f64> = match &value.values {
-            Values::F32(values) => values.iter().map(|value| f64::from(*value)).collect(),
-            Values::F16(values) => values.iter().map(|value| value.to_f64()).collect(),
-            Values::BF16(values) => values.iter().map(|value| value.to_f64()).collect(),
-            _ => return None,
-        };
-        let finite: Vec<f64> = all.iter().copied().filter(|value| value.is_finite()).collect();
-        let count = finite.len().max(1) as f64;
-        let mean = finite.iter().sum::<f64>() / count;
-        let deviation = (finite.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
-        let (low, high) = finite.iter().fold((f64::MAX, f64::MIN), |(low, high), &x| (low.min(x), high.max(x)));
-        let mut counts = [0u64; BINS];
-        for value in &finite {
-            counts[(((value - low) / (high - low).max(1e-12) * BINS as f64) as usize).min(BINS - 1)] += 1;
-        }
-        Some(json!([path, all.len(), mean, deviation, low, high, counts, all.len() - finite.len()]))
+        let all = value.floats()?;
+        let Spread { values, low, high, counts, .. } = Spread::<BINS>::of(&all);
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+        Some(json!([path, all.len(), mean, deviation, low, high, counts, all.len() - values.len()]))
     };
     weights.iter().filter_map(each).collect()
 }
