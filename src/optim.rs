@@ -347,6 +347,11 @@ fn share(what: &str, value: f32) -> Result<f32> {
     checked(what, value, |value| (0.0..1.0).contains(&value), "in 0..1")
 }
 
+/// The part of its whole size that a moment has which began at 0. In f64: 1 - 0.999 would lose half its digits in f32.
+fn unbiased(beta: f32, steps: u64) -> f64 {
+    1.0 - decimal(beta).powf(steps as f64)
+}
+
 /// `1 - beta` to the last bit: in f32, 1 - 0.999 is off by 1e-5 of itself, and so would every step be.
 fn rest(beta: f32) -> f32 {
     (1.0 - decimal(beta)) as f32

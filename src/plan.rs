@@ -14,6 +14,7 @@ mod values;
 
 pub use capture::Captured;
 pub use memory::StepMemory;
+pub(crate) use memory::mega;
 pub use replay::Replay;
 pub use values::{Inputs, Outputs};
 

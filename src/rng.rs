@@ -7,6 +7,14 @@
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
+/// The hash of nothing: FNV-1a (Fowler, Noll, Vo).
+pub(crate) const NO_HASH: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// The hash with a byte or a word more.
+pub(crate) fn hashed(hash: u64, more: impl Into<u64>) -> u64 {
+    (hash ^ more.into()).wrapping_mul(0x0100_0000_01b3)
+}
+
 /// One block of four random words.
 pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {

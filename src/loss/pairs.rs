@@ -11,6 +11,7 @@ use crate::kernel::{
     Access, Call, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
 };
 use crate::ops::reduction::Reduction;
+use crate::ops::unary::{sigmoid, softplus};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -178,14 +179,6 @@ fn is_probability(x: f32) -> bool {
 /// PyTorch holds logarithms of probabilities above -100.
 fn held(log: f32) -> f32 {
     log.max(-100.0)
-}
-
-fn softplus(x: f32) -> f32 {
-    relu(x) + (-x.abs()).exp().ln_1p()
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// The content of the target of [`Tensor::kl_div`].

@@ -503,7 +503,7 @@ pub fn trainable(module: &dyn Module) -> Trainable {
 
 /// What [`trainable`] gives.
 #[derive(Debug, Clone)]
-pub struct Trainable(Vec<(String, Parameter)>);
+pub struct Trainable(pub(crate) Vec<(String, Parameter)>);
 
 impl Module for Trainable {
     fn visit(&self, visitor: &mut Visitor) {

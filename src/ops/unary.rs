@@ -312,11 +312,11 @@ fn inside(x: f32, p: UnaryParams, dy: f32) -> f32 {
     if is_out { 0.0 } else { dy }
 }
 
-fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-fn softplus(x: f32) -> f32 {
+pub(crate) fn softplus(x: f32) -> f32 {
     relu(x) + (-x.abs()).exp().ln_1p()
 }
 

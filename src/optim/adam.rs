@@ -3,7 +3,7 @@
 
 use super::bucket::{Bucket, Place};
 use super::rule::{NUMBERS, Now, Rule, counted, counted_at, decayed, update, with_decay};
-use super::{Stepper, at_least_0, decimal, rest, share};
+use super::{Stepper, at_least_0, decimal, rest, share, unbiased};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{Call, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, shader};
@@ -236,10 +236,8 @@ impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
     }
 
     fn numbers(&self, Now { lr, momentum: beta1, steps }: Now) -> Vec<f32> {
-        // In f64: 1 - 0.999 would lose half its digits in f32.
-        let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
-        let step_size = (decimal(lr) / unbiased(beta1)) as f32;
-        let mut all = vec![lr, step_size, unbiased(self.betas.1).sqrt() as f32, beta1, rest(beta1)];
+        let step_size = (decimal(lr) / unbiased(beta1, steps)) as f32;
+        let mut all = vec![lr, step_size, unbiased(self.betas.1, steps).sqrt() as f32, beta1, rest(beta1)];
         if self.state_dtype == DType::BF16 {
             // As many as an f32 counts.
             all.push((steps % (1 << 24)) as f32);

@@ -4,7 +4,7 @@ use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
 use super::rule::{Now, Rule, decayed, slots, with_decay};
 use super::slab::Slab;
-use super::{Stepper, at_least_0, decimal, rest, share};
+use super::{Stepper, at_least_0, rest, share, unbiased};
 use crate::error::Result;
 use crate::kernel::{Access, Call, Cost, Dispatch, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
 use crate::tensor::Tensor;
@@ -184,7 +184,7 @@ impl Rule for LambOptions {
     }
 
     fn numbers(&self, Now { lr, steps, .. }: Now) -> Vec<f32> {
-        let whole = |beta: f32| (1.0 / (1.0 - decimal(beta).powf(steps as f64))) as f32;
+        let whole = |beta: f32| (1.0 / unbiased(beta, steps)) as f32;
         vec![lr, whole(self.betas.0), whole(self.betas.1)]
     }
 

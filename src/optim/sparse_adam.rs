@@ -2,7 +2,7 @@
 
 use super::rows::{RowBucket, RowsPlace, Sparse, moved, rows_update};
 use super::rule::{Now, Rule};
-use super::{Stepper, at_least_0, decimal, rest, share};
+use super::{Stepper, at_least_0, decimal, rest, share, unbiased};
 use crate::error::Result;
 use crate::kernel::{Kernel, Uniform};
 use crate::tensor::Tensor;
@@ -112,9 +112,7 @@ impl Rule for SparseAdamOptions {
     }
 
     fn numbers(&self, Now { lr, momentum: beta1, steps }: Now) -> Vec<f32> {
-        // In f64: 1 - 0.999 would lose half its digits in f32.
-        let unbiased = |beta: f32| 1.0 - decimal(beta).powf(steps as f64);
-        let step_size = decimal(lr) * unbiased(self.betas.1).sqrt() / unbiased(beta1);
+        let step_size = decimal(lr) * unbiased(self.betas.1, steps).sqrt() / unbiased(beta1, steps);
         vec![step_size as f32, beta1, rest(beta1)]
     }
 }

@@ -3,18 +3,9 @@
 use super::{Decision, Optimizer, for_groups};
 use crate::autograd::Grads;
 use crate::error::{Error, Result};
-use crate::nn::{Module, Parameter, StateDict, Visitor, parameters};
+use crate::nn::{Module, Parameter, StateDict, Trainable, parameters};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
-
-/// Parameters of a model, under their paths.
-struct Part(Vec<(String, Parameter)>);
-
-impl Module for Part {
-    fn visit(&self, visitor: &mut Visitor) {
-        self.0.iter().for_each(|(path, parameter)| visitor.parameter(path, parameter));
-    }
-}
 
 /// Two optimizers that each move a part of a model's parameters, as one: [Muon](super::Muon) the matrices and AdamW all else, say.
 /// Rates and states are those of the first and then those of the second; clipping goes by the norm of each part. A part that has no
@@ -50,7 +41,7 @@ impl<A: Optimizer, B: Optimizer> Split<A, B> {
             }
         }
         let parts = [&ours, &others].map(|part| part.iter().map(|(_, parameter)| parameter.clone()).collect());
-        Ok(Split { first: first(&Part(ours))?, second: second(&Part(others))?, parts })
+        Ok(Split { first: first(&Trainable(ours))?, second: second(&Trainable(others))?, parts })
     }
 
     /// The gradients of each part.

@@ -3,7 +3,7 @@
 
 use super::bucket::{Bucket, Place};
 use super::rule::{Now, Rule, counted, decayed, update, with_decay};
-use super::{Stepper, at_least_0, rest, share};
+use super::{Stepper, at_least_0, rest, share, unbiased};
 use crate::dtype::decimal;
 use crate::error::Result;
 use crate::kernel::{Kernel, Uniform};
@@ -182,11 +182,6 @@ options! {
     /// Adam by the largest gradient in the place of the root of the second moment.
     #[doc(alias = "adamax")]
     Adamax, AdamaxOptions, ADAMAX, lr 2e-3, second "exp_inf";
-}
-
-/// What a moment that began at 0 is short of.
-fn unbiased(beta: f32, steps: u64) -> f64 {
-    1.0 - decimal(beta).powf(steps as f64)
 }
 
 impl NAdamOptions {

@@ -10,6 +10,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::{Buffer, Ctx, Entry, Module, Strictness, Visitor, generators, load_state, state};
+use crate::rng::{NO_HASH, hashed};
 use crate::tensor::Tensor;
 use std::fmt::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -160,9 +161,7 @@ impl DataParallel {
         let mut hashes = String::new();
         for (name, model) in models {
             for (path, value) in state(*model)? {
-                // FNV-1a (Fowler, Noll, Vo).
-                let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-                let hash = value.values.bytes().iter().fold(0xcbf2_9ce4_8422_2325, add);
+                let hash = value.values.bytes().iter().fold(NO_HASH, |hash, byte| hashed(hash, *byte));
                 let _ = writeln!(hashes, "{name}.{path} with the hash {hash:016x}");
             }
         }

@@ -25,9 +25,13 @@ impl StepMemory {
     }
 }
 
+/// Bytes in MiB.
+pub(crate) fn mega(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 impl fmt::Display for StepMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mega = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let [inputs, kept, planned] = [self.inputs, self.kept, self.planned].map(mega);
         let total = mega(self.total());
         write!(

@@ -2,7 +2,7 @@
 
 use crate::data::{Array, ArrayValues, DataLoader, Dataset, Item, LastBatch, item};
 use crate::error::Result;
-use crate::rng::{Rng, streams};
+use crate::rng::{NO_HASH, Rng, hashed, streams};
 
 /// Batches of N arrays, epoch by epoch: a [`DataLoader`], or something of one's own.
 pub trait Batches<const N: usize> {
@@ -74,7 +74,7 @@ where
         let hashed = || {
             let some =
                 [0, items / 2, items - 1].into_iter().map(|row| item(self.set(), row)).collect::<Result<Vec<_>>>();
-            Ok(some.and_then(Item::collate)?.iter().fold(0xcbf2_9ce4_8422_2325, hash))
+            Ok(some.and_then(Item::collate)?.iter().fold(NO_HASH, hash))
         };
         // An item that fails is told with its number, once its batch is asked for.
         let first: Result<u64> = hashed();
@@ -170,7 +170,7 @@ impl<const N: usize, F: Fn(&mut Rng) -> Result<[Array; N]>> Batches<N> for Drawn
 
     fn fingerprint(&self) -> String {
         let first = (self.draw)(&mut Rng::numbered(self.seed, 0, streams::DRAWN));
-        let hash = first.map_or(0, |columns| columns.iter().fold(0xcbf2_9ce4_8422_2325, hash));
+        let hash = first.map_or(0, |columns| columns.iter().fold(NO_HASH, hash));
         format!("{} batches in {} epochs, drawn from {}, {hash:016x}", self.steps, self.epochs, self.seed)
     }
 }
@@ -238,9 +238,9 @@ where
     }
 }
 
-/// FNV-1a (Fowler, Noll, Vo) over the elements of an array.
+/// The hash with the elements of an array more.
 fn hash(start: u64, array: &Array) -> u64 {
-    let add = |hash: u64, word: u32| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);
+    let add = |hash: u64, word: u32| hashed(hash, word);
     match array.values() {
         ArrayValues::F32(values) => values.iter().map(|value| value.to_bits()).fold(start, add),
         ArrayValues::I32(values) => values.iter().map(|&value| value as u32).fold(start, add),

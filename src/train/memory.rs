@@ -5,7 +5,7 @@ use super::trainer::{Trainer, items};
 use crate::error::{Error, Result, sizes};
 use crate::kernel::Cost;
 use crate::nn::{Entry, Recompute, Visitor};
-use crate::plan::StepMemory;
+use crate::plan::{StepMemory, mega};
 use crate::tensor::Tensor;
 use std::fmt;
 
@@ -22,10 +22,6 @@ pub struct Fitted {
     pub max_memory: u64,
     /// The items of the batch that it was chosen for.
     pub items: usize,
-}
-
-fn mega(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 impl fmt::Display for Fitted {
