@@ -579,7 +579,7 @@ impl<R: Rule> Optimizer for Stepper<R> {
         let found = slab::find(R::NAME, self.states(), saved)?;
         let lrs = slab::rates(saved, "lr", self.groups.len(), |lr| checked_lr(lr).is_ok())?;
         let momenta =
-            slab::rates(saved, "momentum", self.groups.len(), |momentum| at_least_0("momentum", momentum).is_ok())?;
+            slab::rates(saved, "momentum", self.groups.len(), |momentum| share("momentum", momentum).is_ok())?;
         let skipped = slab::each(saved.get(SKIPPED), found.counts.len());
         found.write();
         self.hyper.set_counts(&found.counts, &skipped);

@@ -37,6 +37,8 @@ fn options_out_of_range_are_refused() {
     refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
     refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
     refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: expected one for each group");
+    let heavy = SgdOptions { momentum: Momentum::HeavyBall(1.0), ..SgdOptions::default() };
+    refused(Sgd::new(&model, heavy), "momentum: 1 is not in 0..1");
     let nesterov = SgdOptions { momentum: Momentum::Nesterov(0.9), dampening: 0.1, ..SgdOptions::default() };
     refused(Sgd::new(&model, nesterov), "dampening: 0.1 is not in 0..=0, as this momentum takes it");
     refused(sgd().set_momentum(0.9), "momentum: Sgd has none here, so 0.9 cannot be set");
