@@ -21,7 +21,7 @@ pub struct Run<'r> {
     pub epochs: usize,
     /// Batches of this epoch that are done.
     pub batch: usize,
-    /// Batches in an epoch.
+    /// Batches in an epoch; `usize::MAX` of a set that does not know its length.
     pub batches: usize,
     /// Steps since the run began.
     pub step: u64,

@@ -101,18 +101,10 @@ impl Callback for Progress {
         if !self.bar {
             return Ok(());
         }
-        const WIDTH: usize = 24;
-        let done = WIDTH * run.batch / run.batches.max(1);
-        let bar = format!("{}{}", "=".repeat(done), " ".repeat(WIDTH - done));
         let figures: String = run.figures.iter().map(|(name, value)| format!("  {name} {}", shown(value))).collect();
-        let left = run.seconds / run.batch.max(1) as f64 * (run.batches - run.batch) as f64;
-        let (title, epoch, rate) = (&self.title, run.epoch + 1, run.rate);
-        let time = format!("{}:{:02}", left as u64 / 60, left as u64 % 60);
-        let line = format!(
-            "{title}epoch {epoch}/{} [{bar}] {}/{}{figures}  {rate:.0}/s  {time} left",
-            run.epochs, run.batch, run.batches
-        );
-        let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
+        let (bar, left) = done(run.batch, run.batches, run.seconds);
+        let (title, epoch, epochs, rate) = (&self.title, run.epoch + 1, run.epochs, run.rate);
+        let _ = write!(std::io::stderr(), "\r\x1b[2K{title}epoch {epoch}/{epochs} {bar}{figures}  {rate:.0}/s{left}");
         Ok(())
     }
 
@@ -138,17 +130,32 @@ impl Callback for Progress {
     }
 }
 
-/// The figures of each epoch as a line of a CSV file, which grows where a run is resumed.
+/// How far an epoch is, and how long the rest takes: of a set that tells no length, the batches so far and nothing.
+fn done(batch: usize, batches: usize, seconds: f64) -> (String, String) {
+    const WIDTH: usize = 24;
+    if batches == usize::MAX {
+        return (format!("{batch}"), String::new());
+    }
+    let done = WIDTH * batch / batches.max(1);
+    let left = (seconds / batch.max(1) as f64 * (batches - batch) as f64) as u64;
+    let bar = format!("[{}{}] {batch}/{batches}", "=".repeat(done), " ".repeat(WIDTH - done));
+    (bar, format!("  {}:{:02} left", left / 60, left % 60))
+}
+
+/// The figures of each epoch as a line of a CSV file, which grows where a run is resumed: epochs behind the checkpoint that it goes
+/// on from have a second line then.
 #[derive(Debug)]
 pub struct CsvLog {
     path: PathBuf,
     file: Option<File>,
+    /// Whether the names of the figures are still to be written.
+    is_empty: bool,
 }
 
 impl CsvLog {
     /// In a file, which is made anew where the run begins.
     pub fn new(path: impl AsRef<Path>) -> CsvLog {
-        CsvLog { path: path.as_ref().into(), file: None }
+        CsvLog { path: path.as_ref().into(), file: None, is_empty: true }
     }
 }
 
@@ -162,14 +169,16 @@ impl Callback for CsvLog {
     }
 
     fn started(&mut self, run: &mut Run) -> Result<()> {
-        self.file = Some(opened(&self.path, run)?);
+        let file = opened(&self.path, run)?;
+        self.is_empty = file.metadata().is_ok_and(|file| file.len() == 0);
+        self.file = Some(file);
         Ok(())
     }
 
     fn epoch(&mut self, run: &mut Run) -> Result<()> {
         let (Some(record), Some(file)) = (run.history.epochs.last(), &mut self.file) else { return Ok(()) };
         let mut text = String::new();
-        if run.history.epochs.len() == 1 {
+        if std::mem::take(&mut self.is_empty) {
             text = format!("epoch,step,seconds,lr,{}\n", record.figures.names().join(","));
         }
         let figures: Vec<String> = record.figures.iter().map(|(_, value)| value.to_string()).collect();
@@ -179,7 +188,8 @@ impl Callback for CsvLog {
     }
 }
 
-/// The figures of each epoch as a line of JSON, which grows where a run is resumed; its start and its end have lines too.
+/// The figures of each epoch as a line of JSON, which grows where a run is resumed, as a [`CsvLog`] does; its start and its end have
+/// lines too.
 #[derive(Debug)]
 pub struct JsonLog {
     path: PathBuf,
@@ -235,4 +245,16 @@ fn opened(path: &Path, run: &Run) -> Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).write(true).append(!is_new).truncate(is_new);
     options.open(path).map_err(|error| Error::file_because(path, "cannot be written", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::done;
+
+    #[test]
+    fn a_set_without_a_length_has_no_bar_and_no_time_left() {
+        let text = |batches| -> String { <[String; 2]>::from(done(37, batches, 74.0)).concat() };
+        assert_eq!(text(74), "[============            ] 37/74  1:14 left");
+        assert_eq!(text(usize::MAX), "37");
+    }
 }

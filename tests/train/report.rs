@@ -4,7 +4,7 @@ use crate::train::trainer::{loader, network, plain};
 use wgrad::Device;
 use wgrad::metrics::{Accuracy, AveragePrecision, ConfusionCounts, Meter, RocAuc, Scored, Scores};
 use wgrad::nn::Summary;
-use wgrad::train::{Checkpoints, JsonLog, Report};
+use wgrad::train::{Checkpoints, CsvLog, JsonLog, Report};
 
 #[test]
 fn a_page_tells_a_run_and_stands_beside_another() {
@@ -87,6 +87,48 @@ fn a_page_tells_scores_mistakes_and_weights() {
     let mut trainer = plain(&device, &model, 0.1).epochs(1).metric(Scores::new(2)).callback(wrong);
     let error = trainer.fit(&loader(300, 0), Some(&loader(70, 0))).expect_err("5 bytes are no picture").to_string();
     assert!(error.contains("5 bytes for 2 x 2 pixels"), "{error}");
+}
+
+#[test]
+fn a_table_that_a_resumed_run_begins_has_its_heading_once() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let [first, second] = ["first.csv", "second.csv"].map(|name| folder.path().join(name));
+    let model = network(&device);
+    for (epochs, log) in [(2, &first), (3, &second), (4, &second)] {
+        let checkpoints = Checkpoints::in_folder(folder.path().join("kept")).resume();
+        let trainer = plain(&device, &model, 0.1).epochs(epochs).checkpoints(checkpoints);
+        trainer.callback(CsvLog::new(log)).fit(&loader(300, 0), None).expect("it trains");
+    }
+    for (log, epochs) in [(&first, ["1", "2"]), (&second, ["3", "4"])] {
+        let text = std::fs::read_to_string(log).expect("it was written");
+        let firsts: Vec<&str> = text.lines().filter_map(|line| line.split(',').next()).collect();
+        assert_eq!(firsts, [&["epoch"][..], &epochs].concat(), "{text}");
+    }
+}
+
+#[test]
+fn a_page_behind_a_link_is_written_where_the_link_goes() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let [page, link] = ["page.html", "link.html"].map(|name| folder.path().join(name));
+    std::fs::write(&page, "").expect("it is written");
+    std::os::unix::fs::symlink(&page, &link).expect("a link");
+    let model = network(&device);
+    let mut trainer = plain(&device, &model, 0.1).epochs(1).callback(Report::new(&link));
+    trainer.fit(&loader(300, 0), None).expect("it trains");
+    assert!(link.is_symlink() && std::fs::read_to_string(&page).expect("it is there").contains("</html>"));
+}
+
+#[test]
+fn a_weight_without_any_number_has_neither_a_least_nor_a_largest() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let page = folder.path().join("page.html");
+    let model = network(&device);
+    let (_, lost) = wgrad::nn::parameters(&model).pop().expect("it has parameters");
+    lost.tensor().detach().assign(&lost.tensor().detach().affine(0.0, f32::NAN));
+    let mut trainer = plain(&device, &model, 0.1).epochs(1).max_steps(1).callback(Report::new(&page).histograms());
+    drop(trainer.fit(&loader(300, 0), None));
+    let text = std::fs::read_to_string(&page).expect("it was written");
+    assert!(text.contains("are no numbers)") && !text.contains("1.798e308"), "{text}");
 }
 
 /// Areas under curves are what metrics tell by themselves.
