@@ -87,9 +87,10 @@ fn fetch_within(
         }
     }
     Err(Error::network(format!(
-        "{}: no mirror gave it: {}: try again, or fetch it by other means and name its folder with `--data DIR`",
+        "{}: no mirror gave it: {}: try again, or fetch it by other means into {}",
         file.name,
-        if failures.is_empty() { "none is known".to_string() } else { failures.join(", ") }
+        if failures.is_empty() { "none is known".to_string() } else { failures.join(", ") },
+        folder.display()
     )))
 }
 
