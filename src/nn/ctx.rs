@@ -119,17 +119,7 @@ impl Ctx {
     /// A pass without gradients and without chance.
     #[doc(alias("no_grad", "inference_mode"))]
     pub fn eval() -> Ctx {
-        Ctx {
-            mode: Mode::Eval,
-            tracked: false,
-            precision: Precision::F32,
-            recompute: None,
-            trace: None,
-            part: None,
-            sum: None,
-            averages: false,
-            weights: None,
-        }
+        Ctx { mode: Mode::Eval, tracked: false, ..Ctx::train() }
     }
 
     /// The same mode without gradients.

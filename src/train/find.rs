@@ -49,7 +49,7 @@ impl LrFound {
     /// The rate at which the loss falls fastest. None where it falls nowhere, or there are too few steps to tell.
     pub fn suggestion(&self) -> Option<f64> {
         let slope = |at: usize| (self.losses[at + 1] - self.losses[at - 1], self.rates[at]);
-        let slopes = (FIRST.max(1)..self.losses.len().saturating_sub(1)).map(slope);
+        let slopes = (FIRST..self.losses.len().saturating_sub(1)).map(slope);
         let steepest = slopes.filter(|(slope, _)| *slope < 0.0).min_by(|a, b| a.0.total_cmp(&b.0));
         steepest.map(|(_, rate)| rate)
     }

@@ -89,12 +89,16 @@ pub struct StepOptions {
 impl StepOptions {
     /// The first that is asked for.
     fn asked(&self) -> Option<&'static str> {
-        let memory = (self.max_memory.is_some(), "max_memory");
-        let all = [memory, (self.micro_batches > 1, "micro_batches"), (self.grad_norm, "grad_norm")];
-        let further = [(!self.frozen.is_empty(), "freeze"), (self.exchanging().is_some(), "parallel")];
-        let more = [(self.precision != Precision::F32, "precision"), (self.anomaly.is_some(), "detect_anomaly")];
-        let further = further.into_iter().chain(more);
-        all.into_iter().chain(further).find_map(|(asked, name)| asked.then_some(name))
+        let all = [
+            (self.max_memory.is_some(), "max_memory"),
+            (self.micro_batches > 1, "micro_batches"),
+            (self.grad_norm, "grad_norm"),
+            (!self.frozen.is_empty(), "freeze"),
+            (self.exchanging().is_some(), "parallel"),
+            (self.precision != Precision::F32, "precision"),
+            (self.anomaly.is_some(), "detect_anomaly"),
+        ];
+        all.into_iter().find_map(|(asked, name)| asked.then_some(name))
     }
 
     /// The ranks that gradients are means over.
