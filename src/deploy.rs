@@ -46,6 +46,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Buffer, Ctx, Layer, Module, Parameter, StateDict, Visitor, state};
 use crate::tensor::Tensor;
 use program::{Input, Program};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -173,7 +174,7 @@ enum Weight {
 /// A model from a file, with its own description: a [`Layer`] like others, which can be trained further and saved.
 pub struct Model {
     program: Program,
-    weights: Vec<(String, Weight)>,
+    weights: BTreeMap<String, Weight>,
     classes: Vec<String>,
     device: Device,
 }
@@ -246,8 +247,7 @@ impl Model {
     #[track_caller]
     fn pass(&self, inputs: &[Tensor], ctx: &Ctx) -> Tensor {
         let weight = |name: &str| {
-            let (_, weight) = self.weights.iter().find(|(path, _)| path == name)?;
-            Some(match weight {
+            Some(match self.weights.get(name)? {
                 Weight::Parameter(parameter) => ctx.param(parameter),
                 Weight::Buffer(buffer) => buffer.tensor(),
             })
@@ -285,7 +285,7 @@ impl Layer for Model {
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.weights.iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let names = self.weights.keys().collect::<Vec<_>>();
         f.debug_struct("Model")
             .field("inputs", &self.program.inputs)
             .field("classes", &self.classes)
