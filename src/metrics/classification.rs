@@ -1,7 +1,7 @@
 //! Figures of true and predicted classes.
 
 use super::Metric;
-use super::labels::{Labels, pair};
+use super::labels::{Labels, labelled, pair};
 use crate::ops::reduce::KeepDims;
 use crate::tensor::Tensor;
 
@@ -15,21 +15,9 @@ macro_rules! scored {
                 self.labels.threshold = self.labels.threshold.map(|_| threshold);
                 self
             }
-
-            /// Of probabilities, not logits: class 1 is predicted where its own is above 0.5.
-            #[must_use]
-            pub fn of_probabilities(mut self) -> $Name {
-                self.labels = self.labels.of_probabilities();
-                self
-            }
-
-            /// The label of rows that count nothing; -100.
-            #[must_use]
-            pub fn ignore_index(mut self, label: i32) -> $Name {
-                self.labels.ignore = label;
-                self
-            }
         }
+
+        labelled!($Name, "Of probabilities, not logits: class 1 is predicted where its own is above 0.5.");
     };
 }
 
@@ -109,6 +97,8 @@ impl TopK {
         TopK { k, labels: Labels::any() }
     }
 }
+
+labelled!(TopK, "Of probabilities, whose order is that of logits.");
 
 impl Metric for TopK {
     fn name(&self) -> String {

@@ -2,7 +2,7 @@
 
 use super::Metric;
 use super::classification::{Counts, shares};
-use super::labels::Labels;
+use super::labels::{Labels, labelled};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use std::fmt;
@@ -146,19 +146,9 @@ impl ConfusionCounts {
     pub fn binary() -> ConfusionCounts {
         ConfusionCounts { labels: Labels::binary() }
     }
-
-    /// Of probabilities, not logits: class 1 is predicted where its own is above 0.5.
-    #[must_use]
-    pub fn of_probabilities(self) -> ConfusionCounts {
-        ConfusionCounts { labels: self.labels.of_probabilities() }
-    }
-
-    /// The label of rows that count nothing; -100.
-    #[must_use]
-    pub fn ignore_index(self, label: i32) -> ConfusionCounts {
-        ConfusionCounts { labels: Labels { ignore: label, ..self.labels } }
-    }
 }
+
+labelled!(ConfusionCounts, "Of probabilities, not logits: class 1 is predicted where its own is above 0.5.");
 
 impl Metric for ConfusionCounts {
     fn name(&self) -> String {

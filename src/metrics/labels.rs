@@ -3,6 +3,28 @@
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 
+/// What metrics say of labels.
+macro_rules! labelled {
+    ($Name:ident, $probabilities:literal) => {
+        impl $Name {
+            #[doc = $probabilities]
+            #[must_use]
+            pub fn of_probabilities(mut self) -> $Name {
+                self.labels = self.labels.of_probabilities();
+                self
+            }
+
+            /// The label of rows that count nothing; -100.
+            #[must_use]
+            pub fn ignore_index(mut self, label: i32) -> $Name {
+                self.labels.ignore = label;
+                self
+            }
+        }
+    };
+}
+pub(super) use labelled;
+
 /// How scores are read, and which labels count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Labels {

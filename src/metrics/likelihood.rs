@@ -1,7 +1,7 @@
 //! Figures of the probabilities that are given to the true classes.
 
 use super::Metric;
-use super::labels::{Labels, pair};
+use super::labels::{Labels, labelled, pair};
 use crate::dtype::DType;
 use crate::ops::cross_entropy::CrossEntropyOptions;
 use crate::ops::reduction::Reduction;
@@ -53,19 +53,9 @@ macro_rules! likelihood {
             pub fn binary() -> $Name {
                 $Name { labels: Labels::binary() }
             }
-
-            /// Of probabilities, not logits; they are kept 1.2e-7 from 0 and 1.
-            #[must_use]
-            pub fn of_probabilities(self) -> $Name {
-                $Name { labels: self.labels.of_probabilities() }
-            }
-
-            /// The label of rows that count nothing; -100.
-            #[must_use]
-            pub fn ignore_index(self, label: i32) -> $Name {
-                $Name { labels: Labels { ignore: label, ..self.labels } }
-            }
         }
+
+        labelled!($Name, "Of probabilities, not logits; they are kept 1.2e-7 from 0 and 1.");
 
         impl Default for $Name {
             fn default() -> $Name {

@@ -2,7 +2,7 @@
 
 use super::Metric;
 use super::classification::{Average, ratio};
-use super::labels::Labels;
+use super::labels::{Labels, labelled};
 use crate::dtype::DType;
 use crate::tensor::Tensor;
 use std::borrow::Cow;
@@ -137,19 +137,9 @@ macro_rules! ranking {
             pub fn average(self, average: Average) -> $Name {
                 $Name { average: if self.labels.is_binary() { Average::Positive } else { average }, ..self }
             }
-
-            /// Of probabilities or any other scores, taken as they are.
-            #[must_use]
-            pub fn of_probabilities(self) -> $Name {
-                $Name { labels: self.labels.of_probabilities(), ..self }
-            }
-
-            /// The label of rows that count nothing; -100.
-            #[must_use]
-            pub fn ignore_index(self, label: i32) -> $Name {
-                $Name { labels: Labels { ignore: label, ..self.labels }, ..self }
-            }
         }
+
+        labelled!($Name, "Of probabilities or any other scores, taken as they are.");
 
         impl Metric for $Name {
             fn name(&self) -> String {

@@ -1,7 +1,7 @@
 //! All scores of a set, for what no single figure tells: curves, calibration, the worst mistakes.
 
 use super::Metric;
-use super::labels::Labels;
+use super::labels::{Labels, labelled};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -39,19 +39,9 @@ impl Scores {
     pub fn binary() -> Scores {
         Scores { labels: Labels::binary() }
     }
-
-    /// Of probabilities, not logits.
-    #[must_use]
-    pub fn of_probabilities(self) -> Scores {
-        Scores { labels: self.labels.of_probabilities() }
-    }
-
-    /// The label of rows that count nothing; -100.
-    #[must_use]
-    pub fn ignore_index(self, label: i32) -> Scores {
-        Scores { labels: Labels { ignore: label, ..self.labels } }
-    }
 }
+
+labelled!(Scores, "Of probabilities, not logits.");
 
 /// Instead of the label of a row that counts nothing: no whole number of 32 bits is so small.
 const NONE: f32 = f32::MIN;

@@ -324,6 +324,9 @@ fn labels_that_are_ignored_count_nothing_and_those_of_no_class_are_noticed() {
         let other = labelled(&more, &[3], &[0, 1, 2, 7, 2, 1, 0, 0], 2);
         let own = [F1::new(3).ignore_index(7), F1::new(3)].map(|metric| one(metric, &other, device));
         assert!(own[0].is_finite() && own[1].is_nan());
+        let top = [TopK::new(2).ignore_index(7).of_probabilities(), TopK::new(2)];
+        let top = top.map(|metric| one(metric, &other, device));
+        assert!(top[0] == one(TopK::new(2), &ignored, device) && top[1].is_nan());
         let mut counts = Meter::new(ConfusionCounts::new(3), device);
         for batch in foreign.epoch_from(0, 0) {
             let [output, target] = batch.expect("it is there").map(|array| array.to(device));
