@@ -1,7 +1,7 @@
 //! The diffusion example as its user meets it: small runs on every device, and one sentence for each mistake.
 
 use crate::digits::{folder, small_mnist};
-use crate::gan_cli::picture;
+use crate::gan_cli::{picture, save_judge};
 use crate::model;
 use crate::program::{Said, run};
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ fn diffusion(args: &[&dyn AsRef<OsStr>]) -> Said {
 fn digits_are_drawn_saved_loaded_and_judged() {
     let (data, place) = (small_mnist(), folder());
     let [judge, weights] = ["judge.safetensors", "w.safetensors"].map(|name| place.path().join(name));
-    checkpoint::save(&model::Cnn::new(&mut Init::new(0, &Device::cpu())), &judge).expect("it can be saved");
+    save_judge(&judge);
     for (name, _) in crate::devices::devices() {
         let [first, second] = ["first", "second"].map(|part| place.path().join(format!("{name}/{part}.png")));
         let with = |out: &dyn AsRef<OsStr>, more: &[&dyn AsRef<OsStr>]| {

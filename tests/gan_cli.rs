@@ -7,8 +7,9 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::Path;
-use wgrad::nn::Init;
-use wgrad::{Device, checkpoint};
+use wgrad::deploy::Description;
+use wgrad::nn::{Ctx, Init, Layer};
+use wgrad::{DType, Device, Tensor, checkpoint};
 
 /// Runs small networks.
 fn gan(args: &[&dyn AsRef<OsStr>]) -> Said {
@@ -26,11 +27,21 @@ pub fn picture(path: &Path) -> Vec<u8> {
     pixels
 }
 
+/// A network that reads digits with its description, as the example mnist saves it.
+pub fn save_judge(path: &Path) {
+    let device = Device::cpu();
+    let model = model::Mlp::new(&mut Init::new(0, &device));
+    let picture = Tensor::full([1, 1, 28, 28], 0u8, &device);
+    let pass =
+        |[x]: [&Tensor; 1], ctx: &Ctx| model.forward(&x.cast(DType::F32).affine(1.0 / 255.0, 0.0), ctx).softmax(1);
+    Description::of_pass(&model, [&picture], pass).and_then(|all| all.save(path)).expect("it can be saved");
+}
+
 #[test]
 fn digits_are_drawn_saved_loaded_and_judged() {
     let (data, place) = (small_mnist(), folder());
     let [judge, weights] = ["judge.safetensors", "w.safetensors"].map(|name| place.path().join(name));
-    checkpoint::save(&model::Cnn::new(&mut Init::new(0, &Device::cpu())), &judge).expect("it can be saved");
+    save_judge(&judge);
     for (name, _) in crate::devices::devices() {
         let [first, second] = ["first", "second"].map(|part| place.path().join(format!("{name}/{part}")));
         let trained = gan(&[
@@ -91,7 +102,7 @@ fn mistakes_get_one_sentence() {
     with("--judge", &"none.safetensors").refuses(&["none.safetensors: cannot be read"]);
     let weights = place.path().join("mlp.safetensors");
     checkpoint::save(&model::Mlp::new(&mut Init::new(0, &Device::cpu())), &weights).expect("it can be saved");
-    with("--judge", &weights).refuses(&["mlp.safetensors: the weights do not fit", "missing: conv1.weight"]);
+    with("--judge", &weights).refuses(&["mlp.safetensors: holds weights and no description of a model"]);
     with("--load", &weights).refuses(&["mlp.safetensors: the weights do not fit", "missing: project.weight"]);
     fs::write(place.path().join("file"), "").expect("it can be written");
     gan(&[&"--device=cpu", &"--out", &place.path().join("file")]).refuses(&["file: cannot be made"]);

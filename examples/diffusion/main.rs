@@ -20,9 +20,6 @@ mod input;
 mod judge;
 #[path = "../program/losses.rs"]
 mod losses;
-#[path = "../mnist/model.rs"]
-#[expect(dead_code, reason = "the judge is one of the two networks there")]
-mod mnist;
 mod model;
 mod noise;
 #[path = "../program/ranks.rs"]

@@ -25,9 +25,6 @@ mod input;
 mod judge;
 #[path = "../program/losses.rs"]
 mod losses;
-#[path = "../mnist/model.rs"]
-#[expect(dead_code, reason = "the judge is one of the two networks there")]
-mod mnist;
 mod model;
 #[path = "../program/run.rs"]
 mod run;

@@ -23,6 +23,7 @@ mod picture;
 #[path = "../program/ranks.rs"]
 mod ranks;
 #[path = "../program/run.rs"]
+#[expect(dead_code, reason = "weights are saved with a description")]
 mod run;
 #[path = "../program/start.rs"]
 mod start;
@@ -99,13 +100,14 @@ fn run(args: &Args, group: Arc<dyn Group>, device: &Device) -> Result<()> {
     if !tells {
         return Ok(());
     }
-    args.run.finish(&history, &model)?;
+    args.run.tell_how_to_go_on(&history);
     if let Some(path) = &args.run.save {
-        // In the place of the weights alone: with what is computed, from bytes to the share of each digit.
+        // Weights with what is computed, from bytes to the share of each digit.
         let picture = Tensor::full([1, 1, 28, 28], 0u8, device);
         let pass =
             |[x]: [&Tensor; 1], ctx: &Ctx| model.forward(&x.cast(DType::F32).affine(1.0 / 255.0, 0.0), ctx).softmax(1);
         Description::of_pass(&model, [&picture], pass)?.classes(digits)?.save(path)?;
+        note!("weights saved to {}", path.display());
     }
     if let Some(folder) = &args.tune {
         tuning::keep(device, folder)?;
