@@ -342,88 +342,35 @@ fractional! {
     FractionalMaxPool3d: 3, fractional_max_pool3d_indices;
 }
 
-/// Norms of windows of one size in all directions, side by side.
-macro_rules! powers {
-    ($($name:ident)*) => {$(
-        impl $name {
-            /// Windows of one size in all directions, side by side.
-            pub fn new(norm_type: f32, kernel_size: usize) -> $name {
-                $name::with(LpPoolOptions::new(norm_type, kernel_size))
+/// Layers by what most say of them.
+macro_rules! short {
+    ($($doc:literal $Name:ident($($own:ident: $of:ty),*) $options:expr;)*) => {$(
+        impl $Name {
+            #[doc = $doc]
+            pub fn new($($own: $of),*) -> $Name {
+                $Name::with($options)
             }
         }
     )*};
 }
 
-powers! { LpPool1d LpPool2d LpPool3d }
-
-impl MaxPool2d {
-    /// Square windows side by side.
-    pub fn new(kernel_size: usize) -> MaxPool2d {
-        MaxPool2d::with(MaxPool2dOptions::new(kernel_size))
-    }
-}
-
-impl AvgPool2d {
-    /// Square windows side by side.
-    pub fn new(kernel_size: usize) -> AvgPool2d {
-        AvgPool2d::with(AvgPool2dOptions::new(kernel_size))
-    }
-}
-
-impl MaxPool3d {
-    /// Cubes side by side.
-    pub fn new(kernel_size: usize) -> MaxPool3d {
-        MaxPool3d::with(MaxPool3dOptions::new(kernel_size))
-    }
-}
-
-impl AvgPool3d {
-    /// Cubes side by side.
-    pub fn new(kernel_size: usize) -> AvgPool3d {
-        AvgPool3d::with(AvgPool3dOptions::new(kernel_size))
-    }
-}
-
-impl MaxPool1d {
-    /// Windows side by side.
-    pub fn new(kernel_size: usize) -> MaxPool1d {
-        MaxPool1d::with(MaxPool1dOptions::new(kernel_size))
-    }
-}
-
-impl AvgPool1d {
-    /// Windows side by side.
-    pub fn new(kernel_size: usize) -> AvgPool1d {
-        AvgPool1d::with(AvgPool1dOptions::new(kernel_size))
-    }
-}
-
-impl AdaptiveAvgPool2d {
-    /// So many rows and columns.
-    pub fn new(output_size: [usize; 2]) -> AdaptiveAvgPool2d {
-        AdaptiveAvgPool2d::with(output_size)
-    }
-}
-
-impl AdaptiveMaxPool2d {
-    /// So many rows and columns.
-    pub fn new(output_size: [usize; 2]) -> AdaptiveMaxPool2d {
-        AdaptiveMaxPool2d::with(output_size)
-    }
-}
-
-impl AdaptiveAvgPool1d {
-    /// So many windows.
-    pub fn new(output_size: usize) -> AdaptiveAvgPool1d {
-        AdaptiveAvgPool1d::with(output_size)
-    }
-}
-
-impl AdaptiveMaxPool1d {
-    /// So many windows.
-    pub fn new(output_size: usize) -> AdaptiveMaxPool1d {
-        AdaptiveMaxPool1d::with(output_size)
-    }
+short! {
+    "Windows side by side." MaxPool1d(kernel_size: usize) MaxPool1dOptions::new(kernel_size);
+    "Windows side by side." AvgPool1d(kernel_size: usize) AvgPool1dOptions::new(kernel_size);
+    "Square windows side by side." MaxPool2d(kernel_size: usize) MaxPool2dOptions::new(kernel_size);
+    "Square windows side by side." AvgPool2d(kernel_size: usize) AvgPool2dOptions::new(kernel_size);
+    "Cubes side by side." MaxPool3d(kernel_size: usize) MaxPool3dOptions::new(kernel_size);
+    "Cubes side by side." AvgPool3d(kernel_size: usize) AvgPool3dOptions::new(kernel_size);
+    "Windows of one size in all directions, side by side."
+        LpPool1d(norm_type: f32, kernel_size: usize) LpPoolOptions::new(norm_type, kernel_size);
+    "Windows of one size in all directions, side by side."
+        LpPool2d(norm_type: f32, kernel_size: usize) LpPoolOptions::new(norm_type, kernel_size);
+    "Windows of one size in all directions, side by side."
+        LpPool3d(norm_type: f32, kernel_size: usize) LpPoolOptions::new(norm_type, kernel_size);
+    "So many windows." AdaptiveAvgPool1d(output_size: usize) output_size;
+    "So many windows." AdaptiveMaxPool1d(output_size: usize) output_size;
+    "So many rows and columns." AdaptiveAvgPool2d(output_size: [usize; 2]) output_size;
+    "So many rows and columns." AdaptiveMaxPool2d(output_size: [usize; 2]) output_size;
 }
 
 /// Sequences `[n, c, l]`, images `[n, c, h, w]` or volumes `[n, c, d, h, w]` by a factor, [`Tensor::upsample`] and
