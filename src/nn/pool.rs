@@ -15,7 +15,7 @@ use crate::tensor::Tensor;
 /// Layers without parameters of one rank: what holds their options, what is expected, the sizes that an input must have at
 /// least, a title, and the function.
 macro_rules! layers {
-    ($($(#[$doc:meta])* $name:ident($options:ty): $rank:literal, $expected:literal,
+    ($($(#[$doc:meta])* $name:ident::$make:ident($options:ty): $rank:literal, $expected:literal,
         $least:expr, $title:expr, $function:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Module)]
@@ -27,8 +27,8 @@ macro_rules! layers {
         }
 
         impl $name {
-            /// With all options.
-            pub fn with(options: $options) -> $name {
+            /// By all that the function takes.
+            pub fn $make(options: $options) -> $name {
                 $name { options, path: Path::new() }
             }
         }
@@ -66,52 +66,52 @@ fn least(kernel_size: usize, dilation: usize, padding: usize) -> usize {
 
 layers! {
     /// The largest of each window of images [n, c, h, w].
-    MaxPool2d(MaxPool2dOptions): 4, "images [n, c, h, w]",
+    MaxPool2d::with(MaxPool2dOptions): 4, "images [n, c, h, w]",
         |o: &MaxPool2dOptions| [0, 1].map(|d| least(o.kernel_size[d], o.dilation[d], o.padding[d])),
         |o: &MaxPool2dOptions| format!("{}x{}", o.kernel_size[0], o.kernel_size[1]), max_pool2d;
     /// The mean of each window of images [n, c, h, w].
-    AvgPool2d(AvgPool2dOptions): 4, "images [n, c, h, w]",
+    AvgPool2d::with(AvgPool2dOptions): 4, "images [n, c, h, w]",
         |o: &AvgPool2dOptions| [0, 1].map(|d| least(o.kernel_size[d], 1, o.padding[d])),
         |o: &AvgPool2dOptions| format!("{}x{}", o.kernel_size[0], o.kernel_size[1]), avg_pool2d;
     /// The largest of each window of [n, c, length].
-    MaxPool1d(MaxPool1dOptions): 3, "[n, c, length]",
+    MaxPool1d::with(MaxPool1dOptions): 3, "[n, c, length]",
         |o: &MaxPool1dOptions| [least(o.kernel_size, o.dilation, o.padding)],
         |o: &MaxPool1dOptions| o.kernel_size.to_string(), max_pool1d;
     /// The mean of each window of [n, c, length].
-    AvgPool1d(AvgPool1dOptions): 3, "[n, c, length]",
+    AvgPool1d::with(AvgPool1dOptions): 3, "[n, c, length]",
         |o: &AvgPool1dOptions| [least(o.kernel_size, 1, o.padding)],
         |o: &AvgPool1dOptions| o.kernel_size.to_string(), avg_pool1d;
     /// The means of images [n, c, h, w] over windows that cut them into so many rows and columns.
-    AdaptiveAvgPool2d([usize; 2]): 4, "images [n, c, h, w]",
+    AdaptiveAvgPool2d::new([usize; 2]): 4, "images [n, c, h, w]",
         |_: &[usize; 2]| [1, 1], |o: &[usize; 2]| format!("{}x{}", o[0], o[1]), adaptive_avg_pool2d;
     /// The largest of images [n, c, h, w] in windows that cut them into so many rows and columns.
-    AdaptiveMaxPool2d([usize; 2]): 4, "images [n, c, h, w]",
+    AdaptiveMaxPool2d::new([usize; 2]): 4, "images [n, c, h, w]",
         |_: &[usize; 2]| [1, 1], |o: &[usize; 2]| format!("{}x{}", o[0], o[1]), adaptive_max_pool2d;
     /// The means of [n, c, length] over so many windows.
-    AdaptiveAvgPool1d(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_avg_pool1d;
+    AdaptiveAvgPool1d::new(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_avg_pool1d;
     /// The largest of [n, c, length] in so many windows.
-    AdaptiveMaxPool1d(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_max_pool1d;
+    AdaptiveMaxPool1d::new(usize): 3, "[n, c, length]", |_: &usize| [1], usize::to_string, adaptive_max_pool1d;
     /// The largest of each window of volumes [n, c, d, h, w].
-    MaxPool3d(MaxPool3dOptions): 5, "volumes [n, c, d, h, w]",
+    MaxPool3d::with(MaxPool3dOptions): 5, "volumes [n, c, d, h, w]",
         |o: &MaxPool3dOptions| [0, 1, 2].map(|d| least(o.kernel_size[d], o.dilation[d], o.padding[d])),
         |o: &MaxPool3dOptions| format!("{:?}", o.kernel_size), max_pool3d;
     /// The mean of each window of volumes [n, c, d, h, w].
-    AvgPool3d(AvgPool3dOptions): 5, "volumes [n, c, d, h, w]",
+    AvgPool3d::with(AvgPool3dOptions): 5, "volumes [n, c, d, h, w]",
         |o: &AvgPool3dOptions| [0, 1, 2].map(|d| least(o.kernel_size[d], 1, o.padding[d])),
         |o: &AvgPool3dOptions| format!("{:?}", o.kernel_size), avg_pool3d;
     /// The means of volumes [n, c, d, h, w] over so many windows along each dimension.
-    AdaptiveAvgPool3d([usize; 3]): 5, "volumes [n, c, d, h, w]",
+    AdaptiveAvgPool3d::new([usize; 3]): 5, "volumes [n, c, d, h, w]",
         |_: &[usize; 3]| [1, 1, 1], |o: &[usize; 3]| format!("{o:?}"), adaptive_avg_pool3d;
     /// The largest of volumes [n, c, d, h, w] in so many windows along each dimension.
-    AdaptiveMaxPool3d([usize; 3]): 5, "volumes [n, c, d, h, w]",
+    AdaptiveMaxPool3d::new([usize; 3]): 5, "volumes [n, c, d, h, w]",
         |_: &[usize; 3]| [1, 1, 1], |o: &[usize; 3]| format!("{o:?}"), adaptive_max_pool3d;
     /// The norm of each window of [n, c, length]: [`Tensor::lp_pool1d`].
     #[doc(alias = "LPPool1d")]
-    LpPool1d(LpPoolOptions<1>): 3, "[n, c, length]", |o: &LpPoolOptions<1>| o.kernel_size, powered, lp_pool1d;
+    LpPool1d::with(LpPoolOptions<1>): 3, "[n, c, length]", |o: &LpPoolOptions<1>| o.kernel_size, powered, lp_pool1d;
     /// The norm of each window of images [n, c, h, w]: [`Tensor::lp_pool2d`].
-    LpPool2d(LpPoolOptions<2>): 4, "images [n, c, h, w]", |o: &LpPoolOptions<2>| o.kernel_size, powered, lp_pool2d;
+    LpPool2d::with(LpPoolOptions<2>): 4, "images [n, c, h, w]", |o: &LpPoolOptions<2>| o.kernel_size, powered, lp_pool2d;
     /// The norm of each window of volumes [n, c, d, h, w]: [`Tensor::lp_pool3d`].
-    LpPool3d(LpPoolOptions<3>): 5, "volumes [n, c, d, h, w]", |o: &LpPoolOptions<3>| o.kernel_size, powered, lp_pool3d;
+    LpPool3d::with(LpPoolOptions<3>): 5, "volumes [n, c, d, h, w]", |o: &LpPoolOptions<3>| o.kernel_size, powered, lp_pool3d;
 }
 
 fn powered<const N: usize>(o: &LpPoolOptions<N>) -> String {
@@ -367,10 +367,6 @@ short! {
         LpPool2d(norm_type: f32, kernel_size: usize) LpPoolOptions::new(norm_type, kernel_size);
     "Windows of one size in all directions, side by side."
         LpPool3d(norm_type: f32, kernel_size: usize) LpPoolOptions::new(norm_type, kernel_size);
-    "So many windows." AdaptiveAvgPool1d(output_size: usize) output_size;
-    "So many windows." AdaptiveMaxPool1d(output_size: usize) output_size;
-    "So many rows and columns." AdaptiveAvgPool2d(output_size: [usize; 2]) output_size;
-    "So many rows and columns." AdaptiveMaxPool2d(output_size: [usize; 2]) output_size;
 }
 
 /// Sequences `[n, c, l]`, images `[n, c, h, w]` or volumes `[n, c, d, h, w]` by a factor, [`Tensor::upsample`] and

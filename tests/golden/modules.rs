@@ -50,10 +50,10 @@ macro_rules! function {
 pub static MODULES: &[(&str, Runner)] = &[
     ("nn.AdaptiveAvgPool1d", Op(|t| run(t, &AdaptiveAvgPool1d::new(images::kept_sizes::<1>(t)[0])))),
     ("nn.AdaptiveAvgPool2d", Op(|t| run(t, &AdaptiveAvgPool2d::new(images::kept_sizes(t))))),
-    ("nn.AdaptiveAvgPool3d", Op(|t| run(t, &AdaptiveAvgPool3d::with(images::kept_sizes(t))))),
+    ("nn.AdaptiveAvgPool3d", Op(|t| run(t, &AdaptiveAvgPool3d::new(images::kept_sizes(t))))),
     ("nn.AdaptiveMaxPool1d", Op(|t| run(t, &AdaptiveMaxPool1d::new(images::kept_sizes::<1>(t)[0])))),
     ("nn.AdaptiveMaxPool2d", Op(|t| run(t, &AdaptiveMaxPool2d::new(images::kept_sizes(t))))),
-    ("nn.AdaptiveMaxPool3d", Op(|t| run(t, &AdaptiveMaxPool3d::with(images::kept_sizes(t))))),
+    ("nn.AdaptiveMaxPool3d", Op(|t| run(t, &AdaptiveMaxPool3d::new(images::kept_sizes(t))))),
     ("nn.AvgPool1d", Op(|t| run(t, &AvgPool1d::with(images::avg_pool1d_options(t))))),
     ("nn.AvgPool2d", Op(|t| run(t, &AvgPool2d::with(images::avg_pool2d_options(t))))),
     ("nn.AvgPool3d", Op(|t| run(t, &AvgPool3d::with(volumes::avg_pool3d_options(t))))),
