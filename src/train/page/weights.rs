@@ -55,3 +55,16 @@ pub(super) fn weights(run: &Value) -> String {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+    use crate::nn::{StateDict, StateTensor, Values};
+
+    #[test]
+    fn a_weight_without_any_number_has_neither_a_least_nor_a_largest() {
+        let lost = StateTensor { shape: vec![2], values: Values::F32(vec![f32::NAN, f32::INFINITY]) };
+        let row = &told(&StateDict::from([("w".to_string(), lost)]))[0];
+        assert!([2, 3, 4, 5].iter().all(|at| row[at].is_null()) && row[7] == 2, "{row}");
+    }
+}
