@@ -20,7 +20,7 @@ fn loss_scale() {
         state[2] += 1.0;
     } else {
         state[1] += 1.0;
-        if state[1] == p.interval {
+        if state[1] >= p.interval {
             let grown = state[0] * p.growth;
             if (bitcast<u32>(grown) & 0x7f800000u) != 0x7f800000u { state[0] = grown; }
             state[1] = 0.0;

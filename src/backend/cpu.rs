@@ -254,7 +254,7 @@ impl Backend for Cpu {
     fn write(&self, buffer: BufferId, offset: u64, data: &[u8]) {
         let mut state = self.state();
         let memory = state.buffers.get_mut(&buffer).expect("a live buffer");
-        let target: &mut [u8] = bytemuck::cast_slice_mut(&mut *memory.words);
+        let target: &mut [u8] = bytemuck::cast_slice_mut(&mut memory.words);
         target[offset as usize..offset as usize + data.len()].copy_from_slice(data);
     }
 

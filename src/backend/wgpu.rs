@@ -154,25 +154,29 @@ impl Wgpu {
         }
         let State { pool, pipelines, queue, counters, .. } = state;
         counters.dispatches += 1;
-        for (at, pass) in passes.iter().enumerate() {
-            let pipeline = pipelines.of((&self.device, &self.failure), pass, &title)?;
-            let ranges = ranges(pass, dispatch, &scratch, self.info.max_binding_bytes);
-            if queue.is_full() {
-                queue.submit(&self.device, &self.queue, counters, |_| ());
+        let mut queued = || -> Result<()> {
+            for (at, pass) in passes.iter().enumerate() {
+                let pipeline = pipelines.of((&self.device, &self.failure), pass, &title)?;
+                let ranges = ranges(pass, dispatch, &scratch, self.info.max_binding_bytes);
+                if queue.is_full() {
+                    queue.submit(&self.device, &self.queue, counters, |_| ());
+                }
+                let grid = self.grid(pass.groups, &title)?;
+                let params = pass.params.as_ref().unwrap_or(&dispatch.params);
+                let title = queue.clock.is_some().then(|| told(dispatch, variant, pass, at));
+                let run = queue::Run { pipeline, ranges, params: params.bytes(), grid, title };
+                queue.push(&self.device, pool, run, counters);
             }
-            let grid = self.grid(pass.groups, &title)?;
-            let params = pass.params.as_ref().unwrap_or(&dispatch.params);
-            let title = queue.clock.is_some().then(|| told(dispatch, variant, pass, at));
-            let run = queue::Run { pipeline, ranges, params: params.bytes(), grid, title };
-            queue.push(&self.device, pool, run, counters);
-        }
+            Ok(())
+        };
+        let queued = queued();
         queue.add_flops((dispatch.kernel.cost)(dispatch).flops);
         counters.pipelines = pipelines.len() as u64;
         for (id, _) in scratch {
             pool.free(id, counters);
         }
         state.tidy();
-        Ok(())
+        queued
     }
 
     /// A buffer; where there is no memory for it, what is free makes place.
@@ -206,22 +210,23 @@ impl Wgpu {
         let passes = lowered.iter().flat_map(|(title, _, lowering)| lowering.passes.iter().zip(repeat(title.as_str())));
         pipelines.build((&self.device, &self.failure), &passes.collect::<Vec<_>>())?;
         let (mut steps, mut scratch) = (Vec::new(), ready::Scratch::default());
-        for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
-            let scratch = match scratch.take(&lowering.scratch, pool, ask, counters) {
-                Ok(taken) => taken,
-                Err(error) => {
-                    scratch.free(pool, counters);
-                    return Err(error);
+        let mut made = || -> Result<()> {
+            for (dispatch, (title, variant, lowering)) in list.dispatches.iter().zip(&lowered) {
+                let scratch = scratch.take(&lowering.scratch, pool, ask, counters)?;
+                for (at, pass) in lowering.passes.iter().enumerate() {
+                    let pipeline = pipelines.of((&self.device, &self.failure), pass, title)?;
+                    let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
+                    let grid = self.grid(pass.groups, title)?;
+                    let ranges = ranges(pass, dispatch, &scratch, self.info.max_binding_bytes);
+                    let title = told(dispatch, variant, pass, at);
+                    steps.push(ready::Step { pipeline, ranges, params, grid, title });
                 }
-            };
-            for (at, pass) in lowering.passes.iter().enumerate() {
-                let pipeline = pipelines.of((&self.device, &self.failure), pass, title)?;
-                let params = pass.params.as_ref().unwrap_or(&dispatch.params).bytes().to_vec();
-                let grid = self.grid(pass.groups, title)?;
-                let (ranges, title) =
-                    (ranges(pass, dispatch, &scratch, self.info.max_binding_bytes), told(dispatch, variant, pass, at));
-                steps.push(ready::Step { pipeline, ranges, params, grid, title });
             }
+            Ok(())
+        };
+        if let Err(error) = made() {
+            scratch.free(pool, counters);
+            return Err(error);
         }
         counters.pipelines = pipelines.len() as u64;
         let ready = ready::Ready::new((&self.device, &self.queue), pool, steps, &list.inputs, scratch);

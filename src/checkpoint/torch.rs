@@ -38,7 +38,7 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
         }
         Ok(())
     };
-    walk("", &whole, 0, &mut each)?;
+    walk("", &whole, 0, &mut 0, &mut each)?;
     match foreign {
         Some(class) if found.is_empty() && unread.is_empty() => {
             Err(format!("it holds no tensors under names but a `{class}`, which only its program can read"))
@@ -51,16 +51,25 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
     }
 }
 
+/// The most things that a file's dictionaries and lists may hold.
+const MOST: usize = 10_000_000;
+
 /// Calls `each` with all that is within dictionaries and lists.
 fn walk(
     path: &str,
     item: &Object,
     depth: usize,
+    seen: &mut usize,
     each: &mut dyn FnMut(&str, &Object) -> Result<(), String>,
 ) -> Result<(), String> {
     let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
     if depth > 64 {
         return Err("its dictionaries lie too deep within each other".into());
+    }
+    // One that holds another twice, which holds a third twice, is small and has no end.
+    *seen += 1;
+    if *seen > MOST {
+        return Err(format!("its dictionaries and lists hold more than {MOST} things"));
     }
     match item {
         Object::Dict(pairs) => {
@@ -70,12 +79,12 @@ fn walk(
                     Object::Int(number) => number.to_string(),
                     _ => continue,
                 };
-                walk(&below(&name), value, depth + 1, each)?;
+                walk(&below(&name), value, depth + 1, seen, each)?;
             }
         }
         Object::List(items) => {
             for (at, value) in items.borrow().iter().enumerate() {
-                walk(&below(&at.to_string()), value, depth + 1, each)?;
+                walk(&below(&at.to_string()), value, depth + 1, seen, each)?;
             }
         }
         other => each(path, other)?,
@@ -214,7 +223,7 @@ impl Place {
         let steps = self.shape.iter().zip(&self.strides);
         let last = steps.map(|(size, step)| size.saturating_sub(1).saturating_mul(*step));
         let last = last.fold(self.offset, usize::saturating_add);
-        if self.strides.len() != self.shape.len() || count > 0 && last >= data.len() / width || count > 1 << 40 {
+        if self.strides.len() != self.shape.len() || count > 0 && last >= data.len() / width {
             return Err(outside.into());
         }
         let mut row_major = vec![1; self.shape.len()];
@@ -227,7 +236,10 @@ impl Place {
         } else if is_plain {
             data[self.offset * width..][..count * width].to_vec()
         } else {
-            let mut bytes = Vec::with_capacity(count * width);
+            let mut bytes = Vec::new();
+            // A stride of 0 makes much of little.
+            let room = count.checked_mul(width).and_then(|bytes_of_all| bytes.try_reserve_exact(bytes_of_all).ok());
+            room.ok_or("is too large for this machine")?;
             for element in 0..count {
                 let place = |d: usize| element / row_major[d] % self.shape[d] * self.strides[d];
                 let at = self.offset + (0..self.shape.len()).map(place).sum::<usize>();

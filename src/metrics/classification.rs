@@ -155,7 +155,7 @@ impl Average {
                 let all: f64 = support.iter().sum();
                 ratio(each.iter().zip(support).map(|(value, weight)| value * weight).sum(), all)
             }
-            Average::Positive => each[1],
+            Average::Positive => each.get(1).copied().unwrap_or(f64::NAN),
         }
     }
 

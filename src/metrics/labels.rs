@@ -79,7 +79,7 @@ impl Labels {
                 one_shape(&x, &t) && output.dtype() == DType::F32,
                 "{metric}: expected a score of f32 and a label for each item, both of one shape, {got}"
             );
-            (output.detach().reshape([labels]), target.detach().cast(DType::I32).reshape([labels]))
+            (output.detach().reshape([labels]), whole(&target.detach()).reshape([labels]))
         } else {
             let classes = x.last().copied().unwrap_or(0);
             let wanted = self.classes.map_or("classes".into(), |classes| classes.to_string());
@@ -117,6 +117,19 @@ impl Labels {
         }
     }
 }
+
+/// Labels of any type as i32: those between whole numbers, and NaN, are of no class.
+fn whole(target: &Tensor) -> Tensor {
+    let labels = target.cast(DType::I32);
+    if !target.dtype().is_float() {
+        return labels;
+    }
+    let is_whole = target.eq(target.floor());
+    Tensor::where_(&is_whole, &labels, &Tensor::full([], FOREIGN, target.device()))
+}
+
+/// A label of no class, and not one that is left out.
+const FOREIGN: i32 = i32::MIN;
 
 /// Whether two shapes are one, but for a last dimension of 1.
 pub(super) fn one_shape(x: &[usize], t: &[usize]) -> bool {

@@ -167,7 +167,7 @@ macro_rules! ranking {
                 let rows = &*likely(&self.labels, rows);
                 let (each, support) = by_class(&self.labels, rows, $of);
                 match self.average {
-                    Average::Positive => each.last().copied().unwrap_or(f64::NAN),
+                    Average::Positive if self.labels.is_binary() => each.last().copied().unwrap_or(f64::NAN),
                     average => average.of(&each, &support, || pooled(&self.labels, rows, $of)),
                 }
             }

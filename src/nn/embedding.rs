@@ -84,7 +84,8 @@ impl Embedding {
         assert!(row < size, "Embedding: there is no row {row} of {size} to pad with");
         let rows = Tensor::arange(0, size as i32, weight.device()).unsqueeze(1);
         let is_padding = rows.eq(Tensor::full([], row as i32, weight.device()));
-        self.weight = Parameter::new(weight.masked_fill(&is_padding, 0.0));
+        // In place, so that a weight stays tied to others.
+        weight.assign(&weight.masked_fill(&is_padding, 0.0));
         self.padding = Some(row as i32);
         self
     }

@@ -190,7 +190,9 @@ fn next(x: &Tensor) -> Tensor {
 
 /// What two mixed images are, of labels `[n]`: `[n, classes]`, each with its share.
 fn mixed_labels(labels: &Tensor, classes: usize, share: &Tensor) -> Tensor {
-    let own = labels.one_hot(classes).cast(DType::F32);
+    let known = labels.ge(0).mul(&labels.lt(classes as i32)).reshape([labels.size(0), 1]);
+    let nothing = Tensor::full([], f32::NAN, labels.device());
+    let own = Tensor::where_(&known, &labels.one_hot(classes).cast(DType::F32), &nothing);
     let share = share.reshape([labels.size(0), 1]);
     own.mul(&share).add(&next(&own).mul(&share.affine(-1.0, 1.0)))
 }

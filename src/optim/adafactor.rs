@@ -118,9 +118,14 @@ impl Adafactor {
         })
     }
 
-    /// The parameters that have a gradient, each with it.
+    /// The parameters that have a gradient, each with it; none where a gradient is lost.
     #[track_caller]
     fn gathered<'a>(&self, grads: &'a Grads) -> Vec<(&Own, &'a Tensor)> {
+        if let Some(error) = grads.lost() {
+            // Nothing moves, rather than a part of the parameters; the next read tells why.
+            self.rate.device().missed(&error);
+            return Vec::new();
+        }
         let mut gathered = Vec::new();
         for own in &self.all {
             let tensor = own.parameter.tensor();
@@ -194,6 +199,9 @@ impl Optimizer for Adafactor {
     fn step_with(&mut self, grads: &Grads, reduce: &mut dyn FnMut(&[Tensor]) -> Decision) {
         let (moved, buckets): (Vec<&Own>, Vec<Tensor>) =
             self.gathered(grads).into_iter().map(|(own, gradient)| (own, gradient.copy())).unzip();
+        if moved.is_empty() {
+            return;
+        }
         let decision = reduce(&buckets);
         let flag = match &decision {
             Decision::Skip => return,

@@ -5,7 +5,7 @@ use super::{checked, rest};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Cost, Kernel, Pass, Shader, Uniform, Variant, groups, parallel, shader};
-use crate::nn::{Module, Parameter, StateDict, StateTensor, fitting, parameters};
+use crate::nn::{Module, Parameter, StateDict, StateTensor, distinct, fitting};
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
@@ -99,7 +99,7 @@ impl Ema {
             let mean = values.copy().contiguous().cast(DType::F32);
             Averaged { names: vec![(name, mean.clone())], owned, values, mean }
         };
-        Ok(Ema { decay, count: None, slabs: parameters(model).into_iter().map(averaged).collect() })
+        Ok(Ema { decay, count: None, slabs: distinct(model).into_iter().map(averaged).collect() })
     }
 
     /// Of all parameters of a model, in which all weights that are taken in weigh the same: stochastic weight averaging

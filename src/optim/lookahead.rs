@@ -101,7 +101,9 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
     #[track_caller]
     fn step(&mut self, grads: &Grads) {
         self.inner.step(grads);
-        self.follow(None);
+        if grads.lost().is_none() {
+            self.follow(None);
+        }
     }
 
     #[track_caller]
@@ -116,7 +118,7 @@ impl<O: Optimizer> Optimizer for Lookahead<O> {
             }
             decision
         });
-        if !is_skipped {
+        if !is_skipped && grads.lost().is_none() {
             self.follow(flag);
         }
     }

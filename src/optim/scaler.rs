@@ -71,7 +71,7 @@ fn scale_definition(call: &mut Call) {
         (*scale, *good, *skipped) = (*scale * p.backoff, 0.0, *skipped + 1.0);
     } else {
         *good += 1.0;
-        if *good == p.interval {
+        if *good >= p.interval {
             let grown = *scale * p.growth;
             (*scale, *good) = (if grown.is_finite() { grown } else { *scale }, 0.0);
         }
@@ -152,7 +152,8 @@ impl GradScaler {
         checked("init scale", init_scale, |v| v.is_finite() && v > 0.0, "a number above 0")?;
         checked("growth factor", growth_factor, |v| v.is_finite() && v > 1.0, "a number above 1")?;
         checked("backoff factor", backoff_factor, |v| v > 0.0 && v < 1.0, "between 0 and 1")?;
-        checked("growth interval", growth_interval as f32, |v| v > 0.0, "a number of steps from 1 up")?;
+        let counted = |steps| (1.0..=16_777_216.0).contains(&steps);
+        checked("growth interval", growth_interval as f32, counted, "a number of steps from 1 to 16,777,216")?;
         Ok(GradScaler::checked(device, options))
     }
 

@@ -137,9 +137,16 @@ impl<const N: usize> Trainer<'_, N> {
     fn tried(&mut self, train: &dyn Batches<N>, rate: impl Fn(usize) -> f64, steps: usize) -> Result<LrFound> {
         let mut found = LrFound { rates: Vec::new(), losses: Vec::new() };
         let (mut mean, mut best) = (0.0, f64::INFINITY);
-        let mut batches = (0..).flat_map(|epoch| train.epoch_from(epoch, 0));
+        // An epoch without a batch is the end.
+        let epochs = (0..).map(|epoch| train.epoch_from(epoch, 0).peekable());
+        let mut batches = epochs.map_while(|mut epoch| epoch.peek().is_some().then_some(epoch)).flatten();
         for at in 0..steps {
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next() else {
+                if at == 0 {
+                    return Err(Error::Data("find_lr: the set has no batch".into()));
+                }
+                break;
+            };
             if let Some((_, optimizer)) = self.task.optimizers().into_iter().next() {
                 optimizer.set_lr(rate(at) as f32)?;
             }
@@ -237,7 +244,7 @@ impl<const N: usize> Trainer<'_, N> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Option`] if the sizes do not grow from 1 up; as [`fit`](Trainer::fit), but for a memory that does not suffice.
+    /// [`Error::Option`] if the sizes do not grow from 1 up, or there are several ranks; as [`fit`](Trainer::fit), but for a memory that does not suffice.
     pub fn find_batch_size<B: Batches<N>>(
         &mut self,
         batches: impl Fn(usize) -> Result<B>,
@@ -246,6 +253,10 @@ impl<const N: usize> Trainer<'_, N> {
         let BatchSizes { low, high, .. } = range;
         if low == 0 || high < low {
             return Err(Error::Option(format!("find_batch_size: from {low} to {high}: expected sizes from 1 upwards")));
+        }
+        if self.options.parallel.as_deref().is_some_and(|own| own.group().size() > 1) {
+            let text = "find_batch_size: each of several ranks would come to sizes of its own: search before `Trainer::parallel`";
+            return Err(Error::Option(text.into()));
         }
         let aside = self.set_aside()?;
         let found = self.sized(batches, range);
@@ -273,7 +284,10 @@ impl<const N: usize> Trainer<'_, N> {
                 }
             }
             let set = batches(size)?;
-            let Some(first) = set.epoch_from(0, 0).next() else { break };
+            let Some(first) = set.epoch_from(0, 0).next() else {
+                found.ended = format!("the set has no batch of {size} items");
+                return Ok(found);
+            };
             let batch = first?.map(|array| array.to(&self.device));
             if super::trainer::items(batch.each_ref()) < size {
                 found.ended = format!("the set has no {size} items");

@@ -58,6 +58,17 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         trainer.join()?;
         let plateau = trainer.plateau.clone();
+        if let Some((figure, plateau)) = &plateau {
+            plateau.check()?;
+            let better = trainer.training.totals.better(figure).unwrap_or(plateau.mode);
+            if better != plateau.mode {
+                let mode = plateau.mode;
+                let text = format!(
+                    "plateau: `{figure}` is better where it is {better:?}, and the plateau's `mode` is {mode:?}"
+                );
+                return Err(Error::Option(text));
+            }
+        }
         if let (Some(_), Some((_, first))) = (&plateau, trainer.task.optimizers().into_iter().next()) {
             match &trainer.rates {
                 Some(rates) => first.set_lrs(rates)?,
@@ -150,6 +161,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         if loaded.place.batch > 0 {
             self.carried = Some(totals.means()?);
+            // Where the epoch turns out to be at its end, no step tells them.
+            loaded.place.means.iter().for_each(|names| totals.set_names(names));
             if !missing.is_empty() && self.folder.is_some() {
                 log::warn!(
                     "{}: there are no sums of {}: in epoch {} it is told of the batches from here on",
@@ -246,13 +259,18 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         let (before, start) = (self.place.seconds, Instant::now());
         let (train, first, batches) = (self.train, self.place.batch, self.batches());
+        if batches == 0 {
+            return Err(Error::Data(format!("epoch {} has no batch", self.place.epoch + 1)));
+        }
         let mut read = Instant::now();
         let parallel = self.trainer.options.parallel.clone();
         let mut epoch = parts(train, parallel.as_deref(), self.number(), first);
         while self.place.batch < batches {
             let Some(batch) = epoch.next() else {
                 if self.place.batch == 0 {
-                    let text = format!("epoch {} has no batch, where the set tells {batches}", self.place.epoch + 1);
+                    let told =
+                        if batches == usize::MAX { String::new() } else { format!(", where the set tells {batches}") };
+                    let text = format!("epoch {} has no batch{told}", self.place.epoch + 1);
                     return Err(Error::Data(text));
                 }
                 // A set that did not know its length.
@@ -383,9 +401,20 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let (epoch, step, seconds) = (self.place.epoch, self.place.step, self.place.seconds);
         let rate = self.items as f64 / seconds.max(1e-9);
         self.place.history.epochs.push(Record { epoch, step, seconds, rate, lr, figures: self.figures.clone() });
+        let judged = self.judge(best.transpose()?);
+        (self.place.epoch, self.place.batch, self.place.seconds) = (epoch + 1, 0, 0.0);
+        if judged.is_err() || self.stop.is_none() {
+            // A figure that there is not ends the run, and not what it has learned.
+            self.save()?;
+        }
+        judged
+    }
+
+    /// What follows from an epoch's figures; `best` are the weights that they are of, where those are kept.
+    fn judge(&mut self, best: Option<StateDict>) -> Result<()> {
         if let Some((figure, plateau)) = &mut self.plateau {
             let value = last(&self.place.history, figure, "plateau")?;
-            if let Some((_, optimizer)) = trainer.task.optimizers().into_iter().next() {
+            if let Some((_, optimizer)) = self.trainer.task.optimizers().into_iter().next() {
                 plateau.step(value, optimizer)?;
             }
         }
@@ -396,9 +425,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         {
             self.stop.get_or_insert("another rank asked for it".into());
         }
-        self.keep_best(best.transpose()?)?;
-        (self.place.epoch, self.place.batch, self.place.seconds) = (epoch + 1, 0, 0.0);
-        if self.stop.is_none() { self.save() } else { Ok(()) }
+        self.keep_best(best)
     }
 
     /// Tells once that the loss of validation is no number: the run can still learn, so that it goes on.

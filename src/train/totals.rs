@@ -100,6 +100,11 @@ impl Totals {
         self.kept.iter().map(|kept| &*kept.metric)
     }
 
+    /// Says the names of the other means before a step does: those of sums that were saved.
+    pub fn set_names(&mut self, names: &[String]) {
+        self.names = names.to_vec();
+    }
+
     /// The names of the other means.
     pub fn names(&self) -> &[String] {
         &self.names
@@ -207,6 +212,14 @@ impl Totals {
             if self.evaluates || !metric.collects() {
                 let named = metric.names().into_iter().zip(metric.values(&values));
                 figures.extend(named.map(|(name, value)| (format!("{prefix}{name}"), value)));
+            }
+        }
+        for at in 1..figures.len() {
+            let (before, rest) = figures.split_at_mut(at);
+            // Of two figures of one name, such as two metrics with other thresholds, neither is lost.
+            match before.iter().filter(|(name, _)| *name == rest[0].0).count() {
+                0 => (),
+                same => rest[0].0 = format!("{}_{}", rest[0].0, same + 1),
             }
         }
         Ok((items as usize, figures))

@@ -337,7 +337,8 @@ impl<'a, const N: usize> Trainer<'a, N> {
     }
 
     /// Lowers the first optimizer's rates where a figure of the epochs gets no better. Beside a [schedule](Trainer::schedule) it
-    /// lowers what that [goes on from](crate::optim::schedule::Scheduler).
+    /// lowers what that [goes on from](crate::optim::schedule::Scheduler). Its `mode` is to say what is better of the figure: a run
+    /// is refused where a metric or the figure's name tells otherwise.
     #[must_use]
     pub fn plateau(self, figure: &str, plateau: ReduceLrOnPlateau) -> Self {
         Trainer { plateau: Some((figure.to_string(), plateau)), ..self }

@@ -42,7 +42,7 @@ fn network_error(mirrors: &[&str], folder: &Path) -> String {
     let Err(Error::Network { problem: text, .. }) = fetch_from(mirrors, folder) else { panic!("no network error") };
     assert!(!folder.join("data.gz").exists());
     assert!(!text.contains('\n'), "{text}");
-    assert!(text.starts_with("data.gz: ") && text.contains("--data DIR"), "{text}");
+    assert!(text.starts_with("data.gz: ") && text.contains("by other means into"), "{text}");
     text
 }
 

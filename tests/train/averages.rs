@@ -4,8 +4,8 @@ use super::again::Tells;
 use super::trainer::{loader, network, outcome};
 use crate::devices::devices;
 use std::path::Path;
-use wgrad::nn::{StateDict, state};
-use wgrad::optim::{Sgd, SgdOptions};
+use wgrad::nn::{Embedding, Init, StateDict, state};
+use wgrad::optim::{Ema, Sgd, SgdOptions};
 use wgrad::train::{Checkpoints, EarlyStopping, Trainer};
 use wgrad::{Device, Tensor};
 
@@ -44,5 +44,27 @@ fn early_stopping_puts_the_averages_back_too() {
         learned(&device, &numbers, 5, Some(folder.path()));
         let resumed = learned(&device, &numbers, 99, Some(folder.path()));
         assert!(resumed == wanted, "{name}: {:?}, not {:?}, resumed", resumed.2, wanted.2);
+    }
+}
+
+#[test]
+fn a_tied_weight_is_averaged_once() {
+    for (name, device) in devices() {
+        let embedding = Embedding::new(4, 3, &mut Init::new(0, &device)).padding(0);
+        let head = Embedding::from(embedding.weight.clone()).padding(1);
+        assert!(
+            embedding.weight.tensor().to_vec::<f32>().expect("the device works")[..6] == [0.0; 6],
+            "{name}: untied"
+        );
+        let model = (&embedding, &head);
+        let mut average = Ema::new(&model, 0.5).expect("a good decay");
+        let weight = embedding.weight.tensor().detach();
+        weight.assign(&(&weight + 1.0));
+        let moved = weight.to_vec::<f32>().expect("the device works");
+        average.update();
+        average.swap();
+        assert!(weight.to_vec::<f32>().expect("the device works") != moved, "{name}: averages are no weights");
+        average.swap();
+        assert!(weight.to_vec::<f32>().expect("the device works") == moved, "{name}: the weights are gone");
     }
 }

@@ -77,7 +77,7 @@ fn names_of_losses_and_errors_want_to_be_small() {
 fn a_run_is_stopped_and_kept_by_a_figure_that_falls() {
     // It gets better and better, and then no more.
     let numbers = [0.75, 0.73, 0.71, 0.72, 0.74, 0.75];
-    for (name, says) in [("nll", None), ("size", Some(Better::Smaller))] {
+    for (name, says) in [("nll", None), ("breadth", Some(Better::Smaller))] {
         let figure = format!("val_{name}");
         let folder = tempfile::tempdir().expect("a folder");
         let history = run(name, &numbers, |trainer| {

@@ -4,9 +4,12 @@
 use super::parallel::several;
 use super::trainer::{loader, network, plain};
 use crate::devices::devices;
+use std::path::Path;
 use wgrad::data::{DataLoader, LoaderOptions};
-use wgrad::metrics::{ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scored, Scores};
-use wgrad::optim::schedule::Better;
+use wgrad::metrics::{
+    Accuracy, ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scored, Scores,
+};
+use wgrad::optim::schedule::{Better, ReduceLrOnPlateau};
 use wgrad::parallel::{Alone, Group, Threads};
 use wgrad::train::{Checkpoints, EarlyStopping, Report, Streamed};
 use wgrad::{Device, Error, Result, Tensor};
@@ -140,4 +143,49 @@ fn what_ranks_collect_is_in_the_order_of_the_set() {
             }
         }
     }
+}
+
+fn judged(metric: impl Metric, scores: &Tensor, labels: &Tensor) -> f64 {
+    let mut meter = Meter::new(metric, scores.device());
+    meter.update(scores, labels);
+    meter.value().expect("the device works")
+}
+
+#[test]
+fn labels_between_classes_are_of_none_and_two_metrics_of_one_name_are_both_told() {
+    for (name, device) in devices() {
+        for labels in [[0.9, 0.0], [f32::NAN, 0.0], [1.0, 0.0]] {
+            let is_class = labels == [1.0, 0.0];
+            let [scores, labels] = [[5.0, -5.0], labels].map(|values| Tensor::from_slice(&values, [2], &device));
+            let is_right = |value: f64| if is_class { value == 1.0 } else { value.is_nan() };
+            assert!(is_right(judged(Accuracy::binary(), &scores, &labels)), "on {name}");
+            assert!(is_right(judged(F1::binary(), &scores, &labels)), "on {name}");
+            assert!(is_right(judged(RocAuc::binary(), &scores, &labels)), "on {name}");
+        }
+        let model = network(&device);
+        let mut twice = plain(&device, &model, 0.1).metric(Accuracy::new()).metric(Accuracy::new());
+        let figures = twice.evaluate(&loader(64, 0)).expect("it can");
+        assert!(figures.get("accuracy").is_some() && figures.get("accuracy_2") == figures.get("accuracy"), "on {name}");
+    }
+}
+
+#[test]
+fn what_a_plateau_is_asked_for_is_judged_before_the_first_step_or_loses_no_epoch() {
+    let device = Device::cpu();
+    let model = network(&device);
+    let fit = |figure: &str, plateau: ReduceLrOnPlateau, folder: &Path| {
+        let checkpoints = Checkpoints::in_folder(folder);
+        let trainer = plain(&device, &model, 0.1).metric(Accuracy::new()).plateau(figure, plateau).epochs(1);
+        trainer.checkpoints(checkpoints).fit(&loader(64, 0), Some(&loader(64, 0)))
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = || std::fs::read_dir(folder.path()).expect("a folder").count();
+    let rises = fit("val_accuracy", ReduceLrOnPlateau::default(), folder.path()).expect_err("it rises").to_string();
+    assert!(rises.contains("`val_accuracy` is better where it is Larger"), "{rises}");
+    let wrong = ReduceLrOnPlateau { factor: 2.0, ..ReduceLrOnPlateau::default() };
+    assert!(fit("val_loss", wrong, folder.path()).is_err() && files() == 0);
+    assert!(fit("val_los", ReduceLrOnPlateau::default(), folder.path()).is_err() && files() > 0);
+    let larger = ReduceLrOnPlateau { mode: Better::Larger, ..ReduceLrOnPlateau::default() };
+    let another = tempfile::tempdir().expect("a folder");
+    fit("val_accuracy", larger, another.path()).expect("it trains");
 }

@@ -2,10 +2,11 @@
 
 use super::trainer::{loader, network, outcome, plain};
 use crate::devices::devices;
+use wgrad::data::Array;
 use wgrad::nn::Precision;
 use wgrad::optim::{GradScaler, GradScalerOptions, Sgd, SgdOptions};
-use wgrad::train::{BatchSizes, LrRange, Trainer};
-use wgrad::{Device, Result, Tensor};
+use wgrad::train::{BatchSizes, Drawn, LrRange, Trainer};
+use wgrad::{Device, Error, Result, Tensor};
 
 /// The scale of the loss in a run, after a search of a kind.
 fn scales(device: &Device, search: impl Fn(&mut Trainer<2>) -> Result<()>) -> Vec<f64> {
@@ -48,4 +49,17 @@ fn a_search_for_the_rate_moves_what_the_run_moves() {
     // A layer that waits for the second epoch is not of the first, with which a search begins.
     assert_eq!(losses(&[("0", 1), ("1", 1)]), head);
     assert_eq!(losses(&[("0", 0)]), whole);
+}
+
+#[test]
+fn a_set_without_batches_is_an_error_everywhere() {
+    let device = Device::cpu();
+    let model = network(&device);
+    let mut trainer = plain(&device, &model, 0.1);
+    let nothing = || Drawn::new(0, 1, |_| Ok([Array::new(vec![0.0f32], [1]), Array::new(vec![0i32], [1])]));
+    let told = |error: Error| error.to_string();
+    assert!(told(trainer.find_lr(&nothing(), LrRange::default()).expect_err("no batch")).contains("has no batch"));
+    assert!(told(trainer.fit(&nothing(), None).expect_err("no batch")).contains("epoch 1 has no batch"));
+    let found = trainer.find_batch_size(|_| Ok(nothing()), BatchSizes::default()).expect("it ends");
+    assert_eq!(found.ended, "the set has no batch of 8 items");
 }

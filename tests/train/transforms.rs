@@ -2,8 +2,8 @@
 
 use crate::devices::devices;
 use wgrad::nn::{
-    ColorJitter, Ctx, GaussianBlur, Init, Layer, RandAugment, RandomAffine, RandomErasing, RandomGrayscale, RandomHue,
-    RandomResizedCrop, Summary,
+    ColorJitter, Ctx, GaussianBlur, Generator, Init, Layer, RandAugment, RandomAffine, RandomErasing, RandomGrayscale,
+    RandomHue, RandomResizedCrop, Summary,
 };
 use wgrad::nn::{Embedding, Linear, Sequential};
 use wgrad::{Device, KeepDims, Tensor};
@@ -228,4 +228,16 @@ fn rand_augment_changes_images_alike_everywhere() {
     // Images stand where they fall between two levels, or at an edge.
     let apart = |other: &Vec<f32>| other.iter().zip(&all[0]).filter(|(a, b)| (**a - **b).abs() > 1e-3).count();
     assert!(all.iter().all(|other| apart(other) * 200 < other.len()));
+}
+
+#[test]
+fn a_label_of_no_class_is_not_lost_in_a_mixture() {
+    for (name, device) in devices() {
+        let labels = Tensor::from_slice(&[0, 7, -100, 1], [4], &device);
+        let draw = Ctx::train().draw(&Generator::new(0), &device);
+        let [_, soft] = draw.mixup(&Tensor::ones([4, 1, 2, 2], &device), &labels, 3);
+        let sums = soft.sum_dims(&[1], KeepDims::No).to_vec::<f32>().expect("the device works");
+        // Each is mixed with the next, the last with the first.
+        assert!(sums[..3].iter().all(|sum| sum.is_nan()) && (sums[3] - 1.0).abs() < 1e-6, "{sums:?} on {name}");
+    }
 }

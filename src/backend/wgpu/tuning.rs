@@ -161,10 +161,12 @@ impl Wgpu {
             }
             Ok((results, best))
         };
-        let (want, time) = measure(table)?;
+        let freed = || places.iter().for_each(|at| self.free(trial.bindings[*at].buffer));
+        let (want, time) = measure(table).inspect_err(|_| freed())?;
         let mut best = (table, time);
         for variant in others {
-            let (got, time) = measure(variant)?;
+            // One that does not run is none to choose.
+            let Ok((got, time)) = measure(variant) else { continue };
             let agrees = |(i, at): (usize, &usize)| {
                 let place = (*at, dispatch.bindings[*at].dtype);
                 let of_largest = table.of_largest.max(variant.of_largest);
@@ -174,9 +176,7 @@ impl Wgpu {
                 best = (variant, time);
             }
         }
-        for at in &places {
-            self.free(trial.bindings[*at].buffer);
-        }
+        freed();
         Ok(best.0)
     }
 

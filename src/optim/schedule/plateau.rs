@@ -80,7 +80,7 @@ impl Default for ReduceLrOnPlateau {
 }
 
 impl ReduceLrOnPlateau {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if !(0.0..1.0).contains(&self.factor) {
             return Err(Error::Option(format!("ReduceLrOnPlateau: factor: {} is not in 0..1", self.factor)));
         }
