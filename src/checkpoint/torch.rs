@@ -51,8 +51,8 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
     }
 }
 
-/// The most things that a file's dictionaries and lists may hold.
-const MOST: usize = 10_000_000;
+/// The most dictionaries and lists that a file may hold.
+const MOST: usize = 1_000_000;
 
 /// Calls `each` with all that is within dictionaries and lists.
 fn walk(
@@ -67,9 +67,9 @@ fn walk(
         return Err("its dictionaries lie too deep within each other".into());
     }
     // One that holds another twice, which holds a third twice, is small and has no end.
-    *seen += 1;
+    *seen += usize::from(matches!(item, Object::Dict(_) | Object::List(_)));
     if *seen > MOST {
-        return Err(format!("its dictionaries and lists hold more than {MOST} things"));
+        return Err(format!("it holds more than {MOST} dictionaries and lists"));
     }
     match item {
         Object::Dict(pairs) => {
@@ -534,4 +534,16 @@ fn tensor(args: &[Object], class: Option<&Object>) -> Option<Object> {
         shape: sizes(shape)?,
         strides: sizes(strides)?,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_hold_each_other_twice_have_an_end() {
+        let twice = |item: Object, _| Object::List(Rc::new(RefCell::new(vec![item.clone(), item])));
+        let told = walk("", &(0..40).fold(Object::Int(0), twice), 0, &mut 0, &mut |_, _| Ok(()));
+        assert_eq!(told, Err(format!("it holds more than {MOST} dictionaries and lists")));
+    }
 }

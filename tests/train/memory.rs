@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use wgrad::nn::{Ctx, Init, Layer, Linear, Relu, Sequential};
 
-use wgrad::optim::{Adam, AdamOptions, Optimizer};
+use wgrad::optim::{Adafactor, AdafactorOptions, Adam, AdamOptions, Lookahead, LookaheadOptions, Optimizer};
 use wgrad::{Device, Error, MaxPool1dOptions, Tensor};
 
 /// Runs `work` on a thread of its own.
@@ -141,11 +141,22 @@ fn a_tensor_that_is_too_large_fails_alone() {
 
 #[test]
 fn a_step_without_memory_moves_no_weight_and_the_next_one_does() {
-    for (name, device) in devices() {
+    let adam = |model: &Sequential| Adam::new(model, AdamOptions::default()).expect("good options");
+    let all: [&dyn Fn(&Sequential) -> Box<dyn Optimizer>; 3] = [
+        &|model| Box::new(adam(model)),
+        &|model| Box::new(Adafactor::new(model, AdafactorOptions::default()).expect("good options")),
+        &|model| {
+            let often = LookaheadOptions { k: 1, ..LookaheadOptions::default() };
+            Box::new(Lookahead::new(model, adam(model), often).expect("good options"))
+        },
+    ];
+    for (name, device, make) in
+        devices().into_iter().flat_map(|(name, device)| all.map(|make| (name, device.clone(), make)))
+    {
         let mut init = Init::new(1, &device);
         let model =
             Sequential::new().push(Linear::new(4, 8, &mut init)).push(Relu::new()).push(Linear::new(8, 2, &mut init));
-        let mut optimizer = Adam::new(&model, AdamOptions::default()).expect("good options");
+        let mut optimizer = make(&model);
         let weights = |text: &str| {
             let read = |(_, p): (String, wgrad::nn::Parameter)| p.tensor().to_vec::<f32>().expect(text);
             wgrad::nn::parameters(&model).into_iter().map(read).collect::<Vec<_>>()

@@ -456,6 +456,13 @@ fn a_scale_grows_and_takes_options_in_range() {
         other.load_state(&saved).expect("they are whole");
         assert_eq!(other.state(), Ok(saved.clone()), "on {name}");
         assert!(other.load_state(&StateDict::new()).is_err());
+        // Saved after more good steps than it now takes.
+        let sooner = GradScaler::with(&device, GradScalerOptions { growth_interval: 1, ..options }).expect("in range");
+        sooner.load_state(&saved).expect("they are whole");
+        let loss = model.forward(&x, &Ctx::train()).square().mean();
+        sooner.step(&mut sgd, &sooner.scale(&loss).backward());
+        sooner.update();
+        assert_eq!(sooner.current_scale(), Ok(64.0), "on {name}");
         let nothing = StateTensor { shape: vec![], values: Values::F32(vec![0.0]) };
         let told =
             other.load_state(&[saved.clone(), [("scale".into(), nothing)].into()].into_iter().flatten().collect());
