@@ -174,6 +174,9 @@ pub fn kaiming_normal(parameter: &Parameter, fan: Fan, nonlinearity: Nonlinearit
 
 /// `gain` times a matrix `[out, in * ..]` whose rows (or columns, if there are fewer) are orthogonal and of length 1 (Saxe
 /// et al., 2014).
+///
+/// # Panics
+/// If the parameter has less than two dimensions.
 #[track_caller]
 pub fn orthogonal(parameter: &Parameter, gain: f32, rng: &mut Rng) {
     let shape = parameter.shape();

@@ -187,10 +187,8 @@ impl<R: Rule> Stepper<R> {
     /// # Errors
     /// [`Error::Option`] if the bound is negative or NaN.
     #[doc(alias = "clip_grad_norm_")]
-    pub fn clip_grad_norm(mut self, max_norm: f32) -> Result<Self> {
-        self.max_norm = Some(checked("max norm", max_norm, |v| v >= 0.0, "a number from 0 up")?);
-        self.measure();
-        Ok(self)
+    pub fn clip_grad_norm(self, max_norm: f32) -> Result<Self> {
+        self.clip_grad_norm_of(max_norm, 2.0)
     }
 
     /// [`Stepper::clip_grad_norm`] by a norm of another order, `norm_type`: 1, 0.5, infinity for the largest element. It takes some
@@ -198,9 +196,11 @@ impl<R: Rule> Stepper<R> {
     ///
     /// # Errors
     /// [`Error::Option`] if the bound or the order is negative or NaN.
-    pub fn clip_grad_norm_of(self, max_norm: f32, norm_type: f32) -> Result<Self> {
-        let norm_type = checked("norm type", norm_type, |v| v >= 0.0, "a number from 0 up")?;
-        Self { norm_type, ..self }.clip_grad_norm(max_norm)
+    pub fn clip_grad_norm_of(mut self, max_norm: f32, norm_type: f32) -> Result<Self> {
+        self.norm_type = checked("norm type", norm_type, |v| v >= 0.0, "a number from 0 up")?;
+        self.max_norm = Some(checked("max norm", max_norm, |v| v >= 0.0, "a number from 0 up")?);
+        self.measure();
+        Ok(self)
     }
 
     /// A step whose gradients have a norm that is infinite or NaN moves nothing and counts nothing: what PyTorch's

@@ -403,11 +403,16 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         self.place.history.epochs.push(Record { epoch, step, seconds, rate, lr, figures: self.figures.clone() });
         let judged = self.judge(best.transpose()?);
         (self.place.epoch, self.place.batch, self.place.seconds) = (epoch + 1, 0, 0.0);
-        if judged.is_err() || self.stop.is_none() {
-            // A figure that there is not ends the run, and not what it has learned.
-            self.save()?;
+        match judged {
+            Ok(()) if self.stop.is_none() => self.save(),
+            // A figure that there is not, or a log that cannot be written, ends the run, and not what it has learned. What ranks
+            // save they save together, and others may be elsewhere.
+            Err(error) if self.trainer.options.parallel.is_none() => {
+                drop(self.save());
+                Err(error)
+            }
+            judged => judged,
         }
-        judged
     }
 
     /// What follows from an epoch's figures; `best` are the weights that they are of, where those are kept.

@@ -142,7 +142,8 @@ fn a_tensor_that_is_too_large_fails_alone() {
 #[test]
 fn a_step_without_memory_moves_no_weight_and_the_next_one_does() {
     let adam = |model: &Sequential| Adam::new(model, AdamOptions::default()).expect("good options");
-    let all: [&dyn Fn(&Sequential) -> Box<dyn Optimizer>; 3] = [
+    type Make<'a> = &'a dyn Fn(&Sequential) -> Box<dyn Optimizer>;
+    let all: [Make; 3] = [
         &|model| Box::new(adam(model)),
         &|model| Box::new(Adafactor::new(model, AdafactorOptions::default()).expect("good options")),
         &|model| {

@@ -54,6 +54,9 @@ impl Tensor {
     }
 
     /// `x` where positive, else `alpha * (e^(x / alpha) - 1)` (PyTorch's default alpha is 1).
+    ///
+    /// # Panics
+    /// If alpha is 0.
     #[track_caller]
     pub fn celu(&self, alpha: f32) -> Tensor {
         assert!(alpha != 0.0, "celu: an alpha of 0 divides by it");
@@ -89,6 +92,9 @@ impl Tensor {
     }
 
     /// `x` drawn towards 0 by `lambda`, and 0 where nearer (PyTorch's default is 0.5).
+    ///
+    /// # Panics
+    /// If lambda is below 0 or NaN.
     #[track_caller]
     pub fn softshrink(&self, lambda: f32) -> Tensor {
         assert!(lambda >= 0.0, "softshrink: a lambda of {lambda}: expected a number from 0 up");
