@@ -205,7 +205,7 @@ pub trait Optimizer: Send {
     /// Sets the momentum of all groups for the next steps.
     ///
     /// # Errors
-    /// [`Error::Option`] if it is not in 0..1, or a group has none; [`Error::Capture`] inside a step that is being captured.
+    /// [`Error::Option`] if it is below 0 or, where it weighs a mean as Adam's does, not below 1, or if a group has none; [`Error::Capture`] inside a step that is being captured.
     fn set_momentum(&mut self, momentum: f32) -> Result<()> {
         Err(Error::Option(format!("momentum: the optimizer has none, so {momentum} cannot be set")))
     }

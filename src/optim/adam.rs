@@ -235,6 +235,10 @@ impl<const DECOUPLED: bool> Rule for AdamFamily<DECOUPLED> {
         Some(self.betas.0)
     }
 
+    fn takes_momentum(&self, momentum: f32) -> Result<()> {
+        share("momentum", momentum).map(drop)
+    }
+
     fn numbers(&self, Now { lr, momentum: beta1, steps }: Now) -> Vec<f32> {
         let step_size = (decimal(lr) / unbiased(beta1, steps)) as f32;
         let mut all = vec![lr, step_size, unbiased(self.betas.1, steps).sqrt() as f32, beta1, rest(beta1)];

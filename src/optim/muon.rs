@@ -110,7 +110,7 @@ impl Rule for MuonOptions {
     const NAME: &'static str = "Muon";
 
     fn check(&self) -> Result<()> {
-        share("momentum", self.momentum)?;
+        self.takes_momentum(self.momentum)?;
         at_least_0("weight decay", self.weight_decay)?;
         checked("ns_steps", self.ns_steps as f32, |steps| steps < 100.0, "below 100")?;
         at_least_0("eps", self.eps).map(drop)
@@ -131,6 +131,10 @@ impl Rule for MuonOptions {
 
     fn momentum(&self) -> Option<f32> {
         Some(self.momentum)
+    }
+
+    fn takes_momentum(&self, momentum: f32) -> Result<()> {
+        share("momentum", momentum).map(drop)
     }
 
     fn moments(&self) -> Vec<(&'static str, f32)> {

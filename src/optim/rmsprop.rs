@@ -2,7 +2,7 @@
 
 use super::bucket::{Bucket, Place};
 use super::rule::{Now, Rule, decayed, uncounted, update, with_decay};
-use super::{Stepper, at_least_0, rest, share};
+use super::{Stepper, at_least_0, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::kernel::Uniform;
@@ -109,7 +109,7 @@ impl Rule for RmsPropOptions {
         at_least_0("alpha", self.alpha)?;
         at_least_0("eps", self.eps)?;
         at_least_0("weight decay", self.weight_decay)?;
-        share("momentum", self.momentum).map(drop)
+        self.takes_momentum(self.momentum)
     }
 
     fn lr(&self) -> f32 {

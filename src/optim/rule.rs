@@ -1,5 +1,6 @@
 //! Rules: the part of an optimizer that is its own.
 
+use super::at_least_0;
 use super::bucket::{Bucket, Place, SLOT};
 use super::hyper::QUAD;
 use super::rows::{RowBucket, Sparse};
@@ -94,6 +95,14 @@ pub trait Rule: Copy + PartialEq + Debug + Send + Sync + 'static {
     /// The part of the last direction that a step keeps, where there is such a part: a schedule may set it.
     fn momentum(&self) -> Option<f32> {
         None
+    }
+
+    /// Refuses a momentum that is to be set, by a schedule or from a state: unless overridden, one below 0 or no number.
+    ///
+    /// # Errors
+    /// [`Error::Option`](crate::Error::Option).
+    fn takes_momentum(&self, momentum: f32) -> Result<()> {
+        at_least_0("momentum", momentum).map(drop)
     }
 
     /// The numbers of a step, always as many: the rate and, where there is one, the momentum, or what the host makes of them

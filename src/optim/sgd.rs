@@ -3,7 +3,7 @@
 use super::bucket::{Bucket, Place};
 use super::rows::{RowBucket, RowsPlace, Sparse, moved, rows_update};
 use super::rule::{Now, Rule, counted, decayed, uncounted, update, with_decay};
-use super::{Stepper, at_least_0, checked, rest, share};
+use super::{Stepper, at_least_0, checked, rest};
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::kernel::Uniform;
@@ -111,7 +111,7 @@ impl Rule for SgdOptions {
     fn check(&self) -> Result<()> {
         at_least_0("weight decay", self.weight_decay)?;
         if let Momentum::HeavyBall(momentum) | Momentum::Nesterov(momentum) = self.momentum {
-            share("momentum", momentum)?;
+            self.takes_momentum(momentum)?;
         }
         let range = if matches!(self.momentum, Momentum::Nesterov(_)) { 0.0..=0.0 } else { 0.0..=1.0 };
         let text = format!("in {}..={}, as this momentum takes it", range.start(), range.end());

@@ -111,6 +111,10 @@ impl Rule for SparseAdamOptions {
         Some(self.betas.0)
     }
 
+    fn takes_momentum(&self, momentum: f32) -> Result<()> {
+        share("momentum", momentum).map(drop)
+    }
+
     fn numbers(&self, Now { lr, momentum: beta1, steps }: Now) -> Vec<f32> {
         let step_size = decimal(lr) * unbiased(self.betas.1, steps).sqrt() / unbiased(beta1, steps);
         vec![step_size as f32, beta1, rest(beta1)]

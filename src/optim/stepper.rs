@@ -9,7 +9,7 @@ use super::rows::{RowBucket, Sparse};
 use super::rule::{Now, Rule};
 use super::shards::{self, Peers};
 use super::slab::{self, Owned, Slab};
-use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, for_groups, share, trained};
+use super::{Decision, Ema, Optimizer, at_least_0, checked, checked_lr, for_groups, trained};
 use crate::autograd::Grads;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -532,7 +532,7 @@ impl<R: Rule> Optimizer for Stepper<R> {
         if !self.has_momentum() {
             return Err(Error::Option(format!("momentum: {} has none here, so {momentum} cannot be set", R::NAME)));
         }
-        let momentum = share("momentum", momentum)?;
+        self.groups.iter().try_for_each(|group| group.rule.takes_momentum(momentum))?;
         self.hyper.settable("momentum")?;
         self.hyper.set_momenta(&vec![momentum; self.groups.len()]);
         Ok(())
@@ -578,8 +578,8 @@ impl<R: Rule> Optimizer for Stepper<R> {
         }
         let found = slab::find(R::NAME, self.states(), saved)?;
         let lrs = slab::rates(saved, "lr", self.groups.len(), |lr| checked_lr(lr).is_ok())?;
-        let momenta =
-            slab::rates(saved, "momentum", self.groups.len(), |momentum| share("momentum", momentum).is_ok())?;
+        let taken = |momentum| self.groups.iter().all(|group| group.rule.takes_momentum(momentum).is_ok());
+        let momenta = slab::rates(saved, "momentum", self.groups.len(), taken)?;
         let skipped = slab::each(saved.get(SKIPPED), found.counts.len());
         found.write();
         self.hyper.set_counts(&found.counts, &skipped);

@@ -37,10 +37,20 @@ fn options_out_of_range_are_refused() {
     refused(sgd().l1_penalty(-0.5), "L1 penalty: -0.5 is not a number from 0 up");
     refused(sgd().ema(1.5), "decay: 1.5 is not in 0..=1");
     refused(sgd().set_lrs(&[0.1, 0.2]), "2 learning rates for 1 groups: expected one for each group");
-    let heavy = SgdOptions { momentum: Momentum::HeavyBall(1.0), ..SgdOptions::default() };
-    refused(Sgd::new(&model, heavy), "momentum: 1 is not in 0..1");
+    let heavy = SgdOptions { momentum: Momentum::HeavyBall(-0.5), ..SgdOptions::default() };
+    refused(Sgd::new(&model, heavy), "momentum: -0.5 is not a number from 0 up");
     let nesterov = SgdOptions { momentum: Momentum::Nesterov(0.9), dampening: 0.1, ..SgdOptions::default() };
     refused(Sgd::new(&model, nesterov), "dampening: 0.1 is not in 0..=0, as this momentum takes it");
+    // As PyTorch has it: directions add up, as of 1, and may grow.
+    let heavy = |momentum| {
+        Sgd::new(&model, SgdOptions { momentum: Momentum::HeavyBall(momentum), ..SgdOptions::default() })
+            .expect("a momentum from 0 up is in range")
+    };
+    let mut growing = heavy(0.5);
+    growing.set_momentum(1.5).expect("this is in range");
+    let mut other = heavy(1.0);
+    other.load_state(&growing.state().expect("a state")).expect("what could be set can be loaded");
+    assert_eq!(other.momentum(), Some(1.5));
     refused(sgd().set_momentum(0.9), "momentum: Sgd has none here, so 0.9 cannot be set");
     refused(adam(AdamOptions::default()).and_then(|mut adam| adam.set_momentum(1.0)), "momentum: 1 is not in 0..1");
     // A cycle of momenta where there is none.
