@@ -31,18 +31,16 @@ fn fill(k: u32, left: u32, t: u32) {
     let a = Four(pixel(h, v, at, ways[0]), pixel(h, v, at, ways[1]), pixel(h, v, at, ways[2]), pixel(h, v, at, ways[3]));
     let own = t / X + vec4<u32>(0u, 8u, 16u, 24u);
     let starts = columns + (k + min(own, vec4<u32>(left - 1u))) * (p.out_channels / 4u);
-    let b = Four(dy[starts.x], dy[starts.y], dy[starts.z], dy[starts.w]);
+    var b = Four(dy[starts.x], dy[starts.y], dy[starts.z], dy[starts.w]);
+    if left < 32u { b = cut(b, own < vec4<u32>(left)); }
     // No thread may overwrite the tiles while another still reads them.
     workgroupBarrier();
-    let to_a = spot(t / (X / 4u), t % (X / 4u), false);
-    tile_a[to_a] = a.x; tile_a[to_a + X / 4u] = a.y; tile_a[to_a + X / 2u] = a.z; tile_a[to_a + X / 4u * 3u] = a.w;
-    tile_b[t] = b.x; tile_b[t + 8u * X] = b.y; tile_b[t + 16u * X] = b.z; tile_b[t + 24u * X] = b.w;
+    put_four_a(spot(t / (X / 4u), t % (X / 4u), false), X / 4u * QUAD, a);
+    put_four_b(spot(t / X, t % X, false), 8u * NEXT_B, b);
     // Both tiles must be whole before any thread multiplies.
     workgroupBarrier();
     if SUMS {
-        let counts = own < vec4<u32>(left);
-        of_columns += select(vec4<f32>(), vec4<f32>(b.x), counts.x) + select(vec4<f32>(), vec4<f32>(b.y), counts.y);
-        of_columns += select(vec4<f32>(), vec4<f32>(b.z), counts.z) + select(vec4<f32>(), vec4<f32>(b.w), counts.w);
+        of_columns += vec4<f32>(b.x) + vec4<f32>(b.y) + vec4<f32>(b.z) + vec4<f32>(b.w);
     }
     next_place();
 }
@@ -58,7 +56,7 @@ fn conv_half_taps(grid: Grid, @builtin(local_invocation_index) t: u32) {
     // The grid's spill past the last split has no positions.
     let end = min(k + p.images, p.batch * p.out_h * p.out_w);
     here = place(k + t / (X / 4u));
-    var sum: Sums;
+    var sum: Total;
     for (; k + 32u <= end; k += 32u) {
         fill(k, 32u, t);
         sum = tiles(sum, t);
@@ -67,7 +65,7 @@ fn conv_half_taps(grid: Grid, @builtin(local_invocation_index) t: u32) {
         fill(k, end - k, t);
         sum = rolled(sum, end - k, t);
     }
-    store_tiles(tile, t, sum);
+    store_tiles(tile, t, own_rows(sum, t));
     if !SUMS { return; }
     of_all[t] = of_columns;
     // All parts must be there before they are added up.

@@ -27,20 +27,16 @@ fn pixel(spot: Spot, way: Spot) -> vec4<f16> {
 // Fills the tiles from k on; of 32 k `left` are there.
 fn fill(k: u32, left: u32, t: u32) {
     var way = way_of_tap();
-    var rows = t / X + vec4<u32>(0u, 8u, 16u, 24u);
-    if left < 32u {
-        if t % 8u * 4u >= left { way.h = FAR; }
-        rows = min(rows, vec4<u32>(left - 1u));
-    }
+    let rows = t / X + vec4<u32>(0u, 8u, 16u, 24u);
+    if t % 8u * 4u >= left { way.h = FAR; }
     let a = turned(Four(pixel(spots[0], way), pixel(spots[1], way), pixel(spots[2], way), pixel(spots[3], way)));
-    let starts = columns + (k + rows) * (p.out_channels / 4u);
-    let b = Four(vec4<f16>(w[starts.x]), vec4<f16>(w[starts.y]), vec4<f16>(w[starts.z]), vec4<f16>(w[starts.w]));
+    let starts = columns + (k + min(rows, vec4<u32>(left - 1u))) * (p.out_channels / 4u);
+    var b = Four(vec4<f16>(w[starts.x]), vec4<f16>(w[starts.y]), vec4<f16>(w[starts.z]), vec4<f16>(w[starts.w]));
+    if left < 32u { b = cut(b, rows < vec4<u32>(left)); }
     // No thread may overwrite the tiles while another still reads them.
     workgroupBarrier();
-    let to_a = spot(t % 8u * 4u, t / 8u, true);
-    let step_a = X + 1u;
-    tile_a[to_a] = a.x; tile_a[to_a + step_a] = a.y; tile_a[to_a + 2u * step_a] = a.z; tile_a[to_a + 3u * step_a] = a.w;
-    tile_b[t] = b.x; tile_b[t + 8u * X] = b.y; tile_b[t + 16u * X] = b.z; tile_b[t + 24u * X] = b.w;
+    put_four_a(spot(t % 8u * 4u, t / 8u, true), NEXT_A, a);
+    put_four_b(spot(t / X, t % X, false), 8u * NEXT_B, b);
     // Both tiles must be whole before any thread multiplies.
     workgroupBarrier();
     next_tap();
@@ -59,7 +55,7 @@ fn product(row: u32, column: u32, t: u32) -> Sums {
     // Columns past the last repeat others; nothing of them is stored.
     columns = min(column / 4u + t % X, p.out_channels / 4u - 1u);
     let end = p.kernel_h * p.kernel_w * p.channels;
-    var sum: Sums;
+    var sum: Total;
     var k = 0u;
     for (; k + 32u <= end; k += 32u) {
         fill(k, 32u, t);
@@ -69,7 +65,7 @@ fn product(row: u32, column: u32, t: u32) -> Sums {
         fill(k, end - k, t);
         sum = rolled(sum, end - k, t);
     }
-    return sum;
+    return own_rows(sum, t);
 }
 
 @compute @workgroup_size(8u * X)

@@ -77,24 +77,10 @@ fn rest_of_b(r: Reader, left: u32) -> Four {
 fn put(of_a: Reader, fa: Four, of_b: Reader, fb: Four) {
     // No thread may overwrite the tiles while another still reads them.
     workgroupBarrier();
-    if A_T {
-        let at = spot(of_a.k, of_a.quad, false);
-        tile_a[at] = fa.x; tile_a[at + 8u * X] = fa.y; tile_a[at + 16u * X] = fa.z; tile_a[at + 24u * X] = fa.w;
-    } else {
-        let at = spot(of_a.k, of_a.quad, true);
-        let f = turned(fa);
-        let step = X + 1u;
-        tile_a[at] = f.x; tile_a[at + step] = f.y; tile_a[at + 2u * step] = f.z; tile_a[at + 3u * step] = f.w;
-    }
-    if B_T {
-        let at = spot(of_b.k, of_b.quad, true);
-        let f = turned(fb);
-        let step = X + 1u;
-        tile_b[at] = f.x; tile_b[at + step] = f.y; tile_b[at + 2u * step] = f.z; tile_b[at + 3u * step] = f.w;
-    } else {
-        let at = spot(of_b.k, of_b.quad, false);
-        tile_b[at] = fb.x; tile_b[at + 8u * X] = fb.y; tile_b[at + 16u * X] = fb.z; tile_b[at + 24u * X] = fb.w;
-    }
+    let to_a = spot(of_a.k, of_a.quad, !A_T);
+    let to_b = spot(of_b.k, of_b.quad, B_T);
+    if A_T { put_four_a(to_a, 8u * NEXT_A, fa); } else { put_four_a(to_a, NEXT_A, turned(fa)); }
+    if B_T { put_four_b(to_b, NEXT_B, turned(fb)); } else { put_four_b(to_b, 8u * NEXT_B, fb); }
     // Both tiles must be whole before any thread multiplies.
     workgroupBarrier();
 }
@@ -104,7 +90,7 @@ fn product(here: Tile, t: u32) -> Sums {
     var of_b = reader(t, here.b, here.k, here.column, p.n, select(p.b_row, p.b_col, B_T), B_T);
     // The grid's spill past the last batch has no k, and meets the barriers of none.
     let k = select(0u, here.k_end - here.k, here.batch < p.batches);
-    var sum: Sums;
+    var sum: Total;
     for (var tile = 0u; tile < k / 32u; tile++) {
         put(of_a, read_a(of_a), of_b, read_b(of_b));
         of_a.past += of_a.step;
@@ -116,7 +102,7 @@ fn product(here: Tile, t: u32) -> Sums {
         put(of_a, rest_of_a(of_a, left), of_b, rest_of_b(of_b, left));
         sum = rolled(sum, left, t);
     }
-    return sum;
+    return own_rows(sum, t);
 }
 
 @compute @workgroup_size(8u * X)

@@ -13,7 +13,7 @@ pub use self::checked::Checked;
 pub use self::cpu::Cpu;
 pub use self::null::Null;
 pub use self::pending::Pending;
-pub use self::wgpu::{Adapter, Choices, Tuning, Wgpu, WgpuOptions};
+pub use self::wgpu::{Adapter, Choices, Experimental, ExperimentalFeatures, Tuning, Wgpu, WgpuOptions};
 
 use crate::error::Result;
 use crate::kernel::{BufferId, Cost, Dispatch, Info};

@@ -12,6 +12,7 @@ pub mod parallel;
 mod params;
 pub mod rewrite;
 pub mod scratch;
+pub mod squares;
 pub mod strided;
 
 pub use call::{Call, Slice};
@@ -545,6 +546,9 @@ pub struct Info {
     pub max_shared_bytes: u32,
     /// Whether products and convolutions may compute in f16: the adapter does, and `WgpuOptions::fp16_accumulation` asks for it.
     pub shader_f16: bool,
+    /// The side of the squares of f16 that a subgroup multiplies and adds up in f32: the adapter has such units, and
+    /// `WgpuOptions::experimental` agrees to them.
+    pub cooperative: Option<u32>,
 }
 
 impl fmt::Display for Info {

@@ -70,6 +70,7 @@ run_tests() (
     {
         cargo test --test ops --test golden -- ${CASE:-} </dev/null
         cargo test --test library -- train:: </dev/null
+        cargo test --doc mixed_precision </dev/null
     } 2>&1 | tee "$place/tests.log"
     grep -q '^test result: ok\. [1-9]' "$place/tests.log"
 )

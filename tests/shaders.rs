@@ -13,7 +13,8 @@ use naga::{AddressSpace, ShaderStage, StorageAccess};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use wgrad::DType;
-use wgrad::kernel::{Access, Class, Constant, Dispatch, Info, Pass, Shader, Slot, module_source};
+use wgrad::backend::wgpu::SQUARES;
+use wgrad::kernel::{Access, Class, Constant, Dispatch, Info, Pass, Shader, Slot, module_source, squares};
 
 /// Each test with its name.
 pub const TESTS: &[(&str, fn())] = &[
@@ -49,6 +50,7 @@ fn adapter(name: &str, class: Class, subgroup: Option<u32>, max_threads: u32, ma
         max_threads,
         max_shared_bytes,
         shader_f16: false,
+        cooperative: None,
     }
 }
 
@@ -59,9 +61,9 @@ fn browser() -> Info {
 fn adapters() -> Vec<Info> {
     vec![
         browser(),
-        adapter("a GPU", Class::Gpu, Some(32), 1024, 48 << 10),
+        Info { cooperative: Some(16), ..adapter("a GPU", Class::Gpu, Some(32), 1024, 48 << 10) },
         Info { shader_f16: true, ..adapter("a GPU of narrow subgroups", Class::Gpu, Some(16), 512, 32 << 10) },
-        adapter("lavapipe", Class::Software, Some(8), 1024, 32 << 10),
+        Info { cooperative: Some(8), ..adapter("lavapipe", Class::Software, Some(8), 1024, 32 << 10) },
         Info {
             shader_f16: true,
             ..adapter("a software adapter without subgroups", Class::Software, None, THREADS, SHARED_BYTES)
@@ -79,6 +81,8 @@ pub struct Module {
     /// Whether it needs subgroups, and arithmetic in f16.
     subgroups: bool,
     f16: bool,
+    /// Whether it needs units for small matrices, which neither DX12 nor a browser has.
+    squares: bool,
 }
 
 impl Module {
@@ -140,7 +144,9 @@ fn collect() -> Collected {
             let all = adapters().into_iter().zip(types).map(|(info, dtype)| (info, dtype, halved(&dispatch, dtype)));
             // What a pass in mixed precision runs.
             let mixed = adapters().into_iter().map(|info| (info, DType::F16, mixed(&dispatch)));
-            for (info, dtype, halved) in all.chain(mixed.filter(|(info, ..)| info.shader_f16)) {
+            for (info, dtype, halved) in
+                all.chain(mixed.filter(|(info, ..)| info.shader_f16 || info.cooperative.is_some()))
+            {
                 for variant in dispatch.kernel.variants.iter().filter(|variant| (variant.fits)(&info, &halved)) {
                     let title = format!(
                         "{}, {} of {dtype} in {} on {}",
@@ -158,6 +164,12 @@ fn collect() -> Collected {
     for pass in lowered.iter().flat_map(|lowered| &lowered.passes) {
         let key = format!("{} {:?}", pass.shader.name, pass.constants);
         modules.entry(key).or_insert_with(|| parse(pass.shader, &pass.constants)).entries.insert(pass.entry);
+    }
+    // What judges matrix units before any kernel runs on them.
+    for (side, lanes) in [(8, 8), (16, 32)] {
+        let constants = squares::constants(side, lanes);
+        let module = modules.entry(format!("{side} {constants:?}")).or_insert_with(|| parse(&SQUARES, &constants));
+        module.entries.insert(SQUARES.name);
     }
     Collected { modules: modules.into_values().collect(), lowered, beyond_browsers }
 }
@@ -189,15 +201,17 @@ fn parse(shader: &'static Shader, constants: &[(&'static str, Constant)]) -> Mod
     let validate =
         |capabilities| Validator::new(ValidationFlags::all(), capabilities).validate(&naga).map_err(Box::new);
     // `unpack2x16float` is a part of WGSL, which every backend of wgpu has but OpenGL's.
-    let f16 = constants.iter().any(|(_, constant)| *constant == Constant::Enable);
+    let enables = |name| constants.contains(&(name, Constant::Enable));
+    let (f16, squares) = (enables("f16"), enables("wgpu_cooperative_matrix"));
     let mut able = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     able.set(Capabilities::SHADER_FLOAT16, f16);
+    able.set(Capabilities::COOPERATIVE_MATRIX, squares);
     let plain = validate(able);
     let subgroups = plain.is_err();
     let info = plain
         .or_else(|_| validate(able | Capabilities::SUBGROUP))
         .unwrap_or_else(|error| panic!("{}", error.emit_to_string_with_path(&source, &path)));
-    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups, f16 }
+    Module { shader, constants: constants.to_vec(), entries: BTreeSet::new(), naga, info, subgroups, f16, squares }
 }
 
 /// What is as large as the work, by kernel: arguments that no pass may widen or round where a variant for software adapters and
@@ -283,6 +297,9 @@ fn every_entry_point_translates() {
             for name in told.entry_point_names {
                 name.unwrap_or_else(|error| panic!("{} in MSL: {error}", place()));
             }
+            if module.squares {
+                continue;
+            }
             let options = hlsl::Options {
                 shader_model: if module.f16 { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 },
                 ..Default::default()
@@ -335,7 +352,7 @@ fn writes_once(module: &Module) -> bool {
 }
 
 fn modules_without_subgroups_fit_a_browser() {
-    for module in ALL.modules.iter().filter(|module| !module.subgroups) {
+    for module in ALL.modules.iter().filter(|module| !module.subgroups && !module.squares) {
         for name in &module.entries {
             let (at, entry) = module.entry(name);
             let threads: u32 = entry.workgroup_size.iter().product();

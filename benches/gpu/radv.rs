@@ -36,6 +36,7 @@ impl Chip {
             max_threads: 1024,
             max_shared_bytes: 64 << 10,
             shader_f16: true,
+            cooperative: None,
         }
     }
 }

@@ -78,5 +78,6 @@ pub fn info(subgroup: Option<u32>) -> Info {
         max_threads: 1024,
         max_shared_bytes: 32 << 10,
         shader_f16: false,
+        cooperative: None,
     }
 }

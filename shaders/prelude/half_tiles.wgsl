@@ -14,16 +14,27 @@ var<workgroup> tile_b: array<vec4<f16>, 32u * X + 32u>;
 // Where four rows or columns lie in a tile: with a pad for turned ones, which eight threads write that are four k apart.
 fn spot(k: u32, quad: u32, is_turned: bool) -> u32 { return k * select(X, X + 1u, is_turned) + quad; }
 
-struct Four { x: vec4<f16>, y: vec4<f16>, z: vec4<f16>, w: vec4<f16> }
+// The way to the next k, and to the next four rows.
+const NEXT_A: u32 = select(X + 1u, X, A_T);
+const NEXT_B: u32 = select(X, X + 1u, B_T);
+const QUAD: u32 = 1u;
 
-fn turned(f: Four) -> Four {
-    return Four(vec4<f16>(f.x.x, f.y.x, f.z.x, f.w.x), vec4<f16>(f.x.y, f.y.y, f.z.y, f.w.y),
-        vec4<f16>(f.x.z, f.y.z, f.z.z, f.w.z), vec4<f16>(f.x.w, f.y.w, f.z.w, f.w.w));
+fn put_a(at: u32, v: vec4<f16>) { tile_a[at] = v; }
+fn put_b(at: u32, v: vec4<f16>) { tile_b[at] = v; }
+
+// Four `step` apart.
+fn put_four_a(at: u32, step: u32, f: Four) {
+    put_a(at, f.x); put_a(at + step, f.y); put_a(at + 2u * step, f.z); put_a(at + 3u * step, f.w);
+}
+
+fn put_four_b(at: u32, step: u32, f: Four) {
+    put_b(at, f.x); put_b(at + step, f.y); put_b(at + 2u * step, f.z); put_b(at + 3u * step, f.w);
 }
 
 // Four or eight rows of four columns, of a tile and of all k.
 struct Part { top: Four, low: Four }
 struct Sums { top: mat4x4<f32>, low: mat4x4<f32> }
+alias Total = Sums;
 
 fn times(s: Four, a: vec4<f16>, b: vec4<f16>) -> Four {
     return Four(fma(vec4<f16>(a.x), b, s.x), fma(vec4<f16>(a.y), b, s.y), fma(vec4<f16>(a.z), b, s.z),
@@ -47,7 +58,7 @@ fn wide(f: Four) -> mat4x4<f32> {
     return mat4x4<f32>(vec4<f32>(f.x), vec4<f32>(f.y), vec4<f32>(f.z), vec4<f32>(f.w));
 }
 
-fn plus(s: Sums, part: Part) -> Sums {
+fn plus(s: Total, part: Part) -> Total {
     var sum = s;
     sum.top += wide(part.top);
     if LARGE { sum.low += wide(part.low); }
@@ -59,13 +70,16 @@ fn sixteen_k(s: Part, k: u32, t: u32) -> Part {
 }
 
 // `count` k of the tiles, added to s: with a loop, and without.
-fn rolled(s: Sums, count: u32, t: u32) -> Sums {
+fn rolled(s: Total, count: u32, t: u32) -> Total {
     var part: Part;
     for (var k = 0u; k < count; k++) { part = one_k(part, k, t); }
     return plus(s, part);
 }
 
-fn tiles(s: Sums, t: u32) -> Sums {
+fn tiles(s: Total, t: u32) -> Total {
     if ROLLED { return rolled(s, 32u, t); }
     return plus(s, sixteen_k(sixteen_k(Part(), 0u, t), 16u, t));
 }
+
+// What a thread stores.
+fn own_rows(s: Total, t: u32) -> Sums { return s; }

@@ -67,6 +67,7 @@ impl Cpu {
             max_threads: 1,
             max_shared_bytes: 0,
             shader_f16: false,
+            cooperative: None,
         };
         Cpu { info, state: Mutex::default(), next: Mutex::default(), scratch: Scratch::default() }
     }

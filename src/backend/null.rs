@@ -25,6 +25,7 @@ impl Null {
             max_threads: 256,
             max_shared_bytes: 16 << 10,
             shader_f16: false,
+            cooperative: None,
         };
         Null::with(info)
     }

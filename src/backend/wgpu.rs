@@ -8,9 +8,15 @@ mod pool;
 mod queue;
 mod read;
 mod ready;
+mod squares;
 mod tuning;
 
-pub use context::{Adapter, AdapterChoice, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters};
+pub use ::wgpu::ExperimentalFeatures;
+pub use context::{
+    Adapter, AdapterChoice, Experimental, Features, Found, INSTALL_HINT, ShaderChecks, WgpuOptions, adapters,
+};
+#[doc(hidden)]
+pub use squares::SQUARES;
 pub use tuning::{Choices, Tuning};
 
 use super::memory::size_class;

@@ -10,6 +10,7 @@ mod rotary;
 use crate::autograd::{Op, composed};
 use crate::dtype::DType;
 use crate::kernel::{Access, Cost, Dispatch, Kernel, Tolerance, Uniform, Variant};
+use crate::ops::matmul::HALVES_OFF;
 use crate::ops::random::Draw;
 use crate::ops::reduce::KeepDims;
 use crate::shape::{Layout, Shape};
@@ -197,6 +198,7 @@ static ATTENTION: Kernel = Kernel::new("attention", FORWARD_ACCESS, definition::
     .tolerance(Tolerance::SUMMED)
     .proportional_to(&[2])
     .variants(&[
+        Variant::new("cooperative", lower::forward_squares).fits(lower::fits_forward_squares).coarser(HALVES_OFF),
         Variant::new("subgroup", lower::forward_subgroup).fits(lower::fits_subgroup).suits(lower::suits_subgroup),
         Variant::new("tiles", lower::forward_tiles).fits(lower::fits_tiles),
     ]);
@@ -208,6 +210,7 @@ static ATTENTION_BACKWARD: Kernel =
         .tolerance(Tolerance::SUMMED)
         .proportional_to(&[6])
         .variants(&[
+            Variant::new("cooperative", lower::backward_squares).fits(lower::fits_backward_squares).coarser(HALVES_OFF),
             Variant::new("subgroup", lower::backward_subgroup).fits(lower::fits_subgroup).suits(lower::suits_subgroup),
             Variant::new("tiles", lower::backward_tiles).fits(lower::fits_tiles),
         ]);

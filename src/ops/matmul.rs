@@ -1,6 +1,7 @@
 //! Matrix products: `shaders/matmul_subgroup.wgsl`, `shaders/matmul_tiled.wgsl`, `shaders/matmul_halves.wgsl`,
 //! `shaders/matmul_parts.wgsl`.
 
+mod cooperative;
 mod epilogue;
 mod fuse;
 mod halves;
@@ -8,6 +9,7 @@ mod host;
 pub mod linear;
 mod tiles;
 
+pub(crate) use cooperative::{constants as cooperative_constants, fits as fits_cooperative};
 pub(crate) use epilogue::Epilogue;
 pub(crate) use halves::OFF as HALVES_OFF;
 pub(crate) use host::{gemm, product, shared, tile};
@@ -154,6 +156,7 @@ static MATMUL_WITH: Kernel =
 
 /// The ways to run every product whose bindings are a, b, what follows, c.
 const VARIANTS: &[Variant] = &[
+    cooperative::VARIANT,
     halves::LARGE,
     halves::SMALL,
     Variant::new("subgroup", |info, d| lower(info, Tiling::Subgroup, d, epilogue::operands(d)))

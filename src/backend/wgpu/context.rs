@@ -1,10 +1,12 @@
 //! Adapters and devices: what there is, what was asked for, and what was got.
 
+use super::squares;
 use super::tuning::Tuning;
 use crate::backend::edge;
 use crate::error::{Error, Result};
 use crate::kernel::{Class, Info};
 use std::fmt;
+use wgpu::ExperimentalFeatures;
 
 /// Which adapter to take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,7 +62,31 @@ pub struct WgpuOptions {
     /// of terms below 6e-5 lose digits, and one above 65,504 is infinite.
     #[doc(alias = "allow_fp16_accumulation")]
     pub fp16_accumulation: bool,
+    /// What wgpu calls experimental: products and convolutions of f16 by the adapter's units for small matrices (tensor cores, matrix
+    /// cores), added up in f32, on Vulkan and Metal. They are taken only where a first product by them is right.
+    #[doc(alias = "tensor cores")]
+    #[doc(alias = "cooperative_matrix")]
+    pub experimental: Experimental,
 }
+
+/// Whether a user agrees to wgpu's experiments, whose faults are wgpu's to mend and may be met. wgpu wants to hear so by an `unsafe`
+/// call, [`ExperimentalFeatures::enabled`]; what that returns is turned into this by `into()`. By default, no.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Experimental(ExperimentalFeatures);
+
+impl From<ExperimentalFeatures> for Experimental {
+    fn from(agreed: ExperimentalFeatures) -> Experimental {
+        Experimental(agreed)
+    }
+}
+
+impl PartialEq for Experimental {
+    fn eq(&self, other: &Experimental) -> bool {
+        self.0.is_enabled() == other.0.is_enabled()
+    }
+}
+
+impl Eq for Experimental {}
 
 impl Default for WgpuOptions {
     fn default() -> WgpuOptions {
@@ -73,6 +99,7 @@ impl Default for WgpuOptions {
             variant: None,
             tuning: Tuning::Table,
             fp16_accumulation: false,
+            experimental: Experimental::default(),
         }
     }
 }
@@ -104,13 +131,14 @@ pub struct Adapter {
 
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, shader_f16, .. } =
-            &self.info;
-        let f16 = if *shader_f16 { ", arithmetic in f16" } else { "" };
+        let Info { name, api, driver, subgroup, max_binding_bytes, max_threads, max_shared_bytes, .. } = &self.info;
+        let squares =
+            self.info.cooperative.map_or(String::new(), |side| format!(", products of {side} x {side} squares"));
+        let f16 = if self.info.shader_f16 { ", arithmetic in f16" } else { "" };
         let subgroup = subgroup.map_or("no fixed subgroups".into(), |n| format!("subgroups of {n}"));
         write!(
             f,
-            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup{f16}",
+            "{}: {name} ({}, {api}, {driver}): {subgroup}, bindings to {} MiB, {max_threads} threads and {} KiB shared a workgroup{f16}{squares}",
             self.index,
             self.kind,
             max_binding_bytes >> 20,
@@ -175,6 +203,8 @@ fn info(adapter: &wgpu::Adapter, options: &WgpuOptions) -> Info {
     let limits = limits(adapter, features);
     let subgroups = features == Features::Adapter && adapter.features().contains(wgpu::Features::SUBGROUP);
     let fixed = subgroups && about.subgroup_min_size == about.subgroup_max_size && about.subgroup_min_size > 0;
+    let f16 = features == Features::Adapter && adapter.features().contains(wgpu::Features::SHADER_F16);
+    let squares = options.experimental.0.is_enabled() && f16 && fixed;
     Info {
         name: about.name,
         api: about.backend.to_str().to_string(),
@@ -189,10 +219,22 @@ fn info(adapter: &wgpu::Adapter, options: &WgpuOptions) -> Info {
         max_groups: limits.max_compute_workgroups_per_dimension,
         max_threads: limits.max_compute_invocations_per_workgroup,
         max_shared_bytes: limits.max_compute_workgroup_storage_size,
-        shader_f16: options.fp16_accumulation
-            && features == Features::Adapter
-            && adapter.features().contains(wgpu::Features::SHADER_F16),
+        shader_f16: options.fp16_accumulation && f16,
+        cooperative: squares.then(|| cooperative(adapter)).flatten(),
     }
+}
+
+/// The side of the largest squares of f16 that shaders can name and the adapter multiplies and adds up in f32.
+fn cooperative(adapter: &wgpu::Adapter) -> Option<u32> {
+    if !adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return None;
+    }
+    let all = adapter.cooperative_matrix_properties();
+    let has = |side: &u32| {
+        let types = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+        all.iter().any(|of| [of.m_size, of.n_size, of.k_size] == [*side; 3] && (of.ab_type, of.cr_type) == types)
+    };
+    [16, 8].into_iter().find(has)
 }
 
 fn limits(adapter: &wgpu::Adapter, features: Features) -> wgpu::Limits {
@@ -244,25 +286,39 @@ pub async fn open(Found(mut found): Found, options: &WgpuOptions) -> Result<(wgp
         }
     };
     let adapter = found.swap_remove(index);
-    let info = info(&adapter, options);
+    let mut info = info(&adapter, options);
+    let (device, queue) = device(&adapter, &info, options).await?;
+    if let (Some(side), Some(lanes)) = (info.cooperative, info.subgroup)
+        && !squares::are_right(&device, &queue, side, lanes).await
+    {
+        log::warn!("{}: products by matrix units are wrong on this driver, and are made without them", info.name);
+        info.cooperative = None;
+        let (device, queue) = self::device(&adapter, &info, options).await?;
+        return Ok((device, queue, info));
+    }
+    Ok((device, queue, info))
+}
+
+async fn device(adapter: &wgpu::Adapter, info: &Info, options: &WgpuOptions) -> Result<(wgpu::Device, wgpu::Queue)> {
     let mut features = wgpu::Features::empty();
     if info.subgroup.is_some() {
         features |= wgpu::Features::SUBGROUP;
     }
-    if info.shader_f16 {
+    if info.shader_f16 || info.cooperative.is_some() {
         features |= wgpu::Features::SHADER_F16;
+    }
+    if info.cooperative.is_some() {
+        features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
     }
     features |= adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("wgrad"),
         required_features: features,
-        required_limits: limits(&adapter, options.features),
+        required_limits: limits(adapter, options.features),
         memory_hints: wgpu::MemoryHints::Performance,
+        experimental_features: options.experimental.0,
         ..Default::default()
     };
-    let (device, queue) = adapter
-        .request_device(&descriptor)
-        .await
-        .map_err(|e| Error::NoAdapter(format!("{}: the adapter gave no device: {e}", info.name)))?;
-    Ok((device, queue, info))
+    let device = adapter.request_device(&descriptor).await;
+    device.map_err(|e| Error::NoAdapter(format!("{}: the adapter gave no device: {e}", info.name)))
 }

@@ -3,14 +3,18 @@
 use super::{AttentionParams, BACKWARD_ACCESS, FORWARD_ACCESS};
 use crate::dtype::DType;
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, groups, shader};
+use crate::ops::matmul;
 
 use Access::{Read, Write};
 
 static FORWARD: Shader = shader!("attention", ["halves", "attention", "attention_tiles"], FORWARD_ACCESS);
+static FORWARD_SQUARES: Shader = shader!("attention", ["halves", "attention", "attention_squares"], FORWARD_ACCESS);
 static FORWARD_SUBGROUP: Shader = shader!("attention_subgroup", ["halves", "attention"], FORWARD_ACCESS);
 
 static DELTA: Shader = shader!("attention_delta", ["halves", "attention"], &[Read, Read, Write]);
 static BACKWARD: Shader = shader!("attention_backward", ["halves", "attention", "attention_tiles"], BACKWARD_ACCESS);
+static BACKWARD_SQUARES: Shader =
+    shader!("attention_backward", ["halves", "attention", "attention_squares"], BACKWARD_ACCESS);
 static BACKWARD_SUBGROUP: Shader = shader!("attention_backward_subgroup", ["halves", "attention"], BACKWARD_ACCESS);
 
 pub fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
@@ -24,6 +28,20 @@ pub fn suits_subgroup(info: &Info, _: &Dispatch) -> bool {
 
 pub fn fits_tiles(info: &Info, _: &Dispatch) -> bool {
     info.max_threads >= 256 && info.max_shared_bytes >= 16 << 10
+}
+
+/// Whether the adapter has matrix units, and all rows are f16: those of the bindings given.
+fn fits_squares(info: &Info, d: &Dispatch, rows: &[usize]) -> bool {
+    let are_halves = rows.iter().all(|at| d.bindings[*at].dtype == DType::F16);
+    fits_tiles(info, d) && matmul::fits_cooperative(info) && are_halves
+}
+
+pub fn fits_forward_squares(info: &Info, d: &Dispatch) -> bool {
+    fits_squares(info, d, &[0, 1, 2])
+}
+
+pub fn fits_backward_squares(info: &Info, d: &Dispatch) -> bool {
+    fits_squares(info, d, &[0, 1, 2, 6])
 }
 
 fn groups_of(p: &AttentionParams, rows: u32, per_group: u32) -> u64 {
@@ -52,6 +70,9 @@ fn lane_part(p: &AttentionParams) -> u32 {
 /// The other rows of a pass by tiles, which take at most 2 iterations for each.
 const TILE_PART: u32 = 60_000 / 2 / 64 * 64;
 
+/// The same by matrix units, at most 4 iterations for each.
+const SQUARE_PART: u32 = 60_000 / 4 / 64 * 64;
+
 fn lanes(pass: Pass, p: &AttentionParams) -> Pass {
     pass.constant("LANES", Constant::U32(p.lanes))
         .constant("D4", Constant::U32(p.quads))
@@ -62,6 +83,12 @@ fn lanes(pass: Pass, p: &AttentionParams) -> Pass {
 
 fn tiles(pass: Pass, p: &AttentionParams) -> Pass {
     pass.constant("X", Constant::U32(p.across())).constant("MASKED", Constant::Bool(p.masked == 1)).params(p)
+}
+
+fn squares(info: &Info, pass: Pass, p: &AttentionParams) -> Pass {
+    let mut pass = tiles(pass, p);
+    pass.constants.extend(matmul::cooperative_constants(info));
+    pass
 }
 
 /// The types of operands and of a result, which is f32 where further passes go on from it.
@@ -97,6 +124,15 @@ pub fn forward_tiles(_: &Info, d: &Dispatch) -> Lowering {
         tiles(forward_types(Pass::new(&FORWARD, "attention", groups_of(p, p.queries, p.own_rows())), p), p)
     };
     Lowering { passes: parts(&p, p.keys, TILE_PART, pass).collect(), scratch: Vec::new() }
+}
+
+pub fn forward_squares(info: &Info, d: &Dispatch) -> Lowering {
+    let p: AttentionParams = d.params();
+    let pass = |p: &AttentionParams| {
+        let pass = Pass::new(&FORWARD_SQUARES, "attention", groups_of(p, p.queries, p.own_rows()));
+        squares(info, forward_types(pass, p), p)
+    };
+    Lowering { passes: parts(&p, p.keys, SQUARE_PART, pass).collect(), scratch: Vec::new() }
 }
 
 /// The pass for the sums of dy y, then those for dq, then those for dk and dv, of `part` other rows at most. A pass is
@@ -136,4 +172,13 @@ pub fn backward_tiles(_: &Info, d: &Dispatch) -> Lowering {
         move |p: &AttentionParams, rows| tiles(Pass::new(&BACKWARD, entry, groups_of(p, rows, p.own_rows())), p)
     };
     backward(&d.params(), TILE_PART, pass("attention_backward_queries"), pass("attention_backward_keys"))
+}
+
+pub fn backward_squares(info: &Info, d: &Dispatch) -> Lowering {
+    let pass = |entry| {
+        move |p: &AttentionParams, rows| {
+            squares(info, Pass::new(&BACKWARD_SQUARES, entry, groups_of(p, rows, p.own_rows())), p)
+        }
+    };
+    backward(&d.params(), SQUARE_PART, pass("attention_backward_queries"), pass("attention_backward_keys"))
 }

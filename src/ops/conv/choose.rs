@@ -36,6 +36,8 @@ enum Way {
     /// The same in the arithmetic of halves.
     Halves,
     SmallHalves,
+    /// The same by matrix units.
+    Squares,
     /// Rows and tiles for images that are recast.
     RecastRows,
     RecastTiles,
@@ -77,7 +79,13 @@ fn fits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
     if direction == Direction::Input && is_looked_up && !is_turnable(&asked) {
         return false;
     }
-    if matches!(way, Way::Halves | Way::SmallHalves) && !tiles::fits_halves(info, ends(direction, d), d) {
+    let must_be_halves = match way {
+        Way::Halves | Way::SmallHalves => &ends(direction, d)[..],
+        // A weight of f32 would be rounded.
+        Way::Squares => &[0, 1, ends(direction, d)[1]],
+        _ => &[],
+    };
+    if !must_be_halves.is_empty() && !tiles::fits_halves(must_be_halves, d) {
         return false;
     }
     // The gradient of the images is then a convolution of dy.
@@ -121,8 +129,12 @@ fn takes(way: Way, direction: Direction, info: &Info, p: &ConvParams) -> bool {
         Way::Tiles | Way::SmallTiles => {
             matmul::fits_tiled(info) && is_by_fours(p) && taps / 16 * 5 + 32 <= MAX_ITERATIONS
         }
-        Way::Halves | Way::SmallHalves => {
-            matmul::fits_tiled(info) && is_by_fours(p) && taps + taps / 32 + 40 <= MAX_ITERATIONS
+        Way::Halves | Way::SmallHalves | Way::Squares => {
+            let has_it = match way {
+                Way::Squares => matmul::fits_cooperative(info),
+                _ => info.shader_f16 && info.max_shared_bytes >= 16 << 10 && matmul::fits_tiled(info),
+            };
+            has_it && is_by_fours(p) && taps + taps / 32 + 40 <= MAX_ITERATIONS
         }
         Way::Columns(tiling) => {
             // The taps of a position can be bound, and one invocation walks those of a channel.
@@ -165,7 +177,7 @@ fn suits(way: Way, direction: Direction, info: &Info, d: &Dispatch) -> bool {
             Direction::Forward => tiles::is_large(info, &p),
             Direction::Input => tiles::is_large_input(info, &p),
         },
-        Way::SmallTiles | Way::RecastSmallTiles | Way::SmallHalves => true,
+        Way::SmallTiles | Way::RecastSmallTiles | Way::SmallHalves | Way::Squares => true,
         // Groups of many channels fill tiles. Of groups that go together, most products are with zeros.
         Way::Grouped => {
             let joined = p.joined();
@@ -204,6 +216,7 @@ ways! {
     FORWARD Forward:
         "implicit" Way::Rows, |info, d| lower::forward(info, d, implicit::rows);
         "few" Way::Few, implicit::few_forward;
+        "cooperative" Way::Squares, |info, d| lower::forward(info, d, tiles::square_rows);
         "halves" Way::Halves, |info, d| lower::forward(info, d, tiles::large_half_rows);
         "halves_small" Way::SmallHalves, |info, d| lower::forward(info, d, tiles::small_half_rows);
         "implicit_tiled" Way::Tiles, |info, d| lower::forward(info, d, tiles::large_rows);
@@ -217,6 +230,7 @@ ways! {
     WEIGHT Weight:
         "implicit" Way::Rows, |info, d| lower::weight(info, d, implicit::taps);
         "few" Way::Few, implicit::few_weight;
+        "cooperative" Way::Squares, |info, d| lower::weight(info, d, tiles::square_taps);
         "halves" Way::Halves, |info, d| lower::weight(info, d, tiles::large_half_taps);
         "halves_small" Way::SmallHalves, |info, d| lower::weight(info, d, tiles::small_half_taps);
         "implicit_tiled" Way::Tiles, |info, d| lower::weight(info, d, tiles::large_taps);
@@ -229,6 +243,7 @@ ways! {
         "tiled" Way::Columns(Tiling::Tiled), |info, d| columns::weight(info, Tiling::Tiled, d);
     INPUT Input:
         "implicit" Way::Rows, |info, d| lower::input(info, d, implicit::rows);
+        "cooperative" Way::Squares, |info, d| lower::input(info, d, tiles::square_rows);
         "halves" Way::Halves, |info, d| lower::input(info, d, tiles::large_half_rows);
         "halves_small" Way::SmallHalves, |info, d| lower::input(info, d, tiles::small_half_rows);
         "implicit_tiled" Way::Tiles, |info, d| lower::input(info, d, tiles::large_rows);

@@ -225,6 +225,7 @@ mod tests {
             max_threads: 256,
             max_shared_bytes: 16 << 10,
             shader_f16: false,
+            cooperative: None,
         };
         for (p, bytes) in [(p(5, [3, 8, 9]), 20_000), (p(5, [3, 8, 9]), 3000), (p(2, [3, 1, 90]), 1000)] {
             let mut next = 0;

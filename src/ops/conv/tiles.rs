@@ -10,6 +10,7 @@ use super::ConvParams;
 use super::lower::{Ends, ended, of_parts};
 use crate::dtype::DType;
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Lowering, Pass, Shader, Slot, shader};
+use crate::ops::matmul;
 
 /// Tiles in one arithmetic.
 struct Tiles {
@@ -21,7 +22,16 @@ struct Tiles {
     entry: &'static str,
     /// The k of a tile.
     k: u32,
-    is_half: bool,
+    arithmetic: Arithmetic,
+}
+
+/// How a tile is multiplied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arithmetic {
+    F32,
+    /// In f16, and by matrix units.
+    Halves,
+    Squares,
 }
 
 const ROWS_ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Write, Access::Write];
@@ -33,15 +43,29 @@ static TILES: Tiles = Tiles {
     taps: shader!("conv_tile_taps", ["halves", "conv", "tiles", "conv_ways"], TAPS_ACCESS),
     entry: "conv_tile_taps",
     k: 16,
-    is_half: false,
+    arithmetic: Arithmetic::F32,
 };
 static HALVES: Tiles = Tiles {
-    rows: shader!("conv_halves", ["halves", "conv", "half_tiles", "places", "positions", "conv_spots"], ROWS_ACCESS),
+    rows: shader!(
+        "conv_halves",
+        ["halves", "conv", "fours", "half_tiles", "places", "positions", "conv_spots"],
+        ROWS_ACCESS
+    ),
     entries: &["conv_halves"],
-    taps: shader!("conv_half_taps", ["halves", "conv", "half_tiles", "conv_ways"], TAPS_ACCESS),
+    taps: shader!("conv_half_taps", ["halves", "conv", "fours", "half_tiles", "conv_ways"], TAPS_ACCESS),
     entry: "conv_half_taps",
     k: 32,
-    is_half: true,
+    arithmetic: Arithmetic::Halves,
+};
+static SQUARES: Tiles = Tiles {
+    rows: shader!(
+        "conv_halves",
+        ["halves", "conv", "fours", "half_squares", "places", "positions", "conv_spots"],
+        ROWS_ACCESS
+    ),
+    taps: shader!("conv_half_taps", ["halves", "conv", "fours", "half_squares", "conv_ways"], TAPS_ACCESS),
+    arithmetic: Arithmetic::Squares,
+    ..HALVES
 };
 
 /// Whether large tiles are worth their edges, and are enough to fill a GPU.
@@ -54,12 +78,11 @@ pub(super) fn is_large_input(info: &Info, p: &ConvParams) -> bool {
     p.channels > 32 && (info.class != Class::Gpu || tiles(p.batch * p.height * p.width, p.channels, true) >= 64)
 }
 
-/// Whether the adapter computes in f16, and what is read and written at each position is f16. Which of a window's results is the
-/// largest would often be another than by sums in f32.
-pub(super) fn fits_halves(info: &Info, [from, to]: [usize; 2], d: &Dispatch) -> bool {
-    let is_half = |at: usize| d.bindings[at].dtype == DType::F16;
+/// Whether these bindings are f16 and nothing is pooled: which of a window's results is the largest would often be another than
+/// by sums in f32.
+pub(super) fn fits_halves(bindings: &[usize], d: &Dispatch) -> bool {
     let is_pooled = d.params::<ConvParams>().pooled_h > 0;
-    info.shader_f16 && info.max_shared_bytes >= 16 << 10 && is_half(from) && is_half(to) && !is_pooled
+    bindings.iter().all(|at| d.bindings[*at].dtype == DType::F16) && !is_pooled
 }
 
 /// Tiles of so many rows and columns.
@@ -70,12 +93,21 @@ fn tiles(rows: u32, columns: u32, is_large: bool) -> u64 {
 
 impl Tiles {
     /// With the constants of `shaders/prelude/tiles.wgsl`.
-    fn constants(&self, info: &Info, pass: Pass, p: &ConvParams, is_large: bool, a_t: bool) -> Pass {
+    fn constants(&self, info: &Info, mut pass: Pass, p: &ConvParams, is_large: bool, a_t: bool) -> Pass {
         // A software adapter takes seconds to compile the loop unrolled: there, only one form is.
-        let rolled = info.class != Class::Gpu && (self.is_half || !(is_large && p.bias == 0));
-        let flags = [("LARGE", is_large), ("ROLLED", rolled), ("A_T", a_t), ("B_T", false)];
-        let pass = if self.is_half { pass.constant("f16", Constant::Enable) } else { pass };
-        flags.into_iter().fold(pass, |pass, (name, value)| pass.constant(name, Constant::Bool(value)))
+        let is_half = self.arithmetic != Arithmetic::F32;
+        let rolled = info.class != Class::Gpu && (is_half || !(is_large && p.bias == 0));
+        let flag = |name, value| (name, Constant::Bool(value));
+        pass.constants.extend([flag("A_T", a_t), flag("B_T", false)]);
+        match self.arithmetic {
+            Arithmetic::Squares => pass.constants.extend(matmul::cooperative_constants(info)),
+            Arithmetic::Halves => pass.constants.push(("f16", Constant::Enable)),
+            Arithmetic::F32 => {}
+        }
+        if self.arithmetic != Arithmetic::Squares {
+            pass.constants.extend([flag("LARGE", is_large), flag("ROLLED", rolled)]);
+        }
+        pass
     }
 
     fn rows(
@@ -122,4 +154,5 @@ sizes! {
     small_rows small_taps TILES false;
     large_half_rows large_half_taps HALVES true;
     small_half_rows small_half_taps HALVES false;
+    square_rows square_taps SQUARES true;
 }

@@ -17,7 +17,7 @@
 //! Gradients are scaled against the first (`GradScaler`).
 
 use super::tiles::{self, Operands, Tiling, fits_tiled, suits_large};
-use super::{MatMul, epilogue};
+use super::{MatMul, cooperative, epilogue};
 use crate::dtype::DType;
 use crate::kernel::{Access, Class, Constant, Dispatch, Info, Pass, Shader, Slot, Variant, shader};
 
@@ -26,8 +26,13 @@ const ACCESS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Re
 
 /// With what is quickly compiled behind the product, and with every slope.
 static HALVES: [Shader; 2] = [
-    shader!("matmul_halves", ["halves", "half_tiles", "epilogue", "row_of_c"], ACCESS),
-    shader!("matmul_halves", ["halves", "half_tiles", "epilogue_slopes", "row_of_c"], ACCESS),
+    shader!("matmul_halves", ["halves", "fours", "half_tiles", "epilogue", "row_of_c"], ACCESS),
+    shader!("matmul_halves", ["halves", "fours", "half_tiles", "epilogue_slopes", "row_of_c"], ACCESS),
+];
+/// The same by matrix units.
+static SQUARES: [Shader; 2] = [
+    shader!("matmul_halves", ["halves", "fours", "half_squares", "epilogue", "row_of_c"], ACCESS),
+    shader!("matmul_halves", ["halves", "fours", "half_squares", "epilogue_slopes", "row_of_c"], ACCESS),
 ];
 
 /// The part of a largest result that any of them may be off: four roundings.
@@ -46,26 +51,24 @@ fn lower(info: &Info, tiling: Tiling, d: &Dispatch) -> crate::kernel::Lowering {
     tiles::lower(info, tiling, d, epilogue::operands(d))
 }
 
-/// Whether the adapter computes in f16, and whole vec4 of f16 are read and written.
+/// Whether the adapter computes in f16, and has the tiles.
 fn fits(info: &Info, d: &Dispatch) -> bool {
+    info.shader_f16 && fits_tiled(info) && info.max_shared_bytes >= 16 << 10 && reads_fit(d)
+}
+
+/// Whether whole vec4 of f16 are read and written.
+pub(super) fn reads_fit(d: &Dispatch) -> bool {
     let p: MatMul = d.params();
     let [a, b, beside @ .., c] = &d.bindings[..] else { return false };
     let types = [a, b, c].iter().all(|x| x.dtype == DType::F16) && beside.iter().all(|x| x.dtype == DType::F32);
     let reads = tiles::Layouts::of(&p, false);
-    info.shader_f16
-        && fits_tiled(info)
-        && info.max_shared_bytes >= 16 << 10
-        && types
-        && reads.a_vec
-        && reads.b_vec
-        && reads.c_vec
-        && p.k.is_multiple_of(4)
+    types && reads.a_vec && reads.b_vec && reads.c_vec && p.k.is_multiple_of(4)
 }
 
 /// The pass for one product.
 pub(super) fn pass(
     info: &Info,
-    is_large: bool,
+    tiling: Tiling,
     p: &MatMul,
     operands: &Operands,
     constants: Vec<(&'static str, Constant)>,
@@ -75,10 +78,16 @@ pub(super) fn pass(
     let reads = tiles::Layouts::of(p, false);
     let Operands { a, b, c, other, bias, epilogue, .. } = *operands;
     let slots: [Slot; 5] = [a, b, bias.unwrap_or(a), other.unwrap_or(a), c];
-    let mut pass = Pass::new(&HALVES[usize::from(epilogue.is_slope())], "matmul_halves", groups);
-    pass.constants.push(("f16", Constant::Enable));
+    let shaders = if tiling == Tiling::Cooperative { &SQUARES } else { &HALVES };
+    let mut pass = Pass::new(&shaders[usize::from(epilogue.is_slope())], "matmul_halves", groups);
     pass.constants.extend(constants);
-    pass.constants.extend([flag("LARGE", is_large), flag("ROLLED", info.class != Class::Gpu)]);
+    match tiling {
+        Tiling::Cooperative => pass.constants.extend(cooperative::constants(info)),
+        _ => {
+            pass.constants.push(("f16", Constant::Enable));
+            pass.constants.extend([flag("LARGE", tiling == Tiling::Halves), flag("ROLLED", info.class != Class::Gpu)]);
+        }
+    }
     pass.constants.extend([flag("A_T", reads.a_t), flag("B_T", reads.b_t), flag("BIAS", bias.is_some())]);
     pass.constants.push(("EPILOGUE", Constant::U32(epilogue.0)));
     pass.slots(&slots).params(p)

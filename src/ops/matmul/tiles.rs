@@ -42,6 +42,8 @@ pub(crate) enum Tiling {
     /// The same two of f16 in its own arithmetic (`halves.rs`).
     Halves,
     SmallHalves,
+    /// 64 x 64 of f16 by matrix units (`cooperative.rs`).
+    Cooperative,
 }
 
 impl Tiling {
@@ -87,7 +89,7 @@ fn splits(info: &Info, tiling: Tiling, p: &MatMul) -> u32 {
 fn tiles(info: &Info, tiling: Tiling, p: &MatMul) -> u64 {
     let (rows, columns) = match tiling {
         Tiling::Subgroup => subgroup_tile(info, p),
-        Tiling::Tiled | Tiling::Halves => (64, 64),
+        Tiling::Tiled | Tiling::Halves | Tiling::Cooperative => (64, 64),
         Tiling::Small | Tiling::SmallHalves => (32, 32),
     };
     u64::from(p.m.div_ceil(rows)) * u64::from(p.n.div_ceil(columns)) * u64::from(p.batches)
@@ -213,9 +215,9 @@ pub(crate) fn pass(info: &Info, tiling: Tiling, p: &MatMul, operands: &Operands,
     let groups = tiles(info, tiling, p) * u64::from(p.splits);
     let flag = |name, value| (name, Constant::Bool(value));
     let (bias, epilogue) = if p.splits > 1 { (None, Epilogue::NOTHING) } else { (operands.bias, operands.epilogue) };
-    if let Tiling::Halves | Tiling::SmallHalves = tiling {
+    if let Tiling::Halves | Tiling::SmallHalves | Tiling::Cooperative = tiling {
         let operands = Operands { bias, epilogue, ..*operands };
-        return halves::pass(info, tiling == Tiling::Halves, p, &operands, kept(operands.types[2]).to_vec(), groups);
+        return halves::pass(info, tiling, p, &operands, kept(operands.types[2]).to_vec(), groups);
     }
     let slopes = usize::from(epilogue.is_slope());
     let mut pass = match tiling {
