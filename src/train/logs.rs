@@ -5,7 +5,7 @@ use super::history::Record;
 use crate::backend::whole;
 use crate::error::{Error, Result};
 use serde_json::{Value, json};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,7 @@ impl JsonLog {
 
     /// Leaves whole lines, but for those of epochs that come again: all behind so many.
     fn leave(&self, epochs: u64) -> Result<()> {
-        let text = fs::read(&self.path).map_err(|error| Error::file_because(&self.path, "cannot be read", error))?;
+        let text = whole::read(&self.path)?;
         let stays = |line: &&[u8]| {
             let is_whole = line.ends_with(b"\n");
             serde_json::from_slice::<Value>(line)

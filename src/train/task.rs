@@ -329,7 +329,13 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
         let (mut outcome, mut grads) = match options.micro_batches {
             0 | 1 => {
                 let outcome = (self.step)(batch, &options.ctx())?;
-                let grads = options.backward(&outcome.loss)?;
+                let grads = match outcome.weight()? {
+                    Some(weight) if options.exchanging().is_none() => {
+                        added(Grads::new(), &outcome.loss, &weight, &mut None, options)
+                    }
+                    Some((_, nothing)) => options.backward(&outcome.loss.masked_fill(&nothing, 0.0))?,
+                    None => options.backward(&outcome.loss)?,
+                };
                 (outcome, grads)
             }
             _ => self.in_parts(batch, options)?,

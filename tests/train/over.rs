@@ -10,10 +10,11 @@ use wgrad::parallel::{Alone, Group, Threads};
 use wgrad::train::{History, Outcome, Trainer};
 use wgrad::{Device, Result, Tensor};
 
-/// Of each eight items the first four have labels that count nothing; of each 16 those behind `most` too, and then the last eight.
+/// Of each eight items the first four have labels that count nothing; of each 16 those behind `most` too, and then all from the
+/// 24th on: a half of the second batch, and the third.
 fn items(most: usize) -> Vec<([f32; 2], i32)> {
     let label = |i: usize| if i % 8 < 4 || i % 16 > most || most < 15 && i >= 24 { -100 } else { (i * i % 3) as i32 };
-    (0..32).map(|i| ([(i as f32 * 2.4).sin(), (i as f32 * 2.4).cos()], label(i))).collect()
+    (0..48).map(|i| ([(i as f32 * 2.4).sin(), (i as f32 * 2.4).cos()], label(i))).collect()
 }
 
 /// How a loss is made.
