@@ -369,7 +369,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let (items, figures) = trainer.training.totals.read("", parallel.filter(|_| whole))?;
         let ranks = parallel.filter(|_| !whole).map_or(1, |own| own.group().size());
         (self.items, self.figures) = (items * ranks, figures.into_iter().collect());
-        if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite()) {
+        let waits = !whole && trainer.training.totals.waits();
+        if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite() && !waits) {
             return Err(Error::Training(format!(
                 "the loss became {loss} in epoch {}, by step {}: use a smaller learning rate, clip gradients, look for labels \
                  outside of the classes and NaN in the batch, or for the first bad kernel with `Device::checked`",

@@ -56,6 +56,9 @@ pub(super) struct Totals {
     evaluates: bool,
     /// Of a set that several ranks have evaluated: the sums over all.
     whole: Option<Sums>,
+    /// Whether a mean says what it is over, and whether all that was read last is over nothing.
+    over: bool,
+    waits: bool,
 }
 
 /// The sums of the means, and of each metric its own, or all that it collected.
@@ -87,7 +90,15 @@ impl Kept {
 impl Totals {
     /// Of a training epoch, or of a set that is evaluated, without a metric yet.
     pub fn new(device: &Device, evaluates: bool) -> Totals {
-        Totals { means: Tensor::zeros([MEANS], device), names: Vec::new(), kept: Vec::new(), evaluates, whole: None }
+        Totals {
+            means: Tensor::zeros([MEANS], device),
+            names: Vec::new(),
+            kept: Vec::new(),
+            evaluates,
+            whole: None,
+            over: false,
+            waits: false,
+        }
     }
 
     /// Has a metric told too.
@@ -121,6 +132,7 @@ impl Totals {
         let loss = outcome.loss.detach();
         let weights = Tensor::full([], items as f32, loss.device());
         let over = outcome.weight()?;
+        self.over |= over.is_some();
         let scalars = std::iter::once(&loss).chain(outcome.others.iter().map(|(_, value)| value));
         let mut new = vec![weights.clone()];
         let mut left_out = Vec::new();
@@ -222,11 +234,17 @@ impl Totals {
             _ if items > 0.0 => f64::NAN,
             _ => 0.0,
         };
+        self.waits = self.over && means[1] == 0.0 && items == f64::from(means[LEFT_OUT]);
         let means = (0..=self.names.len()).map(of);
         let told = self.metrics().zip(&values).filter(|(metric, _)| self.tells(*metric));
         let told = told.flat_map(|(metric, values)| metric.values(values));
         let figures = self.figures(prefix).into_iter().zip(means.chain(told)).collect();
         Ok((items as usize, figures))
+    }
+
+    /// Whether nothing has counted by the last look: the loss is no number, and may become one.
+    pub fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether a metric has figures here.

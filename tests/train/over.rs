@@ -105,3 +105,26 @@ fn what_an_epoch_tells_is_a_mean_over_what_counts() {
     let told = Trainer::new(&device, &model, adam, wrong).evaluate(&of(16)).expect_err("one for each item").to_string();
     assert!(told.contains("what a loss is a mean over has the shape [16]: expected one number"), "{told}");
 }
+
+#[test]
+fn a_first_batch_in_which_nothing_counts_ends_no_run() {
+    for (name, device) in devices() {
+        let fit = |labels: fn(usize) -> i32| {
+            let model = Linear::new(2, 3, &mut Init::new(3, &device));
+            let set: Vec<([f32; 2], i32)> =
+                (0..16).map(|i| ([(i as f32).sin(), (i as f32).cos()], labels(i))).collect();
+            let set = DataLoader::new(set, LoaderOptions { batch_size: 4, ..LoaderOptions::default() })?;
+            let step = |[x, labels]: [&Tensor; 2], ctx: &Ctx| {
+                // Long enough for a look at the figures after the first step.
+                std::thread::sleep(std::time::Duration::from_millis(220));
+                Ok(Outcome::of(model.forward(x, ctx).cross_entropy(labels)).over(&labels.ne(-100).sum()))
+            };
+            let adam = Adam::new(&model, AdamOptions::default())?;
+            Trainer::new(&device, &model, adam, step).fit(&set, None)
+        };
+        let history = fit(|i| if i < 8 { -100 } else { (i % 3) as i32 }).expect("it trains");
+        assert!(history.last("loss").is_some_and(f64::is_finite), "{name}: {history}");
+        let told = fit(|_| -100).expect_err("nothing counts at all").to_string();
+        assert!(told.starts_with("the loss became NaN in epoch 1, by step 4"), "{name}: {told}");
+    }
+}
