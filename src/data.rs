@@ -54,5 +54,5 @@ pub(crate) use picture::png;
 pub use picture::save_images;
 pub use resident::Resident;
 pub use series::{SeriesWindows, WindowOptions};
-pub use table::Table;
+pub use table::{Table, TableOptions};
 pub use tokens::TokenWindows;

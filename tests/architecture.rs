@@ -206,7 +206,7 @@ const BLOCKING: &[(&str, &[&str])] = &[
             "src/data/tokens.rs",
             "src/train/checkpoints.rs",
             "src/train/events.rs",
-            "src/train/progress.rs",
+            "src/train/logs.rs",
             "src/train/report.rs",
             "src/tuning.rs",
         ],

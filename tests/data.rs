@@ -10,3 +10,5 @@ mod loader;
 mod server;
 #[path = "data/sets.rs"]
 mod sets;
+#[path = "data/tables.rs"]
+mod tables;

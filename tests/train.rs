@@ -69,6 +69,8 @@ mod layers;
 mod limits;
 #[path = "train/lines.rs"]
 mod lines;
+#[path = "train/logs.rs"]
+mod logs;
 #[path = "train/long.rs"]
 mod long;
 #[path = "train/memory.rs"]
@@ -93,6 +95,8 @@ mod once;
 mod options;
 #[path = "train/orders.rs"]
 mod orders;
+#[path = "train/over.rs"]
+mod over;
 #[path = "train/own_rule.rs"]
 mod own_rule;
 #[path = "train/parallel.rs"]

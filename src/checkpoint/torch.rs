@@ -1,12 +1,15 @@
 //! The archives of PyTorch's `torch.save`: a ZIP file of stored members, one of them a pickle that says which bytes of the others
 //! are which tensor. Pickles are programs; this reads the few instructions that dictionaries of tensors need, on data alone.
 
+mod zip;
+
 use super::{Read, values};
 use crate::nn::{StateDict, StateTensor};
 use safetensors::tensor::Dtype;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use zip::{Members, members};
 
 /// Whether these are the bytes of a ZIP archive.
 pub(super) fn is_archive(bytes: &[u8]) -> bool {
@@ -21,7 +24,8 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
     if members.get(&format!("{folder}byteorder")).is_some_and(|order| *order == b"big") {
         return Err("its numbers are big-endian".into());
     }
-    let whole = Machine::default().run(members[pickle])?;
+    let mut machine = Machine::default();
+    let whole = machine.run(members[pickle])?;
     let (mut found, mut unread) = (StateDict::new(), Vec::new());
     let mut foreign = None;
     let mut each = |name: &str, item: &Object| -> Result<(), String> {
@@ -54,6 +58,9 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
 /// The most dictionaries and lists that a file may hold.
 const MOST: usize = 1_000_000;
 
+/// How deep dictionaries, lists and tuples may lie within each other.
+const DEEPEST: usize = 64;
+
 /// Calls `each` with all that is within dictionaries and lists.
 fn walk(
     path: &str,
@@ -63,8 +70,8 @@ fn walk(
     each: &mut dyn FnMut(&str, &Object) -> Result<(), String>,
 ) -> Result<(), String> {
     let below = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-    if depth > 64 {
-        return Err("its dictionaries lie too deep within each other".into());
+    if depth > DEEPEST {
+        return Err("its dictionaries and lists lie too deep within each other".into());
     }
     // One that holds another twice, which holds a third twice, is small and has no end.
     *seen += usize::from(matches!(item, Object::Dict(_) | Object::List(_)));
@@ -92,90 +99,14 @@ fn walk(
     Ok(())
 }
 
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
-    number(bytes, at).map(|b| u16::from_le_bytes(b).into())
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u64> {
-    number(bytes, at).map(|b| u32::from_le_bytes(b).into())
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    number(bytes, at).map(u64::from_le_bytes)
-}
-
-type Members<'a> = HashMap<String, &'a [u8]>;
-
-/// The members of a ZIP archive by name.
-fn members(bytes: &[u8]) -> Result<Members<'_>, String> {
-    let broken = "it is damaged or not whole";
-    let first = bytes.len().saturating_sub(22 + 0xffff);
-    let end = (first..bytes.len()).rev().find(|at| bytes[*at..].starts_with(b"PK\x05\x06")).ok_or(broken)?;
-    let mut count = u16_at(bytes, end + 10).ok_or(broken)?;
-    let mut at = u32_at(bytes, end + 16).ok_or(broken)?;
-    // Large archives have the numbers elsewhere.
-    let locator = end.checked_sub(20).filter(|at| bytes[*at..].starts_with(b"PK\x06\x07"));
-    if let Some(place) = locator.and_then(|at| u64_at(bytes, at + 8)) {
-        let place = place as usize;
-        count = place.checked_add(32).and_then(|at| u64_at(bytes, at)).ok_or(broken)?;
-        at = place.checked_add(48).and_then(|at| u64_at(bytes, at)).ok_or(broken)?;
-    }
-    let mut found = Members::new();
-    let mut at = at as usize;
-    for _ in 0..count {
-        let (name, data, next) = member(bytes, at).ok_or(broken)?;
-        found.insert(name, data.map_err(|name| format!("its member `{name}` is compressed"))?);
-        at = next;
-    }
-    Ok(found)
-}
-
-/// A member's bytes, or its name where they are compressed.
-type Data<'a> = Result<&'a [u8], String>;
-
-/// The name and the bytes of a member whose entry in the directory stands at `at`, and the end of the entry.
-fn member(bytes: &[u8], at: usize) -> Option<(String, Data<'_>, usize)> {
-    bytes.get(at..)?.starts_with(b"PK\x01\x02").then_some(())?;
-    let length = |place: usize| u16_at(bytes, at + place).map(|length| length as usize);
-    let (name_length, extra_length, comment) = (length(28)?, length(30)?, length(32)?);
-    let name_end = at + 46 + name_length;
-    let name = String::from_utf8_lossy(bytes.get(at + 46..name_end)?).into_owned();
-    let extra = bytes.get(name_end..name_end + extra_length)?;
-    let mut wide = Vec::new();
-    let mut place = 0;
-    while let (Some(kind), Some(size)) = (u16_at(extra, place), u16_at(extra, place + 2)) {
-        if kind == 1 {
-            wide = (0..size as usize / 8).filter_map(|at| u64_at(extra, place + 4 + 8 * at)).collect();
-        }
-        place += 4 + size as usize;
-    }
-    // Numbers that are all ones stand behind, in this order.
-    let mut wide = wide.into_iter();
-    let mut large = |place: usize| match u32_at(bytes, at + place)? {
-        0xffff_ffff => wide.next(),
-        number => Some(number),
-    };
-    let (size, packed, start) = (large(24)?, large(20)?, large(42)? as usize);
-    let next = name_end + extra_length + comment;
-    if u16_at(bytes, at + 10)? != 0 || size != packed {
-        return Some((name.clone(), Err(name), next));
-    }
-    let own = |place: usize| u16_at(bytes, start.checked_add(place)?).map(|length| length as usize);
-    let data = start.checked_add(30 + own(26)? + own(28)?)?;
-    Some((name, Ok(bytes.get(data..data.checked_add(size as usize)?)?), next))
-}
-
 /// What a pickle builds.
 #[derive(Clone)]
 enum Object {
     Nothing,
     Int(i64),
     Text(Rc<str>),
-    Tuple(Rc<[Object]>),
+    /// The number is how deep tuples lie within it.
+    Tuple(Rc<[Object]>, usize),
     List(Rc<RefCell<Vec<Object>>>),
     Dict(Rc<RefCell<Vec<(Object, Object)>>>),
     /// A name of Python's, which is never called.
@@ -259,6 +190,21 @@ struct Machine {
     /// How high the stack was at each mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Object>,
+    /// All lists and dictionaries, which are emptied one by one in the end: what lies deep within each other, or in itself, would
+    /// otherwise end deep within calls, or never.
+    made: Vec<Object>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for object in &self.made {
+            match object {
+                Object::List(items) => drop(items.take()),
+                Object::Dict(pairs) => drop(pairs.take()),
+                _ => (),
+            }
+        }
+    }
 }
 
 /// The bytes of a pickle that are not read yet.
@@ -316,8 +262,22 @@ impl Machine {
         self.stack.last().cloned().ok_or_else(|| EMPTY.into())
     }
 
-    fn tuple(&mut self, items: Vec<Object>) {
-        self.stack.push(Object::Tuple(items.into()));
+    fn tuple(&mut self, items: Vec<Object>) -> Result<(), String> {
+        let within = |item: &Object| if let Object::Tuple(_, depth) = item { depth + 1 } else { 0 };
+        let depth = items.iter().map(within).max().unwrap_or(0);
+        if depth > DEEPEST {
+            return Err("its tuples lie too deep within each other".into());
+        }
+        self.stack.push(Object::Tuple(items.into(), depth));
+        Ok(())
+    }
+
+    /// Puts an object onto the stack that may come to hold others.
+    fn push(&mut self, object: Object) {
+        if matches!(object, Object::List(_) | Object::Dict(_)) {
+            self.made.push(object.clone());
+        }
+        self.stack.push(object);
     }
 
     fn remember(&mut self, at: u32) -> Result<(), String> {
@@ -349,7 +309,7 @@ impl Machine {
     }
 
     /// What the pickle holds.
-    fn run(mut self, bytes: &[u8]) -> Result<Object, String> {
+    fn run(&mut self, bytes: &[u8]) -> Result<Object, String> {
         let mut bytes = Bytes(bytes);
         loop {
             match bytes.byte()? {
@@ -408,24 +368,24 @@ impl Machine {
                     bytes.take(length)?;
                     self.stack.push(Object::Nothing);
                 }
-                b'}' => self.stack.push(Object::Dict(Rc::default())),
-                b']' => self.stack.push(Object::List(Rc::default())),
-                b')' => self.tuple(Vec::new()),
+                b'}' => self.push(Object::Dict(Rc::default())),
+                b']' => self.push(Object::List(Rc::default())),
+                b')' => self.tuple(Vec::new())?,
                 b't' => {
                     let items = self.since_mark()?;
-                    self.tuple(items);
+                    self.tuple(items)?;
                 }
                 0x85 => {
                     let items = self.popped::<1>()?;
-                    self.tuple(items);
+                    self.tuple(items)?;
                 }
                 0x86 => {
                     let items = self.popped::<2>()?;
-                    self.tuple(items);
+                    self.tuple(items)?;
                 }
                 0x87 => {
                     let items = self.popped::<3>()?;
-                    self.tuple(items);
+                    self.tuple(items)?;
                 }
                 b's' => {
                     let items = self.popped::<2>()?;
@@ -476,7 +436,7 @@ impl Machine {
                 // A call, a new object: only what makes tensors and dictionaries is followed.
                 b'R' | 0x81 => {
                     let (args, function) = (self.pop()?, self.pop()?);
-                    self.stack.push(made(&function, &args));
+                    self.push(made(&function, &args));
                 }
                 // An object's state.
                 b'b' => drop(self.pop()?),
@@ -490,14 +450,14 @@ impl Machine {
 
 /// What a storage's name stands for: `("storage", class, member, device, elements)`.
 fn storage(name: &Object) -> Option<Object> {
-    let Object::Tuple(parts) = name else { return None };
+    let Object::Tuple(parts, _) = name else { return None };
     let [_, Object::Global(class), Object::Text(member), ..] = &parts[..] else { return None };
     Some(Object::Storage { class: class.clone(), member: member.clone() })
 }
 
 /// What a function of PyTorch's makes of its arguments.
 fn made(function: &Object, args: &Object) -> Object {
-    let (Object::Global(name), Object::Tuple(args)) = (function, args) else { return Object::Nothing };
+    let (Object::Global(name), Object::Tuple(args, _)) = (function, args) else { return Object::Nothing };
     let tensor = match &**name {
         "collections.OrderedDict" => return Object::Dict(Rc::default()),
         "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor" => tensor(args, None),
@@ -510,8 +470,13 @@ fn made(function: &Object, args: &Object) -> Object {
 }
 
 fn tensor(args: &[Object], class: Option<&Object>) -> Option<Object> {
-    let [Object::Storage { class: own, member }, Object::Int(offset), Object::Tuple(shape), Object::Tuple(strides), ..] =
-        args
+    let [
+        Object::Storage { class: own, member },
+        Object::Int(offset),
+        Object::Tuple(shape, _),
+        Object::Tuple(strides, _),
+        ..,
+    ] = args
     else {
         return None;
     };
@@ -545,5 +510,25 @@ mod tests {
         let twice = |item: Object, _| Object::List(Rc::new(RefCell::new(vec![item.clone(), item])));
         let told = walk("", &(0..40).fold(Object::Int(0), twice), 0, &mut 0, &mut |_, _| Ok(()));
         assert_eq!(told, Err(format!("it holds more than {MOST} dictionaries and lists")));
+    }
+
+    #[test]
+    fn what_lies_deep_within_each_other_is_told_and_ends() {
+        const COUNT: usize = 200_000;
+        let told = |pickle: &[u8]| {
+            let mut machine = Machine::default();
+            machine.run(pickle).and_then(|whole| walk("", &whole, 0, &mut 0, &mut |_, _| Ok(()))).expect_err("too deep")
+        };
+        // Lists that are filled from within and from without, dictionaries, tuples.
+        let lists = [b"]".repeat(COUNT), b"a".repeat(COUNT - 1), b".".to_vec()].concat();
+        let inwards = [&b"]q\0h\0"[..], &b"]q\x01ah\x01".repeat(COUNT), b"h\0."].concat();
+        let pairs = [&b"}K\0"[..], &b"}K\0".repeat(COUNT), b"N", &b"s".repeat(COUNT + 1), b"."].concat();
+        for pickle in [lists, inwards, pairs] {
+            assert_eq!(told(&pickle), "its dictionaries and lists lie too deep within each other");
+        }
+        assert_eq!(
+            told(&[&b")"[..], &b"\x85".repeat(COUNT), b"."].concat()),
+            "its tuples lie too deep within each other"
+        );
     }
 }

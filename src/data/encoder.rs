@@ -30,6 +30,8 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoder {
     columns: Vec<Column>,
+    /// Whether a category of no training row is taken for a missing one.
+    ignores_unknown: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +100,11 @@ fn place(table: &Table, row: usize, column: usize, values: &[String]) -> Result<
     })
 }
 
+/// What is told of columns that hold categories and are not there.
+fn there(table: &Table, as_categories: &[&str]) -> Result<()> {
+    as_categories.iter().try_for_each(|name| table.column(name).map(drop))
+}
+
 /// What is told of a row that no table has.
 #[track_caller]
 fn check(table: &Table, rows: &[usize]) {
@@ -113,13 +120,14 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Data`] with line and column where a column of numbers holds something else, or numbers in a good part only and is
-    /// not in `as_categories`, or there is no such column.
+    /// not in `as_categories`, or the table has no column of a name in `inputs` or `as_categories`.
     ///
     /// # Panics
     /// If there is no such row.
     #[track_caller]
     pub fn fit(table: &Table, rows: &[usize], inputs: &[&str], as_categories: &[&str]) -> Result<Encoder> {
         check(table, rows);
+        there(table, as_categories)?;
         let mut columns = Vec::new();
         for name in inputs {
             let (name, column) = (name.to_string(), table.column(name)?);
@@ -135,7 +143,24 @@ impl Encoder {
                 Column::Category { name, values: categories(table, rows, column), missing }
             });
         }
-        Ok(Encoder { columns })
+        Ok(Encoder { columns, ignores_unknown: false })
+    }
+
+    /// Takes a category that was in no training row for a missing one, nothing but zeros, where [`rows`](Encoder::rows) refuses it
+    /// otherwise.
+    ///
+    /// ```
+    /// # use wgrad::data::{Encoder, Table};
+    /// let table = Table::parse("flats.csv", b"district\nnorth\nsouth\nharbour\n")?;
+    /// let encoder = Encoder::fit(&table, &[0, 1], &["district"], &[])?;
+    /// assert!(encoder.rows(&table, &[2]).unwrap_err().to_string().contains("`harbour` is in no training row"));
+    /// assert_eq!(encoder.ignore_unknown().rows(&table, &[0, 2])?, [[1.0, 0.0], [0.0, 0.0]]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    #[doc(alias("handle_unknown", "oov"))]
+    #[must_use]
+    pub fn ignore_unknown(self) -> Encoder {
+        Encoder { ignores_unknown: true, ..self }
     }
 
     /// The numbers that a row becomes.
@@ -162,7 +187,8 @@ impl Encoder {
     /// The numbers of each of some rows, [`width`](Encoder::width) of them.
     ///
     /// # Errors
-    /// [`Error::Data`] with line and column, where a number is none or a category was in no training row.
+    /// [`Error::Data`] with line and column, where a number is none, or a category was in no training row and that is not
+    /// [ignored](Encoder::ignore_unknown).
     ///
     /// # Panics
     /// If there is no such row.
@@ -188,7 +214,10 @@ impl Encoder {
                     }
                 }
                 Column::Category { values, .. } => {
-                    let own = place(table, row, at, values)?;
+                    let own = match place(table, row, at, values) {
+                        Err(_) if self.ignores_unknown => None,
+                        own => own?,
+                    };
                     out.extend((0..values.len()).map(|i| if own == Some(i) { 1.0 } else { 0.0 }));
                 }
             }
@@ -208,7 +237,8 @@ impl Encoder {
             Column::Category { name, values, missing } => json!({"name": name, "values": values, "missing": missing}),
         };
         let columns: Vec<Value> = self.columns.iter().map(column).collect();
-        let (path, text) = (path.as_ref(), json!({"columns": columns}).to_string());
+        let (path, text) =
+            (path.as_ref(), json!({"columns": columns, "ignores_unknown": self.ignores_unknown}).to_string());
         whole::write(path, text)
     }
 
@@ -232,7 +262,10 @@ impl Encoder {
         };
         let whole: Option<Value> = serde_json::from_slice(&text).ok();
         let columns = whole.as_ref().and_then(|whole| whole["columns"].as_array()?.iter().map(column).collect());
-        columns.map(|columns| Encoder { columns }).ok_or_else(|| Error::file(path, "holds no encoder of a table"))
+        // Older files do not say.
+        let ignores_unknown = whole.as_ref().is_some_and(|whole| whole["ignores_unknown"] == true);
+        let encoder = columns.map(|columns| Encoder { columns, ignores_unknown });
+        encoder.ok_or_else(|| Error::file(path, "holds no encoder of a table"))
     }
 }
 
@@ -276,6 +309,7 @@ impl Target {
     #[track_caller]
     pub fn fit(table: &Table, rows: &[usize], column: &str, as_categories: &[&str]) -> Result<Target> {
         check(table, rows);
+        there(table, as_categories)?;
         let at = table.column(column)?;
         if !as_categories.contains(&column) && table.is_surely_number(rows, at)? {
             let known = |&row: &usize| table.number(row, at).transpose();

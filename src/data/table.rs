@@ -28,6 +28,34 @@ pub struct Table {
     unit: &'static str,
 }
 
+/// How a CSV text is written, where it is not as [`Table::read`] takes it.
+///
+/// ```
+/// use wgrad::data::{Table, TableOptions};
+/// // Fields between semicolons, and no header.
+/// let options = TableOptions { separator: ';', names: Some(vec!["area".into(), "rent".into()]), ..TableOptions::default() };
+/// let table = Table::parse_with("flats.csv", b"70;900\n50;600\n", &options)?;
+/// assert_eq!((table.len(), table.number(1, table.column("rent")?)?), (2, Some(600.0)));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOptions {
+    /// What stands between fields; `,`.
+    #[doc(alias("sep", "delimiter"))]
+    pub separator: char,
+    /// The names of the columns of a file that has no header.
+    pub names: Option<Vec<String>>,
+    /// Lines at the start that are left out; with `names`, 1 leaves out a header that has others.
+    #[doc(alias = "skiprows")]
+    pub skip: usize,
+}
+
+impl Default for TableOptions {
+    fn default() -> TableOptions {
+        TableOptions { separator: ',', names: None, skip: 0 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
     line: u64,
@@ -48,11 +76,19 @@ impl Table {
     /// # Errors
     /// [`Error::File`] if it cannot be read, and as [`parse`](Table::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Table> {
+        Table::read_with(path, &TableOptions::default())
+    }
+
+    /// The same with another separator, or without a header.
+    ///
+    /// # Errors
+    /// As [`read`](Table::read) and [`parse_with`](Table::parse_with).
+    pub fn read_with(path: impl AsRef<Path>, options: &TableOptions) -> Result<Table> {
         let (path, mut bytes) = (path.as_ref(), Vec::new());
         let file = whole::read(path)?;
         let read = files::unpacked(&file[..]).and_then(|mut text| text.read_to_end(&mut bytes));
         read.map_err(|error| files::damaged(&path.display().to_string(), &error))?;
-        Table::parse(&path.display().to_string(), &bytes)
+        Table::parse_with(&path.display().to_string(), &bytes, options)
     }
 
     /// Takes a header and rows of as many fields apart; `name` is what errors call it. Space around fields is left out, and space
@@ -60,27 +96,53 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Data`] with the line, if it is no UTF-8, a quote does not end, a column has no name of its own, a row has
-    /// another number of fields than the header, or there is none.
+    /// another number of fields than the header, or there is none; if the header is one field with other separators in it, or holds
+    /// numbers as rows do. Whole numbers that grow, such as years, are names.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Table> {
+        Table::parse_with(name, bytes, &TableOptions::default())
+    }
+
+    /// The same with another separator, or without a header.
+    ///
+    /// # Errors
+    /// As [`parse`](Table::parse); [`Error::Option`] where `names` are not each its own, or the separator is a quote or the end of a
+    /// line.
+    pub fn parse_with(name: &str, bytes: &[u8], options: &TableOptions) -> Result<Table> {
         let broken = |line: u64, problem: &str| Error::Data(format!("{name}, line {line}: {problem}"));
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
             broken(before as u64 + 1, "this is no UTF-8 text")
         })?;
-        let mut rows =
-            records(text.trim_start_matches('\u{feff}')).map_err(|line| broken(line, "a quote has no end"))?;
-        if rows.len() < 2 {
-            return Err(broken(1, "expected a header and rows after it"));
+        let TableOptions { separator, names, skip } = options;
+        if ['"', '\n', '\r'].contains(separator) {
+            return Err(Error::Option(format!("TableOptions: {separator:?} cannot stand between fields")));
         }
-        let header = rows.remove(0).fields;
-        for (i, column) in header.iter().enumerate() {
-            if column.is_empty() || header[..i].contains(column) {
-                let text = format!("column {} is called `{column}`: each needs its own name", i + 1);
-                return Err(broken(1, &text));
+        let mut text = text.trim_start_matches('\u{feff}');
+        for _ in 0..*skip {
+            text = text.split_once('\n').map_or("", |(_, rest)| rest);
+        }
+        let rows = records(text, *separator, *skip as u64 + 1);
+        let mut rows = rows.map_err(|line| broken(line, "a quote has no end"))?;
+        if rows.len() < 2 - usize::from(names.is_some()) {
+            let expected = if names.is_some() { "expected rows" } else { "expected a header and rows after it" };
+            return Err(broken(*skip as u64 + 1, expected));
+        }
+        let header = match names {
+            Some(names) => match unnamed(names) {
+                Some(problem) => return Err(Error::Option(format!("TableOptions: {problem}"))),
+                None => names.clone(),
+            },
+            None => {
+                let Row { line, fields } = rows.remove(0);
+                match unlike(&fields, *separator) {
+                    Some(problem) => return Err(broken(line, &problem)),
+                    None => fields,
+                }
             }
-        }
+        };
         if let Some(row) = rows.iter().find(|row| row.fields.len() != header.len()) {
-            let text = format!("there are {} fields where the header has {}", row.fields.len(), header.len());
+            let whose = if names.is_some() { "there are names for" } else { "the header has" };
+            let text = format!("there are {} fields where {whose} {}", row.fields.len(), header.len());
             return Err(broken(row.line, &text));
         }
         Ok(Table { name: name.into(), header, rows, unit: LINE })
@@ -221,6 +283,42 @@ impl Table {
     }
 }
 
+/// What is told of names that are not each a column's own.
+fn unnamed(names: &[String]) -> Option<String> {
+    let at = (0..names.len()).find(|&at| names[at].is_empty() || names[..at].contains(&names[at]))?;
+    let (name, number) = (&names[at], at + 1);
+    let wrong = match name.is_empty() {
+        true => format!("column {number} has no name"),
+        false => format!("column {number} is called `{name}`, as one before it"),
+    };
+    Some(format!("{wrong}: each needs its own name"))
+}
+
+/// What is told of a header that is none.
+fn unlike(header: &[String], separator: char) -> Option<String> {
+    if let ([whole], ',') = (header, separator)
+        && let Some(other) = [';', '\t', '|'].into_iter().find(|other| whole.contains(*other))
+    {
+        return Some(format!(
+            "the only column is called {whole:?}: where {other:?} stands between fields, say so \
+             (`Table::read_with`, `TableOptions {{ separator: {other:?}, .. }}`)"
+        ));
+    }
+    const OTHER: &str = "give names of your own (`Table::read_with`, `TableOptions { names: Some(..)";
+    let number = |name: &String| name.parse().ok().filter(|number: &f64| number.is_finite());
+    let numbers: Vec<f64> = header.iter().filter_map(number).collect();
+    // Years are names, and so are numbers from 0 up; measures are in no order.
+    let is_count = numbers == [0.0] || numbers.len() > 1 && numbers.is_sorted_by(|a, b| a < b);
+    let is_row = numbers.len() == header.len() || numbers.iter().any(|number| number.fract() != 0.0);
+    if is_row && !is_count {
+        let names = header.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        return Some(format!(
+            "names of columns are numbers ({names}): where there is no header, {OTHER}, .. }}`); `skip: 1` leaves this line out"
+        ));
+    }
+    unnamed(header).map(|problem| format!("{problem}; {OTHER}, skip: 1, .. }}`)"))
+}
+
 /// A field as far as it is read: its text, and how much of that was in quotes.
 #[derive(Default)]
 struct Field {
@@ -239,10 +337,10 @@ impl Field {
 }
 
 /// The records of a CSV text (RFC 4180), without the space around fields; empty lines are none. A quote that does not end
-/// is an error of its line.
-fn records(text: &str) -> Result<Vec<Row>, u64> {
-    let (mut rows, mut row) = (Vec::new(), Row { line: 1, fields: Vec::new() });
-    let (mut field, mut line) = (Field::default(), 1);
+/// is an error of its line. The first has the number `line`.
+fn records(text: &str, separator: char, mut line: u64) -> Result<Vec<Row>, u64> {
+    let (mut rows, mut row) = (Vec::new(), Row { line, fields: Vec::new() });
+    let mut field = Field::default();
     // The line of the quote that is open.
     let mut open = None;
     let mut rest = text.chars().peekable();
@@ -256,7 +354,7 @@ fn records(text: &str) -> Result<Vec<Row>, u64> {
                 field.text.clear();
                 open = Some(line);
             }
-            (Some(','), None) => row.fields.push(field.take()),
+            (Some(c), None) if c == separator => row.fields.push(field.take()),
             (Some('\n'), None) | (None, _) => {
                 let is_empty = row.fields.is_empty() && field.quoted.is_none() && field.text.trim().is_empty();
                 row.fields.push(field.take());

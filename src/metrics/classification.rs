@@ -197,9 +197,10 @@ pub(super) struct Counts<'s> {
 fn counts(labels: &Labels, metric: &str, output: &Tensor, target: &Tensor) -> Tensor {
     let rows = labels.rows(metric, output, target);
     let classes = labels.classes.unwrap_or_default();
-    let counted = rows.counted.unsqueeze(1);
-    let truth = rows.labels.one_hot(classes).mul(&counted);
-    let predicted = labels.predicted(&rows).one_hot(classes).mul(&counted);
+    let [truth, predicted] = [&rows.labels, &labels.predicted(&rows)].map(|own| match labels.several {
+        true => own.eq(1).mul(&rows.counted).reshape([own.numel() / classes.max(1), classes]),
+        false => own.one_hot(classes).mul(&rows.counted.unsqueeze(1)),
+    });
     let sum = |x: &Tensor| x.sum_dims(&[0], KeepDims::No);
     let [right, predicted, truth] = [sum(&truth.mul(&predicted)), sum(&predicted), sum(&truth)];
     Tensor::cat(&[&right, &predicted, &truth, &labels.count(&rows).reshape([1])], 0)
@@ -300,6 +301,13 @@ macro_rules! share {
             /// Of scores `[.., classes]` and labels `[..]`; the mean over the classes.
             pub fn new(classes: usize) -> $Name {
                 $Name { labels: Labels::of(classes), average: Average::Macro }
+            }
+
+            /// Of logits and labels of 0 and 1 `[.., labels]`, of which an item may have several: a label is predicted where its
+            /// logit is above 0. Classes are the labels then, and their figures become one, or [not](Average::Each), as theirs do.
+            #[doc(alias("MultilabelPrecision", "MultilabelRecall", "MultilabelF1Score"))]
+            pub fn multilabel(labels: usize) -> $Name {
+                $Name { labels: Labels::several(labels), average: Average::Macro }
             }
 
             /// How the classes' figures become one.

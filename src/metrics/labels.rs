@@ -32,6 +32,9 @@ pub(super) struct Labels {
     pub classes: Option<usize>,
     /// For one score an item, that of class 1: what it must be above.
     pub threshold: Option<f32>,
+    /// Whether each of the classes is a label of its own, of which an item may have several: then classes are a last dimension of
+    /// labels of 0 and 1.
+    pub several: bool,
     /// Whether scores are probabilities, not logits.
     pub probabilities: bool,
     pub ignore: i32,
@@ -54,11 +57,15 @@ impl Labels {
 
     /// As many classes as there are scores.
     pub fn any() -> Labels {
-        Labels { classes: None, threshold: None, probabilities: false, ignore: -100 }
+        Labels { classes: None, threshold: None, several: false, probabilities: false, ignore: -100 }
     }
 
     pub fn binary() -> Labels {
         Labels { classes: Some(2), threshold: Some(0.0), ..Labels::any() }
+    }
+
+    pub fn several(labels: usize) -> Labels {
+        Labels { classes: Some(labels), threshold: Some(0.0), several: true, ..Labels::any() }
     }
 
     pub fn of_probabilities(self) -> Labels {
@@ -75,6 +82,9 @@ impl Labels {
         let (x, t) = (output.shape(), target.shape());
         let (got, labels) = (format!("got {x} of {} and {t} of {}", output.dtype(), target.dtype()), target.numel());
         let (scores, labels) = if self.is_binary() {
+            if let (true, Some(own)) = (self.several, self.classes) {
+                assert!(x == t && t.last() == Some(&own), "{metric}: expected scores and labels [.., {own}], {got}");
+            }
             assert!(
                 one_shape(&x, &t) && output.dtype() == DType::F32,
                 "{metric}: expected a score of f32 and a label for each item, both of one shape, {got}"

@@ -165,6 +165,18 @@ pub trait Callback {
         true
     }
 
+    /// Whether it writes what outlives the run, a log or a page: a [`fast_dev_run`](super::Trainer::fast_dev_run) tells it nothing,
+    /// so that what is there stays.
+    fn writes_files(&self) -> bool {
+        false
+    }
+
+    /// The figure of epochs that it goes by, where it does: a run without such a figure ends after its first step, with the names
+    /// of those it has.
+    fn figure(&self) -> Option<&str> {
+        None
+    }
+
     /// Before the first step, or the first after a run was resumed.
     ///
     /// # Errors
@@ -325,15 +337,22 @@ pub(super) fn is_better(better: Better, new: f64, best: Option<f64>, min_delta: 
 /// A figure of the epoch that has just ended.
 pub(super) fn last(history: &History, figure: &str, whose: &str) -> Result<f64> {
     let Some(record) = history.epochs.last() else { return Ok(f64::NAN) };
-    record.figures.get(figure).ok_or_else(|| {
-        let names = record.figures.names().join(", ");
-        Error::Option(format!("{whose}: the epochs have no figure `{figure}`: choose among {names}"))
-    })
+    record.figures.get(figure).ok_or_else(|| no_figure(whose, figure, &record.figures.names()))
+}
+
+/// What is told of a figure that there is not.
+pub(super) fn no_figure(whose: &str, figure: &str, names: &[impl AsRef<str>]) -> Error {
+    let names = names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    Error::Option(format!("{whose}: the epochs have no figure `{figure}`: choose among {names}"))
 }
 
 impl Callback for EarlyStopping {
     fn name(&self) -> &str {
         "early_stopping"
+    }
+
+    fn figure(&self) -> Option<&str> {
+        Some(&self.figure)
     }
 
     fn started(&mut self, run: &mut Run) -> Result<()> {

@@ -376,7 +376,7 @@ pub(super) fn load_positions(task: &mut dyn Trained, values: &StateDict, paralle
     }
 }
 
-fn task_generators(task: &mut dyn Trained) -> Vec<nn::Generator> {
+pub(super) fn task_generators(task: &mut dyn Trained) -> Vec<nn::Generator> {
     task.modules().iter().flat_map(|(_, module)| nn::generators(*module)).collect()
 }
 

@@ -4,11 +4,12 @@ use super::batches::Batches;
 use super::chart::Chart;
 use super::checkpoints::{load_task, task_state};
 use super::memory::Memory;
-use super::trainer::Trainer;
+use super::trainer::{Trainer, parts};
 use crate::backend::edge::Instant;
 use crate::error::{Error, Result};
 use crate::nn::StateDict;
 use crate::optim::GradScaler;
+use crate::parallel::DataParallel;
 use crate::plan::Replay;
 
 /// How [`Trainer::find_lr`] looks: rates from the lowest to the highest, each a step.
@@ -75,7 +76,7 @@ impl<const N: usize> Trainer<'_, N> {
     /// Trains for some steps at rates that grow from one to the next, tells the losses, and puts everything back as it was:
     /// weights, optimizers, averages, the scale of a loss, the place in random numbers. What is [frozen](Trainer::freeze) in the
     /// first epoch does not move here either. A rate where the loss still falls fast is a good one to
-    /// begin with (Smith, 2017).
+    /// begin with (Smith, 2017). Of a [group](Trainer::parallel), all ranks search together, each on its part of the batches.
     ///
     /// ```
     /// # use wgrad::data::{DataLoader, LoaderOptions};
@@ -136,9 +137,10 @@ impl<const N: usize> Trainer<'_, N> {
 
     fn tried(&mut self, train: &dyn Batches<N>, rate: impl Fn(usize) -> f64, steps: usize) -> Result<LrFound> {
         let mut found = LrFound { rates: Vec::new(), losses: Vec::new() };
-        let (mut mean, mut best) = (0.0, f64::INFINITY);
+        let (mut sum, mut best) = (0.0, f64::INFINITY);
         // An epoch without a batch is the end.
-        let epochs = (0..).map(|epoch| train.epoch_from(epoch, 0).peekable());
+        let parallel = self.options.parallel.clone();
+        let epochs = (0..).map(|epoch| parts(train, parallel.as_deref(), epoch, 0).peekable());
         let mut batches = epochs.map_while(|mut epoch| epoch.peek().is_some().then_some(epoch)).flatten();
         for at in 0..steps {
             let Some(batch) = batches.next() else {
@@ -150,14 +152,17 @@ impl<const N: usize> Trainer<'_, N> {
             if let Some((_, optimizer)) = self.task.optimizers().into_iter().next() {
                 optimizer.set_lr(rate(at) as f32)?;
             }
-            let batch = batch?.map(|array| array.to(&self.device));
+            let (batch, items) = batch?;
+            parallel.iter().for_each(|own| own.weigh(items));
+            let batch = batch.map(|array| array.to(&self.device));
             let loss = match self.train_on(&batch)?.first() {
                 Some(loss) => f64::from(loss.item()?),
                 None => break,
             };
-            mean = KEPT * mean + (1.0 - KEPT) * loss;
+            let loss = parallel.as_deref().map_or(Ok(loss), |own| mean(own, loss, items))?;
+            sum = KEPT * sum + (1.0 - KEPT) * loss;
             // The mean begins with nothing, whose weight is taken off.
-            let smooth = mean / (1.0 - KEPT.powi(at as i32 + 1));
+            let smooth = sum / (1.0 - KEPT.powi(at as i32 + 1));
             best = if smooth < best { smooth } else { best };
             if !smooth.is_finite() || (at > FIRST && smooth > TOO_HIGH * best.abs()) {
                 break;
@@ -167,6 +172,14 @@ impl<const N: usize> Trainer<'_, N> {
         }
         Ok(found)
     }
+}
+
+/// The loss of a batch over a group, of a rank's: so all ranks end at one rate.
+fn mean(parallel: &DataParallel, loss: f64, items: usize) -> Result<f64> {
+    // What stands in the place of no item is not told.
+    let own = if items == 0 { 0.0 } else { loss * items as f64 };
+    let all = parallel.gather(&[own, items as f64], true)?;
+    Ok(all[0] / all[1])
 }
 
 /// How [`Trainer::find_batch_size`] looks: from the smallest size on, each twice the one before.
@@ -254,7 +267,8 @@ impl<const N: usize> Trainer<'_, N> {
         if low == 0 || high < low {
             return Err(Error::Option(format!("find_batch_size: from {low} to {high}: expected sizes from 1 upwards")));
         }
-        if self.options.parallel.as_deref().is_some_and(|own| own.group().size() > 1) {
+        let joined = self.options.parallel.as_deref().map(DataParallel::group);
+        if joined.or(self.group.as_deref()).is_some_and(|group| group.size() > 1) {
             let text = "find_batch_size: each of several ranks would come to sizes of its own: search before `Trainer::parallel`";
             return Err(Error::Option(text.into()));
         }

@@ -1,7 +1,9 @@
 //! The loop.
 
+mod judge;
+
 use super::batches::{Batches, is_same, varies, without_items};
-use super::callback::{Callback, Run, is_better, last, names, weights};
+use super::callback::{Callback, Run, names, weights};
 use super::checkpoints::{Checkpoints, Folder, Loaded, Place, gathered_state, load_positions, load_task, positions};
 use super::history::{Figures, History, Record};
 use super::task::Trained;
@@ -10,7 +12,6 @@ use crate::backend::edge::{self, Instant};
 use crate::checkpoint::{self, join};
 use crate::data::Array;
 use crate::error::{Error, Result};
-use crate::nn::{StateDict, parameters};
 use crate::optim::Optimizer;
 use crate::optim::schedule::ReduceLrOnPlateau;
 use crate::parallel::{DataParallel, DiLoCo};
@@ -195,7 +196,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
         self.tell(|callback, run| callback.started(run))?;
         while self.place.epoch < self.epochs && !self.ends_now()? {
-            let whole = self.epoch()?;
+            let whole = self.epoch(validation)?;
             if whole {
                 self.end_epoch(validation)?;
             }
@@ -252,7 +253,7 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
     }
 
     /// The rest of an epoch; whether it is whole.
-    fn epoch(&mut self) -> Result<bool> {
+    fn epoch(&mut self, validation: Option<&dyn Batches<N>>) -> Result<bool> {
         self.trainer.thaw(self.place.epoch);
         if self.place.batch == 0 {
             self.trainer.training.totals.reset();
@@ -281,6 +282,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
             let (batch, items) = batch?;
             parallel.iter().for_each(|own| own.ask(self.asks()));
             self.step(batch, items)?;
+            if self.done == 1 {
+                self.look_for_figures(validation)?;
+            }
             self.place.seconds = before + start.elapsed().as_secs_f64();
             let is_last = self.place.batch == batches;
             let met = self.met(is_last)?;
@@ -365,7 +369,8 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let (items, figures) = trainer.training.totals.read("", parallel.filter(|_| whole))?;
         let ranks = parallel.filter(|_| !whole).map_or(1, |own| own.group().size());
         (self.items, self.figures) = (items * ranks, figures.into_iter().collect());
-        if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite()) {
+        let waits = !whole && trainer.training.totals.waits();
+        if let Some(loss) = self.figures.get("loss").filter(|loss| !loss.is_finite() && !waits) {
             return Err(Error::Training(format!(
                 "the loss became {loss} in epoch {}, by step {}: use a smaller learning rate, clip gradients, look for labels \
                  outside of the classes and NaN in the batch, or for the first bad kernel with `Device::checked`",
@@ -415,52 +420,6 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         }
     }
 
-    /// What follows from an epoch's figures; `best` are the weights that they are of, where those are kept.
-    fn judge(&mut self, best: Option<StateDict>) -> Result<()> {
-        if let Some((figure, plateau)) = &mut self.plateau {
-            let value = last(&self.place.history, figure, "plateau")?;
-            if let Some((_, optimizer)) = self.trainer.task.optimizers().into_iter().next() {
-                plateau.step(value, optimizer)?;
-            }
-        }
-        self.warn();
-        self.tell(|callback, run| callback.epoch(run))?;
-        if let Some(parallel) = &self.trainer.options.parallel
-            && parallel.any([self.stop.is_some()])? == [true]
-        {
-            self.stop.get_or_insert("another rank asked for it".into());
-        }
-        self.keep_best(best)
-    }
-
-    /// Tells once that the loss of validation is no number: the run can still learn, so that it goes on.
-    fn warn(&mut self) {
-        let is_first = self.trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
-        let loss = self.figures.get("val_loss").filter(|loss| !loss.is_finite() && is_first && !self.warned);
-        if let Some(loss) = loss {
-            self.warned = true;
-            log::warn!(
-                "val_loss became {loss} in epoch {}, and the run goes on: look for labels outside of the classes and NaN in the \
-                 set of validation",
-                self.place.epoch + 1
-            );
-        }
-    }
-
-    /// Keeps the weights of the best epoch so far.
-    fn keep_best(&mut self, validated: Option<StateDict>) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let Some(figure) = &folder.options.best else { return Ok(()) };
-        let better = folder.options.better.map_or_else(|| self.trainer.training.totals.better(figure), Ok)?;
-        let new = last(&self.place.history, figure, "Checkpoints::best")?;
-        if is_better(better, new, self.place.best, 0.0) {
-            let values = validated.map_or_else(|| weights(&*self.trainer.task), Ok)?;
-            checkpoint::write(&values, folder.options.folder.join("best.safetensors"))?;
-            self.place.best = Some(new);
-        }
-        Ok(())
-    }
-
     /// Writes a checkpoint, where there is a folder for it; of a group, rank 0 does.
     fn save(&mut self) -> Result<()> {
         let trainer = &mut self.trainer;
@@ -501,23 +460,6 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         self.tell(|callback, run| callback.saved(run, &path))
     }
 
-    /// Whether a run could go on from these values. Where it could not, the checkpoint before it stays the last.
-    fn check(&self, values: &StateDict) -> Result<()> {
-        for (name, module) in self.trainer.task.modules() {
-            for (path, _) in parameters(module).into_iter().filter(|(path, _)| !self.trainer.options.freezes(path)) {
-                if values.get(&format!("module.{name}.{path}")).is_some_and(|value| !value.is_finite()) {
-                    return Err(Error::Training(format!(
-                        "the parameter `{path}` holds a number that is not finite after step {}: no checkpoint is written, and those \
-                         before it stay. `detect_anomaly(true)` tells where such numbers begin; use a smaller learning rate, or clip \
-                         gradients",
-                        self.place.step
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Tells every callback.
     pub fn tell(&mut self, mut event: impl FnMut(&mut dyn Callback, &mut Run) -> Result<()>) -> Result<()> {
         let batches = self.batches();
@@ -525,7 +467,9 @@ impl<'f, 'a, const N: usize> Fit<'f, 'a, N> {
         let is_first = trainer.options.parallel.as_deref().is_none_or(DataParallel::is_first);
         let mut ended = None;
         let told = trainer.callbacks.iter_mut().enumerate();
-        for (at, callback) in told.filter(|(_, own)| is_first || own.on_every_rank()) {
+        let fast = trainer.limits.fast;
+        let hears = |own: &dyn Callback| (is_first || own.on_every_rank()) && !(fast && own.writes_files());
+        for (at, callback) in told.filter(|(_, own)| hears(&***own)) {
             let mut why = None;
             let mut run = Run {
                 epoch: self.place.epoch,

@@ -1,12 +1,9 @@
-//! Callbacks that tell a run's figures: in the terminal, and in files.
+//! A callback that tells a run's figures in the terminal.
 
 use super::callback::{Callback, Run};
 use super::history::{Record, heading, row, shown};
 use crate::error::{Error, Result};
-use serde_json::json;
-use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
 
 /// A table of epochs on standard output, and below it, where standard error is a terminal, a line with a bar, the figures, items
 /// a second and the time left.
@@ -140,111 +137,6 @@ fn done(batch: usize, batches: usize, seconds: f64) -> (String, String) {
     let left = (seconds / batch.max(1) as f64 * (batches - batch) as f64) as u64;
     let bar = format!("[{}{}] {batch}/{batches}", "=".repeat(done), " ".repeat(WIDTH - done));
     (bar, format!("  {}:{:02} left", left / 60, left % 60))
-}
-
-/// The figures of each epoch as a line of a CSV file, which grows where a run is resumed: epochs behind the checkpoint that it goes
-/// on from have a second line then.
-#[derive(Debug)]
-pub struct CsvLog {
-    path: PathBuf,
-    file: Option<File>,
-    /// Whether the names of the figures are still to be written.
-    is_empty: bool,
-}
-
-impl CsvLog {
-    /// In a file, which is made anew where the run begins.
-    pub fn new(path: impl AsRef<Path>) -> CsvLog {
-        CsvLog { path: path.as_ref().into(), file: None, is_empty: true }
-    }
-}
-
-impl Callback for CsvLog {
-    fn name(&self) -> &str {
-        "csv"
-    }
-
-    fn on_every_rank(&self) -> bool {
-        false
-    }
-
-    fn started(&mut self, run: &mut Run) -> Result<()> {
-        let file = opened(&self.path, run)?;
-        self.is_empty = file.metadata().is_ok_and(|file| file.len() == 0);
-        self.file = Some(file);
-        Ok(())
-    }
-
-    fn epoch(&mut self, run: &mut Run) -> Result<()> {
-        let (Some(record), Some(file)) = (run.history.epochs.last(), &mut self.file) else { return Ok(()) };
-        let mut text = String::new();
-        if std::mem::take(&mut self.is_empty) {
-            text = format!("epoch,step,seconds,lr,{}\n", record.figures.names().join(","));
-        }
-        let figures: Vec<String> = record.figures.iter().map(|(_, value)| value.to_string()).collect();
-        let (epoch, step, seconds, lr) = (record.epoch + 1, record.step, record.seconds, record.lr);
-        text += &format!("{epoch},{step},{seconds:.3},{lr},{}\n", figures.join(","));
-        file.write_all(text.as_bytes()).map_err(|error| Error::file_because(&self.path, "cannot be written", error))
-    }
-}
-
-/// The figures of each epoch as a line of JSON, which grows where a run is resumed, as a [`CsvLog`] does; its start and its end have
-/// lines too.
-#[derive(Debug)]
-pub struct JsonLog {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-impl JsonLog {
-    /// In a file, which is made anew where the run begins.
-    pub fn new(path: impl AsRef<Path>) -> JsonLog {
-        JsonLog { path: path.as_ref().into(), file: None }
-    }
-
-    fn add(&mut self, line: serde_json::Value) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        writeln!(file, "{line}").map_err(|error| Error::file_because(&self.path, "cannot be written", error))
-    }
-}
-
-impl Callback for JsonLog {
-    fn name(&self) -> &str {
-        "json"
-    }
-
-    fn on_every_rank(&self) -> bool {
-        false
-    }
-
-    fn started(&mut self, run: &mut Run) -> Result<()> {
-        self.file = Some(opened(&self.path, run)?);
-        let device = run.device.to_string();
-        self.add(json!({"event": "start", "step": run.step, "epochs": run.epochs, "device": device, "data": run.data}))
-    }
-
-    fn epoch(&mut self, run: &mut Run) -> Result<()> {
-        let Some(record) = run.history.epochs.last() else { return Ok(()) };
-        let mut line = json!({
-            "event": "epoch", "epoch": record.epoch + 1, "step": record.step, "seconds": record.seconds, "lr": record.lr,
-            "rate": record.rate,
-        });
-        record.figures.iter().for_each(|(name, value)| line[name] = json!(value));
-        self.add(line)
-    }
-
-    fn ended(&mut self, run: &mut Run, error: Option<&Error>) -> Result<()> {
-        let error = error.map(ToString::to_string);
-        self.add(json!({"event": "end", "step": run.step, "stopped": run.history.stopped, "error": error}))
-    }
-}
-
-/// A log that grows where a run goes on, and begins where it begins.
-fn opened(path: &Path, run: &Run) -> Result<File> {
-    let is_new = run.step == 0 || !path.exists();
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).append(!is_new).truncate(is_new);
-    options.open(path).map_err(|error| Error::file_because(path, "cannot be written", error))
 }
 
 #[cfg(test)]

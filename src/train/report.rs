@@ -195,6 +195,10 @@ impl Callback for Report {
         false
     }
 
+    fn writes_files(&self) -> bool {
+        true
+    }
+
     fn profiles(&self) -> Option<u64> {
         Some(TIMED)
     }

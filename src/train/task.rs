@@ -3,6 +3,7 @@
 use super::anomaly::Anomaly;
 use super::trainer::items;
 use crate::autograd::Grads;
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::metrics::in_f32;
 use crate::nn::{Ctx, Module, Precision, Recompute, parameters};
@@ -23,12 +24,14 @@ pub struct Outcome {
     /// Whether the step was made, 1 or 0 on the device ([`Optimizer::made`]), where it may be given up: then means that are no
     /// numbers are left out of those of the epoch.
     pub made: Option<Tensor>,
+    /// What its means are over, where that is not its items: see [`over`](Outcome::over).
+    pub over: Option<Tensor>,
 }
 
 impl Outcome {
     /// A loss alone.
     pub fn of(loss: Tensor) -> Outcome {
-        Outcome { loss, judged: None, others: Vec::new(), made: None }
+        Outcome { loss, judged: None, others: Vec::new(), made: None, over: None }
     }
 
     /// With what metrics compare: logits and labels, predictions and targets.
@@ -42,6 +45,37 @@ impl Outcome {
     pub fn and(mut self, name: &str, value: &Tensor) -> Outcome {
         self.others.push((name.to_string(), value.detach()));
         self
+    }
+
+    /// Says what the loss and the other means are over where that is not the items of the batch: how many labels count, or the
+    /// sum of their weights, a scalar. Then the [parts](super::Trainer::micro_batches) of a batch give what the whole gives, and
+    /// the batches of an epoch what all its labels give; a part or a batch in which nothing counts is left out, whose mean is no
+    /// number. Several ranks still weigh their gradients by their items.
+    ///
+    /// ```
+    /// # use wgrad::{Tensor, nn::{Ctx, Layer}, train::Outcome};
+    /// # fn step(model: &dyn Layer, [x, labels]: [&Tensor; 2], ctx: &Ctx) -> Outcome {
+    /// // Labels of -100 are left out of the mean.
+    /// let count = labels.ne(-100).sum();
+    /// Outcome::of(model.forward(x, ctx).cross_entropy(labels)).over(&count)
+    /// # }
+    /// ```
+    #[doc(alias("num_items_in_batch", "ignore_index"))]
+    #[must_use]
+    pub fn over(self, weight: &Tensor) -> Outcome {
+        Outcome { over: Some(weight.detach()), ..self }
+    }
+
+    /// What the means are over, in f32, and whether that is nothing.
+    pub(super) fn weight(&self) -> Result<Option<(Tensor, Tensor)>> {
+        let Some(over) = &self.over else { return Ok(None) };
+        if over.numel() != 1 {
+            let text = format!("what a loss is a mean over has the shape {}: expected one number", over.shape());
+            return Err(Error::Option(text));
+        }
+        let weight = over.detach().reshape(()).cast(DType::F32);
+        let nothing = weight.eq(0.0);
+        Ok(Some((weight, nothing)))
     }
 }
 
@@ -211,28 +245,48 @@ impl<F> Supervised<'_, F> {
         let items = items(batch);
         let parts = options.micro_batches.min(items).max(1);
         let mut all: Vec<(f32, Outcome)> = Vec::with_capacity(parts);
-        let mut grads = Grads::new();
+        let (mut grads, mut over) = (Grads::new(), None);
         for part in 0..parts {
             let [from, to] = [part, part + 1].map(|at| at * items / parts);
             let cut = batch.map(|tensor| tensor.narrow(0, from, to - from));
             let outcome = (self.step)(cut.each_ref(), &options.ctx())?;
             let share = (to - from) as f32 / items as f32;
-            let loss = &options.scaled(&(&outcome.loss * share));
-            match options.exchanging().filter(|_| part + 1 == parts) {
-                Some(parallel) => grads = parallel.backward_after(grads, loss)?,
-                None => grads += loss.backward(),
+            let exchanging = options.exchanging().filter(|_| part + 1 == parts);
+            match outcome.weight()? {
+                Some(weight) => {
+                    grads = added(grads, &outcome.loss, &weight, &mut over, options);
+                    if let Some(parallel) = exchanging {
+                        grads = parallel.average(grads)?;
+                    }
+                }
+                None => {
+                    let loss = &options.scaled(&(&outcome.loss * share));
+                    match exchanging {
+                        Some(parallel) => grads = parallel.backward_after(grads, loss)?,
+                        None => grads += loss.backward(),
+                    }
+                }
             }
             all.push((share, Outcome { loss: outcome.loss.detach(), ..outcome }));
         }
-        let mean = |of: &dyn Fn(&Outcome) -> Tensor| {
-            let shares = all.iter().map(|(share, outcome)| of(outcome).reshape(()) * *share).collect::<Vec<_>>();
-            Tensor::stack(&shares, 0).sum()
+        let mean = |of: &dyn Fn(&Outcome) -> Tensor| -> Result<Tensor> {
+            let mut shares = Vec::with_capacity(all.len());
+            for (share, outcome) in &all {
+                let value = of(outcome).reshape(());
+                shares.push(match outcome.weight()? {
+                    Some((own, nothing)) => value.masked_fill(&nothing, 0.0) * own,
+                    None => value * *share,
+                });
+            }
+            let sum = Tensor::stack(&shares, 0).sum();
+            Ok(over.as_ref().map_or(sum.clone(), |over| sum / over))
         };
-        let mut outcome = Outcome::of(mean(&|outcome| outcome.loss.clone()));
+        let mut outcome = Outcome::of(mean(&|outcome| outcome.loss.clone())?);
         let names = all.first().map_or(0, |(_, first)| first.others.len());
         for at in 0..names {
-            outcome = outcome.and(&all[0].1.others[at].0, &mean(&|outcome| outcome.others[at].1.clone()));
+            outcome = outcome.and(&all[0].1.others[at].0, &mean(&|outcome| outcome.others[at].1.clone())?);
         }
+        outcome.over = over;
         let judged: Option<Vec<&(Tensor, Tensor)>> = all.iter().map(|(_, part)| part.judged.as_ref()).collect();
         if let Some(judged) = judged {
             let outputs = Tensor::cat(&judged.iter().map(|(output, _)| output).collect::<Vec<_>>(), 0);
@@ -241,6 +295,27 @@ impl<F> Supervised<'_, F> {
         }
         Ok((outcome, grads))
     }
+}
+
+/// The gradients of parts so far and those of one more: the mean of both by their weights, of which `over` is the sum. A part of
+/// nothing adds nothing, whatever its loss.
+fn added(
+    mut grads: Grads,
+    loss: &Tensor,
+    (own, nothing): &(Tensor, Tensor),
+    over: &mut Option<Tensor>,
+    options: &StepOptions,
+) -> Grads {
+    let all = over.as_ref().map_or(own.clone(), |over| over + own);
+    // Nothing of nothing is nothing.
+    let share = own / all.masked_fill(&all.eq(0.0), 1.0);
+    let kept = 1.0 - &share;
+    grads.scale(|values| values * kept.cast(values.dtype()));
+    let mut new = options.scaled(&(loss * &share)).backward();
+    new.scale(|values| values.masked_fill(nothing, 0.0));
+    grads += new;
+    *over = Some(all);
+    grads
 }
 
 impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> for Supervised<'_, F> {
@@ -254,7 +329,13 @@ impl<F: FnMut([&Tensor; N], &Ctx) -> Result<Outcome>, const N: usize> Task<N> fo
         let (mut outcome, mut grads) = match options.micro_batches {
             0 | 1 => {
                 let outcome = (self.step)(batch, &options.ctx())?;
-                let grads = options.backward(&outcome.loss)?;
+                let grads = match outcome.weight()? {
+                    Some(weight) if options.exchanging().is_none() => {
+                        added(Grads::new(), &outcome.loss, &weight, &mut None, options)
+                    }
+                    Some((_, nothing)) => options.backward(&outcome.loss.masked_fill(&nothing, 0.0))?,
+                    None => options.backward(&outcome.loss)?,
+                };
                 (outcome, grads)
             }
             _ => self.in_parts(batch, options)?,

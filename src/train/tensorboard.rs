@@ -67,6 +67,10 @@ impl Callback for TensorBoard {
         false
     }
 
+    fn writes_files(&self) -> bool {
+        true
+    }
+
     fn started(&mut self, run: &mut Run) -> Result<()> {
         // A resumed run tells again what came after its checkpoint.
         let from = if run.step == 0 { 0 } else { run.step + 1 };

@@ -56,6 +56,9 @@ pub(super) struct Totals {
     evaluates: bool,
     /// Of a set that several ranks have evaluated: the sums over all.
     whole: Option<Sums>,
+    /// Whether a mean says what it is over, and whether all that was read last is over nothing.
+    over: bool,
+    waits: bool,
 }
 
 /// The sums of the means, and of each metric its own, or all that it collected.
@@ -87,7 +90,15 @@ impl Kept {
 impl Totals {
     /// Of a training epoch, or of a set that is evaluated, without a metric yet.
     pub fn new(device: &Device, evaluates: bool) -> Totals {
-        Totals { means: Tensor::zeros([MEANS], device), names: Vec::new(), kept: Vec::new(), evaluates, whole: None }
+        Totals {
+            means: Tensor::zeros([MEANS], device),
+            names: Vec::new(),
+            kept: Vec::new(),
+            evaluates,
+            whole: None,
+            over: false,
+            waits: false,
+        }
     }
 
     /// Has a metric told too.
@@ -120,6 +131,8 @@ impl Totals {
         self.names = outcome.others.iter().map(|(name, _)| name.clone()).collect();
         let loss = outcome.loss.detach();
         let weights = Tensor::full([], items as f32, loss.device());
+        let over = outcome.weight()?;
+        self.over |= over.is_some();
         let scalars = std::iter::once(&loss).chain(outcome.others.iter().map(|(_, value)| value));
         let mut new = vec![weights.clone()];
         let mut left_out = Vec::new();
@@ -129,13 +142,28 @@ impl Totals {
                 return Err(Error::Option(text));
             }
             let mut value = scalar.detach().reshape(()).cast(DType::F32);
+            if let Some((_, nothing)) = &over {
+                value = value.masked_fill(nothing, 0.0);
+            }
+            let mut lost = None;
             if let Some(made) = &outcome.made {
                 // Of a step that was given up, what is no number is told of no items.
-                let lost = value.isfinite().logical_or(made).logical_not();
-                value = value.masked_fill(&lost, 0.0);
-                left_out.push(lost.cast(DType::F32) * items as f32);
+                let given_up = value.isfinite().logical_or(made).logical_not();
+                value = value.masked_fill(&given_up, 0.0);
+                lost = Some(given_up);
             }
-            new.push(value * items as f32);
+            match (&over, lost) {
+                (Some((over, _)), lost) => {
+                    // The items that its mean is not over.
+                    let told = lost.map_or(over.clone(), |lost| over.masked_fill(&lost, 0.0));
+                    left_out.push(&weights - &told);
+                    new.push(value * told);
+                }
+                (None, lost) => {
+                    left_out.extend(lost.map(|lost| lost.cast(DType::F32) * items as f32));
+                    new.push(value * items as f32);
+                }
+            }
         }
         let add = |start: usize, new: &[Tensor]| {
             let place = self.means.narrow(0, start, new.len());
@@ -206,23 +234,38 @@ impl Totals {
             _ if items > 0.0 => f64::NAN,
             _ => 0.0,
         };
-        let names = std::iter::once("loss").chain(self.names.iter().map(String::as_str)).enumerate();
-        let mut figures: Vec<_> = names.map(|(at, name)| (format!("{prefix}{name}"), of(at))).collect();
-        for (metric, values) in self.metrics().zip(values) {
-            if self.evaluates || !metric.collects() {
-                let named = metric.names().into_iter().zip(metric.values(&values));
-                figures.extend(named.map(|(name, value)| (format!("{prefix}{name}"), value)));
-            }
-        }
-        for at in 1..figures.len() {
-            let (before, rest) = figures.split_at_mut(at);
-            // Of two figures of one name, such as two metrics with other thresholds, neither is lost.
-            match before.iter().filter(|(name, _)| *name == rest[0].0).count() {
-                0 => (),
-                same => rest[0].0 = format!("{}_{}", rest[0].0, same + 1),
-            }
-        }
+        self.waits = self.over && means[1] == 0.0 && items == f64::from(means[LEFT_OUT]);
+        let means = (0..=self.names.len()).map(of);
+        let told = self.metrics().zip(&values).filter(|(metric, _)| self.tells(*metric));
+        let told = told.flat_map(|(metric, values)| metric.values(values));
+        let figures = self.figures(prefix).into_iter().zip(means.chain(told)).collect();
         Ok((items as usize, figures))
+    }
+
+    /// Whether nothing has counted by the last look: the loss is no number, and may become one.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Whether a metric has figures here.
+    fn tells(&self, metric: &dyn Metric) -> bool {
+        self.evaluates || !metric.collects()
+    }
+
+    /// The names of all figures, with `prefix` before them: those of other means once a step has told them.
+    pub fn figures(&self, prefix: &str) -> Vec<String> {
+        let metrics = self.metrics().filter(|metric| self.tells(*metric)).flat_map(Metric::names);
+        let names = std::iter::once("loss".to_string()).chain(self.names.iter().cloned()).chain(metrics);
+        let mut names: Vec<String> = names.map(|name| format!("{prefix}{name}")).collect();
+        for at in 1..names.len() {
+            let (before, rest) = names.split_at_mut(at);
+            // Of two figures of one name, such as two metrics with other thresholds, neither is lost.
+            match before.iter().filter(|name| **name == rest[0]).count() {
+                0 => (),
+                same => rest[0] = format!("{}_{}", rest[0], same + 1),
+            }
+        }
+        names
     }
 
     /// The sums so far; where several ranks have evaluated, over all.

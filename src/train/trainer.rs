@@ -200,8 +200,9 @@ impl<'a, const N: usize> Trainer<'a, N> {
         self
     }
 
-    /// Two batches of everything, for one epoch, whatever else is asked for, and no checkpoint: whether a program runs to its
-    /// end is known in seconds. What else is asked for holds again once this is told `false`.
+    /// Two batches of everything, for one epoch, whatever else is asked for, and no checkpoint, log or page: whether a program runs
+    /// to its end is known in seconds, and files of other runs stay as they are. What else is asked for holds again once this is
+    /// told `false`.
     #[must_use]
     pub fn fast_dev_run(mut self, fast: bool) -> Self {
         self.limits.fast = fast;

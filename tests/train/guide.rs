@@ -103,6 +103,8 @@ fn mistakes() -> Vec<(&'static str, String)> {
         let table = Table::parse("cars.csv", b"power\n130\n?\n90\n")?;
         Encoder::fit(&table, &[0, 1, 2], &["power"], &[]).map(drop)
     });
+    add("data", &|| Table::parse("cars.csv", b"a;b\n1;2\n").map(drop));
+    add("data", &|| Table::parse("cars.csv", b"5.1,3.5\n4.9,3.0\n").map(drop));
     add("data", &|| {
         #[derive(Module)]
         struct Words {

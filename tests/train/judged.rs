@@ -2,16 +2,19 @@
 //! items on several ranks.
 
 use super::parallel::several;
-use super::trainer::{loader, network, plain};
+use super::trainer::{loader, network, outcome, plain};
 use crate::devices::devices;
+use std::cell::Cell;
 use std::path::Path;
 use wgrad::data::{DataLoader, LoaderOptions};
 use wgrad::metrics::{
-    Accuracy, ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scored, Scores,
+    Accuracy, Average, ConfusionCounts, F1, LogLoss, MeanSquaredError, Meter, Metric, R2, RocAuc, Scored, Scores,
 };
+use wgrad::nn::{Ctx, Generator, Mode};
 use wgrad::optim::schedule::{Better, ReduceLrOnPlateau};
+use wgrad::optim::{Sgd, SgdOptions};
 use wgrad::parallel::{Alone, Group, Threads};
-use wgrad::train::{Checkpoints, EarlyStopping, Report, Streamed};
+use wgrad::train::{Callback, Checkpoints, EarlyStopping, Report, Run, Streamed, Trainer};
 use wgrad::{Device, Error, Result, Tensor};
 
 /// The figure of batches of so many items, where outputs or targets have a last dimension of 1.
@@ -169,8 +172,14 @@ fn labels_between_classes_are_of_none_and_two_metrics_of_one_name_are_both_told(
     }
 }
 
+/// The checkpoints in a folder.
+fn saved(folder: &Path) -> usize {
+    let files = std::fs::read_dir(folder).expect("a folder").flatten();
+    files.filter(|file| file.file_name().to_string_lossy().starts_with("step-")).count()
+}
+
 #[test]
-fn what_a_plateau_is_asked_for_is_judged_before_the_first_step_or_loses_no_epoch() {
+fn what_a_plateau_is_asked_for_is_judged_before_an_epoch_is_trained() {
     let device = Device::cpu();
     let model = network(&device);
     let fit = |figure: &str, plateau: ReduceLrOnPlateau, folder: &Path| {
@@ -179,13 +188,122 @@ fn what_a_plateau_is_asked_for_is_judged_before_the_first_step_or_loses_no_epoch
         trainer.checkpoints(checkpoints).fit(&loader(64, 0), Some(&loader(64, 0)))
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let files = || std::fs::read_dir(folder.path()).expect("a folder").count();
     let rises = fit("val_accuracy", ReduceLrOnPlateau::default(), folder.path()).expect_err("it rises").to_string();
     assert!(rises.contains("`val_accuracy` is better where it is Larger"), "{rises}");
     let wrong = ReduceLrOnPlateau { factor: 2.0, ..ReduceLrOnPlateau::default() };
-    assert!(fit("val_loss", wrong, folder.path()).is_err() && files() == 0);
-    assert!(fit("val_los", ReduceLrOnPlateau::default(), folder.path()).is_err() && files() > 0);
+    assert!(fit("val_loss", wrong, folder.path()).is_err() && saved(folder.path()) == 0);
+    let unknown =
+        fit("val_los", ReduceLrOnPlateau::default(), folder.path()).expect_err("a slip of the pen").to_string();
+    let names = "plateau: the epochs have no figure `val_los`: choose among loss, size, accuracy, val_loss, val_size, val_accuracy";
+    assert!(unknown == names && saved(folder.path()) == 0, "{unknown}");
     let larger = ReduceLrOnPlateau { mode: Better::Larger, ..ReduceLrOnPlateau::default() };
     let another = tempfile::tempdir().expect("a folder");
     fit("val_accuracy", larger, another.path()).expect("it trains");
+}
+
+/// Counts the steps that it is told of, and can end a run after an epoch.
+#[derive(Default)]
+struct Looks<'c> {
+    steps: Option<&'c Cell<usize>>,
+    fails: bool,
+}
+
+impl Callback for Looks<'_> {
+    fn name(&self) -> &str {
+        "looks"
+    }
+
+    fn step(&mut self, _run: &mut Run) -> Result<()> {
+        self.steps.iter().for_each(|steps| steps.set(steps.get() + 1));
+        Ok(())
+    }
+
+    fn epoch(&mut self, _run: &mut Run) -> Result<()> {
+        if self.fails { Err(Error::Data("no room".into())) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_callback_that_fails_after_an_epoch_loses_no_epoch() {
+    let (device, folder) = (Device::cpu(), tempfile::tempdir().expect("a folder"));
+    let model = network(&device);
+    let trainer = plain(&device, &model, 0.1).callback(Looks { fails: true, ..Looks::default() });
+    let told = trainer.checkpoints(Checkpoints::in_folder(folder.path())).fit(&loader(64, 0), None);
+    assert_eq!((told.err(), saved(folder.path())), (Some(Error::Data("no room".into())), 1));
+}
+
+/// A run that draws in validation too, and has a mean of validation alone: the values of that, and what was drawn.
+fn by(figure: &str, validates: bool) -> Result<(Vec<f64>, u64)> {
+    let device = Device::cpu();
+    let (model, generator) = (network(&device), Generator::new(1));
+    let sgd = Sgd::new(&model, SgdOptions { lr: 0.1, ..SgdOptions::default() })?;
+    let both = (&model, &generator);
+    let step = |batch: [&Tensor; 2], ctx: &Ctx| {
+        let outcome = outcome(&model, batch, ctx);
+        let alone = ctx.draw(&generator, &device).uniform([], 0.0, 1.0);
+        Ok(if ctx.mode() == Mode::Eval { outcome.and("alone", &alone) } else { outcome })
+    };
+    let stopping = EarlyStopping::new(figure, 9).by(Better::Smaller);
+    let mut trainer = Trainer::new(&device, &both, sgd, step).epochs(2).callback(stopping);
+    let history = trainer.fit(&loader(64, 0), validates.then(|| loader(64, 0)).as_ref().map(|set| set as _))?;
+    Ok((history.of("val_alone"), generator.position()))
+}
+
+#[test]
+fn a_figure_that_there_is_not_is_told_after_the_first_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let usual = by("val_loss", true).expect("it trains");
+    assert_eq!(usual.0.len(), 2);
+    // What is of validation alone is found, and draws what it would have drawn.
+    assert_eq!(by("val_alone", true).expect("it trains"), usual);
+    let told =
+        |figure: &'static str, validates: bool| by(figure, validates).expect_err("a slip of the pen").to_string();
+    let all = "choose among loss, size, val_loss, val_size, val_alone";
+    assert_eq!(told("val_los", true), format!("early_stopping: the epochs have no figure `val_los`: {all}"));
+    assert_eq!(
+        told("val_loss", false),
+        "early_stopping: the epochs have no figure `val_loss`: choose among loss, size"
+    );
+
+    // Nobody is told of a second step, and nothing is kept.
+    let (device, steps) = (Device::cpu(), Cell::new(0));
+    let model = network(&device);
+    let best = Checkpoints::in_folder(folder.path()).every_steps(1).best("val_f1");
+    let mut trainer = plain(&device, &model, 0.1).checkpoints(best);
+    trainer = trainer.callback(Looks { steps: Some(&steps), ..Looks::default() });
+    let error = trainer.fit(&loader(64, 0), Some(&loader(64, 0))).expect_err("no metric tells it").to_string();
+    assert!(error.starts_with("Checkpoints::best: the epochs have no figure `val_f1`"), "{error}");
+    assert_eq!((steps.get(), saved(folder.path())), (0, 0));
+}
+
+#[test]
+fn each_label_of_items_that_have_several_is_judged_by_itself() {
+    for (name, device) in devices() {
+        const COUNT: usize = 40;
+        let scores: Vec<f32> = (0..COUNT * 3).map(|at| (at as f32 * 1.7).sin() - 0.2 * (at % 3) as f32).collect();
+        // Some are left out.
+        let labels: Vec<i32> =
+            (0..COUNT * 3).map(|at| if at % 11 == 3 { -100 } else { (at * at % 7 < 3) as i32 }).collect();
+        let scores = Tensor::from_vec(scores, [COUNT, 3], &device);
+        let labels = Tensor::from_vec(labels, [COUNT, 3], &device);
+        let column = |x: &Tensor, at: usize| x.narrow(1, at, 1).reshape([COUNT]).contiguous();
+        let one = |metric: F1, x: &Tensor, t: &Tensor| judged(metric, x, t);
+        let each: Vec<f64> = (0..3).map(|at| one(F1::binary(), &column(&scores, at), &column(&labels, at))).collect();
+        let mut meter = Meter::new(F1::multilabel(3).average(Average::Each), &device);
+        for rows in [0..30, 30..COUNT] {
+            let [x, t] = [&scores, &labels].map(|own| own.narrow(0, rows.start, rows.len()));
+            meter.update(&x, &t);
+        }
+        let figures = meter.figures().expect("the device works");
+        for (at, (label, value)) in figures.iter().enumerate() {
+            assert_eq!(*label, format!("f1_{at}"));
+            assert!((value - each[at]).abs() < 1e-6, "{label} on {name}: {value}, not {}", each[at]);
+        }
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "on {name}: {a}, not {b}");
+        near(one(F1::multilabel(3), &scores, &labels), each.iter().sum::<f64>() / 3.0);
+        let micro = F1::multilabel(3).average(Average::Micro);
+        near(one(micro, &scores, &labels), one(F1::binary(), &scores, &labels));
+        near(one(micro.of_probabilities(), &scores.sigmoid(), &labels), one(F1::binary(), &scores, &labels));
+        assert!(one(F1::multilabel(3), &scores, &(labels.eq(1) * 2.0)).is_nan(), "on {name}");
+    }
 }

@@ -1,10 +1,13 @@
 //! Searches for a rate and for the size of a batch: they are of the run that follows, and leave it as it is.
 
+use super::parallel::several;
 use super::trainer::{loader, network, outcome, plain};
 use crate::devices::devices;
+use std::cell::Cell;
 use wgrad::data::Array;
-use wgrad::nn::Precision;
+use wgrad::nn::{Ctx, Init, Layer, Linear, Precision, Relu, Sequential};
 use wgrad::optim::{GradScaler, GradScalerOptions, Sgd, SgdOptions};
+use wgrad::parallel::{Alone, Group, Threads};
 use wgrad::train::{BatchSizes, Drawn, LrRange, Trainer};
 use wgrad::{Device, Error, Result, Tensor};
 
@@ -62,4 +65,44 @@ fn a_set_without_batches_is_an_error_everywhere() {
     assert!(told(trainer.fit(&nothing(), None).expect_err("no batch")).contains("epoch 1 has no batch"));
     let found = trainer.find_batch_size(|_| Ok(nothing()), BatchSizes::default()).expect("it ends");
     assert_eq!(found.ended, "the set has no batch of 8 items");
+}
+
+/// A search for a rate as a rank of a group, by a model that sees each item alone; and the most items of a batch that it saw.
+fn searched(group: impl Group + 'static, device: &Device) -> Result<(Vec<f64>, Vec<f64>, usize)> {
+    let init = &mut Init::new(5, device);
+    let model = Sequential::new().push(Linear::new(2, 16, init)).push(Relu::new()).push(Linear::new(16, 2, init));
+    let most = Cell::new(0);
+    let sgd = Sgd::new(&model, SgdOptions { lr: 0.05, ..SgdOptions::default() })?;
+    let mut trainer = Trainer::new(device, &model, sgd, |[x, labels]: [&Tensor; 2], ctx: &Ctx| {
+        most.set(most.get().max(x.size(0)));
+        Ok(model.forward(x, ctx).cross_entropy(labels).into())
+    });
+    trainer = trainer.parallel(group);
+    // The last batches have 12 items.
+    let found = trainer.find_lr(&loader(300, 0), LrRange { low: 1e-3, high: 1e4, steps: 60 })?;
+    Ok((found.rates, found.losses, most.get()))
+}
+
+#[test]
+fn ranks_search_together_each_on_its_part() {
+    for (name, device) in devices() {
+        let (rates, losses, _) = searched(Alone, &device).expect("it searches");
+        assert!(rates.len() > 20 && rates.len() < 60, "{name}: {}", rates.len());
+        let all = Threads::run(&several(&device, 2), searched).expect("they search");
+        assert_eq!((&all[0].0, &all[0].1), (&all[1].0, &all[1].1), "{name}");
+        for (own, found, most) in all {
+            assert_eq!(most, 16, "{name}: it trained on whole batches");
+            let is_near = found.iter().zip(&losses).take(40).all(|(a, b)| (a - b).abs() < 1e-3 * b);
+            assert!(is_near && own.len().abs_diff(rates.len()) <= 1, "{name}: {found:?}, not {losses:?}");
+        }
+        // Each would come to a size of its own, whether they have met or not.
+        let sized = Threads::run(&several(&device, 2), |group, device| {
+            let model = network(device);
+            let mut trainer = plain(device, &model, 0.1).parallel(group);
+            Ok(trainer.find_batch_size(|_| Ok(loader(300, 0)), BatchSizes::default()).map(drop))
+        });
+        for told in sized.expect("they end") {
+            assert!(told.expect_err("refused").to_string().contains("search before `Trainer::parallel`"), "{name}");
+        }
+    }
 }
