@@ -84,6 +84,9 @@ pub struct Kernel {
     pub rewrites: &'static [rewrite::Rewrite],
     /// The ways to run it in WGSL, the preferred first.
     pub variants: &'static [Variant],
+    /// Whether a replayed step runs dispatches of it once that do the same: for what is small beside its readers, and is never made
+    /// again to save memory.
+    pub once: bool,
 }
 
 impl Kernel {
@@ -118,6 +121,7 @@ impl Kernel {
             proportional: &[],
             rewrites: &[],
             variants: &[],
+            once: false,
         }
     }
 
@@ -144,6 +148,11 @@ impl Kernel {
     /// With the ways to run it in WGSL, the preferred first.
     pub const fn variants(self, variants: &'static [Variant]) -> Kernel {
         Kernel { variants, ..self }
+    }
+
+    /// Run once in a replayed step where several dispatches do the same.
+    pub const fn once(self) -> Kernel {
+        Kernel { once: true, ..self }
     }
 
     /// The function that the CPU backend runs: the host path, or the definition where there is none.

@@ -121,6 +121,7 @@ mod resident;
 mod resume;
 #[path = "train/rewrites.rs"]
 mod rewrites;
+mod rounded;
 #[path = "train/rows.rs"]
 mod rows;
 #[path = "train/rules.rs"]

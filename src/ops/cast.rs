@@ -47,12 +47,14 @@ casts! {
 /// Any other change of type.
 static CAST: Kernel = Kernel::new("cast", SHADER.access, |call| cast_twin(call, false), |d| d.cost(0))
     .tolerance(Tolerance::EXACT)
-    .variants(&[Variant::new("flat", |_, d| cast_pass(d, false))]);
+    .variants(&[Variant::new("flat", |_, d| cast_pass(d, false))])
+    .once();
 
 /// Indices of i64 as i32: those that do not fit become the ends, which are outside of whatever they pick from.
 static INDEX: Kernel = Kernel::new("cast_index", SHADER.access, |call| cast_twin(call, true), |d| d.cost(0))
     .tolerance(Tolerance::EXACT)
-    .variants(&[Variant::new("flat", |_, d| cast_pass(d, true))]);
+    .variants(&[Variant::new("flat", |_, d| cast_pass(d, true))])
+    .once();
 
 fn cast_twin(call: &mut Call, held: bool) {
     let (from, to, n) = (call.dtype(0), call.dtype(1), call.params::<CastParams>().n as usize);

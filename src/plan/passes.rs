@@ -4,13 +4,13 @@ use super::Plan;
 use super::seam::is_seam;
 use crate::kernel::rewrite::{Change, View};
 use crate::kernel::{Access, Binding, BufferId, Dispatch};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 impl Plan {
     /// The list after every pass. A rewrite is taken where `runs` says that its kernel has a shader that suits.
     #[must_use]
     pub fn improved(self, runs: impl Fn(&Dispatch) -> bool) -> Plan {
-        let mut plan = self.without_dead();
+        let mut plan = self.without_twins().without_dead();
         // One rewrite makes room for another: a relu is a part of its product before the pooling behind it can be.
         loop {
             let before = plan.dispatches.len();
@@ -19,6 +19,55 @@ impl Plan {
                 return plan;
             }
         }
+    }
+
+    /// With one dispatch of a kernel that is to run [once](crate::kernel::Kernel::once) where several do the same: a weight that a
+    /// mixed pass reads at many places is rounded for all of them.
+    #[must_use]
+    fn without_twins(mut self) -> Plan {
+        let mut writers: HashMap<BufferId, usize> = HashMap::new();
+        for (b, _) in self.dispatches.iter().flat_map(writes) {
+            *writers.entry(b.buffer).or_default() += 1;
+        }
+        let mut instead: HashMap<BufferId, BufferId> = HashMap::new();
+        let mut kept: Vec<Dispatch> = Vec::with_capacity(self.dispatches.len());
+        // Those whose operands are still what they were.
+        let mut known: Vec<usize> = Vec::new();
+        for mut dispatch in std::mem::take(&mut self.dispatches) {
+            for b in &mut dispatch.bindings {
+                b.buffer = *instead.get(&b.buffer).unwrap_or(&b.buffer);
+            }
+            // Nobody else writes its results, and nobody outside of the list sees them.
+            let is_own = |(b, access): (&Binding, Access)| {
+                access == Access::Write && self.inner.contains_key(&b.buffer) && writers[&b.buffer] == 1
+            };
+            let is_candidate = dispatch.kernel.once && writes(&dispatch).all(is_own);
+            if is_candidate && let Some(&first) = known.iter().find(|at| self.are_twins(&kept[**at], &dispatch)) {
+                let results = writes(&dispatch).zip(writes(&kept[first]));
+                instead.extend(results.map(|((own, _), (first, _))| (own.buffer, first.buffer)));
+                continue;
+            }
+            known.retain(|at| {
+                let operands = accesses(&kept[*at]).filter(|(_, access)| *access == Access::Read);
+                operands.into_iter().all(|(read, _)| writes(&dispatch).all(|(b, _)| !b.overlaps(read)))
+            });
+            if is_candidate {
+                known.push(kept.len());
+            }
+            kept.push(dispatch);
+        }
+        self.dispatches = kept;
+        self.forget_unbound()
+    }
+
+    /// Whether two dispatches do the same to the same, and their results are alike but for their buffers.
+    fn are_twins(&self, a: &Dispatch, b: &Dispatch) -> bool {
+        let is_same = |((x, access), (y, _)): ((&Binding, Access), (&Binding, Access))| {
+            let moved = Binding { buffer: y.buffer, ..*x };
+            moved == *y
+                && (x.buffer == y.buffer || access == Access::Write && self.inner[&x.buffer] == self.inner[&y.buffer])
+        };
+        std::ptr::eq(a.kernel, b.kernel) && a.params == b.params && accesses(a).zip(accesses(b)).all(is_same)
     }
 
     /// Without the kernels whose results nobody reads.
