@@ -10,6 +10,28 @@ fn polynomial(x: &Tensor, coefficients: &[f32]) -> Tensor {
     coefficients[2..].iter().fold(first, |sum, &c| sum.mul(x).affine(1.0, c))
 }
 
+/// The logarithm of the Gamma function from 1/2 to 5/2, whose zeros at 1 and 2 are differences of larger terms elsewhere: by the
+/// series of log Gamma(2 + d), whose coefficients are those of zeta(k) - 1 (DLMF 5.7.3).
+#[track_caller]
+fn lgamma_near_its_zeros(x: &Tensor) -> Tensor {
+    const SERIES: [f32; 10] = [
+        0.000_099_457_513,
+        -0.000_223_154_76,
+        0.000_509_669_53,
+        -0.001_192_753_9,
+        0.002_890_510_3,
+        -0.007_385_551_0,
+        0.020_580_808,
+        -0.067_352_301,
+        0.322_467_03,
+        0.422_784_34,
+    ];
+    let is_near_1 = x.lt(1.5);
+    let d = x.sub(&is_near_1.affine(-1.0, 2.0));
+    let y = polynomial(&d, &SERIES).mul(&d);
+    y.sub(&Tensor::where_(&is_near_1, &d.log1p(), &x.new_full([], 0.0)))
+}
+
 /// Where Stirling's series is short: from there on the functions of the Gamma function go by it, below by a shift up to it.
 const SHIFT: u8 = 8;
 
@@ -140,6 +162,7 @@ impl Tensor {
         let y = log.affine(1.0, -1.0).mul(&far).sub(&log.affine(0.5, -0.5 * (2.0 * PI).ln())).add(&series);
         // x (log x - 1) of infinity is no number's.
         let y = Tensor::where_(&far.isinf(), &far, &y).sub(&product.log());
+        let y = Tensor::where_(&x.lt(2.5), &lgamma_near_its_zeros(&x), &y);
         let mirrored = self.detach().sub(&self.detach().round()).affine(PI, 0.0).sin().abs().log();
         let mirrored = mirrored.add(&y).affine(-1.0, PI.ln());
         let whole = Tensor::where_(&self.detach().eq(f32::NEG_INFINITY), &self.detach().neg(), &mirrored);

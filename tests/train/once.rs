@@ -408,3 +408,35 @@ fn whole_numbers_are_padded_and_unpooled() {
         assert_eq!(floats(&volume), [0.0, 5.0, 0.0, 7.0, 0.0, 13.0, 0.0, 15.0], "{name}");
     }
 }
+
+/// Values by Python's `math.lgamma` of the f32: at 1 and 2 it is 0, and beside them small.
+#[test]
+fn lgamma_is_near_beside_its_zeros() {
+    let wanted = [
+        (0.5, 0.572364943),
+        (0.6, 0.398233821),
+        (0.9, 0.0663762577),
+        (0.999, 0.00057803108),
+        (1.0, 0.0),
+        (1.001, -0.000576420495),
+        (1.1, -0.0498724514),
+        (1.4, -0.119612913),
+        (1.5, -0.120782238),
+        (1.9, -0.0389842844),
+        (1.999, -0.000422481527),
+        (2.0, 0.0),
+        (2.001, 0.000423076045),
+        (2.1, 0.0454376923),
+        (2.4, 0.216859385),
+        (2.6, 0.357411792),
+        (-0.9, 2.35807295),
+        (-0.4, 1.31452458),
+    ];
+    let x: Vec<f32> = wanted.iter().map(|(x, _)| *x).collect();
+    for (name, device) in devices() {
+        let found = Tensor::from_slice(&x, [x.len()], &device).lgamma().to_vec::<f32>().expect("the device works");
+        for ((x, want), found) in wanted.iter().zip(found) {
+            assert!((found - want).abs() <= 1e-6 * want.abs(), "lgamma({x}) on {name}: {found}, expected {want}");
+        }
+    }
+}

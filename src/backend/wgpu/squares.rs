@@ -7,6 +7,9 @@ use futures::channel::oneshot;
 use half::f16;
 use wgpu::util::DeviceExt;
 
+/// How often the product is added up.
+const TIMES: u32 = 2;
+
 /// What judges them.
 pub static SQUARES: Shader = shader!("squares", &[Access::Read, Access::Read, Access::Write]);
 
@@ -14,7 +17,7 @@ pub static SQUARES: Shader = shader!("squares", &[Access::Read, Access::Read, Ac
 pub async fn are_right(device: &wgpu::Device, queue: &wgpu::Queue, side: u32, lanes: u32) -> bool {
     let n = side as usize;
     let [a, b] = [5, 3].map(|by| (0..n * n).map(|at| (at * by % 7) as f32 - 3.0).collect::<Vec<f32>>());
-    let dot = |at: usize| (0..n).map(|k| 2.0 * a[at / n * n + k] * b[at % n * n + k]).sum::<f32>();
+    let dot = |at: usize| (0..n).map(|k| TIMES as f32 * a[at / n * n + k] * b[at % n * n + k]).sum::<f32>();
     let due: Vec<f32> = (0..n * n).map(dot).collect();
     // A scope is of one thread, and ends before anything is waited for.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -52,6 +55,8 @@ fn product(
         let (contents, usage) = (bytemuck::cast_slice(&halves), wgpu::BufferUsages::STORAGE);
         device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage })
     });
+    let (contents, usage) = (bytemuck::cast_slice(&[TIMES, 0, 0, 0]), wgpu::BufferUsages::UNIFORM);
+    let times = device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage });
     let [c, read] = [
         wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
         wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
@@ -63,7 +68,7 @@ fn product(
     let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout: &pipeline.get_bind_group_layout(0),
-        entries: &[(0, &a), (1, &b), (2, &c)]
+        entries: &[(0, &a), (1, &b), (2, &c), (3, &times)]
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }),
     });
     let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
