@@ -28,9 +28,13 @@ fn pixel(spot: Spot, way: Spot) -> vec4<f16> {
 fn fill(k: u32, left: u32, t: u32) {
     var way = way_of_tap();
     let rows = t / X + vec4<u32>(0u, 8u, 16u, 24u);
-    if t % 8u * 4u >= left { way.h = FAR; }
+    var there = rows;
+    if left < 32u {
+        if t % 8u * 4u >= left { way.h = FAR; }
+        there = min(rows, vec4<u32>(left - 1u));
+    }
     let a = turned(Four(pixel(spots[0], way), pixel(spots[1], way), pixel(spots[2], way), pixel(spots[3], way)));
-    let starts = columns + (k + min(rows, vec4<u32>(left - 1u))) * (p.out_channels / 4u);
+    let starts = columns + (k + there) * (p.out_channels / 4u);
     var b = Four(vec4<f16>(w[starts.x]), vec4<f16>(w[starts.y]), vec4<f16>(w[starts.z]), vec4<f16>(w[starts.w]));
     if left < 32u { b = cut(b, rows < vec4<u32>(left)); }
     // No thread may overwrite the tiles while another still reads them.
