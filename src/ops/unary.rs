@@ -4,15 +4,17 @@
 
 mod activations;
 mod again;
+mod host;
 pub mod rounding;
 
 use crate::autograd::{Op, is_differentiated, result_of};
-use crate::kernel::functions::{self as fast, erf, exp, exp_m1, held, ln, normal, normal_cdf, relu, tanh};
+use crate::kernel::functions::{self as fast, ANGLES, erf, exp, exp_m1, held, ln, normal, normal_cdf, relu, tanh};
 use crate::kernel::{
-    Access, Call, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, parallel, shader,
+    Access, Constant, Cost, Dispatch, Kernel, Lowering, Pass, Shader, Uniform, Variant, groups, shader,
 };
 use crate::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
+use host::{backward, backward_below, forward, forward_below, pass, slope};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 static FORWARD: Shader = shader!("unary", ["circle", "power", "exponents", "halves"], &[Access::Read, Access::Write]);
@@ -48,48 +50,6 @@ fn flat_backward(shader: &'static Shader, head: &'static str, wgsl: &'static str
 
 fn pass_of(shader: &'static Shader, d: &Dispatch) -> Pass {
     Pass::new(shader, shader.name, groups(d.params::<UnaryParams>().n as usize, 4 * 256))
-}
-
-#[inline(always)]
-fn forward(call: &mut Call, f: impl Fn(f32, UnaryParams) -> f32 + Sync) {
-    let (p, x) = (call.params::<UnaryParams>(), call.read::<f32>(0));
-    parallel::map(
-        &mut call.write::<f32>(1)[..p.n as usize],
-        x,
-        #[inline(always)]
-        |x| f(x, p),
-    );
-}
-
-#[inline(always)]
-fn backward(call: &mut Call, gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
-    let (p, saved, dy) = (call.params::<UnaryParams>(), call.read::<f32>(0), call.read::<f32>(1));
-    parallel::map2(
-        &mut call.write::<f32>(2)[..p.n as usize],
-        saved,
-        dy,
-        #[inline(always)]
-        |saved, dy| gradient(saved, p, dy),
-    );
-}
-
-fn slope(dy: f32, saved: f32, gradient: impl Fn(f32, UnaryParams, f32) -> f32) -> f32 {
-    gradient(saved, UnaryParams::zeroed(), dy)
-}
-
-#[inline(always)]
-fn pass(dy: &mut [f32], saved: &[f32], gradient: impl Fn(f32, UnaryParams, f32) -> f32 + Sync) {
-    // On this thread: a part of a product is what one has.
-    parallel::chunks(
-        dy,
-        usize::MAX,
-        #[inline(always)]
-        |_, dy| {
-            for (dy, &saved) in dy.iter_mut().zip(saved) {
-                *dy = gradient(saved, UnaryParams::zeroed(), *dy);
-            }
-        },
-    );
 }
 
 /// The tensor that the gradient of a function needs.
@@ -140,7 +100,8 @@ macro_rules! head {
 macro_rules! functions {
     ($($constant:ident: $name:literal, $value:expr, $wgsl:literal,
         saves $saves:ident, $gradient:expr, $wgsl_gradient:literal,
-        again $again:expr $(, host $fast:expr $(, $fast_gradient:expr)?)?;)*) => {
+        again $again:expr $(, host $fast:expr $(, $fast_gradient:expr)?)?
+        $(, below $bound:expr, $near:expr, $near_gradient:expr)?;)*) => {
         $(pub(crate) static $constant: Function = Function {
             name: $name,
             saves: Saves::$saves,
@@ -149,9 +110,11 @@ macro_rules! functions {
             pass: |dy, saved| passed!(dy, saved, $gradient $($(, $fast_gradient)?)?),
             forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
                 $(.host(|call| forward(call, #[inline(always)] $fast)))?
+                $(.host(|call| forward_below(call, $bound, #[inline(always)] $near, $value)))?
                 .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]),
             backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
                 $($(.host(|call| backward(call, #[inline(always)] $fast_gradient)))?)?
+                $(.host(|call| backward_below(call, $bound, #[inline(always)] $near_gradient, $gradient)))?
                 .proportional_to(&[1])
                 .variants(&[Variant::new("flat", |_, d| flat_backward(&BACKWARD, head!($saves), $wgsl_gradient, d))]),
         };)*
@@ -189,10 +152,12 @@ functions! {
         again |x, _, dy| dy.mul(&x.sign());
     SIN: "sin", |x, _| x.sin(), "sin4(x)",
         saves X, |x, _, dy| dy * x.cos(), "dy * cos4(x)",
-        again |x, _, dy| dy.mul(&x.cos());
+        again |x, _, dy| dy.mul(&x.cos()),
+        below ANGLES, |x| fast::sin(x), |x, dy| dy * fast::cos(x);
     COS: "cos", |x, _| x.cos(), "cos4(x)",
         saves X, |x, _, dy| dy * -x.sin(), "dy * -sin4(x)",
-        again |x, _, dy| dy.mul(&x.sin()).neg();
+        again |x, _, dy| dy.mul(&x.sin()).neg(),
+        below ANGLES, |x| fast::cos(x), |x, dy| -dy * fast::sin(x);
     TANH: "tanh", |x, _| x.tanh(), "tanh4(x)",
         saves Y, |y, _, dy| dy * (1.0 - y * y), "dy * tanh_slope4(y)",
         again |y, _, dy| dy.mul(&y.square().affine(-1.0, 1.0)),
