@@ -258,6 +258,12 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Read> {
             Error::file(path, format!("is {form}, that cannot be read here: {problem}: {}", converted()))
         });
     }
+    if torch::is_legacy(bytes) {
+        return torch::parsed_legacy(bytes).map_err(|problem| {
+            let form = "in the form of torch.save before its version 1.6";
+            Error::file(path, format!("is {form}, and cannot be read here: {problem}: {}", converted()))
+        });
+    }
     let file = SafeTensors::deserialize(bytes).map_err(|error| Error::file(path, no_safetensors(bytes, &error)))?;
     let (mut found, mut unread) = (StateDict::new(), Vec::new());
     for (name, view) in file.tensors() {
@@ -281,7 +287,7 @@ fn no_safetensors(bytes: &[u8], error: &safetensors::SafeTensorError) -> String 
     let kind = match bytes {
         [0x80, 2..=5, ..] => {
             return format!(
-                "is no whole safetensors file but a pickle, as torch.save wrote before its version 1.6: {}",
+                "is no whole safetensors file but a pickle of something else than torch.save writes: {}",
                 converted()
             );
         }

@@ -1,10 +1,12 @@
-//! The archives of PyTorch's `torch.save`: a ZIP file of stored members, one of them a pickle that says which bytes of the others
-//! are which tensor. Pickles are programs; this reads the few instructions that dictionaries of tensors need, on data alone.
+//! The files of PyTorch's `torch.save`: a ZIP file of stored members, one of them a pickle that says which bytes of the others
+//! are which tensor; or, as it wrote before, pickles and bytes one after the other. Pickles are programs; this reads the few instructions that dictionaries of tensors need, on data alone.
 
+mod legacy;
 mod zip;
 
 use super::{Read, values};
 use crate::nn::{StateDict, StateTensor};
+pub(super) use legacy::is_legacy;
 use safetensors::tensor::Dtype;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,14 +27,26 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
         return Err("its numbers are big-endian".into());
     }
     let mut machine = Machine::default();
-    let whole = machine.run(members[pickle])?;
+    let whole = machine.run(&mut Bytes(members[pickle]))?;
+    found(&whole, &members, folder)
+}
+
+/// The same of a file in the form before archives.
+pub(super) fn parsed_legacy(bytes: &[u8]) -> Result<Read, String> {
+    let mut machine = Machine::default();
+    let (whole, members) = legacy::read(bytes, &mut machine)?;
+    found(&whole, &members, "")
+}
+
+/// The tensors of what a pickle holds, whose bytes are among the members in a folder.
+fn found(whole: &Object, members: &Members, folder: &str) -> Result<Read, String> {
     let (mut found, mut unread) = (StateDict::new(), Vec::new());
     let mut foreign = None;
     let mut each = |name: &str, item: &Object| -> Result<(), String> {
         let name = if name.is_empty() { "tensor" } else { name }.to_string();
         match item {
             Object::Tensor(tensor) => {
-                match tensor.read(&members, folder).map_err(|error| format!("`{name}` {error}"))? {
+                match tensor.read(members, folder).map_err(|error| format!("`{name}` {error}"))? {
                     Ok(value) => drop(found.insert(name, value)),
                     Err(dtype) => unread.push((name, dtype)),
                 }
@@ -42,7 +56,7 @@ pub(super) fn parsed(bytes: &[u8]) -> Result<Read, String> {
         }
         Ok(())
     };
-    walk("", &whole, 0, &mut 0, &mut each)?;
+    walk("", whole, 0, &mut 0, &mut each)?;
     match foreign {
         Some(class) if found.is_empty() && unread.is_empty() => {
             Err(format!("it holds no tensors under names but a `{class}`, which only its program can read"))
@@ -190,6 +204,8 @@ struct Machine {
     /// How high the stack was at each mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Object>,
+    /// The type of each member that was named.
+    storages: HashMap<Rc<str>, Rc<str>>,
     /// All lists and dictionaries, which are emptied one by one in the end: what lies deep within each other, or in itself, would
     /// otherwise end deep within calls, or never.
     made: Vec<Object>,
@@ -308,9 +324,8 @@ impl Machine {
         Ok(())
     }
 
-    /// What the pickle holds.
-    fn run(&mut self, bytes: &[u8]) -> Result<Object, String> {
-        let mut bytes = Bytes(bytes);
+    /// What the pickle holds that the bytes begin with.
+    fn run(&mut self, bytes: &mut Bytes) -> Result<Object, String> {
         loop {
             match bytes.byte()? {
                 // The version, and the length of what follows.
@@ -430,8 +445,12 @@ impl Machine {
                     self.stack.push(Object::Global(format!("{module}.{name}").into()));
                 }
                 b'Q' => {
-                    let storage = storage(&self.pop()?);
-                    self.stack.push(storage.ok_or("its pickle names data in another way than PyTorch does")?);
+                    let storage =
+                        storage(&self.pop()?).ok_or("its pickle names data in another way than PyTorch does")?;
+                    if let Object::Storage { class, member } = &storage {
+                        self.storages.insert(member.clone(), class.clone());
+                    }
+                    self.stack.push(storage);
                 }
                 // A call, a new object: only what makes tensors and dictionaries is followed.
                 b'R' | 0x81 => {
@@ -448,10 +467,14 @@ impl Machine {
     }
 }
 
-/// What a storage's name stands for: `("storage", class, member, device, elements)`.
+/// What a storage's name stands for: `("storage", class, member, device, elements)`, and behind it, in the form before archives, the
+/// part of another that it is, which is nothing since version 0.4.
 fn storage(name: &Object) -> Option<Object> {
     let Object::Tuple(parts, _) = name else { return None };
-    let [_, Object::Global(class), Object::Text(member), ..] = &parts[..] else { return None };
+    let [_, Object::Global(class), Object::Text(member), _, _, part @ ..] = &parts[..] else { return None };
+    if !matches!(part, [] | [Object::Nothing]) {
+        return None;
+    }
     Some(Object::Storage { class: class.clone(), member: member.clone() })
 }
 
@@ -517,7 +540,10 @@ mod tests {
         const COUNT: usize = 200_000;
         let told = |pickle: &[u8]| {
             let mut machine = Machine::default();
-            machine.run(pickle).and_then(|whole| walk("", &whole, 0, &mut 0, &mut |_, _| Ok(()))).expect_err("too deep")
+            machine
+                .run(&mut Bytes(pickle))
+                .and_then(|whole| walk("", &whole, 0, &mut 0, &mut |_, _| Ok(())))
+                .expect_err("too deep")
         };
         // Lists that are filled from within and from without, dictionaries, tuples.
         let lists = [b"]".repeat(COUNT), b"a".repeat(COUNT - 1), b".".to_vec()].concat();

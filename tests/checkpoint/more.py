@@ -48,4 +48,5 @@ kinds = {
     "complex": torch.tensor([1 + 2j]),
 }
 torch.save({**kinds, "list": [numbers(1), numbers(2)]}, folder / "kinds.pt")
+torch.save({**kinds, "list": [numbers(1), numbers(2)]}, folder / "legacy.pt", _use_new_zipfile_serialization=False)
 torch.save(net, folder / "module.pt")

@@ -42,7 +42,13 @@ fn a_checkpoint_loads_under_other_names() {
 
 #[test]
 fn each_type_and_each_view_is_read() {
-    let all = checkpoint::read(file("kinds.pt")).expect("it can be read");
+    for archive in ["kinds.pt", "legacy.pt"] {
+        holds_each_type(archive);
+    }
+}
+
+fn holds_each_type(archive: &str) {
+    let all = checkpoint::read(file(archive)).expect("it can be read");
     let wide = numbers(12);
     let transposed: Vec<f32> = (0..12).map(|at| wide[at % 3 * 4 + at / 3]).collect();
     let two = [-1.0f32, -0.75];
@@ -66,12 +72,12 @@ fn each_type_and_each_view_is_read() {
         ("list.1", &[2], Values::F32(two.to_vec())),
     ] {
         let found = all.get(name).unwrap_or_else(|| panic!("{name} is there"));
-        assert_eq!((&found.shape[..], &found.values), (shape, &want), "{name}");
+        assert_eq!((&found.shape[..], &found.values), (shape, &want), "{name} of {archive}");
     }
     // Complex numbers have no place here, and cost nothing else.
     assert!(!all.contains_key("complex"));
     let model = model(1, &Device::cpu());
-    let report = checkpoint::load(&model, file("kinds.pt"), Strictness::Partial).expect("nothing fits");
+    let report = checkpoint::load(&model, file(archive), Strictness::Partial).expect("nothing fits");
     assert_eq!(report.unread, [("complex".to_string(), "ComplexFloatStorage".to_string())]);
 }
 
@@ -83,9 +89,15 @@ fn what_is_no_state_dict_is_refused_by_a_sentence() {
 
 #[test]
 fn a_damaged_archive_is_refused() {
+    for archive in ["run.pt", "legacy.pt"] {
+        is_refused_when_damaged(archive);
+    }
+}
+
+fn is_refused_when_damaged(archive: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("cut.pt");
-    let whole = std::fs::read(file("run.pt")).expect("it is there");
+    let whole = std::fs::read(file(archive)).expect("it is there");
     // Cut off anywhere, and with each byte of its pickle and of its directory changed in turn: never a panic.
     for length in (4..whole.len()).step_by(97) {
         std::fs::write(&path, &whole[..length]).expect("it can be written");
