@@ -110,7 +110,7 @@ macro_rules! functions {
             pass: |dy, saved| passed!(dy, saved, $gradient $($(, $fast_gradient)?)?),
             forward: Kernel::new($name, FORWARD.access, |call| forward(call, $value), cost)
                 $(.host(|call| forward(call, #[inline(always)] $fast)))?
-                $(.host(|call| forward_below(call, $bound, #[inline(always)] $near, $value)))?
+                $(.host(|call| forward_below(call, $bound, $near, $value)))?
                 .variants(&[Variant::new("flat", |_, d| flat(&FORWARD, $wgsl, d))]),
             backward: Kernel::new(concat!($name, "_backward"), BACKWARD.access, |call| backward(call, $gradient), cost)
                 $($(.host(|call| backward(call, #[inline(always)] $fast_gradient)))?)?
@@ -153,11 +153,11 @@ functions! {
     SIN: "sin", |x, _| x.sin(), "sin4(x)",
         saves X, |x, _, dy| dy * x.cos(), "dy * cos4(x)",
         again |x, _, dy| dy.mul(&x.cos()),
-        below ANGLES, |x| fast::sin(x), |x, dy| dy * fast::cos(x);
+        below ANGLES, fast::sin, |x, dy| dy * fast::cos(x);
     COS: "cos", |x, _| x.cos(), "cos4(x)",
         saves X, |x, _, dy| dy * -x.sin(), "dy * -sin4(x)",
         again |x, _, dy| dy.mul(&x.sin()).neg(),
-        below ANGLES, |x| fast::cos(x), |x, dy| -dy * fast::sin(x);
+        below ANGLES, fast::cos, |x, dy| -dy * fast::sin(x);
     TANH: "tanh", |x, _| x.tanh(), "tanh4(x)",
         saves Y, |y, _, dy| dy * (1.0 - y * y), "dy * tanh_slope4(y)",
         again |y, _, dy| dy.mul(&y.square().affine(-1.0, 1.0)),
