@@ -2,7 +2,7 @@
 // of each row's sum of exponentials. A row whose scores are all -inf gives 0.
 //   q, y: [batch, heads, queries, 4 quads], k, v: [batch, heads, keys, 4 quads], mask: [batch, heads, queries, keys]
 //   by strides, of types Q, K, V, OUT and MASK; lse: [batch, queries, heads]. OUT is f32 where there are several passes.
-// A workgroup takes the own rows of a tile, which are queries (see prelude/attention_tiles.wgsl). A causal mask ends
+// A workgroup takes the own rows of a tile, which are queries (see prelude/attention_rows.wgsl). A causal mask ends
 // the walk at the workgroup's last query. A pass takes as many keys as 60,000 iterations allow, the next goes on from
 // what it left.
 

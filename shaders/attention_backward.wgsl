@@ -3,7 +3,7 @@
 //   own and other are q and dy beside k and v for dq, the other way round for dk and dv, by strides as in Attention;
 //   mask: [batch, heads, queries, keys] by strides; lse, delta: [batch, queries, heads]; grads: dq, dk, dv, by strides
 //   of types OWN_A, OWN_B, OTHER_A, OTHER_B, MASK and G, of which G is f32 where there are several passes
-// A workgroup takes the own rows of a tile (see prelude/attention_tiles.wgsl). A causal mask leaves out the tiles in
+// A workgroup takes the own rows of a tile (see prelude/attention_rows.wgsl). A causal mask leaves out the tiles in
 // which it hides all. A pass takes as many other rows as 60,000 iterations allow, the next adds to what it left.
 
 @group(0) @binding(0) var<storage, read> own_a: array<OWN_A>;

@@ -2,16 +2,10 @@
 // with rows, are of halves, by the units that GPUs have for small matrices, which add up in f32.
 //
 // Rows lie in shared memory as halves, DEPTH numbers or DEPTH rows at a time. Subgroups take squares in turn, whose sums stay in
-// shared memory from part to part, and each thread picks its own from there. A tile takes at most 4 iterations for each of its
+// shared memory from part to part, and each thread picks its own from there. A tile takes at most 8 iterations for each of its
 // other rows.
 
-// Set by the variant: X, threads side by side, not less than the vec4 of a row: 8, 16 or 32; MASKED; SIDE of a square; the types LEFT,
-// RIGHT and SUM of squares; LANES of a subgroup.
-const Y: u32 = select(8u, 16u, X == 8u);
-const KEYS: u32 = select(4u, 2u, X == 32u);
-const THREADS: u32 = X * Y;
-const OWN: u32 = 4u * Y;
-const OTHER: u32 = KEYS * X;
+// Set by the variant: SIDE of a square; the types LEFT, RIGHT and SUM of squares; LANES of a subgroup.
 const DEPTH: u32 = select(32u, 16u, X == 32u);
 const SUBGROUPS: u32 = THREADS / LANES;
 // Numbers of a row of results.
@@ -32,36 +26,10 @@ var<workgroup> results: array<f32, OWN * MOST>;
 // What the threads of a row tell each other.
 var<workgroup> chunk: array<vec4<f32>, THREADS>;
 
-// The first vec4 of a head, the stride of its rows, and their number.
-struct Rows { first: u32, step: u32, count: u32 }
-
-fn rows_at(at: vec4<u32>, place: Place, count: u32) -> Rows {
-    return Rows(first_of(at, place), at.w, count);
-}
-
-// The own rows of a thread.
-fn rows_of(place: Place, t: u32) -> vec4<u32> {
-    return vec4<u32>(0u, Y, 2u * Y, 3u * Y) + place.start + t / X;
-}
-
-// Other row k of a thread, counted from the tile's first.
-fn column(k: u32, t: u32) -> u32 { return t % X + k * X; }
-
-fn mask_at(at: u32) -> f32 { return pick_MASK(mask[at / EACH_MASK], at); }
-
-// What the mask adds to the scores of own rows with one other row: the rows' places in it, and that of the other.
-fn added(places: vec4<u32>, other: u32) -> vec4<f32> {
-    let at = places + other;
-    return vec4<f32>(mask_at(at.x), mask_at(at.y), mask_at(at.z), mask_at(at.w));
-}
-
 fn put_row4(at: u32, value: vec4<f32>, is_there: bool) {
     let v = select(vec4<f16>(), vec4<f16>(value), is_there);
     rows[at] = v.x; rows[at + 1u] = v.y; rows[at + 2u] = v.z; rows[at + 3u] = v.w;
 }
-
-// Where a row starts; past the last, the last.
-fn start_of(all: Rows, row: u32) -> u32 { return all.first + min(row, all.count - 1u) * all.step; }
 
 // The products of a thread's own rows with other rows from j on, a column for each of these.
 fn products(second: bool, own: Rows, start: u32, other: Rows, j: u32, t: u32) -> mat4x4<f32> {

@@ -6,41 +6,11 @@
 // 4 vec4 at a time of all rows lie in shared memory, then the weights and 256 / X other rows at a time. A tile takes at
 // most 2 iterations for each of its other rows.
 
-// Set by the variant: X, threads side by side, not less than the vec4 of a row: 8, 16 or 32; MASKED.
-const Y: u32 = select(8u, 16u, X == 8u);
-const KEYS: u32 = select(4u, 2u, X == 32u);
-const THREADS: u32 = X * Y;
-const OWN: u32 = 4u * Y;
-const OTHER: u32 = KEYS * X;
-
 // One row more than there are, so that neighbours in memory are no neighbours in banks: own rows vec4 by vec4, then
 // others. Later other rows, row by row, or what the threads of a row tell each other.
 var<workgroup> chunk: array<vec4<f32>, 4u * (OWN + OTHER + 2u)>;
 // For each other row and y, those of four own rows; a column more for the same reason.
 var<workgroup> weights: array<vec4<f32>, OTHER * (Y + 1u)>;
-
-// The first vec4 of a head, the stride of its rows, and their number.
-struct Rows { first: u32, step: u32, count: u32 }
-
-fn rows_at(at: vec4<u32>, place: Place, count: u32) -> Rows {
-    return Rows(first_of(at, place), at.w, count);
-}
-
-// The own rows of a thread.
-fn rows_of(place: Place, t: u32) -> vec4<u32> {
-    return vec4<u32>(0u, Y, 2u * Y, 3u * Y) + place.start + t / X;
-}
-
-// Other row k of a thread, counted from the tile's first.
-fn column(k: u32, t: u32) -> u32 { return t % X + k * X; }
-
-fn mask_at(at: u32) -> f32 { return pick_MASK(mask[at / EACH_MASK], at); }
-
-// What the mask adds to the scores of own rows with one other row: the rows' places in it, and that of the other.
-fn added(places: vec4<u32>, other: u32) -> vec4<f32> {
-    let at = places + other;
-    return vec4<f32>(mask_at(at.x), mask_at(at.y), mask_at(at.z), mask_at(at.w));
-}
 
 // sum + m w
 fn plus(sum: vec4<f32>, m: mat4x4<f32>, w: vec4<f32>) -> vec4<f32> {
@@ -71,9 +41,6 @@ fn place_own(value: vec4<f32>, row: u32, t: u32, is_there: bool) {
 fn place_other(value: vec4<f32>, row: u32, t: u32, is_there: bool) {
     chunk[4u * (OWN + 1u) + t % 4u * (OTHER + 1u) + row] = select(vec4<f32>(), value, is_there);
 }
-
-// Where a row starts; past the last, the last.
-fn start_of(rows: Rows, row: u32) -> u32 { return rows.first + min(row, rows.count - 1u) * rows.step; }
 
 // The products of a thread's own rows with other rows from j on, a column for each of these.
 fn products(second: bool, own: Rows, start: u32, other: Rows, j: u32, t: u32) -> mat4x4<f32> {

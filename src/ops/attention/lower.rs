@@ -7,14 +7,17 @@ use crate::ops::matmul;
 
 use Access::{Read, Write};
 
-static FORWARD: Shader = shader!("attention", ["halves", "attention", "attention_tiles"], FORWARD_ACCESS);
-static FORWARD_SQUARES: Shader = shader!("attention", ["halves", "attention", "attention_squares"], FORWARD_ACCESS);
+static FORWARD: Shader =
+    shader!("attention", ["halves", "attention", "attention_rows", "attention_tiles"], FORWARD_ACCESS);
+static FORWARD_SQUARES: Shader =
+    shader!("attention", ["halves", "attention", "attention_rows", "attention_squares"], FORWARD_ACCESS);
 static FORWARD_SUBGROUP: Shader = shader!("attention_subgroup", ["halves", "attention"], FORWARD_ACCESS);
 
 static DELTA: Shader = shader!("attention_delta", ["halves", "attention"], &[Read, Read, Write]);
-static BACKWARD: Shader = shader!("attention_backward", ["halves", "attention", "attention_tiles"], BACKWARD_ACCESS);
+static BACKWARD: Shader =
+    shader!("attention_backward", ["halves", "attention", "attention_rows", "attention_tiles"], BACKWARD_ACCESS);
 static BACKWARD_SQUARES: Shader =
-    shader!("attention_backward", ["halves", "attention", "attention_squares"], BACKWARD_ACCESS);
+    shader!("attention_backward", ["halves", "attention", "attention_rows", "attention_squares"], BACKWARD_ACCESS);
 static BACKWARD_SUBGROUP: Shader = shader!("attention_backward_subgroup", ["halves", "attention"], BACKWARD_ACCESS);
 
 pub fn fits_subgroup(info: &Info, d: &Dispatch) -> bool {
@@ -70,8 +73,8 @@ fn lane_part(p: &AttentionParams) -> u32 {
 /// The other rows of a pass by tiles, which take at most 2 iterations for each.
 const TILE_PART: u32 = 60_000 / 2 / 64 * 64;
 
-/// The same by matrix units, at most 4 iterations for each.
-const SQUARE_PART: u32 = 60_000 / 4 / 64 * 64;
+/// The same by matrix units, at most 8 iterations for each.
+const SQUARE_PART: u32 = 60_000 / 8 / 64 * 64;
 
 fn lanes(pass: Pass, p: &AttentionParams) -> Pass {
     pass.constant("LANES", Constant::U32(p.lanes))
