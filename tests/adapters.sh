@@ -2,8 +2,10 @@
 # Judges the project by other drivers than the machine's own. `tests/adapters.sh NAME..`, where NAME is
 #   swiftshader  tests of operations, reference cases and training on SwiftShader, the software adapter of browsers
 #   mesa         the same on the newest Mesa's lavapipe
+#   units        kernels by matrix units on that one, which has them; where it cannot be fetched, that is said
 #   tint         all shader modules by Tint, the compiler of most browsers, and by spirv-val; this needs no driver
-# None: all three. What they need comes by apt-get and npm, once, and is unpacked under target/adapters; only node and
+#   fetch        nothing; unpacks the newest Mesa
+# None: all but the last. What they need comes by apt-get and npm, once, and is unpacked under target/adapters; only node and
 # npm are installed, where they lack. For Debian, and for what has its packages. CASE=text runs tests of that name alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -81,18 +83,35 @@ on_swiftshader() {
     run_tests "$swiftshader"
 }
 
-# The newest Mesa wants the C library that it was built for: the tests start by that one's loader.
-on_mesa() {
-    newest_mesa
-    say 'tests on the newest Mesa'
+# The newest Mesa wants the C library that it was built for: programs start by that one's loader.
+by_mesas_loader() {
     local loader runner
     loader=$(echo "$place"/mesa/system/usr/lib/*/ld-linux-*.so.*)
     runner="CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER"
-    (
-        export "$runner=$loader --library-path $(dirname "$loader")"
-        run_tests "$place/mesa/lvp_icd.json"
-    )
+    export "$runner=$loader --library-path $(dirname "$loader")"
 }
+
+on_mesa() (
+    newest_mesa
+    say 'tests on the newest Mesa'
+    by_mesas_loader
+    run_tests "$place/mesa/lvp_icd.json"
+)
+
+# The page of the guide tells the side of their squares.
+by_units() (
+    # As a program of its own, which ends where a step fails.
+    if ! tests/adapters.sh fetch; then
+        echo 'NOT TESTED: kernels by matrix units, for which the newest Mesa is needed'
+        return
+    fi
+    say 'matrix units on the newest Mesa'
+    by_mesas_loader
+    export VK_DRIVER_FILES="$place/mesa/lvp_icd.json" VK_ICD_FILENAMES="$place/mesa/lvp_icd.json"
+    cargo test --doc mixed_precision -- --nocapture </dev/null 2>&1 | tee "$place/units.log"
+    # A driver that is newer still may have others, or none.
+    grep -q '^squares of ' "$place/units.log" || echo 'NOT TESTED: kernels by matrix units, which this Mesa does not have'
+)
 
 by_tint() {
     local lacking=()
@@ -124,14 +143,16 @@ by_tint() {
     echo "spirv-val: $(find "$shaders" -name '*.spv' | wc -l) entry points pass"
 }
 
-[ $# != 0 ] || set -- swiftshader mesa tint
+[ $# != 0 ] || set -- swiftshader mesa units tint
 for name; do
     case "$name" in
     swiftshader) on_swiftshader ;;
     mesa) on_mesa ;;
+    units) by_units ;;
+    fetch) newest_mesa ;;
     tint) by_tint ;;
     *)
-        echo "error: $name is not swiftshader, mesa or tint" >&2
+        echo "error: $name is not swiftshader, mesa, units, tint or fetch" >&2
         exit 2
         ;;
     esac
