@@ -62,7 +62,7 @@ pub struct WgpuOptions {
     /// of terms below 6e-5 lose digits, and one above 65,504 is infinite.
     #[doc(alias = "allow_fp16_accumulation")]
     pub fp16_accumulation: bool,
-    /// What wgpu calls experimental: products and convolutions of f16 by the adapter's units for small matrices (tensor cores, matrix
+    /// What wgpu calls experimental: products, convolutions and attention of f16 by units for small matrices (tensor cores, matrix
     /// cores), added up in f32, on Vulkan and Metal. They are taken only where a first product by them is right.
     #[doc(alias = "tensor cores")]
     #[doc(alias = "cooperative_matrix")]
